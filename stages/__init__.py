@@ -1,0 +1,1 @@
+"""The pipeline: one sub-package a stage, one module a command, and what they share in `stages.core`."""

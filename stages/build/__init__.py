@@ -1,0 +1,1 @@
+"""The quantized network -> the folder for the board."""

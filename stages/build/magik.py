@@ -1,0 +1,93 @@
+"""The folder for Ingenic's converter: flat cfg, run script, node bits, network, calibration pictures.
+
+Formats: Magik post-training quantization guide, July 2022 (flat cfg, debug keys, node-bits file).
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.build.calibration import write_pictures
+from stages.core.artifacts import write_json, write_text
+from stages.core.config import Config
+from stages.core.inputs import NetworkInput
+from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, NODE_BITS_NAME
+from stages.core.samples import SampleReader
+
+__all__ = ["flat_cfg", "run_script", "write_magik"]
+
+PICTURES = "calibration"
+
+
+def write_magik(folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str]) -> None:
+    """Write everything that `magik-transform-tools` needs."""
+    samples = SampleReader.open(CALIBSET)
+    write_pictures(folder / PICTURES, samples, inputs[0])
+    shutil.copyfile(FLOAT_MODEL, folder / FLOAT_MODEL.name)
+    shutil.copyfile(NODE_BITS, folder / NODE_BITS_NAME)
+    write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, len(samples)))
+    write_text(folder / "run.sh", run_script(config))
+
+
+def cfg_name(config: Config) -> str:
+    """Name of the cfg file, as the toolkit's samples have it."""
+    return f"magik_{config.soc.name.lower()}.cfg"
+
+
+def flat_cfg(
+    config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], pictures: int
+) -> dict[str, Any]:
+    """The converter's config: basic keys, then debug keys.
+
+    One input gives flat lists, several give nested ones. Mean and normal always have a value a channel: the converter
+    wants them so.
+    """
+
+    def spread(values: list[Any]) -> Any:
+        return values[0] if len(values) == 1 else values
+
+    return {
+        "SOC": config.soc.name,
+        "INPUT": [entry.name for entry in inputs],
+        "INPUT_SHAPE": spread([list(entry.shape) for entry in inputs]),
+        "MEAN": spread([list(entry.mean) for entry in inputs]),
+        "NORMAL": spread([list(entry.normal) for entry in inputs]),
+        "COLOR": [entry.color.value for entry in inputs],
+        "OUTPUT": list(outputs),
+        "QUANT_DATASET_PATH": f"./{PICTURES}",
+        "DEBUG_PATH": "",
+        "QUANT_FEATURE_BIT": config.quant.feature_bits,
+        "QUANT_WEIGHT_BIT": config.quant.weight_bits,
+        "QUANT_FEATURE_METHOD": config.quant.feature_method.value,
+        "QUANT_WEIGHT_METHOD": config.quant.weight_method.value,
+        "QUANT_DATASET_SIZE": pictures,
+        "QUANT_NODE_SKIP": [],
+        "QUANT_OP_SKIP": [],
+        "WEIGHT_CORRECT_PATH": "",
+        "FEATURE_CORRECT_PATH": "",
+        "WEIGHT_FAKE_QUANT": False,
+        "FEATURE_FAKE_QUANT": False,
+        "SAVE_OP_QUANT_BIT": False,
+        "LOAD_OP_QUANT_BIT": True,
+        "LOAD_OP_QUANT_MIN_MAX": True,
+    }
+
+
+def run_script(config: Config) -> str:
+    """A script that converts the network where the vendor's toolkit is installed."""
+    stem = f"{config.model.name}_{config.soc.name.lower()}_magik"
+    return f"""\
+#!/bin/sh
+# Converts {FLOAT_MODEL.name} for the {config.soc.name}. Run: MAGIK_TRANSFORMKIT=.../TransformKit sh run.sh
+# Gives {stem}.bin for the board and save-magik/model_quant.mgk for the PC.
+# {NODE_BITS_NAME} carries the widths and ranges chosen here; the converter reads it from this folder.
+set -eu
+cd "$(dirname "$0")"
+: "${{MAGIK_TRANSFORMKIT:?set it to the folder of magik-transform-tools in the vendor toolkit}}"
+"$MAGIK_TRANSFORMKIT/magik-transform-tools" \\
+    -i {FLOAT_MODEL.name} \\
+    -o {stem}.mk.h \\
+    -cfg {cfg_name(config)} \\
+    --save_quantize_model true
+"""

@@ -1,0 +1,1 @@
+"""Calibration set -> statistics of every tensor, in one streaming pass."""

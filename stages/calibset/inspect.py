@@ -1,0 +1,48 @@
+"""Noticing what makes a calibration set poor."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FEWEST", "FLAT_SHARE", "flat_share", "warnings_for"]
+
+FEWEST = 10
+"""The vendors ask for 10 to 200 pictures (Ingenic) or 100 to 500 (Sophgo)."""
+
+FLAT_SHARE = 0.6
+"""Above this share of one colour a picture says little about what the network will see."""
+
+TOLERANCE = 4  # grey levels on either side that still count as the same colour
+
+
+def flat_share(content: NDArray[np.uint8]) -> float:
+    """Measure how much of a picture is one flat colour.
+
+    Args:
+        content: uint8 [H, W, C], without letterbox borders.
+
+    Returns:
+        The share of pixels within 4 grey levels, in every channel, of the most frequent colour: 0..1.
+    """
+    pixels = content.reshape(-1, content.shape[-1]).astype(np.int16)
+    # most frequent cell of a coarse grid, then its members' median: a flat area may straddle two cells
+    cells = pixels // (2 * TOLERANCE)
+    keys = np.ravel_multi_index(tuple(cells.T), (256 // (2 * TOLERANCE),) * pixels.shape[1])
+    values, counts = np.unique(keys, return_counts=True)
+    center = np.median(pixels[keys == values[counts.argmax()]], axis=0)
+    return float((np.abs(pixels - center) <= TOLERANCE).all(axis=1).mean())
+
+
+def warnings_for(count: int, flat: dict[str, float]) -> list[str]:
+    """Say what is poor about a set.
+
+    Args:
+        count: pictures in the set.
+        flat: picture name -> share of one flat colour.
+    """
+    found = []
+    if count < FEWEST:
+        found.append(f"{count} calibration pictures are few: take {FEWEST} to 200")
+    for name, share in flat.items():
+        if share > FLAT_SHARE:
+            found.append(f"{name} is {share:.0%} one flat colour: replace it by a typical picture")
+    return found

@@ -1,0 +1,1 @@
+"""Float against quantized, layer by layer: table, plot, report."""

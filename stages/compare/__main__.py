@@ -1,0 +1,58 @@
+"""Reads out/export, out/quantize, out/calibset and data.debug; writes out/compare: similarity table, plot, report.html."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.compare.plot import similarity_plot
+from stages.compare.report import render, verdict
+from stages.compare.similarity import compare_networks, table_csv
+from stages.core.artifacts import output_folder, read_json, write_json, write_text
+from stages.core.command import run_stage
+from stages.core.config import Config
+from stages.core.console import output, track, warn
+from stages.core.graph import load_model
+from stages.core.inputs import load_inputs, normalize
+from stages.core.paths import CALIBSET, COMPARE, FLOAT_MODEL, INPUTS, NOTES, QPARAMS, QUANTIZED_MODEL, REPORT, SIMILARITY
+from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.qparams import load_qparams
+from stages.core.samples import SampleReader, digest
+from stages.core.tables import similarity_table
+
+KEY = "data.debug"
+
+
+def compare(config: Config) -> None:
+    network_input = picture_input(load_inputs(INPUTS))
+    files = select(config.data.debug, KEY)
+    calibrated = dict(zip((reader := SampleReader.open(CALIBSET)).digests, reader.names, strict=True))
+    notes: list[str] = [f"calibration set: {line}" for line in reader.warnings] + read_json(NOTES)
+
+    def pictures() -> Iterator[Mapping[str, NDArray[np.float32]]]:
+        for picture in track(read_pictures(files, network_input, config.model.preprocess, KEY), "compare", len(files)):
+            if twin := calibrated.get(digest(picture.sample)):
+                notes.append(f"debug picture {picture.name} is also calibration picture {twin}: use others")
+                warn(notes[-1])
+            yield {network_input.name: normalize(picture.sample, network_input)}
+
+    rows = compare_networks(load_model(FLOAT_MODEL), load_model(QUANTIZED_MODEL), pictures())
+    title = (
+        f"{config.model.name} on {config.soc.name}: {config.quant.feature_bits}-bit features, "
+        f"{config.quant.weight_bits}-bit weights, {len(files)} pictures"
+    )
+    plot = similarity_plot(rows, title)
+    names = [file.name.rpartition("/")[2] for file in files]
+    page = render(config, rows, plot, load_qparams(QPARAMS), notes, names)
+    with output_folder(COMPARE) as folder:
+        write_json(folder / SIMILARITY.name, rows)
+        write_text(folder / "similarity.csv", table_csv(rows))
+        write_text(folder / "similarity.svg", plot)
+        write_text(folder / REPORT.name, page)
+    output.print(similarity_table(rows))
+    output.print(verdict(rows))
+    output.print(f"report: {REPORT.resolve().as_uri()}")
+
+
+if __name__ == "__main__":
+    run_stage(compare, __doc__ or "")

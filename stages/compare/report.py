@@ -1,0 +1,67 @@
+"""The report: one self-contained page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+
+from stages.compare.similarity import POOR, worst
+from stages.core.config import Config
+from stages.core.qparams import QuantParams
+
+__all__ = ["render", "verdict"]
+
+
+def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in one sentence how the network came through."""
+    poor = [row for row in rows if row["cosine_avg"] < POOR]
+    last = rows[-1]
+    end = f"the output's cosine is {last['cosine_avg']:.4f}"
+    if not poor:
+        return f"No layer is poor (average cosine below {POOR}); {end}."
+    lowest = worst(list(poor), 1)[0]
+    share = f"{len(poor)} of {len(rows)} nodes are poor (average cosine below {POOR})"
+    return f"{share}; the worst is {lowest['node']} with {lowest['cosine_avg']:.4f}, and {end}."
+
+
+def render(
+    config: Config,
+    rows: Sequence[Mapping[str, Any]],
+    plot: str,
+    params: QuantParams,
+    notes: Sequence[str],
+    pictures: Sequence[str],
+) -> str:
+    """Render the page.
+
+    Args:
+        config: the experiment.
+        rows: the similarity table in graph order.
+        plot: SVG of the curve over depth.
+        params: what quantize chose, for each node's width and range.
+        notes: lines from quantize and compare that the user should read.
+        pictures: names of the debug pictures.
+
+    Returns:
+        HTML that needs no other file and no network.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stages.compare", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    features = {entry.node: entry for entry in params.features}
+    weights = {entry.node: entry for entry in params.weights}
+    return environment.get_template("report.html.j2").render(
+        config=config,
+        rows=[{"depth": depth, **row} for depth, row in enumerate(rows)],
+        features=features,
+        weights=weights,
+        plot=plot[plot.index("<svg") :],
+        verdict=verdict(rows),
+        poor=POOR,
+        notes=notes,
+        pictures=pictures,
+    )

@@ -1,0 +1,71 @@
+"""The similarity table: every node's output, float against quantized, over the debug pictures."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.graph import Graph
+from stages.core.metrics import Distance, distance, summarize
+from stages.core.session import Runner, with_outputs
+
+__all__ = ["COLUMNS", "POOR", "compare_networks", "table_csv", "worst"]
+
+COLUMNS = [
+    "node", "op_type", "cosine_avg", "cosine_min", "cosine_max", "euclidean", "standard_deviation", "max_absolute",
+    "max_normalized",
+]  # fmt: skip
+POOR = 0.98
+"""Below this average cosine the vendor's guide calls a layer poor."""
+
+Row = dict[str, Any]
+
+
+def compare_networks(
+    reference: onnx.ModelProto, quantized: onnx.ModelProto, pictures: Iterable[Mapping[str, NDArray[np.float32]]]
+) -> list[Row]:
+    """Run both networks on each picture and compare every node's output.
+
+    The quantized network has all layers quantized, so a row shows what has accumulated up to its node.
+
+    Args:
+        reference: the float network.
+        quantized: the quantized one; its tensors have the same names.
+        pictures: network inputs, one picture at a time; only one is held in memory.
+
+    Returns:
+        One row a node with `COLUMNS` as keys, in graph order.
+    """
+    graph = Graph(reference)
+    tensors = [name for name in graph.float_tensors if name in graph.producers]
+    reference_runner = Runner(with_outputs(reference, tensors))
+    quantized_runner = Runner(with_outputs(quantized, tensors), exact=True)
+    found: dict[str, list[Distance]] = {name: [] for name in tensors}
+    for feeds in pictures:
+        expected, actual = reference_runner.run(feeds), quantized_runner.run(feeds)
+        for name in tensors:
+            found[name].append(distance(expected[name], actual[name]))
+    rows = []
+    for name in tensors:
+        node = graph.producers[name]
+        shown = node.name if node.output[0] == name else f"{node.name}:{name}"
+        rows.append({"node": shown, "op_type": node.op_type} | summarize(found[name]))
+    return rows
+
+
+def worst(rows: Sequence[Row], count: int) -> list[Row]:
+    """The rows of least average cosine, worst first."""
+    return sorted(rows, key=lambda row: row["cosine_avg"])[:count]
+
+
+def table_csv(rows: Sequence[Row]) -> str:
+    """The table as CSV with a first column `depth`: the row's place in the graph."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["depth", *COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"depth": depth} | row for depth, row in enumerate(rows))
+    return text.getvalue()

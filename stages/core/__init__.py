@@ -1,0 +1,1 @@
+"""What several stages share: typed config, artifacts, graph, preprocessing, sessions, metrics."""

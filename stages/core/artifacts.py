@@ -1,0 +1,74 @@
+"""Writing artifacts: whole or not at all, and the same bytes for the same content."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from stages.core.errors import UserError, one_line
+
+__all__ = ["output_folder", "read_json", "save_model", "write_json", "write_text"]
+
+
+@contextmanager
+def output_folder(final: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `final` when the block ends well.
+
+    A failure or a kill in between leaves `final` as it was.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if final.exists():
+            shutil.rmtree(final)
+        temporary.replace(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in the order given: floats in their shortest exact form, NaN refused."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON artifact.
+
+    Raises:
+        UserError: if it is missing (says which stage makes it) or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise missing(path) from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON: {one_line(error)}") from error
+
+
+def missing(path: Path) -> UserError:
+    """The error for an artifact that is not there, naming the stage that makes it."""
+    stage = path.parts[1] if len(path.parts) > 2 and path.parts[0] == "out" else None
+    return UserError(f"{path} is missing" + (f": run `dvc repro {stage}` first" if stage else ""))
+
+
+def save_model(path: Path, model: onnx.ModelProto) -> None:
+    """Write an ONNX model with deterministic bytes."""
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,71 @@
+"""The frame around every command: arguments, one-line errors, exit codes."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.core.config import Config
+from stages.core.console import console
+from stages.core.errors import UserError, one_line
+from stages.core.settings import load_params
+
+__all__ = ["guarded", "run_stage"]
+
+EXIT_USER = 2
+EXIT_INTERNAL = 1
+EXIT_INTERRUPTED = 130
+
+
+def guarded(work: Callable[[], None], debug: bool) -> int:
+    """Run `work`; turn an exception into one line on standard error and an exit code.
+
+    Returns:
+        0, 2 for a user's mistake, 130 for Ctrl-C, 1 for anything unforeseen.
+    """
+    debug = debug or os.environ.get("SOCQUANT_DEBUG", "") not in ("", "0")
+    try:
+        work()
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        console.print("[red]error:[/red]", end=" ")
+        console.print(str(error), markup=False)
+        return EXIT_USER
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        console.print("[red]internal error:[/red]", end=" ")
+        console.print(f"{type(error).__name__}: {one_line(error)}", markup=False, end=" ")
+        console.print("(SOCQUANT_DEBUG=1 or --debug shows where)")
+        return EXIT_INTERNAL
+    return 0
+
+
+def run_stage(work: Callable[[Config], None], description: str) -> None:
+    """Run one stage as `python -m stages.<name>`: read and check the parameters, then work; exits.
+
+    Args:
+        work: takes the experiment's config; reads and writes the stage's artifacts.
+        description: the help text: what the stage reads and writes.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {_module_name()}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the composed config (%(default)s)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_args()
+    sys.exit(guarded(lambda: work(load_params(arguments.params)), arguments.debug))
+
+
+def _module_name() -> str:
+    """The stage's module name, from the file that runs as `__main__`."""
+    path = Path(sys.argv[0])
+    return f"stages.{path.parent.name}" if path.stem == "__main__" else f"stages.{path.stem}"

@@ -1,0 +1,67 @@
+"""Composing conf/ with Hydra: what the compose command, DVC's own composition and sweeps share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from stages.core.config import Config
+from stages.core.errors import UserError, one_line
+from stages.core.settings import check, conform, explain, register_resolver
+
+__all__ = ["compose", "register_schema"]
+
+
+def register_schema() -> None:
+    """Tell Hydra the schema (config name `schema`) and its resolvers. May be called twice."""
+    ConfigStore.instance().store("schema", Config)
+    register_resolver()
+
+
+def compose(overrides: Sequence[str], folder: Path) -> tuple[Config, str]:
+    """Compose `folder` (conf/) with overrides.
+
+    Args:
+        overrides: Hydra overrides such as ``soc=t41`` or ``quant.feature_bits=10``.
+        folder: the config folder.
+
+    Returns:
+        The checked config, and its YAML text: what belongs in params.yaml.
+
+    Raises:
+        UserError: for anything Hydra or the checks refuse.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder}/config.yaml is missing: run this in the project's folder")
+    register_schema()
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+            composed = hydra.compose("config", overrides=list(overrides))
+            OmegaConf.resolve(composed)
+            # once more through the schema: an override with + may have added a key
+            config = conform(OmegaConf.to_container(composed, enum_to_str=True))
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(_explain_hydra(error)) from error
+    check(config)
+    return config, OmegaConf.to_yaml(composed)
+
+
+def _explain_hydra(error: Exception) -> str:
+    """Find the reason inside what Hydra raised and say it in one line."""
+    if isinstance(error, MissingConfigException):
+        group, _, name = str(error.missing_cfg_file or "").rpartition("/")
+        options = ", ".join(error.options or [])
+        return f"{group or 'config'}={name}: there is no such file in conf/{group}; choose one of {options}"
+    if isinstance(error, OverrideParseException):
+        return f"override {error.override!r} is not KEY=VALUE"
+    cause: BaseException | None = error
+    while isinstance(cause, HydraException):
+        cause = cause.__cause__ or cause.__context__
+    return explain(cause) if isinstance(cause, OmegaConfBaseException) else one_line(error)

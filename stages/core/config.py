@@ -1,0 +1,286 @@
+"""The schema of an experiment: one dataclass a config group.
+
+Each field's comment is its documentation; `stages.core.settings` checks values against it before any work starts.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+__all__ = [
+    "Anchor",
+    "Color",
+    "Config",
+    "DataConfig",
+    "FeatureMethod",
+    "FeatureZeroPoint",
+    "Fit",
+    "InputConfig",
+    "Interpolation",
+    "LabelledSet",
+    "ModelConfig",
+    "OperatorWidths",
+    "PictureSet",
+    "PreprocessConfig",
+    "QuantConfig",
+    "Requantization",
+    "SocConfig",
+    "Task",
+    "TorchConfig",
+    "TrackConfig",
+    "Vendor",
+    "WatchConfig",
+    "WeightMethod",
+    "WeightScale",
+]
+
+MISSING: Any = "???"  # OmegaConf's mark for a value that has no default
+
+
+# --- soc ------------------------------------------------------------------------------------------------------
+
+
+class Vendor(Enum):
+    """Who makes the SOC: decides what the build stage writes."""
+
+    ingenic = "ingenic"
+    sophgo = "sophgo"
+
+
+class Requantization(Enum):
+    """How the accumulator becomes an output code."""
+
+    nna = "nna"  # floor((4*acc + bias) / mult) + 2^(bits-1), per channel
+    multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
+    shift = "shift"  # acc >> shift, one shift a layer
+
+
+class FeatureZeroPoint(Enum):
+    """Whether a feature's zero may lie anywhere."""
+
+    affine = "affine"  # unsigned codes, any zero point
+    symmetric = "symmetric"  # zero point at 0 (unsigned) or in the middle (signed)
+
+
+class WeightScale(Enum):
+    """How many weight scales a layer has."""
+
+    per_channel = "per_channel"
+    per_tensor = "per_tensor"
+
+
+@dataclass
+class OperatorWidths:
+    """Bit widths that one operator runs at."""
+
+    feature_bits: list[int] = field(default_factory=list)  # empty: the operator runs in float only
+    weight_bits: list[int] = field(default_factory=list)  # empty: the operator has no weights
+
+
+@dataclass
+class RuntimeConfig:
+    """What a board program links."""
+
+    tree: str = ""  # folder of the vendor's runtime inside its toolkit
+    libraries: dict[str, list[str]] = field(default_factory=dict)  # build type -> library names, in link order
+
+
+@dataclass
+class SocConfig:
+    """What a SOC can do (`conf/soc/`)."""
+
+    name: str = MISSING  # as the vendor's converter spells it
+    vendor: Vendor = MISSING
+    toolchain: str = MISSING  # the vendor's converter
+    npu: str = MISSING  # generation of the neural unit
+    layout: str = MISSING  # feature layout in the unit's memory
+    channel_alignment: int = MISSING  # channels of a group in that layout
+    input_channels: int = 0  # channels of a picture as the board wants it; 0: as the network has
+    requantization: Requantization = MISSING
+    feature_zero_point: FeatureZeroPoint = MISSING
+    weight_scale: WeightScale = MISSING
+    float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
+    float_outputs: bool = False  # a convolution or fully connected layer that ends the network returns float
+    fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
+    operators: dict[str, OperatorWidths] = field(default_factory=dict)  # ONNX type (or DepthwiseConv) -> widths
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+# --- model ----------------------------------------------------------------------------------------------------
+
+
+class Color(Enum):
+    """Channel order of a picture at the network's input."""
+
+    RGB = "RGB"
+    BGR = "BGR"
+    GRAY = "GRAY"
+
+
+class Fit(Enum):
+    """How a picture of any size becomes one of the input's size."""
+
+    stretch = "stretch"  # resize both sides, aspect ratio lost
+    letterbox = "letterbox"  # resize to fit inside, pad the rest
+    crop = "crop"  # resize the shorter side to `shorter_side`, cut the centre
+
+
+class Interpolation(Enum):
+    """OpenCV's interpolation when resizing."""
+
+    nearest = "nearest"
+    linear = "linear"
+    area = "area"
+    cubic = "cubic"
+
+
+class Anchor(Enum):
+    """Where a letterboxed picture lies."""
+
+    center = "center"
+    top_left = "top_left"
+
+
+@dataclass
+class PreprocessConfig:
+    """From a decoded picture to the network's input size."""
+
+    fit: Fit = Fit.stretch
+    shorter_side: int = 0  # crop only: pixels of the shorter side before cutting; 0: as large as the cut
+    interpolation: Interpolation = Interpolation.linear
+    pad: int = 114  # letterbox only: grey level of the border, 0..255
+    anchor: Anchor = Anchor.center  # letterbox only
+
+
+@dataclass
+class InputConfig:
+    """One network input.
+
+    The vendor's broadcasting holds: one mean or normal serves all channels; a field that is left out takes the
+    value of the input before it.
+    """
+
+    name: str | None = None  # a tensor or node of the graph (cuts it there); left out: the graph's own input
+    shape: list[int] | None = None  # NCHW; left out: from the graph
+    mean: list[float] | None = None  # in pixel units: (x - mean) / normal; default [0]
+    normal: list[float] | None = None  # a standard deviation in pixel units; default [1]
+    color: Color | None = None  # default RGB
+
+
+@dataclass
+class TorchConfig:
+    """How to build a PyTorch module."""
+
+    callable: str | None = None  # "module:function" or "module:Class.method", returns the nn.Module
+    arguments: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the callable
+    code: str | None = None  # source (package:, file:) put on the import path first
+    output_names: list[str] = field(default_factory=list)  # names for the module's outputs
+
+
+@dataclass
+class ModelConfig:
+    """A trained network (`conf/model/`)."""
+
+    name: str = MISSING
+    source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; .onnx or a checkpoint
+    torch: TorchConfig = field(default_factory=TorchConfig)
+    inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
+    outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    fp32_diff: float = 0.001  # largest difference allowed between the source and the exported network
+
+
+# --- data -----------------------------------------------------------------------------------------------------
+
+
+class Task(Enum):
+    """What the labels mean."""
+
+    classification = "classification"
+
+
+@dataclass
+class PictureSet:
+    """A set of pictures."""
+
+    source: Any = MISSING  # one source or a list: package:NAME==VERSION/glob | file:FOLDER
+    size: int | None = None  # how many, evenly over the sorted names; null: all
+
+
+@dataclass
+class LabelledSet(PictureSet):
+    """Pictures with labels."""
+
+    labels: str = MISSING  # pattern:REGEX on the name | folders | file:CSV with columns file,label
+    task: Task = Task.classification
+
+
+@dataclass
+class DataConfig:
+    """The pictures (`conf/data/`)."""
+
+    name: str = MISSING
+    calibration: PictureSet = field(default_factory=PictureSet)
+    debug: PictureSet = field(default_factory=PictureSet)  # what compare runs
+    evaluation: LabelledSet = field(default_factory=LabelledSet)
+
+
+# --- quant ----------------------------------------------------------------------------------------------------
+
+
+class FeatureMethod(Enum):
+    """How a feature's range is chosen from its statistics."""
+
+    MAX_ABS = "MAX_ABS"  # everything that was seen
+    KL = "KL"  # the clip of least Kullback-Leibler divergence
+
+
+class WeightMethod(Enum):
+    """How a weight's scale is chosen."""
+
+    MAX_ABS = "MAX_ABS"
+
+
+@dataclass
+class QuantConfig:
+    """Bits and methods (`conf/quant/`)."""
+
+    name: str = MISSING
+    feature_bits: int = 8
+    weight_bits: int = 8
+    feature_method: FeatureMethod = FeatureMethod.MAX_ABS
+    weight_method: WeightMethod = WeightMethod.MAX_ABS
+
+
+# --- the rest -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class TrackConfig:
+    """Where the MLflow run goes; the store itself is MLFLOW_TRACKING_URI, by default mlflow.db here."""
+
+    experiment: str = "socquant"
+
+
+@dataclass
+class WatchConfig:
+    """Local paths behind the sources, for DVC to watch. Filled in by composition; not for editing."""
+
+    model: str = "${watch:${model.source}}"
+    code: str = "${watch:${model.torch.code}}"
+    calibration: str = "${watch:${data.calibration.source}}"
+    debug: str = "${watch:${data.debug.source}}"
+    evaluation: str = "${watch:${data.evaluation.source}}"
+    labels: str = "${watch:${data.evaluation.labels}}"
+
+
+@dataclass
+class Config:
+    """One experiment: what `conf/` composes to and `params.yaml` holds."""
+
+    soc: SocConfig = field(default_factory=SocConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    quant: QuantConfig = field(default_factory=QuantConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)

@@ -1,0 +1,36 @@
+"""What the user sees while work goes on: one console on standard error, progress with the time left."""
+
+import os
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["console", "output", "track", "warn"]
+
+T = TypeVar("T")
+
+PLAIN_WIDTH = 150  # columns where there is no terminal to ask, as under `dvc repro`
+
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+"""Progress, notes and warnings."""
+
+output = Console(soft_wrap=True, highlight=False)
+if not output.is_terminal and "COLUMNS" not in os.environ:
+    output.width = PLAIN_WIDTH
+"""Results: what a user may want to pipe."""
+
+
+def warn(message: str) -> None:
+    """Print one warning line."""
+    console.print(f"[yellow]warning:[/yellow] {message}")
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar that shows how many are done and the time left."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        yield from progress.track(items, total=total, description=description)

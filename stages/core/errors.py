@@ -1,0 +1,35 @@
+"""The one error that speaks to the user."""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["UserError", "did_you_mean", "one_line"]
+
+
+class UserError(Exception):
+    """A mistake of the user: one line that says what is wrong, where, and what to do. Exit code 2."""
+
+
+def one_line(error: BaseException) -> str:
+    """Fold an exception's text into one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def did_you_mean(name: str, known: Iterable[str], limit: int = 8) -> str:
+    """Suggest names: the closest ones if any is close, else the first few.
+
+    Args:
+        name: what the user wrote.
+        known: the names that exist.
+        limit: how many to list when none is close.
+
+    Returns:
+        A clause such as ``did you mean 'images'?`` or ``known: 'a', 'b'``.
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(repr(candidate) for candidate in close)}?"
+    listed = ", ".join(repr(candidate) for candidate in names[:limit])
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"known: {listed}{more}" if names else "there is none"

@@ -1,0 +1,113 @@
+"""Reading ONNX graphs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from stages.core.artifacts import missing
+from stages.core.errors import UserError, one_line
+
+__all__ = ["Graph", "attribute", "load_model"]
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file.
+
+    Raises:
+        UserError: if it is missing or is not ONNX.
+    """
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (DecodeError, OSError, ValueError) as error:
+        raise UserError(f"{path} is not an ONNX file: {one_line(error)}") from error
+    if not model.graph.node:
+        raise UserError(f"{path} is not an ONNX file: it holds no nodes")
+    return model
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Give a node's attribute, or `default`."""
+    for entry in node.attribute:
+        if entry.name == name:
+            return onnx.helper.get_attribute_value(entry)
+    return default
+
+
+@dataclass
+class Graph:
+    """A view of a model's main graph, indexed by tensor name. Build it anew after changing the model.
+
+    Attributes:
+        model: the model it shows; shapes are inferred on a copy.
+        producers: tensor -> node that makes it.
+        consumers: tensor -> nodes that take it, in graph order.
+        constants: initializer name -> its proto.
+        shapes: tensor -> static shape, where known.
+        float_tensors: float32 tensors that are computed or fed, in graph order: inputs first.
+    """
+
+    model: onnx.ModelProto
+    producers: dict[str, onnx.NodeProto] = field(init=False)
+    consumers: dict[str, list[onnx.NodeProto]] = field(init=False)
+    constants: dict[str, onnx.TensorProto] = field(init=False)
+    shapes: dict[str, list[int]] = field(init=False)
+    float_tensors: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        graph = self.model.graph
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        self.producers = {name: node for node in graph.node for name in node.output if name}
+        self.consumers = {}
+        for node in graph.node:
+            for name in dict.fromkeys(node.input):
+                self.consumers.setdefault(name, []).append(node)
+        inferred = onnx.shape_inference.infer_shapes(self.model).graph
+        infos = {info.name: info.type.tensor_type for info in (*inferred.value_info, *inferred.input, *inferred.output)}
+        self.shapes = {name: [d.dim_value for d in info.shape.dim] for name, info in infos.items() if _static(info)}
+        made = [name for node in graph.node for name in node.output if name]
+        self.float_tensors = [
+            name
+            for name in (*self.inputs, *made)
+            if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
+        ]
+
+    @property
+    def nodes(self) -> Sequence[onnx.NodeProto]:
+        """The nodes in topological order."""
+        return self.model.graph.node
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the fed inputs (initializers left out)."""
+        return [entry.name for entry in self.model.graph.input if entry.name not in self.constants]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the graph's outputs."""
+        return [entry.name for entry in self.model.graph.output]
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """An initializer's value, or None for a computed tensor."""
+        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
+
+    def is_depthwise(self, node: onnx.NodeProto) -> bool:
+        """Whether a Conv works on each input channel alone: as many groups as channels, more than one."""
+        weight = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
+        return weight is not None and weight.dims[1] == 1 and attribute(node, "group", 1) > 1
+
+    def float_bytes(self) -> int:
+        """Bytes of all float tensors of one run (0 where a shape is not static)."""
+        return sum(4 * int(np.prod(self.shapes.get(name, [0]))) for name in self.float_tensors)
+
+
+def _static(info: onnx.TypeProto.Tensor) -> bool:
+    return info.HasField("shape") and all(dim.HasField("dim_value") for dim in info.shape.dim)

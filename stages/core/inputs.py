@@ -1,0 +1,164 @@
+"""The network's inputs, resolved: what export writes and every stage that feeds the network reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.artifacts import read_json
+from stages.core.config import Color, InputConfig
+from stages.core.errors import UserError
+
+__all__ = ["NetworkInput", "assign_names", "from_json", "load_inputs", "normalize", "resolve_inputs", "to_json"]
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """One input of the network.
+
+    Attributes:
+        name: tensor name in the exported graph.
+        shape: NCHW for a picture, batch 1 first.
+        mean: one value a channel, in pixel units.
+        normal: one value a channel, in pixel units: x' = (x - mean) / normal.
+        color: channel order of a picture.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    normal: tuple[float, ...]
+    color: Color
+
+    @property
+    def channels(self) -> int:
+        """Size of the channel axis (axis 1; 1 for a vector)."""
+        return self.shape[1] if len(self.shape) > 1 else 1
+
+    @property
+    def height(self) -> int:
+        """Picture height in pixels."""
+        return self.shape[2]
+
+    @property
+    def width(self) -> int:
+        """Picture width in pixels."""
+        return self.shape[3]
+
+    @property
+    def takes_picture(self) -> bool:
+        """Whether a picture fits: NCHW with as many channels as the colour has."""
+        wanted = 1 if self.color is Color.GRAY else 3
+        return len(self.shape) == 4 and self.channels == wanted
+
+
+def resolve_inputs(configured: Sequence[InputConfig], graph_shapes: Mapping[str, Sequence[int]]) -> list[NetworkInput]:
+    """Apply the vendor's broadcasting and fill in what the graph knows.
+
+    A field that is left out takes the value of the input before it (the last shape is repeated); one mean or normal
+    serves all channels.
+
+    Args:
+        configured: `model.inputs`; the n-th belongs to the n-th graph input unless it has a name.
+        graph_shapes: the exported graph's inputs in order, name to shape.
+
+    Raises:
+        UserError: for a count, name, length or colour that does not fit.
+    """
+    assigned = assign_names(configured, list(graph_shapes))
+    resolved = []
+    last = InputConfig(mean=[0.0], normal=[1.0], color=Color.RGB)
+    for index, (name, entry) in enumerate(assigned.items()):
+        shape = tuple(entry.shape or graph_shapes[name])
+        channels = shape[1] if len(shape) > 1 else 1
+        last = InputConfig(
+            mean=last.mean if entry.mean is None else entry.mean,
+            normal=last.normal if entry.normal is None else entry.normal,
+            color=entry.color or last.color,
+        )
+        assert last.mean is not None and last.normal is not None and last.color is not None
+        resolved.append(
+            NetworkInput(
+                name=name,
+                shape=shape,
+                mean=_per_channel(last.mean, channels, f"model.inputs[{index}].mean", name),
+                normal=_per_channel(last.normal, channels, f"model.inputs[{index}].normal", name),
+                color=last.color,
+            )
+        )
+    return sorted(resolved, key=lambda entry: list(graph_shapes).index(entry.name))
+
+
+def assign_names(configured: Sequence[InputConfig], names: Sequence[str]) -> dict[str, InputConfig]:
+    """Give each input of the graph its config, in the config's order; inputs beyond the config come last, empty.
+
+    Raises:
+        UserError: if the config has more inputs than the graph.
+    """
+    if len(configured) > len(names):
+        raise UserError(f"model.inputs has {len(configured)} inputs; the network has {len(names)}: {', '.join(names)}")
+    given = [entry.name for entry in configured if entry.name]
+    free = [name for name in names if name not in given]
+    assigned = {entry.name or free.pop(0): entry for entry in configured}
+    return assigned | {name: InputConfig() for name in free}
+
+
+def _per_channel(values: Sequence[float], channels: int, key: str, name: str) -> tuple[float, ...]:
+    if len(values) not in (1, channels):
+        wanted = "1 value" if channels == 1 else f"1 value or {channels}"
+        raise UserError(f"{key} has {len(values)} values; input {name!r} has {channels} channels: give {wanted}")
+    return tuple(float(v) for v in values) * (channels if len(values) == 1 else 1)
+
+
+def normalize(sample: NDArray[Any], network_input: NetworkInput) -> NDArray[np.float32]:
+    """Turn one stored sample into what the network takes.
+
+    Args:
+        sample: uint8 [H, W, C] for a picture; float32 in the input's own shape for a tensor.
+        network_input: the input it is for.
+
+    Returns:
+        float32 in the input's shape: (sample - mean) / normal, NCHW.
+    """
+    if sample.dtype != np.uint8:
+        return np.ascontiguousarray(sample, dtype=np.float32).reshape(network_input.shape)
+    mean = np.asarray(network_input.mean, dtype=np.float32)
+    normal = np.asarray(network_input.normal, dtype=np.float32)
+    scaled = (sample.astype(np.float32) - mean) / normal
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
+
+
+def to_json(inputs: Sequence[NetworkInput]) -> list[dict[str, Any]]:
+    """Plain form for JSON."""
+    return [
+        {
+            "name": entry.name,
+            "shape": list(entry.shape),
+            "mean": list(entry.mean),
+            "normal": list(entry.normal),
+            "color": entry.color.value,
+        }
+        for entry in inputs
+    ]
+
+
+def from_json(content: Sequence[Mapping[str, Any]]) -> list[NetworkInput]:
+    """Read what `to_json` made."""
+    return [
+        NetworkInput(
+            name=entry["name"],
+            shape=tuple(entry["shape"]),
+            mean=tuple(entry["mean"]),
+            normal=tuple(entry["normal"]),
+            color=Color(entry["color"]),
+        )
+        for entry in content
+    ]
+
+
+def load_inputs(path: Path) -> list[NetworkInput]:
+    """Load the artifact that export writes."""
+    return from_json(read_json(path))

@@ -1,0 +1,46 @@
+"""Where each stage writes, relative to the project's folder."""
+
+from pathlib import Path
+
+__all__ = [
+    "BUILD",
+    "CALIBRATE",
+    "CALIBSET",
+    "COMPARE",
+    "EVALUATE",
+    "EXPORT",
+    "FLOAT_MODEL",
+    "INPUTS",
+    "METRICS",
+    "NODE_BITS",
+    "NODE_BITS_NAME",
+    "NOTES",
+    "QPARAMS",
+    "QUANTIZE",
+    "QUANTIZED_MODEL",
+    "REPORT",
+    "SIMILARITY",
+    "STATISTICS",
+    "TRACK",
+]
+
+EXPORT = Path("out/export")
+CALIBSET = Path("out/calibset")
+CALIBRATE = Path("out/calibrate")
+QUANTIZE = Path("out/quantize")
+COMPARE = Path("out/compare")
+BUILD = Path("out/build")
+EVALUATE = Path("out/evaluate")
+TRACK = Path("out/track")
+
+FLOAT_MODEL = EXPORT / "model.onnx"
+INPUTS = EXPORT / "inputs.json"
+STATISTICS = CALIBRATE / "statistics.npz"
+QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"
+QPARAMS = QUANTIZE / "qparams.json"
+NODE_BITS_NAME = "magik_node_quant_bit_info.json"
+NODE_BITS = QUANTIZE / NODE_BITS_NAME
+NOTES = QUANTIZE / "notes.json"
+SIMILARITY = COMPARE / "similarity.json"
+REPORT = COMPARE / "report.html"
+METRICS = EVALUATE / "metrics.json"

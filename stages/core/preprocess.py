@@ -1,0 +1,179 @@
+"""From picture files to samples as the network's input sees them. Calibration, evaluation and dumps share it."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.config import Anchor, Color, Fit, Interpolation, PictureSet, PreprocessConfig
+from stages.core.errors import UserError
+from stages.core.inputs import NetworkInput
+from stages.core.sources import SourceFile, open_source
+
+__all__ = ["Picture", "decode", "fit", "picture_input", "read_pictures", "select", "to_color"]
+
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2"}
+INTERPOLATION = {
+    Interpolation.nearest: cv2.INTER_NEAREST,
+    Interpolation.linear: cv2.INTER_LINEAR,
+    Interpolation.area: cv2.INTER_AREA,
+    Interpolation.cubic: cv2.INTER_CUBIC,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, ready for the network.
+
+    Attributes:
+        name: its name inside the source.
+        sample: uint8 [H, W, C], size and colour of the network's input.
+        content: the part of `sample` that shows the picture: without letterbox borders.
+    """
+
+    name: str
+    sample: NDArray[np.uint8]
+    content: NDArray[np.uint8]
+
+
+def select(pictures: PictureSet, key: str) -> list[SourceFile]:
+    """List the picture files of a set: `size` of them, evenly over the sorted names.
+
+    Args:
+        pictures: source and size.
+        key: the config key of the set, for messages.
+
+    Raises:
+        UserError: if the source cannot be opened or holds no pictures.
+    """
+    texts = [pictures.source] if isinstance(pictures.source, str) else pictures.source
+    files = [file for text in texts for file in _open(text, key)]
+    found = sorted((f for f in files if _suffix(f.name) in SUFFIXES), key=lambda f: f.name)
+    if not found:
+        others = f"; its {len(files)} files are none that OpenCV reads" if files else ""
+        raise UserError(f"{key}.source={texts[0]}: no pictures there{others}; put .jpg, .png or .bmp files in it")
+    wanted = min(pictures.size or len(found), len(found))
+    return [found[index * len(found) // wanted] for index in range(wanted)]
+
+
+def _open(text: str, key: str) -> list[SourceFile]:
+    try:
+        return open_source(text)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name inside a source, not a path
+
+
+def picture_input(inputs: Sequence[NetworkInput]) -> NetworkInput:
+    """Give the input that pictures feed.
+
+    Raises:
+        UserError: if the network has several inputs, or one that no picture fits.
+    """
+    if len(inputs) != 1:
+        names = ", ".join(entry.name for entry in inputs)
+        raise UserError(f"the network has {len(inputs)} inputs ({names}); pictures feed exactly one")
+    (only,) = inputs
+    if not only.takes_picture:
+        wanted = "[1,1,H,W] for GRAY" if only.color is Color.GRAY else f"[1,3,H,W] for {only.color.value}"
+        raise UserError(f"input {only.name!r} has shape {list(only.shape)}; a picture needs {wanted}")
+    return only
+
+
+def read_pictures(
+    files: Sequence[SourceFile], network_input: NetworkInput, preprocess: PreprocessConfig, key: str
+) -> Iterator[Picture]:
+    """Decode and fit pictures one by one.
+
+    Raises:
+        UserError: for a file that cannot be decoded, naming it.
+    """
+    for file in files:
+        picture = decode(file, key)
+        sample, content = fit(picture, network_input.height, network_input.width, preprocess)
+        yield Picture(file.name, to_color(sample, network_input.color), content)
+
+
+def decode(file: SourceFile, key: str) -> NDArray[np.uint8]:
+    """Decode a picture with OpenCV to uint8 BGR [H, W, 3].
+
+    Raises:
+        UserError: if it is empty, truncated or not a picture.
+    """
+    data = np.frombuffer(file.read(), dtype=np.uint8)
+    with _quiet_decoders():
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        raise UserError(f"{key}: {file.name} cannot be read as a picture (corrupt or truncated?): mend or remove it")
+    return picture.astype(np.uint8, copy=False)
+
+
+def fit(
+    picture: NDArray[np.uint8], height: int, width: int, config: PreprocessConfig
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Bring a picture to the input's size.
+
+    Args:
+        picture: uint8 [h, w, 3].
+        height: input height.
+        width: input width.
+        config: how.
+
+    Returns:
+        The sample [height, width, 3] and the part of it that is not border.
+    """
+    h, w = picture.shape[:2]
+    if config.fit is Fit.stretch:
+        sample = _resize(picture, height, width, config)
+        return sample, sample
+    if config.fit is Fit.crop:
+        side = config.shorter_side or max(height, width)
+        scale = max(side / min(h, w), height / h, width / w)  # never smaller than the cut
+        scaled = _resize(picture, max(height, round(h * scale)), max(width, round(w * scale)), config)
+        top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+        sample = scaled[top : top + height, left : left + width]
+        return sample, sample
+    scale = min(height / h, width / w)
+    scaled = _resize(picture, max(1, int(h * scale)), max(1, int(w * scale)), config)
+    inner_height, inner_width = scaled.shape[:2]
+    centered = config.anchor is Anchor.center
+    top = (height - inner_height) // 2 if centered else 0
+    left = (width - inner_width) // 2 if centered else 0
+    sample = np.full((height, width, 3), config.pad, dtype=np.uint8)
+    sample[top : top + inner_height, left : left + inner_width] = scaled
+    return sample, scaled
+
+
+def _resize(picture: NDArray[np.uint8], height: int, width: int, config: PreprocessConfig) -> NDArray[np.uint8]:
+    resized = cv2.resize(picture, (width, height), interpolation=INTERPOLATION[config.interpolation])
+    return resized.astype(np.uint8, copy=False)
+
+
+def to_color(picture: NDArray[np.uint8], color: Color) -> NDArray[np.uint8]:
+    """Turn BGR [H, W, 3] into the input's colour: [H, W, 3], or [H, W, 1] for GRAY."""
+    if color is Color.RGB:
+        return np.ascontiguousarray(picture[:, :, ::-1])
+    if color is Color.GRAY:
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[:, :, np.newaxis].astype(np.uint8, copy=False)
+    return picture
+
+
+@contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Hold back what libjpeg and libpng write to file descriptor 2: the caller says it in one line."""
+    with tempfile.TemporaryFile() as sink:
+        kept = os.dup(2)
+        try:
+            os.dup2(sink.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

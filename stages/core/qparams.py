@@ -1,0 +1,84 @@
+"""Quantization parameters on disk: what quantize chose for every feature and weight."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stages.core.artifacts import read_json, write_json
+
+__all__ = ["FeatureParams", "QuantParams", "WeightParams", "load_qparams", "save_qparams"]
+
+
+@dataclass(frozen=True)
+class FeatureParams:
+    """One quantized feature: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1.
+
+    Attributes:
+        tensor: its name.
+        node: the node that makes it (the last of a fused layer), or the input's own name.
+        bits: width of a code.
+        scale: float32 value.
+        zero_point: the code of real 0.
+        low: smallest real value that a code stands for.
+        high: largest.
+        seen_low: smallest value during calibration.
+        seen_high: largest.
+        method: how the range was chosen; "shared" where the operator before passes its codes on.
+    """
+
+    tensor: str
+    node: str
+    bits: int
+    scale: float
+    zero_point: int
+    low: float
+    high: float
+    seen_low: float
+    seen_high: float
+    method: str
+
+
+@dataclass(frozen=True)
+class WeightParams:
+    """One quantized weight: real = code * scale[channel], codes -(2**(bits-1) - 1) .. 2**(bits-1) - 1.
+
+    Attributes:
+        tensor: the initializer's name in the float network.
+        node: the node that uses it.
+        bits: width of a code.
+        axis: the output-channel axis, or None for one scale a tensor.
+        scales: float32 values, one a channel or just one.
+        method: how the scales were chosen.
+    """
+
+    tensor: str
+    node: str
+    bits: int
+    axis: int | None
+    scales: tuple[float, ...]
+    method: str
+
+
+@dataclass(frozen=True)
+class QuantParams:
+    """All parameters of a quantized network, in graph order."""
+
+    features: Sequence[FeatureParams]
+    weights: Sequence[WeightParams]
+
+
+def save_qparams(path: Path, params: QuantParams) -> None:
+    """Write as JSON."""
+    write_json(
+        path,
+        {"features": [asdict(entry) for entry in params.features], "weights": [asdict(w) for w in params.weights]},
+    )
+
+
+def load_qparams(path: Path) -> QuantParams:
+    """Read what `save_qparams` wrote."""
+    content = read_json(path)
+    return QuantParams(
+        features=[FeatureParams(**entry) for entry in content["features"]],
+        weights=[WeightParams(**entry | {"scales": tuple(entry["scales"])}) for entry in content["weights"]],
+    )

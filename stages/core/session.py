@@ -1,0 +1,53 @@
+"""ONNX Runtime sessions, all made the same way."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from stages.core.artifacts import missing
+from stages.core.errors import UserError, one_line
+
+__all__ = ["Runner", "with_outputs"]
+
+
+class Runner:
+    """A network ready to run on the CPU.
+
+    Quantized networks run with `exact=True`: no graph optimization, so that each QuantizeLinear and DequantizeLinear
+    acts as the standard says, and none is fused into a kernel that rounds otherwise.
+    """
+
+    def __init__(self, model: onnx.ModelProto | Path, *, exact: bool = False, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or int(os.environ.get("SOCQUANT_THREADS", "0"))
+        level = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_DISABLE_ALL if exact else level.ORT_ENABLE_ALL
+        if isinstance(model, Path) and not model.is_file():
+            raise missing(model)
+        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own exception types share no base
+            raise UserError(f"ONNX Runtime cannot load the network: {one_line(error)}") from error
+        self.inputs: dict[str, list[int | str]] = {i.name: list(i.shape) for i in self._session.get_inputs()}
+        self.outputs: list[str] = [output.name for output in self._session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """Run once; gives every output by name."""
+        return dict(zip(self.outputs, self._session.run(self.outputs, dict(feeds)), strict=True))
+
+
+def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """Copy a model so that it returns just these tensors, in this order."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    return shown

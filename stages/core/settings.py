@@ -1,0 +1,222 @@
+"""Loading and checking an experiment's config. Every refusal is one line that names the key."""
+
+import dataclasses
+import typing
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+from yaml import YAMLError
+
+from stages.core.config import Config, Fit, InputConfig, ModelConfig, OperatorWidths, SocConfig
+from stages.core.errors import UserError, did_you_mean, one_line
+from stages.core.sources import parse, watched_path
+
+__all__ = ["allowed_widths", "check", "conform", "explain", "load_params", "register_resolver"]
+
+
+def register_resolver() -> None:
+    """Tell OmegaConf the `watch` resolver. May be called twice."""
+    OmegaConf.register_new_resolver("watch", watched_path, replace=True)
+
+
+def load_params(path: Path) -> Config:
+    """Load and check a params.yaml.
+
+    Raises:
+        UserError: if it is missing, is not YAML, or holds a wrong key, type or value.
+    """
+    try:
+        config = conform(OmegaConf.load(path))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None
+    except YAMLError as error:
+        raise UserError(f"{path} is not YAML: {one_line(error)}") from error
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path}: {explain(error)}") from error
+    check(config)
+    return config
+
+
+def conform(content: Any) -> Config:
+    """Put plain content into the schema.
+
+    Raises:
+        OmegaConfBaseException: for a wrong key, type or value.
+    """
+    register_resolver()
+    merged = OmegaConf.merge(OmegaConf.structured(Config), content)
+    OmegaConf.resolve(merged)
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, Config)
+    return config
+
+
+# --- checks that types cannot express ---------------------------------------------------------------------------
+
+
+def allowed_widths(operators: Iterable[OperatorWidths], side: str) -> list[int]:
+    """Collect the widths that any of the operators runs at; `side` is "feature_bits" or "weight_bits"."""
+    return sorted({width for operator in operators for width in getattr(operator, side)})
+
+
+def check(config: Config) -> None:
+    """Refuse values that no dataclass can: widths the SOC lacks, lengths, ranges, sources.
+
+    Raises:
+        UserError: for the first that is wrong.
+    """
+    _check_widths(config)
+    _check_model(config.model)
+    for name in ("calibration", "debug", "evaluation"):
+        part = getattr(config.data, name)
+        _check_source_list(f"data.{name}.source", part.source)
+        _require(part.size is None or part.size > 0, f"data.{name}.size", part.size, "a positive number or null")
+    labels = config.data.evaluation.labels
+    forms = ("pattern:", "file:")
+    _require(
+        labels == "folders" or labels.startswith(forms),
+        "data.evaluation.labels",
+        labels,
+        "pattern:REGEX, folders or file:CSV",
+    )
+
+
+def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
+    if not holds:
+        raise UserError(f"{key}={value}: give {allowed}")
+
+
+def _check_widths(config: Config) -> None:
+    soc: SocConfig = config.soc
+    for side in ("feature_bits", "weight_bits"):
+        width = getattr(config.quant, side)
+        widths = allowed_widths(soc.operators.values(), side)
+        if width not in widths:
+            listed = ", ".join(map(str, widths))
+            raise UserError(f"quant.{side}={width}: the {soc.name} cannot do {width} bits; it can do {listed}")
+
+
+def _check_model(model: ModelConfig) -> None:
+    if not model.source and not model.torch.callable:
+        raise UserError("model.source is empty: give a source, or model.torch.callable for a PyTorch module")
+    for key, source in (("model.source", model.source), ("model.torch.code", model.torch.code)):
+        if source:
+            _check_sources(key, [source])
+    _require(model.fp32_diff > 0, "model.fp32_diff", model.fp32_diff, "a positive number")
+    _require(bool(model.inputs), "model.inputs", "[]", "at least one input; [{}] takes all from the graph")
+    for index, entry in enumerate(model.inputs):
+        key = f"model.inputs[{index}]"
+        if entry.shape is not None:
+            _require(
+                bool(entry.shape) and all(d > 0 for d in entry.shape),
+                f"{key}.shape",
+                entry.shape,
+                "positive sizes; batch 1 first, as in [1,3,224,224]",
+            )
+        if entry.normal is not None:
+            _require(all(v != 0 for v in entry.normal), f"{key}.normal", entry.normal, "numbers other than 0")
+    preprocess = model.preprocess
+    _require(0 <= preprocess.pad <= 255, "model.preprocess.pad", preprocess.pad, "a grey level, 0 to 255")
+    if preprocess.fit is not Fit.crop and preprocess.shorter_side:
+        raise UserError("model.preprocess.shorter_side is for fit=crop; with another fit leave it at 0")
+
+
+def _check_source_list(key: str, value: Any) -> None:
+    sources = [value] if isinstance(value, str) else value
+    if not isinstance(sources, list) or not sources or not all(isinstance(s, str) for s in sources):
+        raise UserError(f"{key}={value}: give a source or a list of sources")
+    _check_sources(key, sources)
+
+
+def _check_sources(key: str, sources: list[str]) -> None:
+    try:
+        kinds = [parse(source).kind for source in sources]
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
+    if len(kinds) > 1 and "file" in kinds:
+        raise UserError(f"{key}: a list holds pinned sources only; put local pictures in one folder and give that")
+
+
+# --- saying what OmegaConf means --------------------------------------------------------------------------------
+
+
+def explain(error: OmegaConfBaseException) -> str:
+    """Say in one line what is wrong with the config, where, and what is allowed."""
+    key = _full_key(error)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key} has no value: set it in conf/ or as an override"
+    if isinstance(error, (ConfigKeyError, ConfigAttributeError)):
+        parent, _, leaf = key.rpartition(".")
+        allowed = _schema_keys(parent)
+        where = f" of {parent}" if parent else ""
+        hint = did_you_mean(leaf, allowed) if allowed else f"{parent} holds no keys"
+        return f"{key}: no such key{where}; {hint}"
+    return f"{key}: {_value_problem(error, key)}"
+
+
+def _full_key(error: OmegaConfBaseException) -> str:
+    """The key's path from the root; inside a list OmegaConf gives it from the item on."""
+    key = str(error.full_key or error.key or "")
+    if key.split(".")[0].split("[")[0] in _schema_keys(""):
+        return key
+    in_lists = {"model.inputs[]": InputConfig}
+    for path, item in in_lists.items():
+        names = {entry.name for entry in dataclasses.fields(item)}
+        if error.object_type is item or key.split("[")[0] in names:
+            return f"{path}.{key}"
+    return key
+
+
+def _value_problem(error: OmegaConfBaseException, key: str) -> str:
+    message = str(error.msg or error).splitlines()[0].rstrip(".")
+    expected = _schema_type(key)
+    if isinstance(expected, type) and issubclass(expected, Enum):
+        return f"{message.partition(', expected')[0]}; give one of {', '.join(member.name for member in expected)}"
+    if "is not a ListConfig" in message:
+        message = "not a list"
+    return f"{message}; give {_type_name(expected)}" if expected is not None else message
+
+
+def _schema_type(key: str) -> Any:
+    """Follow a dotted key (with [i] for list items) through the schema's annotations."""
+    kind: Any = Config
+    for part in key.replace("[", ".").replace("]", "").split("."):
+        kind = _unwrap(kind)
+        origin = typing.get_origin(kind)
+        if origin is list:
+            (kind,) = typing.get_args(kind)
+        elif origin is dict:
+            kind = typing.get_args(kind)[1]
+        elif dataclasses.is_dataclass(kind) and part in typing.get_type_hints(kind):
+            kind = typing.get_type_hints(kind)[part]
+        elif part:
+            return None
+    return _unwrap(kind)
+
+
+def _unwrap(kind: Any) -> Any:
+    """Drop `| None`."""
+    members = [member for member in typing.get_args(kind) if member is not type(None)]
+    return members[0] if type(None) in typing.get_args(kind) and len(members) == 1 else kind
+
+
+def _schema_keys(key: str) -> list[str]:
+    kind = _schema_type(key) if key else Config
+    return [item.name for item in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is list:
+        return f"a list of {_type_name(typing.get_args(kind)[0])}s".replace("ss", "s").replace("a list of a", "a list of")
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    return names.get(kind, "a group of keys")
+

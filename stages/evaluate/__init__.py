@@ -1,0 +1,1 @@
+"""Accuracy of the float and the quantized network on labelled data."""

@@ -1,0 +1,1 @@
+"""Model source -> canonical float ONNX, checked against the source."""

@@ -1,0 +1,94 @@
+"""Reads model.source; writes out/export: model.onnx, inputs.json, check.json."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from stages.core.artifacts import output_folder, save_model, write_json
+from stages.core.command import run_stage
+from stages.core.config import Config, ModelConfig
+from stages.core.console import output
+from stages.core.errors import UserError
+from stages.core.graph import load_model
+from stages.core.inputs import assign_names, resolve_inputs, to_json
+from stages.core.paths import EXPORT, FLOAT_MODEL, INPUTS
+from stages.core.sources import SourceFile, open_source
+from stages.export import canonical, torch_source, verify
+
+CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
+
+
+def export(config: Config) -> None:
+    model = config.model
+    file = _model_file(model)
+    suffix = Path(file.name).suffix.lower() if file else ""
+    if suffix == ".onnx" and file:
+        source, torch_difference = _load_onnx(file), 0.0
+    elif not file or suffix in CHECKPOINTS:
+        source, torch_difference = _from_torch(model, file)
+    else:
+        raise UserError(f"model.source: {file.name} is neither .onnx nor a checkpoint ({', '.join(sorted(CHECKPOINTS))})")
+
+    cut = canonical.find_cut(source, [entry.name for entry in model.inputs], model.outputs)
+    configured = [replace(entry, name=name) for entry, name in zip(model.inputs, cut.configured, strict=True)]
+    own = list(canonical.graph_shapes(source))
+    fed = [entry for entry in configured if not entry.name or entry.name in own]
+    static = canonical.fix_shapes(source, {name: entry.shape for name, entry in assign_names(fed, own).items()})
+    exported = canonical.canonicalize(static, cut)
+    inputs = resolve_inputs(configured, canonical.graph_shapes(exported))
+
+    source_inputs = resolve_inputs(fed, canonical.graph_shapes(static))
+    feeds = verify.random_feeds(source_inputs)
+    difference = max(torch_difference, verify.network_difference(static, exported, cut, feeds))
+    verify.check_difference(difference, model.fp32_diff)
+
+    with output_folder(EXPORT) as folder:
+        save_model(folder / FLOAT_MODEL.name, exported)
+        write_json(folder / INPUTS.name, to_json(inputs))
+        write_json(
+            folder / "check.json",
+            {"nodes": len(exported.graph.node), "max_difference": difference, "bound": model.fp32_diff},
+        )
+    shapes = ", ".join(f"{entry.name} {list(entry.shape)}" for entry in inputs)
+    output.print(
+        f"exported {model.name}: {len(exported.graph.node)} nodes, inputs {shapes}, "
+        f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
+        markup=False,
+    )
+
+
+def _model_file(model: ModelConfig) -> SourceFile | None:
+    if not model.source:
+        return None
+    files = open_source(model.source)
+    if len(files) != 1:
+        raise UserError(f"model.source matches {len(files)} files ({files[0].name}, ...): give one")
+    return files[0]
+
+
+def _load_onnx(file: SourceFile) -> onnx.ModelProto:
+    if file.path:
+        return load_model(file.path)  # by path, so that external data beside it is found
+    return onnx.load_from_string(file.read())
+
+
+def _from_torch(model: ModelConfig, file: SourceFile | None) -> tuple[onnx.ModelProto, float]:
+    shapes = {entry.name or f"input_{i}": entry.shape for i, entry in enumerate(model.inputs)}
+    unknown = next((name for name, shape in shapes.items() if not shape), None)
+    if unknown:
+        raise UserError(f"model.inputs: {unknown!r} has no shape; a PyTorch module is traced with one, as [1,3,224,224]")
+    module = torch_source.build_module(model, file)
+    inputs = resolve_inputs(model.inputs, {name: shape or [] for name, shape in shapes.items()})
+    feeds = verify.random_feeds(inputs)
+    arrays = list(feeds.values())
+    traced = torch_source.trace(module, arrays, list(feeds), model.torch.output_names)
+    expected = torch_source.reference(module, arrays)
+    found = verify.Runner(traced, exact=True).run(feeds)
+    pairs = zip(expected, found.values(), strict=True)
+    return traced, max(verify.largest_difference(np.asarray(a), b) for a, b in pairs)
+
+
+if __name__ == "__main__":
+    run_stage(export, __doc__ or "")

@@ -1,0 +1,195 @@
+"""The canonical form of a network: cut, static, simplified, batch norms folded, every node named as in the source."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+import onnxslim
+from onnx import TensorProto, helper, version_converter
+
+from stages.core.errors import UserError, did_you_mean, one_line
+
+__all__ = ["Cut", "canonicalize", "find_cut", "fix_shapes", "graph_shapes"]
+
+OLDEST_OPSET = 13  # per-channel DequantizeLinear
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a graph starts and ends.
+
+    Attributes:
+        inputs: tensors that are fed: the configured ones first, then what else the outputs need.
+        outputs: tensors that are returned.
+        configured: the tensor of each configured input, None where its name is left out.
+    """
+
+    inputs: list[str]
+    outputs: list[str]
+    configured: list[str | None]
+
+
+def graph_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Shapes of the fed inputs in graph order; 0 for a size that is not static."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return {
+        entry.name: [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+        for entry in model.graph.input
+        if entry.name not in constants
+    }
+
+
+def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None]) -> onnx.ModelProto:
+    """Give every input a static shape.
+
+    Args:
+        model: the source; not changed.
+        wanted: input -> configured shape, or None to keep the graph's own: a dynamic batch becomes 1, another
+            dynamic shape takes the last configured one (the vendor's rule).
+
+    Raises:
+        UserError: for a shape that contradicts the graph, or a dynamic one that nothing fixes.
+    """
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    own_shapes = graph_shapes(model)
+    last: Sequence[int] | None = None
+    for entry in fixed.graph.input:
+        if entry.name not in own_shapes:
+            continue
+        own = own_shapes[entry.name]
+        shape = wanted.get(entry.name)
+        last = shape or last
+        if shape is None:
+            shape = [1, *own[1:]] if own and own[0] == 0 else own
+            if 0 in shape and last:
+                shape = last
+            if 0 in shape:
+                shown = ",".join(str(size) if size else "?" for size in own)
+                raise UserError(f"input {entry.name!r} has the dynamic shape [{shown}]: give model.inputs[].shape")
+        if len(shape) != len(own) or any(a not in (0, b) for a, b in zip(own, shape, strict=True)):
+            shown = ",".join(str(size) if size else "?" for size in own)
+            raise UserError(f"input {entry.name!r} has shape [{shown}] in the network; the config says {list(shape)}")
+        dims = entry.type.tensor_type.shape
+        dims.ClearField("dim")
+        for size in shape:
+            dims.dim.add().dim_value = size
+    del fixed.graph.value_info[:]
+    for entry in fixed.graph.output:
+        entry.type.tensor_type.ClearField("shape")
+    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+
+
+def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iterable[str]) -> Cut:
+    """Resolve the configured names to tensors. A node's name stands for its first output.
+
+    Args:
+        model: the source.
+        inputs: `model.inputs[].name`, None where left out.
+        outputs: `model.outputs`; empty: the graph's own.
+
+    Raises:
+        UserError: for a name that the graph does not have.
+    """
+    own_inputs = list(graph_shapes(model))
+    own_outputs = [entry.name for entry in model.graph.output]
+    by_node = {node.name: node.output[0] for node in model.graph.node if node.name}
+    tensors = {*own_inputs, *(name for node in model.graph.node for name in node.output)}
+
+    def tensor(name: str, key: str, likely: list[str]) -> str:
+        if name in tensors:
+            return name
+        if name in by_node:
+            return by_node[name]
+        hint = did_you_mean(name, [*likely, *by_node])
+        raise UserError(f"{key}: the network has no tensor or node {name!r}; {hint}")
+
+    configured = [tensor(name, "model.inputs[].name", own_inputs) if name else None for name in inputs]
+    named = [name for name in configured if name]
+    ends = [tensor(name, "model.outputs", own_outputs) for name in outputs] or own_outputs
+    needed = _reachable_inputs(model, ends, set(named) | set(own_inputs))
+    unused = [name for name in named if name not in needed]
+    if unused:
+        raise UserError(f"model.inputs[].name: {unused[0]!r} does not lead to the outputs {', '.join(ends)}")
+    return Cut([*named, *(name for name in own_inputs if name in needed and name not in named)], ends, configured)
+
+
+def _reachable_inputs(model: onnx.ModelProto, outputs: Sequence[str], stops: set[str]) -> set[str]:
+    """Which of `stops` a walk back from the outputs meets first."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    met: set[str] = set()
+    seen: set[str] = set()
+    pending = list(outputs)
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in stops:
+            met.add(name)
+        elif name in producers:
+            pending.extend(producers[name].input)
+    return met
+
+
+def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
+    """Cut, simplify and name.
+
+    Args:
+        model: the source with static shapes.
+        cut: where to start and end.
+
+    Returns:
+        A model of opset 13 or later that ONNX's checker accepts, without documentation or metadata.
+
+    Raises:
+        UserError: if the network cannot be simplified.
+    """
+    names = {name: node.name for node in model.graph.node for name in node.output if node.name}
+    try:
+        simplified = onnxslim.slim(_extract(model, cut))
+        if _opset(simplified) < OLDEST_OPSET:
+            simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
+        _name_nodes(simplified, names)
+        _strip(simplified)
+        simplified = onnx.shape_inference.infer_shapes(simplified)
+        onnx.checker.check_model(simplified, full_check=True)
+    except Exception as error:  # onnxslim, the converter and the checker each raise their own types
+        raise UserError(f"the network cannot be simplified: {one_line(error)}") from error
+    return simplified
+
+
+def _extract(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
+    if cut.inputs == list(graph_shapes(model)) and cut.outputs == [entry.name for entry in model.graph.output]:
+        return model
+    infos = {info.name for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)}
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    whole.graph.value_info.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in cut.outputs if name not in infos
+    )
+    return onnx.utils.Extractor(whole).extract_model(cut.inputs, cut.outputs)
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None:
+    """Name each node as the source node that makes the same tensor; a nameless one by type and tensor."""
+    taken: Counter[str] = Counter()
+    for node in model.graph.node:
+        name = source_names.get(node.output[0]) or node.name or f"{node.op_type}_{node.output[0]}"
+        taken[name] += 1
+        node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what is not the network: it may hold paths and changes from run to run."""
+    model.doc_string = ""
+    model.graph.doc_string = ""
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]

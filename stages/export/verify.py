@@ -1,0 +1,65 @@
+"""Checking the exported network against its source on random input."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.config import Color
+from stages.core.errors import UserError
+from stages.core.inputs import NetworkInput, normalize
+from stages.core.session import Runner, with_outputs
+from stages.export.canonical import Cut
+
+__all__ = ["check_difference", "largest_difference", "network_difference", "random_feeds"]
+
+SEED = 0
+
+
+def random_feeds(inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32]]:
+    """Make reproducible random input: random pixels for a picture, standard normal numbers otherwise."""
+    generator = np.random.default_rng(SEED)
+    feeds = {}
+    for entry in inputs:
+        if entry.takes_picture:
+            channels = 1 if entry.color is Color.GRAY else 3
+            pixels = generator.integers(0, 256, (entry.height, entry.width, channels), dtype=np.uint8)
+            feeds[entry.name] = normalize(pixels, entry)
+        else:
+            feeds[entry.name] = generator.standard_normal(entry.shape).astype(np.float32)
+    return feeds
+
+
+def network_difference(
+    source: onnx.ModelProto, exported: onnx.ModelProto, cut: Cut, feeds: Mapping[str, NDArray[np.float32]]
+) -> float:
+    """Run source and exported network on the same values, starting where the cut starts.
+
+    Returns:
+        The largest absolute difference over all outputs.
+    """
+    probe = Runner(with_outputs(source, [*cut.inputs, *cut.outputs]), exact=True)
+    values = probe.run({name: feeds[name] for name in probe.inputs})
+    results = Runner(exported).run({name: values[name] for name in cut.inputs})
+    return max(largest_difference(values[name], results[name]) for name in cut.outputs)
+
+
+def largest_difference(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """Largest absolute difference; infinite if the shapes or the NaNs differ."""
+    if left.shape != right.shape or not np.array_equal(np.isnan(left), np.isnan(right)):
+        return float("inf")
+    return float(np.nanmax(np.abs(left.astype(np.float64) - right.astype(np.float64)), initial=0.0))
+
+
+def check_difference(difference: float, bound: float) -> None:
+    """Refuse an export that is too far from its source.
+
+    Raises:
+        UserError: naming both numbers.
+    """
+    if not difference <= bound:
+        raise UserError(
+            f"the exported network differs from its source by {difference:.3g}, more than "
+            f"model.fp32_diff={bound:g}: raise the bound if the outputs are large, else report the network"
+        )

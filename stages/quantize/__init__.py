@@ -1,0 +1,1 @@
+"""Statistics, bits and methods -> the quantized network."""

@@ -1,0 +1,110 @@
+"""Reads out/export, out/calibrate, quant and soc; writes out/quantize: quantized.onnx, qparams.json, the node-bits file."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.artifacts import output_folder, save_model, write_json
+from stages.core.command import run_stage
+from stages.core.config import Config, FeatureZeroPoint, WeightScale
+from stages.core.console import output, track
+from stages.core.errors import UserError
+from stages.core.graph import Graph, load_model
+from stages.core.paths import FLOAT_MODEL, NODE_BITS, NOTES, QPARAMS, QUANTIZE, QUANTIZED_MODEL, STATISTICS
+from stages.core.qparams import FeatureParams, QuantParams, WeightParams, save_qparams
+from stages.core.statistics import TensorStatistics, load_statistics
+from stages.quantize.placement import FeaturePlace, Placement, place
+from stages.quantize.qdq import insert_quantizers
+from stages.quantize.ranges import feature_range
+from stages.quantize.scales import affine, representable, weight_codes
+
+
+def quantize(config: Config) -> None:
+    model = load_model(FLOAT_MODEL)
+    graph = Graph(model)
+    placement = place(graph, config.soc, config.quant)
+    features = choose_features(placement, load_statistics(STATISTICS), config)
+    weights, codes = choose_weights(placement, graph, config)
+    params = QuantParams(features, weights)
+    quantized = insert_quantizers(model, params, codes)
+    with output_folder(QUANTIZE) as folder:
+        save_model(folder / QUANTIZED_MODEL.name, quantized)
+        save_qparams(folder / QPARAMS.name, params)
+        write_json(folder / NODE_BITS.name, node_bits(features))
+        write_json(folder / NOTES.name, placement.notes)
+    for line in placement.notes:
+        output.print(f"note: {line}", markup=False)
+    output.print(
+        f"quantized {len(features)} features to {config.quant.feature_bits} bits ({config.quant.feature_method.name}) "
+        f"and {len(weights)} weights to {config.quant.weight_bits} ({config.quant.weight_method.name}) "
+        f"for the {config.soc.name}"
+    )
+
+
+def choose_features(
+    placement: Placement, statistics: Mapping[str, TensorStatistics], config: Config
+) -> list[FeatureParams]:
+    """Choose scale and zero point of every feature from its statistics."""
+    symmetric = config.soc.feature_zero_point is FeatureZeroPoint.symmetric
+    ranges: dict[str, tuple[float, float]] = {}
+
+    def choose(where: FeaturePlace) -> FeatureParams:
+        if where.source not in statistics:
+            raise UserError(f"no statistics of tensor {where.source!r}: run `dvc repro calibrate`")
+        seen = statistics[where.source]
+        if where.source not in ranges:
+            ranges[where.source] = feature_range(seen, config.quant.feature_method, where.bits)
+        scale, zero_point = affine(*ranges[where.source], where.bits, symmetric)
+        low, high = representable(float(scale), zero_point, where.bits)
+        return FeatureParams(
+            tensor=where.tensor,
+            node=where.node,
+            bits=where.bits,
+            scale=float(scale),
+            zero_point=zero_point,
+            low=low,
+            high=high,
+            seen_low=seen.low,
+            seen_high=seen.high,
+            method=config.quant.feature_method.name if where.source == where.tensor else "shared",
+        )
+
+    return [choose(where) for where in track(placement.features, "ranges")]
+
+
+def choose_weights(
+    placement: Placement, graph: Graph, config: Config
+) -> tuple[list[WeightParams], dict[str, NDArray[np.int32]]]:
+    """Quantize every weight."""
+    per_channel = config.soc.weight_scale is WeightScale.per_channel
+    params, codes = [], {}
+    for where in placement.weights:
+        axis = where.axis if per_channel and _one_scale_fits_groups(graph, where.node) else None
+        weight = graph.constant(where.tensor)
+        assert weight is not None
+        codes[where.tensor], scales = weight_codes(weight, where.bits, axis)
+        chosen = tuple(float(scale) for scale in scales)
+        params.append(
+            WeightParams(where.tensor, where.node, where.bits, axis, chosen, config.quant.weight_method.name)
+        )
+    return params, codes
+
+
+def _one_scale_fits_groups(graph: Graph, node_name: str) -> bool:
+    """Whether the weight's channel axis counts output channels: not so for a grouped ConvTranspose."""
+    node: onnx.NodeProto = next(entry for entry in graph.nodes if entry.name == node_name)
+    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+    return not (node.op_type == "ConvTranspose" and groups > 1)
+
+
+def node_bits(features: list[FeatureParams]) -> dict[str, dict[str, float | int]]:
+    """The vendor's mixed-width file: node -> width and range."""
+    return {
+        entry.node: {"QUANT_FEATURE_BIT": entry.bits, "MIN": entry.low, "MAX": entry.high} for entry in features
+    }
+
+
+if __name__ == "__main__":
+    run_stage(quantize, __doc__ or "")

@@ -1,0 +1,159 @@
+"""Deciding what is quantized, at which width: from the graph, the SOC's operators and the wanted bits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from stages.core.config import QuantConfig, SocConfig
+from stages.core.graph import Graph, attribute
+
+__all__ = ["FeaturePlace", "Placement", "WeightPlace", "place", "widest_within"]
+
+WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+FUSES = WEIGHTED | {"Add"}  # operators that take an activation in
+# Operators whose output codes are input codes: they need no parameters of their own.
+PASS_CODES = {
+    "DepthToSpace", "Flatten", "GlobalMaxPool", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split",
+    "Squeeze", "Transpose", "Unsqueeze",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FeaturePlace:
+    """A tensor to quantize: at `bits`, with the range of tensor `source` (itself unless its codes are passed on)."""
+
+    tensor: str
+    node: str
+    bits: int
+    source: str
+
+
+@dataclass(frozen=True)
+class WeightPlace:
+    """A weight to quantize: `axis` is its output-channel axis."""
+
+    tensor: str
+    node: str
+    bits: int
+    axis: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Everything to quantize, in graph order, and what deserves a line in the report."""
+
+    features: list[FeaturePlace]
+    weights: list[WeightPlace]
+    notes: list[str]
+
+
+def widest_within(wanted: int, allowed: Sequence[int]) -> int:
+    """Give the widest allowed width up to the wanted one, or the narrowest allowed if all are wider."""
+    return max((width for width in allowed if width <= wanted), default=min(allowed))
+
+
+def place(graph: Graph, soc: SocConfig, quant: QuantConfig) -> Placement:
+    """Place quantizers.
+
+    A tensor is quantized if an operator that runs in integers makes or takes it, except inside a fused layer and, on a
+    SOC with float outputs, where a weighted operator ends the network. Its width is the widest up to the wanted one
+    that all those operators can do.
+    """
+    operators = {node.name: _operator(graph, node) for node in graph.nodes}
+    integer = {name for name, kind in operators.items() if kind in soc.operators and soc.operators[kind].feature_bits}
+    inside = _inside_fused_layers(graph, soc, integer)
+    owners = {name: graph.producers[name].name for name in graph.float_tensors if name in graph.producers}
+
+    def touching(tensor: str) -> list[str]:
+        consumers = [node.name for node in graph.consumers.get(tensor, []) if node.name in integer]
+        made = [owners[tensor]] if owners.get(tensor) in integer and not _float_output(graph, soc, tensor) else []
+        return made + consumers
+
+    quantized = [tensor for tensor in graph.float_tensors if tensor not in inside and touching(tensor)]
+    sources = _code_sources(graph, quantized, integer)
+    bits: dict[str, int] = {}
+    for tensor in quantized:
+        for name in touching(tensor):
+            width = widest_within(quant.feature_bits, soc.operators[operators[name]].feature_bits)
+            bits[sources[tensor]] = min(bits.get(sources[tensor], width), width)
+    features = [FeaturePlace(t, owners.get(t, t), bits[sources[t]], sources[t]) for t in quantized]
+    weights = [
+        WeightPlace(node.input[1], node.name, widest_within(quant.weight_bits, widths), _channel_axis(graph, node))
+        for node in graph.nodes
+        if node.op_type in WEIGHTED and node.name in integer and node.input[1] in graph.constants
+        if (widths := soc.operators[operators[node.name]].weight_bits)
+    ]
+    return Placement(features, weights, _notes(graph, soc, quant, integer, features, weights))
+
+
+def _operator(graph: Graph, node: onnx.NodeProto) -> str:
+    return "DepthwiseConv" if graph.is_depthwise(node) else str(node.op_type)
+
+
+def _inside_fused_layers(graph: Graph, soc: SocConfig, integer: set[str]) -> set[str]:
+    """Tensors between an operator and the activation that the SOC folds into it."""
+    inside = set()
+    for node in graph.nodes:
+        if node.op_type not in soc.fused_activations or not node.input:
+            continue
+        producer = graph.producers.get(node.input[0])
+        alone = len(graph.consumers.get(node.input[0], [])) == 1 and node.input[0] not in graph.outputs
+        if producer is not None and producer.op_type in FUSES and producer.name in integer and alone:
+            inside.add(node.input[0])
+    return inside
+
+
+def _float_output(graph: Graph, soc: SocConfig, tensor: str) -> bool:
+    return soc.float_outputs and tensor in graph.outputs and graph.producers[tensor].op_type in WEIGHTED
+
+
+def _code_sources(graph: Graph, quantized: Sequence[str], integer: set[str]) -> dict[str, str]:
+    """Map each quantized tensor to the one whose codes it passes on (itself for most)."""
+    sources: dict[str, str] = {}
+    for tensor in quantized:
+        producer = graph.producers.get(tensor)
+        passes = producer is not None and producer.op_type in PASS_CODES and producer.name in integer
+        origin = producer.input[0] if passes and producer is not None else tensor
+        sources[tensor] = sources.get(origin, tensor)
+    return sources
+
+
+def _channel_axis(graph: Graph, node: onnx.NodeProto) -> int:
+    """The weight's axis that counts output channels."""
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    if node.op_type == "MatMul":
+        return len(graph.constants[node.input[1]].dims) - 1
+    return 0
+
+
+def _notes(
+    graph: Graph,
+    soc: SocConfig,
+    quant: QuantConfig,
+    integer: set[str],
+    features: Sequence[FeaturePlace],
+    weights: Sequence[WeightPlace],
+) -> list[str]:
+    """Lines for the report: what runs in float, and what runs narrower or wider than wanted."""
+    makes_float = {graph.producers[t].name for t in graph.float_tensors if t in graph.producers}
+    notes = [
+        f"{node.name} ({node.op_type}) runs in float: the {soc.name} has no integer {node.op_type}"
+        for node in graph.nodes
+        if node.name not in integer and node.name in makes_float
+    ]
+    notes += [
+        f"{place.tensor} has {place.bits}-bit codes, not {quant.feature_bits}: an operator that makes or takes it "
+        f"does no other width on the {soc.name}"
+        for place in features
+        if place.bits != quant.feature_bits
+    ]
+    notes += [
+        f"{place.node} has {place.bits}-bit weights, not {quant.weight_bits}: the {soc.name} does no other width there"
+        for place in weights
+        if place.bits != quant.weight_bits
+    ]
+    return notes

@@ -1,0 +1,65 @@
+"""From ranges to scales and codes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["affine", "bias_codes", "representable", "weight_codes"]
+
+
+def affine(low: float, high: float, bits: int, symmetric: bool) -> tuple[np.float32, int]:
+    """Choose scale and zero point of a feature so that 0 is a code.
+
+    Args:
+        low: lower end of the range.
+        high: upper end.
+        bits: width of an unsigned code.
+        symmetric: zero point at 0 for a range without negatives, in the middle otherwise (as a signed code's 0).
+
+    Returns:
+        scale (positive) and zero point (0 .. 2**bits - 1): real = (code - zero_point) * scale.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    top = 2**bits - 1
+    if symmetric and low < 0.0:
+        middle = 2 ** (bits - 1)
+        return _positive(max(-low, high) / (middle - 1)), middle
+    scale = _positive((high - low) / top)
+    return scale, int(np.clip(np.rint(-low / float(scale)), 0, top))
+
+
+def representable(scale: float, zero_point: int, bits: int) -> tuple[float, float]:
+    """Real values of the lowest and the highest code."""
+    return float((0 - zero_point) * scale), float((2**bits - 1 - zero_point) * scale)
+
+
+def weight_codes(weight: NDArray[np.float32], bits: int, axis: int | None) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Quantize a weight symmetrically by its largest magnitude (MAX_ABS), rounding to the nearest.
+
+    Args:
+        weight: float32, any shape.
+        bits: width of a signed code; the lowest code stays unused, so that codes are symmetric.
+        axis: output-channel axis for one scale a channel; None for one scale.
+
+    Returns:
+        int32 codes in the weight's shape and float32 scales [channels] or [1].
+    """
+    top = 2 ** (bits - 1) - 1
+    others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
+    largest = np.abs(weight).max(axis=others, keepdims=True)
+    scales = np.where(largest > 0, largest / np.float32(top), np.float32(1)).astype(np.float32)
+    scales = np.maximum(scales, np.finfo(np.float32).tiny)
+    codes = np.clip(np.rint(weight / scales), -top, top).astype(np.int32)
+    return codes, scales.reshape(-1)
+
+
+def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32] | None:
+    """Quantize a bias to int32 at the accumulator's scale; None if it does not fit."""
+    codes = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
+    if np.abs(codes).max(initial=0.0) >= 2**31:
+        return None
+    return codes.astype(np.int32)
+
+
+def _positive(scale: float) -> np.float32:
+    """A usable float32 scale: 1 for a tensor that is all zero, never below the smallest normal number."""
+    return np.float32(1.0) if scale == 0.0 else np.float32(max(scale, np.finfo(np.float32).tiny))

@@ -1,0 +1,1 @@
+"""Everything the other stages wrote -> one MLflow run."""

@@ -1,0 +1,113 @@
+"""Reads params.yaml and what all stages wrote; writes one MLflow run and out/track/run.json."""
+
+import hashlib
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from stages.core.artifacts import output_folder, read_json, write_json
+from stages.core.command import run_stage
+from stages.core.config import Config
+from stages.core.console import output
+from stages.core.paths import (
+    CALIBSET,
+    COMPARE,
+    EVALUATE,
+    EXPORT,
+    FLOAT_MODEL,
+    METRICS,
+    NODE_BITS,
+    QPARAMS,
+    QUANTIZED_MODEL,
+    REPORT,
+    SIMILARITY,
+    TRACK,
+)
+from stages.core.samples import SampleReader
+from stages.core.tables import accuracy_line, similarity_table
+from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
+
+SHOWN = 5  # least similar nodes in the closing summary
+
+
+def track(config: Config) -> None:
+    metrics, rows = read_json(METRICS), read_json(SIMILARITY)
+    run_id, new = log_once(experiment(config, metrics, rows), uri := tracking_uri())
+    with output_folder(TRACK) as folder:
+        write_json(folder / "run.json", {"run_id": run_id, "experiment": config.track.experiment})
+
+    output.print(similarity_table(rows, SHOWN))
+    output.print(accuracy_line(metrics))
+    output.print(f"report:      {REPORT.resolve().as_uri()}")
+    output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")
+    shown = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {_relative(uri)}"
+    output.print(f"see it with: {shown}")
+
+
+def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Experiment:
+    """Gather a run from the artifacts."""
+    params = flatten(_plain({k: v for k, v in asdict(config).items() if k != "watch"}))
+    params = {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
+    quant = config.quant
+    cosines = [row["cosine_avg"] for row in rows]
+    results = [QUANTIZED_MODEL, METRICS, SIMILARITY]
+    return Experiment(
+        name=config.track.experiment,
+        run_name=(
+            f"{config.model.name} {config.soc.name} a{quant.feature_bits}w{quant.weight_bits} "
+            f"{quant.feature_method.name}"
+        ),
+        params=params,
+        metrics=flatten(metrics)
+        | {
+            "layers.cosine_min": min(cosines),
+            "layers.cosine_mean": sum(cosines) / len(cosines),
+            "export.max_difference": read_json(EXPORT / "check.json")["max_difference"],
+        },
+        curves={
+            "layer_cosine": cosines,
+            "layer_cosine_min": [row["cosine_min"] for row in rows],
+            "layer_euclidean": [row["euclidean"] for row in rows],
+        },
+        tags={
+            "fingerprint": fingerprint(params, results),
+            "soc": config.soc.name,
+            "model": config.model.name,
+            "data": config.data.name,
+            "quant": quant.name,
+            "git_revision": git_revision(),
+            "data_hash": _data_hash(),
+        },
+        artifacts={
+            "": [REPORT, Path("params.yaml")],
+            "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
+            "evaluate": [METRICS, EVALUATE / "predictions.csv"],
+            "models": [FLOAT_MODEL, QUANTIZED_MODEL, QPARAMS, NODE_BITS],
+        },
+    )
+
+
+def _plain(content: Any) -> Any:
+    """Enums to their names, so that params read as they are typed."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    return content.name if isinstance(content, Enum) else content
+
+
+def _data_hash() -> str:
+    """Identify the pictures used: those that calibrated and those that were evaluated, with their labels."""
+    digest = hashlib.sha256("".join(SampleReader.open(CALIBSET).digests).encode())
+    for line in (EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
+        digest.update(",".join(line.split(",")[:3]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _relative(uri: str) -> str:
+    """The store's address as typed in this folder, where it lies here."""
+    here = f"sqlite:///{Path.cwd()}/"
+    return f"sqlite:///{uri.removeprefix(here)}" if uri.startswith(here) else uri
+
+
+if __name__ == "__main__":
+    run_stage(track, __doc__ or "")

@@ -1,0 +1,123 @@
+"""Logging an experiment to MLflow, once."""
+
+import hashlib
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing of a user's network leaves the machine
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow  # noqa: E402 - reads the variables above when imported
+from mlflow.entities import Metric, ViewType  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from stages.core.errors import UserError, one_line  # noqa: E402
+
+__all__ = ["Experiment", "fingerprint", "flatten", "git_revision", "log_once", "tracking_uri"]
+
+TAG = "fingerprint"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What goes into a run.
+
+    Attributes:
+        name: the MLflow experiment.
+        run_name: shown in the UI.
+        params: flat parameters.
+        metrics: flat metrics.
+        curves: metric name -> one value a node, logged with the node's depth as step.
+        tags: what to search by; `fingerprint` among them identifies the experiment.
+        artifacts: folder in the run -> files.
+    """
+
+    name: str
+    run_name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[float]]
+    tags: Mapping[str, str]
+    artifacts: Mapping[str, Sequence[Path]]
+
+
+def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
+    """Log a finished run, unless one with the same fingerprint is there.
+
+    Args:
+        experiment: what to log.
+        uri: of the tracking store.
+
+    Returns:
+        The run's id and whether it is new. A run that breaks off is marked failed and does not count.
+
+    Raises:
+        UserError: if the store cannot be reached or written.
+    """
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # the first use of a store narrates its migrations
+    try:
+        mlflow.set_tracking_uri(uri)
+        chosen = mlflow.set_experiment(experiment.name)
+        client = mlflow.MlflowClient()
+        condition = f"tags.{TAG} = '{experiment.tags[TAG]}' and attributes.status = 'FINISHED'"
+        found = client.search_runs([chosen.experiment_id], condition, ViewType.ACTIVE_ONLY, max_results=1)
+        if found:
+            return str(found[0].info.run_id), False
+        with mlflow.start_run(run_name=experiment.run_name, tags=dict(experiment.tags)) as run:
+            mlflow.log_params(dict(experiment.params))
+            mlflow.log_metrics(dict(experiment.metrics))
+            client.log_batch(run.info.run_id, metrics=list(_points(experiment.curves)))
+            for folder, files in experiment.artifacts.items():
+                for file in files:
+                    mlflow.log_artifact(str(file), folder or None)
+            return str(run.info.run_id), True
+    except (MlflowException, OSError) as error:
+        raise UserError(f"MLflow at {uri}: {one_line(error)}") from error
+
+
+def _points(curves: Mapping[str, Sequence[float]]) -> Iterator[Metric]:
+    now = int(time.time() * 1000)
+    for name, values in curves.items():
+        for depth, value in enumerate(values):
+            yield Metric(name, value, now, depth)
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or mlflow.db in this folder, as an absolute address."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings to dotted keys; lists stay one value."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def fingerprint(params: Mapping[str, Any], files: Sequence[Path]) -> str:
+    """Identify an experiment by its parameters and the bytes of its results."""
+    digest = hashlib.sha256(repr(sorted(params.items())).encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def git_revision() -> str:
+    """The commit of this folder, with `-dirty` for uncommitted changes; `none` outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "none"
+    return done.stdout.strip() or "none"
