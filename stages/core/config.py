@@ -196,7 +196,8 @@ class ModelConfig:
 class Task(Enum):
     """What the labels mean."""
 
-    classification = "classification"
+    classification = "classification"  # one output, one class a picture
+    none = "none"  # no labels: how far the outputs move is all that is measured
 
 
 @dataclass
@@ -211,7 +212,7 @@ class PictureSet:
 class LabelledSet(PictureSet):
     """Pictures with labels."""
 
-    labels: str = MISSING  # pattern:REGEX on the name | folders | file:CSV with columns file,label
+    labels: str | None = None  # pattern:REGEX on the name | folders | file:CSV with columns file,label
     task: Task = Task.classification
 
 

@@ -16,7 +16,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from stages.core.config import Config, Fit, InputConfig, ModelConfig, OperatorWidths, SocConfig
+from stages.core.config import Config, Fit, InputConfig, LabelledSet, ModelConfig, OperatorWidths, SocConfig, Task
 from stages.core.errors import UserError, did_you_mean, one_line
 from stages.core.sources import parse, watched_path
 
@@ -80,14 +80,17 @@ def check(config: Config) -> None:
         part = getattr(config.data, name)
         _check_source_list(f"data.{name}.source", part.source)
         _require(part.size is None or part.size > 0, f"data.{name}.size", part.size, "a positive number or null")
-    labels = config.data.evaluation.labels
-    forms = ("pattern:", "file:")
-    _require(
-        labels == "folders" or labels.startswith(forms),
-        "data.evaluation.labels",
-        labels,
-        "pattern:REGEX, folders or file:CSV",
-    )
+    _check_labels(config.data.evaluation)
+
+
+def _check_labels(data: LabelledSet) -> None:
+    labels = data.labels
+    if data.task is Task.none:
+        _require(labels is None, "data.evaluation.labels", labels, "null: task=none uses none")
+        return
+    known = labels is not None and (labels == "folders" or labels.startswith(("pattern:", "file:")))
+    forms = "pattern:REGEX, folders or file:CSV; without labels set data.evaluation.task=none"
+    _require(known, "data.evaluation.labels", labels, forms)
 
 
 def _require(holds: bool, key: str, value: Any, allowed: str) -> None:

@@ -43,7 +43,9 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], count: int | None = None
 
 
 def accuracy_line(metrics: Mapping[str, Any]) -> str:
-    """Say the accuracy of both networks in one line."""
+    """Say in one line how both networks did: accuracy where there are labels, else how far the outputs moved."""
+    if "float" not in metrics:
+        return f"outputs on {metrics['count']} pictures: cosine {metrics['cosine']:.4f} (no labels, no accuracy)"
     reference, quantized = metrics["float"], metrics["quantized"]
     return (
         f"accuracy on {metrics['count']} pictures: top-1 float {reference['top1']:.1%}, quantized "

@@ -1,14 +1,15 @@
 """Deciding what is quantized, at which width: from the graph, the SOC's operators and the wanted bits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx
 
 from stages.core.config import QuantConfig, SocConfig
+from stages.core.errors import UserError
 from stages.core.graph import Graph, attribute
 
-__all__ = ["FeaturePlace", "Placement", "WeightPlace", "place", "widest_within"]
+__all__ = ["FeaturePlace", "Placement", "WeightPlace", "nearest_width", "place"]
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 FUSES = WEIGHTED | {"Add"}  # operators that take an activation in
@@ -48,17 +49,21 @@ class Placement:
     notes: list[str]
 
 
-def widest_within(wanted: int, allowed: Sequence[int]) -> int:
-    """Give the widest allowed width up to the wanted one, or the narrowest allowed if all are wider."""
-    return max((width for width in allowed if width <= wanted), default=min(allowed))
+def nearest_width(wanted: int, allowed: Iterable[int]) -> int:
+    """Give the narrowest allowed width that holds the wanted one, or the widest allowed if none does."""
+    widths = sorted(allowed)
+    return next((width for width in widths if width >= wanted), widths[-1])
 
 
 def place(graph: Graph, soc: SocConfig, quant: QuantConfig) -> Placement:
     """Place quantizers.
 
     A tensor is quantized if an operator that runs in integers makes or takes it, except inside a fused layer and, on a
-    SOC with float outputs, where a weighted operator ends the network. Its width is the widest up to the wanted one
-    that all those operators can do.
+    SOC with float outputs, where a weighted operator ends the network. Its width is the nearest to the wanted one that
+    all those operators can do.
+
+    Raises:
+        UserError: if the SOC's operators around a tensor share no width.
     """
     operators = {node.name: _operator(graph, node) for node in graph.nodes}
     integer = {name for name, kind in operators.items() if kind in soc.operators and soc.operators[kind].feature_bits}
@@ -72,14 +77,17 @@ def place(graph: Graph, soc: SocConfig, quant: QuantConfig) -> Placement:
 
     quantized = [tensor for tensor in graph.float_tensors if tensor not in inside and touching(tensor)]
     sources = _code_sources(graph, quantized, integer)
-    bits: dict[str, int] = {}
+    common: dict[str, set[int]] = {}
     for tensor in quantized:
         for name in touching(tensor):
-            width = widest_within(quant.feature_bits, soc.operators[operators[name]].feature_bits)
-            bits[sources[tensor]] = min(bits.get(sources[tensor], width), width)
+            widths = set(soc.operators[operators[name]].feature_bits)
+            common[sources[tensor]] = common.get(sources[tensor], widths) & widths
+            if not common[sources[tensor]]:
+                raise UserError(f"the {soc.name}'s operators around {tensor!r} share no feature width (conf/soc)")
+    bits = {source: nearest_width(quant.feature_bits, widths) for source, widths in common.items()}
     features = [FeaturePlace(t, owners.get(t, t), bits[sources[t]], sources[t]) for t in quantized]
     weights = [
-        WeightPlace(node.input[1], node.name, widest_within(quant.weight_bits, widths), _channel_axis(graph, node))
+        WeightPlace(node.input[1], node.name, nearest_width(quant.weight_bits, widths), _channel_axis(graph, node))
         for node in graph.nodes
         if node.op_type in WEIGHTED and node.name in integer and node.input[1] in graph.constants
         if (widths := soc.operators[operators[node.name]].weight_bits)

@@ -1,0 +1,93 @@
+"""What is counted over the evaluation pictures, one score a task."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.errors import UserError
+from stages.core.metrics import cosine
+
+__all__ = ["ClassificationScore", "OutputScore", "Score", "classes_ranked"]
+
+TOP = 5
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+class Score(Protocol):
+    """Takes in pictures one by one and gives metrics at the end."""
+
+    COLUMNS: ClassVar[list[str]]
+
+    def add(self, label: int | None, reference: Outputs, quantized: Outputs) -> list[Any]:
+        """Take in both networks' outputs on one picture; gives the picture's `COLUMNS`."""
+        ...
+
+    def metrics(self) -> dict[str, Any]:
+        """Give the metrics over all pictures; `cosine` and `count` are among them."""
+        ...
+
+
+class OutputScore:
+    """How far the outputs move: the cosine of all outputs, averaged over the pictures."""
+
+    COLUMNS: ClassVar[list[str]] = ["cosine"]
+
+    def __init__(self) -> None:
+        self._cosines: list[float] = []
+
+    def add(self, label: int | None, reference: Outputs, quantized: Outputs) -> list[Any]:
+        """Take in one picture; the label is not used."""
+        del label
+        found = float(np.mean([cosine(reference[name], quantized[name]) for name in reference]))
+        self._cosines.append(found)
+        return [found]
+
+    def metrics(self) -> dict[str, Any]:
+        """Mean cosine and count."""
+        return {"cosine": float(np.mean(self._cosines)), "count": len(self._cosines)}
+
+
+class ClassificationScore:
+    """Top-1 and top-5 of both networks, their agreement, and the mean cosine of the logits."""
+
+    COLUMNS: ClassVar[list[str]] = ["label", "float_top5", "quantized_top5"]
+
+    def __init__(self) -> None:
+        self._hits = {side: {"top1": 0, "top5": 0} for side in ("float", "quantized")}
+        self._agreed = 0
+        self._logits = OutputScore()
+
+    def add(self, label: int | None, reference: Outputs, quantized: Outputs) -> list[Any]:
+        """Take in one picture.
+
+        Raises:
+            UserError: if the network has several outputs, or the label is not one of its classes.
+        """
+        if len(reference) != 1:
+            raise UserError(f"classification needs one output; the network has {', '.join(reference)}")
+        (expected,), (actual,) = reference.values(), quantized.values()
+        if label is None or label >= expected.size:
+            raise UserError(f"data.evaluation.labels: class {label}, but the network has {expected.size} classes")
+        ranked = classes_ranked(expected), classes_ranked(actual)
+        for hits, best in zip(self._hits.values(), ranked, strict=True):
+            hits["top1"] += best[0] == label
+            hits["top5"] += label in best
+        self._agreed += ranked[0][0] == ranked[1][0]
+        self._logits.add(label, reference, quantized)
+        return [label, *(" ".join(map(str, best)) for best in ranked)]
+
+    def metrics(self) -> dict[str, Any]:
+        """Accuracies and agreement as shares of the pictures, cosine, count."""
+        logits = self._logits.metrics()
+        count = logits["count"]
+        shares: dict[str, Any] = {
+            side: {name: hits / count for name, hits in counts.items()} for side, counts in self._hits.items()
+        }
+        return shares | {"agreement": self._agreed / count} | logits
+
+
+def classes_ranked(logits: NDArray[np.float32]) -> list[int]:
+    """The five best classes, best first; of equal scores the lower index first."""
+    return [int(index) for index in np.argsort(-logits.reshape(-1), kind="stable")[:TOP]]
