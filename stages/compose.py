@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,12 @@ def run(overrides: list[str], conf: Path, params: Path, check_only: bool) -> Non
     write_text(params, text)
     if before:
         for key in changed:
-            output.print(f"  {key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}", markup=False)
+            output.print(f"  {key}: {_shown(before, key)} -> {_shown(after, key)}", markup=False)
     output.print(f"{params} written, {len(changed)} keys changed" if before else f"{params} written")
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return textwrap.shorten(str(values[key]), 60, placeholder=" ...") if key in values else "(none)"
 
 
 def _flat(text: str) -> dict[str, Any]:

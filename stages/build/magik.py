@@ -35,9 +35,7 @@ def cfg_name(config: Config) -> str:
     return f"magik_{config.soc.name.lower()}.cfg"
 
 
-def flat_cfg(
-    config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], pictures: int
-) -> dict[str, Any]:
+def flat_cfg(config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], pictures: int) -> dict[str, Any]:
     """The converter's config: basic keys, then debug keys.
 
     One input gives flat lists, several give nested ones. Mean and normal always have a value a channel: the converter

@@ -8,7 +8,7 @@ __all__ = ["FEWEST", "FLAT_SHARE", "flat_share", "warnings_for"]
 FEWEST = 10
 """The vendors ask for 10 to 200 pictures (Ingenic) or 100 to 500 (Sophgo)."""
 
-FLAT_SHARE = 0.6
+FLAT_SHARE = 0.75
 """Above this share of one colour a picture says little about what the network will see."""
 
 TOLERANCE = 4  # grey levels on either side that still count as the same colour

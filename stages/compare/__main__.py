@@ -1,4 +1,4 @@
-"""Reads out/export, out/quantize, out/calibset and data.debug; writes out/compare: similarity table, plot, report.html."""
+"""Reads out/export, out/quantize, out/calibset and data.debug; writes out/compare: similarity table, plot, report."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,7 +14,17 @@ from stages.core.config import Config
 from stages.core.console import output, track, warn
 from stages.core.graph import load_model
 from stages.core.inputs import load_inputs, normalize
-from stages.core.paths import CALIBSET, COMPARE, FLOAT_MODEL, INPUTS, NOTES, QPARAMS, QUANTIZED_MODEL, REPORT, SIMILARITY
+from stages.core.paths import (
+    CALIBSET,
+    COMPARE,
+    FLOAT_MODEL,
+    INPUTS,
+    NOTES,
+    QPARAMS,
+    QUANTIZED_MODEL,
+    REPORT,
+    SIMILARITY,
+)
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
 from stages.core.samples import SampleReader, digest

@@ -11,7 +11,7 @@ from stages.compare.similarity import POOR
 
 __all__ = ["similarity_plot"]
 
-STYLE = {"svg.hashsalt": "socquant", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
+STYLE: Any = {"svg.hashsalt": "socquant", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
 
 
 def similarity_plot(rows: Sequence[Mapping[str, Any]], title: str, name_worst: int = 3) -> str:

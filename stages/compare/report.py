@@ -1,32 +1,31 @@
 """The report: one self-contained page."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jinja2
 
-from stages.compare.similarity import POOR, worst
+from stages.compare.similarity import POOR, Row, worst
 from stages.core.config import Config
 from stages.core.qparams import QuantParams
 
 __all__ = ["render", "verdict"]
 
 
-def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+def verdict(rows: Sequence[Row]) -> str:
     """Say in one sentence how the network came through."""
     poor = [row for row in rows if row["cosine_avg"] < POOR]
     last = rows[-1]
     end = f"the output's cosine is {last['cosine_avg']:.4f}"
     if not poor:
         return f"No layer is poor (average cosine below {POOR}); {end}."
-    lowest = worst(list(poor), 1)[0]
+    lowest = worst(poor, 1)[0]
     share = f"{len(poor)} of {len(rows)} nodes are poor (average cosine below {POOR})"
     return f"{share}; the worst is {lowest['node']} with {lowest['cosine_avg']:.4f}, and {end}."
 
 
 def render(
     config: Config,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     plot: str,
     params: QuantParams,
     notes: Sequence[str],

@@ -13,7 +13,7 @@ from stages.core.graph import Graph
 from stages.core.metrics import Distance, distance, summarize
 from stages.core.session import Runner, with_outputs
 
-__all__ = ["COLUMNS", "POOR", "compare_networks", "table_csv", "worst"]
+__all__ = ["COLUMNS", "POOR", "Row", "compare_networks", "table_csv", "worst"]
 
 COLUMNS = [
     "node", "op_type", "cosine_avg", "cosine_min", "cosine_max", "euclidean", "standard_deviation", "max_absolute",
@@ -26,7 +26,9 @@ Row = dict[str, Any]
 
 
 def compare_networks(
-    reference: onnx.ModelProto, quantized: onnx.ModelProto, pictures: Iterable[Mapping[str, NDArray[np.float32]]]
+    reference: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    pictures: Iterable[Mapping[str, NDArray[np.float32]]],
 ) -> list[Row]:
     """Run both networks on each picture and compare every node's output.
 

@@ -1,11 +1,9 @@
 """Reading ONNX graphs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -75,15 +73,13 @@ class Graph:
         self.shapes = {name: [d.dim_value for d in info.shape.dim] for name, info in infos.items() if _static(info)}
         made = [name for node in graph.node for name in node.output if name]
         self.float_tensors = [
-            name
-            for name in (*self.inputs, *made)
-            if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
+            name for name in (*self.inputs, *made) if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
         ]
 
     @property
-    def nodes(self) -> Sequence[onnx.NodeProto]:
+    def nodes(self) -> list[onnx.NodeProto]:
         """The nodes in topological order."""
-        return self.model.graph.node
+        return list(self.model.graph.node)
 
     @property
     def inputs(self) -> list[str]:
@@ -103,10 +99,6 @@ class Graph:
         """Whether a Conv works on each input channel alone: as many groups as channels, more than one."""
         weight = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
         return weight is not None and weight.dims[1] == 1 and attribute(node, "group", 1) > 1
-
-    def float_bytes(self) -> int:
-        """Bytes of all float tensors of one run (0 where a shape is not static)."""
-        return sum(4 * int(np.prod(self.shapes.get(name, [0]))) for name in self.float_tensors)
 
 
 def _static(info: onnx.TypeProto.Tensor) -> bool:

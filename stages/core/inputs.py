@@ -12,7 +12,15 @@ from stages.core.artifacts import read_json
 from stages.core.config import Color, InputConfig
 from stages.core.errors import UserError
 
-__all__ = ["NetworkInput", "assign_names", "from_json", "load_inputs", "normalize", "resolve_inputs", "to_json"]
+__all__ = [
+    "NetworkInput",
+    "assign_names",
+    "from_json",
+    "load_inputs",
+    "normalize",
+    "resolve_inputs",
+    "to_json",
+]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,9 @@ def resolve_inputs(configured: Sequence[InputConfig], graph_shapes: Mapping[str,
             normal=last.normal if entry.normal is None else entry.normal,
             color=entry.color or last.color,
         )
-        assert last.mean is not None and last.normal is not None and last.color is not None
+        assert last.mean is not None
+        assert last.normal is not None
+        assert last.color is not None
         resolved.append(
             NetworkInput(
                 name=name,

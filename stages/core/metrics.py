@@ -53,7 +53,7 @@ def distance(reference: NDArray[Any], quantized: NDArray[Any]) -> Distance:
 
 
 def _ratio(part: float, whole: float) -> float:
-    """part / whole; where the whole is 0: 0 for no error, 1 for any."""
+    """Part / whole; where the whole is 0: 0 for no error, 1 for any."""
     return part / whole if whole else float(part > 0.0)
 
 

@@ -71,7 +71,10 @@ def save_qparams(path: Path, params: QuantParams) -> None:
     """Write as JSON."""
     write_json(
         path,
-        {"features": [asdict(entry) for entry in params.features], "weights": [asdict(w) for w in params.weights]},
+        {
+            "features": [asdict(entry) for entry in params.features],
+            "weights": [asdict(w) for w in params.weights],
+        },
     )
 
 

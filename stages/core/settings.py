@@ -16,7 +16,16 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from stages.core.config import Config, Fit, InputConfig, LabelledSet, ModelConfig, OperatorWidths, SocConfig, Task
+from stages.core.config import (
+    Config,
+    Fit,
+    InputConfig,
+    LabelledSet,
+    ModelConfig,
+    OperatorWidths,
+    SocConfig,
+    Task,
+)
 from stages.core.errors import UserError, did_you_mean, one_line
 from stages.core.sources import parse, watched_path
 
@@ -169,12 +178,12 @@ def explain(error: OmegaConfBaseException) -> str:
 def _full_key(error: OmegaConfBaseException) -> str:
     """The key's path from the root; inside a list OmegaConf gives it from the item on."""
     key = str(error.full_key or error.key or "")
-    if key.split(".")[0].split("[")[0] in _schema_keys(""):
+    if key.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0] in _schema_keys(""):
         return key
     in_lists = {"model.inputs[]": InputConfig}
     for path, item in in_lists.items():
         names = {entry.name for entry in dataclasses.fields(item)}
-        if error.object_type is item or key.split("[")[0] in names:
+        if error.object_type is item or key.split("[", maxsplit=1)[0] in names:
             return f"{path}.{key}"
     return key
 
@@ -219,7 +228,8 @@ def _schema_keys(key: str) -> list[str]:
 
 def _type_name(kind: Any) -> str:
     if typing.get_origin(kind) is list:
-        return f"a list of {_type_name(typing.get_args(kind)[0])}s".replace("ss", "s").replace("a list of a", "a list of")
+        return f"a list of {_type_name(typing.get_args(kind)[0])}s".replace("ss", "s").replace(
+            "a list of a", "a list of"
+        )
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     return names.get(kind, "a group of keys")
-

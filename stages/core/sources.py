@@ -27,7 +27,16 @@ from wcmatch import fnmatch, glob
 from stages.core.console import console
 from stages.core.errors import UserError, did_you_mean, one_line
 
-__all__ = ["PINNED", "Source", "SourceFile", "cache_folder", "import_path", "open_source", "parse", "watched_path"]
+__all__ = [
+    "PINNED",
+    "Source",
+    "SourceFile",
+    "cache_folder",
+    "import_path",
+    "open_source",
+    "parse",
+    "watched_path",
+]
 
 PINNED = "stages/core/sources.py"
 """What DVC watches in place of a pinned source: its bytes cannot change, only the code that fetches it can."""
@@ -138,8 +147,7 @@ def open_source(text: str) -> list[SourceFile]:
     chosen = [name for name in names if fnmatch.fnmatch(name, source.path, flags=fnmatch.BRACE)]
     if not chosen:
         raise UserError(
-            f"source {text!r}: no file of {source.location} matches {source.path!r}; "
-            f"{did_you_mean(source.path, names)}"
+            f"source {text!r}: no file of {source.location} matches {source.path!r}; {did_you_mean(source.path, names)}"
         )
     return [SourceFile(name, lambda name=name: wheel.read(name)) for name in chosen]  # type: ignore[misc]
 

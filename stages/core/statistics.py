@@ -49,7 +49,7 @@ class TensorStatistics:
     @property
     def edges(self) -> NDArray[np.float64]:
         """float64 [BINS + 1], the edges of the bins."""
-        return (self.first + np.arange(BINS + 1)) * self.width
+        return np.arange(self.first, self.first + BINS + 1, dtype=np.float64) * self.width
 
 
 def save_statistics(path: Path, statistics: Mapping[str, TensorStatistics], pictures: int) -> None:

@@ -1,4 +1,4 @@
-"""Reads out/export, out/quantize, out/calibset and data.evaluation; writes out/evaluate: metrics.json, predictions.csv."""
+"""Reads out/export, out/quantize, out/calibset, data.evaluation; writes out/evaluate: metrics.json, predictions.csv."""
 
 import csv
 import io

@@ -46,7 +46,9 @@ def _by_pattern(pattern: str, name: str) -> int:
     except re.error as error:
         raise UserError(f"{KEY}=pattern:{pattern}: not a regular expression: {error}") from error
     if not match or not match.groups() or not (match[1] or "").isdigit():
-        raise UserError(f"{KEY}=pattern:{pattern}: finds no class number in {name!r}; its first group must be the digits")
+        raise UserError(
+            f"{KEY}=pattern:{pattern}: finds no class number in {name!r}; its first group must be the digits"
+        )
     return int(match[1])
 
 

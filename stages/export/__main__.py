@@ -14,6 +14,7 @@ from stages.core.errors import UserError
 from stages.core.graph import load_model
 from stages.core.inputs import assign_names, resolve_inputs, to_json
 from stages.core.paths import EXPORT, FLOAT_MODEL, INPUTS
+from stages.core.session import Runner
 from stages.core.sources import SourceFile, open_source
 from stages.export import canonical, torch_source, verify
 
@@ -29,7 +30,9 @@ def export(config: Config) -> None:
     elif not file or suffix in CHECKPOINTS:
         source, torch_difference = _from_torch(model, file)
     else:
-        raise UserError(f"model.source: {file.name} is neither .onnx nor a checkpoint ({', '.join(sorted(CHECKPOINTS))})")
+        raise UserError(
+            f"model.source: {file.name} is neither .onnx nor a checkpoint ({', '.join(sorted(CHECKPOINTS))})"
+        )
 
     cut = canonical.find_cut(source, [entry.name for entry in model.inputs], model.outputs)
     configured = [replace(entry, name=name) for entry, name in zip(model.inputs, cut.configured, strict=True)]
@@ -78,14 +81,16 @@ def _from_torch(model: ModelConfig, file: SourceFile | None) -> tuple[onnx.Model
     shapes = {entry.name or f"input_{i}": entry.shape for i, entry in enumerate(model.inputs)}
     unknown = next((name for name, shape in shapes.items() if not shape), None)
     if unknown:
-        raise UserError(f"model.inputs: {unknown!r} has no shape; a PyTorch module is traced with one, as [1,3,224,224]")
+        raise UserError(
+            f"model.inputs: {unknown!r} has no shape; a PyTorch module is traced with one, as [1,3,224,224]"
+        )
     module = torch_source.build_module(model, file)
     inputs = resolve_inputs(model.inputs, {name: shape or [] for name, shape in shapes.items()})
     feeds = verify.random_feeds(inputs)
     arrays = list(feeds.values())
     traced = torch_source.trace(module, arrays, list(feeds), model.torch.output_names)
     expected = torch_source.reference(module, arrays)
-    found = verify.Runner(traced, exact=True).run(feeds)
+    found = Runner(traced, exact=True).run(feeds)
     pairs = zip(expected, found.values(), strict=True)
     return traced, max(verify.largest_difference(np.asarray(a), b) for a, b in pairs)
 

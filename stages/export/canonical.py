@@ -101,7 +101,7 @@ def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iter
         if name in tensors:
             return name
         if name in by_node:
-            return by_node[name]
+            return str(by_node[name])
         hint = did_you_mean(name, [*likely, *by_node])
         raise UserError(f"{key}: the network has no tensor or node {name!r}; {hint}")
 
@@ -173,7 +173,7 @@ def _extract(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None:

@@ -48,7 +48,10 @@ def build_module(config: ModelConfig, checkpoint: SourceFile | None) -> "torch.n
 
 
 def trace(
-    module: "torch.nn.Module", inputs: Sequence[NDArray[np.float32]], names: Sequence[str], outputs: Sequence[str]
+    module: "torch.nn.Module",
+    inputs: Sequence[NDArray[np.float32]],
+    names: Sequence[str],
+    outputs: Sequence[str],
 ) -> onnx.ModelProto:
     """Trace a module to ONNX.
 

@@ -1,4 +1,4 @@
-"""Reads out/export, out/calibrate, quant and soc; writes out/quantize: quantized.onnx, qparams.json, the node-bits file."""
+"""Reads out/export, out/calibrate, quant, soc; writes out/quantize: quantized.onnx, qparams.json, the node-bits file."""
 
 from collections.abc import Mapping
 
@@ -86,9 +86,7 @@ def choose_weights(
         assert weight is not None
         codes[where.tensor], scales = weight_codes(weight, where.bits, axis)
         chosen = tuple(float(scale) for scale in scales)
-        params.append(
-            WeightParams(where.tensor, where.node, where.bits, axis, chosen, config.quant.weight_method.name)
-        )
+        params.append(WeightParams(where.tensor, where.node, where.bits, axis, chosen, config.quant.weight_method.name))
     return params, codes
 
 
@@ -101,9 +99,7 @@ def _one_scale_fits_groups(graph: Graph, node_name: str) -> bool:
 
 def node_bits(features: list[FeatureParams]) -> dict[str, dict[str, float | int]]:
     """The vendor's mixed-width file: node -> width and range."""
-    return {
-        entry.node: {"QUANT_FEATURE_BIT": entry.bits, "MIN": entry.low, "MAX": entry.high} for entry in features
-    }
+    return {entry.node: {"QUANT_FEATURE_BIT": entry.bits, "MIN": entry.low, "MAX": entry.high} for entry in features}
 
 
 if __name__ == "__main__":

@@ -87,10 +87,12 @@ def place(graph: Graph, soc: SocConfig, quant: QuantConfig) -> Placement:
     bits = {source: nearest_width(quant.feature_bits, widths) for source, widths in common.items()}
     features = [FeaturePlace(t, owners.get(t, t), bits[sources[t]], sources[t]) for t in quantized]
     weights = [
-        WeightPlace(node.input[1], node.name, nearest_width(quant.weight_bits, widths), _channel_axis(graph, node))
+        WeightPlace(
+            node.input[1], node.name, nearest_width(quant.weight_bits, weight_widths), _channel_axis(graph, node)
+        )
         for node in graph.nodes
         if node.op_type in WEIGHTED and node.name in integer and node.input[1] in graph.constants
-        if (widths := soc.operators[operators[node.name]].weight_bits)
+        if (weight_widths := soc.operators[operators[node.name]].weight_bits)
     ]
     return Placement(features, weights, _notes(graph, soc, quant, integer, features, weights))
 

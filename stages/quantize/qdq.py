@@ -50,9 +50,7 @@ def insert_quantizers(
 class _Writer:
     """Holds what is being written: new nodes and initializers."""
 
-    def __init__(
-        self, model: onnx.ModelProto, params: QuantParams, codes: Mapping[str, NDArray[np.int32]]
-    ) -> None:
+    def __init__(self, model: onnx.ModelProto, params: QuantParams, codes: Mapping[str, NDArray[np.int32]]) -> None:
         widths = {storage_type(entry.bits, signed=False)[1] for entry in params.features}
         widths |= {storage_type(entry.bits, signed=True)[1] for entry in params.weights}
         self._model = _with_types(model, widths)
@@ -138,8 +136,10 @@ class _Writer:
         node.input[2] = f"{stem}/dequantized"
 
     def _add(self, kind: str, inputs: Sequence[str], target: str, name: str, axis: int | None = None) -> None:
-        attributes = {} if axis is None else {"axis": axis}
-        self._nodes.append(helper.make_node(kind, list(inputs), [target], name=name, **attributes))
+        node = helper.make_node(kind, list(inputs), [target], name=name)
+        if axis is not None:
+            node.attribute.append(helper.make_attribute("axis", axis))
+        self._nodes.append(node)
 
     def _constant(self, name: str, value: np.float32 | NDArray[np.generic]) -> str:
         self._constants[name] = numpy_helper.from_array(np.asarray(value), name)

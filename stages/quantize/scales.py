@@ -32,7 +32,9 @@ def representable(scale: float, zero_point: int, bits: int) -> tuple[float, floa
     return float((0 - zero_point) * scale), float((2**bits - 1 - zero_point) * scale)
 
 
-def weight_codes(weight: NDArray[np.float32], bits: int, axis: int | None) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def weight_codes(
+    weight: NDArray[np.float32], bits: int, axis: int | None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Quantize a weight symmetrically by its largest magnitude (MAX_ABS), rounding to the nearest.
 
     Args:
@@ -62,4 +64,4 @@ def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArra
 
 def _positive(scale: float) -> np.float32:
     """A usable float32 scale: 1 for a tensor that is all zero, never below the smallest normal number."""
-    return np.float32(1.0) if scale == 0.0 else np.float32(max(scale, np.finfo(np.float32).tiny))
+    return np.float32(1.0) if scale == 0.0 else np.float32(max(scale, float(np.finfo(np.float32).tiny)))

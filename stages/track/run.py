@@ -13,11 +13,11 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing of a user's network leaves the machine
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-import mlflow  # noqa: E402 - reads the variables above when imported
-from mlflow.entities import Metric, ViewType  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+import mlflow
+from mlflow.entities import Metric, ViewType
+from mlflow.exceptions import MlflowException
 
-from stages.core.errors import UserError, one_line  # noqa: E402
+from stages.core.errors import UserError, one_line
 
 __all__ = ["Experiment", "fingerprint", "flatten", "git_revision", "log_once", "tracking_uri"]
 
