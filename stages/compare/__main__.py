@@ -59,7 +59,7 @@ def compare(config: Config) -> None:
         write_text(folder / "similarity.csv", table_csv(rows))
         write_text(folder / "similarity.svg", plot)
         write_text(folder / REPORT.name, page)
-    output.print(similarity_table(rows))
+    output.print(similarity_table(rows, output.width))
     output.print(verdict(rows))
     output.print(f"report: {REPORT.resolve().as_uri()}")
 

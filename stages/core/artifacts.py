@@ -20,9 +20,11 @@ __all__ = ["output_folder", "read_json", "save_model", "write_json", "write_text
 def output_folder(final: Path) -> Iterator[Path]:
     """Give a temporary folder that takes the place of `final` when the block ends well.
 
-    A failure or a kill in between leaves `final` as it was.
+    A failure or a kill in between leaves `final` as it was; what a killed run left behind is cleared away.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in final.parent.glob(f".{final.name}-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
     try:
         yield temporary

@@ -28,9 +28,12 @@ def warn(message: str) -> None:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with a progress bar that shows how many are done and the time left."""
+    """Iterate with a progress bar that shows how many are done and the time left; it vanishes at the end.
+
+    Where there is no terminal nothing is shown: a log keeps the results alone.
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield from progress.track(items, total=total, description=description)

@@ -52,20 +52,13 @@ def select(pictures: PictureSet, key: str) -> list[SourceFile]:
         UserError: if the source cannot be opened or holds no pictures.
     """
     texts = [pictures.source] if isinstance(pictures.source, str) else pictures.source
-    files = [file for text in texts for file in _open(text, key)]
+    files = [file for text in texts for file in open_source(text, key)]
     found = sorted((f for f in files if _suffix(f.name) in SUFFIXES), key=lambda f: f.name)
     if not found:
         others = f"; its {len(files)} files are none that OpenCV reads" if files else ""
         raise UserError(f"{key}.source={texts[0]}: no pictures there{others}; put .jpg, .png or .bmp files in it")
     wanted = min(pictures.size or len(found), len(found))
     return [found[index * len(found) // wanted] for index in range(wanted)]
-
-
-def _open(text: str, key: str) -> list[SourceFile]:
-    try:
-        return open_source(text)
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from error
 
 
 def _suffix(name: str) -> str:

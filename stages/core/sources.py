@@ -18,6 +18,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import platformdirs
@@ -129,14 +130,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SOCQUANT_CACHE") or platformdirs.user_cache_dir("socquant"))
 
 
-def open_source(text: str) -> list[SourceFile]:
+def open_source(text: str, key: str = "") -> list[SourceFile]:
     """List the files of a source, sorted by name; fetch them first where needed.
+
+    Args:
+        text: the source.
+        key: the config key it stands under, for messages.
 
     Raises:
         UserError: for a missing path, a digest that differs or is not given, a failed download, or a path inside a
             wheel that matches nothing.
     """
-    source = parse(text)
+    try:
+        return _files(parse(text))
+    except UserError as error:
+        raise UserError(f"{key}: {error}" if key else str(error)) from error
+
+
+def _files(source: Source) -> list[SourceFile]:
     if source.kind == "file":
         return _local_files(source)
     path = _fetch(source)
@@ -146,10 +157,9 @@ def open_source(text: str) -> list[SourceFile]:
     names = sorted(name for name in wheel.namelist() if not name.endswith("/"))
     chosen = [name for name in names if fnmatch.fnmatch(name, source.path, flags=fnmatch.BRACE)]
     if not chosen:
-        raise UserError(
-            f"source {text!r}: no file of {source.location} matches {source.path!r}; {did_you_mean(source.path, names)}"
-        )
-    return [SourceFile(name, lambda name=name: wheel.read(name)) for name in chosen]  # type: ignore[misc]
+        hint = did_you_mean(source.path, names)
+        raise UserError(f"source {source.text!r}: no file of {source.location} matches {source.path!r}; {hint}")
+    return [SourceFile(name, partial(wheel.read, name)) for name in chosen]
 
 
 def import_path(text: str) -> str:

@@ -8,37 +8,40 @@ from rich.table import Table
 __all__ = ["accuracy_line", "similarity_table"]
 
 GOOD, FAIR = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
+WIDE = 120  # columns of a terminal that takes all measures
+MEASURES = {  # key -> heading and form
+    "cosine_avg": ("cos avg", "{:.5f}"),
+    "cosine_min": ("min", "{:.5f}"),
+    "cosine_max": ("max", "{:.5f}"),
+    "euclidean": ("euclid", "{:.4f}"),
+    "standard_deviation": ("std", "{:.4g}"),
+    "max_absolute": ("max abs", "{:.4g}"),
+    "max_normalized": ("max norm", "{:.4f}"),
+}
+NARROW = ("cosine_avg", "cosine_min", "max_normalized")
 
 
-def similarity_table(rows: Sequence[Mapping[str, Any]], count: int | None = None) -> Table:
+def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> Table:
     """Lay out the vendor's similarity table.
 
     Args:
         rows: in graph order.
+        width: columns of the terminal; a narrow one gets fewer measures.
         count: show only this many, worst first; None: all, in graph order.
     """
     shown = list(rows) if count is None else sorted(rows, key=lambda row: row["cosine_avg"])[:count]
     title = f"the {len(shown)} least similar of {len(rows)} nodes" if count else f"similarity of {len(rows)} nodes"
+    measures = MEASURES if width >= WIDE else {key: MEASURES[key] for key in NARROW}
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("node", overflow="fold")
     table.add_column("type", no_wrap=True)
-    for heading in ("cos avg", "min", "max", "euclid", "std", "max abs", "max norm"):
+    for heading, _ in measures.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for row in shown:
         average = row["cosine_avg"]
         style = "red" if average < FAIR else "yellow" if average < GOOD else None
-        table.add_row(
-            row["node"],
-            row["op_type"],
-            f"{average:.5f}",
-            f"{row['cosine_min']:.5f}",
-            f"{row['cosine_max']:.5f}",
-            f"{row['euclidean']:.4f}",
-            f"{row['standard_deviation']:.4g}",
-            f"{row['max_absolute']:.4g}",
-            f"{row['max_normalized']:.4f}",
-            style=style,
-        )
+        values = (form.format(row[key]) for key, (_, form) in measures.items())
+        table.add_row(row["node"], row["op_type"], *values, style=style)
     return table
 
 

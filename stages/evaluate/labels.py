@@ -53,7 +53,7 @@ def _by_pattern(pattern: str, name: str) -> int:
 
 
 def _by_table(labels: str, files: Sequence[SourceFile]) -> list[int]:
-    (table,) = open_source(labels)
+    (table,) = open_source(labels, KEY)
     reader = csv.DictReader(io.StringIO(table.read().decode("utf-8-sig")))
     columns = reader.fieldnames or []
     column = next((name for name in ("label", "index") if name in columns), None)

@@ -65,7 +65,7 @@ def export(config: Config) -> None:
 def _model_file(model: ModelConfig) -> SourceFile | None:
     if not model.source:
         return None
-    files = open_source(model.source)
+    files = open_source(model.source, "model.source")
     if len(files) != 1:
         raise UserError(f"model.source matches {len(files)} files ({files[0].name}, ...): give one")
     return files[0]

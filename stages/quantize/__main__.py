@@ -1,4 +1,4 @@
-"""Reads out/export, out/calibrate, quant, soc; writes out/quantize: quantized.onnx, qparams.json, the node-bits file."""
+"""Reads out/export, out/calibrate, quant, soc; writes out/quantize: quantized.onnx, qparams.json, node-bits file."""
 
 from collections.abc import Mapping
 

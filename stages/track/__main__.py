@@ -37,7 +37,7 @@ def track(config: Config) -> None:
     with output_folder(TRACK) as folder:
         write_json(folder / "run.json", {"run_id": run_id, "experiment": config.track.experiment})
 
-    output.print(similarity_table(rows, SHOWN))
+    output.print(similarity_table(rows, output.width, SHOWN))
     output.print(accuracy_line(metrics))
     output.print(f"report:      {REPORT.resolve().as_uri()}")
     output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")
@@ -61,14 +61,14 @@ def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any
         params=params,
         metrics=flatten(metrics)
         | {
-            "layers.cosine_min": min(cosines),
-            "layers.cosine_mean": sum(cosines) / len(cosines),
+            "similarity.cosine_min": min(cosines),
+            "similarity.cosine_mean": sum(cosines) / len(cosines),
             "export.max_difference": read_json(EXPORT / "check.json")["max_difference"],
         },
         curves={
-            "layer_cosine": cosines,
-            "layer_cosine_min": [row["cosine_min"] for row in rows],
-            "layer_euclidean": [row["euclidean"] for row in rows],
+            "layers/cosine_avg": cosines,  # the slash puts the curves into a section of their own
+            "layers/cosine_min": [row["cosine_min"] for row in rows],
+            "layers/euclidean": [row["euclidean"] for row in rows],
         },
         tags={
             "fingerprint": fingerprint(params, results),
@@ -78,6 +78,8 @@ def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any
             "quant": quant.name,
             "git_revision": git_revision(),
             "data_hash": _data_hash(),
+            "mlflow.note.content": accuracy_line(metrics),  # the description on the run's page
+            "mlflow.source.name": "stages.track",
         },
         artifacts={
             "": [REPORT, Path("params.yaml")],

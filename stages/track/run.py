@@ -22,6 +22,7 @@ from stages.core.errors import UserError, one_line
 __all__ = ["Experiment", "fingerprint", "flatten", "git_revision", "log_once", "tracking_uri"]
 
 TAG = "fingerprint"
+KIND = "mlflow.experimentKind"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
     try:
         mlflow.set_tracking_uri(uri)
         chosen = mlflow.set_experiment(experiment.name)
+        if KIND not in chosen.tags:
+            mlflow.set_experiment_tag(KIND, "custom_model_development")  # the UI then opens on runs and charts
         client = mlflow.MlflowClient()
         condition = f"tags.{TAG} = '{experiment.tags[TAG]}' and attributes.status = 'FINISHED'"
         found = client.search_runs([chosen.experiment_id], condition, ViewType.ACTIVE_ONLY, max_results=1)

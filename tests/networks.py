@@ -1,0 +1,69 @@
+"""Small networks and pictures that tests make for themselves."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:
+    """A classifier with a dense and a depthwise convolution, a residual sum, pooling and a fully connected layer.
+
+    Input `images` [batch, 3, size, size], output `logits` [batch, classes]; opset 17.
+    """
+    rng = np.random.default_rng(seed)
+
+    def weight(name: str, *shape: int) -> onnx.TensorProto:
+        fan = float(np.prod(shape[1:]))
+        return numpy_helper.from_array(rng.normal(0, fan**-0.5, shape).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["images", "w1", "b1"], ["c1"], "stem", pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["c1"], ["r1"], "stem_relu"),
+        helper.make_node("Conv", ["r1", "w2", "b2"], ["c2"], "depthwise", pads=[1, 1, 1, 1], group=8),
+        helper.make_node("Clip", ["c2", "zero", "six"], ["r2"], "depthwise_relu6"),
+        helper.make_node("Conv", ["r2", "w3", "b3"], ["c3"], "project"),
+        helper.make_node("Add", ["r1", "c3"], ["sum"], "residual"),
+        helper.make_node("GlobalAveragePool", ["sum"], ["pooled"], "pool"),
+        helper.make_node("Flatten", ["pooled"], ["flat"], "flatten"),
+        helper.make_node("Gemm", ["flat", "w4", "b4"], ["logits"], "fc", transB=1),
+    ]
+    constants = [
+        weight("w1", 8, 3, 3, 3),
+        weight("b1", 8),
+        weight("w2", 8, 1, 3, 3),
+        weight("b2", 8),
+        weight("w3", 8, 8, 1, 1),
+        weight("b3", 8),
+        weight("w4", classes, 8),
+        weight("b4", classes),
+        numpy_helper.from_array(np.float32(0), "zero"),
+        numpy_helper.from_array(np.float32(6), "six"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, size, size])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, classes])],
+        constants,
+    )
+    return onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    )
+
+
+def write_pictures(folder: Path, count: int, size: int = 24, seed: int = 0, suffix: str = ".png") -> list[Path]:
+    """Write noisy pictures with a coloured gradient; their names sort in the order written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    paths = []
+    for index in range(count):
+        ramp = np.linspace(0, 255, size)[:, None, None] * rng.random(3)
+        noise = rng.normal(0, 30, (size, size, 3))
+        picture = np.clip(ramp + noise, 0, 255).astype(np.uint8)
+        path = folder / f"{index:03d}{suffix}"
+        assert cv2.imwrite(str(path), picture)
+        paths.append(path)
+    return paths
