@@ -56,6 +56,8 @@ def run(overrides: list[str], conf: Path, params: Path, check_only: bool) -> Non
     before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
     after = _flat(text)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    if check_only and not before:
+        raise UserError(f"{params} is missing: write it with `python -m stages.compose`")
     if check_only:
         if changed:
             raise UserError(f"{params} differs from {conf}/ in {', '.join(changed)}: run `python -m stages.compose`")
@@ -64,7 +66,7 @@ def run(overrides: list[str], conf: Path, params: Path, check_only: bool) -> Non
     write_text(params, text)
     if before:
         for key in changed:
-            output.print(f"  {key}: {_shown(before, key)} -> {_shown(after, key)}", markup=False)
+            output.print(f"  {key}: {_shown(before, key)} -> {_shown(after, key)}")
     output.print(f"{params} written, {len(changed)} keys changed" if before else f"{params} written")
 
 

@@ -3,6 +3,7 @@
 Formats: Magik post-training quantization guide, July 2022 (flat cfg, debug keys, node-bits file).
 """
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ cd "$(dirname "$0")"
 : "${{MAGIK_TRANSFORMKIT:?set it to the folder of magik-transform-tools in the vendor toolkit}}"
 "$MAGIK_TRANSFORMKIT/magik-transform-tools" \\
     -i {FLOAT_MODEL.name} \\
-    -o {stem}.mk.h \\
+    -o {shlex.quote(stem + ".mk.h")} \\
     -cfg {cfg_name(config)} \\
     --save_quantize_model true
 """

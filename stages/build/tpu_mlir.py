@@ -3,6 +3,7 @@
 Options: TPU-MLIR 1.30.2. The script calibrates with TPU-MLIR's own method of the same kind.
 """
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def write_tpu_mlir(folder: Path, config: Config, inputs: Sequence[NetworkInput])
 
 def run_script(config: Config, entry: NetworkInput, test_picture: str, pictures: int) -> str:
     """A script that compiles the network where TPU-MLIR is installed; its --scale multiplies."""
-    name, chip = config.model.name, config.soc.name
+    name, chip = shlex.quote(config.model.name), config.soc.name
     shape = ",".join(map(str, entry.shape))
     mean = ",".join(f"{value:.7g}" for value in entry.mean)
     scale = ",".join(f"{1 / value:.9g}" for value in entry.normal)
@@ -42,7 +43,7 @@ set -eu
 cd "$(dirname "$0")"
 model_transform.py --model_name {name} --model_def {FLOAT_MODEL.name} --input_shapes '[[{shape}]]' \\
     --mean {mean} --scale {scale} --pixel_format {entry.color.value.lower()} \\
-    --test_input {PICTURES}/{test_picture} --test_result {name}_top_outputs.npz --mlir {name}.mlir
+    --test_input {shlex.quote(f"{PICTURES}/{test_picture}")} --test_result {name}_top_outputs.npz --mlir {name}.mlir
 run_calibration.py {name}.mlir --dataset {PICTURES} --input_num {pictures} --cali_method {method} -o {name}_table
 model_deploy.py --mlir {name}.mlir --quantize INT8 --chip {chip} --calibration_table {name}_table \\
     --test_input {name}_in_f32.npz --test_reference {name}_top_outputs.npz --tolerance 0.8,0.5 \\

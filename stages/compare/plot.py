@@ -44,12 +44,13 @@ def similarity_plot(rows: Sequence[Mapping[str, Any]], title: str, name_worst: i
                 ha="right",
                 fontsize=7,
                 color="#57606a",
+                parse_math=False,
             )
         axes.set_ylim(floor - 0.15 * (1.0 - floor), 1.0 + 0.03 * (1.0 - floor))
         axes.set_xlim(-0.5, len(rows) - 0.5)
         axes.set_xlabel("depth (node in graph order)")
         axes.set_ylabel("cosine similarity")
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         axes.grid(visible=True, alpha=0.25)
         axes.legend(loc="lower left", fontsize=8, frameon=False)
         buffer = io.StringIO()

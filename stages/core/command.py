@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages.core.config import Config
-from stages.core.console import console
+from stages.core.console import console, say
 from stages.core.errors import UserError, one_line
 from stages.core.settings import load_params
 
@@ -31,8 +31,7 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
     except UserError as error:
         if debug:
             traceback.print_exc()
-        console.print("[red]error:[/red]", end=" ")
-        console.print(str(error), markup=False)
+        say("error", str(error), "red")
         return EXIT_USER
     except KeyboardInterrupt:
         console.print("interrupted")
@@ -40,9 +39,8 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        console.print("[red]internal error:[/red]", end=" ")
-        console.print(f"{type(error).__name__}: {one_line(error)}", markup=False, end=" ")
-        console.print("(SOCQUANT_DEBUG=1 or --debug shows where)")
+        where = "(SOCQUANT_DEBUG=1 or --debug shows where)"
+        say("internal error", f"{type(error).__name__}: {one_line(error)} {where}", "red")
         return EXIT_INTERNAL
     return 0
 

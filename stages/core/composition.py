@@ -44,11 +44,14 @@ def compose(overrides: Sequence[str], folder: Path) -> tuple[Config, str]:
     try:
         with hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
             composed = hydra.compose("config", overrides=list(overrides))
-            OmegaConf.resolve(composed)
             # once more through the schema: an override with + may have added a key
-            config = conform(OmegaConf.to_container(composed, enum_to_str=True))
+            config = conform(OmegaConf.to_container(composed, resolve=True, enum_to_str=True))
+            OmegaConf.resolve(composed)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(_explain_hydra(error)) from error
+    except ValueError as error:  # Hydra on a group that is given something else than a file's name
+        groups = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+        raise UserError(f"{' '.join(overrides)}: a group ({groups}) takes a file's name: {one_line(error)}") from error
     check(config)
     return config, OmegaConf.to_yaml(composed)
 
@@ -60,7 +63,8 @@ def _explain_hydra(error: Exception) -> str:
         options = ", ".join(error.options or [])
         return f"{group or 'config'}={name}: there is no such file in conf/{group}; choose one of {options}"
     if isinstance(error, OverrideParseException):
-        return f"override {error.override!r} is not KEY=VALUE"
+        hint = "a value with ( ) { } [ ] , = or spaces needs quotes of its own, as in 'key=\"value\"'"
+        return f"override {error.override!r} is not KEY=VALUE; {hint}"
     cause: BaseException | None = error
     while isinstance(cause, HydraException):
         cause = cause.__cause__ or cause.__context__

@@ -7,24 +7,30 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["console", "output", "track", "warn"]
+__all__ = ["console", "output", "say", "track", "warn"]
 
 T = TypeVar("T")
 
 PLAIN_WIDTH = 150  # columns where there is no terminal to ask, as under `dvc repro`
 
-console = Console(stderr=True, soft_wrap=True, highlight=False)
+console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 """Progress, notes and warnings."""
 
-output = Console(soft_wrap=True, highlight=False)
+output = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 if not output.is_terminal and "COLUMNS" not in os.environ:
     output.width = PLAIN_WIDTH
 """Results: what a user may want to pipe."""
 
 
+def say(label: str, message: str, style: str) -> None:
+    """Print one line on standard error: a coloured label, then the message as it is."""
+    console.print(f"{label}:", style=style, end=" ")
+    console.print(message)
+
+
 def warn(message: str) -> None:
     """Print one warning line."""
-    console.print(f"[yellow]warning:[/yellow] {message}")
+    say("warning", message, "yellow")
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:

@@ -66,7 +66,7 @@ class Graph:
         self.producers = {name: node for node in graph.node for name in node.output if name}
         self.consumers = {}
         for node in graph.node:
-            for name in dict.fromkeys(node.input):
+            for name in dict.fromkeys(filter(None, node.input)):
                 self.consumers.setdefault(name, []).append(node)
         inferred = onnx.shape_inference.infer_shapes(self.model).graph
         infos = {info.name: info.type.tensor_type for info in (*inferred.value_info, *inferred.input, *inferred.output)}

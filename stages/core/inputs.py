@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stages.core.artifacts import read_json
 from stages.core.config import Color, InputConfig
-from stages.core.errors import UserError
+from stages.core.errors import UserError, did_you_mean
 
 __all__ = [
     "NetworkInput",
@@ -106,11 +106,16 @@ def assign_names(configured: Sequence[InputConfig], names: Sequence[str]) -> dic
     """Give each input of the graph its config, in the config's order; inputs beyond the config come last, empty.
 
     Raises:
-        UserError: if the config has more inputs than the graph.
+        UserError: if the config has more inputs than the graph, or a name twice or that the graph lacks.
     """
     if len(configured) > len(names):
         raise UserError(f"model.inputs has {len(configured)} inputs; the network has {len(names)}: {', '.join(names)}")
     given = [entry.name for entry in configured if entry.name]
+    for index, name in enumerate(given):
+        if name not in names:
+            raise UserError(f"model.inputs[].name: the network has no input {name!r}; {did_you_mean(name, names)}")
+        if name in given[:index]:
+            raise UserError(f"model.inputs[].name: {name!r} is there twice")
     free = [name for name in names if name not in given]
     assigned = {entry.name or free.pop(0): entry for entry in configured}
     return assigned | {name: InputConfig() for name in free}

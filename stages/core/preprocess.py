@@ -103,7 +103,10 @@ def decode(file: SourceFile, key: str) -> NDArray[np.uint8]:
     """
     data = np.frombuffer(file.read(), dtype=np.uint8)
     with _quiet_decoders():
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        try:
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        except cv2.error:  # for instance a size beyond OpenCV's limit
+            picture = None
     if picture is None:
         raise UserError(f"{key}: {file.name} cannot be read as a picture (corrupt or truncated?): mend or remove it")
     return picture.astype(np.uint8, copy=False)
@@ -135,7 +138,7 @@ def fit(
         sample = scaled[top : top + height, left : left + width]
         return sample, sample
     scale = min(height / h, width / w)
-    scaled = _resize(picture, max(1, int(h * scale)), max(1, int(w * scale)), config)
+    scaled = _resize(picture, max(1, round(h * scale)), max(1, round(w * scale)), config)
     inner_height, inner_width = scaled.shape[:2]
     centered = config.anchor is Anchor.center
     top = (height - inner_height) // 2 if centered else 0

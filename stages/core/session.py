@@ -26,7 +26,7 @@ class Runner:
     def __init__(self, model: onnx.ModelProto | Path, *, exact: bool = False, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or int(os.environ.get("SOCQUANT_THREADS", "0"))
+        options.intra_op_num_threads = threads or _wanted_threads()
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_DISABLE_ALL if exact else level.ORT_ENABLE_ALL
         if isinstance(model, Path) and not model.is_file():
@@ -42,6 +42,14 @@ class Runner:
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Run once; gives every output by name."""
         return dict(zip(self.outputs, self._session.run(self.outputs, dict(feeds)), strict=True))
+
+
+def _wanted_threads() -> int:
+    """SOCQUANT_THREADS; 0, the default, lets ONNX Runtime take every core."""
+    wanted = os.environ.get("SOCQUANT_THREADS", "0")
+    if not wanted.isdigit():
+        raise UserError(f"SOCQUANT_THREADS={wanted}: give a number; 0 takes every core")
+    return int(wanted)
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

@@ -1,6 +1,7 @@
 """Loading and checking an experiment's config. Every refusal is one line that names the key."""
 
 import dataclasses
+import re
 import typing
 from collections.abc import Iterable
 from enum import Enum
@@ -47,8 +48,8 @@ def load_params(path: Path) -> Config:
         config = conform(OmegaConf.load(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None
-    except YAMLError as error:
-        raise UserError(f"{path} is not YAML: {one_line(error)}") from error
+    except (YAMLError, OSError) as error:
+        raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {explain(error)}") from error
     check(config)
@@ -62,9 +63,7 @@ def conform(content: Any) -> Config:
         OmegaConfBaseException: for a wrong key, type or value.
     """
     register_resolver()
-    merged = OmegaConf.merge(OmegaConf.structured(Config), content)
-    OmegaConf.resolve(merged)
-    config = OmegaConf.to_object(merged)
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), content))
     assert isinstance(config, Config)
     return config
 
@@ -134,10 +133,14 @@ def _check_model(model: ModelConfig) -> None:
                 entry.shape,
                 "positive sizes; batch 1 first, as in [1,3,224,224]",
             )
+        if entry.mean is not None:
+            _require(bool(entry.mean), f"{key}.mean", entry.mean, "one value, or one a channel")
         if entry.normal is not None:
+            _require(bool(entry.normal), f"{key}.normal", entry.normal, "one value, or one a channel")
             _require(all(v != 0 for v in entry.normal), f"{key}.normal", entry.normal, "numbers other than 0")
     preprocess = model.preprocess
     _require(0 <= preprocess.pad <= 255, "model.preprocess.pad", preprocess.pad, "a grey level, 0 to 255")
+    _require(preprocess.shorter_side >= 0, "model.preprocess.shorter_side", preprocess.shorter_side, "pixels, or 0")
     if preprocess.fit is not Fit.crop and preprocess.shorter_side:
         raise UserError("model.preprocess.shorter_side is for fit=crop; with another fit leave it at 0")
 
@@ -164,8 +167,9 @@ def _check_sources(key: str, sources: list[str]) -> None:
 def explain(error: OmegaConfBaseException) -> str:
     """Say in one line what is wrong with the config, where, and what is allowed."""
     key = _full_key(error)
-    if isinstance(error, MissingMandatoryValue):
-        return f"{key} has no value: set it in conf/ or as an override"
+    behind = re.search(r"resolving interpolation: Missing mandatory value: ([\w.]+)", str(error.msg))
+    if behind or isinstance(error, MissingMandatoryValue):
+        return f"{behind[1] if behind else key} has no value: set it in conf/ or as an override"
     if isinstance(error, (ConfigKeyError, ConfigAttributeError)):
         parent, _, leaf = key.rpartition(".")
         allowed = _schema_keys(parent)
@@ -178,12 +182,10 @@ def explain(error: OmegaConfBaseException) -> str:
 def _full_key(error: OmegaConfBaseException) -> str:
     """The key's path from the root; inside a list OmegaConf gives it from the item on."""
     key = str(error.full_key or error.key or "")
-    if key.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0] in _schema_keys(""):
-        return key
     in_lists = {"model.inputs[]": InputConfig}
     for path, item in in_lists.items():
         names = {entry.name for entry in dataclasses.fields(item)}
-        if error.object_type is item or key.split("[", maxsplit=1)[0] in names:
+        if error.object_type is item or (key.split("[", maxsplit=1)[0] in names and not key.startswith(path[:-2])):
             return f"{path}.{key}"
     return key
 
@@ -193,8 +195,10 @@ def _value_problem(error: OmegaConfBaseException, key: str) -> str:
     expected = _schema_type(key)
     if isinstance(expected, type) and issubclass(expected, Enum):
         return f"{message.partition(', expected')[0]}; give one of {', '.join(member.name for member in expected)}"
-    if "is not a ListConfig" in message:
+    if "ListConfig" in message:
         message = "not a list"
+    elif "subclass of" in message:
+        message = "no group of keys"
     return f"{message}; give {_type_name(expected)}" if expected is not None else message
 
 
@@ -228,8 +232,9 @@ def _schema_keys(key: str) -> list[str]:
 
 def _type_name(kind: Any) -> str:
     if typing.get_origin(kind) is list:
-        return f"a list of {_type_name(typing.get_args(kind)[0])}s".replace("ss", "s").replace(
-            "a list of a", "a list of"
-        )
+        (member,) = typing.get_args(kind)
+        return f"a list of {_type_name(member).removeprefix('a ')}" + ("" if dataclasses.is_dataclass(member) else "s")
+    if dataclasses.is_dataclass(kind):
+        return f"keys of {', '.join(item.name for item in dataclasses.fields(kind))}"
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     return names.get(kind, "a group of keys")

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 import platformdirs
 import pooch
-from wcmatch import fnmatch, glob
+from wcmatch import glob
 
 from stages.core.console import console
 from stages.core.errors import UserError, did_you_mean, one_line
@@ -105,21 +105,26 @@ def parse(text: str) -> Source:
         return Source(text, "package", match[1], match[2], sha256)
     if body.startswith("https://"):
         return Source(text, "https", body, sha256=sha256)
-    if body.startswith("file:"):
+    if text.startswith("file:") and len(text) > len("file:"):
+        if watched_path(text) == ".":
+            raise UserError(f"source {text!r}: the project's own folder holds the results too; use a folder below it")
         return Source(text, "file", text.removeprefix("file:"))
     hint = f"; for a local path write file:{text}" if Path(text).exists() else ""
     raise UserError(f"source {text!r}: give one of {FORMS}{hint}")
 
 
-def watched_path(value: str | Sequence[str] | None) -> str:
+def watched_path(value: object) -> str:
     """Give the local path whose content DVC has to watch for a source (or a `file:` among other values).
 
     Anything pinned gives `PINNED`. Of a glob, the folder above its first wildcard.
     """
-    texts = [value] if isinstance(value, str) else list(value or [])
+    texts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     for text in texts:
         if isinstance(text, str) and text.startswith("file:"):
-            parts = PurePosixPath(text.removeprefix("file:")).parts
+            path = PurePosixPath(text.removeprefix("file:"))
+            if Path(path).exists():
+                return str(path)
+            parts = path.parts
             fixed = next((i for i, part in enumerate(parts) if glob.is_magic(part, flags=GLOB_FLAGS)), len(parts))
             return str(PurePosixPath(*parts[:fixed])) if fixed else "."
     return PINNED
@@ -153,9 +158,12 @@ def _files(source: Source) -> list[SourceFile]:
     path = _fetch(source)
     if source.kind == "https":
         return [SourceFile(PurePosixPath(source.location).name, path.read_bytes, path)]
-    wheel = zipfile.ZipFile(path)
+    try:
+        wheel = zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise UserError(f"source {source.text!r}: the kept file {path} is damaged: remove it") from None
     names = sorted(name for name in wheel.namelist() if not name.endswith("/"))
-    chosen = [name for name in names if fnmatch.fnmatch(name, source.path, flags=fnmatch.BRACE)]
+    chosen = [name for name in names if glob.globmatch(name, source.path, flags=GLOB_FLAGS)]
     if not chosen:
         hint = did_you_mean(source.path, names)
         raise UserError(f"source {source.text!r}: no file of {source.location} matches {source.path!r}; {hint}")
@@ -188,7 +196,7 @@ def _local_files(source: Source) -> list[SourceFile]:
         if found:
             return _named(found, root)
         raise UserError(f"source {source.text!r}: nothing matches")
-    near = [str(p) for p in path.parent.glob("*")] if path.parent.is_dir() else []
+    near = [str(p) for p in path.parent.glob("[!.]*")] if path.parent.is_dir() else []
     hint = f"; {did_you_mean(str(path), near)}" if near else ""
     raise UserError(f"source {source.text!r}: {path} does not exist{hint}")
 

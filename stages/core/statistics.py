@@ -1,6 +1,7 @@
 """What calibration learns about every tensor: one file, no bit width in it, so that a sweep calibrates once."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,11 +87,11 @@ def load_statistics(path: Path) -> dict[str, TensorStatistics]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        ends = np.cumsum(arrays["channels"])
+        tensors, ends = arrays["tensors"], np.cumsum(arrays["channels"])
         spans = [slice(end - count, end) for end, count in zip(ends, arrays["channels"], strict=True)]
     except FileNotFoundError:
         raise missing(path) from None
-    except (zipfile.BadZipFile, ValueError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is not a statistics file: run `dvc repro calibrate`") from error
     return {
         str(name): TensorStatistics(
@@ -103,5 +104,5 @@ def load_statistics(path: Path) -> dict[str, TensorStatistics]:
             channel_high=arrays["channel_high"][spans[i]],
             channel_mean=arrays["channel_mean"][spans[i]],
         )
-        for i, name in enumerate(arrays["tensors"])
+        for i, name in enumerate(tensors)
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["accuracy_line", "similarity_table"]
 
@@ -41,7 +42,7 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
         average = row["cosine_avg"]
         style = "red" if average < FAIR else "yellow" if average < GOOD else None
         values = (form.format(row[key]) for key, (_, form) in measures.items())
-        table.add_row(row["node"], row["op_type"], *values, style=style)
+        table.add_row(Text(row["node"]), row["op_type"], *values, style=style)
     return table
 
 

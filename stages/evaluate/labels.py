@@ -53,8 +53,13 @@ def _by_pattern(pattern: str, name: str) -> int:
 
 
 def _by_table(labels: str, files: Sequence[SourceFile]) -> list[int]:
-    (table,) = open_source(labels, KEY)
-    reader = csv.DictReader(io.StringIO(table.read().decode("utf-8-sig")))
+    tables = open_source(labels, KEY)
+    if len(tables) != 1:
+        raise UserError(f"{KEY}={labels}: is {len(tables)} files; give one CSV")
+    try:
+        reader = csv.DictReader(io.StringIO(tables[0].read().decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{KEY}={labels}: is not UTF-8 text: {error}") from error
     columns = reader.fieldnames or []
     column = next((name for name in ("label", "index") if name in columns), None)
     if "file" not in columns or column is None:

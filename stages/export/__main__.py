@@ -58,7 +58,6 @@ def export(config: Config) -> None:
     output.print(
         f"exported {model.name}: {len(exported.graph.node)} nodes, inputs {shapes}, "
         f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
-        markup=False,
     )
 
 

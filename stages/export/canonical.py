@@ -1,6 +1,5 @@
 """The canonical form of a network: cut, static, simplified, batch norms folded, every node named as in the source."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -178,11 +177,15 @@ def _opset(model: onnx.ModelProto) -> int:
 
 def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None:
     """Name each node as the source node that makes the same tensor; a nameless one by type and tensor."""
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for node in model.graph.node:
         name = source_names.get(node.output[0]) or node.name or f"{node.op_type}_{node.output[0]}"
-        taken[name] += 1
-        node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+        count, unique = 1, name
+        while unique in taken:
+            count += 1
+            unique = f"{name}_{count}"
+        taken.add(unique)
+        node.name = unique
 
 
 def _strip(model: onnx.ModelProto) -> None:
@@ -190,6 +193,7 @@ def _strip(model: onnx.ModelProto) -> None:
     model.doc_string = ""
     model.graph.doc_string = ""
     del model.metadata_props[:]
-    for node in model.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
+    graph = model.graph
+    for part in (*graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]

@@ -114,7 +114,7 @@ def _resolve_callable(text: str) -> Callable[..., Any]:
         raise UserError(f"model.torch.callable={text}: write module:function")
     try:
         target: Any = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # the user's own code may raise anything
         raise UserError(f"model.torch.callable={text}: {one_line(error)}; model.torch.code can add a path") from error
     for part in path.split("."):
         if not hasattr(target, part):
@@ -129,6 +129,8 @@ def _load_weights(module: "torch.nn.Module", checkpoint: SourceFile) -> None:
         content = torch.load(io.BytesIO(checkpoint.read()), map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each raise their own
         raise UserError(f"model.source: {checkpoint.name} is not a checkpoint of weights: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"model.source: {checkpoint.name} holds a {type(content).__name__}, not weights by name")
     weights = next((content[key] for key in NESTED_KEYS if isinstance(content.get(key), dict)), content)
     try:
         module.load_state_dict(weights)

@@ -1,6 +1,6 @@
 """Reads out/export, out/calibrate, quant, soc; writes out/quantize: quantized.onnx, qparams.json, node-bits file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -11,14 +11,14 @@ from stages.core.command import run_stage
 from stages.core.config import Config, FeatureZeroPoint, WeightScale
 from stages.core.console import output, track
 from stages.core.errors import UserError
-from stages.core.graph import Graph, load_model
+from stages.core.graph import Graph, attribute, load_model
 from stages.core.paths import FLOAT_MODEL, NODE_BITS, NOTES, QPARAMS, QUANTIZE, QUANTIZED_MODEL, STATISTICS
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams, save_qparams
 from stages.core.statistics import TensorStatistics, load_statistics
 from stages.quantize.placement import FeaturePlace, Placement, place
-from stages.quantize.qdq import insert_quantizers
+from stages.quantize.qdq import bias_of, insert_quantizers
 from stages.quantize.ranges import feature_range
-from stages.quantize.scales import affine, representable, weight_codes
+from stages.quantize.scales import affine, least_bias_scales, representable, weight_codes
 
 
 def quantize(config: Config) -> None:
@@ -26,7 +26,7 @@ def quantize(config: Config) -> None:
     graph = Graph(model)
     placement = place(graph, config.soc, config.quant)
     features = choose_features(placement, load_statistics(STATISTICS), config)
-    weights, codes = choose_weights(placement, graph, config)
+    weights, codes = choose_weights(placement, graph, features, config)
     params = QuantParams(features, weights)
     quantized = insert_quantizers(model, params, codes)
     with output_folder(QUANTIZE) as folder:
@@ -35,7 +35,7 @@ def quantize(config: Config) -> None:
         write_json(folder / NODE_BITS.name, node_bits(features))
         write_json(folder / NOTES.name, placement.notes)
     for line in placement.notes:
-        output.print(f"note: {line}", markup=False)
+        output.print(f"note: {line}")
     output.print(
         f"quantized {len(features)} features to {config.quant.feature_bits} bits ({config.quant.feature_method.name}) "
         f"and {len(weights)} weights to {config.quant.weight_bits} ({config.quant.weight_method.name}) "
@@ -75,26 +75,29 @@ def choose_features(
 
 
 def choose_weights(
-    placement: Placement, graph: Graph, config: Config
+    placement: Placement, graph: Graph, features: Sequence[FeatureParams], config: Config
 ) -> tuple[list[WeightParams], dict[str, NDArray[np.int32]]]:
-    """Quantize every weight."""
+    """Quantize every weight; gives the codes by node."""
     per_channel = config.soc.weight_scale is WeightScale.per_channel
+    feature_scales = {entry.tensor: entry.scale for entry in features}
+    nodes = {node.name: node for node in graph.nodes}
     params, codes = [], {}
     for where in placement.weights:
-        axis = where.axis if per_channel and _one_scale_fits_groups(graph, where.node) else None
-        weight = graph.constant(where.tensor)
+        node = nodes[where.node]
+        axis = where.axis if per_channel and _one_scale_fits_groups(node) else None
+        weight, bias = graph.constant(where.tensor), bias_of(graph, node)
         assert weight is not None
-        codes[where.tensor], scales = weight_codes(weight, where.bits, axis)
+        fed = feature_scales.get(node.input[0])
+        least = least_bias_scales(bias, fed) if bias is not None and fed else None
+        codes[where.node], scales = weight_codes(weight, where.bits, axis, least)
         chosen = tuple(float(scale) for scale in scales)
         params.append(WeightParams(where.tensor, where.node, where.bits, axis, chosen, config.quant.weight_method.name))
     return params, codes
 
 
-def _one_scale_fits_groups(graph: Graph, node_name: str) -> bool:
+def _one_scale_fits_groups(node: onnx.NodeProto) -> bool:
     """Whether the weight's channel axis counts output channels: not so for a grouped ConvTranspose."""
-    node: onnx.NodeProto = next(entry for entry in graph.nodes if entry.name == node_name)
-    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-    return not (node.op_type == "ConvTranspose" and groups > 1)
+    return not (node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1)
 
 
 def node_bits(features: list[FeatureParams]) -> dict[str, dict[str, float | int]]:

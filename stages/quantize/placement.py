@@ -67,13 +67,17 @@ def place(graph: Graph, soc: SocConfig, quant: QuantConfig) -> Placement:
     """
     operators = {node.name: _operator(graph, node) for node in graph.nodes}
     integer = {name for name, kind in operators.items() if kind in soc.operators and soc.operators[kind].feature_bits}
-    inside = _inside_fused_layers(graph, soc, integer)
+    fused = _fused_layers(graph, soc, integer)
+    inside = {node.output[0] for node in fused.values()}
     owners = {name: graph.producers[name].name for name in graph.float_tensors if name in graph.producers}
 
     def touching(tensor: str) -> list[str]:
-        consumers = [node.name for node in graph.consumers.get(tensor, []) if node.name in integer]
-        made = [owners[tensor]] if owners.get(tensor) in integer and not _float_output(graph, soc, tensor) else []
-        return made + consumers
+        """Integer operators that make or take a tensor; a fused layer has two that make it."""
+        made = [graph.producers[tensor]] if tensor in graph.producers else []
+        made += [fused[node.name] for node in made if node.name in fused]
+        if soc.float_outputs and tensor in graph.outputs and any(node.op_type in WEIGHTED for node in made):
+            made = []
+        return [node.name for node in (*made, *graph.consumers.get(tensor, [])) if node.name in integer]
 
     quantized = [tensor for tensor in graph.float_tensors if tensor not in inside and touching(tensor)]
     sources = _code_sources(graph, quantized, integer)
@@ -101,21 +105,17 @@ def _operator(graph: Graph, node: onnx.NodeProto) -> str:
     return "DepthwiseConv" if graph.is_depthwise(node) else str(node.op_type)
 
 
-def _inside_fused_layers(graph: Graph, soc: SocConfig, integer: set[str]) -> set[str]:
-    """Tensors between an operator and the activation that the SOC folds into it."""
-    inside = set()
+def _fused_layers(graph: Graph, soc: SocConfig, integer: set[str]) -> dict[str, onnx.NodeProto]:
+    """Map each activation that the SOC folds into the operator before to that operator."""
+    fused = {}
     for node in graph.nodes:
         if node.op_type not in soc.fused_activations or not node.input:
             continue
         producer = graph.producers.get(node.input[0])
         alone = len(graph.consumers.get(node.input[0], [])) == 1 and node.input[0] not in graph.outputs
         if producer is not None and producer.op_type in FUSES and producer.name in integer and alone:
-            inside.add(node.input[0])
-    return inside
-
-
-def _float_output(graph: Graph, soc: SocConfig, tensor: str) -> bool:
-    return soc.float_outputs and tensor in graph.outputs and graph.producers[tensor].op_type in WEIGHTED
+            fused[node.name] = producer
+    return fused
 
 
 def _code_sources(graph: Graph, quantized: Sequence[str], integer: set[str]) -> dict[str, str]:

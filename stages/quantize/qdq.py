@@ -2,11 +2,13 @@
 
 Tensors keep their names: the dequantized value of tensor `t` is `t`, so both networks are compared name by name. The
 float value before is `t/float`, the codes are `t/codes`. A network input keeps its name; its dequantized value is
-`t/dequantized`. Codes of a width that ONNX lacks (6, 10, 12, 14 bits) are stored in the next wider type, features
-clipped to their width first.
+`t/dequantized`. Codes of a width that has no type of its own (6, 10, 12, 14 bits) are stored in the next wider one,
+features clipped to their width first. Features below 8 bits are stored in 8: ONNX Runtime fuses convolutions of 4-bit
+features into kernels that it does not have.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,13 +24,20 @@ __all__ = ["insert_quantizers", "storage_type"]
 
 WIDE_TYPES_OPSET = 21  # QuantizeLinear and DequantizeLinear with 4- and 16-bit types
 SIGNED = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}
-UNSIGNED = {4: TensorProto.UINT4, 8: TensorProto.UINT8, 16: TensorProto.UINT16}
+UNSIGNED = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
+NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
+    TensorProto.INT8: np.int8,
+    TensorProto.UINT8: np.uint8,
+    TensorProto.INT16: np.int16,
+    TensorProto.UINT16: np.uint16,
+}
 
 
 def storage_type(bits: int, signed: bool) -> tuple[int, int]:
-    """Give the narrowest ONNX type that holds `bits`, and its width."""
-    width = next(width for width in (4, 8, 16) if bits <= width)
-    return (SIGNED if signed else UNSIGNED)[width], width
+    """Give the narrowest type used here that holds `bits`, and its width."""
+    types = SIGNED if signed else UNSIGNED
+    width = next(width for width in types if bits <= width)
+    return types[width], width
 
 
 def insert_quantizers(
@@ -39,12 +48,18 @@ def insert_quantizers(
     Args:
         model: the canonical float network; not changed.
         params: what to quantize and how.
-        codes: weight name -> int32 codes.
+        codes: node -> int32 codes of its weight.
 
     Returns:
         A model that ONNX's checker accepts; opset 21 where a 4- or 16-bit type is used, else the float network's.
     """
     return _Writer(model, params, codes).write()
+
+
+def bias_of(graph: Graph, node: onnx.NodeProto) -> NDArray[np.float32] | None:
+    """A weighted node's constant bias, one value an output channel; None if it has none."""
+    bias = graph.constant(node.input[2]) if len(node.input) > 2 else None
+    return bias if bias is not None and bias.ndim == 1 else None
 
 
 class _Writer:
@@ -90,7 +105,7 @@ class _Writer:
         if len([1 for other in self._features.values() if other.node == entry.node]) > 1:
             stem = tensor  # a node with several outputs
         scale = self._constant(f"{tensor}/scale", np.float32(entry.scale))
-        zero = self._typed(f"{tensor}/zero_point", kind, [], [entry.zero_point])
+        zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
         if width != entry.bits:
             low, high = representable(float(np.float32(entry.scale)), entry.zero_point, entry.bits)
             bounds = [
@@ -104,50 +119,41 @@ class _Writer:
 
     def _quantize_weight(self, entry: WeightParams, node: onnx.NodeProto) -> None:
         """Replace the node's weight and bias by dequantized codes."""
-        codes = self._codes[entry.tensor]
         kind, _ = storage_type(entry.bits, signed=True)
         scales = np.asarray(entry.scales, dtype=np.float32)
-        axis = None if entry.axis is None else entry.axis
-        stored = self._typed(f"{entry.tensor}/codes", kind, codes.shape, codes.reshape(-1))
-        scale = self._constant(f"{entry.tensor}/scale", scales if axis is not None else scales[0])
-        zeros = [0] * len(scales)
-        zero = self._typed(f"{entry.tensor}/zero_point", kind, [len(zeros)] if axis is not None else [], zeros)
-        target = f"{entry.tensor}/dequantized"
-        if not any(target in made.output for made in self._nodes):  # a weight may serve several nodes
-            self._add("DequantizeLinear", [stored, scale, zero], target, f"{node.name}/weight", axis)
+        one = entry.axis is None
+        stem = f"{node.name}/weight"
+        stored = self._typed(f"{stem}/codes", kind, self._codes[node.name])
+        scale = self._constant(f"{stem}/scale", scales[0] if one else scales)
+        zero = self._typed(f"{stem}/zero_point", kind, np.zeros([] if one else len(scales), dtype=np.int32))
+        node.input[1] = self._add("DequantizeLinear", [stored, scale, zero], f"{stem}/dequantized", stem, entry.axis)
         feature = self._features.get(node.input[0])
-        node.input[1] = target
-        if len(node.input) > 2 and node.input[2] in self._graph.constants and feature:
-            self._quantize_bias(node, np.float32(feature.scale) * scales)
+        if feature and (bias := bias_of(self._graph, node)) is not None:
+            self._quantize_bias(node, bias, np.broadcast_to(np.float32(feature.scale) * scales, bias.shape))
 
-    def _quantize_bias(self, node: onnx.NodeProto, scales: NDArray[np.float32]) -> None:
-        """Store the bias as int32 at the accumulator's scale; leave it in float where it does not fit."""
-        bias = numpy_helper.to_array(self._graph.constants[node.input[2]])
-        if bias.ndim != 1 or len(scales) not in (1, bias.size):
-            return
-        scales = np.broadcast_to(scales, bias.shape)
-        codes = bias_codes(bias, scales)
-        if codes is None:
-            return
+    def _quantize_bias(self, node: onnx.NodeProto, bias: NDArray[np.float32], scales: NDArray[np.float32]) -> None:
+        """Store the bias as int32 at the accumulator's scale."""
         stem = f"{node.name}/bias"
-        stored = self._constant(f"{stem}/codes", codes)
+        stored = self._constant(f"{stem}/codes", bias_codes(bias, scales))
         scale = self._constant(f"{stem}/scale", np.ascontiguousarray(scales))
-        self._add("DequantizeLinear", [stored, scale], f"{stem}/dequantized", stem, axis=0)
-        node.input[2] = f"{stem}/dequantized"
+        node.input[2] = self._add("DequantizeLinear", [stored, scale], f"{stem}/dequantized", stem, axis=0)
 
-    def _add(self, kind: str, inputs: Sequence[str], target: str, name: str, axis: int | None = None) -> None:
+    def _add(self, kind: str, inputs: Sequence[str], target: str, name: str, axis: int | None = None) -> str:
         node = helper.make_node(kind, list(inputs), [target], name=name)
         if axis is not None:
             node.attribute.append(helper.make_attribute("axis", axis))
         self._nodes.append(node)
+        return target
 
     def _constant(self, name: str, value: np.float32 | NDArray[np.generic]) -> str:
         self._constants[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
-    def _typed(self, name: str, kind: int, shape: Sequence[int], values: Sequence[int] | NDArray[np.int32]) -> str:
-        """Add an initializer of a type that NumPy may lack (4 bits)."""
-        self._constants[name] = helper.make_tensor(name, kind, list(shape), [int(value) for value in values])
+    def _typed(self, name: str, kind: int, values: NDArray[np.int32]) -> str:
+        """Add an initializer of an integer type, 4-bit ones included."""
+        if kind in NUMPY_TYPES:
+            return self._constant(name, values.astype(NUMPY_TYPES[kind]))
+        self._constants[name] = helper.make_tensor(name, kind, values.shape, values.reshape(-1))
         return name
 
     def _finish(self) -> onnx.ModelProto:
@@ -174,6 +180,7 @@ def _with_types(model: onnx.ModelProto, widths: set[int]) -> onnx.ModelProto:
             f"the network's opset {opset} cannot be raised to {WIDE_TYPES_OPSET}, which these widths need: "
             f"{one_line(error)}"
         ) from error
-    for before, after in zip(model.graph.node, converted.graph.node, strict=True):
-        after.name = before.name
+    names = {node.output[0]: node.name for node in model.graph.node}
+    for node in converted.graph.node:  # the converter drops names and may add constants
+        node.name = names.get(node.output[0]) or f"{node.op_type}_{node.output[0]}"
     return converted

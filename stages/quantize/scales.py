@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["affine", "bias_codes", "representable", "weight_codes"]
+__all__ = ["affine", "bias_codes", "least_bias_scales", "representable", "weight_codes"]
 
 
 def affine(low: float, high: float, bits: int, symmetric: bool) -> tuple[np.float32, int]:
@@ -33,7 +33,7 @@ def representable(scale: float, zero_point: int, bits: int) -> tuple[float, floa
 
 
 def weight_codes(
-    weight: NDArray[np.float32], bits: int, axis: int | None
+    weight: NDArray[np.float32], bits: int, axis: int | None, least_scales: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Quantize a weight symmetrically by its largest magnitude (MAX_ABS), rounding to the nearest.
 
@@ -41,6 +41,7 @@ def weight_codes(
         weight: float32, any shape.
         bits: width of a signed code; the lowest code stays unused, so that codes are symmetric.
         axis: output-channel axis for one scale a channel; None for one scale.
+        least_scales: float32 [channels], scales that each channel needs at least (see `least_bias_scales`).
 
     Returns:
         int32 codes in the weight's shape and float32 scales [channels] or [1].
@@ -49,17 +50,30 @@ def weight_codes(
     others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
     largest = np.abs(weight).max(axis=others, keepdims=True)
     scales = np.where(largest > 0, largest / np.float32(top), np.float32(1)).astype(np.float32)
-    scales = np.maximum(scales, np.finfo(np.float32).tiny)
+    least = np.full(1, np.finfo(np.float32).tiny) if least_scales is None else least_scales
+    scales = np.maximum(scales, least.max() if axis is None else least.reshape(-1, *[1] * (weight.ndim - axis - 1)))
     codes = np.clip(np.rint(weight / scales), -top, top).astype(np.int32)
     return codes, scales.reshape(-1)
 
 
-def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32] | None:
-    """Quantize a bias to int32 at the accumulator's scale; None if it does not fit."""
+def least_bias_scales(bias: NDArray[np.float32], feature_scale: float) -> NDArray[np.float32]:
+    """Give the weight scales at which each channel's bias still fits the 32-bit accumulator.
+
+    Args:
+        bias: float32 [channels].
+        feature_scale: scale of the layer's input.
+
+    Returns:
+        float32 [channels]: |bias| / (feature_scale * 2**30), which leaves half of the accumulator to the products.
+    """
+    least = np.abs(bias.astype(np.float64)) / (feature_scale * 2.0**30)
+    return np.maximum(least, np.finfo(np.float32).tiny).astype(np.float32)
+
+
+def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Quantize a bias to int32 at the accumulator's scale, saturating."""
     codes = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
-    if np.abs(codes).max(initial=0.0) >= 2**31:
-        return None
-    return codes.astype(np.int32)
+    return np.clip(codes, -(2**31), 2**31 - 1).astype(np.int32)
 
 
 def _positive(scale: float) -> np.float32:
