@@ -106,7 +106,7 @@ def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iter
 
     configured = [tensor(name, "model.inputs[].name", own_inputs) if name else None for name in inputs]
     named = [name for name in configured if name]
-    ends = [tensor(name, "model.outputs", own_outputs) for name in outputs] or own_outputs
+    ends = list(dict.fromkeys(tensor(name, "model.outputs", own_outputs) for name in outputs)) or own_outputs
     needed = _reachable_inputs(model, ends, set(named) | set(own_inputs))
     unused = [name for name in named if name not in needed]
     if unused:

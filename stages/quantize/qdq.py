@@ -57,9 +57,10 @@ def insert_quantizers(
 
 
 def bias_of(graph: Graph, node: onnx.NodeProto) -> NDArray[np.float32] | None:
-    """A weighted node's constant bias, one value an output channel; None if it has none."""
+    """A weighted node's constant bias, one value an output channel; None if it has none (a broadcast one is float)."""
     bias = graph.constant(node.input[2]) if len(node.input) > 2 else None
-    return bias if bias is not None and bias.ndim == 1 else None
+    channels = graph.shapes.get(node.output[0], [0])[-1 if node.op_type in ("Gemm", "MatMul") else 1]
+    return bias if bias is not None and bias.shape == (channels,) else None
 
 
 class _Writer:

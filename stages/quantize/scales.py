@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 __all__ = ["affine", "bias_codes", "least_bias_scales", "representable", "weight_codes"]
 
+SMALLEST_WEIGHT_SCALE = 2.0**-32
+"""For channels that are zero, or as good as: far below any live one, yet its products stay normal float32 numbers."""
+
 
 def affine(low: float, high: float, bits: int, symmetric: bool) -> tuple[np.float32, int]:
     """Choose scale and zero point of a feature so that 0 is a code.
@@ -49,8 +52,8 @@ def weight_codes(
     top = 2 ** (bits - 1) - 1
     others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
     largest = np.abs(weight).max(axis=others, keepdims=True)
-    scales = np.where(largest > 0, largest / np.float32(top), np.float32(1)).astype(np.float32)
-    least = np.full(1, np.finfo(np.float32).tiny) if least_scales is None else least_scales
+    scales = (largest / np.float32(top)).astype(np.float32)
+    least = np.full(1, SMALLEST_WEIGHT_SCALE, dtype=np.float32) if least_scales is None else least_scales
     scales = np.maximum(scales, least.max() if axis is None else least.reshape(-1, *[1] * (weight.ndim - axis - 1)))
     codes = np.clip(np.rint(weight / scales), -top, top).astype(np.int32)
     return codes, scales.reshape(-1)
@@ -67,7 +70,7 @@ def least_bias_scales(bias: NDArray[np.float32], feature_scale: float) -> NDArra
         float32 [channels]: |bias| / (feature_scale * 2**30), which leaves half of the accumulator to the products.
     """
     least = np.abs(bias.astype(np.float64)) / (feature_scale * 2.0**30)
-    return np.maximum(least, np.finfo(np.float32).tiny).astype(np.float32)
+    return np.maximum(least, SMALLEST_WEIGHT_SCALE).astype(np.float32)
 
 
 def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32]:

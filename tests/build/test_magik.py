@@ -1,0 +1,101 @@
+import pytest
+
+from stages.build.magik import cfg_name, flat_cfg, run_script
+from stages.core.config import FeatureMethod
+from tests.build import boards
+from tests.build.boards import PICTURE, STATE, board_config
+
+BASIC = ["SOC", "INPUT", "INPUT_SHAPE", "MEAN", "NORMAL", "COLOR", "OUTPUT", "QUANT_DATASET_PATH"]
+DEBUG = [
+    "DEBUG_PATH", "QUANT_FEATURE_BIT", "QUANT_WEIGHT_BIT", "QUANT_FEATURE_METHOD", "QUANT_WEIGHT_METHOD",
+    "QUANT_DATASET_SIZE", "QUANT_NODE_SKIP", "QUANT_OP_SKIP", "WEIGHT_CORRECT_PATH", "FEATURE_CORRECT_PATH",
+    "WEIGHT_FAKE_QUANT", "FEATURE_FAKE_QUANT", "SAVE_OP_QUANT_BIT", "LOAD_OP_QUANT_BIT", "LOAD_OP_QUANT_MIN_MAX",
+]  # fmt: skip
+
+
+def test_cfg_of_one_input():
+    config = board_config(soc="T41", method=FeatureMethod.KL, bits=10, weight_bits=4)
+    assert flat_cfg(config, [PICTURE], ["logits"], 25) == {
+        "SOC": "T41",
+        "INPUT": ["images"],
+        "INPUT_SHAPE": [1, 3, 16, 24],
+        "MEAN": [127.0, 116.28, 103.53],
+        "NORMAL": [128.0, 57.12, 64.0],
+        "COLOR": ["RGB"],
+        "OUTPUT": ["logits"],
+        "QUANT_DATASET_PATH": "./calibration",
+        "DEBUG_PATH": "",
+        "QUANT_FEATURE_BIT": 10,
+        "QUANT_WEIGHT_BIT": 4,
+        "QUANT_FEATURE_METHOD": "KL",
+        "QUANT_WEIGHT_METHOD": "MAX_ABS",
+        "QUANT_DATASET_SIZE": 25,
+        "QUANT_NODE_SKIP": [],
+        "QUANT_OP_SKIP": [],
+        "WEIGHT_CORRECT_PATH": "",
+        "FEATURE_CORRECT_PATH": "",
+        "WEIGHT_FAKE_QUANT": False,
+        "FEATURE_FAKE_QUANT": False,
+        "SAVE_OP_QUANT_BIT": False,
+        "LOAD_OP_QUANT_BIT": True,
+        "LOAD_OP_QUANT_MIN_MAX": True,
+    }
+
+
+def test_cfg_of_two_inputs_nests_lists():
+    found = flat_cfg(board_config(), [PICTURE, STATE], ["a", "b"], 10)
+    assert {key: found[key] for key in BASIC[1:7]} == {
+        "INPUT": ["images", "state"],
+        "INPUT_SHAPE": [[1, 3, 16, 24], [1, 4]],
+        "MEAN": [[127.0, 116.28, 103.53], [0.0] * 4],
+        "NORMAL": [[128.0, 57.12, 64.0], [1.0] * 4],
+        "COLOR": ["RGB", "GRAY"],
+        "OUTPUT": ["a", "b"],
+    }
+
+
+def test_keys_are_those_of_the_guide_in_its_order():
+    assert list(flat_cfg(board_config(), [PICTURE], ["y"], 1)) == BASIC + DEBUG
+
+
+@pytest.mark.parametrize(("soc", "name"), [("T40", "magik_t40.cfg"), ("X2500", "magik_x2500.cfg")])
+def test_cfg_name(soc, name):
+    assert cfg_name(board_config(soc=soc)) == name
+
+
+def test_script_has_no_syntax_error(tmp_path):
+    assert boards.syntax_errors(run_script(board_config()), tmp_path / "run.sh") == ""
+
+
+@pytest.mark.parametrize(("folder", "name"), [("kit", "net"), ("a kit", "net"), ("kit", "my net")])
+def test_script_calls_the_converter(tmp_path, folder, name):
+    boards.stand_in(tmp_path / folder, "magik-transform-tools")
+    script = tmp_path / "run.sh"
+    script.write_text(run_script(board_config(soc="T41", name=name)))
+    done, calls = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / folder))
+    assert done.returncode == 0, done.stderr
+    assert calls == [
+        [
+            "magik-transform-tools", "-i", "model.onnx", "-o", f"{name}_t41_magik.mk.h", "-cfg", "magik_t41.cfg",
+            "--save_quantize_model", "true",
+        ]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("variables", [{}, {"MAGIK_TRANSFORMKIT": ""}])
+def test_script_without_the_toolkit_says_what_to_set(tmp_path, variables):
+    script = tmp_path / "run.sh"
+    script.write_text(run_script(board_config()))
+    done, calls = boards.run_script(script, tmp_path / "record", **variables)
+    assert done.returncode != 0
+    assert "MAGIK_TRANSFORMKIT: set it to the folder of magik-transform-tools" in done.stderr
+    assert calls == []
+
+
+def test_script_fails_when_the_converter_fails(tmp_path):
+    boards.stand_in(tmp_path / "kit", "magik-transform-tools")
+    (tmp_path / "kit" / "magik-transform-tools").write_text("#!/bin/sh\nexit 3\n")
+    script = tmp_path / "run.sh"
+    script.write_text(run_script(board_config()))
+    done, _ = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit"))
+    assert done.returncode == 3

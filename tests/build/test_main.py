@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from stages.build.__main__ import build
+from stages.calibrate.__main__ import calibrate
+from stages.calibset.__main__ import calibset
+from stages.core.config import Vendor
+from stages.core.settings import load_params
+from stages.export.__main__ import export
+from stages.quantize.__main__ import quantize
+from tests.build import boards
+
+
+@pytest.fixture
+def config(project):
+    """The project with everything that build reads."""
+    found = load_params(Path("params.yaml"))
+    for stage in (export, calibset, calibrate, quantize):
+        stage(found)
+    return found
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_ingenic_folder(config, tmp_path):
+    build(config)
+    first = contents("out/build")
+    pictures = [name for name in first if name.startswith("t40/calibration/")]
+    assert len(pictures) == 12
+    assert sorted(set(first) - set(pictures)) == [
+        "t40/magik_node_quant_bit_info.json", "t40/magik_t40.cfg", "t40/model.onnx", "t40/run.sh",
+    ]  # fmt: skip
+    assert first["t40/model.onnx"] == Path("out/export/model.onnx").read_bytes()
+    bits = Path("out/quantize/magik_node_quant_bit_info.json").read_bytes()
+    assert first["t40/magik_node_quant_bit_info.json"] == bits
+    cfg = json.loads(first["t40/magik_t40.cfg"])
+    assert (cfg["SOC"], cfg["INPUT"], cfg["OUTPUT"]) == ("T40", ["images"], ["logits"])
+    assert (cfg["MEAN"], cfg["NORMAL"], cfg["QUANT_DATASET_SIZE"]) == ([128.0] * 3, [64.0] * 3, 12)
+    assert (Path("out/build/t40") / cfg["QUANT_DATASET_PATH"]).is_dir()
+    samples = np.load("out/calibset/0.npy")
+    for name, sample in zip(sorted(pictures), samples, strict=True):
+        decoded = cv2.imdecode(np.frombuffer(first[name], np.uint8), cv2.IMREAD_COLOR)
+        np.testing.assert_array_equal(decoded[:, :, ::-1], sample)
+    boards.stand_in(tmp_path / "kit", "magik-transform-tools")
+    done, calls = boards.run_script(
+        Path("out/build/t40/run.sh").resolve(), tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit")
+    )
+    assert done.returncode == 0, done.stderr
+    assert calls[0][1:3] == ["-i", "model.onnx"]
+    build(config)
+    assert contents("out/build") == first
+
+
+def test_sophgo_folder(config):
+    config.soc.vendor, config.soc.name = Vendor.sophgo, "bm1684x"
+    build(config)
+    found = contents("out/build")
+    pictures = [name for name in found if name.startswith("bm1684x/calibration/")]
+    assert len(pictures) == 12
+    assert sorted(set(found) - set(pictures)) == ["bm1684x/model.onnx", "bm1684x/run.sh"]
+    script = found["bm1684x/run.sh"].decode()
+    assert "--scale 0.015625,0.015625,0.015625" in script
+    assert "--test_input calibration/0000_000.png" in script
+    assert "bm1684x/calibration/0000_000.png" in found
+
+
+def test_another_soc_replaces_the_folder(config):
+    build(config)
+    config.soc.name = "T41"
+    build(config)
+    assert [path.name for path in Path("out/build").iterdir()] == ["t41"]

@@ -1,0 +1,19 @@
+"""A copy of conf/ that composes faster."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import REPOSITORY
+
+
+def lean_conf(folder: Path) -> Path:
+    """Copy conf/ into `folder`; each SOC keeps its convolution alone."""
+    conf = folder / "conf"
+    shutil.copytree(REPOSITORY / "conf", conf, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (conf / "soc").glob("*.yaml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content["operators"] = {"Conv": content["operators"]["Conv"]}
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return conf

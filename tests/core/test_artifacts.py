@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from stages.core.artifacts import missing, output_folder, read_json, save_model, write_json, write_text
+from stages.core.errors import UserError
+from tests.networks import tiny_classifier
+
+
+def test_a_finished_folder_takes_the_place_of_the_old_one(tmp_path):
+    final = tmp_path / "out" / "stage"
+    final.mkdir(parents=True)
+    (final / "old").write_text("old")
+    with output_folder(final) as folder:
+        (folder / "new").write_text("new")
+    assert [path.name for path in final.iterdir()] == ["new"]
+    assert [path.name for path in final.parent.iterdir()] == ["stage"]
+    assert final.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_folder_and_no_other(tmp_path, failure):
+    final = tmp_path / "stage"
+    final.mkdir()
+    (final / "old").write_text("old")
+
+    def work():
+        with output_folder(final) as folder:
+            (folder / "half").write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        work()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["stage", "stage/old"]
+    assert (final / "old").read_text() == "old"
+
+
+def test_text_is_replaced_and_no_temporary_file_stays(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "one\n")
+    write_text(path, "zwei ü\n")
+    assert path.read_bytes() == "zwei ü\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_json_keeps_order_and_exact_floats(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 0.1, "a": ["ü", 1e-45]})
+    text = path.read_text(encoding="utf-8")
+    assert text == '{\n "b": 0.1,\n "a": [\n  "ü",\n  1e-45\n ]\n}\n'
+    assert json.loads(text) == read_json(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_json_refuses_what_is_no_number_and_keeps_the_old_file(tmp_path, value):
+    path = tmp_path / "a.json"
+    write_json(path, [1])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"x": value})
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_json(path) == [1]
+
+
+def test_broken_json_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("{")
+    with pytest.raises(UserError, match=r"a\.json is not JSON") as caught:
+        read_json(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_artifact_names_its_stage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        read_json(Path("out/export/inputs.json"))
+    assert str(caught.value) == "out/export/inputs.json is missing: run `dvc repro export` first"
+
+
+@pytest.mark.parametrize("path", ["elsewhere/file.json", "out/file.json", "/out/export/model.onnx"])
+def test_a_missing_file_of_no_stage_names_no_stage(path):
+    assert str(missing(Path(path))) == f"{path} is missing"
+
+
+def test_a_model_is_written_with_the_same_bytes_each_time(tmp_path):
+    model = tiny_classifier()
+    save_model(tmp_path / "a.onnx", model)
+    save_model(tmp_path / "b.onnx", onnx.load(tmp_path / "a.onnx"))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()

@@ -1,0 +1,98 @@
+import sys
+
+import pytest
+
+from stages.core.command import guarded, run_stage
+from stages.core.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _no_debug(monkeypatch):
+    monkeypatch.delenv("SOCQUANT_DEBUG", raising=False)
+
+
+def fail_with(error):
+    def work():
+        raise error
+
+    return work
+
+
+def test_good_work_exits_with_0_and_says_nothing(capsys):
+    assert guarded(lambda: None, debug=False) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("quant.feature_bits=3: give 8"), 2, "error: quant.feature_bits=3: give 8\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (
+            ZeroDivisionError("two\nlines"),
+            1,
+            "internal error: ZeroDivisionError: two lines (SOCQUANT_DEBUG=1 or --debug shows where)\n",
+        ),
+    ],
+)
+def test_an_exception_becomes_one_line_and_an_exit_code(capsys, error, code, line):
+    assert guarded(fail_with(error), debug=False) == code
+    assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize(
+    "message", ["[bold]model.inputs[0][/bold] and [1,3]", "long " * 100, "source 'file:a:x:b'", "a\\[b]"]
+)
+def test_a_message_is_printed_as_it_is(capsys, message):
+    guarded(fail_with(UserError(message)), debug=False)
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize("error", [UserError("mine"), ValueError("unforeseen")])
+def test_debug_shows_the_traceback_before_the_message(capsys, error):
+    guarded(fail_with(error), debug=True)
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback")
+    assert str(error) in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
+def test_the_environment_turns_the_traceback_on(capsys, monkeypatch, value, shown):
+    monkeypatch.setenv("SOCQUANT_DEBUG", value)
+    guarded(fail_with(ValueError("x")), debug=False)
+    assert ("Traceback" in capsys.readouterr().err) is shown
+
+
+def run_with(monkeypatch, work, *arguments):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/stages/export/__main__.py", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        run_stage(work, "Reads a; writes b.")
+    return caught.value.code
+
+
+def test_a_stage_works_on_the_config_of_its_folder(project, monkeypatch):
+    seen = []
+    assert run_with(monkeypatch, seen.append) == 0
+    assert [config.model.source for config in seen] == ["file:tiny.onnx"]
+
+
+def test_a_stage_takes_another_params_file(project, monkeypatch):
+    text = (project / "params.yaml").read_text()
+    (project / "other.yaml").write_text(text.replace("feature_bits: 8", "feature_bits: 10"))
+    seen = []
+    assert run_with(monkeypatch, seen.append, "--params", "other.yaml") == 0
+    assert [config.quant.feature_bits for config in seen] == [10]
+
+
+def test_a_stage_without_params_says_how_to_write_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_with(monkeypatch, lambda config: None) == 2
+    expected = "error: params.yaml is missing: write it with `python -m stages.compose`\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_help_names_the_stage_and_what_it_does(monkeypatch, capsys):
+    assert run_with(monkeypatch, lambda config: None, "--help") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: python -m stages.export")
+    assert "Reads a; writes b." in shown

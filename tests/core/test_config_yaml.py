@@ -1,0 +1,161 @@
+from functools import cache
+
+import pytest
+import yaml
+
+from stages.core.composition import compose
+from stages.core.config import Config, FeatureZeroPoint, QuantConfig, Requantization, Vendor, WeightScale
+from stages.core.errors import UserError
+from stages.core.settings import allowed_widths
+from tests.conftest import REPOSITORY
+
+CONF = REPOSITORY / "conf"
+INGENIC = ("t40", "t41", "x2500", "a1")
+SOPHGO = ("bm1684", "bm1684x", "bm1688", "cv186x")
+WEIGHTED = {"Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul"}
+PRESETS = {"int8": (8, 8), "a10w8": (10, 8), "a12w8": (12, 8), "a8w4": (8, 4), "a4w4": (4, 4)}
+
+
+@cache
+def composed(*overrides: str) -> Config:
+    return compose(overrides, CONF)[0]
+
+
+def soc(name):
+    return composed(f"soc={name}").soc
+
+
+def files(group):
+    return {path.stem for path in (CONF / group).glob("*.yaml")}
+
+
+def test_every_file_is_known_here():
+    assert files("soc") == {*INGENIC, *SOPHGO}
+    assert files("quant") == PRESETS.keys()
+
+
+def test_the_committed_params_are_what_the_configs_compose_to():
+    _, text = compose([], CONF)
+    assert yaml.safe_load(text) == yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", INGENIC + SOPHGO)
+def test_a_soc_composes_under_its_own_name(name):
+    found = soc(name)
+    assert found.name.lower() == name
+    assert found.vendor is (Vendor.ingenic if name in INGENIC else Vendor.sophgo)
+
+
+@pytest.mark.parametrize("name", INGENIC + SOPHGO)
+def test_weights_belong_to_convolutions_and_products(name):
+    operators = soc(name).operators
+    assert {operator for operator, widths in operators.items() if widths.weight_bits} == WEIGHTED
+    assert all(operators[operator].feature_bits for operator in WEIGHTED)
+
+
+@pytest.mark.parametrize("name", INGENIC + SOPHGO)
+def test_softmax_stays_in_float(name):
+    assert soc(name).operators["Softmax"].feature_bits == []
+    assert "F32" in soc(name).float_types
+
+
+@pytest.mark.parametrize("name", INGENIC)
+def test_ingenic_takes_features_to_12_bits_and_weights_to_8(name):
+    operators = soc(name).operators
+    assert allowed_widths(operators.values(), "feature_bits") == [4, 8, 10, 12]
+    assert max(allowed_widths(operators.values(), "weight_bits")) == 8
+    assert operators["Conv"].feature_bits == [4, 8, 10, 12]
+    assert {4, 8} <= set(operators["Conv"].weight_bits)
+
+
+@pytest.mark.parametrize("name", INGENIC)
+def test_ingenic_requantizes_by_its_own_rule(name):
+    found = soc(name)
+    assert found.requantization is Requantization.nna
+    assert found.feature_zero_point is FeatureZeroPoint.affine
+    assert found.weight_scale is WeightScale.per_channel
+    assert found.toolchain == "magik-transform-tools"
+    assert (found.layout, found.channel_alignment) == ("NDHWC32", 32)
+
+
+@pytest.mark.parametrize(("name", "npu"), [("t40", "nna1"), ("x2500", "nna1"), ("t41", "nna2"), ("a1", "nna2")])
+def test_generation_of_the_ingenic_unit(name, npu):
+    assert soc(name).npu == npu
+    assert soc(name).runtime.tree.split("/")[1] == npu
+
+
+@pytest.mark.parametrize("name", INGENIC)
+def test_the_second_generation_links_drivers_and_aip_too(name):
+    libraries = soc(name).runtime.libraries
+    assert libraries.keys() == {"release", "profile", "debug", "nmem"}
+    further = {build: names[1:] for build, names in libraries.items()}
+    if soc(name).npu == "nna1":
+        assert not any(further.values())
+    else:
+        assert further == {
+            "release": ["drivers", "aip"],
+            "profile": ["drivers", "aip"],
+            "debug": ["drivers", "aip"],
+            "nmem": ["drivers.m", "aip"],
+        }
+
+
+@pytest.mark.parametrize(("one", "other"), [("t40", "x2500"), ("t41", "a1")])
+def test_socs_with_the_same_unit_run_the_same_operators(one, other):
+    assert soc(one).operators == soc(other).operators
+
+
+@pytest.mark.parametrize("name", SOPHGO)
+def test_sophgo_runs_at_8_bits_with_symmetric_features(name):
+    found = soc(name)
+    for side in ("feature_bits", "weight_bits"):
+        assert allowed_widths(found.operators.values(), side) == [8]
+    assert found.feature_zero_point is FeatureZeroPoint.symmetric
+    assert found.toolchain == "tpu-mlir"
+    assert found.layout == "NCHW"
+
+
+@pytest.mark.parametrize("name", SOPHGO)
+def test_only_the_bm1684_has_one_shift_a_layer(name):
+    shifts = name == "bm1684"
+    assert soc(name).requantization is (Requantization.shift if shifts else Requantization.multiplier_shift)
+    assert soc(name).weight_scale is (WeightScale.per_tensor if shifts else WeightScale.per_channel)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_holds_the_bits_of_its_name(preset):
+    features, weights = PRESETS[preset]
+    quant = composed("soc=t41", f"quant={preset}").quant
+    assert quant == QuantConfig(name=preset, feature_bits=features, weight_bits=weights)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"int8"}))
+def test_a_preset_of_other_bits_is_refused_where_the_soc_lacks_them(preset):
+    with pytest.raises(UserError, match=r"the bm1688 cannot do (4|10|12) bits; it can do 8$"):
+        compose(["soc=bm1688", f"quant={preset}"], CONF)
+
+
+def test_the_default_experiment():
+    found = composed()
+    names = (found.soc.name, found.model.name, found.data.name, found.quant.name)
+    assert names == ("T40", "efficientnet_lite0", "imagenet_demo", "int8")
+
+
+def test_everything_in_the_default_experiment_is_pinned():
+    found = composed()
+    sources = [found.model.source, found.model.torch.code, *found.data.calibration.source]
+    sources += [found.data.debug.source, found.data.evaluation.source]
+    assert all("#sha256=" in source for source in sources)
+    assert {*vars(found.watch).values()} == {"stages/core/sources.py"}
+
+
+@pytest.mark.parametrize("network", sorted(files("model")))
+@pytest.mark.parametrize("pictures", sorted(files("data")))
+def test_every_model_goes_with_every_data(network, pictures):
+    overrides = [f"model={network}", f"data={pictures}"]
+    if network == "onnx":
+        overrides += ["model.source=file:a.onnx"]
+    if pictures == "folder":
+        overrides += [f"data.{part}.source=file:a" for part in ("calibration", "debug", "evaluation")]
+    found = composed(*overrides)
+    assert (found.model.name, found.data.name) == (network, pictures)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from stages.core.artifacts import save_model
+from stages.core.errors import UserError
+from stages.core.session import Runner, with_outputs
+from tests.networks import tiny_classifier
+
+
+def doubler():
+    graph = helper.make_graph(
+        [
+            helper.make_node("Add", ["x", "x"], ["double"]),
+            helper.make_node("Neg", ["double"], ["minus"]),
+            helper.make_node("Abs", ["minus"], ["positive"]),
+        ],
+        "doubler",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("positive", TensorProto.FLOAT, [2])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+X = np.array([1.0, -3.0], dtype=np.float32)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_network_runs_from_memory_and_from_a_file(tmp_path, exact):
+    save_model(tmp_path / "model.onnx", doubler())
+    for source in (doubler(), tmp_path / "model.onnx"):
+        runner = Runner(source, exact=exact, threads=1)
+        assert runner.inputs == {"x": [2]}
+        np.testing.assert_array_equal(runner.run({"x": X})["positive"], [2.0, 6.0])
+
+
+@pytest.mark.parametrize("tensors", [["positive", "double", "minus"], ["minus"], ["double", "positive"]])
+@pytest.mark.parametrize("exact", [False, True])
+def test_just_the_asked_tensors_are_returned_in_the_asked_order(tensors, exact):
+    values = {"double": [2.0, -6.0], "minus": [-2.0, 6.0], "positive": [2.0, 6.0]}
+    found = Runner(with_outputs(doubler(), tensors), exact=exact).run({"x": X})
+    assert list(found) == tensors
+    assert {name: array.tolist() for name, array in found.items()} == {name: values[name] for name in tensors}
+
+
+def test_asking_for_outputs_leaves_the_model_as_it_was():
+    model = tiny_classifier()
+    before = model.SerializeToString(deterministic=True)
+    with_outputs(model, ["r1", "sum"])
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_a_tensor_that_is_not_there_is_a_user_error():
+    with pytest.raises(UserError, match="cannot load") as caught:
+        Runner(with_outputs(doubler(), ["nowhere"]))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_model_names_the_stage_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        Runner(Path("out/quantize/quantized.onnx"))
+    assert str(caught.value) == "out/quantize/quantized.onnx is missing: run `dvc repro quantize` first"
+
+
+@pytest.mark.parametrize("content", [b"", b"no network\nat all"])
+def test_a_file_that_is_not_a_network_is_a_user_error(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot load") as caught:
+        Runner(path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,105 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from stages.calibrate.__main__ import calibrate
+from stages.calibset.__main__ import calibset
+from stages.core.config import Task
+from stages.core.errors import UserError
+from stages.core.settings import load_params
+from stages.evaluate.__main__ import evaluate
+from stages.export.__main__ import export
+from stages.quantize.__main__ import quantize
+from tests.export.graphs import run_onnx
+from tests.networks import tiny_classifier
+
+
+@pytest.fixture
+def config(project):
+    """The project with everything that evaluate reads."""
+    found = load_params(Path("params.yaml"))
+    for stage in (export, calibset, calibrate, quantize):
+        stage(found)
+    return found
+
+
+def results():
+    rows = list(csv.DictReader(Path("out/evaluate/predictions.csv").read_text().splitlines()))
+    return json.loads(Path("out/evaluate/metrics.json").read_text()), rows
+
+
+def float_logits(name):
+    sample = cv2.resize(cv2.imread(f"evaluation/{name}"), (16, 16))[:, :, ::-1]
+    value = (sample.astype(np.float32) - 128) / 64
+    return run_onnx(tiny_classifier(), {"images": value.transpose(2, 0, 1)[None]})[0][0]
+
+
+def test_accuracy_of_labelled_pictures(config, capsys):
+    evaluate(config)
+    metrics, rows = results()
+    assert set(metrics) == {"float", "quantized", "agreement", "cosine", "count"}
+    assert metrics["count"] == len(rows) == 6
+    assert [row["file"] for row in rows][::2] == ["ant/000.png", "bee/000.png", "cat/000.png"]
+    assert [row["label"] for row in rows] == ["0", "0", "1", "1", "2", "2"]
+    expected = [np.argsort(-float_logits(row["file"])) for row in rows]
+    assert [row["float_top5"] for row in rows] == [" ".join(map(str, best)) for best in expected]
+    hits = [best[0] == int(row["label"]) for best, row in zip(expected, rows, strict=True)]
+    assert metrics["float"] == {"top1": sum(hits) / 6, "top5": 1.0}
+    quantized = [row["quantized_top5"].split()[0] == row["label"] for row in rows]
+    assert metrics["quantized"]["top1"] == sum(quantized) / 6
+    assert 0.9 < metrics["cosine"] < 1
+    assert "accuracy on 6 pictures" in capsys.readouterr().out
+
+
+def test_same_bytes_twice(config):
+    evaluate(config)
+    first = [path.read_bytes() for path in sorted(Path("out/evaluate").iterdir())]
+    evaluate(config)
+    assert [path.read_bytes() for path in sorted(Path("out/evaluate").iterdir())] == first
+
+
+def test_a_few_of_the_pictures_keep_their_class_numbers(config):
+    config.data.evaluation.size = 2
+    evaluate(config)
+    _, rows = results()
+    assert [(row["file"], row["label"]) for row in rows] == [("ant/000.png", "0"), ("bee/001.png", "1")]
+
+
+def test_without_labels_the_outputs_are_compared(config, capsys):
+    config.data.evaluation.labels, config.data.evaluation.task = None, Task.none
+    evaluate(config)
+    metrics, rows = results()
+    assert set(metrics) == {"cosine", "count"}
+    assert metrics["cosine"] == pytest.approx(np.mean([float(row["cosine"]) for row in rows]))
+    assert "no labels, no accuracy" in capsys.readouterr().out
+
+
+def test_calibration_pictures_among_them_are_warned_of(config, capsys):
+    shutil.copy("calibration/003.png", "evaluation/cat/known.png")
+    evaluate(config)
+    shown = capsys.readouterr().err
+    assert "warning: 1 of 7 evaluation pictures are calibration pictures: the result flatters" in shown
+
+
+def test_a_label_the_network_lacks_is_refused(config):
+    Path("labels.csv").write_text(
+        "file,label\n" + "".join(f"{c}/00{i}.png,{i + 2}\n" for c in ("ant", "bee", "cat") for i in (0, 1))
+    )
+    config.data.evaluation.labels = "file:labels.csv"
+    with pytest.raises(UserError, match="class 3, but the network has 3 classes"):
+        evaluate(config)
+    assert not Path("out/evaluate").exists()
+
+
+def test_a_network_with_several_outputs_has_no_classes(config):
+    model = tiny_classifier()
+    model.graph.output.append(onnx.ValueInfoProto(name="pooled"))
+    onnx.save(model, "out/export/model.onnx")
+    with pytest.raises(UserError, match="classification needs one output; the network has logits, pooled"):
+        evaluate(config)

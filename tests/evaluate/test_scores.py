@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from stages.core.errors import UserError
+from stages.evaluate.scores import ClassificationScore, OutputScore, classes_ranked
+
+
+def logits(*values):
+    return {"logits": np.float32([values])}
+
+
+@pytest.mark.parametrize(
+    ("values", "ranked"),
+    [
+        ((0.1, 0.9, 0.5), [1, 2, 0]),
+        ((1, 1, 0, 1), [0, 1, 3, 2]),
+        ((0, 0, 0, 0, 0, 0, 0), [0, 1, 2, 3, 4]),
+        ((1, 2, 3, 4, 5, 6, 7), [6, 5, 4, 3, 2]),
+        ((-5, -1, -1), [1, 2, 0]),
+    ],
+)
+def test_five_best_classes_and_ties(values, ranked):
+    assert classes_ranked(np.float32([values])) == ranked
+
+
+def test_the_shape_of_the_logits_does_not_matter():
+    assert classes_ranked(np.float32([1, 3, 2]).reshape(1, 3, 1, 1)) == [1, 2, 0]
+
+
+def test_classification_golden():
+    score = ClassificationScore()
+    rows = [
+        score.add(6, logits(1, 2, 3, 4, 5, 6, 9), logits(1, 2, 3, 4, 5, 9, 6)),  # top-1 lost, still in the top 5
+        score.add(0, logits(9, 2, 3, 4, 5, 6, 7), logits(9, 2, 3, 4, 5, 6, 7)),  # right in both
+        score.add(1, logits(1, 1, 3, 4, 5, 6, 7), logits(1, 2, 3, 4, 5, 6, 7)),  # wrong in both, agreed
+        score.add(2, logits(9, 0, 1, 0, 0, 0, 0), logits(0, 0, 9, 0, 0, 0, 0)),  # top-1 gained
+    ]
+    assert rows[0] == [6, "6 5 4 3 2", "5 6 4 3 2"]
+    assert rows[3] == [2, "0 2 1 3 4", "2 0 1 3 4"]
+    cosines = [(1 + 4 + 9 + 16 + 25 + 54 + 54) / (1 + 4 + 9 + 16 + 25 + 36 + 81), 1.0]
+    cosines.append((1 + 2 + 9 + 16 + 25 + 36 + 49) / (137 * 140) ** 0.5)
+    cosines.append(9 / (82**0.5 * 9))
+    assert score.metrics() == {
+        "float": {"top1": 0.5, "top5": 0.75},
+        "quantized": {"top1": 0.5, "top5": 0.75},
+        "agreement": 0.5,
+        "cosine": pytest.approx(np.mean(cosines)),
+        "count": 4,
+    }
+
+
+def test_fewer_than_five_classes():
+    score = ClassificationScore()
+    assert score.add(2, logits(3, 2, 1), logits(3, 2, 1)) == [2, "0 1 2", "0 1 2"]
+    assert score.metrics()["float"] == {"top1": 0.0, "top5": 1.0}
+
+
+@pytest.mark.parametrize("label", [3, 1000, None])
+def test_a_label_out_of_range_is_refused(label):
+    with pytest.raises(UserError, match=f"data.evaluation.labels: class {label}, but the network has 3 classes"):
+        ClassificationScore().add(label, logits(1, 2, 3), logits(1, 2, 3))
+
+
+def test_several_outputs_are_refused():
+    outputs = logits(1, 2) | {"boxes": np.float32([1])}
+    with pytest.raises(UserError, match="classification needs one output; the network has logits, boxes"):
+        ClassificationScore().add(0, outputs, outputs)
+
+
+def test_outputs_golden():
+    score = OutputScore()
+    reference = {"a": np.float32([1, 0]), "b": np.float32([[3, 4]])}
+    assert score.add(None, reference, {"a": np.float32([0, 1]), "b": np.float32([[6, 8]])}) == [0.5]
+    assert score.add(7, reference, reference) == [1.0]
+    assert score.metrics() == {"cosine": 0.75, "count": 2}
+
+
+def test_columns_name_what_a_picture_gives():
+    for score in (OutputScore(), ClassificationScore()):
+        assert len(score.add(0, logits(1, 2), logits(2, 1))) == len(score.COLUMNS)

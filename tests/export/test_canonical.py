@@ -1,0 +1,211 @@
+import numpy as np
+import onnx
+import pytest
+
+from stages.core.errors import UserError
+from stages.export.canonical import Cut, canonicalize, find_cut, fix_shapes, graph_shapes
+from tests.export.graphs import graph_model, node, normalized_model, run_onnx
+from tests.networks import tiny_classifier
+
+
+def canonical(model, inputs=(None,), outputs=(), shapes=None):
+    cut = find_cut(model, inputs, outputs)
+    return canonicalize(fix_shapes(model, shapes or {}), cut)
+
+
+def picture(*shape, seed=5):
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+# --- shapes
+
+
+def test_static_shapes_stay():
+    assert graph_shapes(fix_shapes(tiny_classifier(), {"images": None})) == {"images": [1, 3, 16, 16]}
+
+
+def test_dynamic_batch_becomes_one():
+    fixed = fix_shapes(tiny_classifier(batch="N"), {"images": None})
+    assert graph_shapes(fixed) == {"images": [1, 3, 16, 16]}
+    output = fixed.graph.output[0].type.tensor_type.shape.dim
+    assert [dim.dim_value for dim in output] == [1, 3]
+
+
+def test_dynamic_height_without_a_shape_is_refused():
+    with pytest.raises(UserError, match=r"'x' has the dynamic shape \[1,3,\?,8\].*model\.inputs\[\]\.shape"):
+        fix_shapes(normalized_model(height="H"), {"x": None})
+
+
+def test_dynamic_height_takes_the_configured_shape():
+    fixed = fix_shapes(normalized_model(height="H", batch="N"), {"x": [1, 3, 12, 8]})
+    assert graph_shapes(fixed) == {"x": [1, 3, 12, 8]}
+    assert [dim.dim_value for dim in fixed.graph.output[0].type.tensor_type.shape.dim] == [1, 2, 12, 8]
+
+
+def test_later_dynamic_inputs_take_the_last_configured_shape():
+    model = graph_model([node("Add", ["a", "b"], ["y"], "sum")], {"a": [1, "C"], "b": [1, "C"]}, ["y"])
+    assert graph_shapes(fix_shapes(model, {"a": [1, 5], "b": None})) == {"a": [1, 5], "b": [1, 5]}
+
+
+@pytest.mark.parametrize("shape", [[1, 3, 16, 8], [1, 1, 8, 8], [3, 8, 8], [1, 3, 8, 8, 1]])
+def test_contradicting_shape_is_refused(shape):
+    with pytest.raises(UserError, match=r"'x' has shape \[1,3,8,8\] in the network; the config says \["):
+        fix_shapes(normalized_model(), {"x": shape})
+
+
+def test_fixing_shapes_leaves_the_source_alone():
+    model = normalized_model(height="H")
+    before = model.SerializeToString(deterministic=True)
+    fix_shapes(model, {"x": [1, 3, 8, 8]})
+    assert model.SerializeToString(deterministic=True) == before
+
+
+# --- simplification
+
+
+def test_batch_normalization_is_folded_and_outputs_stay():
+    source = normalized_model()
+    exported = canonical(source)
+    assert [entry.op_type for entry in exported.graph.node] == ["Conv", "Relu", "Conv"]
+    feeds = {"x": picture(1, 3, 8, 8)}
+    np.testing.assert_allclose(run_onnx(exported, feeds)[0], run_onnx(source, feeds)[0], atol=1e-4, rtol=0)
+
+
+def test_opset_below_13_is_raised():
+    nodes = [
+        node("Relu", ["x"], ["r"], "active"),
+        node("ReduceSum", ["r"], ["s"], "sum", axes=[2], keepdims=1),
+        node("Squeeze", ["s"], ["y"], "squeeze", axes=[2]),
+    ]
+    source = graph_model(nodes, {"x": [1, 3, 4]}, ["y"], opset=11)
+    exported = canonical(source)
+    assert [entry.version for entry in exported.opset_import if entry.domain == ""] == [13]
+    value = picture(1, 3, 4)
+    np.testing.assert_allclose(run_onnx(exported, {"x": value})[0], np.maximum(value, 0).sum(axis=2), rtol=1e-6)
+
+
+def test_newer_opset_is_kept():
+    assert canonical(tiny_classifier()).opset_import[0].version == 17
+
+
+def test_checker_accepts_the_result():
+    onnx.checker.check_model(canonical(normalized_model(batch="N")), full_check=True)
+
+
+def test_same_bytes_twice():
+    first, second = (canonical(normalized_model(batch="N")).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+
+
+def test_documentation_and_metadata_are_stripped():
+    source = normalized_model()
+    marker = "/home/someone/secret"
+    source.doc_string = source.graph.doc_string = marker
+    onnx.helper.set_model_props(source, {"path": marker})
+    for entry in source.graph.node:
+        entry.doc_string = marker
+        entry.metadata_props.add(key="stack", value=marker)
+    assert marker.encode() not in canonical(source).SerializeToString()
+
+
+def test_documentation_of_tensors_is_stripped():
+    source = normalized_model()
+    marker = "/home/someone/secret"
+    source.graph.metadata_props.add(key="path", value=marker)
+    for entry in (*source.graph.input, *source.graph.output, *source.graph.initializer):
+        entry.doc_string = marker
+    assert marker.encode() not in canonical(source).SerializeToString()
+
+
+# --- names
+
+
+def test_names_are_kept_where_the_tensor_is_the_same():
+    names = {entry.output[0]: entry.name for entry in canonical(tiny_classifier()).graph.node}
+    assert names == {entry.output[0]: entry.name for entry in tiny_classifier().graph.node}
+
+
+def test_folded_convolution_has_the_name_of_what_made_its_tensor():
+    exported = canonical(normalized_model())
+    names = {entry.output[0]: entry.name for entry in exported.graph.node}
+    assert names["n"] == "norm"
+    assert names["r"] == "active"
+
+
+def test_a_node_without_a_name_is_named_by_type_and_tensor():
+    assert canonical(normalized_model()).graph.node[-1].name == "Conv_y"
+
+
+@pytest.mark.parametrize(
+    "names", [["same", "same", "same"], ["same", "same", "same_2"], ["Neg_t3", "other", ""], ["", "", ""]]
+)
+def test_every_node_has_a_name_of_its_own(names):
+    kinds = ["Relu", "Exp", "Neg"]
+    nodes = [
+        node(kind, [f"t{i}"], [f"t{i + 1}"], name) for i, (kind, name) in enumerate(zip(kinds, names, strict=True))
+    ]
+    exported = canonical(graph_model(nodes, {"t0": [1, 4]}, ["t3"]), shapes={"t0": [1, 4]})
+    found = [entry.name for entry in exported.graph.node]
+    assert all(found)
+    assert len(set(found)) == 3
+
+
+# --- cuts
+
+
+@pytest.mark.parametrize("name", ["sum", "residual"])
+def test_cut_at_an_output_by_tensor_and_by_node(name):
+    source = tiny_classifier()
+    exported = canonical(source, outputs=[name])
+    assert [entry.name for entry in exported.graph.output] == ["sum"]
+    assert exported.graph.node[-1].name == "residual"
+    feeds = {"images": picture(1, 3, 16, 16)}
+    whole = onnx.ModelProto()
+    whole.CopyFrom(source)
+    whole.graph.output.append(onnx.ValueInfoProto(name="sum"))
+    np.testing.assert_allclose(run_onnx(exported, feeds)[0], run_onnx(whole, feeds)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["r1", "stem_relu"])
+def test_cut_at_an_input_by_tensor_and_by_node(name):
+    exported = canonical(tiny_classifier(), inputs=[name])
+    assert graph_shapes(exported) == {"r1": [1, 8, 8, 8]}
+    assert [entry.name for entry in exported.graph.node][:2] == ["depthwise", "depthwise_relu6"]
+
+
+def test_cut_at_both_ends_with_a_dynamic_batch():
+    exported = canonical(tiny_classifier(batch="N"), inputs=["r1"], outputs=["project"])
+    assert graph_shapes(exported) == {"r1": [1, 8, 8, 8]}
+    assert [entry.name for entry in exported.graph.node] == ["depthwise", "depthwise_relu6", "project"]
+
+
+def test_other_inputs_that_the_outputs_need_stay():
+    nodes = [node("Relu", ["a"], ["r"], "active"), node("Add", ["r", "b"], ["y"], "sum")]
+    model = graph_model(nodes, {"a": [1, 4], "b": [1, 4]}, ["y"])
+    assert find_cut(model, ["r"], []) == Cut(inputs=["r", "b"], outputs=["y"], configured=["r"])
+    assert find_cut(model, [None], ["active"]) == Cut(inputs=["a"], outputs=["r"], configured=[None])
+
+
+def test_several_outputs_keep_the_configured_order():
+    exported = canonical(tiny_classifier(), outputs=["logits", "r2"])
+    assert [entry.name for entry in exported.graph.output] == ["logits", "r2"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        (["image"], [], r"model\.inputs\[\]\.name: .*no tensor or node 'image'; did you mean 'images'\?"),
+        ([None], ["logit"], r"model\.outputs: .*no tensor or node 'logit'; did you mean 'logits'\?"),
+        ([None], ["depth_wise"], r"model\.outputs: .*did you mean 'depthwise'"),
+        (["logits"], ["r1"], r"'logits' does not lead to the outputs r1"),
+    ],
+)
+def test_unknown_or_useless_names_are_refused(inputs, outputs, message):
+    with pytest.raises(UserError, match=message):
+        find_cut(tiny_classifier(), inputs, outputs)
+
+
+def test_a_network_that_cannot_be_simplified_is_one_line():
+    broken = graph_model([node("NoSuchOperator", ["x"], ["y"], "odd")], {"x": [1, 4]}, ["y"])
+    with pytest.raises(UserError, match=r"^the network cannot be simplified: .+$"):
+        canonicalize(broken, find_cut(broken, [None], []))

@@ -1,0 +1,191 @@
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+
+from stages.core.config import Color, Config, InputConfig, ModelConfig
+from stages.core.errors import UserError
+from stages.export.__main__ import export
+from stages.export.canonical import graph_shapes
+from tests.export.graphs import normalized_model, run_onnx
+from tests.networks import tiny_classifier
+
+MODULE = """
+import torch
+
+def build():
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A config of the tiny network in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(tiny_classifier(), "tiny.onnx")
+    return Config(model=ModelConfig("tiny", "file:tiny.onnx", inputs=[InputConfig(mean=[128.0], normal=[64.0])]))
+
+
+def exported():
+    return onnx.load("out/export/model.onnx")
+
+
+def test_writes_network_inputs_and_check(config):
+    export(config)
+    assert exported().graph.node[0].name == "stem"
+    assert json.loads(Path("out/export/inputs.json").read_text()) == [
+        {"name": "images", "shape": [1, 3, 16, 16], "mean": [128.0] * 3, "normal": [64.0] * 3, "color": "RGB"}
+    ]
+    check = json.loads(Path("out/export/check.json").read_text())
+    assert check["nodes"] == 9
+    assert check["bound"] == 0.001
+    assert 0 <= check["max_difference"] < 1e-4
+
+
+def test_same_bytes_twice(config):
+    export(config)
+    first = [path.read_bytes() for path in sorted(Path("out/export").iterdir())]
+    export(config)
+    assert [path.read_bytes() for path in sorted(Path("out/export").iterdir())] == first
+
+
+def test_dynamic_shapes_with_a_configured_one(config):
+    onnx.save(normalized_model(height="H", batch="N"), "tiny.onnx")
+    with pytest.raises(UserError, match=r"give model\.inputs\[\]\.shape"):
+        export(config)
+    config.model.inputs = [InputConfig(shape=[1, 3, 12, 8], mean=[0.0], normal=[255.0])]
+    export(config)
+    assert [dim.dim_value for dim in exported().graph.input[0].type.tensor_type.shape.dim] == [1, 3, 12, 8]
+    value = np.random.default_rng(0).normal(size=(1, 3, 12, 8)).astype(np.float32)
+    source = run_onnx(normalized_model(height="H", batch="N"), {"x": value})
+    np.testing.assert_allclose(run_onnx(exported(), {"x": value})[0], source[0], atol=1e-4)
+
+
+def test_cut_network_lists_the_cut_input(config):
+    config.model.inputs = [InputConfig(name="stem_relu", mean=[0.0], normal=[1.0])]
+    config.model.outputs = ["residual"]
+    export(config)
+    (entry,) = json.loads(Path("out/export/inputs.json").read_text())
+    assert entry["name"] == "r1"
+    assert entry["shape"] == [1, 8, 8, 8]
+    assert len(entry["mean"]) == 8
+    assert [output.name for output in exported().graph.output] == ["sum"]
+
+
+def test_gray_and_color_are_kept(config):
+    config.model.inputs = [InputConfig(color=Color.BGR)]
+    export(config)
+    (entry,) = json.loads(Path("out/export/inputs.json").read_text())
+    assert (entry["color"], entry["mean"], entry["normal"]) == ("BGR", [0.0] * 3, [1.0] * 3)
+
+
+def test_a_difference_above_the_bound_leaves_no_output(config):
+    onnx.save(normalized_model(), "tiny.onnx")
+    config.model.inputs = [InputConfig(normal=[1e-7])]  # huge inputs: folding the norm moves large outputs
+    config.model.fp32_diff = 1e-9
+    with pytest.raises(UserError, match=r"more than model\.fp32_diff=1e-09"):
+        export(config)
+    assert not Path("out/export").exists()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_pytorch_module_with_a_checkpoint(config, nested, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = f"network_code_{nested}"
+    Path("code").mkdir()
+    Path(f"code/{name}.py").write_text(MODULE)
+    torch.manual_seed(1)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+    module[1].running_mean += 0.5
+    torch.save({"state_dict": module.state_dict()} if nested else module.state_dict(), "weights.pth")
+    config.model.source = "file:weights.pth"
+    config.model.torch.callable, config.model.torch.code = f"{name}:build", f"file:{Path.cwd() / 'code'}"
+    config.model.torch.output_names = ["features"]
+    config.model.inputs = [InputConfig(name="images", shape=[1, 3, 8, 8], mean=[128.0], normal=[64.0])]
+    export(config)
+    assert [node.op_type for node in exported().graph.node] == ["Conv", "Relu"]
+    assert [output.name for output in exported().graph.output] == ["features"]
+    value = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
+    expected = module.eval()(torch.from_numpy(value)).detach().numpy()
+    np.testing.assert_allclose(run_onnx(exported(), {"images": value})[0], expected, atol=1e-4)
+
+
+def test_pytorch_module_without_a_checkpoint(config, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("code").mkdir()
+    Path("code/fixed_code.py").write_text("import torch\n\ndef build():\n    return torch.nn.Hardtanh(-0.5, 0.5)\n")
+    config.model.source = None
+    config.model.torch.callable, config.model.torch.code = "fixed_code:build", f"file:{Path.cwd() / 'code'}"
+    config.model.inputs = [InputConfig(shape=[1, 3, 4, 4])]
+    export(config)
+    assert json.loads(Path("out/export/inputs.json").read_text())[0]["name"] == "input_0"
+    value = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
+    np.testing.assert_array_equal(run_onnx(exported(), {"input_0": value})[0], value.clip(-0.5, 0.5))
+
+
+def test_pytorch_module_without_a_shape_is_refused(config):
+    config.model.source, config.model.torch.callable = None, "torch.nn:ReLU"
+    with pytest.raises(UserError, match=r"'input_0' has no shape; .*\[1,3,224,224\]"):
+        export(config)
+
+
+def test_several_files_are_refused(config):
+    Path("nets").mkdir()
+    for name in ("one", "two"):
+        onnx.save(tiny_classifier(), f"nets/{name}.onnx")
+    config.model.source = "file:nets/*.onnx"
+    with pytest.raises(UserError, match=r"model\.source matches 2 files"):
+        export(config)
+
+
+def write(name, content):
+    Path(name).write_bytes(content)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: "tiny2.onnx", "tiny2.onnx does not exist; did you mean 'tiny.onnx'"),
+        (lambda: write("text.onnx", b"this is a text, not a network\n"), "text.onnx is not an ONNX file"),
+        (lambda: write("empty.onnx", b""), "empty.onnx is not an ONNX file"),
+        (lambda: write("net.tflite", b"\x00"), "net.tflite is neither .onnx nor a checkpoint"),
+        (lambda: write("net.pth", b"junk"), "has no shape; a PyTorch module is traced with one"),
+    ],
+)
+def test_a_wrong_file_is_one_line_and_exit_code_2(command, make, message):
+    params = Path("params.yaml")
+    params.write_text(re.sub("file:tiny.onnx", f"file:{make()}", params.read_text()))
+    done = command("export")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert not Path("out/export").exists()
+
+
+def test_a_module_from_a_relative_folder(command):
+    Path("code").mkdir()
+    Path("code/relative_code.py").write_text(MODULE)
+    params = Path("params.yaml")
+    config = yaml.safe_load(params.read_text())
+    config["model"] |= {"source": None, "inputs": [{"name": "images", "shape": [1, 3, 8, 8]}]}
+    config["model"]["torch"] |= {"callable": "relative_code:build", "code": "file:code"}
+    params.write_text(yaml.safe_dump(config))
+    done = command("export")
+    assert done.returncode == 0, done.stderr
+    assert graph_shapes(exported()) == {"images": [1, 3, 8, 8]}
+
+
+def test_the_command_exports(command):
+    done = command("export")
+    assert done.returncode == 0, done.stderr
+    assert "9 nodes, inputs images [1, 3, 16, 16]" in done.stdout
+    assert Path("out/export/model.onnx").is_file()

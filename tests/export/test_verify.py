@@ -1,0 +1,83 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from stages.core.config import Color
+from stages.core.errors import UserError
+from stages.core.inputs import NetworkInput
+from stages.export.canonical import find_cut
+from stages.export.verify import check_difference, largest_difference, network_difference, random_feeds
+from tests.networks import tiny_classifier
+
+PICTURE = NetworkInput("images", (1, 3, 16, 16), (128.0,) * 3, (64.0,) * 3, Color.RGB)
+INF, NAN = float("inf"), float("nan")
+
+
+def array(*values):
+    return np.array(values, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (array(1, 2), array(1, 2), 0.0),
+        (array(1, 2), array(1.5, 4), 2.0),
+        (array(-3), array(4), 7.0),
+        (array(NAN, 1), array(NAN, 3), 2.0),
+        (array(NAN), array(NAN), 0.0),
+        (array(NAN, 1), array(1, 1), INF),
+        (array(1), array(NAN), INF),
+        (array(1, 2), array(1, 2, 3), INF),
+        (array(1, 2), array(1, 2).reshape(2, 1), INF),
+        (array(INF), array(1), INF),
+        (array(), array(), 0.0),
+    ],
+)
+def test_largest_difference(left, right, expected):
+    assert largest_difference(left, right) == expected
+
+
+def test_equal_infinities_do_not_pass_unnoticed_as_a_number():
+    assert not largest_difference(array(INF, 1), array(-INF, 1)) <= 1.0
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.0009, 0.001])
+def test_difference_within_the_bound_passes(difference):
+    assert check_difference(difference, 0.001) is None
+
+
+@pytest.mark.parametrize("difference", [0.0011, INF, NAN])
+def test_difference_above_the_bound_is_refused(difference):
+    with pytest.raises(UserError, match=r"differs from its source by .*model\.fp32_diff=0\.001"):
+        check_difference(difference, 0.001)
+
+
+def test_random_pixels_are_normalized_and_reproducible():
+    feeds = random_feeds([PICTURE])
+    pixels = feeds["images"] * 64 + 128
+    assert feeds["images"].shape == (1, 3, 16, 16)
+    assert feeds["images"].dtype == np.float32
+    np.testing.assert_allclose(pixels, np.rint(pixels), atol=1e-4)
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
+    np.testing.assert_array_equal(random_feeds([PICTURE])["images"], feeds["images"])
+
+
+def test_random_tensors_have_the_shape_of_the_input():
+    entry = NetworkInput("state", (1, 7), (0.0,) * 7, (1.0,) * 7, Color.RGB)
+    assert random_feeds([entry])["state"].shape == (1, 7)
+
+
+def test_a_network_does_not_differ_from_itself():
+    model = tiny_classifier()
+    assert network_difference(model, model, find_cut(model, [None], []), random_feeds([PICTURE])) < 1e-5
+
+
+def test_a_moved_bias_is_the_difference():
+    source, moved = tiny_classifier(), onnx.ModelProto()
+    moved.CopyFrom(source)
+    bias = next(tensor for tensor in moved.graph.initializer if tensor.name == "b4")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + array(0, 0.25, -0.5), "b4"))
+    cut = find_cut(source, [None], [])
+    assert network_difference(source, moved, cut, random_feeds([PICTURE])) == pytest.approx(0.5, abs=1e-5)

@@ -1,0 +1,291 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from stages.calibrate.__main__ import calibrate
+from stages.calibrate.collect import collect
+from stages.calibset.__main__ import calibset
+from stages.core.config import (
+    Config,
+    FeatureMethod,
+    FeatureZeroPoint,
+    OperatorWidths,
+    QuantConfig,
+    SocConfig,
+    WeightScale,
+)
+from stages.core.errors import UserError
+from stages.core.graph import Graph
+from stages.core.qparams import FeatureParams, QuantParams, load_qparams
+from stages.core.session import Runner, with_outputs
+from stages.core.settings import load_params
+from stages.export.__main__ import export
+from stages.quantize.__main__ import choose_features, choose_weights, node_bits, quantize
+from stages.quantize.placement import place
+from stages.quantize.qdq import insert_quantizers
+from tests.export.graphs import graph_model, node, run_onnx
+from tests.networks import tiny_classifier
+
+KINDS = (
+    "Conv",
+    "DepthwiseConv",
+    "ConvTranspose",
+    "Gemm",
+    "MatMul",
+    "Relu",
+    "Clip",
+    "Add",
+    "GlobalAveragePool",
+    "Flatten",
+)
+
+
+def make_config(**changes):
+    soc = SocConfig(
+        name="S1",
+        feature_zero_point=changes.pop("zero_point", FeatureZeroPoint.affine),
+        weight_scale=changes.pop("weight_scale", WeightScale.per_channel),
+        fused_activations=["Relu", "Clip"],
+        operators={kind: OperatorWidths([4, 8, 10, 12, 16], [2, 4, 6, 8, 16]) for kind in KINDS},
+    )
+    return Config(soc=soc, quant=QuantConfig("q", **changes))
+
+
+def picture(seed, shape=(1, 3, 16, 16)):
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+def quantized_by(config, model, fed):
+    """The whole way from a network and its inputs to parameters and the quantized network."""
+    model = onnx.shape_inference.infer_shapes(model)
+    graph = Graph(model)
+    placement = place(graph, config.soc, config.quant)
+    features = choose_features(placement, collect(model, fed), config)
+    weights, codes = choose_weights(placement, graph, features, config)
+    params = QuantParams(features, weights)
+    return params, insert_quantizers(model, params, codes)
+
+
+def tiny_quantized(**changes):
+    fed = [(str(i), {"images": picture(i)}) for i in range(4)]
+    return quantized_by(make_config(**changes), tiny_classifier(), fed)
+
+
+# --- choices
+
+
+def test_affine_features_cover_what_was_seen():
+    params, _ = tiny_quantized(feature_bits=8)
+    for entry in params.features:
+        assert entry.scale == pytest.approx((max(entry.seen_high, 0) - min(entry.seen_low, 0)) / 255) or (
+            entry.method == "shared"
+        )
+        assert entry.low == pytest.approx(-entry.zero_point * entry.scale)
+        assert entry.high == pytest.approx((255 - entry.zero_point) * entry.scale)
+
+
+def test_symmetric_features_have_the_scales_of_sophgo():
+    params, _ = tiny_quantized(zero_point=FeatureZeroPoint.symmetric)
+    by_tensor = {entry.tensor: entry for entry in params.features}
+    images, r1 = by_tensor["images"], by_tensor["r1"]
+    assert images.zero_point == 128
+    assert images.scale == pytest.approx(max(-images.seen_low, images.seen_high) / 127)
+    assert r1.zero_point == 0
+    assert r1.scale == pytest.approx(r1.seen_high / 255)
+
+
+def test_shared_codes_have_the_same_scale():
+    params, _ = tiny_quantized()
+    by_tensor = {entry.tensor: entry for entry in params.features}
+    pooled, flat = by_tensor["pooled"], by_tensor["flat"]
+    assert (flat.scale, flat.zero_point, flat.method) == (pooled.scale, pooled.zero_point, "shared")
+    assert pooled.method == "MAX_ABS"
+
+
+def test_kl_features_are_never_wider():
+    wide, _ = tiny_quantized(feature_bits=4)
+    clipped, _ = tiny_quantized(feature_bits=4, feature_method=FeatureMethod.KL)
+    assert [entry.method for entry in clipped.features].count("KL") == len(clipped.features) - 1
+    assert all(a.scale <= b.scale for a, b in zip(clipped.features, wide.features, strict=True))
+    assert any(a.scale < b.scale for a, b in zip(clipped.features, wide.features, strict=True))
+
+
+@pytest.mark.parametrize(("scale", "counts"), [("per_channel", [8, 8, 8, 3]), ("per_tensor", [1, 1, 1, 1])])
+def test_number_of_weight_scales(scale, counts):
+    params, _ = tiny_quantized(weight_scale=WeightScale[scale])
+    assert [len(entry.scales) for entry in params.weights] == counts
+
+
+def test_statistics_that_lack_a_tensor_are_refused():
+    config = make_config()
+    placement = place(Graph(tiny_classifier()), config.soc, config.quant)
+    with pytest.raises(UserError, match="no statistics of tensor 'images': run `dvc repro calibrate`"):
+        choose_features(placement, {}, config)
+
+
+# --- the network
+
+
+def chained_by_numpy(params, model, x):
+    """One convolution with everything quantized as its parameters say, in float64."""
+    w, b = (onnx.numpy_helper.to_array(tensor).astype(np.float64) for tensor in model.graph.initializer)
+    before, after = params.features
+    (weight,) = params.weights
+    top = 2 ** (weight.bits - 1) - 1
+    steps = np.array(weight.scales)[:, None, None, None]
+
+    def fake(values, entry):
+        codes = np.clip(np.rint(values / entry.scale) + entry.zero_point, 0, 2**entry.bits - 1)
+        return (codes - entry.zero_point) * entry.scale
+
+    kernel = np.clip(np.rint(w / steps), -top, top)[:, :, 0, 0] * steps[:, :, 0, 0]
+    accumulator = before.scale * np.array(weight.scales)
+    bias = np.rint(b / accumulator) * accumulator
+    return fake(np.einsum("oc,nchw->nohw", kernel, fake(x, before)) + bias[:, None, None], after)
+
+
+@pytest.mark.parametrize("bits", [4, 8, 10, 12, 16])
+@pytest.mark.parametrize("weight_bits", [2, 4, 6, 8, 16])
+def test_a_convolution_equals_numpy_within_a_step(bits, weight_bits):
+    rng = np.random.default_rng(2)
+    constants = {"w": rng.normal(0, 0.3, (4, 3, 1, 1)), "b": rng.normal(0, 0.1, 4)}
+    model = graph_model([node("Conv", ["x", "w", "b"], ["y"], "conv")], {"x": [1, 3, 6, 6]}, ["y"], constants)
+    x = picture(3, (1, 3, 6, 6))
+    params, quantized = quantized_by(make_config(feature_bits=bits, weight_bits=weight_bits), model, [("0", {"x": x})])
+    found = Runner(quantized, exact=True).run({"x": x})["y"]
+    expected = chained_by_numpy(params, model, x)
+    step = params.features[1].scale
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1.01 * step)
+    assert (np.abs(found - expected) < 0.01 * step).mean() > 0.95
+
+
+@pytest.mark.parametrize(("bits", "weight_bits"), [(8, 8), (10, 8), (12, 8), (16, 16)])
+def test_more_bits_come_closer(bits, weight_bits):
+    _, quantized = tiny_quantized(feature_bits=bits, weight_bits=weight_bits)
+    feeds = {"images": picture(0)}
+    (expected,) = run_onnx(tiny_classifier(), feeds)
+    error = np.abs(Runner(quantized, exact=True).run(feeds)["logits"] - expected).max()
+    assert error < {8: 0.05, 10: 0.03, 12: 0.03, 16: 2e-4}[bits]
+
+
+@pytest.mark.parametrize(("bits", "weight_bits"), [(8, 8), (10, 8), (8, 4), (4, 4), (12, 2)])
+def test_the_network_runs_in_plain_onnx_runtime(bits, weight_bits):
+    params, quantized = tiny_quantized(feature_bits=bits, weight_bits=weight_bits)
+    feeds = {"images": picture(1)}
+    exact = Runner(quantized, exact=True).run(feeds)["logits"]
+    step = params.features[-1].scale
+    np.testing.assert_allclose(run_onnx(quantized, feeds)[0], exact, rtol=0, atol=2.01 * step)
+
+
+def test_a_weight_that_layers_use_along_different_axes():
+    weight = np.float32([[1.0, 0.01], [0.5, 0.02]])
+    nodes = [node("Gemm", ["x", "w"], ["t"], "one", transB=1), node("MatMul", ["t", "w"], ["y"], "two")]
+    model = graph_model(nodes, {"x": [1, 2]}, ["y"], {"w": weight})
+    x = np.float32([[1.0, 1.0]])
+    _, quantized = quantized_by(make_config(feature_bits=16), model, [("0", {"x": x})])
+    found = Runner(quantized, exact=True).run({"x": x})["y"]
+    np.testing.assert_allclose(found, x @ weight.T @ weight, rtol=0.02)
+
+
+def test_a_weight_that_a_layer_uses_twice():
+    weight = np.float32([[1.0, 0.01], [0.5, 0.02]])
+    nodes = [node("MatMul", ["x", "w"], ["t"], "one"), node("MatMul", ["t", "w"], ["y"], "two")]
+    model = graph_model(nodes, {"x": [1, 2]}, ["y"], {"w": weight})
+    x = np.float32([[1.0, 1.0]])
+    _, quantized = quantized_by(make_config(feature_bits=16), model, [("0", {"x": x})])
+    np.testing.assert_allclose(Runner(quantized, exact=True).run({"x": x})["y"], x @ weight @ weight, rtol=0.02)
+
+
+@pytest.mark.parametrize("run", [run_onnx, lambda model, feeds: list(Runner(model, exact=True).run(feeds).values())])
+@pytest.mark.parametrize("scale", list(WeightScale))
+def test_a_dead_channel_keeps_its_bias(run, scale):
+    rng = np.random.default_rng(4)
+    weight, bias = rng.normal(0, 0.3, (4, 3, 1, 1)), rng.normal(0, 1, 4)
+    weight[1] *= 1e-12
+    constants = {"w": weight, "b": bias}
+    model = graph_model([node("Conv", ["x", "w", "b"], ["y"], "conv")], {"x": [1, 3, 6, 6]}, ["y"], constants)
+    x = picture(3, (1, 3, 6, 6))
+    params, quantized = quantized_by(make_config(weight_scale=scale), model, [("0", {"x": x})])
+    found = run(quantized, {"x": x})[0]
+    np.testing.assert_allclose(found[0, 1], bias[1], rtol=0, atol=params.features[1].scale)
+    np.testing.assert_allclose(found, run_onnx(model, {"x": x})[0], rtol=0, atol=5 * params.features[1].scale)
+
+
+@pytest.mark.parametrize(
+    "bias", [[0.5], [0.5, 0.25, -1.0], [[0.5, 0.25, -1.0]], 0.5], ids=["one", "each", "row", "scalar"]
+)
+def test_every_shape_of_a_fully_connected_bias(bias):
+    rng = np.random.default_rng(0)
+    constants = {"w": rng.normal(0, 0.3, (4, 3)), "b": bias}
+    model = graph_model([node("Gemm", ["x", "w", "b"], ["y"], "fc")], {"x": [1, 4]}, ["y"], constants)
+    x = picture(1, (1, 4))
+    _, quantized = quantized_by(make_config(feature_bits=12), model, [("0", {"x": x})])
+    expected = x.astype(np.float64) @ constants["w"] + np.array(bias)
+    np.testing.assert_allclose(Runner(quantized, exact=True).run({"x": x})["y"], expected, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_a_transposed_convolution_comes_close(group):
+    rng = np.random.default_rng(0)
+    constants = {
+        "w": rng.normal(0, [[[[5]]], [[[0.1]]], [[[1]]], [[[1]]]], (4, 3, 2, 2)),
+        "b": rng.normal(0, 1, 3 * group),
+    }
+    nodes = [node("ConvTranspose", ["x", "w", "b"], ["y"], "up", strides=[2, 2], group=group)]
+    model = graph_model(nodes, {"x": [1, 4, 5, 5]}, ["y"], constants)
+    x = picture(0, (1, 4, 5, 5))
+    params, quantized = quantized_by(make_config(feature_bits=12), model, [("0", {"x": x})])
+    (expected,) = run_onnx(model, {"x": x})
+    found = Runner(quantized, exact=True).run({"x": x})["y"]
+    np.testing.assert_allclose(found, expected, atol=0.01 * np.abs(expected).max())
+    assert len(params.weights[0].scales) == (3 if group == 1 else 1)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_zeros_stay_zeros(bits):
+    _, quantized = tiny_quantized(feature_bits=bits)
+    shown = with_outputs(quantized, ["images/dequantized"])
+    zeros = np.zeros((1, 3, 16, 16), np.float32)
+    found = Runner(shown, exact=True).run({"images": zeros})["images/dequantized"]
+    assert not found.any()
+
+
+# --- files
+
+
+def test_node_bits_golden():
+    entries = [
+        FeatureParams("images", "images", 8, 0.5, 2, -1.0, 126.5, -0.9, 120.0, "MAX_ABS"),
+        FeatureParams("r1", "/layer/Relu", 10, 0.25, 0, 0.0, 255.75, 0.0, 250.0, "KL"),
+    ]
+    assert node_bits(entries) == {
+        "images": {"QUANT_FEATURE_BIT": 8, "MIN": -1.0, "MAX": 126.5},
+        "/layer/Relu": {"QUANT_FEATURE_BIT": 10, "MIN": 0.0, "MAX": 255.75},
+    }
+
+
+def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
+    config = load_params(Path("params.yaml"))
+    config.quant.feature_bits = 10
+    for stage in (export, calibset, calibrate, quantize):
+        stage(config)
+    params = load_qparams(Path("out/quantize/qparams.json"))
+    bits = json.loads(Path("out/quantize/magik_node_quant_bit_info.json").read_text())
+    assert list(bits) == ["images", "stem_relu", "depthwise_relu6", "project", "residual", "pool", "flatten"]
+    assert [entry["QUANT_FEATURE_BIT"] for entry in bits.values()] == [10, 10, 10, 10, 10, 8, 8]
+    for entry in params.features:
+        assert bits[entry.node]["MIN"] == pytest.approx(-entry.zero_point * entry.scale)
+        assert bits[entry.node]["MAX"] == pytest.approx((2**entry.bits - 1 - entry.zero_point) * entry.scale)
+        assert bits[entry.node]["MIN"] <= 0 <= bits[entry.node]["MAX"]
+    notes = json.loads(Path("out/quantize/notes.json").read_text())
+    assert len(notes) == 2
+    shown = capsys.readouterr().out
+    assert all(f"note: {line}" in shown for line in notes)
+    assert "quantized 7 features to 10 bits (MAX_ABS) and 4 weights to 8 (MAX_ABS) for the T40" in shown
+    first = {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()}
+    quantize(config)
+    assert {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()} == first
+    assert sorted(first) == ["magik_node_quant_bit_info.json", "notes.json", "qparams.json", "quantized.onnx"]

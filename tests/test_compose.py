@@ -1,0 +1,156 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.compose import main, run
+from stages.core.errors import UserError
+from tests.conftest import REPOSITORY, project_overrides
+from tests.core.lean import lean_conf
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory):
+    return lean_conf(tmp_path_factory.mktemp("lean"))
+
+
+@pytest.fixture
+def params(tmp_path):
+    return tmp_path / "params.yaml"
+
+
+def values(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_the_default_experiment_is_written(params, capsys):
+    run([], REPOSITORY / "conf", params, check_only=False)
+    assert values(params) == values(REPOSITORY / "params.yaml")
+    assert capsys.readouterr().out == f"{params} written\n"
+
+
+def test_changes_are_shown_key_by_key(conf, params, capsys):
+    run([], conf, params, check_only=False)
+    capsys.readouterr()
+    run(["quant=a10w8", "model.fp32_diff=0.5"], conf, params, check_only=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "  model.fp32_diff: 0.001 -> 0.5",
+        "  quant.feature_bits: 8 -> 10",
+        "  quant.name: int8 -> a10w8",
+        f"{params} written, 3 keys changed",
+    ]
+
+
+def test_a_key_that_comes_or_goes_is_shown(conf, params, capsys):
+    run(["+model.torch.arguments.old=1"], conf, params, check_only=False)
+    capsys.readouterr()
+    run(["+model.torch.arguments.new=[1, 2]"], conf, params, check_only=False)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == ["  model.torch.arguments.new: (none) -> [1, 2]", "  model.torch.arguments.old: 1 -> (none)"]
+
+
+def test_the_same_call_changes_nothing(conf, params, capsys):
+    run(["soc=t41"], conf, params, check_only=False)
+    before = params.read_bytes()
+    capsys.readouterr()
+    run(["soc=t41"], conf, params, check_only=False)
+    assert params.read_bytes() == before
+    assert capsys.readouterr().out == f"{params} written, 0 keys changed\n"
+
+
+def test_overrides_do_not_add_up_over_calls(conf, params):
+    run(["quant=a10w8"], conf, params, check_only=False)
+    run(["soc=t41"], conf, params, check_only=False)
+    found = values(params)
+    assert (found["soc"]["name"], found["quant"]["name"]) == ("T41", "int8")
+
+
+def test_a_refused_override_leaves_the_file_alone(conf, params):
+    run([], conf, params, check_only=False)
+    before = params.read_bytes()
+    with pytest.raises(UserError, match="cannot do 3 bits"):
+        run(["quant.weight_bits=3"], conf, params, check_only=False)
+    assert params.read_bytes() == before
+    assert list(params.parent.iterdir()) == [params]
+
+
+def test_a_broken_file_is_replaced(conf, params):
+    params.write_text("soc: [\n")
+    run([], conf, params, check_only=False)
+    assert values(params)["soc"]["name"] == "T40"
+
+
+def test_check_passes_on_what_was_composed(conf, params, capsys):
+    run(["soc=t41"], conf, params, check_only=False)
+    capsys.readouterr()
+    run(["soc=t41"], conf, params, check_only=True)
+    assert capsys.readouterr().out == f"{params} is what {conf}/ composes to\n"
+
+
+def test_check_names_what_differs_and_writes_nothing(conf, params):
+    run([], conf, params, check_only=False)
+    params.write_text(params.read_text().replace("feature_bits: 8\n", "feature_bits: 10\n"))
+    before = params.read_bytes()
+    with pytest.raises(UserError) as caught:
+        run([], conf, params, check_only=True)
+    expected = f"{params} differs from {conf}/ in quant.feature_bits: run `python -m stages.compose`"
+    assert str(caught.value) == expected
+    assert params.read_bytes() == before
+
+
+def test_check_of_a_missing_file_fails_and_writes_nothing(conf, params):
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        run([], conf, params, check_only=True)
+    assert not params.exists()
+
+
+def exit_code(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["compose.py", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code
+
+
+def test_the_command_composes_in_the_current_folder(project, monkeypatch):
+    assert exit_code(monkeypatch, *project_overrides("quant=a8w4")) == 0
+    assert values(Path("params.yaml"))["quant"]["weight_bits"] == 4
+    assert exit_code(monkeypatch, *project_overrides("quant=a8w4"), "--check") == 0
+    assert exit_code(monkeypatch, *project_overrides(), "--check") == 2
+
+
+def test_the_command_takes_other_places(conf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(monkeypatch, "--conf", str(conf), "--params", "sub/p.yaml", "soc=a1") == 0
+    assert values(tmp_path / "sub" / "p.yaml")["soc"]["name"] == "A1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["soc=t99"], "error: soc=t99: there is no such file in conf/soc; choose one of a1, "),
+        (["quant.feature_bits=9"], "error: quant.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8, 10, 12"),
+        (["--conf", "nowhere"], "error: nowhere/config.yaml is missing"),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(conf, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(conf.parent)
+    assert exit_code(monkeypatch, *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+
+
+def test_the_committed_params_pass_the_check():
+    line = [sys.executable, "-m", "stages.compose", "--check"]
+    done = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "params.yaml is what conf/ composes to\n", "")
+
+
+def test_the_command_exits_2_where_the_check_fails(command):
+    done = command("compose", "--check")
+    assert done.returncode == 2
+    assert "model.source" in done.stderr
+    assert done.stderr.count("\n") == 1

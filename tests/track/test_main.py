@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from stages.build.__main__ import build
+from stages.calibrate.__main__ import calibrate
+from stages.calibset.__main__ import calibset
+from stages.compare.__main__ import compare
+from stages.core.artifacts import read_json
+from stages.core.settings import load_params
+from stages.evaluate.__main__ import evaluate
+from stages.export.__main__ import export
+from stages.quantize.__main__ import quantize
+from stages.track.__main__ import experiment, track
+
+
+@pytest.fixture
+def config(project, monkeypatch):
+    """The project with everything that track reads."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = load_params(Path("params.yaml"))
+    for stage in (export, calibset, calibrate, quantize, compare, build, evaluate):
+        stage(found)
+    return found
+
+
+def gathered(config):
+    return experiment(
+        config, read_json(Path("out/evaluate/metrics.json")), read_json(Path("out/compare/similarity.json"))
+    )
+
+
+def test_an_experiment_is_gathered_from_the_artifacts(config):
+    found = gathered(config)
+    rows = json.loads(Path("out/compare/similarity.json").read_text())
+    metrics = json.loads(Path("out/evaluate/metrics.json").read_text())
+    check = json.loads(Path("out/export/check.json").read_text())
+    assert (found.name, found.run_name) == ("socquant", "onnx T40 a8w8 MAX_ABS")
+    assert found.params["soc.name"] == "T40"
+    assert found.params["quant.feature_method"] == "MAX_ABS"
+    assert found.params["model.source"] == "file:tiny.onnx"
+    assert not [key for key in found.params if key.startswith(("watch", "soc.operators"))]
+    assert found.metrics["float.top1"] == metrics["float"]["top1"]
+    assert found.metrics["count"] == 6
+    assert found.metrics["similarity.cosine_min"] == min(row["cosine_avg"] for row in rows)
+    assert found.metrics["similarity.cosine_mean"] == pytest.approx(sum(row["cosine_avg"] for row in rows) / 9)
+    assert found.metrics["export.max_difference"] == check["max_difference"]
+    assert found.curves["layers/cosine_avg"] == [row["cosine_avg"] for row in rows]
+    assert {key: len(values) for key, values in found.curves.items()} == dict.fromkeys(found.curves, 9)
+    assert {"fingerprint", "soc", "model", "data", "quant", "git_revision", "data_hash"} <= set(found.tags)
+    assert (found.tags["soc"], found.tags["quant"], found.tags["data"]) == ("T40", "int8", "folder")
+    assert all(path.is_file() for paths in found.artifacts.values() for path in paths)
+    assert gathered(config) == found
+
+    config.quant.feature_bits = 10
+    assert gathered(config).tags["fingerprint"] != found.tags["fingerprint"]
+    assert gathered(config).tags["data_hash"] == found.tags["data_hash"]
+    config.data.calibration.size = 3
+    calibset(config)
+    assert gathered(config).tags["data_hash"] != found.tags["data_hash"]
+
+
+@pytest.mark.slow
+def test_the_stage_logs_once_and_says_where(config, capsys):
+    track(config)
+    run = json.loads(Path("out/track/run.json").read_text())
+    shown = capsys.readouterr().out
+    assert f"{run['run_id']} (new), experiment socquant" in shown
+    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in shown
+    assert Path("mlflow.db").is_file()
+    track(config)
+    assert json.loads(Path("out/track/run.json").read_text()) == run
+    assert f"{run['run_id']} (logged before)" in capsys.readouterr().out
+    client = mlflow.MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")
+    names = {
+        entry.path
+        for folder in ("", "compare", "evaluate", "models")
+        for entry in client.list_artifacts(run["run_id"], folder)
+    }
+    assert {
+        "report.html", "params.yaml", "compare/similarity.svg", "compare/similarity.csv", "compare/similarity.json",
+        "evaluate/metrics.json", "evaluate/predictions.csv", "models/model.onnx", "models/quantized.onnx",
+        "models/qparams.json", "models/magik_node_quant_bit_info.json",
+    } <= names  # fmt: skip

@@ -1,0 +1,192 @@
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from stages.core.errors import UserError
+from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Address of an empty store; runs inside its folder, where artifacts go."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture
+def experiment(tmp_path, request):
+    (tmp_path / "report.html").write_text("<p>report</p>")
+    (tmp_path / "model.onnx").write_bytes(b"network")
+    return Experiment(
+        name="cameras",
+        run_name="net T40 a8w8",
+        params={"soc.name": "T40", "quant.feature_bits": 8, "model.outputs": []},
+        metrics={"cosine": 0.75, "float.top1": 1.0},
+        curves={"layer_cosine": [0.9, 0.8, 0.7], "layer_euclidean": [0.1, 0.2, 0.3]},
+        tags={"fingerprint": request.node.name, "soc": "T40", "git_revision": "abc"},
+        artifacts={"": [tmp_path / "report.html"], "models": [tmp_path / "model.onnx"]},
+    )
+
+
+def runs(store, name, filter_string=""):
+    client = mlflow.MlflowClient(store)
+    found = client.get_experiment_by_name(name)
+    return client.search_runs([found.experiment_id], filter_string) if found else []
+
+
+# --- logging
+
+
+def test_the_first_run_is_new_and_complete(store, experiment):
+    run_id, new = log_once(experiment, store)
+    assert new
+    client = mlflow.MlflowClient(store)
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "net T40 a8w8"
+    assert run.data.params == {"soc.name": "T40", "quant.feature_bits": "8", "model.outputs": "[]"}
+    assert {key: run.data.metrics[key] for key in ("cosine", "float.top1")} == {"cosine": 0.75, "float.top1": 1.0}
+    assert {key: run.data.tags[key] for key in experiment.tags} == experiment.tags
+    assert [entry.path for entry in client.list_artifacts(run_id)] == ["models", "report.html"]
+    assert [entry.path for entry in client.list_artifacts(run_id, "models")] == ["models/model.onnx"]
+    text = mlflow.artifacts.load_text(f"runs:/{run_id}/report.html")
+    assert text == "<p>report</p>"
+
+
+def test_a_curve_has_one_value_a_node(store, experiment):
+    run_id, _ = log_once(experiment, store)
+    history = mlflow.MlflowClient(store).get_metric_history(run_id, "layer_cosine")
+    assert sorted((entry.step, entry.value) for entry in history) == [(0, 0.9), (1, 0.8), (2, 0.7)]
+
+
+def test_a_curve_over_many_nodes_is_logged_whole(store, experiment):
+    values = [i / 1200 for i in range(1200)]
+    run_id, _ = log_once(replace(experiment, curves={"layer_cosine": values}), store)
+    history = mlflow.MlflowClient(store).get_metric_history(run_id, "layer_cosine")
+    assert [entry.value for entry in sorted(history, key=lambda entry: entry.step)] == values
+
+
+def test_the_second_time_the_same_run_is_given(store, experiment):
+    first, _ = log_once(experiment, store)
+    count = len(runs(store, "cameras"))
+    assert log_once(experiment, store) == (first, False)
+    assert len(runs(store, "cameras")) == count
+
+
+def test_another_fingerprint_is_another_run(store, experiment):
+    first, _ = log_once(experiment, store)
+    second, new = log_once(replace(experiment, tags=experiment.tags | {"fingerprint": "other"}), store)
+    assert new
+    assert second != first
+
+
+def test_another_experiment_has_its_own_runs(store, experiment):
+    first, _ = log_once(experiment, store)
+    second, new = log_once(replace(experiment, name="others"), store)
+    assert new
+    assert second != first
+    assert len(runs(store, "others")) == 1
+
+
+def test_a_run_that_breaks_off_does_not_count(store, experiment, tmp_path):
+    (tmp_path / "model.onnx").rename(tmp_path / "away.onnx")
+    with pytest.raises(UserError, match=r"^MLflow at sqlite:"):
+        log_once(experiment, store)
+    condition = f"tags.fingerprint = '{experiment.tags['fingerprint']}'"
+    assert [run.info.status for run in runs(store, "cameras", condition)] == ["FAILED"]
+    (tmp_path / "away.onnx").rename(tmp_path / "model.onnx")
+    run_id, new = log_once(experiment, store)
+    assert new
+    assert log_once(experiment, store) == (run_id, False)
+
+
+def test_a_deleted_run_does_not_count(store, experiment):
+    first, _ = log_once(experiment, store)
+    mlflow.MlflowClient(store).delete_run(first)
+    second, new = log_once(experiment, store)
+    assert new
+    assert second != first
+
+
+def test_no_run_stays_open(store, experiment):
+    log_once(experiment, store)
+    assert mlflow.active_run() is None
+
+
+def test_a_store_that_cannot_be_opened_is_refused(experiment):
+    with pytest.raises(UserError, match=r"^MLflow at nonsense://store: .+$"):
+        log_once(experiment, "nonsense://store")
+
+
+# --- parts
+
+
+@pytest.mark.parametrize(
+    ("content", "flat"),
+    [
+        ({}, {}),
+        ({"a": 1, "b": {"c": 2, "d": {"e": None}}}, {"a": 1, "b.c": 2, "b.d.e": None}),
+        ({"a": [1, {"b": 2}], "c": {}}, {"a": [1, {"b": 2}]}),
+    ],
+)
+def test_flatten(content, flat):
+    assert flatten(content) == flat
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    return paths
+
+
+def test_fingerprint_is_the_same_for_the_same(files):
+    found = fingerprint({"x": 1, "y": "a"}, files)
+    assert fingerprint({"y": "a", "x": 1}, files) == found
+    assert len(found) == 16
+    assert int(found, 16) >= 0
+
+
+@pytest.mark.parametrize("params", [{"x": 2, "y": "a"}, {"x": 1}, {"x": "1", "y": "a"}, {"x": 1, "z": "a"}])
+def test_fingerprint_changes_with_a_parameter(files, params):
+    assert fingerprint(params, files) != fingerprint({"x": 1, "y": "a"}, files)
+
+
+@pytest.mark.parametrize("content", [b"B", b"b\n", b""])
+def test_fingerprint_changes_with_a_byte_of_a_file(files, content):
+    before = fingerprint({}, files)
+    files[1].write_bytes(content)
+    assert fingerprint({}, files) != before
+
+
+def test_tracking_uri(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    assert tracking_uri() == "http://server:5000"
+
+
+def test_git_revision(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_revision() == "none"
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    Path("file").write_text("one")
+    for arguments in (["init", "-q"], ["add", "file"], [*author, "commit", "-qm", "first"]):
+        subprocess.run(["git", *arguments], check=True)
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert git_revision() == done.stdout[:12]
+    Path("file").write_text("two")
+    assert git_revision() == done.stdout[:12] + "-dirty"
+
+
+def test_git_revision_without_git(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_revision() == "none"
