@@ -6,7 +6,13 @@ from pathlib import Path
 import onnx
 import pytest
 
+from stages.calibrate.__main__ import calibrate
+from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
+from stages.core.config import Config
+from stages.core.settings import load_params
+from stages.export.__main__ import export
+from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -42,6 +48,15 @@ def project_overrides(*more: str) -> list[str]:
         "data.evaluation.source=file:evaluation",
         *more,
     ]
+
+
+@pytest.fixture
+def quantized(project: Path) -> Config:
+    """The project's config, after export, calibset, calibrate and quantize."""
+    config = load_params(Path("params.yaml"))
+    for stage in (export, calibset, calibrate, quantize):
+        stage(config)
+    return config
 
 
 @pytest.fixture

@@ -3,33 +3,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from stages.build.__main__ import build
-from stages.calibrate.__main__ import calibrate
-from stages.calibset.__main__ import calibset
 from stages.core.config import Vendor
-from stages.core.settings import load_params
-from stages.export.__main__ import export
-from stages.quantize.__main__ import quantize
 from tests.build import boards
-
-
-@pytest.fixture
-def config(project):
-    """The project with everything that build reads."""
-    found = load_params(Path("params.yaml"))
-    for stage in (export, calibset, calibrate, quantize):
-        stage(found)
-    return found
 
 
 def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
-def test_ingenic_folder(config, tmp_path):
-    build(config)
+def test_ingenic_folder(quantized, tmp_path):
+    build(quantized)
     first = contents("out/build")
     pictures = [name for name in first if name.startswith("t40/calibration/")]
     assert len(pictures) == 12
@@ -53,13 +38,13 @@ def test_ingenic_folder(config, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert calls[0][1:3] == ["-i", "model.onnx"]
-    build(config)
+    build(quantized)
     assert contents("out/build") == first
 
 
-def test_sophgo_folder(config):
-    config.soc.vendor, config.soc.name = Vendor.sophgo, "bm1684x"
-    build(config)
+def test_sophgo_folder(quantized):
+    quantized.soc.vendor, quantized.soc.name = Vendor.sophgo, "bm1684x"
+    build(quantized)
     found = contents("out/build")
     pictures = [name for name in found if name.startswith("bm1684x/calibration/")]
     assert len(pictures) == 12
@@ -70,8 +55,8 @@ def test_sophgo_folder(config):
     assert "bm1684x/calibration/0000_000.png" in found
 
 
-def test_another_soc_replaces_the_folder(config):
-    build(config)
-    config.soc.name = "T41"
-    build(config)
+def test_another_soc_replaces_the_folder(quantized):
+    build(quantized)
+    quantized.soc.name = "T41"
+    build(quantized)
     assert [path.name for path in Path("out/build").iterdir()] == ["t41"]

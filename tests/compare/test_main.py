@@ -5,30 +5,19 @@ from pathlib import Path
 import onnx
 import pytest
 
-from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
-from stages.core.settings import load_params
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier
-
-
-@pytest.fixture
-def config(project):
-    """The project with everything that compare reads."""
-    found = load_params(Path("params.yaml"))
-    for stage in (export, calibset, calibrate, quantize):
-        stage(found)
-    return found
 
 
 def files():
     return {path.name: path.read_bytes() for path in Path("out/compare").iterdir()}
 
 
-def test_writes_table_plot_and_report(config, capsys):
-    compare(config)
+def test_writes_table_plot_and_report(quantized, capsys):
+    compare(quantized)
     first = files()
     assert sorted(first) == ["report.html", "similarity.csv", "similarity.json", "similarity.svg"]
     rows = json.loads(first["similarity.json"])
@@ -42,38 +31,38 @@ def test_writes_table_plot_and_report(config, capsys):
     shown = capsys.readouterr().out
     assert "similarity of 9 nodes" in shown
     assert Path("out/compare/report.html").resolve().as_uri() in shown
-    compare(config)
+    compare(quantized)
     assert files() == first
 
 
-def test_a_debug_picture_that_calibrated_gives_a_note(config, capsys):
+def test_a_debug_picture_that_calibrated_gives_a_note(quantized, capsys):
     Path("debug").mkdir()
     shutil.copy("evaluation/ant/000.png", "debug/new.png")
     shutil.copy("calibration/004.png", "debug/old.png")
-    config.data.debug.source = "file:debug"
-    compare(config)
+    quantized.data.debug.source = "file:debug"
+    compare(quantized)
     note = "debug picture old.png is also calibration picture 004.png: use others"
     assert f"<li>{note}</li>" in Path("out/compare/report.html").read_text()
     assert f"warning: {note}" in capsys.readouterr().err
     assert "new.png is also" not in Path("out/compare/report.html").read_text()
 
 
-def test_notes_of_earlier_stages_are_on_the_page(config):
-    config.data.calibration.size = 3
-    config.quant.weight_bits = 6
-    calibset(config)
-    quantize(config)
-    compare(config)
+def test_notes_of_earlier_stages_are_on_the_page(quantized):
+    quantized.data.calibration.size = 3
+    quantized.quant.weight_bits = 6
+    calibset(quantized)
+    quantize(quantized)
+    compare(quantized)
     page = Path("out/compare/report.html").read_text()
     assert "<li>calibration set: 3 calibration pictures are few: take 10 to 200</li>" in page
     assert "fc has 8-bit weights, not 6" in page
 
 
 @pytest.mark.parametrize("name", ["block[a]/conv", "block[/a]"])
-def test_names_with_brackets_are_shown_whole(config, capsys, name):
+def test_names_with_brackets_are_shown_whole(quantized, capsys, name):
     model = tiny_classifier()
     model.graph.node[4].name = name
     onnx.save(model, "tiny.onnx")
     for stage in (export, quantize, compare):
-        stage(config)
+        stage(quantized)
     assert name in capsys.readouterr().out

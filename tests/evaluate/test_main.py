@@ -8,25 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from stages.calibrate.__main__ import calibrate
-from stages.calibset.__main__ import calibset
 from stages.core.config import Task
 from stages.core.errors import UserError
-from stages.core.settings import load_params
 from stages.evaluate.__main__ import evaluate
-from stages.export.__main__ import export
-from stages.quantize.__main__ import quantize
 from tests.export.graphs import run_onnx
 from tests.networks import tiny_classifier
-
-
-@pytest.fixture
-def config(project):
-    """The project with everything that evaluate reads."""
-    found = load_params(Path("params.yaml"))
-    for stage in (export, calibset, calibrate, quantize):
-        stage(found)
-    return found
 
 
 def results():
@@ -40,8 +26,8 @@ def float_logits(name):
     return run_onnx(tiny_classifier(), {"images": value.transpose(2, 0, 1)[None]})[0][0]
 
 
-def test_accuracy_of_labelled_pictures(config, capsys):
-    evaluate(config)
+def test_accuracy_of_labelled_pictures(quantized, capsys):
+    evaluate(quantized)
     metrics, rows = results()
     assert set(metrics) == {"float", "quantized", "agreement", "cosine", "count"}
     assert metrics["count"] == len(rows) == 6
@@ -57,49 +43,49 @@ def test_accuracy_of_labelled_pictures(config, capsys):
     assert "accuracy on 6 pictures" in capsys.readouterr().out
 
 
-def test_same_bytes_twice(config):
-    evaluate(config)
+def test_same_bytes_twice(quantized):
+    evaluate(quantized)
     first = [path.read_bytes() for path in sorted(Path("out/evaluate").iterdir())]
-    evaluate(config)
+    evaluate(quantized)
     assert [path.read_bytes() for path in sorted(Path("out/evaluate").iterdir())] == first
 
 
-def test_a_few_of_the_pictures_keep_their_class_numbers(config):
-    config.data.evaluation.size = 2
-    evaluate(config)
+def test_a_few_of_the_pictures_keep_their_class_numbers(quantized):
+    quantized.data.evaluation.size = 2
+    evaluate(quantized)
     _, rows = results()
     assert [(row["file"], row["label"]) for row in rows] == [("ant/000.png", "0"), ("bee/001.png", "1")]
 
 
-def test_without_labels_the_outputs_are_compared(config, capsys):
-    config.data.evaluation.labels, config.data.evaluation.task = None, Task.none
-    evaluate(config)
+def test_without_labels_the_outputs_are_compared(quantized, capsys):
+    quantized.data.evaluation.labels, quantized.data.evaluation.task = None, Task.none
+    evaluate(quantized)
     metrics, rows = results()
     assert set(metrics) == {"cosine", "count"}
     assert metrics["cosine"] == pytest.approx(np.mean([float(row["cosine"]) for row in rows]))
     assert "no labels, no accuracy" in capsys.readouterr().out
 
 
-def test_calibration_pictures_among_them_are_warned_of(config, capsys):
+def test_calibration_pictures_among_them_are_warned_of(quantized, capsys):
     shutil.copy("calibration/003.png", "evaluation/cat/known.png")
-    evaluate(config)
+    evaluate(quantized)
     shown = capsys.readouterr().err
     assert "warning: 1 of 7 evaluation pictures are calibration pictures: the result flatters" in shown
 
 
-def test_a_label_the_network_lacks_is_refused(config):
+def test_a_label_the_network_lacks_is_refused(quantized):
     Path("labels.csv").write_text(
         "file,label\n" + "".join(f"{c}/00{i}.png,{i + 2}\n" for c in ("ant", "bee", "cat") for i in (0, 1))
     )
-    config.data.evaluation.labels = "file:labels.csv"
+    quantized.data.evaluation.labels = "file:labels.csv"
     with pytest.raises(UserError, match="class 3, but the network has 3 classes"):
-        evaluate(config)
+        evaluate(quantized)
     assert not Path("out/evaluate").exists()
 
 
-def test_a_network_with_several_outputs_has_no_classes(config):
+def test_a_network_with_several_outputs_has_no_classes(quantized):
     model = tiny_classifier()
     model.graph.output.append(onnx.ValueInfoProto(name="pooled"))
     onnx.save(model, "out/export/model.onnx")
     with pytest.raises(UserError, match="classification needs one output; the network has logits, pooled"):
-        evaluate(config)
+        evaluate(quantized)
