@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from stages.core.artifacts import missing
 from stages.core.errors import UserError, one_line
 
-__all__ = ["Graph", "attribute", "load_model"]
+__all__ = ["Graph", "attribute", "load_model", "parse_model"]
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -22,13 +22,26 @@ def load_model(path: Path) -> onnx.ModelProto:
         UserError: if it is missing or is not ONNX.
     """
     try:
-        model = onnx.load(path)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise missing(path) from None
-    except (DecodeError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not an ONNX file: {one_line(error)}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
+    return parse_model(content, str(path))
+
+
+def parse_model(content: bytes, name: str) -> onnx.ModelProto:
+    """Parse the bytes of an ONNX file.
+
+    Raises:
+        UserError: if they are not ONNX.
+    """
+    try:
+        model = onnx.load_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise UserError(f"{name} is not an ONNX file: {one_line(error)}") from error
     if not model.graph.node:
-        raise UserError(f"{path} is not an ONNX file: it holds no nodes")
+        raise UserError(f"{name} is not an ONNX file: it holds no nodes")
     return model
 
 

@@ -80,12 +80,10 @@ class SourceFile:
     Attributes:
         name: its name inside the source (posix).
         read: reads it whole.
-        path: where it lies, if it is a file of its own and not inside a wheel.
     """
 
     name: str
     read: Callable[[], bytes]
-    path: Path | None = None
 
 
 def parse(text: str) -> Source:
@@ -94,6 +92,10 @@ def parse(text: str) -> Source:
     Raises:
         UserError: for a form that is not one of the three, naming them.
     """
+    if text.startswith("file:") and len(text) > len("file:"):
+        if watched_path(text) == ".":
+            raise UserError(f"source {text!r}: the project's own folder holds the results too; use a folder below it")
+        return Source(text, "file", text.removeprefix("file:"))
     body, _, fragment = text.partition("#")
     sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch(r"[0-9a-f]{64}", sha256):
@@ -105,10 +107,6 @@ def parse(text: str) -> Source:
         return Source(text, "package", match[1], match[2], sha256)
     if body.startswith("https://"):
         return Source(text, "https", body, sha256=sha256)
-    if text.startswith("file:") and len(text) > len("file:"):
-        if watched_path(text) == ".":
-            raise UserError(f"source {text!r}: the project's own folder holds the results too; use a folder below it")
-        return Source(text, "file", text.removeprefix("file:"))
     hint = f"; for a local path write file:{text}" if Path(text).exists() else ""
     raise UserError(f"source {text!r}: give one of {FORMS}{hint}")
 
@@ -157,7 +155,7 @@ def _files(source: Source) -> list[SourceFile]:
         return _local_files(source)
     path = _fetch(source)
     if source.kind == "https":
-        return [SourceFile(PurePosixPath(source.location).name, path.read_bytes, path)]
+        return [SourceFile(PurePosixPath(source.location).name, path.read_bytes)]
     try:
         wheel = zipfile.ZipFile(path)
     except zipfile.BadZipFile:
@@ -186,7 +184,7 @@ def import_path(text: str) -> str:
 def _local_files(source: Source) -> list[SourceFile]:
     path = Path(source.location)
     if path.is_file():
-        return [SourceFile(path.name, path.read_bytes, path)]
+        return [SourceFile(path.name, path.read_bytes)]
     if path.is_dir():
         found = [p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path))]
         return _named(found, path)
@@ -207,7 +205,7 @@ def _hidden(path: Path) -> bool:
 
 def _named(paths: list[Path], root: Path) -> list[SourceFile]:
     named = ((path.relative_to(root).as_posix(), path) for path in paths)
-    return [SourceFile(name, path.read_bytes, path) for name, path in sorted(named)]
+    return [SourceFile(name, path.read_bytes) for name, path in sorted(named)]
 
 
 def _fetch(source: Source) -> Path:

@@ -11,7 +11,7 @@ from stages.core.command import run_stage
 from stages.core.config import Config, ModelConfig
 from stages.core.console import output
 from stages.core.errors import UserError
-from stages.core.graph import load_model
+from stages.core.graph import parse_model
 from stages.core.inputs import assign_names, resolve_inputs, to_json
 from stages.core.paths import EXPORT, FLOAT_MODEL, INPUTS
 from stages.core.session import Runner
@@ -71,9 +71,16 @@ def _model_file(model: ModelConfig) -> SourceFile | None:
 
 
 def _load_onnx(file: SourceFile) -> onnx.ModelProto:
-    if file.path:
-        return load_model(file.path)  # by path, so that external data beside it is found
-    return onnx.load_from_string(file.read())
+    model = parse_model(file.read(), file.name)
+    outside = sorted(
+        {entry.value for t in model.graph.initializer for entry in t.external_data if entry.key == "location"}
+    )
+    if outside:
+        raise UserError(
+            f"model.source: {file.name} keeps weights in other files ({', '.join(outside)}), which the cache cannot "
+            "watch: save it as one, with onnx.save(onnx.load(...), ...)"
+        )
+    return model
 
 
 def _from_torch(model: ModelConfig, file: SourceFile | None) -> tuple[onnx.ModelProto, float]:

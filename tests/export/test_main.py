@@ -189,3 +189,9 @@ def test_the_command_exports(command):
     assert done.returncode == 0, done.stderr
     assert "9 nodes, inputs images [1, 3, 16, 16]" in done.stdout
     assert Path("out/export/model.onnx").is_file()
+
+
+def test_weights_in_another_file_are_refused(config):
+    onnx.save(tiny_classifier(), "tiny.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(UserError, match=r"tiny\.onnx keeps weights in other files \(weights\.bin\)"):
+        export(config)
