@@ -15,6 +15,7 @@ from stages.core.command import guarded
 from stages.core.composition import compose
 from stages.core.console import output
 from stages.core.errors import UserError
+from stages.core.settings import check_files
 
 EPILOG = """\
 examples:
@@ -39,7 +40,11 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: GROUP=FILE or KEY=VALUE")
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the file to write (%(default)s)")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 2 if the file would change")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 2 if the file would change. Give it the overrides that the file was made with",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
     work = lambda: run(arguments.overrides, arguments.conf, arguments.params, arguments.check)  # noqa: E731
@@ -52,7 +57,8 @@ def run(overrides: list[str], conf: Path, params: Path, check_only: bool) -> Non
     Raises:
         UserError: for a config that is refused, or with `check_only` when the file would change.
     """
-    _, text = compose(overrides, conf)
+    config, text = compose(overrides, conf)
+    check_files(config)
     before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
     after = _flat(text)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
@@ -60,7 +66,7 @@ def run(overrides: list[str], conf: Path, params: Path, check_only: bool) -> Non
         raise UserError(f"{params} is missing: write it with `python -m stages.compose`")
     if check_only:
         if changed:
-            raise UserError(f"{params} differs from {conf}/ in {', '.join(changed)}: run `python -m stages.compose`")
+            raise UserError(f"{params} is not what {conf}/ and these overrides compose to: {', '.join(changed)} differ")
         output.print(f"{params} is what {conf}/ composes to")
         return
     write_text(params, text)

@@ -8,10 +8,12 @@ from stages.core.config import Config, Vendor
 from stages.core.console import output
 from stages.core.graph import Graph, load_model
 from stages.core.inputs import load_inputs
-from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS
+from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS, QPARAMS
+from stages.core.qparams import load_qparams
 
 
 def build(config: Config) -> None:
+    load_qparams(QPARAMS, config)  # refuses node bits of other parameters
     inputs = load_inputs(INPUTS)
     name = config.soc.name.lower()
     with output_folder(BUILD) as folder:

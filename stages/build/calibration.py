@@ -1,5 +1,6 @@
 """The calibration pictures as files, for the vendor's converter."""
 
+import re
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -22,7 +23,7 @@ def write_pictures(folder: Path, samples: SampleReader, network_input: NetworkIn
     folder.mkdir()
     paths = []
     for index, (name, sample) in enumerate(zip(samples.names, samples, strict=True)):
-        path = folder / f"{index:04d}_{PurePosixPath(name).stem}.png"
+        path = folder / f"{index:04d}_{re.sub('[^A-Za-z0-9._-]', '_', PurePosixPath(name).stem)}.png"
         path.write_bytes(cv2.imencode(".png", _bgr(sample, network_input.color))[1].tobytes())
         paths.append(path)
     return paths

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stages.compare.plot import similarity_plot
 from stages.compare.report import render, verdict
-from stages.compare.similarity import compare_networks, table_csv
+from stages.compare.similarity import compare_networks, output_row, table_csv
 from stages.core.artifacts import output_folder, read_json, write_json, write_text
 from stages.core.command import run_stage
 from stages.core.config import Config
@@ -34,6 +34,7 @@ KEY = "data.debug"
 
 
 def compare(config: Config) -> None:
+    params = load_qparams(QPARAMS, config)
     network_input = picture_input(load_inputs(INPUTS))
     files = select(config.data.debug, KEY)
     calibrated = dict(zip((reader := SampleReader.open(CALIBSET)).digests, reader.names, strict=True))
@@ -46,21 +47,23 @@ def compare(config: Config) -> None:
                 warn(notes[-1])
             yield {network_input.name: normalize(picture.sample, network_input)}
 
-    rows = compare_networks(load_model(FLOAT_MODEL), load_model(QUANTIZED_MODEL), pictures())
+    reference = load_model(FLOAT_MODEL)
+    rows = compare_networks(reference, load_model(QUANTIZED_MODEL), pictures())
+    end = output_row(rows, reference)
     title = (
         f"{config.model.name} on {config.soc.name}: {config.quant.feature_bits}-bit features, "
         f"{config.quant.weight_bits}-bit weights, {len(files)} pictures"
     )
     plot = similarity_plot(rows, title)
     names = [file.name.rpartition("/")[2] for file in files]
-    page = render(config, rows, plot, load_qparams(QPARAMS), notes, names)
+    page = render(config, rows, plot, params, notes, names, end, len(reader))
     with output_folder(COMPARE) as folder:
         write_json(folder / SIMILARITY.name, rows)
         write_text(folder / "similarity.csv", table_csv(rows))
         write_text(folder / "similarity.svg", plot)
         write_text(folder / REPORT.name, page)
     output.print(similarity_table(rows, output.width))
-    output.print(verdict(rows))
+    output.print(verdict(rows, end))
     output.print(f"report: {REPORT.resolve().as_uri()}")
 
 

@@ -11,16 +11,15 @@ from stages.core.qparams import QuantParams
 __all__ = ["render", "verdict"]
 
 
-def verdict(rows: Sequence[Row]) -> str:
-    """Say in one sentence how the network came through."""
+def verdict(rows: Sequence[Row], end: Row) -> str:
+    """Say in one sentence how the network came through; `end` is the row of its output."""
     poor = [row for row in rows if row["cosine_avg"] < POOR]
-    last = rows[-1]
-    end = f"the output's cosine is {last['cosine_avg']:.4f}"
+    output = f"the output ({end['node']}) has {end['cosine_avg']:.4f}"
     if not poor:
-        return f"No layer is poor (average cosine below {POOR}); {end}."
+        return f"No layer is poor (average cosine below {POOR}); {output}."
     lowest = worst(poor, 1)[0]
     share = f"{len(poor)} of {len(rows)} nodes are poor (average cosine below {POOR})"
-    return f"{share}; the worst is {lowest['node']} with {lowest['cosine_avg']:.4f}, and {end}."
+    return f"{share}; the worst is {lowest['node']} with {lowest['cosine_avg']:.4f}, {output}."
 
 
 def render(
@@ -30,6 +29,8 @@ def render(
     params: QuantParams,
     notes: Sequence[str],
     pictures: Sequence[str],
+    end: Row,
+    calibration_pictures: int,
 ) -> str:
     """Render the page.
 
@@ -40,6 +41,8 @@ def render(
         params: what quantize chose, for each node's width and range.
         notes: lines from quantize and compare that the user should read.
         pictures: names of the debug pictures.
+        end: the row of the network's output.
+        calibration_pictures: how many calibrated.
 
     Returns:
         HTML that needs no other file and no network.
@@ -59,8 +62,9 @@ def render(
         features=features,
         weights=weights,
         plot=plot[plot.index("<svg") :],
-        verdict=verdict(rows),
+        verdict=verdict(rows, end),
         poor=POOR,
         notes=notes,
         pictures=pictures,
+        calibration_pictures=calibration_pictures,
     )

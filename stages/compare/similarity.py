@@ -13,7 +13,7 @@ from stages.core.graph import Graph
 from stages.core.metrics import Distance, distance, summarize
 from stages.core.session import Runner, with_outputs
 
-__all__ = ["COLUMNS", "POOR", "Row", "compare_networks", "table_csv", "worst"]
+__all__ = ["COLUMNS", "POOR", "Row", "compare_networks", "output_row", "table_csv", "worst"]
 
 COLUMNS = [
     "node", "op_type", "cosine_avg", "cosine_min", "cosine_max", "euclidean", "standard_deviation", "max_absolute",
@@ -57,6 +57,14 @@ def compare_networks(
         shown = node.name if node.output[0] == name else f"{node.name}:{name}"
         rows.append({"node": shown, "op_type": node.op_type} | summarize(found[name]))
     return rows
+
+
+def output_row(rows: Sequence[Row], reference: onnx.ModelProto) -> Row:
+    """The row of the network's output; of several outputs the least similar, of none in float the last node's."""
+    graph = Graph(reference)
+    ends = {graph.producers[name].name for name in graph.outputs if name in graph.producers}
+    found = [row for row in rows if row["node"].partition(":")[0] in ends]
+    return worst(found, 1)[0] if found else rows[-1]
 
 
 def worst(rows: Sequence[Row], count: int) -> list[Row]:

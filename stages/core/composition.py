@@ -7,13 +7,13 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from stages.core.config import Config
 from stages.core.errors import UserError, one_line
-from stages.core.settings import check, conform, explain, register_resolver
+from stages.core.settings import check, conform, explain, missing_keys, register_resolver
 
 __all__ = ["compose", "register_schema"]
 
@@ -43,15 +43,28 @@ def compose(overrides: Sequence[str], folder: Path) -> tuple[Config, str]:
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
-            composed = hydra.compose("config", overrides=list(overrides))
+            composed = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
+            chosen = composed.hydra.runtime.choices.get("soc")
+            with open_dict(composed):
+                del composed["hydra"]
             # once more through the schema: an override with + may have added a key
-            config = conform(OmegaConf.to_container(composed, resolve=True, enum_to_str=True))
+            content = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+            config = conform(content)
             OmegaConf.resolve(composed)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(_explain_hydra(error)) from error
-    except ValueError as error:  # Hydra on a group that is given something else than a file's name
+    except ValueError as error:  # Hydra on a list's item, or a group that is given something else than a file's name
+        if "group" not in str(error):
+            raise UserError(f"{' '.join(overrides)}: {one_line(error)}; give a list whole") from error
         groups = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
         raise UserError(f"{' '.join(overrides)}: a group ({groups}) takes a file's name: {one_line(error)}") from error
+    absent = missing_keys(content)
+    if absent:
+        raise UserError(f"{folder}/config.yaml composes to no {', '.join(absent)}: its defaults must start with schema")
+    if config.soc.name.lower() != chosen:
+        raise UserError(
+            f"soc.name={config.soc.name} in conf/soc/{chosen}.yaml: choose a SOC by its file, as in soc=t41"
+        )
     check(config)
     return config, OmegaConf.to_yaml(composed)
 
@@ -65,6 +78,8 @@ def _explain_hydra(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         hint = "a value with ( ) { } [ ] , = or spaces needs quotes of its own, as in 'key=\"value\"'"
         return f"override {error.override!r} is not KEY=VALUE; {hint}"
+    if "multirun" in str(error):
+        return "an override with several values is a sweep, not one experiment: give one value"
     cause: BaseException | None = error
     while isinstance(cause, HydraException):
         cause = cause.__cause__ or cause.__context__

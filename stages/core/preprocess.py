@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.config import Anchor, Color, Fit, Interpolation, PictureSet, PreprocessConfig
-from stages.core.errors import UserError
+from stages.core.errors import UserError, one_line
 from stages.core.inputs import NetworkInput
 from stages.core.sources import SourceFile, open_source
 
@@ -87,8 +87,11 @@ def read_pictures(
     """Decode and fit pictures one by one.
 
     Raises:
-        UserError: for a file that cannot be decoded, naming it.
+        UserError: for a file that cannot be decoded, naming it, or a `shorter_side` smaller than the cut.
     """
+    least = min(network_input.height, network_input.width)
+    if preprocess.fit is Fit.crop and 0 < preprocess.shorter_side < least:
+        raise UserError(f"model.preprocess.shorter_side={preprocess.shorter_side}: the input needs {least} or more")
     for file in files:
         picture = decode(file, key)
         sample, content = fit(picture, network_input.height, network_input.width, preprocess)
@@ -101,7 +104,10 @@ def decode(file: SourceFile, key: str) -> NDArray[np.uint8]:
     Raises:
         UserError: if it is empty, truncated or not a picture.
     """
-    data = np.frombuffer(file.read(), dtype=np.uint8)
+    try:
+        data = np.frombuffer(file.read(), dtype=np.uint8)
+    except OSError as error:  # for instance a link to nowhere
+        raise UserError(f"{key}: {file.name} cannot be read: {one_line(error)}") from error
     with _quiet_decoders():
         try:
             picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None

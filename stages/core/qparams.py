@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.core.artifacts import read_json, write_json
+from stages.core.config import Config
+from stages.core.errors import UserError
 
 __all__ = ["FeatureParams", "QuantParams", "WeightParams", "load_qparams", "save_qparams"]
 
@@ -67,21 +69,31 @@ class QuantParams:
     weights: Sequence[WeightParams]
 
 
-def save_qparams(path: Path, params: QuantParams) -> None:
-    """Write as JSON."""
+def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
+    """Write as JSON, together with the SOC and the quant settings that they were made with."""
     write_json(
         path,
-        {
-            "features": [asdict(entry) for entry in params.features],
-            "weights": [asdict(w) for w in params.weights],
-        },
+        _made_with(config)
+        | {"features": [asdict(entry) for entry in params.features], "weights": [asdict(w) for w in params.weights]},
     )
 
 
-def load_qparams(path: Path) -> QuantParams:
-    """Read what `save_qparams` wrote."""
+def load_qparams(path: Path, config: Config) -> QuantParams:
+    """Read what `save_qparams` wrote.
+
+    Raises:
+        UserError: if it was made with other settings than the config's: a stage was run by hand before quantize.
+    """
     content = read_json(path)
+    for key, value in _made_with(config).items():
+        if content.get(key) != value:
+            raise UserError(f"{path} was made with {key}={content.get(key)}, not {value}: run `dvc repro`")
     return QuantParams(
         features=[FeatureParams(**entry) for entry in content["features"]],
         weights=[WeightParams(**entry | {"scales": tuple(entry["scales"])}) for entry in content["weights"]],
     )
+
+
+def _made_with(config: Config) -> dict[str, str | int]:
+    quant = {f"quant.{key}": getattr(value, "name", value) for key, value in asdict(config.quant).items()}
+    return {"soc.name": config.soc.name} | quant

@@ -37,11 +37,11 @@ class Runner:
         except Exception as error:  # ONNX Runtime's own exception types share no base
             raise UserError(f"ONNX Runtime cannot load the network: {one_line(error)}") from error
         self.inputs: dict[str, list[int | str]] = {i.name: list(i.shape) for i in self._session.get_inputs()}
-        self.outputs: list[str] = [output.name for output in self._session.get_outputs()]
+        self.outputs: dict[str, list[int | str]] = {o.name: list(o.shape) for o in self._session.get_outputs()}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Run once; gives every output by name."""
-        return dict(zip(self.outputs, self._session.run(self.outputs, dict(feeds)), strict=True))
+        return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds)), strict=True))
 
 
 def _wanted_threads() -> int:

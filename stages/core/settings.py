@@ -1,13 +1,15 @@
 """Loading and checking an experiment's config. Every refusal is one line that names the key."""
 
 import dataclasses
+import math
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import onnx
 from omegaconf import OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -28,9 +30,18 @@ from stages.core.config import (
     Task,
 )
 from stages.core.errors import UserError, did_you_mean, one_line
-from stages.core.sources import parse, watched_path
+from stages.core.sources import parse, require_local, watched_path
 
-__all__ = ["allowed_widths", "check", "conform", "explain", "load_params", "register_resolver"]
+__all__ = [
+    "allowed_widths",
+    "check",
+    "check_files",
+    "conform",
+    "explain",
+    "load_params",
+    "missing_keys",
+    "register_resolver",
+]
 
 
 def register_resolver() -> None:
@@ -45,15 +56,32 @@ def load_params(path: Path) -> Config:
         UserError: if it is missing, is not YAML, or holds a wrong key, type or value.
     """
     try:
-        config = conform(OmegaConf.load(path))
+        content = OmegaConf.load(path)
+        config = conform(content)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None
-    except (YAMLError, OSError) as error:
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {explain(error)}") from error
+    absent = missing_keys(OmegaConf.to_container(content))
+    if absent:
+        raise UserError(f"{path} lacks {', '.join(absent)}: write it anew with `python -m stages.compose`")
     check(config)
     return config
+
+
+def missing_keys(content: Any) -> list[str]:
+    """List the schema's keys that plain content lacks: a composed config has them all."""
+
+    def walk(kind: Any, node: Any, prefix: str) -> Iterator[str]:
+        for item in dataclasses.fields(kind):
+            if item.name not in node:
+                yield f"{prefix}{item.name}"
+            elif dataclasses.is_dataclass(item.type):
+                yield from walk(item.type, node[item.name], f"{prefix}{item.name}.")
+
+    return list(walk(Config, content, ""))
 
 
 def conform(content: Any) -> Config:
@@ -82,6 +110,12 @@ def check(config: Config) -> None:
     Raises:
         UserError: for the first that is wrong.
     """
+    for key, name in (("soc.name", config.soc.name), ("model.name", config.model.name)):
+        _require(bool(re.fullmatch(r"\w[\w.+-]*", name, re.ASCII)), key, name, "letters, digits and . _ + -")
+    for key, name in (("data.name", config.data.name), ("quant.name", config.quant.name)):
+        _require(bool(name.strip()), key, name, "a name")
+    _require(bool(config.track.experiment.strip()), "track.experiment", config.track.experiment, "a name")
+    _check_operators(config.soc)
     _check_widths(config)
     _check_model(config.model)
     for name in ("calibration", "debug", "evaluation"):
@@ -89,6 +123,35 @@ def check(config: Config) -> None:
         _check_source_list(f"data.{name}.source", part.source)
         _require(part.size is None or part.size > 0, f"data.{name}.size", part.size, "a positive number or null")
     _check_labels(config.data.evaluation)
+    _check_watch(config)
+
+
+def _check_watch(config: Config) -> None:
+    data = config.data
+    sources = {
+        "model": config.model.source,
+        "code": config.model.torch.code,
+        "calibration": data.calibration.source,
+        "debug": data.debug.source,
+        "evaluation": data.evaluation.source,
+        "labels": data.evaluation.labels,
+    }
+    for key, source in sources.items():
+        _require(
+            getattr(config.watch, key) == watched_path(source),
+            f"watch.{key}",
+            getattr(config.watch, key),
+            "nothing: composition fills it in from the source",
+        )
+
+
+def _check_operators(soc: SocConfig) -> None:
+    for kind, widths in soc.operators.items():
+        if kind != "DepthwiseConv" and not onnx.defs.has(kind):
+            raise UserError(f"soc.operators.{kind}: is no ONNX operator (nor DepthwiseConv)")
+        for side in ("feature_bits", "weight_bits"):
+            found = getattr(widths, side)
+            _require(all(2 <= w <= 16 for w in found), f"soc.operators.{kind}.{side}", found, "widths of 2 to 16 bits")
 
 
 def _check_labels(data: LabelledSet) -> None:
@@ -99,6 +162,39 @@ def _check_labels(data: LabelledSet) -> None:
     known = labels is not None and (labels == "folders" or labels.startswith(("pattern:", "file:")))
     forms = "pattern:REGEX, folders or file:CSV; without labels set data.evaluation.task=none"
     _require(known, "data.evaluation.labels", labels, forms)
+    assert labels is not None
+    if labels.startswith("pattern:"):
+        try:
+            groups = re.compile(labels.removeprefix("pattern:")).groups
+        except re.error as error:
+            raise UserError(f"data.evaluation.labels={labels}: not a regular expression: {error}") from error
+        _require(groups > 0, "data.evaluation.labels", labels, "a group ( ) around the class number")
+    elif labels != "folders":
+        _check_sources("data.evaluation.labels", [labels])
+
+
+def check_files(config: Config) -> None:
+    """Refuse `file:` sources that do not exist. Composition asks; a stage finds out when it opens them.
+
+    Raises:
+        UserError: naming the key and the path.
+    """
+    data = config.data
+    sources: dict[str, Any] = {
+        "model.source": config.model.source,
+        "model.torch.code": config.model.torch.code,
+        "data.calibration.source": data.calibration.source,
+        "data.debug.source": data.debug.source,
+        "data.evaluation.source": data.evaluation.source,
+        "data.evaluation.labels": data.evaluation.labels,
+    }
+    for key, value in sources.items():
+        for text in [value] if isinstance(value, str) else value or []:
+            if text.startswith("file:"):
+                try:
+                    require_local(parse(text))
+                except UserError as error:
+                    raise UserError(f"{key}: {error}") from error
 
 
 def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
@@ -122,6 +218,8 @@ def _check_model(model: ModelConfig) -> None:
     for key, source in (("model.source", model.source), ("model.torch.code", model.torch.code)):
         if source:
             _check_sources(key, [source])
+    if model.torch.callable is not None:
+        _require(":" in model.torch.callable, "model.torch.callable", model.torch.callable, "module:function")
     _require(model.fp32_diff > 0, "model.fp32_diff", model.fp32_diff, "a positive number")
     _require(bool(model.inputs), "model.inputs", "[]", "at least one input; [{}] takes all from the graph")
     for index, entry in enumerate(model.inputs):
@@ -133,11 +231,14 @@ def _check_model(model: ModelConfig) -> None:
                 entry.shape,
                 "positive sizes; batch 1 first, as in [1,3,224,224]",
             )
+            if len(entry.shape) == 4:
+                _require(entry.shape[0] == 1, f"{key}.shape", entry.shape, "batch 1: pictures run one at a time")
         if entry.mean is not None:
-            _require(bool(entry.mean), f"{key}.mean", entry.mean, "one value, or one a channel")
+            finite = all(map(math.isfinite, entry.mean))
+            _require(bool(entry.mean) and finite, f"{key}.mean", entry.mean, "one finite value, or one a channel")
         if entry.normal is not None:
-            _require(bool(entry.normal), f"{key}.normal", entry.normal, "one value, or one a channel")
-            _require(all(v != 0 for v in entry.normal), f"{key}.normal", entry.normal, "numbers other than 0")
+            finite = all(map(math.isfinite, entry.normal)) and 0 not in entry.normal
+            _require(bool(entry.normal) and finite, f"{key}.normal", entry.normal, "finite values other than 0")
     preprocess = model.preprocess
     _require(0 <= preprocess.pad <= 255, "model.preprocess.pad", preprocess.pad, "a grey level, 0 to 255")
     _require(preprocess.shorter_side >= 0, "model.preprocess.shorter_side", preprocess.shorter_side, "pixels, or 0")
@@ -154,10 +255,10 @@ def _check_source_list(key: str, value: Any) -> None:
 
 def _check_sources(key: str, sources: list[str]) -> None:
     try:
-        kinds = [parse(source).kind for source in sources]
+        parsed = [parse(source) for source in sources]
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
-    if len(kinds) > 1 and "file" in kinds:
+    if len(parsed) > 1 and any(source.kind == "file" for source in parsed):
         raise UserError(f"{key}: a list holds pinned sources only; put local pictures in one folder and give that")
 
 
@@ -174,7 +275,7 @@ def explain(error: OmegaConfBaseException) -> str:
         parent, _, leaf = key.rpartition(".")
         allowed = _schema_keys(parent)
         where = f" of {parent}" if parent else ""
-        hint = did_you_mean(leaf, allowed) if allowed else f"{parent} holds no keys"
+        hint = did_you_mean(leaf, allowed) if allowed else f"to add one write +{key}=..."
         return f"{key}: no such key{where}; {hint}"
     return f"{key}: {_value_problem(error, key)}"
 

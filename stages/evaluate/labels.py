@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -14,30 +15,45 @@ __all__ = ["find_labels"]
 KEY = "data.evaluation.labels"
 
 
-def find_labels(labels: str, files: Sequence[SourceFile], all_names: Sequence[str]) -> list[int]:
+def find_labels(labels: str, files: Sequence[SourceFile], all_names: Sequence[str], classes: int) -> list[int]:
     r"""Give the class index of each file.
 
     Args:
-        labels: `pattern:REGEX`, whose first group in the file's name is the index; `folders`, one folder a class,
-            numbered in sorted order; or `file:CSV` with columns `file` and `label` (or `index`).
+        labels: `pattern:REGEX`, whose first group in the file's name is the index; `folders`, one folder a class, its
+            name the index, or else as many folders as classes, numbered in sorted order; or `file:CSV` with columns
+            `file` and `label` (or `index`).
         files: the pictures.
         all_names: names of all pictures of the source; a class may have none among `files`.
+        classes: how many the network has.
 
     Raises:
-        UserError: for a picture without a label.
+        UserError: for a picture without a label, or folders that cannot be told to be which classes.
     """
     if labels.startswith("pattern:"):
         return [_by_pattern(labels.removeprefix("pattern:"), file.name) for file in files]
     if labels == "folders":
-        classes = sorted({_folder(name) for name in all_names})
-        if len(classes) < 2:
-            raise UserError(f"{KEY}=folders: the pictures lie in {len(classes)} folder; make one folder a class")
-        return [classes.index(_folder(file.name)) for file in files]
+        return _by_folder(files, all_names, classes)
     return _by_table(labels, files)
 
 
-def _folder(name: str) -> str:
-    return PurePosixPath(name).parent.as_posix()
+def _by_folder(files: Sequence[SourceFile], all_names: Sequence[str], classes: int) -> list[int]:
+    above = PurePosixPath(os.path.commonpath([PurePosixPath(name).parent for name in all_names]))
+
+    def folder(name: str) -> str:
+        inner = PurePosixPath(name).relative_to(above).parts
+        return inner[0] if len(inner) > 1 else ""
+
+    folders = sorted({folder(name) for name in all_names})
+    if "" in folders:
+        raise UserError(f"{KEY}=folders: some pictures lie in no folder of a class; make one folder a class")
+    if all(name.isdigit() for name in folders):
+        return [int(folder(file.name)) for file in files]
+    if len(folders) != classes:
+        raise UserError(
+            f"{KEY}=folders: {len(folders)} folders ({', '.join(folders[:3])}, ...) for {classes} classes: name them "
+            "by class number, or give labels=file:CSV"
+        )
+    return [folders.index(folder(file.name)) for file in files]
 
 
 def _by_pattern(pattern: str, name: str) -> int:
@@ -64,7 +80,10 @@ def _by_table(labels: str, files: Sequence[SourceFile]) -> list[int]:
     column = next((name for name in ("label", "index") if name in columns), None)
     if "file" not in columns or column is None:
         raise UserError(f"{KEY}={labels}: needs the columns file and label; it has {', '.join(columns) or 'none'}")
-    by_name = {row["file"]: row[column] for row in reader}
+    by_name: dict[str, str] = {}
+    for row in reader:
+        if by_name.setdefault(row["file"], row[column]) != row[column]:
+            raise UserError(f"{KEY}={labels}: {row['file']!r} has the labels {by_name[row['file']]} and {row[column]}")
     found = []
     for file in files:
         label = by_name.get(file.name) or by_name.get(PurePosixPath(file.name).name)

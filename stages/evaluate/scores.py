@@ -1,6 +1,6 @@
 """What is counted over the evaluation pictures, one score a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.core.errors import UserError
 from stages.core.metrics import cosine
 
-__all__ = ["ClassificationScore", "OutputScore", "Score", "classes_ranked"]
+__all__ = ["ClassificationScore", "OutputScore", "Score", "class_count", "classes_ranked"]
 
 TOP = 5
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -63,13 +63,12 @@ class ClassificationScore:
         """Take in one picture.
 
         Raises:
-            UserError: if the network has several outputs, or the label is not one of its classes.
+            UserError: if the network's output is not one score a class, or the label is not one of its classes.
         """
-        if len(reference) != 1:
-            raise UserError(f"classification needs one output; the network has {', '.join(reference)}")
+        classes = class_count({name: list(array.shape) for name, array in reference.items()})
         (expected,), (actual,) = reference.values(), quantized.values()
-        if label is None or label >= expected.size:
-            raise UserError(f"data.evaluation.labels: class {label}, but the network has {expected.size} classes")
+        if label is None or label >= classes:
+            raise UserError(f"data.evaluation.labels: class {label}, but the network has {classes} classes")
         ranked = classes_ranked(expected), classes_ranked(actual)
         for hits, best in zip(self._hits.values(), ranked, strict=True):
             hits["top1"] += best[0] == label
@@ -86,6 +85,25 @@ class ClassificationScore:
             side: {name: hits / count for name, hits in counts.items()} for side, counts in self._hits.items()
         }
         return shares | {"agreement": self._agreed / count} | logits
+
+
+def class_count(outputs: Mapping[str, Sequence[int | str]]) -> int:
+    """Count a classifier's classes.
+
+    Args:
+        outputs: name -> shape.
+
+    Raises:
+        UserError: if there are several outputs, or one that is not [1, classes] (further sizes may be 1).
+    """
+    shapes = list(outputs.values())
+    if len(shapes) != 1:
+        raise UserError(f"classification needs one output; the network has {', '.join(outputs)}")
+    sizes = [size for size in shapes[0] if size != 1]
+    if len(shapes[0]) < 2 or len(sizes) != 1 or not isinstance(sizes[0], int) or shapes[0][1] != sizes[0]:
+        shown = f"{next(iter(outputs))} {list(shapes[0])}"
+        raise UserError(f"classification needs an output [1, classes]; the network's is {shown}; try task=none")
+    return sizes[0]
 
 
 def classes_ranked(logits: NDArray[np.float32]) -> list[int]:

@@ -64,12 +64,19 @@ def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None
             shape = [1, *own[1:]] if own and own[0] == 0 else own
             if 0 in shape and last:
                 shape = last
-            if 0 in shape:
+            if 0 in shape or not shape:
                 shown = ",".join(str(size) if size else "?" for size in own)
                 raise UserError(f"input {entry.name!r} has the dynamic shape [{shown}]: give model.inputs[].shape")
-        if len(shape) != len(own) or any(a not in (0, b) for a, b in zip(own, shape, strict=True)):
+        if (own and len(shape) != len(own)) or any(a not in (0, b) for a, b in zip(own, shape, strict=True)):
             shown = ",".join(str(size) if size else "?" for size in own)
             raise UserError(f"input {entry.name!r} has shape [{shown}] in the network; the config says {list(shape)}")
+        if len(shape) == 4 and shape[0] != 1:
+            raise UserError(
+                f"input {entry.name!r} has batch {shape[0]}: export the network with batch 1 or a dynamic one"
+            )
+        if entry.type.tensor_type.elem_type != TensorProto.FLOAT:
+            kind = TensorProto.DataType.Name(entry.type.tensor_type.elem_type).lower()
+            raise UserError(f"input {entry.name!r} is {kind}: cut the network at its first float tensor (model.inputs)")
         dims = entry.type.tensor_type.shape
         dims.ClearField("dim")
         for size in shape:
@@ -77,7 +84,10 @@ def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None
     del fixed.graph.value_info[:]
     for entry in fixed.graph.output:
         entry.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    try:
+        return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise UserError(f"the network's shapes cannot be inferred: {one_line(error)}") from error
 
 
 def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iterable[str]) -> Cut:
@@ -107,6 +117,9 @@ def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iter
     configured = [tensor(name, "model.inputs[].name", own_inputs) if name else None for name in inputs]
     named = [name for name in configured if name]
     ends = list(dict.fromkeys(tensor(name, "model.outputs", own_outputs) for name in outputs)) or own_outputs
+    fed = [name for name in ends if name in own_inputs or name in named]
+    if fed:
+        raise UserError(f"model.outputs: {fed[0]!r} is an input: there is no network in between")
     needed = _reachable_inputs(model, ends, set(named) | set(own_inputs))
     unused = [name for name in named if name not in needed]
     if unused:

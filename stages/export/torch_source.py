@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.config import ModelConfig
+from stages.core.console import console
 from stages.core.errors import UserError, did_you_mean, one_line
 from stages.core.sources import SourceFile, import_path
 
@@ -36,6 +37,9 @@ def build_module(config: ModelConfig, checkpoint: SourceFile | None) -> "torch.n
     if config.torch.code:
         sys.path.insert(0, import_path(config.torch.code))
     factory = _resolve_callable(config.torch.callable)
+    torch.manual_seed(0)  # a module without a checkpoint has the same weights each time
+    if checkpoint is None:
+        console.print(f"no model.source: the weights are those that {config.torch.callable} gives")
     try:
         module = factory(**config.torch.arguments)
     except Exception as error:  # the user's own code may raise anything
@@ -118,7 +122,8 @@ def _resolve_callable(text: str) -> Callable[..., Any]:
         raise UserError(f"model.torch.callable={text}: {one_line(error)}; model.torch.code can add a path") from error
     for part in path.split("."):
         if not hasattr(target, part):
-            raise UserError(f"model.torch.callable={text}: no {part!r} there; {did_you_mean(part, dir(target))}")
+            public = [name for name in dir(target) if not name.startswith("_")]
+            raise UserError(f"model.torch.callable={text}: no {part!r} there; {did_you_mean(part, public)}")
         target = getattr(target, part)
     return target  # type: ignore[no-any-return]
 

@@ -1,5 +1,6 @@
 """Reads out/export, out/calibrate, quant, soc; writes out/quantize: quantized.onnx, qparams.json, node-bits file."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -31,16 +32,20 @@ def quantize(config: Config) -> None:
     quantized = insert_quantizers(model, params, codes)
     with output_folder(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, quantized)
-        save_qparams(folder / QPARAMS.name, params)
+        save_qparams(folder / QPARAMS.name, params, config)
         write_json(folder / NODE_BITS.name, node_bits(features))
         write_json(folder / NOTES.name, placement.notes)
     for line in placement.notes:
         output.print(f"note: {line}")
     output.print(
-        f"quantized {len(features)} features to {config.quant.feature_bits} bits ({config.quant.feature_method.name}) "
-        f"and {len(weights)} weights to {config.quant.weight_bits} ({config.quant.weight_method.name}) "
-        f"for the {config.soc.name}"
+        f"quantized for the {config.soc.name}: {_widths('features', features)} ({config.quant.feature_method.name}), "
+        f"{_widths('weights', weights)} ({config.quant.weight_method.name})"
     )
+
+
+def _widths(what: str, entries: Sequence[FeatureParams | WeightParams]) -> str:
+    counts = sorted(Counter(entry.bits for entry in entries).items())
+    return ", ".join(f"{count} {what} at {bits} bits" for bits, count in counts) or f"no {what}"
 
 
 def choose_features(

@@ -156,14 +156,16 @@ def _notes(
         if node.name not in integer and node.name in makes_float
     ]
     notes += [
-        f"{place.tensor} has {place.bits}-bit codes, not {quant.feature_bits}: an operator that makes or takes it "
-        f"does no other width on the {soc.name}"
+        f"{place.tensor} has {place.bits}-bit codes, not {quant.feature_bits}: no width nearer to it serves all "
+        f"operators around it on the {soc.name}"
         for place in features
         if place.bits != quant.feature_bits
     ]
     notes += [
-        f"{place.node} has {place.bits}-bit weights, not {quant.weight_bits}: the {soc.name} does no other width there"
+        f"{place.node} has {place.bits}-bit weights, not {quant.weight_bits}: the {soc.name} does "
+        f"{', '.join(map(str, soc.operators[_operator(graph, node)].weight_bits))} bits there"
         for place in weights
-        if place.bits != quant.weight_bits
+        for node in graph.nodes
+        if node.name == place.node and place.bits != quant.weight_bits
     ]
     return notes

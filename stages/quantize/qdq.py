@@ -22,6 +22,7 @@ from stages.quantize.scales import bias_codes, representable
 
 __all__ = ["insert_quantizers", "storage_type"]
 
+IR_OF_WIDE_TYPES = 10  # the IR version that goes with opset 21
 WIDE_TYPES_OPSET = 21  # QuantizeLinear and DequantizeLinear with 4- and 16-bit types
 SIGNED = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}
 UNSIGNED = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
@@ -181,6 +182,7 @@ def _with_types(model: onnx.ModelProto, widths: set[int]) -> onnx.ModelProto:
             f"the network's opset {opset} cannot be raised to {WIDE_TYPES_OPSET}, which these widths need: "
             f"{one_line(error)}"
         ) from error
+    converted.ir_version = max(converted.ir_version, IR_OF_WIDE_TYPES)
     names = {node.output[0]: node.name for node in model.graph.node}
     for node in converted.graph.node:  # the converter drops names and may add constants
         node.name = names.get(node.output[0]) or f"{node.op_type}_{node.output[0]}"

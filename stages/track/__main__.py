@@ -24,6 +24,7 @@ from stages.core.paths import (
     SIMILARITY,
     TRACK,
 )
+from stages.core.qparams import load_qparams
 from stages.core.samples import SampleReader
 from stages.core.tables import accuracy_line, similarity_table
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
@@ -32,6 +33,7 @@ SHOWN = 5  # least similar nodes in the closing summary
 
 
 def track(config: Config) -> None:
+    load_qparams(QPARAMS, config)  # refuses results of other parameters
     metrics, rows = read_json(METRICS), read_json(SIMILARITY)
     run_id, new = log_once(experiment(config, metrics, rows), uri := tracking_uri())
     with output_folder(TRACK) as folder:

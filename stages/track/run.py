@@ -65,6 +65,11 @@ def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
         logging.getLogger(name).setLevel(logging.WARNING)  # the first use of a store narrates its migrations
     try:
         mlflow.set_tracking_uri(uri)
+        if uri.startswith("sqlite:") and mlflow.get_experiment_by_name(experiment.name) is None:
+            database = Path(uri.removeprefix("sqlite:///"))
+            mlflow.create_experiment(
+                experiment.name, (database.parent / "mlruns").as_uri()
+            )  # not in a temporary folder
         chosen = mlflow.set_experiment(experiment.name)
         if KIND not in chosen.tags:
             mlflow.set_experiment_tag(KIND, "custom_model_development")  # the UI then opens on runs and charts
@@ -93,8 +98,17 @@ def _points(curves: Mapping[str, Sequence[float]]) -> Iterator[Metric]:
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or mlflow.db in this folder, as an absolute address."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    """MLFLOW_TRACKING_URI, or the project's mlflow.db, as an absolute address."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_folder() / 'mlflow.db'}"
+
+
+def project_folder() -> Path:
+    """The current folder; from inside a temporary workspace of `dvc exp run --queue` or `--temp`, the project's."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2]
+    return here
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
