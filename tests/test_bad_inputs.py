@@ -25,6 +25,13 @@ def refused(result, *expected: str) -> None:
         ("quant.feature_bit=8", ("quant.feature_bit", "feature_bits")),
         ("quant.feature_method=KLD", ("quant.feature_method", "MAX_ABS, KL")),
         ("model.source=my.onnx", ("model.source", "file:PATH")),
+        ("model.source=file:absent.onnx", ("model.source", "absent.onnx", "does not exist")),
+        ("data.calibration.source=file:absent", ("data.calibration.source", "absent", "does not exist")),
+        ("model.name='a b'", ("model.name", "letters, digits")),
+        ("watch.model=conf", ("watch.model", "stages.compose")),
+        ("data.evaluation.labels='pattern:abc'", ("data.evaluation.labels", "a group ( )")),
+        ("soc.name=T41", ("soc.name=T41", "soc=t41")),
+        ("soc=t40,t41", ("give one value",)),
     ],
 )
 def test_refused_config(command: Run, override: str, expected: tuple[str, ...]) -> None:
@@ -34,7 +41,6 @@ def test_refused_config(command: Run, override: str, expected: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("model.source=file:absent.onnx", ("model.source", "absent.onnx", "does not exist")),
         ("model.inputs=[{name: imagez}]", ("imagez", "did you mean 'images'")),
         ("model.outputs=[logitz]", ("logitz", "did you mean 'logits'")),
         ("model.inputs=[{mean: [1, 2]}]", ("model.inputs[0].mean", "2 values", "1 value or 3")),

@@ -95,7 +95,7 @@ def test_check_names_what_differs_and_writes_nothing(conf, params):
     before = params.read_bytes()
     with pytest.raises(UserError) as caught:
         run([], conf, params, check_only=True)
-    expected = f"{params} differs from {conf}/ in quant.feature_bits: run `python -m stages.compose`"
+    expected = f"{params} is not what {conf}/ and these overrides compose to: quant.feature_bits differ"
     assert str(caught.value) == expected
     assert params.read_bytes() == before
 

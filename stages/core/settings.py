@@ -137,12 +137,9 @@ def _check_watch(config: Config) -> None:
         "labels": data.evaluation.labels,
     }
     for key, source in sources.items():
-        _require(
-            getattr(config.watch, key) == watched_path(source),
-            f"watch.{key}",
-            getattr(config.watch, key),
-            "nothing: composition fills it in from the source",
-        )
+        watched = getattr(config.watch, key)
+        if watched != watched_path(source):
+            raise UserError(f"watch.{key}={watched} does not fit {source}: `python -m stages.compose` fills watch in")
 
 
 def _check_operators(soc: SocConfig) -> None:

@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from stages.core.config import Config, QuantConfig, SocConfig
 from stages.core.errors import UserError
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams, load_qparams, save_qparams
 
+CONFIG = Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8"))
 FEATURE = FeatureParams("r1", "stem", 8, float(np.float32(0.1)), 3, -0.3, 25.2, -0.29, 25.0, "MAX_ABS")
 PER_CHANNEL = WeightParams("w1", "stem", 4, 0, (float(np.float32(1 / 3)), 1e-12), "MAX_ABS")
 PER_TENSOR = WeightParams("w2", "fc", 8, None, (0.5,), "MAX_ABS")
@@ -14,13 +16,13 @@ PER_TENSOR = WeightParams("w2", "fc", 8, None, (0.5,), "MAX_ABS")
 def test_parameters_come_back_exactly_and_in_order(tmp_path):
     path = tmp_path / "qparams.json"
     params = QuantParams([FEATURE], [PER_TENSOR, PER_CHANNEL])
-    save_qparams(path, params)
-    assert load_qparams(path) == params
+    save_qparams(path, params, CONFIG)
+    assert load_qparams(path, CONFIG) == params
 
 
 def test_the_file_holds_plain_named_values(tmp_path):
     path = tmp_path / "qparams.json"
-    save_qparams(path, QuantParams([FEATURE], [PER_TENSOR]))
+    save_qparams(path, QuantParams([FEATURE], [PER_TENSOR]), CONFIG)
     content = json.loads(path.read_text())
     assert content["features"][0]["zero_point"] == 3
     assert content["weights"] == [
@@ -30,4 +32,18 @@ def test_the_file_holds_plain_named_values(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"qparams\.json is missing"):
-        load_qparams(tmp_path / "qparams.json")
+        load_qparams(tmp_path / "qparams.json", CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Config(soc=SocConfig(name="T41"), quant=QuantConfig("int8")), "soc.name=T40, not T41"),
+        (Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", 10)), "quant.feature_bits=8, not 10"),
+    ],
+)
+def test_parameters_of_other_settings_are_refused(tmp_path, other, said):
+    path = tmp_path / "qparams.json"
+    save_qparams(path, QuantParams([FEATURE], []), CONFIG)
+    with pytest.raises(UserError, match=f"was made with {said}: run `dvc repro`"):
+        load_qparams(path, other)

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from stages.core.composition import compose
 from stages.core.config import Color, FeatureMethod, Fit, OperatorWidths
@@ -102,7 +103,7 @@ VALUES = [
     ("model.fp32_diff=nan", "model.fp32_diff=nan: give a positive number"),
     ("model.inputs=[]", "model.inputs=[]: give at least one input"),
     ("model.inputs=[{},{shape: [1,0]}]", "model.inputs[1].shape=[1, 0]: give positive sizes"),
-    ("model.inputs=[{normal: [1,0,1]}]", "model.inputs[0].normal=[1.0, 0.0, 1.0]: give numbers other than 0"),
+    ("model.inputs=[{normal: [1,0,1]}]", "model.inputs[0].normal=[1.0, 0.0, 1.0]: give finite values other than 0"),
     ("model.preprocess.pad=256", "model.preprocess.pad=256: give a grey level, 0 to 255"),
     ("model.preprocess.fit=stretch", "model.preprocess.shorter_side is for fit=crop"),
     ("model.preprocess.shorter_side=-3", "model.preprocess.shorter_side=-3: give "),
@@ -236,9 +237,18 @@ def test_the_composed_text_loads_as_the_composed_config(params, composed):
     assert load_params(params) == composed[0]
 
 
-def test_a_key_left_out_takes_its_default(params, composed):
+def test_a_key_left_out_is_named(params):
     params.write_text(params.read_text().replace("  fp32_diff: 0.001\n", ""))
-    assert load_params(params) == composed[0]
+    with pytest.raises(UserError, match=r"params\.yaml lacks model\.fp32_diff: write it anew"):
+        load_params(params)
+
+
+def test_a_source_edited_by_hand_no_longer_fits_what_is_watched(params):
+    content = yaml.safe_load(params.read_text())
+    content["data"]["debug"]["source"] = "file:other_pictures"
+    params.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=r"watch\.\w+=.* does not fit file:other_.*stages\.compose"):
+        load_params(params)
 
 
 def test_an_edited_value_is_read(params, composed):

@@ -14,7 +14,7 @@ def files(*names):
 def by_table(tmp_path, content, *names):
     path = tmp_path / "labels.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return find_labels(f"file:{path}", files(*names), names)
+    return find_labels(f"file:{path}", files(*names), names, 3)
 
 
 # --- pattern
@@ -22,7 +22,7 @@ def by_table(tmp_path, content, *names):
 
 def test_pattern_takes_the_first_group():
     names = ["imagenet_00_243.jpg", "sub/imagenet_11_007.jpg", "imagenet_2_0.jpg"]
-    assert find_labels(r"pattern:imagenet_\d+_(\d+)\.jpg", files(*names), names) == [243, 7, 0]
+    assert find_labels(r"pattern:imagenet_\d+_(\d+)\.jpg", files(*names), names, 3) == [243, 7, 0]
 
 
 @pytest.mark.parametrize(
@@ -38,29 +38,51 @@ def test_pattern_takes_the_first_group():
 )
 def test_pattern_without_a_class_number(pattern, name):
     with pytest.raises(UserError, match=rf"finds no class number in '{name}'; its first group must be the digits"):
-        find_labels(f"pattern:{pattern}", files(name), [name])
+        find_labels(f"pattern:{pattern}", files(name), [name], 3)
 
 
 def test_pattern_that_is_no_expression():
     with pytest.raises(UserError, match=r"data\.evaluation\.labels=pattern:\(\[: not a regular expression: "):
-        find_labels("pattern:([", files("a.jpg"), ["a.jpg"])
+        find_labels("pattern:([", files("a.jpg"), ["a.jpg"], 3)
 
 
 # --- folders
 
 
-def test_folders_are_numbered_in_sorted_order():
-    assert find_labels("folders", files(*NAMES), NAMES) == [1, 0, 2]
+def test_as_many_folders_as_classes_are_numbered_in_sorted_order():
+    assert find_labels("folders", files(*NAMES), NAMES, 3) == [1, 0, 2]
+
+
+def test_folders_named_by_number_are_those_classes():
+    names = ["10/a.png", "2/b.png", "9/c.png"]
+    assert find_labels("folders", files(*names), names, 1000) == [10, 2, 9]
+
+
+def test_folders_inside_a_class_belong_to_it():
+    names = ["ant/a/1.png", "ant/b/1.png", "bee/1.png"]
+    assert find_labels("folders", files(*names), names, 2) == [0, 0, 1]
+
+
+def test_folders_of_a_wheel_are_counted_below_what_they_share():
+    names = ["package/data/ant/1.png", "package/data/bee/1.png"]
+    assert find_labels("folders", files(*names), names, 2) == [0, 1]
 
 
 def test_a_class_without_chosen_pictures_keeps_its_number():
-    assert find_labels("folders", files("cat/1.png"), ["ant/1.png", "bee/1.png", "cat/1.png"]) == [2]
+    assert find_labels("folders", files("cat/1.png"), ["ant/1.png", "bee/1.png", "cat/1.png"], 3) == [2]
 
 
-@pytest.mark.parametrize("names", [["1.png", "2.png"], ["ant/1.png", "ant/2.png"]])
-def test_one_folder_is_refused(names):
-    with pytest.raises(UserError, match="the pictures lie in 1 folder; make one folder a class"):
-        find_labels("folders", files(*names), names)
+@pytest.mark.parametrize("names", [["1.png", "2.png"], ["ant/1.png", "2.png"]])
+def test_pictures_outside_a_folder_are_refused(names):
+    with pytest.raises(UserError, match="some pictures lie in no folder of a class; make one folder a class"):
+        find_labels("folders", files(*names), names, 2)
+
+
+def test_named_folders_must_be_as_many_as_classes():
+    with pytest.raises(
+        UserError, match=r"3 folders \(ant, bee, cat, \.\.\.\) for 10 classes: name them by class number"
+    ):
+        find_labels("folders", files(*NAMES), NAMES, 10)
 
 
 # --- table
@@ -110,16 +132,21 @@ def test_table_without_the_label(tmp_path, content, message):
 
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"none\.csv does not exist"):
-        find_labels(f"file:{tmp_path}/none.csv", files("a.png"), ["a.png"])
+        find_labels(f"file:{tmp_path}/none.csv", files("a.png"), ["a.png"], 3)
 
 
 def test_a_folder_of_several_files_is_no_table(tmp_path):
     for name in ("one.csv", "two.csv"):
         (tmp_path / name).write_text("file,label\na.png,1\n")
     with pytest.raises(UserError, match=r"data\.evaluation\.labels"):
-        find_labels(f"file:{tmp_path}", files("a.png"), ["a.png"])
+        find_labels(f"file:{tmp_path}", files("a.png"), ["a.png"], 3)
 
 
 def test_a_table_that_is_not_utf8(tmp_path):
     with pytest.raises(UserError, match=r"data\.evaluation\.labels"):
         by_table(tmp_path, "file,label\nä.png,1\n".encode("latin-1"), "ä.png")
+
+
+def test_two_labels_for_one_picture_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'a\.png' has the labels 1 and 2"):
+        by_table(tmp_path, "file,label\na.png,1\na.png,2\n", "a.png")

@@ -1,5 +1,4 @@
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -160,8 +159,9 @@ def write(name, content):
     ],
 )
 def test_a_wrong_file_is_one_line_and_exit_code_2(command, make, message):
-    params = Path("params.yaml")
-    params.write_text(re.sub("file:tiny.onnx", f"file:{make()}", params.read_text()))
+    params, name = Path("params.yaml"), make()
+    edited = params.read_text().replace("file:tiny.onnx", f"file:{name}").replace("model: tiny.onnx", f"model: {name}")
+    params.write_text(edited)
     done = command("export")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -178,6 +178,7 @@ def test_a_module_from_a_relative_folder(command):
     config = yaml.safe_load(params.read_text())
     config["model"] |= {"source": None, "inputs": [{"name": "images", "shape": [1, 3, 8, 8]}]}
     config["model"]["torch"] |= {"callable": "relative_code:build", "code": "file:code"}
+    config["watch"] |= {"model": "stages/core/sources.py", "code": "code"}
     params.write_text(yaml.safe_dump(config))
     done = command("export")
     assert done.returncode == 0, done.stderr

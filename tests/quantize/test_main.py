@@ -272,7 +272,7 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
     config.quant.feature_bits = 10
     for stage in (export, calibset, calibrate, quantize):
         stage(config)
-    params = load_qparams(Path("out/quantize/qparams.json"))
+    params = load_qparams(Path("out/quantize/qparams.json"), config)
     bits = json.loads(Path("out/quantize/magik_node_quant_bit_info.json").read_text())
     assert list(bits) == ["images", "stem_relu", "depthwise_relu6", "project", "residual", "pool", "flatten"]
     assert [entry["QUANT_FEATURE_BIT"] for entry in bits.values()] == [10, 10, 10, 10, 10, 8, 8]
@@ -284,7 +284,7 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
     assert len(notes) == 2
     shown = capsys.readouterr().out
     assert all(f"note: {line}" in shown for line in notes)
-    assert "quantized 7 features to 10 bits (MAX_ABS) and 4 weights to 8 (MAX_ABS) for the T40" in shown
+    assert "quantized for the T40: 2 features at 8 bits, 5 features at 10 bits (MAX_ABS), 4 weights at 8 bits" in shown
     first = {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()}
     quantize(config)
     assert {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()} == first

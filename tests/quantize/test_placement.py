@@ -74,7 +74,7 @@ def test_a_tensor_has_a_width_that_all_around_it_do():
 def test_weights_have_the_nearest_width_with_a_note():
     found = placed(tiny_classifier(), weight_bits=6)
     assert {entry.node: entry.bits for entry in found.weights} == {"stem": 6, "depthwise": 6, "project": 6, "fc": 8}
-    assert found.notes == ["fc has 8-bit weights, not 6: the S1 does no other width there"]
+    assert found.notes == ["fc has 8-bit weights, not 6: the S1 does 4, 8 bits there"]
 
 
 def test_a_depthwise_convolution_is_an_operator_of_its_own():
