@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from stages.compare.similarity import COLUMNS, compare_networks, table_csv, worst
+from stages.compare.similarity import COLUMNS, compare_networks, output_row, table_csv, worst
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 
@@ -96,3 +96,12 @@ def test_csv_counts_depth():
     assert [line["depth"] for line in lines] == [str(i) for i in range(9)]
     assert [line["node"] for line in lines] == NODES
     assert [float(line["cosine_avg"]) for line in lines] == [row["cosine_avg"] for row in rows]
+
+
+def test_the_output_is_named_and_of_several_the_least_similar():
+    model = tiny_classifier()
+    rows = [{"node": node.name, "cosine_avg": 1.0 - i / 100} for i, node in enumerate(model.graph.node)]
+    assert output_row(rows, model)["node"] == "fc"
+    model.graph.output.append(onnx.ValueInfoProto(name="pooled"))
+    rows[6]["cosine_avg"] = 0.1
+    assert output_row(rows, model)["node"] == "pool"

@@ -311,3 +311,17 @@ def test_a_network_that_no_picture_fits_is_refused(inputs, said):
     with pytest.raises(UserError) as caught:
         picture_input(inputs)
     assert said in str(caught.value)
+
+
+def test_a_shorter_side_below_the_cut_is_refused(tmp_path):
+    config = PreprocessConfig(Fit.crop, shorter_side=100)
+    entry = NetworkInput("x", (1, 3, 224, 224), (0.0,) * 3, (1.0,) * 3, Color.RGB)
+    with pytest.raises(UserError, match=r"model\.preprocess\.shorter_side=100: the input needs 224 or more"):
+        next(read_pictures([], entry, config, "data.debug"), None)
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "absent.png")
+    (file,) = select(PictureSet(f"file:{tmp_path}"), "data.debug")
+    with pytest.raises(UserError, match=r"data\.debug: gone\.png cannot be read: .*No such file"):
+        decode(file, "data.debug")

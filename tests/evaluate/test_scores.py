@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import UserError
-from stages.evaluate.scores import ClassificationScore, OutputScore, classes_ranked
+from stages.evaluate.scores import ClassificationScore, OutputScore, class_count, classes_ranked
 
 
 def logits(*values):
@@ -78,3 +78,14 @@ def test_outputs_golden():
 def test_columns_name_what_a_picture_gives():
     for score in (OutputScore(), ClassificationScore()):
         assert len(score.add(0, logits(1, 2), logits(2, 1))) == len(score.COLUMNS)
+
+
+@pytest.mark.parametrize(("shape", "classes"), [([1, 10], 10), ([1, 1000, 1, 1], 1000)])
+def test_classes_are_counted_from_the_output(shape, classes):
+    assert class_count({"logits": shape}) == classes
+
+
+@pytest.mark.parametrize("shape", [[1, 16, 32, 32], [10], [1, 1], [1, 1, 10]])
+def test_an_output_of_another_shape_is_no_classifier(shape):
+    with pytest.raises(UserError, match=r"needs an output \[1, classes\].*task=none"):
+        class_count({"features": shape})

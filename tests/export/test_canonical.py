@@ -1,6 +1,7 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from stages.core.errors import UserError
 from stages.export.canonical import Cut, canonicalize, find_cut, fix_shapes, graph_shapes
@@ -209,3 +210,43 @@ def test_a_network_that_cannot_be_simplified_is_one_line():
     broken = graph_model([node("NoSuchOperator", ["x"], ["y"], "odd")], {"x": [1, 4]}, ["y"])
     with pytest.raises(UserError, match=r"^the network cannot be simplified: .+$"):
         canonicalize(broken, find_cut(broken, [None], []))
+
+
+def single_input(kind=TensorProto.FLOAT, shape=(1, 3, 4, 4)):
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"], "same")],
+        "g",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", kind, shape)],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (single_input(shape=(4, 3, 8, 8)), "has batch 4: export the network with batch 1"),
+        (single_input(kind=TensorProto.UINT8), "is uint8: cut the network at its first float tensor"),
+    ],
+)
+def test_inputs_that_no_picture_feeds_are_refused(model, message):
+    with pytest.raises(UserError, match=message):
+        fix_shapes(model, {"x": None})
+
+
+def test_an_operator_of_another_domain_is_refused():
+    model = single_input()
+    model.graph.node[0].domain = "acme"
+    model.graph.node[0].op_type = "Magic"
+    model.opset_import.append(helper.make_opsetid("acme", 1))
+    with pytest.raises(UserError, match="cannot be"):
+        canonicalize(fix_shapes(model, {"x": None}), find_cut(model, [None], []))
+
+
+def test_a_network_of_nothing_is_refused():
+    with pytest.raises(UserError, match="'x' is an input: there is no network in between"):
+        find_cut(single_input(), [None], ["x"])
+
+
+def test_an_output_given_twice_is_returned_once():
+    assert find_cut(single_input(), [None], ["y", "same"]).outputs == ["y"]
