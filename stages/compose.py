@@ -4,6 +4,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def main() -> None:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
-    work = lambda: run(arguments.overrides, arguments.conf, arguments.params, arguments.check)  # noqa: E731
+    work = partial(run, arguments.overrides, arguments.conf, arguments.params, arguments.check)
     sys.exit(guarded(work, arguments.debug))
 
 

@@ -13,7 +13,7 @@ from stages.build.calibration import write_pictures
 from stages.core.artifacts import write_json, write_text
 from stages.core.config import Config
 from stages.core.inputs import NetworkInput
-from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, NODE_BITS_NAME
+from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS
 from stages.core.samples import SampleReader
 
 __all__ = ["flat_cfg", "run_script", "write_magik"]
@@ -26,7 +26,7 @@ def write_magik(folder: Path, config: Config, inputs: Sequence[NetworkInput], ou
     samples = SampleReader.open(CALIBSET)
     write_pictures(folder / PICTURES, samples, inputs[0])
     shutil.copyfile(FLOAT_MODEL, folder / FLOAT_MODEL.name)
-    shutil.copyfile(NODE_BITS, folder / NODE_BITS_NAME)
+    shutil.copyfile(NODE_BITS, folder / NODE_BITS.name)
     write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, len(samples)))
     write_text(folder / "run.sh", run_script(config))
 
@@ -80,7 +80,7 @@ def run_script(config: Config) -> str:
 #!/bin/sh
 # Converts {FLOAT_MODEL.name} for the {config.soc.name}. Run: MAGIK_TRANSFORMKIT=.../TransformKit sh run.sh
 # Gives {stem}.bin for the board and save-magik/model_quant.mgk for the PC.
-# {NODE_BITS_NAME} carries the widths and ranges chosen here; the converter reads it from this folder.
+# {NODE_BITS.name} carries the widths and ranges chosen here; the converter reads it from this folder.
 set -eu
 cd "$(dirname "$0")"
 : "${{MAGIK_TRANSFORMKIT:?set it to the folder of magik-transform-tools in the vendor toolkit}}"

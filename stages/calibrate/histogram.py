@@ -15,18 +15,18 @@ from stages.core.statistics import BINS, TensorStatistics
 
 __all__ = ["TensorCollector", "fitting_exponent"]
 
-LARGEST_INDEX = 2**30  # bin numbers stay below this, so that they are exact in float64 and safe in int64
+INDEX_BITS = 30  # bin numbers stay below 2**30, so that they are exact in float64 and safe in int64
 
 
 def fitting_exponent(low: float, high: float) -> int:
     """Give the smallest exponent whose bins cover [low, high] in at most BINS bins.
 
-    Both values in the same bin at every width (a constant tensor) is bounded by `LARGEST_INDEX`.
+    Both values in the same bin at every width (a constant tensor) is bounded by `INDEX_BITS`.
     """
     largest = max(abs(low), abs(high))
     if largest == 0.0:
         return -126  # the smallest normal float32
-    exponent = max(math.frexp(largest)[1] - 30, -126)
+    exponent = max(math.frexp(largest)[1] - INDEX_BITS, -126)
     if high > low:
         exponent = max(exponent, math.frexp((high - low) / BINS)[1] - 2)
     while math.floor(high * 2.0**-exponent) - math.floor(low * 2.0**-exponent) >= BINS:

@@ -13,7 +13,6 @@ __all__ = [
     "INPUTS",
     "METRICS",
     "NODE_BITS",
-    "NODE_BITS_NAME",
     "NOTES",
     "QPARAMS",
     "QUANTIZE",
@@ -38,8 +37,7 @@ INPUTS = EXPORT / "inputs.json"
 STATISTICS = CALIBRATE / "statistics.npz"
 QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"
 QPARAMS = QUANTIZE / "qparams.json"
-NODE_BITS_NAME = "magik_node_quant_bit_info.json"
-NODE_BITS = QUANTIZE / NODE_BITS_NAME
+NODE_BITS = QUANTIZE / "magik_node_quant_bit_info.json"
 NOTES = QUANTIZE / "notes.json"
 SIMILARITY = COMPARE / "similarity.json"
 REPORT = COMPARE / "report.html"

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ def select(pictures: PictureSet, key: str) -> list[SourceFile]:
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name inside a source, not a path
+    return PurePosixPath(name).suffix.lower()
 
 
 def picture_input(inputs: Sequence[NetworkInput]) -> NetworkInput:
