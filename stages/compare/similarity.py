@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.errors import UserError
 from stages.core.graph import Graph
 from stages.core.metrics import Distance, distance, summarize
 from stages.core.session import Runner, with_outputs
@@ -41,6 +42,9 @@ def compare_networks(
 
     Returns:
         One row a node with `COLUMNS` as keys, in graph order.
+
+    Raises:
+        UserError: if a tensor holds a value that is not finite.
     """
     graph = Graph(reference)
     tensors = [name for name in graph.float_tensors if name in graph.producers]
@@ -50,6 +54,10 @@ def compare_networks(
     for feeds in pictures:
         expected, actual = reference_runner.run(feeds), quantized_runner.run(feeds)
         for name in tensors:
+            for values, side in ((expected[name], "float"), (actual[name], "quantized")):
+                if not np.isfinite(values).all():
+                    which = f"debug picture {len(found[name]) + 1}"
+                    raise UserError(f"tensor {name!r} of the {side} network is infinite or not a number on {which}")
             found[name].append(distance(expected[name], actual[name]))
     rows = []
     for name in tensors:

@@ -1,5 +1,6 @@
 """Quantization parameters on disk: what quantize chose for every feature and weight."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,5 +96,8 @@ def load_qparams(path: Path, config: Config) -> QuantParams:
 
 
 def _made_with(config: Config) -> dict[str, str | int]:
+    """The settings that a quantized network follows from; soc, model and calibration data as one digest."""
     quant = {f"quant.{key}": getattr(value, "name", value) for key, value in asdict(config.quant).items()}
-    return {"soc.name": config.soc.name} | quant
+    rest = repr((asdict(config.soc), asdict(config.model), asdict(config.data.calibration)))
+    digest = hashlib.sha256(rest.encode()).hexdigest()[:16]
+    return {"soc.name": config.soc.name, "model.name": config.model.name} | quant | {"soc, model, calibration": digest}

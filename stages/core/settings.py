@@ -217,7 +217,8 @@ def _check_model(model: ModelConfig) -> None:
             _check_sources(key, [source])
     if model.torch.callable is not None:
         _require(":" in model.torch.callable, "model.torch.callable", model.torch.callable, "module:function")
-    _require(model.fp32_diff > 0, "model.fp32_diff", model.fp32_diff, "a positive number")
+    bounded = 0 < model.fp32_diff < math.inf
+    _require(bounded, "model.fp32_diff", model.fp32_diff, "a positive number")
     _require(bool(model.inputs), "model.inputs", "[]", "at least one input; [{}] takes all from the graph")
     for index, entry in enumerate(model.inputs):
         key = f"model.inputs[{index}]"

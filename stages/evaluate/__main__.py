@@ -4,10 +4,13 @@ import csv
 import io
 from collections.abc import Sequence
 
+import numpy as np
+
 from stages.core.artifacts import output_folder, write_json, write_text
 from stages.core.command import run_stage
 from stages.core.config import Config, LabelledSet, PictureSet, Task
 from stages.core.console import output, track, warn
+from stages.core.errors import UserError
 from stages.core.inputs import load_inputs, normalize
 from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, METRICS, QPARAMS, QUANTIZED_MODEL
 from stages.core.preprocess import picture_input, read_pictures, select
@@ -37,8 +40,11 @@ def evaluate(config: Config) -> None:
     pictures = read_pictures(files, network_input, config.model.preprocess, KEY)
     for picture, label in track(zip(pictures, labels, strict=True), "evaluate", len(files)):
         feeds = {network_input.name: normalize(picture.sample, network_input)}
+        expected, actual = reference.run(feeds), quantized.run(feeds)
+        if not all(np.isfinite(values).all() for values in (*expected.values(), *actual.values())):
+            raise UserError(f"{KEY}: an output is infinite or not a number on {picture.name}")
         content = digest(picture.sample)
-        writer.writerow([picture.name, content, *score.add(label, reference.run(feeds), quantized.run(feeds))])
+        writer.writerow([picture.name, content, *score.add(label, expected, actual)])
         known += content in calibrated
     if known:
         warn(f"{known} of {len(files)} evaluation pictures are calibration pictures: the result flatters")

@@ -2,9 +2,9 @@
 
 import csv
 import io
-import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from stages.core.errors import UserError, did_you_mean
@@ -36,17 +36,20 @@ def find_labels(labels: str, files: Sequence[SourceFile], all_names: Sequence[st
     return _by_table(labels, files)
 
 
-def _by_folder(files: Sequence[SourceFile], all_names: Sequence[str], classes: int) -> list[int]:
-    above = PurePosixPath(os.path.commonpath([PurePosixPath(name).parent for name in all_names]))
+def is_number(text: str) -> bool:
+    """Whether a text is a plain class number."""
+    return re.fullmatch(r"[0-9]+", text) is not None
 
+
+def _by_folder(files: Sequence[SourceFile], all_names: Sequence[str], classes: int) -> list[int]:
     def folder(name: str) -> str:
-        inner = PurePosixPath(name).relative_to(above).parts
-        return inner[0] if len(inner) > 1 else ""
+        parts = PurePosixPath(name).parts
+        return parts[0] if len(parts) > 1 else ""
 
     folders = sorted({folder(name) for name in all_names})
     if "" in folders:
         raise UserError(f"{KEY}=folders: some pictures lie in no folder of a class; make one folder a class")
-    if all(name.isdigit() for name in folders):
+    if all(map(is_number, folders)):
         return [int(folder(file.name)) for file in files]
     if len(folders) != classes:
         raise UserError(
@@ -61,7 +64,7 @@ def _by_pattern(pattern: str, name: str) -> int:
         match = re.search(pattern, name)
     except re.error as error:
         raise UserError(f"{KEY}=pattern:{pattern}: not a regular expression: {error}") from error
-    if not match or not match.groups() or not (match[1] or "").isdigit():
+    if not match or not match.groups() or not is_number(match[1] or ""):
         raise UserError(
             f"{KEY}=pattern:{pattern}: finds no class number in {name!r}; its first group must be the digits"
         )
@@ -81,14 +84,25 @@ def _by_table(labels: str, files: Sequence[SourceFile]) -> list[int]:
     if "file" not in columns or column is None:
         raise UserError(f"{KEY}={labels}: needs the columns file and label; it has {', '.join(columns) or 'none'}")
     by_name: dict[str, str] = {}
-    for row in reader:
+    for row in _rows(reader, labels):
         if by_name.setdefault(row["file"], row[column]) != row[column]:
             raise UserError(f"{KEY}={labels}: {row['file']!r} has the labels {by_name[row['file']]} and {row[column]}")
+    shared = Counter(PurePosixPath(file.name).name for file in files)
     found = []
     for file in files:
-        label = by_name.get(file.name) or by_name.get(PurePosixPath(file.name).name)
-        if label is None or not label.strip().isdigit():
+        short = PurePosixPath(file.name).name
+        if file.name not in by_name and short in by_name and shared[short] > 1:
+            raise UserError(f"{KEY}={labels}: {short!r} names {shared[short]} pictures; give their folders too")
+        label = by_name.get(file.name) or by_name.get(short)
+        if label is None or not is_number(label.strip()):
             hint = "not a class number: " + label if label else did_you_mean(file.name, by_name)
             raise UserError(f"{KEY}={labels}: no label for {file.name!r}; {hint}")
         found.append(int(label))
     return found
+
+
+def _rows(reader: "csv.DictReader[str]", labels: str) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"{KEY}={labels}: is not a CSV: {error}") from error

@@ -13,6 +13,8 @@ __all__ = ["FeaturePlace", "Placement", "WeightPlace", "nearest_width", "place"]
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 FUSES = WEIGHTED | {"Add"}  # operators that take an activation in
+# Operators that may take a constant which is neither weight nor bias.
+TAKES_CONSTANTS = {"Add", "Concat", "Div", "MatMul", "Max", "Min", "Mul", "PRelu", "Sub"}
 # Operators whose output codes are input codes: they need no parameters of their own.
 PASS_CODES = {
     "DepthToSpace", "Flatten", "GlobalMaxPool", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split",
@@ -59,8 +61,8 @@ def place(graph: Graph, soc: SocConfig, quant: QuantConfig) -> Placement:
     """Place quantizers.
 
     A tensor is quantized if an operator that runs in integers makes or takes it, except inside a fused layer and, on a
-    SOC with float outputs, where a weighted operator ends the network. Its width is the nearest to the wanted one that
-    all those operators can do.
+    SOC with float outputs, where a weighted operator ends the network. Of the widths that all
+    those operators can do it gets the narrowest that holds the wanted one, else the widest.
 
     Raises:
         UserError: if the SOC's operators around a tensor share no width.
@@ -154,6 +156,14 @@ def _notes(
         f"{node.name} ({node.op_type}) runs in float: the {soc.name} has no integer {node.op_type}"
         for node in graph.nodes
         if node.name not in integer and node.name in makes_float
+    ]
+    weighted = {place.tensor for place in weights}
+    notes += [
+        f"{node.name} ({node.op_type}) keeps its constant operand {name} in float"
+        for node in graph.nodes
+        if node.name in integer and node.op_type in TAKES_CONSTANTS
+        for name in node.input
+        if name in graph.constants and name not in weighted
     ]
     notes += [
         f"{place.tensor} has {place.bits}-bit codes, not {quant.feature_bits}: no width nearer to it serves all "

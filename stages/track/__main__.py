@@ -96,6 +96,8 @@ def _plain(content: Any) -> Any:
     """Enums to their names, so that params read as they are typed."""
     if isinstance(content, dict):
         return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_plain(value) for value in content]
     return content.name if isinstance(content, Enum) else content
 
 

@@ -26,7 +26,7 @@ def test_pictures_decode_to_exactly_the_samples(tmp_path, color):
     writer.close([])
     entry = NetworkInput("images", (1, channels, 10, 14), (0.0,) * channels, (1.0,) * channels, color)
     paths = write_pictures(tmp_path / "pictures", SampleReader.open(tmp_path / "set"), entry)
-    assert [path.name for path in paths] == ["0000_a.png", "0001_a.png", "0002_b with blank.png"]
+    assert [path.name for path in paths] == ["0000_a.png", "0001_a.png", "0002_b_with_blank.png"]
     assert sorted(paths) == paths == sorted((tmp_path / "pictures").iterdir())
     for path, sample in zip(paths, samples, strict=True):
         np.testing.assert_array_equal(TO_SAMPLE[color](str(path)), sample)

@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.build.__main__ import build
 from stages.core.config import Vendor
+from stages.quantize.__main__ import quantize
 from tests.build import boards
 
 
@@ -44,6 +45,7 @@ def test_ingenic_folder(quantized, tmp_path):
 
 def test_sophgo_folder(quantized):
     quantized.soc.vendor, quantized.soc.name = Vendor.sophgo, "bm1684x"
+    quantize(quantized)
     build(quantized)
     found = contents("out/build")
     pictures = [name for name in found if name.startswith("bm1684x/calibration/")]
@@ -58,5 +60,6 @@ def test_sophgo_folder(quantized):
 def test_another_soc_replaces_the_folder(quantized):
     build(quantized)
     quantized.soc.name = "T41"
+    quantize(quantized)
     build(quantized)
     assert [path.name for path in Path("out/build").iterdir()] == ["t41"]

@@ -63,9 +63,9 @@ def test_folders_inside_a_class_belong_to_it():
     assert find_labels("folders", files(*names), names, 2) == [0, 0, 1]
 
 
-def test_folders_of_a_wheel_are_counted_below_what_they_share():
-    names = ["package/data/ant/1.png", "package/data/bee/1.png"]
-    assert find_labels("folders", files(*names), names, 2) == [0, 1]
+@pytest.mark.parametrize("names", [["3/1.png", "3/2.png"], ["3/0/1.png", "3/1/2.png"]])
+def test_a_single_class_keeps_its_number(names):
+    assert find_labels("folders", files(*names), names, 10) == [3, 3]
 
 
 def test_a_class_without_chosen_pictures_keeps_its_number():
@@ -145,6 +145,17 @@ def test_a_folder_of_several_files_is_no_table(tmp_path):
 def test_a_table_that_is_not_utf8(tmp_path):
     with pytest.raises(UserError, match=r"data\.evaluation\.labels"):
         by_table(tmp_path, "file,label\nä.png,1\n".encode("latin-1"), "ä.png")
+
+
+def test_a_base_name_of_two_pictures_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'x\.png' names 2 pictures; give their folders too"):
+        by_table(tmp_path, "file,label\nx.png,1\n", "a/x.png", "b/x.png")
+
+
+@pytest.mark.parametrize("label", ["\u00b2", "\u0663"])
+def test_a_digit_that_is_no_plain_number_is_refused(tmp_path, label):
+    with pytest.raises(UserError, match="not a class number"):
+        by_table(tmp_path, f"file,label\na.png,{label}\n", "a.png")
 
 
 def test_two_labels_for_one_picture_are_refused(tmp_path):

@@ -240,3 +240,14 @@ def test_a_product_of_two_features_has_no_weight():
     found = placed(model, soc(float_outputs=False))
     assert found.weights == []
     assert widths(found) == {"a": 8, "b": 8, "y": 8}
+
+
+def test_a_constant_operand_that_stays_in_float_has_a_note():
+    model = tiny_classifier()
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(2), "two"))
+    model.graph.node.insert(1, onnx.helper.make_node("Mul", ["c1", "two"], ["c1x"], "double"))
+    model.graph.node[2].input[0] = "c1x"
+    soc = SocConfig(name="S1", operators={kind: OperatorWidths([8], [8]) for kind in ("Conv", "Gemm", "Mul")})
+    notes = place(Graph(model), soc, QuantConfig("int8")).notes
+    assert "double (Mul) keeps its constant operand two in float" in notes
+    assert not any("operand w" in note for note in notes)
