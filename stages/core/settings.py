@@ -126,20 +126,24 @@ def check(config: Config) -> None:
     _check_watch(config)
 
 
-def _check_watch(config: Config) -> None:
+def _watched_sources(config: Config) -> dict[str, tuple[str, Any]]:
+    """Map each key of `watch` to the config key whose local path it holds, and that key's value."""
     data = config.data
-    sources = {
-        "model": config.model.source,
-        "code": config.model.torch.code,
-        "calibration": data.calibration.source,
-        "debug": data.debug.source,
-        "evaluation": data.evaluation.source,
-        "labels": data.evaluation.labels,
+    return {
+        "model": ("model.source", config.model.source),
+        "code": ("model.torch.code", config.model.torch.code),
+        "calibration": ("data.calibration.source", data.calibration.source),
+        "debug": ("data.debug.source", data.debug.source),
+        "evaluation": ("data.evaluation.source", data.evaluation.source),
+        "labels": ("data.evaluation.labels", data.evaluation.labels),
     }
-    for key, source in sources.items():
-        watched = getattr(config.watch, key)
+
+
+def _check_watch(config: Config) -> None:
+    for name, (_, source) in _watched_sources(config).items():
+        watched = getattr(config.watch, name)
         if watched != watched_path(source):
-            raise UserError(f"watch.{key}={watched} does not fit {source}: `python -m stages.compose` fills watch in")
+            raise UserError(f"watch.{name}={watched} does not fit {source}: `python -m stages.compose` fills watch in")
 
 
 def _check_operators(soc: SocConfig) -> None:
@@ -176,16 +180,7 @@ def check_files(config: Config) -> None:
     Raises:
         UserError: naming the key and the path.
     """
-    data = config.data
-    sources: dict[str, Any] = {
-        "model.source": config.model.source,
-        "model.torch.code": config.model.torch.code,
-        "data.calibration.source": data.calibration.source,
-        "data.debug.source": data.debug.source,
-        "data.evaluation.source": data.evaluation.source,
-        "data.evaluation.labels": data.evaluation.labels,
-    }
-    for key, value in sources.items():
+    for key, value in _watched_sources(config).values():
         for text in [value] if isinstance(value, str) else value or []:
             if text.startswith("file:"):
                 try:

@@ -7,6 +7,7 @@ features clipped to their width first. Features below 8 bits are stored in 8: ON
 features into kernels that it does not have.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,6 +74,7 @@ class _Writer:
         self._model = _with_types(model, widths)
         self._graph = Graph(self._model)
         self._features = {entry.tensor: entry for entry in params.features}
+        self._made_by = Counter(entry.node for entry in params.features)
         self._weights = {entry.node: entry for entry in params.weights}
         self._codes = codes
         self._nodes: list[onnx.NodeProto] = []
@@ -104,7 +106,7 @@ class _Writer:
         """Add Clip (where the type is wider than the codes), QuantizeLinear and DequantizeLinear."""
         kind, width = storage_type(entry.bits, signed=False)
         tensor, stem = entry.tensor, entry.tensor if source == entry.tensor else entry.node
-        if len([1 for other in self._features.values() if other.node == entry.node]) > 1:
+        if self._made_by[entry.node] > 1:
             stem = tensor  # a node with several outputs
         scale = self._constant(f"{tensor}/scale", np.float32(entry.scale))
         zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
