@@ -2,25 +2,21 @@
 
 Runs export once, then calibset and calibrate on 16 and on 256 pictures (the folder's pictures repeated under other
 names where it holds fewer), each in a process of its own, as dvc.yaml does. Gives the peak memory of calibrate, and its
-time as a ratio to a plain float pass over the same samples. Run it in the project's folder.
+time as a ratio to a plain float pass over the same samples.
 """
 
 import argparse
-import json
-import os
-import resource
-import subprocess
+import contextlib
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from rich.table import Table
 
+from benchmarks.common import alone, clock, link_pictures, pictures_in, run
 from stages.calibrate.__main__ import calibrate
+from stages.core.artifacts import write_json
+from stages.core.command import guarded
 from stages.core.console import output
 from stages.core.inputs import load_inputs, normalize
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS
@@ -38,14 +34,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of pictures")
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
-    project = Path.cwd()
-    pictures = sorted(p.resolve() for p in arguments.data.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not pictures:
-        sys.exit(f"error: {arguments.data} holds no .jpg or .png")
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        rows = [measure(project, pictures, count) for count in COUNTS]
-        os.chdir(project)
+    sys.exit(guarded(lambda: compare(arguments.data, arguments.json), debug=False))
+
+
+def compare(data: Path, report: Path | None) -> None:
+    """Measure with each count of pictures; print the table and write the rows."""
+    pictures = pictures_in(data)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        rows = [measure(pictures, count) for count in COUNTS]
     table = Table(title="calibrate")
     for heading in rows[0]:
         table.add_column(heading, justify="right")
@@ -54,35 +50,21 @@ def main() -> None:
     output.print(table)
     growth = rows[-1]["peak_mb"] / rows[0]["peak_mb"] - 1
     output.print(f"peak memory, {COUNTS[1]} against {COUNTS[0]} pictures: {growth:+.1%}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if report:
+        write_json(report, rows)
 
 
-def measure(project: Path, pictures: list[Path], count: int) -> dict[str, float]:
+def measure(pictures: list[Path], count: int) -> dict[str, float]:
     """Calibrate on `count` pictures in this (temporary) folder; gives one row."""
-    data = Path(f"pictures{count}")
-    data.mkdir()
-    for index in range(count):
-        source = pictures[index % len(pictures)]
-        (data / f"{index:05d}{source.suffix}").symlink_to(source)
-    overrides = [f"data.calibration.source=file:{data.resolve()}", "data.calibration.size=null"]
-    environment = os.environ | {"PYTHONPATH": str(project)}
-    stages = [["compose", "--conf", str(project / "conf"), *overrides], ["export"], ["calibset"]]
-    for stage in stages if not FLOAT_MODEL.exists() else [stages[0], stages[2]]:
-        subprocess.run([sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]], env=environment, check=True)
-    plain_seconds, _ = _alone(_float_pass)
-    seconds, peak = _alone(_calibrate)
+    data = f"pictures{count}"
+    link_pictures(Path(data), pictures, count)
+    run("compose", f"data.calibration.source=file:{data}", "data.calibration.size=null")
+    if not FLOAT_MODEL.exists():
+        run("export")
+    run("calibset")
+    plain_seconds, _ = alone(_float_pass)
+    seconds, peak = alone(_calibrate)
     return {"pictures": count, "peak_mb": peak, "ratio_to_float_pass": seconds / plain_seconds}
-
-
-def _alone(work: Callable[[], float]) -> tuple[float, float]:
-    """Run in a fresh process; gives the seconds that `work` counts and the process's peak memory in MB."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(_with_peak, work).result()
-
-
-def _with_peak(work: Callable[[], float]) -> tuple[float, float]:
-    return work(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _float_pass() -> float:
@@ -90,17 +72,12 @@ def _float_pass() -> float:
     runner = Runner(FLOAT_MODEL)
     feeds = [{network_input.name: normalize(sample, network_input)} for sample in SampleReader.open(CALIBSET)]
     runner.run(feeds[0])
-    start = time.perf_counter()
-    for feed in feeds:
-        runner.run(feed)
-    return time.perf_counter() - start
+    return clock(lambda: [runner.run(feed) for feed in feeds])
 
 
 def _calibrate() -> float:
     config = load_params(Path("params.yaml"))
-    start = time.perf_counter()
-    calibrate(config)
-    return time.perf_counter() - start
+    return clock(lambda: calibrate(config))
 
 
 if __name__ == "__main__":

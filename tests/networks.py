@@ -1,11 +1,27 @@
 """Small networks and pictures that tests make for themselves."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
+
+from stages.calibrate.collect import collect
+from stages.core.config import Config, QuantConfig, SocConfig
+from stages.core.graph import Graph
+from stages.core.qparams import QuantParams
+from stages.quantize.__main__ import choose_features, choose_weights
+from stages.quantize.lower import lower
+from stages.quantize.node_bits import NodeBits
+from stages.quantize.placement import Placement, place
+from stages.quantize.qdq import insert_quantizers
 
 
 def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:
@@ -67,3 +83,54 @@ def write_pictures(folder: Path, count: int, size: int = 24, seed: int = 0, suff
         assert cv2.imwrite(str(path), picture)
         paths.append(path)
     return paths
+
+
+@cache
+def soc_config(name: str) -> SocConfig:
+    """The SOC of conf/soc/<name>.yaml."""
+    content = OmegaConf.load(Path(__file__).parent.parent / "conf" / "soc" / f"{name}.yaml")
+    soc = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SocConfig), content))
+    assert isinstance(soc, SocConfig)
+    return soc
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A network after calibration and quantization, as the stages do it, without files."""
+
+    model: onnx.ModelProto
+    placement: Placement
+    params: QuantParams
+    qdq: onnx.ModelProto
+    integer: onnx.ModelProto
+    notes: list[str]
+
+    @property
+    def bits(self) -> dict[str, int]:
+        """Width of every tensor of codes."""
+        return {entry.tensor: entry.bits for entry in self.params.features}
+
+    def domain_node(self, tensor: str) -> onnx.NodeProto:
+        """The node of the integer model that makes a tensor."""
+        return next(node for node in self.integer.graph.node if tensor in node.output)
+
+
+def quantized_network(
+    model: onnx.ModelProto,
+    pictures: Sequence[Mapping[str, NDArray[np.float32]]],
+    soc: SocConfig,
+    by_node: Mapping[str, NodeBits] | None = None,
+    **quant: Any,
+) -> Quantized:
+    """Calibrate a network on `pictures` and quantize it for `soc`; `quant` are keys of QuantConfig."""
+    model = onnx.shape_inference.infer_shapes(model)
+    graph = Graph(model)
+    config = Config(soc=soc, quant=QuantConfig("q", **quant))
+    placement = place(graph, soc, config.quant, by_node)
+    statistics = collect(model, ((str(index), dict(feeds)) for index, feeds in enumerate(pictures)))
+    features = choose_features(placement, graph, statistics, config)
+    weights, codes = choose_weights(placement, graph, features, config)
+    params = QuantParams(features, weights)
+    integer, wide = lower(model, soc, placement, params, codes)
+    qdq = insert_quantizers(model, params, codes)
+    return Quantized(model, placement, params, qdq, integer, placement.notes + wide)

@@ -21,7 +21,7 @@ def refused(result, *expected: str) -> None:
     [
         ("soc=t99", ("soc=t99", "t40", "bm1684x")),
         ("quant.feature_bits=9", ("quant.feature_bits=9", "T40", "4, 8, 10, 12")),
-        ("quant.weight_bits=16", ("quant.weight_bits=16", "T40", "2, 4, 6, 8")),
+        ("quant.weight_bits=5", ("quant.weight_bits=5", "T40", "2, 4, 6, 8")),
         ("quant.feature_bit=8", ("quant.feature_bit", "feature_bits")),
         ("quant.feature_method=KLD", ("quant.feature_method", "MAX_ABS, KL")),
         ("model.source=my.onnx", ("model.source", "file:PATH")),

@@ -13,16 +13,17 @@ from stages.core.qparams import load_qparams
 
 
 def build(config: Config) -> None:
-    load_qparams(QPARAMS, config)  # refuses node bits of other parameters
+    params = load_qparams(QPARAMS, config)  # refuses node bits of other parameters
+    graph = Graph(load_model(FLOAT_MODEL))
     inputs = load_inputs(INPUTS)
     name = config.soc.name.lower()
     with output_folder(BUILD) as folder:
         board = folder / name
         board.mkdir()
         if config.soc.vendor is Vendor.ingenic:
-            write_magik(board, config, inputs, Graph(load_model(FLOAT_MODEL)).outputs)
+            write_magik(board, config, inputs, graph.outputs, params)
         else:
-            write_tpu_mlir(board, config, inputs)
+            write_tpu_mlir(board, config, inputs, graph, params)
     output.print(f"board folder: {BUILD / name}; run.sh there converts it with {config.soc.toolchain}")
 
 

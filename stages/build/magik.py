@@ -11,23 +11,29 @@ from typing import Any
 
 from stages.build.calibration import write_pictures
 from stages.core.artifacts import write_json, write_text
-from stages.core.config import Config
+from stages.core.config import FLOAT_BITS, Config, FakeQuant, FeatureMethod, WeightMethod
 from stages.core.inputs import NetworkInput
 from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS
+from stages.core.qparams import QuantParams
 from stages.core.samples import SampleReader
 
 __all__ = ["flat_cfg", "run_script", "write_magik"]
 
 PICTURES = "calibration"
+# The converter lacks these methods; the feature ranges found here reach it through the node-bits file.
+FEATURE_METHODS = {FeatureMethod.PERCENTILE: "MAX_ABS"}
+WEIGHT_METHODS = {WeightMethod.MSE: "ADMM"}
 
 
-def write_magik(folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str]) -> None:
+def write_magik(
+    folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], params: QuantParams
+) -> None:
     """Write everything that `magik-transform-tools` needs."""
     samples = SampleReader.open(CALIBSET)
     write_pictures(folder / PICTURES, samples, inputs[0])
     shutil.copyfile(FLOAT_MODEL, folder / FLOAT_MODEL.name)
     shutil.copyfile(NODE_BITS, folder / NODE_BITS.name)
-    write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, len(samples)))
+    write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, len(samples), params.float_nodes))
     write_text(folder / "run.sh", run_script(config))
 
 
@@ -36,7 +42,13 @@ def cfg_name(config: Config) -> str:
     return f"magik_{config.soc.name.lower()}.cfg"
 
 
-def flat_cfg(config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], pictures: int) -> dict[str, Any]:
+def flat_cfg(
+    config: Config,
+    inputs: Sequence[NetworkInput],
+    outputs: Sequence[str],
+    pictures: int,
+    float_nodes: Sequence[str] = (),
+) -> dict[str, Any]:
     """The converter's config: basic keys, then debug keys.
 
     One input gives flat lists, several give nested ones. Mean and normal always have a value a channel: the converter
@@ -46,6 +58,9 @@ def flat_cfg(config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[s
     def spread(values: list[Any]) -> Any:
         return values[0] if len(values) == 1 else values
 
+    quant = config.quant
+    features_only = quant.fake_quant is FakeQuant.feature or quant.weight_bits == FLOAT_BITS
+    weights_only = quant.fake_quant is FakeQuant.weight or quant.feature_bits == FLOAT_BITS
     return {
         "SOC": config.soc.name,
         "INPUT": [entry.name for entry in inputs],
@@ -56,17 +71,17 @@ def flat_cfg(config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[s
         "OUTPUT": list(outputs),
         "QUANT_DATASET_PATH": f"./{PICTURES}",
         "DEBUG_PATH": "",
-        "QUANT_FEATURE_BIT": config.quant.feature_bits,
-        "QUANT_WEIGHT_BIT": config.quant.weight_bits,
-        "QUANT_FEATURE_METHOD": config.quant.feature_method.value,
-        "QUANT_WEIGHT_METHOD": config.quant.weight_method.value,
+        "QUANT_FEATURE_BIT": quant.feature_bits,
+        "QUANT_WEIGHT_BIT": quant.weight_bits,
+        "QUANT_FEATURE_METHOD": FEATURE_METHODS.get(quant.feature_method, quant.feature_method.value),
+        "QUANT_WEIGHT_METHOD": WEIGHT_METHODS.get(quant.weight_method, quant.weight_method.value),
         "QUANT_DATASET_SIZE": pictures,
-        "QUANT_NODE_SKIP": [],
+        "QUANT_NODE_SKIP": list(float_nodes),
         "QUANT_OP_SKIP": [],
         "WEIGHT_CORRECT_PATH": "",
         "FEATURE_CORRECT_PATH": "",
-        "WEIGHT_FAKE_QUANT": False,
-        "FEATURE_FAKE_QUANT": False,
+        "WEIGHT_FAKE_QUANT": weights_only,
+        "FEATURE_FAKE_QUANT": features_only,
         "SAVE_OP_QUANT_BIT": False,
         "LOAD_OP_QUANT_BIT": True,
         "LOAD_OP_QUANT_MIN_MAX": True,

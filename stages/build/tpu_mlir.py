@@ -11,31 +11,55 @@ from pathlib import Path
 from stages.build.calibration import write_pictures
 from stages.core.artifacts import write_text
 from stages.core.config import Config, FeatureMethod
+from stages.core.graph import Graph
 from stages.core.inputs import NetworkInput
 from stages.core.paths import CALIBSET, FLOAT_MODEL
+from stages.core.qparams import QuantParams
 from stages.core.samples import SampleReader
 
-__all__ = ["run_script", "write_tpu_mlir"]
+__all__ = ["quantize_table", "run_script", "write_tpu_mlir"]
 
 PICTURES = "calibration"
-METHODS = {FeatureMethod.MAX_ABS: "max", FeatureMethod.KL: "kl"}
+QTABLE = "qtable"
+METHODS = {
+    FeatureMethod.MAX_ABS: "max",
+    FeatureMethod.KL: "kl",
+    FeatureMethod.MSE: "mse",
+    FeatureMethod.ADMM: "mse",  # its aim too is the least squared error
+    FeatureMethod.PERCENTILE: "percentile9999",
+}
 
 
-def write_tpu_mlir(folder: Path, config: Config, inputs: Sequence[NetworkInput]) -> None:
+def write_tpu_mlir(
+    folder: Path, config: Config, inputs: Sequence[NetworkInput], graph: Graph, params: QuantParams
+) -> None:
     """Write what `model_transform.py`, `run_calibration.py` and `model_deploy.py` need."""
     samples = SampleReader.open(CALIBSET)
     pictures = write_pictures(folder / PICTURES, samples, inputs[0])
     shutil.copyfile(FLOAT_MODEL, folder / FLOAT_MODEL.name)
-    write_text(folder / "run.sh", run_script(config, inputs[0], pictures[0].name, len(pictures)))
+    lines = quantize_table(graph, params.float_nodes, config.soc.float_types[0])
+    if lines:
+        write_text(folder / QTABLE, lines)
+    write_text(folder / "run.sh", run_script(config, inputs[0], pictures[0].name, len(pictures), bool(lines)))
 
 
-def run_script(config: Config, entry: NetworkInput, test_picture: str, pictures: int) -> str:
+def quantize_table(graph: Graph, float_nodes: Sequence[str], float_type: str) -> str:
+    """The layers that TPU-MLIR is to run in float, one a line; it names a layer after its output and its operator."""
+    kept = set(float_nodes)
+    names = [f"{node.output[0]}_{node.op_type}" for node in graph.nodes if node.name in kept]
+    return "".join(f"{name} {float_type}\n" for name in names)
+
+
+def run_script(
+    config: Config, entry: NetworkInput, test_picture: str, pictures: int, quantize_table: bool = False
+) -> str:
     """A script that compiles the network where TPU-MLIR is installed; its --scale multiplies."""
     name, chip = shlex.quote(config.model.name), config.soc.name
     shape = ",".join(map(str, entry.shape))
     mean = ",".join(f"{value:.7g}" for value in entry.mean)
     scale = ",".join(f"{1 / value:.9g}" for value in entry.normal)
     method = METHODS[config.quant.feature_method]
+    table = f" --quantize_table {QTABLE}" if quantize_table else ""
     return f"""\
 #!/bin/sh
 # Compiles {FLOAT_MODEL.name} for the {chip} with TPU-MLIR. Run: sh run.sh
@@ -45,7 +69,7 @@ model_transform.py --model_name {name} --model_def {FLOAT_MODEL.name} --input_sh
     --mean {mean} --scale {scale} --pixel_format {entry.color.value.lower()} \\
     --test_input {shlex.quote(f"{PICTURES}/{test_picture}")} --test_result {name}_top_outputs.npz --mlir {name}.mlir
 run_calibration.py {name}.mlir --dataset {PICTURES} --input_num {pictures} --cali_method {method} -o {name}_table
-model_deploy.py --mlir {name}.mlir --quantize INT8 --chip {chip} --calibration_table {name}_table \\
+model_deploy.py --mlir {name}.mlir --quantize INT8 --chip {chip} --calibration_table {name}_table{table} \\
     --test_input {name}_in_f32.npz --test_reference {name}_top_outputs.npz --tolerance 0.8,0.5 \\
     --model {name}_{chip}_int8.bmodel
 """

@@ -1,7 +1,7 @@
 """One pass over the calibration set: run the network with every tensor as output, collect, forget."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -36,23 +36,41 @@ def collect(model: onnx.ModelProto, pictures: Iterable[tuple[str, Feeds]]) -> di
     """
     graph = Graph(model)
     computed = [name for name in graph.float_tensors if name not in graph.inputs]
-    runner = Runner(with_outputs(model, computed))
+    # one core runs the network, the others count: threads of its own would wait for each other, spinning
+    runner = Runner(with_outputs(model, computed), threads=1)
     collectors = {name: TensorCollector() for name in graph.float_tensors}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        pending: list[Future[None]] = []
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        pending: list[Future[set[str]]] = []
+        current = ""
         for picture, feeds in pictures:
             values = feeds | runner.run(feeds)
-            _wait(pending)  # a tensor's pictures are taken in one after the other: sums keep their order
-            pending = [pool.submit(_add, collectors[name], values[name], name, picture) for name in collectors]
-        _wait(pending)
+            _wait(pending, current, collectors)  # a tensor's pictures are taken in one by one: sums keep their order
+            parts = _shares({name: values[name] for name in collectors}, workers)
+            pending, current = [pool.submit(_add, collectors, part) for part in parts], picture
+        _wait(pending, current, collectors)
     return {name: collector.finish() for name, collector in collectors.items()}
 
 
-def _add(collector: TensorCollector, values: NDArray[np.float32], tensor: str, picture: str) -> None:
-    if not collector.add(values):
-        raise UserError(f"tensor {tensor!r} is infinite or not a number on {picture}: check weights, mean and normal")
+def _shares(values: Feeds, count: int) -> list[Feeds]:
+    """Deal tensors out into `count` shares of about as many values."""
+    shares: list[Feeds] = [{} for _ in range(count)]
+    sizes = [0] * count
+    for name in sorted(values, key=lambda name: -values[name].size):
+        least = sizes.index(min(sizes))
+        shares[least][name] = values[name]
+        sizes[least] += values[name].size
+    return shares
 
 
-def _wait(pending: Iterable[Future[None]]) -> None:
-    for future in pending:
-        future.result()
+def _add(collectors: Mapping[str, TensorCollector], values: Feeds) -> set[str]:
+    """Count some tensors; gives the names of those that are not finite."""
+    return {name for name, array in values.items() if not collectors[name].add(array)}
+
+
+def _wait(pending: Iterable[Future[set[str]]], picture: str, order: Iterable[str]) -> None:
+    """Wait until a picture is counted; refuse it if a tensor is not finite, naming the first in graph order."""
+    broken = {name for future in pending for name in future.result()}
+    for name in order:
+        if name in broken:
+            raise UserError(f"tensor {name!r} is infinite or not a number on {picture}: check weights, mean and normal")

@@ -15,6 +15,7 @@ from stages.core.statistics import BINS, TensorStatistics
 
 __all__ = ["TensorCollector", "fitting_exponent"]
 
+BLOCK = 1024  # values whose bins are found, in one vectorized loop, before they are counted
 INDEX_BITS = 30  # bin numbers stay below 2**30, so that they are exact in float64 and safe in int64
 
 
@@ -57,7 +58,8 @@ class TensorCollector:
         """
         channels = values.shape[1] if values.ndim >= 2 else 1
         rows = np.ascontiguousarray(values).reshape(values.shape[0] if values.ndim else 1, channels, -1)
-        low, high, total = _channel_extremes(rows)
+        low_keys, high_keys, total = _channel_extremes(rows, rows.view(np.int32))
+        low, high = _values(low_keys), _values(high_keys)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             return False
         if self._per_channel:
@@ -67,7 +69,7 @@ class TensorCollector:
         self._channel_low, self._channel_high, self._channel_sum = low, high, total
         self._per_channel += rows.shape[0] * rows.shape[2]
         self._fit(float(low.min()), float(high.max()))
-        _count(rows.reshape(-1), np.float64(2.0**-self._exponent), self._first, self._histogram)
+        _count(rows.reshape(-1), np.float32(2.0**-self._exponent), np.int32(self._first), self._histogram)
         return True
 
     def finish(self) -> TensorStatistics:
@@ -98,52 +100,71 @@ class TensorCollector:
 
 @numba.njit(cache=True, nogil=True)
 def _channel_extremes(
-    rows: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """Smallest, largest and sum of each channel of [N, C, L]; not-a-number makes the extremes not-a-number."""
+    rows: NDArray[np.float32], bits: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """Smallest, largest and sum of each channel of [N, C, L].
+
+    The extremes are ordered keys (see `_values`) of the numbers' bits: whole numbers compare without a care for
+    not-a-number, which lies beyond the infinities, so that the loop is vectorized.
+    """
     batch, channels, length = rows.shape
-    low = np.full(channels, np.float32(np.inf), dtype=np.float32)
-    high = np.full(channels, np.float32(-np.inf), dtype=np.float32)
+    low = np.full(channels, np.int32(0x7FFFFFFF))
+    high = np.full(channels, np.int32(-0x80000000))
     total = np.zeros(channels, dtype=np.float64)
     for n in range(batch):
         for c in range(channels):
-            row = rows[n, c]
-            smallest = low[c]
-            largest = high[c]
-            # several running sums break the dependency between additions; their order is fixed
-            a = b = d = e = 0.0
-            whole = length - length % 4
-            for i in range(0, whole, 4):
-                a += row[i]
-                b += row[i + 1]
-                d += row[i + 2]
-                e += row[i + 3]
-            for i in range(whole, length):
-                a += row[i]
+            keys, row = bits[n, c], rows[n, c]
+            smallest, largest = low[c], high[c]
             for i in range(length):
-                value = row[i]
-                smallest = value if value < smallest else smallest
-                largest = value if value > largest else largest
-            total[c] += (a + b) + (d + e)
-            if not np.isfinite(total[c]):
-                smallest = np.float32(np.nan)
-                largest = np.float32(np.nan)
-            low[c] = smallest
-            high[c] = largest
+                key = keys[i] ^ ((keys[i] >> np.int32(31)) & np.int32(0x7FFFFFFF))
+                smallest = min(smallest, key)
+                largest = max(largest, key)
+            low[c], high[c] = smallest, largest
+            # eight running sums break the dependency between additions; their order is fixed
+            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+            whole = length - length % 8
+            for i in range(0, whole, 8):
+                s0 += row[i]
+                s1 += row[i + 1]
+                s2 += row[i + 2]
+                s3 += row[i + 3]
+                s4 += row[i + 4]
+                s5 += row[i + 5]
+                s6 += row[i + 6]
+                s7 += row[i + 7]
+            for i in range(whole, length):
+                s0 += row[i]
+            total[c] += ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
     return low, high, total
 
 
+def _values(keys: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The float32 numbers of ordered keys: a negative number's bits are turned over, so that order is kept."""
+    return (keys ^ ((keys >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
+
+
 @numba.njit(cache=True, nogil=True)
-def _count(values: NDArray[np.float32], scale: float, first: int, histogram: NDArray[np.int64]) -> None:
-    """Add one to the bin of each value: floor(value * scale) - first; the caller made sure that all fit."""
-    # four tables, since a run of equal values (zeros after a ReLU) would wait on one counter
-    tables = np.zeros((4, histogram.size), dtype=np.int64)
-    whole = values.size - values.size % 4
-    for i in range(0, whole, 4):
-        for lane in range(4):
-            tables[lane, int(np.floor(values[i + lane] * scale)) - first] += 1
-    for i in range(whole, values.size):
-        tables[0, int(np.floor(values[i] * scale)) - first] += 1
-    for bin_index in range(histogram.size):
-        for lane in range(4):
-            histogram[bin_index] += tables[lane, bin_index]
+def _count(values: NDArray[np.float32], scale: np.float32, first: np.int32, histogram: NDArray[np.int64]) -> None:
+    """Add one to the bin of each value: floor(value * scale) - first; the caller made sure that all fit.
+
+    The scale is a power of two, so the product is exact, but for a number so small that it becomes 0: its floor is -1
+    if it was negative.
+    """
+    index = np.empty(BLOCK, dtype=np.int32)
+    # two tables, since a run of equal values (zeros after a ReLU) would wait on one counter
+    even = np.zeros(histogram.size, dtype=np.int32)
+    odd = np.zeros(histogram.size, dtype=np.int32)
+    for start in range(0, values.size, BLOCK):
+        block = values[start : start + BLOCK]
+        for i in range(block.size):
+            scaled = block[i] * scale
+            vanished = np.int32((scaled == 0) & (block[i] < 0))
+            index[i] = np.int32(np.floor(scaled)) - first - vanished
+        whole = block.size - block.size % 2
+        for i in range(0, whole, 2):
+            even[np.uint32(index[i])] += np.int32(1)
+            odd[np.uint32(index[i + 1])] += np.int32(1)
+        for i in range(whole, block.size):
+            even[np.uint32(index[i])] += np.int32(1)
+    for i in range(histogram.size):
+        histogram[i] += np.int64(even[i]) + np.int64(odd[i])

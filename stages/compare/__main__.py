@@ -14,21 +14,22 @@ from stages.core.config import Config
 from stages.core.console import output, track, warn
 from stages.core.graph import load_model
 from stages.core.inputs import load_inputs, normalize
+from stages.core.integer.model import load_integer_model
 from stages.core.paths import (
     CALIBSET,
     COMPARE,
     FLOAT_MODEL,
     INPUTS,
+    INTEGER_MODEL,
     NOTES,
     QPARAMS,
-    QUANTIZED_MODEL,
     REPORT,
     SIMILARITY,
 )
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
 from stages.core.samples import SampleReader, digest
-from stages.core.tables import similarity_table
+from stages.core.tables import similarity_table, widths_line
 
 KEY = "data.debug"
 
@@ -48,12 +49,9 @@ def compare(config: Config) -> None:
             yield {network_input.name: normalize(picture.sample, network_input)}
 
     reference = load_model(FLOAT_MODEL)
-    rows = compare_networks(reference, load_model(QUANTIZED_MODEL), pictures())
+    rows = compare_networks(reference, load_integer_model(INTEGER_MODEL), pictures())
     end = output_row(rows, reference)
-    title = (
-        f"{config.model.name} on {config.soc.name}: {config.quant.feature_bits}-bit features, "
-        f"{config.quant.weight_bits}-bit weights, {len(files)} pictures"
-    )
+    title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, {len(files)} pictures"
     plot = similarity_plot(rows, title)
     names = [file.name.rpartition("/")[2] for file in files]
     page = render(config, rows, plot, params, notes, names, end, len(reader))

@@ -7,6 +7,7 @@ import jinja2
 from stages.compare.similarity import POOR, Row, worst
 from stages.core.config import Config
 from stages.core.qparams import QuantParams
+from stages.core.tables import widths
 
 __all__ = ["render", "verdict"]
 
@@ -59,6 +60,8 @@ def render(
     return environment.get_template("report.html.j2").render(
         config=config,
         rows=[{"depth": depth, **row} for depth, row in enumerate(rows)],
+        params=params,
+        widths=widths(config.quant),
         features=features,
         weights=weights,
         plot=plot[plot.index("<svg") :],

@@ -10,7 +10,8 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.errors import UserError
-from stages.core.graph import Graph
+from stages.core.graph import Graph, output_name
+from stages.core.integer.simulator import simulator_model
 from stages.core.metrics import Distance, distance, summarize
 from stages.core.session import Runner, with_outputs
 
@@ -28,16 +29,17 @@ Row = dict[str, Any]
 
 def compare_networks(
     reference: onnx.ModelProto,
-    quantized: onnx.ModelProto,
+    integer: onnx.ModelProto,
     pictures: Iterable[Mapping[str, NDArray[np.float32]]],
 ) -> list[Row]:
     """Run both networks on each picture and compare every node's output.
 
-    The quantized network has all layers quantized, so a row shows what has accumulated up to its node.
+    The integer model runs in the exact simulator: a row shows what the board computes there, all layers before it
+    quantized too. A node inside a fused layer shows its value before rounding and clamping.
 
     Args:
         reference: the float network.
-        quantized: the quantized one; its tensors have the same names.
+        integer: the integer model made from it.
         pictures: network inputs, one picture at a time; only one is held in memory.
 
     Returns:
@@ -49,7 +51,7 @@ def compare_networks(
     graph = Graph(reference)
     tensors = [name for name in graph.float_tensors if name in graph.producers]
     reference_runner = Runner(with_outputs(reference, tensors))
-    quantized_runner = Runner(with_outputs(quantized, tensors), exact=True)
+    quantized_runner = Runner(simulator_model(integer, tensors), optimize="safe")
     found: dict[str, list[Distance]] = {name: [] for name in tensors}
     for feeds in pictures:
         expected, actual = reference_runner.run(feeds), quantized_runner.run(feeds)
@@ -57,13 +59,19 @@ def compare_networks(
             for values, side in ((expected[name], "float"), (actual[name], "quantized")):
                 if not np.isfinite(values).all():
                     which = f"debug picture {len(found[name]) + 1}"
-                    raise UserError(f"tensor {name!r} of the {side} network is infinite or not a number on {which}")
+                    cure = (
+                        "; keep its node in float (quant.skip_nodes) or give it more bits"
+                        if side == "quantized"
+                        else ""
+                    )
+                    raise UserError(
+                        f"tensor {name!r} of the {side} network is infinite or not a number on {which}{cure}"
+                    )
             found[name].append(distance(expected[name], actual[name]))
     rows = []
     for name in tensors:
         node = graph.producers[name]
-        shown = node.name if node.output[0] == name else f"{node.name}:{name}"
-        rows.append({"node": shown, "op_type": node.op_type} | summarize(found[name]))
+        rows.append({"node": output_name(node, name), "op_type": node.op_type} | summarize(found[name]))
     return rows
 
 

@@ -8,13 +8,16 @@ from enum import Enum
 from typing import Any
 
 __all__ = [
+    "FLOAT_BITS",
     "Anchor",
     "Color",
     "Config",
     "DataConfig",
+    "FakeQuant",
     "FeatureMethod",
     "FeatureZeroPoint",
     "Fit",
+    "Head",
     "InputConfig",
     "Interpolation",
     "LabelledSet",
@@ -24,6 +27,7 @@ __all__ = [
     "PreprocessConfig",
     "QuantConfig",
     "Requantization",
+    "SimulatedWidths",
     "SocConfig",
     "Task",
     "TorchConfig",
@@ -35,6 +39,8 @@ __all__ = [
 ]
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that has no default
+FLOAT_BITS = 32
+"""The width that stands for float: nothing is quantized."""
 
 
 # --- soc ------------------------------------------------------------------------------------------------------
@@ -78,6 +84,14 @@ class OperatorWidths:
 
 
 @dataclass
+class SimulatedWidths:
+    """Widths that exist on the PC only, to find out what more bits would bring."""
+
+    feature_bits: list[int] = field(default_factory=list)
+    weight_bits: list[int] = field(default_factory=list)
+
+
+@dataclass
 class RuntimeConfig:
     """What a board program links."""
 
@@ -102,7 +116,8 @@ class SocConfig:
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
     float_outputs: bool = False  # a convolution or fully connected layer that ends the network returns float
     fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
-    operators: dict[str, OperatorWidths] = field(default_factory=dict)  # ONNX type (or DepthwiseConv) -> widths
+    operators: dict[str, OperatorWidths] = field(default_factory=dict)  # ONNX type, DepthwiseConv or Silu -> widths
+    simulated: SimulatedWidths = field(default_factory=SimulatedWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
 
@@ -234,12 +249,32 @@ class FeatureMethod(Enum):
 
     MAX_ABS = "MAX_ABS"  # everything that was seen
     KL = "KL"  # the clip of least Kullback-Leibler divergence
+    MSE = "MSE"  # the clip of least squared error
+    ADMM = "ADMM"  # scale and codes fitted in turns, each the best for the other
+    PERCENTILE = "PERCENTILE"  # the clip that leaves out the farthest values, see `percentile`
 
 
 class WeightMethod(Enum):
     """How a weight's scale is chosen."""
 
-    MAX_ABS = "MAX_ABS"
+    MAX_ABS = "MAX_ABS"  # the largest magnitude gets the largest code
+    MSE = "MSE"  # the scale of least squared error
+    ADMM = "ADMM"  # scale and codes fitted in turns, each the best for the other
+
+
+class FakeQuant(Enum):
+    """Quantizing one side only, to see which side costs the accuracy."""
+
+    none = "none"  # both sides
+    feature = "feature"  # features only: weights stay in float
+    weight = "weight"  # weights only: features stay in float
+
+
+class Head(Enum):
+    """What becomes of a detector's head."""
+
+    quantized = "quantized"  # as the rest
+    float = "float"  # the last convolutions before each output, and all after them, stay in float
 
 
 @dataclass
@@ -247,10 +282,17 @@ class QuantConfig:
     """Bits and methods (`conf/quant/`)."""
 
     name: str = MISSING
-    feature_bits: int = 8
-    weight_bits: int = 8
+    feature_bits: int = 8  # 32: float
+    weight_bits: int = 8  # 32: float
     feature_method: FeatureMethod = FeatureMethod.MAX_ABS
     weight_method: WeightMethod = WeightMethod.MAX_ABS
+    percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
+    skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float
+    skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
+    fake_quant: FakeQuant = FakeQuant.none
+    head: Head = Head.quantized
+    node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
+    node_ranges: bool = True  # false: of node_bits take the widths only
 
 
 # --- the rest -------------------------------------------------------------------------------------------------
@@ -273,6 +315,7 @@ class WatchConfig:
     debug: str = "${watch:${data.debug.source}}"
     evaluation: str = "${watch:${data.evaluation.source}}"
     labels: str = "${watch:${data.evaluation.labels}}"
+    node_bits: str = "${watch:${quant.node_bits}}"
 
 
 @dataclass

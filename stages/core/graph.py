@@ -1,5 +1,6 @@
 """Reading ONNX graphs."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from onnx import numpy_helper
 from stages.core.artifacts import missing
 from stages.core.errors import UserError, one_line
 
-__all__ = ["Graph", "attribute", "load_model", "parse_model"]
+__all__ = ["Graph", "attribute", "captured_names", "load_model", "output_name", "parse_model", "used_names"]
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -53,6 +54,21 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     return default
 
 
+def used_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Every tensor that some nodes take, and that the bodies of their If, Loop and Scan take."""
+    return {name for node in nodes for name in (*node.input, *captured_names(node))}
+
+
+def captured_names(node: onnx.NodeProto) -> set[str]:
+    """Tensors that the bodies of an If, Loop or Scan name: what they capture, and their own, which do no harm."""
+    return {name for body in _bodies(node) for name in _named(body)}
+
+
+def output_name(node: onnx.NodeProto, tensor: str) -> str:
+    """Name a node's output in tables and node-bits files: as the node; a further output as node:tensor."""
+    return str(node.name) if node.output[0] == tensor else f"{node.name}:{tensor}"
+
+
 @dataclass
 class Graph:
     """A view of a model's main graph, indexed by tensor name. Build it anew after changing the model.
@@ -64,6 +80,7 @@ class Graph:
         constants: initializer name -> its proto.
         shapes: tensor -> static shape, where known.
         float_tensors: float32 tensors that are computed or fed, in graph order: inputs first.
+        captured: tensors that the bodies of If, Loop and Scan take from this graph.
     """
 
     model: onnx.ModelProto
@@ -72,6 +89,7 @@ class Graph:
     constants: dict[str, onnx.TensorProto] = field(init=False)
     shapes: dict[str, list[int]] = field(init=False)
     float_tensors: list[str] = field(init=False)
+    captured: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         graph = self.model.graph
@@ -84,6 +102,7 @@ class Graph:
         inferred = onnx.shape_inference.infer_shapes(self.model).graph
         infos = {info.name: info.type.tensor_type for info in (*inferred.value_info, *inferred.input, *inferred.output)}
         self.shapes = {name: [d.dim_value for d in info.shape.dim] for name, info in infos.items() if _static(info)}
+        self.captured = {name for node in graph.node for name in captured_names(node)}
         made = [name for node in graph.node for name in node.output if name]
         self.float_tensors = [
             name for name in (*self.inputs, *made) if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
@@ -112,6 +131,18 @@ class Graph:
         """Whether a Conv works on each input channel alone: as many groups as channels, more than one."""
         weight = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
         return weight is not None and weight.dims[1] == 1 and attribute(node, "group", 1) > 1
+
+
+def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [entry.g for entry in node.attribute if entry.type == onnx.AttributeProto.GRAPH]
+
+
+def _named(body: onnx.GraphProto) -> Iterator[str]:
+    for node in body.node:
+        yield from node.input
+        for inner in _bodies(node):
+            yield from _named(inner)
+    yield from (entry.name for entry in body.output)
 
 
 def _static(info: onnx.TypeProto.Tensor) -> bool:

@@ -11,6 +11,7 @@ __all__ = [
     "EXPORT",
     "FLOAT_MODEL",
     "INPUTS",
+    "INTEGER_MODEL",
     "METRICS",
     "NODE_BITS",
     "NOTES",
@@ -36,6 +37,7 @@ FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"
 STATISTICS = CALIBRATE / "statistics.npz"
 QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"
+INTEGER_MODEL = QUANTIZE / "integer.onnx"
 QPARAMS = QUANTIZE / "qparams.json"
 NODE_BITS = QUANTIZE / "magik_node_quant_bit_info.json"
 NOTES = QUANTIZE / "notes.json"

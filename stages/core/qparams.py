@@ -9,7 +9,13 @@ from stages.core.artifacts import read_json, write_json
 from stages.core.config import Config
 from stages.core.errors import UserError
 
-__all__ = ["FeatureParams", "QuantParams", "WeightParams", "load_qparams", "save_qparams"]
+__all__ = ["CONSTANT", "SHARED", "FeatureParams", "QuantParams", "WeightParams", "load_qparams", "save_qparams"]
+
+
+SHARED = "shared"
+"""The method of a feature that passes on the codes of the operator before."""
+CONSTANT = "constant"
+"""The method of a constant operand: its own smallest and largest value."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,7 @@ class FeatureParams:
 
     Attributes:
         tensor: its name.
-        node: the node that makes it (the last of a fused layer), or the input's own name.
+        node: the node that makes it (the last of a fused layer); for an input or a constant its own name.
         bits: width of a code.
         scale: float32 value.
         zero_point: the code of real 0.
@@ -26,7 +32,7 @@ class FeatureParams:
         high: largest.
         seen_low: smallest value during calibration.
         seen_high: largest.
-        method: how the range was chosen; "shared" where the operator before passes its codes on.
+        method: how the range was chosen: a feature method, "node_bits" for the user's own, `SHARED` or `CONSTANT`.
     """
 
     tensor: str
@@ -64,10 +70,17 @@ class WeightParams:
 
 @dataclass(frozen=True)
 class QuantParams:
-    """All parameters of a quantized network, in graph order."""
+    """All parameters of a quantized network, in graph order.
+
+    Attributes:
+        features: what has codes.
+        weights: what weights have codes.
+        float_nodes: nodes that the user's settings keep in float (skip lists, head).
+    """
 
     features: Sequence[FeatureParams]
     weights: Sequence[WeightParams]
+    float_nodes: Sequence[str] = ()
 
 
 def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
@@ -75,7 +88,11 @@ def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
     write_json(
         path,
         _made_with(config)
-        | {"features": [asdict(entry) for entry in params.features], "weights": [asdict(w) for w in params.weights]},
+        | {
+            "features": [asdict(entry) for entry in params.features],
+            "weights": [asdict(entry) for entry in params.weights],
+            "float_nodes": list(params.float_nodes),
+        },
     )
 
 
@@ -92,6 +109,7 @@ def load_qparams(path: Path, config: Config) -> QuantParams:
     return QuantParams(
         features=[FeatureParams(**entry) for entry in content["features"]],
         weights=[WeightParams(**entry | {"scales": tuple(entry["scales"])}) for entry in content["weights"]],
+        float_nodes=content["float_nodes"],
     )
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -16,24 +16,47 @@ from stages.core.errors import UserError, one_line
 __all__ = ["Runner", "with_outputs"]
 
 
+Optimize = Literal["all", "safe", "none"]
+
+REARRANGING = [
+    "ConvAddFusion",
+    "ConvBNFusion",
+    "ConvMulFusion",
+    "DivMulFusion",
+    "GemmSumFusion",
+    "MatMulAddFusion",
+    "MatMulBNFusion",
+    "MatMulScaleFusion",
+]
+"""ONNX Runtime's rewrites that fold one constant into another, or a sum into a product."""
+
+
 class Runner:
     """A network ready to run on the CPU.
 
-    Quantized networks run with `exact=True`: no graph optimization, so that each QuantizeLinear and DequantizeLinear
-    acts as the standard says, and none is fused into a kernel that rounds otherwise.
+    `optimize` says how far ONNX Runtime may rewrite the graph: "all" for float networks; "safe" for a simulator, whose
+    constants must stay the integers that they are; "none" for a network of QuantizeLinear and DequantizeLinear, so that
+    each acts as the standard says and none is fused into a kernel that rounds otherwise.
     """
 
-    def __init__(self, model: onnx.ModelProto | Path, *, exact: bool = False, threads: int | None = None) -> None:
+    def __init__(
+        self, model: onnx.ModelProto | Path, *, optimize: Optimize = "all", threads: int | None = None
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or _wanted_threads()
         level = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = level.ORT_DISABLE_ALL if exact else level.ORT_ENABLE_ALL
+        options.graph_optimization_level = level.ORT_DISABLE_ALL if optimize == "none" else level.ORT_ENABLE_ALL
         if isinstance(model, Path) and not model.is_file():
             raise missing(model)
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                source,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=REARRANGING if optimize == "safe" else [],
+            )
         except Exception as error:  # ONNX Runtime's own exception types share no base
             raise UserError(f"ONNX Runtime cannot load the network: {one_line(error)}") from error
         self.inputs: dict[str, list[int | str]] = {i.name: list(i.shape) for i in self._session.get_inputs()}

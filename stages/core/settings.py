@@ -20,6 +20,7 @@ from omegaconf.errors import (
 from yaml import YAMLError
 
 from stages.core.config import (
+    FLOAT_BITS,
     Config,
     Fit,
     InputConfig,
@@ -116,7 +117,7 @@ def check(config: Config) -> None:
         _require(bool(name.strip()), key, name, "a name")
     _require(bool(config.track.experiment.strip()), "track.experiment", config.track.experiment, "a name")
     _check_operators(config.soc)
-    _check_widths(config)
+    _check_quant(config)
     _check_model(config.model)
     for name in ("calibration", "debug", "evaluation"):
         part = getattr(config.data, name)
@@ -136,6 +137,7 @@ def _watched_sources(config: Config) -> dict[str, tuple[str, Any]]:
         "debug": ("data.debug.source", data.debug.source),
         "evaluation": ("data.evaluation.source", data.evaluation.source),
         "labels": ("data.evaluation.labels", data.evaluation.labels),
+        "node_bits": ("quant.node_bits", config.quant.node_bits),
     }
 
 
@@ -148,8 +150,8 @@ def _check_watch(config: Config) -> None:
 
 def _check_operators(soc: SocConfig) -> None:
     for kind, widths in soc.operators.items():
-        if kind != "DepthwiseConv" and not onnx.defs.has(kind):
-            raise UserError(f"soc.operators.{kind}: is no ONNX operator (nor DepthwiseConv)")
+        if kind not in ("DepthwiseConv", "Silu") and not onnx.defs.has(kind):
+            raise UserError(f"soc.operators.{kind}: is no ONNX operator (nor DepthwiseConv or Silu)")
         for side in ("feature_bits", "weight_bits"):
             found = getattr(widths, side)
             _require(all(2 <= w <= 16 for w in found), f"soc.operators.{kind}.{side}", found, "widths of 2 to 16 bits")
@@ -194,14 +196,22 @@ def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
         raise UserError(f"{key}={value}: give {allowed}")
 
 
-def _check_widths(config: Config) -> None:
+def _check_quant(config: Config) -> None:
     soc: SocConfig = config.soc
     for side in ("feature_bits", "weight_bits"):
         width = getattr(config.quant, side)
-        widths = allowed_widths(soc.operators.values(), side)
-        if width not in widths:
+        widths, simulated = allowed_widths(soc.operators.values(), side), getattr(soc.simulated, side)
+        if width not in (*widths, *simulated, FLOAT_BITS):
             listed = ", ".join(map(str, widths))
-            raise UserError(f"quant.{side}={width}: the {soc.name} cannot do {width} bits; it can do {listed}")
+            listed += f" (on the PC also {', '.join(map(str, simulated))})" if simulated else ""
+            raise UserError(
+                f"quant.{side}={width}: the {soc.name} cannot do {width} bits; it can do {listed}; "
+                f"{FLOAT_BITS} stands for float"
+            )
+    if config.quant.node_bits is not None:
+        _check_sources("quant.node_bits", [config.quant.node_bits])
+    percentile = config.quant.percentile
+    _require(50 <= percentile <= 100, "quant.percentile", percentile, "percent of the values, 50 to 100")
 
 
 def _check_model(model: ModelConfig) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["accuracy_line", "similarity_table"]
+from stages.core.config import FLOAT_BITS, FakeQuant, QuantConfig
+
+__all__ = ["accuracy_line", "similarity_table", "widths", "widths_line"]
 
 GOOD, FAIR = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
 WIDE = 120  # columns of a terminal that takes all measures
@@ -44,6 +46,21 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
         values = (form.format(row[key]) for key, (_, form) in measures.items())
         table.add_row(Text(row["node"]), row["op_type"], *values, style=style)
     return table
+
+
+def widths(quant: QuantConfig) -> tuple[str, str]:
+    """What features and weights are: "8-bit" or "float"."""
+
+    def side(bits: int, other: FakeQuant) -> str:
+        return "float" if bits == FLOAT_BITS or quant.fake_quant is other else f"{bits}-bit"
+
+    return side(quant.feature_bits, FakeQuant.weight), side(quant.weight_bits, FakeQuant.feature)
+
+
+def widths_line(quant: QuantConfig) -> str:
+    """Say in a few words how an experiment quantizes."""
+    features, weights = widths(quant)
+    return f"{features} features, {weights} weights"
 
 
 def accuracy_line(metrics: Mapping[str, Any]) -> str:

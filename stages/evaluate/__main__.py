@@ -12,7 +12,9 @@ from stages.core.config import Config, LabelledSet, PictureSet, Task
 from stages.core.console import output, track, warn
 from stages.core.errors import UserError
 from stages.core.inputs import load_inputs, normalize
-from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, METRICS, QPARAMS, QUANTIZED_MODEL
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.simulator import simulator_model
+from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
 from stages.core.samples import SampleReader, digest
@@ -31,7 +33,8 @@ def evaluate(config: Config) -> None:
     files = select(data, KEY)
     score = new_score(data.task)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
-    reference, quantized = Runner(FLOAT_MODEL), Runner(QUANTIZED_MODEL, exact=True)
+    reference, integer = Runner(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
+    quantized = Runner(simulator_model(integer, list(reference.outputs)), optimize="safe")
     labels = read_labels(data, files, reference)
     calibrated, known = set(SampleReader.open(CALIBSET).digests), 0
     predictions = io.StringIO()

@@ -3,14 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 import onnxslim
-from onnx import TensorProto, helper, version_converter
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.errors import UserError, did_you_mean, one_line
+from stages.core.graph import Graph, attribute
 
 __all__ = ["Cut", "canonicalize", "find_cut", "fix_shapes", "graph_shapes"]
 
+PICTURE_RANK = 4
+KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what ONNX Runtime has operators of
 OLDEST_OPSET = 13  # per-channel DequantizeLinear
 
 
@@ -85,9 +89,19 @@ def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None
     for entry in fixed.graph.output:
         entry.type.tensor_type.ClearField("shape")
     try:
-        return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise UserError(f"the network's shapes cannot be inferred: {one_line(error)}") from error
+    _declare_outputs(inferred, model)
+    return inferred
+
+
+def _declare_outputs(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    """Give outputs that inference knows no shape of, as behind a Loop, the source's."""
+    declared = {info.name: info for info in source.graph.output}
+    for info in model.graph.output:
+        if not info.type.tensor_type.HasField("shape") and info.name in declared:
+            info.CopyFrom(declared[info.name])
 
 
 def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iterable[str]) -> Cut:
@@ -159,13 +173,22 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         UserError: if the network cannot be simplified.
     """
     names = {name: node.name for node in model.graph.node for name in node.output if node.name}
+    for node in model.graph.node:
+        if node.domain not in KNOWN_DOMAINS:
+            raise UserError(f"operator {node.domain}.{node.op_type} ({node.name}) cannot be run: ONNX Runtime lacks it")
     try:
         simplified = onnxslim.slim(_extract(model, cut))
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
         _name_nodes(simplified, names)
+        _rewrite_batch_norms(simplified)
         _strip(simplified)
+        del simplified.graph.value_info[:]
         simplified = onnx.shape_inference.infer_shapes(simplified)
+        shaped = [info for info in simplified.graph.value_info if info.type.tensor_type.HasField("shape")]
+        del simplified.graph.value_info[:]
+        simplified.graph.value_info.extend(shaped)  # the checker refuses what a Loop makes, which may have no shape
+        _declare_outputs(simplified, model)
         onnx.checker.check_model(simplified, full_check=True)
     except Exception as error:  # onnxslim, the converter and the checker each raise their own types
         raise UserError(f"the network cannot be simplified: {one_line(error)}") from error
@@ -199,6 +222,36 @@ def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None
             unique = f"{name}_{count}"
         taken.add(unique)
         node.name = unique
+
+
+def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
+    """Write a batch norm that could not be folded into a convolution as what it is: a depthwise 1x1 convolution."""
+    shapes = Graph(model).shapes
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    replaced: set[str] = set()
+    for node in model.graph.node:
+        rank = len(shapes.get(node.input[0], [])) if node.input else 0
+        if (
+            node.op_type != "BatchNormalization"
+            or rank < PICTURE_RANK - 1
+            or any(name not in constants for name in node.input[1:])
+        ):
+            continue
+        scale, shift, mean, variance = (numpy_helper.to_array(constants[name]) for name in node.input[1:])
+        factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + attribute(node, "epsilon", 1e-5))
+        weight = factor.astype(np.float32).reshape(-1, 1, *[1] * (rank - 2))
+        bias = (shift - mean * factor).astype(np.float32)
+        replaced.update(node.input[1:])
+        names = [f"{node.name}/scale", f"{node.name}/shift"]
+        model.graph.initializer.extend(map(numpy_helper.from_array, (weight, bias), names))
+        depthwise = helper.make_node(
+            "Conv", [node.input[0], *names], list(node.output)[:1], name=node.name, group=len(weight)
+        )
+        node.CopyFrom(depthwise)
+    replaced -= {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name not in replaced]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def _strip(model: onnx.ModelProto) -> None:

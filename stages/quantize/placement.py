@@ -1,53 +1,66 @@
-"""Deciding what is quantized, at which width: from the graph, the SOC's operators and the wanted bits."""
+"""Deciding what is quantized, at which width: from the layers, the SOC's operators and the wanted bits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
-import onnx
-
-from stages.core.config import QuantConfig, SocConfig
-from stages.core.errors import UserError
-from stages.core.graph import Graph, attribute
+from stages.core.config import FLOAT_BITS, FakeQuant, Head, QuantConfig, SocConfig
+from stages.core.errors import UserError, did_you_mean
+from stages.core.graph import Graph, attribute, output_name
+from stages.quantize.layers import PASS_CODES, WEIGHTED, Layer, find_layers, head, why_float
+from stages.quantize.node_bits import NodeBits
 
 __all__ = ["FeaturePlace", "Placement", "WeightPlace", "nearest_width", "place"]
-
-WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-FUSES = WEIGHTED | {"Add"}  # operators that take an activation in
-# Operators that may take a constant which is neither weight nor bias.
-TAKES_CONSTANTS = {"Add", "Concat", "Div", "MatMul", "Max", "Min", "Mul", "PRelu", "Sub"}
-# Operators whose output codes are input codes: they need no parameters of their own.
-PASS_CODES = {
-    "DepthToSpace", "Flatten", "GlobalMaxPool", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split",
-    "Squeeze", "Transpose", "Unsqueeze",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FeaturePlace:
-    """A tensor to quantize: at `bits`, with the range of tensor `source` (itself unless its codes are passed on)."""
+    """A tensor to quantize.
+
+    Attributes:
+        tensor: its name; an initializer's for a constant operand.
+        node: the node that makes it, or its own name.
+        bits: width of its codes.
+        source: the tensor whose range it takes: itself unless its codes are passed on.
+        range: the user's own range.
+    """
 
     tensor: str
     node: str
     bits: int
     source: str
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class WeightPlace:
-    """A weight to quantize: `axis` is its output-channel axis."""
+    """A weight to quantize: `axis` is its output-channel axis, `output` the tensor that the layer makes."""
 
     tensor: str
     node: str
     bits: int
     axis: int
+    output: str
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Everything to quantize, in graph order, and what deserves a line in the report."""
+    """Everything to quantize, in graph order, and what deserves a line in the report.
 
+    Attributes:
+        layers: all layers.
+        integer: names of those that run in integers where their operands do.
+        features: what gets codes.
+        weights: what weights get codes.
+        skipped: nodes that the user's settings keep in float.
+        notes: lines for the report.
+    """
+
+    layers: list[Layer]
+    integer: set[str]
     features: list[FeaturePlace]
     weights: list[WeightPlace]
+    skipped: list[str]
     notes: list[str]
 
 
@@ -57,125 +70,256 @@ def nearest_width(wanted: int, allowed: Iterable[int]) -> int:
     return next((width for width in widths if width >= wanted), widths[-1])
 
 
-def place(graph: Graph, soc: SocConfig, quant: QuantConfig) -> Placement:
+def place(graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits] | None = None) -> Placement:
     """Place quantizers.
 
-    A tensor is quantized if an operator that runs in integers makes or takes it, except inside a fused layer and, on a
-    SOC with float outputs, where a weighted operator ends the network. Of the widths that all
-    those operators can do it gets the narrowest that holds the wanted one, else the widest.
+    A tensor is quantized if a layer that runs in integers makes or takes it, except on a SOC with float outputs
+    where a weighted layer ends the network. Of the widths that all those layers can do it gets the narrowest that
+    holds the wanted one, else the widest.
+
+    Args:
+        graph: the float network.
+        soc: what can run in integers, at which widths.
+        quant: the wanted widths and what is to stay in float.
+        by_node: widths and ranges of single nodes, which take precedence.
 
     Raises:
-        UserError: if the SOC's operators around a tensor share no width.
+        UserError: if the SOC's operators around a tensor share no width or not the one that its node is given, or for
+            a name or type in a skip list that the network lacks.
     """
-    operators = {node.name: _operator(graph, node) for node in graph.nodes}
-    integer = {name for name, kind in operators.items() if kind in soc.operators and soc.operators[kind].feature_bits}
-    fused = _fused_layers(graph, soc, integer)
-    inside = {node.output[0] for node in fused.values()}
-    owners = {name: graph.producers[name].name for name in graph.float_tensors if name in graph.producers}
+    return _Placer(graph, soc, quant, by_node or {}).place()
 
-    def touching(tensor: str) -> list[str]:
-        """Integer operators that make or take a tensor; a fused layer has two that make it."""
-        made = [graph.producers[tensor]] if tensor in graph.producers else []
-        made += [fused[node.name] for node in made if node.name in fused]
-        if soc.float_outputs and tensor in graph.outputs and any(node.op_type in WEIGHTED for node in made):
+
+class _Placer:
+    def __init__(self, graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits]) -> None:
+        self._graph, self._soc, self._quant, self._by_node = graph, soc, quant, by_node
+        self._layers = find_layers(graph, soc)
+        self._makers = {name: layer for layer in self._layers for name in layer.nodes[-1].output}
+        self._named = {name: layer for layer in self._layers for name in layer.names}
+        self._takers: dict[str, list[Layer]] = {}
+        for layer in self._layers:
+            for name in dict.fromkeys(layer.operands(graph)):
+                self._takers.setdefault(name, []).append(layer)
+        self._skipped = self._skips()
+        self._reasons = self._why_float()
+
+    def place(self) -> Placement:
+        features = self._features()
+        weights = self._weights()
+        integer = {layer.name for layer in self._layers if layer.name not in self._reasons}
+        skipped = [name for layer in self._layers if layer.name in self._skipped for name in layer.names]
+        return Placement(self._layers, integer, features, weights, skipped, self._notes(features, weights))
+
+    # --- which layers ---
+
+    def _why_float(self) -> dict[str, str]:
+        """Map the layers that run in float to the reason."""
+        reasons = {}
+        floats = set(self._graph.float_tensors)
+        for layer in self._layers:
+            widths = self._soc.operators.get(layer.kind)
+            if layer.output not in floats:
+                reasons[layer.name] = "it computes no float32 values"
+            elif any(name not in self._graph.shapes for name in (layer.output, *self._computed(layer))):
+                reasons[layer.name] = "its size is not known before it runs"
+            elif layer.name in self._skipped:
+                reasons[layer.name] = self._skipped[layer.name]
+            elif widths is None or not widths.feature_bits:
+                reasons[layer.name] = f"the {self._soc.name} has no integer {layer.kind}"
+            elif (limit := why_float(self._graph, layer)) is not None:
+                reasons[layer.name] = limit
+        return reasons
+
+    def _computed(self, layer: Layer) -> list[str]:
+        return [name for name in layer.operands(self._graph) if name not in self._graph.constants]
+
+    def _skips(self) -> dict[str, str]:
+        """Map the layers that the user keeps in float to the setting that does."""
+        kinds = {kind for layer in self._layers for kind in (layer.kind, *(node.op_type for node in layer.nodes))}
+        for name in self._quant.skip_nodes:
+            if name not in self._named:
+                hint = did_you_mean(name, list(self._named))
+                raise UserError(f"quant.skip_nodes: the network has no node {name!r}; {hint}")
+        for kind in self._quant.skip_ops:
+            if kind not in kinds:
+                raise UserError(f"quant.skip_ops: the network has no {kind}; it has {', '.join(sorted(kinds))}")
+        found = {}
+        if self._quant.head is Head.float:
+            found = dict.fromkeys(head(self._graph, self._layers), "quant.head=float")
+        for layer in self._layers:
+            if {layer.kind, *(node.op_type for node in layer.nodes)} & set(self._quant.skip_ops):
+                found[layer.name] = "quant.skip_ops"
+            if set(layer.names) & set(self._quant.skip_nodes):
+                found[layer.name] = "quant.skip_nodes"
+        return found
+
+    # --- features ---
+
+    def _touching(self, tensor: str) -> list[Layer]:
+        """Integer layers that make or take a tensor."""
+        made = [self._makers[tensor]] if tensor in self._makers else []
+        ends = tensor in self._graph.outputs and any(self._weighted(layer) for layer in made)
+        if self._soc.float_outputs and ends:
             made = []
-        return [node.name for node in (*made, *graph.consumers.get(tensor, [])) if node.name in integer]
+        return [layer for layer in (*made, *self._takers.get(tensor, [])) if layer.name not in self._reasons]
 
-    quantized = [tensor for tensor in graph.float_tensors if tensor not in inside and touching(tensor)]
-    sources = _code_sources(graph, quantized, integer)
-    common: dict[str, set[int]] = {}
-    for tensor in quantized:
-        for name in touching(tensor):
-            widths = set(soc.operators[operators[name]].feature_bits)
-            common[sources[tensor]] = common.get(sources[tensor], widths) & widths
-            if not common[sources[tensor]]:
-                raise UserError(f"the {soc.name}'s operators around {tensor!r} share no feature width (conf/soc)")
-    bits = {source: nearest_width(quant.feature_bits, widths) for source, widths in common.items()}
-    features = [FeaturePlace(t, owners.get(t, t), bits[sources[t]], sources[t]) for t in quantized]
-    weights = [
-        WeightPlace(
-            node.input[1], node.name, nearest_width(quant.weight_bits, weight_widths), _channel_axis(graph, node)
-        )
-        for node in graph.nodes
-        if node.op_type in WEIGHTED and node.name in integer and node.input[1] in graph.constants
-        if (weight_widths := soc.operators[operators[node.name]].weight_bits)
-    ]
-    return Placement(features, weights, _notes(graph, soc, quant, integer, features, weights))
+    def _features(self) -> list[FeaturePlace]:
+        if self._quant.fake_quant is FakeQuant.weight:
+            return []
+        inside = {name for layer in self._layers for name in layer.inner}
+        constants = [name for name in self._takers if name in self._graph.constants]
+        tensors = [name for name in (*constants, *self._graph.float_tensors) if name not in inside]
+        quantized = [name for name in tensors if self._touching(name) and not self._stays_float(name)]
+        sources = self._code_sources(quantized)
+        common: dict[str, set[int]] = {}
+        for tensor in quantized:
+            for layer in self._touching(tensor):
+                widths = self._widths(layer, "feature_bits", self._wanted(sources[tensor]))
+                common[sources[tensor]] = common.get(sources[tensor], widths) & widths
+                if not common[sources[tensor]]:
+                    raise UserError(
+                        f"the {self._soc.name}'s operators around {tensor!r} share no feature width (conf/soc)"
+                    )
+        bits = {source: self._width(source, widths) for source, widths in common.items()}
+        return [
+            FeaturePlace(name, self._owner(name), bits[sources[name]], sources[name], self._asked(sources[name]).range)
+            for name in quantized
+        ]
 
+    def _stays_float(self, tensor: str) -> bool:
+        """Because the user wants it so, or because the body of a Loop or If takes it."""
+        return self._wanted(tensor) == FLOAT_BITS or tensor in self._graph.captured
 
-def _operator(graph: Graph, node: onnx.NodeProto) -> str:
-    return "DepthwiseConv" if graph.is_depthwise(node) else str(node.op_type)
+    def _owner(self, tensor: str) -> str:
+        return output_name(self._makers[tensor].nodes[-1], tensor) if tensor in self._makers else tensor
 
+    def _asked(self, tensor: str) -> NodeBits:
+        """What the user asks of a tensor: of any node of its layer, the last first."""
+        layer = self._makers.get(tensor)
+        if layer is None or tensor != layer.output:
+            return self._by_node.get(self._owner(tensor), NodeBits())
+        return self._asked_of(layer)
 
-def _fused_layers(graph: Graph, soc: SocConfig, integer: set[str]) -> dict[str, onnx.NodeProto]:
-    """Map each activation that the SOC folds into the operator before to that operator."""
-    fused = {}
-    for node in graph.nodes:
-        if node.op_type not in soc.fused_activations or not node.input:
-            continue
-        producer = graph.producers.get(node.input[0])
-        alone = len(graph.consumers.get(node.input[0], [])) == 1 and node.input[0] not in graph.outputs
-        if producer is not None and producer.op_type in FUSES and producer.name in integer and alone:
-            fused[node.name] = producer
-    return fused
+    def _asked_of(self, layer: Layer) -> NodeBits:
+        asked = [self._by_node[name] for name in layer.names if name in self._by_node]
+        return reduce(lambda earlier, later: later.over(earlier), asked, NodeBits())
 
+    def _wanted(self, tensor: str) -> int:
+        asked = self._asked(tensor).feature_bits
+        return self._quant.feature_bits if asked is None else asked
 
-def _code_sources(graph: Graph, quantized: Sequence[str], integer: set[str]) -> dict[str, str]:
-    """Map each quantized tensor to the one whose codes it passes on (itself for most)."""
-    sources: dict[str, str] = {}
-    for tensor in quantized:
-        producer = graph.producers.get(tensor)
-        passes = producer is not None and producer.op_type in PASS_CODES and producer.name in integer
-        origin = producer.input[0] if passes and producer is not None else tensor
-        sources[tensor] = sources.get(origin, tensor)
-    return sources
+    def _widths(self, layer: Layer, side: str, wanted: int) -> set[int]:
+        """Widths of a layer; those that exist on the PC only when they are the very ones that are wanted."""
+        simulated = set(getattr(self._soc.simulated, side)) & {wanted}
+        return set(getattr(self._soc.operators[layer.kind], side)) | simulated
 
+    def _width(self, tensor: str, allowed: set[int]) -> int:
+        asked = self._asked(tensor).feature_bits
+        if asked is not None and asked not in allowed:
+            listed = ", ".join(map(str, sorted(allowed)))
+            raise UserError(
+                f"quant.node_bits: {self._owner(tensor)}: {asked} bits: the {self._soc.name}'s operators around "
+                f"{tensor!r} can do {listed}, or {FLOAT_BITS} for float"
+            )
+        return nearest_width(self._wanted(tensor), allowed)
 
-def _channel_axis(graph: Graph, node: onnx.NodeProto) -> int:
-    """The weight's axis that counts output channels."""
-    if node.op_type == "ConvTranspose":
-        return 1
-    if node.op_type == "Gemm":
-        return 0 if attribute(node, "transB", 0) else 1
-    if node.op_type == "MatMul":
-        return len(graph.constants[node.input[1]].dims) - 1
-    return 0
+    def _code_sources(self, quantized: Sequence[str]) -> dict[str, str]:
+        """Map each quantized tensor to the one whose codes it passes on (itself for most)."""
+        sources: dict[str, str] = {}
+        for tensor in quantized:
+            layer = self._makers.get(tensor)
+            passes = layer is not None and layer.first.op_type in PASS_CODES and layer.name not in self._reasons
+            origin = layer.first.input[0] if passes and layer is not None else tensor
+            sources[tensor] = sources.get(origin, tensor)
+        return sources
 
+    # --- weights ---
 
-def _notes(
-    graph: Graph,
-    soc: SocConfig,
-    quant: QuantConfig,
-    integer: set[str],
-    features: Sequence[FeaturePlace],
-    weights: Sequence[WeightPlace],
-) -> list[str]:
-    """Lines for the report: what runs in float, and what runs narrower or wider than wanted."""
-    makes_float = {graph.producers[t].name for t in graph.float_tensors if t in graph.producers}
-    notes = [
-        f"{node.name} ({node.op_type}) runs in float: the {soc.name} has no integer {node.op_type}"
-        for node in graph.nodes
-        if node.name not in integer and node.name in makes_float
-    ]
-    weighted = {place.tensor for place in weights}
-    notes += [
-        f"{node.name} ({node.op_type}) keeps its constant operand {name} in float"
-        for node in graph.nodes
-        if node.name in integer and node.op_type in TAKES_CONSTANTS
-        for name in node.input
-        if name in graph.constants and name not in weighted
-    ]
-    notes += [
-        f"{place.tensor} has {place.bits}-bit codes, not {quant.feature_bits}: no width nearer to it serves all "
-        f"operators around it on the {soc.name}"
-        for place in features
-        if place.bits != quant.feature_bits
-    ]
-    notes += [
-        f"{place.node} has {place.bits}-bit weights, not {quant.weight_bits}: the {soc.name} does "
-        f"{', '.join(map(str, soc.operators[_operator(graph, node)].weight_bits))} bits there"
-        for place in weights
-        for node in graph.nodes
-        if node.name == place.node and place.bits != quant.weight_bits
-    ]
-    return notes
+    def _weighted(self, layer: Layer) -> bool:
+        return layer.first.op_type in WEIGHTED and layer.first.input[1] in self._graph.constants
+
+    def _weights(self) -> list[WeightPlace]:
+        if self._quant.fake_quant is FakeQuant.feature:
+            return []
+        found = []
+        for layer in self._layers:
+            node = layer.first
+            if not self._weighted(layer) or layer.name in self._reasons:
+                continue
+            asked = self._asked_of(layer).weight_bits
+            wanted = self._wanted_weight(layer)
+            allowed = self._widths(layer, "weight_bits", wanted)
+            if asked is not None and asked not in allowed | {FLOAT_BITS}:
+                listed = ", ".join(map(str, sorted(allowed)))
+                raise UserError(
+                    f"quant.node_bits: {node.name}: {asked}-bit weights: the {self._soc.name} can do {listed} there, "
+                    f"or {FLOAT_BITS} for float"
+                )
+            if wanted != FLOAT_BITS and allowed:
+                bits = nearest_width(wanted, allowed)
+                found.append(WeightPlace(node.input[1], node.name, bits, self._channel_axis(layer), layer.output))
+        return found
+
+    def _wanted_weight(self, layer: Layer) -> int:
+        asked = self._asked_of(layer).weight_bits
+        return self._quant.weight_bits if asked is None else asked
+
+    def _channel_axis(self, layer: Layer) -> int:
+        """The weight's axis that counts output channels."""
+        node = layer.first
+        if node.op_type == "ConvTranspose":
+            return 1
+        if node.op_type == "Gemm":
+            return 0 if attribute(node, "transB", 0) else 1
+        if node.op_type == "MatMul":
+            return len(self._graph.constants[node.input[1]].dims) - 1
+        return 0
+
+    # --- lines for the report ---
+
+    def _notes(self, features: Sequence[FeaturePlace], weights: Sequence[WeightPlace]) -> list[str]:
+        """What runs in float, and what runs narrower or wider than wanted."""
+        soc = self._soc
+        makes_float = set(self._graph.float_tensors)
+        notes = [
+            f"{layer.name} ({layer.kind}) runs in float: {reason}"
+            for layer in self._layers
+            if (reason := self._reasons.get(layer.name)) and layer.output in makes_float
+        ]
+        for side, what, places in (
+            ("feature_bits", "features", features),
+            ("weight_bits", "weights", weights),
+        ):
+            beyond = {place.bits for place in places} & set(getattr(soc.simulated, side))
+            notes += [
+                f"{bits}-bit {what} exist on the PC only: the {soc.name} has no such width" for bits in sorted(beyond)
+            ]
+        notes += [
+            f"{place.tensor} has {place.bits}-bit codes, not {self._wanted(place.source)}: no width nearer to it "
+            f"serves all operators around it on the {soc.name}"
+            for place in features
+            if place.bits != self._wanted(place.source)
+        ]
+        notes += [
+            f"{place.node} has {place.bits}-bit weights, not {self._wanted_weight(layer)}: the {soc.name} does "
+            f"{', '.join(map(str, soc.operators[layer.kind].weight_bits))} bits there"
+            for place in weights
+            if place.bits != self._wanted_weight(layer := self._named[place.node])
+        ]
+        return notes + self._unused(features, weights)
+
+    def _unused(self, features: Sequence[FeaturePlace], weights: Sequence[WeightPlace]) -> list[str]:
+        """What the node-bits file asks in vain."""
+        own = {place.node for place in features if place.source == place.tensor}
+        weighted = {place.node for place in weights}
+        notes = []
+        for name, asked in self._by_node.items():
+            layer = self._named.get(name)
+            owner = layer.name if layer else name
+            if owner not in own and (asked.range or asked.feature_bits not in (None, FLOAT_BITS)):
+                notes.append(
+                    f"quant.node_bits: {name}: its output is in float or passes codes on: nothing to set there"
+                )
+            if asked.weight_bits not in (None, FLOAT_BITS) and (layer is None or layer.first.name not in weighted):
+                notes.append(f"quant.node_bits: {name}: no weights are quantized there")
+        return notes

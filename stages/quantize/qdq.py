@@ -7,7 +7,6 @@ features clipped to their width first. Features below 8 bits are stored in 8: ON
 features into kernels that it does not have.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.errors import UserError, one_line
-from stages.core.graph import Graph
+from stages.core.graph import Graph, used_names
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams
+from stages.quantize.layers import bias_of
 from stages.quantize.scales import bias_codes, representable
 
 __all__ = ["insert_quantizers", "storage_type"]
@@ -58,13 +58,6 @@ def insert_quantizers(
     return _Writer(model, params, codes).write()
 
 
-def bias_of(graph: Graph, node: onnx.NodeProto) -> NDArray[np.float32] | None:
-    """A weighted node's constant bias, one value an output channel; None if it has none (a broadcast one is float)."""
-    bias = graph.constant(node.input[2]) if len(node.input) > 2 else None
-    channels = graph.shapes.get(node.output[0], [0])[-1 if node.op_type in ("Gemm", "MatMul") else 1]
-    return bias if bias is not None and bias.shape == (channels,) else None
-
-
 class _Writer:
     """Holds what is being written: new nodes and initializers."""
 
@@ -74,7 +67,6 @@ class _Writer:
         self._model = _with_types(model, widths)
         self._graph = Graph(self._model)
         self._features = {entry.tensor: entry for entry in params.features}
-        self._made_by = Counter(entry.node for entry in params.features)
         self._weights = {entry.node: entry for entry in params.weights}
         self._codes = codes
         self._nodes: list[onnx.NodeProto] = []
@@ -82,7 +74,7 @@ class _Writer:
 
     def write(self) -> onnx.ModelProto:
         renamed = {}
-        for name in self._graph.inputs:
+        for name in (*self._graph.inputs, *self._graph.constants):
             if name in self._features:
                 renamed[name] = f"{name}/dequantized"
                 self._quantize_feature(self._features[name], name, renamed[name])
@@ -106,8 +98,6 @@ class _Writer:
         """Add Clip (where the type is wider than the codes), QuantizeLinear and DequantizeLinear."""
         kind, width = storage_type(entry.bits, signed=False)
         tensor, stem = entry.tensor, entry.tensor if source == entry.tensor else entry.node
-        if self._made_by[entry.node] > 1:
-            stem = tensor  # a node with several outputs
         scale = self._constant(f"{tensor}/scale", np.float32(entry.scale))
         zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
         if width != entry.bits:
@@ -163,7 +153,7 @@ class _Writer:
     def _finish(self) -> onnx.ModelProto:
         result = onnx.ModelProto()
         result.CopyFrom(self._model)
-        used = {name for node in self._nodes for name in node.input}
+        used = used_names(self._nodes)
         del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
         result.graph.node.extend(self._nodes)
         result.graph.initializer.extend(tensor for name, tensor in self._constants.items() if name in used)

@@ -16,6 +16,7 @@ from stages.core.paths import (
     EVALUATE,
     EXPORT,
     FLOAT_MODEL,
+    INTEGER_MODEL,
     METRICS,
     NODE_BITS,
     QPARAMS,
@@ -26,7 +27,7 @@ from stages.core.paths import (
 )
 from stages.core.qparams import load_qparams
 from stages.core.samples import SampleReader
-from stages.core.tables import accuracy_line, similarity_table
+from stages.core.tables import accuracy_line, similarity_table, widths
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
 
 SHOWN = 5  # least similar nodes in the closing summary
@@ -52,14 +53,12 @@ def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any
     params = flatten(_plain({k: v for k, v in asdict(config).items() if k != "watch"}))
     params = {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
     quant = config.quant
+    features, weights = (side.removesuffix("-bit") for side in widths(quant))
     cosines = [row["cosine_avg"] for row in rows]
-    results = [QUANTIZED_MODEL, METRICS, SIMILARITY]
+    results = [QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY]
     return Experiment(
         name=config.track.experiment,
-        run_name=(
-            f"{config.model.name} {config.soc.name} a{quant.feature_bits}w{quant.weight_bits} "
-            f"{quant.feature_method.name}"
-        ),
+        run_name=f"{config.model.name} {config.soc.name} a{features}w{weights} {quant.feature_method.name}",
         params=params,
         metrics=flatten(metrics)
         | {
@@ -87,7 +86,7 @@ def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any
             "": [REPORT, Path("params.yaml")],
             "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
             "evaluate": [METRICS, EVALUATE / "predictions.csv"],
-            "models": [FLOAT_MODEL, QUANTIZED_MODEL, QPARAMS, NODE_BITS],
+            "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
         },
     )
 

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from stages.build.magik import cfg_name, flat_cfg, run_script
-from stages.core.config import FeatureMethod
+from stages.core.config import FakeQuant, FeatureMethod, WeightMethod
 from tests.build import boards
 from tests.build.boards import PICTURE, STATE, board_config
 
@@ -99,3 +101,26 @@ def test_script_fails_when_the_converter_fails(tmp_path):
     script.write_text(run_script(board_config()))
     done, _ = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit"))
     assert done.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("quant", "expected"),
+    [
+        ({"fake_quant": FakeQuant.feature}, {"FEATURE_FAKE_QUANT": True, "WEIGHT_FAKE_QUANT": False}),
+        ({"fake_quant": FakeQuant.weight}, {"FEATURE_FAKE_QUANT": False, "WEIGHT_FAKE_QUANT": True}),
+        ({"weight_bits": 32}, {"FEATURE_FAKE_QUANT": True, "WEIGHT_FAKE_QUANT": False}),
+        ({"feature_bits": 32}, {"FEATURE_FAKE_QUANT": False, "WEIGHT_FAKE_QUANT": True}),
+        ({"feature_method": FeatureMethod.ADMM}, {"QUANT_FEATURE_METHOD": "ADMM"}),
+        ({"feature_method": FeatureMethod.PERCENTILE}, {"QUANT_FEATURE_METHOD": "MAX_ABS"}),
+        ({"weight_method": WeightMethod.ADMM}, {"QUANT_WEIGHT_METHOD": "ADMM"}),
+    ],
+)
+def test_settings_in_the_vendors_words(quant, expected):
+    config = board_config()
+    config.quant = replace(config.quant, **quant)
+    found = flat_cfg(config, [PICTURE], ["y"], 1)
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_nodes_kept_in_float_are_skipped_there_too():
+    assert flat_cfg(board_config(), [PICTURE], ["y"], 1, ["a", "b"])["QUANT_NODE_SKIP"] == ["a", "b"]

@@ -2,11 +2,13 @@ import os
 
 import pytest
 
-from stages.build.tpu_mlir import run_script
+from stages.build.tpu_mlir import quantize_table, run_script
 from stages.core.config import Color, FeatureMethod, Vendor
+from stages.core.graph import Graph
 from stages.core.inputs import NetworkInput
 from tests.build import boards
 from tests.build.boards import PICTURE, board_config
+from tests.networks import tiny_classifier
 
 TOOLS = ("model_transform.py", "run_calibration.py", "model_deploy.py")
 
@@ -61,7 +63,15 @@ def test_scale_is_one_over_normal(tmp_path):
     assert scales == pytest.approx([0.0078125, 0.0175070028, 0.015625], rel=1e-8)
 
 
-@pytest.mark.parametrize(("method", "name"), [(FeatureMethod.MAX_ABS, "max"), (FeatureMethod.KL, "kl")])
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        (FeatureMethod.MAX_ABS, "max"),
+        (FeatureMethod.KL, "kl"),
+        (FeatureMethod.MSE, "mse"),
+        (FeatureMethod.PERCENTILE, "percentile9999"),
+    ],
+)
 def test_method(tmp_path, method, name):
     assert calls_of(tmp_path, method=method)["run_calibration.py"]["all"][7] == name
 
@@ -76,3 +86,15 @@ def test_pixel_format(tmp_path, color, channels):
 
 def test_a_model_name_with_a_blank_stays_one_argument(tmp_path):
     assert calls_of(tmp_path, name="my net")["model_transform.py"]["--model_name"] == "my net"
+
+
+def test_layers_kept_in_float_are_named_as_tpu_mlir_names_them():
+    graph = Graph(tiny_classifier())
+    assert quantize_table(graph, ["project", "fc"], "F16") == "c3_Conv F16\nlogits_Gemm F16\n"
+    assert quantize_table(graph, [], "F16") == ""
+
+
+def test_the_table_is_handed_over_only_where_there_is_one():
+    config = board_config(Vendor.sophgo, "bm1688")
+    assert "--quantize_table qtable" in run_script(config, PICTURE, "a.png", 1, quantize_table=True)
+    assert "quantize_table" not in run_script(config, PICTURE, "a.png", 1)

@@ -7,6 +7,7 @@ import pytest
 
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
+from stages.core.errors import UserError
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier
@@ -66,3 +67,30 @@ def test_names_with_brackets_are_shown_whole(quantized, capsys, name):
     for stage in (export, quantize, compare):
         stage(quantized)
     assert name in capsys.readouterr().out
+
+
+def test_the_integer_model_is_what_is_compared(quantized):
+    """Removing the quantize-dequantize network changes nothing; without the integer model nothing goes."""
+    compare(quantized)
+    first = files()
+    Path("out/quantize/quantized.onnx").unlink()
+    compare(quantized)
+    assert files() == first
+    Path("out/quantize/integer.onnx").unlink()
+    with pytest.raises(UserError) as caught:
+        compare(quantized)
+    assert str(caught.value) == "out/quantize/integer.onnx is missing: run `dvc repro quantize` first"
+    assert files() == first
+
+
+def test_another_network_in_its_place_is_refused(quantized):
+    shutil.copy("out/quantize/quantized.onnx", "out/quantize/integer.onnx")
+    with pytest.raises(UserError, match="is no integer model of version 1: run `dvc repro quantize`"):
+        compare(quantized)
+
+
+def test_a_file_that_is_no_network_is_refused(quantized):
+    Path("out/quantize/integer.onnx").write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is not an ONNX file") as caught:
+        compare(quantized)
+    assert "\n" not in str(caught.value)

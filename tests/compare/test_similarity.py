@@ -7,8 +7,10 @@ import pytest
 from onnx import numpy_helper
 
 from stages.compare.similarity import COLUMNS, compare_networks, output_row, table_csv, worst
+from stages.core.integer.simulator import simulator_model
+from stages.core.session import Runner, with_outputs
 from tests.export.graphs import graph_model, node
-from tests.networks import tiny_classifier
+from tests.networks import quantized_network, soc_config, tiny_classifier
 
 KEYS = {
     "node", "op_type", "cosine_avg", "cosine_min", "cosine_max", "euclidean", "standard_deviation", "max_absolute",
@@ -82,6 +84,70 @@ def test_outputs_of_one_node_have_rows_of_their_own():
     model = onnx.shape_inference.infer_shapes(model)
     rows = compare_networks(model, model, [{"x": np.float32([[1, 2, 3, 4]])}])
     assert [row["node"] for row in rows] == ["split", "split:b", "sum"]
+
+
+# --- the integer model
+
+
+def quantized(**quant):
+    return quantized_network(tiny_classifier(), pictures(), soc_config("t40"), **quant)
+
+
+def test_every_node_of_the_float_network_has_a_row_those_inside_fused_layers_too():
+    rows = compare_networks(tiny_classifier(), quantized().integer, pictures())
+    assert [row["node"] for row in rows] == NODES
+    assert all(0.99 < row["cosine_avg"] < 1 for row in rows)
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_a_row_of_a_fused_layer_and_of_the_node_inside_it(bits):
+    """The inner node is shown before rounding and clamping: negative values survive, and no code limits it."""
+    found = quantized(feature_bits=bits)
+    (feeds,) = pictures(1)
+    float_values = Runner(with_outputs(found.model, ["c2", "r2"])).run(feeds)
+    values = Runner(simulator_model(found.integer, ["c2", "r2"]), optimize="safe").run(feeds)
+    step = next(entry.scale for entry in found.params.features if entry.tensor == "r2")
+    assert values["c2"].min() < -0.5
+    np.testing.assert_allclose(values["r2"], np.clip(values["c2"], 0, 6), rtol=0, atol=0.51 * step)
+    rows = {row["node"]: row for row in compare_networks(found.model, found.integer, [feeds])}
+    for name, tensor in (("depthwise", "c2"), ("depthwise_relu6", "r2")):
+        largest = np.abs(values[tensor].astype(np.float64) - float_values[tensor]).max()
+        assert rows[name]["max_absolute"] == pytest.approx(largest, rel=1e-6)
+
+
+@pytest.mark.parametrize("soc", ["t40", "bm1684x"])
+def test_rows_of_a_gated_layer(soc):
+    nodes = [node("Sigmoid", ["x"], ["s"], "gate"), node("Mul", ["x", "s"], ["y"], "mul")]
+    model = onnx.shape_inference.infer_shapes(graph_model(nodes, {"x": [1, 64]}, ["y"]))
+    fed = [{"x": np.linspace(-4, 4, 64, dtype=np.float32)[None]}]
+    found = quantized_network(model, fed, soc_config(soc))
+    rows = compare_networks(model, found.integer, fed)
+    assert [row["node"] for row in rows] == ["gate", "mul"]
+    assert all(row["cosine_avg"] > 0.999 for row in rows)
+    assert 0 < rows[0]["max_absolute"] < 0.01  # a quarter of the input's half step at most
+
+
+def test_layers_in_float_have_rows_too():
+    found = quantized(skip_nodes=["stem", "residual"])
+    rows = compare_networks(tiny_classifier(), found.integer, pictures())
+    assert [row["node"] for row in rows] == NODES
+    by_node = {row["node"]: row for row in rows}
+    assert by_node["stem"]["max_absolute"] == pytest.approx(0, abs=1e-5)
+    assert by_node["stem_relu"]["max_absolute"] > 1e-4
+
+
+def test_a_network_of_floats_equals_itself():
+    found = quantized(feature_bits=32, weight_bits=32)
+    for row in compare_networks(tiny_classifier(), found.integer, pictures()):
+        assert row["max_absolute"] == pytest.approx(0, abs=1e-5)
+
+
+def test_each_further_bit_halves_the_error():
+    errors = []
+    for bits in (8, 10, 12):
+        rows = compare_networks(tiny_classifier(), quantized(feature_bits=bits).integer, pictures())
+        errors.append({row["node"]: row["euclidean"] for row in rows}["stem_relu"])
+    assert errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
 
 
 def test_worst_first():

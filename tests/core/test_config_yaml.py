@@ -7,6 +7,7 @@ from stages.core.composition import compose
 from stages.core.config import Config, FeatureZeroPoint, QuantConfig, Requantization, Vendor, WeightScale
 from stages.core.errors import UserError
 from stages.core.settings import allowed_widths
+from stages.quantize import lower
 from tests.conftest import REPOSITORY
 
 CONF = REPOSITORY / "conf"
@@ -122,6 +123,38 @@ def test_only_the_bm1684_has_one_shift_a_layer(name):
     assert soc(name).weight_scale is (WeightScale.per_tensor if shifts else WeightScale.per_channel)
 
 
+@pytest.mark.parametrize("name", INGENIC + SOPHGO)
+def test_convolutions_take_clamps_alone_into_their_own_end(name):
+    assert soc(name).fused_activations == ["Relu", "Clip"]
+
+
+@pytest.mark.parametrize("name", INGENIC + SOPHGO)
+def test_every_operator_that_passes_codes_or_computes_on_them_has_feature_widths(name):
+    operators = soc(name).operators
+    known = {
+        "Relu", "Clip", "PRelu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Silu", "Add", "Sub",
+        "Mul", "Max", "Min", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Resize",
+        "Concat", "Slice", "Split", "Pad", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze",
+    }  # fmt: skip
+    assert known | WEIGHTED == {kind for kind, widths in operators.items() if widths.feature_bits}
+
+
+@pytest.mark.parametrize("name", INGENIC + SOPHGO)
+def test_every_operator_of_a_soc_has_an_integer_rule(name):
+    """Written out, so that a new line in a SOC's file asks for arithmetic."""
+    operators = {kind for kind, widths in soc(name).operators.items() if widths.feature_bits}
+    assert operators <= {"DepthwiseConv"} | set(lower._LOWERINGS)
+
+
+@pytest.mark.parametrize("name", INGENIC + SOPHGO)
+def test_only_ingenic_widths_go_further_on_the_pc(name):
+    found = soc(name)
+    ladder = ([14, 16], [16]) if name in INGENIC else ([], [])
+    assert (found.simulated.feature_bits, found.simulated.weight_bits) == ladder
+    for side, simulated in zip(("feature_bits", "weight_bits"), ladder, strict=True):
+        assert set(simulated).isdisjoint(allowed_widths(found.operators.values(), side))
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_holds_the_bits_of_its_name(preset):
     features, weights = PRESETS[preset]
@@ -131,7 +164,7 @@ def test_a_preset_holds_the_bits_of_its_name(preset):
 
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"int8"}))
 def test_a_preset_of_other_bits_is_refused_where_the_soc_lacks_them(preset):
-    with pytest.raises(UserError, match=r"the bm1688 cannot do (4|10|12) bits; it can do 8$"):
+    with pytest.raises(UserError, match=r"the bm1688 cannot do (4|10|12) bits; it can do 8; 32 stands for float$"):
         compose(["soc=bm1688", f"quant={preset}"], CONF)
 
 

@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from stages.core.config import Config, InputConfig, ModelConfig, QuantConfig, SocConfig
+from stages.core.config import Config, FeatureMethod, Head, InputConfig, ModelConfig, QuantConfig, SocConfig
 from stages.core.errors import UserError
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams, load_qparams, save_qparams
 
@@ -15,9 +16,15 @@ PER_TENSOR = WeightParams("w2", "fc", 8, None, (0.5,), "MAX_ABS")
 
 def test_parameters_come_back_exactly_and_in_order(tmp_path):
     path = tmp_path / "qparams.json"
-    params = QuantParams([FEATURE], [PER_TENSOR, PER_CHANNEL])
+    params = QuantParams([FEATURE], [PER_TENSOR, PER_CHANNEL], ["stem", "fc"])
     save_qparams(path, params, CONFIG)
     assert load_qparams(path, CONFIG) == params
+
+
+def test_settings_with_lists_come_back(tmp_path):
+    config = replace(CONFIG, quant=QuantConfig("q", skip_nodes=["a", "b"], skip_ops=["Conv"], node_bits="file:a.json"))
+    save_qparams(tmp_path / "qparams.json", QuantParams([], []), config)
+    assert load_qparams(tmp_path / "qparams.json", config) == QuantParams([], [], [])
 
 
 def test_the_file_holds_plain_named_values(tmp_path):
@@ -40,6 +47,22 @@ def test_a_missing_file_is_named(tmp_path):
     [
         (Config(soc=SocConfig(name="T41"), quant=QuantConfig("int8")), "soc.name=T40, not T41"),
         (Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", 10)), "quant.feature_bits=8, not 10"),
+        (
+            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", feature_method=FeatureMethod.MSE)),
+            "quant.feature_method=MAX_ABS, not MSE",
+        ),
+        (
+            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", skip_nodes=["a"])),
+            r"quant.skip_nodes=\[\], not \['a'\]",
+        ),
+        (
+            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", head=Head.float)),
+            "quant.head=quantized, not float",
+        ),
+        (
+            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", node_bits="file:a.json")),
+            "quant.node_bits=None, not file:a.json",
+        ),
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8"), model=ModelConfig(inputs=[InputConfig("x")])),
             "soc, model, calibration=",

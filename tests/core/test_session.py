@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.artifacts import save_model
 from stages.core.errors import UserError
@@ -27,22 +27,54 @@ def doubler():
 X = np.array([1.0, -3.0], dtype=np.float32)
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_a_network_runs_from_memory_and_from_a_file(tmp_path, exact):
+@pytest.mark.parametrize("optimize", ["all", "safe", "none"])
+def test_a_network_runs_from_memory_and_from_a_file(tmp_path, optimize):
     save_model(tmp_path / "model.onnx", doubler())
     for source in (doubler(), tmp_path / "model.onnx"):
-        runner = Runner(source, exact=exact, threads=1)
+        runner = Runner(source, optimize=optimize, threads=1)
         assert runner.inputs == {"x": [2]}
         np.testing.assert_array_equal(runner.run({"x": X})["positive"], [2.0, 6.0])
 
 
 @pytest.mark.parametrize("tensors", [["positive", "double", "minus"], ["minus"], ["double", "positive"]])
-@pytest.mark.parametrize("exact", [False, True])
-def test_just_the_asked_tensors_are_returned_in_the_asked_order(tensors, exact):
+@pytest.mark.parametrize("optimize", ["all", "safe", "none"])
+def test_just_the_asked_tensors_are_returned_in_the_asked_order(tensors, optimize):
     values = {"double": [2.0, -6.0], "minus": [-2.0, 6.0], "positive": [2.0, 6.0]}
-    found = Runner(with_outputs(doubler(), tensors), exact=exact).run({"x": X})
+    found = Runner(with_outputs(doubler(), tensors), optimize=optimize).run({"x": X})
     assert list(found) == tensors
     assert {name: array.tolist() for name, array in found.items()} == {name: values[name] for name in tensors}
+
+
+def scaled_convolution():
+    """A convolution of whole numbers, then a division and an addition of constants that no float32 weight can hold."""
+    constants = {
+        "w": np.full((1, 64, 1, 1), 127, np.float32),
+        "three": np.float32(3).reshape(1, 1, 1, 1),
+        "third": np.float32(1 / 3).reshape(1, 1, 1, 1),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["sum"]),
+        helper.make_node("Sub", ["sum", "third"], ["moved"]),
+        helper.make_node("Div", ["moved", "three"], ["third_of_it"]),
+        helper.make_node("Mul", ["third_of_it", "three"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "scaled",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("optimize", ["safe", "none"])
+def test_constants_of_a_simulator_stay_what_they_are(optimize):
+    codes = np.random.default_rng(0).integers(-128, 128, (1, 64, 8, 8))
+    moved = (127 * codes.sum(axis=1, keepdims=True)).astype(np.float32) - np.float32(1 / 3)
+    expected = (moved / np.float32(3)) * np.float32(3)
+    found = Runner(scaled_convolution(), optimize=optimize).run({"x": codes.astype(np.float32)})["y"]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_asking_for_outputs_leaves_the_model_as_it_was():

@@ -1,12 +1,13 @@
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import yaml
 
 from stages.core.composition import compose
-from stages.core.config import Color, FeatureMethod, Fit, OperatorWidths
+from stages.core.config import Color, FakeQuant, FeatureMethod, Fit, Head, OperatorWidths
 from stages.core.errors import UserError
-from stages.core.settings import allowed_widths, load_params
+from stages.core.settings import allowed_widths, check, check_files, load_params
 from tests.conftest import project_overrides
 from tests.core.lean import lean_conf
 
@@ -39,7 +40,11 @@ KEYS = [
     ("+nonsense=1", "nonsense: no such key", "'quant'"),
     ("+nonsense.deep=1", "nonsense: no such key", "'quant'"),
     ("quant.feature_bit=8", "quant.feature_bit: no such key of quant", "did you mean 'feature_bits'"),
-    ("+quant.bits=4", "quant.bits: no such key of quant", "'feature_bits'"),
+    ("+quant.bits=4", "quant.bits: no such key of quant", "did you mean 'node_bits'"),
+    ("+quant.width=4", "quant.width: no such key of quant", "'feature_bits'"),
+    ("quant.skip_node=[a]", "quant.skip_node: no such key of quant", "did you mean 'skip_nodes'"),
+    ("quant.fake_quants=weight", "quant.fake_quants: no such key of quant", "did you mean 'fake_quant'"),
+    ("+soc.simulated.feature_bit=[16]", "soc.simulated.feature_bit: no such key", "'feature_bits'"),
     ("model.torch.callabel=a", "model.torch.callabel: no such key of model.torch", "did you mean 'callable'?"),
     ("model.inputs=[{maen: [1]}]", "model.inputs[].maen: no such key", "did you mean 'mean'?"),
     ("model.inputs=[{mean: [1]}, {colour: RGB}]", "model.inputs[].colour: no such key", "did you mean 'color'?"),
@@ -53,6 +58,12 @@ TYPES = [
     ("quant.feature_bits=many", "quant.feature_bits: ", "'many'", "give a whole number"),
     ("quant.feature_bits=8.5", "quant.feature_bits: ", "8.5", "give a whole number"),
     ("++quant.weight_bits=zz", "quant.weight_bits: ", "zz", "give a whole number"),
+    ("quant.percentile=most", "quant.percentile: ", "'most'", "give a number"),
+    ("quant.skip_nodes=stem", "quant.skip_nodes: ", "not a list", "give a list of texts"),
+    ("quant.skip_ops=Conv", "quant.skip_ops: ", "not a list", "give a list of texts"),
+    ("quant.node_bits=[a]", "quant.node_bits: ", "", "give a text"),
+    ("quant.node_ranges=some", "quant.node_ranges: ", "some", "give true or false"),
+    ("soc.simulated.feature_bits=16", "soc.simulated.feature_bits: ", "", "give a list of whole numbers"),
     ("model.fp32_diff=little", "model.fp32_diff: ", "little", "give a number"),
     ("soc.float_outputs=maybe", "soc.float_outputs: ", "maybe", "give true or false"),
     ("track.experiment=null", "track.experiment: ", "", "give a text"),
@@ -70,8 +81,10 @@ TYPES = [
 ]
 
 ENUMS = [
-    ("quant.feature_method=KLL", "quant.feature_method: ", "'KLL'", "give one of MAX_ABS, KL"),
-    ("quant.weight_method=KL", "quant.weight_method: ", "'KL'", "give one of MAX_ABS"),
+    ("quant.feature_method=KLL", "quant.feature_method: ", "'KLL'", "give one of MAX_ABS, KL, MSE, ADMM, PERCENTILE"),
+    ("quant.weight_method=KL", "quant.weight_method: ", "'KL'", "give one of MAX_ABS, MSE, ADMM"),
+    ("quant.fake_quant=both", "quant.fake_quant: ", "'both'", "give one of none, feature, weight"),
+    ("quant.head=kept", "quant.head: ", "'kept'", "give one of quantized, float"),
     ("model.preprocess.fit=letterbx", "model.preprocess.fit: ", "'letterbx'", "give one of stretch, letterbox, crop"),
     ("model.inputs=[{color: CMYK}]", "model.inputs[].color: ", "'CMYK'", "give one of RGB, BGR, GRAY"),
     ("soc.vendor=acme", "soc.vendor: ", "'acme'", "give one of ingenic, sophgo"),
@@ -86,8 +99,24 @@ FILES = [
 ]
 
 VALUES = [
-    ("quant.feature_bits=16", "quant.feature_bits=16: the T40 cannot do 16 bits; it can do 4, 8, 10, 12"),
-    ("quant.weight_bits=3", "quant.weight_bits=3: the T40 cannot do 3 bits; it can do 2, 4, 6, 8"),
+    (
+        "quant.feature_bits=9",
+        "quant.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8, 10, 12 (on the PC also 14, 16); "
+        "32 stands for float",
+    ),
+    (
+        "quant.weight_bits=3",
+        "quant.weight_bits=3: the T40 cannot do 3 bits; it can do 2, 4, 6, 8 (on the PC also 16); 32 stands for float",
+    ),
+    (
+        "quant.weight_bits=14",
+        "quant.weight_bits=14: the T40 cannot do 14 bits; it can do 2, 4, 6, 8 (on the PC also 16)",
+    ),
+    ("quant.feature_bits=0", "quant.feature_bits=0: the T40 cannot do 0 bits"),
+    ("quant.percentile=49.9", "quant.percentile=49.9: give percent of the values, 50 to 100"),
+    ("quant.percentile=100.1", "quant.percentile=100.1: give percent of the values, 50 to 100"),
+    ("quant.percentile=nan", "quant.percentile=nan: give percent of the values, 50 to 100"),
+    ("quant.node_bits=bits.json", "quant.node_bits: source 'bits.json': give one of package:"),
     ("data.calibration.size=0", "data.calibration.size=0: give a positive number or null"),
     ("data.debug.size=-1", "data.debug.size=-1: give a positive number or null"),
     ("data.debug.source=pictures", "data.debug.source: source 'pictures': give one of package:"),
@@ -171,7 +200,48 @@ def test_an_interpolation_that_leads_nowhere_names_its_key(refused):
 
 def test_widths_depend_on_the_soc(refused):
     message = refused("soc=bm1684", "quant=a10w8")
-    assert message == "quant.feature_bits=10: the bm1684 cannot do 10 bits; it can do 8"
+    assert message == "quant.feature_bits=10: the bm1684 cannot do 10 bits; it can do 8; 32 stands for float"
+
+
+@pytest.mark.parametrize("soc", ["t40", "bm1684"])
+def test_32_bits_stand_for_float_everywhere(conf, soc):
+    config, _ = compose([f"soc={soc}", "quant.feature_bits=32", "quant.weight_bits=32"], conf)
+    assert (config.quant.feature_bits, config.quant.weight_bits) == (32, 32)
+
+
+def test_widths_of_the_pc_are_allowed_where_the_soc_has_them(conf, refused):
+    config, _ = compose(["quant.feature_bits=14", "quant.weight_bits=16"], conf)
+    assert (config.quant.feature_bits, config.quant.weight_bits) == (14, 16)
+    message = refused("soc=bm1684x", "quant.feature_bits=16")
+    assert message == "quant.feature_bits=16: the bm1684x cannot do 16 bits; it can do 8; 32 stands for float"
+
+
+@pytest.mark.parametrize(
+    ("kind", "widths", "said"),
+    [
+        ("Silu", OperatorWidths([8], []), None),
+        ("DepthwiseConv", OperatorWidths([16], [2]), None),
+        ("Silo", OperatorWidths([8], []), r"soc\.operators\.Silo: is no ONNX operator \(nor DepthwiseConv or Silu\)"),
+        ("Silu", OperatorWidths([17], []), r"soc\.operators\.Silu\.feature_bits=\[17\]: give widths of 2 to 16 bits"),
+        ("Conv", OperatorWidths([8], [1]), r"soc\.operators\.Conv\.weight_bits=\[1\]: give widths of 2 to 16 bits"),
+    ],
+)
+def test_operators_of_a_soc_are_checked(conf, kind, widths, said):
+    config, _ = compose([], conf)
+    config.soc.operators[kind] = widths
+    with pytest.raises(UserError, match=said) if said else nullcontext():
+        check(config)
+
+
+def test_a_file_of_node_bits_must_be_there(conf, tmp_path):
+    config, _ = compose(["quant.node_bits=file:nowhere.json"], conf)
+    with pytest.raises(UserError, match=r"quant\.node_bits: .*nowhere\.json"):
+        check_files(config)
+    (tmp_path / "bits.json").write_text("{}")
+    config, _ = compose([f"quant.node_bits=file:{tmp_path}/bits.json"], conf)
+    config.model.source = config.model.torch.code = None
+    config.watch.model = config.watch.code = ""
+    check_files(config)
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path):
@@ -201,7 +271,24 @@ def test_overrides_reach_the_config(composed):
 def test_local_sources_are_watched(composed):
     watch = composed[0].watch
     assert (watch.model, watch.calibration, watch.evaluation) == ("tiny.onnx", "calibration", "evaluation")
-    assert (watch.code, watch.labels) == ("stages/core/sources.py",) * 2
+    assert (watch.code, watch.labels, watch.node_bits) == ("stages/core/sources.py",) * 3
+
+
+def test_a_file_of_node_bits_is_watched(conf):
+    assert compose(["quant.node_bits=file:bits.json"], conf)[0].watch.node_bits == "bits.json"
+
+
+def test_the_controls_default_to_nothing(composed):
+    quant = composed[0].quant
+    assert (quant.skip_nodes, quant.skip_ops, quant.node_bits, quant.node_ranges) == ([], [], None, True)
+    assert (quant.fake_quant, quant.head, quant.percentile) == (FakeQuant.none, Head.quantized, 99.99)
+
+
+def test_the_controls_reach_the_config(conf):
+    config, _ = compose(["quant.skip_nodes=[a,/b/Conv]", "quant.skip_ops=[Conv]", "quant.fake_quant=weight"], conf)
+    assert config.quant.skip_nodes == ["a", "/b/Conv"]
+    assert config.quant.skip_ops == ["Conv"]
+    assert config.quant.fake_quant is FakeQuant.weight
 
 
 def test_arguments_of_a_torch_callable_are_free(conf):

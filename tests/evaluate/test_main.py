@@ -10,9 +10,13 @@ import pytest
 
 from stages.core.config import Task
 from stages.core.errors import UserError
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.twin import run_twin
+from stages.core.qparams import load_qparams
 from stages.evaluate.__main__ import evaluate
+from stages.quantize.__main__ import quantize
 from tests.export.graphs import run_onnx
-from tests.networks import tiny_classifier
+from tests.networks import soc_config, tiny_classifier
 
 
 def results():
@@ -20,10 +24,13 @@ def results():
     return json.loads(Path("out/evaluate/metrics.json").read_text()), rows
 
 
-def float_logits(name):
+def float_input(name):
     sample = cv2.resize(cv2.imread(f"evaluation/{name}"), (16, 16))[:, :, ::-1]
-    value = (sample.astype(np.float32) - 128) / 64
-    return run_onnx(tiny_classifier(), {"images": value.transpose(2, 0, 1)[None]})[0][0]
+    return ((sample.astype(np.float32) - 128) / 64).transpose(2, 0, 1)[None]
+
+
+def float_logits(name):
+    return run_onnx(tiny_classifier(), {"images": float_input(name)})[0][0]
 
 
 def test_accuracy_of_labelled_pictures(quantized, capsys):
@@ -89,3 +96,48 @@ def test_a_network_with_several_outputs_has_no_classes(quantized):
     onnx.save(model, "out/export/model.onnx")
     with pytest.raises(UserError, match="classification needs one output; the network has logits, pooled"):
         evaluate(quantized)
+
+
+def files():
+    return {path.name: path.read_bytes() for path in Path("out/evaluate").iterdir()}
+
+
+@pytest.mark.parametrize("soc", ["t40", "bm1684x"])
+def test_the_scores_are_of_the_integer_arithmetic(quantized, soc):
+    """The NumPy twin gives the predictions that are written."""
+    quantized.soc = soc_config(soc)
+    quantize(quantized)
+    evaluate(quantized)
+    integer = load_integer_model(Path("out/quantize/integer.onnx"))
+    params = {entry.tensor: entry for entry in load_qparams(Path("out/quantize/qparams.json"), quantized).features}
+    assert ("logits" in params) is (soc == "bm1684x")
+    for row in results()[1]:
+        logits = run_twin(integer, {"images": float_input(row["file"])})["logits"][0].astype(np.float64)
+        assert row["quantized_top5"].split()[0] == str(np.argmax(logits))
+
+
+def test_the_integer_model_is_what_is_evaluated(quantized):
+    """Removing the quantize-dequantize network changes nothing; without the integer model nothing goes."""
+    evaluate(quantized)
+    first = files()
+    Path("out/quantize/quantized.onnx").unlink()
+    evaluate(quantized)
+    assert files() == first
+    Path("out/quantize/integer.onnx").unlink()
+    with pytest.raises(UserError) as caught:
+        evaluate(quantized)
+    assert str(caught.value) == "out/quantize/integer.onnx is missing: run `dvc repro quantize` first"
+    assert files() == first
+
+
+def test_another_network_in_its_place_is_refused(quantized):
+    shutil.copy("out/quantize/quantized.onnx", "out/quantize/integer.onnx")
+    with pytest.raises(UserError, match="is no integer model of version 1: run `dvc repro quantize`"):
+        evaluate(quantized)
+
+
+def test_a_file_that_is_no_network_is_refused(quantized):
+    Path("out/quantize/integer.onnx").write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is not an ONNX file") as caught:
+        evaluate(quantized)
+    assert "\n" not in str(caught.value)

@@ -250,3 +250,29 @@ def test_a_network_of_nothing_is_refused():
 
 def test_an_output_given_twice_is_returned_once():
     assert find_cut(single_input(), [None], ["y", "same"]).outputs == ["y"]
+
+
+def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one() -> None:
+    rng = np.random.default_rng(0)
+    constants = {
+        "gamma": rng.uniform(0.5, 2, 3),
+        "beta": rng.normal(0, 1, 3),
+        "mean": rng.normal(0, 1, 3),
+        "variance": rng.uniform(0.5, 2, 3),
+        "w": rng.normal(0, 0.3, (4, 3, 3, 3)),
+    }
+    nodes = [
+        node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["n"], "norm", epsilon=0.01),
+        node("Relu", ["n"], ["r"], "active"),
+        node("Conv", ["r", "w"], ["y"], "conv"),
+    ]
+    source = graph_model(nodes, {"x": [1, 3, 8, 8]}, ["y"], constants)
+    found = canonicalize(fix_shapes(source, {"x": None}), find_cut(source, [None], []))
+    assert [(entry.op_type, entry.name) for entry in found.graph.node] == [
+        ("Conv", "norm"),
+        ("Relu", "active"),
+        ("Conv", "conv"),
+    ]
+    assert {tensor.name for tensor in found.graph.initializer} == {"norm/scale", "norm/shift", "w"}
+    x = rng.normal(0, 1, (1, 3, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(run_onnx(found, {"x": x})[0], run_onnx(source, {"x": x})[0], rtol=0, atol=1e-5)

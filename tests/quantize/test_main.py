@@ -12,18 +12,22 @@ from stages.core.config import (
     Config,
     FeatureMethod,
     FeatureZeroPoint,
+    Head,
     OperatorWidths,
     QuantConfig,
+    Requantization,
     SocConfig,
+    WeightMethod,
     WeightScale,
 )
 from stages.core.errors import UserError
 from stages.core.graph import Graph
-from stages.core.qparams import FeatureParams, QuantParams, load_qparams
+from stages.core.integer.model import load_integer_model
+from stages.core.qparams import QuantParams, load_qparams
 from stages.core.session import Runner, with_outputs
 from stages.core.settings import load_params
 from stages.export.__main__ import export
-from stages.quantize.__main__ import choose_features, choose_weights, node_bits, quantize
+from stages.quantize.__main__ import choose_features, choose_weights, quantize
 from stages.quantize.placement import place
 from stages.quantize.qdq import insert_quantizers
 from tests.export.graphs import graph_model, node, run_onnx
@@ -46,6 +50,7 @@ KINDS = (
 def make_config(**changes):
     soc = SocConfig(
         name="S1",
+        requantization=changes.pop("requantization", Requantization.multiplier_shift),
         feature_zero_point=changes.pop("zero_point", FeatureZeroPoint.affine),
         weight_scale=changes.pop("weight_scale", WeightScale.per_channel),
         fused_activations=["Relu", "Clip"],
@@ -63,7 +68,7 @@ def quantized_by(config, model, fed):
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
     placement = place(graph, config.soc, config.quant)
-    features = choose_features(placement, collect(model, fed), config)
+    features = choose_features(placement, graph, collect(model, fed), config)
     weights, codes = choose_weights(placement, graph, features, config)
     params = QuantParams(features, weights)
     return params, insert_quantizers(model, params, codes)
@@ -121,9 +126,95 @@ def test_number_of_weight_scales(scale, counts):
 
 def test_statistics_that_lack_a_tensor_are_refused():
     config = make_config()
-    placement = place(Graph(tiny_classifier()), config.soc, config.quant)
+    graph = Graph(tiny_classifier())
+    placement = place(graph, config.soc, config.quant)
     with pytest.raises(UserError, match="no statistics of tensor 'images': run `dvc repro calibrate`"):
-        choose_features(placement, {}, config)
+        choose_features(placement, graph, {}, config)
+
+
+@pytest.mark.parametrize("method", list(FeatureMethod))
+def test_every_feature_carries_its_method(method):
+    params, _ = tiny_quantized(feature_method=method)
+    assert {entry.method for entry in params.features} == {method.name, "shared"}
+
+
+@pytest.mark.parametrize("method", list(WeightMethod))
+def test_every_weight_carries_its_method(method):
+    params, _ = tiny_quantized(weight_method=method)
+    assert {entry.method for entry in params.weights} == {method.name}
+
+
+def test_the_percentile_is_taken_from_the_settings():
+    kept = {
+        share: tiny_quantized(feature_method=FeatureMethod.PERCENTILE, percentile=share)[0].features[0]
+        for share in (90.0, 100.0)
+    }
+    assert kept[100.0].high == pytest.approx(kept[100.0].seen_high, abs=0.6 * kept[100.0].scale)
+    # of normal values 90 % lie within 1.645
+    assert kept[90.0].high == pytest.approx(1.645, abs=0.2)
+    assert kept[90.0].low == pytest.approx(-1.645, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "zero_point"),
+    [(2.55, 0.01, 0), (-2.55, 0.01, 255), ([[-1.0, 1.55]], 0.01, 100), (0.0, 1.0, 0)],
+)
+def test_a_constant_operand_has_the_scale_of_its_own_values(value, scale, zero_point):
+    config = make_config(feature_method=FeatureMethod.KL)
+    model = graph_model([node("Add", ["x", "k"], ["y"], "sum")], {"x": [1, 2]}, ["y"], {"k": value})
+    x = np.float32([[0.5, 0.25]])
+    params, quantized = quantized_by(config, model, [("0", {"x": x})])
+    constant = params.features[0]
+    assert (constant.tensor, constant.node, constant.method) == ("k", "k", "constant")
+    assert (constant.scale, constant.zero_point) == (pytest.approx(scale, rel=1e-6), zero_point)
+    assert (constant.seen_low, constant.seen_high) == (np.float32(np.min(value)), np.float32(np.max(value)))
+    found = Runner(quantized, optimize="none").run({"x": x})["y"]
+    np.testing.assert_allclose(found, x + np.float32(value), atol=0.015)
+
+
+# --- weights at scales that the SOC can requantize
+
+
+def gains(params):
+    """Gain of each channel of each weighted layer: input scale * weight scale / output scale."""
+    entries = {entry.tensor: entry for entry in params.features}
+    around = {"stem": ("images", "r1"), "depthwise": ("r1", "r2"), "project": ("r2", "c3"), "fc": ("flat", "logits")}
+    return np.concatenate(
+        [
+            np.array(weight.scales) * entries[around[weight.node][0]].scale / entries[around[weight.node][1]].scale
+            for weight in params.weights
+        ]
+    )
+
+
+def test_nna_gains_are_four_over_whole_numbers():
+    divisors = 4 / gains(tiny_quantized(requantization=Requantization.nna)[0])
+    np.testing.assert_allclose(divisors, np.rint(divisors), rtol=1e-6)
+    assert divisors.size == 27
+
+
+def test_shift_gains_are_powers_of_two():
+    config = {"requantization": Requantization.shift, "weight_scale": WeightScale.per_tensor}
+    exponents = np.log2(gains(tiny_quantized(**config)[0]))
+    np.testing.assert_allclose(exponents, np.rint(exponents), atol=1e-6)
+    assert exponents.size == 4
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_of_two_gains_the_one_of_less_error_is_taken(bits):
+    """By hand: both neighbours of each channel's scale, and the weights rounded at them."""
+    rng = np.random.default_rng(2)
+    constants = {"w": rng.normal(0, 0.3, (16, 3, 1, 1)).astype(np.float32)}
+    model = graph_model([node("Conv", ["x", "w"], ["y"], "conv")], {"x": [1, 3, 6, 6]}, ["y"], constants)
+    fed = [("0", {"x": picture(3, (1, 3, 6, 6))})]
+    params, _ = quantized_by(make_config(requantization=Requantization.nna, weight_bits=bits), model, fed)
+    taken, made = params.features
+    weight, top = constants["w"].reshape(16, 3).astype(np.float64), 2 ** (bits - 1) - 1
+    for row, scale in zip(weight, params.weights[0].scales, strict=True):
+        wanted = 4 / (np.abs(row).max() / top * taken.scale / made.scale)
+        steps = [4 / divisor * made.scale / taken.scale for divisor in (np.floor(wanted), np.ceil(wanted))]
+        errors = [((row - np.clip(np.rint(row / step), -top, top) * step) ** 2).sum() for step in steps]
+        assert scale == pytest.approx(steps[int(np.argmin(errors))], rel=1e-5)
 
 
 # --- the network
@@ -155,7 +246,7 @@ def test_a_convolution_equals_numpy_within_a_step(bits, weight_bits):
     model = graph_model([node("Conv", ["x", "w", "b"], ["y"], "conv")], {"x": [1, 3, 6, 6]}, ["y"], constants)
     x = picture(3, (1, 3, 6, 6))
     params, quantized = quantized_by(make_config(feature_bits=bits, weight_bits=weight_bits), model, [("0", {"x": x})])
-    found = Runner(quantized, exact=True).run({"x": x})["y"]
+    found = Runner(quantized, optimize="none").run({"x": x})["y"]
     expected = chained_by_numpy(params, model, x)
     step = params.features[1].scale
     np.testing.assert_allclose(found, expected, rtol=0, atol=1.01 * step)
@@ -167,7 +258,7 @@ def test_more_bits_come_closer(bits, weight_bits):
     _, quantized = tiny_quantized(feature_bits=bits, weight_bits=weight_bits)
     feeds = {"images": picture(0)}
     (expected,) = run_onnx(tiny_classifier(), feeds)
-    error = np.abs(Runner(quantized, exact=True).run(feeds)["logits"] - expected).max()
+    error = np.abs(Runner(quantized, optimize="none").run(feeds)["logits"] - expected).max()
     assert error < {8: 0.05, 10: 0.03, 12: 0.03, 16: 2e-4}[bits]
 
 
@@ -175,7 +266,7 @@ def test_more_bits_come_closer(bits, weight_bits):
 def test_the_network_runs_in_plain_onnx_runtime(bits, weight_bits):
     params, quantized = tiny_quantized(feature_bits=bits, weight_bits=weight_bits)
     feeds = {"images": picture(1)}
-    exact = Runner(quantized, exact=True).run(feeds)["logits"]
+    exact = Runner(quantized, optimize="none").run(feeds)["logits"]
     step = params.features[-1].scale
     np.testing.assert_allclose(run_onnx(quantized, feeds)[0], exact, rtol=0, atol=2.01 * step)
 
@@ -186,7 +277,7 @@ def test_a_weight_that_layers_use_along_different_axes():
     model = graph_model(nodes, {"x": [1, 2]}, ["y"], {"w": weight})
     x = np.float32([[1.0, 1.0]])
     _, quantized = quantized_by(make_config(feature_bits=16), model, [("0", {"x": x})])
-    found = Runner(quantized, exact=True).run({"x": x})["y"]
+    found = Runner(quantized, optimize="none").run({"x": x})["y"]
     np.testing.assert_allclose(found, x @ weight.T @ weight, rtol=0.02)
 
 
@@ -196,10 +287,14 @@ def test_a_weight_that_a_layer_uses_twice():
     model = graph_model(nodes, {"x": [1, 2]}, ["y"], {"w": weight})
     x = np.float32([[1.0, 1.0]])
     _, quantized = quantized_by(make_config(feature_bits=16), model, [("0", {"x": x})])
-    np.testing.assert_allclose(Runner(quantized, exact=True).run({"x": x})["y"], x @ weight @ weight, rtol=0.02)
+    np.testing.assert_allclose(Runner(quantized, optimize="none").run({"x": x})["y"], x @ weight @ weight, rtol=0.02)
 
 
-@pytest.mark.parametrize("run", [run_onnx, lambda model, feeds: list(Runner(model, exact=True).run(feeds).values())])
+def run_unoptimized(model, feeds):
+    return list(Runner(model, optimize="none").run(feeds).values())
+
+
+@pytest.mark.parametrize("run", [run_onnx, run_unoptimized])
 @pytest.mark.parametrize("scale", list(WeightScale))
 def test_a_dead_channel_keeps_its_bias(run, scale):
     rng = np.random.default_rng(4)
@@ -224,7 +319,7 @@ def test_every_shape_of_a_fully_connected_bias(bias):
     x = picture(1, (1, 4))
     _, quantized = quantized_by(make_config(feature_bits=12), model, [("0", {"x": x})])
     expected = x.astype(np.float64) @ constants["w"] + np.array(bias)
-    np.testing.assert_allclose(Runner(quantized, exact=True).run({"x": x})["y"], expected, rtol=0, atol=0.01)
+    np.testing.assert_allclose(Runner(quantized, optimize="none").run({"x": x})["y"], expected, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("group", [1, 2])
@@ -239,7 +334,7 @@ def test_a_transposed_convolution_comes_close(group):
     x = picture(0, (1, 4, 5, 5))
     params, quantized = quantized_by(make_config(feature_bits=12), model, [("0", {"x": x})])
     (expected,) = run_onnx(model, {"x": x})
-    found = Runner(quantized, exact=True).run({"x": x})["y"]
+    found = Runner(quantized, optimize="none").run({"x": x})["y"]
     np.testing.assert_allclose(found, expected, atol=0.01 * np.abs(expected).max())
     assert len(params.weights[0].scales) == (3 if group == 1 else 1)
 
@@ -249,22 +344,11 @@ def test_zeros_stay_zeros(bits):
     _, quantized = tiny_quantized(feature_bits=bits)
     shown = with_outputs(quantized, ["images/dequantized"])
     zeros = np.zeros((1, 3, 16, 16), np.float32)
-    found = Runner(shown, exact=True).run({"images": zeros})["images/dequantized"]
+    found = Runner(shown, optimize="none").run({"images": zeros})["images/dequantized"]
     assert not found.any()
 
 
 # --- files
-
-
-def test_node_bits_golden():
-    entries = [
-        FeatureParams("images", "images", 8, 0.5, 2, -1.0, 126.5, -0.9, 120.0, "MAX_ABS"),
-        FeatureParams("r1", "/layer/Relu", 10, 0.25, 0, 0.0, 255.75, 0.0, 250.0, "KL"),
-    ]
-    assert node_bits(entries) == {
-        "images": {"QUANT_FEATURE_BIT": 8, "MIN": -1.0, "MAX": 126.5},
-        "/layer/Relu": {"QUANT_FEATURE_BIT": 10, "MIN": 0.0, "MAX": 255.75},
-    }
 
 
 def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
@@ -274,9 +358,10 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
         stage(config)
     params = load_qparams(Path("out/quantize/qparams.json"), config)
     bits = json.loads(Path("out/quantize/magik_node_quant_bit_info.json").read_text())
-    assert list(bits) == ["images", "stem_relu", "depthwise_relu6", "project", "residual", "pool", "flatten"]
-    assert [entry["QUANT_FEATURE_BIT"] for entry in bits.values()] == [10, 10, 10, 10, 10, 8, 8]
-    for entry in params.features:
+    assert list(bits) == ["images", "stem_relu", "depthwise_relu6", "project", "residual", "pool"]
+    assert [entry["QUANT_FEATURE_BIT"] for entry in bits.values()] == [10, 10, 10, 10, 10, 8]
+    assert [entry.node for entry in params.features if entry.method == "shared"] == ["flatten"]
+    for entry in params.features[:-1]:
         assert bits[entry.node]["MIN"] == pytest.approx(-entry.zero_point * entry.scale)
         assert bits[entry.node]["MAX"] == pytest.approx((2**entry.bits - 1 - entry.zero_point) * entry.scale)
         assert bits[entry.node]["MIN"] <= 0 <= bits[entry.node]["MAX"]
@@ -288,4 +373,32 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
     first = {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()}
     quantize(config)
     assert {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()} == first
-    assert sorted(first) == ["magik_node_quant_bit_info.json", "notes.json", "qparams.json", "quantized.onnx"]
+    assert sorted(first) == [
+        "integer.onnx", "magik_node_quant_bit_info.json", "notes.json", "qparams.json", "quantized.onnx",
+    ]  # fmt: skip
+    onnx.checker.check_model(load_integer_model(Path("out/quantize/integer.onnx")))
+
+
+def test_a_stage_that_fails_keeps_what_was_there(quantized):
+    before = {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()}
+    quantized.quant.skip_nodes = ["nowhere"]
+    with pytest.raises(UserError, match=r"quant\.skip_nodes: the network has no node 'nowhere'"):
+        quantize(quantized)
+    assert {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"feature_bits": 32}, "quantized for the T40: no features (MAX_ABS), 4 weights at 8 bits (MAX_ABS)"),
+        ({"weight_bits": 32}, "quantized for the T40: 7 features at 8 bits (MAX_ABS), no weights (MAX_ABS)"),
+        ({"skip_ops": ["DepthwiseConv"]}, "note: depthwise_relu6 (DepthwiseConv) runs in float: quant.skip_ops"),
+        ({"head": Head.float}, "note: fc (Gemm) runs in float: quant.head=float"),
+    ],
+)
+def test_the_controls_reach_the_stage(quantized, capsys, changes, said):
+    capsys.readouterr()
+    for key, value in changes.items():
+        setattr(quantized.quant, key, value)
+    quantize(quantized)
+    assert said in " ".join(capsys.readouterr().out.split())

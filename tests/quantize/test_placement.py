@@ -38,6 +38,9 @@ def widths(placement):
     return {entry.tensor: entry.bits for entry in placement.features}
 
 
+EXTRA = {"Reshape": [1, -1], "Squeeze": [0], "Unsqueeze": [0], "Resize": [1, 4, 9, 9]}
+
+
 def chain(*kinds, channels=4, output=None):
     """x [1, 4, 6, 6] through operators one after the other; tensors t1, t2, ..."""
     nodes, constants, name = [], {}, "x"
@@ -48,6 +51,9 @@ def chain(*kinds, channels=4, output=None):
             inputs.append(f"w{i}")
         if kind == "MaxPool":
             attributes = {"kernel_shape": [2, 2]}
+        if kind in EXTRA:
+            constants["e"] = np.array(EXTRA[kind])
+            inputs += ["", "", "e"] if kind == "Resize" else ["e"]
         name = f"t{i}"
         nodes.append(node(kind, inputs, [name], f"n{i}", **attributes))
     return graph_model(nodes, {"x": [1, channels, 6, 6]}, output or [name], constants)
@@ -169,16 +175,20 @@ def test_a_network_of_unknown_operators_has_no_codes():
     assert len(found.notes) == 2
 
 
-def test_an_activation_after_a_float_operator_is_not_fused_into_it():
+def test_an_activation_after_a_float_operator_runs_in_float_with_it():
     found = placed(chain("Conv", "Relu"), soc(Conv=[]))
-    assert widths(found) == {"t1": 8, "t2": 8}
+    assert widths(found) == {}
     assert found.weights == []
+    assert found.notes == ["n2 (Conv) runs in float: the S1 has no integer Conv"]
 
 
 # --- shared codes
 
 
-@pytest.mark.parametrize("kind", ["MaxPool", "Flatten", "Transpose", "Identity"])
+@pytest.mark.parametrize(
+    "kind",
+    ["MaxPool", "Flatten", "Transpose", "Identity", "GlobalMaxPool", "Reshape", "Squeeze", "Unsqueeze", "Resize"],
+)
 def test_an_operator_that_passes_codes_on_shares_parameters(kind):
     found = placed(chain("Conv", kind), soc(**{kind: WIDE}))
     assert found.features[-1] == FeaturePlace("t2", "n2", 8, "t1")
@@ -242,12 +252,76 @@ def test_a_product_of_two_features_has_no_weight():
     assert widths(found) == {"a": 8, "b": 8, "y": 8}
 
 
-def test_a_constant_operand_that_stays_in_float_has_a_note():
-    model = tiny_classifier()
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(2), "two"))
-    model.graph.node.insert(1, onnx.helper.make_node("Mul", ["c1", "two"], ["c1x"], "double"))
-    model.graph.node[2].input[0] = "c1x"
-    soc = SocConfig(name="S1", operators={kind: OperatorWidths([8], [8]) for kind in ("Conv", "Gemm", "Mul")})
-    notes = place(Graph(model), soc, QuantConfig("int8")).notes
-    assert "double (Mul) keeps its constant operand two in float" in notes
-    assert not any("operand w" in note for note in notes)
+# --- constant operands
+
+
+def scaled(kind="Mul", opset=17):
+    """A convolution whose result is scaled by a constant."""
+    nodes = [node("Conv", ["x", "w"], ["c"], "conv"), node(kind, ["c", "k"], ["y"], "scaled")]
+    return graph_model(nodes, {"x": [1, 4, 6, 6]}, ["y"], {"w": np.ones((4, 4, 1, 1)), "k": np.float32(2)}, opset)
+
+
+@pytest.mark.parametrize("kind", ["Add", "Mul", "Sub", "Max", "Min"])
+def test_a_constant_operand_has_codes_like_a_feature(kind):
+    found = placed(scaled(kind), soc(**{kind: [8]}))
+    assert found.features == [
+        FeaturePlace("k", "k", 8, "k"), FeaturePlace("x", "x", 8, "x"), FeaturePlace("c", "conv", 8, "c"),
+        FeaturePlace("y", "scaled", 8, "y"),
+    ]  # fmt: skip
+    assert found.notes == []
+
+
+def test_a_constant_operand_has_a_width_that_its_operator_does():
+    assert widths(placed(scaled(), soc(Mul=[4, 10]), bits=8)) == {"k": 10, "x": 8, "c": 10, "y": 10}
+
+
+def test_a_constant_of_a_float_operator_stays_as_it_is():
+    assert widths(placed(scaled())) == {"x": 8, "c": 8}
+
+
+def test_whole_numbers_have_no_codes():
+    nodes = [node("ArgMax", ["x"], ["i"], "best", axis=1), node("Add", ["i", "one"], ["j"], "next")]
+    nodes.append(node("Cast", ["j"], ["y"], "cast", to=1))
+    model = graph_model(nodes, {"x": [1, 4]}, ["y"], {"one": np.array([1])})
+    assert widths(placed(model)) == {}
+
+
+def test_bounds_slopes_and_shapes_are_no_operands():
+    nodes = [
+        node("PRelu", ["x", "slope"], ["p"], "prelu"),
+        node("Clip", ["p", "low", "low"], ["c"], "clip"),
+        node("Reshape", ["c", "shape"], ["y"], "reshape"),
+    ]
+    constants = {"slope": np.ones((4, 1, 1)), "low": np.float32(1), "shape": np.array([1, -1])}
+    model = graph_model(nodes, {"x": [1, 4, 6, 6]}, ["y"], constants)
+    assert list(widths(placed(model, soc(PRelu=[8])))) == ["x", "p", "c", "y"]
+
+
+def test_a_constant_that_two_layers_take_is_coded_once():
+    nodes = [node("Add", ["x", "k"], ["a"], "one"), node("Mul", ["a", "k"], ["y"], "two")]
+    model = graph_model(nodes, {"x": [1, 4]}, ["y"], {"k": np.float32(2)})
+    found = placed(model, soc(Add=[4, 8], Mul=[8, 12]), bits=4)
+    assert widths(found) == {"k": 8, "x": 4, "a": 8, "y": 8}
+
+
+# --- which layers run in integers
+
+
+def test_layers_that_run_in_integers_are_named_by_their_last_node():
+    assert placed(tiny_classifier()).integer == {
+        "stem_relu", "depthwise_relu6", "project", "residual", "pool", "flatten", "fc",
+    }  # fmt: skip
+
+
+def test_a_form_that_no_integer_rule_covers_runs_in_float_with_the_reason():
+    nodes = [node("Gemm", ["x", "w"], ["g"], "fc", alpha=0.5), node("Relu", ["g"], ["y"], "relu")]
+    found = placed(graph_model(nodes, {"x": [1, 4]}, ["y"], {"w": np.ones((4, 4))}))
+    assert found.notes == ["relu (Gemm) runs in float: it transposes its input or scales its result"]
+    assert (found.features, found.weights) == ([], [])
+
+
+def test_what_makes_no_floats_needs_no_note():
+    nodes = [node("ArgMax", ["x"], ["i"], "best", axis=1), node("Cast", ["i"], ["y"], "cast", to=1)]
+    assert placed(graph_model(nodes, {"x": [1, 4]}, ["y"])).notes == [
+        "cast (Cast) runs in float: the S1 has no integer Cast"
+    ]

@@ -225,10 +225,31 @@ def test_an_input_that_several_nodes_take_is_quantized_once():
     np.testing.assert_array_equal(found, [[1.0, -0.5, 0.0, 3.0]])
 
 
+def test_a_constant_operand_is_quantized_like_a_feature():
+    model = graph_model([node("Add", ["x", "k"], ["y"], "sum")], {"x": [1, 2]}, ["y"], {"k": [[0.6, -0.3]]})
+    quantized = insert_quantizers(model, QuantParams([feature("k", "k", 8, 0.5, 100)], []), {})
+    assert [(entry.op_type, entry.output[0]) for entry in quantized.graph.node] == [
+        ("QuantizeLinear", "k/codes"), ("DequantizeLinear", "k/dequantized"), ("Add", "y"),
+    ]  # fmt: skip
+    (found,) = run_exactly(quantized, {"x": np.float32([[1.0, 1.0]])})
+    np.testing.assert_array_equal(found, [[1.5, 0.5]])
+
+
+def test_a_bias_of_one_value_serves_every_output():
+    weights = [WeightParams("w", "fc", 8, 1, (1.0, 2.0), "MAX_ABS")]
+    nodes = [node("Gemm", ["x", "w", "b"], ["y"], "fc")]
+    model = graph_model(nodes, {"x": [1, 2]}, ["y"], {"w": [[1, 2], [3, 4]], "b": [3.0]})
+    params = QuantParams([feature("x", "x", 8, 0.5, 0)], weights)
+    quantized = insert_quantizers(model, params, {"fc": np.int32([[1, 1], [3, 2]])})
+    assert types(quantized)["fc/bias/codes"] == TensorProto.INT32
+    (found,) = run_exactly(quantized, {"x": np.float32([[1.0, 1.0]])})
+    np.testing.assert_array_equal(found, [[7.0, 9.0]])
+
+
 def test_a_node_with_several_outputs():
     nodes = [node("Split", ["x"], ["a", "b"], "split", axis=1, num_outputs=2), node("Add", ["a", "b"], ["y"], "sum")]
     model = graph_model(nodes, {"x": [1, 4]}, ["y"], opset=18)
-    params = QuantParams([feature("a", "split", 8, 0.5, 0), feature("b", "split", 8, 0.25, 0)], [])
+    params = QuantParams([feature("a", "split", 8, 0.5, 0), feature("b", "split:b", 8, 0.25, 0)], [])
     quantized = insert_quantizers(model, params, {})
     names = [entry.name for entry in quantized.graph.node]
     assert len(set(names)) == len(names) == 6

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from stages.quantize.scales import affine, bias_codes, least_bias_scales, representable, weight_codes
+from stages.quantize.scales import affine, bias_codes, fit_scales, least_bias_scales, representable
 
 values = st.floats(-(2.0**100), 2.0**100, width=32)
 widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
@@ -87,62 +86,71 @@ def test_representable_golden():
     assert representable(1.0, 0, 4) == (0.0, 15.0)
 
 
-# --- weights
+# --- fitting
 
-WEIGHT = np.float32([[7.0, -3.4], [0.7, 0.21]])
+
+def fit(values, scales, lowest, highest, counts=None, rounds=50):
+    """One row of `fit_scales`."""
+    counts = np.ones(len(values)) if counts is None else counts
+    starts = len(scales)
+    return fit_scales(
+        np.array([values], dtype=np.float64),
+        np.array([counts], dtype=np.float64),
+        np.float32([scales]),
+        np.full(starts, lowest, dtype=np.float64),
+        np.full(starts, highest, dtype=np.float64),
+        rounds,
+    )[0]
 
 
 @pytest.mark.parametrize(
-    ("bits", "axis", "codes", "scales"),
+    ("rounds", "scale"),
     [
-        (4, 0, [[7, -3], [7, 2]], [1.0, 0.1]),
-        (4, 1, [[7, -7], [1, 0]], [1.0, 3.4 / 7]),
-        (4, None, [[7, -3], [1, 0]], [1.0]),
-        (2, 0, [[1, 0], [1, 0]], [7.0, 0.7]),
-        (8, None, [[127, -62], [13, 4]], [7 / 127]),  # -61.69, 12.7, 3.81
-        (6, 0, [[31, -15], [31, 9]], [7 / 31, 0.7 / 31]),  # -15.06, 9.3
+        (1, 2.5),  # codes 1, 2, 3: (1 + 4 + 30) / 14
+        (2, 3.2),  # codes 0, 1, 3: (2 + 30) / 10
+        (9, 3.2),  # the same codes again
     ],
 )
-def test_weight_codes_golden(bits, axis, codes, scales):
-    found, factors = weight_codes(WEIGHT, bits, axis)
-    np.testing.assert_array_equal(found, codes)
-    np.testing.assert_allclose(factors, np.float32(scales), rtol=1e-6)
-    assert found.dtype == np.int32
-    assert factors.dtype == np.float32
+def test_fit_golden(rounds, scale):
+    assert fit([1, 2, 10], [1.0], 0, 3, rounds=rounds) == np.float32(scale)
 
 
-def test_weight_channels_lie_on_the_axis():
-    weight = np.arange(1, 25, dtype=np.float32).reshape(2, 3, 2, 2)
-    _, scales = weight_codes(weight, 8, 1)
-    np.testing.assert_allclose(scales, np.float32([16, 20, 24]) / 127, rtol=1e-6)
+def test_fit_counts_values():
+    assert fit([1, 3], [1.0], 0, 1, counts=[3, 1]) == np.float32(1.5)  # codes 1, 1: (3 * 1 + 1 * 3) / 4
 
 
-def test_a_channel_of_zeros_has_codes_of_zero():
-    codes, scales = weight_codes(np.float32([[0, 0], [1, -1]]), 8, 0)
-    np.testing.assert_array_equal(codes, [[0, 0], [127, -127]])
-    assert scales[0] == 2.0**-32
+def test_fit_of_negative_values():
+    assert fit([-1, -2, -10], [1.0], -3, 0) == np.float32(3.2)
+    assert fit([-4, 10], [2.0], -1, 8) == np.float32(54 / 26)  # codes -1, 5
 
 
-weights = hnp.arrays(
-    np.float32, st.tuples(st.integers(1, 3), st.integers(1, 4)), elements=st.floats(-(2.0**70), 2.0**70, width=32)
-)
+def test_fit_keeps_a_start_whose_codes_are_all_zero():
+    np.testing.assert_array_equal(fit([0.1, 0.2], [1.0, 0.1], 0, 3), np.float32([1.0, 0.1]))
 
 
-@settings(deadline=None)
-@given(weights, widths, st.sampled_from([None, 0, 1]))
-def test_weights_move_by_half_a_step_at_most(weight, bits, axis):
-    codes, scales = weight_codes(weight, bits, axis)
-    top = 2 ** (bits - 1) - 1
-    assert np.abs(codes).max() <= top
-    shape = {None: (1, 1), 0: (-1, 1), 1: (1, -1)}[axis]
-    steps = scales.astype(np.float64).reshape(shape)
-    assert (np.abs(weight - codes * steps) <= steps * (0.5 + 1e-7 * top)).all()
+def test_rows_and_starts_are_fitted_apart():
+    values = np.array([[1.0, 2.0, 10.0], [3.0, 6.0, 30.0], [0.0, 0.0, 0.0]])
+    starts = np.float32([[1.0, 3.2], [3.0, 9.6], [1.0, 2.0]])
+    found = fit_scales(values, np.ones_like(values), starts, np.zeros(2), np.float64([3, 15]), 50)
+    expected = [
+        [fit(row, line[:1], 0, 3)[0], fit(row, line[1:], 0, 15)[0]] for row, line in zip(values, starts, strict=True)
+    ]
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(starts, np.float32([[1.0, 3.2], [3.0, 9.6], [1.0, 2.0]]))  # not written to
 
 
 @settings(deadline=None)
-@given(weights, widths)
-def test_opposite_weights_have_opposite_codes(weight, bits):
-    np.testing.assert_array_equal(weight_codes(-weight, bits, 0)[0], -weight_codes(weight, bits, 0)[0])
+@given(st.lists(st.floats(-100, 100, width=16), min_size=1, max_size=30), st.floats(0.1, 20), st.sampled_from([1, 7]))
+def test_each_round_of_a_fit_lowers_the_error(values, start, top):
+    values = np.array(values)
+
+    def error(scale):
+        return ((values - np.clip(np.round(values / scale), -top, top) * scale) ** 2).sum()
+
+    errors = [error(float(np.float32(start)))]
+    errors += [error(float(fit(values, [start], -top, top, rounds=rounds)[0])) for rounds in (1, 2, 3, 50)]
+    assert (np.diff(errors) <= 1e-5 * np.square(values).sum()).all()
 
 
 # --- biases
@@ -170,18 +178,6 @@ def test_least_scales_golden():
     least = least_bias_scales(np.float32([0.0, 2.0, -8.0]), 0.5)
     np.testing.assert_array_equal(least, np.float32([2.0**-32, 2.0**-28, 2.0**-26]))
     assert least.dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("axis", "scales", "codes"),
-    [(0, [0.5, 1.0], [[2, -4], [2, 7]]), (1, [0.5, 1.0], [[2, -2], [4, 7]]), (None, [1.0], [[1, -2], [2, 7]])],
-)
-def test_least_scales_widen_weak_channels(axis, scales, codes):
-    weight = np.float32([[1, -2], [2, 7]])
-    least = np.float32([0.5, 0.25])
-    found, factors = weight_codes(weight, 4, axis, least)
-    np.testing.assert_array_equal(factors, np.float32(scales))
-    np.testing.assert_array_equal(found, codes)
 
 
 biases = st.floats(-(2.0**20), 2.0**20, width=32)

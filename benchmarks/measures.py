@@ -1,0 +1,175 @@
+"""What `benchmarks.engine` measures, each in a process of its own, on the artifacts in the current folder."""
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime.quantization.calibrate import CalibrationDataReader, CalibrationMethod, create_calibrator
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+from benchmarks.common import alternated, clock, steady
+from stages.calibrate.collect import collect
+from stages.core.graph import load_model
+from stages.core.inputs import load_inputs, normalize
+from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.simulator import simulator_model
+from stages.core.integer.twin import run_twin
+from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL
+from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.samples import SampleReader
+from stages.core.session import Runner
+from stages.core.settings import load_params
+from stages.core.statistics import save_statistics
+from stages.quantize.__main__ import quantize
+
+__all__ = [
+    "calibration_seconds",
+    "calibration_turns",
+    "differing_layers",
+    "entropy_seconds",
+    "quantize_seconds",
+    "simulation_turns",
+]
+
+Feeds = dict[str, NDArray[np.float32]]
+
+PARAMS = Path("params.yaml")
+
+
+# --- calibration ---
+
+
+def calibration_turns(turns: int) -> tuple[float, float]:
+    """Seconds of a float pass over the calibration set and of calibrating on it, in turns; medians.
+
+    The float pass is inference alone, its session ready. Calibrating is all that the user waits for after the pictures
+    are decoded and normalized: parsing the network, making the session, running, collecting, writing the statistics.
+    """
+    feeds, runner = _calibration_feeds(), Runner(FLOAT_MODEL)
+    _calibrate(feeds[:1])  # loads what numba compiled
+    clocks = [
+        lambda: steady_pass(runner, feeds),
+        lambda: clock(lambda: _calibrate(feeds)),
+    ]
+    plain, calibrating = alternated(clocks, turns)
+    return plain, calibrating
+
+
+def steady_pass(runner: Runner, feeds: Sequence[Feeds]) -> float:
+    """Seconds of running each picture once, after one run that is not counted."""
+    runner.run(feeds[0])
+    return clock(lambda: [runner.run(feed) for feed in feeds])
+
+
+def calibration_seconds() -> float:
+    """Seconds of calibrating once, counted as in `calibration_turns`."""
+    feeds = _calibration_feeds()
+    _calibrate(feeds[:1])
+    return clock(lambda: _calibrate(feeds))
+
+
+def entropy_seconds() -> float:
+    """Seconds of ONNX Runtime's entropy calibration as quantize_static does it, without its graph preprocessing."""
+    reader = _Reader(_calibration_feeds())
+    operators = list({*QLinearOpsRegistry, *QDQRegistry})
+
+    def calibrate() -> None:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            calibrator = create_calibrator(
+                FLOAT_MODEL,
+                operators,
+                augmented_model_path=str(Path(folder) / "augmented.onnx"),
+                calibrate_method=CalibrationMethod.Entropy,
+            )
+            calibrator.collect_data(reader)
+            calibrator.compute_data()
+
+    return clock(calibrate)
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped
+    """Hands pictures in memory to ONNX Runtime."""
+
+    def __init__(self, feeds: Sequence[Feeds]) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> Feeds | None:
+        return next(self._feeds, None)
+
+
+def _calibrate(feeds: Sequence[Feeds]) -> None:
+    statistics = collect(load_model(FLOAT_MODEL), ((str(index), feed) for index, feed in enumerate(feeds)))
+    with tempfile.TemporaryDirectory() as folder:
+        save_statistics(Path(folder) / "statistics.npz", statistics, len(feeds))
+
+
+def _calibration_feeds() -> list[Feeds]:
+    network_input = picture_input(load_inputs(INPUTS))
+    return [{network_input.name: normalize(sample, network_input)} for sample in SampleReader.open(CALIBSET)]
+
+
+# --- quantization and simulation ---
+
+
+def quantize_seconds() -> float:
+    """Seconds of the quantize stage's function in this fresh process: from artifacts to artifacts, imports excluded."""
+    config = load_params(PARAMS)
+    with contextlib.redirect_stdout(io.StringIO()):
+        return clock(lambda: quantize(config))
+
+
+def simulation_turns(turns: int, runs: int) -> tuple[float, float, float]:
+    """Seconds a picture of the float network, of exact simulation, and of that with every layer's codes as outputs.
+
+    Medians over turns of some runs each; sessions are ready and warm.
+    """
+    feeds = next(_debug_feeds())
+    model, reference = load_integer_model(INTEGER_MODEL), Runner(FLOAT_MODEL)
+    layers = code_tensors(model.graph.node)
+    outputs = list(reference.outputs)
+    both = [*layers, *(name for name in outputs if name not in layers)]
+    simulator = Runner(simulator_model(model, outputs), optimize="safe")
+    every_layer = Runner(simulator_model(model, both, codes=True), optimize="safe")
+    plain, simulated, simulated_all = alternated(
+        [
+            lambda: steady(lambda: reference.run(feeds), runs),
+            lambda: steady(lambda: simulator.run(feeds), runs),
+            lambda: steady(lambda: every_layer.run(feeds), runs),
+        ],
+        turns,
+    )
+    return plain, simulated, simulated_all
+
+
+def differing_layers() -> tuple[list[str], int]:
+    """Compare every layer's codes, simulator against NumPy twin, byte by byte on the debug pictures.
+
+    Returns:
+        The layers that differ on any picture, and how many were compared.
+    """
+    model = load_integer_model(INTEGER_MODEL)
+    layers = list(code_tensors(model.graph.node))
+    simulator = Runner(simulator_model(model, layers, codes=True), optimize="safe")
+    differing: set[str] = set()
+    for feeds in _debug_feeds():
+        expected, found = run_twin(model, feeds), simulator.run(feeds)
+        differing |= {name for name in layers if not _same_bytes(expected[name], found[name])}
+    return [name for name in layers if name in differing], len(layers)
+
+
+def _same_bytes(expected: NDArray[Any], found: NDArray[Any]) -> bool:
+    alike = (expected.dtype, expected.shape) == (found.dtype, found.shape)
+    return alike and expected.tobytes() == found.tobytes()
+
+
+def _debug_feeds() -> Iterator[Feeds]:
+    config = load_params(PARAMS)
+    network_input = picture_input(load_inputs(INPUTS))
+    files = select(config.data.debug, "data.debug")
+    for picture in read_pictures(files, network_input, config.model.preprocess, "data.debug"):
+        yield {network_input.name: normalize(picture.sample, network_input)}

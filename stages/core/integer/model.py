@@ -1,0 +1,74 @@
+"""The integer model as an ONNX file: nodes of the domain `socquant` compute on codes, others move codes or are float.
+
+docs/arithmetic.md lists the operators. A node that makes codes carries their `bits`, `scale` and `zero_point`, and the
+clamp `low`..`high`; an ONNX operator that takes codes (Reshape, MaxPool, ...) hands them on. All else is float.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import DTypeLike
+from onnx import helper
+
+from stages.core.errors import UserError
+from stages.core.graph import attribute, load_model
+
+__all__ = ["DOMAIN", "VERSION", "Codes", "code_tensors", "load_integer_model"]
+
+DOMAIN = "socquant"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What the codes of a tensor mean: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1."""
+
+    bits: int
+    scale: float
+    zero_point: int
+
+    @property
+    def top(self) -> int:
+        """The largest code."""
+        return (1 << self.bits) - 1
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """NumPy type that stores a code."""
+        return np.uint8 if self.bits <= 8 else np.uint16
+
+    @property
+    def onnx_type(self) -> int:
+        """ONNX type that stores a code."""
+        return int(helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
+
+
+def code_tensors(nodes: Iterable[onnx.NodeProto]) -> dict[str, Codes]:
+    """Map every tensor that holds codes to their meaning; nodes in topological order."""
+    found: dict[str, Codes] = {}
+    for node in nodes:
+        if node.domain == DOMAIN:
+            bits: Any = attribute(node, "bits")
+            if bits is not None:
+                codes = Codes(bits, float(attribute(node, "scale")), attribute(node, "zero_point"))
+                found.update(dict.fromkeys(node.output, codes))
+        elif node.input and node.input[0] in found:
+            found.update(dict.fromkeys(node.output, found[node.input[0]]))
+    return found
+
+
+def load_integer_model(path: Path) -> onnx.ModelProto:
+    """Load an integer model.
+
+    Raises:
+        UserError: if the file is missing or is none of this version.
+    """
+    model = load_model(path)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    if versions.get(DOMAIN) != VERSION:
+        raise UserError(f"{path} is no integer model of version {VERSION}: run `dvc repro quantize`")
+    return model

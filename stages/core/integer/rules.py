@@ -1,0 +1,103 @@
+"""The integer arithmetic of the SOCs, as NumPy functions: docs/arithmetic.md in code.
+
+Accumulators are int64 here, so that nothing can overflow; a SOC's are 32 bits wide, and `quantize` says where they
+would not do. Per-channel parameters come shaped to broadcast against the accumulator.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "FIXED_BITS",
+    "MULT_LIMIT",
+    "SHIFT_LIMIT",
+    "fixed_point",
+    "multiplier_shift",
+    "multiplier_shift_parameters",
+    "nna",
+    "nna_limits",
+    "nna_parameters",
+    "scale_sum",
+    "shift_parameters",
+]
+
+Integers = NDArray[np.int64]
+
+MULT_LIMIT = 2**16 - 1
+"""Largest divisor of the `nna` rule: a channel that would need more moves its output by no full code."""
+FIXED_BITS = 14
+"""Bits of a fixed-point multiplier: a sum of two 8-bit codes times it stays below 2**24."""
+SHIFT_LIMIT = 46
+"""Largest right shift."""
+BIAS_LIMIT = 2**31 - 1
+
+
+def nna(acc: Integers, bias: Integers, mult: Integers, bits: int) -> Integers:
+    """Requantize as Ingenic's unit does: floor((4*acc + bias) / mult) + 2**(bits-1), clamped to a code.
+
+    Source: the open T41 manual (t41-pluto, T41_NNA_MANUAL.md 3.8), which found it byte-equal to the vendor's library.
+    """
+    codes: Integers = np.clip((4 * acc + bias) // mult + 2 ** (bits - 1), 0, 2**bits - 1)
+    return codes
+
+
+def nna_parameters(
+    in_scale: float, weight_scales: NDArray[Any], bias: NDArray[Any], out_scale: float, zero_point: int, bits: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Choose bias and mult of the `nna` rule, one a channel.
+
+    Returns:
+        bias = round(mult * (zero_point - 2**(bits-1) + bias/out_scale) + mult/2), which turns the floor into rounding,
+        and mult = round(4 * out_scale / (in_scale * weight_scale)), 1 .. `MULT_LIMIT`.
+    """
+    mult = np.clip(np.rint(4.0 * out_scale / (in_scale * weight_scales.astype(np.float64))), 1, MULT_LIMIT)
+    offset = np.rint(mult * (zero_point - 2 ** (bits - 1) + bias.astype(np.float64) / out_scale) + mult / 2)
+    return np.clip(offset, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32), mult.astype(np.int32)
+
+
+def nna_limits(bias: NDArray[Any], out_scale: float, bits: int) -> NDArray[np.int64]:
+    """Give each channel's largest mult: at most `MULT_LIMIT`, and such that the rule's bias fits 32 bits."""
+    reach = 2**bits + np.abs(bias.astype(np.float64)) / out_scale
+    return np.asarray(np.clip(np.floor(BIAS_LIMIT / reach), 1, MULT_LIMIT), dtype=np.int64)
+
+
+def multiplier_shift(acc: Integers, multiplier: Integers, shift: Integers, zero_point: int, bits: int) -> Integers:
+    """Requantize by a fixed-point product: floor((acc*multiplier + 2**(shift-1)) / 2**shift) + zero_point, clamped."""
+    return np.clip(scale_sum(acc * multiplier, shift) + zero_point, 0, 2**bits - 1)
+
+
+def multiplier_shift_parameters(gains: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Write gains as multiplier / 2**shift with multipliers of 15 bits, 0 for a gain too small to matter."""
+    gains = gains.astype(np.float64)
+    shift = np.clip(FIXED_BITS - np.floor(np.log2(gains)), 1, SHIFT_LIMIT)
+    multiplier = np.minimum(np.rint(gains * 2.0**shift), 2**31 - 1)
+    return multiplier.astype(np.int32), shift.astype(np.int32)
+
+
+def shift_parameters(gains: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Write gains as 1 / 2**shift, the nearest power of two."""
+    shift = np.clip(-np.rint(np.log2(gains.astype(np.float64))), 1, SHIFT_LIMIT)
+    return np.ones_like(shift, dtype=np.int32), shift.astype(np.int32)
+
+
+def fixed_point(gains: list[float], bits: int = FIXED_BITS) -> tuple[list[int], int]:
+    """Write the gains of a sum's operands with one shift.
+
+    Args:
+        gains: one an operand.
+        bits: of the largest multiplier.
+
+    Returns:
+        multipliers of at most that many bits and a sign, and the shift: gain = multiplier / 2**shift.
+    """
+    largest = max(abs(gain) for gain in gains) or 1.0
+    shift = int(np.clip(bits - 1 - np.floor(np.log2(largest)), 1, SHIFT_LIMIT))
+    return [int(np.rint(gain * 2.0**shift)) for gain in gains], shift
+
+
+def scale_sum(acc: Integers, shift: Integers | int) -> Integers:
+    """Divide by 2**shift, rounding to the nearest, halves up."""
+    half = np.left_shift(np.int64(1), np.asarray(shift, dtype=np.int64) - 1)
+    return np.right_shift(acc + half, shift)

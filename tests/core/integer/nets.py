@@ -1,0 +1,121 @@
+"""Integer models made by hand, attribute by attribute, and both ways to run them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from stages.core.integer.model import DOMAIN, Codes, code_tensors
+from stages.core.integer.simulator import simulator_model
+from stages.core.integer.twin import run_twin
+from stages.core.session import Runner
+
+Values = dict[str, NDArray]
+
+
+@dataclass
+class Net:
+    """An integer model while it is put together; inputs of nodes are names or constant values."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    inputs: dict[str, Sequence[int]] = field(default_factory=dict)
+    features: dict[str, Codes] = field(default_factory=dict)
+    constants: dict[str, NDArray] = field(default_factory=dict)
+
+    def feature(self, name: str, shape: Sequence[int], codes: Codes) -> str:
+        """A network input `<name>/real` that is quantized to `name`."""
+        self.inputs[f"{name}/real"], self.features[name] = shape, codes
+        return self.add("Quantize", [f"{name}/real"], codes, name)
+
+    def add(self, kind: str, inputs: Sequence, made: Codes | None, name: str = "y", **more) -> str:
+        """A node of the integer domain; it lets all codes through unless told `low` or `high`."""
+        if made is not None:
+            more = {"low": 0, "high": made.top, **more}
+            more |= {"bits": made.bits, "scale": float(made.scale), "zero_point": made.zero_point}
+        self.nodes.append(helper.make_node(kind, self._names(inputs), [name], name=name, domain=DOMAIN, **more))
+        return name
+
+    def plain(self, kind: str, inputs: Sequence, *outputs: str, **more) -> str:
+        """A node of standard ONNX."""
+        self.nodes.append(helper.make_node(kind, self._names(inputs), list(outputs), name=outputs[0], **more))
+        return outputs[0]
+
+    def _names(self, inputs: Sequence) -> list[str]:
+        return [value if isinstance(value, str) else self._constant(value) for value in inputs]
+
+    def _constant(self, value: ArrayLike) -> str:
+        name = f"constant{len(self.constants)}"
+        self.constants[name] = np.asarray(value)
+        return name
+
+    @property
+    def tensors(self) -> list[str]:
+        """All that the nodes make."""
+        return [name for node in self.nodes for name in node.output]
+
+    def model(self, values: Mapping[str, NDArray] | None = None) -> onnx.ModelProto:
+        """The model, with the types of the tensors whose `values` are given."""
+        graph = helper.make_graph(
+            self.nodes,
+            "by hand",
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in self.inputs.items()],
+            [onnx.ValueInfoProto(name=self.tensors[-1])],
+            [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
+            value_info=[
+                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+                for name, value in (values or {}).items()
+                if name in self.tensors
+            ],
+        )
+        opset = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 1)]
+        return helper.make_model(graph, opset_imports=opset, ir_version=10)
+
+    def feeds(self, codes: Mapping[str, ArrayLike]) -> Values:
+        """Network inputs that quantize to these codes."""
+        return {
+            f"{name}/real": real(np.asarray(codes[name]), meaning).reshape(self.inputs[f"{name}/real"])
+            for name, meaning in self.features.items()
+        }
+
+    def twin(self, **codes: ArrayLike) -> Values:
+        """Every tensor, by the twin."""
+        return run_twin(self.model(), self.feeds(codes))
+
+    def simulator(self, values: Mapping[str, NDArray], tensors: Sequence[str] = (), codes: bool = True):
+        """The simulator that returns `tensors`, or all; `values` tell the shapes."""
+        return simulator_model(self.model(values), tensors or self.tensors, codes)
+
+
+def real(codes: NDArray, meaning: Codes) -> NDArray[np.float32]:
+    """What codes stand for."""
+    return (codes.astype(np.int64) - meaning.zero_point).astype(np.float32) * np.float32(meaning.scale)
+
+
+def assert_same(actual: NDArray, expected: NDArray) -> None:
+    """Same type, shape and bytes."""
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+    if actual.tobytes() != expected.tobytes():
+        np.testing.assert_array_equal(actual, expected)
+        raise AssertionError("equal numbers of different bytes")
+
+
+def agree(net: Net, **codes: ArrayLike) -> Values:
+    """Check that twin and simulator give the same codes, and that real values are what the codes stand for.
+
+    Codes are asked for as compare and evaluate run the simulator, values from plain ONNX Runtime.
+    """
+    feeds, values = net.feeds(codes), net.twin(**codes)
+    meanings = code_tensors(net.nodes)
+    as_codes = Runner(net.simulator(values), optimize="safe", threads=1).run(feeds)
+    as_reals = Runner(net.simulator(values, codes=False), optimize="none", threads=1).run(feeds)
+    for name in net.tensors:
+        assert_same(as_codes[name], values[name])
+        if name in meanings:
+            assert values[name].dtype == (np.uint8 if meanings[name].bits <= 8 else np.uint16)
+            np.testing.assert_array_equal(as_reals[name], real(values[name], meanings[name]))
+        else:
+            assert_same(as_reals[name], values[name])
+    return values

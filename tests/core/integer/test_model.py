@@ -1,0 +1,97 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from stages.core.errors import UserError
+from stages.core.integer.model import DOMAIN, VERSION, Codes, code_tensors, load_integer_model
+from tests.core.integer.nets import Net
+from tests.networks import tiny_classifier
+
+BYTES = Codes(8, 0.5, 3)
+WIDE = Codes(12, 0.25, 2048)
+
+
+@pytest.fixture
+def net():
+    made = Net()
+    made.feature("x", [1, 4, 6, 6], BYTES)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("bits", "top", "dtype", "onnx_type"),
+    [(4, 15, np.uint8, onnx.TensorProto.UINT8), (8, 255, np.uint8, onnx.TensorProto.UINT8),
+     (9, 511, np.uint16, onnx.TensorProto.UINT16), (16, 65535, np.uint16, onnx.TensorProto.UINT16)],
+)  # fmt: skip
+def test_codes_are_stored_in_the_smallest_type(bits, top, dtype, onnx_type):
+    codes = Codes(bits, 1.0, 0)
+    assert (codes.top, codes.dtype, codes.onnx_type) == (top, dtype, onnx_type)
+
+
+def test_a_node_of_the_domain_gives_its_output_a_meaning(net):
+    net.add("Add", ["x", "x"], WIDE, "sum", multipliers=[1, 1], shift=1)
+    assert code_tensors(net.nodes) == {"x": BYTES, "sum": WIDE}
+
+
+def test_moving_operators_hand_the_meaning_on_through_a_chain(net):
+    net.plain("Reshape", ["x", np.array([1, 2, 2, 36])], "a")
+    net.plain("Split", ["a"], "b", "c", axis=1, num_outputs=2)
+    net.plain("Transpose", ["b"], "d", perm=[0, 2, 1, 3])
+    net.plain("MaxPool", ["c"], "e", kernel_shape=[2, 2])
+    net.add("Mul", ["d", "e"], WIDE, "f", multipliers=[1], shift=1)
+    net.plain("Flatten", ["f"], "g")
+    found = code_tensors(net.nodes)
+    assert found == {**dict.fromkeys(["x", "a", "b", "c", "d", "e"], BYTES), "f": WIDE, "g": WIDE}
+
+
+def test_float_tensors_have_no_meaning(net):
+    net.add("Dequantize", ["x"], None, "r")
+    net.plain("Sigmoid", ["r"], "s")
+    net.plain("Reshape", ["s", np.array([-1])], "t")
+    net.add("Quantize", ["t"], WIDE, "q")
+    net.add("MatMul", ["q", np.ones((144, 2), np.int8), np.zeros(2, np.int32), np.ones(2, np.float32)], None, "y",
+            rule="float")  # fmt: skip
+    assert code_tensors(net.nodes) == {"x": BYTES, "q": WIDE}
+
+
+def test_a_constant_moved_by_onnx_has_no_meaning():
+    """Only the first input counts: a shape or an axis that happens to be code-like does not."""
+    net = Net()
+    net.plain("Reshape", [np.zeros(4, np.float32), np.array([2, 2])], "y")
+    assert code_tensors(net.nodes) == {}
+
+
+def test_a_scale_is_the_float32_of_its_attribute():
+    net = Net()
+    net.feature("x", [1], Codes(8, 0.1, 0))
+    assert code_tensors(net.nodes)["x"].scale == float(np.float32(0.1))
+
+
+def test_an_integer_model_is_loaded(net, tmp_path):
+    onnx.save(net.model(), tmp_path / "integer.onnx")
+    assert load_integer_model(tmp_path / "integer.onnx") == net.model()
+
+
+@pytest.mark.parametrize("version", [None, VERSION - 1, VERSION + 1])
+def test_a_model_of_no_or_another_version_is_refused(net, tmp_path, version):
+    model = net.model() if version is not None else tiny_classifier()
+    if version is not None:
+        del model.opset_import[:]
+        model.opset_import.extend([helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, version)])
+    path = tmp_path / "integer.onnx"
+    onnx.save(model, path)
+    with pytest.raises(UserError, match=r"integer\.onnx is no integer model of version 1: run `dvc repro quantize`"):
+        load_integer_model(path)
+
+
+def test_a_missing_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"integer\.onnx"):
+        load_integer_model(tmp_path / "integer.onnx")
+
+
+def test_what_is_not_onnx_is_refused(tmp_path):
+    path = tmp_path / "integer.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(UserError, match="is not an ONNX file"):
+        load_integer_model(path)

@@ -1,0 +1,486 @@
+from fractions import Fraction
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.core.errors import UserError
+from stages.core.integer import rules
+from stages.core.integer.model import Codes
+from stages.core.session import Runner
+from tests.core.integer import reference
+from tests.core.integer.cases import RULES, clamps, fixed, gains, inputs, meanings, parameters, seeds, weighted
+from tests.core.integer.nets import Net, agree, assert_same, real
+
+EXAMPLES = settings(deadline=None, max_examples=40)
+PLAIN = Codes(8, 1.0, 0)
+
+
+def random_codes(seed, shape, meaning):
+    """Noise, or one time in four nothing but ends."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, meaning.top, shape, endpoint=True)
+    return np.where(codes > meaning.top // 2, meaning.top, 0) if seed % 4 == 0 else codes
+
+
+# --- any model of one operator ---
+
+
+@settings(deadline=None, max_examples=150)
+@given(weighted, st.sampled_from(RULES), st.data())
+def test_weighted_operators_agree(layer, rule, data):
+    made = None if rule == "float" else data.draw(meanings())
+    codes = data.draw(inputs(layer))
+    values = data.draw(parameters(rule, layer.sums(codes), layer.channel_axis, layer.channels, made))
+    clamp = data.draw(clamps(made)) if made else {}
+    agree(layer.net(values, rule, made, clamp), x=codes)
+
+
+def test_an_operand_in_the_outputs_scale_is_clamped_too():
+    """_rescaled takes an unchanged operand past the node's low..high; the twin clamps it."""
+    net, made = Net(), Codes(8, 1.0, 10)
+    net.feature("x", [1, 4], made)
+    net.add("Concat", ["x", "x"], made, axis=0, multipliers=[2**13, 2**13], shift=13, low=10, high=100)
+    agree(net, x=[0, 10, 20, 255])
+
+
+def test_sums_that_double_cannot_hold_are_refused():
+    net, wide = Net(), Codes(16, 1.0, 0)
+    net.feature("a", [1, 512], wide)
+    net.feature("b", [512, 1], wide)
+    net.add("MatMulFeatures", ["a", "b"], wide, multipliers=[16381], shift=40, terms=512)
+    with pytest.raises(UserError, match="2\\*\\*53"):
+        net.simulator({}, codes=True)
+
+
+@EXAMPLES
+@given(st.sampled_from(["Add", "Mul"]), meanings(), meanings(), meanings(), st.data())
+def test_sums_and_products_of_features_agree(kind, left, right, made, data):
+    count = 2 if kind == "Add" else 1
+    multipliers, shift = data.draw(gains(count, negative=kind == "Add"))
+    if kind == "Mul":  # so that products use the output's codes
+        shift = min(shift + max(left.bits + right.bits - made.bits, 0), 46)
+    net = Net()
+    net.feature("a", [1, 3, 4, 5], left)
+    net.feature("b", [3, 1, 5], right)
+    net.add(kind, ["a", "b"], made, multipliers=multipliers, shift=shift, **data.draw(clamps(made)))
+    seed = data.draw(seeds)
+    agree(net, a=random_codes(seed, (1, 3, 4, 5), left), b=random_codes(seed // 4, (3, 1, 5), right))
+
+
+@EXAMPLES
+@given(meanings(), meanings(), meanings(), st.integers(1, 40), st.data())
+def test_matrix_products_of_features_agree(left, right, made, terms, data):
+    ([multiplier], shift), net = data.draw(gains()), Net()
+    shift = min(shift + max(left.bits + right.bits + terms.bit_length() - made.bits, 0), 46)
+    net.feature("a", [2, 2, terms], left)
+    net.feature("b", [2, terms, 3], right)
+    net.add("MatMulFeatures", ["a", "b"], made, multipliers=[multiplier], shift=shift, terms=terms,
+            **data.draw(clamps(made)))  # fmt: skip
+    seed = data.draw(seeds)
+    agree(net, a=random_codes(seed, (2, 2, terms), left), b=random_codes(seed // 4, (2, terms, 3), right))
+
+
+@EXAMPLES
+@given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(meanings(), min_size=1, max_size=3), meanings(), st.data())
+def test_joined_features_agree(kind, taken, made, data):
+    multipliers, shift = data.draw(gains(len(taken)))
+    net, seed = Net(), data.draw(seeds)
+    names = [net.feature(f"x{i}", [2, 3, 4], meaning) for i, meaning in enumerate(taken)]
+    more = {"axis": data.draw(st.integers(-3, 2))} if kind == "Concat" else {}
+    net.add(kind, names, made, multipliers=multipliers, shift=shift, **more, **data.draw(clamps(made)))
+    agree(net, **{name: random_codes(seed + i, (2, 3, 4), taken[i]) for i, name in enumerate(names)})
+
+
+@pytest.mark.parametrize("kind", ["Concat", "Max", "Min"])
+def test_operands_in_the_outputs_scale_are_joined_as_they_are(kind):
+    net, made = Net(), Codes(8, 0.5, 7)
+    net.feature("a", [2, 256], made)
+    net.feature("b", [2, 256], Codes(8, 1.0, 7))
+    net.add(kind, ["a", "b"], made, multipliers=[2**12, 2**13], shift=12, **({"axis": 0} if kind == "Concat" else {}))
+    every = np.arange(512).reshape(2, 256) % 256
+    found = agree(net, a=every, b=every[:, ::-1])
+    expected = np.clip(2 * (every[:, ::-1] - 7) + 7, 0, 255)
+    join = {"Concat": lambda *parts: np.concatenate(parts), "Max": np.maximum, "Min": np.minimum}[kind]
+    np.testing.assert_array_equal(found["y"], join(every, expected))
+
+
+@EXAMPLES
+@given(meanings(), meanings(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), st.data())
+def test_means_agree(taken, made, axes, keepdims, data):
+    shape, ([multiplier], shift), net = (2, 3, 5, 4), data.draw(gains()), Net()
+    count = int(np.prod([shape[axis] for axis in axes]))
+    shift = min(shift + count.bit_length(), 46)
+    net.feature("x", shape, taken)
+    net.add("Mean", ["x"], made, multipliers=[multiplier], shift=shift, axes=axes, keepdims=int(keepdims), terms=count,
+            **data.draw(clamps(made)))  # fmt: skip
+    agree(net, x=random_codes(data.draw(seeds), shape, taken))
+
+
+@EXAMPLES
+@given(meanings(), meanings(), st.booleans(), st.data())
+def test_average_pools_agree(taken, made, by_place, data):
+    kernel, strides, dilations = (data.draw(st.tuples(*[st.integers(1, n)] * 2)) for n in (4, 2, 2))
+    pads = [data.draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)]
+    spans = [dilations[i] * (kernel[i] - 1) + 1 for i in range(2)]
+    size = [spans[i] + data.draw(st.integers(0, 3)) for i in range(2)]
+    out = [(size[i] + pads[i] + pads[2 + i] - spans[i]) // strides[i] + 1 for i in range(2)]
+    seed = data.draw(seeds)
+    counts = np.random.default_rng(seed).integers(1, np.prod(kernel), out if by_place else (), endpoint=True)
+    _, shift = fixed([1.0 / np.min(counts)])
+    multipliers = np.rint(2.0**shift / counts).astype(np.int32)
+    net = Net()
+    net.feature("x", [1, 3, *size], taken)
+    net.add("AveragePool", ["x", multipliers], made, kernel_shape=kernel, shift=shift, strides=strides,
+            dilations=dilations, pads=pads, **data.draw(clamps(made)))  # fmt: skip
+    agree(net, x=random_codes(seed, (1, 3, *size), taken))
+
+
+@EXAMPLES
+@given(meanings(), meanings(), st.data())
+def test_tables_agree_on_every_code(taken, made, data):
+    rng = np.random.default_rng(data.draw(seeds))
+    table = rng.integers(0, made.top, taken.top + 1, endpoint=True, dtype=np.int32)
+    shape = data.draw(st.sampled_from([[1, 3, 7], [taken.top + 1], [5, 5], [2, 4, 2, 2]]))
+    net = Net()
+    net.feature("x", shape, taken)
+    net.add("Table", ["x", table], made, **data.draw(clamps(made)))
+    size = int(np.prod(shape))
+    codes = np.arange(size) if size == taken.top + 1 else rng.integers(0, taken.top, size, endpoint=True)
+    agree(net, x=codes)
+
+
+@EXAMPLES
+@given(meanings(), meanings(), gains(), st.booleans(), st.data())
+def test_prelus_agree(taken, made, how, by_channel, data):
+    ([positive], shift), net, seed = how, Net(), data.draw(seeds)
+    rng = np.random.default_rng(seed)
+    slopes = rng.integers(-(2**14), 2**14, (3, 1, 1) if by_channel else (), endpoint=True)
+    net.feature("x", [2, 3, 4, 5], taken)
+    net.add("PRelu", ["x", slopes.astype(np.int32)], made, multipliers=[positive], shift=shift,
+            **data.draw(clamps(made)))  # fmt: skip
+    agree(net, x=random_codes(seed, (2, 3, 4, 5), taken))
+
+
+@EXAMPLES
+@given(meanings(), meanings(), st.data())
+def test_linear_resizes_agree(taken, made, data):
+    rng = np.random.default_rng(data.draw(seeds))
+    height, width, rows_out, columns_out = (data.draw(st.integers(1, 7)) for _ in range(4))
+    rows, columns = (
+        rng.multinomial(128, rng.dirichlet(np.ones(before)), after).astype(np.int32)
+        for before, after in ((height, rows_out), (width, columns_out))
+    )
+    net = Net()
+    net.feature("x", [1, 2, height, width], taken)
+    net.add("Resize", ["x", rows, columns], made, shift=14, **data.draw(clamps(made)))
+    agree(net, x=random_codes(data.draw(seeds), (1, 2, height, width), taken))
+
+
+@EXAMPLES
+@given(meanings(), st.lists(st.floats(-7e4, 7e4, width=32), min_size=1, max_size=20))
+def test_quantize_agrees_on_any_number(made, steps):
+    x = np.array([*steps, 0.5, 1.5, 2.5, -0.5, -1.5, 1e30, -1e30], np.float32) * np.float32(made.scale)
+    net = Net()
+    net.feature("x", x.shape, made)
+    net.add("Dequantize", ["x"], None)
+    codes, reals = (
+        Runner(net.simulator({}, codes=codes), optimize="safe", threads=1).run({"x/real": x}) for codes in (True, False)
+    )
+    expected = np.clip(np.rint(x / np.float32(made.scale)).astype(np.float64) + made.zero_point, 0, made.top)
+    assert_same(codes["x"], expected.astype(made.dtype))
+    for found in (reals["x"], reals["y"], codes["y"]):
+        np.testing.assert_array_equal(found, real(codes["x"], made))
+
+
+@EXAMPLES
+@given(meanings(), meanings(), gains(2), seeds)
+def test_constants_agree(taken, made, how, seed):
+    multipliers, shift = how
+    net = Net()
+    net.feature("x", [2, 3], taken)
+    net.add("Constant", [random_codes(seed, (3,), taken).astype(taken.dtype)], taken, "c")
+    net.add("Add", ["x", "c"], made, multipliers=multipliers, shift=shift)
+    agree(net, x=random_codes(seed, (2, 3), taken))
+
+
+# --- codes on the move ---
+
+MOVES = [
+    ("Reshape", [np.array([4, 2, 4])], {}),
+    ("Transpose", [], {"perm": [0, 3, 1, 2]}),
+    ("Flatten", [], {}),
+    ("Identity", [], {}),
+    ("Slice", [np.array([1]), np.array([3]), np.array([3])], {}),
+    ("Squeeze", [np.array([0])], {}),
+    ("Unsqueeze", [np.array([1])], {}),
+    ("DepthToSpace", [], {"blocksize": 2}),
+    ("SpaceToDepth", [], {"blocksize": 2}),
+    ("GlobalMaxPool", [], {}),
+    ("MaxPool", [], {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}),
+    ("MaxPool", [], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "pads": [0, 1, 0, 0]}),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 0, 2, 1])], {"mode": "edge"}),
+    ("Resize", ["", np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "more", "attributes"), MOVES)
+@pytest.mark.parametrize("meaning", [PLAIN, Codes(8, 0.1, 255), Codes(12, 0.5, 1000), Codes(16, 3.0, 65535)], ids=str)
+def test_moved_codes_agree(kind, more, attributes, meaning):
+    net = Net()
+    net.feature("x", [1, 4, 2, 4], meaning)
+    net.plain(kind, ["x", *more], "y", **attributes)
+    agree(net, x=random_codes(1, (1, 4, 2, 4), meaning))
+
+
+def test_every_output_of_a_split_agrees():
+    meaning, net = Codes(12, 0.5, 1000), Net()
+    net.feature("x", [1, 7, 2], meaning)
+    net.plain("Split", ["x", np.array([2, 4, 1])], "a", "b", "c", axis=1)
+    net.add("Add", ["b", "b"], PLAIN, "sum", multipliers=[2**9, 2**9], shift=13)
+    found = agree(net, x=np.arange(14) * 300 % 4096)
+    assert [found[name].shape for name in ("a", "b", "c", "sum")] == [(1, 2, 2), (1, 4, 2), (1, 1, 2), (1, 4, 2)]
+
+
+@pytest.mark.parametrize("meaning", [PLAIN, Codes(8, 0.1, 255), Codes(12, 0.5, 1000)], ids=str)
+@pytest.mark.parametrize("padded", [0, 3, 255])
+def test_padding_is_a_code(meaning, padded):
+    """And it counts in a pool after it, which pads on its own too, with less than any code."""
+    net = Net()
+    net.feature("x", [1, 1, 2, 2], meaning)
+    net.plain("Pad", ["x", np.array([0, 0, 0, 1, 0, 0, 0, 0]), np.array(padded, meaning.dtype)], "y")
+    net.plain("MaxPool", ["y"], "z", kernel_shape=[1, 2], pads=[0, 1, 0, 0])
+    codes = np.array([1, 2, 5, 4])
+    found = agree(net, x=codes)
+    assert found["y"].tolist() == [[[[padded, 1, 2], [padded, 5, 4]]]]
+    assert found["z"].tolist() == [[[[padded, max(padded, 1), 2], [padded, max(padded, 5), 5]]]]
+
+
+def test_a_convolution_after_padding_takes_the_padded_code():
+    net, meaning = Net(), Codes(8, 1.0, 10)
+    net.feature("x", [1, 1, 2], meaning)
+    net.plain("Pad", ["x", np.array([0, 0, 1, 0, 0, 0]), np.array(13, np.uint8)], "y")
+    net.add("Conv", ["y", np.array([[[1, 10]]], np.int8), np.zeros(1, np.int32), np.ones(1, np.float32)], None, "z",
+            rule="float", strides=[1], dilations=[1], pads=[0, 1], group=1)  # fmt: skip
+    assert agree(net, x=[11, 12])["z"].tolist() == [[[13.0, 21.0, 2.0]]]
+
+
+# --- chains ---
+
+
+@st.composite
+def chains(draw):
+    """A net of many operators, each on codes of its own."""
+    seed = draw(seeds)
+    rng = np.random.default_rng(seed)
+    net = Net()
+    taken = draw(meanings())
+    net.feature("x", [1, 4, 8, 8], taken)
+    name, channels = "x", 4
+
+    def conv(name, index, group, kernel, stride, taken):
+        made = draw(meanings())
+        bits = draw(st.sampled_from([4, 8, 12]))
+        weight = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (channels, channels // group, kernel, kernel))
+        reach = taken.top * np.abs(weight).sum((1, 2, 3)).max()
+        if draw(st.booleans()):
+            mult = np.clip(rng.uniform(0.3, 2, channels) * 4 * reach / 2**made.bits, 1, 65535)
+            values, rule = [(mult * rng.uniform(-40, 40)).astype(np.int32), mult.astype(np.int32)], "nna"
+        else:
+            gain = rng.uniform(0.5, 3, channels) * 2**made.bits / reach
+            bias = (rng.uniform(-0.2, 0.2, channels) * reach).astype(np.int32)
+            values, rule = [bias, *rules.multiplier_shift_parameters(gain)], "multiplier_shift"
+        weight = weight.astype(np.int8 if bits <= 8 else np.int16)
+        net.add("Conv", [name, weight, *values], made, f"conv{index}", rule=rule, strides=[stride] * 2,
+                dilations=[1, 1], pads=[kernel // 2] * 4, group=group, **draw(clamps(made)))  # fmt: skip
+        return f"conv{index}", made
+
+    name, meaning = conv(name, 0, 1, 3, 1, taken)
+    table_made = draw(meanings())
+    table = rng.integers(0, table_made.top, meaning.top + 1, endpoint=True, dtype=np.int32)
+    net.add("Table", [name, table], table_made, "table")
+    name, deep = conv("table", 1, 4, 7, 1, table_made)
+    made = draw(meanings())
+    multipliers, shift = fixed([2.0 ** (made.bits - m.bits - 1) for m in (deep, table_made)])
+    net.add("Add", [name, "table"], made, "sum", multipliers=multipliers, shift=shift)
+    net.plain("MaxPool", ["sum"], "pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    rows = rng.multinomial(128, np.ones(4) / 4, 8).astype(np.int32)
+    net.add("Resize", ["pool", rows, rows], made, "large", shift=14)
+    net.plain("Split", ["large", np.array([1, 3])], "one", "three", axis=1)
+    joined = draw(meanings())
+    multipliers, shift = fixed([2.0 ** (joined.bits - made.bits)] * 2)
+    net.add("Concat", ["three", "one"], joined, "joined", multipliers=multipliers, shift=shift, axis=1)
+    square = draw(meanings())
+    net.add("Mul", ["joined", "sum"], square, "product", multipliers=[2**13],
+            shift=min(13 + joined.bits + made.bits - square.bits, 46))  # fmt: skip
+    net.add("Mean", ["product"], square, "mean", multipliers=[2**13], shift=19, axes=[2, 3], keepdims=1, terms=64)
+    net.plain("Flatten", ["mean"], "flat")
+    net.add("MatMul", ["flat", rng.integers(-128, 128, (4, 3)).astype(np.int8), rng.integers(-999, 999, 3, np.int32),
+                       np.full(3, 0.01, np.float32)], None, "logits", rule="float")  # fmt: skip
+    return net, random_codes(seed, (1, 4, 8, 8), taken)
+
+
+@settings(deadline=None, max_examples=25)
+@given(chains())
+def test_chains_of_operators_agree(case):
+    net, codes = case
+    agree(net, x=codes)
+
+
+def test_float_operators_between_integer_ones_run_as_they_are():
+    net = Net()
+    net.feature("x", [1, 6], Codes(8, 0.5, 10))
+    net.add("Dequantize", ["x"], None, "r")
+    net.plain("Abs", ["r"], "s")
+    net.add("Quantize", ["s"], Codes(8, 0.25, 0), "q")
+    net.plain("Reshape", ["q", np.array([2, 3])], "t")
+    found = agree(net, x=[0, 5, 10, 12, 200, 255])
+    assert found["t"].tolist() == [[20, 10, 0], [4, 255, 255]]
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A net with every way to sum up, large enough to be spread over threads; its codes and what the twin makes."""
+    rng = np.random.default_rng(0)
+    net, made = Net(), Codes(8, 0.5, 100)
+    net.feature("x", [1, 32, 40, 40], Codes(12, 0.5, 2048))
+
+    def conv(name, weight, group, reach, **more):
+        mult = np.full(32, 4 * reach // 256, np.int32)
+        values = [rng.integers(-(10**6), 10**6, 32, np.int32), mult]
+        pads = [weight.shape[-1] // 2] * 4
+        net.add("Conv", ["x", weight, *values], made, name, rule="nna", strides=[1, 1], dilations=[1, 1], pads=pads,
+                group=group, **more)  # fmt: skip
+
+    conv("dense", rng.integers(-128, 128, (32, 32, 3, 3)).astype(np.int8), 1, 2**24)
+    conv("depthwise", rng.integers(-128, 128, (32, 1, 7, 7)).astype(np.int8), 32, 2**22)
+    conv("narrow", rng.integers(-2, 2, (32, 32, 1, 1)).astype(np.int8), 1, 2**16)
+    net.add("Table", ["narrow", rng.integers(0, 255, 256, np.int32)], made, "table")
+    net.add("Add", ["dense", "table"], made, "sum", multipliers=[5000, 8000], shift=14)
+    net.add("Mean", ["sum"], made, "mean", multipliers=[2**13], shift=23, axes=[2, 3], keepdims=1, terms=1600)
+    net.plain("Reshape", ["sum", np.array([32, 40, 40])], "a")
+    net.plain("Transpose", ["a"], "b", perm=[0, 2, 1])
+    net.add("MatMulFeatures", ["a", "b"], Codes(16, 1.0, 3), "product", multipliers=[2**13], shift=19, terms=40)
+    codes = rng.integers(0, 4096, (1, 32, 40, 40))
+    return net, codes, net.twin(x=codes)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("optimize", ["safe", "none"])
+def test_any_number_of_threads_gives_the_same_bytes(wide, threads, optimize):
+    net, codes, expected = wide
+    found = Runner(net.simulator(expected), optimize=optimize, threads=threads).run(net.feeds({"x": codes}))
+    for name in net.tensors:
+        assert_same(found[name], expected[name])
+
+
+# --- what is returned ---
+
+
+def test_codes_are_stored_in_the_smallest_type_and_values_are_float32():
+    net = Net()
+    for bits in (4, 8, 9, 16):
+        net.feature(f"x{bits}", [1, 2], Codes(bits, 0.3, 3))
+    feeds = net.feeds({f"x{bits}": [0, 2**bits - 1] for bits in (4, 8, 9, 16)})
+    codes = Runner(net.simulator({}), optimize="safe").run(feeds)
+    values = Runner(net.simulator({}, codes=False), optimize="safe").run(feeds)
+    assert [codes[f"x{bits}"].dtype for bits in (4, 8, 9, 16)] == [np.uint8, np.uint8, np.uint16, np.uint16]
+    assert codes["x16"].tolist() == [[0, 65535]]
+    for bits in (4, 8, 9, 16):
+        step = np.float32(0.3)
+        expected = [float(np.float32(-3) * step), float(np.float32(2**bits - 4) * step)]
+        assert values[f"x{bits}"].dtype == np.float32
+        assert values[f"x{bits}"].tolist() == [expected]
+
+
+def test_tensors_come_in_the_order_that_they_are_asked_for():
+    net = Net()
+    net.feature("x", [1, 4], PLAIN)
+    net.plain("Flatten", ["x"], "f")
+    net.add("Dequantize", ["f"], None, "r")
+    found = Runner(net.simulator({}, ["r", "x"]), optimize="safe").run(net.feeds({"x": np.arange(4)}))
+    assert list(found) == ["r", "x"]
+    assert (found["r"].dtype, found["x"].dtype) == (np.float32, np.uint8)
+
+
+def test_the_simulator_is_standard_onnx_with_the_same_inputs(wide):
+    net, _, values = wide
+    model = net.simulator(values)
+    assert all(onnx.defs.has(node.op_type) for node in model.graph.node)
+    assert {entry.domain for entry in model.opset_import} == {node.domain for node in model.graph.node} == {""}
+    assert [entry.name for entry in model.graph.input] == ["x/real"]
+    assert [entry.name for entry in model.graph.output] == net.tensors
+
+
+# --- tensors inside a fused layer ---
+
+
+def inner_of(net, x, codes=True):
+    """The inner tensor `inside`, and the codes of the layer, by the simulator; the layer agrees with the twin."""
+    values = agree(net, x=x)
+    simulator = net.simulator(values, ["inside", "y"], codes)
+    found = Runner(simulator, optimize="safe").run(net.feeds({"x": x}))
+    assert found["inside"].dtype == np.float32
+    return found["inside"], values["y"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(weighted, st.sampled_from(RULES[:2]), st.data())
+def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, rule, data):
+    made = data.draw(meanings())
+    codes = data.draw(inputs(layer))
+    acc = layer.sums(codes)
+    bias, *gain = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
+    low = data.draw(st.integers(0, made.top))
+    net = layer.net([bias, *gain], rule, made, {"low": low, "high": made.top, "inner": ["inside"]})
+    found, _ = inner_of(net, codes)
+    for index in np.ndindex(acc.shape):
+        channel = index[layer.channel_axis]
+        total = int(acc[index]) + Fraction(int(bias[channel]))
+        if rule == "nna":  # bias holds the half that turns the floor into rounding
+            total = Fraction(4 * int(acc[index]) + int(bias[channel]), int(gain[0][channel])) - Fraction(1, 2)
+            steps = total + 2 ** (made.bits - 1) - made.zero_point
+        else:
+            steps = total * int(gain[0][channel]) / 2 ** int(gain[1][channel])
+        # one rounding each of the quotient (with its half) and of the product with the scale
+        slack = float(abs(steps) + 1) * 2.0**-22 * made.scale
+        assert abs(float(found[index]) - float(steps) * made.scale) <= slack
+
+
+def test_inside_a_fused_sum_is_the_sum_before_the_clamp():
+    net, taken, made = Net(), Codes(8, 0.5, 100), Codes(8, 0.25, 50)
+    net.feature("x", [1, 4], taken)
+    net.add("Add", ["x", "x"], made, multipliers=[3, 1], shift=3, low=50, inner=["inside"])
+    found, codes = inner_of(net, [0, 99, 101, 255])
+    assert codes.tolist() == [[50, 50, 51, 128]]
+    assert found.tolist() == [[-12.5, -0.125, 0.125, 19.375]]
+
+
+@pytest.mark.parametrize("codes", [True, False])
+def test_inside_a_gated_layer_is_the_gates_own_table(codes):
+    net, taken = Net(), Codes(4, 0.5, 6)
+    net.feature("x", [2, 8], taken)
+    inside = np.linspace(0, 1, 16, dtype=np.float32)
+    net.add("Table", ["x", np.arange(16, dtype=np.int32) * 9, inside], Codes(8, 0.1, 20), inner=["inside"])
+    found, values = inner_of(net, np.arange(16)[::-1], codes=codes)
+    assert found.ravel().tolist() == inside[::-1].tolist()
+    assert values.ravel().tolist() == [9 * code for code in range(15, -1, -1)]
+
+
+def test_inner_tensors_that_nobody_asks_for_cost_nothing():
+    net, taken = Net(), Codes(8, 0.5, 100)
+    net.feature("x", [1, 4], taken)
+    net.add("Add", ["x", "x"], taken, multipliers=[1, 1], shift=1, inner=["inside"])
+    asked, plain = (net.simulator({}, tensors) for tensors in (["inside", "y"], ["y"]))
+    assert len(asked.graph.node) - len(plain.graph.node) == 3
+
+
+def test_halves_at_ends_of_a_fixed_point_sum_go_up():
+    """The plainest boundary: -2.5, -1.5, -0.5, 0.5, 1.5 of a code."""
+    net = Net()
+    net.feature("x", [5], Codes(8, 1.0, 10))
+    net.add("Add", ["x", "x"], Codes(8, 1.0, 100), multipliers=[1, 0], shift=1)
+    assert agree(net, x=[5, 7, 9, 11, 13])["y"].tolist() == [98, 99, 100, 101, 102]
+    assert reference.halves_up(-5, 1) == -2
