@@ -14,6 +14,8 @@ quantize_s          seconds of the quantize stage's function in a fresh process,
                     quantize_process_s counts the whole `python -m stages.quantize`
 simulate_ratio      exact simulation of one picture / float inference; simulate_all_ratio with every layer as output
 exact_8_8, ...      at these feature and weight bits, are the codes of all layers those of the NumPy twin, on 2 pictures
+qdq_codes           largest distance of the QDQ network's layers in plain ONNX Runtime from the integers, each on the
+                    simulator's own input, in codes (8/8)
 bytes_equal         are statistics.npz, quantized.onnx and integer.onnx the same on 1 and 2 threads, and run again
 """
 
@@ -148,6 +150,7 @@ def measure(name: str, pictures: list[Path], file: Path | None) -> Row:
             )
             for bits, weight_bits in WIDTHS
         },
+        "the QDQ network against the integers, layer by layer": lambda: standard_form(compose),
         "the same bytes on 1 and 2 threads": lambda: reproducibility(compose),
         "peak memory of calibrate": lambda: peaks(compose, pictures),
     }
@@ -235,6 +238,13 @@ def exactness(compose: Callable[..., None], bits: int, weight_bits: int) -> Row:
         shown = ", ".join(differing[:4]) + (", ..." if len(differing) > 4 else "")
         warn(f"{len(differing)} of {layers} layers differ between simulator and twin: {shown}")
     return {f"exact_{bits}_{weight_bits}": {"equal": not differing and layers > 0, "layers": layers}}
+
+
+def standard_form(compose: Callable[..., None]) -> Row:
+    compose()
+    run("quantize")
+    (distance, layers), _ = alone(measures.qdq_distance)
+    return {"qdq_codes": distance, "qdq_layers": layers}
 
 
 def reproducibility(compose: Callable[..., None]) -> Row:

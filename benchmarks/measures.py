@@ -13,13 +13,14 @@ from onnxruntime.quantization.calibrate import CalibrationDataReader, Calibratio
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from benchmarks.common import alternated, clock, steady
+from benchmarks.qdq import layer_distances
 from stages.calibrate.collect import collect
 from stages.core.graph import load_model
 from stages.core.inputs import load_inputs, normalize
 from stages.core.integer.model import code_tensors, load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.integer.twin import run_twin
-from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL
+from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QUANTIZED_MODEL
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.samples import SampleReader
 from stages.core.session import Runner
@@ -32,6 +33,7 @@ __all__ = [
     "calibration_turns",
     "differing_layers",
     "entropy_seconds",
+    "qdq_distance",
     "quantize_seconds",
     "simulation_turns",
 ]
@@ -160,6 +162,13 @@ def differing_layers() -> tuple[list[str], int]:
         expected, found = run_twin(model, feeds), simulator.run(feeds)
         differing |= {name for name in layers if not _same_bytes(expected[name], found[name])}
     return [name for name in layers if name in differing], len(layers)
+
+
+def qdq_distance() -> tuple[int, int]:
+    """How far the QDQ network's layers are from the integers at most, on their own input, in codes; how many layers."""
+    quantized, integer = load_model(QUANTIZED_MODEL), load_integer_model(INTEGER_MODEL)
+    distances = layer_distances(quantized, integer, next(_debug_feeds()))
+    return max(distances.values()), len(distances)
 
 
 def _same_bytes(expected: NDArray[Any], found: NDArray[Any]) -> bool:

@@ -69,6 +69,10 @@ class Layer:
         """Whether it is x * f(x), written as two nodes."""
         return len(self.nodes) > 1 and self.nodes[-1].op_type == "Mul"
 
+    def weighted(self, graph: Graph) -> bool:
+        """Whether it multiplies its input by a constant weight."""
+        return self.first.op_type in WEIGHTED and self.first.input[1] in graph.constants
+
     def operands(self, graph: Graph) -> list[str]:
         """Inputs that are features: computed float tensors, and constants that are quantized like them."""
         features = set(graph.float_tensors)

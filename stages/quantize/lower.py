@@ -15,7 +15,7 @@ from stages.core.integer.model import DOMAIN, VERSION, Codes
 from stages.core.qparams import QuantParams, WeightParams
 from stages.quantize.functions import TABLES, clamp_bounds, inner_values, table
 from stages.quantize.interpolation import interpolation, weight_bits
-from stages.quantize.layers import PASS_CODES, WEIGHTED, Layer, bias_of
+from stages.quantize.layers import PASS_CODES, Layer, bias_of
 from stages.quantize.placement import Placement
 from stages.quantize.scales import bias_codes
 
@@ -165,8 +165,7 @@ class _Lowering:
         operands = layer.operands(self.graph)
         if not operands or any(name not in self._meanings for name in operands):
             return False
-        weighted = layer.first.op_type in WEIGHTED and layer.first.input[1] in self.graph.constants
-        if weighted:
+        if layer.weighted(self.graph):
             return layer.first.name in self._weights
         return all(name in self._meanings for name in layer.nodes[-1].output)
 

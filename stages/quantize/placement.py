@@ -7,7 +7,7 @@ from functools import reduce
 from stages.core.config import FLOAT_BITS, FakeQuant, Head, QuantConfig, SocConfig
 from stages.core.errors import UserError, did_you_mean
 from stages.core.graph import Graph, attribute, output_name
-from stages.quantize.layers import PASS_CODES, WEIGHTED, Layer, find_layers, head, why_float
+from stages.quantize.layers import PASS_CODES, Layer, find_layers, head, why_float
 from stages.quantize.node_bits import NodeBits
 
 __all__ = ["FeaturePlace", "Placement", "WeightPlace", "nearest_width", "place"]
@@ -158,7 +158,7 @@ class _Placer:
     def _touching(self, tensor: str) -> list[Layer]:
         """Integer layers that make or take a tensor."""
         made = [self._makers[tensor]] if tensor in self._makers else []
-        ends = tensor in self._graph.outputs and any(self._weighted(layer) for layer in made)
+        ends = tensor in self._graph.outputs and any(layer.weighted(self._graph) for layer in made)
         if self._soc.float_outputs and ends:
             made = []
         return [layer for layer in (*made, *self._takers.get(tensor, [])) if layer.name not in self._reasons]
@@ -235,16 +235,13 @@ class _Placer:
 
     # --- weights ---
 
-    def _weighted(self, layer: Layer) -> bool:
-        return layer.first.op_type in WEIGHTED and layer.first.input[1] in self._graph.constants
-
     def _weights(self) -> list[WeightPlace]:
         if self._quant.fake_quant is FakeQuant.feature:
             return []
         found = []
         for layer in self._layers:
             node = layer.first
-            if not self._weighted(layer) or layer.name in self._reasons:
+            if not layer.weighted(self._graph) or layer.name in self._reasons:
                 continue
             asked = self._asked_of(layer).weight_bits
             wanted = self._wanted_weight(layer)

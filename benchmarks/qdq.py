@@ -1,0 +1,72 @@
+"""How far the QDQ network is from the integers: each layer alone, on the input that the integer model has there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from stages.core.graph import Graph
+from stages.core.integer.model import code_tensors
+from stages.core.integer.simulator import simulator_model
+from stages.core.session import Runner
+
+__all__ = ["layer_distances"]
+
+Values = Mapping[str, NDArray[Any]]
+GIVEN = "/codes"  # ends the names of the codes of an input or a constant
+
+
+def layer_distances(quantized: onnx.ModelProto, integer: onnx.ModelProto, feeds: Values) -> dict[str, int]:
+    """Run every layer of the QDQ network in plain ONNX Runtime, with its default options, and compare codes.
+
+    Args:
+        quantized: the QDQ network.
+        integer: the integer model made with it.
+        feeds: network inputs.
+
+    Returns:
+        Tensor of codes -> the largest difference from the simulator, in codes.
+    """
+    layers = list(code_tensors(integer.graph.node))
+    codes = Runner(simulator_model(integer, layers, codes=True), optimize="safe").run(feeds)
+    values = Runner(simulator_model(integer, layers), optimize="safe").run(feeds)
+    known = {
+        f"{name.removesuffix(GIVEN)}/dequantized" if name.endswith(GIVEN) else name: values[name] for name in layers
+    }
+    graph = Graph(quantized)
+    distances = {}
+    for name in layers:
+        if not name.endswith(GIVEN):
+            others = {tensor: value for tensor, value in known.items() if tensor != name} | dict(feeds)
+            found = _run_part(graph, f"{name}/codes", others)
+            distances[name] = int(np.abs(found.astype(np.int64) - codes[name].astype(np.int64)).max())
+    return distances
+
+
+def _run_part(graph: Graph, target: str, known: Values) -> NDArray[Any]:
+    """Run what lies between tensors with known values and `target`."""
+    taken, wanted, pending = set(), set(), [target]
+    while pending:
+        name = pending.pop()
+        if name in known:
+            taken.add(name)
+        elif name in graph.producers and name not in wanted:
+            wanted.add(name)
+            pending.extend(filter(None, graph.producers[name].input))
+    nodes = [node for node in graph.nodes if wanted & set(node.output)]
+    used = {name for node in nodes for name in node.input}
+    part = helper.make_graph(
+        nodes,
+        "part",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, known[name].shape) for name in sorted(taken)],
+        [onnx.ValueInfoProto(name=target)],
+        [tensor for name, tensor in graph.constants.items() if name in used],
+    )
+    model = helper.make_model(part, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run([target], {name: known[name] for name in taken})
+    return np.asarray(found)
