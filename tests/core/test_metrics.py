@@ -84,7 +84,7 @@ def test_a_tensor_is_at_no_distance_from_itself(tensor):
 
 
 @settings(deadline=None)
-@given(tensors, st.sampled_from([0.5, 2.0, 8.0]))
+@given(tensors.filter(lambda tensor: not 0 < np.abs(tensor).max() < 1e-30), st.sampled_from([0.5, 2.0, 8.0]))
 def test_relative_measures_do_not_depend_on_the_unit(tensor, factor):
     quantized = np.round(tensor)
     plain, scaled = distance(tensor, quantized), distance(tensor * factor, quantized * factor)
