@@ -28,6 +28,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import measures
@@ -145,8 +146,8 @@ def measure(name: str, pictures: list[Path], file: Path | None) -> Row:
         "quantize": quantization,
         "simulation and float inference, in turns": simulation,
         **{
-            f"NumPy twin against simulator, {bits}-bit features, {weight_bits}-bit weights": (
-                lambda bits=bits, weight_bits=weight_bits: exactness(compose, bits, weight_bits)  # type: ignore[misc]
+            f"NumPy twin against simulator, {bits}-bit features, {weight_bits}-bit weights": partial(
+                exactness, compose, bits, weight_bits
             )
             for bits, weight_bits in WIDTHS
         },
