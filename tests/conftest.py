@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from hypothesis import settings
 
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
@@ -16,6 +18,11 @@ from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
