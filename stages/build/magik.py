@@ -11,7 +11,7 @@ from typing import Any
 
 from stages.build.calibration import write_pictures
 from stages.core.artifacts import write_json, write_text
-from stages.core.config import FLOAT_BITS, Config, FakeQuant, FeatureMethod, WeightMethod
+from stages.core.config import Config, FeatureMethod, WeightMethod
 from stages.core.inputs import NetworkInput
 from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS
 from stages.core.qparams import QuantParams
@@ -59,8 +59,6 @@ def flat_cfg(
         return values[0] if len(values) == 1 else values
 
     quant = config.quant
-    features_only = quant.fake_quant is FakeQuant.feature or quant.weight_bits == FLOAT_BITS
-    weights_only = quant.fake_quant is FakeQuant.weight or quant.feature_bits == FLOAT_BITS
     return {
         "SOC": config.soc.name,
         "INPUT": [entry.name for entry in inputs],
@@ -80,8 +78,8 @@ def flat_cfg(
         "QUANT_OP_SKIP": [],
         "WEIGHT_CORRECT_PATH": "",
         "FEATURE_CORRECT_PATH": "",
-        "WEIGHT_FAKE_QUANT": weights_only,
-        "FEATURE_FAKE_QUANT": features_only,
+        "WEIGHT_FAKE_QUANT": quant.float_features,
+        "FEATURE_FAKE_QUANT": quant.float_weights,
         "SAVE_OP_QUANT_BIT": False,
         "LOAD_OP_QUANT_BIT": True,
         "LOAD_OP_QUANT_MIN_MAX": True,

@@ -294,6 +294,16 @@ class QuantConfig:
     node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only
 
+    @property
+    def float_features(self) -> bool:
+        """Whether features stay in float: at 32 bits, or because weights alone are quantized."""
+        return self.feature_bits == FLOAT_BITS or self.fake_quant is FakeQuant.weight
+
+    @property
+    def float_weights(self) -> bool:
+        """Whether weights stay in float: at 32 bits, or because features alone are quantized."""
+        return self.weight_bits == FLOAT_BITS or self.fake_quant is FakeQuant.feature
+
 
 # --- the rest -------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stages.core.config import FLOAT_BITS, FakeQuant, QuantConfig
+from stages.core.config import QuantConfig
 
 __all__ = ["accuracy_line", "similarity_table", "widths", "widths_line"]
 
@@ -50,11 +50,9 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
 
 def widths(quant: QuantConfig) -> tuple[str, str]:
     """What features and weights are: "8-bit" or "float"."""
-
-    def side(bits: int, other: FakeQuant) -> str:
-        return "float" if bits == FLOAT_BITS or quant.fake_quant is other else f"{bits}-bit"
-
-    return side(quant.feature_bits, FakeQuant.weight), side(quant.weight_bits, FakeQuant.feature)
+    features = "float" if quant.float_features else f"{quant.feature_bits}-bit"
+    weights = "float" if quant.float_weights else f"{quant.weight_bits}-bit"
+    return features, weights
 
 
 def widths_line(quant: QuantConfig) -> str:

@@ -1,7 +1,8 @@
 import pytest
 
+from stages.core.config import FakeQuant, QuantConfig
 from stages.core.console import output
-from stages.core.tables import accuracy_line, similarity_table
+from stages.core.tables import accuracy_line, similarity_table, widths, widths_line
 
 
 def row(node, average):
@@ -70,3 +71,22 @@ def test_accuracy_of_both_networks():
 def test_without_labels_only_the_outputs_are_compared():
     line = accuracy_line({"count": 3, "cosine": 0.5})
     assert line == "outputs on 3 pictures: cosine 0.5000 (no labels, no accuracy)"
+
+
+@pytest.mark.parametrize(
+    ("bits", "weight_bits", "one_side", "said"),
+    [
+        (10, 4, "none", ("10-bit", "4-bit")),
+        (32, 8, "none", ("float", "8-bit")),
+        (8, 32, "none", ("8-bit", "float")),
+        (32, 32, "none", ("float", "float")),
+        (8, 4, "feature", ("8-bit", "float")),
+        (8, 4, "weight", ("float", "4-bit")),
+        (32, 4, "feature", ("float", "float")),
+    ],
+)
+def test_either_side_may_be_float(bits, weight_bits, one_side, said):
+    quant = QuantConfig("q", bits, weight_bits, fake_quant=FakeQuant[one_side])
+    assert widths(quant) == said
+    assert widths_line(quant) == f"{said[0]} features, {said[1]} weights"
+    assert (quant.float_features, quant.float_weights) == tuple(side == "float" for side in said)
