@@ -76,6 +76,7 @@ def flat_cfg(
         "QUANT_DATASET_SIZE": pictures,
         "QUANT_NODE_SKIP": list(float_nodes),
         "QUANT_OP_SKIP": [],
+        # empty whatever is corrected: the network handed over has its corrections in it already
         "WEIGHT_CORRECT_PATH": "",
         "FEATURE_CORRECT_PATH": "",
         "WEIGHT_FAKE_QUANT": quant.float_features,

@@ -1,34 +1,54 @@
-"""Reads data.calibration and out/export/inputs.json; writes out/calibset: the samples and their index."""
+"""Reads out/export/inputs.json, data.calibration, data.correction, data.validation; writes out/calibset."""
 
-from stages.calibset.inspect import flat_share, warnings_for
+from pathlib import Path
+
+from stages.calibset.inspect import flat_share, shared_pictures, warnings_for
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config
 from stages.core.console import output, track, warn
-from stages.core.inputs import load_inputs
+from stages.core.inputs import NetworkInput, load_inputs
 from stages.core.paths import CALIBSET, INPUTS
 from stages.core.preprocess import picture_input, read_pictures, select
-from stages.core.samples import SampleWriter
-
-KEY = "data.calibration"
+from stages.core.samples import CALIBRATION, CORRECTION, VALIDATION, SampleWriter
 
 
 def calibset(config: Config) -> None:
     network_input = picture_input(load_inputs(INPUTS))
-    files = select(config.data.calibration, KEY)
-    shape = (network_input.height, network_input.width, network_input.channels)
     with output_folder(CALIBSET) as folder:
-        writer = SampleWriter(folder, network_input.name, len(files), shape)
-        flat = {}
-        pictures = read_pictures(files, network_input, config.model.preprocess, KEY)
-        for picture in track(pictures, "calibration set", len(files)):
-            writer.add(picture.name, picture.sample)
-            flat[picture.name] = flat_share(picture.content)
-        warnings = warnings_for(len(files), flat)
-        writer.close(warnings)
+        calibration, flat = write_samples(folder, CALIBRATION, config, network_input)
+        given = {}
+        for name in (CORRECTION, VALIDATION):
+            if getattr(config.data, name).source is not None:
+                (folder / name).mkdir()
+                given[name], _ = write_samples(folder / name, name, config, network_input)
+                given[name].close([])
+        warnings = warnings_for(len(calibration), flat)
+        if len(given) == 2:
+            warnings += shared_pictures(given[CORRECTION].by_digest, given[VALIDATION].by_digest)
+        calibration.close(warnings)
     for line in warnings:
         warn(line)
-    output.print(f"calibration set: {len(files)} pictures as {shape[0]}x{shape[1]} {network_input.color.value}")
+    size = f"{network_input.height}x{network_input.width} {network_input.color.value}"
+    output.print(f"calibration set: {len(calibration)} pictures as {size}")
+    for name, writer in given.items():
+        output.print(f"{name} set: {len(writer)} pictures")
+
+
+def write_samples(
+    folder: Path, name: str, config: Config, network_input: NetworkInput
+) -> tuple[SampleWriter, dict[str, float]]:
+    """Write the pictures of `data.<name>`; gives the writer, not closed, and each picture's share of one colour."""
+    key = f"data.{name}"
+    files = select(getattr(config.data, name), key)
+    shape = (network_input.height, network_input.width, network_input.channels)
+    writer = SampleWriter(folder, network_input.name, len(files), shape)
+    flat = {}
+    pictures = read_pictures(files, network_input, config.model.preprocess, key)
+    for picture in track(pictures, f"{name} set", len(files)):
+        writer.add(picture.name, picture.sample)
+        flat[picture.name] = flat_share(picture.content)
+    return writer, flat
 
 
 if __name__ == "__main__":

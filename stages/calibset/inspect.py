@@ -1,9 +1,11 @@
 """Noticing what makes a calibration set poor."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "FLAT_SHARE", "flat_share", "warnings_for"]
+__all__ = ["FEWEST", "FLAT_SHARE", "flat_share", "shared_pictures", "warnings_for"]
 
 FEWEST = 10
 """The vendors ask for 10 to 200 pictures (Ingenic) or 100 to 500 (Sophgo)."""
@@ -46,3 +48,17 @@ def warnings_for(count: int, flat: dict[str, float]) -> list[str]:
         if share > FLAT_SHARE:
             found.append(f"{name} is {share:.0%} one flat colour: replace it by a typical picture")
     return found
+
+
+def shared_pictures(correction: Mapping[str, str], validation: Mapping[str, str]) -> list[str]:
+    """Say which pictures validate a correction that was fitted on them.
+
+    Args:
+        correction: content digest -> picture name.
+        validation: the same of the other set.
+    """
+    return [
+        f"validation picture {name} is also correction picture {correction[content]}: use others"
+        for content, name in validation.items()
+        if content in correction
+    ]

@@ -28,7 +28,7 @@ from stages.core.paths import (
 )
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
-from stages.core.samples import SampleReader, digest
+from stages.core.samples import CALIBRATION, digest, stored_sets
 from stages.core.tables import similarity_table, widths_line
 
 KEY = "data.debug"
@@ -38,13 +38,16 @@ def compare(config: Config) -> None:
     params = load_qparams(QPARAMS, config)
     network_input = picture_input(load_inputs(INPUTS))
     files = select(config.data.debug, KEY)
-    calibrated = dict(zip((reader := SampleReader.open(CALIBSET)).digests, reader.names, strict=True))
-    notes: list[str] = [f"calibration set: {line}" for line in reader.warnings] + read_json(NOTES)
+    sets = stored_sets(CALIBSET)
+    used = {
+        content: f"{kind} picture {name}" for kind in reversed(sets) for content, name in sets[kind].by_digest.items()
+    }
+    notes: list[str] = [f"calibration set: {line}" for line in sets[CALIBRATION].warnings] + read_json(NOTES)
 
     def pictures() -> Iterator[Mapping[str, NDArray[np.float32]]]:
         for picture in track(read_pictures(files, network_input, config.model.preprocess, KEY), "compare", len(files)):
-            if twin := calibrated.get(digest(picture.sample)):
-                notes.append(f"debug picture {picture.name} is also calibration picture {twin}: use others")
+            if twin := used.get(digest(picture.sample)):
+                notes.append(f"debug picture {picture.name} is also {twin}: use others")
                 warn(notes[-1])
             yield {network_input.name: normalize(picture.sample, network_input)}
 
@@ -54,7 +57,7 @@ def compare(config: Config) -> None:
     title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, {len(files)} pictures"
     plot = similarity_plot(rows, title)
     names = [file.name.rpartition("/")[2] for file in files]
-    page = render(config, rows, plot, params, notes, names, end, len(reader))
+    page = render(config, rows, plot, params, notes, names, end, len(sets[CALIBRATION]))
     with output_folder(COMPARE) as folder:
         write_json(folder / SIMILARITY.name, rows)
         write_text(folder / "similarity.csv", table_csv(rows))

@@ -223,6 +223,11 @@ class PictureSet:
     size: int | None = None  # how many, evenly over the sorted names; null: all
 
 
+def _taken_out() -> PictureSet:
+    """A set that is taken out of the calibration pictures unless it has a source."""
+    return PictureSet(source=None)
+
+
 @dataclass
 class LabelledSet(PictureSet):
     """Pictures with labels."""
@@ -237,6 +242,8 @@ class DataConfig:
 
     name: str = MISSING
     calibration: PictureSet = field(default_factory=PictureSet)
+    correction: PictureSet = field(default_factory=_taken_out)  # null: the calibration pictures but `validation`'s
+    validation: PictureSet = field(default_factory=_taken_out)  # null: every fifth calibration picture
     debug: PictureSet = field(default_factory=PictureSet)  # what compare runs
     evaluation: LabelledSet = field(default_factory=LabelledSet)
 
@@ -322,6 +329,8 @@ class WatchConfig:
     model: str = "${watch:${model.source}}"
     code: str = "${watch:${model.torch.code}}"
     calibration: str = "${watch:${data.calibration.source}}"
+    correction: str = "${watch:${data.correction.source}}"
+    validation: str = "${watch:${data.validation.source}}"
     debug: str = "${watch:${data.debug.source}}"
     evaluation: str = "${watch:${data.evaluation.source}}"
     labels: str = "${watch:${data.evaluation.labels}}"

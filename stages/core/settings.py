@@ -119,8 +119,12 @@ def check(config: Config) -> None:
     _check_operators(config.soc)
     _check_quant(config)
     _check_model(config.model)
-    for name in ("calibration", "debug", "evaluation"):
+    for name in ("calibration", "correction", "validation", "debug", "evaluation"):
         part = getattr(config.data, name)
+        if part.source is None and name in ("correction", "validation"):
+            without = "null: without a source it is taken out of the calibration pictures"
+            _require(part.size is None, f"data.{name}.size", part.size, without)
+            continue
         _check_source_list(f"data.{name}.source", part.source)
         _require(part.size is None or part.size > 0, f"data.{name}.size", part.size, "a positive number or null")
     _check_labels(config.data.evaluation)
@@ -134,6 +138,8 @@ def _watched_sources(config: Config) -> dict[str, tuple[str, Any]]:
         "model": ("model.source", config.model.source),
         "code": ("model.torch.code", config.model.torch.code),
         "calibration": ("data.calibration.source", data.calibration.source),
+        "correction": ("data.correction.source", data.correction.source),
+        "validation": ("data.validation.source", data.validation.source),
         "debug": ("data.debug.source", data.debug.source),
         "evaluation": ("data.evaluation.source", data.evaluation.source),
         "labels": ("data.evaluation.labels", data.evaluation.labels),

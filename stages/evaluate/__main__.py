@@ -17,7 +17,7 @@ from stages.core.integer.simulator import simulator_model
 from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
-from stages.core.samples import SampleReader, digest
+from stages.core.samples import digest, stored_sets
 from stages.core.session import Runner
 from stages.core.sources import SourceFile
 from stages.core.tables import accuracy_line
@@ -36,7 +36,7 @@ def evaluate(config: Config) -> None:
     reference, integer = Runner(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
     quantized = Runner(simulator_model(integer, list(reference.outputs)), optimize="safe")
     labels = read_labels(data, files, reference)
-    calibrated, known = set(SampleReader.open(CALIBSET).digests), 0
+    used, known = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}, 0
     predictions = io.StringIO()
     writer = csv.writer(predictions, lineterminator="\n")
     writer.writerow(["file", "digest", *score.COLUMNS])
@@ -48,9 +48,9 @@ def evaluate(config: Config) -> None:
             raise UserError(f"{KEY}: an output is infinite or not a number on {picture.name}")
         content = digest(picture.sample)
         writer.writerow([picture.name, content, *score.add(label, expected, actual)])
-        known += content in calibrated
+        known += content in used
     if known:
-        warn(f"{known} of {len(files)} evaluation pictures are calibration pictures: the result flatters")
+        warn(f"{known} of {len(files)} evaluation pictures served to quantize: the result flatters")
     metrics = score.metrics()
     with output_folder(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)

@@ -26,7 +26,7 @@ from stages.core.paths import (
     TRACK,
 )
 from stages.core.qparams import load_qparams
-from stages.core.samples import SampleReader
+from stages.core.samples import stored_sets
 from stages.core.tables import accuracy_line, similarity_table, widths
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
 
@@ -101,8 +101,9 @@ def _plain(content: Any) -> Any:
 
 
 def _data_hash() -> str:
-    """Identify the pictures used: those that calibrated and those that were evaluated, with their labels."""
-    digest = hashlib.sha256("".join(SampleReader.open(CALIBSET).digests).encode())
+    """Identify the pictures used: those that served to quantize, and those that were evaluated with their labels."""
+    digests = [content for samples in stored_sets(CALIBSET).values() for content in samples.digests]
+    digest = hashlib.sha256("".join(digests).encode())
     for line in (EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
         digest.update(",".join(line.split(",")[:3]).encode())
     return digest.hexdigest()[:16]

@@ -166,3 +166,64 @@ def test_a_folder_without_pictures_is_refused(config):
     config.data.calibration.source = "file:none"
     with pytest.raises(UserError, match=r"data\.calibration\.source=file:none: no pictures there"):
         calibset(config)
+
+
+# --- pictures to correct with, and to judge corrections by
+
+
+def test_without_sources_of_their_own_no_set_is_written(config):
+    write_inputs()
+    calibset(config)
+    assert sorted(path.name for path in Path("out/calibset").iterdir()) == ["0.npy", "index.json"]
+
+
+@pytest.mark.parametrize("name", ["correction", "validation"])
+def test_a_set_of_its_own_is_written_like_the_calibration_set(config, name):
+    write_inputs(14, 10)
+    write_pictures(Path("more"), 4, seed=2)
+    setattr(config.data, name, PictureSet(source="file:more", size=2))
+    calibset(config)
+    samples, index = read_set()
+    assert (len(samples), len(index["names"])) == (12, 12)
+    own = json.loads(Path(f"out/calibset/{name}/index.json").read_text())
+    assert (own["input"], own["names"], own["warnings"]) == ("images", ["000.png", "002.png"], [])
+    expected = [cv2.resize(cv2.imread(f"more/{file}"), (10, 14))[:, :, ::-1] for file in own["names"]]
+    np.testing.assert_array_equal(np.load(f"out/calibset/{name}/0.npy"), expected)
+    assert own["digests"] == [hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest()[:16] for one in expected]
+    assert sorted(path.name for path in Path("out/calibset").iterdir()) == sorted(["0.npy", "index.json", name])
+    setattr(config.data, name, PictureSet(source=None))
+    calibset(config)
+    assert not Path("out/calibset", name).exists()
+
+
+def test_a_picture_that_both_corrects_and_validates_is_warned_of(config, capsys):
+    write_inputs()
+    write_pictures(Path("correct"), 3, seed=2)
+    write_pictures(Path("validate"), 2, seed=3)
+    shutil.copy("correct/001.png", "validate/again.png")
+    config.data.correction, config.data.validation = PictureSet("file:correct"), PictureSet("file:validate")
+    calibset(config)
+    line = "validation picture again.png is also correction picture 001.png: use others"
+    assert read_set()[1]["warnings"] == [line]
+    shown = capsys.readouterr()
+    assert f"warning: {line}" in shown.err
+    assert shown.out.splitlines() == [
+        "calibration set: 12 pictures as 16x16 RGB", "correction set: 3 pictures", "validation set: 3 pictures",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["correction", "validation"])
+def test_calibration_pictures_may_serve_again(config, capsys, name):
+    write_inputs()
+    setattr(config.data, name, PictureSet(source="file:calibration"))
+    calibset(config)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_folder_without_pictures_is_refused_by_its_own_name(config):
+    write_inputs()
+    Path("none").mkdir()
+    config.data.validation = PictureSet(source="file:none")
+    with pytest.raises(UserError, match=r"data\.validation\.source=file:none: no pictures there"):
+        calibset(config)
+    assert not Path("out/calibset").exists()

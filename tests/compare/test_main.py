@@ -48,6 +48,17 @@ def test_a_debug_picture_that_calibrated_gives_a_note(quantized, capsys):
     assert "new.png is also" not in Path("out/compare/report.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["correction", "validation"])
+def test_a_debug_picture_that_served_to_correct_is_named(quantized, capsys, name):
+    Path("more").mkdir()
+    shutil.copy("evaluation/ant/000.png", "more/used.png")
+    getattr(quantized.data, name).source = "file:more"
+    calibset(quantized)
+    quantize(quantized)
+    compare(quantized)
+    assert f"warning: debug picture 000.png is also {name} picture used.png: use others" in capsys.readouterr().err
+
+
 def test_notes_of_earlier_stages_are_on_the_page(quantized):
     quantized.data.calibration.size = 3
     quantized.quant.weight_bits = 6

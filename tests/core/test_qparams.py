@@ -4,7 +4,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stages.core.config import Config, FeatureMethod, Head, InputConfig, ModelConfig, QuantConfig, SocConfig
+from stages.core.config import (
+    Config,
+    DataConfig,
+    FeatureMethod,
+    Head,
+    InputConfig,
+    ModelConfig,
+    PictureSet,
+    QuantConfig,
+    SocConfig,
+)
 from stages.core.errors import UserError
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams, load_qparams, save_qparams
 
@@ -65,6 +75,12 @@ def test_a_missing_file_is_named(tmp_path):
         ),
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8"), model=ModelConfig(inputs=[InputConfig("x")])),
+            "soc, model, calibration=",
+        ),
+        (
+            Config(
+                soc=SocConfig(name="T40"), quant=QuantConfig("int8"), data=DataConfig(correction=PictureSet("file:a"))
+            ),
             "soc, model, calibration=",
         ),
     ],

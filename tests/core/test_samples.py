@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from stages.core.errors import UserError
-from stages.core.samples import SampleReader, SampleWriter, digest
+from stages.core.samples import (
+    SampleReader,
+    SampleWriter,
+    correction_samples,
+    digest,
+    stored_sets,
+    validation_samples,
+)
 
 SAMPLES = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
 
@@ -54,3 +61,80 @@ def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=f"{name} is missing"):
         SampleReader.open(folder)
+
+
+# --- one sample, some samples
+
+
+def test_single_samples_are_read_by_index(folder):
+    reader = SampleReader.open(folder)
+    for index in (2, 0, 1, -1):
+        np.testing.assert_array_equal(reader[index], SAMPLES[index])
+    with pytest.raises(IndexError):
+        reader[3]
+
+
+def test_a_subset_is_read_like_a_set_of_its_own(folder):
+    reader = SampleReader.open(folder).subset([2, 0])
+    assert (len(reader), reader.names) == (2, ["c.png", "a.png"])
+    assert reader.digests == [digest(SAMPLES[2]), digest(SAMPLES[0])]
+    for _ in range(2):
+        np.testing.assert_array_equal(np.stack(list(reader)), SAMPLES[[2, 0]])
+    np.testing.assert_array_equal(reader[1], SAMPLES[0])
+    np.testing.assert_array_equal(reader.subset([1])[0], SAMPLES[0])
+
+
+# --- correction and validation
+
+
+def stored(folder, *values):
+    """A set of 1x1 grey pictures of these values, named after them."""
+    folder.mkdir(exist_ok=True)
+    writer = SampleWriter(folder, "images", len(values), (1, 1, 1))
+    for value in values:
+        writer.add(f"{value}.png", np.full((1, 1, 1), value, dtype=np.uint8))
+    writer.close([])
+    return folder
+
+
+def values(samples):
+    found = [int(sample.item()) for sample in samples]
+    assert samples.names == [f"{value}.png" for value in found]
+    assert len(samples) == len(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("count", "correction", "validation"),
+    [
+        (1, [0], [0]),
+        (2, [0], [1]),
+        (4, [0, 1, 2], [3]),
+        (5, [0, 1, 2, 3], [4]),
+        (9, [0, 1, 2, 3, 5, 6, 7, 8], [4]),
+        (13, [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12], [4, 9]),
+    ],
+)
+def test_both_sets_come_out_of_the_calibration_set(tmp_path, count, correction, validation):
+    stored(tmp_path, *range(count))
+    assert values(correction_samples(tmp_path)) == correction
+    assert values(validation_samples(tmp_path)) == validation
+    assert list(stored_sets(tmp_path)) == ["calibration"]
+
+
+def test_sets_of_their_own_take_precedence(tmp_path):
+    stored(tmp_path, *range(6))
+    stored(tmp_path / "correction", 100, 101)
+    assert values(correction_samples(tmp_path)) == [100, 101]
+    assert values(validation_samples(tmp_path)) == [4]
+    stored(tmp_path / "validation", 200)
+    assert values(validation_samples(tmp_path)) == [200]
+    assert {name: values(samples) for name, samples in stored_sets(tmp_path).items()} == {
+        "calibration": [0, 1, 2, 3, 4, 5], "correction": [100, 101], "validation": [200],
+    }  # fmt: skip
+
+
+def test_nothing_is_held_out_where_other_pictures_validate(tmp_path):
+    stored(tmp_path, *range(6))
+    stored(tmp_path / "validation", 200)
+    assert values(correction_samples(tmp_path)) == [0, 1, 2, 3, 4, 5]

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from stages.core.composition import compose
-from stages.core.config import Color, FakeQuant, FeatureMethod, Fit, Head, OperatorWidths
+from stages.core.config import Color, FakeQuant, FeatureMethod, Fit, Head, OperatorWidths, PictureSet
 from stages.core.errors import UserError
 from stages.core.settings import allowed_widths, check, check_files, load_params
 from tests.conftest import project_overrides
@@ -119,6 +119,15 @@ VALUES = [
     ("quant.node_bits=bits.json", "quant.node_bits: source 'bits.json': give one of package:"),
     ("data.calibration.size=0", "data.calibration.size=0: give a positive number or null"),
     ("data.debug.size=-1", "data.debug.size=-1: give a positive number or null"),
+    ("data.correction.source=[]", "data.correction.source=[]: give a source or a list of sources"),
+    ("data.validation.source=pictures", "data.validation.source: source 'pictures': give one of package:"),
+    (
+        "data.correction.size=3",
+        "data.correction.size=3: give null: without a source it is taken out of the calibration",
+    ),
+    ("+data.validation={source: 'file:a', size: 0}", "data.validation.size=0: give a positive number or null"),
+    ("data.calibration.source=null", "data.calibration.source=None: give a source or a list of sources"),
+    ("data.debug.source=null", "data.debug.source=None: give a source or a list of sources"),
     ("data.debug.source=pictures", "data.debug.source: source 'pictures': give one of package:"),
     ("data.debug.source=[]", "data.debug.source=[]: give a source or a list of sources"),
     ("data.debug.source=3", "data.debug.source=3: give a source or a list of sources"),
@@ -272,6 +281,26 @@ def test_local_sources_are_watched(composed):
     watch = composed[0].watch
     assert (watch.model, watch.calibration, watch.evaluation) == ("tiny.onnx", "calibration", "evaluation")
     assert (watch.code, watch.labels, watch.node_bits) == ("stages/core/sources.py",) * 3
+    assert (watch.correction, watch.validation) == ("stages/core/sources.py",) * 2
+
+
+def test_corrections_have_no_pictures_of_their_own_unless_given(composed, conf):
+    data = composed[0].data
+    assert data.correction == data.validation == PictureSet(source=None, size=None)
+    config, _ = compose(
+        ["data.correction.source=file:a", "data.validation.source=file:b", "data.validation.size=2"], conf
+    )
+    assert (config.data.correction, config.data.validation) == (PictureSet("file:a"), PictureSet("file:b", 2))
+    assert (config.watch.correction, config.watch.validation) == ("a", "b")
+
+
+@pytest.mark.parametrize("name", ["correction", "validation"])
+def test_pictures_of_their_own_must_be_there(conf, name):
+    config, _ = compose([*project_overrides(f"data.{name}.source=file:nowhere"), "model.source=https://a/b.onnx"], conf)
+    for part in (config.data.calibration, config.data.debug, config.data.evaluation):
+        part.source = []
+    with pytest.raises(UserError, match=rf"data\.{name}\.source: .*nowhere does not exist"):
+        check_files(config)
 
 
 def test_a_file_of_node_bits_is_watched(conf):

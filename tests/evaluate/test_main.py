@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from stages.calibset.__main__ import calibset
 from stages.core.config import Task
 from stages.core.errors import UserError
 from stages.core.integer.model import load_integer_model
@@ -77,7 +78,15 @@ def test_calibration_pictures_among_them_are_warned_of(quantized, capsys):
     shutil.copy("calibration/003.png", "evaluation/cat/known.png")
     evaluate(quantized)
     shown = capsys.readouterr().err
-    assert "warning: 1 of 7 evaluation pictures are calibration pictures: the result flatters" in shown
+    assert "warning: 1 of 7 evaluation pictures served to quantize: the result flatters" in shown
+
+
+def test_pictures_that_served_to_correct_are_warned_of(quantized, capsys):
+    quantized.data.correction.source = quantized.data.validation.source = "file:evaluation/cat"
+    for stage in (calibset, quantize, evaluate):
+        stage(quantized)
+    shown = capsys.readouterr().err
+    assert "warning: 2 of 6 evaluation pictures served to quantize: the result flatters" in shown
 
 
 def test_a_label_the_network_lacks_is_refused(quantized):
