@@ -298,6 +298,7 @@ class QuantConfig:
     skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
     fake_quant: FakeQuant = FakeQuant.none
     head: Head = Head.quantized
+    edge_bits: int | None = None  # least width of the first and last layers' weights and inputs; null: as the rest
     node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only
 

@@ -208,16 +208,31 @@ def _check_quant(config: Config) -> None:
         width = getattr(config.quant, side)
         widths, simulated = allowed_widths(soc.operators.values(), side), getattr(soc.simulated, side)
         if width not in (*widths, *simulated, FLOAT_BITS):
-            listed = ", ".join(map(str, widths))
-            listed += f" (on the PC also {', '.join(map(str, simulated))})" if simulated else ""
+            listed = _listed(widths, simulated)
             raise UserError(
                 f"quant.{side}={width}: the {soc.name} cannot do {width} bits; it can do {listed}; "
                 f"{FLOAT_BITS} stands for float"
             )
+    _check_edges(config)
     if config.quant.node_bits is not None:
         _check_sources("quant.node_bits", [config.quant.node_bits])
     percentile = config.quant.percentile
     _require(50 <= percentile <= 100, "quant.percentile", percentile, "percent of the values, 50 to 100")
+
+
+def _check_edges(config: Config) -> None:
+    """Refuse a width that neither features nor weights have on the SOC."""
+    soc, width = config.soc, config.quant.edge_bits
+    sides = ("feature_bits", "weight_bits")
+    widths = sorted({width for side in sides for width in allowed_widths(soc.operators.values(), side)})
+    simulated = sorted({width for side in sides for width in getattr(soc.simulated, side)} - {*widths})
+    if width not in (None, *widths, *simulated):
+        raise UserError(f"quant.edge_bits={width}: the {soc.name} can do {_listed(widths, simulated)}; null for none")
+
+
+def _listed(widths: list[int], simulated: list[int]) -> str:
+    listed = ", ".join(map(str, widths))
+    return listed + (f" (on the PC also {', '.join(map(str, simulated))})" if simulated else "")
 
 
 def _check_model(model: ModelConfig) -> None:

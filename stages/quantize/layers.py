@@ -9,9 +9,9 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.config import SocConfig
-from stages.core.graph import Graph, attribute
+from stages.core.graph import Graph, attribute, captured_names
 
-__all__ = ["PASS_CODES", "TAKES_CONSTANTS", "WEIGHTED", "Layer", "bias_of", "find_layers", "head", "why_float"]
+__all__ = ["PASS_CODES", "TAKES_CONSTANTS", "WEIGHTED", "Layer", "bias_of", "edges", "find_layers", "head", "why_float"]
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 FUSES = WEIGHTED | {"Add", "Sub"}  # operators whose end clamp serves as a Relu or Clip
@@ -155,6 +155,37 @@ def head(graph: Graph, layers: Sequence[Layer]) -> set[str]:
         if layer.first.op_type not in WEIGHTED:
             pending.extend(name for name in layer.first.input if name)
     return found
+
+
+def edges(graph: Graph, layers: Sequence[Layer]) -> set[str]:
+    """Find the first and the last weighted layers.
+
+    The first are those that a network input reaches without passing another weighted layer, the last those that
+    reach a network output so.
+
+    Returns:
+        Names of layers.
+    """
+    found: set[str] = set()
+    from_inputs, to_outputs = set(graph.inputs), set(graph.outputs)
+    for layer in layers:
+        if not from_inputs.isdisjoint(_taken(layer)):
+            if layer.weighted(graph):
+                found.add(layer.name)
+            else:
+                from_inputs.update(layer.nodes[-1].output)
+    for layer in reversed(layers):
+        if not to_outputs.isdisjoint(layer.nodes[-1].output):
+            if layer.weighted(graph):
+                found.add(layer.name)
+            else:
+                to_outputs.update(_taken(layer))
+    return found
+
+
+def _taken(layer: Layer) -> set[str]:
+    """All that a layer's nodes take, also inside the body of a Loop or If."""
+    return {name for node in layer.nodes for name in (*node.input, *captured_names(node)) if name}
 
 
 def why_float(graph: Graph, layer: Layer) -> str | None:

@@ -7,7 +7,7 @@ from functools import reduce
 from stages.core.config import FLOAT_BITS, FakeQuant, Head, QuantConfig, SocConfig
 from stages.core.errors import UserError, did_you_mean
 from stages.core.graph import Graph, attribute, output_name
-from stages.quantize.layers import PASS_CODES, Layer, find_layers, head, why_float
+from stages.quantize.layers import PASS_CODES, Layer, edges, find_layers, head, why_float
 from stages.quantize.node_bits import NodeBits
 
 __all__ = ["FeaturePlace", "Placement", "WeightPlace", "nearest_width", "place"]
@@ -102,6 +102,13 @@ class _Placer:
                 self._takers.setdefault(name, []).append(layer)
         self._skipped = self._skips()
         self._reasons = self._why_float()
+        self._edges = edges(graph, self._layers) - self._reasons.keys() if quant.edge_bits else set()
+        self._sources = self._code_sources(self._quantized())
+        self._edge_features = {
+            self._sources[name]
+            for layer in self._layers
+            if layer.name in self._edges and (name := layer.first.input[0]) in self._sources
+        }
 
     def place(self) -> Placement:
         features = self._features()
@@ -163,32 +170,37 @@ class _Placer:
             made = []
         return [layer for layer in (*made, *self._takers.get(tensor, [])) if layer.name not in self._reasons]
 
-    def _features(self) -> list[FeaturePlace]:
+    def _quantized(self) -> list[str]:
+        """The tensors that get codes, constant operands first."""
         if self._quant.fake_quant is FakeQuant.weight:
             return []
         inside = {name for layer in self._layers for name in layer.inner}
         constants = [name for name in self._takers if name in self._graph.constants]
         tensors = [name for name in (*constants, *self._graph.float_tensors) if name not in inside]
-        quantized = [name for name in tensors if self._touching(name) and not self._stays_float(name)]
-        sources = self._code_sources(quantized)
+        return [name for name in tensors if self._touching(name) and not self._stays_float(name)]
+
+    def _features(self) -> list[FeaturePlace]:
+        sources = self._sources
         common: dict[str, set[int]] = {}
-        for tensor in quantized:
+        for tensor, source in sources.items():
             for layer in self._touching(tensor):
-                widths = self._widths(layer, "feature_bits", self._wanted(sources[tensor]))
-                common[sources[tensor]] = common.get(sources[tensor], widths) & widths
-                if not common[sources[tensor]]:
+                widths = self._widths(layer, "feature_bits", self._wanted(source))
+                common[source] = common.get(source, widths) & widths
+                if not common[source]:
                     raise UserError(
                         f"the {self._soc.name}'s operators around {tensor!r} share no feature width (conf/soc)"
                     )
         bits = {source: self._width(source, widths) for source, widths in common.items()}
         return [
-            FeaturePlace(name, self._owner(name), bits[sources[name]], sources[name], self._asked(sources[name]).range)
-            for name in quantized
+            FeaturePlace(name, self._owner(name), bits[source], source, self._asked(source).range)
+            for name, source in sources.items()
         ]
 
     def _stays_float(self, tensor: str) -> bool:
         """Because the user wants it so, or because the body of a Loop or If takes it."""
-        return self._wanted(tensor) == FLOAT_BITS or tensor in self._graph.captured
+        asked = self._asked(tensor).feature_bits
+        wanted = self._quant.feature_bits if asked is None else asked
+        return wanted == FLOAT_BITS or tensor in self._graph.captured
 
     def _owner(self, tensor: str) -> str:
         return output_name(self._makers[tensor].nodes[-1], tensor) if tensor in self._makers else tensor
@@ -206,7 +218,11 @@ class _Placer:
 
     def _wanted(self, tensor: str) -> int:
         asked = self._asked(tensor).feature_bits
-        return self._quant.feature_bits if asked is None else asked
+        return self._at_least(self._quant.feature_bits, tensor in self._edge_features) if asked is None else asked
+
+    def _at_least(self, bits: int, edge: bool) -> int:
+        """The wanted width, or a wider one at the network's edges; float (the largest number) stays."""
+        return max(bits, self._quant.edge_bits or 0) if edge else bits
 
     def _widths(self, layer: Layer, side: str, wanted: int) -> set[int]:
         """Widths of a layer; those that exist on the PC only when they are the very ones that are wanted."""
@@ -259,7 +275,7 @@ class _Placer:
 
     def _wanted_weight(self, layer: Layer) -> int:
         asked = self._asked_of(layer).weight_bits
-        return self._quant.weight_bits if asked is None else asked
+        return self._at_least(self._quant.weight_bits, layer.name in self._edges) if asked is None else asked
 
     def _channel_axis(self, layer: Layer) -> int:
         """The weight's axis that counts output channels."""

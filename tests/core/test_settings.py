@@ -58,6 +58,7 @@ TYPES = [
     ("quant.feature_bits=many", "quant.feature_bits: ", "'many'", "give a whole number"),
     ("quant.feature_bits=8.5", "quant.feature_bits: ", "8.5", "give a whole number"),
     ("++quant.weight_bits=zz", "quant.weight_bits: ", "zz", "give a whole number"),
+    ("quant.edge_bits=wide", "quant.edge_bits: ", "'wide'", "give a whole number"),
     ("quant.percentile=most", "quant.percentile: ", "'most'", "give a number"),
     ("quant.skip_nodes=stem", "quant.skip_nodes: ", "not a list", "give a list of texts"),
     ("quant.skip_ops=Conv", "quant.skip_ops: ", "not a list", "give a list of texts"),
@@ -113,6 +114,12 @@ VALUES = [
         "quant.weight_bits=14: the T40 cannot do 14 bits; it can do 2, 4, 6, 8 (on the PC also 16)",
     ),
     ("quant.feature_bits=0", "quant.feature_bits=0: the T40 cannot do 0 bits"),
+    (
+        "quant.edge_bits=3",
+        "quant.edge_bits=3: the T40 can do 2, 4, 6, 8, 10, 12 (on the PC also 14, 16); null for none",
+    ),
+    ("quant.edge_bits=32", "quant.edge_bits=32: the T40 can do 2, 4,"),
+    ("quant.edge_bits=0", "quant.edge_bits=0: the T40 can do 2, 4,"),
     ("quant.percentile=49.9", "quant.percentile=49.9: give percent of the values, 50 to 100"),
     ("quant.percentile=100.1", "quant.percentile=100.1: give percent of the values, 50 to 100"),
     ("quant.percentile=nan", "quant.percentile=nan: give percent of the values, 50 to 100"),
@@ -311,6 +318,12 @@ def test_the_controls_default_to_nothing(composed):
     quant = composed[0].quant
     assert (quant.skip_nodes, quant.skip_ops, quant.node_bits, quant.node_ranges) == ([], [], None, True)
     assert (quant.fake_quant, quant.head, quant.percentile) == (FakeQuant.none, Head.quantized, 99.99)
+    assert quant.edge_bits is None
+
+
+@pytest.mark.parametrize(("soc", "width"), [("t40", 8), ("t40", 12), ("t40", 16), ("bm1684", 8)])
+def test_edges_may_have_any_width_of_the_soc(conf, soc, width):
+    assert compose([f"soc={soc}", f"quant.edge_bits={width}"], conf)[0].quant.edge_bits == width
 
 
 def test_the_controls_reach_the_config(conf):

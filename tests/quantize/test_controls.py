@@ -174,6 +174,107 @@ def test_a_skip_is_named_before_the_head():
     assert found.notes == ["fc (Gemm) runs in float: quant.skip_nodes"]
 
 
+# --- wider edges
+
+NARROW = {"feature_bits": 4, "weight_bits": 4}
+EVEN = {"Gemm": ([4, 8, 10, 12], [4, 8])}  # a Gemm as wide as a convolution
+
+
+def edged(by_node=None, chip=None, graph=None, edge_bits=8, **quant):
+    return placed(by_node, chip or soc(**EVEN), graph, edge_bits=edge_bits, **(NARROW | quant))
+
+
+def test_first_and_last_layers_and_what_they_take_are_wider():
+    """Pooling makes what the fully connected layer takes: Flatten passes its codes on."""
+    found = edged()
+    assert bits(found) == dict.fromkeys(TENSORS, 4) | dict.fromkeys(("images", "pooled", "flat"), 8)
+    assert weight_bits(found) == {"stem": 8, "depthwise": 4, "project": 4, "fc": 8}
+    assert found.notes == []
+
+
+def test_the_ends_of_all_branches_are_wider():
+    found = edged(graph=detector())
+    assert {name for name, width in bits(found).items() if width == 8} == {"x", "m0", "m1", "m2"}
+    assert {name for name, width in weight_bits(found).items() if width == 8} == {"back1", "last0", "last1", "last2"}
+    assert {*bits(found).values(), *weight_bits(found).values()} == {4, 8}
+    assert found.notes == []
+
+
+def test_codes_that_others_take_too_are_wider_for_all():
+    """x goes through MaxPool to the first convolution, and to a sum."""
+    nodes = [
+        node("MaxPool", ["x"], ["p"], "pool", kernel_shape=[1, 1]),
+        node("Conv", ["p", "w"], ["c"], "one"),
+        node("Conv", ["c", "w"], ["d"], "two"),
+        node("Conv", ["d", "w"], ["e"], "three"),
+        node("Relu", ["x"], ["r"], "relu"),
+        node("Add", ["e", "r"], ["y"], "sum"),
+    ]
+    graph = Graph(graph_model(nodes, {"x": [1, 4, 6, 6]}, ["y"], {"w": np.ones((4, 4, 1, 1))}))
+    found = edged(graph=graph)
+    assert bits(found) == {"x": 8, "p": 8, "c": 4, "d": 8, "e": 4, "r": 4, "y": 4}
+    assert weight_bits(found) == {"one": 8, "two": 4, "three": 8}
+
+
+@pytest.mark.parametrize(("width", "edge_bits"), [(8, 8), (8, 4), (12, 8)])
+def test_edges_are_never_narrower_than_the_rest(width, edge_bits):
+    settings = {"feature_bits": width, "weight_bits": 8}
+    expected, found = placed(**settings), placed(edge_bits=edge_bits, **settings)
+    assert (found.features, found.weights, found.notes) == (expected.features, expected.weights, expected.notes)
+
+
+def test_single_nodes_take_precedence_over_the_edges():
+    by_node = {"images": NodeBits(4), "pool": NodeBits(10), "fc": NodeBits(weight_bits=4), "stem_relu": NodeBits(12, 4)}
+    found = edged(by_node)
+    assert bits(found) == dict.fromkeys(TENSORS, 4) | {"r1": 12, "pooled": 10, "flat": 10}
+    assert weight_bits(found) == dict.fromkeys(WEIGHTS, 4)
+    assert found.notes == []
+
+
+@pytest.mark.parametrize(
+    ("quant", "features", "weights"),
+    [
+        ({"feature_bits": 32}, {}, {"stem": 8, "depthwise": 4, "project": 4, "fc": 8}),
+        ({"fake_quant": FakeQuant.weight}, {}, {"stem": 8, "depthwise": 4, "project": 4, "fc": 8}),
+        ({"weight_bits": 32}, dict.fromkeys(TENSORS, 4) | {"images": 8, "pooled": 8, "flat": 8}, {}),
+    ],
+)
+def test_float_edges_stay_in_float(quant, features, weights):
+    found = edged(**quant)
+    assert (bits(found), weight_bits(found)) == (features, weights)
+
+
+def test_an_edge_that_is_kept_in_float_widens_nothing():
+    found = edged(skip_nodes=["stem"], head=Head.float)
+    assert bits(found) == dict.fromkeys(TENSORS[1:], 4)
+    assert weight_bits(found) == {"depthwise": 4, "project": 4}
+
+
+def test_32_bits_of_a_single_node_stay_float_at_the_edge():
+    found = edged({"images": NodeBits(32), "fc": NodeBits(weight_bits=32)})
+    assert "images" not in bits(found)
+    assert weight_bits(found) == {"stem": 8, "depthwise": 4, "project": 4}
+
+
+def test_simulated_widths_at_the_edges():
+    found = edged(chip=soc(SIMULATED, **EVEN), edge_bits=16)
+    assert bits(found) == dict.fromkeys(TENSORS, 4) | {"images": 16, "pooled": 16, "flat": 16}
+    assert weight_bits(found) == {"stem": 16, "depthwise": 4, "project": 4, "fc": 16}
+    assert found.notes == [
+        "16-bit features exist on the PC only: the S1 has no such width",
+        "16-bit weights exist on the PC only: the S1 has no such width",
+    ]
+
+
+def test_a_width_that_is_missing_at_an_edge_has_a_note():
+    found = edged(edge_bits=12, chip=soc(Gemm=([4, 8], [4, 8])))
+    assert bits(found) == dict.fromkeys(TENSORS, 4) | {"images": 12, "pooled": 8, "flat": 8}
+    assert [line.split(":")[0] for line in found.notes] == [
+        "pooled has 8-bit codes, not 12", "flat has 8-bit codes, not 12", "stem has 8-bit weights, not 12",
+        "fc has 8-bit weights, not 12",
+    ]  # fmt: skip
+
+
 # --- widths that exist on the PC only
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from stages.core.config import OperatorWidths, SocConfig
 from stages.core.graph import Graph
-from stages.quantize.layers import Layer, find_layers, head, why_float
+from stages.quantize.layers import Layer, edges, find_layers, head, why_float
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 
@@ -204,6 +204,58 @@ def test_an_early_branch_ends_at_its_own_last_convolution():
     nodes = [CONV, node("Conv", ["c", "w"], ["d"], "second"), node("Add", ["c", "d"], ["y"], "sum")]
     graph = graph_of(nodes)
     assert head(graph, find_layers(graph, soc())) == {"sum", "second", "conv"}
+
+
+# --- the first and the last weighted layers
+
+
+def edges_of(graph):
+    return edges(graph, find_layers(graph, soc()))
+
+
+def test_first_and_last_are_named_by_the_last_node_of_a_fused_layer():
+    assert edges_of(Graph(tiny_classifier())) == {"stem_relu", "fc"}
+    assert edges_of(detector()) == {"back1_relu", "last0", "last1", "last2"}
+
+
+def test_the_only_weighted_layer_is_both():
+    assert edges_of(graph_of([node("Relu", ["x"], ["r"], "one"), node("Conv", ["r", "w"], ["y"], "two")])) == {"two"}
+    assert edges_of(graph_of([node("Relu", ["x"], ["y"], "one")])) == set()
+
+
+def test_every_input_and_every_output_has_its_own():
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], "of_x"),
+        node("MaxPool", ["z"], ["p"], "pool", kernel_shape=[1, 1]),
+        node("Conv", ["p", "w"], ["b"], "of_z"),
+        node("Add", ["a", "b"], ["s"], "sum"),
+        node("Conv", ["s", "w"], ["m"], "middle"),
+        node("Conv", ["m", "w"], ["y"], "end"),
+        node("GlobalAveragePool", ["m"], ["g"], "mean"),
+        node("Flatten", ["g"], ["f"], "flat"),
+        node("Gemm", ["f", "square"], ["logits"], "fc"),
+    ]
+    graph = graph_of(nodes, ("y", "logits"), PICTURE | {"z": [1, 4, 6, 6]}, {"square": np.ones((4, 4))})
+    assert edges_of(graph) == {"of_x", "of_z", "end", "fc"}
+
+
+def test_a_way_past_the_first_layer_leads_to_another_first_one():
+    nodes = [CONV, node("Concat", ["x", "c"], ["j"], "joined", axis=1), node("Conv", ["j", "v"], ["d"], "second")]
+    nodes.append(node("Conv", ["d", "w"], ["y"], "third"))
+    assert edges_of(graph_of(nodes, constants={"v": np.ones((4, 8, 1, 1))})) == {"conv", "second", "third"}
+
+
+def test_a_way_past_the_last_layer_leads_to_another_last_one():
+    nodes = [CONV, node("Conv", ["c", "w"], ["d"], "second"), node("Conv", ["d", "w"], ["e"], "third")]
+    nodes.append(node("Add", ["d", "e"], ["y"], "sum"))
+    assert edges_of(graph_of(nodes)) == {"conv", "second", "third"}
+
+
+def test_a_product_of_features_is_passed():
+    nodes = [node("MatMul", ["x", "x"], ["m"], "square"), node("Conv", ["m", "w"], ["c"], "conv")]
+    nodes += [node("Conv", ["c", "w"], ["d"], "second"), node("Conv", ["d", "w"], ["e"], "third")]
+    nodes.append(node("MatMul", ["e", "e"], ["y"], "scores"))
+    assert edges_of(graph_of(nodes)) == {"conv", "third"}
 
 
 # --- what keeps a layer in float

@@ -379,6 +379,25 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
     onnx.checker.check_model(load_integer_model(Path("out/quantize/integer.onnx")))
 
 
+def test_the_widths_of_the_edges_are_in_the_node_bits_file_and_come_back_from_it(quantized, capsys):
+    quantized.quant.feature_bits = quantized.quant.weight_bits = 4
+    quantized.quant.edge_bits = 8
+    quantize(quantized)
+    assert "bits, not" not in capsys.readouterr().out
+    bits = json.loads(Path("out/quantize/magik_node_quant_bit_info.json").read_text())
+    assert {name: entry["QUANT_WEIGHT_BIT"] for name, entry in bits.items() if "QUANT_WEIGHT_BIT" in entry} == {
+        "stem": 8, "fc": 8,
+    }  # fmt: skip
+    assert {name: entry["QUANT_FEATURE_BIT"] for name, entry in bits.items() if "QUANT_FEATURE_BIT" in entry} == {
+        "images": 8, "stem_relu": 4, "depthwise_relu6": 4, "project": 4, "residual": 4, "pool": 8,
+    }  # fmt: skip
+    network = Path("out/quantize/integer.onnx").read_bytes()
+    Path("out/quantize/magik_node_quant_bit_info.json").rename("bits.json")
+    quantized.quant.edge_bits, quantized.quant.node_bits = None, "file:bits.json"
+    quantize(quantized)
+    assert Path("out/quantize/integer.onnx").read_bytes() == network
+
+
 def test_a_stage_that_fails_keeps_what_was_there(quantized):
     before = {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()}
     quantized.quant.skip_nodes = ["nowhere"]
