@@ -13,7 +13,7 @@ from stages.build.calibration import write_pictures
 from stages.core.artifacts import write_json, write_text
 from stages.core.config import Config, FeatureMethod, WeightMethod
 from stages.core.inputs import NetworkInput
-from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS
+from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, PREPARED_MODEL
 from stages.core.qparams import QuantParams
 from stages.core.samples import SampleReader
 
@@ -31,7 +31,7 @@ def write_magik(
     """Write everything that `magik-transform-tools` needs."""
     samples = SampleReader.open(CALIBSET)
     write_pictures(folder / PICTURES, samples, inputs[0])
-    shutil.copyfile(FLOAT_MODEL, folder / FLOAT_MODEL.name)
+    shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
     shutil.copyfile(NODE_BITS, folder / NODE_BITS.name)
     write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, len(samples), params.float_nodes))
     write_text(folder / "run.sh", run_script(config))

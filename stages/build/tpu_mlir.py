@@ -13,7 +13,7 @@ from stages.core.artifacts import write_text
 from stages.core.config import Config, FeatureMethod
 from stages.core.graph import Graph
 from stages.core.inputs import NetworkInput
-from stages.core.paths import CALIBSET, FLOAT_MODEL
+from stages.core.paths import CALIBSET, FLOAT_MODEL, PREPARED_MODEL
 from stages.core.qparams import QuantParams
 from stages.core.samples import SampleReader
 
@@ -36,7 +36,7 @@ def write_tpu_mlir(
     """Write what `model_transform.py`, `run_calibration.py` and `model_deploy.py` need."""
     samples = SampleReader.open(CALIBSET)
     pictures = write_pictures(folder / PICTURES, samples, inputs[0])
-    shutil.copyfile(FLOAT_MODEL, folder / FLOAT_MODEL.name)
+    shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
     lines = quantize_table(graph, params.float_nodes, config.soc.float_types[0])
     if lines:
         write_text(folder / QTABLE, lines)

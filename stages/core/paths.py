@@ -15,6 +15,7 @@ __all__ = [
     "METRICS",
     "NODE_BITS",
     "NOTES",
+    "PREPARED_MODEL",
     "QPARAMS",
     "QUANTIZE",
     "QUANTIZED_MODEL",
@@ -38,6 +39,7 @@ INPUTS = EXPORT / "inputs.json"
 STATISTICS = CALIBRATE / "statistics.npz"
 QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"
 INTEGER_MODEL = QUANTIZE / "integer.onnx"
+PREPARED_MODEL = QUANTIZE / "prepared.onnx"
 QPARAMS = QUANTIZE / "qparams.json"
 NODE_BITS = QUANTIZE / "magik_node_quant_bit_info.json"
 NOTES = QUANTIZE / "notes.json"

@@ -1,4 +1,4 @@
-"""Reads out/export, out/calibrate, quant, soc; writes out/quantize: integer and QDQ network, parameters, node bits."""
+"""Reads out/export, out/calibrate, quant, soc; writes out/quantize: the networks, parameters, node bits."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from stages.core.paths import (
     INTEGER_MODEL,
     NODE_BITS,
     NOTES,
+    PREPARED_MODEL,
     QPARAMS,
     QUANTIZE,
     QUANTIZED_MODEL,
@@ -30,6 +31,7 @@ from stages.quantize.layers import bias_of
 from stages.quantize.lower import lower
 from stages.quantize.node_bits import load_node_bits, node_bits
 from stages.quantize.placement import FeaturePlace, Placement, WeightPlace, place
+from stages.quantize.prepared import prepared_model
 from stages.quantize.qdq import insert_quantizers
 from stages.quantize.ranges import feature_range
 from stages.quantize.scales import affine, least_bias_scales, representable
@@ -50,6 +52,7 @@ def quantize(config: Config) -> None:
     with output_folder(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(model, params, codes))
         save_model(folder / INTEGER_MODEL.name, integer)
+        save_model(folder / PREPARED_MODEL.name, prepared_model(model, params, codes))
         save_qparams(folder / QPARAMS.name, params, config)
         write_json(folder / NODE_BITS.name, node_bits(params, config.quant.weight_bits, _symmetric(config), by_node))
         write_json(folder / NOTES.name, notes)

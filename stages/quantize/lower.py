@@ -18,6 +18,7 @@ from stages.quantize.interpolation import interpolation, weight_bits
 from stages.quantize.layers import PASS_CODES, Layer, bias_of
 from stages.quantize.placement import Placement
 from stages.quantize.scales import bias_codes
+from stages.quantize.weights import dequantized
 
 __all__ = ["lower"]
 
@@ -214,12 +215,8 @@ class _Lowering:
         return self._float_names[tensor]
 
     def _float_weight(self, entry: WeightParams) -> str:
-        codes = self._weight_codes[entry.node].astype(np.float32)
-        shape = [1] * codes.ndim
-        if entry.axis is not None:
-            shape[entry.axis] = -1
-        scales = np.asarray(entry.scales, dtype=np.float32).reshape(shape)
-        return self.constant(f"{entry.node}/weight/dequantized", codes * scales)
+        values = dequantized(self._weight_codes[entry.node], entry.scales, entry.axis)
+        return self.constant(f"{entry.node}/weight/dequantized", values)
 
     def _finish(self) -> onnx.ModelProto:
         used = used_names(self._nodes)

@@ -1,5 +1,7 @@
 """Choosing a weight's scales, and its codes."""
 
+from collections.abc import Sequence
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 from stages.core.config import WeightMethod
 from stages.quantize.scales import SMALLEST_WEIGHT_SCALE, fit_scales
 
-__all__ = ["squared_errors", "weight_codes", "weight_scales"]
+__all__ = ["dequantized", "squared_errors", "weight_codes", "weight_scales"]
 
 COARSE = 128  # MSE's first candidates, equally spaced from MAX_ABS's scale downwards
 FINE = 16  # parts of their distance that the candidates around the best of them lie apart
@@ -61,11 +63,26 @@ def weight_codes(
     Returns:
         int32 codes in the weight's shape, within +-(2**(bits-1) - 1).
     """
-    shape = [1] * weight.ndim
-    if axis is not None:
-        shape[axis] = -1
-    codes = np.rint(weight / scales.astype(np.float64).reshape(shape))
+    codes = np.rint(weight / scales.astype(np.float64).reshape(_along(weight.ndim, axis)))
     return np.clip(codes, -_top(bits), _top(bits)).astype(np.int32)
+
+
+def dequantized(codes: NDArray[np.int32], scales: Sequence[float], axis: int | None) -> NDArray[np.float32]:
+    """Give the real values of a weight's codes: one float32 product each, as DequantizeLinear has it.
+
+    Args:
+        codes: any shape.
+        scales: float32 values, one a channel, or one where `axis` is None.
+        axis: output-channel axis of the scales.
+    """
+    steps: NDArray[np.float32] = np.asarray(scales, dtype=np.float32).reshape(_along(codes.ndim, axis))
+    values: NDArray[np.float32] = codes.astype(np.float32) * steps
+    return values
+
+
+def _along(rank: int, axis: int | None) -> list[int]:
+    """The shape in which scales go with an axis of an array of `rank` dimensions."""
+    return [-1 if index == axis else 1 for index in range(rank)]
 
 
 def squared_errors(

@@ -22,7 +22,7 @@ def test_ingenic_folder(quantized, tmp_path):
     assert sorted(set(first) - set(pictures)) == [
         "t40/magik_node_quant_bit_info.json", "t40/magik_t40.cfg", "t40/model.onnx", "t40/run.sh",
     ]  # fmt: skip
-    assert first["t40/model.onnx"] == Path("out/export/model.onnx").read_bytes()
+    assert first["t40/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
     bits = Path("out/quantize/magik_node_quant_bit_info.json").read_bytes()
     assert first["t40/magik_node_quant_bit_info.json"] == bits
     cfg = json.loads(first["t40/magik_t40.cfg"])
@@ -51,6 +51,7 @@ def test_sophgo_folder(quantized):
     pictures = [name for name in found if name.startswith("bm1684x/calibration/")]
     assert len(pictures) == 12
     assert sorted(set(found) - set(pictures)) == ["bm1684x/model.onnx", "bm1684x/run.sh"]
+    assert found["bm1684x/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
     script = found["bm1684x/run.sh"].decode()
     assert "--scale 0.015625,0.015625,0.015625" in script
     assert "--test_input calibration/0000_000.png" in script

@@ -374,7 +374,8 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
     quantize(config)
     assert {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()} == first
     assert sorted(first) == [
-        "integer.onnx", "magik_node_quant_bit_info.json", "notes.json", "qparams.json", "quantized.onnx",
+        "integer.onnx", "magik_node_quant_bit_info.json", "notes.json", "prepared.onnx", "qparams.json",
+        "quantized.onnx",
     ]  # fmt: skip
     onnx.checker.check_model(load_integer_model(Path("out/quantize/integer.onnx")))
 
@@ -404,6 +405,17 @@ def test_a_stage_that_fails_keeps_what_was_there(quantized):
     with pytest.raises(UserError, match=r"quant\.skip_nodes: the network has no node 'nowhere'"):
         quantize(quantized)
     assert {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()} == before
+
+
+def test_the_network_for_the_board_has_other_weights_and_nothing_else(quantized):
+    exported = Path("out/export/model.onnx").read_bytes()
+    assert Path("out/quantize/prepared.onnx").read_bytes() != exported
+    prepared, reference = onnx.load("out/quantize/prepared.onnx"), onnx.load_from_string(exported)
+    del prepared.graph.initializer[:], reference.graph.initializer[:]
+    assert prepared == reference
+    quantized.quant.weight_bits = 32
+    quantize(quantized)
+    assert Path("out/quantize/prepared.onnx").read_bytes() == exported
 
 
 @pytest.mark.parametrize(
