@@ -3,7 +3,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from stages.calibrate.collect import collect
+from stages.core.collect import collect
 from stages.core.errors import UserError
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
