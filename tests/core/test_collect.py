@@ -45,6 +45,15 @@ def test_statistics_equal_onnx_runtime_by_hand():
         assert np.abs(np.cumsum(entry.histogram - counts)).max() <= 0.001 * values.size
 
 
+def test_of_some_tensors_only():
+    model, fed = tiny_classifier(), pictures(3)
+    found, everything = collect(model, fed, {"sum", "images", "r2"}), collect(model, fed)
+    assert list(found) == ["images", "r2", "sum"]
+    for name, entry in found.items():
+        np.testing.assert_array_equal(entry.histogram, everything[name].histogram)
+        np.testing.assert_array_equal(entry.channel_mean, everything[name].channel_mean)
+
+
 def test_order_of_pictures_changes_no_count():
     forward, backward = (collect(tiny_classifier(), fed) for fed in (pictures(4), pictures(4)[::-1]))
     for name in TENSORS:
