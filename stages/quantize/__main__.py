@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stages.core.artifacts import output_folder, save_model, write_json
 from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
-from stages.core.config import Config, Equalization, FeatureZeroPoint, WeightScale
+from stages.core.config import FLOAT_BITS, Config, Equalization, FakeQuant, FeatureZeroPoint, WeightScale
 from stages.core.console import output, track
 from stages.core.errors import UserError
 from stages.core.graph import Graph, attribute, load_model, output_name
@@ -52,7 +52,7 @@ def quantize(config: Config) -> None:
     notes: list[str] = []
     factors: dict[str, tuple[float, ...]] = {}
     if config.quant.equalization is Equalization.cross_layer:
-        equalized = equalize(model, statistics)
+        equalized = equalize(model, statistics, *_wanted_widths(config))
         model, statistics = equalized.model, statistics | renewed(equalized)
         factors = {name: tuple(factor.tolist()) for name, factor in equalized.factors.items()}
         notes.append(equalization_note(equalized))
@@ -79,6 +79,15 @@ def quantize(config: Config) -> None:
     )
 
 
+def _wanted_widths(config: Config) -> tuple[int, int]:
+    """Widths of features and of weights; a side that stays in float has the width that stands for it."""
+    quant = config.quant
+    return (
+        FLOAT_BITS if quant.fake_quant is FakeQuant.weight else quant.feature_bits,
+        FLOAT_BITS if quant.fake_quant is FakeQuant.feature else quant.weight_bits,
+    )
+
+
 def renewed(equalized: Equalized) -> dict[str, TensorStatistics]:
     """Collect statistics of the scaled tensors anew, from the calibration set."""
     if not equalized.factors:
@@ -91,11 +100,12 @@ def equalization_note(equalized: Equalized) -> str:
     """Say how much was scaled."""
     if not equalized.factors:
         return (
-            "quant.equalization: nothing to scale: no channels between two weighted layers with nothing but operators "
-            "between them that scale along (Relu, Add, pools, ...)"
+            "quant.equalization: nothing was scaled: no channels between weighted layers, with only operators between "
+            "that scale along (Relu, Add, pools, ...), would lose error by it"
         )
+    groups = f"{equalized.groups} group{'s' if equalized.groups > 1 else ''}"
     return (
-        f"quant.equalization: channels of {len(equalized.factors)} tensors in {equalized.groups} groups scaled; "
+        f"quant.equalization: channels of {len(equalized.factors)} tensors in {groups} scaled; "
         "ranges here are those of the scaled network"
     )
 

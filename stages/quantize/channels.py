@@ -9,7 +9,7 @@ only channels that calibration saw far below the bound would not do: on Efficien
 what a dozen pictures showed, other pictures moved the logits by 30 %.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from stages.core.graph import Graph, attribute
 from stages.quantize.layers import WEIGHTED, bias_of
 
-__all__ = ["Channels", "scaled_constants"]
+__all__ = ["Channels", "Indices", "scaled_constants"]
 
 FLOAT32_MAX = np.finfo(np.float32).max  # how exporters write a bound that is none
 
@@ -68,14 +68,6 @@ class Channels:
         """Give the class of each channel of a tensor: int64 [C]."""
         start = self.first[tensor]
         return self.classes[start : start + self.graph.shapes[tensor][1]]
-
-    def members(self) -> Iterator[Indices]:
-        """Give the classes of each group: int64, ascending."""
-        parts: dict[str, list[Indices]] = {}
-        for name, group in self.groups.items():
-            parts.setdefault(group, []).append(self.of(name))
-        for found in parts.values():
-            yield np.unique(np.concatenate(found))
 
     def _ties(self) -> tuple[list[Tie], set[str]]:
         """All ties, and the tensors that are fixed."""

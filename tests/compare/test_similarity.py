@@ -82,7 +82,7 @@ def test_factors_bring_values_to_the_units_of_the_float_network():
     """The other network computes x / [1, 4, 2] of the float network's x: times the factors nothing differs."""
     scaled = graph_model([node("Identity", ["x"], ["y"], "same")], {"x": [1, 3, 2, 2]}, ["y"])
     other = graph_model(
-        [node("Div", ["x", "r"], ["y"], "same")], {"x": [1, 3, 2, 2]}, ["y"], {"r": [[[1]], [[4]], [[2]]]}
+        [node("Div", ["x", "r"], ["y"], "same")], {"x": [1, 3, 2, 2]}, ["y"], {"r": [[[1.0]], [[4.0]], [[2.0]]]}
     )
     fed = [{"x": np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)}]
     (without,) = compare_networks(scaled, other, fed)
