@@ -14,7 +14,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from benchmarks.common import alternated, clock, steady
 from benchmarks.qdq import layer_distances
-from stages.calibrate.collect import collect
+from stages.core.collect import collect
 from stages.core.graph import load_model
 from stages.core.inputs import load_inputs, normalize
 from stages.core.integer.model import code_tensors, load_integer_model

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.calibrate.collect import collect
+from stages.core.collect import collect
 from stages.core.config import Config, QuantConfig, SocConfig
 from stages.core.graph import Graph
 from stages.core.qparams import QuantParams

@@ -1,14 +1,12 @@
 """Reads out/export and out/calibset; writes out/calibrate/statistics.npz."""
 
-from collections.abc import Iterator
-
-from stages.calibrate.collect import Feeds, collect
 from stages.core.artifacts import output_folder
+from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
 from stages.core.config import Config
-from stages.core.console import output, track
+from stages.core.console import output
 from stages.core.graph import load_model
-from stages.core.inputs import load_inputs, normalize
+from stages.core.inputs import load_inputs
 from stages.core.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.preprocess import picture_input
 from stages.core.samples import SampleReader
@@ -19,12 +17,7 @@ def calibrate(config: Config) -> None:
     del config  # nothing of it changes the statistics: one calibration serves every bit width and method
     network_input = picture_input(load_inputs(INPUTS))
     samples = SampleReader.open(CALIBSET)
-
-    def pictures() -> Iterator[tuple[str, Feeds]]:
-        for name, sample in zip(samples.names, track(samples, "calibrate"), strict=True):
-            yield name, {network_input.name: normalize(sample, network_input)}
-
-    statistics = collect(load_model(FLOAT_MODEL), pictures())
+    statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, network_input, "calibrate"))
     with output_folder(CALIBRATE) as folder:
         save_statistics(folder / STATISTICS.name, statistics, len(samples))
     output.print(f"calibrated {len(statistics)} tensors on {len(samples)} pictures")

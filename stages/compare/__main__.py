@@ -52,7 +52,7 @@ def compare(config: Config) -> None:
             yield {network_input.name: normalize(picture.sample, network_input)}
 
     reference = load_model(FLOAT_MODEL)
-    rows = compare_networks(reference, load_integer_model(INTEGER_MODEL), pictures())
+    rows = compare_networks(reference, load_integer_model(INTEGER_MODEL), pictures(), params.factors)
     end = output_row(rows, reference)
     title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, {len(files)} pictures"
     plot = similarity_plot(rows, title)

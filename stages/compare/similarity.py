@@ -31,6 +31,7 @@ def compare_networks(
     reference: onnx.ModelProto,
     integer: onnx.ModelProto,
     pictures: Iterable[Mapping[str, NDArray[np.float32]]],
+    factors: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Row]:
     """Run both networks on each picture and compare every node's output.
 
@@ -41,6 +42,7 @@ def compare_networks(
         reference: the float network.
         integer: the integer model made from it.
         pictures: network inputs, one picture at a time; only one is held in memory.
+        factors: tensor -> one factor a channel, which brings the integer model's values to the float network's units.
 
     Returns:
         One row a node with `COLUMNS` as keys, in graph order.
@@ -55,6 +57,9 @@ def compare_networks(
     found: dict[str, list[Distance]] = {name: [] for name in tensors}
     for feeds in pictures:
         expected, actual = reference_runner.run(feeds), quantized_runner.run(feeds)
+        for name in tensors:
+            if factors and name in factors:
+                actual[name] = _rescaled(actual[name], factors[name])
         for name in tensors:
             for values, side in ((expected[name], "float"), (actual[name], "quantized")):
                 if not np.isfinite(values).all():
@@ -73,6 +78,11 @@ def compare_networks(
         node = graph.producers[name]
         rows.append({"node": output_name(node, name), "op_type": node.op_type} | summarize(found[name]))
     return rows
+
+
+def _rescaled(values: NDArray[np.float32], factors: Sequence[float]) -> NDArray[np.float32]:
+    """Multiply each channel (axis 1) by its factor."""
+    return values * np.asarray(factors, dtype=np.float32).reshape(-1, *[1] * (values.ndim - 2))
 
 
 def output_row(rows: Sequence[Row], reference: onnx.ModelProto) -> Row:

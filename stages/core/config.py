@@ -13,6 +13,7 @@ __all__ = [
     "Color",
     "Config",
     "DataConfig",
+    "Equalization",
     "FakeQuant",
     "FeatureMethod",
     "FeatureZeroPoint",
@@ -269,6 +270,13 @@ class WeightMethod(Enum):
     ADMM = "ADMM"  # scale and codes fitted in turns, each the best for the other
 
 
+class Equalization(Enum):
+    """Whether channel scales move from layer to layer before anything is quantized."""
+
+    none = "none"
+    cross_layer = "cross_layer"  # so that a feature's channels, which share one scale, are of like range
+
+
 class FakeQuant(Enum):
     """Quantizing one side only, to see which side costs the accuracy."""
 
@@ -294,6 +302,7 @@ class QuantConfig:
     feature_method: FeatureMethod = FeatureMethod.MAX_ABS
     weight_method: WeightMethod = WeightMethod.MAX_ABS
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
+    equalization: Equalization = Equalization.none
     skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float
     skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
     fake_quant: FakeQuant = FakeQuant.none

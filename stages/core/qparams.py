@@ -1,8 +1,8 @@
 """Quantization parameters on disk: what quantize chose for every feature and weight."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from stages.core.artifacts import read_json, write_json
@@ -76,11 +76,14 @@ class QuantParams:
         features: what has codes.
         weights: what weights have codes.
         float_nodes: nodes that the user's settings keep in float (skip lists, head).
+        factors: tensor that equalization scaled -> one factor a channel (axis 1), float32 values: original = scaled *
+            factor. Features, weights and ranges are those of the scaled network.
     """
 
     features: Sequence[FeatureParams]
     weights: Sequence[WeightParams]
     float_nodes: Sequence[str] = ()
+    factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
@@ -92,6 +95,7 @@ def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
             "features": [asdict(entry) for entry in params.features],
             "weights": [asdict(entry) for entry in params.weights],
             "float_nodes": list(params.float_nodes),
+            "factors": {name: list(factors) for name, factors in params.factors.items()},
         },
     )
 
@@ -110,6 +114,7 @@ def load_qparams(path: Path, config: Config) -> QuantParams:
         features=[FeatureParams(**entry) for entry in content["features"]],
         weights=[WeightParams(**entry | {"scales": tuple(entry["scales"])}) for entry in content["weights"]],
         float_nodes=content["float_nodes"],
+        factors={name: tuple(factors) for name, factors in content["factors"].items()},
     )
 
 

@@ -1,4 +1,7 @@
-"""Reads out/export, out/calibrate, quant, soc; writes out/quantize: the networks, parameters, node bits."""
+"""Reads out/export, out/calibset, out/calibrate, quant, soc; writes out/quantize.
+
+There: the integer, the QDQ and the prepared float network, their parameters, the node bits, notes.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.artifacts import output_folder, save_model, write_json
+from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
-from stages.core.config import Config, FeatureZeroPoint, WeightScale
+from stages.core.config import FLOAT_BITS, Config, Equalization, FakeQuant, FeatureZeroPoint, WeightScale
 from stages.core.console import output, track
 from stages.core.errors import UserError
 from stages.core.graph import Graph, attribute, load_model, output_name
+from stages.core.inputs import load_inputs
 from stages.core.integer.rules import nna_limits
 from stages.core.paths import (
+    CALIBSET,
     FLOAT_MODEL,
+    INPUTS,
     INTEGER_MODEL,
     NODE_BITS,
     NOTES,
@@ -24,9 +31,12 @@ from stages.core.paths import (
     QUANTIZED_MODEL,
     STATISTICS,
 )
+from stages.core.preprocess import picture_input
 from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams, WeightParams, save_qparams
+from stages.core.samples import SampleReader
 from stages.core.statistics import TensorStatistics, load_statistics
 from stages.quantize.alignment import aligned_scales
+from stages.quantize.equalize import Equalized, equalize
 from stages.quantize.layers import bias_of
 from stages.quantize.lower import lower
 from stages.quantize.node_bits import load_node_bits, node_bits
@@ -40,15 +50,23 @@ from stages.quantize.weights import squared_errors, weight_codes, weight_scales
 
 def quantize(config: Config) -> None:
     model = load_model(FLOAT_MODEL)
+    statistics = load_statistics(STATISTICS)
+    notes: list[str] = []
+    factors: dict[str, tuple[float, ...]] = {}
+    if config.quant.equalization is Equalization.cross_layer:
+        equalized = equalize(model, statistics, *_wanted_widths(config))
+        model, statistics = equalized.model, statistics | renewed(equalized)
+        factors = {name: tuple(factor.tolist()) for name, factor in equalized.factors.items()}
+        notes.append(equalization_note(equalized))
     graph = Graph(model)
     names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
     by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
     placement = place(graph, config.soc, config.quant, by_node)
-    features = choose_features(placement, graph, load_statistics(STATISTICS), config)
+    features = choose_features(placement, graph, statistics, config)
     weights, codes = choose_weights(placement, graph, features, config)
-    params = QuantParams(features, weights, placement.skipped)
+    params = QuantParams(features, weights, placement.skipped, factors)
     integer, wide = lower(model, config.soc, placement, params, codes)
-    notes = placement.notes + wide
+    notes += placement.notes + wide
     with output_folder(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(model, params, codes))
         save_model(folder / INTEGER_MODEL.name, integer)
@@ -61,6 +79,37 @@ def quantize(config: Config) -> None:
     output.print(
         f"quantized for the {config.soc.name}: {_widths('features', features)} ({config.quant.feature_method.name}), "
         f"{_widths('weights', weights)} ({config.quant.weight_method.name})"
+    )
+
+
+def _wanted_widths(config: Config) -> tuple[int, int]:
+    """Widths of features and of weights; a side that stays in float has the width that stands for it."""
+    quant = config.quant
+    return (
+        FLOAT_BITS if quant.fake_quant is FakeQuant.weight else quant.feature_bits,
+        FLOAT_BITS if quant.fake_quant is FakeQuant.feature else quant.weight_bits,
+    )
+
+
+def renewed(equalized: Equalized) -> dict[str, TensorStatistics]:
+    """Collect statistics of the scaled tensors anew, from the calibration set."""
+    if not equalized.factors:
+        return {}
+    feeds = calibration_feeds(SampleReader.open(CALIBSET), picture_input(load_inputs(INPUTS)), "equalize")
+    return collect(equalized.model, feeds, equalized.factors)
+
+
+def equalization_note(equalized: Equalized) -> str:
+    """Say how much was scaled."""
+    if not equalized.factors:
+        return (
+            "quant.equalization: nothing was scaled: no channels between weighted layers, with only operators between "
+            "that scale along (Relu, Add, pools, ...), would lose error by it"
+        )
+    groups = f"{equalized.groups} group{'s' if equalized.groups > 1 else ''}"
+    return (
+        f"quant.equalization: channels of {len(equalized.factors)} tensors in {groups} scaled; "
+        "ranges here are those of the scaled network"
     )
 
 

@@ -78,6 +78,19 @@ def test_measures_golden():
     assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-6)
 
 
+def test_factors_bring_values_to_the_units_of_the_float_network():
+    """The other network computes x / [1, 4, 2] of the float network's x: times the factors nothing differs."""
+    scaled = graph_model([node("Identity", ["x"], ["y"], "same")], {"x": [1, 3, 2, 2]}, ["y"])
+    other = graph_model(
+        [node("Div", ["x", "r"], ["y"], "same")], {"x": [1, 3, 2, 2]}, ["y"], {"r": [[[1.0]], [[4.0]], [[2.0]]]}
+    )
+    fed = [{"x": np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)}]
+    (without,) = compare_networks(scaled, other, fed)
+    (row,) = compare_networks(scaled, other, fed, {"y": (1.0, 4.0, 2.0), "z": (3.0,)})
+    assert without["max_absolute"] == pytest.approx(5.5)  # 11 / 2, the last channel; 7 * 3/4 is less
+    assert row["max_absolute"] == 0
+
+
 def test_outputs_of_one_node_have_rows_of_their_own():
     nodes = [node("Split", ["x"], ["a", "b"], "split", axis=1, num_outputs=2), node("Add", ["a", "b"], ["y"], "sum")]
     model = graph_model(nodes, {"x": [1, 4]}, ["y"], opset=18)

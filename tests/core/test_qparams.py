@@ -7,6 +7,7 @@ import pytest
 from stages.core.config import (
     Config,
     DataConfig,
+    Equalization,
     FeatureMethod,
     Head,
     InputConfig,
@@ -26,9 +27,11 @@ PER_TENSOR = WeightParams("w2", "fc", 8, None, (0.5,), "MAX_ABS")
 
 def test_parameters_come_back_exactly_and_in_order(tmp_path):
     path = tmp_path / "qparams.json"
-    params = QuantParams([FEATURE], [PER_TENSOR, PER_CHANNEL], ["stem", "fc"])
+    factors = {"r1": (float(np.float32(1 / 3)), 1.0), "c1": (16.0,)}
+    params = QuantParams([FEATURE], [PER_TENSOR, PER_CHANNEL], ["stem", "fc"], factors)
     save_qparams(path, params, CONFIG)
     assert load_qparams(path, CONFIG) == params
+    assert list(load_qparams(path, CONFIG).factors) == ["r1", "c1"]
 
 
 def test_settings_with_lists_come_back(tmp_path):
@@ -72,6 +75,10 @@ def test_a_missing_file_is_named(tmp_path):
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", node_bits="file:a.json")),
             "quant.node_bits=None, not file:a.json",
+        ),
+        (
+            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", equalization=Equalization.cross_layer)),
+            "quant.equalization=none, not cross_layer",
         ),
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8"), model=ModelConfig(inputs=[InputConfig("x")])),

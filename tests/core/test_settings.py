@@ -84,6 +84,7 @@ TYPES = [
 ENUMS = [
     ("quant.feature_method=KLL", "quant.feature_method: ", "'KLL'", "give one of MAX_ABS, KL, MSE, ADMM, PERCENTILE"),
     ("quant.weight_method=KL", "quant.weight_method: ", "'KL'", "give one of MAX_ABS, MSE, ADMM"),
+    ("quant.equalization=cross", "quant.equalization: ", "'cross'", "give one of none, cross_layer"),
     ("quant.fake_quant=both", "quant.fake_quant: ", "'both'", "give one of none, feature, weight"),
     ("quant.head=kept", "quant.head: ", "'kept'", "give one of quantized, float"),
     ("model.preprocess.fit=letterbx", "model.preprocess.fit: ", "'letterbx'", "give one of stretch, letterbox, crop"),

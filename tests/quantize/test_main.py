@@ -6,8 +6,8 @@ import onnx
 import pytest
 
 from stages.calibrate.__main__ import calibrate
-from stages.calibrate.collect import collect
 from stages.calibset.__main__ import calibset
+from stages.core.collect import collect
 from stages.core.config import (
     Config,
     FeatureMethod,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stages.calibrate.histogram import TensorCollector
 from stages.core.config import FeatureMethod
+from stages.core.histogram import TensorCollector
 from stages.core.statistics import BINS, TensorStatistics
 from stages.quantize.ranges import (
     admm_range,

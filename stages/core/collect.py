@@ -1,32 +1,44 @@
 """One pass over the calibration set: run the network with every tensor as output, collect, forget."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.calibrate.histogram import TensorCollector
+from stages.core.console import track
 from stages.core.errors import UserError
 from stages.core.graph import Graph
+from stages.core.histogram import TensorCollector
+from stages.core.inputs import NetworkInput, normalize
+from stages.core.samples import SampleReader
 from stages.core.session import Runner, with_outputs
 from stages.core.statistics import TensorStatistics
 
-__all__ = ["collect"]
+__all__ = ["calibration_feeds", "collect"]
 
 Feeds = dict[str, NDArray[np.float32]]
 
 
-def collect(model: onnx.ModelProto, pictures: Iterable[tuple[str, Feeds]]) -> dict[str, TensorStatistics]:
-    """Collect statistics of every float tensor, inputs included.
+def calibration_feeds(samples: SampleReader, network_input: NetworkInput, label: str) -> Iterator[tuple[str, Feeds]]:
+    """Give name and network input of each calibration picture, one at a time; `label` names the progress bar."""
+    for name, sample in zip(samples.names, track(samples, label), strict=True):
+        yield name, {network_input.name: normalize(sample, network_input)}
+
+
+def collect(
+    model: onnx.ModelProto, pictures: Iterable[tuple[str, Feeds]], tensors: Collection[str] | None = None
+) -> dict[str, TensorStatistics]:
+    """Collect statistics of float tensors, inputs included.
 
     Memory holds the tensors of at most two pictures: while one is counted, the next runs.
 
     Args:
         model: the float network.
         pictures: name and network inputs of each picture.
+        tensors: which; None for all.
 
     Returns:
         Tensor name -> statistics, in graph order.
@@ -35,10 +47,11 @@ def collect(model: onnx.ModelProto, pictures: Iterable[tuple[str, Feeds]]) -> di
         UserError: if a tensor holds a value that is not finite, naming tensor and picture.
     """
     graph = Graph(model)
-    computed = [name for name in graph.float_tensors if name not in graph.inputs]
+    wanted = [name for name in graph.float_tensors if tensors is None or name in tensors]
+    computed = [name for name in wanted if name not in graph.inputs]
     # one core runs the network, the others count: threads of its own would wait for each other, spinning
     runner = Runner(with_outputs(model, computed), threads=1)
-    collectors = {name: TensorCollector() for name in graph.float_tensors}
+    collectors = {name: TensorCollector() for name in wanted}
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         pending: list[Future[set[str]]] = []

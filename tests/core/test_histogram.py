@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stages.calibrate.histogram import TensorCollector, fitting_exponent
+from stages.core.histogram import TensorCollector, fitting_exponent
 from stages.core.statistics import BINS
 
 SMALLEST = -126  # exponent of the smallest normal float32
