@@ -293,6 +293,9 @@ class QuantConfig:
     head: Head = Head.quantized
     node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only
+    # a scale a channel for features that only depthwise convolutions and tables (SiLU, ...) take, where the SOC
+    # requantizes per channel
+    channel_scales: bool = False
 
 
 # --- the rest -------------------------------------------------------------------------------------------------

@@ -26,13 +26,14 @@ from stages.core.paths import (
 from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams, WeightParams, save_qparams
 from stages.core.statistics import TensorStatistics, load_statistics
 from stages.quantize.alignment import aligned_scales
+from stages.quantize.channels import channel_scales, least_steps
 from stages.quantize.layers import bias_of
 from stages.quantize.lower import lower
 from stages.quantize.node_bits import load_node_bits, node_bits
 from stages.quantize.placement import FeaturePlace, Placement, WeightPlace, place
 from stages.quantize.qdq import insert_quantizers
 from stages.quantize.ranges import feature_range
-from stages.quantize.scales import affine, least_bias_scales, representable
+from stages.quantize.scales import affine, least_bias_scales, representable, spread
 from stages.quantize.weights import squared_errors, weight_codes, weight_scales
 
 
@@ -69,9 +70,21 @@ def _widths(what: str, entries: Sequence[FeatureParams | WeightParams]) -> str:
 def choose_features(
     placement: Placement, graph: Graph, statistics: Mapping[str, TensorStatistics], config: Config
 ) -> list[FeatureParams]:
-    """Choose scale and zero point of every feature from its statistics."""
+    """Choose scale, or a scale a channel, and zero point of every feature from its statistics."""
     symmetric = _symmetric(config)
     chosen: dict[str, FeatureParams] = {}
+    makers = {layer.output: layer for layer in placement.layers}
+    weights = {where.node: where for where in placement.weights}
+
+    def finest(where: FeaturePlace) -> NDArray[np.float64] | float:
+        """The smallest scales that make sense for a feature's channels."""
+        node = makers[where.tensor].first
+        if node.name not in weights:
+            return 0.0
+        weight, place = graph.constant(node.input[1]), weights[node.name]
+        assert weight is not None
+        taken = spread(chosen[node.input[0]].scales, weight.shape[place.axis])
+        return least_steps(weight, place.axis, place.bits, taken)
 
     def choose(where: FeaturePlace) -> FeatureParams:
         constant = graph.constant(where.tensor)
@@ -82,6 +95,7 @@ def choose_features(
             method = config.quant.feature_method.name
         else:
             raise UserError(f"no statistics of tensor {where.tensor!r}: run `dvc repro calibrate`")
+        scales: tuple[float, ...] = ()
         if where.source != where.tensor:
             scale, zero_point, method = chosen[where.source].scale, chosen[where.source].zero_point, SHARED
         else:
@@ -93,11 +107,17 @@ def choose_features(
                 ends = feature_range(
                     statistics[where.tensor], quant.feature_method, where.bits, quant.percentile, symmetric
                 )
-            found, zero_point = affine(*ends, where.bits, symmetric)
-            scale = float(found)
+            if where.per_channel:
+                channels = statistics[where.tensor]
+                seen_ends = channels.channel_low.clip(*ends), channels.channel_high.clip(*ends)
+                each, zero_point = channel_scales(*seen_ends, where.bits, symmetric, finest(where))
+                scale, scales = float(each.max()), tuple(each.tolist())
+            else:
+                found, zero_point = affine(*ends, where.bits, symmetric)
+                scale = float(found)
         low, high = representable(scale, zero_point, where.bits)
         chosen[where.tensor] = FeatureParams(
-            where.tensor, where.node, where.bits, scale, zero_point, low, high, *seen, method
+            where.tensor, where.node, where.bits, scale, zero_point, low, high, *seen, method, scales
         )
         return chosen[where.tensor]
 
@@ -127,12 +147,14 @@ def choose_weights(
         taken, made = by_tensor.get(node.input[0]), by_tensor.get(where.output)
         bias = np.zeros(1, dtype=np.float32) if bias is None else bias
         if taken:
-            least = least_bias_scales(bias, taken.scale)
+            taken_steps = spread(taken.scales, len(scales))
+            least = least_bias_scales(bias, taken_steps)
             scales = np.maximum(scales, least if axis is not None else least.max())
         if taken and made:
-            limits = nna_limits(bias, made.scale, made.bits)
+            made_steps = spread(made.scales, len(scales))
+            limits = nna_limits(bias, made_steps, made.bits)
             limits = limits if axis is not None else limits.min(keepdims=True)
-            candidates = aligned_scales(scales, taken.scale, made.scale, config.soc.requantization, limits)
+            candidates = aligned_scales(scales, taken_steps, made_steps, config.soc.requantization, limits)
             errors = [squared_errors(weight, candidate, where.bits, axis) for candidate in candidates]
             scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
         codes[where.node] = weight_codes(weight, scales, where.bits, axis)
