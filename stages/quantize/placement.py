@@ -377,7 +377,7 @@ class _Placer:
             return ["quant.channel_scales has no effect: no feature can have a scale a channel"]
         return [
             f"features with a scale a channel (quant.channel_scales): {count}; integer.onnx and quantized.onnx compute "
-            "so, no vendor's converter is known to: the node-bits file has one range a feature, its widest channel's"
+            "so, no vendor's converter is known to: the node-bits file has one range a feature"
         ]
 
     def _unused(self, features: Sequence[FeaturePlace], weights: Sequence[WeightPlace]) -> list[str]:
