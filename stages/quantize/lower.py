@@ -433,7 +433,8 @@ def _resize(to: _Lowering, layer: Layer) -> None:
 def _table(to: _Lowering, layer: Layer) -> None:
     node = layer.first
     taken, made = to.meaning(node.input[0]), to.meaning(layer.output)
-    inputs = [to.coded(node.input[0]), to.constant(f"{layer.name}/table", table(to.graph, layer, taken, made))]
+    entries = table(to.graph, layer, taken, made).astype(made.dtype)
+    inputs = [to.coded(node.input[0]), to.constant(f"{layer.name}/table", entries)]
     if layer.gated:
         inputs.append(to.constant(f"{layer.name}/inner", inner_values(to.graph, layer, taken)))
     to.add("Table", inputs, layer.output, made, layer)
