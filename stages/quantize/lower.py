@@ -166,7 +166,7 @@ class _Lowering:
             return 0, made.top
         bounds = np.array(clamp_bounds(self.graph, layer.nodes[-1]))[:, None] / made.scales + made.zero_point
         lows, highs = np.clip(np.rint(bounds), 0, made.top).astype(int)
-        return int(lows.min()), int(highs.max())  # the same in every channel, see `own_scales` in placement
+        return int(lows.min()), int(highs.max())  # the same in every channel: placement sees to it
 
     def _constant_codes(self, name: str, meaning: Codes) -> None:
         value = self.graph.constant(name)

@@ -377,8 +377,8 @@ class _Placer:
             return ["quant.channel_scales has no effect: no feature can have a scale a channel"]
         return [
             f"features with a scale a channel (quant.channel_scales): {count}; integer.onnx and quantized.onnx compute "
-            "so, no vendor's converter is known to: the node-bits file has one range a feature. Calibrate on 100 pictures "
-            "or more: a channel's range shows later than its tensor's"
+            "so, no vendor's converter is known to: the node-bits file has one range a feature. Calibrate on 100 "
+            "pictures or more: a channel's range shows later than its tensor's"
         ]
 
     def _unused(self, features: Sequence[FeaturePlace], weights: Sequence[WeightPlace]) -> list[str]:
