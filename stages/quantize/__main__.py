@@ -26,7 +26,7 @@ from stages.core.paths import (
 from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams, WeightParams, save_qparams
 from stages.core.statistics import TensorStatistics, load_statistics
 from stages.quantize.alignment import aligned_scales
-from stages.quantize.channels import channel_scales, least_steps
+from stages.quantize.channel_scales import channel_scales, least_steps
 from stages.quantize.layers import bias_of
 from stages.quantize.lower import lower
 from stages.quantize.node_bits import load_node_bits, node_bits

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.quantize.channels import channel_scales, least_steps
+from stages.quantize.channel_scales import channel_scales, least_steps
 
 ends = st.lists(st.tuples(st.floats(-8, 0), st.floats(0, 8)), min_size=1, max_size=6)
 
