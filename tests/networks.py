@@ -17,7 +17,7 @@ from stages.core.collect import collect
 from stages.core.config import Config, QuantConfig, SocConfig
 from stages.core.graph import Graph
 from stages.core.qparams import QuantParams
-from stages.quantize.__main__ import choose_features, choose_weights
+from stages.quantize.choose import choose_features, choose_weights
 from stages.quantize.lower import lower
 from stages.quantize.node_bits import NodeBits
 from stages.quantize.placement import Placement, place

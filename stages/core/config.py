@@ -310,6 +310,9 @@ class QuantConfig:
     edge_bits: int | None = None  # least width of the first and last layers' weights and inputs; null: as the rest
     node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only
+    # a scale a channel for features that only depthwise convolutions and tables (SiLU, ...) take, where the SOC
+    # requantizes per channel
+    channel_scales: bool = False
 
     @property
     def float_features(self) -> bool:

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stages.core.artifacts import read_json, write_json
 from stages.core.config import Config
 from stages.core.errors import UserError
@@ -22,17 +25,20 @@ CONSTANT = "constant"
 class FeatureParams:
     """One quantized feature: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1.
 
+    Where only depthwise convolutions and tables take it, each channel may have its own scale.
+
     Attributes:
         tensor: its name.
         node: the node that makes it (the last of a fused layer); for an input or a constant its own name.
         bits: width of a code.
-        scale: float32 value.
-        zero_point: the code of real 0.
-        low: smallest real value that a code stands for.
+        scale: float32 value; of several scales the largest.
+        zero_point: the code of real 0, in every channel.
+        low: smallest real value that a code stands for, at `scale`.
         high: largest.
         seen_low: smallest value during calibration.
         seen_high: largest.
         method: how the range was chosen: a feature method, "node_bits" for the user's own, `SHARED` or `CONSTANT`.
+        channel_scales: float32 values, one a channel (axis 1); empty where `scale` serves all.
     """
 
     tensor: str
@@ -45,6 +51,12 @@ class FeatureParams:
     seen_low: float
     seen_high: float
     method: str
+    channel_scales: tuple[float, ...] = ()
+
+    @property
+    def scales(self) -> NDArray[np.float32]:
+        """float32 [C], the scale of each channel, or [1] where one serves all."""
+        return np.array(self.channel_scales or (self.scale,), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,9 @@ def load_qparams(path: Path, config: Config) -> QuantParams:
         if content.get(key) != value:
             raise UserError(f"{path} was made with {key}={content.get(key)}, not {value}: run `dvc repro`")
     return QuantParams(
-        features=[FeatureParams(**entry) for entry in content["features"]],
+        features=[
+            FeatureParams(**entry | {"channel_scales": tuple(entry["channel_scales"])}) for entry in content["features"]
+        ],
         weights=[WeightParams(**entry | {"scales": tuple(entry["scales"])}) for entry in content["weights"]],
         float_nodes=content["float_nodes"],
         factors={name: tuple(factors) for name, factors in content["factors"].items()},

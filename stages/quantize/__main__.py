@@ -4,20 +4,15 @@ There: the integer, the QDQ and the prepared float network, their parameters, th
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from stages.core.artifacts import output_folder, save_model, write_json
 from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
-from stages.core.config import FLOAT_BITS, Config, Equalization, FakeQuant, FeatureZeroPoint, WeightScale
-from stages.core.console import output, track
-from stages.core.errors import UserError
-from stages.core.graph import Graph, attribute, load_model, output_name
+from stages.core.config import FLOAT_BITS, Config, Equalization, FakeQuant
+from stages.core.console import output
+from stages.core.graph import Graph, load_model, output_name
 from stages.core.inputs import load_inputs
-from stages.core.integer.rules import nna_limits
 from stages.core.paths import (
     CALIBSET,
     FLOAT_MODEL,
@@ -32,20 +27,16 @@ from stages.core.paths import (
     STATISTICS,
 )
 from stages.core.preprocess import picture_input
-from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams, WeightParams, save_qparams
+from stages.core.qparams import FeatureParams, QuantParams, WeightParams, save_qparams
 from stages.core.samples import SampleReader
 from stages.core.statistics import TensorStatistics, load_statistics
-from stages.quantize.alignment import aligned_scales
+from stages.quantize.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.equalize import Equalized, equalize
-from stages.quantize.layers import bias_of
 from stages.quantize.lower import lower
 from stages.quantize.node_bits import load_node_bits, node_bits
-from stages.quantize.placement import FeaturePlace, Placement, WeightPlace, place
+from stages.quantize.placement import place
 from stages.quantize.prepared import prepared_model
 from stages.quantize.qdq import insert_quantizers
-from stages.quantize.ranges import feature_range
-from stages.quantize.scales import affine, least_bias_scales, representable
-from stages.quantize.weights import squared_errors, weight_codes, weight_scales
 
 
 def quantize(config: Config) -> None:
@@ -72,7 +63,10 @@ def quantize(config: Config) -> None:
         save_model(folder / INTEGER_MODEL.name, integer)
         save_model(folder / PREPARED_MODEL.name, prepared_model(model, params, codes))
         save_qparams(folder / QPARAMS.name, params, config)
-        write_json(folder / NODE_BITS.name, node_bits(params, config.quant.weight_bits, _symmetric(config), by_node))
+        write_json(
+            folder / NODE_BITS.name,
+            node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), by_node),
+        )
         write_json(folder / NOTES.name, notes)
     for line in notes:
         output.print(f"note: {line}")
@@ -116,84 +110,6 @@ def equalization_note(equalized: Equalized) -> str:
 def _widths(what: str, entries: Sequence[FeatureParams | WeightParams]) -> str:
     counts = sorted(Counter(entry.bits for entry in entries).items())
     return ", ".join(f"{count} {what} at {bits} bits" for bits, count in counts) or f"no {what}"
-
-
-def choose_features(
-    placement: Placement, graph: Graph, statistics: Mapping[str, TensorStatistics], config: Config
-) -> list[FeatureParams]:
-    """Choose scale and zero point of every feature from its statistics."""
-    symmetric = _symmetric(config)
-    chosen: dict[str, FeatureParams] = {}
-
-    def choose(where: FeaturePlace) -> FeatureParams:
-        constant = graph.constant(where.tensor)
-        if constant is not None:
-            seen, method = (float(constant.min()), float(constant.max())), CONSTANT
-        elif where.tensor in statistics:
-            seen = statistics[where.tensor].low, statistics[where.tensor].high
-            method = config.quant.feature_method.name
-        else:
-            raise UserError(f"no statistics of tensor {where.tensor!r}: run `dvc repro calibrate`")
-        if where.source != where.tensor:
-            scale, zero_point, method = chosen[where.source].scale, chosen[where.source].zero_point, SHARED
-        else:
-            ends = seen
-            if where.range is not None:
-                ends, method = where.range, "node_bits"
-            elif constant is None:
-                quant = config.quant
-                ends = feature_range(
-                    statistics[where.tensor], quant.feature_method, where.bits, quant.percentile, symmetric
-                )
-            found, zero_point = affine(*ends, where.bits, symmetric)
-            scale = float(found)
-        low, high = representable(scale, zero_point, where.bits)
-        chosen[where.tensor] = FeatureParams(
-            where.tensor, where.node, where.bits, scale, zero_point, low, high, *seen, method
-        )
-        return chosen[where.tensor]
-
-    return [choose(where) for where in track(placement.features, "ranges")]
-
-
-def _symmetric(config: Config) -> bool:
-    return config.soc.feature_zero_point is FeatureZeroPoint.symmetric
-
-
-def choose_weights(
-    placement: Placement, graph: Graph, features: Sequence[FeatureParams], config: Config
-) -> tuple[list[WeightParams], dict[str, NDArray[np.int32]]]:
-    """Quantize every weight; gives the codes by node."""
-    by_tensor = {entry.tensor: entry for entry in features}
-    nodes = {node.name: node for node in graph.nodes}
-    params, codes = [], {}
-
-    def choose(where: WeightPlace) -> None:
-        node = nodes[where.node]
-        weight, bias = graph.constant(where.tensor), bias_of(graph, node)
-        assert weight is not None
-        # one scale an output channel does not fit a grouped ConvTranspose, whose axis counts a group's channels
-        grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1
-        axis = where.axis if config.soc.weight_scale is WeightScale.per_channel and not grouped else None
-        scales = weight_scales(weight, where.bits, axis, config.quant.weight_method)
-        taken, made = by_tensor.get(node.input[0]), by_tensor.get(where.output)
-        bias = np.zeros(1, dtype=np.float32) if bias is None else bias
-        if taken:
-            least = least_bias_scales(bias, taken.scale)
-            scales = np.maximum(scales, least if axis is not None else least.max())
-        if taken and made:
-            limits = nna_limits(bias, made.scale, made.bits)
-            limits = limits if axis is not None else limits.min(keepdims=True)
-            candidates = aligned_scales(scales, taken.scale, made.scale, config.soc.requantization, limits)
-            errors = [squared_errors(weight, candidate, where.bits, axis) for candidate in candidates]
-            scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
-        codes[where.node] = weight_codes(weight, scales, where.bits, axis)
-        chosen = tuple(float(scale) for scale in scales)
-        params.append(WeightParams(where.tensor, where.node, where.bits, axis, chosen, config.quant.weight_method.name))
-
-    for where in track(placement.weights, "weights"):
-        choose(where)
-    return params, codes
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.config import Requantization
-from stages.core.integer.rules import SHIFT_LIMIT, multiplier_shift_parameters
+from stages.core.integer.rules import SHIFT_LIMIT, Scale, multiplier_shift_parameters
 
 __all__ = ["aligned_scales"]
 
 
 def aligned_scales(
-    scales: NDArray[np.float32], taken: float, made: float, rule: Requantization, limits: NDArray[np.int64]
+    scales: NDArray[np.float32], taken: Scale, made: Scale, rule: Requantization, limits: NDArray[np.int64]
 ) -> list[NDArray[np.float32]]:
     """Move weight scales to where `taken * scale / made` is exactly a gain that the rule has.
 
@@ -19,8 +19,8 @@ def aligned_scales(
 
     Args:
         scales: float32 [channels] or [1], as a weight method chose them.
-        taken: scale of the layer's input.
-        made: scale of its output.
+        taken: scale of the layer's input, one or as each output channel has it.
+        made: scale of its output, one or one a channel.
         rule: the SOC's.
         limits: largest divisor of each channel under the `nna` rule (see `rules.nna_limits`), or one for all.
 

@@ -34,10 +34,10 @@ def table(graph: Graph, layer: Layer, taken: Codes, made: Codes) -> NDArray[np.i
         made: what the output's codes mean.
 
     Returns:
-        int32 [2**bits of the input].
+        int32 [2**bits of the input], or [C, 2**bits] where each channel of the input or the output has its own scale.
     """
     values: Values = _FUNCTIONS[layer.kind](graph, layer.first, _reals(taken))
-    codes: Values = np.clip(np.rint(values / made.scale) + made.zero_point, 0, made.top)
+    codes: Values = np.clip(np.rint(values / _step(made)) + made.zero_point, 0, made.top)
     return codes.astype(np.int32)
 
 
@@ -48,7 +48,13 @@ def inner_values(graph: Graph, layer: Layer, taken: Codes) -> NDArray[np.float32
 
 
 def _reals(codes: Codes) -> Values:
-    return (np.arange(codes.top + 1, dtype=np.float64) - codes.zero_point) * codes.scale
+    """What every code stands for: [2**bits], or [C, 2**bits] where each channel has its own scale."""
+    return (np.arange(codes.top + 1, dtype=np.float64) - codes.zero_point) * _step(codes)
+
+
+def _step(codes: Codes) -> Values:
+    """The scale, or a column of one a channel."""
+    return np.array(codes.channel_scales).reshape(-1, 1) if codes.channel_scales else np.array(codes.scale)
 
 
 def _sigmoid(graph: Graph, node: onnx.NodeProto, x: Values) -> Values:

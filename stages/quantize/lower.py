@@ -17,7 +17,7 @@ from stages.quantize.functions import TABLES, clamp_bounds, inner_values, table
 from stages.quantize.interpolation import interpolation, weight_bits
 from stages.quantize.layers import PASS_CODES, Layer, bias_of
 from stages.quantize.placement import Placement
-from stages.quantize.scales import bias_codes
+from stages.quantize.scales import bias_codes, spread
 from stages.quantize.weights import dequantized
 
 __all__ = ["lower"]
@@ -38,7 +38,7 @@ def lower(
     Args:
         model: the canonical float network.
         soc: for its requantization rule.
-        placement: the layers, and which of them may run in integers.
+        placement: the layers, and which of them run in integers.
         params: scales and zero points.
         codes: node -> int32 codes of its weight.
 
@@ -58,7 +58,7 @@ class _Lowering:
         self._float_tensors = set(self.graph.float_tensors)
         self._weights = {entry.node: entry for entry in params.weights}
         self._weight_codes = codes
-        self._meanings = {f.tensor: Codes(f.bits, f.scale, f.zero_point) for f in params.features}
+        self._meanings = {f.tensor: Codes(f.bits, f.scale, f.zero_point, f.channel_scales) for f in params.features}
         self.zeros = {f.tensor for f in params.features if f.seen_low == f.seen_high == 0.0}
         self._nodes: list[onnx.NodeProto] = []
         self._constants = dict(self.graph.constants)
@@ -78,7 +78,7 @@ class _Lowering:
             elif name in self.graph.constants:
                 self._constant_codes(name, meaning)
         for layer in self._placement.layers:
-            if self._in_integers(layer):
+            if layer.name in self._placement.integer:
                 kind = layer.kind if layer.kind in TABLES else layer.first.op_type
                 _LOWERINGS[kind](self, layer)
             else:
@@ -114,6 +114,7 @@ class _Lowering:
         if made is not None:
             low, high = self._clamp(layer, made)
             more |= {"bits": made.bits, "scale": made.scale, "zero_point": made.zero_point, "low": low, "high": high}
+            more["channel_scales"] = list(made.channel_scales)
         if layer is not None and layer.inner:
             more["inner"] = layer.inner
         name = layer.name if layer else f"{output}/{kind}"
@@ -160,23 +161,13 @@ class _Lowering:
         if shape is not None:
             self._infos[name] = helper.make_tensor_value_info(name, kind, shape)
 
-    def _in_integers(self, layer: Layer) -> bool:
-        if layer.name not in self._placement.integer:
-            return False
-        operands = layer.operands(self.graph)
-        if not operands or any(name not in self._meanings for name in operands):
-            return False
-        if layer.weighted(self.graph):
-            return layer.first.name in self._weights
-        return all(name in self._meanings for name in layer.nodes[-1].output)
-
     def _clamp(self, layer: Layer | None, made: Codes) -> tuple[int, int]:
         """The codes that a fused activation lets through."""
         if layer is None or len(layer.nodes) == 1 or layer.gated:
             return 0, made.top
-        bounds = np.array(clamp_bounds(self.graph, layer.nodes[-1])) / made.scale + made.zero_point
-        low, high = np.clip(np.rint(bounds), 0, made.top).astype(int).tolist()
-        return low, high
+        bounds = np.array(clamp_bounds(self.graph, layer.nodes[-1]))[:, None] / made.scales + made.zero_point
+        lows, highs = np.clip(np.rint(bounds), 0, made.top).astype(int)
+        return int(lows.min()), int(highs.max())  # the same in every channel: placement sees to it
 
     def _constant_codes(self, name: str, meaning: Codes) -> None:
         value = self.graph.constant(name)
@@ -299,14 +290,16 @@ def _weighted(
     stem = node.name
     stored = to.constant(f"{stem}/weight", codes.astype(np.int8 if entry.bits <= 8 else np.int16))
     made = to.meaning(layer.output) if to.has_codes(layer.output) else None
-    products = np.float32(taken.scale) * scales
+    taken_steps = spread(taken.scales, channels)
+    products = taken_steps.astype(np.float32) * scales
     if made is None:
         rule, values = "float", [bias_codes(real, products), products]
     elif to.soc.requantization is Requantization.nna:
-        parameters = rules.nna_parameters(taken.scale, scales, real, made.scale, made.zero_point, made.bits)
+        made_steps = spread(made.scales, channels)
+        parameters = rules.nna_parameters(taken_steps, scales, real, made_steps, made.zero_point, made.bits)
         rule, values = "nna", list(parameters)
     else:
-        gains = products.astype(np.float64) / made.scale
+        gains = products.astype(np.float64) / spread(made.scales, channels)
         shift_only = to.soc.requantization is Requantization.shift
         choose = rules.shift_parameters if shift_only else rules.multiplier_shift_parameters
         rule, values = "multiplier_shift", [bias_codes(real, products), *choose(gains)]
@@ -437,7 +430,8 @@ def _resize(to: _Lowering, layer: Layer) -> None:
 def _table(to: _Lowering, layer: Layer) -> None:
     node = layer.first
     taken, made = to.meaning(node.input[0]), to.meaning(layer.output)
-    inputs = [to.coded(node.input[0]), to.constant(f"{layer.name}/table", table(to.graph, layer, taken, made))]
+    entries = table(to.graph, layer, taken, made).astype(made.dtype)
+    inputs = [to.coded(node.input[0]), to.constant(f"{layer.name}/table", entries)]
     if layer.gated:
         inputs.append(to.constant(f"{layer.name}/inner", inner_values(to.graph, layer, taken)))
     to.add("Table", inputs, layer.output, made, layer)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.core.config import FLOAT_BITS
 from stages.core.errors import UserError, did_you_mean, one_line
-from stages.core.qparams import CONSTANT, SHARED, QuantParams
+from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams
 from stages.core.sources import open_source
 
 __all__ = ["NodeBits", "load_node_bits", "node_bits"]
@@ -98,7 +98,7 @@ def _range(where: str, entry: dict[str, Any]) -> tuple[float, float] | None:
 def node_bits(
     params: QuantParams, weight_bits: int, symmetric: bool, by_node: Mapping[str, NodeBits]
 ) -> dict[str, dict[str, float | int]]:
-    """Write the choices down as such a file: loading it again gives the same network.
+    """Write the choices down as such a file: loading it again gives the same network, but for scales a channel.
 
     Args:
         params: what was chosen; features that pass another's codes on are left out.
@@ -109,8 +109,7 @@ def node_bits(
     content: dict[str, dict[str, float | int]] = {
         entry.node: {
             FEATURE_BIT: entry.bits,
-            MIN: -entry.high if symmetric and entry.zero_point else entry.low,
-            MAX: entry.high,
+            **dict(zip((MIN, MAX), _written_range(entry, symmetric), strict=True)),
         }
         for entry in params.features
         if entry.method not in (SHARED, CONSTANT)
@@ -123,3 +122,14 @@ def node_bits(
         if weight.bits != weight_bits:
             content.setdefault(weight.node, {})[WEIGHT_BIT] = weight.bits
     return content
+
+
+def _written_range(entry: FeatureParams, symmetric: bool) -> tuple[float, float]:
+    """The range of a feature with one scale; of one with a scale a channel what was seen, as far as its codes reach.
+
+    The channels' common zero point would stretch the range of a single scale.
+    """
+    if symmetric and entry.zero_point:
+        return -entry.high, entry.high
+    low, high = max(entry.low, min(entry.seen_low, 0.0)), min(entry.high, max(entry.seen_high, 0.0))
+    return (low, high) if entry.channel_scales and low < high else (entry.low, entry.high)

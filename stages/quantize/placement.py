@@ -1,12 +1,23 @@
 """Deciding what is quantized, at which width: from the layers, the SOC's operators and the wanted bits."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
-from stages.core.config import FLOAT_BITS, FakeQuant, Head, QuantConfig, SocConfig
+import numpy as np
+
+from stages.core.config import (
+    FLOAT_BITS,
+    FakeQuant,
+    Head,
+    QuantConfig,
+    Requantization,
+    SocConfig,
+    WeightScale,
+)
 from stages.core.errors import UserError, did_you_mean
 from stages.core.graph import Graph, attribute, output_name
+from stages.quantize.functions import TABLES, clamp_bounds
 from stages.quantize.layers import PASS_CODES, Layer, edges, find_layers, head, why_float
 from stages.quantize.node_bits import NodeBits
 
@@ -23,6 +34,7 @@ class FeaturePlace:
         bits: width of its codes.
         source: the tensor whose range it takes: itself unless its codes are passed on.
         range: the user's own range.
+        per_channel: whether each channel may have its own scale.
     """
 
     tensor: str
@@ -30,6 +42,7 @@ class FeaturePlace:
     bits: int
     source: str
     range: tuple[float, float] | None = None
+    per_channel: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Placement:
 
     Attributes:
         layers: all layers.
-        integer: names of those that run in integers where their operands do.
+        integer: names of those that run in integers: all their features have codes, and their weight.
         features: what gets codes.
         weights: what weights get codes.
         skipped: nodes that the user's settings keep in float.
@@ -90,6 +103,24 @@ def place(graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str
     return _Placer(graph, soc, quant, by_node or {}).place()
 
 
+def scales_a_channel(soc: SocConfig) -> bool:
+    """Whether the SOC requantizes each channel of a weighted layer by its own gain."""
+    return soc.weight_scale is WeightScale.per_channel and soc.requantization is not Requantization.shift
+
+
+def _makes_channels(graph: Graph, layer: Layer) -> bool:
+    """Whether a layer has a gain or a table a channel, and clamps them all at one code.
+
+    A fused activation must begin at 0, the zero point in every channel. It may end anywhere: the largest code of no
+    channel lies beyond, since no channel's range does. Any other bound would be another code in each channel.
+    """
+    if layer.kind in TABLES:
+        return True
+    grouped = layer.first.op_type == "ConvTranspose" and attribute(layer.first, "group", 1) > 1  # one weight scale
+    bounds = clamp_bounds(graph, layer.nodes[-1]) if len(layer.nodes) > 1 else (0.0, np.inf)
+    return layer.first.op_type in {"Conv", "ConvTranspose"} and not grouped and bounds[0] == 0.0 <= bounds[1]
+
+
 class _Placer:
     def __init__(self, graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits]) -> None:
         self._graph, self._soc, self._quant, self._by_node = graph, soc, quant, by_node
@@ -113,7 +144,8 @@ class _Placer:
     def place(self) -> Placement:
         features = self._features()
         weights = self._weights()
-        integer = {layer.name for layer in self._layers if layer.name not in self._reasons}
+        integer = self._integer({entry.tensor for entry in features}, {entry.node for entry in weights})
+        features = [replace(entry, per_channel=self._own_scales(entry, integer)) for entry in features]
         skipped = [name for layer in self._layers if layer.name in self._skipped for name in layer.names]
         return Placement(self._layers, integer, features, weights, skipped, self._notes(features, weights))
 
@@ -159,6 +191,19 @@ class _Placer:
             if set(layer.names) & set(self._quant.skip_nodes):
                 found[layer.name] = "quant.skip_nodes"
         return found
+
+    def _integer(self, coded: set[str], weighted: set[str]) -> set[str]:
+        """Names of the layers whose features and weight all have codes."""
+
+        def runs(layer: Layer) -> bool:
+            operands = layer.operands(self._graph)
+            if layer.name in self._reasons or not operands or not coded.issuperset(operands):
+                return False
+            if layer.weighted(self._graph):
+                return layer.first.name in weighted
+            return coded.issuperset(layer.nodes[-1].output)
+
+        return {layer.name for layer in self._layers if runs(layer)}
 
     # --- features ---
 
@@ -249,6 +294,22 @@ class _Placer:
             sources[tensor] = sources.get(origin, tensor)
         return sources
 
+    def _own_scales(self, entry: FeaturePlace, integer: set[str]) -> bool:
+        """Whether each channel of a feature may have its own scale, and every integer stays exact.
+
+        What takes it has to keep channels apart: a depthwise convolution takes their scales into its gains, a table is
+        then one a channel. An operator that sums them up, or moves them, could not. What makes it has to have a gain
+        or a table a channel too.
+        """
+        layer, tensor = self._makers.get(entry.tensor), entry.tensor
+        if not (self._quant.channel_scales and scales_a_channel(self._soc)) or layer is None or entry.range is not None:
+            return False
+        if layer.name not in integer or tensor in self._graph.outputs or len(self._graph.shapes[tensor]) < 3:
+            return False
+        takers = [self._named[node.name] for node in self._graph.consumers.get(tensor, [])]
+        apart = all(taker.name in integer and taker.kind in {"DepthwiseConv"} | TABLES for taker in takers)
+        return bool(takers) and apart and _makes_channels(self._graph, layer)
+
     # --- weights ---
 
     def _weights(self) -> list[WeightPlace]:
@@ -319,7 +380,22 @@ class _Placer:
             for place in weights
             if place.bits != self._wanted_weight(layer := self._named[place.node])
         ]
-        return notes + self._unused(features, weights)
+        return notes + self._channel_scales(features) + self._unused(features, weights)
+
+    def _channel_scales(self, features: Sequence[FeaturePlace]) -> list[str]:
+        """What became of `quant.channel_scales`."""
+        if not self._quant.channel_scales:
+            return []
+        count = sum(place.per_channel for place in features)
+        if not scales_a_channel(self._soc):
+            return [f"quant.channel_scales has no effect: the {self._soc.name} does not requantize a channel by itself"]
+        if not count:
+            return ["quant.channel_scales has no effect: no feature can have a scale a channel"]
+        return [
+            f"features with a scale a channel (quant.channel_scales): {count}; integer.onnx and quantized.onnx compute "
+            "so, no vendor's converter is known to: the node-bits file has one range a feature. Calibrate on 100 "
+            "pictures or more: a channel's range shows later than its tensor's"
+        ]
 
     def _unused(self, features: Sequence[FeaturePlace], weights: Sequence[WeightPlace]) -> list[str]:
         """What the node-bits file asks in vain."""

@@ -4,7 +4,8 @@ Tensors keep their names: the dequantized value of tensor `t` is `t`, so both ne
 float value before is `t/float`, the codes are `t/codes`. A network input keeps its name; its dequantized value is
 `t/dequantized`. Codes of a width that has no type of its own (6, 10, 12, 14 bits) are stored in the next wider one,
 features clipped to their width first. Features below 8 bits are stored in 8: ONNX Runtime fuses convolutions of 4-bit
-features into kernels that it does not have.
+features into kernels that it does not have. A feature with a scale a channel is divided by them, quantized with the
+scale 1 and multiplied by them: quantizers along an axis ONNX Runtime fuses into kernels that take one scale.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from stages.core.errors import UserError, one_line
 from stages.core.graph import Graph, used_names
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams
 from stages.quantize.layers import bias_of
-from stages.quantize.scales import bias_codes, representable
+from stages.quantize.scales import bias_codes, representable, spread
 
 __all__ = ["insert_quantizers", "storage_type"]
 
@@ -95,21 +96,32 @@ class _Writer:
         return self._finish()
 
     def _quantize_feature(self, entry: FeatureParams, source: str, target: str) -> None:
-        """Add Clip (where the type is wider than the codes), QuantizeLinear and DequantizeLinear."""
+        """Add Clip (where the type is wider than the codes), QuantizeLinear and DequantizeLinear.
+
+        Around them Div and Mul where each channel has its own scale.
+        """
         kind, width = storage_type(entry.bits, signed=False)
         tensor, stem = entry.tensor, entry.tensor if source == entry.tensor else entry.node
-        scale = self._constant(f"{tensor}/scale", np.float32(entry.scale))
+        one = np.float32(1.0 if entry.channel_scales else entry.scale)
+        scale = self._constant(f"{tensor}/scale", one)
         zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
+        steps = ""
+        if entry.channel_scales:
+            shape = [-1, *[1] * (len(self._graph.shapes[tensor]) - 2)]
+            steps = self._constant(f"{tensor}/channel_scales", entry.scales.reshape(shape))
+            source = self._add("Div", [source, steps], f"{tensor}/in_steps", f"{stem}/Div")
         if width != entry.bits:
-            low, high = representable(float(np.float32(entry.scale)), entry.zero_point, entry.bits)
+            low, high = representable(float(one), entry.zero_point, entry.bits)
             bounds = [
                 self._constant(f"{tensor}/low", np.float32(low)),
                 self._constant(f"{tensor}/high", np.float32(high)),
             ]
-            self._add("Clip", [source, *bounds], f"{tensor}/clipped", f"{stem}/Clip")
-            source = f"{tensor}/clipped"
+            source = self._add("Clip", [source, *bounds], f"{tensor}/clipped", f"{stem}/Clip")
+        real = f"{tensor}/centred" if steps else target
         self._add("QuantizeLinear", [source, scale, zero], f"{tensor}/codes", f"{stem}/QuantizeLinear")
-        self._add("DequantizeLinear", [f"{tensor}/codes", scale, zero], target, f"{stem}/DequantizeLinear")
+        self._add("DequantizeLinear", [f"{tensor}/codes", scale, zero], real, f"{stem}/DequantizeLinear")
+        if steps:
+            self._add("Mul", [real, steps], target, f"{stem}/Mul")
 
     def _quantize_weight(self, entry: WeightParams, node: onnx.NodeProto) -> None:
         """Replace the node's weight and bias by dequantized codes."""
@@ -123,7 +135,8 @@ class _Writer:
         node.input[1] = self._add("DequantizeLinear", [stored, scale, zero], f"{stem}/dequantized", stem, entry.axis)
         feature = self._features.get(node.input[0])
         if feature and (bias := bias_of(self._graph, node)) is not None:
-            self._quantize_bias(node, bias, np.broadcast_to(np.float32(feature.scale) * scales, bias.shape))
+            taken = spread(feature.scales, len(scales)).astype(np.float32)
+            self._quantize_bias(node, bias, np.broadcast_to(taken * scales, bias.shape))
 
     def _quantize_bias(self, node: onnx.NodeProto, bias: NDArray[np.float32], scales: NDArray[np.float32]) -> None:
         """Store the bias as int32 at the accumulator's scale."""

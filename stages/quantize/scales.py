@@ -4,7 +4,18 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SMALLEST_WEIGHT_SCALE", "affine", "bias_codes", "fit_scales", "least_bias_scales", "representable"]
+from stages.core.integer.rules import Scale
+
+__all__ = [
+    "SMALLEST_WEIGHT_SCALE",
+    "affine",
+    "bias_codes",
+    "fit_scales",
+    "least_bias_scales",
+    "positive",
+    "representable",
+    "spread",
+]
 
 SMALLEST_WEIGHT_SCALE = 2.0**-32
 """For channels that are zero, or as good as: far below any live one, yet its products stay normal float32 numbers."""
@@ -29,8 +40,8 @@ def affine(low: float, high: float, bits: int, symmetric: bool) -> tuple[np.floa
     top = 2**bits - 1
     if symmetric and low < 0.0:
         middle = 2 ** (bits - 1)
-        return _positive(max(-low, high) / (middle - 1)), middle
-    scale = _positive((high - low) / top)
+        return positive(max(-low, high) / (middle - 1)), middle
+    scale = positive((high - low) / top)
     return scale, min(max(round(-low / float(scale)), 0), top)
 
 
@@ -95,12 +106,12 @@ def fit_scales(
     return fitted
 
 
-def least_bias_scales(bias: NDArray[np.float32], feature_scale: float) -> NDArray[np.float32]:
+def least_bias_scales(bias: NDArray[np.float32], feature_scale: Scale) -> NDArray[np.float32]:
     """Give the weight scales at which each channel's bias still fits the 32-bit accumulator.
 
     Args:
         bias: float32 [channels].
-        feature_scale: scale of the layer's input.
+        feature_scale: scale of the layer's input, one or as each output channel has it.
 
     Returns:
         float32 [channels]: |bias| / (feature_scale * 2**30), which leaves half of the accumulator to the products.
@@ -115,6 +126,19 @@ def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArra
     return np.clip(codes, -(2**31), 2**31 - 1).astype(np.int32)
 
 
-def _positive(scale: float) -> np.float32:
+def spread(scales: NDArray[np.float32], channels: int) -> NDArray[np.float64]:
+    """Give a feature's scale as each output channel of a layer has it.
+
+    Args:
+        scales: float32 [1], or [C]: the output's own, or those of a depthwise convolution's input.
+        channels: of the output; a depthwise convolution makes `channels / C` of each channel, side by side.
+
+    Returns:
+        float64 [channels].
+    """
+    return np.repeat(scales.astype(np.float64), channels // len(scales))
+
+
+def positive(scale: float) -> np.float32:
     """A usable float32 scale: 1 for a tensor that is all zero, never below the smallest normal number."""
     return np.float32(1.0) if scale == 0.0 else np.float32(max(scale, SMALLEST_NORMAL))

@@ -34,6 +34,14 @@ def test_parameters_come_back_exactly_and_in_order(tmp_path):
     assert list(load_qparams(path, CONFIG).factors) == ["r1", "c1"]
 
 
+def test_scales_of_channels_come_back(tmp_path):
+    own = replace(FEATURE, channel_scales=(FEATURE.scale, float(np.float32(0.03))))
+    save_qparams(tmp_path / "qparams.json", QuantParams([own, FEATURE], []), CONFIG)
+    assert load_qparams(tmp_path / "qparams.json", CONFIG).features == [own, FEATURE]
+    np.testing.assert_array_equal(own.scales, np.float32([0.1, 0.03]))
+    np.testing.assert_array_equal(FEATURE.scales, np.float32([0.1]))
+
+
 def test_settings_with_lists_come_back(tmp_path):
     config = replace(CONFIG, quant=QuantConfig("q", skip_nodes=["a", "b"], skip_ops=["Conv"], node_bits="file:a.json"))
     save_qparams(tmp_path / "qparams.json", QuantParams([], []), config)
@@ -71,6 +79,10 @@ def test_a_missing_file_is_named(tmp_path):
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", head=Head.float)),
             "quant.head=quantized, not float",
+        ),
+        (
+            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", channel_scales=True)),
+            "quant.channel_scales=False, not True",
         ),
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", node_bits="file:a.json")),

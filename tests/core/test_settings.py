@@ -64,6 +64,7 @@ TYPES = [
     ("quant.skip_ops=Conv", "quant.skip_ops: ", "not a list", "give a list of texts"),
     ("quant.node_bits=[a]", "quant.node_bits: ", "", "give a text"),
     ("quant.node_ranges=some", "quant.node_ranges: ", "some", "give true or false"),
+    ("quant.channel_scales=most", "quant.channel_scales: ", "most", "give true or false"),
     ("soc.simulated.feature_bits=16", "soc.simulated.feature_bits: ", "", "give a list of whole numbers"),
     ("model.fp32_diff=little", "model.fp32_diff: ", "little", "give a number"),
     ("soc.float_outputs=maybe", "soc.float_outputs: ", "maybe", "give true or false"),
@@ -320,6 +321,7 @@ def test_the_controls_default_to_nothing(composed):
     assert (quant.skip_nodes, quant.skip_ops, quant.node_bits, quant.node_ranges) == ([], [], None, True)
     assert (quant.fake_quant, quant.head, quant.percentile) == (FakeQuant.none, Head.quantized, 99.99)
     assert quant.edge_bits is None
+    assert quant.channel_scales is False
 
 
 @pytest.mark.parametrize(("soc", "width"), [("t40", 8), ("t40", 12), ("t40", 16), ("bm1684", 8)])

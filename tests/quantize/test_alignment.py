@@ -91,3 +91,13 @@ def test_each_channel_is_aligned_on_its_own(rule, channels):
     for which, candidate in enumerate(together):
         assert candidate.dtype == np.float32
         np.testing.assert_array_equal(candidate, [found[which][0] for found in alone])
+
+
+@pytest.mark.parametrize("rule", [Requantization.nna, Requantization.multiplier_shift])
+def test_channels_of_their_own_feature_scales_are_aligned_each_to_its_own(rule):
+    wanted, limits = np.float32([0.01, 0.02, 0.3]), np.int64([65535, 300, 65535])
+    taken, made = np.array([0.02, 0.3, 0.001]), np.array([0.05, 0.07, 0.0004])
+    together = aligned_scales(wanted, taken, made, rule, limits)
+    for i in range(3):
+        alone = aligned_scales(wanted[i : i + 1], float(taken[i]), float(made[i]), rule, limits[i : i + 1])
+        assert [candidate[i] for candidate in together] == [candidate[0] for candidate in alone]

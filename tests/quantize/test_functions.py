@@ -127,3 +127,25 @@ def test_bounds_of_a_clamp(entry, bounds):
 
 def test_every_kind_of_table_is_tested_here():
     assert ONE.keys() | GATES.keys() == TABLES
+
+
+def test_a_channel_of_its_own_scale_has_its_own_table():
+    """Relu: codes 3, 4, 5 are 0, 1, 2 steps; of 0.5 into 0.25, 0.5 into 1 (halves to even)."""
+    entry = node("Relu", ["x"], ["y"], "n")
+    made = Codes(8, 1.0, 10, (0.25, 1.0))
+    found = table(graph_of(entry), Layer("Relu", (entry,)), Codes(3, 0.5, 3), made)
+    assert found.tolist() == [[10, 10, 10, 10, 12, 14, 16, 18], [10, 10, 10, 10, 10, 11, 12, 12]]
+    taken = Codes(2, 1.0, 1, (0.5, 1.0))
+    found = table(graph_of(entry), Layer("Relu", (entry,)), taken, Codes(8, 0.25, 10))
+    assert found.tolist() == [[10, 10, 12, 14], [10, 10, 14, 18]]
+    found = table(graph_of(entry), Layer("Relu", (entry,)), taken, made)
+    assert found.tolist() == [[10, 10, 12, 14], [10, 10, 11, 12]]
+
+
+def test_inside_a_gated_layer_each_channel_has_its_own_values():
+    gate, gated = GATES["Silu"]
+    del gated
+    product = node("Mul", ["x", "g"], ["y"], "n")
+    layer, taken = Layer("Silu", (gate, product)), Codes(2, 2.0, 1, (2.0, 1.0))
+    found = inner_values(graph_of(gate, product), layer, taken)
+    assert found.ravel().tolist() == pytest.approx([sigmoid(x) for x in (-2, 0, 2, 4, -1, 0, 1, 2)], rel=1e-6)

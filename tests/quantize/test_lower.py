@@ -261,7 +261,10 @@ def code_differences(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str
     dequantized = {}
     for entry in found.params.features:
         name = f"{entry.tensor}/codes" if entry.tensor in given else entry.tensor
-        real = (codes[name].astype(np.float32) - np.float32(meanings[name].zero_point)) * np.float32(entry.scale)
+        scale = np.float32(entry.scale)
+        if entry.channel_scales:
+            scale = np.float32(entry.channel_scales).reshape(1, -1, *[1] * (codes[name].ndim - 2))
+        real = (codes[name].astype(np.float32) - np.float32(meanings[name].zero_point)) * scale
         dequantized[f"{entry.tensor}/dequantized" if entry.tensor in given else entry.tensor] = np.asarray(real)
     differences = {}
     for layer in found.placement.layers:

@@ -27,7 +27,8 @@ from stages.core.qparams import QuantParams, load_qparams
 from stages.core.session import Runner, with_outputs
 from stages.core.settings import load_params
 from stages.export.__main__ import export
-from stages.quantize.__main__ import choose_features, choose_weights, quantize
+from stages.quantize.__main__ import quantize
+from stages.quantize.choose import choose_features, choose_weights
 from stages.quantize.placement import place
 from stages.quantize.qdq import insert_quantizers
 from tests.export.graphs import graph_model, node, run_onnx

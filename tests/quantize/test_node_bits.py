@@ -129,6 +129,22 @@ def test_written_golden():
     }
 
 
+@pytest.mark.parametrize(
+    ("symmetric", "seen", "written"),
+    [
+        (False, (-0.25, 20.0), (-0.25, 20.0)),  # scales of 0.5 from zero point 80 reach from -40 to 87.5
+        (False, (1.0, 20.0), (0.0, 20.0)),
+        (False, (-50.0, 99.0), (-40.0, 87.5)),  # a method has clipped it
+        (False, (0.0, 0.0), (-40.0, 87.5)),
+        (True, (-0.25, 20.0), (-87.5, 87.5)),
+    ],
+)
+def test_scales_of_channels_are_written_as_the_range_of_a_single_one(symmetric, seen, written):
+    entry = FeatureParams("a", "/act/Mul", 8, 0.5, 80, -40.0, 87.5, *seen, "MAX_ABS", (0.5, 0.01))
+    found = node_bits(QuantParams([entry], []), 8, symmetric, {})
+    assert found == {"/act/Mul": {"QUANT_FEATURE_BIT": 8, "MIN": written[0], "MAX": written[1]}}
+
+
 def test_a_node_of_its_own_weights_is_written_once():
     features = [FeatureParams("c", "conv", 8, 0.5, 0, 0.0, 127.5, 0.0, 120.0, "MAX_ABS")]
     weights = [WeightParams("w", "conv", 4, 0, (1.0,), "MAX_ABS")]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.quantize.scales import affine, bias_codes, fit_scales, least_bias_scales, representable
+from stages.quantize.scales import affine, bias_codes, fit_scales, least_bias_scales, representable, spread
 
 values = st.floats(-(2.0**100), 2.0**100, width=32)
 widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
@@ -196,3 +196,17 @@ def test_a_bias_fits_at_its_least_scale(values, feature_scale):
 
 def test_no_bias_has_no_codes():
     assert bias_codes(np.zeros(0, np.float32), np.zeros(0, np.float32)).size == 0
+
+
+@pytest.mark.parametrize(
+    ("scales", "channels", "found"),
+    [([0.5], 3, [0.5] * 3), ([0.5, 0.25], 2, [0.5, 0.25]), ([0.5, 0.25], 4, [0.5, 0.5, 0.25, 0.25]), ([0.5], 1, [0.5])],
+)
+def test_scales_of_output_channels(scales, channels, found):
+    """Of a depthwise convolution with two outputs a channel, outputs 0 and 1 come from channel 0."""
+    spread_out = spread(np.float32(scales), channels)
+    assert (spread_out.dtype, spread_out.tolist()) == (np.float64, found)
+
+
+def test_least_scales_of_channels_golden():
+    assert least_bias_scales(np.float32([1.0, -1.0]), np.array([0.5, 0.25])).tolist() == [2.0**-29, 2.0**-28]

@@ -1,7 +1,8 @@
 """The integer model as an ONNX file: nodes of the domain `socquant` compute on codes, others move codes or are float.
 
-docs/arithmetic.md lists the operators. A node that makes codes carries their `bits`, `scale` and `zero_point`, and the
-clamp `low`..`high`; an ONNX operator that takes codes (Reshape, MaxPool, ...) hands them on. All else is float.
+docs/arithmetic.md lists the operators. A node that makes codes carries their `bits`, `scale` and `zero_point`, the
+`channel_scales` if each channel has its own, and the clamp `low`..`high`; an ONNX operator that takes codes (Reshape,
+MaxPool, ...) hands them on. All else is float.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 from onnx import helper
 
 from stages.core.errors import UserError
@@ -25,11 +26,28 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Codes:
-    """What the codes of a tensor mean: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1."""
+    """What the codes of a tensor mean: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1.
+
+    Attributes:
+        bits: width of a code.
+        scale: float32 value; of several scales the largest.
+        zero_point: the code of real 0, in every channel.
+        channel_scales: float32 values, one a channel (axis 1); empty where `scale` serves all.
+    """
 
     bits: int
     scale: float
     zero_point: int
+    channel_scales: tuple[float, ...] = ()
+
+    @property
+    def scales(self) -> NDArray[np.float32]:
+        """float32 [C], the scale of each channel, or [1] where one serves all."""
+        return np.array(self.channel_scales or (self.scale,), dtype=np.float32)
+
+    def step(self, rank: int) -> NDArray[np.float32]:
+        """The scale as it broadcasts against a tensor of that rank: float32 [C, 1, ...] for axis 1, or a scalar."""
+        return self.scales.reshape([-1, *[1] * (rank - 2)] if self.channel_scales else [])
 
     @property
     def top(self) -> int:
@@ -54,7 +72,8 @@ def code_tensors(nodes: Iterable[onnx.NodeProto]) -> dict[str, Codes]:
         if node.domain == DOMAIN:
             bits: Any = attribute(node, "bits")
             if bits is not None:
-                codes = Codes(bits, float(attribute(node, "scale")), attribute(node, "zero_point"))
+                scales = tuple(map(float, attribute(node, "channel_scales", ())))
+                codes = Codes(bits, float(attribute(node, "scale")), attribute(node, "zero_point"), scales)
                 found.update(dict.fromkeys(node.output, codes))
         elif node.input and node.input[0] in found:
             found.update(dict.fromkeys(node.output, found[node.input[0]]))

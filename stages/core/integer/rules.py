@@ -13,6 +13,7 @@ __all__ = [
     "FIXED_BITS",
     "MULT_LIMIT",
     "SHIFT_LIMIT",
+    "Scale",
     "fixed_point",
     "multiplier_shift",
     "multiplier_shift_parameters",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 Integers = NDArray[np.int64]
+Scale = float | NDArray[np.floating]
+"""One for all channels, or an array of one a channel."""
 
 MULT_LIMIT = 2**16 - 1
 """Largest divisor of the `nna` rule: a channel that would need more moves its output by no full code."""
@@ -44,9 +47,9 @@ def nna(acc: Integers, bias: Integers, mult: Integers, bits: int) -> Integers:
 
 
 def nna_parameters(
-    in_scale: float, weight_scales: NDArray[Any], bias: NDArray[Any], out_scale: float, zero_point: int, bits: int
+    in_scale: Scale, weight_scales: NDArray[Any], bias: NDArray[Any], out_scale: Scale, zero_point: int, bits: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Choose bias and mult of the `nna` rule, one a channel.
+    """Choose bias and mult of the `nna` rule, one an output channel; scales as each of those has them.
 
     Returns:
         bias = round(mult * (zero_point - 2**(bits-1) + bias/out_scale) + mult/2), which turns the floor into rounding,
@@ -57,7 +60,7 @@ def nna_parameters(
     return np.clip(offset, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32), mult.astype(np.int32)
 
 
-def nna_limits(bias: NDArray[Any], out_scale: float, bits: int) -> NDArray[np.int64]:
+def nna_limits(bias: NDArray[Any], out_scale: Scale, bits: int) -> NDArray[np.int64]:
     """Give each channel's largest mult: at most `MULT_LIMIT`, and such that the rule's bias fits 32 bits."""
     reach = 2**bits + np.abs(bias.astype(np.float64)) / out_scale
     return np.asarray(np.clip(np.floor(BIAS_LIMIT / reach), 1, MULT_LIMIT), dtype=np.int64)

@@ -64,14 +64,14 @@ def _move(to: Writer, node: onnx.NodeProto) -> None:
 
 
 def _quantize(to: Writer, node: onnx.NodeProto) -> None:
-    meaning, target = to.meanings[node.output[0]], to.centred(node.output[0])
-    rounded = to.op("Round", to.op("Div", node.input[0], np.float32(meaning.scale)))
+    target = to.centred(node.output[0])
+    rounded = to.op("Round", to.op("Div", node.input[0], to.step(node.output[0])))
     to.op("Clip", rounded, np.float32(target.low), np.float32(target.high), to_name=target.name)
 
 
 def _dequantize(to: Writer, node: onnx.NodeProto) -> None:
     codes = node.input[0]
-    to.op("Mul", to.centred(codes).name, np.float32(to.meanings[codes].scale), to_name=node.output[0])
+    to.op("Mul", to.centred(codes).name, to.step(codes), to_name=node.output[0])
 
 
 def _constant(to: Writer, node: onnx.NodeProto) -> None:
@@ -257,13 +257,19 @@ def _table(to: Writer, node: onnx.NodeProto) -> None:
 
 
 def _look_up(to: Writer, node: onnx.NodeProto, table: Array, target: str) -> None:
-    """Look every code of the node's input up; a negative centred code counts from the table's end."""
+    """Look every code of the node's input up; a negative centred code counts from the table's end.
+
+    The input is cut into rows, each with a copy of the table, or with its channel's table where it has one a channel.
+    """
     shape = to.shape(node.input[0])
-    rolled = np.roll(table.astype(np.float32), -to.meanings[node.input[0]].zero_point)
-    rows = next(n for n in range(TABLE_ROWS, 0, -1) if int(np.prod(shape)) % n == 0)
+    rolled = np.roll(table.astype(np.float32), -to.meanings[node.input[0]].zero_point, axis=-1)
+    copies = shape[0]
+    if table.ndim == 1:
+        copies = next(n for n in range(TABLE_ROWS, 0, -1) if int(np.prod(shape)) % n == 0)
+    tables = np.tile(rolled, (copies, 1))
     index = to.op("Cast", to.centred(node.input[0]).name, to=TensorProto.INT32)
-    index = to.op("Reshape", index, np.array([rows, -1], dtype=np.int64))
-    found = to.op("GatherElements", np.tile(rolled, (rows, 1)), index, axis=1)
+    index = to.op("Reshape", index, np.array([len(tables), -1], dtype=np.int64))
+    found = to.op("GatherElements", tables, index, axis=1)
     to.op("Reshape", found, np.array(shape, dtype=np.int64), to_name=target)
 
 

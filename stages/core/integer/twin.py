@@ -90,8 +90,8 @@ class _Call:
     def centred(self, index: int) -> Integers:
         return self.integers(index) - self._meanings[self._node.input[index]].zero_point
 
-    def scale(self, index: int) -> float:
-        return self._meanings[self._node.input[index]].scale
+    def step(self, index: int) -> NDArray[np.float32]:
+        return self._meanings[self._node.input[index]].step(self.raw(index).ndim)
 
     def all_centred(self) -> list[Integers]:
         return [self.centred(index) for index in range(len(self._inputs))]
@@ -106,12 +106,13 @@ class _Call:
 
 
 def _quantize(call: _Call) -> Array:
-    scaled = np.rint(call.raw(0) / np.float32(call.out.scale)).astype(np.float64)
+    x = call.raw(0)
+    scaled = np.rint(x / call.out.step(x.ndim)).astype(np.float64)
     return np.clip(scaled + call.out.zero_point, 0, call.out.top).astype(call.out.dtype)
 
 
 def _dequantize(call: _Call) -> Array:
-    return call.centred(0).astype(np.float32) * np.float32(call.scale(0))
+    return call.centred(0).astype(np.float32) * call.step(0)
 
 
 def _constant(call: _Call) -> Array:
@@ -238,7 +239,11 @@ def _average_pool(call: _Call) -> Array:
 
 
 def _table(call: _Call) -> Array:
-    return call.codes(call.integers(1)[call.raw(0)])
+    x, table = call.raw(0), call.integers(1)
+    if table.ndim == 1:
+        return call.codes(table[x])
+    channels = np.arange(len(table)).reshape(-1, *[1] * (x.ndim - 2))
+    return call.codes(table[channels, x])
 
 
 def _prelu(call: _Call) -> Array:

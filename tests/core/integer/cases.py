@@ -32,6 +32,14 @@ scales = st.floats(-12, 4).map(lambda power: float(np.float32(2.0**power)))
 
 
 @st.composite
+def channel_meanings(draw, channels: int) -> Codes:
+    """Any zero point, and any scale in each channel."""
+    meaning = draw(meanings())
+    found = tuple(draw(st.lists(scales, min_size=channels, max_size=channels)))
+    return Codes(meaning.bits, max(found), meaning.zero_point, found)
+
+
+@st.composite
 def clamps(draw, made: Codes) -> dict[str, int]:
     """What a fused activation lets through; mostly everything."""
     if draw(st.booleans()):

@@ -35,6 +35,7 @@ class Net:
         if made is not None:
             more = {"low": 0, "high": made.top, **more}
             more |= {"bits": made.bits, "scale": float(made.scale), "zero_point": made.zero_point}
+            more |= {"channel_scales": made.channel_scales} if made.channel_scales else {}
         self.nodes.append(helper.make_node(kind, self._names(inputs), [name], name=name, domain=DOMAIN, **more))
         return name
 
@@ -58,17 +59,19 @@ class Net:
 
     def model(self, values: Mapping[str, NDArray] | None = None) -> onnx.ModelProto:
         """The model, with the types of the tensors whose `values` are given."""
+        infos = {
+            name: helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in (values or {}).items()
+            if name in self.tensors
+        }
+        last = self.tensors[-1]
         graph = helper.make_graph(
             self.nodes,
             "by hand",
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in self.inputs.items()],
-            [onnx.ValueInfoProto(name=self.tensors[-1])],
+            [infos.get(last, onnx.ValueInfoProto(name=last))],
             [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
-            value_info=[
-                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-                for name, value in (values or {}).items()
-                if name in self.tensors
-            ],
+            value_info=[info for name, info in infos.items() if name != last],
         )
         opset = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 1)]
         return helper.make_model(graph, opset_imports=opset, ir_version=10)
@@ -76,7 +79,7 @@ class Net:
     def feeds(self, codes: Mapping[str, ArrayLike]) -> Values:
         """Network inputs that quantize to these codes."""
         return {
-            f"{name}/real": real(np.asarray(codes[name]), meaning).reshape(self.inputs[f"{name}/real"])
+            f"{name}/real": real(np.asarray(codes[name]).reshape(self.inputs[f"{name}/real"]), meaning)
             for name, meaning in self.features.items()
         }
 
@@ -91,7 +94,11 @@ class Net:
 
 def real(codes: NDArray, meaning: Codes) -> NDArray[np.float32]:
     """What codes stand for."""
-    return (codes.astype(np.int64) - meaning.zero_point).astype(np.float32) * np.float32(meaning.scale)
+    centred = (codes.astype(np.int64) - meaning.zero_point).astype(np.float32)
+    if not meaning.channel_scales:
+        return centred * np.float32(meaning.scale)
+    channels = zip(np.moveaxis(centred, 1, 0), meaning.channel_scales, strict=True)
+    return np.stack([channel * np.float32(scale) for channel, scale in channels], axis=1)
 
 
 def assert_same(actual: NDArray, expected: NDArray) -> None:

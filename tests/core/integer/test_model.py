@@ -68,6 +68,15 @@ def test_a_scale_is_the_float32_of_its_attribute():
     assert code_tensors(net.nodes)["x"].scale == float(np.float32(0.1))
 
 
+def test_a_scale_a_channel_is_that_of_its_attribute():
+    net, own = Net(), Codes(8, 0.5, 3, (0.5, 0.25, float(np.float32(0.1))))
+    net.feature("x", [1, 3, 4, 4], own)
+    assert code_tensors(net.nodes) == {"x": own}
+    np.testing.assert_array_equal(own.scales, np.float32([0.5, 0.25, 0.1]))
+    assert [own.step(rank).shape for rank in (2, 3, 4)] == [(3,), (3, 1), (3, 1, 1)]
+    assert (BYTES.scales.tolist(), BYTES.step(4).shape) == ([0.5], ())
+
+
 def test_an_integer_model_is_loaded(net, tmp_path):
     onnx.save(net.model(), tmp_path / "integer.onnx")
     assert load_integer_model(tmp_path / "integer.onnx") == net.model()

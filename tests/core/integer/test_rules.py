@@ -211,3 +211,15 @@ def test_limits_of_mult_worked_out_by_hand():
     assert rules.nna_limits(np.array([0.0, -25.0, 1e30]), 1.0, 8).tolist() == [65535, 65535, 1]
     assert rules.nna_limits(np.array([53431.0, 31872.0]), 0.5, 8).tolist() == [20047, 33554]
     assert rules.nna_limits(np.array([0.0]), 1.0, 16).tolist() == [32767]
+
+
+def test_nna_parameters_of_channels_worked_out_by_hand():
+    """mult = 4 * 0.5 / (0.25 * 0.02) = 400 and 4 * 0.125 / (0.5 * 0.01) = 100.
+
+    bias = 400 * (10 - 128 + 1.25 / 0.5) + 200 and 100 * (10 - 128 + 1.25 / 0.125) + 50.
+    """
+    made, real = np.array([0.5, 0.125]), np.array([1.25, 1.25])
+    bias, mult = rules.nna_parameters(np.array([0.25, 0.5]), np.array([0.02, 0.01]), real, made, 10, 8)
+    assert (mult.tolist(), bias.tolist()) == ([400, 100], [-46000, -10750])
+    wide = rules.nna_limits(np.array([2.0**20, 2.0**20]), np.array([1.0, 0.5]), 8)
+    assert wide.tolist() == [(2**31 - 1) // (256 + 2**20), (2**31 - 1) // (256 + 2**21)]

@@ -11,7 +11,18 @@ from stages.core.integer import rules
 from stages.core.integer.model import Codes
 from stages.core.session import Runner
 from tests.core.integer import reference
-from tests.core.integer.cases import RULES, clamps, fixed, gains, inputs, meanings, parameters, seeds, weighted
+from tests.core.integer.cases import (
+    RULES,
+    channel_meanings,
+    clamps,
+    fixed,
+    gains,
+    inputs,
+    meanings,
+    parameters,
+    seeds,
+    weighted,
+)
 from tests.core.integer.nets import Net, agree, assert_same, real
 
 EXAMPLES = settings(deadline=None, max_examples=40)
@@ -150,6 +161,74 @@ def test_tables_agree_on_every_code(taken, made, data):
     size = int(np.prod(shape))
     codes = np.arange(size) if size == taken.top + 1 else rng.integers(0, taken.top, size, endpoint=True)
     agree(net, x=codes)
+
+
+@EXAMPLES
+@given(st.booleans(), st.booleans(), st.integers(1, 2), st.sampled_from([[], [7], [3, 5]]), st.data())
+def test_tables_of_each_channel_agree(taken_own, made_own, pictures, size, data):
+    """The first input is quantized and the output dequantized at the channels' own scales, where they have some."""
+    taken, made = (data.draw(channel_meanings(3) if own else meanings()) for own in (taken_own, made_own))
+    rng, net = np.random.default_rng(data.draw(seeds)), Net()
+    net.feature("x", [pictures, 3, *size], taken)
+    table = rng.integers(0, made.top, (3, taken.top + 1), endpoint=True, dtype=np.int32)
+    net.add("Table", ["x", table], made, "t", **data.draw(clamps(made)))
+    net.add("Dequantize", ["t"], None)
+    agree(net, x=rng.integers(0, taken.top, (pictures, 3, *size), endpoint=True))
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.sampled_from(RULES), st.integers(1, 3), st.booleans(), st.data())
+def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, multiplier, made_own, data):
+    channels = 3
+    rng, taken = np.random.default_rng(data.draw(seeds)), data.draw(channel_meanings(channels))
+    made = data.draw(channel_meanings(channels * multiplier) if made_own else meanings()) if rule != "float" else None
+    weight = rng.integers(-127, 127, (channels * multiplier, 1, 3, 2), endpoint=True)
+    strides, dilations, pads = [2, 1], [1, 2], [1, 0, 2, 1]
+    sum_up = reference.convolution(weight, strides, dilations, pads, channels)
+    codes = rng.integers(0, taken.top, (1, channels, 5, 6), endpoint=True)
+    acc = reference.sums(sum_up, codes - taken.zero_point)
+    values = data.draw(parameters(rule, acc, 1, channels * multiplier, made))
+    net = Net()
+    net.feature("x", [1, channels, 5, 6], taken)
+    more = data.draw(clamps(made)) | {"inner": ["inside"]} if made else {}
+    net.add("Conv", ["x", weight.astype(np.int8), *values], made, rule=rule, strides=strides, dilations=dilations,
+            pads=pads, group=channels, **more)  # fmt: skip
+    found = agree(net, x=codes)["y"]
+    whole = [v.astype(object) for v in values]
+    for index in np.ndindex(acc.shape):
+        at = [v[index[1]] for v in whole]
+        if rule == "nna":
+            code = reference.nna(int(acc[index]), *map(int, at), made.bits)
+        elif rule == "multiplier_shift":
+            code = reference.multiplier_shift(int(acc[index]), *map(int, at), made.zero_point, made.bits)
+        else:
+            continue
+        assert found[index] == reference.clamp(code, more.get("low", 0), more.get("high", made.top))
+
+
+def test_inside_a_layer_of_channels_each_has_its_own_scale():
+    """Sums 3 and 6 of gain 1/2 are 1.5 and 3 codes: 0.75 at a scale of 0.5, 0.75 at 0.25."""
+    net, taken = Net(), Codes(8, 1.0, 0)
+    net.feature("x", [1, 2, 1], taken)
+    made = Codes(8, 0.5, 10, (0.5, 0.25))
+    weight, bias = np.ones((2, 1, 1), np.int8), np.zeros(2, np.int32)
+    net.add("Conv", ["x", weight, bias, np.int32([1, 1]), np.int32([1, 1])], made, rule="multiplier_shift",
+            strides=[1], dilations=[1], pads=[0, 0], group=2, low=10, high=11, inner=["inside"])  # fmt: skip
+    found, codes = inner_of(net, [3, 6])
+    assert found.ravel().tolist() == [0.75, 0.75]
+    assert codes.ravel().tolist() == [11, 11]
+
+
+def test_inside_a_gated_layer_of_channels_each_has_its_own_table():
+    net, taken = Net(), Codes(4, 0.5, 6, (0.5, 0.25))
+    net.feature("x", [1, 2, 16], taken)
+    inside = np.linspace(0, 1, 32, dtype=np.float32).reshape(2, 16)
+    table = np.arange(32, dtype=np.int32).reshape(2, 16) * 8
+    net.add("Table", ["x", table, inside], Codes(8, 0.1, 20), inner=["inside"])
+    found, values = inner_of(net, np.stack([np.arange(16), np.arange(16)[::-1]]))
+    assert found[0, 0].tolist() == inside[0].tolist()
+    assert found[0, 1].tolist() == inside[1, ::-1].tolist()
+    assert values[0, 1].tolist() == [8 * (16 + code) for code in range(15, -1, -1)]
 
 
 @EXAMPLES

@@ -341,6 +341,25 @@ def test_a_table_by_hand():
     assert net.twin(x=[0, 1, 3, 15])["y"].tolist() == [150, 150, 130, 10]
 
 
+def test_a_table_of_each_channel_by_hand():
+    net = Net()
+    net.feature("x", [1, 2, 3], Codes(2, 1.0, 0))
+    net.add("Table", ["x", np.array([[0, 10, 20, 30], [5, 15, 25, 35]], dtype=np.int32)], SHIFTED, high=30)
+    assert net.twin(x=[[[0, 3, 1], [0, 3, 1]]])["y"].tolist() == [[[0, 30, 10], [5, 30, 15]]]
+
+
+def test_values_of_channels_with_their_own_scales_by_hand():
+    """Round(x / scale) + 100: -1 is 2 steps of 0.5 down, 4 of 0.25; 0.6 is 1.2 steps and 2.4; 100 saturates."""
+    own = Codes(8, 0.5, 100, (0.5, 0.25))
+    net = Net()
+    net.feature("x", [1, 2, 3], own)
+    net.add("Dequantize", ["x"], None)
+    values = np.float32([[[-1, 0.6, 100], [-1, 0.6, 100]]])
+    found = run_twin(net.model(), {"x/real": values})
+    assert found["x"].tolist() == [[[98, 101, 255], [96, 102, 255]]]
+    assert found["y"].tolist() == [[[-1, 0.5, 77.5], [-1, 0.5, 38.75]]]
+
+
 @EXAMPLES
 @given(meanings(), meanings(), gains(), seeds, st.data())
 def test_prelu_has_a_gain_for_each_side_of_zero(taken, made, how, seed, data):
