@@ -6,16 +6,25 @@ DIR holds imagenet_sample/ (photos and labels.csv: file, index) for lite0; coco_
 text form) and models/yolox_nano_416.onnx for yolox. By sorted name every 8th photo calibrates Lite0, every second one
 YOLOX-nano, beginning at --offset; all others evaluate. A row has:
 
-tool            socquant:<preset>
+tool            socquant:<preset>, or another toolkit and its setting
 weight_bits, feature_bits
 top1            pictures whose best class is the label's (lite0); float_top1: the float network's
 agreement       pictures whose best class is the float network's (lite0)
 cosine          of the outputs with the float network's, mean over the pictures
 map             COCO's mean average precision at IoU .5 to .95 (yolox), map50 at .5; float_map, float_map50
 count           pictures that evaluate
-seconds         of the processes of calibrate and quantize together; calibrate runs once for all presets
+seconds         of the processes of calibrate and quantize together, imports and all; calibrate runs once for all
+                presets. Another toolkit's: of its process, without running what it has made
 peak_mb         the larger peak memory of the two
-setting         the preset's overrides
+setting         the preset's overrides; another toolkit's version
+error           only in the row of a toolkit that failed: why
+
+--peers measures other toolkits too, on the same pictures and the exported float network: each that can be imported
+here or in an environment that --peer-python names. Many do not go together: give each an environment of its own, with
+torch==2.13.0 first (another spec may pull several GB), then onnx, onnxruntime and one of nncf==3.4.0, esp-ppq==1.3.12,
+amd-quark==0.13, aimet-onnx==2.42.0, neural-compressor==2.6 (with onnx==1.16.2, onnxruntime==1.19.2, numpy<2),
+olive-ai==0.13.0 (with requests). Nothing else of this project is needed there. Quantized networks that they write run
+in ONNX Runtime without optimization, others in the toolkit's own simulator.
 """
 
 import argparse
@@ -23,7 +32,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,11 +42,12 @@ from rich.table import Table
 from benchmarks.bars import Row
 from benchmarks.common import Usage, alone, link_pictures, run
 from benchmarks.detection import require_metric
-from benchmarks.evaluation import FLOAT, QUANTIZED, TASKS, Task, float_outputs, moved, score, simulated_outputs
+from benchmarks.evaluation import FLOAT, QUANTIZED, SAMPLES, TASKS, Task, float_outputs, moved, score, simulated_outputs
 from benchmarks.networks import find_data
+from benchmarks.peers.environments import Hosted, find_peers, run_peer
 from stages.core.artifacts import write_json
 from stages.core.command import guarded
-from stages.core.console import console, output
+from stages.core.console import console, output, warn
 from stages.core.errors import UserError, did_you_mean
 
 T = TypeVar("T")
@@ -102,12 +112,26 @@ def main() -> None:
     )
     parser.add_argument("--presets", metavar="A,B", help="of ours measure these only, by name; none: nothing of ours")
     parser.add_argument("--ablation", action="store_true", help="measure single options in place of the presets")
+    parser.add_argument(
+        "--peers", nargs="?", const="", metavar="A,B", help="measure other toolkits: those named, or all that are found"
+    )
+    parser.add_argument(
+        "--peer-python",
+        action="append",
+        default=[],
+        metavar="PYTHON",
+        help="look for toolkits in this interpreter's environment too; may be given several times",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
 
     def work() -> None:
         presets = chosen(ABLATIONS if arguments.ablation else PRESETS, arguments.network, arguments.presets)
-        accuracy(arguments.network, presets, arguments.data.resolve(), arguments.offset, arguments.json)
+        peers: list[Hosted] = []
+        if arguments.peers is not None:
+            names = arguments.peers.split(",") if arguments.peers else []
+            peers = find_peers([sys.executable, *arguments.peer_python], names)
+        accuracy(arguments.network, presets, peers, arguments.data.resolve(), arguments.offset, arguments.json)
 
     sys.exit(guarded(work, arguments.debug))
 
@@ -147,8 +171,10 @@ def split(pictures: Sequence[T], offset: int, period: int) -> tuple[list[T], lis
     ]
 
 
-def accuracy(name: str, presets: Sequence[Preset], data: Path, offset: int, report: Path | None) -> None:
-    """Measure a network under each preset, write the rows as they come and print the table.
+def accuracy(
+    name: str, presets: Sequence[Preset], peers: Sequence[Hosted], data: Path, offset: int, report: Path | None
+) -> None:
+    """Measure a network under each preset and by each toolkit, write the rows as they come and print the table.
 
     Raises:
         UserError: if the data or a library is missing, or a preset cannot be composed.
@@ -175,10 +201,16 @@ def accuracy(name: str, presets: Sequence[Preset], data: Path, offset: int, repo
         def scores(outputs: Path) -> Row:
             return alone(score, name, outputs, evaluation, data)[0]
 
+        def quantized_scores() -> Row:
+            return scores(QUANTIZED) | alone(moved, name)[0]
+
         plain = {f"float_{key}": value for key, value in scores(FLOAT).items()}
         for preset in presets:
             console.print(f"{name}: {preset.name} {preset.weight_bits}/{preset.feature_bits}")
-            add(measure(task, preset, calibrating) | plain | scores(QUANTIZED) | alone(moved, name)[0])
+            add(measure(task, preset, calibrating) | plain | quantized_scores())
+        for hosted in peers:
+            console.print(f"{name}: {hosted.peer.name} {hosted.peer.weight_bits}/{hosted.peer.feature_bits}")
+            add(measure_peer(hosted, plain, quantized_scores))
     output.print(table(rows))
 
 
@@ -242,6 +274,21 @@ def measure(task: Task, preset: Preset, calibrating: Usage) -> Row:
         "peak_mb": max(calibrating.peak_mb, quantizing.peak_mb),
         "setting": " ".join((f"soc={preset.soc}", *preset.overrides)),
     }
+
+
+def measure_peer(hosted: Hosted, plain: Row, scores: Callable[[], Row]) -> Row:
+    """Let a toolkit quantize; a failure becomes the row's `error`, all that is measured null."""
+    peer = hosted.peer
+    named = {"tool": peer.name, "weight_bits": peer.weight_bits, "feature_bits": peer.feature_bits}
+    found = run_peer(hosted, SAMPLES, QUANTIZED)
+    if "error" not in found:
+        try:
+            taken = {"seconds": found["seconds"], "peak_mb": found["peak_mb"], "setting": found["version"]}
+            return named | taken | plain | scores()
+        except UserError as error:
+            found = {"error": str(error)}
+    warn(f"{peer.name}: {found['error']}")
+    return named | {"error": found["error"]}
 
 
 def table(rows: Sequence[Row]) -> Table:
