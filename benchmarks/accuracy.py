@@ -21,10 +21,10 @@ error           only in the row of a toolkit that failed: why
 
 --peers measures other toolkits too, on the same pictures and the exported float network: each that can be imported
 here or in an environment that --peer-python names. Many do not go together: give each an environment of its own, with
-torch==2.13.0 first (another spec may pull several GB), then onnx, onnxruntime and one of nncf==3.4.0, esp-ppq==1.3.12,
-amd-quark==0.13, aimet-onnx==2.42.0, neural-compressor==2.6 (with onnx==1.16.2, onnxruntime==1.19.2, numpy<2),
-olive-ai==0.13.0 (with requests). Nothing else of this project is needed there. Quantized networks that they write run
-in ONNX Runtime without optimization, others in the toolkit's own simulator.
+torch==2.13.0 first (another may pull several GB; name it again in what follows), then onnx, onnxruntime and one of
+nncf==3.4.0, esp-ppq==1.3.12, amd-quark==0.13, aimet-onnx==2.42.0, olive-ai==0.13.0 (with requests) or
+neural-compressor==2.6 (with onnx==1.16.2, onnxruntime==1.19.2, numpy<2). Nothing else of this project is needed there.
+Quantized networks that they write run in ONNX Runtime without optimization, others in the toolkit's own simulator.
 """
 
 import argparse
@@ -113,7 +113,11 @@ def main() -> None:
     parser.add_argument("--presets", metavar="A,B", help="of ours measure these only, by name; none: nothing of ours")
     parser.add_argument("--ablation", action="store_true", help="measure single options in place of the presets")
     parser.add_argument(
-        "--peers", nargs="?", const="", metavar="A,B", help="measure other toolkits: those named, or all that are found"
+        "--peers",
+        nargs="?",
+        const="",
+        metavar="A,B",
+        help="measure other toolkits: all that are found, or these, by toolkit or by the row's tool",
     )
     parser.add_argument(
         "--peer-python",
@@ -165,7 +169,7 @@ def split(pictures: Sequence[T], offset: int, period: int) -> tuple[list[T], lis
         UserError: for an offset that is not below the period.
     """
     if not 0 <= offset < period:
-        raise UserError(f"--offset {offset}: must be 0 to {period - 1}, as every {period}th picture calibrates")
+        raise UserError(f"--offset {offset}: must be 0 to {period - 1}: one picture in {period} calibrates")
     return list(pictures[offset::period]), [
         picture for index, picture in enumerate(pictures) if index % period != offset
     ]

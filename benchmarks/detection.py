@@ -49,7 +49,7 @@ def precisions(outputs: NDArray[np.float32], pictures: Sequence[Path], data: Pat
         data: DIR.
 
     Raises:
-        UserError: if a picture cannot be read, or a label file is not what it should be.
+        UserError: if a picture cannot be read, a label file is not what it should be, or nothing is labelled.
     """
     found, labelled = [], []
     for output, path in zip(outputs, pictures, strict=True):
@@ -59,6 +59,8 @@ def precisions(outputs: NDArray[np.float32], pictures: Sequence[Path], data: Pat
         height, width = picture.shape[:2]
         found.append(suppress(decode(output), min(SIZE / height, SIZE / width)))
         labelled.append(read_labels(data / "coco_train128" / "labels" / f"{path.stem}.txt", height, width))
+    if not any(len(boxes.classes) for boxes in labelled):
+        raise UserError(f"{data / 'coco_train128' / 'labels'} holds no label of any of the {len(pictures)} pictures")
     overall, at_half = mean_average_precision(found, labelled)
     return {"map": overall, "map50": at_half}
 

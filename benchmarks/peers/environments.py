@@ -39,30 +39,33 @@ class Hosted:
         return PEERS[self.number]
 
 
-def find_peers(pythons: Sequence[str], toolkits: Sequence[str]) -> list[Hosted]:
+def find_peers(pythons: Sequence[str], names: Sequence[str]) -> list[Hosted]:
     """Find the settings that any of the environments can run, in their order; the first that can does.
 
     Args:
         pythons: interpreters.
-        toolkits: to look for; empty: all.
+        names: toolkits, or settings as the rows call them, to look for; empty: all.
 
     Raises:
-        UserError: for a toolkit without an adapter or that no environment has, or an interpreter that cannot tell.
+        UserError: for a name without an adapter or that no environment can run, or an interpreter that cannot tell.
     """
-    known = list(dict.fromkeys(peer.toolkit for peer in PEERS))
-    for name in toolkits:
+    known = list(dict.fromkeys([*(peer.toolkit for peer in PEERS), *(peer.name for peer in PEERS)]))
+    for name in names:
         if name not in known:
             raise UserError(f"--peers: no adapter for {name!r}; {did_you_mean(name, known)}")
     hosts: dict[int, str] = {}
     for python in pythons:
         for number in _able(python):
             hosts.setdefault(number, python)
-    for name in toolkits:
-        if not any(PEERS[number].toolkit == name for number in hosts):
-            raise UserError(f"--peers: {name} is not installed here; --peer-python names an environment that has it")
-    return [
-        Hosted(number, hosts[number]) for number in sorted(hosts) if not toolkits or PEERS[number].toolkit in toolkits
-    ]
+    for name in names:
+        if not any(_called(PEERS[number], [name]) for number in hosts):
+            raise UserError(f"--peers: {name} cannot run here; --peer-python names an environment that has it")
+    wanted = sorted(number for number in hosts if not names or _called(PEERS[number], names))
+    return [Hosted(number, hosts[number]) for number in wanted]
+
+
+def _called(peer: Peer, names: Sequence[str]) -> bool:
+    return peer.toolkit in names or peer.name in names
 
 
 def _able(python: str) -> list[int]:

@@ -22,20 +22,20 @@ AIMET = partial(Peer, "aimet", "aimet_onnx")
 PEERS = [
     ORT("MinMax", 8, 8, static),
     ORT("Percentile", 8, 8, partial(static, method="Percentile")),
-    ORT("Percentile, weighted inputs only", 8, 8, partial(static, method="Percentile", weighted_only=True)),
+    ORT("Percentile (weighted inputs only)", 8, 8, partial(static, method="Percentile", weighted_only=True)),
     ORT("MinMax", 8, 16, partial(static, features="QUInt16")),
     ORT("MinMax", 4, 8, partial(static, weights="QInt4")),
     ORT("MinMax", 4, 4, partial(static, weights="QInt4", features="QUInt4")),
     NNCF("mixed", 8, 8, mixed),
-    NNCF("mixed, features per tensor", 8, 8, partial(mixed, per_tensor=True)),
+    NNCF("mixed (features per tensor)", 8, 8, partial(mixed, per_tensor=True)),
     PPQ("MinMax", 8, 8, asymmetric),
     PPQ("LSQ 40 steps", 4, 8, partial(asymmetric, weight_bits=4, steps=40)),
     PPQ("LSQ 40 steps", 4, 4, partial(asymmetric, weight_bits=4, feature_bits=4, steps=40)),
     QUARK("MinMax", 8, 8, per_channel),
-    QUARK("CLE, bias correction", 8, 8, partial(per_channel, algorithms=("CLE", "BiasCorrection"))),
+    QUARK("CLE + bias correction", 8, 8, partial(per_channel, algorithms=("CLE", "BiasCorrection"))),
     AIMET("MinMax", 8, 8, simulated),
-    AIMET("MinMax, CLE", 4, 8, partial(simulated, weights="int4", equalize=True)),
+    AIMET("CLE + MinMax", 4, 8, partial(simulated, weights="int4", equalize=True)),
     Peer("neural-compressor", "neural_compressor", "default", 8, 8, default),
     Peer("olive", "olive", "static", 8, 8, olive_static),
 ]
-"""In the order that they run."""
+"""In the order that they run; --peers separates names by commas, so none is in one."""

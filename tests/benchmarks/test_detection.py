@@ -127,3 +127,10 @@ def test_raw_outputs_to_precisions(tmp_path: Path) -> None:
     output[2 * FINEST_ROW + 3, :5] = 0.5, 0.25, np.log(2), 0, 0.5
     output[2 * FINEST_ROW + 3, 5 + 7] = 0.5
     assert precisions(output[np.newaxis], [picture], tmp_path) == pytest.approx({"map": 1.0, "map50": 1.0})
+
+
+def test_pictures_without_any_label(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    cv2.imwrite(str(picture), np.zeros((8, 8, 3), dtype=np.uint8))
+    with pytest.raises(UserError, match="no label of any of the 1 pictures"):
+        precisions(raw()[np.newaxis], [picture], tmp_path)

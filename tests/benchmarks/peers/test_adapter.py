@@ -41,6 +41,7 @@ def test_input_name() -> None:
     assert input_name(tiny_classifier()) == "images"
 
 
-def test_no_two_settings_share_a_row() -> None:
+def test_no_two_settings_share_a_row_and_none_has_a_comma() -> None:
     rows = [(peer.name, peer.weight_bits, peer.feature_bits) for peer in PEERS]
     assert len(set(rows)) == len(rows)
+    assert not any("," in peer.name for peer in PEERS)

@@ -27,11 +27,12 @@ def test_the_first_environment_that_can_runs_it(tmp_path: Path) -> None:
     assert {entry.python for entry in hosted if entry.peer.toolkit == "onnxruntime"} == {sys.executable}
     named = find_peers([python], ["nncf"])
     assert {entry.peer.toolkit for entry in named} == {"nncf"}
+    assert [entry.peer.name for entry in find_peers([python], ["nncf mixed"])] == ["nncf mixed"]
 
 
 @pytest.mark.parametrize(
     ("toolkit", "why"),
-    [("ncnf", "no adapter for 'ncnf'; did you mean 'nncf'"), ("nncf", "nncf is not installed here; --peer-python")],
+    [("ncnf", "no adapter for 'ncnf'; did you mean 'nncf'"), ("nncf", "nncf cannot run here; --peer-python")],
 )
 def test_a_toolkit_that_is_not_there(tmp_path: Path, toolkit: str, why: str) -> None:
     with pytest.raises(UserError, match=why):
