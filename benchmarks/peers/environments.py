@@ -116,4 +116,5 @@ def failure(log: str, code: int) -> str:
 
 def _environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return kept | {"PYTHONPATH": str(PROJECT)}
+    # threads that spin while they wait make PyTorch's toolkits many times slower where other work runs beside them
+    return {"OMP_WAIT_POLICY": "PASSIVE"} | kept | {"PYTHONPATH": str(PROJECT)}
