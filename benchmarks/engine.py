@@ -27,17 +27,16 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks import measures
 from benchmarks.bars import COLUMNS, Row, bar_table, row_table, verdicts
-from benchmarks.common import alone, link_pictures, pictures_in, run
+from benchmarks.common import alone, link_pictures, run
+from benchmarks.networks import NETWORKS, find_data
 from stages.core.artifacts import write_json
 from stages.core.command import guarded
 from stages.core.console import console, output, warn
-from stages.core.errors import UserError
 from stages.core.paths import INTEGER_MODEL, QUANTIZED_MODEL, STATISTICS
 
 CALIBRATION = 64
@@ -47,32 +46,6 @@ WIDTHS = ((8, 8), (12, 8), (4, 4))
 CALIBRATION_TURNS = 5
 QUANTIZE_TURNS = 3
 SIMULATION_TURNS, SIMULATION_RUNS = 9, 5
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network to measure: its pictures in DIR, its file in DIR (none: conf/ fetches it), and how to compose it."""
-
-    pictures: str
-    file: str | None
-    overrides: tuple[str, ...]
-
-
-NETWORKS = {
-    "lite0": Network("imagenet_sample", None, ()),
-    "yolox_nano": Network(
-        "coco_train128/images",
-        "models/yolox_nano_416.onnx",
-        (
-            "model=onnx",
-            "model.source=file:network.onnx",
-            "model.name=yolox_nano",
-            "model.inputs=[{mean: [0], normal: [1], color: BGR}]",
-            "model.preprocess.fit=letterbox",
-            "model.preprocess.anchor=top_left",
-        ),
-    ),
-}
 
 
 def main() -> None:
@@ -99,7 +72,7 @@ def engine(names: Iterable[str], data: Path, report: Path | None) -> bool:
         UserError: if the data or a stage's input is missing.
     """
     os.environ.pop("SOCQUANT_THREADS", None)  # every session takes every core, as ONNX Runtime's own calibration does
-    found = {name: find_data(NETWORKS[name], data.resolve()) for name in names}
+    found = {name: find_data(NETWORKS[name], data.resolve(), CALIBRATION + DEBUG) for name in names}
     target = report.resolve() if report else None
     rows = []
     for name, (pictures, file) in found.items():
@@ -111,25 +84,6 @@ def engine(names: Iterable[str], data: Path, report: Path | None) -> bool:
     found_bars = verdicts(rows)
     output.print(bar_table(found_bars))
     return all(verdict.passed for verdict in found_bars)
-
-
-def find_data(network: Network, data: Path) -> tuple[list[Path], Path | None]:
-    """The network's pictures and file in DIR.
-
-    Raises:
-        UserError: naming what DIR lacks.
-    """
-    if not data.is_dir():
-        raise UserError(f"--data {data}: is no folder")
-    pictures = pictures_in(data / network.pictures)
-    if len(pictures) < CALIBRATION + DEBUG:
-        raise UserError(
-            f"{data / network.pictures} holds {len(pictures)} pictures: {CALIBRATION + DEBUG} or more needed"
-        )
-    file = data / network.file if network.file else None
-    if file and not file.is_file():
-        raise UserError(f"{file} is missing: see --help for what --data holds")
-    return pictures, file
 
 
 def measure(name: str, pictures: list[Path], file: Path | None) -> Row:

@@ -1,0 +1,124 @@
+"""What networks give on the evaluation pictures, and how good it is; on the artifacts in the current folder.
+
+Each function is made to run in a process of its own. All networks are fed the same samples and leave what they give as
+an array a network, so that ours and any other tool's are scored alike.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.classification import best_classes, top1
+from benchmarks.detection import precisions
+from benchmarks.networks import NETWORKS, Network
+from stages.core.errors import UserError
+from stages.core.inputs import load_inputs, normalize
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.simulator import simulator_model
+from stages.core.metrics import cosine
+from stages.core.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
+from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.session import Runner
+from stages.core.settings import load_params
+
+__all__ = ["FLOAT", "QUANTIZED", "SAMPLES", "TASKS", "Task", "float_outputs", "moved", "score", "simulated_outputs"]
+
+SAMPLES = Path("samples.npy")
+"""The evaluation pictures as the network's input sees them: uint8 [pictures, H, W, C]."""
+FLOAT = Path("float.npy")
+"""What the float network gives: float32 [pictures, ...]."""
+QUANTIZED = Path("quantized.npy")
+"""What the network that is being scored gives: float32 [pictures, ...]."""
+
+PARAMS = Path("params.yaml")
+KEY = "data.evaluation"
+
+Outputs = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a network is scored.
+
+    Attributes:
+        network: its files and how to compose it.
+        period: every period-th picture calibrates, all others evaluate.
+        classifies: whether its output is a score a class, so that two networks can agree.
+        score: outputs [pictures, ...], the pictures and DIR -> metrics.
+    """
+
+    network: Network
+    period: int
+    classifies: bool
+    score: Callable[[Outputs, Sequence[Path], Path], dict[str, Any]]
+
+
+TASKS = {
+    "lite0": Task(NETWORKS["lite0"], 8, True, top1),
+    "yolox": Task(NETWORKS["yolox_nano"], 2, False, precisions),
+}
+
+
+def float_outputs() -> None:
+    """Write the samples, and what the float network gives on them."""
+    config = load_params(PARAMS)
+    network_input = picture_input(load_inputs(INPUTS))
+    files = select(config.data.evaluation, KEY)
+    shape = (len(files), network_input.height, network_input.width, network_input.channels)
+    samples = np.lib.format.open_memmap(SAMPLES, mode="w+", dtype=np.uint8, shape=shape)
+    for index, picture in enumerate(read_pictures(files, network_input, config.model.preprocess, KEY)):
+        samples[index] = picture.sample
+    samples.flush()
+    _write_outputs(Runner(FLOAT_MODEL), FLOAT)
+
+
+def simulated_outputs() -> None:
+    """Write what the integer network gives on the samples, exactly."""
+    (output,) = Runner(FLOAT_MODEL).outputs
+    _write_outputs(Runner(simulator_model(load_integer_model(INTEGER_MODEL), [output]), optimize="safe"), QUANTIZED)
+
+
+def _write_outputs(runner: Runner, target: Path) -> None:
+    (name,) = runner.outputs
+    np.save(target, np.concatenate([runner.run(feeds)[name] for feeds in _feeds()]))
+
+
+def _feeds() -> Iterator[dict[str, Outputs]]:
+    network_input = picture_input(load_inputs(INPUTS))
+    for sample in np.load(SAMPLES, mmap_mode="r"):
+        yield {network_input.name: normalize(sample, network_input)}
+
+
+def score(task: str, outputs: Path, pictures: Sequence[Path], data: Path) -> dict[str, Any]:
+    """The task's metrics of a network's outputs.
+
+    Raises:
+        UserError: if one is infinite or not a number.
+    """
+    return TASKS[task].score(_load(outputs), pictures, data)
+
+
+def moved(task: str) -> dict[str, Any]:
+    """How the quantized outputs compare with the float ones: equal best classes, the mean cosine, the pictures.
+
+    Raises:
+        UserError: if an output is infinite or not a number.
+    """
+    expected, actual = _load(FLOAT), _load(QUANTIZED)
+    agreed = best_classes(expected) == best_classes(actual) if TASKS[task].classifies else None
+    return {
+        "agreement": None if agreed is None else int(np.count_nonzero(agreed)),
+        "cosine": float(np.mean([cosine(*pair) for pair in zip(expected, actual, strict=True)])),
+        "count": len(expected),
+    }
+
+
+def _load(path: Path) -> Outputs:
+    outputs: Outputs = np.load(path)
+    if not np.isfinite(outputs).all():
+        raise UserError("an output is infinite or not a number")
+    return outputs

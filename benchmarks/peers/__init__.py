@@ -1,0 +1,1 @@
+"""Other toolkits on the same network and pictures, for `benchmarks.accuracy --peers`."""
