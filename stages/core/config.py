@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "FLOAT_BITS",
     "Anchor",
+    "ChannelScales",
     "Color",
     "Config",
     "DataConfig",
@@ -28,6 +29,7 @@ __all__ = [
     "PreprocessConfig",
     "QuantConfig",
     "Requantization",
+    "Rounding",
     "SimulatedWidths",
     "SocConfig",
     "Task",
@@ -259,6 +261,7 @@ class FeatureMethod(Enum):
     KL = "KL"  # the clip of least Kullback-Leibler divergence
     MSE = "MSE"  # the clip of least squared error
     ADMM = "ADMM"  # scale and codes fitted in turns, each the best for the other
+    OUTPUT = "OUTPUT"  # the clip of least error in what the next operators make of it; both ends by themselves
     PERCENTILE = "PERCENTILE"  # the clip that leaves out the farthest values, see `percentile`
 
 
@@ -275,6 +278,22 @@ class Equalization(Enum):
 
     none = "none"
     cross_layer = "cross_layer"  # so that a feature's channels, which share one scale, are of like range
+
+
+class ChannelScales(Enum):
+    """Whether features that only depthwise convolutions and tables take have a scale a channel, where the SOC can."""
+
+    never = "never"
+    always = "always"
+    measured = "measured"  # whichever has the less error on the validation pictures
+
+
+class Rounding(Enum):
+    """How weights are rounded."""
+
+    nearest = "nearest"  # each for itself
+    compensate = "compensate"  # one by one, the rest making good each error (GPTQ)
+    reconstruct = "reconstruct"  # learned block by block, with biases and scales (BRECQ, LSQ, QDrop); needs PyTorch
 
 
 class FakeQuant(Enum):
@@ -303,6 +322,11 @@ class QuantConfig:
     weight_method: WeightMethod = WeightMethod.MAX_ABS
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
     equalization: Equalization = Equalization.none
+    rounding: Rounding = Rounding.nearest
+    steps: int | None = None  # reconstruct only: steps a block; null: 100, and 200 where anything has fewer than 8 bits
+    variants: int = 4  # reconstruct only: pictures made of each: itself, its mirror image, cut-outs
+    weight_correction: bool = False  # biases make good what rounding the weights adds to a layer's mean
+    feature_correction: bool = False  # biases make good what quantized features add to it
     skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float
     skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
     fake_quant: FakeQuant = FakeQuant.none
@@ -312,7 +336,7 @@ class QuantConfig:
     node_ranges: bool = True  # false: of node_bits take the widths only
     # a scale a channel for features that only depthwise convolutions and tables (SiLU, ...) take, where the SOC
     # requantizes per channel
-    channel_scales: bool = False
+    channel_scales: ChannelScales = ChannelScales.never
 
     @property
     def float_features(self) -> bool:

@@ -3,16 +3,32 @@
 There: the integer, the QDQ and the prepared float network, their parameters, the node bits, notes.
 """
 
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stages.core.artifacts import output_folder, save_model, write_json
 from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
-from stages.core.config import FLOAT_BITS, Config, Equalization, FakeQuant
+from stages.core.config import (
+    FLOAT_BITS,
+    ChannelScales,
+    Config,
+    Equalization,
+    FakeQuant,
+    FeatureMethod,
+    QuantConfig,
+    Rounding,
+)
 from stages.core.console import output
 from stages.core.graph import Graph, load_model, output_name
-from stages.core.inputs import load_inputs
+from stages.core.inputs import NetworkInput, load_inputs, normalize
 from stages.core.paths import (
     CALIBSET,
     FLOAT_MODEL,
@@ -27,21 +43,26 @@ from stages.core.paths import (
     STATISTICS,
 )
 from stages.core.preprocess import picture_input
-from stages.core.qparams import FeatureParams, QuantParams, WeightParams, save_qparams
-from stages.core.samples import SampleReader
+from stages.core.qparams import FeatureParams, WeightParams, save_qparams
+from stages.core.samples import SampleReader, correction_samples, validation_samples
 from stages.core.statistics import TensorStatistics, load_statistics
 from stages.quantize.choose import choose_features, choose_weights, symmetric_features
+from stages.quantize.draft import Draft
 from stages.quantize.equalize import Equalized, equalize
-from stages.quantize.lower import lower
 from stages.quantize.node_bits import load_node_bits, node_bits
+from stages.quantize.output_ranges import PICTURES, output_ranges
 from stages.quantize.placement import place
 from stages.quantize.prepared import prepared_model
 from stages.quantize.qdq import insert_quantizers
+from stages.quantize.refine import Judge, refine, refines
+
+SCRATCH = ".quantize-"
+"""How the names of scratch folders begin."""
 
 
 def quantize(config: Config) -> None:
-    model = load_model(FLOAT_MODEL)
-    statistics = load_statistics(STATISTICS)
+    model, statistics = load_model(FLOAT_MODEL), load_statistics(STATISTICS)
+    network_input = picture_input(load_inputs(INPUTS))
     notes: list[str] = []
     factors: dict[str, tuple[float, ...]] = {}
     if config.quant.equalization is Equalization.cross_layer:
@@ -52,28 +73,79 @@ def quantize(config: Config) -> None:
     graph = Graph(model)
     names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
     by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
-    placement = place(graph, config.soc, config.quant, by_node)
-    features = choose_features(placement, graph, statistics, config)
-    weights, codes = choose_weights(placement, graph, features, config)
-    params = QuantParams(features, weights, placement.skipped, factors)
-    integer, wide = lower(model, config.soc, placement, params, codes)
-    notes += placement.notes + wide
-    with output_folder(QUANTIZE) as folder:
-        save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(model, params, codes))
-        save_model(folder / INTEGER_MODEL.name, integer)
-        save_model(folder / PREPARED_MODEL.name, prepared_model(model, params, codes))
-        save_qparams(folder / QPARAMS.name, params, config)
-        write_json(
-            folder / NODE_BITS.name,
-            node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), by_node),
+    QUANTIZE.parent.mkdir(exist_ok=True)
+
+    def drafted(quant: QuantConfig) -> Draft:
+        with_quant = replace(config, quant=quant)
+        placement = place(graph, config.soc, quant, by_node)
+        ranges = None
+        if quant.feature_method is FeatureMethod.OUTPUT:
+            with TemporaryDirectory(dir=QUANTIZE.parent, prefix=SCRATCH) as folder:
+                feeds = few_feeds(SampleReader.open(CALIBSET), network_input)
+                ranges = output_ranges(
+                    graph, placement, statistics, feeds, symmetric_features(config.soc), Path(folder)
+                )
+        features = choose_features(placement, graph, statistics, with_quant, ranges)
+        weights, codes = choose_weights(placement, graph, features, with_quant)
+        return Draft(
+            graph,
+            placement,
+            config.soc,
+            {entry.tensor: entry for entry in features},
+            {entry.node: entry for entry in weights},
+            codes,
         )
+
+    def refined(draft: Draft) -> Draft:
+        changed = draft.copy()
+        with TemporaryDirectory(dir=QUANTIZE.parent, prefix=SCRATCH) as folder:
+            refine(changed, config.quant, correction_samples(CALIBSET), network_input, Path(folder))
+        return changed
+
+    remove_leftovers()
+    draft = drafted(config.quant)
+    judge = Judge(model, network_input, validation_samples(CALIBSET))
+    if config.quant.channel_scales is ChannelScales.measured and any(p.per_channel for p in draft.placement.features):
+        plain = drafted(replace(config.quant, channel_scales=ChannelScales.never))
+        draft = judge.better(plain, draft, "quant.channel_scales=measured: a scale a channel")
+    if refines(config.quant):
+        draft = judge.better(
+            draft,
+            refined(draft),
+            "corrections"
+            if config.quant.rounding is Rounding.nearest
+            else f"quant.rounding={config.quant.rounding.value}",
+        )
+    params = draft.params(factors)
+    integer, wide = draft.lowered()
+    notes += judge.notes + draft.placement.notes + wide
+    with output_folder(QUANTIZE) as folder:
+        save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(draft.model(), params, draft.codes))
+        save_model(folder / INTEGER_MODEL.name, integer)
+        save_model(folder / PREPARED_MODEL.name, prepared_model(draft.model(), params, draft.codes))
+        save_qparams(folder / QPARAMS.name, params, config)
+        bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), by_node)
+        write_json(folder / NODE_BITS.name, bits)
         write_json(folder / NOTES.name, notes)
     for line in notes:
         output.print(f"note: {line}")
     output.print(
-        f"quantized for the {config.soc.name}: {_widths('features', features)} ({config.quant.feature_method.name}), "
-        f"{_widths('weights', weights)} ({config.quant.weight_method.name})"
+        f"quantized for the {config.soc.name}: {_widths('features', params.features)} "
+        f"({config.quant.feature_method.name}), {_widths('weights', params.weights)} "
+        f"({config.quant.weight_method.name}, {config.quant.rounding.name})"
     )
+
+
+def remove_leftovers() -> None:
+    """Remove what a killed run has left of its scratch folders."""
+    for folder in QUANTIZE.parent.glob(f"{SCRATCH}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def few_feeds(samples: SampleReader, network_input: NetworkInput) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Network inputs of a few calibration pictures, evenly over the set."""
+    chosen = range(0, len(samples), -(-len(samples) // PICTURES))
+    return ({network_input.name: normalize(sample, network_input)} for sample in samples.subset(chosen))
 
 
 def _wanted_widths(config: Config) -> tuple[int, int]:

@@ -24,9 +24,16 @@ __all__ = ["alignments", "choose_features", "choose_weights", "symmetric_feature
 
 
 def choose_features(
-    placement: Placement, graph: Graph, statistics: Mapping[str, TensorStatistics], config: Config
+    placement: Placement,
+    graph: Graph,
+    statistics: Mapping[str, TensorStatistics],
+    config: Config,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[FeatureParams]:
-    """Choose scale, or a scale a channel, and zero point of every feature from its statistics."""
+    """Choose scale, or a scale a channel, and zero point of every feature from its statistics.
+
+    `ranges` of some features take the place of what the method would choose for them.
+    """
     symmetric = symmetric_features(config.soc)
     chosen: dict[str, FeatureParams] = {}
     makers = {layer.output: layer for layer in placement.layers}
@@ -58,6 +65,8 @@ def choose_features(
             ends = seen
             if where.range is not None:
                 ends, method = where.range, "node_bits"
+            elif ranges and where.tensor in ranges:
+                ends = ranges[where.tensor]
             elif constant is None:
                 quant = config.quant
                 ends = feature_range(

@@ -8,6 +8,7 @@ import numpy as np
 
 from stages.core.config import (
     FLOAT_BITS,
+    ChannelScales,
     FakeQuant,
     Head,
     QuantConfig,
@@ -302,7 +303,11 @@ class _Placer:
         or a table a channel too.
         """
         layer, tensor = self._makers.get(entry.tensor), entry.tensor
-        if not (self._quant.channel_scales and scales_a_channel(self._soc)) or layer is None or entry.range is not None:
+        if (
+            not (self._quant.channel_scales is not ChannelScales.never and scales_a_channel(self._soc))
+            or layer is None
+            or entry.range is not None
+        ):
             return False
         if layer.name not in integer or tensor in self._graph.outputs or len(self._graph.shapes[tensor]) < 3:
             return False
@@ -384,7 +389,7 @@ class _Placer:
 
     def _channel_scales(self, features: Sequence[FeaturePlace]) -> list[str]:
         """What became of `quant.channel_scales`."""
-        if not self._quant.channel_scales:
+        if self._quant.channel_scales is ChannelScales.never:
             return []
         count = sum(place.per_channel for place in features)
         if not scales_a_channel(self._soc):

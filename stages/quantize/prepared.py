@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from stages.core.graph import captured_names
+from stages.core.graph import captured_names, used_names
 from stages.core.qparams import QuantParams
 from stages.quantize.weights import dequantized
 
-__all__ = ["prepared_model"]
+__all__ = ["prepared_model", "with_biases"]
 
 
 def prepared_model(
@@ -50,6 +50,28 @@ def prepared_model(
         if _uses(result, tensor) == 0:
             result.graph.initializer.remove(stored[tensor])
     onnx.checker.check_model(result)
+    return result
+
+
+def with_biases(model: onnx.ModelProto, biases: Mapping[str, NDArray[np.float32]]) -> onnx.ModelProto:
+    """Copy a network with other biases.
+
+    Args:
+        model: the float network.
+        biases: node (Conv, ConvTranspose or Gemm) -> float32 [channels]; stored as `NODE/bias/corrected`.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for node in result.graph.node:
+        if node.name in biases:
+            name = f"{node.name}/bias/corrected"
+            result.graph.initializer.append(numpy_helper.from_array(biases[node.name].astype(np.float32), name))
+            del node.input[2:]
+            node.input.append(name)
+    used = used_names(result.graph.node)
+    kept = [tensor for tensor in result.graph.initializer if tensor.name in used]
+    del result.graph.initializer[:]
+    result.graph.initializer.extend(kept)
     return result
 
 

@@ -40,7 +40,7 @@ def feature_range(
     match method:
         case FeatureMethod.KL:
             return kl_range(statistics, bits)
-        case FeatureMethod.MSE:
+        case FeatureMethod.MSE | FeatureMethod.OUTPUT:  # OUTPUT, where only the feature itself can be judged
             return mse_range(statistics, bits, symmetric)
         case FeatureMethod.ADMM:
             return admm_range(statistics, bits, symmetric)

@@ -81,7 +81,7 @@ def test_a_missing_file_is_named(tmp_path):
             "quant.head=quantized, not float",
         ),
         (
-            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", channel_scales=True)),
+            Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", channel_scales=ChannelScales.always)),
             "quant.channel_scales=False, not True",
         ),
         (

@@ -1,0 +1,156 @@
+"""The quantizers that learning differentiates through, as fused kernels: one pass over memory forward, one backward."""
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["FeatureQuantizer"]
+
+Array = NDArray[np.float32]
+
+
+class FeatureQuantizer(torch.autograd.Function):
+    """Clamp, quantize, dequantize; a random share of the values passes in float (QDrop).
+
+    The gradient passes rounding as if it were not there and stops where a value saturates; the scale's gradient is
+    that of LSQ. Sources: S. Esser et al., "Learned Step Size Quantization", ICLR 2020; X. Wei et al., "QDrop", ICLR
+    2022.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        scales: Tensor,
+        zero_point: int,
+        top: int,
+        bounds: tuple[float, float],
+        kept: float,
+        seed: int,
+    ) -> Tensor:
+        """Quantize `values` [B, C, ...] (channels last in memory) or [B, C] with `scales` [C] or [1]."""
+        rows, given = _rows(values), values.detach()
+        result = torch.empty_like(given)
+        limits = (float(-zero_point), float(top - zero_point), *bounds)
+        _forward(rows, _rows(result), scales.detach().numpy(), limits, _threshold(kept), np.uint32(seed))
+        ctx.save_for_backward(given, scales)
+        ctx.settings = (limits, _threshold(kept), np.uint32(seed))
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        """Give the gradients of values and scales."""
+        values, scales = ctx.saved_tensors
+        incoming = gradients[0].contiguous(memory_format=_layout(values))
+        outgoing = torch.empty_like(values)
+        steps = scales.detach().numpy()
+        of_scales = np.zeros(len(steps), dtype=np.float64)
+        _backward(_rows(values), _rows(incoming), _rows(outgoing), steps, of_scales, *ctx.settings)
+        return outgoing, torch.from_numpy(of_scales.astype(np.float32)), None, None, None, None, None
+
+
+def _layout(values: Tensor) -> torch.memory_format:
+    return torch.channels_last if values.ndim == 4 else torch.contiguous_format
+
+
+def _rows(values: Tensor) -> Array:
+    """A view of the memory as [positions, channels]."""
+    if values.ndim == 4:
+        assert values.is_contiguous(memory_format=torch.channels_last)
+        values = values.permute(0, 2, 3, 1)
+    array: Array = values.detach().numpy()
+    return array.reshape(-1, array.shape[-1]) if values.ndim == 4 else array.reshape(array.shape[0], -1)
+
+
+def _threshold(kept: float) -> int:
+    """Of 2**32 numbers those below are quantized."""
+    return math.floor(kept * 2**32)
+
+
+@numba.njit(inline="always")
+def _mixed(index: np.uint32, seed: np.uint32) -> np.uint32:
+    """A number that looks random, the same for the same place and seed (Murmur's finisher)."""
+    key = index * np.uint32(0x9E3779B1) ^ seed
+    key = (key ^ (key >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    key = (key ^ (key >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return key ^ (key >> np.uint32(16))
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _forward(
+    values: Array,
+    result: Array,
+    scales: Array,
+    limits: tuple[float, float, float, float],
+    threshold: int,
+    seed: np.uint32,
+) -> None:
+    count, channels = values.shape
+    lowest, highest = np.float32(limits[0]), np.float32(limits[1])
+    low, high = np.float32(limits[2]), np.float32(limits[3])
+    steps = np.empty(channels, dtype=np.float32)
+    for c in range(channels):
+        steps[c] = scales[c if scales.size > 1 else 0]
+    inverse = np.float32(1.0) / steps
+    always = threshold >= 2**32
+    for i in range(count):
+        for c in range(channels):
+            value = min(max(values[i, c], low), high)
+            code = np.rint(value * inverse[c])
+            code = min(max(code, lowest), highest)
+            quantized = code * steps[c]
+            if not always:
+                number = _mixed(np.uint32(i * channels + c), seed)
+                quantized = quantized if np.int64(number) < threshold else value
+            result[i, c] = quantized
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _backward(
+    values: Array,
+    incoming: Array,
+    outgoing: Array,
+    scales: Array,
+    of_scales: NDArray[np.float64],
+    limits: tuple[float, float, float, float],
+    threshold: int,
+    seed: np.uint32,
+) -> None:
+    count, channels = values.shape
+    lowest, highest = np.float32(limits[0]), np.float32(limits[1])
+    low, high = np.float32(limits[2]), np.float32(limits[3])
+    steps = np.empty(channels, dtype=np.float32)
+    for c in range(channels):
+        steps[c] = scales[c if scales.size > 1 else 0]
+    inverse = np.float32(1.0) / steps
+    always = threshold >= 2**32
+    total = np.zeros(channels, dtype=np.float64)
+    part = np.zeros(channels, dtype=np.float32)
+    for i in range(count):
+        for c in range(channels):
+            given = values[i, c]
+            value = min(max(given, low), high)
+            inside = np.float32(given == value)
+            scaled = value * inverse[c]
+            whole = np.rint(scaled)
+            code = min(max(whole, lowest), highest)
+            fits = np.float32(whole == code)
+            slope = code - fits * scaled
+            if not always:
+                number = _mixed(np.uint32(i * channels + c), seed)
+                quantized = np.int64(number) < threshold
+                fits = fits if quantized else np.float32(1.0)
+                slope = slope if quantized else np.float32(0.0)
+            outgoing[i, c] = incoming[i, c] * fits * inside
+            part[c] += incoming[i, c] * slope
+        if i % 256 == 255 or i == count - 1:
+            for c in range(channels):
+                total[c] += part[c]
+                part[c] = 0.0
+    for c in range(channels):
+        of_scales[c if scales.size > 1 else 0] += total[c]
