@@ -19,6 +19,9 @@ peak_mb         the larger peak memory of the two
 setting         the preset's overrides; another toolkit's version
 error           only in the row of a toolkit that failed: why
 
+--ablation measures each option alone, added to the least squared error (MSE) of weights and features, in place of the
+presets. best, best-per-tensor and reconstruct learn: they need PyTorch (the extra torch), and minutes each.
+
 --peers measures other toolkits too, on the same pictures and the exported float network: each that can be imported
 here or in an environment that --peer-python names. Many do not go together: give each an environment of its own, with
 torch==2.13.0 first (another may pull several GB; name it again in what follows), then onnx, onnxruntime and one of
@@ -86,16 +89,40 @@ PRESETS = [
     Preset("int8", 8, 8, "t40", ("quant=int8",)),
     Preset("a8w4", 4, 8, "t40", ("quant=a8w4",)),
     Preset("a4w4", 4, 4, "t40", ("quant=a4w4",)),
+    Preset("best", 8, 8, "t40", ("quant=best",)),
+    Preset("best", 4, 8, "t40", ("quant=best", "quant.weight_bits=4"), ("lite0",)),
+    Preset("best", 4, 4, "t40", ("quant=best", "quant.weight_bits=4", "quant.feature_bits=4"), ("lite0",)),
+    Preset("best-per-tensor", 8, 8, "t40", ("quant=best", "quant.channel_scales=never"), ("yolox",)),
 ]
 """What a run measures."""
 
+WIDTHS = [("int8", 8, 8, ("lite0", "yolox")), ("a8w4", 4, 8, ("lite0",)), ("a4w4", 4, 4, ("lite0",))]
+"""Where --ablation measures each option: the preset of `conf/quant/`, its weight and feature bits, the networks."""
+
+BASE = {"edge_bits": "8", "weight_method": "MSE", "feature_method": "MSE"}
+"""What every option is added to: keys of `quant`."""
+
+OPTIONS: dict[str, dict[str, str]] = {
+    "max-abs": {"weight_method": "MAX_ABS", "feature_method": "MAX_ABS"},
+    "base": {},
+    "output-ranges": {"feature_method": "OUTPUT"},
+    "equalization": {"equalization": "cross_layer"},
+    "corrections": {"weight_correction": "true", "feature_correction": "true"},
+    "compensate": {"rounding": "compensate"},
+    "compensate+corrections": {"rounding": "compensate", "weight_correction": "true", "feature_correction": "true"},
+    "channel-scales": {"channel_scales": "always"},
+    "reconstruct": {"rounding": "reconstruct"},
+}
+"""Each option alone: what it changes of the base."""
+
 ABLATIONS = [
-    Preset("int8", 8, 8, "t40", ("quant=int8",)),
-    Preset("int8+weights-mse", 8, 8, "t40", ("quant=int8", "quant.weight_method=MSE")),
-    Preset("int8+features-mse", 8, 8, "t40", ("quant=int8", "quant.feature_method=MSE")),
-    Preset("int8+features-kl", 8, 8, "t40", ("quant=int8", "quant.feature_method=KL")),
-]
-"""What --ablation measures instead: each option alone."""
+    Preset(
+        name, weights, features, "t40", (f"quant={quant}", *(f"quant.{k}={v}" for k, v in (BASE | option).items())), on
+    )
+    for quant, weights, features, on in WIDTHS
+    for name, option in OPTIONS.items()
+] + [preset for preset in PRESETS if preset.name.startswith("best")]
+"""What --ablation measures instead: each option alone, and the best together."""
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
 import pytest
 
-from benchmarks.accuracy import KEYS, Preset, chosen, complete, split, table
+from benchmarks.accuracy import ABLATIONS, KEYS, PRESETS, Preset, chosen, complete, split, table
 from benchmarks.evaluation import TASKS
+from stages.core.composition import compose
 from stages.core.errors import UserError
+from tests.conftest import REPOSITORY
 
 INT8 = Preset("int8", 8, 8, "t40", ())
 BEST = [Preset("best", weights, features, "t40", ()) for weights, features in ((8, 8), (4, 8), (4, 4))]
@@ -43,6 +45,19 @@ def test_presets_by_name_take_all_widths() -> None:
 def test_an_unknown_preset_is_named() -> None:
     with pytest.raises(UserError, match=r"lite0 has no preset 'int9'.*int8"):
         chosen([INT8], "lite0", "int9")
+
+
+@pytest.mark.parametrize("preset", dict.fromkeys([*PRESETS, *ABLATIONS]), ids=lambda preset: "/".join(preset.overrides))
+def test_the_overrides_compose_to_the_widths_of_the_row(preset: Preset) -> None:
+    quant = compose([f"soc={preset.soc}", *preset.overrides], REPOSITORY / "conf")[0].quant
+    assert (quant.weight_bits, quant.feature_bits) == (preset.weight_bits, preset.feature_bits)
+    assert set(preset.networks) <= set(TASKS)
+
+
+@pytest.mark.parametrize("presets", [PRESETS, ABLATIONS])
+def test_no_two_presets_of_a_list_share_name_and_widths(presets: list[Preset]) -> None:
+    rows = [(preset.name, preset.weight_bits, preset.feature_bits) for preset in presets]
+    assert len(set(rows)) == len(rows)
 
 
 def test_a_row_has_every_key() -> None:
