@@ -21,7 +21,7 @@ __all__ = ["flat_cfg", "run_script", "write_magik"]
 
 PICTURES = "calibration"
 # The converter lacks these methods; the feature ranges found here reach it through the node-bits file.
-FEATURE_METHODS = {FeatureMethod.PERCENTILE: "MAX_ABS"}
+FEATURE_METHODS = {FeatureMethod.PERCENTILE: "MAX_ABS", FeatureMethod.OUTPUT: "MAX_ABS"}
 WEIGHT_METHODS = {WeightMethod.MSE: "ADMM"}
 
 

@@ -26,6 +26,7 @@ METHODS = {
     FeatureMethod.KL: "kl",
     FeatureMethod.MSE: "mse",
     FeatureMethod.ADMM: "mse",  # its aim too is the least squared error
+    FeatureMethod.OUTPUT: "mse",  # the nearest that it has
     FeatureMethod.PERCENTILE: "percentile9999",
 }
 

@@ -5,7 +5,7 @@ There: the integer, the QDQ and the prepared float network, their parameters, th
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,17 +75,15 @@ def quantize(config: Config) -> None:
     by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
     QUANTIZE.parent.mkdir(exist_ok=True)
 
-    def drafted(quant: QuantConfig) -> Draft:
+    def drafted(quant: QuantConfig, seen: Mapping[str, TensorStatistics] = statistics) -> Draft:
         with_quant = replace(config, quant=quant)
         placement = place(graph, config.soc, quant, by_node)
         ranges = None
         if quant.feature_method is FeatureMethod.OUTPUT:
             with TemporaryDirectory(dir=QUANTIZE.parent, prefix=SCRATCH) as folder:
                 feeds = few_feeds(SampleReader.open(CALIBSET), network_input)
-                ranges = output_ranges(
-                    graph, placement, statistics, feeds, symmetric_features(config.soc), Path(folder)
-                )
-        features = choose_features(placement, graph, statistics, with_quant, ranges)
+                ranges = output_ranges(graph, placement, seen, feeds, symmetric_features(config.soc), Path(folder))
+        features = choose_features(placement, graph, seen, with_quant, ranges)
         weights, codes = choose_weights(placement, graph, features, with_quant)
         return Draft(
             graph,
@@ -105,9 +103,15 @@ def quantize(config: Config) -> None:
     remove_leftovers()
     draft = drafted(config.quant)
     judge = Judge(model, network_input, validation_samples(CALIBSET))
-    if config.quant.channel_scales is ChannelScales.measured and any(p.per_channel for p in draft.placement.features):
-        plain = drafted(replace(config.quant, channel_scales=ChannelScales.never))
-        draft = judge.better(plain, draft, "quant.channel_scales=measured: a scale a channel")
+    own_scales = [place.tensor for place in draft.placement.features if place.per_channel]
+    if config.quant.channel_scales is ChannelScales.measured and own_scales:
+        # judged by ranges that have not seen the validation pictures
+        feeds = calibration_feeds(correction_samples(CALIBSET), network_input, "ranges")
+        seen = statistics | collect(model, feeds, own_scales)
+        without = replace(config.quant, channel_scales=ChannelScales.never)
+        trials = drafted(without, seen), drafted(config.quant, seen)
+        if judge.better(*trials, "quant.channel_scales=measured: a scale a channel") is trials[0]:
+            draft = drafted(without)
     if refines(config.quant):
         draft = judge.better(
             draft,
