@@ -3,32 +3,16 @@
 There: the integer, the QDQ and the prepared float network, their parameters, the node bits, notes.
 """
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from stages.core.artifacts import output_folder, save_model, write_json
 from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
-from stages.core.config import (
-    FLOAT_BITS,
-    ChannelScales,
-    Config,
-    Equalization,
-    FakeQuant,
-    FeatureMethod,
-    QuantConfig,
-    Rounding,
-)
+from stages.core.config import FLOAT_BITS, Config, Equalization, FakeQuant
 from stages.core.console import output
 from stages.core.graph import Graph, load_model, output_name
-from stages.core.inputs import NetworkInput, load_inputs, normalize
+from stages.core.inputs import load_inputs
 from stages.core.paths import (
     CALIBSET,
     FLOAT_MODEL,
@@ -44,20 +28,14 @@ from stages.core.paths import (
 )
 from stages.core.preprocess import picture_input
 from stages.core.qparams import FeatureParams, WeightParams, save_qparams
-from stages.core.samples import SampleReader, correction_samples, validation_samples
+from stages.core.samples import SampleReader
 from stages.core.statistics import TensorStatistics, load_statistics
-from stages.quantize.choose import choose_features, choose_weights, symmetric_features
-from stages.quantize.draft import Draft
+from stages.quantize.choose import symmetric_features
+from stages.quantize.drafting import Drafter, remove_leftovers
 from stages.quantize.equalize import Equalized, equalize
 from stages.quantize.node_bits import load_node_bits, node_bits
-from stages.quantize.output_ranges import PICTURES, output_ranges
-from stages.quantize.placement import place
 from stages.quantize.prepared import prepared_model
 from stages.quantize.qdq import insert_quantizers
-from stages.quantize.refine import Judge, refine, refines
-
-SCRATCH = ".quantize-"
-"""How the names of scratch folders begin."""
 
 
 def quantize(config: Config) -> None:
@@ -74,55 +52,12 @@ def quantize(config: Config) -> None:
     names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
     by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
     QUANTIZE.parent.mkdir(exist_ok=True)
-
-    def drafted(quant: QuantConfig, seen: Mapping[str, TensorStatistics] = statistics) -> Draft:
-        with_quant = replace(config, quant=quant)
-        placement = place(graph, config.soc, quant, by_node)
-        ranges = None
-        if quant.feature_method is FeatureMethod.OUTPUT:
-            with TemporaryDirectory(dir=QUANTIZE.parent, prefix=SCRATCH) as folder:
-                feeds = few_feeds(SampleReader.open(CALIBSET), network_input)
-                ranges = output_ranges(graph, placement, seen, feeds, symmetric_features(config.soc), Path(folder))
-        features = choose_features(placement, graph, seen, with_quant, ranges)
-        weights, codes = choose_weights(placement, graph, features, with_quant)
-        return Draft(
-            graph,
-            placement,
-            config.soc,
-            {entry.tensor: entry for entry in features},
-            {entry.node: entry for entry in weights},
-            codes,
-        )
-
-    def refined(draft: Draft) -> Draft:
-        changed = draft.copy()
-        with TemporaryDirectory(dir=QUANTIZE.parent, prefix=SCRATCH) as folder:
-            refine(changed, config.quant, correction_samples(CALIBSET), network_input, Path(folder))
-        return changed
-
-    remove_leftovers()
-    draft = drafted(config.quant)
-    judge = Judge(model, network_input, validation_samples(CALIBSET))
-    own_scales = [place.tensor for place in draft.placement.features if place.per_channel]
-    if config.quant.channel_scales is ChannelScales.measured and own_scales:
-        # judged by ranges that have not seen the validation pictures
-        feeds = calibration_feeds(correction_samples(CALIBSET), network_input, "ranges")
-        seen = statistics | collect(model, feeds, own_scales)
-        without = replace(config.quant, channel_scales=ChannelScales.never)
-        trials = drafted(without, seen), drafted(config.quant, seen)
-        if judge.better(*trials, "quant.channel_scales=measured: a scale a channel") is trials[0]:
-            draft = drafted(without)
-    if refines(config.quant):
-        draft = judge.better(
-            draft,
-            refined(draft),
-            "corrections"
-            if config.quant.rounding is Rounding.nearest
-            else f"quant.rounding={config.quant.rounding.value}",
-        )
+    remove_leftovers(QUANTIZE.parent)
+    drafter = Drafter(config, graph, statistics, by_node, network_input, CALIBSET, QUANTIZE.parent)
+    draft, verdicts = drafter.best()
     params = draft.params(factors)
     integer, wide = draft.lowered()
-    notes += judge.notes + draft.placement.notes + wide
+    notes += verdicts + draft.placement.notes + wide
     with output_folder(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(draft.model(), params, draft.codes))
         save_model(folder / INTEGER_MODEL.name, integer)
@@ -138,18 +73,6 @@ def quantize(config: Config) -> None:
         f"({config.quant.feature_method.name}), {_widths('weights', params.weights)} "
         f"({config.quant.weight_method.name}, {config.quant.rounding.name})"
     )
-
-
-def remove_leftovers() -> None:
-    """Remove what a killed run has left of its scratch folders."""
-    for folder in QUANTIZE.parent.glob(f"{SCRATCH}*"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def few_feeds(samples: SampleReader, network_input: NetworkInput) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Network inputs of a few calibration pictures, evenly over the set."""
-    chosen = range(0, len(samples), -(-len(samples) // PICTURES))
-    return ({network_input.name: normalize(sample, network_input)} for sample in samples.subset(chosen))
 
 
 def _wanted_widths(config: Config) -> tuple[int, int]:

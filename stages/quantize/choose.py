@@ -65,7 +65,7 @@ def choose_features(
             ends = seen
             if where.range is not None:
                 ends, method = where.range, "node_bits"
-            elif ranges and where.tensor in ranges:
+            elif ranges and where.tensor in ranges and not where.per_channel:
                 ends = ranges[where.tensor]
             elif constant is None:
                 quant = config.quant
