@@ -79,6 +79,7 @@ class Graph:
         consumers: tensor -> nodes that take it, in graph order.
         constants: initializer name -> its proto.
         shapes: tensor -> static shape, where known.
+        types: tensor -> type as far as known: kind of element and what is known of the shape.
         float_tensors: float32 tensors that are computed or fed, in graph order: inputs first.
         captured: tensors that the bodies of If, Loop and Scan take from this graph.
     """
@@ -88,6 +89,7 @@ class Graph:
     consumers: dict[str, list[onnx.NodeProto]] = field(init=False)
     constants: dict[str, onnx.TensorProto] = field(init=False)
     shapes: dict[str, list[int]] = field(init=False)
+    types: dict[str, onnx.TypeProto] = field(init=False)
     float_tensors: list[str] = field(init=False)
     captured: set[str] = field(init=False)
 
@@ -100,7 +102,8 @@ class Graph:
             for name in dict.fromkeys(filter(None, node.input)):
                 self.consumers.setdefault(name, []).append(node)
         inferred = onnx.shape_inference.infer_shapes(self.model).graph
-        infos = {info.name: info.type.tensor_type for info in (*inferred.value_info, *inferred.input, *inferred.output)}
+        self.types = {info.name: info.type for info in (*inferred.value_info, *inferred.input, *inferred.output)}
+        infos = {name: kind.tensor_type for name, kind in self.types.items()}
         self.shapes = {name: [d.dim_value for d in info.shape.dim] for name, info in infos.items() if _static(info)}
         self.captured = {name for node in graph.node for name in captured_names(node)}
         made = [name for node in graph.node for name in node.output if name]

@@ -13,7 +13,9 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph import Graph, attribute
+from stages.quantize.correct import correct_bias, corrigible
 from stages.quantize.draft import Draft
+from stages.quantize.layers import window
 from stages.quantize.replay import Replay
 
 __all__ = [
@@ -32,7 +34,6 @@ Matrix = NDArray[np.float64]
 DAMPING = 0.01
 """Of the mean second moment: what is added to all, so that inputs that hardly vary do not carry the errors."""
 
-
 SAMPLES = 64
 """Positions a weight of an output, over all pictures; within these:"""
 FEWEST, MOST = 1024, 8192
@@ -44,7 +45,11 @@ def compensable(node: onnx.NodeProto) -> bool:
 
 
 def compensate(draft: Draft, node: onnx.NodeProto, replay: Replay) -> None:
-    """Refit a node's weight to its quantized input, then round it, each error compensated by the rest."""
+    """Refit a node's weight to its quantized input, then round it, each error compensated by the rest.
+
+    The weight answers for what varies; the mean is its bias's, which is corrected after (see `correct_bias`). Without a
+    bias the weight answers for both.
+    """
     entry, weight = draft.weights[node.name], draft.graph.constant(node.input[1])
     assert weight is not None
     rows = group_rows(node, weight)
@@ -56,16 +61,19 @@ def compensate(draft: Draft, node: onnx.NodeProto, replay: Replay) -> None:
         first, second = (input_rows(draft.graph, node, value, each, index) for value in values)
         return first, second
 
-    moments = Moments.collect(pair(index) for index in range(replay.count))
+    biased = corrigible(node)
+    moments = Moments.collect((pair(index) for index in range(replay.count)), centred=biased)
     scales = np.asarray(entry.scales, dtype=np.float32)
     spread_out = np.broadcast_to(scales.astype(np.float64), (rows.shape[0] * rows.shape[1],)).reshape(rows.shape[:2])
     codes = compensated_codes(refitted(rows, moments), spread_out, 2 ** (entry.bits - 1) - 1, moments)
     draft.codes[node.name] = ungroup_rows(node, codes, weight.shape)
+    if biased:
+        correct_bias(draft, node, replay, weights=True, features=True)
 
 
 @dataclass
 class Moments:
-    """Second moments of a layer's input, about its mean, one set a group.
+    """Second moments of a layer's input, one set a group.
 
     Attributes:
         quantized: float64 [groups, D, D], of the quantized input with itself.
@@ -78,20 +86,31 @@ class Moments:
     samples: int
 
     @classmethod
-    def collect(cls, pairs: Iterable[tuple[Array, Array]]) -> "Moments":
-        """Add up rows of inputs, float and quantized, each float32 [groups, positions, D], picture by picture."""
+    def collect(cls, pairs: Iterable[tuple[Array, Array]], centred: bool) -> "Moments":
+        """Add up rows of inputs, float and quantized, each float32 [groups, positions, D], picture by picture.
+
+        `centred` takes them about the means, else about 0.
+        """
         quantized = crossed = mean_float = mean_quantized = np.zeros(())
+        origins: tuple[Array, Array] | None = None
         samples = 0
         for float_rows, quantized_rows in pairs:
+            if centred:
+                # counted from near the mean: of large numbers that vary little float32 would keep nothing
+                if origins is None:
+                    origins = float_rows.mean(axis=1, keepdims=True), quantized_rows.mean(axis=1, keepdims=True)
+                float_rows, quantized_rows = float_rows - origins[0], quantized_rows - origins[1]  # noqa: PLW2901
             turned = quantized_rows.transpose(0, 2, 1)
             quantized = quantized + turned @ quantized_rows
             crossed = crossed + float_rows.transpose(0, 2, 1) @ quantized_rows
             mean_float = mean_float + float_rows.sum(axis=1, dtype=np.float64)
             mean_quantized = mean_quantized + quantized_rows.sum(axis=1, dtype=np.float64)
             samples += float_rows.shape[1]
-        quantized = quantized / samples - _outer(mean_quantized, mean_quantized) / samples**2
-        crossed = crossed / samples - _outer(mean_float, mean_quantized) / samples**2
-        return cls(quantized, crossed, samples)
+        quantized, crossed = quantized / samples, crossed / samples
+        if centred:
+            quantized = quantized - _outer(mean_quantized, mean_quantized) / samples**2
+            crossed = crossed - _outer(mean_float, mean_quantized) / samples**2
+        return cls(quantized.astype(np.float64), crossed.astype(np.float64), samples)
 
 
 def _outer(left: Matrix, right: Matrix) -> Matrix:
@@ -116,25 +135,21 @@ def input_rows(graph: Graph, node: onnx.NodeProto, value: Array, most: int, seed
         return rows[_chosen(len(rows), most, seed)][np.newaxis]
     kernel = list(graph.constants[node.input[1]].dims)[2:]
     rank, groups = len(kernel), attribute(node, "group", 1)
-    strides, dilations = attribute(node, "strides", [1] * rank), attribute(node, "dilations", [1] * rank)
-    pads = _pads(graph, node, rank)
+    sliding = window(graph, node, kernel)
+    strides, dilations, pads = sliding["strides"], sliding["dilations"], sliding["pads"]
     padded = np.pad(value[0], [(0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
     sizes = graph.shapes[node.output[0]][2:]
     chosen = np.unravel_index(_chosen(int(np.prod(sizes)), most, seed), sizes)
     starts = [where * stride for where, stride in zip(chosen, strides, strict=True)]
     offsets = np.indices(kernel).reshape(rank, -1)
-    places = tuple(
+    places: tuple[NDArray[np.int64], ...] = tuple(
         start[:, np.newaxis] + offset[np.newaxis] * dilation
         for start, offset, dilation in zip(starts, offsets, dilations, strict=True)
     )
-    patches = padded[(slice(None), *places)]  # [C, positions, K]
+    patches = padded[(np.s_[:], *places)]  # [C, positions, K]
     channels, positions, taps = patches.shape
     grouped = patches.reshape(groups, channels // groups, positions, taps).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(grouped).reshape(groups, positions, -1)
-
-
-def _pads(graph: Graph, node: onnx.NodeProto, rank: int) -> list[int]:
-    return list(attribute(node, "pads", [0] * 2 * rank))
 
 
 def _chosen(count: int, most: int, seed: int) -> NDArray[np.int64]:

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from stages.core.config import SocConfig
 from stages.core.graph import Graph, attribute, captured_names
 
-__all__ = ["PASS_CODES", "TAKES_CONSTANTS", "WEIGHTED", "Layer", "bias_of", "edges", "find_layers", "head", "why_float"]
+__all__ = [
+    "PASS_CODES",
+    "TAKES_CONSTANTS",
+    "WEIGHTED",
+    "Layer",
+    "bias_of",
+    "edges",
+    "find_layers",
+    "head",
+    "why_float",
+    "window",
+]
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 FUSES = WEIGHTED | {"Add", "Sub"}  # operators whose end clamp serves as a Relu or Clip
@@ -120,13 +131,30 @@ def bias_of(graph: Graph, node: onnx.NodeProto) -> NDArray[np.float32] | None:
     return np.broadcast_to(bias.reshape(-1), (channels,)) if fits else None
 
 
+def window(graph: Graph, node: onnx.NodeProto, kernel: Sequence[int]) -> dict[str, list[int]]:
+    """Strides, dilations and pads of a sliding window (a convolution's or a pool's), all written out."""
+    rank = len(kernel)
+    strides = list(attribute(node, "strides", [1] * rank))
+    dilations = list(attribute(node, "dilations", [1] * rank))
+    pads = list(attribute(node, "pads", [0] * 2 * rank))
+    automatic = attribute(node, "auto_pad", b"NOTSET")
+    if automatic in (b"SAME_UPPER", b"SAME_LOWER"):
+        before, after = graph.shapes[node.input[0]][2:], graph.shapes[node.output[0]][2:]
+        totals = [
+            max((after[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - before[i], 0) for i in range(rank)
+        ]
+        small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+        pads = [*small, *large] if automatic == b"SAME_UPPER" else [*large, *small]
+    return {"strides": strides, "dilations": dilations, "pads": pads}
+
+
 def _kind(graph: Graph, node: onnx.NodeProto) -> str:
     return "DepthwiseConv" if graph.is_depthwise(node) else str(node.op_type)
 
 
 def _only_consumer(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | None:
     """The one node that takes a node's only output, if nothing else does."""
-    if len(node.output) != 1 or node.output[0] in graph.outputs:
+    if len(node.output) != 1 or node.output[0] in graph.outputs or node.output[0] in graph.captured:
         return None
     consumers = graph.consumers.get(node.output[0], [])
     return consumers[0] if len(consumers) == 1 else None

@@ -15,7 +15,7 @@ from stages.core.integer.model import DOMAIN, VERSION, Codes
 from stages.core.qparams import QuantParams, WeightParams
 from stages.quantize.functions import TABLES, clamp_bounds, inner_values, table
 from stages.quantize.interpolation import interpolation, weight_bits
-from stages.quantize.layers import PASS_CODES, Layer, bias_of
+from stages.quantize.layers import PASS_CODES, Layer, bias_of, window
 from stages.quantize.placement import Placement
 from stages.quantize.scales import bias_codes, spread
 from stages.quantize.weights import dequantized
@@ -231,36 +231,19 @@ class _Lowering:
 # --- weighted operators ---
 
 
-def _window(graph: Graph, node: onnx.NodeProto, kernel: Sequence[int]) -> dict[str, list[int]]:
-    """Strides, dilations and pads of a sliding window, all written out."""
-    rank = len(kernel)
-    strides = list(attribute(node, "strides", [1] * rank))
-    dilations = list(attribute(node, "dilations", [1] * rank))
-    pads = list(attribute(node, "pads", [0] * 2 * rank))
-    automatic = attribute(node, "auto_pad", b"NOTSET")
-    if automatic in (b"SAME_UPPER", b"SAME_LOWER"):
-        before, after = graph.shapes[node.input[0]][2:], graph.shapes[node.output[0]][2:]
-        totals = [
-            max((after[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - before[i], 0) for i in range(rank)
-        ]
-        small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-        pads = [*small, *large] if automatic == b"SAME_UPPER" else [*large, *small]
-    return {"strides": strides, "dilations": dilations, "pads": pads}
-
-
 def _conv(to: _Lowering, layer: Layer) -> None:
     entry, codes = to.weight(layer)
-    window = _window(to.graph, layer.first, codes.shape[2:])
-    _weighted(to, layer, "Conv", entry, codes, 0, group=attribute(layer.first, "group", 1), **window)
+    sliding = window(to.graph, layer.first, codes.shape[2:])
+    _weighted(to, layer, "Conv", entry, codes, 0, group=attribute(layer.first, "group", 1), **sliding)
 
 
 def _conv_transpose(to: _Lowering, layer: Layer) -> None:
     entry, codes = to.weight(layer)
     node, rank = layer.first, codes.ndim - 2
     extra = list(attribute(node, "output_padding", [0] * rank))
-    window = _window(to.graph, node, codes.shape[2:])
+    sliding = window(to.graph, node, codes.shape[2:])
     group = attribute(node, "group", 1)
-    _weighted(to, layer, "ConvTranspose", entry, codes, 1, group=group, output_padding=extra, **window)
+    _weighted(to, layer, "ConvTranspose", entry, codes, 1, group=group, output_padding=extra, **sliding)
 
 
 def _mat_mul(to: _Lowering, layer: Layer) -> None:
@@ -278,7 +261,7 @@ def _mat_mul(to: _Lowering, layer: Layer) -> None:
 
 
 def _weighted(
-    to: _Lowering, layer: Layer, kind: str, entry: WeightParams, codes: NDArray[np.int32], axis: int, **window: Any
+    to: _Lowering, layer: Layer, kind: str, entry: WeightParams, codes: NDArray[np.int32], axis: int, **sliding: Any
 ) -> None:
     """Add a weighted operator with the parameters of the SOC's rule."""
     node, taken = layer.first, to.meaning(layer.first.input[0])
@@ -308,7 +291,7 @@ def _weighted(
     names = {"float": ("bias", "scale"), "nna": ("bias", "mult"), "multiplier_shift": ("bias", "multiplier", "shift")}
     constants = [to.constant(f"{stem}/{n}", v) for n, v in zip(names[rule], values, strict=True)]
     inputs = [to.coded(node.input[0]), stored, *constants]
-    to.add(kind, inputs, result.output, made, result, rule=rule, **window)
+    to.add(kind, inputs, result.output, made, result, rule=rule, **sliding)
     for activation in layer.nodes[len(result.nodes) :]:
         to.copy(activation)
 
@@ -371,17 +354,17 @@ def _mean(to: _Lowering, layer: Layer) -> None:
 def _average_pool(to: _Lowering, layer: Layer) -> None:
     node = layer.first
     kernel = list(attribute(node, "kernel_shape"))
-    window = _window(to.graph, node, kernel)
+    sliding = window(to.graph, node, kernel)
     counts = np.array(float(np.prod(kernel)))
-    if any(window["pads"]) and not attribute(node, "count_include_pad", 0):
-        counts = _counts(to.graph.shapes[node.input[0]][2:], kernel, **window)
+    if any(sliding["pads"]) and not attribute(node, "count_include_pad", 0):
+        counts = _counts(to.graph.shapes[node.input[0]][2:], kernel, **sliding)
     gains = to.meaning(node.input[0]).scale / (counts * to.meaning(layer.output).scale)
     _, shift = rules.fixed_point([float(gains.max())])
     multipliers = to.constant(f"{node.name}/multipliers", np.rint(gains * 2.0**shift).astype(np.int32))
     inputs = [to.coded(node.input[0]), multipliers]
     to.add(
         "AveragePool", inputs, layer.output, to.meaning(layer.output), layer,
-        kernel_shape=kernel, shift=shift, **window,
+        kernel_shape=kernel, shift=shift, **sliding,
     )  # fmt: skip
 
 

@@ -80,6 +80,8 @@ def output_ranges(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         choose(graph.inputs)
         for index, piece in enumerate(track(pieces, "ranges by output")):
+            if not piece.outputs:
+                continue
             runner = Runner(piece_model(graph, piece), threads=1)
             feeds_of = [{name: files.read(name, picture) for name in piece.inputs} for picture in range(count)]
             for picture, made in enumerate(pool.map(runner.run, feeds_of)):
@@ -102,7 +104,7 @@ def _takers(graph: Graph, placement: Placement) -> dict[str, list[Layer]]:
             and layer.operands(graph) == [tensor]
             for layer in taking
         )
-        if alone and tensor not in graph.outputs:
+        if alone and tensor not in graph.outputs and tensor not in graph.captured:
             found[tensor] = taking
     return found
 
@@ -143,9 +145,9 @@ def best_range(error: Callable[[Range], float], seen: Range) -> Range:
 
     Args:
         error: of a range.
-        seen: the range that was seen; the result lies within.
+        seen: the range that was seen, 0 included if it was not; the result lies within.
     """
-    low, high = seen
+    low, high = seen = min(seen[0], 0.0), max(seen[1], 0.0)
     reach = max(-low, high)
     tried: dict[Range, float] = {}
 

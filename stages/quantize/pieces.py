@@ -1,6 +1,6 @@
 """Cutting a network into pieces: a run of layers as an ONNX model of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +37,14 @@ class Piece:
 
 
 def find_pieces(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
-    """Make every layer a piece."""
+    """Make every layer a piece, several only where a tensor between them cannot be handed over."""
     cutter = _Cutter(graph, layers)
-    return [cutter.piece(i, i) for i in range(len(layers))]
+    pieces, start = [], 0
+    for end in range(len(layers)):
+        if end == len(layers) - 1 or cutter.may_cut(start, end):
+            pieces.append(cutter.piece(start, end))
+            start = end + 1
+    return pieces
 
 
 def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
@@ -60,24 +65,13 @@ def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
 
 
 def piece_model(graph: Graph, piece: Piece) -> onnx.ModelProto:
-    """Write a piece as a model: `graph`'s constants, `piece`'s inputs and outputs, tensors' names kept."""
-    return _model(graph, piece.nodes, piece.inputs, piece.outputs)
-
-
-def _model(
-    graph: Graph, nodes: Sequence[onnx.NodeProto], inputs: Iterable[str], outputs: Iterable[str]
-) -> onnx.ModelProto:
-    known = {info.name: info for info in (*graph.model.graph.input, *graph.model.graph.output)}
-
-    def info(name: str) -> onnx.ValueInfoProto:
-        if name in known:
-            given: onnx.ValueInfoProto = known[name]
-            return given
-        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, graph.shapes[name])
-
-    used = used_names(nodes)
+    """Write a piece as a model: `graph`'s constants, `piece`'s inputs and outputs, tensors' names and types kept."""
+    used = used_names(piece.nodes)
     constants = [tensor for name, tensor in graph.constants.items() if name in used]
-    body = helper.make_graph(nodes, "piece", [info(n) for n in inputs], [info(n) for n in outputs], constants)
+    inputs, outputs = (
+        [helper.make_value_info(name, graph.types[name]) for name in names] for names in (piece.inputs, piece.outputs)
+    )
+    body = helper.make_graph(piece.nodes, "piece", inputs, outputs, constants)
     return helper.make_model(body, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
 
 
@@ -107,7 +101,14 @@ class _Cutter:
         taken = dict.fromkeys(name for i in range(start, end + 1) for name in sorted(self._taken[i]))
         return [name for name in taken if name not in made]
 
+    def may_cut(self, start: int, end: int) -> bool:
+        """Whether all that leaves a piece can: tensors of known rank, as a model's inputs and outputs have to be."""
+        kinds = [self._graph.types.get(name) for name in self._outputs(start, end)]
+        return all(kind is not None and kind.tensor_type.HasField("shape") for kind in kinds)
+
     def _may_end(self, start: int, end: int) -> bool:
+        if not self.may_cut(start, end):
+            return False
         leaving = [name for name in self._outputs(start, end) if self._near(end + 1, name)]
         open_shortcuts = [
             name for name in self._inputs(start, end) if end < self._last[name] and self._near(start, name)
@@ -130,7 +131,7 @@ class _Cutter:
     def _pools(self, start: int, before: int, after: int) -> bool:
         """Whether a picture becomes a vector in between: what is learned from positions is learned before."""
         ranks = [
-            max(int(np.prod(self._graph.shapes.get(name, [1])[2:])) for name in self._outputs(start, end))
+            max((int(np.prod(self._graph.shapes.get(name, [1])[2:])) for name in self._outputs(start, end)), default=1)
             for end in (before, after)
         ]
         return ranks[0] > 1 and ranks[1] == 1

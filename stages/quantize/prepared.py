@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from stages.core.graph import captured_names, used_names
+from stages.core.graph import captured_names
 from stages.core.qparams import QuantParams
 from stages.quantize.weights import dequantized
 
@@ -62,20 +62,23 @@ def with_biases(model: onnx.ModelProto, biases: Mapping[str, NDArray[np.float32]
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
+    replaced = set()
     for node in result.graph.node:
         if node.name in biases:
+            replaced.update(node.input[2:])
             name = f"{node.name}/bias/corrected"
             result.graph.initializer.append(numpy_helper.from_array(biases[node.name].astype(np.float32), name))
             del node.input[2:]
             node.input.append(name)
-    used = used_names(result.graph.node)
-    kept = [tensor for tensor in result.graph.initializer if tensor.name in used]
+    kept = [
+        tensor for tensor in result.graph.initializer if tensor.name not in replaced or _uses(result, tensor.name) > 0
+    ]
     del result.graph.initializer[:]
     result.graph.initializer.extend(kept)
     return result
 
 
 def _uses(model: onnx.ModelProto, tensor: str) -> int:
-    """How often the graph names a tensor: as an input of a node, inside the body of one, or as an output."""
+    """How often the graph names a tensor: as an input of a node or its own, inside a node's body, or as an output."""
     taken = [name for node in model.graph.node for name in (*node.input, *captured_names(node))]
-    return [*taken, *(entry.name for entry in model.graph.output)].count(tensor)
+    return [*taken, *(entry.name for entry in (*model.graph.input, *model.graph.output))].count(tensor)

@@ -57,6 +57,8 @@ def refine(draft: Draft, quant: QuantConfig, samples: SampleReader, network_inpu
     )
     replay = Replay(scratch / "replay", feeds, draft.features)
     for index, piece in enumerate(track(pieces, str(quant.rounding.value))):
+        if not piece.outputs:  # nobody takes what it makes
+            continue
         replay.advance_float(piece, piece_model(draft.graph, piece))
         improve(draft, piece, replay, index)
         replay.advance_quantized(piece, draft.piece(piece), draft.made(piece))
@@ -74,11 +76,11 @@ def _improvement(quant: QuantConfig) -> Improve:
 
     def improve(draft: Draft, piece: Piece, replay: Replay, index: int) -> None:
         for node in piece.nodes:
-            if node.name not in draft.weights:
+            if node.name not in draft.weights or node.input[0] not in piece.inputs:  # a constant, or not kept
                 continue
             if quant.rounding is Rounding.compensate and compensable(node):
                 compensate(draft, node, replay)
-            if (quant.weight_correction or quant.feature_correction) and corrigible(node):
+            elif (quant.weight_correction or quant.feature_correction) and corrigible(node):
                 correct_bias(draft, node, replay, quant.weight_correction, quant.feature_correction)
 
     return improve

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,8 @@ from stages.quantize.qdq import insert_quantizers
 __all__ = ["Replay", "TensorFiles", "fake_quantize"]
 
 Array = NDArray[np.float32]
+AT_ONCE = 4
+"""Pictures a thread before their tensors are written: what waits in memory."""
 
 
 class TensorFiles:
@@ -29,32 +32,31 @@ class TensorFiles:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
-        self._shapes: dict[str, tuple[int, ...]] = {}
         self._paths: dict[str, Path] = {}
+        self._places: dict[tuple[str, int], tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
         self._made = 0
 
-    def write(self, name: str, index: int, value: Array) -> None:
-        """Store one picture's tensor, float32 [1, ...]."""
+    def write(self, name: str, index: int, value: NDArray[Any]) -> None:
+        """Store one picture's tensor of any type and shape; not from several threads at once."""
         if name not in self._paths:
-            self._paths[name] = self._folder / f"{self._made}.f32"
+            self._paths[name] = self._folder / str(self._made)
             self._made += 1
-            self._paths[name].touch()
-            self._shapes[name] = value.shape
-        with self._paths[name].open("r+b") as file:
-            file.seek(index * value.nbytes)
-            file.write(np.ascontiguousarray(value, dtype=np.float32).tobytes())
+        with self._paths[name].open("ab") as file:
+            self._places[name, index] = file.tell(), value.dtype, value.shape
+            file.write(value.tobytes())
 
-    def read(self, name: str, index: int) -> Array:
-        """Give one picture's tensor."""
-        shape = self._shapes[name]
-        size = int(np.prod(shape))
-        return np.fromfile(self._paths[name], dtype=np.float32, count=size, offset=index * size * 4).reshape(shape)
+    def read(self, name: str, index: int) -> NDArray[Any]:
+        """Give one picture's tensor as it was written."""
+        offset, kind, shape = self._places[name, index]
+        count = int(np.prod(shape))
+        return np.fromfile(self._paths[name], dtype=kind, count=count, offset=offset).reshape(shape)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all other tensors."""
-        for name in set(self._paths) - set(names):
+        kept = set(names)
+        for name in set(self._paths) - kept:
             self._paths.pop(name).unlink()
-            del self._shapes[name]
+        self._places = {key: place for key, place in self._places.items() if key[0] in kept}
 
 
 class Replay:
@@ -71,31 +73,35 @@ class Replay:
                 given = features.get(name)
                 self.quantized.write(name, self.count, fake_quantize(value, given) if given else value)
             self.count += 1
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
 
     def advance_float(self, piece: Piece, model: onnx.ModelProto) -> None:
         """Run the next piece in float on all pictures."""
-        self._advance(piece, self.float, Runner(model, threads=1))
+        _advance(piece, self.float, Runner(model, threads=1), self.count)
 
     def advance_quantized(self, piece: Piece, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
         """Run it quantized: `model` has its weights on their grid, `features` are all that it takes and makes."""
         quantized = insert_quantizers(model, QuantParams(features, []), {})
-        self._advance(piece, self.quantized, Runner(quantized, optimize="none", threads=1))
-
-    def _advance(self, piece: Piece, files: TensorFiles, runner: Runner) -> None:
-        # sessions of one thread, a picture each: results do not depend on the number of cores
-        def run(index: int) -> dict[str, Array]:
-            return runner.run({name: files.read(name, index) for name in piece.inputs})
-
-        for index, made in enumerate(self._pool.map(run, range(self.count))):
-            for name, value in made.items():
-                files.write(name, index, value)
+        _advance(piece, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all tensors but these."""
         names = set(names)
         self.float.keep(names)
         self.quantized.keep(names)
+
+
+def _advance(piece: Piece, files: TensorFiles, runner: Runner, count: int) -> None:
+    # sessions of one thread, a picture each: results do not depend on the number of cores
+    def run(index: int) -> dict[str, Array]:
+        return runner.run({name: files.read(name, index) for name in piece.inputs})
+
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, count, threads * AT_ONCE):
+            indices = range(start, min(start + threads * AT_ONCE, count))
+            for index, made in zip(indices, pool.map(run, indices), strict=True):
+                for name, value in made.items():
+                    files.write(name, index, value)
 
 
 def fake_quantize(values: Array, params: FeatureParams) -> Array:

@@ -4,7 +4,18 @@ import pytest
 import yaml
 
 from stages.core.composition import compose
-from stages.core.config import Config, FeatureZeroPoint, QuantConfig, Requantization, Vendor, WeightScale
+from stages.core.config import (
+    ChannelScales,
+    Config,
+    FeatureMethod,
+    FeatureZeroPoint,
+    QuantConfig,
+    Requantization,
+    Rounding,
+    Vendor,
+    WeightMethod,
+    WeightScale,
+)
 from stages.core.errors import UserError
 from stages.core.settings import allowed_widths
 from stages.quantize import lower
@@ -32,7 +43,7 @@ def files(group):
 
 def test_every_file_is_known_here():
     assert files("soc") == {*INGENIC, *SOPHGO}
-    assert files("quant") == PRESETS.keys()
+    assert files("quant") == {*PRESETS, "best"}
 
 
 def test_the_committed_params_are_what_the_configs_compose_to():
@@ -160,6 +171,18 @@ def test_a_preset_holds_the_bits_of_its_name(preset):
     features, weights = PRESETS[preset]
     quant = composed("soc=t41", f"quant={preset}").quant
     assert quant == QuantConfig(name=preset, feature_bits=features, weight_bits=weights)
+
+
+def test_the_best_preset_takes_whatever_helps_at_8_bits():
+    quant = composed("soc=t41", "quant=best").quant
+    assert quant == QuantConfig(
+        name="best",
+        edge_bits=8,
+        feature_method=FeatureMethod.OUTPUT,
+        weight_method=WeightMethod.MSE,
+        rounding=Rounding.reconstruct,
+        channel_scales=ChannelScales.measured,
+    )
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"int8"}))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from stages.core.config import (
+    ChannelScales,
     Config,
     DataConfig,
     Equalization,
@@ -82,7 +83,7 @@ def test_a_missing_file_is_named(tmp_path):
         ),
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", channel_scales=ChannelScales.always)),
-            "quant.channel_scales=False, not True",
+            "quant.channel_scales=never, not always",
         ),
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8", node_bits="file:a.json")),

@@ -5,7 +5,17 @@ import pytest
 import yaml
 
 from stages.core.composition import compose
-from stages.core.config import Color, FakeQuant, FeatureMethod, Fit, Head, OperatorWidths, PictureSet
+from stages.core.config import (
+    ChannelScales,
+    Color,
+    FakeQuant,
+    FeatureMethod,
+    Fit,
+    Head,
+    OperatorWidths,
+    PictureSet,
+    Rounding,
+)
 from stages.core.errors import UserError
 from stages.core.settings import allowed_widths, check, check_files, load_params
 from tests.conftest import project_overrides
@@ -60,11 +70,15 @@ TYPES = [
     ("++quant.weight_bits=zz", "quant.weight_bits: ", "zz", "give a whole number"),
     ("quant.edge_bits=wide", "quant.edge_bits: ", "'wide'", "give a whole number"),
     ("quant.percentile=most", "quant.percentile: ", "'most'", "give a number"),
+    ("quant.rounding=up", "quant.rounding: ", "up", "give one of nearest, compensate, reconstruct"),
+    ("quant.steps=few", "quant.steps: ", "'few'", "give a whole number"),
+    ("quant.variants=null", "quant.variants: ", "", "give a whole number"),
+    ("quant.weight_correction=some", "quant.weight_correction: ", "some", "give true or false"),
     ("quant.skip_nodes=stem", "quant.skip_nodes: ", "not a list", "give a list of texts"),
     ("quant.skip_ops=Conv", "quant.skip_ops: ", "not a list", "give a list of texts"),
     ("quant.node_bits=[a]", "quant.node_bits: ", "", "give a text"),
     ("quant.node_ranges=some", "quant.node_ranges: ", "some", "give true or false"),
-    ("quant.channel_scales=most", "quant.channel_scales: ", "most", "give true or false"),
+    ("quant.channel_scales=most", "quant.channel_scales: ", "most", "give one of never, always, measured"),
     ("soc.simulated.feature_bits=16", "soc.simulated.feature_bits: ", "", "give a list of whole numbers"),
     ("model.fp32_diff=little", "model.fp32_diff: ", "little", "give a number"),
     ("soc.float_outputs=maybe", "soc.float_outputs: ", "maybe", "give true or false"),
@@ -83,7 +97,12 @@ TYPES = [
 ]
 
 ENUMS = [
-    ("quant.feature_method=KLL", "quant.feature_method: ", "'KLL'", "give one of MAX_ABS, KL, MSE, ADMM, PERCENTILE"),
+    (
+        "quant.feature_method=KLL",
+        "quant.feature_method: ",
+        "'KLL'",
+        "give one of MAX_ABS, KL, MSE, ADMM, OUTPUT, PERCENTILE",
+    ),
     ("quant.weight_method=KL", "quant.weight_method: ", "'KL'", "give one of MAX_ABS, MSE, ADMM"),
     ("quant.equalization=cross", "quant.equalization: ", "'cross'", "give one of none, cross_layer"),
     ("quant.fake_quant=both", "quant.fake_quant: ", "'both'", "give one of none, feature, weight"),
@@ -96,7 +115,7 @@ ENUMS = [
 
 FILES = [
     ("soc=t99", "soc=t99: ", "a1, bm1684, bm1684x, bm1688, cv186x, t40, t41, x2500"),
-    ("quant=a99", "quant=a99: ", "a10w8, a12w8, a4w4, a8w4, int8"),
+    ("quant=a99", "quant=a99: ", "a10w8, a12w8, a4w4, a8w4, best, int8"),
     ("model=resnet", "model=resnet: ", "efficientnet_lite0, onnx"),
     ("data=coco", "data=coco: ", "folder, imagenet_demo"),
 ]
@@ -125,6 +144,9 @@ VALUES = [
     ("quant.percentile=49.9", "quant.percentile=49.9: give percent of the values, 50 to 100"),
     ("quant.percentile=100.1", "quant.percentile=100.1: give percent of the values, 50 to 100"),
     ("quant.percentile=nan", "quant.percentile=nan: give percent of the values, 50 to 100"),
+    ("quant.steps=0", "quant.steps=0: give a positive number or null"),
+    ("quant.variants=0", "quant.variants=0: give a positive number"),
+    ("quant.variants=-1", "quant.variants=-1: give a positive number"),
     ("quant.node_bits=bits.json", "quant.node_bits: source 'bits.json': give one of package:"),
     ("data.calibration.size=0", "data.calibration.size=0: give a positive number or null"),
     ("data.debug.size=-1", "data.debug.size=-1: give a positive number or null"),
@@ -321,7 +343,10 @@ def test_the_controls_default_to_nothing(composed):
     assert (quant.skip_nodes, quant.skip_ops, quant.node_bits, quant.node_ranges) == ([], [], None, True)
     assert (quant.fake_quant, quant.head, quant.percentile) == (FakeQuant.none, Head.quantized, 99.99)
     assert quant.edge_bits is None
-    assert quant.channel_scales is False
+    assert quant.channel_scales is ChannelScales.never
+    assert quant.rounding is Rounding.nearest
+    assert (quant.steps, quant.variants) == (None, 4)
+    assert (quant.weight_correction, quant.feature_correction) == (False, False)
 
 
 @pytest.mark.parametrize(("soc", "width"), [("t40", 8), ("t40", 12), ("t40", 16), ("bm1684", 8)])

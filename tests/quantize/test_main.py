@@ -422,8 +422,8 @@ def test_the_network_for_the_board_has_other_weights_and_nothing_else(quantized)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"feature_bits": 32}, "quantized for the T40: no features (MAX_ABS), 4 weights at 8 bits (MAX_ABS)"),
-        ({"weight_bits": 32}, "quantized for the T40: 7 features at 8 bits (MAX_ABS), no weights (MAX_ABS)"),
+        ({"feature_bits": 32}, "quantized for the T40: no features (MAX_ABS), 4 weights at 8 bits (MAX_ABS, nearest)"),
+        ({"weight_bits": 32}, "quantized for the T40: 7 features at 8 bits (MAX_ABS), no weights (MAX_ABS, nearest)"),
         ({"skip_ops": ["DepthwiseConv"]}, "note: depthwise_relu6 (DepthwiseConv) runs in float: quant.skip_ops"),
         ({"head": Head.float}, "note: fc (Gemm) runs in float: quant.head=float"),
     ],

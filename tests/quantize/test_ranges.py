@@ -498,6 +498,7 @@ def test_methods(symmetric):
         FeatureMethod.KL: kl_range(entry, 4),
         FeatureMethod.MSE: mse_range(entry, 4, symmetric),
         FeatureMethod.ADMM: admm_range(entry, 4, symmetric),
+        FeatureMethod.OUTPUT: mse_range(entry, 4, symmetric),  # where nothing but the feature can be judged
         FeatureMethod.PERCENTILE: percentile_range(entry, 99.0),
     }
     assert {method: feature_range(entry, method, 4, 99.0, symmetric) for method in FeatureMethod} == expected
