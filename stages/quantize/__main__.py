@@ -99,7 +99,7 @@ def quantize(config: Config) -> None:
     def refined(draft: Draft) -> Draft:
         changed = draft.copy()
         with TemporaryDirectory(dir=QUANTIZE.parent, prefix=SCRATCH) as folder:
-            refine(changed, config.quant, correction_samples(CALIBSET), network_input, Path(folder))
+            notes.extend(refine(changed, config.quant, correction_samples(CALIBSET), network_input, Path(folder)))
         return changed
 
     remove_leftovers()
