@@ -148,7 +148,7 @@ class _Learner:
         # where every gain is a power of two, scales cannot move by little
         self._scales_move = draft.soc.requantization is not Requantization.shift
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
-        self._batch = min(BATCH, max(SHARDS, POSITIONS // max(areas, default=1)), replay.count)
+        self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
 
     def trouble(self) -> str | None:
         """Compare the float block in PyTorch with ONNX Runtime's: say what is not covered, or None."""
