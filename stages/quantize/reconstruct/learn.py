@@ -170,10 +170,10 @@ class _Learner:
         for name, wanted in target.items():
             made = values[name]
             if made.shape != wanted.shape:
-                return f"in PyTorch {name!r} has another shape, {list(made.shape)} instead of {list(wanted.shape)}"
+                return f"PyTorch gives {name!r} the shape {list(made.shape)}, not {list(wanted.shape)}"
             difference = float((made - wanted).norm() / wanted.norm().clamp_min(TINY))
             if not difference <= TOLERANCE:
-                return f"in PyTorch {name!r} is another by {difference:.2g} of its size"
+                return f"PyTorch's {name!r} differs by {difference:.2g} of its norm"
         return None
 
     def run(self, steps: int) -> str | None:
