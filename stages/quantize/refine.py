@@ -23,7 +23,8 @@ from stages.quantize.replay import Replay
 
 __all__ = ["Judge", "refine", "refines"]
 
-Improve = Callable[[Draft, Piece, Replay, int], None]
+Improve = Callable[[Draft, Piece, Replay, int], str | None]
+"""Changes a draft's part that belongs to a piece; gives the reason where that cannot be done."""
 
 
 def refines(quant: QuantConfig) -> bool:
@@ -37,7 +38,9 @@ def steps(quant: QuantConfig) -> int:
     return quant.steps or (200 if narrow else 100)
 
 
-def refine(draft: Draft, quant: QuantConfig, samples: SampleReader, network_input: NetworkInput, scratch: Path) -> None:
+def refine(
+    draft: Draft, quant: QuantConfig, samples: SampleReader, network_input: NetworkInput, scratch: Path
+) -> list[str]:
     """Change a draft's codes, biases and scales by `quant.rounding` and the bias corrections.
 
     Args:
@@ -46,6 +49,9 @@ def refine(draft: Draft, quant: QuantConfig, samples: SampleReader, network_inpu
         samples: the pictures to fit on.
         network_input: what they are for.
         scratch: an empty folder for what is passed between pieces.
+
+    Returns:
+        A line for each piece that was left as it was.
     """
     find = find_blocks if quant.rounding is Rounding.reconstruct else find_pieces
     pieces = find(draft.graph, draft.placement.layers)
@@ -56,13 +62,18 @@ def refine(draft: Draft, quant: QuantConfig, samples: SampleReader, network_inpu
         for variant in variants(sample, quant.variants if quant.rounding is Rounding.reconstruct else 1, index)
     )
     replay = Replay(scratch / "replay", feeds, draft.features)
+    notes = []
     for index, piece in enumerate(track(pieces, str(quant.rounding.value))):
         if not piece.outputs:  # nobody takes what it makes
             continue
         replay.advance_float(piece, piece_model(draft.graph, piece))
-        improve(draft, piece, replay, index)
+        reason = improve(draft, piece, replay, index)
+        if reason is not None:
+            names = ", ".join(node.name for node in piece.nodes if node.name in draft.weights)
+            notes.append(f"{names} ({quant.rounding.value}): left as rounded to the nearest: {reason}")
         replay.advance_quantized(piece, draft.piece(piece), draft.made(piece))
         replay.keep(_needed(pieces[index + 1 :]))
+    return notes
 
 
 def _improvement(quant: QuantConfig) -> Improve:
@@ -74,7 +85,8 @@ def _improvement(quant: QuantConfig) -> Improve:
             raise UserError('quant.rounding=reconstruct needs PyTorch: pip install -e ".[torch]"') from error
         return lambda draft, piece, replay, index: learn_block(draft, piece, replay, steps(quant), index)
 
-    def improve(draft: Draft, piece: Piece, replay: Replay, index: int) -> None:
+    def improve(draft: Draft, piece: Piece, replay: Replay, index: int) -> str | None:
+        del index
         for node in piece.nodes:
             if node.name not in draft.weights or node.input[0] not in piece.inputs:  # a constant, or not kept
                 continue
@@ -82,6 +94,7 @@ def _improvement(quant: QuantConfig) -> Improve:
                 compensate(draft, node, replay)
             elif (quant.weight_correction or quant.feature_correction) and corrigible(node):
                 correct_bias(draft, node, replay, quant.weight_correction, quant.feature_correction)
+        return None
 
     return improve
 

@@ -33,7 +33,20 @@ class FeatureQuantizer(torch.autograd.Function):
         kept: float,
         seed: int,
     ) -> Tensor:
-        """Quantize `values` [B, C, ...] (channels last in memory) or [B, C] with `scales` [C] or [1]."""
+        """Quantize.
+
+        Args:
+            ctx: PyTorch's.
+            values: [B, C, H, W], channels last in memory; or of any other shape, contiguous.
+            scales: [1]; or [C], of values of 4 dimensions only.
+            zero_point: the code of 0.
+            top: the largest code.
+            bounds: of the clamp before.
+            kept: share of the values that are quantized.
+            seed: decides which.
+        """
+        if scales.numel() > 1 and (values.ndim != 4 or values.shape[1] != scales.numel()):
+            raise ValueError(f"{scales.numel()} scales for values of shape {list(values.shape)}")
         rows, given = _rows(values), values.detach()
         result = torch.empty_like(given)
         limits = (float(-zero_point), float(top - zero_point), *bounds)
@@ -64,7 +77,9 @@ def _rows(values: Tensor) -> Array:
         assert values.is_contiguous(memory_format=torch.channels_last)
         values = values.permute(0, 2, 3, 1)
     array: Array = values.detach().numpy()
-    return array.reshape(-1, array.shape[-1]) if values.ndim == 4 else array.reshape(array.shape[0], -1)
+    return (
+        array.reshape(-1, array.shape[-1]) if values.ndim == 4 else array.reshape(len(array) if array.ndim else 1, -1)
+    )
 
 
 def _threshold(kept: float) -> int:
@@ -75,10 +90,10 @@ def _threshold(kept: float) -> int:
 @numba.njit(inline="always")
 def _mixed(index: np.uint32, seed: np.uint32) -> np.uint32:
     """A number that looks random, the same for the same place and seed (Murmur's finisher)."""
-    key = index * np.uint32(0x9E3779B1) ^ seed
-    key = (key ^ (key >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    key = (key ^ (key >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return key ^ (key >> np.uint32(16))
+    key = np.uint32(np.uint32(index * np.uint32(0x9E3779B1)) ^ seed)  # a product is wider until it is cast
+    key = np.uint32(np.uint32(key ^ (key >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    key = np.uint32(np.uint32(key ^ (key >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(key ^ (key >> np.uint32(16)))
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.core.config import Requantization
+from stages.core.errors import one_line
 from stages.core.qparams import SHARED, WeightParams
 from stages.quantize.draft import Draft
 from stages.quantize.functions import clamp_bounds
 from stages.quantize.pieces import Piece
 from stages.quantize.reconstruct.fake_quant import FeatureQuantizer
 from stages.quantize.reconstruct.operators import Values, run_node
-from stages.quantize.replay import Replay, TensorFiles
+from stages.quantize.replay import Replay, TensorFiles, fake_quantize
 
 __all__ = ["learn_block"]
 
@@ -43,13 +44,37 @@ KEPT = 0.5
 only, whose noise would else be learned by heart."""
 FEW_BITS = 6
 TINY = 1e-30
+TOLERANCE = 1e-3
+"""Relative difference between PyTorch's float block and ONNX Runtime's that two ways to compute the same may have."""
+FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What operators raise on a form of them that they do not cover."""
 
 
-def learn_block(draft: Draft, piece: Piece, replay: Replay, steps: int, seed: int) -> None:
-    """Learn what belongs to one block of a draft, and write it into the draft."""
+def learn_block(draft: Draft, piece: Piece, replay: Replay, steps: int, seed: int) -> str | None:
+    """Learn what belongs to one block of a draft, and write it into the draft.
+
+    Codes that are passed on are not rounded again: of the operators that pass them on only a linear Resize would
+    round, and what that loses is not learned.
+
+    Args:
+        draft: what to change.
+        piece: the block.
+        replay: what it takes, and makes in float.
+        steps: how many to learn in.
+        seed: decides which pictures each step takes, and which values stay in float.
+
+    Returns:
+        Why the block was left as it was, or None.
+    """
+    if not any(node.name in draft.weights for node in piece.nodes) or replay.count == 0:
+        return None
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    if any(node.name in draft.weights for node in piece.nodes):
-        _Learner(draft, piece, replay, seed).run(steps)
+    try:
+        learner = _Learner(draft, piece, replay, seed)
+        return learner.trouble() or learner.run(steps)
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Weight:
@@ -96,13 +121,20 @@ class _Learner:
         self._constants = {
             name: value for node in piece.nodes for name in node.input if (value := graph.constant(name)) is not None
         }
+        self._quantized_constants = self._constants | {
+            name: fake_quantize(value, draft.features[name]).reshape(value.shape)
+            for name, value in self._constants.items()
+            if name in draft.features
+        }
+        self._spreads: dict[str, float] = {}
         self._nodes = {node.name: node for node in piece.nodes if node.name in draft.weights}
         self._weights = {
             name: _Weight(draft.weights[name], self._constants[node.input[1]]) for name, node in self._nodes.items()
         }
-        self._float = {
-            name: (torch.from_numpy(self._constants[node.input[1]].copy()), self._bias(name))
+        self._biases = {
+            name: torch.from_numpy(np.array(bias, dtype=np.float32))
             for name, node in self._nodes.items()
+            if (bias := draft.bias(node)) is not None
         }
         # a clamp that is fused belongs to its quantizer
         self._bounds = {
@@ -116,32 +148,54 @@ class _Learner:
         # where every gain is a power of two, scales cannot move by little
         self._scales_move = draft.soc.requantization is not Requantization.shift
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
-        self._batch = min(BATCH, max(SHARDS, POSITIONS // max(areas, default=1)), replay.count)
+        self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
 
-    def _bias(self, name: str) -> Tensor | None:
-        bias = self._draft.bias(self._nodes[name])
-        return None if bias is None else torch.from_numpy(np.array(bias, dtype=np.float32))
+    def trouble(self) -> str | None:
+        """Compare the float block in PyTorch with ONNX Runtime's: say what is not covered, or None."""
+        pictures = list(range(min(SHARDS, self._replay.count)))
+        node = self._piece.nodes[0]
+        try:
+            values = self._read(self._replay.float, self._piece.inputs, pictures)
+            with torch.no_grad():
+                for node in self._piece.nodes:
+                    run_node(node, values, self._constants, None)
+            target = self._read(self._replay.float, self._piece.outputs, pictures)
+            self._spreads = {
+                name: float(values[node.output[0]].std(correction=0)) for name, node in self._nodes.items()
+            }
+        except NotImplementedError as error:
+            return one_line(error)
+        except FAILURES:
+            return f"{node.op_type} {node.name} is not covered in this form"
+        for name, wanted in target.items():
+            made = values[name]
+            if made.shape != wanted.shape:
+                return f"PyTorch gives {name!r} the shape {list(made.shape)}, not {list(wanted.shape)}"
+            difference = float((made - wanted).norm() / wanted.norm().clamp_min(TINY))
+            if not difference <= TOLERANCE:
+                return f"PyTorch's {name!r} differs by {difference:.2g} of its norm"
+        return None
 
-    def run(self, steps: int) -> None:
-        """Learn, and write what was learned."""
+    def run(self, steps: int) -> str | None:
+        """Learn, and write what was learned unless it is not finite."""
         draft = self._draft
-        shifts = {name: torch.zeros_like(bias) for name, (_, bias) in self._float.items() if bias is not None}
+        shifts = {name: torch.zeros_like(bias) for name, bias in self._biases.items()}
         logs = {name: torch.zeros(len(draft.features[name].scales)) for name in self._own}
         for leaf in (*shifts.values(), *logs.values()):
             leaf.requires_grad_()
-        spreads = self._spreads()
         learned = [weight for name, weight in self._weights.items() if self._positions(name) >= weight.fan_in]
         groups = {
             "weight_scales": [weight.logs for weight in learned] if self._scales_move else [],
             "biases": list(shifts.values()),
             "scales": list(logs.values()) if self._scales_move else [],
         }
-        adam = torch.optim.Adam(
-            [
-                *({"params": [weight.latent], "lr": max(TRAVEL, SHARE * weight.top) / steps} for weight in learned),
-                *({"params": group, "lr": RATES[key]} for key, group in groups.items() if group),
-            ]
-        )
+        chosen_groups = [
+            *({"params": [weight.latent], "lr": max(TRAVEL, SHARE * weight.top) / steps} for weight in learned),
+            *({"params": group, "lr": RATES[key]} for key, group in groups.items() if group),
+        ]
+        if not chosen_groups:
+            return "there are too few pictures to learn its weights from, and it has nothing else"
+        adam = torch.optim.Adam(chosen_groups)
         slower = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         rng = np.random.default_rng(self._seed)
         order: list[int] = []
@@ -149,13 +203,13 @@ class _Learner:
         def state() -> _State:
             weights = {}
             for name, weight in self._weights.items():
-                bias = self._float[name][1]
-                shifted = None if bias is None else bias + spreads[name] * shifts[name]
+                bias = self._biases.get(name)
+                shifted = None if bias is None else bias + self._spreads[name] * shifts[name]
                 weights[name] = weight.rounded(), shifted
             given = {name: torch.from_numpy(draft.features[name].scales.copy()) for name in self._own}
             return _State(weights, {name: given[name] * logs[name].exp() for name in self._own})
 
-        with ThreadPoolExecutor(SHARDS) as pool:
+        with ThreadPoolExecutor(SHARDS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for _ in range(steps):
                 while len(order) < self._batch:
                     order += rng.permutation(self._replay.count).tolist()
@@ -167,15 +221,19 @@ class _Learner:
                     *now.scales.values(),
                 ]
                 seeds = rng.integers(0, 2**31, SHARDS).tolist()
-                parts = [chosen[k::SHARDS] for k in range(SHARDS)]
-                gradients = list(pool.map(partial(self._gradients, now), parts, seeds))
+                parts = [part for k in range(SHARDS) if (part := chosen[k::SHARDS])]
+                shares = [1.0 / len(parts)] * len(parts)
+                gradients = list(pool.map(partial(self._gradients, now), parts, shares, seeds))
                 adam.zero_grad()
-                totals = [_sum(parts) for parts in zip(*gradients, strict=True)]
+                totals = [_sum(each) for each in zip(*gradients, strict=True)]
                 pairs = [(t, g) for t, g in zip(tensors, totals, strict=True) if g is not None and t.requires_grad]
                 torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
                 adam.step()
                 slower.step()
         last = state()
+        values = [*last.scales.values(), *(v for pair in last.weights.values() for v in pair if v is not None)]
+        if not all(bool(value.isfinite().all()) for value in values):
+            return "learning led to values that are not finite"
         if self._scales_move:
             for name in self._own:
                 draft.rescale(name, last.scales[name].detach().numpy())
@@ -184,9 +242,10 @@ class _Learner:
             if bias is not None:
                 draft.biases[name] = bias.detach().numpy()
             draft.reround(self._nodes[name], weight.scales().detach().numpy().reshape(-1), weight.codes())
+        return None
 
-    def _gradients(self, now: _State, pictures: list[int], seed: int) -> list[Tensor | None]:
-        """Gradients of one shard's loss, in the order: weights, biases, scales."""
+    def _gradients(self, now: _State, pictures: list[int], share: float, seed: int) -> list[Tensor | None]:
+        """Gradients of one shard's loss times its share, in the order: weights, biases, scales."""
         weights = {name: weight.detach().requires_grad_() for name, (weight, _) in now.weights.items()}
         biases = {name: bias.detach().requires_grad_() for name, (_, bias) in now.weights.items() if bias is not None}
         scales = {name: scale.detach().requires_grad_() for name, scale in now.scales.items()}
@@ -200,9 +259,9 @@ class _Learner:
         target = self._read(self._replay.float, self._piece.outputs, pictures)
         pairs = {name: (weight, biases.get(name)) for name, weight in weights.items()}
         made = self._forward(given, _State(pairs, scales), seed)
-        losses = [((made[name] - wanted) ** 2).mean() / wanted.var().clamp_min(TINY) for name, wanted in target.items()]
+        losses = [((made[name] - wanted) ** 2).mean() / _variance(wanted) for name, wanted in target.items()]
         leaves = [*weights.values(), *biases.values(), *scales.values()]
-        return list(torch.autograd.grad(torch.stack(losses).sum() / SHARDS, leaves, allow_unused=True))
+        return list(torch.autograd.grad(torch.stack(losses).sum() * share, leaves, allow_unused=True))
 
     def _forward(self, inputs: Values, state: _State, seed: int) -> Values:
         values = dict(inputs)
@@ -210,43 +269,33 @@ class _Learner:
             if node.name in self._clamps:
                 values[node.output[0]] = values[node.input[0]]
             else:
-                run_node(node, values, self._constants, state.weights.get(node.name))
+                run_node(node, values, self._quantized_constants, state.weights.get(node.name))
             for name in node.output:
                 if name in state.scales:
-                    entry = self._draft.features[name]
-                    bounds = self._bounds.get(name, (-math.inf, math.inf))
-                    top = 2**entry.bits - 1
-                    values[name] = FeatureQuantizer.apply(
-                        _laid_out(values[name]),
-                        state.scales[name],
-                        entry.zero_point,
-                        top,
-                        bounds,
-                        self._kept(name),
-                        seed + index,
-                    )
+                    values[name] = self._quantized(name, values[name], state.scales[name], seed + index)
         return values
+
+    def _quantized(self, name: str, value: Tensor, scales: Tensor, seed: int) -> Tensor:
+        """Quantize a feature, with the clamp that is fused before it."""
+        entry, shape = self._draft.features[name], value.shape
+        if len(scales) > 1:
+            value = value.reshape([*shape[:2], -1, 1]) if value.ndim != 4 else value
+        bounds = self._bounds.get(name, (-math.inf, math.inf))
+        made: Tensor = FeatureQuantizer.apply(
+            _laid_out(value), scales, entry.zero_point, 2**entry.bits - 1, bounds, self._kept(name), seed
+        )
+        return made.reshape(shape)
 
     def _positions(self, name: str) -> int:
         """How many outputs of a weighted node each of its weights is learned from, over all pictures."""
-        shape = self._draft.graph.shapes[self._nodes[name].output[0]]
-        return self._replay.count * math.prod(shape[2:])
+        node = self._nodes[name]
+        shape = self._draft.graph.shapes[node.output[0]]
+        return self._replay.count * math.prod(shape[1:-1] if node.op_type in ("Gemm", "MatMul") else shape[2:])
 
     def _kept(self, name: str) -> float:
         """Share of a feature's values that are quantized while learning."""
         entry = self._draft.features.get(name)
         return KEPT if entry is not None and entry.bits < FEW_BITS else 1.0
-
-    def _spreads(self) -> dict[str, float]:
-        """Standard deviation of each weighted node's float output, from a few pictures."""
-        values = self._read(self._replay.float, self._piece.inputs, list(range(min(SHARDS, self._replay.count))))
-        found = {}
-        with torch.no_grad():
-            for node in self._piece.nodes:
-                run_node(node, values, self._constants, self._float.get(node.name))
-                if node.name in self._float:
-                    found[node.name] = float(values[node.output[0]].std())
-        return found
 
     def _read(self, files: TensorFiles, names: Sequence[str], pictures: list[int]) -> Values:
         return {
@@ -257,6 +306,12 @@ class _Learner:
 
 def _laid_out(value: Tensor) -> Tensor:
     return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value.contiguous()
+
+
+def _variance(wanted: Tensor) -> Tensor:
+    """What an output's squared error is relative to: its variance, or 1 where it is constant."""
+    variance = wanted.var(correction=0)
+    return torch.where(variance > TINY, variance, torch.ones_like(variance))
 
 
 def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:
