@@ -35,7 +35,7 @@ SHARDS = 2
 BATCH = 8
 POSITIONS = 112 * 112
 """Output positions that a batch needs not exceed: wide feature maps are learned from fewer pictures at a time."""
-RATES = {"weight_scales": 0.01, "biases": 0.02, "scales": 0.01}
+RATES = {"weight_scales": 0.01, "biases": 0.005, "scales": 0.01}
 """Step sizes of Adam: relative, in standard deviations of the layer's output, relative."""
 TRAVEL, SHARE = 2.0, 1 / 16
 """How far all steps together may take a weight: so many codes, or this share of the largest if that is more."""
