@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
-from stages.core.config import QuantConfig, Rounding
-from stages.core.inputs import load_inputs, normalize
+from stages.core.config import Color, QuantConfig, Rounding
+from stages.core.inputs import NetworkInput, load_inputs, normalize
 from stages.core.integer.simulator import simulator_model
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, PREPARED_MODEL, QUANTIZED_MODEL
 from stages.core.preprocess import picture_input
@@ -20,6 +20,7 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from stages.quantize.refine import Judge, refine, refines
 from tests.conftest import project_overrides
+from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
 from tests.quantize.moves import draft_of
 
@@ -189,3 +190,49 @@ def test_the_stage_gives_the_same_again(calibrated):
         quantize(config)
         made.append([Path(path).read_bytes() for path in (INTEGER_MODEL, QUANTIZED_MODEL, PREPARED_MODEL)])
     assert made[0] == made[1]
+
+
+# --- networks of odd forms
+
+
+def odd_network():
+    """Several outputs, one of them integers, one taken inside; a product, a branch, a dead layer, a constant input."""
+
+    def branch(name, source):
+        made = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4, 8, 8])]
+        return onnx.helper.make_graph([node("Neg", [source], [name], name)], name, [], made)
+
+    nodes = [
+        node("Conv", ["images", "w"], ["a"], "a", auto_pad="SAME_LOWER"),
+        node("Relu", ["a"], ["b"], "b"),
+        node("Relu", ["a"], ["dead"], "dead"),
+        node("ReduceMax", ["b"], ["most"], "most", keepdims=0),
+        node("Greater", ["most", "zero"], ["yes"], "yes"),
+        node("If", ["yes"], ["chosen"], "chosen", then_branch=branch("one", "a"), else_branch=branch("two", "b")),
+        node("MatMul", ["chosen", "m"], ["c"], "c"),
+        node("Conv", ["fixed", "v"], ["d"], "d"),
+        node("Add", ["c", "d"], ["e"], "e"),
+        node("Conv", ["e", "v"], ["f"], "f"),
+        node("Shape", ["f"], ["size"], "size"),
+    ]
+    rng = np.random.default_rng(0)
+    shapes = {"w": (4, 3, 3, 3), "v": (4, 4, 1, 1), "m": (8, 8), "fixed": (1, 4, 8, 8)}
+    constants = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()} | {"zero": 0.0}
+    model = graph_model(nodes, {"images": [1, 3, 8, 8]}, ["b", "f", "size"], constants)
+    model.graph.output[2].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    return onnx.shape_inference.infer_shapes(model)
+
+
+@pytest.mark.parametrize("soc", ["t40", "bm1684"])
+@pytest.mark.parametrize(
+    "quant", [{"rounding": Rounding.compensate}, {"weight_correction": True, "feature_correction": True}]
+)
+def test_odd_networks_get_through(tmp_path, soc, quant):
+    model = odd_network()
+    pictures = [np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8) for i in range(4)]
+    given = NetworkInput("images", (1, 3, 8, 8), (128.0,) * 3, (64.0,) * 3, Color.RGB)
+    feeds = [{"images": normalize(picture, given)} for picture in pictures]
+    draft = draft_of(model, feeds, soc_config(soc))
+    refine(draft, QuantConfig("q", **quant), pictures, given, tmp_path / "scratch")
+    assert "f" in draft.biases
+    assert np.isfinite(Judge(model, given, pictures).error(draft))
