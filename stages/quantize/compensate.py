@@ -6,6 +6,7 @@ Sources: B. Hassibi and D. Stork, "Optimal Brain Surgeon", 1993; E. Frantar et a
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -142,11 +143,12 @@ def input_rows(graph: Graph, node: onnx.NodeProto, value: Array, most: int, seed
     chosen = np.unravel_index(_chosen(int(np.prod(sizes)), most, seed), sizes)
     starts = [where * stride for where, stride in zip(chosen, strides, strict=True)]
     offsets = np.indices(kernel).reshape(rank, -1)
-    places: tuple[NDArray[np.int64], ...] = tuple(
+    places: Iterable[Any] = (
         start[:, np.newaxis] + offset[np.newaxis] * dilation
         for start, offset, dilation in zip(starts, offsets, dilations, strict=True)
     )
-    patches = padded[(np.s_[:], *places)]  # [C, positions, K]
+    index: tuple[Any, ...] = (slice(None), *places)
+    patches = padded[index]  # [C, positions, K]
     channels, positions, taps = patches.shape
     grouped = patches.reshape(groups, channels // groups, positions, taps).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(grouped).reshape(groups, positions, -1)

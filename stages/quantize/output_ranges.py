@@ -33,6 +33,7 @@ PICTURES = 3
 """Enough: every position of a feature map is a sample."""
 SHARES = tuple(0.84**i for i in range(18))
 """Of the seen range: what is tried, from all of it down to a twentieth."""
+WIDER = (1.19, 1.41, 1.68, 2.38, 3.36, 4.76)
 NEAR = (0.94, 1.06)
 WORSE = 2.0
 """Shares are tried downwards until the error is so many times the least."""
@@ -168,10 +169,10 @@ def best_range(error: Callable[[Range], float], seen: Range) -> Range:
     for _ in range(2):
         if low < 0.0:
             best = descend(((best[0] * share, best[1]) for share in SHARES[1:]), best)
-            best = descend(((max(low, best[0] * share), best[1]) for share in (1.19, 1.41, 1.68)), best)
+            best = descend(((max(low, best[0] * share), best[1]) for share in WIDER), best)
         if high > 0.0:
             best = descend(((best[0], best[1] * share) for share in SHARES[1:]), best)
-            best = descend(((best[0], min(high, best[1] * share)) for share in (1.19, 1.41, 1.68)), best)
+            best = descend(((best[0], min(high, best[1] * share)) for share in WIDER), best)
     for share in NEAR:
         best = descend([(max(low, best[0] * share), best[1]), (best[0], min(high, best[1] * share))], best)
     return best if math.isfinite(at(best)) else seen

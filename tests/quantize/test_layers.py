@@ -4,7 +4,7 @@ import pytest
 
 from stages.core.config import OperatorWidths, SocConfig
 from stages.core.graph import Graph
-from stages.quantize.layers import Layer, edges, find_layers, head, why_float
+from stages.quantize.layers import Layer, edges, find_layers, head, why_float, window
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 
@@ -336,3 +336,46 @@ def test_axes_of_a_mean_must_be_constant(axes, said):
     inputs = {"x": [1, 4, 6, 6], "top": [1]}
     graph = graph_of(nodes, inputs=inputs, constants={"known": np.array([2])}, opset=18)
     assert why_float(graph, Layer("ReduceMean", (nodes[1],))) == said
+
+
+# --- sliding windows
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, ([1, 1], [1, 1], [0, 0, 0, 0])),
+        (
+            {"strides": [2, 1], "dilations": [1, 2], "pads": [0, 1, 2, 3]},
+            ([2, 1], [1, 2], [0, 1, 2, 3]),
+        ),
+        ({"auto_pad": "VALID", "strides": [2, 2]}, ([2, 2], [1, 1], [0, 0, 0, 0])),
+        # 7 pixels at stride 2 make 4, which take (4 - 1) * 2 + 4 = 10: 3 more, the odd one after or before
+        ({"auto_pad": "SAME_UPPER", "strides": [2, 2]}, ([2, 2], [1, 1], [1, 0, 2, 1])),
+        ({"auto_pad": "SAME_LOWER", "strides": [2, 2]}, ([2, 2], [1, 1], [2, 1, 1, 0])),
+    ],
+)
+def test_a_window_is_written_out(attributes, expected):
+    model = graph_model([node("Conv", ["x", "w"], ["y"], "c", **attributes)], {"x": [1, 2, 7, 5]}, ["y"], WINDOW)
+    graph = Graph(onnx.shape_inference.infer_shapes(model))
+    found = window(graph, graph.nodes[0], [4, 2])
+    assert (found["strides"], found["dilations"], found["pads"]) == expected
+
+
+WINDOW = {"w": np.ones((2, 2, 4, 2))}
+
+
+def test_what_a_body_captures_is_no_inner_tensor():
+    def branch(name, source):
+        made = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2, 4, 4])]
+        return onnx.helper.make_graph([node("Neg", [source], [name], name)], name, [], made)
+
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], "a"),
+        node("Relu", ["a"], ["b"], "b"),
+        node("ReduceMax", ["b"], ["most"], "most", keepdims=0),
+        node("Greater", ["most", "zero"], ["yes"], "yes"),
+        node("If", ["yes"], ["y"], "y", then_branch=branch("one", "a"), else_branch=branch("two", "b")),
+    ]
+    graph = Graph(graph_model(nodes, {"x": [1, 2, 4, 4]}, ["y"], {"w": np.ones((2, 2, 1, 1)), "zero": 0.0}))
+    assert [layer.names for layer in find_layers(graph, soc())][:2] == [["a"], ["b"]]

@@ -6,7 +6,7 @@ from onnx import numpy_helper
 from stages.core.config import FakeQuant, WeightMethod
 from stages.core.qparams import QuantParams, WeightParams
 from stages.core.session import Runner
-from stages.quantize.prepared import prepared_model
+from stages.quantize.prepared import prepared_model, with_biases
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -148,3 +148,33 @@ def test_without_quantized_weights_it_is_the_float_network(quant):
     found, result = tiny(**quant)
     assert result == found.model
     onnx.checker.check_model(result)
+
+
+# --- other biases
+
+
+@pytest.mark.parametrize("inputs", [["x", "w", "b"], ["x", "w"], ["x", "w", ""]], ids=["given", "none", "left out"])
+def test_a_node_gets_its_bias_whatever_it_had(inputs):
+    model = network(
+        [node("Gemm", inputs, ["y"], "fc")], w=WEIGHT, **({"b": np.float32([1, 2])} if "b" in inputs else {})
+    )
+    before = model.SerializeToString()
+    found = with_biases(model, {"fc": np.float32([10, 20])})
+    onnx.checker.check_model(found)
+    assert set(constants(found)) == {"w", "fc/bias/corrected"}
+    np.testing.assert_array_equal(run(found, {"x": X})[0], X @ WEIGHT + np.float32([10, 20]))
+    assert model.SerializeToString() == before
+
+
+def test_a_bias_that_others_use_stays():
+    nodes = [node("Gemm", ["x", "w", "b"], ["t"], "one"), node("Gemm", ["t", "w", "b"], ["y"], "two")]
+    model = network(nodes, w=WEIGHT, b=np.float32([1, 2]))
+    found = with_biases(model, {"one": np.float32([10, 20])})
+    assert set(constants(found)) == {"w", "b", "one/bias/corrected"}
+    both = with_biases(model, {"one": np.float32([10, 20]), "two": np.float32([0, 0])})
+    assert set(constants(both)) == {"w", "one/bias/corrected", "two/bias/corrected"}
+
+
+def test_without_other_biases_it_is_the_same_network():
+    model = network([node("Gemm", ["x", "w"], ["y"], "fc")], w=WEIGHT, unused=np.float32([1]))
+    assert with_biases(model, {}) == model
