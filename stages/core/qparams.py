@@ -12,11 +12,22 @@ from stages.core.artifacts import read_json, write_json
 from stages.core.config import Config
 from stages.core.errors import UserError
 
-__all__ = ["CONSTANT", "SHARED", "FeatureParams", "QuantParams", "WeightParams", "load_qparams", "save_qparams"]
+__all__ = [
+    "CONSTANT",
+    "NODE_BITS",
+    "SHARED",
+    "FeatureParams",
+    "QuantParams",
+    "WeightParams",
+    "load_qparams",
+    "save_qparams",
+]
 
 
 SHARED = "shared"
 """The method of a feature that passes on the codes of the operator before."""
+NODE_BITS = "node_bits"
+"""The method of a feature whose range the user gave."""
 CONSTANT = "constant"
 """The method of a constant operand: its own smallest and largest value."""
 
@@ -37,7 +48,7 @@ class FeatureParams:
         high: largest.
         seen_low: smallest value during calibration.
         seen_high: largest.
-        method: how the range was chosen: a feature method, "node_bits" for the user's own, `SHARED` or `CONSTANT`.
+        method: how the range was chosen: a feature method, `NODE_BITS` for the user's own, `SHARED` or `CONSTANT`.
         channel_scales: float32 values, one a channel (axis 1); empty where `scale` serves all.
     """
 

@@ -10,7 +10,7 @@ from stages.core.console import track
 from stages.core.errors import UserError
 from stages.core.graph import Graph, attribute
 from stages.core.integer.rules import nna_limits
-from stages.core.qparams import CONSTANT, SHARED, FeatureParams, WeightParams
+from stages.core.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, WeightParams
 from stages.core.statistics import TensorStatistics
 from stages.quantize.alignment import aligned_scales
 from stages.quantize.channel_scales import channel_scales, least_steps
@@ -64,7 +64,7 @@ def choose_features(
         else:
             ends = seen
             if where.range is not None:
-                ends, method = where.range, "node_bits"
+                ends, method = where.range, NODE_BITS
             elif ranges and where.tensor in ranges and not where.per_channel:
                 ends = ranges[where.tensor]
             elif constant is None:

@@ -25,7 +25,7 @@ CONF = REPOSITORY / "conf"
 INGENIC = ("t40", "t41", "x2500", "a1")
 SOPHGO = ("bm1684", "bm1684x", "bm1688", "cv186x")
 WEIGHTED = {"Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul"}
-PRESETS = {"int8": (8, 8), "a10w8": (10, 8), "a12w8": (12, 8), "a8w4": (8, 4), "a4w4": (4, 4), "best": (8, 8)}
+PRESETS = {"int8": (8, 8), "a10w8": (10, 8), "a12w8": (12, 8), "a8w4": (8, 4), "a4w4": (4, 4)}
 
 
 @cache

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stages.core.config import Requantization
 from stages.core.errors import one_line
-from stages.core.qparams import SHARED, WeightParams
+from stages.core.qparams import NODE_BITS, SHARED, WeightParams
 from stages.quantize.draft import Draft
 from stages.quantize.functions import clamp_bounds
 from stages.quantize.pieces import Piece
@@ -145,8 +145,9 @@ class _Learner:
         self._clamps = {layer.name for layer in piece.layers if layer.output in self._bounds}
         made = [name for layer in piece.layers for name in layer.nodes[-1].output]
         self._own = [name for name in made if name in draft.features and draft.features[name].method != SHARED]
-        # where every gain is a power of two, scales cannot move by little
+        # where every gain is a power of two, scales cannot move by little; a range that the user gave stays
         self._scales_move = draft.soc.requantization is not Requantization.shift
+        self._moving = [name for name in self._own if self._scales_move and draft.features[name].method != NODE_BITS]
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
         self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
 
@@ -180,14 +181,14 @@ class _Learner:
         """Learn, and write what was learned unless it is not finite."""
         draft = self._draft
         shifts = {name: torch.zeros_like(bias) for name, bias in self._biases.items()}
-        logs = {name: torch.zeros(len(draft.features[name].scales)) for name in self._own}
+        logs = {name: torch.zeros(len(draft.features[name].scales)) for name in self._moving}
         for leaf in (*shifts.values(), *logs.values()):
             leaf.requires_grad_()
         learned = [weight for name, weight in self._weights.items() if self._positions(name) >= weight.fan_in]
         groups = {
             "weight_scales": [weight.logs for weight in learned] if self._scales_move else [],
             "biases": list(shifts.values()),
-            "scales": list(logs.values()) if self._scales_move else [],
+            "scales": list(logs.values()),
         }
         chosen_groups = [
             *({"params": [weight.latent], "lr": max(TRAVEL, SHARE * weight.top) / steps} for weight in learned),
@@ -207,7 +208,7 @@ class _Learner:
                 shifted = None if bias is None else bias + self._spreads[name] * shifts[name]
                 weights[name] = weight.rounded(), shifted
             given = {name: torch.from_numpy(draft.features[name].scales.copy()) for name in self._own}
-            return _State(weights, {name: given[name] * logs[name].exp() for name in self._own})
+            return _State(weights, given | {name: given[name] * logs[name].exp() for name in self._moving})
 
         with ThreadPoolExecutor(SHARDS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for _ in range(steps):
@@ -234,9 +235,8 @@ class _Learner:
         values = [*last.scales.values(), *(v for pair in last.weights.values() for v in pair if v is not None)]
         if not all(bool(value.isfinite().all()) for value in values):
             return "learning led to values that are not finite"
-        if self._scales_move:
-            for name in self._own:
-                draft.rescale(name, last.scales[name].detach().numpy())
+        for name in self._moving:
+            draft.rescale(name, last.scales[name].detach().numpy())
         for name, weight in self._weights.items():
             bias = last.weights[name][1]
             if bias is not None:
