@@ -67,6 +67,8 @@ class Drafter:
             changed = draft.copy()
             with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH) as folder:
                 notes = refine(changed, quant, correction_samples(self.calibset), self.network_input, Path(folder))
+            if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
+                notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
             nearest = quant.rounding is Rounding.nearest
             what = "bias correction" if nearest else f"quant.rounding={quant.rounding.value}"
             draft = judge.better(draft, changed, what)

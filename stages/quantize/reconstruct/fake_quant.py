@@ -49,8 +49,8 @@ class FeatureQuantizer(torch.autograd.Function):
             raise ValueError(f"{scales.numel()} scales for values of shape {list(values.shape)}")
         rows, given = _rows(values), values.detach()
         result = torch.empty_like(given)
-        limits = (float(-zero_point), float(top - zero_point), *bounds)
-        _forward(rows, _rows(result), scales.detach().numpy(), limits, _threshold(kept), np.uint32(seed))
+        limits = np.array([-zero_point, top - zero_point, *bounds], dtype=np.float32)
+        _forward(rows, _rows(result), _steps(scales, rows), limits, _threshold(kept), np.uint32(seed))
         ctx.save_for_backward(given, scales)
         ctx.settings = (limits, _threshold(kept), np.uint32(seed))
         return result
@@ -61,9 +61,9 @@ class FeatureQuantizer(torch.autograd.Function):
         values, scales = ctx.saved_tensors
         incoming = gradients[0].contiguous(memory_format=_layout(values))
         outgoing = torch.empty_like(values)
-        steps = scales.detach().numpy()
-        of_scales = np.zeros(len(steps), dtype=np.float64)
-        _backward(_rows(values), _rows(incoming), _rows(outgoing), steps, of_scales, *ctx.settings)
+        rows = _rows(values)
+        each = _backward(rows, _rows(incoming), _rows(outgoing), _steps(scales, rows), *ctx.settings)
+        of_scales = each if scales.numel() > 1 else each.sum(keepdims=True)
         return outgoing, torch.from_numpy(of_scales.astype(np.float32)), None, None, None, None, None
 
 
@@ -80,6 +80,11 @@ def _rows(values: Tensor) -> Array:
     return (
         array.reshape(-1, array.shape[-1]) if values.ndim == 4 else array.reshape(len(array) if array.ndim else 1, -1)
     )
+
+
+def _steps(scales: Tensor, rows: Array) -> Array:
+    """The scale of each column of rows."""
+    return np.ascontiguousarray(np.broadcast_to(scales.detach().numpy(), rows.shape[1:]))
 
 
 def _threshold(kept: float) -> int:
@@ -100,17 +105,13 @@ def _mixed(index: np.uint32, seed: np.uint32) -> np.uint32:
 def _forward(
     values: Array,
     result: Array,
-    scales: Array,
-    limits: tuple[float, float, float, float],
+    steps: Array,
+    limits: Array,
     threshold: int,
     seed: np.uint32,
 ) -> None:
     count, channels = values.shape
-    lowest, highest = np.float32(limits[0]), np.float32(limits[1])
-    low, high = np.float32(limits[2]), np.float32(limits[3])
-    steps = np.empty(channels, dtype=np.float32)
-    for c in range(channels):
-        steps[c] = scales[c if scales.size > 1 else 0]
+    lowest, highest, low, high = limits
     inverse = np.float32(1.0) / steps
     always = threshold >= 2**32
     for i in range(count):
@@ -130,18 +131,13 @@ def _backward(
     values: Array,
     incoming: Array,
     outgoing: Array,
-    scales: Array,
-    of_scales: NDArray[np.float64],
-    limits: tuple[float, float, float, float],
+    steps: Array,
+    limits: Array,
     threshold: int,
     seed: np.uint32,
-) -> None:
+) -> NDArray[np.float64]:
     count, channels = values.shape
-    lowest, highest = np.float32(limits[0]), np.float32(limits[1])
-    low, high = np.float32(limits[2]), np.float32(limits[3])
-    steps = np.empty(channels, dtype=np.float32)
-    for c in range(channels):
-        steps[c] = scales[c if scales.size > 1 else 0]
+    lowest, highest, low, high = limits
     inverse = np.float32(1.0) / steps
     always = threshold >= 2**32
     total = np.zeros(channels, dtype=np.float64)
@@ -167,5 +163,4 @@ def _backward(
             for c in range(channels):
                 total[c] += part[c]
                 part[c] = 0.0
-    for c in range(channels):
-        of_scales[c if scales.size > 1 else 0] += total[c]
+    return total
