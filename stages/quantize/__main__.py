@@ -71,7 +71,7 @@ def quantize(config: Config) -> None:
     output.print(
         f"quantized for the {config.soc.name}: {_widths('features', params.features)} "
         f"({config.quant.feature_method.name}), {_widths('weights', params.weights)} "
-        f"({config.quant.weight_method.name}, {config.quant.rounding.name})"
+        f"({config.quant.weight_method.name}, {draft.rounding.name})"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.config import SocConfig
+from stages.core.config import Rounding, SocConfig
 from stages.core.graph import Graph
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams
 from stages.quantize.choose import alignments
@@ -37,6 +37,7 @@ class Draft:
         weights: node -> parameters, in graph order.
         codes: node -> int32 codes of its weight.
         biases: node -> corrected bias, float32 [channels]; others keep the float network's.
+        rounding: how the codes were found.
     """
 
     graph: Graph
@@ -46,6 +47,7 @@ class Draft:
     weights: dict[str, WeightParams]
     codes: dict[str, NDArray[np.int32]]
     biases: dict[str, Array] = field(default_factory=dict)
+    rounding: Rounding = Rounding.nearest
 
     def copy(self) -> "Draft":
         """A draft that may change without this one."""

@@ -63,7 +63,9 @@ class Drafter:
         judge = Judge(self.graph.model, self.network_input, validation_samples(self.calibset))
         notes: list[str] = []
         draft = self._scaled(judge) if quant.channel_scales is ChannelScales.measured else self._draft(quant)
-        if refines(quant):
+        if refines(quant) and not draft.weights:
+            notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
+        elif refines(quant):
             changed = draft.copy()
             with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH) as folder:
                 notes = refine(changed, quant, correction_samples(self.calibset), self.network_input, Path(folder))

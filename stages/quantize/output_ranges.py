@@ -29,8 +29,10 @@ __all__ = ["best_range", "output_ranges"]
 Array = NDArray[np.float32]
 Range = tuple[float, float]
 
-PICTURES = 3
-"""Enough: every position of a feature map is a sample."""
+PICTURES = 24
+"""At most so many are looked at, evenly over the set: `LEAST` of them where every position of a feature map is a
+sample, more where `POSITIONS` need them."""
+LEAST, POSITIONS = 3, 1000
 SHARES = tuple(0.84**i for i in range(18))
 """Of the seen range: what is tried, from all of it down to a twentieth."""
 WIDER = (1.19, 1.41, 1.68, 2.38, 3.36, 4.76)
@@ -58,7 +60,8 @@ def output_ranges(
         scratch: an empty folder for what is passed between layers.
 
     Returns:
-        Tensor -> range. Features that other operators take, and those with a scale a channel, are left out.
+        Tensor -> range. Features that other operators take, those with a scale a channel, and those of too few
+        positions to judge by, are left out.
     """
     places = {place.tensor: place for place in placement.features if place.source == place.tensor}
     takers = _takers(graph, placement)
@@ -73,7 +76,10 @@ def output_ranges(
         for name in names:
             place, layers = places.get(name), takers.get(name, [])
             if place and layers and place.range is None and not place.per_channel and name in statistics:
-                values = [files.read(name, index) for index in range(count)]
+                needed = max(LEAST, -(-POSITIONS // math.prod(graph.shapes[name][2:])))
+                if needed > max(count, LEAST):
+                    continue
+                values = [files.read(name, index) for index in range(min(needed, count))]
                 seen = statistics[name].low, statistics[name].high
                 found[name] = _chosen(graph, place, layers, values, seen, symmetric, pool)
 

@@ -61,6 +61,7 @@ def refine(
         for index, sample in enumerate(samples)
         for variant in variants(sample, quant.variants if quant.rounding is Rounding.reconstruct else 1, index)
     )
+    draft.rounding = quant.rounding
     replay = Replay(scratch / "replay", feeds, draft.features)
     notes = []
     for index, piece in enumerate(track(pieces, str(quant.rounding.value))):

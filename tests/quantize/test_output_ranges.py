@@ -107,17 +107,29 @@ def test_features_that_other_operators_take_are_left_out(tmp_path):
         node("Add", ["a", "b"], ["c"], "c"),
         node("Conv", ["c", "w"], ["y"], "y"),
     ]
-    model = graph_model(nodes, {"x": [1, 2, 8, 8]}, ["y"], {"w": RNG.normal(0, 1, (2, 2, 1, 1))})
-    feeds = [{"x": RNG.normal(0, 1, (1, 2, 8, 8)).astype(np.float32)} for _ in range(2)]
+    model = graph_model(nodes, {"x": [1, 2, 24, 24]}, ["y"], {"w": RNG.normal(0, 1, (2, 2, 1, 1))})
+    feeds = [{"x": RNG.normal(0, 1, (1, 2, 24, 24)).astype(np.float32)} for _ in range(2)]
     found, statistics = chosen(model, feeds, tmp_path)
     assert found.keys() == {"x", "c"}
     for name, (low, high) in found.items():
         assert statistics[name].low <= low < high <= statistics[name].high
 
 
+def test_features_of_too_few_positions_are_left_out(tmp_path):
+    """A pooled feature has one position a picture: two pictures say little about its range."""
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], "a"),
+        node("GlobalAveragePool", ["a"], ["b"], "b"),
+        node("Conv", ["b", "w"], ["y"], "y"),
+    ]
+    model = graph_model(nodes, {"x": [1, 2, 24, 24]}, ["y"], {"w": RNG.normal(0, 1, (2, 2, 1, 1))})
+    feeds = [{"x": RNG.normal(0, 1, (1, 2, 24, 24)).astype(np.float32)} for _ in range(2)]
+    assert chosen(model, feeds, tmp_path)[0].keys() == {"x"}
+
+
 def test_a_tensor_that_a_body_captures_is_left_out(tmp_path):
     def branch(name):
-        made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 8, 8])]
+        made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 24, 24])]
         return helper.make_graph([node("Neg", ["a"], [name], name)], name, [], made)
 
     nodes = [
@@ -127,8 +139,8 @@ def test_a_tensor_that_a_body_captures_is_left_out(tmp_path):
         node("Greater", ["most", "zero"], ["yes"], "yes"),
         node("If", ["yes"], ["y"], "y", then_branch=branch("one"), else_branch=branch("two")),
     ]
-    model = graph_model(nodes, {"x": [1, 2, 8, 8]}, ["y"], {"w": RNG.normal(0, 1, (2, 2, 1, 1)), "zero": 0.0})
-    feeds = [{"x": RNG.normal(0, 1, (1, 2, 8, 8)).astype(np.float32)} for _ in range(2)]
+    model = graph_model(nodes, {"x": [1, 2, 24, 24]}, ["y"], {"w": RNG.normal(0, 1, (2, 2, 1, 1)), "zero": 0.0})
+    feeds = [{"x": RNG.normal(0, 1, (1, 2, 24, 24)).astype(np.float32)} for _ in range(2)]
     assert chosen(model, feeds, tmp_path)[0].keys() == {"x"}
 
 
