@@ -147,7 +147,7 @@ def mean_average_precision(found: Sequence[Boxes], labelled: Sequence[Boxes]) ->
     Returns:
         The mean over IoU .5, .55, ..., .95, and that at .5.
     """
-    from pycocotools.coco import COCO  # noqa: PLC0415
+    from pycocotools.coco import COCO  # noqa: PLC0415  an extra, which only detectors need
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
     with contextlib.redirect_stdout(io.StringIO()):
@@ -161,7 +161,8 @@ def mean_average_precision(found: Sequence[Boxes], labelled: Sequence[Boxes]) ->
         evaluation.evaluate()
         evaluation.accumulate()
     precision = evaluation.eval["precision"]  # [IoU, recall, class, area, limit]; -1 where a class is not labelled
-    return tuple(float(part[part > -1].mean()) for part in (precision, precision[0]))  # type: ignore[return-value]
+    overall, at_half = (float(part[part > -1].mean()) for part in (precision, precision[0]))
+    return overall, at_half
 
 
 def _dataset(pictures: Sequence[Boxes]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime.quantization.calibrate import CalibrationDataReader, CalibrationMethod, create_calibrator
+from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from benchmarks.common import alternated, clock, steady
+from benchmarks.peers.adapter import Feeder
 from benchmarks.qdq import layer_distances
 from stages.core.collect import collect
 from stages.core.graph import load_model
@@ -77,7 +78,9 @@ def calibration_seconds() -> float:
 
 def entropy_seconds() -> float:
     """Seconds of ONNX Runtime's entropy calibration as quantize_static does it, without its graph preprocessing."""
-    reader = _Reader(_calibration_feeds())
+    feeds = _calibration_feeds()
+    (name,) = feeds[0]
+    reader = Feeder([feed[name] for feed in feeds], name)
     operators = list({*QLinearOpsRegistry, *QDQRegistry})
 
     def calibrate() -> None:
@@ -92,16 +95,6 @@ def entropy_seconds() -> float:
             calibrator.compute_data()
 
     return clock(calibrate)
-
-
-class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped
-    """Hands pictures in memory to ONNX Runtime."""
-
-    def __init__(self, feeds: Sequence[Feeds]) -> None:
-        self._feeds = iter(feeds)
-
-    def get_next(self) -> Feeds | None:
-        return next(self._feeds, None)
 
 
 def _calibrate(feeds: Sequence[Feeds]) -> None:

@@ -71,7 +71,7 @@ def plain_network(path: Path, name: str) -> Predict:
     Raises:
         FileNotFoundError: if the toolkit has written none.
     """
-    from stages.core.session import Runner  # noqa: PLC0415
+    from stages.core.session import Runner  # noqa: PLC0415  a toolkit's environment may lack what it needs
 
     if not path.is_file():
         raise FileNotFoundError("the toolkit ended without an error and without a network")

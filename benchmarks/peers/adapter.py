@@ -72,7 +72,7 @@ class Pictures(Sequence[Array]):
 class Feeder:
     """Hands pictures out one by one, in the form that ONNX Runtime's calibration began and others took over."""
 
-    def __init__(self, pictures: Pictures, name: str) -> None:
+    def __init__(self, pictures: Sequence[Array], name: str) -> None:
         self._pictures, self._name = pictures, name
         self.rewind()
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stages.core.artifacts import read_json, write_json
 from stages.core.config import Config
 from stages.core.errors import UserError
+from stages.core.integer.model import Codes
 
 __all__ = [
     "CONSTANT",
@@ -65,9 +66,14 @@ class FeatureParams:
     channel_scales: tuple[float, ...] = ()
 
     @property
+    def codes(self) -> Codes:
+        """What its codes mean."""
+        return Codes(self.bits, self.scale, self.zero_point, self.channel_scales)
+
+    @property
     def scales(self) -> NDArray[np.float32]:
         """float32 [C], the scale of each channel, or [1] where one serves all."""
-        return np.array(self.channel_scales or (self.scale,), dtype=np.float32)
+        return self.codes.scales
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from stages.core.artifacts import output_folder, save_model, write_json
 from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
-from stages.core.config import FLOAT_BITS, Config, Equalization, FakeQuant
+from stages.core.config import FLOAT_BITS, Config, Equalization
 from stages.core.console import output
 from stages.core.graph import Graph, load_model, output_name
-from stages.core.inputs import load_inputs
+from stages.core.inputs import NetworkInput, load_inputs
 from stages.core.paths import (
     CALIBSET,
     FLOAT_MODEL,
@@ -45,7 +45,7 @@ def quantize(config: Config) -> None:
     factors: dict[str, tuple[float, ...]] = {}
     if config.quant.equalization is Equalization.cross_layer:
         equalized = equalize(model, statistics, *_wanted_widths(config))
-        model, statistics = equalized.model, statistics | renewed(equalized)
+        model, statistics = equalized.model, statistics | renewed(equalized, network_input)
         factors = {name: tuple(factor.tolist()) for name, factor in equalized.factors.items()}
         notes.append(equalization_note(equalized))
     graph = Graph(model)
@@ -55,13 +55,13 @@ def quantize(config: Config) -> None:
     remove_leftovers(QUANTIZE.parent)
     drafter = Drafter(config, graph, statistics, by_node, network_input, CALIBSET, QUANTIZE.parent)
     draft, verdicts = drafter.best()
-    params = draft.params(factors)
+    params, prepared = draft.params(factors), draft.model()
     integer, wide = draft.lowered()
     notes += verdicts + draft.placement.notes + wide
     with output_folder(QUANTIZE) as folder:
-        save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(draft.model(), params, draft.codes))
+        save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, draft.codes))
         save_model(folder / INTEGER_MODEL.name, integer)
-        save_model(folder / PREPARED_MODEL.name, prepared_model(draft.model(), params, draft.codes))
+        save_model(folder / PREPARED_MODEL.name, prepared_model(prepared, params, draft.codes))
         save_qparams(folder / QPARAMS.name, params, config)
         bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), by_node)
         write_json(folder / NODE_BITS.name, bits)
@@ -79,16 +79,16 @@ def _wanted_widths(config: Config) -> tuple[int, int]:
     """Widths of features and of weights; a side that stays in float has the width that stands for it."""
     quant = config.quant
     return (
-        FLOAT_BITS if quant.fake_quant is FakeQuant.weight else quant.feature_bits,
-        FLOAT_BITS if quant.fake_quant is FakeQuant.feature else quant.weight_bits,
+        FLOAT_BITS if quant.float_features else quant.feature_bits,
+        FLOAT_BITS if quant.float_weights else quant.weight_bits,
     )
 
 
-def renewed(equalized: Equalized) -> dict[str, TensorStatistics]:
+def renewed(equalized: Equalized, network_input: NetworkInput) -> dict[str, TensorStatistics]:
     """Collect statistics of the scaled tensors anew, from the calibration set."""
     if not equalized.factors:
         return {}
-    feeds = calibration_feeds(SampleReader.open(CALIBSET), picture_input(load_inputs(INPUTS)), "equalize")
+    feeds = calibration_feeds(SampleReader.open(CALIBSET), network_input, "equalize")
     return collect(equalized.model, feeds, equalized.factors)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.quantize.scales import affine, positive
+from stages.quantize.weights import largest_code
 
 __all__ = ["channel_scales", "least_steps"]
 
@@ -66,7 +67,7 @@ def least_steps(weight: NDArray[np.float32], axis: int, bits: int, taken: NDArra
         float64 [channels]: `LEAST_DIVISOR` / 4 units of the accumulator.
     """
     others = tuple(i for i in range(weight.ndim) if i != axis)
-    unit = taken * np.abs(weight.astype(np.float64)).max(axis=others) / (2 ** (bits - 1) - 1)
+    unit = taken * np.abs(weight.astype(np.float64)).max(axis=others) / largest_code(bits)
     return np.asarray(unit * LEAST_DIVISOR / 4)
 
 

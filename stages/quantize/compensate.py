@@ -18,6 +18,8 @@ from stages.quantize.correct import correct_bias, corrigible
 from stages.quantize.draft import Draft
 from stages.quantize.layers import window
 from stages.quantize.replay import Replay
+from stages.quantize.scales import spread
+from stages.quantize.weights import largest_code
 
 __all__ = [
     "Moments",
@@ -65,8 +67,8 @@ def compensate(draft: Draft, node: onnx.NodeProto, replay: Replay) -> None:
     biased = corrigible(node)
     moments = Moments.collect((pair(index) for index in range(replay.count)), centred=biased)
     scales = np.asarray(entry.scales, dtype=np.float32)
-    spread_out = np.broadcast_to(scales.astype(np.float64), (rows.shape[0] * rows.shape[1],)).reshape(rows.shape[:2])
-    codes = compensated_codes(refitted(rows, moments), spread_out, 2 ** (entry.bits - 1) - 1, moments)
+    each_output = spread(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
+    codes = compensated_codes(refitted(rows, moments), each_output, largest_code(entry.bits), moments)
     draft.codes[node.name] = ungroup_rows(node, codes, weight.shape)
     if biased:
         correct_bias(draft, node, replay, weights=True, features=True)

@@ -17,6 +17,7 @@ from stages.quantize.pieces import Piece, piece_model
 from stages.quantize.placement import Placement
 from stages.quantize.prepared import prepared_model, with_biases
 from stages.quantize.scales import representable
+from stages.quantize.weights import along, largest_code
 
 __all__ = ["Draft"]
 
@@ -112,11 +113,8 @@ class Draft:
         candidates = np.stack(alignments(scales, entry.axis, self.bias(node), taken, made, self.soc))
         nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)
         chosen = np.take_along_axis(candidates, nearest[np.newaxis], axis=0)[0]
-        shape = [1] * codes.ndim
-        if entry.axis is not None:
-            shape[entry.axis] = -1
-        moved = (scales / chosen).reshape(shape)
-        top = 2 ** (entry.bits - 1) - 1
+        moved = (scales / chosen).reshape(along(codes.ndim, entry.axis))
+        top = largest_code(entry.bits)
         followed = np.clip(np.rint(codes * moved), -top, top).astype(np.int32)
         self.weights[node.name] = replace(entry, scales=tuple(chosen.tolist()))
         self.codes[node.name] = np.where(np.abs(moved - 1.0) < STAYS, codes, followed)

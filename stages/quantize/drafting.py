@@ -20,7 +20,7 @@ from stages.quantize.choose import choose_features, choose_weights, symmetric_fe
 from stages.quantize.draft import Draft
 from stages.quantize.node_bits import NodeBits
 from stages.quantize.output_ranges import PICTURES, output_ranges
-from stages.quantize.placement import place
+from stages.quantize.placement import Placement, place
 from stages.quantize.refine import Judge, refine, refines
 
 __all__ = ["Drafter", "remove_leftovers"]
@@ -80,32 +80,33 @@ class Drafter:
         """The better of both: with and without a scale a channel."""
         quant = self.config.quant
         without = replace(quant, channel_scales=ChannelScales.never)
-        draft = self._draft(quant)
-        own = [entry.tensor for entry in draft.placement.features if entry.per_channel]
+        own = [entry.tensor for entry in self._placed(quant).features if entry.per_channel]
         if not own:
-            return draft
+            return self._draft(quant)
         # judged by ranges that have not seen the judge's pictures
         feeds = calibration_feeds(correction_samples(self.calibset), self.network_input, "ranges")
         seen = {**self.statistics, **collect(self.graph.model, feeds, own)}
         plain, scaled = self._draft(without, seen), self._draft(quant, seen)
         better = judge.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
-        return draft if better is scaled else self._draft(without)
+        return self._draft(quant if better is scaled else without)
 
     def _draft(self, quant: QuantConfig, statistics: Mapping[str, TensorStatistics] | None = None) -> Draft:
         """Choose all parameters from statistics; weights are rounded to the nearest."""
         config, seen = replace(self.config, quant=quant), statistics or self.statistics
-        placement = place(self.graph, config.soc, quant, self.by_node)
+        placement = self._placed(quant)
         ranges = self._ranges if quant.feature_method is FeatureMethod.OUTPUT else {}
         features = choose_features(placement, self.graph, seen, config, ranges)
         weights, codes = choose_weights(placement, self.graph, features, config)
         by_tensor, by_node = {entry.tensor: entry for entry in features}, {entry.node: entry for entry in weights}
         return Draft(self.graph, placement, config.soc, by_tensor, by_node, codes)
 
+    def _placed(self, quant: QuantConfig) -> Placement:
+        return place(self.graph, self.config.soc, quant, self.by_node)
+
     @cached_property
     def _ranges(self) -> dict[str, tuple[float, float]]:
         """Ranges by output, of all features that have one scale or could."""
-        quant = replace(self.config.quant, channel_scales=ChannelScales.never)
-        placement = place(self.graph, self.config.soc, quant, self.by_node)
+        placement = self._placed(replace(self.config.quant, channel_scales=ChannelScales.never))
         symmetric = symmetric_features(self.config.soc)
         with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH) as folder:
             feeds = self._few_feeds()

@@ -58,7 +58,7 @@ class _Lowering:
         self._float_tensors = set(self.graph.float_tensors)
         self._weights = {entry.node: entry for entry in params.weights}
         self._weight_codes = codes
-        self._meanings = {f.tensor: Codes(f.bits, f.scale, f.zero_point, f.channel_scales) for f in params.features}
+        self._meanings = {entry.tensor: entry.codes for entry in params.features}
         self.zeros = {f.tensor for f in params.features if f.seen_low == f.seen_high == 0.0}
         self._nodes: list[onnx.NodeProto] = []
         self._constants = dict(self.graph.constants)

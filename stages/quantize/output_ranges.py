@@ -19,9 +19,9 @@ from stages.core.session import Runner
 from stages.core.statistics import TensorStatistics
 from stages.quantize.functions import TABLES
 from stages.quantize.layers import Layer
-from stages.quantize.pieces import Piece, find_pieces, piece_model
+from stages.quantize.pieces import Piece, find_pieces, piece_model, taken
 from stages.quantize.placement import FeaturePlace, Placement
-from stages.quantize.replay import TensorFiles
+from stages.quantize.replay import TensorFiles, advance
 from stages.quantize.scales import affine
 
 __all__ = ["best_range", "output_ranges"]
@@ -89,13 +89,9 @@ def output_ranges(
         for index, piece in enumerate(track(pieces, "ranges by output")):
             if not piece.outputs:
                 continue
-            runner = Runner(piece_model(graph, piece), threads=1)
-            feeds_of = [{name: files.read(name, picture) for name in piece.inputs} for picture in range(count)]
-            for picture, made in enumerate(pool.map(runner.run, feeds_of)):
-                for name, value in made.items():
-                    files.write(name, picture, value)
+            advance(piece, files, Runner(piece_model(graph, piece), threads=1), count)
             choose(piece.outputs)
-            files.keep({name for later in pieces[index + 1 :] for name in later.inputs})
+            files.keep(taken(pieces[index + 1 :]))
     return found
 
 

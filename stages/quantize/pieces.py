@@ -1,16 +1,16 @@
 """Cutting a network into pieces: a run of layers as an ONNX model of its own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 from onnx import helper
 
 from stages.core.graph import Graph, captured_names, used_names
 from stages.quantize.layers import Layer
 
-__all__ = ["Piece", "find_blocks", "find_pieces", "piece_model"]
+__all__ = ["Piece", "find_blocks", "find_pieces", "piece_model", "taken"]
 
 MOST = 4
 """Weighted layers of a block, unless a shortcut spans more."""
@@ -75,6 +75,11 @@ def piece_model(graph: Graph, piece: Piece) -> onnx.ModelProto:
     return helper.make_model(body, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
 
 
+def taken(pieces: Sequence[Piece]) -> set[str]:
+    """All tensors that pieces take."""
+    return {name for piece in pieces for name in piece.inputs}
+
+
 class _Cutter:
     def __init__(self, graph: Graph, layers: Sequence[Layer]) -> None:
         self._graph, self._layers = graph, layers
@@ -120,18 +125,12 @@ class _Cutter:
         return sum(self._weighted[start : self._last[name]]) <= MOST + 1
 
     def _size(self, start: int, end: int) -> int:
-        size = 0
-        for name in self._outputs(start, end):
-            count = 1
-            for length in self._graph.shapes.get(name, []):
-                count *= length
-            size += count
-        return size
+        return sum(math.prod(self._graph.shapes.get(name, [])) for name in self._outputs(start, end))
 
     def _pools(self, start: int, before: int, after: int) -> bool:
         """Whether a picture becomes a vector in between: what is learned from positions is learned before."""
         ranks = [
-            max((int(np.prod(self._graph.shapes.get(name, [1])[2:])) for name in self._outputs(start, end)), default=1)
+            max((math.prod(self._graph.shapes.get(name, [1])[2:]) for name in self._outputs(start, end)), default=1)
             for end in (before, after)
         ]
         return ranks[0] > 1 and ranks[1] == 1

@@ -107,8 +107,7 @@ class _Writer:
         zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
         steps = ""
         if entry.channel_scales:
-            shape = [-1, *[1] * (len(self._graph.shapes[tensor]) - 2)]
-            steps = self._constant(f"{tensor}/channel_scales", entry.scales.reshape(shape))
+            steps = self._constant(f"{tensor}/channel_scales", entry.codes.step(len(self._graph.shapes[tensor])))
             source = self._add("Div", [source, steps], f"{tensor}/in_steps", f"{stem}/Div")
         if width != entry.bits:
             low, high = representable(float(one), entry.zero_point, entry.bits)

@@ -1,6 +1,6 @@
 """Making a draft better with pictures: better rounding, corrected biases, piece after piece, judged at the end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from stages.quantize.augment import variants
 from stages.quantize.compensate import compensable, compensate
 from stages.quantize.correct import correct_bias, corrigible
 from stages.quantize.draft import Draft
-from stages.quantize.pieces import Piece, find_blocks, find_pieces, piece_model
+from stages.quantize.pieces import Piece, find_blocks, find_pieces, piece_model, taken
 from stages.quantize.replay import Replay
 
 __all__ = ["Judge", "refine", "refines"]
@@ -73,7 +73,7 @@ def refine(
             names = ", ".join(node.name for node in piece.nodes if node.name in draft.weights)
             notes.append(f"{names} ({quant.rounding.value}): left as rounded to the nearest: {reason}")
         replay.advance_quantized(piece, draft.piece(piece), draft.made(piece))
-        replay.keep(_needed(pieces[index + 1 :]))
+        replay.keep(taken(pieces[index + 1 :]))
     return notes
 
 
@@ -98,10 +98,6 @@ def _improvement(quant: QuantConfig) -> Improve:
         return None
 
     return improve
-
-
-def _needed(pieces: Sequence[Piece]) -> set[str]:
-    return {name for piece in pieces for name in piece.inputs}
 
 
 class Judge:

@@ -19,7 +19,7 @@ from stages.core.session import Runner
 from stages.quantize.pieces import Piece
 from stages.quantize.qdq import insert_quantizers
 
-__all__ = ["Replay", "TensorFiles", "fake_quantize"]
+__all__ = ["Replay", "TensorFiles", "advance", "fake_quantize"]
 
 Array = NDArray[np.float32]
 AT_ONCE = 4
@@ -76,12 +76,12 @@ class Replay:
 
     def advance_float(self, piece: Piece, model: onnx.ModelProto) -> None:
         """Run the next piece in float on all pictures."""
-        _advance(piece, self.float, Runner(model, threads=1), self.count)
+        advance(piece, self.float, Runner(model, threads=1), self.count)
 
     def advance_quantized(self, piece: Piece, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
         """Run it quantized: `model` has its weights on their grid, `features` are all that it takes and makes."""
         quantized = insert_quantizers(model, QuantParams(features, []), {})
-        _advance(piece, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
+        advance(piece, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all tensors but these."""
@@ -90,8 +90,12 @@ class Replay:
         self.quantized.keep(names)
 
 
-def _advance(piece: Piece, files: TensorFiles, runner: Runner, count: int) -> None:
-    # sessions of one thread, a picture each: results do not depend on the number of cores
+def advance(piece: Piece, files: TensorFiles, runner: Runner, count: int) -> None:
+    """Run a piece on the first `count` pictures of its inputs' files, and store what it makes.
+
+    The runner has one thread, and each picture goes by itself: results do not depend on the number of cores.
+    """
+
     def run(index: int) -> dict[str, Array]:
         return runner.run({name: files.read(name, index) for name in piece.inputs})
 
@@ -106,7 +110,7 @@ def _advance(piece: Piece, files: TensorFiles, runner: Runner, count: int) -> No
 
 def fake_quantize(values: Array, params: FeatureParams) -> Array:
     """Quantize and dequantize."""
-    scales = params.scales.reshape([1, -1, *[1] * (values.ndim - 2)]) if params.channel_scales else params.scales
-    codes = np.clip(np.rint(values / scales) + params.zero_point, 0, 2**params.bits - 1)
-    quantized: Array = ((codes - params.zero_point) * scales).astype(np.float32)
+    step = params.codes.step(values.ndim)
+    codes = np.clip(np.rint(values / step) + params.zero_point, 0, params.codes.top)
+    quantized: Array = ((codes - params.zero_point) * step).astype(np.float32)
     return quantized

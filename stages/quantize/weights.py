@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.core.config import WeightMethod
 from stages.quantize.scales import SMALLEST_WEIGHT_SCALE, fit_scales
 
-__all__ = ["dequantized", "squared_errors", "weight_codes", "weight_scales"]
+__all__ = ["along", "dequantized", "largest_code", "squared_errors", "weight_codes", "weight_scales"]
 
 COARSE = 128  # MSE's first candidates, equally spaced from MAX_ABS's scale downwards
 FINE = 16  # parts of their distance that the candidates around the best of them lie apart
@@ -35,7 +35,7 @@ def weight_scales(
     Returns:
         float32 [channels] or [1], none below SMALLEST_WEIGHT_SCALE.
     """
-    rows, top = _rows(weight, axis), _top(bits)
+    rows, top = _rows(weight, axis), largest_code(bits)
     widest = _live(np.abs(rows).max(axis=1, keepdims=True) / np.float32(top))
     if method is WeightMethod.MSE:
         steps = np.arange(COARSE, 0, -1) / COARSE
@@ -63,8 +63,8 @@ def weight_codes(
     Returns:
         int32 codes in the weight's shape, within +-(2**(bits-1) - 1).
     """
-    codes = np.rint(weight / scales.astype(np.float64).reshape(_along(weight.ndim, axis)))
-    return np.clip(codes, -_top(bits), _top(bits)).astype(np.int32)
+    codes = np.rint(weight / scales.astype(np.float64).reshape(along(weight.ndim, axis)))
+    return np.clip(codes, -largest_code(bits), largest_code(bits)).astype(np.int32)
 
 
 def dequantized(codes: NDArray[np.int32], scales: Sequence[float], axis: int | None) -> NDArray[np.float32]:
@@ -75,12 +75,12 @@ def dequantized(codes: NDArray[np.int32], scales: Sequence[float], axis: int | N
         scales: float32 values, one a channel, or one where `axis` is None.
         axis: output-channel axis of the scales.
     """
-    steps: NDArray[np.float32] = np.asarray(scales, dtype=np.float32).reshape(_along(codes.ndim, axis))
+    steps: NDArray[np.float32] = np.asarray(scales, dtype=np.float32).reshape(along(codes.ndim, axis))
     values: NDArray[np.float32] = codes.astype(np.float32) * steps
     return values
 
 
-def _along(rank: int, axis: int | None) -> list[int]:
+def along(rank: int, axis: int | None) -> list[int]:
     """The shape in which scales go with an axis of an array of `rank` dimensions."""
     return [-1 if index == axis else 1 for index in range(rank)]
 
@@ -93,12 +93,12 @@ def squared_errors(
     Returns:
         float64 [channels] or [1]: sum of (weight - code * scale)**2.
     """
-    errors: NDArray[np.float64] = _errors(_rows(weight, axis), scales.reshape(-1, 1), _top(bits))
+    errors: NDArray[np.float64] = _errors(_rows(weight, axis), scales.reshape(-1, 1), largest_code(bits))
     return errors[:, 0]
 
 
-def _top(bits: int) -> int:
-    """Largest code."""
+def largest_code(bits: int) -> int:
+    """The largest of a weight's symmetric codes."""
     return int(2 ** (bits - 1) - 1)
 
 

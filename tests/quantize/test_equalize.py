@@ -11,8 +11,10 @@ from stages.compare.__main__ import compare
 from stages.core.collect import collect
 from stages.core.config import Equalization
 from stages.core.graph import Graph, load_model
+from stages.core.inputs import load_inputs
 from stages.core.integer.simulator import simulator_model
-from stages.core.paths import FLOAT_MODEL, STATISTICS
+from stages.core.paths import FLOAT_MODEL, INPUTS, STATISTICS
+from stages.core.preprocess import picture_input
 from stages.core.qparams import load_qparams
 from stages.core.session import Runner, with_outputs
 from stages.core.statistics import load_statistics
@@ -329,7 +331,7 @@ def test_the_stage_scales_and_compare_brings_the_units_back(spread_project, caps
 def test_statistics_of_scaled_tensors_are_collected_anew(spread_project):
     model, before = load_model(FLOAT_MODEL), load_statistics(STATISTICS)
     found = equalize(model, before)
-    anew = renewed(found)
+    anew = renewed(found, picture_input(load_inputs(INPUTS)))
     assert list(anew) == list(found.factors) != []
     for name, factor in found.factors.items():
         for side in ("channel_low", "channel_high", "channel_mean"):

@@ -25,6 +25,7 @@ from stages.quantize.pieces import Piece
 from stages.quantize.reconstruct.fake_quant import FeatureQuantizer
 from stages.quantize.reconstruct.operators import Values, run_node
 from stages.quantize.replay import Replay, TensorFiles, fake_quantize
+from stages.quantize.weights import along, largest_code
 
 __all__ = ["learn_block"]
 
@@ -81,12 +82,9 @@ class _Weight:
     """A weight that is learned: what its codes are, before rounding, and how far its scales have moved."""
 
     def __init__(self, entry: WeightParams, weight: Array) -> None:
-        shape = [1] * weight.ndim
-        if entry.axis is not None:
-            shape[entry.axis] = -1
-        self.top = 2 ** (entry.bits - 1) - 1
+        self.top = largest_code(entry.bits)
         self.fan_in = weight.size // weight.shape[entry.axis] if entry.axis is not None else weight.size
-        self.given = torch.tensor(entry.scales, dtype=torch.float32).reshape(shape)
+        self.given = torch.tensor(entry.scales, dtype=torch.float32).reshape(along(weight.ndim, entry.axis))
         self.latent = (torch.from_numpy(weight.copy()) / self.given).clamp(-self.top - 0.49, self.top + 0.49)
         self.latent.requires_grad_()
         self.logs = torch.zeros_like(self.given).requires_grad_()
