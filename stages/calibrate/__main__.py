@@ -4,7 +4,7 @@ from stages.core.artifacts import output_folder
 from stages.core.collect import calibration_feeds, collect
 from stages.core.command import run_stage
 from stages.core.config import Config
-from stages.core.console import output
+from stages.core.console import counted, output
 from stages.core.graph import load_model
 from stages.core.inputs import load_inputs
 from stages.core.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
@@ -20,7 +20,7 @@ def calibrate(config: Config) -> None:
     statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, network_input, "calibrate"))
     with output_folder(CALIBRATE) as folder:
         save_statistics(folder / STATISTICS.name, statistics, len(samples))
-    output.print(f"calibrated {len(statistics)} tensors on {len(samples)} pictures")
+    output.print(f"calibrated {counted(len(statistics), 'tensor')} on {counted(len(samples), 'picture')}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from stages.calibset.inspect import flat_share, shared_pictures, warnings_for
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config
-from stages.core.console import output, track, warn
+from stages.core.console import counted, output, track, warn
 from stages.core.inputs import NetworkInput, load_inputs
 from stages.core.paths import CALIBSET, INPUTS
 from stages.core.preprocess import picture_input, read_pictures, select
@@ -32,7 +32,7 @@ def calibset(config: Config) -> None:
     size = f"{network_input.height}x{network_input.width} {network_input.color.value}"
     output.print(f"calibration set: {len(calibration)} pictures as {size}")
     for name, writer in given.items():
-        output.print(f"{name} set: {len(writer)} pictures")
+        output.print(f"{name} set: {counted(len(writer), 'picture')}")
 
 
 def write_samples(

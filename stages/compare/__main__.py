@@ -11,7 +11,7 @@ from stages.compare.similarity import compare_networks, output_row, table_csv
 from stages.core.artifacts import output_folder, read_json, write_json, write_text
 from stages.core.command import run_stage
 from stages.core.config import Config
-from stages.core.console import output, track, warn
+from stages.core.console import counted, output, track, warn
 from stages.core.graph import load_model
 from stages.core.inputs import load_inputs, normalize
 from stages.core.integer.model import load_integer_model
@@ -54,7 +54,7 @@ def compare(config: Config) -> None:
     reference = load_model(FLOAT_MODEL)
     rows = compare_networks(reference, load_integer_model(INTEGER_MODEL), pictures(), params.factors)
     end = output_row(rows, reference)
-    title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, {len(files)} pictures"
+    title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, {counted(len(files), 'picture')}"
     plot = similarity_plot(rows, title)
     names = [file.name.rpartition("/")[2] for file in files]
     page = render(config, rows, plot, params, notes, names, end, len(sets[CALIBRATION]))

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,7 @@ __all__ = ["guarded", "run_stage"]
 EXIT_USER = 2
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 def guarded(work: Callable[[], None], debug: bool) -> int:
@@ -48,6 +50,8 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
 def run_stage(work: Callable[[Config], None], description: str) -> None:
     """Run one stage as `python -m stages.<name>`: read and check the parameters, then work; exits.
 
+    SIGTERM, which a scheduler sends, ends it with code 143 and its temporary folders removed.
+
     Args:
         work: takes the experiment's config; reads and writes the stage's artifacts.
         description: the help text: what the stage reads and writes.
@@ -60,6 +64,7 @@ def run_stage(work: Callable[[Config], None], description: str) -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the composed config (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(guarded(lambda: work(load_params(arguments.params)), arguments.debug))
 
 

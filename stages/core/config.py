@@ -278,6 +278,7 @@ class Equalization(Enum):
 
     none = "none"
     cross_layer = "cross_layer"  # so that a feature's channels, which share one scale, are of like range
+    measured = "measured"  # the same, if the validation pictures have less error by it
 
 
 class ChannelScales(Enum):
@@ -323,8 +324,9 @@ class QuantConfig:
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
     equalization: Equalization = Equalization.none
     rounding: Rounding = Rounding.nearest
-    steps: int | None = None  # reconstruct only: steps a block; null: 100, and 200 where anything has fewer than 8 bits
-    variants: int = 4  # reconstruct only: pictures made of each: itself, its mirror image, cut-outs
+    # reconstruct only; null: 100 steps a block and 2 variants, 200 and 4 where anything has fewer than 8 bits
+    steps: int | None = None
+    variants: int | None = None  # pictures made of each: itself, its mirror image, cut-outs
     weight_correction: bool = False  # biases make good what rounding the weights adds to a layer's mean
     feature_correction: bool = False  # biases make good what quantized features add to it
     skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float

@@ -7,7 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["console", "output", "say", "track", "warn"]
+__all__ = ["console", "counted", "output", "say", "track", "warn"]
 
 T = TypeVar("T")
 
@@ -26,6 +26,11 @@ def say(label: str, message: str, style: str) -> None:
     """Print one line on standard error: a coloured label, then the message as it is."""
     console.print(f"{label}:", style=style, end=" ")
     console.print(message)
+
+
+def counted(count: int, noun: str) -> str:
+    """Say how many, as in "1 picture", "2 pictures"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def warn(message: str) -> None:

@@ -37,6 +37,7 @@ class Draft:
         features: tensor -> parameters, in graph order.
         weights: node -> parameters, in graph order.
         codes: node -> int32 codes of its weight.
+        factors: tensor that equalization scaled -> float32 [C]: original = scaled * factor.
         biases: node -> corrected bias, float32 [channels]; others keep the float network's.
         rounding: how the codes were found.
     """
@@ -47,6 +48,7 @@ class Draft:
     features: dict[str, FeatureParams]
     weights: dict[str, WeightParams]
     codes: dict[str, NDArray[np.int32]]
+    factors: Mapping[str, Array] = field(default_factory=dict)
     biases: dict[str, Array] = field(default_factory=dict)
     rounding: Rounding = Rounding.nearest
 
@@ -60,11 +62,10 @@ class Draft:
             biases=dict(self.biases),
         )
 
-    def params(self, factors: Mapping[str, tuple[float, ...]] | None = None) -> QuantParams:
+    def params(self) -> QuantParams:
         """All parameters as they stand."""
-        return QuantParams(
-            list(self.features.values()), list(self.weights.values()), self.placement.skipped, factors or {}
-        )
+        factors = {name: tuple(factor.tolist()) for name, factor in self.factors.items()}
+        return QuantParams(list(self.features.values()), list(self.weights.values()), self.placement.skipped, factors)
 
     def lowered(self) -> tuple[onnx.ModelProto, list[str]]:
         """The integer model, and notes about it."""

@@ -2,8 +2,8 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,22 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.collect import calibration_feeds, collect
-from stages.core.config import ChannelScales, Config, FeatureMethod, QuantConfig, Rounding
-from stages.core.graph import Graph
+from stages.core.config import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.inputs import NetworkInput, normalize
 from stages.core.samples import SampleReader, correction_samples, validation_samples
-from stages.core.statistics import TensorStatistics
 from stages.quantize.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.draft import Draft
+from stages.quantize.judge import Judge
+from stages.quantize.network import Network, equalized
 from stages.quantize.node_bits import NodeBits
 from stages.quantize.output_ranges import PICTURES, output_ranges
 from stages.quantize.placement import Placement, place
-from stages.quantize.refine import Judge, refine, refines
+from stages.quantize.refine import refine, refines
 
 __all__ = ["Drafter", "remove_leftovers"]
 
+Array = NDArray[np.float32]
 SCRATCH = ".quantize-"
 """How the names of scratch folders begin."""
+WIDE = 6
+"""Least width of features that are equalized before they are learned, where that is measured. Learning clips narrower
+ones, which balanced channels bear less: it looks better before, and came out worse after (docs/accuracy.md)."""
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -41,8 +45,7 @@ class Drafter:
 
     Attributes:
         config: the experiment.
-        graph: the float network, equalized where that is wanted.
-        statistics: of its tensors.
+        network: the float network as it is.
         by_node: widths and ranges of single nodes.
         network_input: what the pictures are for.
         calibset: the folder of the picture sets.
@@ -50,8 +53,7 @@ class Drafter:
     """
 
     config: Config
-    graph: Graph
-    statistics: Mapping[str, TensorStatistics]
+    network: Network
     by_node: Mapping[str, NodeBits]
     network_input: NetworkInput
     calibset: Path
@@ -60,15 +62,16 @@ class Drafter:
     def best(self) -> tuple[Draft, list[str]]:
         """The draft that the settings ask for, and a note for each comparison that decided."""
         quant = self.config.quant
-        judge = Judge(self.graph.model, self.network_input, validation_samples(self.calibset))
-        notes: list[str] = []
-        draft = self._scaled(judge) if quant.channel_scales is ChannelScales.measured else self._draft(quant)
+        judge = Judge(self.network.graph.model, self.network_input, validation_samples(self.calibset))
+        network, notes = self._equalized(judge)
+        measured = quant.channel_scales is ChannelScales.measured
+        draft = self._scaled(network, judge) if measured else self._draft(network, quant)
         if refines(quant) and not draft.weights:
             notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
         elif refines(quant):
             changed = draft.copy()
-            with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH) as folder:
-                notes = refine(changed, quant, correction_samples(self.calibset), self.network_input, Path(folder))
+            with self._folder() as folder:
+                notes += refine(changed, quant, correction_samples(self.calibset), self.network_input, folder)
             if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
                 notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
             nearest = quant.rounding is Rounding.nearest
@@ -76,44 +79,70 @@ class Drafter:
             draft = judge.better(draft, changed, what)
         return draft, judge.notes + notes
 
-    def _scaled(self, judge: Judge) -> Draft:
+    def _equalized(self, judge: Judge) -> tuple[Network, list[str]]:
+        """The network with its channels scaled, if that is wanted."""
+        quant = self.config.quant
+        measured = quant.equalization is Equalization.measured
+        learns = quant.rounding is not Rounding.nearest and not quant.float_features
+        if quant.equalization is Equalization.none:
+            return self._ranged(self.network), []
+        if measured and learns and quant.feature_bits < WIDE:
+            note = f"quant.equalization=measured: not tried: features of {quant.feature_bits} bits learn better without"
+            return self._ranged(self.network), [note]
+        scaled = equalized(self.network, quant, SampleReader.open(self.calibset), self.network_input)
+        note, scaled = scaled.note(), self._ranged(scaled)
+        if measured and scaled.factors:
+            plain, without = self._ranged(self.network), replace(quant, channel_scales=ChannelScales.never)
+            before, after = self._draft(plain, without), self._draft(scaled, without)
+            better = judge.better(before, after, "quant.equalization=measured: channels scaled", features_only=learns)
+            if better is before:
+                return plain, []
+        return scaled, [note]
+
+    def _scaled(self, network: Network, judge: Judge) -> Draft:
         """The better of both: with and without a scale a channel."""
         quant = self.config.quant
         without = replace(quant, channel_scales=ChannelScales.never)
-        own = [entry.tensor for entry in self._placed(quant).features if entry.per_channel]
+        own = [entry.tensor for entry in self._placed(network, quant).features if entry.per_channel]
         if not own:
-            return self._draft(quant)
+            return self._draft(network, quant)
         # judged by ranges that have not seen the judge's pictures
         feeds = calibration_feeds(correction_samples(self.calibset), self.network_input, "ranges")
-        seen = {**self.statistics, **collect(self.graph.model, feeds, own)}
-        plain, scaled = self._draft(without, seen), self._draft(quant, seen)
+        seen = replace(network, statistics={**network.statistics, **collect(network.graph.model, feeds, own)})
+        plain, scaled = self._draft(seen, without), self._draft(seen, quant)
         better = judge.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
-        return self._draft(quant if better is scaled else without)
+        return self._draft(network, quant if better is scaled else without)
 
-    def _draft(self, quant: QuantConfig, statistics: Mapping[str, TensorStatistics] | None = None) -> Draft:
+    def _draft(self, network: Network, quant: QuantConfig) -> Draft:
         """Choose all parameters from statistics; weights are rounded to the nearest."""
-        config, seen = replace(self.config, quant=quant), statistics or self.statistics
-        placement = self._placed(quant)
-        ranges = self._ranges if quant.feature_method is FeatureMethod.OUTPUT else {}
-        features = choose_features(placement, self.graph, seen, config, ranges)
-        weights, codes = choose_weights(placement, self.graph, features, config)
+        config, graph = replace(self.config, quant=quant), network.graph
+        placement = self._placed(network, quant)
+        features = choose_features(placement, graph, network.statistics, config, network.ranges)
+        weights, codes = choose_weights(placement, graph, features, config)
         by_tensor, by_node = {entry.tensor: entry for entry in features}, {entry.node: entry for entry in weights}
-        return Draft(self.graph, placement, config.soc, by_tensor, by_node, codes)
+        return Draft(graph, placement, config.soc, by_tensor, by_node, codes, network.factors)
 
-    def _placed(self, quant: QuantConfig) -> Placement:
-        return place(self.graph, self.config.soc, quant, self.by_node)
+    def _placed(self, network: Network, quant: QuantConfig) -> Placement:
+        return place(network.graph, self.config.soc, quant, self.by_node)
 
-    @cached_property
-    def _ranges(self) -> dict[str, tuple[float, float]]:
-        """Ranges by output, of all features that have one scale or could."""
-        placement = self._placed(replace(self.config.quant, channel_scales=ChannelScales.never))
-        symmetric = symmetric_features(self.config.soc)
+    def _ranged(self, network: Network) -> Network:
+        """With ranges by output, where the method wants them: of all features that have one scale or could."""
+        quant = self.config.quant
+        if quant.feature_method is not FeatureMethod.OUTPUT:
+            return network
+        placement = self._placed(network, replace(quant, channel_scales=ChannelScales.never))
+        samples, symmetric = SampleReader.open(self.calibset), symmetric_features(self.config.soc)
+        feeds = self._feeds(samples.subset(range(0, len(samples), -(-len(samples) // PICTURES))))
+        with self._folder() as folder:
+            ranges = output_ranges(network.graph, placement, network.statistics, feeds, symmetric, folder)
+        return replace(network, ranges=ranges)
+
+    def _feeds(self, samples: SampleReader) -> Iterator[dict[str, Array]]:
+        """Network inputs of pictures, one at a time."""
+        return ({self.network_input.name: normalize(sample, self.network_input)} for sample in samples)
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """A folder for what is passed between layers."""
         with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH) as folder:
-            feeds = self._few_feeds()
-            return output_ranges(self.graph, placement, self.statistics, feeds, symmetric, Path(folder))
-
-    def _few_feeds(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-        """Network inputs of a few calibration pictures, evenly over the set."""
-        samples = SampleReader.open(self.calibset)
-        chosen = range(0, len(samples), -(-len(samples) // PICTURES))
-        return ({self.network_input.name: normalize(sample, self.network_input)} for sample in samples.subset(chosen))
+            yield Path(folder)

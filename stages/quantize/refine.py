@@ -1,19 +1,13 @@
-"""Making a draft better with pictures: better rounding, corrected biases, piece after piece, judged at the end."""
+"""Making a draft better with pictures: better rounding, corrected biases, piece after piece."""
 
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-import onnx
-from numpy.typing import NDArray
 
 from stages.core.config import QuantConfig, Rounding
 from stages.core.console import track
 from stages.core.errors import UserError
 from stages.core.inputs import NetworkInput, normalize
-from stages.core.integer.simulator import simulator_model
 from stages.core.samples import SampleReader
-from stages.core.session import Runner
 from stages.quantize.augment import variants
 from stages.quantize.compensate import compensable, compensate
 from stages.quantize.correct import correct_bias, corrigible
@@ -21,7 +15,7 @@ from stages.quantize.draft import Draft
 from stages.quantize.pieces import Piece, find_blocks, find_pieces, piece_model, taken
 from stages.quantize.replay import Replay
 
-__all__ = ["Judge", "refine", "refines"]
+__all__ = ["refine", "refines"]
 
 Improve = Callable[[Draft, Piece, Replay, int], str | None]
 """Changes a draft's part that belongs to a piece; gives the reason where that cannot be done."""
@@ -32,10 +26,10 @@ def refines(quant: QuantConfig) -> bool:
     return quant.rounding is not Rounding.nearest or quant.weight_correction or quant.feature_correction
 
 
-def steps(quant: QuantConfig) -> int:
-    """Steps a block of reconstruction: fewer where little is lost to rounding."""
+def effort(quant: QuantConfig) -> tuple[int, int]:
+    """Steps a block of reconstruction, and pictures made of each: fewer where little is lost to rounding."""
     narrow = min(quant.feature_bits, quant.weight_bits) < 8
-    return quant.steps or (200 if narrow else 100)
+    return quant.steps or (200 if narrow else 100), quant.variants or (4 if narrow else 2)
 
 
 def refine(
@@ -53,14 +47,14 @@ def refine(
     Returns:
         A line for each piece that was left as it was.
     """
-    find = find_blocks if quant.rounding is Rounding.reconstruct else find_pieces
-    pieces = find(draft.graph, draft.placement.layers)
-    improve = _improvement(quant)
+    improve, learns = _improvement(quant), quant.rounding is Rounding.reconstruct
+    count = effort(quant)[1] if learns else 1
     feeds = (
         {network_input.name: normalize(variant, network_input)}
         for index, sample in enumerate(samples)
-        for variant in variants(sample, quant.variants if quant.rounding is Rounding.reconstruct else 1, index)
+        for variant in variants(sample, count, index)
     )
+    pieces = (find_blocks if learns else find_pieces)(draft.graph, draft.placement.layers)
     draft.rounding = quant.rounding
     replay = Replay(scratch / "replay", feeds, draft.features)
     notes = []
@@ -84,7 +78,8 @@ def _improvement(quant: QuantConfig) -> Improve:
             from stages.quantize.reconstruct import learn_block  # noqa: PLC0415  PyTorch is an extra, and slow to load
         except ModuleNotFoundError as error:
             raise UserError('quant.rounding=reconstruct needs PyTorch: pip install -e ".[torch]"') from error
-        return lambda draft, piece, replay, index: learn_block(draft, piece, replay, steps(quant), index)
+        steps = effort(quant)[0]
+        return lambda draft, piece, replay, index: learn_block(draft, piece, replay, steps, index)
 
     def improve(draft: Draft, piece: Piece, replay: Replay, index: int) -> str | None:
         del index
@@ -98,41 +93,3 @@ def _improvement(quant: QuantConfig) -> Improve:
         return None
 
     return improve
-
-
-class Judge:
-    """Compares drafts on the validation pictures, by the exact simulator.
-
-    Attributes:
-        notes: a line for each comparison.
-    """
-
-    def __init__(self, reference: onnx.ModelProto, network_input: NetworkInput, samples: SampleReader) -> None:
-        self.notes: list[str] = []
-        self._reference, self._input, self._samples = reference, network_input, samples
-
-    def better(self, draft: Draft, candidate: Draft, what: str) -> Draft:
-        """Give the candidate if its outputs are nearer to the float network's, else the draft; `what` names it."""
-        before, after = self.error(draft), self.error(candidate)
-        taken = after < before
-        change = f"error of the outputs on {len(self._samples)} validation pictures {before:.4g} -> {after:.4g}"
-        self.notes.append(f"{what}: {change}" + ("" if taken else ": refused, it does not improve"))
-        return candidate if taken else draft
-
-    def error(self, draft: Draft) -> float:
-        """The squared error of a draft's outputs relative to the float outputs' variance: the mean over pictures."""
-        outputs = [entry.name for entry in self._reference.graph.output]
-        sides = Runner(self._reference), Runner(simulator_model(draft.lowered()[0], outputs), optimize="safe")
-        errors: list[float] = []
-        for sample in self._samples:
-            feeds = {self._input.name: normalize(sample, self._input)}
-            expected, actual = (side.run(feeds) for side in sides)
-            errors += [
-                _relative(expected[name], actual[name]) for name in outputs if expected[name].dtype == np.float32
-            ]
-        return float(np.mean(errors)) if errors else 0.0  # outputs of whole numbers only: nothing to compare
-
-
-def _relative(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
-    wide = expected.astype(np.float64)
-    return float(((actual - wide) ** 2).mean() / max(wide.var(), 1e-30))

@@ -1,4 +1,8 @@
+import os
+import signal
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -89,6 +93,21 @@ def test_a_stage_without_params_says_how_to_write_them(tmp_path, monkeypatch, ca
     assert run_with(monkeypatch, lambda config: None) == 2
     expected = "error: params.yaml is missing: write it with `python -m stages.compose`\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_terminated_stage_leaves_no_temporary_folder(project, monkeypatch):
+    def work(config):
+        with TemporaryDirectory(dir=project) as folder:
+            (Path(folder) / "half").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = sorted(project.iterdir())
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run_with(monkeypatch, work) == 143
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert sorted(project.iterdir()) == before
 
 
 def test_help_names_the_stage_and_what_it_does(monkeypatch, capsys):

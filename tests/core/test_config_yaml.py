@@ -7,6 +7,7 @@ from stages.core.composition import compose
 from stages.core.config import (
     ChannelScales,
     Config,
+    Equalization,
     FeatureMethod,
     FeatureZeroPoint,
     QuantConfig,
@@ -180,6 +181,7 @@ def test_the_best_preset_takes_whatever_helps_at_8_bits():
         edge_bits=8,
         feature_method=FeatureMethod.OUTPUT,
         weight_method=WeightMethod.MSE,
+        equalization=Equalization.measured,
         rounding=Rounding.reconstruct,
         channel_scales=ChannelScales.measured,
     )

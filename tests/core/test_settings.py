@@ -72,7 +72,7 @@ TYPES = [
     ("quant.percentile=most", "quant.percentile: ", "'most'", "give a number"),
     ("quant.rounding=up", "quant.rounding: ", "up", "give one of nearest, compensate, reconstruct"),
     ("quant.steps=few", "quant.steps: ", "'few'", "give a whole number"),
-    ("quant.variants=null", "quant.variants: ", "", "give a whole number"),
+    ("quant.variants=many", "quant.variants: ", "'many'", "give a whole number"),
     ("quant.weight_correction=some", "quant.weight_correction: ", "some", "give true or false"),
     ("quant.skip_nodes=stem", "quant.skip_nodes: ", "not a list", "give a list of texts"),
     ("quant.skip_ops=Conv", "quant.skip_ops: ", "not a list", "give a list of texts"),
@@ -104,7 +104,7 @@ ENUMS = [
         "give one of MAX_ABS, KL, MSE, ADMM, OUTPUT, PERCENTILE",
     ),
     ("quant.weight_method=KL", "quant.weight_method: ", "'KL'", "give one of MAX_ABS, MSE, ADMM"),
-    ("quant.equalization=cross", "quant.equalization: ", "'cross'", "give one of none, cross_layer"),
+    ("quant.equalization=cross", "quant.equalization: ", "'cross'", "give one of none, cross_layer, measured"),
     ("quant.fake_quant=both", "quant.fake_quant: ", "'both'", "give one of none, feature, weight"),
     ("quant.head=kept", "quant.head: ", "'kept'", "give one of quantized, float"),
     ("model.preprocess.fit=letterbx", "model.preprocess.fit: ", "'letterbx'", "give one of stretch, letterbox, crop"),
@@ -345,7 +345,7 @@ def test_the_controls_default_to_nothing(composed):
     assert quant.edge_bits is None
     assert quant.channel_scales is ChannelScales.never
     assert quant.rounding is Rounding.nearest
-    assert (quant.steps, quant.variants) == (None, 4)
+    assert (quant.steps, quant.variants) == (None, None)
     assert (quant.weight_correction, quant.feature_correction) == (False, False)
 
 

@@ -1,4 +1,6 @@
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +11,22 @@ from onnx import numpy_helper
 from stages.calibrate.__main__ import calibrate
 from stages.compare.__main__ import compare
 from stages.core.collect import collect
-from stages.core.config import Equalization
+from stages.core.config import Equalization, Rounding
 from stages.core.graph import Graph, load_model
 from stages.core.inputs import load_inputs
 from stages.core.integer.simulator import simulator_model
-from stages.core.paths import FLOAT_MODEL, INPUTS, STATISTICS
+from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, NOTES, QPARAMS, STATISTICS
 from stages.core.preprocess import picture_input
 from stages.core.qparams import load_qparams
+from stages.core.samples import SampleReader
 from stages.core.session import Runner, with_outputs
 from stages.core.statistics import load_statistics
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
-from stages.quantize.__main__ import quantize, renewed
+from stages.quantize import network
+from stages.quantize.__main__ import quantize
 from stages.quantize.equalize import equalize
+from stages.quantize.judge import Judge
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -329,15 +334,60 @@ def test_the_stage_scales_and_compare_brings_the_units_back(spread_project, caps
 
 
 def test_statistics_of_scaled_tensors_are_collected_anew(spread_project):
-    model, before = load_model(FLOAT_MODEL), load_statistics(STATISTICS)
-    found = equalize(model, before)
-    anew = renewed(found, picture_input(load_inputs(INPUTS)))
-    assert list(anew) == list(found.factors) != []
+    before = load_statistics(STATISTICS)
+    plain = network.Network(Graph(load_model(FLOAT_MODEL)), before)
+    samples, given = SampleReader.open(CALIBSET), picture_input(load_inputs(INPUTS))
+    found = network.equalized(plain, spread_project.quant, samples, given)
+    assert found.factors
     for name, factor in found.factors.items():
         for side in ("channel_low", "channel_high", "channel_mean"):
             expected = getattr(before[name], side)
             atol = 1e-5 * np.maximum(before[name].channel_high, -before[name].channel_low)
-            assert np.all(np.abs(getattr(anew[name], side) * factor - expected) <= atol), (name, side)
+            assert np.all(np.abs(getattr(found.statistics[name], side) * factor - expected) <= atol), (name, side)
+    for name in before.keys() - found.factors.keys():
+        assert found.statistics[name] is before[name]
+
+
+def verdict():
+    return [line for line in json.loads(NOTES.read_text()) if line.startswith("quant.equalization=measured")]
+
+
+@pytest.mark.parametrize("rounding", [Rounding.nearest, Rounding.compensate])
+def test_measured_equalization_is_taken_where_it_helps(spread_project, rounding):
+    """With weights that are to be refitted it is judged by the features alone."""
+    quant = spread_project.quant = replace(spread_project.quant, rounding=rounding)
+    quant.equalization = Equalization.cross_layer
+    run_stages(spread_project, quantize)
+    always = INTEGER_MODEL.read_bytes()
+    quant.equalization = Equalization.measured
+    run_stages(spread_project, quantize)
+    (line,) = verdict()
+    errors = r".* channels scaled: error of the outputs on \d+ validation pictures (\S+) -> (\S+)"
+    found = re.fullmatch(errors + ("" if rounding is Rounding.nearest else " with weights in float"), line)
+    assert found
+    assert float(found[2]) < float(found[1])
+    assert INTEGER_MODEL.read_bytes() == always
+
+
+def test_measured_equalization_that_does_not_help_is_refused(spread_project, monkeypatch):
+    """The judge is one who finds scaled networks worse."""
+    run_stages(spread_project, quantize)
+    plain = INTEGER_MODEL.read_bytes()
+    monkeypatch.setattr(Judge, "error", lambda _, draft, features_only: float(bool(draft.factors)))
+    spread_project.quant.equalization = Equalization.measured
+    run_stages(spread_project, quantize)
+    assert verdict()[0].endswith("0 -> 1: refused, it does not improve")
+    assert INTEGER_MODEL.read_bytes() == plain
+    assert load_qparams(QPARAMS, spread_project).factors == {}
+
+
+def test_measured_equalization_is_not_tried_on_few_bits_that_are_learned(spread_project):
+    spread_project.quant = replace(
+        spread_project.quant, equalization=Equalization.measured, feature_bits=4, rounding=Rounding.compensate
+    )
+    run_stages(spread_project, quantize)
+    assert verdict() == ["quant.equalization=measured: not tried: features of 4 bits learn better without"]
+    assert load_qparams(QPARAMS, spread_project).factors == {}
 
 
 def test_the_stage_writes_the_same_bytes_every_time(spread_project):

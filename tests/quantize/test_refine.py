@@ -18,7 +18,8 @@ from stages.core.session import Runner
 from stages.core.settings import load_params
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from stages.quantize.refine import Judge, refine, refines
+from stages.quantize.judge import Judge
+from stages.quantize.refine import effort, refine, refines
 from tests.conftest import project_overrides
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
@@ -236,3 +237,17 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
     refine(draft, QuantConfig("q", **quant), pictures, given, tmp_path / "scratch")
     assert "f" in draft.biases
     assert np.isfinite(Judge(model, given, pictures).error(draft))
+
+
+@pytest.mark.parametrize(
+    ("widths", "asked", "expected"),
+    [
+        ((8, 8), (None, None), (100, 2)),
+        ((8, 4), (None, None), (200, 4)),
+        ((4, 8), (7, 3), (7, 3)),
+        ((8, 8), (7, 3), (7, 3)),
+    ],
+)
+def test_few_bits_take_more_effort(widths, asked, expected):
+    quant = QuantConfig("q", *widths, steps=asked[0], variants=asked[1])
+    assert effort(quant) == expected
