@@ -65,7 +65,7 @@ class Drafter:
         judge = Judge(self.network.graph.model, self.network_input, validation_samples(self.calibset))
         network, notes = self._equalized(judge)
         measured = quant.channel_scales is ChannelScales.measured
-        draft = self._scaled(network, judge) if measured else self._draft(network, quant)
+        draft = self._scaled(network, judge) if measured else self.draft(network, quant)
         if refines(quant) and not draft.weights:
             notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
         elif refines(quant):
@@ -85,15 +85,15 @@ class Drafter:
         measured = quant.equalization is Equalization.measured
         learns = quant.rounding is not Rounding.nearest and not quant.float_features
         if quant.equalization is Equalization.none:
-            return self._ranged(self.network), []
+            return self.ranged(self.network), []
         if measured and learns and quant.feature_bits < WIDE:
             note = f"quant.equalization=measured: not tried: features of {quant.feature_bits} bits learn better without"
-            return self._ranged(self.network), [note]
+            return self.ranged(self.network), [note]
         scaled = equalized(self.network, quant, SampleReader.open(self.calibset), self.network_input)
-        note, scaled = scaled.note(), self._ranged(scaled)
+        note, scaled = scaled.note(), self.ranged(scaled)
         if measured and scaled.factors:
-            plain, without = self._ranged(self.network), replace(quant, channel_scales=ChannelScales.never)
-            before, after = self._draft(plain, without), self._draft(scaled, without)
+            plain, without = self.ranged(self.network), replace(quant, channel_scales=ChannelScales.never)
+            before, after = self.draft(plain, without), self.draft(scaled, without)
             better = judge.better(before, after, "quant.equalization=measured: channels scaled", features_only=learns)
             if better is before:
                 return plain, []
@@ -105,15 +105,15 @@ class Drafter:
         without = replace(quant, channel_scales=ChannelScales.never)
         own = [entry.tensor for entry in self._placed(network, quant).features if entry.per_channel]
         if not own:
-            return self._draft(network, quant)
+            return self.draft(network, quant)
         # judged by ranges that have not seen the judge's pictures
         feeds = calibration_feeds(correction_samples(self.calibset), self.network_input, "ranges")
         seen = replace(network, statistics={**network.statistics, **collect(network.graph.model, feeds, own)})
-        plain, scaled = self._draft(seen, without), self._draft(seen, quant)
+        plain, scaled = self.draft(seen, without), self.draft(seen, quant)
         better = judge.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
-        return self._draft(network, quant if better is scaled else without)
+        return self.draft(network, quant if better is scaled else without)
 
-    def _draft(self, network: Network, quant: QuantConfig) -> Draft:
+    def draft(self, network: Network, quant: QuantConfig) -> Draft:
         """Choose all parameters from statistics; weights are rounded to the nearest."""
         config, graph = replace(self.config, quant=quant), network.graph
         placement = self._placed(network, quant)
@@ -125,7 +125,7 @@ class Drafter:
     def _placed(self, network: Network, quant: QuantConfig) -> Placement:
         return place(network.graph, self.config.soc, quant, self.by_node)
 
-    def _ranged(self, network: Network) -> Network:
+    def ranged(self, network: Network) -> Network:
         """With ranges by output, where the method wants them: of all features that have one scale or could."""
         quant = self.config.quant
         if quant.feature_method is not FeatureMethod.OUTPUT:
