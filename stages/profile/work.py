@@ -8,6 +8,7 @@ from stages.core.cost import GIGA, LayerWork
 from stages.core.graph import Graph
 from stages.profile.log import LayerRow
 from stages.quantize.layers import Layer
+from stages.quantize.work import folded
 
 __all__ = ["Names", "row_work"]
 
@@ -19,11 +20,13 @@ class Names:
     """Finds a network's layers by the names that the vendor's converter gives them.
 
     A converter names a layer after a node or a tensor, with or without a suffix, and may write other characters for
-    those that its formats lack. A spelling that fits two layers is none.
+    those that its formats lack. A spelling that fits two layers is none. An activation inside a weighted layer stands
+    for that layer: the board runs both as one, under either name.
     """
 
     def __init__(self, graph: Graph, layers: Sequence[Layer], works: Sequence[LayerWork]) -> None:
-        self._works = {work.node: work for work in works}
+        by_name, inside = {work.node: work for work in works}, folded(graph, layers)
+        self._works = {name: by_name[inside.get(name, name)] for name in by_name}
         outputs = {layer.name: [name for node in layer.nodes for name in node.output if name] for layer in layers}
         self._exact = _index((name, layer.name) for layer in layers for name in (*layer.names, *outputs[layer.name]))
         self._loose = _index((_plain(name), node) for name, node in self._exact.items())

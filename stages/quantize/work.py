@@ -9,32 +9,62 @@ from stages.core.cost import LayerWork
 from stages.core.graph import Graph, attribute
 from stages.quantize.layers import Layer
 
-__all__ = ["layer_work"]
+__all__ = ["folded", "layer_work"]
 
 VIEWS = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 """Operators that name the same memory anew."""
+ACTIVATIONS = {"Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Silu", "Tanh"}
 
 
 def layer_work(graph: Graph, layers: Sequence[Layer]) -> list[LayerWork]:
     """Count what layers do, one entry a layer, in their order.
 
-    A tensor without a static shape counts nothing; export writes none of floats.
+    An activation that a weighted layer before it takes in (`folded`) does nothing more. A tensor without a static shape
+    counts nothing; export writes none of floats.
     """
-    return [_work(graph, layer) for layer in layers]
+    inside = folded(graph, layers)
+    return [_work(graph, layer, layer.name in inside) for layer in layers]
 
 
-def _work(graph: Graph, layer: Layer) -> LayerWork:
+def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
+    """Find activations that run inside the weighted layer before them, which nothing else takes.
+
+    Their codes are counted and simulated as layers of their own; on the unit they are a table in the loop over tiles.
+    Source: the vendor's runtime lists relu, relu6, prelu, leaky_relu, tanh, silu, sigmoid, swish as fused; for a T41
+    the open runtime's manual (third party) says so of SiLU.
+
+    Returns:
+        The activation's layer -> the weighted layer.
+    """
+    made_by = {layer.output: layer for layer in layers}
+    found = {}
+    for layer in layers:
+        before = made_by.get(layer.first.input[0]) if layer.kind in ACTIVATIONS else None
+        if before is None or not before.weighted(graph):
+            continue
+        shared = before.output in graph.outputs or before.output in graph.captured
+        takers = [node.name for node in graph.consumers.get(before.output, [])]
+        if not shared and {*takers} <= {*layer.names}:
+            found[layer.name] = before.name
+    return found
+
+
+def _work(graph: Graph, layer: Layer, inside: bool) -> LayerWork:
     node = layer.first
     weight = node.input[1] if layer.weighted(graph) else None
-    moves = node.op_type not in VIEWS
-    taken = [name for name in dict.fromkeys(layer.operands(graph)) if name != weight]
+    made = _elements(graph, filter(None, layer.nodes[-1].output))
+    taken = _elements(graph, (name for name in dict.fromkeys(layer.operands(graph)) if name != weight))
+    if node.op_type in VIEWS or inside:
+        taken = made = 0
+    elif node.op_type == "Slice":
+        taken = made  # what it leaves out it need not read
     return LayerWork(
         layer.name,
         layer.kind,
         _macs(graph, node),
-        _elements(graph, taken) if moves else 0,
-        _elements(graph, filter(None, layer.nodes[-1].output)) if moves else 0,
-        0 if weight is None else math.prod(graph.constants[weight].dims),
+        taken,
+        made,
+        math.prod(graph.constants[weight].dims) if weight else 0,
     )
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from stages.core.cost import LayerWork
@@ -65,3 +66,11 @@ def test_a_spelling_that_fits_two_layers_is_none():
     found = Names(graph, layers, layer_work(graph, layers))
     assert found.find("a_b") is None
     assert [found.find(name).node for name in ("a.b", "a/b")] == ["m", "n"]
+
+
+def test_an_activation_stands_for_the_convolution_that_runs_it():
+    nodes = [node("Conv", ["x", "w"], ["c"], "conv"), node("Sigmoid", ["c"], ["y"], "sigmoid")]
+    graph = Graph(graph_model(nodes, {"x": [1, 4, 2, 2]}, ["y"], {"w": np.ones((4, 4, 1, 1))}, 17))
+    layers = find_layers(graph, soc_config("t40"))
+    found = Names(graph, layers, layer_work(graph, layers))
+    assert [found.find(name).node for name in ("conv", "c", "sigmoid", "y")] == ["conv"] * 4

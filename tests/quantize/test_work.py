@@ -6,7 +6,7 @@ from stages.core.config import OperatorWidths, SocConfig
 from stages.core.cost import LayerWork
 from stages.core.graph import Graph
 from stages.quantize.layers import find_layers
-from stages.quantize.work import layer_work
+from stages.quantize.work import folded, layer_work
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
@@ -60,6 +60,12 @@ def test_a_small_network():
         ([node("Add", ["x", "k"], ["y"], "a")], {"x": [1, 4]}, {"k": np.ones(4)}, (0, 8, 4, 0)),
         ([node("Concat", ["x", "x"], ["y"], "c", axis=1)], {"x": [1, 4]}, None, (0, 4, 8, 0)),
         (
+            [node("Slice", ["x", "from", "to"], ["y"], "s")],
+            {"x": [8]},
+            {"from": np.array([2], np.int64), "to": np.array([4], np.int64)},
+            (0, 2, 2, 0),
+        ),
+        (
             [node("Sigmoid", ["x"], ["s"], "s"), node("Mul", ["x", "s"], ["y"], "m")],
             {"x": [1, 4]},
             None,
@@ -69,3 +75,28 @@ def test_a_small_network():
 )
 def test_one_layer(nodes, inputs, constants, expected):
     assert work_of(nodes, inputs, constants) == [expected]
+
+
+CONV = node("Conv", ["x", "w"], ["c"], "conv")
+SILU = [node("Sigmoid", ["c"], ["s"], "sigmoid"), node("Mul", ["c", "s"], ["y"], "silu")]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "expected"),
+    [
+        ([CONV, *SILU], ["y"], {"silu": "conv"}),
+        ([CONV, node("Sigmoid", ["c"], ["y"], "sigmoid")], ["y"], {"sigmoid": "conv"}),
+        ([CONV, *SILU], ["y", "c"], {}),  # the network gives what is inside
+        ([CONV, *SILU, node("Add", ["c", "y"], ["z"], "add")], ["z"], {}),  # another layer takes it
+        ([CONV, node("MaxPool", ["c"], ["y"], "pool", kernel_shape=[1, 1])], ["y"], {}),
+        ([node("Sigmoid", ["x"], ["y"], "sigmoid")], ["y"], {}),
+    ],
+)
+def test_activations_inside_a_weighted_layer(nodes, outputs, expected):
+    model = graph_model(nodes, {"x": [1, 4, 2, 2]}, outputs, {"w": np.ones((4, 4, 1, 1))}, 17)
+    graph = Graph(onnx.shape_inference.infer_shapes(model))
+    layers = find_layers(graph, SOC)
+    assert folded(graph, layers) == expected
+    work = {entry.node: entry for entry in layer_work(graph, layers)}
+    assert all((work[name].inputs, work[name].outputs) == (0, 0) for name in expected)
+    assert (work["conv"].inputs, work["conv"].outputs) == (16, 16) if "conv" in work else not expected
