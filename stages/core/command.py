@@ -13,7 +13,7 @@ from stages.core.console import console, say
 from stages.core.errors import UserError, one_line
 from stages.core.settings import load_params
 
-__all__ = ["guarded", "run_stage"]
+__all__ = ["guarded", "run_command", "run_stage"]
 
 EXIT_USER = 2
 EXIT_INTERNAL = 1
@@ -21,15 +21,15 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
-def guarded(work: Callable[[], None], debug: bool) -> int:
+def guarded(work: Callable[[], int | None], debug: bool) -> int:
     """Run `work`; turn an exception into one line on standard error and an exit code.
 
     Returns:
-        0, 2 for a user's mistake, 130 for Ctrl-C, 1 for anything unforeseen.
+        What `work` returns, 0 for None; 2 for a user's mistake, 130 for Ctrl-C, 1 for anything unforeseen.
     """
     debug = debug or os.environ.get("SOCQUANT_DEBUG", "") not in ("", "0")
     try:
-        work()
+        return work() or 0
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -44,7 +44,6 @@ def guarded(work: Callable[[], None], debug: bool) -> int:
         where = "(SOCQUANT_DEBUG=1 or --debug shows where)"
         say("internal error", f"{type(error).__name__}: {one_line(error)} {where}", "red")
         return EXIT_INTERNAL
-    return 0
 
 
 def run_stage(work: Callable[[Config], None], description: str) -> None:
@@ -56,16 +55,35 @@ def run_stage(work: Callable[[Config], None], description: str) -> None:
         work: takes the experiment's config; reads and writes the stage's artifacts.
         description: the help text: what the stage reads and writes.
     """
+    run_command(lambda config, _: work(config), description)
+
+
+def run_command(
+    work: Callable[[Config, argparse.Namespace], int | None],
+    description: str,
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None,
+    epilog: str = "",
+) -> None:
+    """Run a command that works on an experiment and takes arguments of its own; exits, see `run_stage`.
+
+    Args:
+        work: takes the experiment's config and the arguments; gives the exit code, None for 0.
+        description: the help text.
+        add_arguments: adds the command's arguments to those that all have.
+        epilog: what the help ends with, for instance examples.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m {_module_name()}",
         description=description,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_arguments(parser)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the composed config (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
-    sys.exit(guarded(lambda: work(load_params(arguments.params)), arguments.debug))
+    sys.exit(guarded(lambda: work(load_params(arguments.params), arguments), arguments.debug))
 
 
 def _module_name() -> str:

@@ -2,13 +2,12 @@
 
 import csv
 import io
-from collections.abc import Sequence
 
 import numpy as np
 
 from stages.core.artifacts import output_folder, write_json, write_text
 from stages.core.command import run_stage
-from stages.core.config import Config, LabelledSet, PictureSet, Task
+from stages.core.config import Config, Task
 from stages.core.console import output, track, warn
 from stages.core.errors import UserError
 from stages.core.inputs import load_inputs, normalize
@@ -19,10 +18,9 @@ from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
 from stages.core.samples import digest, stored_sets
 from stages.core.session import Runner
-from stages.core.sources import SourceFile
 from stages.core.tables import accuracy_line
-from stages.evaluate.labels import find_labels
-from stages.evaluate.scores import ClassificationScore, OutputScore, Score, class_count
+from stages.evaluate.labels import labels_of
+from stages.evaluate.scores import ClassificationScore, OutputScore, Score
 
 KEY = "data.evaluation"
 
@@ -35,7 +33,7 @@ def evaluate(config: Config) -> None:
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     reference, integer = Runner(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
     quantized = Runner(simulator_model(integer, list(reference.outputs)), optimize="safe")
-    labels = read_labels(data, files, reference)
+    labels = labels_of(data, files, reference.outputs)
     used, known = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}, 0
     predictions = io.StringIO()
     writer = csv.writer(predictions, lineterminator="\n")
@@ -60,13 +58,6 @@ def evaluate(config: Config) -> None:
 
 def new_score(task: Task) -> Score:
     return ClassificationScore() if task is Task.classification else OutputScore()
-
-
-def read_labels(data: LabelledSet, files: Sequence[SourceFile], network: Runner) -> Sequence[int | None]:
-    if data.labels is None:
-        return [None] * len(files)
-    names = [file.name for file in select(PictureSet(source=data.source), KEY)]
-    return find_labels(data.labels, files, names, class_count(network.outputs))
 
 
 if __name__ == "__main__":

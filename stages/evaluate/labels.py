@@ -4,15 +4,38 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from stages.core.config import LabelledSet, PictureSet
 from stages.core.errors import UserError, did_you_mean
+from stages.core.preprocess import select
 from stages.core.sources import SourceFile, open_source
+from stages.evaluate.scores import class_count
 
-__all__ = ["find_labels"]
+__all__ = ["find_labels", "labels_of"]
 
-KEY = "data.evaluation.labels"
+SET = "data.evaluation"
+KEY = f"{SET}.labels"
+
+
+def labels_of(
+    data: LabelledSet, files: Sequence[SourceFile], outputs: Mapping[str, Sequence[int | str]]
+) -> Sequence[int | None]:
+    """Give the class index of each picture of the evaluation set; None each where it has no labels.
+
+    Args:
+        data: the set.
+        files: its pictures.
+        outputs: the network's, name -> shape.
+
+    Raises:
+        UserError: for a picture without a label, or a network that is no classifier.
+    """
+    if data.labels is None:
+        return [None] * len(files)
+    names = [file.name for file in select(PictureSet(source=data.source), SET)]
+    return find_labels(data.labels, files, names, class_count(outputs))
 
 
 def find_labels(labels: str, files: Sequence[SourceFile], all_names: Sequence[str], classes: int) -> list[int]:

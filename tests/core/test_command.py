@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from stages.core.command import guarded, run_stage
+from stages.core.command import guarded, run_command, run_stage
 from stages.core.errors import UserError
 
 
@@ -25,6 +25,10 @@ def fail_with(error):
 def test_good_work_exits_with_0_and_says_nothing(capsys):
     assert guarded(lambda: None, debug=False) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_work_may_give_its_own_code():
+    assert guarded(lambda: 1, debug=False) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,3 +119,21 @@ def test_help_names_the_stage_and_what_it_does(monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("usage: python -m stages.export")
     assert "Reads a; writes b." in shown
+
+
+def test_a_command_takes_arguments_of_its_own_and_gives_its_code(project, monkeypatch):
+    seen = []
+
+    def work(config, arguments):
+        seen.append((config.model.source, arguments.count))
+        return 1
+
+    monkeypatch.setattr(sys, "argv", ["/somewhere/stages/find/__main__.py", "--count", "3", "--params", "params.yaml"])
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run_command(work, "Finds.", lambda parser: parser.add_argument("--count", type=int))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert caught.value.code == 1
+    assert seen == [("file:tiny.onnx", 3)]
