@@ -13,7 +13,7 @@ from stages.core.session import Runner
 from stages.quantize.draft import Draft
 from stages.quantize.qdq import insert_quantizers
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "relative_error"]
 
 
 class Judge:
@@ -58,11 +58,12 @@ class Judge:
             feeds = {self._input.name: normalize(sample, self._input)}
             expected, actual = (side.run(feeds) for side in sides)
             errors += [
-                _relative(expected[name], actual[name]) for name in outputs if expected[name].dtype == np.float32
+                relative_error(expected[name], actual[name]) for name in outputs if expected[name].dtype == np.float32
             ]
         return float(np.mean(errors)) if errors else 0.0  # outputs of whole numbers only: nothing to compare
 
 
-def _relative(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+    """The mean squared error of a tensor relative to the variance of its float values."""
     wide = expected.astype(np.float64)
     return float(((actual - wide) ** 2).mean() / max(wide.var(), 1e-30))

@@ -10,7 +10,7 @@ from onnx import helper
 from stages.core.graph import Graph, captured_names, used_names
 from stages.quantize.layers import Layer
 
-__all__ = ["Piece", "find_blocks", "find_pieces", "piece_model", "taken"]
+__all__ = ["Piece", "find_blocks", "find_pieces", "find_rest", "piece_model", "taken"]
 
 MOST = 4
 """Weighted layers of a block, unless a shortcut spans more."""
@@ -64,6 +64,17 @@ def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
     return blocks
 
 
+def find_rest(graph: Graph, layers: Sequence[Layer], tensor: str) -> Piece:
+    """Collect the layers that a tensor reaches: all that has to run again when it changes.
+
+    Also those between that make a tensor of unknown rank, which no model can take.
+
+    Returns:
+        A piece whose layers need not be consecutive; its outputs are those of the network that the tensor reaches.
+    """
+    return _Cutter(graph, layers).rest(tensor)
+
+
 def piece_model(graph: Graph, piece: Piece) -> onnx.ModelProto:
     """Write a piece as a model: `graph`'s constants, `piece`'s inputs and outputs, tensors' names and types kept."""
     used = used_names(piece.nodes)
@@ -106,10 +117,41 @@ class _Cutter:
         taken = dict.fromkeys(name for i in range(start, end + 1) for name in sorted(self._taken[i]))
         return [name for name in taken if name not in made]
 
+    def rest(self, tensor: str) -> Piece:
+        changed, reached = {tensor}, set()
+        for index, taken in enumerate(self._taken):
+            if not changed.isdisjoint(taken):
+                reached.add(index)
+                changed |= self._made[index]
+        makers = {name: index for index, made in enumerate(self._made) for name in made}
+        inputs: list[str] = []
+        pending = sorted(reached)
+        while pending:  # from the end: what a layer takes from before
+            index = pending.pop()
+            for name in sorted(self._taken[index]):
+                maker = makers.get(name)
+                if maker in reached or name in inputs:
+                    continue
+                if name == tensor or maker is None or self._of_known_rank(name):
+                    inputs.append(name)
+                else:
+                    reached.add(maker)
+                    pending.append(maker)
+        taken = {name for index in reached for name in self._taken[index]}
+        made = {name for index in reached for name in self._made[index]}
+        return Piece(
+            tuple(self._layers[index] for index in sorted(reached)),
+            tuple(name for name in inputs if name in taken and name not in made),
+            tuple(name for name in self._graph.outputs if name in made & changed),
+        )
+
     def may_cut(self, start: int, end: int) -> bool:
         """Whether all that leaves a piece can: tensors of known rank, as a model's inputs and outputs have to be."""
-        kinds = [self._graph.types.get(name) for name in self._outputs(start, end)]
-        return all(kind is not None and kind.tensor_type.HasField("shape") for kind in kinds)
+        return all(self._of_known_rank(name) for name in self._outputs(start, end))
+
+    def _of_known_rank(self, name: str) -> bool:
+        kind = self._graph.types.get(name)
+        return kind is not None and kind.tensor_type.HasField("shape")
 
     def _may_end(self, start: int, end: int) -> bool:
         if not self.may_cut(start, end):

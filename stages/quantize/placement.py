@@ -1,7 +1,7 @@
 """Deciding what is quantized, at which width: from the layers, the SOC's operators and the wanted bits."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -36,6 +36,7 @@ class FeaturePlace:
         source: the tensor whose range it takes: itself unless its codes are passed on.
         range: the user's own range.
         per_channel: whether each channel may have its own scale.
+        widths: all that it could have: the operators around it, and around what shares its codes, do them.
     """
 
     tensor: str
@@ -44,17 +45,28 @@ class FeaturePlace:
     source: str
     range: tuple[float, float] | None = None
     per_channel: bool = False
+    widths: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class WeightPlace:
-    """A weight to quantize: `axis` is its output-channel axis, `output` the tensor that the layer makes."""
+    """A weight to quantize.
+
+    Attributes:
+        tensor: the initializer's name.
+        node: the node that takes it.
+        bits: width of its codes.
+        axis: its output-channel axis.
+        output: the tensor that the layer makes.
+        widths: all that it could have.
+    """
 
     tensor: str
     node: str
     bits: int
     axis: int
     output: str
+    widths: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -238,7 +250,14 @@ class _Placer:
                     )
         bits = {source: self._width(source, widths) for source, widths in common.items()}
         return [
-            FeaturePlace(name, self._owner(name), bits[source], source, self._asked(source).range)
+            FeaturePlace(
+                name,
+                self._owner(name),
+                bits[source],
+                source,
+                self._asked(source).range,
+                widths=tuple(sorted(common[source])),
+            )
             for name, source in sources.items()
         ]
 
@@ -336,7 +355,8 @@ class _Placer:
                 )
             if wanted != FLOAT_BITS and allowed:
                 bits = nearest_width(wanted, allowed)
-                found.append(WeightPlace(node.input[1], node.name, bits, self._channel_axis(layer), layer.output))
+                axis, widths = self._channel_axis(layer), tuple(sorted(allowed))
+                found.append(WeightPlace(node.input[1], node.name, bits, axis, layer.output, widths))
         return found
 
     def _wanted_weight(self, layer: Layer) -> int:

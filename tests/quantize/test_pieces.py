@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from stages.core.graph import Graph
 from stages.core.session import Runner
 from stages.quantize.layers import find_layers
-from stages.quantize.pieces import find_blocks, find_pieces, piece_model
+from stages.quantize.pieces import find_blocks, find_pieces, find_rest, piece_model
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
@@ -238,3 +238,41 @@ def test_networks_of_several_outputs_are_cut_all_the_same():
 def test_a_layer_that_nobody_takes_does_not_stop_the_cutting():
     graph = network([conv("x", "a"), node("Relu", ["x"], ["dead"], "dead"), conv("a", "b")], ["b"])
     assert [name for block in blocks(graph) for name in block] == ["a", "dead", "b"]
+
+
+# --- what a tensor reaches
+
+
+def test_the_rest_is_what_a_tensor_reaches_and_takes_the_other_branch_from_before():
+    graph = Graph(tiny_classifier())
+    rest = find_rest(graph, layers_of(graph), "r2")
+    assert [layer.name for layer in rest.layers] == ["project", "residual", "pool", "flatten", "fc"]
+    assert sorted(rest.inputs) == ["r1", "r2"]
+    assert rest.outputs == ("logits",)
+
+
+def test_the_rest_leaves_out_a_branch_that_is_not_reached():
+    nodes = [conv("x", "a"), conv("x", "b"), node("Sigmoid", ["a"], ["c"], "c"), node("Add", ["c", "b"], ["d"], "d")]
+    graph = network(nodes, ["d", "b"])
+    rest = find_rest(graph, layers_of(graph), "a")
+    assert [layer.name for layer in rest.layers] == ["c", "d"]
+    assert sorted(rest.inputs) == ["a", "b"]
+    assert rest.outputs == ("d",)
+
+
+def test_the_rest_of_an_output_that_nothing_takes_is_empty():
+    graph = Graph(tiny_classifier())
+    rest = find_rest(graph, layers_of(graph), "logits")
+    assert (rest.layers, rest.inputs, rest.outputs) == ((), (), ())
+
+
+def test_the_rest_computes_what_the_whole_network_does():
+    graph = Graph(tiny_classifier())
+    picture = {"images": np.random.default_rng(3).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)}
+    shown = onnx.ModelProto()
+    shown.CopyFrom(graph.model)
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("r1", "r2"))
+    values = Runner(shown).run(picture)
+    rest = find_rest(graph, layers_of(graph), "r2")
+    again = Runner(piece_model(graph, rest)).run({name: values[name] for name in rest.inputs})
+    np.testing.assert_allclose(again["logits"], values["logits"], rtol=1e-5, atol=1e-6)

@@ -94,6 +94,12 @@ def test_what_a_fused_layer_makes_has_a_width_of_its_weighted_operator():
     assert widths(found) == {"x": 8, "t2": 8}
 
 
+def test_the_widths_that_a_tensor_could_have_are_those_that_all_around_it_do():
+    found = placed(chain("Conv", "MaxPool"), soc(Conv=[4, 8, 12], MaxPool=[8, 12]))
+    assert {entry.tensor: entry.widths for entry in found.features} == {"x": (4, 8, 12), "t1": (8, 12), "t2": (8, 12)}
+    assert [entry.widths for entry in found.weights] == [(2, 4, 6, 8)]
+
+
 def test_operators_that_share_no_width_are_refused():
     with pytest.raises(UserError, match=r"the S1's operators around 't1' share no feature width"):
         placed(chain("Conv", "MaxPool"), soc(Conv=[10, 12], MaxPool=[4, 8]))
