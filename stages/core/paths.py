@@ -3,6 +3,7 @@
 from pathlib import Path
 
 __all__ = [
+    "AUTOTUNE",
     "BUILD",
     "CALIBRATE",
     "CALIBSET",
@@ -33,6 +34,7 @@ COMPARE = Path("out/compare")
 BUILD = Path("out/build")
 EVALUATE = Path("out/evaluate")
 TRACK = Path("out/track")
+AUTOTUNE = Path("out/autotune")
 
 FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"

@@ -1,0 +1,1 @@
+"""Which width each node gets, for a budget or a target."""

@@ -1,0 +1,60 @@
+"""Measured errors on disk, so that the next budget is answered at once."""
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from stages.autotune.problem import Problem
+from stages.core.artifacts import read_json, write_json
+from stages.core.config import Config
+from stages.core.samples import SampleReader
+
+__all__ = ["Memory", "memory_key"]
+
+VERSION = 1
+"""Raise it when errors are measured in another way."""
+
+
+def memory_key(
+    problem: Problem, config: Config, statistics: Path, pictures: SampleReader, verification: SampleReader
+) -> str:
+    """Identify all that measured errors follow from (16 hexadecimal digits)."""
+    quant = {key: getattr(value, "name", value) for key, value in asdict(replace(config.quant, node_bits=None)).items()}
+    settings = {
+        "version": VERSION,
+        "soc": repr(asdict(config.soc)),
+        "inputs": repr([asdict(entry) for entry in config.model.inputs]),
+        "quant": quant,
+        "given": {name: vars(said) for name, said in problem.given.items()},
+        "widths": problem.widths,
+        "pictures": pictures.digests,
+        "verification": verification.digests,
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(problem.graph.model.SerializeToString(deterministic=True))
+    digest.update(statistics.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Memory:
+    """What was measured for one key.
+
+    Attributes:
+        sensitivities: variable -> width -> error; None if not measured yet.
+        errors: "features/weights" -> measured error of uniform widths.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._path = folder / f"{key}.json"
+        content: dict[str, Any] = read_json(self._path) if self._path.is_file() else {}
+        stored = content.get("sensitivities")
+        self.sensitivities: dict[str, dict[int, float]] | None = stored and {
+            name: {int(width): error for width, error in errors.items()} for name, errors in stored.items()
+        }
+        self.errors: dict[str, float] = content.get("errors", {})
+
+    def save(self) -> None:
+        """Write it all."""
+        write_json(self._path, {"sensitivities": self.sensitivities, "errors": self.errors})

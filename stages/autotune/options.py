@@ -1,0 +1,102 @@
+"""What the command's arguments ask for."""
+
+import math
+from dataclasses import dataclass
+
+from stages.core.errors import UserError
+
+__all__ = ["COSTS", "METRICS", "Budget", "MeanBits", "Target", "parse_budget", "parse_mean_bits", "parse_target"]
+
+COSTS = {"latency": "ms", "size": "bytes", "bitops": "bit operations"}
+"""Kinds of cost and their units."""
+METRICS = ("cosine", "accuracy", "error")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A bound on a cost: `amount` in the cost's unit, or `relative` to 8-bit features and weights."""
+
+    kind: str
+    amount: float
+    relative: bool
+
+
+@dataclass(frozen=True)
+class MeanBits:
+    """Bounds on the mean widths of features and of weights, each by their elements."""
+
+    features: float
+    weights: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the outputs have to keep: a cosine or an accuracy of at least `bound`, an error of at most `bound`.
+
+    An accuracy of 0 or below is a difference to the float network's.
+    """
+
+    metric: str
+    bound: float
+
+    def met(self, found: float) -> bool:
+        """Whether a measured value keeps it."""
+        return found <= self.bound if self.metric == "error" else found >= self.bound
+
+
+def parse_budget(text: str) -> Budget:
+    """Read KIND=AMOUNT or KIND=FACTORx.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    kind, _, amount = text.partition("=")
+    if kind not in COSTS:
+        raise UserError(f"--budget {text}: give one of {', '.join(f'{known}=...' for known in COSTS)}")
+    relative = amount.endswith("x")
+    found = _number(amount.removesuffix("x"))
+    if found is None or found <= 0:
+        unit = COSTS[kind]
+        raise UserError(f"--budget {text}: give {unit}, as {kind}=1e6, or a share of uniform 8 bits, as {kind}=0.5x")
+    return Budget(kind, found, relative)
+
+
+def parse_mean_bits(text: str) -> MeanBits:
+    """Read BITS or FEATURES/WEIGHTS.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    features, slash, weights = text.partition("/")
+    found = _number(features), _number(weights if slash else features)
+    if None in found or min(filter(None, found), default=0) <= 0 or 0 in found:
+        raise UserError(f"--mean-bits {text}: give bits, as 6, or those of features and weights, as 8/5.5")
+    first, second = found
+    assert first is not None
+    assert second is not None
+    return MeanBits(first, second)
+
+
+def parse_target(text: str) -> Target:
+    """Read METRIC=BOUND.
+
+    Raises:
+        UserError: if it is not, or no network can keep it.
+    """
+    metric, _, amount = text.partition("=")
+    bound = _number(amount)
+    ranges = {"cosine": (0.0, 1.0), "accuracy": (-1.0, 1.0), "error": (0.0, math.inf)}
+    if metric not in ranges or bound is None:
+        raise UserError(f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), error=0.01")
+    low, high = ranges[metric]
+    if not low <= bound <= high:
+        raise UserError(f"--target {text}: give {'an' if metric[0] in 'ae' else 'a'} {metric} of {low:g} to {high:g}")
+    return Target(metric, bound)
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None

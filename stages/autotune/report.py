@@ -1,0 +1,164 @@
+"""What the user sees: the table, the curve, the files."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from rich.table import Table as Grid
+
+from stages.autotune.options import COSTS
+from stages.autotune.pareto import BITS, Point, spent
+from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, Problem
+from stages.autotune.sensitivity import Sensitivities
+from stages.autotune.solve import Allotment
+from stages.core.config import FLOAT_BITS
+
+__all__ = ["Row", "comparison", "curve_csv", "curve_plot", "described", "row", "sensitivity_rows"]
+
+STYLE: Any = {"svg.hashsalt": "socquant", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
+FORMS = {
+    "latency": ("ms", "{:.4g}"),
+    "size": ("weight bytes", "{:.0f}"),
+    "bitops": ("bit operations", "{:.4g}"),
+    FEATURE_BITS: ("mean feature bits", "{:.2f}"),
+    WEIGHT_BITS: ("mean weight bits", "{:.2f}"),
+}
+AXES = COSTS | {BITS: "mean of feature and weight bits"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the comparison.
+
+    Attributes:
+        name: of the allotment.
+        error: measured in the exact simulator.
+        costs: kind -> what it costs.
+        within: whether it keeps the bounds that were asked for; None if none were.
+    """
+
+    name: str
+    error: float
+    costs: Mapping[str, float]
+    within: bool | None
+
+    def content(self) -> dict[str, Any]:
+        """For the JSON report."""
+        return {"name": self.name, "error": self.error, "within": self.within, **self.costs}
+
+
+def row(problem: Problem, name: str, allotment: Allotment, error: float, within: bool | None) -> Row:
+    """Work an allotment's costs out; latency where times are known."""
+    kinds = [kind for kind in FORMS if kind != "latency" or problem.cost.timed]
+    return Row(name, error, {kind: spent(problem, kind, allotment) for kind in kinds}, within)
+
+
+def comparison(rows: Sequence[Row]) -> Grid:
+    """Lay the rows out, the last one, the chosen, in bold; those beyond the bounds are dim."""
+    grid = Grid(title="error of the outputs and costs", title_justify="left", header_style="bold")
+    grid.add_column("widths", no_wrap=True)
+    grid.add_column("error", justify="right", no_wrap=True)
+    kinds = list(rows[-1].costs)
+    for kind in kinds:
+        grid.add_column(FORMS[kind][0], justify="right")
+    for index, entry in enumerate(rows):
+        style = "bold" if index == len(rows) - 1 else "dim" if entry.within is False else None
+        costs = (FORMS[kind][1].format(entry.costs[kind]) for kind in kinds)
+        grid.add_row(entry.name, f"{entry.error:.3g}", *costs, style=style)
+    return grid
+
+
+def described(problem: Problem, allotment: Allotment) -> str:
+    """Say how many features and weights got which width."""
+    parts = []
+    for kind in ("feature", "weight"):
+        counts = Counter(allotment[entry.name] for entry in problem.variables if entry.kind == kind)
+        listed = ", ".join(
+            f"{count} {'in float' if bits == FLOAT_BITS else f'at {bits}'}" for bits, count in sorted(counts.items())
+        )
+        if counts:
+            parts.append(f"{kind}s: {listed}")
+    return "; ".join(parts)
+
+
+def sensitivity_rows(problem: Problem, found: Sensitivities, allotment: Allotment) -> list[dict[str, Any]]:
+    """Every variable with its errors and the width it got, for the JSON report."""
+    return [
+        {
+            "kind": entry.kind,
+            "node": entry.node,
+            "elements": entry.elements,
+            "bits": allotment[entry.name],
+            "errors": {str(width): found[entry.name].get(width, 0.0) for width in entry.widths},
+        }
+        for entry in problem.variables
+    ]
+
+
+def curve_csv(points: Sequence[Point], kind: str) -> str:
+    """The curve as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([kind, "predicted_error"])
+    writer.writerows([point.cost, point.predicted] for point in points)
+    return text.getvalue()
+
+
+def curve_plot(
+    points: Sequence[Point],
+    uniform: Sequence[tuple[str, float, float]],
+    chosen: tuple[float, float],
+    kind: str,
+    title: str,
+) -> str:
+    """Draw predicted error over cost, uniform widths and the chosen allotment as they were measured.
+
+    Args:
+        points: the curve.
+        uniform: name, cost and measured error of uniform widths.
+        chosen: cost and measured error.
+        kind: of cost.
+        title: above the plot.
+
+    Returns:
+        SVG text, the same for the same numbers.
+    """
+    least = 1e-12  # a logarithmic axis has no 0, which an allotment of float alone has
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.0, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        costs, errors = [point.cost for point in points], [max(point.predicted, least) for point in points]
+        axes.plot(costs, errors, color="#1f6feb", linewidth=1.3, marker=".", label="allotted, predicted")
+        named: Any = {"color": "#57606a", "linestyle": "none"}
+        axes.plot(
+            [cost for _, cost, _ in uniform],
+            [max(error, least) for *_, error in uniform],
+            marker="x",
+            label="uniform (features/weights), measured",
+            **named,
+        )
+        for name, cost, error in uniform:
+            where: Any = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
+            axes.annotate(name, (cost, max(error, least)), color="#57606a", parse_math=False, **where)
+        axes.plot(
+            [chosen[0]],
+            [max(chosen[1], least)],
+            color="#c93c37",
+            marker="o",
+            linestyle="none",
+            label="chosen, measured",
+        )
+        axes.set_yscale("log")
+        axes.set_xlabel(AXES[kind])
+        axes.set_ylabel("relative squared error of the outputs")
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+        axes.grid(visible=True, alpha=0.25)
+        axes.legend(loc="upper right", fontsize=8, frameon=False)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

@@ -1,0 +1,247 @@
+"""How far the outputs move when one tensor alone is quantized, for every tensor at every width."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from stages.autotune.problem import Problem
+from stages.autotune.solve import Table
+from stages.core.config import FLOAT_BITS, ChannelScales, QuantConfig
+from stages.core.console import track
+from stages.core.graph import Graph
+from stages.core.qparams import FeatureParams
+from stages.core.session import Runner, with_outputs
+from stages.quantize.choose import choose_features, choose_weights
+from stages.quantize.drafting import Drafter
+from stages.quantize.judge import relative_error
+from stages.quantize.layers import Layer
+from stages.quantize.pieces import Piece, find_rest, piece_model
+from stages.quantize.placement import place
+from stages.quantize.replay import TensorFiles, fake_quantize
+from stages.quantize.weights import dequantized
+
+__all__ = ["Sensitivities", "error_tables", "sensitivities", "settled"]
+
+Array = NDArray[np.float32]
+Sensitivities = Mapping[str, Mapping[int, float]]
+"""Variable -> width -> relative squared error of the outputs when it alone is quantized; float is left out: 0."""
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A tensor that something is tried on, and the layers that follow from it.
+
+    Attributes:
+        tensor: its name.
+        features: (variable, width) -> what it is quantized with.
+        weights: (variable, width), of the layer that makes it.
+        maker: that layer, if it has a weight to try.
+        rest: all that the tensor reaches.
+    """
+
+    tensor: str
+    features: Mapping[tuple[str, int], FeatureParams]
+    weights: Sequence[tuple[str, int]]
+    maker: Piece | None
+    rest: Piece
+
+    @property
+    def needs(self) -> set[str]:
+        """Float tensors that trying takes."""
+        return {self.tensor, *self.rest.inputs, *(self.maker.inputs if self.maker else ())}
+
+
+def error_tables(found: Sensitivities, problem: Problem, factors: Mapping[tuple[str, int], float]) -> list[Table]:
+    """The sum of all variables' errors.
+
+    Args:
+        found: of each variable alone.
+        problem: its variables.
+        factors: (kind, width) -> how many times the errors of that kind and width are what was found.
+    """
+    return [
+        Table(
+            (entry.name,),
+            np.array(
+                [found[entry.name].get(width, 0.0) * factors.get((entry.kind, width), 1.0) for width in entry.widths]
+            ),
+        )
+        for entry in problem.variables
+    ]
+
+
+def settled(quant: QuantConfig) -> QuantConfig:
+    """The settings to try widths with: what only pictures can decide is left out."""
+    measured = quant.channel_scales is ChannelScales.measured
+    return replace(quant, channel_scales=ChannelScales.never) if measured else quant
+
+
+def sensitivities(
+    problem: Problem, drafter: Drafter, feeds: Iterable[Mapping[str, Array]], folder: Path
+) -> dict[str, dict[int, float]]:
+    """Measure every variable at every width.
+
+    The float network runs once a picture, all that is needed of it kept on disk. Then a variable is quantized as
+    quantize would, and only the layers that follow run. A weight is tried in its layer alone, which
+    then hands its output to the same layers. Ranges, also those by output, are chosen for each width.
+
+    Such errors of single tensors add up, as far as none is large: they are independent of each other, and small beside
+    the tensors.
+
+    Args:
+        problem: the variables.
+        drafter: of the experiment, for its settings and statistics.
+        feeds: network inputs of each picture.
+        folder: a scratch folder.
+
+    Returns:
+        Variable -> width -> error, the mean over pictures and float outputs of the mean squared error relative to the
+        output's variance.
+    """
+    graph = problem.graph
+    features, weights = _candidates(problem, drafter, TensorFiles(folder / "weights"))
+    sites = list(_sites(problem, features))
+    outputs = [name for name in graph.outputs if name in graph.float_tensors]
+    files = TensorFiles(folder / "float")
+    count = _run_float(graph, feeds, {*outputs, *(name for site in sites for name in site.needs)}, files)
+    errors: dict[tuple[str, int], list[float]] = {}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for site in track(sites, "sensitivity"):
+            trial = _Trial(graph, site, files, weights, outputs)
+            for found in pool.map(trial.errors, range(count)):
+                for key, error in found.items():
+                    errors.setdefault(key, []).append(error)
+    return {
+        entry.name: {width: float(np.mean(errors[entry.name, width])) for width in entry.widths if width != FLOAT_BITS}
+        for entry in problem.variables
+    }
+
+
+def _candidates(
+    problem: Problem, drafter: Drafter, files: TensorFiles
+) -> tuple[dict[tuple[str, int], FeatureParams], TensorFiles]:
+    """Parameters of (tensor, width), and dequantized weights of (node, width), chosen as quantize does."""
+    widths = {kind: sorted({w for entry in problem.variables if entry.kind == kind for w in entry.widths}) for kind in
+              ("feature", "weight")}  # fmt: skip
+    base = replace(settled(drafter.config.quant), edge_bits=None)
+    features: dict[tuple[str, int], FeatureParams] = {}
+
+    def chosen(quant: QuantConfig) -> list[FeatureParams]:
+        config = replace(drafter.config, quant=quant)
+        graph, statistics = drafter.network.graph, drafter.network.statistics
+        ranges = replace(drafter, config=config).ranged(drafter.network).ranges
+        return choose_features(place(graph, config.soc, quant, drafter.by_node), graph, statistics, config, ranges)
+
+    for bits in widths["feature"]:
+        if bits != FLOAT_BITS:
+            features |= {(entry.tensor, entry.bits): entry for entry in chosen(replace(base, feature_bits=bits))}
+    around = chosen(base)
+    stored: set[tuple[str, int]] = set()
+    for bits in widths["weight"]:
+        if bits == FLOAT_BITS:
+            continue
+        config = replace(drafter.config, quant=replace(base, weight_bits=bits))
+        placement = place(problem.graph, config.soc, config.quant, drafter.by_node)
+        params, codes = choose_weights(placement, problem.graph, around, config)
+        for entry in params:
+            if (entry.node, entry.bits) not in stored:
+                stored.add((entry.node, entry.bits))
+                files.write(f"{entry.node} {entry.bits}", 0, dequantized(codes[entry.node], entry.scales, entry.axis))
+    return features, files
+
+
+def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) -> Iterator[_Site]:
+    """What to try, in graph order."""
+    graph, layers = problem.graph, problem.placement.layers
+    by_tensor: dict[str, list[tuple[str, int]]] = {}
+    features: dict[str, dict[tuple[str, int], FeatureParams]] = {}
+    for entry in problem.variables:
+        for width in entry.widths:
+            if width == FLOAT_BITS:
+                continue
+            if entry.kind == "weight":
+                by_tensor.setdefault(entry.tensor, []).append((entry.name, width))
+            else:
+                features.setdefault(entry.tensor, {})[entry.name, width] = params[entry.tensor, width]
+    makers = {layer.output: layer for layer in layers}
+    for tensor in graph.float_tensors:
+        if tensor in features or tensor in by_tensor:
+            maker = _alone(makers[tensor], graph) if tensor in by_tensor else None
+            rest = find_rest(graph, layers, tensor)
+            yield _Site(tensor, features.get(tensor, {}), by_tensor.get(tensor, []), maker, rest)
+
+
+def _alone(layer: Layer, graph: Graph) -> Piece:
+    """A weighted layer as a piece."""
+    taken = [name for name in layer.first.input if name and name not in graph.constants]
+    return Piece((layer,), tuple(dict.fromkeys(taken)), (layer.output,))
+
+
+def _run_float(graph: Graph, feeds: Iterable[Mapping[str, Array]], needed: set[str], files: TensorFiles) -> int:
+    """Store what is needed of the float network, of every picture; gives their number."""
+    computed = [name for node in graph.nodes for name in node.output if name in needed]
+    # a thread of its own, so that the results do not depend on the number of cores
+    runner = Runner(with_outputs(graph.model, computed), threads=1)
+    count = 0
+    for feed in feeds:
+        for name, value in {**feed, **runner.run(feed)}.items():
+            if name in needed:
+                files.write(name, count, value)
+        count += 1
+    return count
+
+
+class _Trial:
+    """One site, ready to be tried on any picture, on several at once."""
+
+    def __init__(
+        self, graph: Graph, site: _Site, files: TensorFiles, weights: TensorFiles, outputs: Sequence[str]
+    ) -> None:
+        self._site, self._files, self._outputs = site, files, outputs
+        self._rest = Runner(piece_model(graph, site.rest), threads=1) if site.rest.outputs else None
+        self._maker: Runner | None = None
+        self._weights: dict[tuple[str, int], Array] = {}
+        if site.maker:
+            node = site.maker.layers[0].first
+            self._tensor = node.input[1]
+            self._maker = Runner(_with_weight_as_input(piece_model(graph, site.maker), self._tensor), threads=1)
+            self._weights = {key: weights.read(f"{node.name} {key[1]}", 0) for key in site.weights}
+
+    def errors(self, picture: int) -> dict[tuple[str, int], float]:
+        """The outputs' errors for all that is tried here, on one picture."""
+        site, read = self._site, self._files.read
+        value: Array = read(site.tensor, picture)
+        others = {name: read(name, picture) for name in site.rest.inputs if name != site.tensor}
+        expected = {name: read(name, picture) for name in self._outputs}
+        found = {}
+        for key, params in site.features.items():
+            found[key] = self._error(fake_quantize(value, params), others, expected)
+        if self._maker is not None and site.maker is not None:
+            taken = {name: read(name, picture) for name in site.maker.inputs}
+            for key, weight in self._weights.items():
+                made = self._maker.run({**taken, self._tensor: weight})[site.tensor]
+                found[key] = self._error(made, others, expected)
+        return found
+
+    def _error(self, value: Array, others: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+        made = {self._site.tensor: value}
+        if self._rest is not None:
+            taken = made if self._site.tensor in self._rest.inputs else {}
+            made |= self._rest.run({**others, **taken})
+        errors = [relative_error(wanted, made[name]) if name in made else 0.0 for name, wanted in expected.items()]
+        return float(np.mean(errors)) if errors else 0.0
+
+
+def _with_weight_as_input(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
+    """Make a constant an input, so that one session runs all its candidates."""
+    constant = next(entry for entry in model.graph.initializer if entry.name == tensor)
+    model.graph.input.append(helper.make_tensor_value_info(tensor, constant.data_type, constant.dims))
+    model.graph.initializer.remove(constant)
+    return model

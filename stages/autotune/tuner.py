@@ -1,0 +1,238 @@
+"""One experiment being tuned: what is read once, what was measured before, and the work on it."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.autotune.memory import Memory, memory_key
+from stages.autotune.options import COSTS, Budget, MeanBits, Target
+from stages.autotune.pareto import uniform_widths
+from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, find_problem
+from stages.autotune.sensitivity import Sensitivities, error_tables, sensitivities
+from stages.autotune.solve import GAP, Allotment, Limit, solve, value
+from stages.autotune.verify import Search, Simulation, Verified, Verifier, allot, cheapest
+from stages.core.config import FLOAT_BITS, Config, Equalization, Rounding, Task
+from stages.core.console import track, warn
+from stages.core.cost import cost_file, load_cost
+from stages.core.errors import UserError
+from stages.core.graph import Graph, load_model, output_name
+from stages.core.inputs import load_inputs, normalize
+from stages.core.paths import AUTOTUNE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
+from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.samples import SampleReader, correction_samples, validation_samples
+from stages.core.session import Runner
+from stages.core.statistics import load_statistics
+from stages.evaluate.labels import labels_of
+from stages.quantize.drafting import Drafter, remove_leftovers
+from stages.quantize.network import Network, equalized
+from stages.quantize.node_bits import load_node_bits
+
+__all__ = ["Bound", "Tuner", "Uniform"]
+
+Feeds = dict[str, NDArray[np.float32]]
+SCRATCH = ".scratch-"
+"""How the names of scratch folders begin."""
+VERIFY = 16
+"""Validation pictures at most."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A limit and how to speak of it."""
+
+    asked: str
+    what: str
+    limit: Limit
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform widths: their name ("features/weights"), what each variable gets, and the measured error."""
+
+    name: str
+    allotment: Allotment
+    error: float
+
+
+class Tuner:
+    """Everything that is read once: network, pictures, variables, what was measured before."""
+
+    def __init__(self, config: Config, cost: Path | None, allow_float: bool, pictures: int) -> None:
+        self.config = config
+        self.input = picture_input(load_inputs(INPUTS))
+        graph = Graph(load_model(FLOAT_MODEL))
+        names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
+        given = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
+        network = Network(graph, load_statistics(STATISTICS))
+        if config.quant.equalization is Equalization.cross_layer:
+            network = equalized(network, config.quant, SampleReader.open(CALIBSET), self.input)
+        costs = load_cost(cost or cost_file(config.soc.name))
+        self.problem = find_problem(network.graph, config, given, costs, allow_float)
+        if all(len(widths) == 1 for widths in self.problem.widths.values()):
+            raise UserError(
+                f"there is nothing to choose: the {config.soc.name} and your settings leave each tensor one width; "
+                "--allow-float lets nodes stay in float"
+            )
+        AUTOTUNE.mkdir(parents=True, exist_ok=True)
+        for left in AUTOTUNE.glob(f"{SCRATCH}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        remove_leftovers(AUTOTUNE)
+        self.drafter = Drafter(config, network, given, self.input, CALIBSET, AUTOTUNE)
+        self.pictures = _evenly(correction_samples(CALIBSET), pictures)
+        validation = _evenly(validation_samples(CALIBSET), VERIFY)
+        self.verifier = Verifier(
+            self.problem, self.drafter, Simulation(network.graph.model, lambda: self._feeds(validation))
+        )
+        key = memory_key(self.problem, config, STATISTICS, self.pictures, validation)
+        self.memory = Memory(AUTOTUNE / "measured", key)
+        self._notes()
+
+    def _notes(self) -> None:
+        quant = self.config.quant
+        if quant.rounding is not Rounding.nearest:
+            way = quant.rounding.value
+            warn(f"widths are judged with weights rounded to the nearest; quant.rounding={way} will err less")
+        if quant.equalization is Equalization.measured:
+            warn("widths are judged without quant.equalization=measured")
+
+    def _feeds(self, samples: SampleReader) -> Iterator[Feeds]:
+        return ({self.input.name: normalize(sample, self.input)} for sample in samples)
+
+    # --- what is asked for ---
+
+    def usual_cost(self) -> str:
+        """What is to be least, or spared, unless the user says."""
+        return "latency" if self.problem.cost.timed else "bitops"
+
+    def bounds(self, budgets: Sequence[Budget], mean_bits: MeanBits | None) -> list[Bound]:
+        """The limits that the arguments ask for."""
+        found = []
+        for budget in budgets:
+            tables = self.problem.tables(budget.kind)
+            whole = value(tables, self.problem.widths, self.problem.uniform(8, 8)) if budget.relative else 1.0
+            suffix = "x" if budget.relative else ""
+            asked = f"--budget {budget.kind}={budget.amount:g}{suffix}"
+            found.append(Bound(asked, COSTS[budget.kind], Limit(tables, budget.amount * whole)))
+        if mean_bits is not None:
+            asked = f"--mean-bits {mean_bits.features:g}/{mean_bits.weights:g}"
+            for kind, most in ((FEATURE_BITS, mean_bits.features), (WEIGHT_BITS, mean_bits.weights)):
+                found.append(Bound(asked, f"mean {kind}", Limit(self.problem.tables(kind), most)))
+        return found
+
+    def check(self, bounds: Sequence[Bound]) -> None:
+        """Refuse bounds that no widths keep, with the least that some would."""
+        widths = self.problem.widths
+        for bound in bounds:
+            cheapest_one = solve(widths, bound.limit.tables, [])
+            least = value(bound.limit.tables, widths, cheapest_one or {})
+            if least > bound.limit.most * (1 + GAP):
+                raise UserError(
+                    f"{bound.asked}: that is {bound.limit.most:.6g} {bound.what}; the least that this network can have "
+                    f"on the {self.config.soc.name} is {least:.6g}"
+                )
+        if solve(widths, [], [bound.limit for bound in bounds]) is None:
+            listed = " and ".join(dict.fromkeys(bound.asked for bound in bounds))
+            raise UserError(f"{listed}: each can be kept, but not all at once: loosen one")
+
+    # --- work ---
+
+    def sensitivities(self) -> Sensitivities:
+        """What was measured before, or is measured now."""
+        if self.memory.sensitivities is None:
+            with TemporaryDirectory(dir=AUTOTUNE, prefix=SCRATCH) as scratch:
+                feeds = self._feeds(self.pictures)
+                self.memory.sensitivities = sensitivities(self.problem, self.drafter, feeds, Path(scratch))
+            self.memory.save()
+        return self.memory.sensitivities
+
+    def uniform(self) -> list[Uniform]:
+        """Uniform widths to compare with, measured before or now."""
+        allotments = {f"{f}/{w}": self.problem.uniform(f, w) for f, w in uniform_widths(self.problem)}
+        missing = [name for name in allotments if name not in self.memory.errors]
+        for name in missing:
+            self.memory.errors[name] = self.verifier.error(allotments[name])
+        if missing:
+            self.memory.save()
+        return [Uniform(name, allotment, self.memory.errors[name]) for name, allotment in allotments.items()]
+
+    def spend(self, bounds: Sequence[Bound], kind: str, found: Sensitivities) -> tuple[Verified, list[Verified]]:
+        """The allotment of least error within the bounds: of those solved for, and of uniform widths."""
+        limits = [bound.limit for bound in bounds]
+        tried = allot(
+            self.problem, found, limits, self.problem.tables(kind), self.verifier.error, self.verifier.classes
+        )
+        plain = error_tables(found, self.problem, {})
+        others = [
+            Verified(entry.allotment, value(plain, self.problem.widths, entry.allotment), entry.error)
+            for entry in self.uniform()
+            if self.within(entry.allotment, bounds)
+        ]
+        best = min([*tried, *others], key=lambda entry: entry.error)
+        return best, tried
+
+    def within(self, allotment: Allotment, bounds: Sequence[Bound]) -> bool | None:
+        """Whether an allotment keeps the bounds; None if there are none."""
+        if not bounds:
+            return None
+        return all(
+            value(bound.limit.tables, self.problem.widths, allotment) <= bound.limit.most * (1 + GAP)
+            for bound in bounds
+        )
+
+    def reach(
+        self, target: Target, kind: str, bounds: Sequence[Bound], found: Sensitivities
+    ) -> tuple[Verified, list[Search]]:
+        """The cheapest allotment that keeps the target, and the steps of the search.
+
+        Raises:
+            UserError: if the most precise widths miss it.
+        """
+        limits = [bound.limit for bound in bounds]
+        costs, spared = self.problem.tables(kind), self.problem.tables(self.usual_cost())
+        steps = cheapest(self.problem, found, costs, limits, spared, target, self._meter(target))
+        met = [step for step in steps if step.met]
+        if not met:
+            floats = any(FLOAT_BITS in widths for widths in self.problem.widths.values())
+            raise UserError(
+                f"--target {target.metric}={target.bound} is out of reach: the most precise widths have "
+                f"{steps[0].found:.6g}" + ("" if floats else "; --allow-float lets nodes stay in float")
+            )
+        best = min(met, key=lambda step: (step.cost, step.predicted))
+        return Verified(best.allotment, best.predicted, self.verifier.error(best.allotment)), steps
+
+    def _meter(self, target: Target) -> Callable[[Allotment], float]:
+        """How the target's metric is measured."""
+        if target.metric == "error":
+            return self.verifier.error
+        data = self.config.data
+        part, key = (data.debug, "data.debug") if target.metric == "cosine" else (data.evaluation, "data.evaluation")
+        if target.metric == "accuracy" and data.evaluation.task is Task.none:
+            raise UserError("--target accuracy: data.evaluation has no labels; use --target cosine=0.99")
+        files = select(part, key)
+
+        def feeds() -> Iterator[Feeds]:
+            pictures = read_pictures(files, self.input, self.config.model.preprocess, key)
+            for picture in track(pictures, target.metric, len(files)):
+                yield {self.input.name: normalize(picture.sample, self.input)}
+
+        simulation = Simulation(self.problem.graph.model, feeds)
+        if target.metric == "cosine":
+            return lambda allotment: simulation.cosine(self.verifier.draft(allotment))
+        labels = labels_of(data.evaluation, files, Runner(self.problem.graph.model).outputs)
+
+        def accuracy(allotment: Allotment) -> float:
+            reference, quantized = simulation.accuracy(self.verifier.draft(allotment), labels)
+            return quantized - reference if target.bound <= 0 else quantized
+
+        return accuracy
+
+
+def _evenly(samples: SampleReader, count: int) -> SampleReader:
+    """At most so many samples, evenly over all."""
+    wanted = min(count, len(samples))
+    return samples.subset([index * len(samples) // wanted for index in range(wanted)])

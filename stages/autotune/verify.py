@@ -1,0 +1,289 @@
+"""Trying allotments: quantized as quantize would, run in the exact simulator, and mended where the sum misjudged."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.autotune.options import Target
+from stages.autotune.problem import Problem
+from stages.autotune.sensitivity import Sensitivities, error_tables, settled
+from stages.autotune.solve import Allotment, Limit, Table, solve, value
+from stages.core.config import FLOAT_BITS
+from stages.core.integer.simulator import simulator_model
+from stages.core.metrics import cosine
+from stages.core.qparams import QuantParams
+from stages.core.session import Runner
+from stages.evaluate.scores import ClassificationScore
+from stages.quantize.draft import Draft
+from stages.quantize.drafting import Drafter
+from stages.quantize.judge import relative_error
+from stages.quantize.prepared import prepared_model
+from stages.quantize.qdq import insert_quantizers
+
+__all__ = ["Search", "Simulation", "Verified", "Verifier", "allot", "cheapest"]
+
+Array = NDArray[np.float32]
+Outputs = Mapping[str, Array]
+Classes = Mapping[tuple[str, int], float]
+
+MISJUDGED = 1.3
+"""Measured over predicted error from where on the prediction is mended. Other pictures alone make a tenth or two."""
+ROUNDS = 3
+"""Mendings at most."""
+SLACK = 0.05
+"""Share of the least error that is given away for a lower cost: bounds that leave a width free do not make it wide."""
+CLOSE = 1.05
+"""Ratio of error bounds at which the search for a target ends."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An allotment with the error that was predicted (by the sum of its parts) and the one that was measured."""
+
+    allotment: Allotment
+    predicted: float
+    error: float
+
+
+class Simulation:
+    """Runs networks on a set of pictures beside the float network, whose outputs are kept."""
+
+    def __init__(self, reference: onnx.ModelProto, feeds: Callable[[], Iterable[Outputs]]) -> None:
+        self._reference, self._feeds = reference, feeds
+        self._expected: list[Outputs] = []
+
+    def outputs(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:
+        """Give both networks' outputs of each picture."""
+        float_runner = None if self._expected else Runner(self._reference)
+        for index, feeds in enumerate(self._feeds()):
+            if float_runner is not None:
+                self._expected.append(float_runner.run(feeds))
+            yield self._expected[index], runner.run(feeds)
+
+    def simulated(self, draft: Draft) -> Iterator[tuple[Outputs, Outputs]]:
+        """The same for a draft in the exact simulator."""
+        names = [entry.name for entry in self._reference.graph.output]
+        return self.outputs(Runner(simulator_model(draft.lowered()[0], names), optimize="safe"))
+
+    def error(self, draft: Draft) -> float:
+        """The squared error relative to the outputs' variance: the mean over pictures and float outputs."""
+        return _mean_error(self.simulated(draft))
+
+    def part_error(self, draft: Draft, features: set[str], nodes: set[str]) -> float:
+        """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
+        weights = [entry for entry in draft.weights.values() if entry.node in nodes]
+        model = prepared_model(draft.model(), QuantParams([], weights), draft.codes)
+        kept = [entry for entry in draft.features.values() if entry.tensor in features]
+        return _mean_error(self.outputs(Runner(insert_quantizers(model, QuantParams(kept, []), {}), optimize="none")))
+
+    def cosine(self, draft: Draft) -> float:
+        """Cosine similarity of the outputs, averaged over pictures; of several outputs the least similar."""
+        found: dict[str, list[float]] = {}
+        for expected, actual in self.simulated(draft):
+            for name, wanted in expected.items():
+                if wanted.dtype == np.float32:
+                    found.setdefault(name, []).append(cosine(wanted, actual[name]))
+        return min((float(np.mean(cosines)) for cosines in found.values()), default=1.0)
+
+    def accuracy(self, draft: Draft, labels: Sequence[int | None]) -> tuple[float, float]:
+        """Top-1 of the float and of the quantized network."""
+        score = ClassificationScore()
+        for label, (expected, actual) in zip(labels, self.simulated(draft), strict=True):
+            score.add(label, expected, actual)
+        metrics = score.metrics()
+        return metrics["float"]["top1"], metrics["quantized"]["top1"]
+
+
+class Verifier:
+    """Quantizes the network as allotted and measures its error; what was measured is remembered.
+
+    Args:
+        problem: the variables.
+        drafter: of the experiment; its node bits are replaced.
+        simulation: the pictures.
+    """
+
+    def __init__(self, problem: Problem, drafter: Drafter, simulation: Simulation) -> None:
+        self._problem, self._drafter, self._simulation = problem, drafter, simulation
+        self._known: dict[tuple[tuple[str, int], ...], float] = {}
+
+    def draft(self, allotment: Allotment) -> Draft:
+        """Choose all parameters at the allotted widths; weights are rounded to the nearest."""
+        drafter = replace(self._drafter, by_node=self._problem.node_bits(allotment))
+        return drafter.draft(drafter.ranged(drafter.network), settled(drafter.config.quant))
+
+    def error(self, allotment: Allotment) -> float:
+        """Measure the error of the outputs in the exact simulator."""
+        key = tuple(allotment.items())
+        if key not in self._known:
+            self._known[key] = self._simulation.error(self.draft(allotment))
+        return self._known[key]
+
+    def classes(self, allotment: Allotment) -> Classes:
+        """Measure the error of each class of variables alone: the features, and the weights, of each width."""
+        draft, found = self.draft(allotment), {}
+        for kind, width in sorted({(entry.kind, allotment[entry.name]) for entry in self._problem.variables}):
+            if width == FLOAT_BITS:
+                continue
+            chosen = [e for e in self._problem.variables if (e.kind, allotment[e.name]) == (kind, width)]
+            features = {name for entry in chosen for name in entry.members}
+            nodes = {entry.node for entry in chosen if entry.kind == "weight"}
+            found[kind, width] = self._simulation.part_error(draft, features, nodes)
+        return found
+
+
+def allot(
+    problem: Problem,
+    found: Sensitivities,
+    limits: Sequence[Limit],
+    cost: Sequence[Table],
+    measure: Callable[[Allotment], float],
+    classes: Callable[[Allotment], Classes],
+) -> list[Verified]:
+    """Find the allotment of least error within limits (`SLACK` aside), and mend the prediction where it is wrong.
+
+    Errors of few bits may be so large that they do not add up. Then the error of each class of variables (features or
+    weights of a width) is measured alone, the sensitivities of the class are scaled to it, and bits are allotted anew.
+
+    Args:
+        problem: the variables.
+        found: their errors, each alone.
+        limits: what may be spent.
+        cost: what is spared where it brings little.
+        measure: the true error of an allotment.
+        classes: the true errors of its classes, each alone.
+
+    Returns:
+        All that was tried, in order; the one of least error is the best. Empty if nothing is within the limits.
+    """
+    plain = error_tables(found, problem, {})
+    factors: dict[tuple[str, int], float] = {}
+    tried: list[Verified] = []
+    for _ in range(ROUNDS + 1):
+        tables = error_tables(found, problem, factors)
+        allotment = _precise(problem, tables, limits, cost)
+        if allotment is None or allotment in [entry.allotment for entry in tried]:
+            break
+        error, expected = measure(allotment), value(tables, problem.widths, allotment)
+        tried.append(Verified(allotment, value(plain, problem.widths, allotment), error))
+        if error <= MISJUDGED * expected:
+            break
+        for key, actual in classes(allotment).items():
+            alone = sum(found[e.name][key[1]] for e in problem.variables if (e.kind, allotment[e.name]) == key)
+            if alone > 0.0 and actual > 0.0:
+                factors[key] = actual / alone
+    return tried
+
+
+@dataclass(frozen=True)
+class Search:
+    """A step of the search for a target.
+
+    Attributes:
+        allotment: what was tried.
+        predicted: its error by the sum of its parts.
+        cost: what is to be least.
+        found: the metric's value.
+        met: whether that keeps the target.
+    """
+
+    allotment: Allotment
+    predicted: float
+    cost: float
+    found: float
+    met: bool
+
+
+def cheapest(
+    problem: Problem,
+    found: Sensitivities,
+    cost: Sequence[Table],
+    limits: Sequence[Limit],
+    spared: Sequence[Table],
+    target: Target,
+    measure: Callable[[Allotment], float],
+) -> list[Search]:
+    """Find the allotment of least cost that keeps a target, by bisection on the bound of the predicted error.
+
+    The prediction only orders the allotments; what counts is what each measures.
+
+    Args:
+        problem: the variables.
+        found: their errors, each alone.
+        cost: what is to be least.
+        limits: what else is bounded.
+        spared: what is spared beside where it brings little.
+        target: what is to be kept.
+        measure: the metric's true value of an allotment.
+
+    Returns:
+        All that was tried. The first is the most precise within the limits: if that misses the target, nothing else
+        is tried. Empty if nothing is within the limits.
+    """
+    errors, widths = error_tables(found, problem, {}), problem.widths
+    steps: list[Search] = []
+
+    def attempt(allotment: Allotment) -> bool:
+        known = next((step for step in steps if step.allotment == allotment), None)
+        if known is None:
+            measured = measure(allotment)
+            costs = value(errors, widths, allotment), value(cost, widths, allotment)
+            known = Search(allotment, *costs, measured, target.met(measured))
+            steps.append(known)
+        return known.met
+
+    def least(more: Sequence[Limit]) -> dict[str, int] | None:
+        """The least cost, and of those allotments that have it the most precise."""
+        bounds = [*limits, *more]
+        allotment = solve(widths, cost, bounds)
+        if allotment is None:
+            return None
+        bounds.append(Limit(cost, value(cost, widths, allotment)))
+        return _precise(problem, errors, bounds, spared) or allotment
+
+    finest, coarsest = _precise(problem, errors, limits, spared), least([])
+    if finest is None or coarsest is None or not attempt(finest) or attempt(coarsest):
+        return steps
+    low = max(steps[0].predicted, steps[-1].predicted * 1e-9)
+    high, guess = steps[-1].predicted, _guess(target)
+    while high / low > CLOSE:
+        middle = guess if low < guess < high else math.sqrt(low * high)
+        allotment = least([Limit(errors, middle)])
+        if allotment is not None and attempt(allotment):
+            low = middle
+        elif allotment is not None:
+            high = middle
+        else:  # the solver's tolerance at the very end
+            break
+        guess = 0.0
+    return steps
+
+
+def _precise(
+    problem: Problem, errors: Sequence[Table], limits: Sequence[Limit], cost: Sequence[Table]
+) -> dict[str, int] | None:
+    """The allotment of least cost among those within the limits whose errors are within `SLACK` of the least."""
+    allotment = solve(problem.widths, errors, limits)
+    if allotment is None:
+        return None
+    most = value(errors, problem.widths, allotment) * (1.0 + SLACK)
+    return solve(problem.widths, cost, [*limits, Limit(errors, most)]) or allotment
+
+
+def _guess(target: Target) -> float:
+    """An error that may go with a target: of unit vectors the squared distance is 2 (1 - cosine)."""
+    return {"error": target.bound, "cosine": 2.0 * (1.0 - target.bound)}.get(target.metric, 0.0)
+
+
+def _mean_error(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
+    errors = [
+        relative_error(wanted, actual[name])
+        for expected, actual in pairs
+        for name, wanted in expected.items()
+        if wanted.dtype == np.float32
+    ]
+    return float(np.mean(errors)) if errors else 0.0

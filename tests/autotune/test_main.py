@@ -1,0 +1,198 @@
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.autotune import tuner
+from stages.autotune.__main__ import add_arguments, autotune
+from stages.calibrate.__main__ import calibrate
+from stages.calibset.__main__ import calibset
+from stages.compose import run as compose_into
+from stages.core.errors import UserError
+from stages.core.settings import load_params
+from stages.evaluate.__main__ import evaluate
+from stages.export.__main__ import export
+from stages.quantize.__main__ import quantize
+from tests.conftest import project_overrides
+
+AUTOTUNE = Path("out/autotune")
+
+
+@pytest.fixture
+def calibrated(project):
+    config = load_params(Path("params.yaml"))
+    for stage in (export, calibset, calibrate):
+        stage(config)
+    return config
+
+
+def composed(*more):
+    compose_into(project_overrides(*more), Path("conf"), Path("params.yaml"), check_only=False)
+    return load_params(Path("params.yaml"))
+
+
+def tune(config, *arguments):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    autotune(config, parser.parse_args(arguments))
+    return json.loads((AUTOTUNE / "autotune.json").read_text())
+
+
+def chosen(report):
+    return report["rows"][-1]
+
+
+def test_quantize_takes_the_file_and_has_those_widths(calibrated, capsys):
+    report = tune(calibrated, "--mean-bits", "6")
+    assert "quant.node_bits=file:out/autotune/node_bits.json" in capsys.readouterr().out
+    quantize(composed("quant.node_bits=file:out/autotune/node_bits.json"))
+    params = json.loads(Path("out/quantize/qparams.json").read_text())
+    asked = {(entry["kind"], entry["node"]): entry["bits"] for entry in report["variables"]}
+    features = {("feature", entry["node"]): entry["bits"] for entry in params["features"]}
+    weights = {("weight", entry["node"]): entry["bits"] for entry in params["weights"]}
+    assert features.pop(("feature", "flatten")) == asked["feature", "pool"]  # shares its codes
+    assert features | weights == asked
+    assert len(set(asked.values())) > 1
+
+
+def test_bounds_are_kept_and_beat_the_uniform_widths_within_them(calibrated):
+    for bound, keys in ((["--mean-bits", "6"], ["feature bits", "weight bits"]), (["--budget", "size=188"], ["size"])):
+        report = tune(calibrated, *bound)
+        most = 6 if bound[0] == "--mean-bits" else 188
+        assert all(chosen(report)[key] <= most * 1.00001 for key in keys)
+        others = [row for row in report["rows"][:-1] if row["within"]]
+        assert others
+        assert all(chosen(report)["error"] <= row["error"] for row in others)
+
+
+def test_a_relative_budget_is_of_uniform_8_bits(calibrated):
+    report = tune(calibrated, "--budget", "bitops=0.5x")
+    whole = next(row for row in report["rows"] if row["name"] == "uniform 8/8")["bitops"]
+    assert whole == 64 * (512 * (27 + 9 + 8) + 24)
+    assert 0.3 * whole < chosen(report)["bitops"] <= 0.500001 * whole
+
+
+def test_a_target_is_kept_by_what_is_measured(calibrated):
+    report = tune(calibrated, "--target", "error=0.003", "--minimize", "size")
+    assert chosen(report)["error"] <= 0.003
+    met = [step for step in report["tried"] if step["met"]]
+    assert chosen(report)["size"] == min(step["size"] for step in met)
+    assert chosen(report)["size"] < 376
+
+
+def test_an_accuracy_target_is_what_evaluate_then_measures(calibrated):
+    report = tune(calibrated, "--target", "accuracy=0")
+    config = composed("quant.node_bits=file:out/autotune/node_bits.json")
+    quantize(config)
+    evaluate(config)
+    metrics = json.loads(Path("out/evaluate/metrics.json").read_text())
+    best = next(step for step in report["tried"] if step["met"] and step["latency"] == chosen(report)["latency"])
+    assert best["accuracy"] == metrics["quantized"]["top1"] - metrics["float"]["top1"] >= 0
+
+
+def test_a_second_budget_measures_no_sensitivity_again(calibrated, monkeypatch):
+    first = tune(calibrated, "--mean-bits", "6")
+
+    def fail(*_):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(tuner, "sensitivities", fail)
+    assert tune(calibrated, "--mean-bits", "5")["rows"][:-1] != []
+    assert tune(calibrated, "--mean-bits", "6") == first
+
+
+def test_other_settings_are_measured_anew(calibrated):
+    tune(calibrated, "--mean-bits", "6")
+    tune(composed("quant.weight_method=MSE"), "--mean-bits", "6")
+    assert len(list((AUTOTUNE / "measured").iterdir())) == 2
+
+
+def test_two_runs_write_the_same_bytes(calibrated):
+    def files():
+        return {path: path.read_bytes() for path in sorted(AUTOTUNE.rglob("*")) if path.is_file()}
+
+    tune(calibrated, "--budget", "bitops=0.6x")
+    first = files()
+    for path in first:
+        path.unlink()
+    tune(calibrated, "--budget", "bitops=0.6x")
+    assert files() == first
+    assert {path.name for path in first} > {"autotune.json", "node_bits.json", "pareto.csv", "pareto.svg"}
+
+
+def test_the_users_node_bits_stay(calibrated):
+    Path("bits.json").write_text(json.dumps({"project": {"QUANT_WEIGHT_BIT": 2, "MIN": -1.0, "MAX": 1.0}}))
+    tune(composed("quant.node_bits=file:bits.json"), "--mean-bits", "6", "--node-bits", "more/bits.json")
+    written = json.loads(Path("more/bits.json").read_text())
+    assert {key: written["project"][key] for key in ("QUANT_WEIGHT_BIT", "MIN", "MAX")} == {
+        "QUANT_WEIGHT_BIT": 2, "MIN": -1.0, "MAX": 1.0,
+    }  # fmt: skip
+
+
+def test_the_report_goes_where_it_is_wanted(calibrated):
+    report = tune(calibrated, "--mean-bits", "6", "--json", "here/report.json")
+    assert json.loads(Path("here/report.json").read_text()) == report
+
+
+@pytest.mark.parametrize("method", ["OUTPUT", "MSE"])
+def test_other_ways_to_choose_ranges(calibrated, method):
+    report = tune(composed(f"quant.feature_method={method}"), "--mean-bits", "6")
+    assert chosen(report)["error"] < 0.05
+
+
+def test_a_network_whose_channels_are_scaled(calibrated):
+    report = tune(composed("quant.equalization=cross_layer"), "--mean-bits", "6")
+    assert chosen(report)["error"] < 0.05
+
+
+def test_float_where_it_is_allowed(calibrated):
+    report = tune(composed("soc=bm1684x"), "--target", "error=1e-9", "--minimize", "bitops", "--allow-float")
+    assert chosen(report)["error"] <= 1e-9
+    assert {entry["bits"] for entry in report["variables"]} <= {8, 32}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arguments", "said"),
+    [
+        ([], [], "--budget, --mean-bits"),
+        # all weights at 2 bits: 376 / 4
+        ([], ["--budget", "size=50"], "the least that this network can have on the T40 is 94"),
+        ([], ["--mean-bits", "3"], "mean feature bits; the least that this network can have on the T40 is 4"),
+        ([], ["--target", "cosine=1"], "the most precise widths have 0.99"),
+        ([], ["--pictures", "0", "--mean-bits", "6"], "--pictures 0"),
+        (["soc=bm1684x"], ["--mean-bits", "6"], "--allow-float"),
+        (["soc=bm1684x"], ["--budget", "latency=1", "--allow-float"], "no times are known"),
+        (["data.evaluation.labels=null", "data.evaluation.task=none"], ["--target", "accuracy=0"], "has no labels"),
+    ],
+)
+def test_refusals(calibrated, overrides, arguments, said):
+    with pytest.raises(UserError) as caught:
+        tune(composed(*overrides), *arguments)
+    assert said in str(caught.value)
+
+
+def test_bounds_that_no_widths_keep_together(calibrated):
+    # a board on which 2-bit weights of the first layer are slow, and 94 bytes, which takes 2 bits everywhere
+    times = {
+        f"{features}/{weights}": 50.0 if weights == 2 else 0.1
+        for features in (4, 8, 10, 12)
+        for weights in (2, 4, 6, 8)
+    }
+    content = {"name": "T40", "ms_per_gmac": {"8/8": 1.0}, "measured": {"stem_relu": times}}
+    Path("board.yaml").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"latency=10 and --budget size=94: each can be kept, but not all at once"):
+        tune(calibrated, "--budget", "latency=10", "--budget", "size=94", "--cost", "board.yaml")
+
+
+@pytest.mark.slow
+def test_as_a_command(calibrated):
+    line = [sys.executable, "-m", "stages.autotune", "--mean-bits", "6"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Highs" not in done.stdout
+    refused = subprocess.run([*line[:-1], "1"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1

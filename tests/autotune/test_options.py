@@ -1,0 +1,54 @@
+import pytest
+
+from stages.autotune.options import Budget, MeanBits, Target, parse_budget, parse_mean_bits, parse_target
+from stages.core.errors import UserError
+
+
+def test_budgets():
+    assert parse_budget("latency=30") == Budget("latency", 30.0, relative=False)
+    assert parse_budget("size=2.5e6") == Budget("size", 2.5e6, relative=False)
+    assert parse_budget("bitops=0.5x") == Budget("bitops", 0.5, relative=True)
+
+
+def test_mean_bits():
+    assert parse_mean_bits("6") == MeanBits(6.0, 6.0)
+    assert parse_mean_bits("8/5.5") == MeanBits(8.0, 5.5)
+
+
+def test_targets():
+    assert parse_target("cosine=0.99") == Target("cosine", 0.99)
+    assert parse_target("accuracy=-0.003") == Target("accuracy", -0.003)
+    assert parse_target("error=0.01") == Target("error", 0.01)
+
+
+def test_a_target_is_met_from_its_own_side():
+    assert Target("cosine", 0.99).met(0.99)
+    assert not Target("cosine", 0.99).met(0.98)
+    assert Target("error", 0.01).met(0.005)
+    assert not Target("error", 0.01).met(0.02)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "said"),
+    [
+        (parse_budget, "speed=3", "latency=..., size=..., bitops=..."),
+        (parse_budget, "size=small", "size=0.5x"),
+        (parse_budget, "size=-1", "size=0.5x"),
+        (parse_budget, "size=", "size=0.5x"),
+        (parse_budget, "latency=nan", "give ms"),
+        (parse_mean_bits, "six", "as 6"),
+        (parse_mean_bits, "8/", "8/5.5"),
+        (parse_mean_bits, "0", "as 6"),
+        (parse_mean_bits, "8/0", "as 6"),
+        (parse_mean_bits, "-4", "as 6"),
+        (parse_target, "cosine=1.5", "a cosine of 0 to 1"),
+        (parse_target, "accuracy=-2", "an accuracy of -1 to 1"),
+        (parse_target, "sqnr=30", "cosine=0.99"),
+        (parse_target, "cosine", "cosine=0.99"),
+    ],
+)
+def test_refusals_say_what_to_give(parse, text, said):
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    assert text in str(caught.value)
+    assert said in str(caught.value)

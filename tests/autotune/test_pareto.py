@@ -1,0 +1,52 @@
+import pytest
+
+from stages.autotune.pareto import BITS, curve, spent, uniform_widths
+from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, find_problem
+from stages.core.config import Config, QuantConfig
+from stages.core.cost import CostModel
+from stages.core.graph import Graph
+from tests.autotune.stubs import made_up
+from tests.networks import soc_config, tiny_classifier
+
+
+def errors(problem):
+    return {name: {width: 4.0**-width for width in widths} for name, widths in problem.widths.items()}
+
+
+def test_the_curve_falls_from_the_least_bits_to_the_most():
+    problem = made_up()
+    points = curve(problem, errors(problem), BITS, 7)
+    assert points[0].cost == 2.0
+    assert points[-1].cost == 8.0
+    assert [point.cost for point in points] == sorted(point.cost for point in points)
+    assert [point.predicted for point in points] == sorted((point.predicted for point in points), reverse=True)
+    assert points[0].predicted == pytest.approx(6 / 16)
+
+
+def test_bits_bound_features_and_weights_each():
+    problem = made_up()
+    for point in curve(problem, errors(problem), BITS, 7):
+        features, weights = (spent(problem, kind, point.allotment) for kind in (FEATURE_BITS, WEIGHT_BITS))
+        assert features == pytest.approx(weights)
+
+
+def test_a_curve_over_bit_operations():
+    graph = Graph(tiny_classifier())
+    config = Config(soc=soc_config("t40"), quant=QuantConfig("q"))
+    problem = find_problem(graph, config, {}, CostModel(), allow_float=False)
+    points = curve(problem, errors(problem), "bitops", 5)
+    # from 4-bit features and 2-bit weights; features that nothing multiplies by may be wide at no cost
+    assert points[0].cost == 8 * (512 * (27 + 9 + 8) + 24)
+    assert len(points) == 5
+
+
+def test_uniform_widths_to_compare_with():
+    graph = Graph(tiny_classifier())
+
+    def pairs(soc, **quant):
+        config = Config(soc=soc_config(soc), quant=QuantConfig("q", **quant))
+        return uniform_widths(find_problem(graph, config, {}, CostModel(), allow_float=False))
+
+    assert pairs("t40") == [(4, 2), (4, 4), (8, 2), (8, 4), (8, 6), (8, 8), (10, 8), (12, 8)]
+    assert pairs("bm1684x") == [(8, 8)]
+    assert pairs("t40", weight_bits=32) == [(4, 32), (8, 32), (10, 32), (12, 32)]

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from stages.autotune.problem import find_problem
+from stages.autotune.sensitivity import sensitivities
+from stages.core.collect import collect
+from stages.core.config import Color, Config, QuantConfig
+from stages.core.cost import CostModel
+from stages.core.graph import Graph
+from stages.core.inputs import NetworkInput
+from stages.core.session import Runner
+from stages.quantize.drafting import Drafter
+from stages.quantize.network import Network
+from tests.networks import soc_config, tiny_classifier
+
+PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(3)]
+
+
+def measured(model, folder, **quant):
+    graph = Graph(onnx.shape_inference.infer_shapes(model))
+    config = Config(soc=soc_config("t40"), quant=QuantConfig("q", **quant))
+    statistics = collect(graph.model, ((str(i), dict(feeds)) for i, feeds in enumerate(PICTURES)))
+    problem = find_problem(graph, config, {}, CostModel(), allow_float=False)
+    images = NetworkInput("images", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
+    drafter = Drafter(config, Network(graph, statistics), {}, images, folder, folder)
+    return sensitivities(problem, drafter, PICTURES, folder / "scratch"), statistics
+
+
+def relative(expected, actual):
+    wide = expected.astype(np.float64)
+    return ((actual - wide) ** 2).mean() / wide.var()
+
+
+def error_of(changed, model):
+    """The error of another network's output."""
+    runners = Runner(model), Runner(changed)
+    return np.mean([relative(*(runner.run(feeds)["logits"] for runner in runners)) for feeds in PICTURES])
+
+
+def with_weight_quantized(model, name, bits, axis):
+    """MAX_ABS by hand; the scale's move to a whole multiplier is left out."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    tensor = next(entry for entry in changed.graph.initializer if entry.name == name)
+    weight = numpy_helper.to_array(tensor).astype(np.float64)
+    others = tuple(other for other in range(weight.ndim) if other != axis)
+    top = 2 ** (bits - 1) - 1
+    scale = np.abs(weight).max(axis=others, keepdims=True) / top
+    codes = np.clip(np.rint(weight / scale), -top, top)
+    tensor.CopyFrom(numpy_helper.from_array((codes * scale).astype(np.float32), name))
+    return changed
+
+
+def with_feature_quantized(model, tensor, low, high, bits):
+    """Quantize and dequantize written out as Div, Round, Clip, Mul after one tensor; the whole network runs."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = (high - low) / (2**bits - 1)
+    zero = round(-low / scale)
+    for name, number in (("s", scale), ("bottom", -zero), ("top", 2**bits - 1 - zero)):
+        changed.graph.initializer.append(numpy_helper.from_array(np.float32(number), f"q/{name}"))
+    for node in changed.graph.node:
+        for index, name in enumerate(node.input):
+            if name == tensor:
+                node.input[index] = "q/out"
+    at = next((i + 1 for i, node in enumerate(changed.graph.node) if tensor in node.output), 0)
+    steps = [("Div", tensor, "q/s", "a"), ("Round", "q/a", None, "b"), ("Clip", "q/b", ("q/bottom", "q/top"), "c")]
+    for offset, (kind, source, more, made) in enumerate([*steps, ("Mul", "q/c", "q/s", "out")]):
+        given = [source, *([more] if isinstance(more, str) else more or ())]
+        changed.graph.node.insert(at + offset, onnx.helper.make_node(kind, given, [f"q/{made}"], f"q/{made}"))
+    return changed
+
+
+@pytest.mark.parametrize("tensor", ["images", "r1", "r2", "c3", "sum", "pooled"])
+def test_a_feature_alone_as_a_whole_run_has_it(tensor, tmp_path):
+    model = tiny_classifier()
+    found, statistics = measured(model, tmp_path)
+    seen = statistics[tensor]
+    for bits, error in found[f"feature {tensor}"].items():
+        wanted = error_of(with_feature_quantized(model, tensor, seen.low, seen.high, bits), model)
+        assert error == pytest.approx(wanted, rel=2e-2)
+
+
+@pytest.mark.parametrize(("node", "name", "axis"), [("stem", "w1", 0), ("depthwise", "w2", 0), ("fc", "w4", 0)])
+def test_a_weight_alone_as_a_whole_run_has_it(node, name, axis, tmp_path):
+    model = tiny_classifier()
+    found, _ = measured(model, tmp_path, feature_bits=32)  # float features leave the weights' scales as they are
+    assert list(found[f"weight {node}"]) == ([2, 4, 8] if node == "fc" else [2, 4, 6, 8])
+    for bits, error in found[f"weight {node}"].items():
+        assert error == pytest.approx(error_of(with_weight_quantized(model, name, bits, axis), model), rel=1e-3)
+
+
+def test_every_width_of_every_variable_and_the_wider_the_better(tmp_path):
+    found, _ = measured(tiny_classifier(), tmp_path)
+    assert set(found) == {
+        *(f"feature {name}" for name in ("images", "r1", "r2", "c3", "sum", "pooled")),
+        *(f"weight {name}" for name in ("stem", "depthwise", "project", "fc")),
+    }
+    for errors in found.values():
+        assert list(errors) == sorted(errors)
+        assert errors[min(errors)] > 10 * errors[max(errors)]
+
+
+def test_the_same_for_any_number_of_cores(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, _ = measured(tiny_classifier(), tmp_path / "a")
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    assert measured(tiny_classifier(), tmp_path / "b")[0] == one
