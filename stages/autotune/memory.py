@@ -43,6 +43,7 @@ class Memory:
 
     Attributes:
         sensitivities: variable -> width -> error; None if not measured yet.
+        ranges: (tensor, width) -> range by output; None if not chosen yet.
         errors: "features/weights" -> measured error of uniform widths.
     """
 
@@ -53,8 +54,13 @@ class Memory:
         self.sensitivities: dict[str, dict[int, float]] | None = stored and {
             name: {int(width): error for width, error in errors.items()} for name, errors in stored.items()
         }
+        ranges = content.get("ranges")
+        self.ranges: dict[tuple[str, int], tuple[float, float]] | None = None
+        if ranges is not None:
+            self.ranges = {(tensor, bits): (low, high) for tensor, bits, low, high in ranges}
         self.errors: dict[str, float] = content.get("errors", {})
 
     def save(self) -> None:
         """Write it all."""
-        write_json(self._path, {"sensitivities": self.sensitivities, "errors": self.errors})
+        ranges = None if self.ranges is None else [[*key, *ends] for key, ends in self.ranges.items()]
+        write_json(self._path, {"sensitivities": self.sensitivities, "ranges": ranges, "errors": self.errors})

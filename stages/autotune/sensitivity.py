@@ -13,7 +13,7 @@ from onnx import helper
 
 from stages.autotune.problem import Problem
 from stages.autotune.solve import Table
-from stages.core.config import FLOAT_BITS, ChannelScales, QuantConfig
+from stages.core.config import FLOAT_BITS, ChannelScales, FeatureMethod, QuantConfig
 from stages.core.console import track
 from stages.core.graph import Graph
 from stages.core.qparams import FeatureParams
@@ -23,15 +23,18 @@ from stages.quantize.drafting import Drafter
 from stages.quantize.judge import relative_error
 from stages.quantize.layers import Layer
 from stages.quantize.pieces import Piece, find_rest, piece_model
-from stages.quantize.placement import place
+from stages.quantize.placement import Placement, place
 from stages.quantize.replay import TensorFiles, fake_quantize
 from stages.quantize.weights import dequantized
 
-__all__ = ["Sensitivities", "error_tables", "sensitivities", "settled"]
+__all__ = ["Ranges", "Sensitivities", "error_tables", "ranges_by_width", "ranges_of", "sensitivities", "settled"]
 
 Array = NDArray[np.float32]
 Sensitivities = Mapping[str, Mapping[int, float]]
 """Variable -> width -> relative squared error of the outputs when it alone is quantized; float is left out: 0."""
+
+Ranges = Mapping[tuple[str, int], tuple[float, float]]
+"""(tensor, width) -> range, where the method chooses ranges by output."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,38 @@ def settled(quant: QuantConfig) -> QuantConfig:
     return replace(quant, channel_scales=ChannelScales.never) if measured else quant
 
 
+def ranges_by_width(problem: Problem, drafter: Drafter) -> dict[tuple[str, int], tuple[float, float]]:
+    """Choose ranges by output for every width, once: a tensor's depends on its own width alone.
+
+    Returns:
+        Nothing where the method is another one, which takes no time.
+    """
+    config = drafter.config
+    found: dict[tuple[str, int], tuple[float, float]] = {}
+    if config.quant.feature_method is not FeatureMethod.OUTPUT:
+        return {}
+    for bits in sorted({*_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
+        quant = replace(settled(config.quant), feature_bits=bits, edge_bits=None)
+        ranges = replace(drafter, config=replace(config, quant=quant)).ranged(drafter.network).ranges
+        placement = place(problem.graph, config.soc, quant, drafter.by_node)
+        found |= {(e.tensor, e.bits): ranges[e.tensor] for e in placement.features if e.tensor in ranges}
+    return found
+
+
+def ranges_of(ranges: Ranges, placement: Placement) -> dict[str, tuple[float, float]]:
+    """The ranges at the widths of a placement."""
+    entries = {entry.tensor: (entry.tensor, entry.bits) for entry in placement.features}
+    return {tensor: ranges[key] for tensor, key in entries.items() if key in ranges}
+
+
 def sensitivities(
-    problem: Problem, drafter: Drafter, feeds: Iterable[Mapping[str, Array]], folder: Path
+    problem: Problem, drafter: Drafter, ranges: Ranges, feeds: Iterable[Mapping[str, Array]], folder: Path
 ) -> dict[str, dict[int, float]]:
     """Measure every variable at every width.
 
     The float network runs once a picture, all that is needed of it kept on disk. Then a variable is quantized as
     quantize would, and only the layers that follow run. A weight is tried in its layer alone, which
-    then hands its output to the same layers. Ranges, also those by output, are chosen for each width.
+    then hands its output to the same layers. Ranges are chosen for each width.
 
     Such errors of single tensors add up, as far as none is large: they are independent of each other, and small beside
     the tensors.
@@ -98,6 +125,7 @@ def sensitivities(
     Args:
         problem: the variables.
         drafter: of the experiment, for its settings and statistics.
+        ranges: of `ranges_by_width`.
         feeds: network inputs of each picture.
         folder: a scratch folder.
 
@@ -106,7 +134,7 @@ def sensitivities(
         output's variance.
     """
     graph = problem.graph
-    features, weights = _candidates(problem, drafter, TensorFiles(folder / "weights"))
+    features, weights = _candidates(problem, drafter, ranges, TensorFiles(folder / "weights"))
     sites = list(_sites(problem, features))
     outputs = [name for name in graph.outputs if name in graph.float_tensors]
     files = TensorFiles(folder / "float")
@@ -125,28 +153,23 @@ def sensitivities(
 
 
 def _candidates(
-    problem: Problem, drafter: Drafter, files: TensorFiles
+    problem: Problem, drafter: Drafter, ranges: Ranges, files: TensorFiles
 ) -> tuple[dict[tuple[str, int], FeatureParams], TensorFiles]:
     """Parameters of (tensor, width), and dequantized weights of (node, width), chosen as quantize does."""
-    widths = {kind: sorted({w for entry in problem.variables if entry.kind == kind for w in entry.widths}) for kind in
-              ("feature", "weight")}  # fmt: skip
     base = replace(settled(drafter.config.quant), edge_bits=None)
     features: dict[tuple[str, int], FeatureParams] = {}
 
     def chosen(quant: QuantConfig) -> list[FeatureParams]:
         config = replace(drafter.config, quant=quant)
-        graph, statistics = drafter.network.graph, drafter.network.statistics
-        ranges = replace(drafter, config=config).ranged(drafter.network).ranges
-        return choose_features(place(graph, config.soc, quant, drafter.by_node), graph, statistics, config, ranges)
+        placement = place(problem.graph, config.soc, quant, drafter.by_node)
+        given = ranges_of(ranges, placement)
+        return choose_features(placement, problem.graph, drafter.network.statistics, config, given)
 
-    for bits in widths["feature"]:
-        if bits != FLOAT_BITS:
-            features |= {(entry.tensor, entry.bits): entry for entry in chosen(replace(base, feature_bits=bits))}
+    for bits in _widths(problem, "feature"):
+        features |= {(entry.tensor, entry.bits): entry for entry in chosen(replace(base, feature_bits=bits))}
     around = chosen(base)
     stored: set[tuple[str, int]] = set()
-    for bits in widths["weight"]:
-        if bits == FLOAT_BITS:
-            continue
+    for bits in _widths(problem, "weight"):
         config = replace(drafter.config, quant=replace(base, weight_bits=bits))
         placement = place(problem.graph, config.soc, config.quant, drafter.by_node)
         params, codes = choose_weights(placement, problem.graph, around, config)
@@ -155,6 +178,11 @@ def _candidates(
                 stored.add((entry.node, entry.bits))
                 files.write(f"{entry.node} {entry.bits}", 0, dequantized(codes[entry.node], entry.scales, entry.axis))
     return features, files
+
+
+def _widths(problem: Problem, kind: str) -> list[int]:
+    """All integer widths of the features, or of the weights."""
+    return sorted({width for e in problem.variables if e.kind == kind for width in e.widths} - {FLOAT_BITS})
 
 
 def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) -> Iterator[_Site]:

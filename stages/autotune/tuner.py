@@ -13,7 +13,7 @@ from stages.autotune.memory import Memory, memory_key
 from stages.autotune.options import COSTS, Budget, MeanBits, Target
 from stages.autotune.pareto import uniform_widths
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, find_problem
-from stages.autotune.sensitivity import Sensitivities, error_tables, sensitivities
+from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_by_width, sensitivities
 from stages.autotune.solve import GAP, Allotment, Limit, solve, value
 from stages.autotune.verify import Search, Simulation, Verified, Verifier, allot, cheapest
 from stages.core.config import FLOAT_BITS, Config, Equalization, Rounding, Task
@@ -86,7 +86,7 @@ class Tuner:
         self.pictures = _evenly(correction_samples(CALIBSET), pictures)
         validation = _evenly(validation_samples(CALIBSET), VERIFY)
         self.verifier = Verifier(
-            self.problem, self.drafter, Simulation(network.graph.model, lambda: self._feeds(validation))
+            self.problem, self.drafter, self.ranges, Simulation(network.graph.model, lambda: self._feeds(validation))
         )
         key = memory_key(self.problem, config, STATISTICS, self.pictures, validation)
         self.memory = Memory(AUTOTUNE / "measured", key)
@@ -141,12 +141,19 @@ class Tuner:
 
     # --- work ---
 
+    def ranges(self) -> Ranges:
+        """Ranges by width: known from before, or chosen now."""
+        if self.memory.ranges is None:
+            self.memory.ranges = ranges_by_width(self.problem, self.drafter)
+            self.memory.save()
+        return self.memory.ranges
+
     def sensitivities(self) -> Sensitivities:
         """What was measured before, or is measured now."""
         if self.memory.sensitivities is None:
             with TemporaryDirectory(dir=AUTOTUNE, prefix=SCRATCH) as scratch:
-                feeds = self._feeds(self.pictures)
-                self.memory.sensitivities = sensitivities(self.problem, self.drafter, feeds, Path(scratch))
+                feeds, ranges = self._feeds(self.pictures), self.ranges()
+                self.memory.sensitivities = sensitivities(self.problem, self.drafter, ranges, feeds, Path(scratch))
             self.memory.save()
         return self.memory.sensitivities
 

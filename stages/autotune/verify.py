@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stages.autotune.options import Target
 from stages.autotune.problem import Problem
-from stages.autotune.sensitivity import Sensitivities, error_tables, settled
+from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_of, settled
 from stages.autotune.solve import Allotment, Limit, Table, solve, value
 from stages.core.config import FLOAT_BITS
 from stages.core.integer.simulator import simulator_model
@@ -21,6 +21,7 @@ from stages.evaluate.scores import ClassificationScore
 from stages.quantize.draft import Draft
 from stages.quantize.drafting import Drafter
 from stages.quantize.judge import relative_error
+from stages.quantize.placement import place
 from stages.quantize.prepared import prepared_model
 from stages.quantize.qdq import insert_quantizers
 
@@ -104,17 +105,22 @@ class Verifier:
     Args:
         problem: the variables.
         drafter: of the experiment; its node bits are replaced.
+        ranges: gives ranges by width.
         simulation: the pictures.
     """
 
-    def __init__(self, problem: Problem, drafter: Drafter, simulation: Simulation) -> None:
-        self._problem, self._drafter, self._simulation = problem, drafter, simulation
+    def __init__(
+        self, problem: Problem, drafter: Drafter, ranges: Callable[[], Ranges], simulation: Simulation
+    ) -> None:
+        self._problem, self._drafter, self._ranges, self._simulation = problem, drafter, ranges, simulation
         self._known: dict[tuple[tuple[str, int], ...], float] = {}
 
     def draft(self, allotment: Allotment) -> Draft:
         """Choose all parameters at the allotted widths; weights are rounded to the nearest."""
         drafter = replace(self._drafter, by_node=self._problem.node_bits(allotment))
-        return drafter.draft(drafter.ranged(drafter.network), settled(drafter.config.quant))
+        quant, network = settled(drafter.config.quant), drafter.network
+        placement = place(network.graph, drafter.config.soc, quant, drafter.by_node)
+        return drafter.draft(replace(network, ranges=ranges_of(self._ranges(), placement)), quant)
 
     def error(self, allotment: Allotment) -> float:
         """Measure the error of the outputs in the exact simulator."""

@@ -139,8 +139,22 @@ def test_the_report_goes_where_it_is_wanted(calibrated):
 
 @pytest.mark.parametrize("method", ["OUTPUT", "MSE"])
 def test_other_ways_to_choose_ranges(calibrated, method):
-    report = tune(composed(f"quant.feature_method={method}"), "--mean-bits", "6")
-    assert chosen(report)["error"] < 0.05
+    config = composed(f"quant.feature_method={method}")
+    assert chosen(tune(config, "--mean-bits", "6"))["error"] < 0.05
+    again = tune(config, "--mean-bits", "6")
+    assert tune(config, "--mean-bits", "6") == again  # ranges come from what was stored
+
+
+def test_what_is_verified_is_what_quantize_makes(calibrated):
+    config = composed("quant.feature_method=OUTPUT")
+    report = tune(config, "--mean-bits", "6")
+    found = tuner.Tuner(config, None, allow_float=False, pictures=8)
+    bits = {(entry["kind"], entry["node"]): entry["bits"] for entry in report["variables"]}
+    draft = found.verifier.draft({e.name: bits[e.kind, e.node] for e in found.problem.variables})
+    quantize(composed("quant.feature_method=OUTPUT", "quant.node_bits=file:out/autotune/node_bits.json"))
+    params = json.loads(Path("out/quantize/qparams.json").read_text())
+    assert [entry["scale"] for entry in params["features"]] == [entry.scale for entry in draft.params().features]
+    assert [tuple(entry["scales"]) for entry in params["weights"]] == [e.scales for e in draft.params().weights]
 
 
 def test_a_network_whose_channels_are_scaled(calibrated):

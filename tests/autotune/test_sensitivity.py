@@ -27,7 +27,7 @@ def measured(model, folder, **quant):
     problem = find_problem(graph, config, {}, CostModel(), allow_float=False)
     images = NetworkInput("images", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
     drafter = Drafter(config, Network(graph, statistics), {}, images, folder, folder)
-    return sensitivities(problem, drafter, PICTURES, folder / "scratch"), statistics
+    return sensitivities(problem, drafter, {}, PICTURES, folder / "scratch"), statistics
 
 
 def relative(expected, actual):

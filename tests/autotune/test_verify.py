@@ -164,7 +164,7 @@ def tuned(tmp_path_factory):
     images = NetworkInput("images", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
     drafter = Drafter(config, Network(graph, statistics), {}, images, folder, folder)
     simulation = Simulation(graph.model, lambda: PICTURES)
-    return problem, Verifier(problem, drafter, simulation), simulation
+    return problem, Verifier(problem, drafter, dict, simulation), simulation
 
 
 def relative(expected, actual):
