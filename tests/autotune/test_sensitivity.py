@@ -12,9 +12,10 @@ from stages.core.config import Color, Config, QuantConfig
 from stages.core.cost import CostModel
 from stages.core.graph import Graph
 from stages.core.inputs import NetworkInput
-from stages.core.session import Runner
+from stages.core.session import Runner, with_outputs
 from stages.quantize.drafting import Drafter
 from stages.quantize.network import Network
+from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
 PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(3)]
@@ -64,11 +65,11 @@ def with_feature_quantized(model, tensor, low, high, bits):
     zero = round(-low / scale)
     for name, number in (("s", scale), ("bottom", -zero), ("top", 2**bits - 1 - zero)):
         changed.graph.initializer.append(numpy_helper.from_array(np.float32(number), f"q/{name}"))
-    for node in changed.graph.node:
-        for index, name in enumerate(node.input):
+    for taker in changed.graph.node:
+        for index, name in enumerate(taker.input):
             if name == tensor:
-                node.input[index] = "q/out"
-    at = next((i + 1 for i, node in enumerate(changed.graph.node) if tensor in node.output), 0)
+                taker.input[index] = "q/out"
+    at = next((i + 1 for i, maker in enumerate(changed.graph.node) if tensor in maker.output), 0)
     steps = [("Div", tensor, "q/s", "a"), ("Round", "q/a", None, "b"), ("Clip", "q/b", ("q/bottom", "q/top"), "c")]
     for offset, (kind, source, more, made) in enumerate([*steps, ("Mul", "q/c", "q/s", "out")]):
         given = [source, *([more] if isinstance(more, str) else more or ())]
@@ -113,3 +114,38 @@ def test_the_same_for_any_number_of_cores(tmp_path: Path, monkeypatch):
     one, _ = measured(tiny_classifier(), tmp_path / "a")
     monkeypatch.setattr("os.cpu_count", lambda: 5)
     assert measured(tiny_classifier(), tmp_path / "b")[0] == one
+
+
+def test_every_kind_of_weighted_layer_and_two_outputs(tmp_path):
+    # a grouped ConvTranspose, a MatMul and a split whose halves meet again; the weights of each become inputs
+    rng = np.random.default_rng(5)
+
+    def constant(*shape):
+        return rng.normal(0, 0.3, shape).astype(np.float32)
+
+    model = graph_model(
+        [
+            node("ConvTranspose", ["images", "t"], ["up"], "up", group=3, strides=[2, 2]),
+            node("Split", ["up"], ["left", "right"], "split", axis=2, num_outputs=2),
+            node("Mul", ["left", "right"], ["product"], "product"),
+            node("Conv", ["product", "w"], ["made"], "made"),
+            node("GlobalAveragePool", ["made"], ["mean"], "mean"),
+            node("Flatten", ["mean"], ["flat"], "flat"),
+            node("MatMul", ["flat", "m"], ["logits"], "matmul"),
+        ],
+        {"images": [1, 3, 16, 16]},
+        ["logits", "made"],
+        {"t": constant(3, 2, 2, 2), "w": constant(4, 6, 1, 1), "m": constant(4, 5)},
+        opset=18,
+    )
+    found, _ = measured(model, tmp_path)
+    assert {name for name in found if name.startswith("weight")} == {"weight up", "weight made", "weight matmul"}
+    for errors in found.values():
+        assert 0 < errors[max(errors)] < errors[min(errors)]
+    # by hand: only one of two outputs follows from the matrix, so that its error counts half
+    matrix = numpy_helper.to_array(next(entry for entry in model.graph.initializer if entry.name == "m"))
+    flat = [Runner(with_outputs(model, ["flat"])).run(picture)["flat"] for picture in PICTURES]
+    scale = np.abs(matrix).max(axis=0) / 127
+    coarse = np.rint(matrix / scale) * scale
+    alone = np.mean([relative(values @ matrix, values @ coarse) for values in flat])
+    assert found["weight matmul"][8] == pytest.approx(alone / 2, rel=0.1)
