@@ -22,11 +22,11 @@ __all__ = ["Row", "comparison", "curve_csv", "curve_plot", "described", "row", "
 
 STYLE: Any = {"svg.hashsalt": "socquant", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
 FORMS = {
-    "latency": ("ms", "{:.4g}"),
-    "size": ("weight bytes", "{:.0f}"),
-    "bitops": ("bit operations", "{:.4g}"),
-    FEATURE_BITS: ("mean feature bits", "{:.2f}"),
-    WEIGHT_BITS: ("mean weight bits", "{:.2f}"),
+    "latency": ("ms", "{:.3g}"),
+    "size": ("bytes", "{:.0f}"),
+    "bitops": ("bit ops", "{:.3g}"),
+    FEATURE_BITS: ("features", "{:.2f}"),
+    WEIGHT_BITS: ("weights", "{:.2f}"),
 }
 AXES = COSTS | {BITS: "mean of feature and weight bits"}
 
@@ -60,12 +60,12 @@ def row(problem: Problem, name: str, allotment: Allotment, error: float, within:
 
 def comparison(rows: Sequence[Row]) -> Grid:
     """Lay the rows out, the last one, the chosen, in bold; those beyond the bounds are dim."""
-    grid = Grid(title="error of the outputs and costs", title_justify="left", header_style="bold")
+    grid = Grid(title="error of the outputs, costs, mean bits", title_justify="left", header_style="bold")
     grid.add_column("widths", no_wrap=True)
     grid.add_column("error", justify="right", no_wrap=True)
     kinds = list(rows[-1].costs)
     for kind in kinds:
-        grid.add_column(FORMS[kind][0], justify="right")
+        grid.add_column(FORMS[kind][0], justify="right", no_wrap=True)
     for index, entry in enumerate(rows):
         style = "bold" if index == len(rows) - 1 else "dim" if entry.within is False else None
         costs = (FORMS[kind][1].format(entry.costs[kind]) for kind in kinds)

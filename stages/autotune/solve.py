@@ -29,6 +29,8 @@ Allotment = Mapping[str, int]
 
 GAP = 1e-6
 """How far from the best an allotment may be, and how far beyond its bound a cost, relatively: HiGHS's tolerance."""
+NODES = 100_000
+"""Branches at most, far more than networks took: then the best that was found is taken."""
 FLAT = 1e-12
 """What counts as zero beside a table's largest value."""
 
@@ -73,8 +75,8 @@ def value(tables: Iterable[Table], widths: Widths, allotment: Allotment) -> floa
 def solve(widths: Widths, objective: Sequence[Table], limits: Sequence[Limit]) -> dict[str, int] | None:
     """Find the widths of least objective within all limits.
 
-    Solver: HiGHS (Q. Huangfu, J. A. J. Hall, Mathematical Programming Computation 10, 2018), through SciPy. It takes no
-    random choices and has no time limit here: the same problem gives the same widths.
+    Solver: HiGHS (Q. Huangfu, J. A. J. Hall, Mathematical Programming Computation 10, 2018), through SciPy. Its
+    random choices are seeded and its work is bounded by branches, not by time: the same problem gives the same widths.
 
     Args:
         widths: the variables.
@@ -103,7 +105,11 @@ def solve(widths: Widths, objective: Sequence[Table], limits: Sequence[Limit]) -
     whole = np.arange(program.size) < program.widths
     with _quiet_solver():
         found = milp(
-            scaled, constraints=constraints, integrality=whole, bounds=Bounds(0, 1), options={"mip_rel_gap": GAP}
+            scaled,
+            constraints=constraints,
+            integrality=whole,
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": GAP, "node_limit": NODES},
         )
     return program.allotment(found.x) if found.x is not None else None
 
