@@ -16,7 +16,7 @@ from stages.autotune.pareto import BITS, curve, spent
 from stages.autotune.problem import file_content
 from stages.autotune.report import comparison, curve_csv, curve_plot, described, row, sensitivity_rows
 from stages.autotune.sensitivity import Sensitivities
-from stages.autotune.tuner import Bound, Tuner
+from stages.autotune.tuner import REPORT, Bound, Tuner
 from stages.autotune.verify import Verified
 from stages.core.artifacts import write_json, write_text
 from stages.core.command import run_command
@@ -132,6 +132,7 @@ def _write(
     spots = [(one.name, spent(problem, kind, one.allotment), one.error) for one in uniform]
     marked = spent(problem, kind, chosen.allotment), chosen.error
     title = f"{config.model.name} on {config.soc.name}"
+    written = file_content(problem.node_bits(chosen.allotment))
     report = {
         "soc": config.soc.name,
         "model": config.model.name,
@@ -144,9 +145,11 @@ def _write(
         "tried": tried,
         "curve": {"cost": kind, "points": [{"cost": point.cost, "predicted": point.predicted} for point in points]},
         "variables": sensitivity_rows(problem, found, chosen.allotment),
+        "given": file_content(problem.given),
+        "written": written,
     }
-    write_json(arguments.node_bits, file_content(problem.node_bits(chosen.allotment)))
-    for path in filter(None, (AUTOTUNE / "autotune.json", arguments.json)):
+    write_json(arguments.node_bits, written)
+    for path in filter(None, (REPORT, arguments.json)):
         write_json(path, report)
     write_text(AUTOTUNE / "pareto.csv", curve_csv(points, kind))
     write_text(AUTOTUNE / "pareto.svg", curve_plot(points, spots, marked, kind, title))

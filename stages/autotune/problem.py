@@ -17,7 +17,7 @@ from stages.quantize.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT, NodeBit
 from stages.quantize.placement import Placement, WeightPlace, nearest_width, place
 from stages.quantize.work import layer_work
 
-__all__ = ["FEATURE_BITS", "WEIGHT_BITS", "Problem", "Variable", "file_content", "find_problem"]
+__all__ = ["FEATURE_BITS", "WEIGHT_BITS", "Problem", "Variable", "file_content", "find_problem", "from_content"]
 
 FEATURE, WEIGHT = "feature", "weight"
 FEATURE_BITS, WEIGHT_BITS = "feature bits", "weight bits"
@@ -274,3 +274,11 @@ def file_content(bits: Mapping[str, NodeBits]) -> dict[str, dict[str, Any]]:
         return {key: value for key, value in pairs.items() if value is not None}
 
     return {name: entry(said) for name, said in bits.items()}
+
+
+def from_content(content: Mapping[str, Mapping[str, Any]]) -> dict[str, NodeBits]:
+    """Read what `file_content` wrote."""
+    return {
+        name: NodeBits(said.get(FEATURE_BIT), said.get(WEIGHT_BIT), (said[MIN], said[MAX]) if MIN in said else None)
+        for name, said in content.items()
+    }

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from stages.autotune.memory import Memory, memory_key
 from stages.autotune.options import COSTS, Budget, MeanBits, Target
 from stages.autotune.pareto import uniform_widths
-from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, find_problem
+from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, file_content, find_problem, from_content
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_by_width, sensitivities
 from stages.autotune.solve import GAP, Allotment, Limit, solve, value
 from stages.autotune.verify import Search, Simulation, Verified, Verifier, allot, cheapest
+from stages.core.artifacts import read_json
 from stages.core.config import FLOAT_BITS, Config, Equalization, Rounding, Task
 from stages.core.console import track, warn
 from stages.core.cost import cost_file, load_cost
@@ -30,13 +31,14 @@ from stages.core.statistics import load_statistics
 from stages.evaluate.labels import labels_of
 from stages.quantize.drafting import Drafter, remove_leftovers
 from stages.quantize.network import Network, equalized
-from stages.quantize.node_bits import load_node_bits
+from stages.quantize.node_bits import NodeBits, load_node_bits
 
-__all__ = ["Bound", "Tuner", "Uniform"]
+__all__ = ["REPORT", "Bound", "Tuner", "Uniform"]
 
 Feeds = dict[str, NDArray[np.float32]]
 SCRATCH = ".scratch-"
 """How the names of scratch folders begin."""
+REPORT = AUTOTUNE / "autotune.json"
 VERIFY = 16
 """Validation pictures at most."""
 
@@ -68,15 +70,17 @@ class Tuner:
         graph = Graph(load_model(FLOAT_MODEL))
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
         given = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
+        given = _given_before(given)
         network = Network(graph, load_statistics(STATISTICS))
         if config.quant.equalization is Equalization.cross_layer:
             network = equalized(network, config.quant, SampleReader.open(CALIBSET), self.input)
         costs = load_cost(cost or cost_file(config.soc.name))
         self.problem = find_problem(network.graph, config, given, costs, allow_float)
         if all(len(widths) == 1 for widths in self.problem.widths.values()):
+            settings = "quant.node_bits gives" if given else f"the {config.soc.name} and your settings leave"
             raise UserError(
-                f"there is nothing to choose: the {config.soc.name} and your settings leave each tensor one width; "
-                "--allow-float lets nodes stay in float"
+                f"there is nothing to choose: {settings} each tensor one width"
+                + ("" if given else "; --allow-float lets nodes stay in float")
             )
         AUTOTUNE.mkdir(parents=True, exist_ok=True)
         for left in AUTOTUNE.glob(f"{SCRATCH}*"):
@@ -237,6 +241,15 @@ class Tuner:
             return quantized - reference if target.bound <= 0 else quantized
 
         return accuracy
+
+
+def _given_before(given: dict[str, NodeBits]) -> dict[str, NodeBits]:
+    """Do not be bound by the file that this command wrote itself: what bound it then binds it now."""
+    if given and REPORT.is_file():
+        report = read_json(REPORT)
+        if file_content(given) == report.get("written"):
+            return from_content(report["given"])
+    return given
 
 
 def _evenly(samples: SampleReader, count: int) -> SampleReader:

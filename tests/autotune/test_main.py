@@ -132,6 +132,24 @@ def test_the_users_node_bits_stay(calibrated):
     }  # fmt: skip
 
 
+def test_its_own_file_does_not_bind_it(calibrated):
+    Path("bits.json").write_text(json.dumps({"project": {"QUANT_WEIGHT_BIT": 2}}))
+    tune(composed("quant.node_bits=file:bits.json"), "--mean-bits", "6")
+    config = composed("quant.node_bits=file:out/autotune/node_bits.json")
+    report = tune(config, "--mean-bits", "5")
+    bits = {(entry["kind"], entry["node"]): entry["bits"] for entry in report["variables"]}
+    assert bits["weight", "project"] == 2  # what bound it then binds it now
+    assert 2 < chosen(report)["weight bits"] <= 5.00001
+    # once more, from the file of the second call; then edited by hand, it binds
+    config = composed("quant.node_bits=file:out/autotune/node_bits.json")
+    tune(config, "--mean-bits", "6")
+    content = json.loads((AUTOTUNE / "node_bits.json").read_text())
+    content["stem"]["QUANT_WEIGHT_BIT"] = 2
+    (AUTOTUNE / "node_bits.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"nothing to choose: quant\.node_bits gives each tensor one width"):
+        tune(config, "--mean-bits", "6")
+
+
 def test_the_report_goes_where_it_is_wanted(calibrated):
     report = tune(calibrated, "--mean-bits", "6", "--json", "here/report.json")
     assert json.loads(Path("here/report.json").read_text()) == report
