@@ -47,18 +47,13 @@ def curve(problem: Problem, found: Sensitivities, kind: str, count: int) -> list
     errors, widths = error_tables(found, problem, {}), problem.widths
     kinds = (FEATURE_BITS, WEIGHT_BITS) if kind == BITS else (kind,)
     sums = [problem.tables(each) for each in kinds]
-    ends = [
-        (value(tables, widths, solve(widths, tables, []) or {}), value(tables, widths, _widest(problem)))
-        for tables in sums
-    ]
+    low = max(value(tables, widths, solve(widths, tables, []) or {}) for tables in sums)
+    high = max(value(tables, widths, _widest(problem)) for tables in sums)
     points: list[Point] = []
     for share in np.linspace(0.0, 1.0, count):
-        limits = []
-        for tables, (low, high) in zip(sums, ends, strict=True):
-            # costs that span decades are spread by ratio, widths evenly
-            bound = low + (high - low) * share if kind == BITS or low <= 0 else low * (high / low) ** share
-            limits.append(Limit(tables, float(bound)))
-        allotment = solve(widths, errors, limits)
+        # costs that span decades are spread by ratio, widths evenly
+        bound = low + (high - low) * share if kind == BITS or low <= 0 else low * (high / low) ** share
+        allotment = solve(widths, errors, [Limit(tables, float(bound)) for tables in sums])
         if allotment is not None:
             points.append(Point(spent(problem, kind, allotment), value(errors, widths, allotment), allotment))
     return _front(points)

@@ -50,3 +50,13 @@ def test_uniform_widths_to_compare_with():
     assert pairs("t40") == [(4, 2), (4, 4), (8, 2), (8, 4), (8, 6), (8, 8), (10, 8), (12, 8)]
     assert pairs("bm1684x") == [(8, 8)]
     assert pairs("t40", weight_bits=32) == [(4, 32), (8, 32), (10, 32), (12, 32)]
+
+
+def test_bits_are_bounded_alike_where_weights_may_be_narrower():
+    # features from 4 bits, weights from 2: the first point has 4 bits of both, as uniform 4/4 has
+    graph = Graph(tiny_classifier())
+    config = Config(soc=soc_config("t40"), quant=QuantConfig("q"))
+    problem = find_problem(graph, config, {}, CostModel(), allow_float=False)
+    first = curve(problem, errors(problem), BITS, 3)[0]
+    assert first.allotment == problem.uniform(4, 4)
+    assert first.cost == pytest.approx(4.0)
