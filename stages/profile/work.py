@@ -1,0 +1,67 @@
+"""What the layers of a log do: by the network's own counts where the names agree, else by the log's shapes."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from stages.core.cost import GIGA, LayerWork
+from stages.core.graph import Graph
+from stages.profile.log import LayerRow
+from stages.quantize.layers import Layer
+from stages.quantize.work import folded
+
+__all__ = ["Names", "row_work"]
+
+ROUNDING = 0.00051  # of the log's GOPs, which have three digits
+SUFFIX = "_Quantize"  # what the vendor's dumps append to a layer's name
+
+
+class Names:
+    """Finds a network's layers by the names that the vendor's converter gives them.
+
+    A converter names a layer after a node or a tensor, with or without a suffix, and may write other characters for
+    those that its formats lack. A spelling that fits two layers is none. An activation inside a weighted layer stands
+    for that layer: the board runs both as one, under either name.
+    """
+
+    def __init__(self, graph: Graph, layers: Sequence[Layer], works: Sequence[LayerWork]) -> None:
+        by_name, inside = {work.node: work for work in works}, folded(graph, layers)
+        self._works = {name: by_name[inside.get(name, name)] for name in by_name}
+        outputs = {layer.name: [name for node in layer.nodes for name in node.output if name] for layer in layers}
+        self._exact = _index((name, layer.name) for layer in layers for name in (*layer.names, *outputs[layer.name]))
+        self._loose = _index((_plain(name), node) for name, node in self._exact.items())
+
+    def find(self, name: str) -> LayerWork | None:
+        """The layer of a name; None if there is none."""
+        for spelled in (name, name.removesuffix(SUFFIX)):
+            node = self._exact.get(spelled) or self._loose.get(_plain(spelled))
+            if node is not None:
+                return self._works[node]
+        return None
+
+
+def row_work(row: LayerRow) -> LayerWork:
+    """Count what a layer does by its row: channels as the board pads them.
+
+    Multiplications follow from the shapes; where the row's GOPs differ (a transposed convolution), from those.
+    """
+    macs = math.prod(row.output[:-1]) * math.prod(row.filter) if row.filter else 0
+    if row.filter and row.gops is not None:
+        difference = abs(2 * macs / GIGA - row.gops)
+        if difference > ROUNDING + row.gops / 100:
+            macs = round(row.gops * GIGA / 2)
+    inputs = sum(math.prod(shape) for shape in row.inputs)
+    outputs = math.prod(row.output) if row.output else 0
+    return LayerWork(row.name, row.operator, macs, inputs, outputs, math.prod(row.filter) if row.filter else 0)
+
+
+def _index(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Spelling -> layer, those of one layer only."""
+    found: dict[str, set[str]] = {}
+    for spelling, node in pairs:
+        found.setdefault(spelling, set()).add(node)
+    return {spelling: next(iter(nodes)) for spelling, nodes in found.items() if len(nodes) == 1}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W+", "_", name).strip("_")
