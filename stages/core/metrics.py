@@ -1,5 +1,6 @@
 """Measures of how far a quantized tensor is from its float one."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Distance", "cosine", "distance", "summarize"]
+__all__ = ["SQNR_CAP", "Distance", "cosine", "distance", "summarize"]
+
+SQNR_CAP = 200.0
+"""Decibels that stand for no error at all (float32's rounding is near 150); the negative stands for error alone."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class Distance:
         standard_deviation: of f - q, in the tensor's unit.
         max_absolute: max |f - q|, in the tensor's unit.
         max_normalized: max |f - q| / (max f - min f), in parts of the float tensor's span.
+        sqnr: signal to quantization noise, 10 log10(sum f^2 / sum (f - q)^2) in dB, within -+`SQNR_CAP`.
+        euclidean_similarity: 1 - |f - q| / |(f + q) / 2|, 1 for equal tensors: the second of the three numbers in which
+            Sophgo's npz comparison states a similarity, `--tolerance 0.8,0.5` being least cosine and least of these.
+            Where f + q is 0 throughout: 1 for no error, -1 for any, as for an f of zeros.
     """
 
     cosine: float
@@ -27,29 +35,43 @@ class Distance:
     standard_deviation: float
     max_absolute: float
     max_normalized: float
+    sqnr: float
+    euclidean_similarity: float
 
 
 def cosine(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Cosine similarity of two tensors of equal shape; 1 if both are all zero, 0 if only one is."""
     a, b = left.reshape(-1).astype(np.float64), right.reshape(-1).astype(np.float64)
-    product = float(np.linalg.norm(a) * np.linalg.norm(b))
-    if product == 0.0:
-        return float(np.array_equal(a, b))
-    return float(np.clip(a @ b / product, -1.0, 1.0))
+    return _cosine(a, b, float(a @ a), float(b @ b))
 
 
 def distance(reference: NDArray[Any], quantized: NDArray[Any]) -> Distance:
     """Compare a quantized tensor with its float reference."""
     f, q = reference.reshape(-1).astype(np.float64), quantized.reshape(-1).astype(np.float64)
-    error = f - q
-    length, span, worst = float(np.linalg.norm(f)), float(np.ptp(f)), float(np.abs(error).max(initial=0.0))
+    signal, other = float(f @ f), float(q @ q)
+    similarity = _cosine(f, q, signal, other)
+    span, error = float(np.ptp(f)), f - q
+    q += f
+    joint = math.sqrt(float(q @ q)) / 2
+    noise = float(error @ error)
+    deviation = float(error.std())
+    worst = float(np.abs(error, out=error).max(initial=0.0))
     return Distance(
-        cosine=cosine(f, q),
-        euclidean=_ratio(float(np.linalg.norm(error)), length),
-        standard_deviation=float(error.std()),
+        cosine=similarity,
+        euclidean=_ratio(math.sqrt(noise), math.sqrt(signal)),
+        standard_deviation=deviation,
         max_absolute=worst,
         max_normalized=_ratio(worst, span),
+        sqnr=_decibels(signal, noise),
+        euclidean_similarity=1.0 - (math.sqrt(noise) / joint if joint else 2.0 * (noise > 0.0)),
     )
+
+
+def _cosine(a: NDArray[np.float64], b: NDArray[np.float64], a_squared: float, b_squared: float) -> float:
+    product = math.sqrt(a_squared) * math.sqrt(b_squared)
+    if product == 0.0:
+        return float(np.array_equal(a, b))
+    return float(np.clip(a @ b / product, -1.0, 1.0))
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -57,10 +79,20 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else float(part > 0.0)
 
 
+def _decibels(signal: float, noise: float) -> float:
+    """Ten times the logarithm of signal / noise, both powers, within the cap; no noise is the cap."""
+    if noise == 0.0:
+        return SQNR_CAP
+    if signal == 0.0:
+        return -SQNR_CAP
+    return float(np.clip(10.0 * (math.log10(signal) - math.log10(noise)), -SQNR_CAP, SQNR_CAP))
+
+
 def summarize(distances: Sequence[Distance]) -> dict[str, float]:
     """Fold one tensor's distances over the pictures into a row of the vendor's similarity table.
 
-    Cosine as average, least and greatest; Euclidean distance and standard deviation averaged; the largest maxima.
+    Cosine as average, least and greatest; Euclidean distance, standard deviation, signal to noise (in dB) and Euclidean
+    similarity averaged; the largest maxima.
     """
     cosines = [entry.cosine for entry in distances]
     return {
@@ -71,4 +103,6 @@ def summarize(distances: Sequence[Distance]) -> dict[str, float]:
         "standard_deviation": float(np.mean([entry.standard_deviation for entry in distances])),
         "max_absolute": max(entry.max_absolute for entry in distances),
         "max_normalized": max(entry.max_normalized for entry in distances),
+        "sqnr": float(np.mean([entry.sqnr for entry in distances])),
+        "euclidean_similarity": float(np.mean([entry.euclidean_similarity for entry in distances])),
     }
