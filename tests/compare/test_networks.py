@@ -291,3 +291,46 @@ def test_a_layer_that_inherits_its_error_is_told_from_the_one_that_makes_it():
     assert rows["depthwise"]["isolated_cosine"] < 0.98
     assert all(row["feature_cosine"] > 0.999 for row in rows.values())
     assert all(row["weight_cosine"] == pytest.approx(1.0) for row in rows.values())
+
+
+@pytest.mark.parametrize("soc", ["t40", "bm1684x"])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_operators_of_every_kind(soc, bits):
+    """Several outputs, joined operands, interpolation, a layer in float in the middle, one input for two layers."""
+    rng = np.random.default_rng(3)
+    given = {
+        "w": rng.normal(0, 1, (4, 3, 1, 1)),
+        "k": rng.normal(0, 1, (1, 1, 8, 8)),
+        "v": rng.normal(0, 1, (5, 2, 1, 1)),
+        "scales": np.float32([1, 1, 2, 2]),
+        "halves": np.array([2, 2], dtype=np.int64),
+    }
+    nodes = [
+        node("Conv", ["images", "w"], ["c"], "conv", strides=[2, 2]),
+        node("Split", ["c", "halves"], ["a", "b"], "split", axis=1),
+        node("Sigmoid", ["a"], ["g"], "gate"),
+        node("Mul", ["a", "g"], ["s"], "silu"),
+        node("Resize", ["s", "", "scales"], ["u"], "up", mode="linear"),
+        node("MaxPool", ["u"], ["m"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Concat", ["m", "b", "k"], ["j"], "join", axis=1),
+        node("Softmax", ["j"], ["f"], "soft", axis=1),
+        node("Add", ["f", "j"], ["t"], "sum"),
+        node("Relu", ["t"], ["r"], "relu"),
+        node("Slice", ["r", "from", "to", "axes"], ["l"], "part"),
+        node("Conv", ["l", "v"], ["y"], "last"),
+    ]
+    given |= {name: np.array([value], dtype=np.int64) for name, value in (("from", 0), ("to", 2), ("axes", 1))}
+    model = onnx.shape_inference.infer_shapes(graph_model(nodes, {"images": [1, 3, 16, 16]}, ["y"], given))
+    found = quantized_network(model, pictures(), soc_config(soc), feature_bits=8 if soc == "bm1684x" else bits)
+    parts = Parts(
+        isolated_model(found.qdq, found.integer, model, found.params),
+        feature_model(found.qdq, model, found.params),
+        model,
+    )
+    rows = compare_networks(model, found.integer, pictures(), parts=parts)
+    assert len(rows) == 13
+    for row in rows:
+        assert row["isolated_cosine"] > 0.999, row["node"]
+        assert row["feature_cosine"] > 0.999, row["node"]
+        assert row["weight_cosine"] == pytest.approx(1.0), row["node"]
+        assert row["isolated_sqnr"] > row["sqnr"] - 3, row["node"]

@@ -65,6 +65,23 @@ def test_the_opposite_of_a_tensor():
     assert found.euclidean_similarity == -1.0
 
 
+@pytest.mark.parametrize("size", [1, 8191, 8192, 8193, 30000])
+def test_large_tensors_are_summed_up_whole(size):
+    """Against plain float64 NumPy over the whole tensor."""
+    rng = np.random.default_rng(size)
+    f = rng.normal(1, 2, size).astype(np.float32)
+    q = (f + rng.normal(0.5, 0.1, size)).astype(np.float32)
+    a, b = f.astype(np.float64), q.astype(np.float64)
+    found = distance(f.reshape(1, 1, -1), q.reshape(1, 1, -1))
+    assert found.cosine == pytest.approx(np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b)), rel=1e-12)
+    assert found.euclidean == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a), rel=1e-12)
+    assert found.standard_deviation == pytest.approx((a - b).std(), rel=1e-9, abs=1e-7)
+    assert found.max_absolute == np.abs(a - b).max()
+    assert found.sqnr == pytest.approx(10 * np.log10(np.sum(a * a) / np.sum((a - b) ** 2)), rel=1e-9)
+    similar = 1 - np.linalg.norm(a - b) / np.linalg.norm((a + b) / 2)
+    assert found.euclidean_similarity == pytest.approx(similar, rel=1e-9)
+
+
 def test_signal_to_noise_stays_within_the_cap():
     assert distance(np.array([1e20]), np.array([1e20 * (1 - 2**-40)])).sqnr == SQNR_CAP
     assert distance(np.array([1e-30]), np.array([1e10])).sqnr == -SQNR_CAP
