@@ -79,8 +79,8 @@ def isolated_model(
 def feature_model(quantized: onnx.ModelProto, reference: onnx.ModelProto, params: QuantParams) -> onnx.ModelProto:
     """Write the network whose features are quantized, its weights and biases those of the float network.
 
-    Its tensors have the float network's names and units: a feature that equalization scaled is scaled just around its
-    quantizer.
+    It returns every float tensor that it computes, under the float network's names and in its units: a feature that
+    equalization scaled is scaled just around its quantizer.
 
     Args:
         quantized: the network with quantizers.
@@ -116,7 +116,8 @@ def feature_model(quantized: onnx.ModelProto, reference: onnx.ModelProto, params
             writer.scale("Mul", node.output[0], after[made], made)
         else:
             writer.nodes.append(node)
-    return writer.model(list(reference.graph.input), graph.outputs)
+    computed = [name for name in graph.float_tensors if name in graph.producers]
+    return writer.model(list(reference.graph.input), computed)
 
 
 def _scaled_constants(

@@ -334,3 +334,22 @@ def test_operators_of_every_kind(soc, bits):
         assert row["feature_cosine"] > 0.999, row["node"]
         assert row["weight_cosine"] == pytest.approx(1.0), row["node"]
         assert row["isolated_sqnr"] > row["sqnr"] - 3, row["node"]
+
+
+def test_an_output_that_nobody_takes_has_a_row():
+    nodes = [
+        node("Conv", ["images", "w"], ["c"], "conv"),
+        node("Split", ["c", "halves"], ["a", "b"], "split", axis=1),
+        node("Relu", ["a"], ["y"], "relu"),
+    ]
+    given = {"w": np.random.default_rng(4).normal(0, 1, (4, 3, 1, 1)), "halves": np.array([2, 2], dtype=np.int64)}
+    model = onnx.shape_inference.infer_shapes(graph_model(nodes, {"images": [1, 3, 16, 16]}, ["y"], given))
+    found = quantized_network(model, pictures(), soc_config("t40"))
+    parts = Parts(
+        isolated_model(found.qdq, found.integer, model, found.params),
+        feature_model(found.qdq, model, found.params),
+        model,
+    )
+    rows = compare_networks(model, found.integer, pictures(1), parts=parts)
+    assert [row["node"] for row in rows] == ["conv", "split", "split:b", "relu"]
+    assert all(row["feature_cosine"] > 0.999 for row in rows)
