@@ -12,6 +12,7 @@ __all__ = [
     "Anchor",
     "ChannelScales",
     "Color",
+    "CompareConfig",
     "Config",
     "DataConfig",
     "Equalization",
@@ -355,6 +356,15 @@ class QuantConfig:
 
 
 @dataclass
+class CompareConfig:
+    """What compare does beyond the similarity table."""
+
+    isolated: bool = True  # also where the error comes from: each layer alone, features alone, weights alone quantized
+    # also every tensor of the first debug picture, float and quantized, as the vendor's tools dump it
+    dump: bool = False
+
+
+@dataclass
 class TrackConfig:
     """Where the MLflow run goes; the store itself is MLFLOW_TRACKING_URI, by default mlflow.db here."""
 
@@ -384,5 +394,6 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)

@@ -46,7 +46,7 @@ def refused(conf):
 # --- what composition refuses
 
 KEYS = [
-    ("nonsense=1", "nonsense: no such key", "known: 'soc', 'model', 'data', 'quant', 'track', 'watch'"),
+    ("nonsense=1", "nonsense: no such key", "known: 'soc', 'model', 'data', 'quant', 'compare', 'track', 'watch'"),
     ("+nonsense=1", "nonsense: no such key", "'quant'"),
     ("+nonsense.deep=1", "nonsense: no such key", "'quant'"),
     ("quant.feature_bit=8", "quant.feature_bit: no such key of quant", "did you mean 'feature_bits'"),
@@ -61,6 +61,7 @@ KEYS = [
     ("model.inputs=[{data: 1}]", "model.inputs[].data: no such key", "'mean'"),
     ("+model.inputs.0.foo=1", "model.inputs[].foo: no such key", "'normal'"),
     ("+soc.operators.Conv.feature_bit=[8]", "soc.operators.Conv.feature_bit: no such key", "'feature_bits'"),
+    ("compare.isolate=false", "compare.isolate: no such key of compare", "did you mean 'isolated'"),
     ("+soc.runtime.librares=a", "soc.runtime.librares: no such key", "did you mean 'libraries'?"),
 ]
 
@@ -82,6 +83,7 @@ TYPES = [
     ("soc.simulated.feature_bits=16", "soc.simulated.feature_bits: ", "", "give a list of whole numbers"),
     ("model.fp32_diff=little", "model.fp32_diff: ", "little", "give a number"),
     ("soc.float_outputs=maybe", "soc.float_outputs: ", "maybe", "give true or false"),
+    ("compare.dump=all", "compare.dump: ", "", "give true or false"),
     ("track.experiment=null", "track.experiment: ", "", "give a text"),
     ("model.inputs=[{mean: [a]}]", "model.inputs[].mean[0]: ", "'a'", "give a number"),
     ("model.inputs=[{mean: 3}]", "model.inputs[].mean: ", "not a list", "give a list of numbers"),
