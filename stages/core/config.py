@@ -325,9 +325,8 @@ class QuantConfig:
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
     equalization: Equalization = Equalization.none
     rounding: Rounding = Rounding.nearest
-    # reconstruct only; null: 100 steps a block and 2 variants, 200 and 4 where anything has fewer than 8 bits
-    steps: int | None = None
-    variants: int | None = None  # pictures made of each: itself, its mirror image, cut-outs
+    steps: int | None = None  # reconstruct only: steps a block; null: 100, and 200 where anything has fewer than 8 bits
+    variants: int = 4  # reconstruct only: pictures made of each: itself, its mirror image, cut-outs
     weight_correction: bool = False  # biases make good what rounding the weights adds to a layer's mean
     feature_correction: bool = False  # biases make good what quantized features add to it
     skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float

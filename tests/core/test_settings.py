@@ -73,7 +73,7 @@ TYPES = [
     ("quant.percentile=most", "quant.percentile: ", "'most'", "give a number"),
     ("quant.rounding=up", "quant.rounding: ", "up", "give one of nearest, compensate, reconstruct"),
     ("quant.steps=few", "quant.steps: ", "'few'", "give a whole number"),
-    ("quant.variants=many", "quant.variants: ", "'many'", "give a whole number"),
+    ("quant.variants=null", "quant.variants: ", "", "give a whole number"),
     ("quant.weight_correction=some", "quant.weight_correction: ", "some", "give true or false"),
     ("quant.skip_nodes=stem", "quant.skip_nodes: ", "not a list", "give a list of texts"),
     ("quant.skip_ops=Conv", "quant.skip_ops: ", "not a list", "give a list of texts"),
@@ -347,7 +347,7 @@ def test_the_controls_default_to_nothing(composed):
     assert quant.edge_bits is None
     assert quant.channel_scales is ChannelScales.never
     assert quant.rounding is Rounding.nearest
-    assert (quant.steps, quant.variants) == (None, None)
+    assert (quant.steps, quant.variants) == (None, 4)
     assert (quant.weight_correction, quant.feature_correction) == (False, False)
 
 
