@@ -1,13 +1,26 @@
-"""Reads out/export, out/quantize, out/calibset and data.debug; writes out/compare: similarity table, plot, report."""
+"""Reads out/export, out/quantize, out/calibset and data.debug; writes out/compare: similarity tables, plot, report."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
+from stages.compare.dump import write_dump
+from stages.compare.networks import Parts, feature_model, isolated_model
 from stages.compare.plot import similarity_plot
 from stages.compare.report import render, verdict
-from stages.compare.similarity import compare_networks, output_row, table_csv
+from stages.compare.similarity import (
+    BY_PICTURE,
+    Compared,
+    Row,
+    compare_networks,
+    output_row,
+    picture_rows,
+    rows_csv,
+    table_csv,
+)
 from stages.core.artifacts import output_folder, read_json, write_json, write_text
 from stages.core.command import run_stage
 from stages.core.config import Config
@@ -22,16 +35,19 @@ from stages.core.paths import (
     INPUTS,
     INTEGER_MODEL,
     NOTES,
+    PREPARED_MODEL,
     QPARAMS,
+    QUANTIZED_MODEL,
     REPORT,
     SIMILARITY,
 )
 from stages.core.preprocess import picture_input, read_pictures, select
-from stages.core.qparams import load_qparams
+from stages.core.qparams import QuantParams, load_qparams
 from stages.core.samples import CALIBRATION, digest, stored_sets
 from stages.core.tables import similarity_table, widths_line
 
 KEY = "data.debug"
+MORE = "isolated, features, weights: 3 more networks on each debug picture; compare.isolated=false leaves them out"
 
 
 def compare(config: Config) -> None:
@@ -43,29 +59,55 @@ def compare(config: Config) -> None:
         content: f"{kind} picture {name}" for kind in reversed(sets) for content, name in sets[kind].by_digest.items()
     }
     notes: list[str] = [f"calibration set: {line}" for line in sets[CALIBRATION].warnings] + read_json(NOTES)
+    reference, integer = load_model(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
+    parts = _parts(reference, integer, params) if config.compare.isolated else None
+    samples: list[NDArray[np.uint8]] = []
+    by_picture: list[Row] = []
 
     def pictures() -> Iterator[Mapping[str, NDArray[np.float32]]]:
         for picture in track(read_pictures(files, network_input, config.model.preprocess, KEY), "compare", len(files)):
             if twin := used.get(digest(picture.sample)):
                 notes.append(f"debug picture {picture.name} is also {twin}: use others")
                 warn(notes[-1])
+            samples[:] = [picture.sample]
             yield {network_input.name: normalize(picture.sample, network_input)}
 
-    reference = load_model(FLOAT_MODEL)
-    rows = compare_networks(reference, load_integer_model(INTEGER_MODEL), pictures(), params.factors)
-    end = output_row(rows, reference)
-    title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, {counted(len(files), 'picture')}"
-    plot = similarity_plot(rows, title)
-    names = [file.name.rpartition("/")[2] for file in files]
-    page = render(config, rows, plot, params, notes, names, end, len(sets[CALIBRATION]))
+    def keep(compared: Compared, folder: Path) -> None:
+        if config.compare.dump and not by_picture:
+            write_dump(folder, config.soc.vendor, reference, integer, samples[0], compared)
+        place = len(by_picture) // len(compared.distances)
+        by_picture.extend(picture_rows(files[place].name, compared, reference))
+
     with output_folder(COMPARE) as folder:
+        rows = compare_networks(
+            reference, integer, pictures(), params.factors, parts, lambda compared: keep(compared, folder)
+        )
+        end = output_row(rows, reference)
+        title = (
+            f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, {counted(len(files), 'picture')}"
+        )
+        plot = similarity_plot(rows, title)
+        names = [file.name.rpartition("/")[2] for file in files]
+        page = render(config, rows, plot, params, notes, names, end, len(sets[CALIBRATION]))
         write_json(folder / SIMILARITY.name, rows)
         write_text(folder / "similarity.csv", table_csv(rows))
+        write_text(folder / "by_picture.csv", rows_csv(BY_PICTURE, by_picture))
         write_text(folder / "similarity.svg", plot)
         write_text(folder / REPORT.name, page)
     output.print(similarity_table(rows, output.width))
     output.print(verdict(rows, end))
+    if parts:
+        output.print(MORE)
     output.print(f"report: {REPORT.resolve().as_uri()}")
+
+
+def _parts(reference: onnx.ModelProto, integer: onnx.ModelProto, params: QuantParams) -> Parts:
+    quantized = load_model(QUANTIZED_MODEL)
+    return Parts(
+        isolated_model(quantized, integer, reference, params),
+        feature_model(quantized, reference, params),
+        load_model(PREPARED_MODEL),
+    )
 
 
 if __name__ == "__main__":

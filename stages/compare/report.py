@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import jinja2
 
-from stages.compare.similarity import POOR, Row, worst
+from stages.compare.similarity import POOR, SOURCES, Row, worst
 from stages.core.config import Config
 from stages.core.qparams import QuantParams
 from stages.core.tables import widths
 
 __all__ = ["render", "verdict"]
+
+SOURCE_HEADINGS = ["isolated", "isolated SQNR", "features", "weights"]  # of the columns `SOURCES`
 
 
 def verdict(rows: Sequence[Row], end: Row) -> str:
@@ -60,6 +62,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         config=config,
         rows=[{"depth": depth, **row} for depth, row in enumerate(rows)],
+        sources=[(heading, "") for heading in SOURCE_HEADINGS] if rows and SOURCES[0] in rows[0] else [],
         params=params,
         widths=widths(config.quant),
         features=features,

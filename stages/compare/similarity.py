@@ -2,36 +2,74 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.compare.networks import Parts, along_channels
 from stages.core.errors import UserError
 from stages.core.graph import Graph, output_name
 from stages.core.integer.simulator import simulator_model
-from stages.core.metrics import Distance, distance, summarize
+from stages.core.metrics import SQNR_CAP, Distance, cosine, distance, summarize
 from stages.core.session import Runner, with_outputs
 
-__all__ = ["COLUMNS", "POOR", "Row", "compare_networks", "output_row", "table_csv", "worst"]
+__all__ = [
+    "BY_PICTURE",
+    "COLUMNS",
+    "POOR",
+    "SOURCES",
+    "Compared",
+    "Row",
+    "compare_networks",
+    "output_row",
+    "picture_rows",
+    "rows_csv",
+    "table_csv",
+    "worst",
+]
 
 COLUMNS = [
     "node", "op_type", "cosine_avg", "cosine_min", "cosine_max", "euclidean", "standard_deviation", "max_absolute",
-    "max_normalized",
+    "max_normalized", "sqnr", "euclidean_similarity",
 ]  # fmt: skip
+SOURCES = ["isolated_cosine", "isolated_sqnr", "feature_cosine", "weight_cosine"]
+"""Columns that tell where the error comes from; only with `compare.isolated`."""
+BY_PICTURE = ["picture", "depth", "node", "cosine", "sqnr", "euclidean"]
 POOR = 0.98
 """Below this average cosine the vendor's guide calls a layer poor."""
 
+Array = NDArray[np.float32]
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One picture's comparison; by tensor, in graph order.
+
+    Attributes:
+        feeds: the network inputs.
+        expected: what the float network makes.
+        actual: what the integer model makes, in the float network's units.
+        distances: between the two.
+    """
+
+    feeds: Mapping[str, Array]
+    expected: Mapping[str, Array]
+    actual: Mapping[str, Array]
+    distances: Mapping[str, Distance]
 
 
 def compare_networks(
     reference: onnx.ModelProto,
     integer: onnx.ModelProto,
-    pictures: Iterable[Mapping[str, NDArray[np.float32]]],
+    pictures: Iterable[Mapping[str, Array]],
     factors: Mapping[str, Sequence[float]] | None = None,
+    parts: Parts | None = None,
+    watch: Callable[[Compared], None] | None = None,
 ) -> list[Row]:
     """Run both networks on each picture and compare every node's output.
 
@@ -43,46 +81,99 @@ def compare_networks(
         integer: the integer model made from it.
         pictures: network inputs, one picture at a time; only one is held in memory.
         factors: tensor -> one factor a channel, which brings the integer model's values to the float network's units.
+        parts: networks quantized in part, for the columns `SOURCES`; each is one more pass.
+        watch: called with every picture's comparison.
 
     Returns:
-        One row a node with `COLUMNS` as keys, in graph order.
+        One row a node with `COLUMNS` as keys, and `SOURCES` if there are `parts`, in graph order.
 
     Raises:
         UserError: if a tensor holds a value that is not finite.
     """
     graph = Graph(reference)
     tensors = [name for name in graph.float_tensors if name in graph.producers]
-    reference_runner = Runner(with_outputs(reference, tensors))
+    sources = _Sources(parts, tensors, factors or {}) if parts else None
+    more = [name for name in sources.needs if name in graph.producers and name not in tensors] if sources else []
+    reference_runner = Runner(with_outputs(reference, [*tensors, *more]))
     quantized_runner = Runner(simulator_model(integer, tensors), optimize="safe")
     found: dict[str, list[Distance]] = {name: [] for name in tensors}
-    for feeds in pictures:
-        expected, actual = reference_runner.run(feeds), quantized_runner.run(feeds)
+    for count, feeds in enumerate(pictures, 1):
+        expected = reference_runner.run(feeds)
+        actual = _rescaled(quantized_runner.run(feeds), factors or {})
         for name in tensors:
-            if factors and name in factors:
-                actual[name] = _rescaled(actual[name], factors[name])
-        for name in tensors:
-            for values, side in ((expected[name], "float"), (actual[name], "quantized")):
-                if not np.isfinite(values).all():
-                    which = f"debug picture {len(found[name]) + 1}"
-                    cure = (
-                        "; keep its node in float (quant.skip_nodes) or give it more bits"
-                        if side == "quantized"
-                        else ""
-                    )
-                    raise UserError(
-                        f"tensor {name!r} of the {side} network is infinite or not a number on {which}{cure}"
-                    )
+            _check_finite(name, expected[name], "float", count)
+            _check_finite(name, actual[name], "quantized", count)
             found[name].append(distance(expected[name], actual[name]))
+        if watch:
+            watch(Compared(feeds, expected, actual, {name: entries[-1] for name, entries in found.items()}))
+        del actual
+        if sources:
+            sources.add(feeds, expected, count)
     rows = []
     for name in tensors:
         node = graph.producers[name]
-        rows.append({"node": output_name(node, name), "op_type": node.op_type} | summarize(found[name]))
+        row: Row = {"node": output_name(node, name), "op_type": node.op_type}
+        rows.append(row | summarize(found[name]) | (sources.summary(name) if sources else {}))
     return rows
 
 
-def _rescaled(values: NDArray[np.float32], factors: Sequence[float]) -> NDArray[np.float32]:
-    """Multiply each channel (axis 1) by its factor."""
-    return values * np.asarray(factors, dtype=np.float32).reshape(-1, *[1] * (values.ndim - 2))
+class _Sources:
+    """Runs the networks that are quantized in part, one after the other: the tensors of one are held at a time."""
+
+    def __init__(self, parts: Parts, tensors: Sequence[str], factors: Mapping[str, Sequence[float]]) -> None:
+        self._tensors, self._factors, self._outputs = tensors, factors, parts.isolated.outputs
+        self._isolated = Runner(parts.isolated.model, optimize="none") if self._outputs else None
+        self._features = Runner(with_outputs(parts.features, tensors), optimize="none")
+        self._weights = Runner(with_outputs(parts.weights, tensors))
+        self._found: dict[str, dict[str, list[float]]] = {name: {key: [] for key in SOURCES} for name in tensors}
+
+    @property
+    def needs(self) -> Iterable[str]:
+        """Tensors that the network of isolated layers is fed."""
+        return self._isolated.inputs if self._isolated else ()
+
+    def add(self, feeds: Mapping[str, Array], expected: Mapping[str, Array], count: int) -> None:
+        """Take in one picture: its network inputs and what the float network makes of them."""
+        made: Mapping[str, Array] = {}
+        if self._isolated:
+            fed = {**feeds, **expected}
+            made = self._isolated.run({name: fed[name] for name in self._isolated.inputs})
+        made = _rescaled({name: made[output] for name, output in self._outputs.items()}, self._factors)
+        for name in self._tensors:
+            entry, alone = self._found[name], made.get(name)
+            if alone is not None:
+                _check_finite(name, alone, "quantized", count)
+                apart = distance(expected[name], alone)
+            entry["isolated_cosine"].append(1.0 if alone is None else apart.cosine)
+            entry["isolated_sqnr"].append(SQNR_CAP if alone is None else apart.sqnr)
+        del made
+        self._side("feature_cosine", self._features.run(feeds), expected, count)
+        self._side("weight_cosine", _rescaled(self._weights.run(feeds), self._factors), expected, count)
+
+    def _side(self, key: str, made: Mapping[str, Array], expected: Mapping[str, Array], count: int) -> None:
+        for name in self._tensors:
+            _check_finite(name, made[name], "quantized", count)
+            self._found[name][key].append(cosine(expected[name], made[name]))
+
+    def summary(self, tensor: str) -> dict[str, float]:
+        """Averages over the pictures, by the names in `SOURCES`."""
+        return {key: float(np.mean(values)) for key, values in self._found[tensor].items()}
+
+
+def _check_finite(name: str, values: Array, side: str, count: int) -> None:
+    if not np.isfinite(values).all():
+        keep = "; keep its node in float (quant.skip_nodes) or give it more bits"
+        cure = keep if side == "quantized" else ""
+        raise UserError(
+            f"tensor {name!r} of the {side} network is infinite or not a number on debug picture {count}{cure}"
+        )
+
+
+def _rescaled(values: dict[str, Array], factors: Mapping[str, Sequence[float]]) -> dict[str, Array]:
+    """Multiply each channel (axis 1) of the tensors that have factors by its own."""
+    for name in values.keys() & factors.keys():
+        values[name] = values[name] * along_channels(factors[name], values[name].ndim)
+    return values
 
 
 def output_row(rows: Sequence[Row], reference: onnx.ModelProto) -> Row:
@@ -100,8 +191,30 @@ def worst(rows: Sequence[Row], count: int) -> list[Row]:
 
 def table_csv(rows: Sequence[Row]) -> str:
     """The table as CSV with a first column `depth`: the row's place in the graph."""
+    sources = [key for key in SOURCES if rows and key in rows[0]]
+    return rows_csv(["depth", *COLUMNS, *sources], [{"depth": depth} | row for depth, row in enumerate(rows)])
+
+
+def picture_rows(picture: str, compared: Compared, reference: onnx.ModelProto) -> list[Row]:
+    """One picture's distances, a row a node in graph order, with `BY_PICTURE` as keys."""
+    producers = {name: node for node in reference.graph.node for name in node.output}
+    return [
+        {
+            "picture": picture,
+            "depth": depth,
+            "node": output_name(producers[name], name),
+            "cosine": entry.cosine,
+            "sqnr": entry.sqnr,
+            "euclidean": entry.euclidean,
+        }
+        for depth, (name, entry) in enumerate(compared.distances.items())
+    ]
+
+
+def rows_csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """Rows as CSV with a heading."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["depth", *COLUMNS], lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"depth": depth} | row for depth, row in enumerate(rows))
+    writer.writerows(rows)
     return text.getvalue()

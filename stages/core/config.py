@@ -12,6 +12,7 @@ __all__ = [
     "Anchor",
     "ChannelScales",
     "Color",
+    "CompareConfig",
     "Config",
     "DataConfig",
     "Equalization",
@@ -324,9 +325,8 @@ class QuantConfig:
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
     equalization: Equalization = Equalization.none
     rounding: Rounding = Rounding.nearest
-    # reconstruct only; null: 100 steps a block and 2 variants, 200 and 4 where anything has fewer than 8 bits
-    steps: int | None = None
-    variants: int | None = None  # pictures made of each: itself, its mirror image, cut-outs
+    steps: int | None = None  # reconstruct only: steps a block; null: 100, and 200 where anything has fewer than 8 bits
+    variants: int = 4  # reconstruct only: pictures made of each: itself, its mirror image, cut-outs
     weight_correction: bool = False  # biases make good what rounding the weights adds to a layer's mean
     feature_correction: bool = False  # biases make good what quantized features add to it
     skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float
@@ -352,6 +352,15 @@ class QuantConfig:
 
 
 # --- the rest -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class CompareConfig:
+    """What compare does beyond the similarity table."""
+
+    isolated: bool = True  # also where the error comes from: each layer alone, features alone, weights alone quantized
+    # also every tensor of the first debug picture, float and quantized, as the vendor's tools dump it
+    dump: bool = False
 
 
 @dataclass
@@ -384,5 +393,6 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)

@@ -220,7 +220,7 @@ def _check_quant(config: Config) -> None:
     _require(50 <= percentile <= 100, "quant.percentile", percentile, "percent of the values, 50 to 100")
     steps, variants = config.quant.steps, config.quant.variants
     _require(steps is None or steps > 0, "quant.steps", steps, "a positive number or null")
-    _require(variants is None or variants > 0, "quant.variants", variants, "a positive number or null")
+    _require(variants > 0, "quant.variants", variants, "a positive number")
 
 
 def _check_edges(config: Config) -> None:

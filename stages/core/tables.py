@@ -11,17 +11,23 @@ from stages.core.config import QuantConfig
 __all__ = ["accuracy_line", "similarity_table", "widths", "widths_line"]
 
 GOOD, FAIR = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
-WIDE = 120  # columns of a terminal that takes all measures
+WIDE = 120  # columns of a terminal that takes more than the narrow table
+WIDEST = 190  # that takes all measures, those of where the error comes from too
 MEASURES = {  # key -> heading and form
     "cosine_avg": ("cos avg", "{:.5f}"),
     "cosine_min": ("min", "{:.5f}"),
     "cosine_max": ("max", "{:.5f}"),
+    "isolated_cosine": ("isolated", "{:.5f}"),
+    "feature_cosine": ("features", "{:.5f}"),
+    "weight_cosine": ("weights", "{:.5f}"),
+    "sqnr": ("sqnr dB", "{:.1f}"),
     "euclidean": ("euclid", "{:.4f}"),
     "standard_deviation": ("std", "{:.4g}"),
     "max_absolute": ("max abs", "{:.4g}"),
     "max_normalized": ("max norm", "{:.4f}"),
 }
 NARROW = ("cosine_avg", "cosine_min", "max_normalized")
+SPREAD = ("cosine_max", "euclidean", "standard_deviation", "max_absolute")  # give way to where the error comes from
 
 
 def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> Table:
@@ -29,12 +35,17 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
 
     Args:
         rows: in graph order.
-        width: columns of the terminal; a narrow one gets fewer measures.
+        width: columns of the terminal; a narrow one gets fewer measures. Measures that the rows lack have no column.
         count: show only this many, worst first; None: all, in graph order.
     """
     shown = list(rows) if count is None else sorted(rows, key=lambda row: row["cosine_avg"])[:count]
     title = f"the {len(shown)} least similar of {len(rows)} nodes" if count else f"similarity of {len(rows)} nodes"
-    measures = MEASURES if width >= WIDE else {key: MEASURES[key] for key in NARROW}
+    shown_keys = [key for key in MEASURES if not rows or key in rows[0]]
+    if width < WIDE:
+        shown_keys = list(NARROW)
+    elif width < WIDEST and "isolated_cosine" in shown_keys:
+        shown_keys = [key for key in shown_keys if key not in SPREAD]
+    measures = {key: MEASURES[key] for key in shown_keys}
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("node", overflow="fold")
     table.add_column("type", no_wrap=True)

@@ -26,10 +26,10 @@ def refines(quant: QuantConfig) -> bool:
     return quant.rounding is not Rounding.nearest or quant.weight_correction or quant.feature_correction
 
 
-def effort(quant: QuantConfig) -> tuple[int, int]:
-    """Steps a block of reconstruction, and pictures made of each: fewer where little is lost to rounding."""
+def steps(quant: QuantConfig) -> int:
+    """Steps a block of reconstruction: fewer where little is lost to rounding."""
     narrow = min(quant.feature_bits, quant.weight_bits) < 8
-    return quant.steps or (200 if narrow else 100), quant.variants or (4 if narrow else 2)
+    return quant.steps or (200 if narrow else 100)
 
 
 def refine(
@@ -48,7 +48,7 @@ def refine(
         A line for each piece that was left as it was.
     """
     improve, learns = _improvement(quant), quant.rounding is Rounding.reconstruct
-    count = effort(quant)[1] if learns else 1
+    count = quant.variants if learns else 1
     feeds = (
         {network_input.name: normalize(variant, network_input)}
         for index, sample in enumerate(samples)
@@ -78,8 +78,7 @@ def _improvement(quant: QuantConfig) -> Improve:
             from stages.quantize.reconstruct import learn_block  # noqa: PLC0415  PyTorch is an extra, and slow to load
         except ModuleNotFoundError as error:
             raise UserError('quant.rounding=reconstruct needs PyTorch: pip install -e ".[torch]"') from error
-        steps = effort(quant)[0]
-        return lambda draft, piece, replay, index: learn_block(draft, piece, replay, steps, index)
+        return lambda draft, piece, replay, index: learn_block(draft, piece, replay, steps(quant), index)
 
     def improve(draft: Draft, piece: Piece, replay: Replay, index: int) -> str | None:
         del index

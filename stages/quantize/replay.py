@@ -41,9 +41,9 @@ class TensorFiles:
         if name not in self._paths:
             self._paths[name] = self._folder / str(self._made)
             self._made += 1
-        with self._paths[name].open("ab") as file:
+        with self._paths[name].open("ab", buffering=0) as file:
             self._places[name, index] = file.tell(), value.dtype, value.shape
-            file.write(value.tobytes())
+            np.ascontiguousarray(value).tofile(file)
 
     def read(self, name: str, index: int) -> NDArray[Any]:
         """Give one picture's tensor as it was written."""

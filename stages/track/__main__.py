@@ -50,7 +50,8 @@ def track(config: Config) -> None:
 
 def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Experiment:
     """Gather a run from the artifacts."""
-    params = flatten(_plain({k: v for k, v in asdict(config).items() if k != "watch"}))
+    unlogged = ("watch", "compare")  # neither changes what the network is or how good
+    params = flatten(_plain({key: value for key, value in asdict(config).items() if key not in unlogged}))
     params = {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
     quant = config.quant
     features, weights = (side.removesuffix("-bit") for side in widths(quant))

@@ -1,36 +1,55 @@
+import csv
+import io
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
+from stages.compare.similarity import COLUMNS, SOURCES
+from stages.core.config import Equalization, FakeQuant
 from stages.core.errors import UserError
+from stages.core.inputs import load_inputs
+from stages.core.paths import INPUTS
+from stages.core.preprocess import picture_input, read_pictures, select
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from tests.networks import tiny_classifier
+from tests.networks import soc_config, tiny_classifier
 
 
 def files():
     return {path.name: path.read_bytes() for path in Path("out/compare").iterdir()}
 
 
+def table():
+    return {row["node"]: row for row in json.loads(Path("out/compare/similarity.json").read_text())}
+
+
 def test_writes_table_plot_and_report(quantized, capsys):
     compare(quantized)
     first = files()
-    assert sorted(first) == ["report.html", "similarity.csv", "similarity.json", "similarity.svg"]
+    assert sorted(first) == ["by_picture.csv", "report.html", "similarity.csv", "similarity.json", "similarity.svg"]
     rows = json.loads(first["similarity.json"])
     assert rows[0]["node"] == "stem"
     assert len(rows) == 9
     assert all(0.9 < row["cosine_avg"] < 1 for row in rows)
+    assert list(rows[0]) == COLUMNS + SOURCES
+    assert next(csv.DictReader(io.StringIO(first["similarity.csv"].decode()))).keys() == {"depth", *rows[0]}
+    by_picture = list(csv.DictReader(io.StringIO(first["by_picture.csv"].decode())))
+    assert [(entry["picture"], entry["node"]) for entry in by_picture] == [
+        (picture, row["node"]) for picture in ("000.png", "001.png") for row in rows
+    ]
     page = first["report.html"].decode()
     assert all(f">{row['node']}<" in page for row in rows)
     assert "2: 000.png, 001.png" in page
     assert "onnx on T40: 8-bit features, 8-bit weights, 2 pictures" in page
     shown = capsys.readouterr().out
     assert "similarity of 9 nodes" in shown
+    assert "3 more networks on each debug picture" in shown
     assert Path("out/compare/report.html").resolve().as_uri() in shown
     compare(quantized)
     assert files() == first
@@ -81,10 +100,12 @@ def test_names_with_brackets_are_shown_whole(quantized, capsys, name):
 
 
 def test_the_integer_model_is_what_is_compared(quantized):
-    """Removing the quantize-dequantize network changes nothing; without the integer model nothing goes."""
+    """Removing the other forms of the network changes nothing; without the integer model nothing goes."""
+    quantized.compare.isolated = False
     compare(quantized)
     first = files()
     Path("out/quantize/quantized.onnx").unlink()
+    Path("out/quantize/prepared.onnx").unlink()
     compare(quantized)
     assert files() == first
     Path("out/quantize/integer.onnx").unlink()
@@ -105,3 +126,67 @@ def test_a_file_that_is_no_network_is_refused(quantized):
     with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is not an ONNX file") as caught:
         compare(quantized)
     assert "\n" not in str(caught.value)
+
+
+def test_without_isolated_the_table_says_nothing_of_where_the_error_comes_from(quantized, capsys):
+    compare(quantized)
+    full = table()
+    capsys.readouterr()
+    quantized.compare.isolated = False
+    compare(quantized)
+    assert table() == {name: {key: row[key] for key in COLUMNS} for name, row in full.items()}
+    assert "more networks" not in capsys.readouterr().out
+    assert "this layer alone" not in Path("out/compare/report.html").read_text()
+
+
+@pytest.mark.parametrize(("side", "key"), [("feature", "feature_cosine"), ("weight", "weight_cosine")])
+def test_one_side_alone_is_what_one_sided_quantization_gives(quantized, side, key):
+    """On a SOC whose weight scales do not depend on the features."""
+    quantized.soc = soc_config("bm1684x")
+    quantize(quantized)
+    compare(quantized)
+    both = table()
+    quantized.quant.fake_quant = FakeQuant[side]
+    quantize(quantized)
+    compare(quantized)
+    one = table()
+    assert both["project"][key] < 1 - 1e-7
+    for name, row in both.items():
+        assert row[key] == pytest.approx(one[name]["cosine_avg"], abs=1e-6), name
+        assert one[name][key] == pytest.approx(one[name]["cosine_avg"], abs=1e-6), name
+
+
+def test_corrected_biases_belong_to_the_weights(quantized):
+    compare(quantized)
+    before = table()
+    quantized.quant.weight_correction = quantized.quant.feature_correction = True
+    quantize(quantized)
+    compare(quantized)
+    for name, row in table().items():
+        assert row["feature_cosine"] == pytest.approx(before[name]["feature_cosine"], abs=1e-9)
+
+
+def test_an_equalized_network_is_compared_in_the_units_of_the_float_network(quantized):
+    quantized.quant.equalization = Equalization.cross_layer
+    quantize(quantized)
+    compare(quantized)
+    for row in table().values():
+        assert all(row[key] > 0.99 for key in ("cosine_avg", "isolated_cosine", "feature_cosine", "weight_cosine"))
+
+
+@pytest.mark.parametrize(("soc", "folder"), [("t40", "magik_dump_path"), ("bm1684x", "tpu_mlir_dump")])
+def test_the_first_debug_picture_is_dumped_on_request(quantized, soc, folder):
+    quantized.soc = soc_config(soc)
+    quantized.compare.dump = True
+    quantize(quantized)
+    compare(quantized)
+    assert [path.name for path in Path("out/compare").iterdir() if path.is_dir()] == [folder]
+    picture = np.fromfile("out/compare/magik_dump_path/input_uint8.bin", np.uint8) if soc == "t40" else None
+    if picture is not None:
+        network_input = picture_input(load_inputs(INPUTS))
+        files = select(quantized.data.debug, "data.debug")
+        first = next(read_pictures(files, network_input, quantized.model.preprocess, "data.debug"))
+        np.testing.assert_array_equal(picture.reshape(first.sample.shape), first.sample)
+    quantized.compare.dump = False
+    compare(quantized)
+    assert not any(path.is_dir() for path in Path("out/compare").iterdir())

@@ -12,7 +12,8 @@ from stages.core.qparams import FeatureParams, QuantParams, WeightParams
 def row(name, average, kind="Conv"):
     return {
         "node": name, "op_type": kind, "cosine_avg": average, "cosine_min": average - 0.01, "cosine_max": average,
-        "euclidean": 0.125, "standard_deviation": 0.25, "max_absolute": 1.5, "max_normalized": 0.0625,
+        "euclidean": 0.125, "standard_deviation": 0.25, "max_absolute": 1.5, "max_normalized": 0.0625, "sqnr": 31.5,
+        "euclidean_similarity": 0.875,
     }  # fmt: skip
 
 
@@ -91,8 +92,19 @@ def test_every_node_is_in_the_table_worst_first():
     ]  # fmt: skip
     assert found[-1][3:] == [
         "0.99990", "0.98990", "0.99990", "10/4", "-0.5 .. 511", "-0.4 .. 500", "0.1250", "0.25", "1.5", "0.0625",
+        "31.5",
     ]  # fmt: skip
     assert found[0][6:9] == ["\N{EN DASH}/\N{EN DASH}", "", ""]
+
+
+def test_where_the_error_comes_from_has_columns_of_its_own():
+    sources = {"isolated_cosine": 0.75, "isolated_sqnr": 3.0, "feature_cosine": 0.625, "weight_cosine": 0.875}
+    text = page([entry | sources for entry in GOOD])
+    assert Table(text).rows[0][-4:] == ["0.75000", "3.0", "0.62500", "0.87500"]
+    assert "this layer alone quantized" in text
+    assert "this layer alone quantized" not in page(GOOD)
+    headings = [re.findall("<th ", page(rows)) for rows in (GOOD, [entry | sources for entry in GOOD])]
+    assert len(headings[1]) == len(headings[0]) + 4
 
 
 def test_poor_rows_are_marked():

@@ -6,7 +6,17 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from stages.compare.similarity import COLUMNS, compare_networks, output_row, table_csv, worst
+from stages.compare.similarity import (
+    BY_PICTURE,
+    COLUMNS,
+    Compared,
+    compare_networks,
+    output_row,
+    picture_rows,
+    rows_csv,
+    table_csv,
+    worst,
+)
 from stages.core.integer.simulator import simulator_model
 from stages.core.session import Runner, with_outputs
 from tests.export.graphs import graph_model, node
@@ -14,7 +24,7 @@ from tests.networks import quantized_network, soc_config, tiny_classifier
 
 KEYS = {
     "node", "op_type", "cosine_avg", "cosine_min", "cosine_max", "euclidean", "standard_deviation", "max_absolute",
-    "max_normalized",
+    "max_normalized", "sqnr", "euclidean_similarity",
 }  # fmt: skip
 NODES = ["stem", "stem_relu", "depthwise", "depthwise_relu6", "project", "residual", "pool", "flatten", "fc"]
 
@@ -74,6 +84,8 @@ def test_measures_golden():
         "standard_deviation": 0.5,
         "max_absolute": 1.0,
         "max_normalized": 0.5,
+        "sqnr": 10 * (np.log10(20 / 1) + np.log10(2 / 1)) / 2,
+        "euclidean_similarity": 1 - (1 / 22.25**0.5 + 1 / 1.25**0.5) / 2,  # halves of sums: [2.5, 4] and [-0.5, 1]
     }
     assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-6)
 
@@ -184,3 +196,19 @@ def test_the_output_is_named_and_of_several_the_least_similar():
     model.graph.output.append(onnx.ValueInfoProto(name="pooled"))
     rows[6]["cosine_avg"] = 0.1
     assert output_row(rows, model)["node"] == "pool"
+
+
+def test_each_picture_has_its_rows():
+    seen: list[Compared] = []
+    model, fed = tiny_classifier(), pictures(2)
+    rows = compare_networks(model, perturbed("w3"), fed, watch=seen.append)
+    assert [entry.feeds for entry in seen] == fed
+    listed = [row for name, entry in zip("ab", seen, strict=True) for row in picture_rows(name, entry, model)]
+    assert [row["node"] for row in listed] == NODES * 2
+    assert [row["depth"] for row in listed] == [*range(9)] * 2
+    assert [row["picture"] for row in listed] == ["a"] * 9 + ["b"] * 9
+    for measure, summary in (("cosine", "cosine_avg"), ("sqnr", "sqnr"), ("euclidean", "euclidean")):
+        for depth, row in enumerate(rows):
+            both = (listed[depth][measure], listed[depth + 9][measure])
+            assert row[summary] == pytest.approx(sum(both) / 2)
+    assert rows_csv(BY_PICTURE, listed[:1]).splitlines()[0] == "picture,depth,node,cosine,sqnr,euclidean"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages.core.metrics import Distance, cosine, distance, summarize
+from stages.core.metrics import SQNR_CAP, Distance, cosine, distance, summarize
 
 finite = st.floats(-1e6, 1e6, width=32)
 tensors = arrays(np.float32, st.integers(1, 40), elements=finite)
@@ -21,6 +21,9 @@ def test_distance_of_a_tensor_worked_out_by_hand():
     assert found.standard_deviation == pytest.approx(math.sqrt(19 / 4))
     assert found.max_absolute == 4.0
     assert found.max_normalized == 1.0
+    assert found.sqnr == pytest.approx(10 * math.log10(25 / 20))
+    # half the sums: 3, 2, 0, 1
+    assert found.euclidean_similarity == pytest.approx(1 - math.sqrt(20 / 14))
 
 
 @pytest.mark.parametrize(
@@ -40,12 +43,48 @@ def test_cosine(left, right, expected):
 
 def test_two_tensors_of_zeros_are_equal():
     zeros = np.zeros((2, 3), dtype=np.float32)
-    assert distance(zeros, zeros) == Distance(1.0, 0.0, 0.0, 0.0, 0.0)
+    assert distance(zeros, zeros) == Distance(1.0, 0.0, 0.0, 0.0, 0.0, SQNR_CAP, 1.0)
 
 
 def test_any_error_on_a_tensor_of_zeros_counts_as_whole():
     found = distance(np.zeros(2), np.array([0.5, 0.5]))
-    assert found == Distance(cosine=0.0, euclidean=1.0, standard_deviation=0.0, max_absolute=0.5, max_normalized=1.0)
+    assert found == Distance(
+        cosine=0.0,
+        euclidean=1.0,
+        standard_deviation=0.0,
+        max_absolute=0.5,
+        max_normalized=1.0,
+        sqnr=-SQNR_CAP,
+        euclidean_similarity=-1.0,
+    )
+
+
+def test_the_opposite_of_a_tensor():
+    found = distance(np.array([1.0, -2.0]), np.array([-1.0, 2.0]))
+    assert found.sqnr == pytest.approx(10 * math.log10(5 / 20))
+    assert found.euclidean_similarity == -1.0
+
+
+@pytest.mark.parametrize("size", [1, 8191, 8192, 8193, 30000])
+def test_large_tensors_are_summed_up_whole(size):
+    """Against plain float64 NumPy over the whole tensor."""
+    rng = np.random.default_rng(size)
+    f = rng.normal(1, 2, size).astype(np.float32)
+    q = (f + rng.normal(0.5, 0.1, size)).astype(np.float32)
+    a, b = f.astype(np.float64), q.astype(np.float64)
+    found = distance(f.reshape(1, 1, -1), q.reshape(1, 1, -1))
+    assert found.cosine == pytest.approx(np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b)), rel=1e-12)
+    assert found.euclidean == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a), rel=1e-12)
+    assert found.standard_deviation == pytest.approx((a - b).std(), rel=1e-9, abs=1e-7)
+    assert found.max_absolute == np.abs(a - b).max()
+    assert found.sqnr == pytest.approx(10 * np.log10(np.sum(a * a) / np.sum((a - b) ** 2)), rel=1e-9)
+    similar = 1 - np.linalg.norm(a - b) / np.linalg.norm((a + b) / 2)
+    assert found.euclidean_similarity == pytest.approx(similar, rel=1e-9)
+
+
+def test_signal_to_noise_stays_within_the_cap():
+    assert distance(np.array([1e20]), np.array([1e20 * (1 - 2**-40)])).sqnr == SQNR_CAP
+    assert distance(np.array([1e-30]), np.array([1e10])).sqnr == -SQNR_CAP
 
 
 def test_integers_do_not_overflow():
@@ -55,7 +94,7 @@ def test_integers_do_not_overflow():
 
 
 def test_summary_of_two_pictures():
-    rows = [Distance(0.5, 1.0, 2.0, 3.0, 0.25), Distance(1.0, 0.0, 1.0, 5.0, 0.125)]
+    rows = [Distance(0.5, 1.0, 2.0, 3.0, 0.25, 20.0, 0.5), Distance(1.0, 0.0, 1.0, 5.0, 0.125, 40.0, 1.0)]
     assert summarize(rows) == {
         "cosine_avg": 0.75,
         "cosine_min": 0.5,
@@ -64,6 +103,8 @@ def test_summary_of_two_pictures():
         "standard_deviation": 1.5,
         "max_absolute": 5.0,
         "max_normalized": 0.25,
+        "sqnr": 30.0,
+        "euclidean_similarity": 0.75,
     }
 
 

@@ -46,7 +46,7 @@ def refused(conf):
 # --- what composition refuses
 
 KEYS = [
-    ("nonsense=1", "nonsense: no such key", "known: 'soc', 'model', 'data', 'quant', 'track', 'watch'"),
+    ("nonsense=1", "nonsense: no such key", "known: 'soc', 'model', 'data', 'quant', 'compare', 'track', 'watch'"),
     ("+nonsense=1", "nonsense: no such key", "'quant'"),
     ("+nonsense.deep=1", "nonsense: no such key", "'quant'"),
     ("quant.feature_bit=8", "quant.feature_bit: no such key of quant", "did you mean 'feature_bits'"),
@@ -61,6 +61,7 @@ KEYS = [
     ("model.inputs=[{data: 1}]", "model.inputs[].data: no such key", "'mean'"),
     ("+model.inputs.0.foo=1", "model.inputs[].foo: no such key", "'normal'"),
     ("+soc.operators.Conv.feature_bit=[8]", "soc.operators.Conv.feature_bit: no such key", "'feature_bits'"),
+    ("compare.isolate=false", "compare.isolate: no such key of compare", "did you mean 'isolated'"),
     ("+soc.runtime.librares=a", "soc.runtime.librares: no such key", "did you mean 'libraries'?"),
 ]
 
@@ -72,7 +73,7 @@ TYPES = [
     ("quant.percentile=most", "quant.percentile: ", "'most'", "give a number"),
     ("quant.rounding=up", "quant.rounding: ", "up", "give one of nearest, compensate, reconstruct"),
     ("quant.steps=few", "quant.steps: ", "'few'", "give a whole number"),
-    ("quant.variants=many", "quant.variants: ", "'many'", "give a whole number"),
+    ("quant.variants=null", "quant.variants: ", "", "give a whole number"),
     ("quant.weight_correction=some", "quant.weight_correction: ", "some", "give true or false"),
     ("quant.skip_nodes=stem", "quant.skip_nodes: ", "not a list", "give a list of texts"),
     ("quant.skip_ops=Conv", "quant.skip_ops: ", "not a list", "give a list of texts"),
@@ -82,6 +83,7 @@ TYPES = [
     ("soc.simulated.feature_bits=16", "soc.simulated.feature_bits: ", "", "give a list of whole numbers"),
     ("model.fp32_diff=little", "model.fp32_diff: ", "little", "give a number"),
     ("soc.float_outputs=maybe", "soc.float_outputs: ", "maybe", "give true or false"),
+    ("compare.dump=all", "compare.dump: ", "", "give true or false"),
     ("track.experiment=null", "track.experiment: ", "", "give a text"),
     ("model.inputs=[{mean: [a]}]", "model.inputs[].mean[0]: ", "'a'", "give a number"),
     ("model.inputs=[{mean: 3}]", "model.inputs[].mean: ", "not a list", "give a list of numbers"),
@@ -345,7 +347,7 @@ def test_the_controls_default_to_nothing(composed):
     assert quant.edge_bits is None
     assert quant.channel_scales is ChannelScales.never
     assert quant.rounding is Rounding.nearest
-    assert (quant.steps, quant.variants) == (None, None)
+    assert (quant.steps, quant.variants) == (None, 4)
     assert (quant.weight_correction, quant.feature_correction) == (False, False)
 
 

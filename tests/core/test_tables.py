@@ -41,6 +41,33 @@ def test_a_narrow_terminal_gets_fewer():
     assert [column.header for column in table.columns] == ["node", "type", "cos avg", "min", "max norm"]
 
 
+def sourced():
+    sources = {"isolated_cosine": 0.75, "isolated_sqnr": 3.0, "feature_cosine": 0.625, "weight_cosine": 0.875}
+    return row("first", 0.995) | {"sqnr": 31.25, "euclidean_similarity": 0.5} | sources
+
+
+def test_where_the_error_comes_from_takes_the_place_of_its_spread():
+    table = similarity_table([sourced()], width=150)
+    assert {column.header: cells(table, i)[0] for i, column in enumerate(table.columns)} == {
+        "node": "first",
+        "type": "Conv",
+        "cos avg": "0.99500",
+        "min": "0.50000",
+        "isolated": "0.75000",
+        "features": "0.62500",
+        "weights": "0.87500",
+        "sqnr dB": "31.2",
+        "max norm": "0.1250",
+    }
+
+
+def test_a_very_wide_terminal_gets_both():
+    headers = [column.header for column in similarity_table([sourced()], width=190).columns]
+    assert headers[2:] == [
+        "cos avg", "min", "max", "isolated", "features", "weights", "sqnr dB", "euclid", "std", "max abs", "max norm",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("average", "style"), [(0.97999, "red"), (0.98, "yellow"), (0.98999, "yellow"), (0.99, None), (1.0, None)]
 )

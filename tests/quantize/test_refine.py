@@ -19,7 +19,7 @@ from stages.core.settings import load_params
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from stages.quantize.judge import Judge
-from stages.quantize.refine import effort, refine, refines
+from stages.quantize.refine import refine, refines, steps
 from tests.conftest import project_overrides
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
@@ -241,13 +241,7 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
 
 @pytest.mark.parametrize(
     ("widths", "asked", "expected"),
-    [
-        ((8, 8), (None, None), (100, 2)),
-        ((8, 4), (None, None), (200, 4)),
-        ((4, 8), (7, 3), (7, 3)),
-        ((8, 8), (7, 3), (7, 3)),
-    ],
+    [((8, 8), None, 100), ((8, 4), None, 200), ((4, 8), None, 200), ((16, 8), None, 100), ((4, 8), 7, 7)],
 )
-def test_few_bits_take_more_effort(widths, asked, expected):
-    quant = QuantConfig("q", *widths, steps=asked[0], variants=asked[1])
-    assert effort(quant) == expected
+def test_few_bits_take_more_steps(widths, asked, expected):
+    assert steps(QuantConfig("q", *widths, steps=asked)) == expected

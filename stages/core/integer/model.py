@@ -18,7 +18,7 @@ from onnx import helper
 from stages.core.errors import UserError
 from stages.core.graph import attribute, load_model
 
-__all__ = ["DOMAIN", "VERSION", "Codes", "code_tensors", "load_integer_model"]
+__all__ = ["DOMAIN", "VERSION", "Codes", "code_tensors", "inner_tensors", "load_integer_model"]
 
 DOMAIN = "socquant"
 VERSION = 1
@@ -78,6 +78,11 @@ def code_tensors(nodes: Iterable[onnx.NodeProto]) -> dict[str, Codes]:
         elif node.input and node.input[0] in found:
             found.update(dict.fromkeys(node.output, found[node.input[0]]))
     return found
+
+
+def inner_tensors(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Tensors of the float network that lie inside fused layers, where the integer model has no codes."""
+    return {name.decode() for node in nodes if node.domain == DOMAIN for name in attribute(node, "inner", [])}
 
 
 def load_integer_model(path: Path) -> onnx.ModelProto:

@@ -1,0 +1,104 @@
+"""Finds the few nodes whose quantization costs the network its similarity or accuracy.
+
+Where the quantized network is poor, a few nodes are often to blame. This keeps parts of the network in float, simulates
+the rest in the SOC's exact integers, and narrows down: first to operator types, then to nodes, until none of those left
+can be spared. It prints every simulation and the setting (quant.skip_nodes) that restores the metric.
+
+Reads params.yaml, out/export, out/calibset, out/calibrate (`dvc repro calibrate` makes them) and the pictures. If
+out/compare has a similarity table of these settings, the most suspect nodes are tried first. Changes no file of the
+pipeline.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stages.bisect.candidates import find_candidates, similarity_rows
+from stages.bisect.measure import ACCURACY, COSINE, opened
+from stages.bisect.report import command_line, fine, innocent, path_table, skip_override, to_json, verdict
+from stages.bisect.search import Found, Trials, search
+from stages.bisect.simulate import Simulator, as_judged
+from stages.core.artifacts import write_json
+from stages.core.command import run_command
+from stages.core.config import Config
+from stages.core.console import output
+from stages.core.errors import UserError
+from stages.core.graph import Graph, load_model
+from stages.core.inputs import load_inputs
+from stages.core.paths import FLOAT_MODEL, INPUTS
+from stages.core.preprocess import picture_input
+
+NOT_RESTORED = 1
+EPILOG = """\
+examples:
+  python -m stages.bisect                                     which nodes bring the output below a cosine of 0.98?
+  python -m stages.bisect --metric accuracy --below 0.75      which bring top-1 below 75%?
+  python -m stages.bisect --limit 10 --json bisect.json       at most 10 simulations; the path and the result as JSON
+
+Exit code: 0 if the metric is good or a setting restores it, 1 if nothing does, 2 for a mistake in what was given.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metric",
+        choices=(COSINE, ACCURACY),
+        default=COSINE,
+        help="cosine: of the least similar output, the average over data.debug; accuracy: top-1 over data.evaluation "
+        "(%(default)s)",
+    )
+    parser.add_argument("--below", type=float, default=0.98, help="less than this is too low, 0 to 1 (%(default)s)")
+    parser.add_argument("--nodes-only", action="store_true", help="search among all nodes at once, not types first")
+    parser.add_argument("--limit", type=int, help="at most so many simulations; then the best so far")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the path and the result there too")
+
+
+def bisect(config: Config, arguments: argparse.Namespace) -> int:
+    metric, below = arguments.metric, arguments.below
+    if not 0 < below <= 1:
+        raise UserError(f"--below {below}: give a number above 0, at most 1")
+    if arguments.limit is not None and arguments.limit < 1:
+        raise UserError(f"--limit {arguments.limit}: give 1 or more")
+    graph, network_input = Graph(load_model(FLOAT_MODEL)), picture_input(load_inputs(INPUTS))
+    quant, notes = as_judged(config.quant)
+    rows, more = similarity_rows(config, graph)
+    notes += more
+    simulator = Simulator.of(replace(config, quant=quant), graph, network_input)
+    candidates = find_candidates(simulator.draft(), config.soc, rows)
+    for line in notes:
+        output.print(f"note: {line}")
+    with opened(config, graph.model, network_input, metric) as pictures:
+        of_float, found = pictures.of_float(), Found((), complete=True)
+        names = [entry.name for entry in candidates]
+        trials = Trials(lambda nodes: simulator.measure(pictures, nodes), below, names, arguments.limit)
+        if trials.restores([]):
+            said = fine(metric, trials.done[0].value, below)
+        elif of_float < below or not candidates:
+            said = innocent(metric, of_float, below)
+        else:
+            found = search(trials, candidates, by_kind=not arguments.nodes_only)
+            said = verdict(metric, trials, found, of_float)
+    output.print(path_table(metric, trials.done, of_float, below))
+    output.print(said)
+    skipped = [*quant.skip_nodes, *found.nodes]
+    if found.nodes:
+        output.print("add this to the overrides that params.yaml was composed with, then `dvc repro`:")
+        output.print(f"  {command_line(skipped)}")
+    restored = bool(found.nodes) or trials.done[0].restored
+    if arguments.json:
+        kinds = {entry.name: entry.kind for entry in candidates}
+        result: dict[str, Any] = {
+            "restored": restored,
+            "complete": found.complete,
+            "nodes": [{"node": name, "type": kinds[name]} for name in found.nodes],
+            "override": skip_override(skipped) if found.nodes else None,
+            "verdict": said,
+            "notes": notes,
+        }
+        write_json(arguments.json, to_json(metric, below, of_float, trials.done, result))
+    return 0 if restored else NOT_RESTORED
+
+
+if __name__ == "__main__":
+    run_command(bisect, __doc__ or "", add_arguments, EPILOG)

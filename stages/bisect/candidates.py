@@ -1,0 +1,88 @@
+"""What may be guilty: the layers that are quantized, and how suspect each is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stages.core.artifacts import read_json
+from stages.core.config import Config, SocConfig
+from stages.core.errors import UserError
+from stages.core.graph import Graph, output_name
+from stages.core.paths import QPARAMS, SIMILARITY
+from stages.core.qparams import load_qparams
+from stages.quantize.draft import Draft
+from stages.quantize.layers import Layer, why_float
+
+__all__ = ["Candidate", "find_candidates", "similarity_rows"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A layer that may stay in float.
+
+    Attributes:
+        name: its first node, which stands for all of it in a skip list.
+        kind: the operator that the SOC's table lists.
+        weight: how much of the blame it is expected to carry; positive.
+    """
+
+    name: str
+    kind: str
+    weight: float
+
+
+def find_candidates(draft: Draft, soc: SocConfig, rows: Sequence[Mapping[str, Any]] | None) -> list[Candidate]:
+    """List the layers that a draft quantizes, in graph order.
+
+    Half of the weight is spread evenly, half in proportion to how far similarity falls at a layer. So a layer that
+    stands out is tried early, and a table that misleads costs a simulation more.
+
+    Args:
+        draft: quantized as the settings say.
+        soc: what runs in integers.
+        rows: the similarity table; None: all weigh the same.
+    """
+    layers = [layer for layer in draft.placement.layers if _quantized(draft, layer, soc)]
+    drops = _drops(draft.graph, layers, rows) if rows else []
+    total = sum(drops)
+    shares = [drop / total for drop in drops] if total else [0.0] * len(layers)
+    return [
+        Candidate(str(layer.first.name), layer.kind, 1 / len(layers) + share)
+        for layer, share in zip(layers, shares, strict=True)
+    ]
+
+
+def _quantized(draft: Draft, layer: Layer, soc: SocConfig) -> bool:
+    """Whether keeping a layer in float changes anything: its weight has codes, or what it takes or makes."""
+    widths = soc.operators.get(layer.kind)
+    if layer.nodes[-1].name in draft.placement.skipped or widths is None or not widths.feature_bits:
+        return False
+    around = {*layer.operands(draft.graph), *layer.nodes[-1].output}
+    coded = layer.first.name in draft.weights or not around.isdisjoint(draft.features)
+    return coded and why_float(draft.graph, layer) is None
+
+
+def _drops(graph: Graph, layers: Sequence[Layer], rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """How far the average cosine falls from the least similar tensor that a layer takes to what it makes, or 0."""
+    cosines = {str(row["node"]): float(row["cosine_avg"]) for row in rows}
+
+    def cosine(tensor: str) -> float:
+        maker = graph.producers.get(tensor)
+        return 1.0 if maker is None else cosines.get(output_name(maker, tensor), 1.0)
+
+    return [max(0.0, min(map(cosine, layer.operands(graph)), default=1.0) - cosine(layer.output)) for layer in layers]
+
+
+def similarity_rows(config: Config, graph: Graph) -> tuple[Sequence[Mapping[str, Any]] | None, list[str]]:
+    """Read the similarity table, if compare made one of this network at these settings; else None, and a note."""
+    if not SIMILARITY.is_file():
+        return None, []
+    try:
+        load_qparams(QPARAMS, config)
+    except UserError:
+        return None, [f"{SIMILARITY} is of other settings: all nodes are equally suspect"]
+    rows = read_json(SIMILARITY)
+    made = [(graph.producers[name], name) for name in graph.float_tensors if name in graph.producers]
+    if [row["node"] for row in rows] != [output_name(node, name) for node, name in made]:
+        return None, [f"{SIMILARITY} is of another network: all nodes are equally suspect"]
+    return rows, []

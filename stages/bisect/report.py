@@ -1,0 +1,118 @@
+"""What bisect prints: the path that it took, its verdict, and the setting to type."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from stages.bisect.measure import ACCURACY
+from stages.bisect.search import Found, Trial, Trials
+from stages.core.console import counted
+
+__all__ = ["command_line", "fine", "innocent", "metric_text", "path_table", "skip_override", "to_json", "verdict"]
+
+SHOWN = 4
+"""Nodes that a row of the table names."""
+PLAIN = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
+WORDS = {"null", "true", "false", "nan", "inf"}
+
+
+def metric_text(metric: str, value: float) -> str:
+    """A value of the metric, as its users know it."""
+    return f"{value:.1%}" if metric == ACCURACY else f"{value:.5f}"
+
+
+def path_table(metric: str, trials: Sequence[Trial], of_float: float, below: float) -> Table:
+    """Lay out the simulations in their order, the float network first."""
+    table = Table(title=f"{counted(len(trials), 'simulation')}", title_justify="left", header_style="bold")
+    table.add_column("#", justify="right")
+    table.add_column("in float", overflow="fold")
+    table.add_column("nodes", justify="right")
+    table.add_column(metric, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_row("-", "everything", "", metric_text(metric, of_float), _judgement(of_float >= below))
+    for number, trial in enumerate(trials, 1):
+        value = metric_text(metric, trial.value)
+        count = str(len(trial.nodes))
+        table.add_row(str(number), Text(_skipped(trial)), count, value, _judgement(trial.restored))
+    return table
+
+
+def _judgement(restored: bool) -> Text:
+    return Text("restored", style="green") if restored else Text("too low", style="red")
+
+
+def _skipped(trial: Trial) -> str:
+    if trial.kinds:
+        return "all " + ", ".join(trial.kinds)
+    more = len(trial.nodes) - SHOWN
+    if more > 1:
+        return ", ".join(trial.nodes[:SHOWN]) + f" and {more} more"
+    return ", ".join(trial.nodes) or "nothing"
+
+
+def skip_override(nodes: Sequence[str]) -> str:
+    """The override that keeps nodes in float, as `python -m stages.compose` parses it (Hydra's grammar)."""
+    return f"quant.skip_nodes=[{','.join(map(_quoted, nodes))}]"
+
+
+def _quoted(name: str) -> str:
+    """A name in a list of Hydra's: in quotes unless it is plain; there a backslash counts only before a quote."""
+    if PLAIN.fullmatch(name) and name.lower() not in WORDS:
+        return name
+    doubled = re.sub(r"(\\+)(?=\"|$)", r"\1\1", name)
+    return '"' + doubled.replace('"', '\\"') + '"'
+
+
+def command_line(nodes: Sequence[str]) -> str:
+    """What to type in a shell to keep nodes in float."""
+    return f"python -m stages.compose ... {shlex.quote(skip_override(nodes))}"
+
+
+def to_json(
+    metric: str, below: float, of_float: float, trials: Sequence[Trial], result: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The path and its result in plain form."""
+    return {
+        "metric": metric,
+        "below": below,
+        "float": of_float,
+        "simulations": [
+            {"types": list(trial.kinds), "nodes": list(trial.nodes), "value": trial.value, "restored": trial.restored}
+            for trial in trials
+        ],
+        **result,
+    }
+
+
+def fine(metric: str, value: float, below: float) -> str:
+    """Say that there is nothing to look for."""
+    shown, least = metric_text(metric, value), metric_text(metric, below)
+    return f"{metric} {shown} is not below {least}: nothing to look for (--below asks for more)"
+
+
+def innocent(metric: str, of_float: float, below: float) -> str:
+    """Say that quantization is not what makes the metric low."""
+    shown, least = metric_text(metric, of_float), metric_text(metric, below)
+    return (
+        f"with everything in float {metric} is {shown}, not {least}: no node's quantization is to blame; look at the "
+        "network itself, its input (mean, normal, colour order), model.preprocess and the labels"
+    )
+
+
+def verdict(metric: str, trials: Trials, found: Found, of_float: float) -> str:
+    """Say what the search found."""
+    before = metric_text(metric, trials.done[0].value)
+    if not found.nodes:
+        best = trials.best
+        return (
+            f"{counted(len(trials.done), 'simulation')} did not restore {metric}: {before}, at best "
+            f"{metric_text(metric, best.value)} with {counted(len(best.nodes), 'node')} in float; --limit more"
+        )
+    same = (trial.value for trial in trials.done if set(trial.nodes) == set(found.nodes))
+    after = metric_text(metric, next(same, of_float))  # all of them together are the float network
+    least = "none of them can be left out" if found.complete else "fewer may do: the search ended early"
+    return f"{metric} {before} -> {after} with {counted(len(found.nodes), 'node')} in float; {least}"

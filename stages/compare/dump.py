@@ -1,0 +1,146 @@
+"""Dumps of one picture: every tensor, float and quantized, laid out as the vendors' tools lay theirs out.
+
+Ingenic's converter writes `magik_dump_path/` when it debugs (its post-training guide of July 2022: DEBUG_PATH): NHWC,
+float32 or codes. TPU-MLIR writes npz files, NCHW, and compares them.
+"""
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.compare.similarity import Compared
+from stages.core.artifacts import write_json
+from stages.core.config import Vendor
+from stages.core.graph import output_name
+from stages.core.integer.model import code_tensors, inner_tensors
+from stages.core.integer.simulator import simulator_model
+from stages.core.session import Runner
+
+__all__ = ["file_names", "magik_dump", "nhwc", "npz_dump", "write_dump"]
+
+MAGIK, TPU_MLIR = "magik_dump_path", "tpu_mlir_dump"
+PICTURE_RANK = 4
+LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
+
+
+def write_dump(
+    folder: Path,
+    vendor: Vendor,
+    reference: onnx.ModelProto,
+    integer: onnx.ModelProto,
+    sample: NDArray[np.uint8],
+    compared: Compared,
+) -> None:
+    """Dump one picture in the layout of the SOC's vendor, into a folder of its own below `folder`.
+
+    Args:
+        folder: of the stage's outputs.
+        vendor: who makes the SOC.
+        reference: the float network.
+        integer: the integer model.
+        sample: the picture, uint8 [H, W, C].
+        compared: its tensors.
+    """
+    if vendor is Vendor.ingenic:
+        magik_dump(folder / MAGIK, reference, integer, sample, compared)
+    else:
+        npz_dump(folder / TPU_MLIR, reference, integer, compared)
+
+
+def magik_dump(
+    folder: Path, reference: onnx.ModelProto, integer: onnx.ModelProto, sample: NDArray[np.uint8], compared: Compared
+) -> None:
+    """Write `magik_dump_path/` (docs/artifacts.md lists its files); arguments as for `write_dump`.
+
+    Codes are those of the exact simulator. The inside of a fused layer has none, and exists in `float_model` alone.
+    """
+    producers = {name: node for node in reference.graph.node for name in node.output}
+    nodes = {name: output_name(producers[name], name) for name in compared.expected if name in producers}
+    files = dict(zip(nodes, file_names(list(nodes.values())), strict=True))
+    meanings = {name: codes for name, codes in code_tensors(integer.graph.node).items() if name in nodes}
+    codes = Runner(simulator_model(integer, list(meanings), codes=True), optimize="safe").run(compared.feeds)
+    inside = inner_tensors(integer.graph.node)
+    for name in ("float_model", "ptq_model", "ptq_model_dequantize"):
+        (folder / name).mkdir(parents=True)
+    (folder / "input.bin").write_bytes(sample.astype("<f4").tobytes())
+    (folder / "input_uint8.bin").write_bytes(np.ascontiguousarray(sample).tobytes())
+    types: dict[str, list[str]] = {}
+    listed: dict[str, Any] = {}
+    for name, file in files.items():
+        _write(folder / "float_model" / file, compared.expected[name])
+        listed[nodes[name]] = {"file": file, "shape": list(nhwc(compared.expected[name]).shape)}
+        if name in inside:
+            continue
+        _write(folder / "ptq_model_dequantize" / file, compared.actual[name])
+        if name in meanings:
+            _write(folder / "ptq_model" / file, codes[name])
+            meaning = meanings[name]
+            listed[nodes[name]] |= {
+                "type": np.dtype(meaning.dtype).name,
+                "bits": meaning.bits,
+                "scale": meaning.scale,
+                "zero_point": meaning.zero_point,
+                "channel_scales": list(meaning.channel_scales),
+            }
+            types.setdefault(producers[name].op_type, []).append(nodes[name])
+    content = {"all_type": sorted(types)} | {kind: types[kind] for kind in sorted(types)} | {"files": listed}
+    write_json(folder / "model_node_info.json", content)
+
+
+def npz_dump(folder: Path, reference: onnx.ModelProto, integer: onnx.ModelProto, compared: Compared) -> None:
+    """Write npz files whose keys are TPU-MLIR's names, `<onnx output>_<type>`, NCHW float32.
+
+    `in_f32.npz` holds the network input as it is fed, `top_outputs.npz` the float tensors, `quantized_outputs.npz` the
+    dequantized ones, without the inside of fused layers.
+    """
+    producers = {name: node for node in reference.graph.node for name in node.output}
+    keys = {name: f"{name}_{producers[name].op_type}" for name in compared.expected if name in producers}
+    inside = inner_tensors(integer.graph.node)
+    folder.mkdir(parents=True)
+    _write_npz(folder / "in_f32.npz", compared.feeds)
+    _write_npz(folder / "top_outputs.npz", {key: compared.expected[name] for name, key in keys.items()})
+    made = {key: compared.actual[name] for name, key in keys.items() if name not in inside}
+    _write_npz(folder / "quantized_outputs.npz", made)
+
+
+def nhwc(values: NDArray[Any]) -> NDArray[Any]:
+    """A picture-shaped tensor [N, C, H, W] as [N, H, W, C]; of any other rank as it is."""
+    return values.transpose(0, 2, 3, 1) if values.ndim == PICTURE_RANK else values
+
+
+def file_names(nodes: Sequence[str]) -> list[str]:
+    """Names of files for nodes: letters, digits, `.`, `_` and `-` stay, any other character becomes `_`.
+
+    A leading `/`, which PyTorch's exporter writes, is left out. Where two become the same, upper and lower case not
+    told apart, the later gets `_2`, `_3`, ... behind it.
+    """
+    found: dict[str, None] = {}
+    names = []
+    for node in nodes:
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", node.removeprefix("/"))[:LONGEST] or "_"
+        name, count = stem, 1
+        while name.lower() in found:
+            count += 1
+            name = f"{stem}_{count}"
+        found[name.lower()] = None
+        names.append(f"{name}.bin")
+    return names
+
+
+def _write(path: Path, values: NDArray[Any]) -> None:
+    """Write a tensor's values, NHWC, little-endian, nothing else."""
+    path.write_bytes(np.ascontiguousarray(nhwc(values)).astype(values.dtype.newbyteorder("<")).tobytes())
+
+
+def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an npz file; NumPy's own writer takes no array called `file`, which a user's tensor may be."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)

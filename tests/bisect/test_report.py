@@ -1,0 +1,72 @@
+import shlex
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from rich.console import Console
+
+from stages.bisect.report import command_line, path_table, skip_override, to_json
+from stages.bisect.search import Trial
+
+TRIALS = [
+    Trial((), (), 0.5, False),
+    Trial(("a", "b", "c", "d", "e", "f"), ("Conv", "Silu"), 0.995, True),
+    Trial(("a", "b", "c", "d", "e", "f"), (), 0.994, True),
+    Trial(("a", "[b]"), (), 0.97, False),
+]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["/_conv_stem/Conv"],
+        ["n1", "n2.b-c", "/blocks.0/Add_1"],
+        ["12", "null", "True", "nan", "1e3", "-3"],
+        ["a b", "a,b", "a]b", "a[b", "a=b", "a:b", "(a)", "{a}", "#a", "ä"],
+        ['a"b', "a'b", "a\\b", "a\\", 'a\\"b', "a\\\\", "$HOME", "`x`", "a;b", "*"],
+    ],
+)
+def test_the_line_to_type_means_these_names_to_the_shell_and_to_hydra(names):
+    *_, typed = shlex.split(command_line(names))
+    override = OverridesParser.create().parse_override(typed)
+    assert override.key_or_group == "quant.skip_nodes"
+    value = override.value()
+    assert [getattr(entry, "text", entry) for entry in value] == names
+    assert all(isinstance(entry, str) for entry in (getattr(entry, "text", entry) for entry in value))
+
+
+def test_plain_names_stay_plain():
+    assert skip_override(["/_conv_stem/Conv", "fc"]) == "quant.skip_nodes=[/_conv_stem/Conv,fc]"
+
+
+def shown(metric, below):
+    console = Console(width=100, record=True, file=None, markup=False)
+    with console.capture() as captured:
+        console.print(path_table(metric, TRIALS, 1.0, below))
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in captured.get().splitlines() if "│" in line]
+
+
+def test_a_row_a_simulation():
+    assert shown("cosine", 0.98) == [
+        ["-", "everything", "", "1.00000", "restored"],
+        ["1", "nothing", "0", "0.50000", "too low"],
+        ["2", "all Conv, Silu", "6", "0.99500", "restored"],
+        ["3", "a, b, c, d and 2 more", "6", "0.99400", "restored"],
+        ["4", "a, [b]", "2", "0.97000", "too low"],
+    ]
+
+
+def test_accuracy_is_in_percent():
+    assert [row[3] for row in shown("accuracy", 0.98)] == ["100.0%", "50.0%", "99.5%", "99.4%", "97.0%"]
+
+
+def test_json_golden():
+    assert to_json("cosine", 0.98, 1.0, TRIALS[:2], {"nodes": []}) == {
+        "metric": "cosine",
+        "below": 0.98,
+        "float": 1.0,
+        "simulations": [
+            {"types": [], "nodes": [], "value": 0.5, "restored": False},
+            {"types": ["Conv", "Silu"], "nodes": ["a", "b", "c", "d", "e", "f"], "value": 0.995, "restored": True},
+        ],
+        "nodes": [],
+    }
