@@ -33,8 +33,8 @@ __all__ = [
     "width_key",
 ]
 
-COSTS = Path("conf/cost")
-"""Cost files, one a SOC."""
+COSTS = Path(__file__).resolve().parents[2] / "conf" / "cost"
+"""Cost files, one a SOC: the project's own, wherever a command runs."""
 GENERIC = "generic"
 MEGABYTE = 2**20  # as the board's profile log counts
 GIGA = 1e9
