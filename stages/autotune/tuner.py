@@ -1,8 +1,8 @@
 """One experiment being tuned: what is read once, what was measured before, and the work on it."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,17 +21,15 @@ from stages.core.config import FLOAT_BITS, Config, Equalization, Rounding, Task
 from stages.core.console import track, warn
 from stages.core.cost import cost_file, load_cost
 from stages.core.errors import UserError
-from stages.core.graph import Graph, load_model, output_name
-from stages.core.inputs import load_inputs, normalize
-from stages.core.paths import AUTOTUNE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
-from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.inputs import normalize
+from stages.core.paths import AUTOTUNE, CALIBSET, STATISTICS
+from stages.core.preprocess import read_pictures, select
 from stages.core.samples import SampleReader, correction_samples, validation_samples
 from stages.core.session import Runner
-from stages.core.statistics import load_statistics
 from stages.evaluate.labels import labels_of
 from stages.quantize.drafting import Drafter, remove_leftovers
-from stages.quantize.network import Network, equalized
-from stages.quantize.node_bits import NodeBits, load_node_bits
+from stages.quantize.network import equalized
+from stages.quantize.node_bits import NodeBits
 
 __all__ = ["REPORT", "Bound", "Tuner", "Uniform"]
 
@@ -66,12 +64,9 @@ class Tuner:
 
     def __init__(self, config: Config, cost: Path | None, allow_float: bool, pictures: int) -> None:
         self.config = config
-        self.input = picture_input(load_inputs(INPUTS))
-        graph = Graph(load_model(FLOAT_MODEL))
-        names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
-        given = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
-        given = _given_before(given)
-        network = Network(graph, load_statistics(STATISTICS))
+        drafter = Drafter.open(config, AUTOTUNE)
+        self.input, network = drafter.network_input, drafter.network
+        given = _given_before(drafter.by_node)
         if config.quant.equalization is Equalization.cross_layer:
             network = equalized(network, config.quant, SampleReader.open(CALIBSET), self.input)
         costs = load_cost(cost or cost_file(config.soc.name))
@@ -86,7 +81,7 @@ class Tuner:
         for left in AUTOTUNE.glob(f"{SCRATCH}*"):
             shutil.rmtree(left, ignore_errors=True)
         remove_leftovers(AUTOTUNE)
-        self.drafter = Drafter(config, network, given, self.input, CALIBSET, AUTOTUNE)
+        self.drafter = replace(drafter, network=network, by_node=given)
         self.pictures = _evenly(correction_samples(CALIBSET), pictures)
         validation = _evenly(validation_samples(CALIBSET), VERIFY)
         self.verifier = Verifier(
@@ -243,7 +238,7 @@ class Tuner:
         return accuracy
 
 
-def _given_before(given: dict[str, NodeBits]) -> dict[str, NodeBits]:
+def _given_before(given: Mapping[str, NodeBits]) -> Mapping[str, NodeBits]:
     """Do not be bound by the file that this command wrote itself: what bound it then binds it now."""
     if given and REPORT.is_file():
         report = read_json(REPORT)

@@ -24,10 +24,6 @@ from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
 from stages.core.errors import UserError
-from stages.core.graph import Graph, load_model
-from stages.core.inputs import load_inputs
-from stages.core.paths import FLOAT_MODEL, INPUTS
-from stages.core.preprocess import picture_input
 
 NOT_RESTORED = 1
 EPILOG = """\
@@ -60,11 +56,11 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
         raise UserError(f"--below {below}: give a number above 0, at most 1")
     if arguments.limit is not None and arguments.limit < 1:
         raise UserError(f"--limit {arguments.limit}: give 1 or more")
-    graph, network_input = Graph(load_model(FLOAT_MODEL)), picture_input(load_inputs(INPUTS))
     quant, notes = as_judged(config.quant)
+    simulator = Simulator.open(replace(config, quant=quant))
+    graph, network_input = simulator.drafter.network.graph, simulator.drafter.network_input
     rows, more = similarity_rows(config, graph)
     notes += more
-    simulator = Simulator.of(replace(config, quant=quant), graph, network_input)
     candidates = find_candidates(simulator.draft(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")

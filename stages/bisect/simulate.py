@@ -6,15 +6,11 @@ from dataclasses import dataclass, replace
 from stages.bisect.measure import Pictures
 from stages.core.config import ChannelScales, Config, Equalization, QuantConfig, Rounding
 from stages.core.console import counted
-from stages.core.graph import Graph, output_name
-from stages.core.inputs import NetworkInput
-from stages.core.paths import CALIBSET, QUANTIZE, STATISTICS
+from stages.core.paths import CALIBSET, QUANTIZE
 from stages.core.samples import SampleReader
-from stages.core.statistics import load_statistics
 from stages.quantize.draft import Draft
 from stages.quantize.drafting import Drafter
 from stages.quantize.network import Network, equalized
-from stages.quantize.node_bits import load_node_bits
 
 __all__ = ["Simulator", "as_judged"]
 
@@ -56,14 +52,12 @@ class Simulator:
     network: Network
 
     @classmethod
-    def of(cls, config: Config, graph: Graph, network_input: NetworkInput) -> "Simulator":
-        """Make one from the artifacts of calibset and calibrate."""
-        names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
-        by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
-        network = Network(graph, load_statistics(STATISTICS))
-        drafter = Drafter(config, network, by_node, network_input, CALIBSET, QUANTIZE.parent)
+    def open(cls, config: Config) -> "Simulator":
+        """Make one from the artifacts of export, calibset and calibrate."""
+        drafter = Drafter.open(config, QUANTIZE.parent)
+        network = drafter.network
         if config.quant.equalization is not Equalization.none:
-            network = equalized(network, config.quant, SampleReader.open(CALIBSET), network_input)
+            network = equalized(network, config.quant, SampleReader.open(CALIBSET), drafter.network_input)
         return cls(drafter, drafter.ranged(network))
 
     def draft(self, nodes: Sequence[str] = ()) -> Draft:

@@ -10,12 +10,7 @@ from stages.core.artifacts import output_folder, save_model, write_json
 from stages.core.command import run_stage
 from stages.core.config import Config
 from stages.core.console import counted, output
-from stages.core.graph import Graph, load_model, output_name
-from stages.core.inputs import load_inputs
 from stages.core.paths import (
-    CALIBSET,
-    FLOAT_MODEL,
-    INPUTS,
     INTEGER_MODEL,
     NODE_BITS,
     NOTES,
@@ -23,27 +18,20 @@ from stages.core.paths import (
     QPARAMS,
     QUANTIZE,
     QUANTIZED_MODEL,
-    STATISTICS,
 )
-from stages.core.preprocess import picture_input
 from stages.core.qparams import FeatureParams, WeightParams, save_qparams
-from stages.core.statistics import load_statistics
 from stages.quantize.choose import symmetric_features
 from stages.quantize.drafting import Drafter, remove_leftovers
-from stages.quantize.network import Network
-from stages.quantize.node_bits import load_node_bits, node_bits
+from stages.quantize.node_bits import node_bits
 from stages.quantize.prepared import prepared_model
 from stages.quantize.qdq import insert_quantizers
 
 
 def quantize(config: Config) -> None:
-    graph = Graph(load_model(FLOAT_MODEL))
-    names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
-    by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
+    drafter = Drafter.open(config, QUANTIZE.parent)
     QUANTIZE.parent.mkdir(exist_ok=True)
     remove_leftovers(QUANTIZE.parent)
-    network, network_input = Network(graph, load_statistics(STATISTICS)), picture_input(load_inputs(INPUTS))
-    draft, notes = Drafter(config, network, by_node, network_input, CALIBSET, QUANTIZE.parent).best()
+    draft, notes = drafter.best()
     params, prepared = draft.params(), draft.model()
     integer, wide = draft.lowered()
     notes += draft.placement.notes + wide
@@ -52,7 +40,7 @@ def quantize(config: Config) -> None:
         save_model(folder / INTEGER_MODEL.name, integer)
         save_model(folder / PREPARED_MODEL.name, prepared_model(prepared, params, draft.codes))
         save_qparams(folder / QPARAMS.name, params, config)
-        bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), by_node)
+        bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), drafter.by_node)
         write_json(folder / NODE_BITS.name, bits)
         write_json(folder / NOTES.name, notes)
     for line in notes:

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from stages.core.collect import calibration_feeds, collect
 from stages.core.config import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.graph import Graph, load_model, output_name
+from stages.core.inputs import NetworkInput, load_inputs, normalize
+from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
+from stages.core.preprocess import picture_input
 from stages.core.samples import SampleReader, correction_samples, validation_samples
+from stages.core.statistics import load_statistics
 from stages.quantize.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.draft import Draft
 from stages.quantize.judge import Judge
 from stages.quantize.network import Network, equalized
-from stages.quantize.node_bits import NodeBits
+from stages.quantize.node_bits import NodeBits, load_node_bits
 from stages.quantize.output_ranges import PICTURES, output_ranges
 from stages.quantize.placement import Placement, place
 from stages.quantize.refine import refine, refines
@@ -58,6 +62,15 @@ class Drafter:
     network_input: NetworkInput
     calibset: Path
     scratch: Path
+
+    @classmethod
+    def open(cls, config: Config, scratch: Path) -> "Drafter":
+        """Make one from what export, calibset and calibrate wrote, and the node-bits file."""
+        graph = Graph(load_model(FLOAT_MODEL))
+        names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
+        by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
+        network, network_input = Network(graph, load_statistics(STATISTICS)), picture_input(load_inputs(INPUTS))
+        return cls(config, network, by_node, network_input, CALIBSET, scratch)
 
     def best(self) -> tuple[Draft, list[str]]:
         """The draft that the settings ask for, and a note for each comparison that decided."""
