@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from stages.core.errors import UserError
 
-__all__ = ["COSTS", "METRICS", "Budget", "MeanBits", "Target", "parse_budget", "parse_mean_bits", "parse_target"]
+__all__ = ["COSTS", "Budget", "MeanBits", "Target", "parse_budget", "parse_mean_bits", "parse_target"]
 
 COSTS = {"latency": "ms", "size": "bytes", "bitops": "bit operations"}
 """Kinds of cost and their units."""
-METRICS = ("cosine", "accuracy", "error")
 
 
 @dataclass(frozen=True)

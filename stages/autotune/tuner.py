@@ -1,10 +1,8 @@
 """One experiment being tuned: what is read once, what was measured before, and the work on it."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +26,11 @@ from stages.core.samples import SampleReader, correction_samples, validation_sam
 from stages.core.session import Runner
 from stages.evaluate.labels import labels_of
 from stages.quantize.drafting import Drafter, remove_leftovers
-from stages.quantize.network import equalized
 from stages.quantize.node_bits import NodeBits
 
 __all__ = ["REPORT", "Bound", "Tuner", "Uniform"]
 
 Feeds = dict[str, NDArray[np.float32]]
-SCRATCH = ".scratch-"
-"""How the names of scratch folders begin."""
 REPORT = AUTOTUNE / "autotune.json"
 VERIFY = 16
 """Validation pictures at most."""
@@ -68,7 +63,7 @@ class Tuner:
         self.input, network = drafter.network_input, drafter.network
         given = _given_before(drafter.by_node)
         if config.quant.equalization is Equalization.cross_layer:
-            network = equalized(network, config.quant, SampleReader.open(CALIBSET), self.input)
+            network = drafter.equalized()
         costs = load_cost(cost or cost_file(config.soc.name))
         self.problem = find_problem(network.graph, config, given, costs, allow_float)
         if all(len(widths) == 1 for widths in self.problem.widths.values()):
@@ -78,8 +73,6 @@ class Tuner:
                 + ("" if given else "; --allow-float lets nodes stay in float")
             )
         AUTOTUNE.mkdir(parents=True, exist_ok=True)
-        for left in AUTOTUNE.glob(f"{SCRATCH}*"):
-            shutil.rmtree(left, ignore_errors=True)
         remove_leftovers(AUTOTUNE)
         self.drafter = replace(drafter, network=network, by_node=given)
         self.pictures = _evenly(correction_samples(CALIBSET), pictures)
@@ -150,9 +143,9 @@ class Tuner:
     def sensitivities(self) -> Sensitivities:
         """What was measured before, or is measured now."""
         if self.memory.sensitivities is None:
-            with TemporaryDirectory(dir=AUTOTUNE, prefix=SCRATCH) as scratch:
+            with self.drafter.folder() as scratch:
                 feeds, ranges = self._feeds(self.pictures), self.ranges()
-                self.memory.sensitivities = sensitivities(self.problem, self.drafter, ranges, feeds, Path(scratch))
+                self.memory.sensitivities = sensitivities(self.problem, self.drafter, ranges, feeds, scratch)
             self.memory.save()
         return self.memory.sensitivities
 

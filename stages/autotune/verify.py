@@ -20,7 +20,7 @@ from stages.core.session import Runner
 from stages.evaluate.scores import ClassificationScore
 from stages.quantize.draft import Draft
 from stages.quantize.drafting import Drafter
-from stages.quantize.judge import relative_error
+from stages.quantize.judge import mean_error
 from stages.quantize.placement import place
 from stages.quantize.prepared import prepared_model
 from stages.quantize.qdq import insert_quantizers
@@ -72,14 +72,14 @@ class Simulation:
 
     def error(self, draft: Draft) -> float:
         """The squared error relative to the outputs' variance: the mean over pictures and float outputs."""
-        return _mean_error(self.simulated(draft))
+        return mean_error(self.simulated(draft))
 
     def part_error(self, draft: Draft, features: set[str], nodes: set[str]) -> float:
         """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
         weights = [entry for entry in draft.weights.values() if entry.node in nodes]
         model = prepared_model(draft.model(), QuantParams([], weights), draft.codes)
         kept = [entry for entry in draft.features.values() if entry.tensor in features]
-        return _mean_error(self.outputs(Runner(insert_quantizers(model, QuantParams(kept, []), {}), optimize="none")))
+        return mean_error(self.outputs(Runner(insert_quantizers(model, QuantParams(kept, []), {}), optimize="none")))
 
     def cosine(self, draft: Draft) -> float:
         """Cosine similarity of the outputs, averaged over pictures; of several outputs the least similar."""
@@ -283,13 +283,3 @@ def _precise(
 def _guess(target: Target) -> float:
     """An error that may go with a target: of unit vectors the squared distance is 2 (1 - cosine)."""
     return {"error": target.bound, "cosine": 2.0 * (1.0 - target.bound)}.get(target.metric, 0.0)
-
-
-def _mean_error(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
-    errors = [
-        relative_error(wanted, actual[name])
-        for expected, actual in pairs
-        for name, wanted in expected.items()
-        if wanted.dtype == np.float32
-    ]
-    return float(np.mean(errors)) if errors else 0.0

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from stages.bisect.measure import Pictures
 from stages.core.config import ChannelScales, Config, Equalization, QuantConfig, Rounding
 from stages.core.console import counted
-from stages.core.paths import CALIBSET, QUANTIZE
-from stages.core.samples import SampleReader
+from stages.core.paths import QUANTIZE
 from stages.quantize.draft import Draft
 from stages.quantize.drafting import Drafter
-from stages.quantize.network import Network, equalized
+from stages.quantize.network import Network
 
 __all__ = ["Simulator", "as_judged"]
 
@@ -55,10 +54,8 @@ class Simulator:
     def open(cls, config: Config) -> "Simulator":
         """Make one from the artifacts of export, calibset and calibrate."""
         drafter = Drafter.open(config, QUANTIZE.parent)
-        network = drafter.network
-        if config.quant.equalization is not Equalization.none:
-            network = equalized(network, config.quant, SampleReader.open(CALIBSET), drafter.network_input)
-        return cls(drafter, drafter.ranged(network))
+        plain = config.quant.equalization is Equalization.none
+        return cls(drafter, drafter.ranged(drafter.network if plain else drafter.equalized()))
 
     def draft(self, nodes: Sequence[str] = ()) -> Draft:
         """The network with these nodes in float, beside those that the settings keep so; rounded to the nearest."""

@@ -83,7 +83,7 @@ class Drafter:
             notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
         elif refines(quant):
             changed = draft.copy()
-            with self._folder() as folder:
+            with self.folder() as folder:
                 notes += refine(changed, quant, correction_samples(self.calibset), self.network_input, folder)
             if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
                 notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
@@ -102,7 +102,7 @@ class Drafter:
         if measured and learns and quant.feature_bits < WIDE:
             note = f"quant.equalization=measured: not tried: features of {quant.feature_bits} bits learn better without"
             return self.ranged(self.network), [note]
-        scaled = equalized(self.network, quant, SampleReader.open(self.calibset), self.network_input)
+        scaled = self.equalized()
         note, scaled = scaled.note(), self.ranged(scaled)
         if measured and scaled.factors:
             plain, without = self.ranged(self.network), replace(quant, channel_scales=ChannelScales.never)
@@ -126,6 +126,10 @@ class Drafter:
         better = judge.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
         return self.draft(network, quant if better is scaled else without)
 
+    def equalized(self) -> Network:
+        """The network with its channels scaled, by all calibration pictures."""
+        return equalized(self.network, self.config.quant, SampleReader.open(self.calibset), self.network_input)
+
     def draft(self, network: Network, quant: QuantConfig) -> Draft:
         """Choose all parameters from statistics; weights are rounded to the nearest."""
         config, graph = replace(self.config, quant=quant), network.graph
@@ -146,7 +150,7 @@ class Drafter:
         placement = self._placed(network, replace(quant, channel_scales=ChannelScales.never))
         samples, symmetric = SampleReader.open(self.calibset), symmetric_features(self.config.soc)
         feeds = self._feeds(samples.subset(range(0, len(samples), -(-len(samples) // PICTURES))))
-        with self._folder() as folder:
+        with self.folder() as folder:
             ranges = output_ranges(network.graph, placement, network.statistics, feeds, symmetric, folder)
         return replace(network, ranges=ranges)
 
@@ -155,7 +159,7 @@ class Drafter:
         return ({self.network_input.name: normalize(sample, self.network_input)} for sample in samples)
 
     @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        """A folder for what is passed between layers."""
+    def folder(self) -> Iterator[Path]:
+        """A scratch folder, removed after use; what a killed run leaves of it, `remove_leftovers` removes."""
         with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH) as folder:
             yield Path(folder)

@@ -1,5 +1,7 @@
 """Comparing drafts on pictures that none of them has seen."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -13,7 +15,9 @@ from stages.core.session import Runner
 from stages.quantize.draft import Draft
 from stages.quantize.qdq import insert_quantizers
 
-__all__ = ["Judge", "relative_error"]
+__all__ = ["Judge", "mean_error", "relative_error"]
+
+Array = NDArray[np.float32]
 
 
 class Judge:
@@ -53,17 +57,25 @@ class Judge:
         else:
             quantized = Runner(simulator_model(draft.lowered()[0], outputs), optimize="safe")
         sides = Runner(self._reference), quantized
-        errors: list[float] = []
-        for sample in self._samples:
-            feeds = {self._input.name: normalize(sample, self._input)}
-            expected, actual = (side.run(feeds) for side in sides)
-            errors += [
-                relative_error(expected[name], actual[name]) for name in outputs if expected[name].dtype == np.float32
-            ]
-        return float(np.mean(errors)) if errors else 0.0  # outputs of whole numbers only: nothing to compare
+        feeds = ({self._input.name: normalize(sample, self._input)} for sample in self._samples)
+        return mean_error((sides[0].run(fed), sides[1].run(fed)) for fed in feeds)
 
 
-def relative_error(expected: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+def mean_error(pairs: Iterable[tuple[Mapping[str, Array], Mapping[str, Array]]]) -> float:
+    """The mean `relative_error` over pictures and float outputs; `pairs` are each picture's outputs, float ones first.
+
+    0 where all outputs are of whole numbers: there is nothing to compare.
+    """
+    errors = [
+        relative_error(wanted, actual[name])
+        for expected, actual in pairs
+        for name, wanted in expected.items()
+        if wanted.dtype == np.float32
+    ]
+    return float(np.mean(errors)) if errors else 0.0
+
+
+def relative_error(expected: Array, actual: Array) -> float:
     """The mean squared error of a tensor relative to the variance of its float values."""
     wide = expected.astype(np.float64)
     return float(((actual - wide) ** 2).mean() / max(wide.var(), 1e-30))
