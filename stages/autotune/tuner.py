@@ -23,12 +23,12 @@ from stages.core.cost import cost_file, load_cost
 from stages.core.errors import UserError
 from stages.core.graph import Graph, load_model, output_name
 from stages.core.inputs import load_inputs, normalize
+from stages.core.labels import labels_of
 from stages.core.paths import AUTOTUNE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.samples import SampleReader, correction_samples, validation_samples
 from stages.core.session import Runner
 from stages.core.statistics import load_statistics
-from stages.evaluate.labels import labels_of
 from stages.quantize.drafting import Drafter, remove_leftovers
 from stages.quantize.network import Network, equalized
 from stages.quantize.node_bits import NodeBits, load_node_bits
