@@ -42,15 +42,18 @@ def float_layers(graph: Graph, in_integers: Collection[str], params: QuantParams
 
 
 def dead_channels(params: QuantParams, observed: Mapping[str, Observed]) -> list[Finding]:
-    """Say which features have channels that were 0 throughout on the debug pictures, the most first."""
-    found = []
+    """Say how many channels of features were 0 throughout on the debug pictures, and where most are."""
+    dead, channels = dict[str, int](), 0
     for entry in params.features:
         seen = observed.get(entry.tensor)
-        if seen is None or entry.method in (CONSTANT, SHARED):
+        if seen is None or entry.method in (CONSTANT, SHARED) or len(seen.channel_low) < 2:
             continue
-        dead = int(np.count_nonzero((seen.channel_low == 0.0) & (seen.channel_high == 0.0)))
-        channels = len(seen.channel_low)
-        if dead and channels > 1:
-            sentence = f"{dead} of {channels} channels of {entry.node} are 0 on all debug pictures"
-            found.append(Finding("dead_channels", entry.node, sentence, {"dead": dead, "channels": channels}))
-    return sorted(found, key=lambda finding: -float(finding.evidence["dead"]))
+        channels += len(seen.channel_low)
+        dead[entry.node] = int(np.count_nonzero((seen.channel_low == 0.0) & (seen.channel_high == 0.0)))
+    total = sum(dead.values())
+    if not total:
+        return []
+    most = max(dead, key=lambda node: dead[node])
+    sentence = f"{total} of {channels} channels are 0 on all debug pictures, most of them ({dead[most]}) in {most}"
+    evidence: dict[str, float | str] = {"dead": total, "channels": channels, "most": most, "most_dead": dead[most]}
+    return [Finding("dead_channels", most, sentence, evidence)]
