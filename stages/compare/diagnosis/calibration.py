@@ -20,7 +20,7 @@ FLAT = 0.25
 OUTGROWN = 0.01
 """A feature outgrows calibration if cutting it at what was seen makes more than this part of its signal (20 dB)."""
 MANY = 0.25
-"""Calibration is to blame if more than this part of the features outgrow it."""
+"""Calibration is to blame if more than this part of the features outgrow it, or the network's input."""
 
 
 def calibration_findings(
@@ -45,7 +45,8 @@ def calibration_findings(
     cure = source_override("data.calibration.source", data.debug.source)
     own = [entry for entry in params.features if entry.tensor in observed and entry.method != CONSTANT]
     outgrown = [entry for entry in own if observed[entry.tensor].beyond_part > OUTGROWN]
-    if own and len(outgrown) > MANY * len(own):
+    at_input = any(entry.node == entry.tensor for entry in outgrown)  # pixels that were never seen need no more proof
+    if at_input or len(outgrown) > MANY * len(own):
         worst = max(outgrown, key=lambda entry: observed[entry.tensor].beyond_part)
         seen = observed[worst.tensor]
         found.append(

@@ -270,8 +270,11 @@ def surely_likelier(now: Array, other: Array, classes: int) -> bool:
 def search(way: Way, witness: Witness) -> Way:
     """Find how the network was fed in training; gives `way` itself unless another is clearly better."""
     configured = way
-    for _ in range(2):  # the colour may be wrong and the mean too
+    for _ in range(2):  # the colour may be wrong and the mean too, and neither cure alone enough
         better = [other for other in alternatives(way) if other != configured and _better(way, other, witness)]
+        if not better and witness.standardized(way) and misfit(witness.standardized(way)) > FITS:
+            both = dict.fromkeys(other for first in alternatives(way) for other in alternatives(first))
+            better = [other for other in both if other not in (way, configured) and _better(way, other, witness)]
         if not better:
             return way
         way = min(better, key=_rank(witness))

@@ -15,8 +15,8 @@ from stages.core.qparams import CONSTANT, QuantParams
 
 __all__ = ["edge_nodes", "width_findings"]
 
-FINE = 0.99
-"""An output of this cosine is as usual: no width is to blame."""
+FINE, POOR = 0.99, 0.98
+"""Where the output has the first and a layer alone the second, or more, no width is to blame."""
 SHARE = 0.25
 """A node dominates if it makes more than this part of all layers' errors, each alone quantized,"""
 TIMES = 10.0
@@ -49,8 +49,9 @@ def width_findings(
         end: the output's row.
         quant: the settings.
     """
-    if not rows or "isolated_sqnr" not in rows[0] or end["cosine_avg"] >= FINE:
+    if not rows or "isolated_sqnr" not in rows[0]:
         return []
+    hurt = {row["node"] for row in rows if end["cosine_avg"] < FINE or row["isolated_cosine"] < POOR}
     noise = {row["node"]: float(10.0 ** (-row["isolated_sqnr"] / 10.0)) for row in rows}
     widths = _widths(params)
     narrow = {width.node for width in widths if width.bits < width.usual}
@@ -61,7 +62,7 @@ def width_findings(
         error = noise.get(width.node, 0.0)
         dominates = error > max(SHARE * total, TIMES * median, AUDIBLE)
         at_edge = width.what == "weights" and width.node in edges and width.bits < EDGE_BITS and quant.edge_bits is None
-        if not dominates or width.node in named or not (width.bits < width.usual or at_edge):
+        if not dominates or width.node not in hurt - named or not (width.bits < width.usual or at_edge):
             continue
         named.add(width.node)
         found.append(_finding(width, error / total, at_edge, rows, quant))
