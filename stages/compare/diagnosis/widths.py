@@ -57,7 +57,7 @@ def width_findings(
     narrow = {width.node for width in widths if width.bits < width.usual}
     usual = [value for node, value in noise.items() if node not in narrow]
     median, total = float(np.median(usual)) if usual else 0.0, sum(noise.values())
-    edges, found, named = edge_nodes(graph), [], set()
+    edges, found, named = edge_nodes(graph), list[Finding](), set[str]()
     for width in sorted(widths, key=lambda width: (-noise.get(width.node, 0.0), width.bits)):
         error = noise.get(width.node, 0.0)
         dominates = error > max(SHARE * total, TIMES * median, AUDIBLE)
