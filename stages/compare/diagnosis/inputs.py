@@ -210,7 +210,8 @@ def misfit(norms: Sequence[Standardized]) -> float:
     Returns:
         The mean over norms of the mean over channels of the square of the mean over pictures, at most 25 each.
     """
-    return float(np.mean([np.minimum(each.means.mean(axis=0) ** 2, CAP).mean() for each in norms]))
+    squares = (each.means.mean(axis=0) ** 2 for each in norms)
+    return float(np.mean([np.minimum(np.nan_to_num(each, nan=CAP), CAP).mean() for each in squares]))
 
 
 def contrast_misfit(norms: Sequence[Standardized]) -> float:
@@ -248,7 +249,7 @@ def log_likelihoods(scores: Array, labels: Sequence[int]) -> Array:
     """
     if scores.min() >= 0.0 and np.allclose(scores.sum(axis=1), 1.0, atol=1e-3):
         scores = np.log(np.maximum(scores, 1e-12))
-    best = np.full(len(labels), -np.inf)
+    best = np.full(len(labels), -np.log(scores.shape[1]))  # an endless temperature, where nothing else serves
     for temperature in TEMPERATURES:
         scaled = (scores - scores.max(axis=1, keepdims=True)) / temperature
         found = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(axis=1))

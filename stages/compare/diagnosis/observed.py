@@ -78,7 +78,7 @@ class Observer:
 
 
 def _observe(values: Array, entry: FeatureParams) -> Observed:
-    channels = values.reshape(values.shape[1] if values.ndim > 1 else 1, -1)  # the batch is 1
+    channels = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1) if values.ndim > 1 else values.reshape(1, -1)
     scales = entry.scales.astype(np.float64)[:, np.newaxis]
     low, high = -entry.zero_point * scales, (entry.codes.top - entry.zero_point) * scales
     wide = channels.astype(np.float64)

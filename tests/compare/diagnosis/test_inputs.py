@@ -193,10 +193,15 @@ def test_likelihoods():
     np.testing.assert_allclose(log_likelihoods(flat, [0, 3]), np.log(0.25))
     sure = np.array([[8.0, 0.0], [0.0, 8.0]])
     np.testing.assert_allclose(log_likelihoods(sure, [0, 1]), log_likelihoods(sure * 4, [0, 1]), atol=1e-6)
-    even = np.array([[2.0, 0.0], [2.0, 0.0]])  # half right: best at the highest temperature, 8
-    assert log_likelihoods(even, [0, 1]).sum() == pytest.approx(1 / 4 - 2 * np.log(1 + np.exp(1 / 4)))
+    even = np.array([[2.0, 0.0], [2.0, 0.0]])  # half right: no better than guessing
+    assert log_likelihoods(even, [0, 1]).sum() == pytest.approx(-2 * np.log(2))
     chances = np.array([[0.75, 0.25], [0.25, 0.75]])
     np.testing.assert_allclose(log_likelihoods(chances, [0, 1]), log_likelihoods(np.log(chances), [0, 1]), atol=1e-9)
+
+
+def test_values_that_are_no_numbers_are_as_wrong_as_can_be():
+    assert misfit([standardized([[np.nan, np.inf, 0.0]])]) == pytest.approx(50 / 3)
+    np.testing.assert_allclose(log_likelihoods(np.full((1, 4), np.nan), [0]), np.log(0.25))
 
 
 def test_likelier_labels():
