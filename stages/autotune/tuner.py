@@ -20,11 +20,11 @@ from stages.core.console import track, warn
 from stages.core.cost import cost_file, load_cost
 from stages.core.errors import UserError
 from stages.core.inputs import normalize
+from stages.core.labels import labels_of
 from stages.core.paths import AUTOTUNE, CALIBSET, STATISTICS
 from stages.core.preprocess import read_pictures, select
 from stages.core.samples import SampleReader, correction_samples, validation_samples
 from stages.core.session import Runner
-from stages.evaluate.labels import labels_of
 from stages.quantize.drafting import Drafter, remove_leftovers
 from stages.quantize.node_bits import NodeBits
 

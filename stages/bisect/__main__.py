@@ -16,7 +16,7 @@ from typing import Any
 
 from stages.bisect.candidates import find_candidates, similarity_rows
 from stages.bisect.measure import ACCURACY, COSINE, opened
-from stages.bisect.report import command_line, fine, innocent, path_table, skip_override, to_json, verdict
+from stages.bisect.report import command_line, fine, innocent, path_table, to_json, verdict
 from stages.bisect.search import Found, Trials, search
 from stages.bisect.simulate import Simulator, as_judged
 from stages.core.artifacts import write_json
@@ -24,6 +24,7 @@ from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
 from stages.core.errors import UserError
+from stages.core.overrides import skip_override
 
 NOT_RESTORED = 1
 EPILOG = """\

@@ -15,11 +15,11 @@ from stages.core.console import track
 from stages.core.errors import UserError
 from stages.core.inputs import NetworkInput, normalize
 from stages.core.integer.simulator import simulator_model
+from stages.core.labels import labels_of
 from stages.core.metrics import cosine
 from stages.core.preprocess import read_pictures, select
 from stages.core.samples import SampleReader, SampleWriter
 from stages.core.session import Runner
-from stages.evaluate.labels import labels_of
 from stages.evaluate.scores import ClassificationScore
 
 __all__ = ["ACCURACY", "COSINE", "Pictures", "opened"]

@@ -1,6 +1,5 @@
 """What bisect prints: the path that it took, its verdict, and the setting to type."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +10,12 @@ from rich.text import Text
 from stages.bisect.measure import ACCURACY
 from stages.bisect.search import Found, Trial, Trials
 from stages.core.console import counted
+from stages.core.overrides import skip_override
 
-__all__ = ["command_line", "fine", "innocent", "metric_text", "path_table", "skip_override", "to_json", "verdict"]
+__all__ = ["command_line", "fine", "innocent", "metric_text", "path_table", "to_json", "verdict"]
 
 SHOWN = 4
 """Nodes that a row of the table names."""
-PLAIN = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
-WORDS = {"null", "true", "false", "nan", "inf"}
 
 
 def metric_text(metric: str, value: float) -> str:
@@ -52,19 +50,6 @@ def _skipped(trial: Trial) -> str:
     if more > 1:
         return ", ".join(trial.nodes[:SHOWN]) + f" and {more} more"
     return ", ".join(trial.nodes) or "nothing"
-
-
-def skip_override(nodes: Sequence[str]) -> str:
-    """The override that keeps nodes in float, as `python -m stages.compose` parses it (Hydra's grammar)."""
-    return f"quant.skip_nodes=[{','.join(map(_quoted, nodes))}]"
-
-
-def _quoted(name: str) -> str:
-    """A name in a list of Hydra's: in quotes unless it is plain; there a backslash counts only before a quote."""
-    if PLAIN.fullmatch(name) and name.lower() not in WORDS:
-        return name
-    doubled = re.sub(r"(\\+)(?=\"|$)", r"\1\1", name)
-    return '"' + doubled.replace('"', '\\"') + '"'
 
 
 def command_line(nodes: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.calibset.inspect import flat_share, shared_pictures, warnings_for
+from stages.calibset.inspect import flat_pictures, flat_share, shared_pictures, warnings_for
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config
@@ -26,7 +26,7 @@ def calibset(config: Config) -> None:
         warnings = warnings_for(len(calibration), flat)
         if len(given) == 2:
             warnings += shared_pictures(given[CORRECTION].by_digest, given[VALIDATION].by_digest)
-        calibration.close(warnings)
+        calibration.close(warnings, flat_pictures(flat))
     for line in warnings:
         warn(line)
     size = f"{network_input.height}x{network_input.width} {network_input.color.value}"

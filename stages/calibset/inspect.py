@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "FLAT_SHARE", "flat_share", "shared_pictures", "warnings_for"]
+__all__ = ["FEWEST", "FLAT_SHARE", "flat_pictures", "flat_share", "shared_pictures", "warnings_for"]
 
 FEWEST = 10
 """The vendors ask for 10 to 200 pictures (Ingenic) or 100 to 500 (Sophgo)."""
@@ -34,6 +34,11 @@ def flat_share(content: NDArray[np.uint8]) -> float:
     return float((np.abs(pixels - center) <= TOLERANCE).all(axis=1).mean())
 
 
+def flat_pictures(flat: Mapping[str, float]) -> list[str]:
+    """Names of the pictures that are too flat; `flat` gives each picture's share of one colour."""
+    return [name for name, share in flat.items() if share > FLAT_SHARE]
+
+
 def warnings_for(count: int, flat: dict[str, float]) -> list[str]:
     """Say what is poor about a set.
 
@@ -44,9 +49,8 @@ def warnings_for(count: int, flat: dict[str, float]) -> list[str]:
     found = []
     if count < FEWEST:
         found.append(f"{count} calibration pictures are few: take {FEWEST} to 200")
-    for name, share in flat.items():
-        if share > FLAT_SHARE:
-            found.append(f"{name} is {share:.0%} one flat colour: replace it by a typical picture")
+    for name in flat_pictures(flat):
+        found.append(f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture")
     return found
 
 

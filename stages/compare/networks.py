@@ -18,7 +18,7 @@ from stages.core.graph import Graph, used_names
 from stages.core.integer.model import DOMAIN, code_tensors, inner_tensors
 from stages.core.qparams import QuantParams
 
-__all__ = ["Isolated", "Parts", "along_channels", "feature_model", "isolated_model"]
+__all__ = ["Isolated", "Parts", "along_channels", "feature_model", "isolated_model", "made_in_integers"]
 
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 AT_BORDERS = {"Quantize", "Dequantize", "Constant"}  # integer nodes that are no layer
@@ -206,7 +206,7 @@ class _Isolating(_Writer):
         super().__init__(quantized, params)
         self._graph, self._factors = Graph(reference), params.factors
         self._weighted = {entry.node for entry in params.weights}
-        self._in_integers, self._inner = _made_in_integers(integer), inner_tensors(integer.graph.node)
+        self._in_integers, self._inner = made_in_integers(integer), inner_tensors(integer.graph.node)
         self._inputs: dict[str, onnx.ValueInfoProto] = {}
         self._fed: dict[str, str] = {}
         self._taken: dict[str, str] = {}
@@ -275,7 +275,7 @@ class _Isolating(_Writer):
         return self._taken[tensor]
 
 
-def _made_in_integers(integer: onnx.ModelProto) -> set[str]:
+def made_in_integers(integer: onnx.ModelProto) -> set[str]:
     """Tensors that layers in integers make, those inside fused layers too."""
     codes = code_tensors(integer.graph.node)
     made = inner_tensors(integer.graph.node)

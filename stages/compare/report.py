@@ -1,15 +1,18 @@
 """The report: one self-contained page."""
 
+import shlex
 from collections.abc import Sequence
 
 import jinja2
 
+from stages.compare.diagnosis.diagnose import Diagnosis
+from stages.compare.diagnosis.finding import Finding
 from stages.compare.similarity import POOR, SOURCES, Row, worst
 from stages.core.config import Config
 from stages.core.qparams import QuantParams
 from stages.core.tables import widths
 
-__all__ = ["render", "verdict"]
+__all__ = ["finding_lines", "render", "verdict"]
 
 SOURCE_HEADINGS = ["isolated", "isolated SQNR", "features", "weights"]  # of the columns `SOURCES`
 
@@ -25,6 +28,21 @@ def verdict(rows: Sequence[Row], end: Row) -> str:
     return f"{share}; the worst is {lowest['node']} with {lowest['cosine_avg']:.4f}, {output}."
 
 
+def finding_lines(findings: Sequence[Finding]) -> list[str]:
+    """Findings for the terminal, worst first: what is wrong, and the line to type."""
+    lines = []
+    for number, finding in enumerate(findings, 1):
+        lines.append(f"finding {number}: {finding.sentence}")
+        if finding.cure:
+            lines.append(f"  try: {command_line(finding.cure)}")
+    return lines
+
+
+def command_line(cure: str) -> str:
+    """What to type in a shell for an override; `...` stands for the user's own."""
+    return f"python -m stages.compose ... {shlex.quote(cure)} && dvc repro"
+
+
 def render(
     config: Config,
     rows: Sequence[Row],
@@ -34,6 +52,7 @@ def render(
     pictures: Sequence[str],
     end: Row,
     calibration_pictures: int,
+    diagnosis: Diagnosis,
 ) -> str:
     """Render the page.
 
@@ -46,6 +65,7 @@ def render(
         pictures: names of the debug pictures.
         end: the row of the network's output.
         calibration_pictures: how many calibrated.
+        diagnosis: what was found.
 
     Returns:
         HTML that needs no other file and no network.
@@ -73,4 +93,7 @@ def render(
         notes=notes,
         pictures=pictures,
         calibration_pictures=calibration_pictures,
+        findings=diagnosis.findings,
+        information=diagnosis.information,
+        command_line=command_line,
     )

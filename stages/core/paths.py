@@ -8,6 +8,7 @@ __all__ = [
     "CALIBRATE",
     "CALIBSET",
     "COMPARE",
+    "DIAGNOSIS",
     "EVALUATE",
     "EXPORT",
     "FLOAT_MODEL",
@@ -15,6 +16,7 @@ __all__ = [
     "INTEGER_MODEL",
     "METRICS",
     "NODE_BITS",
+    "NORMALIZATION",
     "NOTES",
     "PREPARED_MODEL",
     "QPARAMS",
@@ -38,6 +40,7 @@ AUTOTUNE = Path("out/autotune")
 
 FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"
+NORMALIZATION = EXPORT / "normalization.json"
 STATISTICS = CALIBRATE / "statistics.npz"
 QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"
 INTEGER_MODEL = QUANTIZE / "integer.onnx"
@@ -46,5 +49,6 @@ QPARAMS = QUANTIZE / "qparams.json"
 NODE_BITS = QUANTIZE / "magik_node_quant_bit_info.json"
 NOTES = QUANTIZE / "notes.json"
 SIMILARITY = COMPARE / "similarity.json"
+DIAGNOSIS = COMPARE / "diagnosis.json"
 REPORT = COMPARE / "report.html"
 METRICS = EVALUATE / "metrics.json"

@@ -46,7 +46,7 @@ class SampleWriter:
 
     def __init__(self, folder: Path, input_name: str, count: int, shape: Sequence[int]) -> None:
         self._folder = folder
-        self._index: dict[str, Any] = {"input": input_name, "names": [], "digests": [], "warnings": []}
+        self._index: dict[str, Any] = {"input": input_name, "names": [], "digests": [], "warnings": [], "flat": []}
         self._file = (folder / ARRAY.format(index=0)).open("wb")
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
@@ -65,10 +65,10 @@ class SampleWriter:
         self._index["names"].append(name)
         self._index["digests"].append(digest(sample))
 
-    def close(self, warnings: Sequence[str]) -> None:
-        """Finish the array and write the index."""
+    def close(self, warnings: Sequence[str], flat: Sequence[str] = ()) -> None:
+        """Finish the array and write the index; `flat` names the samples that are mostly one colour."""
         self._file.close()
-        self._index["warnings"] = list(warnings)
+        self._index["warnings"], self._index["flat"] = list(warnings), list(flat)
         write_json(self._folder / INDEX, self._index)
 
 
@@ -84,6 +84,7 @@ class SampleReader:
         names: file names of the samples.
         digests: content digests of the samples.
         warnings: what was noticed when the set was built.
+        flat: names of those samples that are mostly one colour.
     """
 
     path: Path
@@ -93,6 +94,7 @@ class SampleReader:
     names: list[str]
     digests: list[str]
     warnings: list[str]
+    flat: list[str]
 
     @classmethod
     def open(cls, folder: Path) -> "SampleReader":
@@ -106,7 +108,9 @@ class SampleReader:
             shape, _, _ = np.lib.format.read_array_header_1_0(file)
             offset = file.tell()
         names = index["names"]
-        return cls(path, offset, shape[1:], range(len(names)), names, index["digests"], index["warnings"])
+        return cls(
+            path, offset, shape[1:], range(len(names)), names, index["digests"], index["warnings"], index["flat"]
+        )
 
     def subset(self, indices: Sequence[int]) -> "SampleReader":
         """The samples of these indices, in this order, as a reader of its own."""

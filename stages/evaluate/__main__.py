@@ -13,13 +13,13 @@ from stages.core.errors import UserError
 from stages.core.inputs import load_inputs, normalize
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
+from stages.core.labels import labels_of
 from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
 from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
 from stages.core.samples import digest, stored_sets
 from stages.core.session import Runner
 from stages.core.tables import accuracy_line
-from stages.evaluate.labels import labels_of
 from stages.evaluate.scores import ClassificationScore, OutputScore, Score
 
 KEY = "data.evaluation"

@@ -1,15 +1,16 @@
 """What is counted over the evaluation pictures, one score a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.errors import UserError
+from stages.core.labels import class_count
 from stages.core.metrics import cosine
 
-__all__ = ["ClassificationScore", "OutputScore", "Score", "class_count", "classes_ranked"]
+__all__ = ["ClassificationScore", "OutputScore", "Score", "classes_ranked"]
 
 TOP = 5
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -85,25 +86,6 @@ class ClassificationScore:
             side: {name: hits / count for name, hits in counts.items()} for side, counts in self._hits.items()
         }
         return shares | {"agreement": self._agreed / count} | logits
-
-
-def class_count(outputs: Mapping[str, Sequence[int | str]]) -> int:
-    """Count a classifier's classes.
-
-    Args:
-        outputs: name -> shape.
-
-    Raises:
-        UserError: if there are several outputs, or one that is not [1, classes] (further sizes may be 1).
-    """
-    shapes = list(outputs.values())
-    if len(shapes) != 1:
-        raise UserError(f"classification needs one output; the network has {', '.join(outputs)}")
-    sizes = [size for size in shapes[0] if size != 1]
-    if len(shapes[0]) < 2 or len(sizes) != 1 or not isinstance(sizes[0], int) or shapes[0][1] != sizes[0]:
-        shown = f"{next(iter(outputs))} {list(shapes[0])}"
-        raise UserError(f"classification needs an output [1, classes]; the network's is {shown}; try task=none")
-    return sizes[0]
 
 
 def classes_ranked(logits: NDArray[np.float32]) -> list[int]:

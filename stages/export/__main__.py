@@ -1,4 +1,4 @@
-"""Reads model.source; writes out/export: model.onnx, inputs.json, check.json."""
+"""Reads model.source; writes out/export: model.onnx, inputs.json, normalization.json, check.json."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +13,10 @@ from stages.core.console import output
 from stages.core.errors import UserError
 from stages.core.graph import parse_model
 from stages.core.inputs import assign_names, resolve_inputs, to_json
-from stages.core.paths import EXPORT, FLOAT_MODEL, INPUTS
+from stages.core.paths import EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
 from stages.core.session import Runner
 from stages.core.sources import SourceFile, open_source
-from stages.export import canonical, torch_source, verify
+from stages.export import canonical, normalization, torch_source, verify
 
 CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
 
@@ -26,9 +26,9 @@ def export(config: Config) -> None:
     file = _model_file(model)
     suffix = Path(file.name).suffix.lower() if file else ""
     if suffix == ".onnx" and file:
-        source, torch_difference = _load_onnx(file), 0.0
+        source, torch_difference, norms = _load_onnx(file), 0.0, None
     elif not file or suffix in CHECKPOINTS:
-        source, torch_difference = _from_torch(model, file)
+        source, torch_difference, norms = _from_torch(model, file)
     else:
         raise UserError(
             f"model.source: {file.name} is neither .onnx nor a checkpoint ({', '.join(sorted(CHECKPOINTS))})"
@@ -46,10 +46,14 @@ def export(config: Config) -> None:
     feeds = verify.random_feeds(source_inputs)
     difference = max(torch_difference, verify.network_difference(static, exported, cut, feeds))
     verify.check_difference(difference, model.fp32_diff)
+    if norms is None:
+        norms = normalization.onnx_norms(static, feeds)
+    found = normalization.located(norms, exported, verify.values_at(static, cut.inputs, feeds))
 
     with output_folder(EXPORT) as folder:
         save_model(folder / FLOAT_MODEL.name, exported)
         write_json(folder / INPUTS.name, to_json(inputs))
+        write_json(folder / NORMALIZATION.name, normalization.to_json(found))
         write_json(
             folder / "check.json",
             {"nodes": len(exported.graph.node), "max_difference": difference, "bound": model.fp32_diff},
@@ -83,7 +87,8 @@ def _load_onnx(file: SourceFile) -> onnx.ModelProto:
     return model
 
 
-def _from_torch(model: ModelConfig, file: SourceFile | None) -> tuple[onnx.ModelProto, float]:
+def _from_torch(model: ModelConfig, file: SourceFile | None) -> tuple[onnx.ModelProto, float, list[normalization.Norm]]:
+    """Trace the module; gives the network, its largest difference to the module, and the module's batch norms."""
     shapes = {entry.name or f"input_{i}": entry.shape for i, entry in enumerate(model.inputs)}
     unknown = next((name for name, shape in shapes.items() if not shape), None)
     if unknown:
@@ -98,7 +103,8 @@ def _from_torch(model: ModelConfig, file: SourceFile | None) -> tuple[onnx.Model
     expected = torch_source.reference(module, arrays)
     found = Runner(traced, optimize="none").run(feeds)
     pairs = zip(expected, found.values(), strict=True)
-    return traced, max(verify.largest_difference(np.asarray(a), b) for a, b in pairs)
+    difference = max(verify.largest_difference(np.asarray(a), b) for a, b in pairs)
+    return traced, difference, normalization.torch_norms(module, arrays)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from stages.core.inputs import NetworkInput, normalize
 from stages.core.session import Runner, with_outputs
 from stages.export.canonical import Cut
 
-__all__ = ["check_difference", "largest_difference", "network_difference", "random_feeds"]
+__all__ = ["check_difference", "largest_difference", "network_difference", "random_feeds", "values_at"]
 
 SEED = 0
 
@@ -39,10 +39,17 @@ def network_difference(
     Returns:
         The largest absolute difference over all outputs.
     """
-    probe = Runner(with_outputs(source, [*cut.inputs, *cut.outputs]), optimize="none")
-    values = probe.run({name: feeds[name] for name in probe.inputs})
+    values = values_at(source, [*cut.inputs, *cut.outputs], feeds)
     results = Runner(exported).run({name: values[name] for name in cut.inputs})
     return max(largest_difference(values[name], results[name]) for name in cut.outputs)
+
+
+def values_at(
+    source: onnx.ModelProto, tensors: Sequence[str], feeds: Mapping[str, NDArray[np.float32]]
+) -> dict[str, NDArray[np.float32]]:
+    """Values of tensors, inputs among them, when the network runs on `feeds`."""
+    probe = Runner(with_outputs(source, tensors), optimize="none")
+    return probe.run({name: feeds[name] for name in probe.inputs})
 
 
 def largest_difference(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:

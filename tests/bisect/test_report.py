@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from stages.bisect.report import command_line, path_table, skip_override, to_json
+from stages.bisect.report import command_line, path_table, to_json
 from stages.bisect.search import Trial
 
 TRIALS = [
@@ -32,10 +32,6 @@ def test_the_line_to_type_means_these_names_to_the_shell_and_to_hydra(names):
     value = override.value()
     assert [getattr(entry, "text", entry) for entry in value] == names
     assert all(isinstance(entry, str) for entry in (getattr(entry, "text", entry) for entry in value))
-
-
-def test_plain_names_stay_plain():
-    assert skip_override(["/_conv_stem/Conv", "fc"]) == "quant.skip_nodes=[/_conv_stem/Conv,fc]"
 
 
 def shown(metric, below):

@@ -32,7 +32,16 @@ def table():
 def test_writes_table_plot_and_report(quantized, capsys):
     compare(quantized)
     first = files()
-    assert sorted(first) == ["by_picture.csv", "report.html", "similarity.csv", "similarity.json", "similarity.svg"]
+    assert sorted(first) == [
+        "by_picture.csv",
+        "diagnosis.json",
+        "report.html",
+        "similarity.csv",
+        "similarity.json",
+        "similarity.svg",
+    ]
+    diagnosis = json.loads(first["diagnosis.json"])
+    assert (diagnosis["findings"], diagnosis["inputs"]) == ([], [])
     rows = json.loads(first["similarity.json"])
     assert rows[0]["node"] == "stem"
     assert len(rows) == 9

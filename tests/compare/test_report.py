@@ -3,8 +3,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from stages.compare.diagnosis.diagnose import Diagnosis
+from stages.compare.diagnosis.finding import Effect, Finding
 from stages.compare.plot import similarity_plot
-from stages.compare.report import render, verdict
+from stages.compare.report import finding_lines, render, verdict
 from stages.core.config import Config, DataConfig, ModelConfig, QuantConfig, SocConfig, WeightScale
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams
 
@@ -21,7 +23,7 @@ GOOD = [row("stem", 0.9999), row("fc", 0.9912, "Gemm")]
 BAD = [row("stem", 0.9999), row("/mid/Conv", 0.4321), row("/late/Conv", 0.9), row("fc", 0.9566, "Gemm")]
 
 
-def page(rows, notes=(), pictures=("a.png", "b.png")):
+def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=None):
     config = Config(
         soc=SocConfig(name="T40", weight_scale=WeightScale.per_channel),
         model=ModelConfig(name="small net"),
@@ -32,7 +34,17 @@ def page(rows, notes=(), pictures=("a.png", "b.png")):
         [FeatureParams("t", "stem", 10, 0.5, 1, -0.5, 511.0, -0.4, 500.0, "MAX_ABS")],
         [WeightParams("w", "stem", 4, 0, (0.1,), "MAX_ABS")],
     )
-    return render(config, rows, similarity_plot(rows, "t"), params, list(notes), list(pictures), rows[-1], 13)
+    return render(
+        config,
+        rows,
+        similarity_plot(rows, "t"),
+        params,
+        list(notes),
+        list(pictures),
+        rows[-1],
+        13,
+        diagnosis or Diagnosis([], [], []),
+    )
 
 
 class Table(HTMLParser):
@@ -142,3 +154,33 @@ def test_names_are_escaped():
 
 def test_same_page_twice():
     assert page(BAD) == page(BAD)
+
+
+CURE = "quant.skip_nodes=[/mid/Conv]"
+FOUND = Diagnosis(
+    [
+        Finding("falls", "/mid/Conv", "it falls <here>", {"a": 1.0}, CURE, Effect("isolated cosine", 0.75, 1.0)),
+        Finding("debug", None, "others please", {"known": 1}),
+    ],
+    [Finding("dead_channels", "stem", "3 of 8 channels are 0", {"dead": 3})],
+    [],
+)
+
+
+def test_findings_stand_on_the_page_with_their_cure():
+    text = page(BAD, diagnosis=FOUND)
+    assert "it falls &lt;here&gt;." in text
+    assert "Isolated cosine: 0.75 → 1 with the cure." in text
+    assert "python -m stages.compose ... &#39;quant.skip_nodes=[/mid/Conv]&#39; &amp;&amp; dvc repro" in text
+    assert "<li>3 of 8 channels are 0</li>" in text
+    assert "Findings, worst first" not in page(GOOD)
+    assert "Worth knowing" not in page(GOOD)
+
+
+def test_findings_on_the_terminal():
+    assert finding_lines(FOUND.findings) == [
+        "finding 1: it falls <here>",
+        "  try: python -m stages.compose ... 'quant.skip_nodes=[/mid/Conv]' && dvc repro",
+        "finding 2: others please",
+    ]
+    assert finding_lines([]) == []

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from stages.core.errors import UserError
-from stages.evaluate.scores import ClassificationScore, OutputScore, class_count, classes_ranked
+from stages.core.labels import class_count
+from stages.evaluate.scores import ClassificationScore, OutputScore, classes_ranked
 
 
 def logits(*values):

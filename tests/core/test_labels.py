@@ -1,8 +1,8 @@
 import pytest
 
 from stages.core.errors import UserError
+from stages.core.labels import find_labels
 from stages.core.sources import SourceFile
-from stages.evaluate.labels import find_labels
 
 NAMES = ["bee/1.png", "ant/1.png", "cat/deep/2.png"]
 

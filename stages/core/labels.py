@@ -11,9 +11,8 @@ from stages.core.config import LabelledSet, PictureSet
 from stages.core.errors import UserError, did_you_mean
 from stages.core.preprocess import select
 from stages.core.sources import SourceFile, open_source
-from stages.evaluate.scores import class_count
 
-__all__ = ["find_labels", "labels_of"]
+__all__ = ["class_count", "find_labels", "labels_of"]
 
 SET = "data.evaluation"
 KEY = f"{SET}.labels"
@@ -57,6 +56,25 @@ def find_labels(labels: str, files: Sequence[SourceFile], all_names: Sequence[st
     if labels == "folders":
         return _by_folder(files, all_names, classes)
     return _by_table(labels, files)
+
+
+def class_count(outputs: Mapping[str, Sequence[int | str]]) -> int:
+    """Count a classifier's classes.
+
+    Args:
+        outputs: name -> shape.
+
+    Raises:
+        UserError: if there are several outputs, or one that is not [1, classes] (further sizes may be 1).
+    """
+    shapes = list(outputs.values())
+    if len(shapes) != 1:
+        raise UserError(f"classification needs one output; the network has {', '.join(outputs)}")
+    sizes = [size for size in shapes[0] if size != 1]
+    if len(shapes[0]) < 2 or len(sizes) != 1 or not isinstance(sizes[0], int) or shapes[0][1] != sizes[0]:
+        shown = f"{next(iter(outputs))} {list(shapes[0])}"
+        raise UserError(f"classification needs an output [1, classes]; the network's is {shown}; try task=none")
+    return sizes[0]
 
 
 def is_number(text: str) -> bool:

@@ -1,0 +1,116 @@
+"""What the curve over depth says by itself: the phenomena of the vendor's guide (of February 2022, chapter 8)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stages.compare.diagnosis.finding import Effect, Finding
+from stages.core.config import QuantConfig, SocConfig
+from stages.core.overrides import skip_override
+from stages.core.qparams import QuantParams
+
+__all__ = ["curve_findings"]
+
+FIRST, POOR, LOST = 0.99, 0.98, 0.95
+"""The guide's numbers: the first layer reaches 0.99, below 0.98 is poor, a last layer below 0.95 is lost."""
+LATE = 0.8
+"""Only the last layers fall if what is poor lies in the last fifth."""
+FULL_BITS = 8  # at fewer a first layer below 0.99 is no sign of a wrong input
+
+Row = Mapping[str, Any]
+
+
+def curve_findings(
+    rows: Sequence[Row], end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
+) -> list[Finding]:
+    """Name the phenomenon: A the first layer is low, B similarity falls from some layer on, C only the last ones fall.
+
+    D of the guide, all is fine here and the board is wrong, cannot be told on a PC.
+
+    Args:
+        rows: the similarity table in graph order.
+        end: the output's row.
+        params: the widths.
+        soc: what widths there are.
+        quant: the settings.
+    """
+    if not rows:
+        return []
+    narrow = [entry.bits for entry in params.features if entry.bits < FULL_BITS]
+    narrow += [entry.bits for entry in params.weights if entry.bits < FULL_BITS]
+    if rows[0]["cosine_avg"] < FIRST and not narrow:
+        return [_first_layer(rows[0])]
+    if end["cosine_avg"] >= POOR:
+        return []
+    start = next(index for index, row in enumerate(rows) if row["cosine_avg"] < POOR)
+    if start < LATE * len(rows) and end["cosine_avg"] < LOST:
+        return [_falls(rows, start, end, params, soc, quant)]
+    return [_accumulates(rows, start, end, params, soc, quant)]
+
+
+def _first_layer(row: Row) -> Finding:
+    return Finding(
+        "first_layer",
+        row["node"],
+        f"the first layer, {row['node']}, has cosine {row['cosine_avg']:.4f}; 8 bits give 0.99: look at colour order, "
+        "mean and normal of the input",
+        {"cosine": row["cosine_avg"], "max_absolute": row["max_absolute"]},
+    )
+
+
+def _falls(
+    rows: Sequence[Row], start: int, end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
+) -> Finding:
+    node, evidence = rows[start]["node"], _evidence(rows, start, end)
+    sentence = (
+        f"similarity falls from {node} on ({rows[start]['cosine_avg']:.4f}) to {end['cosine_avg']:.4f} at the end"
+    )
+    if "isolated_cosine" in rows[0]:
+        alone = min(rows, key=lambda row: row["isolated_cosine"])
+        if alone["isolated_cosine"] < POOR:
+            sentence += f"; {alone['node']} is the poorest alone, {alone['isolated_cosine']:.4f}"
+            cure = skip_override([*quant.skip_nodes, alone["node"]])
+            effect = Effect("isolated cosine", alone["isolated_cosine"], 1.0)
+            return Finding("falls", alone["node"], sentence, evidence, cure, effect)
+    side, said = _side(end)
+    return Finding("falls", node, sentence + said, evidence, _wider(side, params, soc, quant))
+
+
+def _accumulates(
+    rows: Sequence[Row], start: int, end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
+) -> Finding:
+    side, said = _side(end)
+    sentence = (
+        f"error accumulates: the output has {end['cosine_avg']:.4f}, the first layer that is poor is "
+        f"{rows[start]['node']}{said}"
+    )
+    corrected = {"features": quant.feature_correction, "weights": quant.weight_correction}
+    cure = _wider(side, params, soc, quant)
+    if not corrected[side]:
+        cure = f"quant.{side.removesuffix('s')}_correction=true"
+    return Finding("accumulates", None, sentence, _evidence(rows, start, end), cure)
+
+
+def _side(end: Row) -> tuple[str, str]:
+    """Which side costs more at the output, and words for it; without the columns features, which cost more often."""
+    if "feature_cosine" not in end:
+        return "features", ""
+    side = "features" if end["feature_cosine"] <= end["weight_cosine"] else "weights"
+    alone = f"features alone give {end['feature_cosine']:.4f} there, weights alone {end['weight_cosine']:.4f}"
+    return side, f"; {alone}"
+
+
+def _wider(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:
+    """The override for the next wider features or weights that an operator of the SOC has."""
+    entries = params.features if side == "features" else params.weights
+    now = quant.feature_bits if side == "features" else quant.weight_bits
+    key = "feature_bits" if side == "features" else "weight_bits"
+    known = {bits for operator in soc.operators.values() for bits in getattr(operator, key)}
+    wider = sorted(bits for bits in known if bits > now)
+    return f"quant.{key}={wider[0]}" if entries and wider else None
+
+
+def _evidence(rows: Sequence[Row], start: int, end: Row) -> dict[str, float | str]:
+    found: dict[str, float | str] = {
+        "output_cosine": end["cosine_avg"], "from_node": rows[start]["node"], "from_depth": start, "nodes": len(rows),
+    }  # fmt: skip
+    return found | {key: end[key] for key in ("feature_cosine", "weight_cosine") if key in end}

@@ -1,0 +1,28 @@
+"""Settings as a user types them: `key=value` in the grammar of `python -m stages.compose` (Hydra's)."""
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["numbers", "quoted", "skip_override"]
+
+PLAIN = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
+WORDS = {"null", "true", "false", "nan", "inf"}
+
+
+def quoted(text: str) -> str:
+    """A text inside a list or mapping: in quotes unless it is plain; there a backslash counts only before a quote."""
+    if PLAIN.fullmatch(text) and text.lower() not in WORDS:
+        return text
+    doubled = re.sub(r"(\\+)(?=\"|$)", r"\1\1", text)
+    return '"' + doubled.replace('"', '\\"') + '"'
+
+
+def numbers(values: Sequence[float]) -> str:
+    """A list of numbers in their shortest form; one that serves all channels stands once."""
+    shown = values[:1] if len(set(values)) == 1 else values
+    return f"[{', '.join(f'{value:.15g}' for value in shown)}]"
+
+
+def skip_override(nodes: Sequence[str]) -> str:
+    """The override that keeps nodes in float."""
+    return f"quant.skip_nodes=[{','.join(map(quoted, nodes))}]"

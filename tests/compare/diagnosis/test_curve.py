@@ -1,0 +1,59 @@
+import pytest
+
+from stages.compare.diagnosis.curve import curve_findings
+from stages.core.config import QuantConfig
+from stages.core.qparams import QuantParams
+from tests.compare.diagnosis.cases import feature, row, weight
+from tests.networks import soc_config
+
+PARAMS = QuantParams([feature()], [weight("n0")])
+
+
+def find(cosines, alone=None, sides=(0.9, 0.99), params=PARAMS, soc="t40", **quant):
+    rows = [row(f"n{index}", value) for index, value in enumerate(cosines)]
+    for index, value in (alone or {}).items():
+        rows[index]["isolated_cosine"] = value
+    rows[-1] |= {"feature_cosine": sides[0], "weight_cosine": sides[1]}
+    return curve_findings(rows, rows[-1], params, soc_config(soc), QuantConfig("q", **quant))
+
+
+def test_a_first_layer_below_099():
+    (finding,) = find([0.985, 0.999, 0.999])
+    assert (finding.kind, finding.node, finding.cure) == ("first_layer", "n0", None)
+
+
+def test_at_few_bits_a_low_first_layer_says_nothing():
+    assert find([0.985, 0.999, 0.999], params=QuantParams([feature(bits=4)], [])) == []
+
+
+def test_it_falls_because_of_a_layer_that_is_poor_alone():
+    (finding,) = find([0.999, 0.999, 0.9, 0.9, 0.9, 0.9], alone={3: 0.7, 2: 0.95})
+    assert (finding.kind, finding.node, finding.cure) == ("falls", "n3", "quant.skip_nodes=[n3]")
+    assert (finding.evidence["from_node"], finding.evidence["from_depth"]) == ("n2", 2)
+    assert finding.effect.before == 0.7
+
+
+@pytest.mark.parametrize(
+    ("sides", "soc", "cure"),
+    [
+        ((0.9, 0.99), "t40", "quant.feature_bits=10"),
+        ((0.99, 0.9), "t40", None),  # 8 bits are the widest weights of a T40
+        ((0.9, 0.99), "bm1684x", None),
+    ],
+)
+def test_it_falls_and_no_layer_is_poor_alone(sides, soc, cure):
+    (finding,) = find([0.999, 0.999, 0.9, 0.9, 0.9, 0.9], sides=sides, soc=soc)
+    assert (finding.kind, finding.node, finding.cure) == ("falls", "n2", cure)
+
+
+def test_only_the_last_layers_fall():
+    cosines = [0.999] * 9 + [0.96]
+    assert find(cosines)[0].cure == "quant.feature_correction=true"
+    (finding,) = find(cosines, sides=(0.99, 0.9))
+    assert (finding.kind, finding.cure) == ("accumulates", "quant.weight_correction=true")
+    assert find(cosines, feature_correction=True)[0].cure == "quant.feature_bits=10"
+
+
+@pytest.mark.parametrize("cosines", [[0.999, 0.999], [0.999, 0.97, 0.99], [0.991, 0.98, 0.98], []])
+def test_all_is_fine(cosines):
+    assert (find(cosines) if cosines else curve_findings([], {}, PARAMS, soc_config("t40"), QuantConfig("q"))) == []

@@ -1,0 +1,23 @@
+from stages.compare.diagnosis.information import dead_channels, float_layers
+from stages.core.qparams import QuantParams
+from tests.compare.diagnosis.cases import chain, feature, observed
+
+
+def test_layers_in_float_that_nobody_asked_for():
+    params = QuantParams([feature()], [], float_nodes=["c1"])
+    (finding,) = float_layers(chain(2), {"C0", "R0"}, params, "T40")
+    assert (finding.sentence, finding.evidence["nodes"]) == ("1 of 4 nodes run in float on T40: r1", 1)
+    assert float_layers(chain(2), {"C0", "R0", "R1"}, params, "T40") == []
+    assert float_layers(chain(2), set(), QuantParams([], []), "T40") == []
+
+
+def test_channels_that_are_always_0():
+    params = QuantParams([feature("a"), feature("b"), feature("c", method="shared")], [])
+    seen = {
+        "a": observed((0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
+        "b": observed((0.0, 0.0), (0.0, 0.0)),
+        "c": observed((0.0, 0.0), (0.0, 0.0)),
+    }
+    (finding,) = dead_channels(params, seen)
+    assert finding.evidence == {"dead": 3, "channels": 5, "most": "b_node", "most_dead": 2}
+    assert dead_channels(QuantParams([feature("a")], []), {"a": observed((0.0, -1.0), (1.0, 0.0))}) == []

@@ -1,0 +1,63 @@
+import pytest
+
+from stages.compare.diagnosis.widths import edge_nodes, width_findings
+from stages.core.config import QuantConfig
+from stages.core.qparams import QuantParams
+from tests.compare.diagnosis.cases import chain, row, weight
+
+NODES = [name for index in range(4) for name in (f"c{index}", f"r{index}")]
+
+
+def find(bits, decibels, cosine=0.9, alone=0.985, **quant):
+    """Weights of c0 .. c3 with these bits; rows with 40 dB but for those given."""
+    rows = [row(name, alone=alone, decibels=decibels.get(name, 40.0)) for name in NODES]
+    params = QuantParams([], [weight(f"c{index}", each) for index, each in enumerate(bits)])
+    return width_findings(chain(), params, rows, {"cosine_avg": cosine}, QuantConfig("q", **quant))
+
+
+def test_a_narrow_layer_that_dominates():
+    (finding,) = find([8, 8, 2, 8], {"c2": 10.0})
+    assert (finding.kind, finding.node, finding.cure) == ("width", "c2", "quant.skip_nodes=[c2]")
+    assert finding.evidence["share_of_errors"] == pytest.approx(0.1 / (0.1 + 7 * 0.0001))
+    assert (finding.evidence["bits"], finding.evidence["usual_bits"]) == (2, 8)
+    assert (finding.effect.before, finding.effect.after) == (0.985, 1.0)
+
+
+def test_widths_from_a_file_name_its_entry():
+    (finding,) = find([8, 8, 2, 8], {"c2": 10.0}, node_bits="file:bits.json")
+    assert finding.cure is None
+    assert finding.sentence.endswith("Raise QUANT_WEIGHT_BIT of c2 in bits.json")
+
+
+@pytest.mark.parametrize("node", ["c0", "c3"])
+def test_edges_get_8_bits(node):
+    (finding,) = find([4, 4, 4, 4], {node: 10.0}, weight_bits=4)
+    assert (finding.node, finding.cure) == (node, "quant.edge_bits=8")
+
+
+@pytest.mark.parametrize(
+    ("bits", "decibels", "cosine"),
+    [
+        ([8, 8, 8, 8], {"c2": 10.0}, 0.9),  # no narrower than the others
+        ([8, 8, 2, 8], {"c2": 10.0}, 0.995),  # the output does not suffer
+        ([8, 8, 4, 8], {"c2": 31.0}, 0.9),  # its error cannot be what hurts
+        ([8, 8, 2, 8], {"c2": 12.0, "c1": 5.0}, 0.9),  # others make more
+        ([4, 4, 4, 4], {}, 0.9),
+    ],
+)
+def test_no_finding(bits, decibels, cosine):
+    assert find(bits, decibels, cosine) == []
+
+
+def test_without_isolated_errors_nothing_is_said():
+    rows = [{"node": "c0", "cosine_avg": 0.5}]
+    assert width_findings(chain(), QuantParams([], [weight("c0", 2)]), rows, rows[0], QuantConfig("q")) == []
+
+
+def test_edges_of_a_graph():
+    assert edge_nodes(chain()) == {"c0", "c3"}
+    assert edge_nodes(chain(1)) == {"c0"}
+
+
+def test_a_layer_that_is_poor_alone_counts_whatever_the_output_is():
+    assert [finding.node for finding in find([8, 8, 2, 8], {"c2": 10.0}, 0.998, alone=0.95)] == ["c2"]
