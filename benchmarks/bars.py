@@ -84,10 +84,10 @@ def row_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def bar_table(found: Sequence[Verdict]) -> Table:
-    """A row a verdict, green or red."""
+def bar_table(found: Sequence[Verdict], of: str = "network") -> Table:
+    """A row a verdict, green or red; `of` heads the column of what the bars are about."""
     table = Table(title="bars")
-    for heading in ("network", "bar", "found", ""):
+    for heading in (of, "bar", "found", ""):
         table.add_column(heading, justify="right" if heading == "found" else "left")
     for verdict in found:
         cells = verdict.network, verdict.bar, _shown(verdict.value), "pass" if verdict.passed else "FAIL"

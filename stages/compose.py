@@ -1,9 +1,13 @@
-"""Compose conf/ with overrides into params.yaml: `python -m stages.compose soc=t41 quant=a10w8`."""
+"""Compose conf/ with overrides into params.yaml: `python -m stages.compose soc=t41 quant=a10w8`.
+
+The file's first line is a comment with the overrides that it was composed with; `--keep` starts from those.
+"""
 
 import argparse
+import shlex
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +28,12 @@ examples:
   python -m stages.compose soc=t41 quant=a10w8                another SOC, other bits
   python -m stages.compose quant.feature_method=KL            one key
   python -m stages.compose model=onnx model.source=file:my.onnx data=folder ...
+  python -m stages.compose --keep quant.feature_method=KL     the current experiment, one key changed
   python -m stages.compose --check                            does params.yaml still match conf/?
 
-Each call starts from conf/config.yaml; overrides do not add up over calls. Then run `dvc repro`.
+Each call starts from conf/config.yaml; overrides add up over calls with --keep only. Then run `dvc repro`.
 """
+HEAD = "# python -m stages.compose"
 
 
 def main() -> None:
@@ -42,22 +48,38 @@ def main() -> None:
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the file to write (%(default)s)")
     parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="start from the overrides that the file was composed with (its first line); new ones win over them",
+    )
+    parser.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; exit 2 if the file would change. Give it the overrides that the file was made with",
+        help="write nothing; exit 2 if the file would change. Give it the overrides that the file was made with, or "
+        "--keep",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
-    work = partial(run, arguments.overrides, arguments.conf, arguments.params, arguments.check)
+    work = partial(run, arguments.overrides, arguments.conf, arguments.params, arguments.check, arguments.keep)
     sys.exit(guarded(work, arguments.debug))
 
 
-def run(overrides: list[str], conf: Path, params: Path, check_only: bool) -> None:
+def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, keep: bool = False) -> None:
     """Compose and write, or only compare; print what changes.
 
+    Args:
+        overrides: Hydra overrides.
+        conf: the config folder.
+        params: the file to write.
+        check_only: write nothing.
+        keep: start from the overrides that the file was composed with.
+
     Raises:
-        UserError: for a config that is refused, or with `check_only` when the file would change.
+        UserError: for a config that is refused, with `check_only` when the file would change, with `keep` when the
+            file does not say what it was composed with.
     """
+    if keep:
+        overrides = joined(recorded(params), overrides)
     config, text = compose(overrides, conf)
     check_files(config)
     before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
@@ -70,11 +92,51 @@ def run(overrides: list[str], conf: Path, params: Path, check_only: bool) -> Non
             raise UserError(f"{params} is not what {conf}/ and these overrides compose to: {', '.join(changed)} differ")
         output.print(f"{params} is what {conf}/ composes to")
         return
-    write_text(params, text)
+    write_text(params, f"{head(overrides)}\n{text}")
     if before:
         for key in changed:
             output.print(f"  {key}: {_shown(before, key)} -> {_shown(after, key)}")
     output.print(f"{params} written, {len(changed)} keys changed" if before else f"{params} written")
+
+
+def head(overrides: Sequence[str]) -> str:
+    """The first line of params.yaml: a comment, the command that composes it.
+
+    Raises:
+        UserError: for an override of several lines.
+    """
+    for override in overrides:
+        if len(override.splitlines()) > 1:
+            raise UserError(f"override {override!r}: give it in one line")
+    return " ".join([HEAD, *map(shlex.quote, overrides)])
+
+
+def recorded(params: Path) -> list[str]:
+    """The overrides in the first line of params.yaml.
+
+    Raises:
+        UserError: if the file is missing or has no such line.
+    """
+    try:
+        first = params.read_text(encoding="utf-8").partition("\n")[0]
+    except FileNotFoundError:
+        raise UserError(f"{params} is missing: compose it first, without --keep") from None
+    command, overrides = first[: len(HEAD)], first[len(HEAD) :]
+    try:
+        if command == HEAD and overrides[:1] in ("", " "):
+            return shlex.split(overrides)
+    except ValueError:  # a quote that does not end
+        pass
+    raise UserError(
+        f"{params}: its first line is not `{HEAD} ...`, so --keep cannot tell what it was composed with "
+        "(`dvc exp run` writes no such line): compose once with all overrides"
+    )
+
+
+def joined(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Overrides of two calls in order, those of the earlier one left out that the later one gives anew."""
+    again = {override.partition("=")[0] for override in later}
+    return [override for override in earlier if override.partition("=")[0] not in again] + list(later)
 
 
 def _shown(values: dict[str, Any], key: str) -> str:

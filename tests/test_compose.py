@@ -67,6 +67,56 @@ def test_overrides_do_not_add_up_over_calls(conf, params):
     assert (found["soc"]["name"], found["quant"]["name"]) == ("T41", "int8")
 
 
+def test_the_first_line_says_what_was_typed(conf, params):
+    run([], conf, params, check_only=False)
+    assert params.read_text().startswith("# python -m stages.compose\nsoc:\n")
+    run(["soc=t41", "model.inputs=[{mean: [1, 2]}]"], conf, params, check_only=False)
+    assert params.read_text().startswith("# python -m stages.compose soc=t41 'model.inputs=[{mean: [1, 2]}]'\nsoc:\n")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "together"),
+    [
+        (["soc=t41"], ["quant=a10w8"], ["soc=t41", "quant=a10w8"]),
+        (["soc=t41", "quant=a8w4"], ["quant=a10w8"], ["soc=t41", "quant=a10w8"]),  # the later of a group wins
+        (["quant.skip_nodes=[a]", "soc=a1"], ["quant.skip_nodes=[a,b]"], ["soc=a1", "quant.skip_nodes=[a,b]"]),
+        (["quant.weight_bits=4"], ["quant=a10w8"], ["quant.weight_bits=4", "quant=a10w8"]),  # a key is above its group
+        (["+model.torch.arguments.x=1"], ["model.torch.arguments.x=2"], None),
+        (['quant.skip_nodes=["it\'s"]'], ["soc=a1"], None),
+    ],
+)
+def test_keep_starts_from_what_was_typed_before(conf, params, tmp_path, first, then, together):
+    run(first, conf, params, check_only=False)
+    run(then, conf, params, check_only=False, keep=True)
+    at_once = tmp_path / "at_once.yaml"
+    run(together or [*first, *then], conf, at_once, check_only=False)
+    assert params.read_bytes() == at_once.read_bytes()
+    run([], conf, params, check_only=True, keep=True)
+    run([], conf, params, check_only=False, keep=True)
+    assert params.read_bytes() == at_once.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["soc: {}\n", "# python -m stages.composed soc=a1\n", "# python -m stages.compose 'a\n", ""]
+)
+def test_keep_needs_the_first_line(conf, params, text):
+    params.write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml: its first line is not `# python -m stages\.compose"):
+        run(["soc=a1"], conf, params, check_only=False, keep=True)
+    assert params.read_text() == text
+
+
+def test_keep_needs_the_file(conf, params):
+    with pytest.raises(UserError, match=r"params\.yaml is missing: compose it first, without --keep"):
+        run(["soc=a1"], conf, params, check_only=False, keep=True)
+
+
+def test_an_override_of_two_lines_is_refused(conf, params):
+    with pytest.raises(UserError, match="give it in one line"):
+        run(['quant.skip_nodes=["a\nb"]'], conf, params, check_only=False)
+    assert not params.exists()
+
+
 def test_a_refused_override_leaves_the_file_alone(conf, params):
     run([], conf, params, check_only=False)
     before = params.read_bytes()
@@ -118,6 +168,9 @@ def test_the_command_composes_in_the_current_folder(project, monkeypatch):
     assert values(Path("params.yaml"))["quant"]["weight_bits"] == 4
     assert exit_code(monkeypatch, *project_overrides("quant=a8w4"), "--check") == 0
     assert exit_code(monkeypatch, *project_overrides(), "--check") == 2
+    assert exit_code(monkeypatch, "--keep", "quant.weight_bits=6") == 0
+    assert values(Path("params.yaml"))["model"]["source"] == "file:tiny.onnx"
+    assert exit_code(monkeypatch, "--keep", "--check") == 0
 
 
 def test_the_command_takes_other_places(conf, tmp_path, monkeypatch):

@@ -159,8 +159,8 @@ def _write(
     if problem.cost.timed and problem.cost.note:
         output.print(f"times: {problem.cost.note}")
     output.print(f"curve: {(AUTOTUNE / 'pareto.svg').resolve().as_uri()}")
-    output.print("use it: add this to the overrides that you compose with, then `dvc repro`:")
-    output.print(f"  python -m stages.compose ... quant.node_bits=file:{arguments.node_bits}")
+    output.print("use it, then `dvc repro`:")
+    output.print(f"  python -m stages.compose --keep quant.node_bits=file:{arguments.node_bits}")
 
 
 if __name__ == "__main__":

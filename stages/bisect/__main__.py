@@ -80,7 +80,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     output.print(said)
     skipped = [*quant.skip_nodes, *found.nodes]
     if found.nodes:
-        output.print("add this to the overrides that params.yaml was composed with, then `dvc repro`:")
+        output.print("keep them in float, then `dvc repro`:")
         output.print(f"  {command_line(skipped)}")
     restored = bool(found.nodes) or trials.done[0].restored
     if arguments.json:

@@ -54,7 +54,7 @@ def _skipped(trial: Trial) -> str:
 
 def command_line(nodes: Sequence[str]) -> str:
     """What to type in a shell to keep nodes in float."""
-    return f"python -m stages.compose ... {shlex.quote(skip_override(nodes))}"
+    return f"python -m stages.compose --keep {shlex.quote(skip_override(nodes))}"
 
 
 def to_json(

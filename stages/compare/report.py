@@ -39,8 +39,8 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def command_line(cure: str) -> str:
-    """What to type in a shell for an override; `...` stands for the user's own."""
-    return f"python -m stages.compose ... {shlex.quote(cure)} && dvc repro"
+    """What to type in a shell for an override of the current experiment."""
+    return f"python -m stages.compose --keep {shlex.quote(cure)} && dvc repro"
 
 
 def render(

@@ -336,6 +336,7 @@ class QuantConfig:
     edge_bits: int | None = None  # least width of the first and last layers' weights and inputs; null: as the rest
     node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only
+    node_bits_ignore: list[str] = field(default_factory=list)  # layers of node_bits that follow the rest all the same
     # a scale a channel for features that only depthwise convolutions and tables (SiLU, ...) take, where the SOC
     # requantizes per channel
     channel_scales: ChannelScales = ChannelScales.never

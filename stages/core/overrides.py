@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-__all__ = ["numbers", "quoted", "skip_override"]
+__all__ = ["list_override", "numbers", "quoted", "skip_override"]
 
 PLAIN = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
 WORDS = {"null", "true", "false", "nan", "inf"}
@@ -25,4 +25,9 @@ def numbers(values: Sequence[float]) -> str:
 
 def skip_override(nodes: Sequence[str]) -> str:
     """The override that keeps nodes in float."""
-    return f"quant.skip_nodes=[{','.join(map(quoted, nodes))}]"
+    return list_override("quant.skip_nodes", nodes)
+
+
+def list_override(key: str, names: Sequence[str]) -> str:
+    """The override that gives a key a list of names."""
+    return f"{key}=[{','.join(map(quoted, names))}]"

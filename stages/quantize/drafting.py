@@ -21,8 +21,9 @@ from stages.core.statistics import load_statistics
 from stages.quantize.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.draft import Draft
 from stages.quantize.judge import Judge
+from stages.quantize.layers import find_layers
 from stages.quantize.network import Network, equalized
-from stages.quantize.node_bits import NodeBits, load_node_bits
+from stages.quantize.node_bits import NodeBits, load_node_bits, without
 from stages.quantize.output_ranges import PICTURES, output_ranges
 from stages.quantize.placement import Placement, place
 from stages.quantize.refine import refine, refines
@@ -69,6 +70,8 @@ class Drafter:
         graph = Graph(load_model(FLOAT_MODEL))
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
         by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
+        layers = [layer.names for layer in find_layers(graph, config.soc)]
+        by_node = without(by_node, config.quant.node_bits_ignore, layers)
         network, network_input = Network(graph, load_statistics(STATISTICS)), picture_input(load_inputs(INPUTS))
         return cls(config, network, by_node, network_input, CALIBSET, scratch)
 

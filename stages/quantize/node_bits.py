@@ -12,7 +12,7 @@ from stages.core.errors import UserError, did_you_mean, one_line
 from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams
 from stages.core.sources import open_source
 
-__all__ = ["NodeBits", "load_node_bits", "node_bits"]
+__all__ = ["NodeBits", "load_node_bits", "node_bits", "without"]
 
 KEY = "quant.node_bits"
 LARGEST = float(np.finfo(np.float32).max)
@@ -63,6 +63,33 @@ def load_node_bits(source: str | None, known: Iterable[str], ranges: bool) -> di
         raise UserError(f'{KEY}={source}: give one group of keys a node: {{"NODE": {{"{FEATURE_BIT}": 8}}}}')
     names = sorted(known)
     return {name: _entry(f"{KEY}: {name}", name, entry, names, ranges) for name, entry in content.items()}
+
+
+def without(
+    by_node: Mapping[str, NodeBits], ignored: Sequence[str], layers: Iterable[Sequence[str]]
+) -> dict[str, NodeBits]:
+    """Leave out what is said of some layers.
+
+    Args:
+        by_node: widths and ranges of single nodes.
+        ignored: `quant.node_bits_ignore`: of each layer to leave out any node; a network input is one by itself.
+        layers: the names of each layer's nodes.
+
+    Raises:
+        UserError: for a name of which nothing is said.
+    """
+    if not by_node:
+        return {}  # no file any more
+    members = {name: names for names in layers for name in names}
+    left_out = set[str]()
+    for name in ignored:
+        found = by_node.keys() & {name, *members.get(name, ())}
+        if not found:
+            raise UserError(
+                f"{KEY}_ignore: {name}: {KEY} has no entry for its layer; {did_you_mean(name, list(by_node))}"
+            )
+        left_out |= found
+    return {name: entry for name, entry in by_node.items() if name not in left_out}
 
 
 def _entry(where: str, name: str, entry: Any, known: Sequence[str], ranges: bool) -> NodeBits:

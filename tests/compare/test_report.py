@@ -171,7 +171,7 @@ def test_findings_stand_on_the_page_with_their_cure():
     text = page(BAD, diagnosis=FOUND)
     assert "it falls &lt;here&gt;." in text
     assert "Isolated cosine: 0.75 → 1 with the cure." in text
-    assert "python -m stages.compose ... &#39;quant.skip_nodes=[/mid/Conv]&#39; &amp;&amp; dvc repro" in text
+    assert "python -m stages.compose --keep &#39;quant.skip_nodes=[/mid/Conv]&#39; &amp;&amp; dvc repro" in text
     assert "<li>3 of 8 channels are 0</li>" in text
     assert "Findings, worst first" not in page(GOOD)
     assert "Worth knowing" not in page(GOOD)
@@ -180,7 +180,7 @@ def test_findings_stand_on_the_page_with_their_cure():
 def test_findings_on_the_terminal():
     assert finding_lines(FOUND.findings) == [
         "finding 1: it falls <here>",
-        "  try: python -m stages.compose ... 'quant.skip_nodes=[/mid/Conv]' && dvc repro",
+        "  try: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro",
         "finding 2: others please",
     ]
     assert finding_lines([]) == []

@@ -211,6 +211,29 @@ def test_ranges_are_taken_if_wanted(quantized, ranges):
         assert entry["method"] == "MAX_ABS"
 
 
+def test_a_layer_of_the_file_may_be_ignored(quantized):
+    """By any of its nodes: the file names the convolution and its Relu."""
+    content = {"stem": {"QUANT_WEIGHT_BIT": 4}, "stem_relu": {"QUANT_FEATURE_BIT": 10}, "fc": {"QUANT_WEIGHT_BIT": 2}}
+    Path("mine.json").write_text(json.dumps(content))
+    quantized.quant.node_bits, quantized.quant.node_bits_ignore = "file:mine.json", ["stem_relu"]
+    quantize(quantized)
+    params = read_json(Path("out/quantize/qparams.json"))
+    assert {entry["node"]: entry["bits"] for entry in params["weights"] if entry["node"] in ("stem", "fc")} == {
+        "stem": 8,
+        "fc": 2,
+    }
+    assert {entry["bits"] for entry in params["features"]} == {8}
+    quantized.quant.node_bits = None
+    quantize(quantized)  # without a file there is nothing to ignore
+
+
+def test_a_layer_that_the_file_does_not_name_cannot_be_ignored(quantized):
+    Path("mine.json").write_text('{"stem": {"QUANT_WEIGHT_BIT": 4}}')
+    quantized.quant.node_bits, quantized.quant.node_bits_ignore = "file:mine.json", ["stm"]
+    with pytest.raises(UserError, match=r"node_bits_ignore: stm: .* no entry .*'stem'"):
+        quantize(quantized)
+
+
 def test_a_name_that_the_network_lacks_stops_the_stage(quantized):
     Path("mine.json").write_text('{"stem_rel": {}}')
     quantized.quant.node_bits = "file:mine.json"

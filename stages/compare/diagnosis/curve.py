@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.compare.diagnosis.finding import Effect, Finding
-from stages.core.config import QuantConfig, SocConfig
+from stages.core.config import FeatureMethod, QuantConfig, Rounding, SocConfig
 from stages.core.overrides import skip_override
 from stages.core.qparams import QuantParams
 
@@ -14,7 +14,11 @@ FIRST, POOR, LOST = 0.99, 0.98, 0.95
 """The guide's numbers: the first layer reaches 0.99, below 0.98 is poor, a last layer below 0.95 is lost."""
 LATE = 0.8
 """Only the last layers fall if what is poor lies in the last fifth."""
+SHARE = 0.25
+"""A layer that is poor alone is to blame if it makes more than this part of all layers' isolated errors."""
 FULL_BITS = 8  # at fewer a first layer below 0.99 is no sign of a wrong input
+CLIPPING = (FeatureMethod.KL, FeatureMethod.PERCENTILE)  # which do not weigh what clipping costs
+BEST = FeatureMethod.OUTPUT
 
 Row = Mapping[str, Any]
 
@@ -66,13 +70,13 @@ def _falls(
     )
     if "isolated_cosine" in rows[0]:
         alone = min(rows, key=lambda row: row["isolated_cosine"])
-        if alone["isolated_cosine"] < POOR:
+        if alone["isolated_cosine"] < POOR and _share(alone, rows) > SHARE:
             sentence += f"; {alone['node']} is the poorest alone, {alone['isolated_cosine']:.4f}"
             cure = skip_override([*quant.skip_nodes, alone["node"]])
             effect = Effect("isolated cosine", alone["isolated_cosine"], 1.0)
             return Finding("falls", alone["node"], sentence, evidence, cure, effect)
     side, said = _side(end)
-    return Finding("falls", node, sentence + said, evidence, _wider(side, params, soc, quant))
+    return Finding("falls", node, sentence + said, evidence, _cure(side, params, soc, quant))
 
 
 def _accumulates(
@@ -83,11 +87,13 @@ def _accumulates(
         f"error accumulates: the output has {end['cosine_avg']:.4f}, the first layer that is poor is "
         f"{rows[start]['node']}{said}"
     )
-    corrected = {"features": quant.feature_correction, "weights": quant.weight_correction}
-    cure = _wider(side, params, soc, quant)
-    if not corrected[side]:
-        cure = f"quant.{side.removesuffix('s')}_correction=true"
-    return Finding("accumulates", None, sentence, _evidence(rows, start, end), cure)
+    return Finding("accumulates", None, sentence, _evidence(rows, start, end), _cure(side, params, soc, quant))
+
+
+def _share(row: Row, rows: Sequence[Row]) -> float:
+    """The part of all layers' errors that one makes."""
+    errors = [10.0 ** (-each["isolated_sqnr"] / 10.0) for each in rows]
+    return float(10.0 ** (-row["isolated_sqnr"] / 10.0) / sum(errors))
 
 
 def _side(end: Row) -> tuple[str, str]:
@@ -97,6 +103,21 @@ def _side(end: Row) -> tuple[str, str]:
     side = "features" if end["feature_cosine"] <= end["weight_cosine"] else "weights"
     alone = f"features alone give {end['feature_cosine']:.4f} there, weights alone {end['weight_cosine']:.4f}"
     return side, f"; {alone}"
+
+
+def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:
+    """The mildest step that has not been taken: a better choice at the same width, then a wider one."""
+    entries = params.features if side == "features" else params.weights
+    narrow = any(entry.bits < FULL_BITS for entry in entries)
+    if side == "features" and (narrow or quant.feature_method in CLIPPING) and quant.feature_method is not BEST:
+        return f"quant.feature_method={BEST.value}"
+    if side == "weights" and narrow and quant.rounding is Rounding.nearest:
+        return f"quant.rounding={Rounding.compensate.value}"
+    learned = quant.rounding is Rounding.reconstruct  # biases too
+    corrected = quant.feature_correction if side == "features" else quant.weight_correction
+    if not corrected and not learned:
+        return f"quant.{side.removesuffix('s')}_correction=true"
+    return _wider(side, params, soc, quant)
 
 
 def _wider(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:

@@ -56,10 +56,13 @@ def spread_findings(
         evidence = _spread(ranges, entry.scale)
         if evidence:
             found.append((felt, _of_feature(graph, entry, ranges, evidence | {"isolated_cosine": felt}, quant)))
-    nodes = {node.name: node for node in graph.nodes}
+    nodes, coded = {node.name: node for node in graph.nodes}, {entry.tensor for entry in params.features}
     for weight in params.weights:
         made = nodes[weight.node].output[0] if weight.node in nodes else ""
-        value, felt = graph.constant(weight.tensor), isolated.get(made, 1.0)
+        behind = [] if made in coded else graph.consumers.get(made, [])  # a fused activation
+        fused = [name for node in behind for name in node.output]
+        felt = min((isolated[name] for name in (made, *fused) if name in isolated), default=1.0)
+        value = graph.constant(weight.tensor)
         if weight.axis is not None or value is None or felt >= FELT or value.ndim < 3:
             continue
         ranges = 2.0 * np.abs(value.astype(np.float64)).reshape(len(value), -1).max(axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 from stages.compare.diagnosis.finding import Effect, Finding
 from stages.core.config import QuantConfig
 from stages.core.graph import Graph
-from stages.core.overrides import skip_override
+from stages.core.overrides import list_override, skip_override
 from stages.core.qparams import CONSTANT, QuantParams
 
 __all__ = ["edge_nodes", "width_findings"]
@@ -61,7 +61,8 @@ def width_findings(
     for width in sorted(widths, key=lambda width: (-noise.get(width.node, 0.0), width.bits)):
         error = noise.get(width.node, 0.0)
         dominates = error > max(SHARE * total, TIMES * median, AUDIBLE)
-        at_edge = width.what == "weights" and width.node in edges and width.bits < EDGE_BITS and quant.edge_bits is None
+        edge_wanted = quant.edge_bits is None or quant.node_bits is not None  # an edge width of the user is on purpose
+        at_edge = width.what == "weights" and width.node in edges and width.bits < EDGE_BITS and edge_wanted
         if not dominates or width.node not in hurt - named or not (width.bits < width.usual or at_edge):
             continue
         named.add(width.node)
@@ -92,11 +93,15 @@ def _finding(
         f"it has cosine {cosine:.4f}"
     )
     effect = None
-    if at_edge and not quant.node_bits:
-        cure: str | None = f"quant.edge_bits={EDGE_BITS}"
-    elif quant.node_bits:
-        cure = None
-        sentence += f". Raise {width.key} of {width.node} in {quant.node_bits.removeprefix('file:')}"
+    wanted = quant.feature_bits if width.what == "features" else quant.weight_bits
+    if at_edge:
+        wanted = max(wanted, quant.edge_bits or 0)
+    ignored = [*quant.node_bits_ignore, width.node]
+    if quant.node_bits and width.bits < wanted and width.node not in quant.node_bits_ignore:
+        cure = list_override("quant.node_bits_ignore", ignored)
+        sentence += f". That is the width of {quant.node_bits}; ignore it for this layer, or raise {width.key} there"
+    elif at_edge and quant.edge_bits is None:
+        cure = f"quant.edge_bits={EDGE_BITS}"
     else:
         cure = skip_override([*quant.skip_nodes, width.node])
         effect = Effect("isolated cosine", cosine, 1.0)

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.compare.diagnosis.curve import curve_findings
-from stages.core.config import QuantConfig
+from stages.core.config import FeatureMethod, QuantConfig, Rounding
 from stages.core.qparams import QuantParams
 from tests.compare.diagnosis.cases import feature, row, weight
 from tests.networks import soc_config
@@ -13,6 +13,7 @@ def find(cosines, alone=None, sides=(0.9, 0.99), params=PARAMS, soc="t40", **qua
     rows = [row(f"n{index}", value) for index, value in enumerate(cosines)]
     for index, value in (alone or {}).items():
         rows[index]["isolated_cosine"] = value
+        rows[index]["isolated_sqnr"] = 40.0 - 40.0 * (1.0 - value)  # 28 dB and 38 dB
     rows[-1] |= {"feature_cosine": sides[0], "weight_cosine": sides[1]}
     return curve_findings(rows, rows[-1], params, soc_config(soc), QuantConfig("q", **quant))
 
@@ -42,8 +43,33 @@ def test_it_falls_because_of_a_layer_that_is_poor_alone():
     ],
 )
 def test_it_falls_and_no_layer_is_poor_alone(sides, soc, cure):
-    (finding,) = find([0.999, 0.999, 0.9, 0.9, 0.9, 0.9], sides=sides, soc=soc)
+    cosines, corrected = [0.999, 0.999, 0.9, 0.9, 0.9, 0.9], {"feature_correction": True, "weight_correction": True}
+    (finding,) = find(cosines, sides=sides, soc=soc, **corrected)
     assert (finding.kind, finding.node, finding.cure) == ("falls", "n2", cure)
+
+
+def test_a_layer_that_is_poor_alone_among_others_is_not_to_blame():
+    """Four of six layers err alike, so that none makes more than a quarter of all errors."""
+    alone = dict.fromkeys((2, 3, 4, 5), 0.9)
+    (finding,) = find([0.999, 0.999, 0.9, 0.9, 0.9, 0.9], alone=alone)
+    assert (finding.node, finding.cure) == ("n2", "quant.feature_correction=true")
+
+
+@pytest.mark.parametrize(
+    ("sides", "bits", "settings", "cure"),
+    [
+        ((0.9, 0.99), 8, {"feature_method": FeatureMethod.KL}, "quant.feature_method=OUTPUT"),
+        ((0.9, 0.99), 4, {}, "quant.feature_method=OUTPUT"),
+        ((0.9, 0.99), 4, {"feature_method": FeatureMethod.OUTPUT}, "quant.feature_correction=true"),
+        ((0.99, 0.9), 4, {}, "quant.rounding=compensate"),
+        ((0.99, 0.9), 4, {"rounding": Rounding.compensate}, "quant.weight_correction=true"),
+        ((0.99, 0.9), 4, {"rounding": Rounding.reconstruct, "weight_bits": 4}, "quant.weight_bits=6"),
+    ],
+)
+def test_the_mildest_step_first(sides, bits, settings, cure):
+    params = QuantParams([feature(bits=bits)], [weight("n0", bits=bits)])
+    (finding,) = find([0.999, 0.999, 0.9, 0.9, 0.9, 0.9], sides=sides, params=params, **settings)
+    assert finding.cure == cure
 
 
 def test_only_the_last_layers_fall():

@@ -42,7 +42,7 @@ def test_few_pictures(quantized, capsys):
     quantized.data.calibration.size = 3
     finding = first(quantized)
     assert (finding["kind"], finding["cure"]) == ("calibration", "data.calibration.size=12")
-    assert "try: python -m stages.compose ... data.calibration.size=12 && dvc repro" in capsys.readouterr().out
+    assert "try: python -m stages.compose --keep data.calibration.size=12 && dvc repro" in capsys.readouterr().out
 
 
 def test_calibration_on_dark_pictures(quantized):
@@ -67,8 +67,11 @@ def test_a_node_of_too_few_bits(quantized):
     Path("bits.json").write_text(json.dumps({"project": {"QUANT_WEIGHT_BIT": 2}}))
     quantized.quant.node_bits = "file:bits.json"
     finding = first(quantized, (quantize, compare))
-    assert (finding["kind"], finding["node"], finding["cure"]) == ("width", "project", None)
+    assert (finding["kind"], finding["node"]) == ("width", "project")
+    assert finding["cure"] == "quant.node_bits_ignore=[project]"
     assert finding["evidence"]["bits"] == 2
+    quantized.quant.node_bits_ignore = ["project"]
+    assert diagnosis(quantized, (quantize, compare))["findings"] == []
 
 
 def test_debug_pictures_that_calibrate(quantized):

@@ -25,8 +25,21 @@ def test_a_narrow_layer_that_dominates():
 
 def test_widths_from_a_file_name_its_entry():
     (finding,) = find([8, 8, 2, 8], {"c2": 10.0}, node_bits="file:bits.json")
-    assert finding.cure is None
-    assert finding.sentence.endswith("Raise QUANT_WEIGHT_BIT of c2 in bits.json")
+    assert finding.cure == "quant.node_bits_ignore=[c2]"
+    assert finding.sentence.endswith(
+        "That is the width of file:bits.json; ignore it for this layer, or raise QUANT_WEIGHT_BIT there"
+    )
+    (again,) = find([8, 8, 2, 8], {"c2": 10.0}, node_bits="file:bits.json", node_bits_ignore=["c1"])
+    assert again.cure == "quant.node_bits_ignore=[c1,c2]"
+
+
+def test_a_width_that_no_file_explains_goes_to_float():
+    """Nothing is wider there on the SOC, or the file is ignored already."""
+    (finding,) = find([8, 8, 2, 8], {"c2": 10.0}, node_bits="file:bits.json", node_bits_ignore=["c2"])
+    assert finding.cure == "quant.skip_nodes=[c2]"
+    assert (
+        find([8, 8, 2, 8], {"c2": 10.0}, node_bits="file:bits.json", weight_bits=2)[0].cure == "quant.skip_nodes=[c2]"
+    )
 
 
 @pytest.mark.parametrize("node", ["c0", "c3"])

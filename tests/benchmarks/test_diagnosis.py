@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.diagnosis import base_overrides, chosen, composing, first_cure, verdicts
+from benchmarks.faults import Fault
+from stages.core.errors import UserError
+
+SOUND = Fault("sound", None, None, ())
+WIDE = Fault("wide", "spread", "/a/Conv", ("model.source=file:a.onnx",))
+ROW = {
+    "first_finding": "spread", "node": "/a/Conv", "before": 0.9, "after": 0.9951, "sound": 0.996,
+    "top1_after": 0.9, "top1_sound": 0.92,
+}  # fmt: skip
+PRINTED = """\
+12 of 94 nodes are poor
+finding 1: one thing
+  try: python -m stages.compose --keep 'a=[b,c]' && dvc repro
+finding 2: another
+  try: python -m stages.compose --keep d=e && dvc repro
+"""
+
+
+def passed(fault: Fault, **changes: object) -> list[bool]:
+    return [each.passed for each in verdicts(fault, ROW | changes)]
+
+
+def test_the_line_under_the_first_finding() -> None:
+    assert first_cure(PRINTED) == "python -m stages.compose --keep 'a=[b,c]' && dvc repro"
+    assert first_cure("finding 1: no cure\nfinding 2: one\n  try: x\n") is None
+    assert first_cure("all is well\n") is None
+
+
+def test_bars() -> None:
+    assert passed(WIDE) == [True, True, True, True]
+    assert passed(WIDE, node="/b/Conv") == [False, True, True, True]
+    assert passed(WIDE, before=0.9915) == [True, False, True, True]  # 0.991 is near enough to be no harm
+    assert passed(WIDE, after=0.9905) == [True, True, False, True]
+    assert passed(WIDE, top1_after=0.88) == [True, True, True, False]
+    assert passed(Fault("own", "spread", "/a/Conv", (), own_reference=True), top1_after=0.1) == [True, True, True]
+    assert passed(SOUND) == [False]
+    assert passed(SOUND, first_finding=None, node=None) == [True]
+
+
+def test_faults_by_name() -> None:
+    assert chosen([SOUND, WIDE], None) == [SOUND, WIDE]
+    assert chosen([SOUND, WIDE], ["wide"]) == [WIDE]
+    with pytest.raises(UserError, match="no such fault 'wid'; did you mean 'wide'"):
+        chosen([SOUND, WIDE], ["wid"])
+
+
+def test_the_shell_gets_every_override_whole() -> None:
+    line = composing(base_overrides(Path("/a folder/labels.csv")))
+    assert line.startswith("python -m stages.compose data=folder data.calibration.source=file:calibration ")
+    assert line.endswith("""'data.evaluation.labels="file:/a folder/labels.csv"'""")
