@@ -10,21 +10,24 @@ pipeline.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stages.bisect.candidates import find_candidates, similarity_rows
-from stages.bisect.measure import ACCURACY, COSINE, opened
 from stages.bisect.report import command_line, fine, innocent, path_table, to_json, verdict
 from stages.bisect.search import Found, Trials, search
-from stages.bisect.simulate import Simulator, as_judged
 from stages.core.artifacts import write_json
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
 from stages.core.errors import UserError
 from stages.core.overrides import skip_override
+from stages.core.paths import QUANTIZE
+from stages.quantize.draft import Draft
+from stages.quantize.drafting import Drafter
+from stages.trial import ACCURACY, COSINE, as_judged, opened
 
 NOT_RESTORED = 1
 EPILOG = """\
@@ -58,17 +61,22 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     if arguments.limit is not None and arguments.limit < 1:
         raise UserError(f"--limit {arguments.limit}: give 1 or more")
     quant, notes = as_judged(config.quant)
-    simulator = Simulator.open(replace(config, quant=quant))
-    graph, network_input = simulator.drafter.network.graph, simulator.drafter.network_input
+    drafter = Drafter.open(replace(config, quant=quant), QUANTIZE.parent)
+    graph, network = drafter.network.graph, drafter.ranged(drafter.equalized())
+
+    def draft(nodes: Sequence[str] = ()) -> Draft:
+        """The network with these nodes in float, beside those that the settings keep so."""
+        return drafter.draft(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
+
     rows, more = similarity_rows(config, graph)
     notes += more
-    candidates = find_candidates(simulator.draft(), config.soc, rows)
+    candidates = find_candidates(draft(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")
-    with opened(config, graph.model, network_input, metric) as pictures:
+    with opened(config, graph.model, drafter.network_input, metric) as pictures:
         of_float, found = pictures.of_float(), Found((), complete=True)
         names = [entry.name for entry in candidates]
-        trials = Trials(lambda nodes: simulator.measure(pictures, nodes), below, names, arguments.limit)
+        trials = Trials(lambda nodes: pictures.of(draft(nodes)), below, names, arguments.limit)
         if trials.restores([]):
             said = fine(metric, trials.done[0].value, below)
         elif of_float < below or not candidates:

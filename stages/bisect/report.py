@@ -7,10 +7,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stages.bisect.measure import ACCURACY
 from stages.bisect.search import Found, Trial, Trials
 from stages.core.console import counted
 from stages.core.overrides import skip_override
+from stages.trial import ACCURACY
 
 __all__ = ["command_line", "fine", "innocent", "metric_text", "path_table", "to_json", "verdict"]
 
