@@ -14,7 +14,7 @@ from stages.autotune.pareto import uniform_widths
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, file_content, find_problem, from_content
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_by_width, sensitivities
 from stages.autotune.solve import GAP, Allotment, Limit, solve, value
-from stages.autotune.verify import Search, Verified, Verifier, allot, cheapest
+from stages.autotune.verify import MISJUDGED, Search, Verified, Verifier, allot, cheapest
 from stages.core.artifacts import read_json
 from stages.core.config import FLOAT_BITS, Config
 from stages.core.console import warn
@@ -225,7 +225,28 @@ class Tuner:
                 f"{steps[0].found:.6g}" + ("" if floats else "; --allow-float lets nodes stay in float")
             )
         best = min(met, key=lambda step: (step.cost, step.predicted))
-        return Verified(best.allotment, best.predicted, self.verifier.error(best.allotment)), steps, target
+        error = self.verifier.error(best.allotment)
+        for rival in self._rivals(kind, best.cost, error, bounds, found):
+            measured = measure(rival.allotment)
+            cost = value(costs, self.problem.widths, rival.allotment)
+            steps.append(Search(rival.allotment, rival.predicted, cost, measured, target.met(measured)))
+            if steps[-1].met:
+                return rival, steps, target
+        return Verified(best.allotment, best.predicted, error), steps, target
+
+    def _rivals(
+        self, kind: str, most: float, error: float, bounds: Sequence[Bound], found: Sensitivities
+    ) -> list[Verified]:
+        """Uniform widths within the bounds that cost less than `most` and hardly err more than `error`, by cost."""
+        costs, sums, widths = self.problem.tables(kind), error_tables(found, self.problem, {}), self.problem.widths
+        rivals = [
+            Verified(entry.allotment, value(sums, widths, entry.allotment), entry.error)
+            for entry in self.uniform()
+            if self.within(entry.allotment, bounds) is not False
+            and value(costs, widths, entry.allotment) < most
+            and entry.error <= MISJUDGED * error
+        ]
+        return sorted(rivals, key=lambda entry: value(costs, widths, entry.allotment))
 
 
 def _given_before(given: Mapping[str, NodeBits]) -> Mapping[str, NodeBits]:

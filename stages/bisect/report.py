@@ -48,7 +48,8 @@ def _skipped(trial: Trial) -> str:
         return "all " + ", ".join(trial.kinds)
     more = len(trial.nodes) - SHOWN
     if more > 1:
-        return ", ".join(trial.nodes[:SHOWN]) + f" and {more} more"
+        *first, last = trial.nodes
+        return ", ".join(first[: SHOWN - 1]) + f", {more} more, {last}"
     return ", ".join(trial.nodes) or "nothing"
 
 

@@ -110,6 +110,14 @@ def test_a_target_by_example_is_as_good_for_less(calibrated):
     assert chosen(report)["bitops"] < example["bitops"]
 
 
+def test_a_target_never_costs_more_than_uniform_widths_that_keep_it(calibrated):
+    for widths in ("8/8", "8/4", "12/8"):
+        report = tune(calibrated, "--target", f"error={widths}")
+        bound = next(row["error"] for row in report["rows"] if row["name"] == f"uniform {widths}")
+        good = [row["latency"] for row in report["rows"][:-1] if row["error"] <= bound]
+        assert chosen(report)["latency"] <= min(good)
+
+
 def test_a_call_is_logged_once_with_plot_table_and_widths(calibrated, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     for _ in range(2):
