@@ -44,7 +44,7 @@ from stages.core.paths import AUTOTUNE
 SETTINGS = ("soc=t41", "quant.feature_method=OUTPUT", "quant.weight_method=MSE")
 """What takes seconds and serves narrow widths best; every row has it."""
 UNIFORM = {"lite0": ("4/4", "8/4", "8/6", "8/8", "10/8", "12/8"), "yolox": ("8/6", "8/8", "10/8", "12/8")}
-"""Uniform widths, features/weights; nothing narrower leaves a box in YOLOX-nano."""
+"""Uniform widths, features/weights; of YOLOX-nano, which bears little, those that are not far from 8 bits."""
 BITS = AUTOTUNE / "node_bits.json"
 COSTS = ("latency", "bitops")
 TARGETS = ("0.02", "0.01")

@@ -147,15 +147,16 @@ def _write(
     points = curve(problem, found, kind, arguments.points)
     spots = [(one.name, spent(problem, kind, one.allotment), one.error) for one in uniform]
     marked = spent(problem, kind, chosen.allotment), chosen.error
-    title = f"{config.model.name} on {config.soc.name}"
+    asked = [
+        *dict.fromkeys(bound.asked for bound in bounds),
+        *([f"--target {arguments.target}"] if arguments.target else []),
+    ]
+    title = f"{config.model.name} on {config.soc.name}, {' '.join(asked)}"
     written = file_content(problem.node_bits(chosen.allotment))
     report = {
         "soc": config.soc.name,
         "model": config.model.name,
-        "asked": [
-            *dict.fromkeys(bound.asked for bound in bounds),
-            *([f"--target {arguments.target}"] if arguments.target else []),
-        ],
+        "asked": asked,
         "predicted": chosen.predicted,
         "unseen": unseen,
         "rows": [entry.content() for entry in rows],
