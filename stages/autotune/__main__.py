@@ -181,8 +181,8 @@ def _write(
         from stages.autotune.log import log  # noqa: PLC0415  MLflow takes a second to import
 
         files = [REPORT, AUTOTUNE / "pareto.svg", AUTOTUNE / "pareto.csv", arguments.node_bits]
-        asked = ("mean_bits", "target", "minimize", "allow_float", "pictures")
-        options = {key: getattr(arguments, key) for key in asked} | {"budget": " ".join(arguments.budget) or None}
+        keys = ("mean_bits", "target", "minimize", "allow_float", "pictures")
+        options = {key: getattr(arguments, key) for key in keys} | {"budget": " ".join(arguments.budget) or None}
         for line in log(config, options, report, files):
             output.print(line)
     output.print("use it: add this to the overrides that you compose with, then `dvc repro`:")
