@@ -27,10 +27,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process took: seconds from start to end, and its peak memory in MB."""
+    """What a process took: seconds from start to end, peak memory in MB, seconds of all cores (user and system)."""
 
     seconds: float
     peak_mb: float
+    cpu: float
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -85,7 +86,7 @@ def run(command: str, *arguments: str, threads: int | None = None) -> Usage:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise UserError(f"`python -m stages.{command}` ended with exit code {process.returncode}")
-    return Usage(seconds, usage.ru_maxrss / 1024)
+    return Usage(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def alone(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:

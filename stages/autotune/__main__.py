@@ -1,9 +1,9 @@
 """Chooses a width for every feature and every weight: as exact as a budget allows, or as cheap as a target allows.
 
 Reads out/export, out/calibset, out/calibrate (and data.debug or data.evaluation for a target); writes out/autotune:
-node_bits.json (for quant.node_bits), autotune.json, pareto.csv, pareto.svg. Measures what each width of each tensor
-alone does to the outputs (kept for the next call), solves for the best widths exactly, and verifies them in the exact
-simulator.
+node_bits.json (for quant.node_bits), autotune.json, pareto.csv, pareto.svg, and logs an MLflow run with them. Measures
+what each width of each tensor alone does to the outputs (kept for the next call), solves for the best widths exactly,
+and verifies them in the exact simulator.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from stages.core.config import Config
 from stages.core.console import counted, output
 from stages.core.errors import UserError
 from stages.core.paths import AUTOTUNE
+from stages.trial import ACCURACY
 
 EPILOG = """\
 examples:
@@ -32,6 +33,7 @@ examples:
   python -m stages.autotune --budget bitops=0.5x                half the bit operations of uniform 8 bits
   python -m stages.autotune --budget latency=30 --budget size=0.7x
   python -m stages.autotune --target cosine=0.99                the cheapest that keeps the outputs' cosine
+  python -m stages.autotune --target error=8/8                  the cheapest that errs no more than uniform 8/8
   python -m stages.autotune --target accuracy=-0.003 --minimize size
 
 Then compose with quant.node_bits=file:out/autotune/node_bits.json added to your overrides, and `dvc repro`.
@@ -56,8 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--target",
         metavar="METRIC=BOUND",
-        help="cosine of the outputs on data.debug, top-1 accuracy on data.evaluation (0 or below: less than the float "
-        "network's by that), or the outputs' relative squared error on the validation pictures",
+        help="error: of the outputs, squared and relative, on the validation pictures; cosine: of the outputs on "
+        "data.debug; accuracy: top-1 on every second picture of data.evaluation, the others tell afterwards what it is "
+        "worth (0 or below: less than the float network's by that). A bound of 8/8: what uniform widths have",
     )
     parser.add_argument(
         "--minimize",
@@ -78,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where the widths go (%(default)s)",
     )
+    parser.add_argument(
+        "--no-track", action="store_true", help="log no MLflow run (experiment <track.experiment>-autotune)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
 
 
@@ -97,24 +103,33 @@ def autotune(config: Config, arguments: argparse.Namespace) -> None:
     tuner.check(bounds)
     found = tuner.sensitivities()
     if target is not None:
-        chosen, steps = tuner.reach(target, minimized, bounds, found)
+        chosen, steps, target = tuner.reach(target, minimized, bounds, found)
         reached = next(step.found for step in steps if step.allotment == chosen.allotment)
         tried = [
             {minimized: step.cost, "predicted": step.predicted, target.metric: step.found, "met": step.met}
             for step in steps
         ]
         output.print(
-            f"{target.metric} {reached:.6g}, asked for {target.bound}: least {minimized} after "
+            f"{target.metric} {reached:.6g}, asked for {target.bound:.6g}: least {minimized} after "
             f"{counted(len(steps), 'simulation')}"
         )
-        _write(tuner, arguments, chosen, tried, minimized, bounds, found)
+        unseen = None
+        if target.metric == ACCURACY:
+            before, after = tuner.unseen(chosen.allotment)
+            unseen = {"float": before, "chosen": after}
+            output.print(
+                "that is of every second evaluation picture, which chose the widths and flatters them; of the others: "
+                f"float {before:.1%}, chosen {after:.1%}"
+            )
+        _write(config, tuner, arguments, chosen, tried, minimized, bounds, found, unseen)
         return
     chosen, allotted = tuner.spend(bounds, minimized, found)
     tried = [{"predicted": entry.predicted, "error": entry.error} for entry in allotted]
-    _write(tuner, arguments, chosen, tried, budgets[0].kind if budgets else BITS, bounds, found)
+    _write(config, tuner, arguments, chosen, tried, budgets[0].kind if budgets else BITS, bounds, found, None)
 
 
 def _write(
+    config: Config,
     tuner: Tuner,
     arguments: argparse.Namespace,
     chosen: Verified,
@@ -122,25 +137,28 @@ def _write(
     kind: str,
     bounds: Sequence[Bound],
     found: Sensitivities,
+    unseen: dict[str, float] | None,
 ) -> None:
-    """Write the files; print the table and what to type."""
-    problem, config, uniform = tuner.problem, tuner.config, tuner.uniform()
+    """Write the files, log the run; print the table and what to type."""
+    problem, uniform = tuner.problem, tuner.uniform()
     entries = [(f"uniform {one.name}", one.allotment, one.error) for one in uniform]
     entries.append(("chosen", chosen.allotment, chosen.error))
     rows = [row(problem, name, each, error, tuner.within(each, bounds)) for name, each, error in entries]
     points = curve(problem, found, kind, arguments.points)
     spots = [(one.name, spent(problem, kind, one.allotment), one.error) for one in uniform]
     marked = spent(problem, kind, chosen.allotment), chosen.error
-    title = f"{config.model.name} on {config.soc.name}"
+    asked = [
+        *dict.fromkeys(bound.asked for bound in bounds),
+        *([f"--target {arguments.target}"] if arguments.target else []),
+    ]
+    title = f"{config.model.name} on {config.soc.name}, {' '.join(asked)}"
     written = file_content(problem.node_bits(chosen.allotment))
     report = {
         "soc": config.soc.name,
         "model": config.model.name,
-        "asked": [
-            *dict.fromkeys(bound.asked for bound in bounds),
-            *([f"--target {arguments.target}"] if arguments.target else []),
-        ],
+        "asked": asked,
         "predicted": chosen.predicted,
+        "unseen": unseen,
         "rows": [entry.content() for entry in rows],
         "tried": tried,
         "curve": {"cost": kind, "points": [{"cost": point.cost, "predicted": point.predicted} for point in points]},
@@ -159,6 +177,14 @@ def _write(
     if problem.cost.timed and problem.cost.note:
         output.print(f"times: {problem.cost.note}")
     output.print(f"curve: {(AUTOTUNE / 'pareto.svg').resolve().as_uri()}")
+    if not arguments.no_track:
+        from stages.autotune.log import log  # noqa: PLC0415  MLflow takes a second to import
+
+        files = [REPORT, AUTOTUNE / "pareto.svg", AUTOTUNE / "pareto.csv", arguments.node_bits]
+        keys = ("mean_bits", "target", "minimize", "allow_float", "pictures")
+        options = {key: getattr(arguments, key) for key in keys} | {"budget": " ".join(arguments.budget) or None}
+        for line in log(config, options, report, files):
+            output.print(line)
     output.print("use it, then `dvc repro`:")
     output.print(f"  python -m stages.compose --keep quant.node_bits=file:{arguments.node_bits}")
 

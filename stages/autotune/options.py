@@ -1,6 +1,7 @@
 """What the command's arguments ask for."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from stages.core.errors import UserError
@@ -9,6 +10,8 @@ __all__ = ["COSTS", "Budget", "MeanBits", "Target", "parse_budget", "parse_mean_
 
 COSTS = {"latency": "ms", "size": "bytes", "bitops": "bit operations"}
 """Kinds of cost and their units."""
+METRICS = {"cosine": (0.0, 1.0), "accuracy": (-1.0, 1.0), "error": (0.0, math.inf)}
+"""What a target can be of, and the least and the most that it can be."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,13 @@ class MeanBits:
 class Target:
     """What the outputs have to keep: a cosine or an accuracy of at least `bound`, an error of at most `bound`.
 
-    An accuracy of 0 or below is a difference to the float network's.
+    An accuracy of 0 or below is a difference to the float network's. With `like`, uniform widths of features and
+    weights, the bound is what these have.
     """
 
     metric: str
     bound: float
+    like: tuple[int, int] | None = None
 
     def met(self, found: float) -> bool:
         """Whether a measured value keeps it."""
@@ -77,17 +82,18 @@ def parse_mean_bits(text: str) -> MeanBits:
 
 
 def parse_target(text: str) -> Target:
-    """Read METRIC=BOUND.
+    """Read METRIC=BOUND or METRIC=FEATURES/WEIGHTS.
 
     Raises:
-        UserError: if it is not, or no network can keep it.
+        UserError: if it is neither, or no network can keep it.
     """
     metric, _, amount = text.partition("=")
+    if metric in METRICS and (widths := re.fullmatch(r"(\d+)/(\d+)", amount)):
+        return Target(metric, 0.0, (int(widths[1]), int(widths[2])))
     bound = _number(amount)
-    ranges = {"cosine": (0.0, 1.0), "accuracy": (-1.0, 1.0), "error": (0.0, math.inf)}
-    if metric not in ranges or bound is None:
-        raise UserError(f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), error=0.01")
-    low, high = ranges[metric]
+    if metric not in METRICS or bound is None:
+        raise UserError(f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), error=0.01, error=8/8")
+    low, high = METRICS[metric]
     if not low <= bound <= high:
         raise UserError(f"--target {text}: give {'an' if metric[0] in 'ae' else 'a'} {metric} of {low:g} to {high:g}")
     return Target(metric, bound)

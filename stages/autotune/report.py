@@ -143,7 +143,7 @@ def curve_plot(
             **named,
         )
         for name, cost, error in uniform:
-            where: Any = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
+            where: Any = {"xytext": (3, 6), "textcoords": "offset points", "fontsize": 7}
             axes.annotate(name, (cost, max(error, least)), color="#57606a", parse_math=False, **where)
         axes.plot(
             [chosen[0]],

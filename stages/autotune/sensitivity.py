@@ -13,21 +13,21 @@ from onnx import helper
 
 from stages.autotune.problem import Problem
 from stages.autotune.solve import Table
-from stages.core.config import FLOAT_BITS, ChannelScales, FeatureMethod, QuantConfig
+from stages.core.config import FLOAT_BITS, FeatureMethod, QuantConfig
 from stages.core.console import track
 from stages.core.graph import Graph
 from stages.core.qparams import FeatureParams
 from stages.core.session import Runner, with_outputs
 from stages.quantize.choose import choose_features, choose_weights
 from stages.quantize.drafting import Drafter
-from stages.quantize.judge import relative_error
 from stages.quantize.layers import Layer
 from stages.quantize.pieces import Piece, find_rest, piece_model
 from stages.quantize.placement import Placement, place
 from stages.quantize.replay import TensorFiles, fake_quantize
+from stages.quantize.simulation import relative_error
 from stages.quantize.weights import dequantized
 
-__all__ = ["Ranges", "Sensitivities", "error_tables", "ranges_by_width", "ranges_of", "sensitivities", "settled"]
+__all__ = ["Ranges", "Sensitivities", "error_tables", "ranges_by_width", "ranges_of", "sensitivities"]
 
 Array = NDArray[np.float32]
 Sensitivities = Mapping[str, Mapping[int, float]]
@@ -80,12 +80,6 @@ def error_tables(found: Sensitivities, problem: Problem, factors: Mapping[tuple[
     ]
 
 
-def settled(quant: QuantConfig) -> QuantConfig:
-    """The settings to try widths with: what only pictures can decide is left out."""
-    measured = quant.channel_scales is ChannelScales.measured
-    return replace(quant, channel_scales=ChannelScales.never) if measured else quant
-
-
 def ranges_by_width(problem: Problem, drafter: Drafter) -> dict[tuple[str, int], tuple[float, float]]:
     """Choose ranges by output for every width, once: a tensor's depends on its own width alone.
 
@@ -97,7 +91,7 @@ def ranges_by_width(problem: Problem, drafter: Drafter) -> dict[tuple[str, int],
     if config.quant.feature_method is not FeatureMethod.OUTPUT:
         return {}
     for bits in sorted({*_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
-        quant = replace(settled(config.quant), feature_bits=bits, edge_bits=None)
+        quant = replace(config.quant, feature_bits=bits, edge_bits=None)
         ranges = replace(drafter, config=replace(config, quant=quant)).ranged(drafter.network).ranges
         placement = place(problem.graph, config.soc, quant, drafter.by_node)
         found |= {(e.tensor, e.bits): ranges[e.tensor] for e in placement.features if e.tensor in ranges}
@@ -156,7 +150,7 @@ def _candidates(
     problem: Problem, drafter: Drafter, ranges: Ranges, files: TensorFiles
 ) -> tuple[dict[tuple[str, int], FeatureParams], TensorFiles]:
     """Parameters of (tensor, width), and dequantized weights of (node, width), chosen as quantize does."""
-    base = replace(settled(drafter.config.quant), edge_bits=None)
+    base = replace(drafter.config.quant, edge_bits=None)
     features: dict[tuple[str, int], FeatureParams] = {}
 
     def chosen(quant: QuantConfig) -> list[FeatureParams]:

@@ -1,6 +1,7 @@
 """One experiment being tuned: what is read once, what was measured before, and the work on it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,20 +14,19 @@ from stages.autotune.pareto import uniform_widths
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, file_content, find_problem, from_content
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_by_width, sensitivities
 from stages.autotune.solve import GAP, Allotment, Limit, solve, value
-from stages.autotune.verify import Search, Simulation, Verified, Verifier, allot, cheapest
+from stages.autotune.verify import MISJUDGED, Search, Verified, Verifier, allot, cheapest
 from stages.core.artifacts import read_json
-from stages.core.config import FLOAT_BITS, Config, Equalization, Rounding, Task
-from stages.core.console import track, warn
+from stages.core.config import FLOAT_BITS, Config
+from stages.core.console import warn
 from stages.core.cost import cost_file, load_cost
 from stages.core.errors import UserError
 from stages.core.inputs import normalize
-from stages.core.labels import labels_of
 from stages.core.paths import AUTOTUNE, CALIBSET, STATISTICS
-from stages.core.preprocess import read_pictures, select
 from stages.core.samples import SampleReader, correction_samples, validation_samples
-from stages.core.session import Runner
 from stages.quantize.drafting import Drafter, remove_leftovers
 from stages.quantize.node_bits import NodeBits
+from stages.quantize.simulation import Simulation
+from stages.trial import ACCURACY, Metric, as_judged, opened
 
 __all__ = ["REPORT", "Bound", "Tuner", "Uniform"]
 
@@ -34,6 +34,10 @@ Feeds = dict[str, NDArray[np.float32]]
 REPORT = AUTOTUNE / "autotune.json"
 VERIFY = 16
 """Validation pictures at most."""
+TUNED_ON, UNSEEN = slice(0, None, 2), slice(1, None, 2)
+"""Which evaluation pictures an accuracy target is measured on, and which tell afterwards what it is worth."""
+ROUNDING = 1e-9
+"""What a difference of two shares may be off."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,13 @@ class Tuner:
     """Everything that is read once: network, pictures, variables, what was measured before."""
 
     def __init__(self, config: Config, cost: Path | None, allow_float: bool, pictures: int) -> None:
-        self.config = config
+        quant, notes = as_judged(config.quant)
+        self.config = config = replace(config, quant=quant)
+        for line in notes:
+            warn(line)
         drafter = Drafter.open(config, AUTOTUNE)
-        self.input, network = drafter.network_input, drafter.network
+        self.input, network = drafter.network_input, drafter.equalized()
         given = _given_before(drafter.by_node)
-        if config.quant.equalization is Equalization.cross_layer:
-            network = drafter.equalized()
         costs = load_cost(cost or cost_file(config.soc.name))
         self.problem = find_problem(network.graph, config, given, costs, allow_float)
         if all(len(widths) == 1 for widths in self.problem.widths.values()):
@@ -77,20 +82,10 @@ class Tuner:
         self.drafter = replace(drafter, network=network, by_node=given)
         self.pictures = _evenly(correction_samples(CALIBSET), pictures)
         validation = _evenly(validation_samples(CALIBSET), VERIFY)
-        self.verifier = Verifier(
-            self.problem, self.drafter, self.ranges, Simulation(network.graph.model, lambda: self._feeds(validation))
-        )
+        simulation = Simulation(network.graph.model, lambda: self._feeds(validation), keep=True)
+        self.verifier = Verifier(self.problem, self.drafter, self.ranges, simulation)
         key = memory_key(self.problem, config, STATISTICS, self.pictures, validation)
         self.memory = Memory(AUTOTUNE / "measured", key)
-        self._notes()
-
-    def _notes(self) -> None:
-        quant = self.config.quant
-        if quant.rounding is not Rounding.nearest:
-            way = quant.rounding.value
-            warn(f"widths are judged with weights rounded to the nearest; quant.rounding={way} will err less")
-        if quant.equalization is Equalization.measured:
-            warn("widths are judged without quant.equalization=measured")
 
     def _feeds(self, samples: SampleReader) -> Iterator[Feeds]:
         return ({self.input.name: normalize(sample, self.input)} for sample in samples)
@@ -185,50 +180,73 @@ class Tuner:
 
     def reach(
         self, target: Target, kind: str, bounds: Sequence[Bound], found: Sensitivities
-    ) -> tuple[Verified, list[Search]]:
-        """The cheapest allotment that keeps the target, and the steps of the search.
+    ) -> tuple[Verified, list[Search], Target]:
+        """The cheapest allotment that keeps the target, the steps of the search, and the bound as a number of its own.
+
+        An accuracy is of every second picture of `data.evaluation`; the others stay unseen.
 
         Raises:
             UserError: if the most precise widths miss it.
         """
+        if target.metric == "error":
+            return self._search(target, self.verifier.error, kind, bounds, found)
+        with self._opened(target.metric, TUNED_ON) as metric:
+            if target.metric == ACCURACY and target.bound <= 0 and target.like is None:
+                target = replace(target, bound=metric.of_float() + target.bound - ROUNDING)
+            return self._search(target, lambda each: metric.of(self.verifier.draft(each)), kind, bounds, found)
+
+    def unseen(self, allotment: Allotment) -> tuple[float, float]:
+        """Top-1 of the float network, and of an allotment, on those evaluation pictures that no target is tuned on."""
+        with self._opened(ACCURACY, UNSEEN) as metric:
+            return metric.of_float(), metric.of(self.verifier.draft(allotment))
+
+    def _opened(self, metric: str, part: slice) -> AbstractContextManager[Metric]:
+        part = part if metric == ACCURACY else slice(None)
+        return opened(self.config, self.problem.graph.model, self.input, metric, part)
+
+    def _search(
+        self,
+        target: Target,
+        measure: Callable[[Allotment], float],
+        kind: str,
+        bounds: Sequence[Bound],
+        found: Sensitivities,
+    ) -> tuple[Verified, list[Search], Target]:
+        if target.like is not None:
+            target = replace(target, bound=measure(self.problem.uniform(*target.like)))
         limits = [bound.limit for bound in bounds]
         costs, spared = self.problem.tables(kind), self.problem.tables(self.usual_cost())
-        steps = cheapest(self.problem, found, costs, limits, spared, target, self._meter(target))
+        steps = cheapest(self.problem, found, costs, limits, spared, target, measure)
         met = [step for step in steps if step.met]
         if not met:
             floats = any(FLOAT_BITS in widths for widths in self.problem.widths.values())
             raise UserError(
-                f"--target {target.metric}={target.bound} is out of reach: the most precise widths have "
+                f"--target {target.metric}={target.bound:.6g} is out of reach: the most precise widths have "
                 f"{steps[0].found:.6g}" + ("" if floats else "; --allow-float lets nodes stay in float")
             )
         best = min(met, key=lambda step: (step.cost, step.predicted))
-        return Verified(best.allotment, best.predicted, self.verifier.error(best.allotment)), steps
+        error = self.verifier.error(best.allotment)
+        for rival in self._rivals(kind, best.cost, error, bounds, found):
+            measured = measure(rival.allotment)
+            cost = value(costs, self.problem.widths, rival.allotment)
+            steps.append(Search(rival.allotment, rival.predicted, cost, measured, target.met(measured)))
+            if steps[-1].met:
+                return rival, steps, target
+        return Verified(best.allotment, best.predicted, error), steps, target
 
-    def _meter(self, target: Target) -> Callable[[Allotment], float]:
-        """How the target's metric is measured."""
-        if target.metric == "error":
-            return self.verifier.error
-        data = self.config.data
-        part, key = (data.debug, "data.debug") if target.metric == "cosine" else (data.evaluation, "data.evaluation")
-        if target.metric == "accuracy" and data.evaluation.task is Task.none:
-            raise UserError("--target accuracy: data.evaluation has no labels; use --target cosine=0.99")
-        files = select(part, key)
-
-        def feeds() -> Iterator[Feeds]:
-            pictures = read_pictures(files, self.input, self.config.model.preprocess, key)
-            for picture in track(pictures, target.metric, len(files)):
-                yield {self.input.name: normalize(picture.sample, self.input)}
-
-        simulation = Simulation(self.problem.graph.model, feeds)
-        if target.metric == "cosine":
-            return lambda allotment: simulation.cosine(self.verifier.draft(allotment))
-        labels = labels_of(data.evaluation, files, Runner(self.problem.graph.model).outputs)
-
-        def accuracy(allotment: Allotment) -> float:
-            reference, quantized = simulation.accuracy(self.verifier.draft(allotment), labels)
-            return quantized - reference if target.bound <= 0 else quantized
-
-        return accuracy
+    def _rivals(
+        self, kind: str, most: float, error: float, bounds: Sequence[Bound], found: Sensitivities
+    ) -> list[Verified]:
+        """Uniform widths within the bounds that cost less than `most` and hardly err more than `error`, by cost."""
+        costs, sums, widths = self.problem.tables(kind), error_tables(found, self.problem, {}), self.problem.widths
+        rivals = [
+            Verified(entry.allotment, value(sums, widths, entry.allotment), entry.error)
+            for entry in self.uniform()
+            if self.within(entry.allotment, bounds) is not False
+            and value(costs, widths, entry.allotment) < most
+            and entry.error <= MISJUDGED * error
+        ]
+        return sorted(rivals, key=lambda entry: value(costs, widths, entry.allotment))
 
 
 def _given_before(given: Mapping[str, NodeBits]) -> Mapping[str, NodeBits]:

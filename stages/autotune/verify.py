@@ -1,34 +1,21 @@
 """Trying allotments: quantized as quantize would, run in the exact simulator, and mended where the sum misjudged."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
-import onnx
-from numpy.typing import NDArray
 
 from stages.autotune.options import Target
 from stages.autotune.problem import Problem
-from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_of, settled
+from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_of
 from stages.autotune.solve import Allotment, Limit, Table, solve, value
 from stages.core.config import FLOAT_BITS
-from stages.core.integer.simulator import simulator_model
-from stages.core.metrics import cosine
-from stages.core.qparams import QuantParams
-from stages.core.session import Runner
-from stages.evaluate.scores import ClassificationScore
 from stages.quantize.draft import Draft
 from stages.quantize.drafting import Drafter
-from stages.quantize.judge import mean_error
 from stages.quantize.placement import place
-from stages.quantize.prepared import prepared_model
-from stages.quantize.qdq import insert_quantizers
+from stages.quantize.simulation import Simulation
 
-__all__ = ["Search", "Simulation", "Verified", "Verifier", "allot", "cheapest"]
+__all__ = ["Search", "Verified", "Verifier", "allot", "cheapest"]
 
-Array = NDArray[np.float32]
-Outputs = Mapping[str, Array]
 Classes = Mapping[tuple[str, int], float]
 
 MISJUDGED = 1.3
@@ -50,55 +37,6 @@ class Verified:
     error: float
 
 
-class Simulation:
-    """Runs networks on a set of pictures beside the float network, whose outputs are kept."""
-
-    def __init__(self, reference: onnx.ModelProto, feeds: Callable[[], Iterable[Outputs]]) -> None:
-        self._reference, self._feeds = reference, feeds
-        self._expected: list[Outputs] = []
-
-    def outputs(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:
-        """Give both networks' outputs of each picture."""
-        float_runner = None if self._expected else Runner(self._reference)
-        for index, feeds in enumerate(self._feeds()):
-            if float_runner is not None:
-                self._expected.append(float_runner.run(feeds))
-            yield self._expected[index], runner.run(feeds)
-
-    def simulated(self, draft: Draft) -> Iterator[tuple[Outputs, Outputs]]:
-        """The same for a draft in the exact simulator."""
-        names = [entry.name for entry in self._reference.graph.output]
-        return self.outputs(Runner(simulator_model(draft.lowered()[0], names), optimize="safe"))
-
-    def error(self, draft: Draft) -> float:
-        """The squared error relative to the outputs' variance: the mean over pictures and float outputs."""
-        return mean_error(self.simulated(draft))
-
-    def part_error(self, draft: Draft, features: set[str], nodes: set[str]) -> float:
-        """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
-        weights = [entry for entry in draft.weights.values() if entry.node in nodes]
-        model = prepared_model(draft.model(), QuantParams([], weights), draft.codes)
-        kept = [entry for entry in draft.features.values() if entry.tensor in features]
-        return mean_error(self.outputs(Runner(insert_quantizers(model, QuantParams(kept, []), {}), optimize="none")))
-
-    def cosine(self, draft: Draft) -> float:
-        """Cosine similarity of the outputs, averaged over pictures; of several outputs the least similar."""
-        found: dict[str, list[float]] = {}
-        for expected, actual in self.simulated(draft):
-            for name, wanted in expected.items():
-                if wanted.dtype == np.float32:
-                    found.setdefault(name, []).append(cosine(wanted, actual[name]))
-        return min((float(np.mean(cosines)) for cosines in found.values()), default=1.0)
-
-    def accuracy(self, draft: Draft, labels: Sequence[int | None]) -> tuple[float, float]:
-        """Top-1 of the float and of the quantized network."""
-        score = ClassificationScore()
-        for label, (expected, actual) in zip(labels, self.simulated(draft), strict=True):
-            score.add(label, expected, actual)
-        metrics = score.metrics()
-        return metrics["float"]["top1"], metrics["quantized"]["top1"]
-
-
 class Verifier:
     """Quantizes the network as allotted and measures its error; what was measured is remembered.
 
@@ -118,7 +56,7 @@ class Verifier:
     def draft(self, allotment: Allotment) -> Draft:
         """Choose all parameters at the allotted widths; weights are rounded to the nearest."""
         drafter = replace(self._drafter, by_node=self._problem.node_bits(allotment))
-        quant, network = settled(drafter.config.quant), drafter.network
+        quant, network = drafter.config.quant, drafter.network
         placement = place(network.graph, drafter.config.soc, quant, drafter.by_node)
         return drafter.draft(replace(network, ranges=ranges_of(self._ranges(), placement)), quant)
 

@@ -10,27 +10,32 @@ pipeline.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stages.bisect.candidates import find_candidates, similarity_rows
-from stages.bisect.measure import ACCURACY, COSINE, opened
 from stages.bisect.report import command_line, fine, innocent, path_table, to_json, verdict
 from stages.bisect.search import Found, Trials, search
-from stages.bisect.simulate import Simulator, as_judged
 from stages.core.artifacts import write_json
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
 from stages.core.errors import UserError
 from stages.core.overrides import skip_override
+from stages.core.paths import QUANTIZE
+from stages.quantize.draft import Draft
+from stages.quantize.drafting import Drafter
+from stages.trial import ACCURACY, COSINE, as_judged, opened
 
 NOT_RESTORED = 1
+ROUNDING = 1e-9  # what a difference of two shares may be off
 EPILOG = """\
 examples:
   python -m stages.bisect                                     which nodes bring the output below a cosine of 0.98?
   python -m stages.bisect --metric accuracy --below 0.75      which bring top-1 below 75%?
+  python -m stages.bisect --metric accuracy --below -0.01     which bring it a point or more below the float one?
   python -m stages.bisect --limit 10 --json bisect.json       at most 10 simulations; the path and the result as JSON
 
 Exit code: 0 if the metric is good or a setting restores it, 1 if nothing does, 2 for a mistake in what was given.
@@ -45,7 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cosine: of the least similar output, the average over data.debug; accuracy: top-1 over data.evaluation "
         "(%(default)s)",
     )
-    parser.add_argument("--below", type=float, default=0.98, help="less than this is too low, 0 to 1 (%(default)s)")
+    parser.add_argument(
+        "--below",
+        type=float,
+        default=0.98,
+        help="less than this is too low, 0 to 1; of accuracy 0 or below: less than the float network's by that "
+        "(%(default)s)",
+    )
     parser.add_argument("--nodes-only", action="store_true", help="search among all nodes at once, not types first")
     parser.add_argument("--limit", type=int, help="at most so many simulations; then the best so far")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the path and the result there too")
@@ -53,22 +64,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def bisect(config: Config, arguments: argparse.Namespace) -> int:
     metric, below = arguments.metric, arguments.below
-    if not 0 < below <= 1:
-        raise UserError(f"--below {below}: give a number above 0, at most 1")
+    relative = metric == ACCURACY and -1 < below <= 0
+    if not (relative or 0 < below <= 1):
+        raise UserError(
+            f"--below {below}: give a number above 0, at most 1" + ("; or -0.01" if metric == ACCURACY else "")
+        )
     if arguments.limit is not None and arguments.limit < 1:
         raise UserError(f"--limit {arguments.limit}: give 1 or more")
     quant, notes = as_judged(config.quant)
-    simulator = Simulator.open(replace(config, quant=quant))
-    graph, network_input = simulator.drafter.network.graph, simulator.drafter.network_input
+    drafter = Drafter.open(replace(config, quant=quant), QUANTIZE.parent)
+    graph, network = drafter.network.graph, drafter.ranged(drafter.equalized())
+
+    def draft(nodes: Sequence[str] = ()) -> Draft:
+        """The network with these nodes in float, beside those that the settings keep so."""
+        return drafter.draft(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
+
     rows, more = similarity_rows(config, graph)
     notes += more
-    candidates = find_candidates(simulator.draft(), config.soc, rows)
+    candidates = find_candidates(draft(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")
-    with opened(config, graph.model, network_input, metric) as pictures:
+    with opened(config, graph.model, drafter.network_input, metric) as pictures:
         of_float, found = pictures.of_float(), Found((), complete=True)
+        if relative:
+            below = of_float + below - ROUNDING
         names = [entry.name for entry in candidates]
-        trials = Trials(lambda nodes: simulator.measure(pictures, nodes), below, names, arguments.limit)
+        trials = Trials(lambda nodes: pictures.of(draft(nodes)), below, names, arguments.limit)
         if trials.restores([]):
             said = fine(metric, trials.done[0].value, below)
         elif of_float < below or not candidates:
@@ -82,6 +103,9 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     if found.nodes:
         output.print("keep them in float, then `dvc repro`:")
         output.print(f"  {command_line(skipped)}")
+        output.print(
+            "float is slow on the board: more bits, or another range, may do as well (quant.node_bits=file:PATH)"
+        )
     restored = bool(found.nodes) or trials.done[0].restored
     if arguments.json:
         kinds = {entry.name: entry.kind for entry in candidates}

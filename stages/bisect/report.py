@@ -7,10 +7,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stages.bisect.measure import ACCURACY
 from stages.bisect.search import Found, Trial, Trials
 from stages.core.console import counted
 from stages.core.overrides import skip_override
+from stages.trial import ACCURACY
 
 __all__ = ["command_line", "fine", "innocent", "metric_text", "path_table", "to_json", "verdict"]
 
@@ -48,7 +48,8 @@ def _skipped(trial: Trial) -> str:
         return "all " + ", ".join(trial.kinds)
     more = len(trial.nodes) - SHOWN
     if more > 1:
-        return ", ".join(trial.nodes[:SHOWN]) + f" and {more} more"
+        *first, last = trial.nodes
+        return ", ".join(first[: SHOWN - 1]) + f", {more} more, {last}"
     return ", ".join(trial.nodes) or "nothing"
 
 

@@ -130,7 +130,9 @@ class Drafter:
         return self.draft(network, quant if better is scaled else without)
 
     def equalized(self) -> Network:
-        """The network with its channels scaled, by all calibration pictures."""
+        """The network with its channels scaled by all calibration pictures, unless the settings want none of that."""
+        if self.config.quant.equalization is Equalization.none:
+            return self.network
         return equalized(self.network, self.config.quant, SampleReader.open(self.calibset), self.network_input)
 
     def draft(self, network: Network, quant: QuantConfig) -> Draft:

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from stages.core.paths import (
 from stages.core.qparams import load_qparams
 from stages.core.samples import stored_sets
 from stages.core.tables import accuracy_line, similarity_table, widths
-from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
+from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
 
 SHOWN = 5  # least similar nodes in the closing summary
 
@@ -44,14 +43,13 @@ def track(config: Config) -> None:
     output.print(accuracy_line(metrics))
     output.print(f"report:      {REPORT.resolve().as_uri()}")
     output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")
-    shown = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {_relative(uri)}"
-    output.print(f"see it with: {shown}")
+    output.print(f"see it with: {shown_store(uri)}")
 
 
 def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Experiment:
     """Gather a run from the artifacts."""
     unlogged = ("watch", "compare")  # neither changes what the network is or how good
-    params = flatten(_plain({key: value for key, value in asdict(config).items() if key not in unlogged}))
+    params = flatten(plain({key: value for key, value in asdict(config).items() if key not in unlogged}))
     params = {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
     quant = config.quant
     features, weights = (side.removesuffix("-bit") for side in widths(quant))
@@ -92,15 +90,6 @@ def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any
     )
 
 
-def _plain(content: Any) -> Any:
-    """Enums to their names, so that params read as they are typed."""
-    if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_plain(value) for value in content]
-    return content.name if isinstance(content, Enum) else content
-
-
 def _data_hash() -> str:
     """Identify the pictures used: those that served to quantize, and those that were evaluated with their labels."""
     digests = [content for samples in stored_sets(CALIBSET).values() for content in samples.digests]
@@ -108,12 +97,6 @@ def _data_hash() -> str:
     for line in (EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
         digest.update(",".join(line.split(",")[:3]).encode())
     return digest.hexdigest()[:16]
-
-
-def _relative(uri: str) -> str:
-    """The store's address as typed in this folder, where it lies here."""
-    here = f"sqlite:///{Path.cwd()}/"
-    return f"sqlite:///{uri.removeprefix(here)}" if uri.startswith(here) else uri
 
 
 if __name__ == "__main__":

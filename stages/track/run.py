@@ -6,7 +6,8 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from stages.core.errors import UserError, one_line
 
-__all__ = ["Experiment", "fingerprint", "flatten", "git_revision", "log_once", "tracking_uri"]
+__all__ = ["Experiment", "fingerprint", "flatten", "git_revision", "log_once", "plain", "shown_store", "tracking_uri"]
 
 TAG = "fingerprint"
 KIND = "mlflow.experimentKind"
@@ -37,6 +38,7 @@ class Experiment:
         curves: metric name -> one value a node, logged with the node's depth as step.
         tags: what to search by; `fingerprint` among them identifies the experiment.
         artifacts: folder in the run -> files.
+        tables: file in the run -> rows of equal keys; the UI shows them side by side with other runs'.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Experiment:
     curves: Mapping[str, Sequence[float]]
     tags: Mapping[str, str]
     artifacts: Mapping[str, Sequence[Path]]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
@@ -85,6 +88,8 @@ def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
             for folder, files in experiment.artifacts.items():
                 for file in files:
                     mlflow.log_artifact(str(file), folder or None)
+            for name, rows in experiment.tables.items():
+                mlflow.log_table({key: [row[key] for row in rows] for key in rows[0]}, name)
             return str(run.info.run_id), True
     except (MlflowException, OSError) as error:
         raise UserError(f"MLflow at {uri}: {one_line(error)}") from error
@@ -120,6 +125,24 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def plain(content: Any) -> Any:
+    """Enums to their names, so that params read as they are typed."""
+    if isinstance(content, dict):
+        return {key: plain(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [plain(value) for value in content]
+    return content.name if isinstance(content, Enum) else content
+
+
+def shown_store(uri: str) -> str:
+    """What to open, or to type in this folder, to see a store."""
+    if uri.startswith("http"):
+        return uri
+    here = f"sqlite:///{Path.cwd()}/"
+    shown = f"sqlite:///{uri.removeprefix(here)}" if uri.startswith(here) else uri
+    return f"mlflow ui --backend-store-uri {shown}"
 
 
 def fingerprint(params: Mapping[str, Any], files: Sequence[Path]) -> str:

@@ -1,9 +1,12 @@
 import argparse
+import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
+import numpy as np
 import pytest
 
 from stages.autotune import tuner
@@ -37,7 +40,7 @@ def composed(*more):
 def tune(config, *arguments):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    autotune(config, parser.parse_args(arguments))
+    autotune(config, parser.parse_args(["--no-track", *arguments]))
     return json.loads((AUTOTUNE / "autotune.json").read_text())
 
 
@@ -83,14 +86,56 @@ def test_a_target_is_kept_by_what_is_measured(calibrated):
     assert chosen(report)["size"] < 376
 
 
-def test_an_accuracy_target_is_what_evaluate_then_measures(calibrated):
+def test_an_accuracy_target_is_of_one_half_of_what_evaluate_then_measures_and_says_what_the_other_has(calibrated):
     report = tune(calibrated, "--target", "accuracy=0")
     config = composed("quant.node_bits=file:out/autotune/node_bits.json")
     quantize(config)
     evaluate(config)
-    metrics = json.loads(Path("out/evaluate/metrics.json").read_text())
+    with Path("out/evaluate/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+
+    def right(side, half):
+        return np.mean([row[side].split()[0] == row["label"] for row in half])
+
     best = next(step for step in report["tried"] if step["met"] and step["latency"] == chosen(report)["latency"])
-    assert best["accuracy"] == metrics["quantized"]["top1"] - metrics["float"]["top1"] >= 0
+    assert best["accuracy"] == right("quantized_top5", rows[::2]) >= right("float_top5", rows[::2])
+    unseen = {"float": right("float_top5", rows[1::2]), "chosen": right("quantized_top5", rows[1::2])}
+    assert report["unseen"] == unseen
+
+
+def test_a_target_by_example_is_as_good_for_less(calibrated):
+    report = tune(calibrated, "--target", "error=8/6", "--minimize", "bitops")
+    example = next(row for row in report["rows"] if row["name"] == "uniform 8/6")
+    assert chosen(report)["error"] <= example["error"]
+    assert chosen(report)["bitops"] < example["bitops"]
+
+
+def test_a_target_never_costs_more_than_uniform_widths_that_keep_it(calibrated):
+    for widths in ("8/8", "8/4", "12/8"):
+        report = tune(calibrated, "--target", f"error={widths}")
+        bound = next(row["error"] for row in report["rows"] if row["name"] == f"uniform {widths}")
+        good = [row["latency"] for row in report["rows"][:-1] if row["error"] <= bound]
+        assert chosen(report)["latency"] <= min(good)
+
+
+def test_a_call_is_logged_once_with_plot_table_and_widths(calibrated, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    for _ in range(2):
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        autotune(calibrated, parser.parse_args(["--mean-bits", "6", "--budget", "size=300"]))
+    assert "logged before" in capsys.readouterr().out
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("socquant-autotune").experiment_id])
+    report = json.loads((AUTOTUNE / "autotune.json").read_text())
+    assert run.data.params["mean_bits"] == "6"
+    assert run.data.params["budget"] == "size=300"
+    assert run.data.metrics["error"] == chosen(report)["error"]
+    assert run.data.metrics["weight_bits"] == chosen(report)["weight bits"] <= 6.00001
+    files = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    assert files >= {"autotune.json", "pareto.svg", "pareto.csv", "node_bits.json", "comparison.json"}
+    table = mlflow.load_table("comparison.json", run_ids=[run.info.run_id])
+    assert list(table["name"]) == [row["name"] for row in report["rows"]]
 
 
 def test_a_second_budget_measures_no_sensitivity_again(calibrated, monkeypatch):

@@ -19,6 +19,7 @@ def test_targets():
     assert parse_target("cosine=0.99") == Target("cosine", 0.99)
     assert parse_target("accuracy=-0.003") == Target("accuracy", -0.003)
     assert parse_target("error=0.01") == Target("error", 0.01)
+    assert parse_target("cosine=12/8") == Target("cosine", 0.0, (12, 8))
 
 
 def test_a_target_is_met_from_its_own_side():

@@ -7,7 +7,7 @@ import pytest
 from stages.autotune.options import Target
 from stages.autotune.problem import find_problem
 from stages.autotune.solve import Limit, value
-from stages.autotune.verify import Simulation, Verifier, allot, cheapest
+from stages.autotune.verify import Verifier, allot, cheapest
 from stages.core.collect import collect
 from stages.core.config import Color, Config, QuantConfig
 from stages.core.cost import CostModel
@@ -16,6 +16,7 @@ from stages.core.inputs import NetworkInput
 from stages.core.session import Runner
 from stages.quantize.drafting import Drafter
 from stages.quantize.network import Network
+from stages.quantize.simulation import Simulation
 from tests.autotune.stubs import bits, made_up
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -163,7 +164,7 @@ def tuned(tmp_path_factory):
     problem = find_problem(graph, config, {}, CostModel(), allow_float=True)
     images = NetworkInput("images", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
     drafter = Drafter(config, Network(graph, statistics), {}, images, folder, folder)
-    simulation = Simulation(graph.model, lambda: PICTURES)
+    simulation = Simulation(graph.model, lambda: PICTURES, keep=True)
     return problem, Verifier(problem, drafter, dict, simulation), simulation
 
 

@@ -225,13 +225,14 @@ def test_a_network_that_fails_in_float_is_nobodys_fault(quantized, capsys):
     assert "no node's quantization is to blame; look at the network itself, its input" in capsys.readouterr().out
 
 
-def test_accuracy_that_is_lost_comes_back(quantized):
+@pytest.mark.parametrize("below", ["1", "0"])  # the float network's is 1: no less than that
+def test_accuracy_that_is_lost_comes_back(quantized, below):
     label_as_the_float_network_answers("evaluation")
     quantized.data.evaluation.labels = "file:labels.csv"
     # the mean of all pixels saturates; what makes it and what passes its codes on have to be in float
     Path("bits.json").write_text(json.dumps({"pool": {"MIN": 0, "MAX": 1e-4}}))
     quantized.quant.node_bits = "file:bits.json"
-    code, result = result_of(quantized, "--metric", "accuracy", "--below", "1")
+    code, result = result_of(quantized, "--metric", "accuracy", "--below", below)
     assert code == 0
     assert result["float"] == 1.0
     assert result["simulations"][0]["value"] < 1
@@ -257,7 +258,7 @@ def test_a_wrong_argument_is_said_in_one_line(quantized, given, said):
 
 def test_accuracy_without_labels_is_refused(quantized):
     quantized.data.evaluation.labels, quantized.data.evaluation.task = None, Task.none
-    with pytest.raises(UserError, match="take --metric cosine"):
+    with pytest.raises(UserError, match="task=none has no labels; take cosine"):
         bisect(quantized, arguments("--metric", "accuracy"))
 
 

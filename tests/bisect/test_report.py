@@ -46,7 +46,7 @@ def test_a_row_a_simulation():
         ["-", "everything", "", "1.00000", "restored"],
         ["1", "nothing", "0", "0.50000", "too low"],
         ["2", "all Conv, Silu", "6", "0.99500", "restored"],
-        ["3", "a, b, c, d and 2 more", "6", "0.99400", "restored"],
+        ["3", "a, b, c, 2 more, f", "6", "0.99400", "restored"],
         ["4", "a, [b]", "2", "0.97000", "too low"],
     ]
 

@@ -1,0 +1,95 @@
+"""Running a draft beside the float network on pictures, and how far its outputs are off."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.integer.simulator import simulator_model
+from stages.core.metrics import cosine
+from stages.core.qparams import QuantParams
+from stages.core.session import Runner
+from stages.quantize.draft import Draft
+from stages.quantize.prepared import prepared_model
+from stages.quantize.qdq import insert_quantizers
+
+__all__ = ["Outputs", "Simulation", "mean_cosine", "relative_error"]
+
+Array = NDArray[np.float32]
+Outputs = Mapping[str, Array]
+"""Name -> values; of a network's outputs those that are float."""
+
+
+class Simulation:
+    """Runs drafts of one network beside the float network.
+
+    Args:
+        reference: the float network.
+        feeds: gives the network's inputs, picture by picture; called anew for each pass.
+        keep: hold the float outputs in memory, for many passes over few pictures.
+    """
+
+    def __init__(
+        self, reference: onnx.ModelProto, feeds: Callable[[], Iterable[Outputs]], *, keep: bool = False
+    ) -> None:
+        self._reference, self._feeds, self._keep = reference, feeds, keep
+        self._kept: list[Outputs] = []
+
+    def simulated(self, draft: Draft) -> Iterator[tuple[Outputs, Outputs]]:
+        """Give both networks' outputs on each picture, float ones first; the draft runs in the exact simulator."""
+        names = [entry.name for entry in self._reference.graph.output]
+        return self._beside(Runner(simulator_model(draft.lowered()[0], names), optimize="safe"))
+
+    def error(self, draft: Draft) -> float:
+        """The squared error of a draft's outputs relative to the float outputs' variance: the mean over pictures."""
+        return _mean_error(self.simulated(draft))
+
+    def part_error(self, draft: Draft, features: Collection[str], nodes: Collection[str]) -> float:
+        """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
+        weights = [entry for entry in draft.weights.values() if entry.node in nodes]
+        model = prepared_model(draft.model(), QuantParams([], weights), draft.codes)
+        kept = [entry for entry in draft.features.values() if entry.tensor in features]
+        return _mean_error(self._beside(Runner(insert_quantizers(model, QuantParams(kept, []), {}), optimize="none")))
+
+    def of_float(self) -> Iterator[Outputs]:
+        """Give the float network's outputs on each picture."""
+        if self._kept:
+            yield from self._kept
+            return
+        kept: list[Outputs] = []
+        runner = Runner(self._reference)
+        for fed in self._feeds():
+            made = {name: values for name, values in runner.run(fed).items() if values.dtype == np.float32}
+            if self._keep:
+                kept.append(made)
+            yield made
+        self._kept = kept
+
+    def _beside(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:
+        for fed, expected in zip(self._feeds(), self.of_float(), strict=True):
+            yield expected, runner.run(fed)
+
+
+def _mean_error(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
+    """The mean over pictures and outputs; 0 where all outputs are of whole numbers: there is nothing to compare."""
+    errors = [relative_error(wanted, made[name]) for expected, made in pairs for name, wanted in expected.items()]
+    return float(np.mean(errors)) if errors else 0.0
+
+
+def relative_error(expected: Array, actual: Array) -> float:
+    """The mean squared error of a tensor relative to the variance of its float values."""
+    wide = expected.astype(np.float64)
+    return float(((actual - wide) ** 2).mean() / max(wide.var(), 1e-30))
+
+
+def mean_cosine(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
+    """Cosine similarity of the least similar output, averaged over pictures.
+
+    It counts as 0 where a value is infinite or not a number: that is as bad as can be.
+    """
+    found = [
+        [cosine(wanted, made[name]) if np.isfinite(made[name]).all() else 0.0 for name, wanted in expected.items()]
+        for expected, made in pairs
+    ]
+    return float(np.min(np.mean(found, axis=0)))
