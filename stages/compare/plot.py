@@ -18,6 +18,7 @@ __all__ = ["bits_plot", "channel_plot", "histogram_plot", "pair_plot", "similari
 
 WIDE, NARROW = 9.6, 4.2  # inches: for a screen, for a phone
 PANEL = (3.3, 2.5)
+FRAME = (0.21, 0.2, 0.76, 0.77)  # of a panel: fixed, since fitting it to its labels takes longer than drawing it
 ROOM = 0.065  # of the axes' height for the line of a name
 DRAWN_BINS = 120
 DEPTH = "depth (node in graph order)"
@@ -163,13 +164,15 @@ def histogram_plot(statistics: TensorStatistics, low: float | None, high: float 
     edges = np.arange(first, stop + merged, merged)
     counts = np.add.reduceat(statistics.histogram[first:stop], edges[:-1] - first)
     with style():
-        figure = Figure(figsize=PANEL, layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=PANEL)
+        axes = figure.add_axes(FRAME)
         axes.stairs(counts, (statistics.first + edges) * statistics.width, fill=True, color=BLUE, alpha=0.75)
         if low is not None and high is not None:
             for value in (low, high):
                 axes.axvline(value, color=RED, linewidth=1.1, linestyle="--")
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
         axes.set_ylim(bottom=0.7)
         axes.set_xlabel("value of the float tensor")
         axes.set_ylabel("values per bin")
@@ -181,8 +184,8 @@ def pair_plot(reference: NDArray[np.float32], quantized: NDArray[np.float32]) ->
     low = float(min(reference.min(), quantized.min()))
     high = float(max(reference.max(), quantized.max()))
     with style():
-        figure = Figure(figsize=PANEL, layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=PANEL)
+        axes = figure.add_axes(FRAME)
         axes.axline((low, low), slope=1.0, color=RED, linewidth=0.9)
         axes.plot(
             reference, quantized, linestyle="none", marker="o", markersize=2.2, markeredgewidth=0, color=BLUE,
@@ -210,8 +213,8 @@ def channel_plot(low: ArrayLike, high: ArrayLike, code_low: ArrayLike, code_high
     order = np.argsort(low - high, kind="stable")
     depth = np.arange(len(order))
     with style():
-        figure = Figure(figsize=PANEL, layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=PANEL)
+        axes = figure.add_axes(FRAME)
         _bars(axes, depth, low[order], high[order], BLUE)
         for limit in (np.atleast_1d(code_low), np.atleast_1d(code_high)):
             if limit.size:
