@@ -18,7 +18,7 @@ __all__ = ["bits_plot", "channel_plot", "histogram_plot", "pair_plot", "similari
 
 WIDE, NARROW = 9.6, 4.2  # inches: for a screen, for a phone
 PANEL = (3.3, 2.5)
-FRAME = (0.21, 0.2, 0.76, 0.77)  # of a panel: fixed, since fitting it to its labels takes longer than drawing it
+FRAME = (0.25, 0.2, 0.72, 0.77)  # of a panel: fixed, since fitting it to its labels takes longer than drawing it
 ROOM = 0.065  # of the axes' height for the line of a name
 DRAWN_BINS = 120
 DEPTH = "depth (node in graph order)"
@@ -171,7 +171,7 @@ def histogram_plot(statistics: TensorStatistics, low: float | None, high: float 
             for value in (low, high):
                 axes.axvline(value, color=RED, linewidth=1.1, linestyle="--")
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter(lambda count, _: f"1e{np.log10(count):.0f}")
         axes.yaxis.set_minor_formatter("")
         axes.set_ylim(bottom=0.7)
         axes.set_xlabel("value of the float tensor")

@@ -50,7 +50,7 @@ def test_same_numbers_give_the_same_bytes(draw):
             {"depth (node in graph order)", "cosine similarity", "SQNR in dB", "t", "average", "poor below 0.98",
              "named by a finding", "this layer alone quantized"},
             {"depth (node in graph order)", "feature bits", "weight bits", "in float", "4", "8"},
-            {"value of the float tensor", "values per bin"},
+            {"value of the float tensor", "values per bin", "1e0"},
             {"float value", "quantized value"},
             {"channel, widest first", "range of the weights"},
         ],
