@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from rich.table import Table as Grid
 
@@ -17,10 +16,10 @@ from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, Problem
 from stages.autotune.sensitivity import Sensitivities
 from stages.autotune.solve import Allotment
 from stages.core.config import FLOAT_BITS
+from stages.core.svg import BLUE, RED, SOFT, style, svg_text
 
 __all__ = ["Row", "comparison", "curve_csv", "curve_plot", "described", "row", "sensitivity_rows"]
 
-STYLE: Any = {"svg.hashsalt": "socquant", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
 FORMS = {
     "latency": ("ms", "{:.3g}"),
     "size": ("bytes", "{:.0f}"),
@@ -129,12 +128,12 @@ def curve_plot(
         SVG text, the same for the same numbers.
     """
     least = 1e-12  # a logarithmic axis has no 0, which an allotment of float alone has
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(8.0, 4.2), layout="constrained")
         axes = figure.add_subplot()
         costs, errors = [point.cost for point in points], [max(point.predicted, least) for point in points]
-        axes.plot(costs, errors, color="#1f6feb", linewidth=1.3, marker=".", label="allotted, predicted")
-        named: Any = {"color": "#57606a", "linestyle": "none"}
+        axes.plot(costs, errors, color=BLUE, linewidth=1.3, marker=".", label="allotted, predicted")
+        named: Any = {"color": SOFT, "linestyle": "none"}
         axes.plot(
             [cost for _, cost, _ in uniform],
             [max(error, least) for *_, error in uniform],
@@ -144,11 +143,11 @@ def curve_plot(
         )
         for name, cost, error in uniform:
             where: Any = {"xytext": (3, 6), "textcoords": "offset points", "fontsize": 7}
-            axes.annotate(name, (cost, max(error, least)), color="#57606a", parse_math=False, **where)
+            axes.annotate(name, (cost, max(error, least)), color=SOFT, parse_math=False, **where)
         axes.plot(
             [chosen[0]],
             [max(chosen[1], least)],
-            color="#c93c37",
+            color=RED,
             marker="o",
             linestyle="none",
             label="chosen, measured",
@@ -157,8 +156,6 @@ def curve_plot(
         axes.set_xlabel(AXES[kind])
         axes.set_ylabel("relative squared error of the outputs")
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-        axes.grid(visible=True, alpha=0.25)
-        axes.legend(loc="upper right", fontsize=8, frameon=False)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+        axes.grid(visible=True, alpha=0.6)
+        axes.legend(loc="upper right")
+        return svg_text(figure)

@@ -1,75 +1,98 @@
 """The report: one self-contained page."""
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from enum import Enum
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from stages.compare.diagnosis.diagnose import Diagnosis
-from stages.compare.diagnosis.finding import Finding
-from stages.compare.similarity import POOR, SOURCES, Row, worst
+from stages.compare.similarity import POOR, SOURCES, Row
+from stages.compare.verdict import Verdict, command_line
 from stages.core.config import Config
-from stages.core.qparams import QuantParams
+from stages.core.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.svg import inline
 from stages.core.tables import widths
 
-__all__ = ["finding_lines", "render", "verdict"]
+__all__ = ["Figure", "Layer", "Page", "render"]
 
-SOURCE_HEADINGS = ["isolated", "isolated SQNR", "features", "weights"]  # of the columns `SOURCES`
-
-
-def verdict(rows: Sequence[Row], end: Row) -> str:
-    """Say in one sentence how the network came through; `end` is the row of its output."""
-    poor = [row for row in rows if row["cosine_avg"] < POOR]
-    output = f"the output ({end['node']}) has {end['cosine_avg']:.4f}"
-    if not poor:
-        return f"No layer is poor (average cosine below {POOR}); {output}."
-    lowest = worst(poor, 1)[0]
-    share = f"{len(poor)} of {len(rows)} nodes are poor (average cosine below {POOR})"
-    return f"{share}; the worst is {lowest['node']} with {lowest['cosine_avg']:.4f}, {output}."
+NONE = "\N{EN DASH}"
 
 
-def finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """Findings for the terminal, worst first: what is wrong, and the line to type."""
-    lines = []
-    for number, finding in enumerate(findings, 1):
-        lines.append(f"finding {number}: {finding.sentence}")
-        if finding.cure:
-            lines.append(f"  try: {command_line(finding.cure)}")
-    return lines
+@dataclass(frozen=True)
+class Figure:
+    """A plot.
+
+    Attributes:
+        svg: as `stages.core.svg` saves it.
+        caption: what it shows; may be empty.
+        narrow: the same for a phone; None: it serves both.
+    """
+
+    svg: str
+    caption: str
+    narrow: str | None = None
 
 
-def command_line(cure: str) -> str:
-    """What to type in a shell for an override of the current experiment."""
-    return f"python -m stages.compose --keep {shlex.quote(cure)} && dvc repro"
+@dataclass(frozen=True)
+class Layer:
+    """One of the worst layers.
+
+    Attributes:
+        row: of the similarity table.
+        figures: of its tensor and weights.
+    """
+
+    row: Row
+    figures: Sequence[Figure]
 
 
-def render(
-    config: Config,
-    rows: Sequence[Row],
-    plot: str,
-    params: QuantParams,
-    notes: Sequence[str],
-    pictures: Sequence[str],
-    end: Row,
-    calibration_pictures: int,
-    diagnosis: Diagnosis,
-) -> str:
-    """Render the page.
+@dataclass(frozen=True)
+class Page:
+    """What the page shows.
 
-    Args:
+    Attributes:
         config: the experiment.
-        rows: the similarity table in graph order.
-        plot: SVG of the curve over depth.
         params: what quantize chose, for each node's width and range.
+        rows: the similarity table in graph order.
+        verdict: the first sentence.
+        diagnosis: what was found.
         notes: lines from quantize and compare that the user should read.
         pictures: names of the debug pictures.
-        end: the row of the network's output.
         calibration_pictures: how many calibrated.
-        diagnosis: what was found.
-
-    Returns:
-        HTML that needs no other file and no network.
+        curve: similarity over depth.
+        layers: the worst, worst first.
+        bits: widths over depth.
     """
+
+    config: Config
+    params: QuantParams
+    rows: Sequence[Row]
+    verdict: Verdict
+    diagnosis: Diagnosis
+    notes: Sequence[str]
+    pictures: Sequence[str]
+    calibration_pictures: int
+    curve: Figure
+    layers: Sequence[Layer]
+    bits: Figure
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its heading, what it means, and its cells."""
+
+    heading: str
+    meaning: str
+    cells: Sequence[str]
+    text: bool = False
+    sorted: bool = False
+
+
+def render(page: Page) -> str:
+    """Render HTML that needs no other file and no network, the same for the same content."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.compare", "."),
         autoescape=True,
@@ -77,23 +100,119 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    rows = _worst_first(page.rows)
+    columns = _columns(rows, page.params)
+    numbers = iter(range(1000))
+
+    def drawn(figure: Figure, label: str) -> Markup:
+        """A plot in the page; labels are the program's own words and need no escaping."""
+        if figure.narrow is None:
+            return Markup(inline(figure.svg, f"f{next(numbers)}", label))
+        wide, narrow = (inline(svg, f"f{next(numbers)}", label) for svg in (figure.svg, figure.narrow))
+        return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
+
+    return environment.get_template("report.html.j2").render(
+        page=page,
+        config=page.config,
+        columns=columns,
+        table=[(row["cosine_avg"] < POOR, cells) for row, cells in zip(rows, _lines(columns), strict=True)],
+        sources=bool(rows) and SOURCES[0] in rows[0],
+        widths=widths(page.config.quant),
+        poor=POOR,
+        settings=_settings(page.config),
+        command_line=command_line,
+        plain=_plain,
+        drawn=drawn,
+    )
+
+
+def _worst_first(rows: Sequence[Row]) -> list[Row]:
+    """Rows with their depth; what errs most by itself first, or where that is not known what is least similar."""
+    placed = [{"depth": depth, **row} for depth, row in enumerate(rows)]
+    return sorted(placed, key=lambda row: row.get("isolated_sqnr", row["cosine_avg"]))
+
+
+def _columns(rows: Sequence[Row], params: QuantParams) -> list[Column]:
     features = {entry.node: entry for entry in params.features}
     weights = {entry.node: entry for entry in params.weights}
-    return environment.get_template("report.html.j2").render(
-        config=config,
-        rows=[{"depth": depth, **row} for depth, row in enumerate(rows)],
-        sources=[(heading, "") for heading in SOURCE_HEADINGS] if rows and SOURCES[0] in rows[0] else [],
-        params=params,
-        widths=widths(config.quant),
-        features=features,
-        weights=weights,
-        plot=plot[plot.index("<svg") :],
-        verdict=verdict(rows, end),
-        poor=POOR,
-        notes=notes,
-        pictures=pictures,
-        calibration_pictures=calibration_pictures,
-        findings=diagnosis.findings,
-        information=diagnosis.information,
-        command_line=command_line,
-    )
+    nodes = [row["node"] for row in rows]
+    sources = bool(rows) and SOURCES[0] in rows[0]
+
+    def numbers(key: str, form: str, heading: str, meaning: str, ordered: bool = False) -> Column:
+        return Column(heading, meaning, [form.format(row[key]) for row in rows], sorted=ordered)
+
+    columns = [
+        numbers("depth", "{}", "depth", "place in the graph"),
+        Column("node", "name of the node", nodes, text=True),
+        Column("type", "ONNX operator", [row["op_type"] for row in rows], text=True),
+        Column("bits f/w", "bits of feature and weight", [_bits(features.get(n), weights.get(n)) for n in nodes]),
+    ]
+    if sources:
+        columns += [
+            numbers("isolated_sqnr", "{:.1f}", "isolated SQNR dB", "this layer alone quantized", ordered=True),
+            numbers("isolated_cosine", "{:.5f}", "isolated cosine", "this layer alone quantized"),
+        ]
+    columns += [
+        numbers("cosine_avg", "{:.5f}", "cosine avg", "average over the pictures", ordered=not sources),
+        numbers("cosine_min", "{:.5f}", "min", "least cosine of a picture"),
+        numbers("cosine_max", "{:.5f}", "max", "greatest cosine of a picture"),
+        numbers("sqnr", "{:.1f}", "SQNR dB", "signal to quantization noise"),
+    ]
+    if sources:
+        columns += [
+            numbers("feature_cosine", "{:.5f}", "features", "cosine with features alone quantized"),
+            numbers("weight_cosine", "{:.5f}", "weights", "cosine with weights alone quantized"),
+        ]
+    return [
+        *columns,
+        numbers("euclidean", "{:.4f}", "euclidean", "length of the error relative to the float tensor"),
+        numbers("euclidean_similarity", "{:.4f}", "eucl. similarity", "as Sophgo's npz comparison has it"),
+        numbers("standard_deviation", "{:.4g}", "std of error", "in the tensor's unit"),
+        numbers("max_absolute", "{:.4g}", "max absolute", "largest error, in the tensor's unit"),
+        numbers("max_normalized", "{:.4f}", "max normalized", "largest error relative to the float tensor's span"),
+        Column("range", "what codes stand for", [_range(features.get(n), "low", "high") for n in nodes]),
+        Column("seen", "during calibration", [_range(features.get(n), "seen_low", "seen_high") for n in nodes]),
+    ]
+
+
+def _bits(feature: FeatureParams | None, weight: WeightParams | None) -> str:
+    return "/".join(str(entry.bits) if entry else NONE for entry in (feature, weight))
+
+
+def _range(feature: FeatureParams | None, low: str, high: str) -> str:
+    return f"{getattr(feature, low):.4g} .. {getattr(feature, high):.4g}" if feature else ""
+
+
+def _lines(columns: Sequence[Column]) -> list[list[str]]:
+    return [list(cells) for cells in zip(*(column.cells for column in columns), strict=True)]
+
+
+def _settings(config: Config) -> list[tuple[str, str]]:
+    """The settings that an engineer asks for first: how it is fed, how it is quantized, for what."""
+    found = {f"model.{key}": getattr(config.model, key, None) for key in ("source", "inputs", "outputs")}
+    found |= {f"soc.{key}": getattr(config.soc, key, None) for key in ("name", "requantization", "weight_scale")}
+    found |= {f"quant.{key}": value for key, value in asdict(config.quant).items()}
+    found |= {f"data.{name}.source": getattr(config.data, name).source for name in ("calibration", "debug")}
+    return [(key, _plain(value)) for key, value in found.items()]
+
+
+def _plain(value: Any) -> str:
+    """A value of a setting or of a finding's evidence as text."""
+    match value:
+        case Enum():
+            text = value.name
+        case None | "???":
+            text = NONE
+        case bool():
+            text = str(value).lower()
+        case float():
+            text = f"{value:.4g}"
+        case list() | tuple():
+            text = "[" + ", ".join(map(_plain, value)) + "]"
+        case Mapping():
+            text = "{" + ", ".join(f"{key}: {_plain(each)}" for key, each in value.items()) + "}"
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            text = _plain(asdict(value))
+        case _:
+            text = str(value)
+    return text

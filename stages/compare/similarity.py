@@ -25,6 +25,7 @@ __all__ = [
     "Compared",
     "Row",
     "compare_networks",
+    "node_names",
     "output_row",
     "picture_rows",
     "rows_csv",
@@ -91,7 +92,8 @@ def compare_networks(
         UserError: if a tensor holds a value that is not finite.
     """
     graph = Graph(reference)
-    tensors = [name for name in graph.float_tensors if name in graph.producers]
+    names = node_names(graph)
+    tensors = list(names)
     sources = _Sources(parts, tensors, factors or {}) if parts else None
     more = [name for name in sources.needs if name in graph.producers and name not in tensors] if sources else []
     reference_runner = Runner(with_outputs(reference, [*tensors, *more]))
@@ -111,8 +113,7 @@ def compare_networks(
             sources.add(feeds, expected, count)
     rows = []
     for name in tensors:
-        node = graph.producers[name]
-        row: Row = {"node": output_name(node, name), "op_type": node.op_type}
+        row: Row = {"node": names[name], "op_type": graph.producers[name].op_type}
         rows.append(row | summarize(found[name]) | (sources.summary(name) if sources else {}))
     return rows
 
@@ -195,19 +196,24 @@ def table_csv(rows: Sequence[Row]) -> str:
     return rows_csv(["depth", *COLUMNS, *sources], [{"depth": depth} | row for depth, row in enumerate(rows)])
 
 
-def picture_rows(picture: str, compared: Compared, reference: onnx.ModelProto) -> list[Row]:
-    """One picture's distances, a row a node in graph order, with `BY_PICTURE` as keys."""
-    producers = {name: node for node in reference.graph.node for name in node.output}
+def node_names(graph: Graph) -> dict[str, str]:
+    """The table's rows: every float tensor that the network makes -> its name there, in graph order."""
+    made = [name for name in graph.float_tensors if name in graph.producers]
+    return {name: output_name(graph.producers[name], name) for name in made}
+
+
+def picture_rows(picture: str, distances: Mapping[str, Distance], names: Mapping[str, str]) -> list[Row]:
+    """One picture's distances, a row a node in graph order, with `BY_PICTURE` as keys; `names` from `node_names`."""
     return [
         {
             "picture": picture,
             "depth": depth,
-            "node": output_name(producers[name], name),
+            "node": names[tensor],
             "cosine": entry.cosine,
             "sqnr": entry.sqnr,
             "euclidean": entry.euclidean,
         }
-        for depth, (name, entry) in enumerate(compared.distances.items())
+        for depth, (tensor, entry) in enumerate(distances.items())
     ]
 
 

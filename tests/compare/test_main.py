@@ -55,7 +55,9 @@ def test_writes_table_plot_and_report(quantized, capsys):
     page = first["report.html"].decode()
     assert all(f">{row['node']}<" in page for row in rows)
     assert "2: 000.png, 001.png" in page
-    assert "onnx on T40: 8-bit features, 8-bit weights, 2 pictures" in page
+    assert "onnx on T40: 8-bit features, 8-bit weights, 2 pictures" in first["similarity.svg"].decode()
+    assert page.count('<section class="layer">') == 6
+    assert "Weights of depthwise, 8 output channels" in page
     shown = capsys.readouterr().out
     assert "similarity of 9 nodes" in shown
     assert "3 more networks on each debug picture" in shown
@@ -145,7 +147,9 @@ def test_without_isolated_the_table_says_nothing_of_where_the_error_comes_from(q
     compare(quantized)
     assert table() == {name: {key: row[key] for key in COLUMNS} for name, row in full.items()}
     assert "more networks" not in capsys.readouterr().out
-    assert "this layer alone" not in Path("out/compare/report.html").read_text()
+    page = Path("out/compare/report.html").read_text()
+    assert "lone quantized" not in page
+    assert "are least similar" in page
 
 
 @pytest.mark.parametrize(("side", "key"), [("feature", "feature_cosine"), ("weight", "weight_cosine")])

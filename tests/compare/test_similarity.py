@@ -11,12 +11,14 @@ from stages.compare.similarity import (
     COLUMNS,
     Compared,
     compare_networks,
+    node_names,
     output_row,
     picture_rows,
     rows_csv,
     table_csv,
     worst,
 )
+from stages.core.graph import Graph
 from stages.core.integer.simulator import simulator_model
 from stages.core.session import Runner, with_outputs
 from tests.export.graphs import graph_model, node
@@ -203,7 +205,8 @@ def test_each_picture_has_its_rows():
     model, fed = tiny_classifier(), pictures(2)
     rows = compare_networks(model, perturbed("w3"), fed, watch=seen.append)
     assert [entry.feeds for entry in seen] == fed
-    listed = [row for name, entry in zip("ab", seen, strict=True) for row in picture_rows(name, entry, model)]
+    names = node_names(Graph(onnx.shape_inference.infer_shapes(model)))
+    listed = [row for name, entry in zip("ab", seen, strict=True) for row in picture_rows(name, entry.distances, names)]
     assert [row["node"] for row in listed] == NODES * 2
     assert [row["depth"] for row in listed] == [*range(9)] * 2
     assert [row["picture"] for row in listed] == ["a"] * 9 + ["b"] * 9

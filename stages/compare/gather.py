@@ -1,0 +1,192 @@
+"""One pass over the debug pictures: what the table, the diagnosis and the report need."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.compare.closeup import Closer, layer_tensors
+from stages.compare.diagnosis.diagnose import Case, labelled_pictures, witness_of
+from stages.compare.diagnosis.inputs import Witness
+from stages.compare.diagnosis.observed import Observer
+from stages.compare.dump import write_dump
+from stages.compare.networks import Parts, feature_model, isolated_model, made_in_integers
+from stages.compare.similarity import Compared, Row, compare_networks, node_names, output_row, picture_rows
+from stages.core.artifacts import read_json
+from stages.core.config import Config
+from stages.core.console import track, warn
+from stages.core.graph import Graph, load_model
+from stages.core.inputs import NetworkInput, load_inputs, normalize
+from stages.core.integer.model import load_integer_model
+from stages.core.paths import (
+    CALIBSET,
+    FLOAT_MODEL,
+    INPUTS,
+    INTEGER_MODEL,
+    NORMALIZATION,
+    NOTES,
+    PREPARED_MODEL,
+    QPARAMS,
+    QUANTIZED_MODEL,
+)
+from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.qparams import QuantParams, load_qparams
+from stages.core.samples import CALIBRATION, SampleReader, digest, stored_sets
+from stages.core.sources import SourceFile
+
+__all__ = ["Gathered", "Loaded", "gather", "load"]
+
+KEY = "data.debug"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What compare reads.
+
+    Attributes:
+        config: the experiment.
+        params: of the quantized network.
+        network_input: takes the pictures.
+        reference: the float network.
+        graph: a view of it.
+        integer: the integer model.
+        parts: networks quantized in part, with `compare.isolated`.
+        files: the debug pictures.
+        sets: the stored sets of pictures, calibration's among them.
+    """
+
+    config: Config
+    params: QuantParams
+    network_input: NetworkInput
+    reference: onnx.ModelProto
+    graph: Graph
+    integer: onnx.ModelProto
+    parts: Parts | None
+    files: Sequence[SourceFile]
+    sets: dict[str, SampleReader]
+
+    @property
+    def pictures(self) -> list[str]:
+        """Names of the debug pictures, without their folders."""
+        return [file.name.rpartition("/")[2] for file in self.files]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the pass gives.
+
+    Attributes:
+        rows: the similarity table.
+        end: the row of the network's output.
+        case: what the diagnosis goes by.
+        witness: of how the network is fed.
+        by_picture: every picture's rows.
+        closer: what was seen of the layers' tensors.
+        layers: the layers' tensors, see `layer_tensors`.
+        notes: lines of earlier stages and of this one that the user should read.
+    """
+
+    rows: Sequence[Row]
+    end: Row
+    case: Case
+    witness: Witness
+    by_picture: Sequence[Row]
+    closer: Closer
+    layers: Sequence[str]
+    notes: Sequence[str]
+
+
+def load(config: Config) -> Loaded:
+    """Read what earlier stages left, and find the debug pictures."""
+    params = load_qparams(QPARAMS, config)
+    network_input = picture_input(load_inputs(INPUTS))
+    files = select(config.data.debug, KEY)
+    reference, integer = load_model(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
+    parts = _parts(reference, integer, params) if config.compare.isolated else None
+    sets = stored_sets(CALIBSET)
+    return Loaded(config, params, network_input, reference, Graph(reference), integer, parts, files, sets)
+
+
+def _parts(reference: onnx.ModelProto, integer: onnx.ModelProto, params: QuantParams) -> Parts:
+    quantized = load_model(QUANTIZED_MODEL)
+    return Parts(
+        isolated_model(quantized, integer, reference, params),
+        feature_model(quantized, reference, params),
+        load_model(PREPARED_MODEL),
+    )
+
+
+def gather(loaded: Loaded, folder: Path) -> Gathered:
+    """Run the networks on the debug pictures, one at a time; with `compare.dump` the first goes into `folder`."""
+    config, params, graph = loaded.config, loaded.params, loaded.graph
+    names = node_names(graph)
+    layers = layer_tensors(names, loaded.integer, params)
+    closer, observer = Closer(layers, params.factors, len(loaded.files)), Observer(params)
+    pictures, by_picture = _Pictures(loaded), list[Row]()
+
+    def watch(compared: Compared) -> None:
+        if config.compare.dump and not by_picture:
+            write_dump(folder, config.soc.vendor, loaded.reference, loaded.integer, pictures.sample, compared)
+        observer.add({**compared.feeds, **compared.expected})
+        closer.add(compared)
+        by_picture.extend(picture_rows(pictures.name, compared.distances, names))
+
+    rows = compare_networks(loaded.reference, loaded.integer, pictures, params.factors, loaded.parts, watch)
+    end, calibration = output_row(rows, loaded.reference), loaded.sets[CALIBRATION]
+    notes = [f"calibration set: {line}" for line in calibration.warnings] + read_json(NOTES)
+    outputs = {name: graph.shapes.get(name, []) for name in graph.outputs}
+    labelled = labelled_pictures(config, loaded.network_input, outputs)
+    case = Case(
+        config=config,
+        graph=graph,
+        params=params,
+        rows=rows,
+        tensors=list(names),
+        end=end,
+        observed=observer.by_tensor,
+        in_integers=made_in_integers(loaded.integer),
+        debug_pictures=len(loaded.files),
+        known=pictures.known,
+        pictures=len(calibration),
+        available=len(select(replace(config.data.calibration, size=None), "data.calibration")),
+        flat=calibration.flat,
+    )
+    witness = witness_of(loaded.reference, read_json(NORMALIZATION), calibration, labelled)
+    return Gathered(rows, end, case, witness, by_picture, closer, layers, [*notes, *pictures.notes])
+
+
+@dataclass
+class _Pictures:
+    """Gives the debug pictures as network inputs; warns of those that served to quantize.
+
+    Attributes:
+        name: of the picture that was given last.
+        sample: the same, uint8 [H, W, C].
+        known: names of pictures that served to quantize.
+        notes: a line for each of those.
+    """
+
+    loaded: Loaded
+    name: str = ""
+    sample: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8))
+    known: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+        files, network_input = self.loaded.files, self.loaded.network_input
+        sets, preprocess = self.loaded.sets, self.loaded.config.model.preprocess
+        used = {
+            content: f"{kind} picture {name}"
+            for kind in reversed(sets)
+            for content, name in sets[kind].by_digest.items()
+        }
+        for picture in track(read_pictures(files, network_input, preprocess, KEY), "compare", len(files)):
+            if twin := used.get(digest(picture.sample)):
+                self.known.append(picture.name)
+                self.notes.append(f"debug picture {picture.name} is also {twin}: use others")
+                warn(self.notes[-1])
+            self.name, self.sample = picture.name, picture.sample
+            yield {network_input.name: normalize(picture.sample, network_input)}

@@ -1,0 +1,67 @@
+"""The report in one sentence, and its findings in lines for the terminal."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stages.compare.diagnosis.finding import Finding
+from stages.compare.similarity import POOR, Row
+from stages.core.metrics import SQNR_CAP
+
+__all__ = ["LOST", "Verdict", "command_line", "finding_lines", "verdict"]
+
+LOST = 0.95
+"""The vendor's guide: below it a last layer is lost."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the network came through.
+
+    Attributes:
+        level: `good`, `look` or `broken`.
+        sentence: begins with the level in words.
+    """
+
+    level: str
+    sentence: str
+
+
+def verdict(rows: Sequence[Row], end: Row, findings: Sequence[Finding], guilty: Row | None) -> Verdict:
+    """Say in one sentence whether it is good, and if not what to look at first.
+
+    Args:
+        rows: the similarity table.
+        end: the row of the network's output.
+        findings: worst first.
+        guilty: the row of the worst layer; None where no layer has an error.
+    """
+    poor = [row for row in rows if row["cosine_avg"] < POOR]
+    output = f"the output ({end['node']}) has cosine {end['cosine_avg']:.4f}"
+    if not findings and not poor:
+        return Verdict("good", f"Good: {output}, and no node is below {POOR}.")
+    share = f"{len(poor)} of {len(rows)} nodes are below {POOR}" if poor else f"no node is below {POOR}"
+    level, word = ("broken", "Broken") if end["cosine_avg"] < LOST else ("look", "Look here")
+    if findings:
+        reason = findings[0].sentence
+    elif guilty is not None and guilty.get("isolated_sqnr", SQNR_CAP) < SQNR_CAP:
+        reason = f"the layer that errs most by itself is {guilty['node']} ({guilty['isolated_sqnr']:.1f} dB alone)"
+    else:
+        worst = guilty or min(poor, key=lambda row: row["cosine_avg"])
+        reason = f"the worst is {worst['node']} ({worst['cosine_avg']:.4f})"
+    return Verdict(level, f"{word}: {output}, {share}; {reason.rstrip('.')}.")
+
+
+def finding_lines(findings: Sequence[Finding]) -> list[str]:
+    """Findings for the terminal, worst first: what is wrong, and the line to type."""
+    lines = []
+    for number, finding in enumerate(findings, 1):
+        lines.append(f"finding {number}: {finding.sentence}")
+        if finding.cure:
+            lines.append(f"  try: {command_line(finding.cure)}")
+    return lines
+
+
+def command_line(cure: str) -> str:
+    """What to type in a shell for an override of the current experiment."""
+    return f"python -m stages.compose --keep {shlex.quote(cure)} && dvc repro"
