@@ -26,7 +26,7 @@ from stages.core.samples import SampleReader
 
 __all__ = ["Case", "Diagnosis", "diagnose", "labelled_pictures", "witness_of"]
 
-MOST_STORED, MOST_LABELLED = 16, 32
+MOST_STORED, MOST_LABELLED = 32, 32
 """Pictures that the witnesses of the input see: more would change little and take long."""
 KEY = "data.evaluation"
 

@@ -68,7 +68,8 @@ def spread_findings(
         ranges = 2.0 * np.abs(value.astype(np.float64)).reshape(len(value), -1).max(axis=1)
         evidence = _spread(ranges, weight.scales[0])
         if evidence:
-            cure = _ladder(weight.node, True, quant, with_output=False)
+            scalable = all(node.op_type in SCALABLE for node in behind) and made not in graph.outputs
+            cure = _ladder(weight.node, scalable, quant, with_output=False)
             sentence = (
                 f"the weights of {weight.node} share one scale, and channel {int(ranges.argmax())} is "
                 f"{evidence['times_the_median']:.3g} times as wide as the median one, which is left with "

@@ -188,6 +188,13 @@ def test_an_advantage_of_one_picture_is_none():
     assert not clearly_better([], [], 1.5)
 
 
+def test_how_sure_an_advantage_must_be():
+    """Means 1 and 0 in turns: 1/4 better than none; left out one by one 0.198 or 0.309, a standard error of 0.167."""
+    good, uneven = standardized(np.zeros((10, 1))), standardized(np.array([[1.0], [0.0]] * 5))
+    assert clearly_better([uneven], [good], 3.0, 1.45)
+    assert not clearly_better([uneven], [good], 3.0, 1.55)
+
+
 def test_likelihoods():
     flat = np.zeros((2, 4))
     np.testing.assert_allclose(log_likelihoods(flat, [0, 3]), np.log(0.25))

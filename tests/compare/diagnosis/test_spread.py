@@ -53,6 +53,22 @@ def test_a_spread_that_nobody_feels_is_none():
     assert find(alone=0.995) == []
 
 
+@pytest.mark.parametrize(("coded", "found"), [("other", 1), ("C0", 0)])
+def test_weights_that_are_felt_behind_a_fused_activation_only(coded, found):
+    """The activation is part of the layer unless there are codes between the two."""
+    shared = weight("c0", axis=None, tensor="c0_w", scales=(2.0,))
+    params = QuantParams([feature(coded)], [shared])
+    alone = {"C0": 0.995, "R0": 0.9}
+    assert len(spread_findings(chain(scale_of={0: 100.0}), params, {}, alone, QuantConfig("q"))) == found
+
+
+def test_weights_before_a_clip_with_bounds_cannot_be_scaled():
+    params = QuantParams([], [weight("c0", axis=None, tensor="c0_w", scales=(2.0,))])
+    graph = chain(scale_of={0: 100.0}, clip=True)
+    (finding,) = spread_findings(graph, params, {}, {"C0": 0.9}, QuantConfig("q"))
+    assert finding.cure == "quant.skip_nodes=[c0]"
+
+
 def test_weights_that_share_a_scale():
     graph = chain(scale_of={0: 100.0})
     shared = weight("c0", axis=None, tensor="c0_w", scales=(2.0,))
