@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -50,7 +50,7 @@ def main() -> None:
     arguments, rest = parser.parse_known_args()
     words = [word for word in rest if word not in MULTIRUN]
     if any(word.startswith("-") for word in words):  # --help, --cfg job, ...: Hydra's own
-        work = partial(_hydra, rest)
+        work: Callable[[], int | None] = partial(_hydra, rest)
     else:
         work = partial(sweep, words, arguments.json)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
@@ -202,7 +202,7 @@ def _finish(session: Session, json: Path | None) -> int:
     if json:
         write_json(json, {"metric": metric_of(results, session), "points": as_rows(results, session)})
     close_parent(session, FINISHED if done or not results else FAILED, metrics, tags, files)
-    output.print(results_table(results, session))
+    output.print(results_table(results, session, output.width))
     for result in failed:
         say("failed", f"{label(result.overrides, session.varied)}: {result.error}", "red")
     output.print(f"summary:     {(session.folder / ('summary.svg' if done else 'points.csv')).as_uri()}")

@@ -14,6 +14,7 @@ from stages.sweep.session import Result, Session, label
 
 __all__ = ["as_csv", "as_rows", "markdown", "metrics_shown", "results_table", "settings", "settings_of"]
 
+WIDE = 120  # columns of a terminal that takes all
 STAR = "★"  # on the Pareto front
 SHOWN = ("quantized.top1", "agreement", "cosine", "similarity.cosine_min")
 """Metrics that a table and the coordinates show where a sweep has them, beside the one to rank by."""
@@ -41,28 +42,37 @@ def as_rows(results: Sequence[Result], session: Session) -> list[dict[str, Any]]
     ]
 
 
-def results_table(results: Sequence[Result], session: Session) -> Table:
-    """Lay out the points for the terminal, best first; those on the Pareto front have a star."""
+def results_table(results: Sequence[Result], session: Session, width: int) -> Table:
+    """Lay out the points, best first; those on the Pareto front have a star.
+
+    Args:
+        results: the points.
+        session: the sweep.
+        width: columns of the terminal; a narrow one gets the metric to rank by and the chosen cost alone.
+    """
+    metrics, costs = metrics_shown(results, session), COSTS
+    if width < WIDE:
+        metrics, costs = metrics[:1], {session.cost: COSTS[session.cost]}
     name = metric_of(results, session)
     front = {result.number for result in pareto(results, session)}
     table = Table(title=f"{len(results)} points by {name}" if name else None, title_justify="left", header_style="bold")
     table.add_column("")
     for heading in settings(session):
         table.add_column(heading, overflow="fold")
-    for heading in metrics_shown(results, session):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for unit, _ in COSTS.values():
+    for heading in metrics:
+        table.add_column(heading, justify="right")
+    for unit, _ in costs.values():
         table.add_column(unit, justify="right")
-    table.add_column("s", justify="right")
+    table.add_column("s", justify="right", no_wrap=True)
     done = ranked(results, session)
     for result in [*done, *(result for result in results if result.value is None)]:
-        failed = result.value is None
-        values = ["-"] * len(metrics_shown(results, session)) if failed else _shown(result, results, session)
-        costs = ["-" if failed else f"{result.metrics[f'cost.{key}'] / by:.3g}" for key, (_, by) in COSTS.items()]
-        mark = "failed" if failed else STAR if result.number in front else ""
-        style = "red" if failed else "bold" if result is done[0] else None
-        cells = (Text(cell) for cell in (*settings_of(result, session), *values, *costs, f"{result.seconds:.1f}"))
-        table.add_row(Text(mark), *cells, style=style)
+        found = result.metrics
+        cells = [f"{found[key]:.4f}" if key in found else "-" for key in metrics]
+        cells += [f"{found[f'cost.{key}'] / by:.3g}" if found else "-" for key, (_, by) in costs.items()]
+        mark = "failed" if result.value is None else STAR if result.number in front else ""
+        style = "red" if result.value is None else "bold" if result is done[0] else None
+        row = (mark, *settings_of(result, session), *cells, f"{result.seconds:.1f}")
+        table.add_row(*map(Text, row), style=style)
     return table
 
 

@@ -1,6 +1,6 @@
 """What all points of a sweep share, in a file that jobs in other processes and on other machines read."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +107,12 @@ def save_result(folder: Path, result: Result) -> None:
 
 def load_results(folder: Path) -> list[Result]:
     """Read those of a sweep's points that are done, by their number."""
-    names = [item.name for item in fields(Result)]
-    found = [read_json(path) for path in folder.glob(f"*/{RESULT}")]
-    tuples = ("overrides", "executed")
-    results = [Result(**{name: tuple(row[name]) if name in tuples else row[name] for name in names}) for row in found]
+    results = [_result(read_json(path)) for path in folder.glob(f"*/{RESULT}")]
     return sorted(results, key=lambda result: result.number)
+
+
+def _result(row: dict[str, Any]) -> Result:
+    return Result(**row | {"overrides": tuple(row["overrides"]), "executed": tuple(row["executed"])})
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """A sweep in MLflow: one parent run, a child run for every point, whether it was computed or came from the cache."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from filelock import FileLock, Timeout
+from mlflow.entities import Metric, Param, RunTag
 
 from stages.core.artifacts import read_json
 from stages.core.config import Config
 from stages.core.paths import FLOAT_MODEL, METRICS, SIMILARITY
 from stages.sweep.session import Session, load_session, save_session
 from stages.track.__main__ import experiment, run_params
-from stages.track.run import git_revision, log_run, mlflow, open_experiment, store
+from stages.track.run import git_revision, log_run, open_experiment, store
 
 __all__ = ["FINISHED", "KILLED", "close_abandoned", "close_parent", "log_failure", "log_point", "open_parent"]
 
@@ -54,8 +57,7 @@ def open_parent(
             "mlflow.source.name": "stages.sweep",
         }
         run = client.create_run(experiment_id, run_name=str(params["name"]), tags=tags)
-        for key, value in params.items():
-            client.log_param(run.info.run_id, key, value)
+        _log(client, run.info.run_id, params)
         return experiment_id, str(run.info.run_id)
 
 
@@ -69,10 +71,7 @@ def close_parent(
     """
     with store(session.uri):
         client = mlflow.MlflowClient()
-        for key, value in metrics.items():
-            client.log_metric(session.parent, key, value)
-        for key, text in tags.items():
-            client.set_tag(session.parent, key, text)
+        _log(client, session.parent, {}, metrics, tags)
         for file in files:
             client.log_artifact(session.parent, str(file), "summary")
         condition = f"tags.`{CHILD_OF}` = '{session.parent}' and attributes.status = 'RUNNING'"
@@ -142,9 +141,24 @@ def log_failure(
         client = mlflow.MlflowClient()
         told = {**tags, CHILD_OF: session.parent, "error": error, "mlflow.note.content": error}
         run = client.create_run(session.experiment_id, run_name=name, tags=told)
-        for key, value in (run_params(config) if config else {}).items():
-            client.log_param(run.info.run_id, key, value)
+        _log(client, run.info.run_id, run_params(config) if config else {})
         if log.is_file():
             client.log_artifact(run.info.run_id, str(log))
         client.set_terminated(run.info.run_id, FAILED)
         return str(run.info.run_id)
+
+
+def _log(
+    client: Any,
+    run: str,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run,
+        [Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
+        [Param(key, str(value)) for key, value in params.items()],
+        [RunTag(key, value) for key, value in (tags or {}).items()],
+    )
