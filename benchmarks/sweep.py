@@ -16,7 +16,7 @@ takes a network of four layers in place of the default project, for the parts th
 | bad folder | completed beside four points whose calibration folder does not exist | 4 |
 | killed | of ten kills (-9) at random moments, half of the sweep and half of a job, those that left a difference | 0 |
 
-After a kill the same command must complete, with the same bytes as an undisturbed sweep's, and then find all in the cache.
+After a kill the same command must complete, with an undisturbed sweep's bytes, and then find all in the cache.
 """
 
 import argparse

@@ -106,7 +106,11 @@ def _hydra(words: Sequence[str], conf: Path | None = None) -> None:
 
 
 def _extent(composed: DictConfig) -> tuple[tuple[str, ...], int | None]:
-    """What a sweep varies, and how many points that makes; None where its sweeper decides."""
+    """What a sweep varies, and how many points that makes; None where its sweeper decides.
+
+    Raises:
+        HydraException: for a key or a value that Hydra refuses.
+    """
     sweeper = composed.hydra.sweeper
     words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()] + [
         *composed.hydra.overrides.task
@@ -115,7 +119,13 @@ def _extent(composed: DictConfig) -> tuple[tuple[str, ...], int | None]:
     varied = tuple(dict.fromkeys(one.get_key_element() for one in found if one.is_sweep_override()))
     if not sweeper._target_.endswith(".BasicSweeper"):
         return varied, sweeper.get("n_trials")
-    return varied, sum(map(len, BasicSweeper.split_arguments(found, None)))
+    points = BasicSweeper.split_arguments(found, None)[0]
+    tried: set[str] = set()
+    for point_overrides in points:  # every value once: a mistake is said before anything runs
+        if not tried.issuperset(point_overrides):
+            tried.update(point_overrides)
+            GlobalHydra.instance().config_loader().load_sweep_config(composed, point_overrides)
+    return varied, len(points)
 
 
 def _check(composed: DictConfig) -> None:

@@ -30,7 +30,7 @@ def test_results_come_by_number(tmp_path):
     ("overrides", "varied", "expected"),
     [
         (("soc=t41", "quant.feature_bits=4"), ("quant.feature_bits",), "feature_bits=4"),
-        (("quant.feature_bits=4", "quant.weight_bits=8"), ("quant.feature_bits", "quant.weight_bits"), "feature_bits=4 weight_bits=8"),
+        (("quant.a=4", "quant.b=8"), ("quant.a", "quant.b"), "a=4 b=8"),
         (("soc=t41",), (), "soc=t41"),
         (("data.calibration.source=file:a=b",), ("data.calibration.source",), "source=file:a=b"),
         ((), (), "default"),

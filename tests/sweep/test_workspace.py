@@ -145,8 +145,9 @@ def test_the_cache_of_a_project(project, tmp_path):
 
 @pytest.mark.slow
 def test_what_points_share_is_computed_once(project):
-    assert reproduce(*prepared(project, "0", 8), "up") == ["calibrate", "compare", "build", "evaluate"]
-    assert reproduce(*prepared(project, "1", 4), "up") == ["compare", "build", "evaluate"]
+    targets = sorted(workspace.TARGETS)
+    assert sorted(reproduce(*prepared(project, "0", 8), "up")) == [*targets[:1], "calibrate", *targets[1:]]
+    assert sorted(reproduce(*prepared(project, "1", 4), "up")) == targets
     assert reproduce(*prepared(project, "2", 8), "up") == []
     assert ran(project).count("calibrate") == 1
     for name, bits in (("0", 8), ("1", 4), ("2", 8)):
