@@ -34,6 +34,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,12 @@ class Bench:
         folder = self.root / name
         subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True)
         if self.tiny:
-            from tests.networks import tiny_classifier, write_pictures  # noqa: PLC0415 - only here
-
+            tests: Any = import_module("tests.networks")  # of another house: unknown to mypy
             (folder / "conf/experiment/small.yaml").write_text(SMALL)
-            onnx.save(tiny_classifier(), folder / "tiny.onnx")
-            write_pictures(folder / "pictures/calibration", 12, seed=1)
+            onnx.save(tests.tiny_classifier(), folder / "tiny.onnx")
+            tests.write_pictures(folder / "pictures/calibration", 12, seed=1)
             for index, label in enumerate(("ant", "bee", "cat")):
-                write_pictures(folder / "pictures/evaluation" / label, 2, seed=10 + index)
+                tests.write_pictures(folder / "pictures/evaluation" / label, 2, seed=10 + index)
         return folder
 
     def start(self, folder: Path, words: Sequence[str]) -> "subprocess.Popen[bytes]":

@@ -33,7 +33,7 @@ from stages.sweep.ranking import metric_of, pareto, ranked
 from stages.sweep.report import as_csv, as_rows, markdown, results_table
 from stages.sweep.session import Session, label, load_results, save_session
 from stages.sweep.tracking import FAILED, FINISHED, KILLED, close_abandoned, close_parent, folder_lock, open_parent
-from stages.sweep.workspace import LOCKS, cache_folder
+from stages.sweep.workspace import LOCKS, cache_folder, clear_leftovers
 from stages.track.run import tracking_uri
 
 SWEEPS = Path("sweeps")
@@ -78,6 +78,7 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
     _check(composed)
     cache, uri = cache_folder(project), tracking_uri()
     (cache / LOCKS).mkdir(parents=True, exist_ok=True)
+    clear_leftovers(cache)
     folder = _folder(overrides, composed)
     try:
         with folder_lock(folder).acquire(blocking=False):
@@ -194,7 +195,7 @@ def _finish(session: Session, json: Path | None) -> int:
     metrics, tags = {"points": float(len(results)), "failed": float(len(failed))}, {}
     table = session.folder / "points.csv"
     write_text(table, as_csv(results, session))
-    files = [table, session.folder / "multirun.yaml"]
+    files = [table, *session.folder.glob("multirun.yaml")]  # not every sweeper writes one
     if done:
         best = done[0]
         pictures = [session.folder / "summary.png", session.folder / "summary.svg"]

@@ -9,7 +9,7 @@ from stages.quantize.work import layer_work
 
 __all__ = ["COSTS", "network_cost"]
 
-COSTS = {"bit_operations": ("G bit operations", 1e9), "weight_bytes": ("MB of weights", 1e6)}
+COSTS = {"bit_operations": ("G bit ops", 1e9), "weight_bytes": ("MB weights", 1e6)}
 """Cost -> its unit on a chart, and how much of it that is."""
 
 

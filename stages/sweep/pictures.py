@@ -138,12 +138,7 @@ def _coordinates(axes: Axes, results: Sequence[Result], session: Session) -> Non
         axes.plot(column, color=colours.to_rgba(value), linewidth=1.6, alpha=0.85)
     for index, (axis, (low, high)) in enumerate(zip(coordinates, scales, strict=True)):
         axes.axvline(index, color="#57606a", linewidth=0.8)
-        ticks = (
-            dict(enumerate(axis.names))
-            if axis.names
-            else {place: f"{place:.4g}" for place in (low, (low + high) / 2, high)}
-        )
-        for place, text in ticks.items():
+        for place, text in _ticks(axis, low, high).items():
             axes.annotate(
                 text,
                 (index, (place - low) / (high - low)),
@@ -154,12 +149,20 @@ def _coordinates(axes: Axes, results: Sequence[Result], session: Session) -> Non
                 parse_math=False,
                 bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             )
-    axes.set_xticks(range(len(coordinates)), [axis.heading for axis in coordinates])
+    axes.set_xticks(range(len(coordinates)), [axis.heading.replace(".", ".\n") for axis in coordinates])
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(coordinates) - 0.5)
     axes.set_title(f"all points, coloured by {metric_of(results, session)}", loc="left", parse_math=False)
     axes.spines[:].set_visible(False)
     axes.figure.colorbar(colours, ax=axes, fraction=0.02, pad=0.01)
+
+
+def _ticks(axis: _Axis, low: float, high: float) -> dict[float, str]:
+    """Places on an axis and what to write at them; one value is written once."""
+    if axis.names:
+        return {float(place): name for place, name in enumerate(axis.names)}
+    alone = min(axis.places) == max(axis.places)
+    return {place: f"{place:.4g}" for place in ((low + high) / 2, *(() if alone else (low, high)))}
 
 
 def _span(axis: _Axis) -> tuple[float, float]:

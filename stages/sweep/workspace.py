@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from filelock import FileLock
 from stages.core.artifacts import write_text
 from stages.core.errors import UserError
 
-__all__ = ["TARGETS", "UPSTREAM", "cache_folder", "guilty_line", "prepare", "reproduce", "upstream_params"]
+__all__ = [
+    "TARGETS",
+    "UPSTREAM",
+    "cache_folder",
+    "clear_leftovers",
+    "guilty_line",
+    "prepare",
+    "reproduce",
+    "upstream_params",
+]
 
 UPSTREAM = "calibrate"
 """The last stage that many points share: no bit width goes into it."""
@@ -29,6 +39,7 @@ LOG = "dvc.log"
 LOCKS = "sweeps"  # folder in the cache, which the locks protect
 BUSY = ("Unable to acquire lock", "is busy")
 PATIENCE = 1.0  # seconds between two tries at a workspace that an earlier run still uses
+WRITING = 5.0  # seconds that a living DVC never takes to write an entry of its run cache
 GRACE = 10.0  # seconds that a stage has to clear up
 
 
@@ -44,6 +55,14 @@ def cache_folder(project: Path) -> Path:
     if done.returncode:
         raise UserError(f"{project} is no DVC project: run this in the project's folder")
     return (project / ".dvc" / done.stdout.strip()).resolve()
+
+
+def clear_leftovers(cache: Path) -> None:
+    """Remove what a killed DVC left half-written in its run cache, where it would take it for an entry."""
+    for path in (cache / "runs").glob("*/*/.*.tmp"):
+        with suppress(OSError):  # another sweep did
+            if time.time() - path.stat().st_mtime > WRITING:
+                path.unlink()
 
 
 def prepare(project: Path, folder: Path, params: str, watched: Sequence[str], cache: Path) -> None:
@@ -188,6 +207,8 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
             text = log.read()
         if code == 0:
             return re.findall(r"^Running stage '(\w+)'", text, re.MULTILINE)
+        if code < 0:
+            raise UserError(f"`dvc repro` was killed by {signal.Signals(-code).name}")
         if not any(sign in text for sign in BUSY):
             raise UserError(guilty_line(text))
         time.sleep(PATIENCE)  # a killed sweep's stage, about to end

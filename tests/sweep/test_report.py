@@ -39,8 +39,8 @@ def test_rows_are_best_first_and_the_failed_last():
 def test_the_table_fits_the_terminal():
     wide, narrow = shown(POINTS, made_up(), 150), shown(POINTS, made_up(), 80)
     assert "4 points by agreement" in wide
-    assert "MB of weights" in wide
-    assert "MB of weights" not in narrow
+    assert "MB weights" in wide
+    assert "MB weights" not in narrow
     assert max(map(len, narrow.splitlines())) <= 80
     assert [line.split("│")[2].strip() for line in narrow.splitlines()[4:-1]] == ["8", "10", "4", "9"]
     assert "failed" in narrow

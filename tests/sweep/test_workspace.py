@@ -1,4 +1,5 @@
 import configparser
+import os
 import signal
 import subprocess
 import threading
@@ -9,7 +10,7 @@ import yaml
 
 from stages.core.errors import UserError
 from stages.sweep import workspace
-from stages.sweep.workspace import cache_folder, guilty_line, prepare, reproduce, upstream_params
+from stages.sweep.workspace import cache_folder, clear_leftovers, guilty_line, prepare, reproduce, upstream_params
 from tests.conftest import REPOSITORY
 
 PIPELINE = yaml.safe_load("""
@@ -141,6 +142,17 @@ def test_the_cache_of_a_project(project, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="is no DVC project"):
         cache_folder(tmp_path / "none")
+
+
+def test_what_a_killed_dvc_left_in_the_run_cache_goes(tmp_path):
+    entries = tmp_path / "runs/ab/abcd"
+    entries.mkdir(parents=True)
+    for name, age in (("entry", 100), (".old.tmp", 100), (".new.tmp", 0)):
+        (entries / name).touch()
+        os.utime(entries / name, (time.time() - age,) * 2)
+    clear_leftovers(tmp_path)
+    assert sorted(path.name for path in entries.iterdir()) == [".new.tmp", "entry"]
+    clear_leftovers(tmp_path / "none")
 
 
 @pytest.mark.slow
