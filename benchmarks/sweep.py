@@ -100,8 +100,8 @@ class Bench:
         """Start a sweep in a clone."""
         kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
         line = [sys.executable, "-m", "stages.sweep", *self.base, *words, "--json", f"{os.urandom(4).hex()}.points"]
-        null = subprocess.DEVNULL
-        return subprocess.Popen(line, cwd=folder, env=kept, stdout=null, stderr=null, start_new_session=True)
+        with (self.root / f"{folder.name}.log").open("ab") as log:
+            return subprocess.Popen(line, cwd=folder, env=kept, stdout=log, stderr=log, start_new_session=True)
 
     def sweep(self, folder: Path, words: Sequence[str]) -> list[dict[str, Any]]:
         """Run a sweep to its end; gives its points."""
@@ -115,11 +115,13 @@ class Bench:
             UserError: if it ends otherwise than with all points tried.
         """
         code = process.wait()
-        if code not in (0, 1):
-            raise UserError(f"a sweep in {folder} ended with exit code {code}")
         arguments = process.args
         assert isinstance(arguments, list)
-        rows = json.loads((folder / arguments[-1]).read_text())["points"]
+        file = folder / str(arguments[-1])
+        if not file.exists():
+            said = (self.root / f"{folder.name}.log").read_text().splitlines()
+            raise UserError(f"a sweep in {folder} ended with exit code {code}: {' | '.join(said[-5:])}")
+        rows = json.loads(file.read_text())["points"]
         return sorted(rows, key=lambda row: int(row["point"]))
 
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from stages.core.artifacts import write_json, write_text
 from stages.core.command import EXIT_TERMINATED, guarded
-from stages.core.composition import open_conf
+from stages.core.composition import open_conf, register_schema
 from stages.core.console import console, counted, output, say, warn
 from stages.core.errors import UserError
 from stages.core.overrides import quoted
@@ -50,7 +50,7 @@ def main() -> None:
     arguments, rest = parser.parse_known_args()
     words = [word for word in rest if word not in MULTIRUN]
     if any(word.startswith("-") for word in words):  # --help, --cfg job, ...: Hydra's own
-        work: Callable[[], int | None] = partial(_hydra, rest)
+        work: Callable[[], int | None] = partial(_help, rest)
     else:
         work = partial(sweep, words, arguments.json)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
@@ -96,14 +96,20 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
         raise UserError(f"{folder} is in use by another sweep: wait for it, or choose another {FOLDER}") from None
 
 
-def _hydra(words: Sequence[str], conf: Path | None = None) -> None:
-    """Run Hydra's command line."""
-    folder = conf or Path("conf").resolve()
-    with open_conf(folder, words, SweepConfig):  # names what Hydra refuses
+def _help(words: Sequence[str]) -> None:
+    """Let Hydra answer `--help`, `--cfg job` and the like; what it refuses is said in one line."""
+    conf = Path("conf").resolve()
+    with open_conf(conf, words, SweepConfig):
         GlobalHydra.instance().clear()
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be named
-        sys.argv = ["python -m stages.sweep", *words]
-        hydra.main(version_base="1.3", config_path=str(folder), config_name=CONFIG)(point)()
+        _hydra(words, conf)
+
+
+def _hydra(words: Sequence[str], conf: Path) -> None:
+    """Run Hydra's command line."""
+    register_schema(SweepConfig)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be named
+    sys.argv = ["python -m stages.sweep", *words]
+    hydra.main(version_base="1.3", config_path=str(conf), config_name=CONFIG)(point)()
 
 
 def _extent(composed: DictConfig) -> tuple[tuple[str, ...], int | None]:

@@ -1,9 +1,11 @@
 """A sweep in MLflow: one parent run, a child run for every point, whether it was computed or came from the cache."""
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -21,6 +23,7 @@ __all__ = ["FINISHED", "KILLED", "close_abandoned", "close_parent", "log_failure
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 CHILD_OF = "mlflow.parentRunId"
+MAKING = ".mlflow-"  # how the name of the folder begins where a database is made
 IN_USE = ".lock"  # in a sweep's folder, held while it runs
 
 
@@ -49,6 +52,7 @@ def open_parent(
         UserError: if the store cannot be reached or written.
     """
     with store(uri), FileLock(store_lock):
+        _create_database(uri)
         experiment_id = open_experiment(name, uri)
         client = mlflow.MlflowClient()
         tags = {key: str(value) for key, value in config.items()} | {
@@ -59,6 +63,19 @@ def open_parent(
         run = client.create_run(experiment_id, run_name=str(params["name"]), tags=tags)
         _log(client, run.info.run_id, params)
         return experiment_id, str(run.info.run_id)
+
+
+def _create_database(uri: str) -> None:
+    """Make a SQLite database that is not there yet in one step: MLflow cannot open one that a kill left half made."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.exists():
+        return
+    for abandoned in path.parent.glob(f"{MAKING}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    with TemporaryDirectory(prefix=MAKING, dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        mlflow.MlflowClient(f"sqlite:///{made}").search_experiments()
+        made.rename(path)
 
 
 def close_parent(
