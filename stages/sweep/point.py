@@ -48,6 +48,9 @@ def point(composed: DictConfig) -> float:
     Returns:
         The metric to rank by, for Hydra's sweepers; NaN if the point failed. Nothing is raised then, since Hydra would
         leave the other points out.
+
+    Raises:
+        RuntimeError: if the point failed and the sweeper takes that into account.
     """
     job = HydraConfig.get()
     session = load_session(Path(job.sweep.dir))
@@ -55,6 +58,8 @@ def point(composed: DictConfig) -> float:
     with chdir(session.project):
         result = _run(session, folder, composed, job.job.num, tuple(job.overrides.task), job.runtime.choices.get("soc"))
     save_result(folder, result)
+    if result.value is None and "max_failure_rate" in job.sweeper:  # a sweeper that wants to count failures
+        raise RuntimeError(result.error)
     return math.nan if result.value is None else result.value
 
 
