@@ -10,6 +10,7 @@ __all__ = ["Result", "Session", "label", "load_results", "load_session", "save_r
 
 SESSION = "sweep.json"
 RESULT = "result.json"
+SHORT = {"quant.feature_bits": "a", "quant.weight_bits": "w"}  # as in quant=a8w4: MLflow's list shows 15 letters
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ class Result:
 
 
 def label(overrides: tuple[str, ...], varied: tuple[str, ...]) -> str:
-    """Name a point by what varies, as in `feature_bits=4 weight_bits=8`; a sweep of one point by all it was given."""
+    """Name a point by what varies, as in `a4 w8 soc=t41`; a sweep of one point by all it was given."""
     chosen = [override for override in overrides if override.split("=", 1)[0] in varied] or overrides
-    return (
-        " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in (o.split("=", 1) for o in chosen)) or "default"
-    )
+    return " ".join(_short(*override.split("=", 1)) for override in chosen) or "default"
+
+
+def _short(key: str, value: str) -> str:
+    return f"{SHORT[key]}{value}" if key in SHORT else f"{key.rpartition('.')[2]}={value}"
 
 
 def save_session(session: Session) -> None:

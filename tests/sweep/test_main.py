@@ -105,7 +105,7 @@ def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
     assert sorted(points[1]["executed"]) == sorted(ALL[3:])
     line = "quant.feature_bits=9: the T40 cannot do 9 bits"
     assert points[2]["error"].startswith(line)
-    assert f"failed: feature_bits=9: {line}" in text
+    assert f"failed: a9: {line}" in text
     assert "1/3" in text
     assert "3/3" in text
 
@@ -123,7 +123,7 @@ def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
     assert {key: run.info.status for key, run in children.items()} == {"0": "FINISHED", "1": "FINISHED", "2": "FAILED"}
     assert children["2"].data.tags["error"] == points[2]["error"]
     assert children["0"].data.params["quant.feature_bits"] == "4"
-    assert children["0"].info.run_name == "feature_bits=4"
+    assert children["0"].info.run_name == "a4"
     metrics = json.loads((folder_of(project, points) / "0/out/evaluate/metrics.json").read_text())
     assert children["0"].data.metrics["quantized.top1"] == metrics["quantized"]["top1"]
     assert children["0"].data.metrics["cost.bit_operations"] == 22552 * 4 * 8  # by hand, see test_cost
@@ -182,11 +182,11 @@ def test_two_sweeps_at_once_both_complete(tmp_path):
 
 
 def wait_for(condition):
-    for _ in range(1200):
+    for _ in range(6000):
         if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("waited for two minutes")
+    raise AssertionError("waited for ten minutes")
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def wait_for(condition):
 def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
     project = small_project(tmp_path / "project")
     with start(project, ["quant.feature_bits=4,8"]) as process:
-        wait_for(lambda: list(project.glob("sweeps/*/0/out/calibset")))
+        wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in project.glob("sweeps/*/0/dvc.log")))
         process.send_signal(how)
         process.communicate()
     (first,) = project.glob("sweeps/2*")
@@ -203,7 +203,7 @@ def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
         assert [run.info.status for run in runs(project, "tags.kind = 'sweep'")] == ["KILLED"]
     code, _, points = swept(project, "quant.feature_bits=4,8")
     assert code == 0
-    assert "calibset" not in points[0]["executed"] or how == signal.SIGKILL
+    assert "calibset" not in points[0]["executed"]
     statuses = {Path(run.data.params["folder"]).name: run.info.status for run in runs(project, "tags.kind = 'sweep'")}
     assert statuses.pop(first.name) == "KILLED"
     assert list(statuses.values()) == ["FINISHED"]

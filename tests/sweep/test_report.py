@@ -48,13 +48,13 @@ def test_the_table_fits_the_terminal():
 
 def test_a_table_of_failures_alone_stands():
     assert "failed" in shown([failure(0)], made_up(), 100)
-    assert "failed: feature_bits=9 weight_bits=8: no such bits" in markdown([failure(0)], made_up())
+    assert "failed: a9 w8: no such bits" in markdown([failure(0)], made_up())
     assert as_rows([], made_up()) == []
 
 
 def test_the_description_names_the_best_and_escapes():
     text = markdown(POINTS, made_up())
-    assert "Best by agreement: **feature_bits=8 weight_bits=8**, 0.75." in text
+    assert "Best by agreement: **a8 w8**, 0.75." in text
     assert r"cannot \| &lt;do> it" in text
     assert text.count("| ★ |") == 2
 
@@ -100,9 +100,9 @@ def test_the_page_needs_no_network(tmp_path):
 @pytest.mark.parametrize(
     ("point", "line"),
     [
-        (POINTS[0], "feature_bits=4 weight_bits=8: 0.5 (1.0 s, from the cache)"),
-        (POINTS[1], "feature_bits=8 weight_bits=8: 0.75 (1.0 s, 2 stages computed)"),
-        (failure(0), "feature_bits=9 weight_bits=8: failed: no such bits"),
+        (POINTS[0], "a4 w8: 0.5 (1.0 s, from the cache)"),
+        (POINTS[1], "a8 w8: 0.75 (1.0 s, 2 stages computed)"),
+        (failure(0), "a9 w8: failed: no such bits"),
     ],
 )
 def test_a_point_is_a_line(point, line):

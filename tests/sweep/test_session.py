@@ -29,8 +29,9 @@ def test_results_come_by_number(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "varied", "expected"),
     [
-        (("soc=t41", "quant.feature_bits=4"), ("quant.feature_bits",), "feature_bits=4"),
+        (("soc=t41", "quant.feature_bits=4"), ("quant.feature_bits",), "a4"),
         (("quant.a=4", "quant.b=8"), ("quant.a", "quant.b"), "a=4 b=8"),
+        (("quant.weight_bits=4", "soc=t41"), ("quant.weight_bits", "soc"), "w4 soc=t41"),
         (("soc=t41",), (), "soc=t41"),
         (("data.calibration.source=file:a=b",), ("data.calibration.source",), "source=file:a=b"),
         ((), (), "default"),
