@@ -1,13 +1,14 @@
 """Composing conf/ with Hydra: what the compose command, DVC's own composition and sweeps share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -15,12 +16,12 @@ from stages.core.config import Config
 from stages.core.errors import UserError, one_line
 from stages.core.settings import check, conform, explain, missing_keys, register_resolver
 
-__all__ = ["compose", "register_schema"]
+__all__ = ["compose", "finished", "open_conf", "register_schema"]
 
 
-def register_schema() -> None:
+def register_schema(schema: type[Config] = Config) -> None:
     """Tell Hydra the schema (config name `schema`) and its resolvers. May be called twice."""
-    ConfigStore.instance().store("schema", Config)
+    ConfigStore.instance().store("schema", schema)
     register_resolver()
 
 
@@ -37,20 +38,33 @@ def compose(overrides: Sequence[str], folder: Path) -> tuple[Config, str]:
     Raises:
         UserError: for anything Hydra or the checks refuse.
     """
+    with open_conf(folder, overrides):
+        composed = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
+        chosen = composed.hydra.runtime.choices.get("soc")
+        with open_dict(composed):
+            del composed["hydra"]
+        return finished(composed, chosen, folder)
+
+
+@contextmanager
+def open_conf(folder: Path, overrides: Sequence[str] = (), schema: type[Config] = Config) -> Iterator[None]:
+    """Initialize Hydra with `folder` (conf/); what Hydra refuses inside the block is said in one line.
+
+    Args:
+        folder: the config folder.
+        overrides: what the block composes, for messages.
+        schema: of what it composes.
+
+    Raises:
+        UserError: for anything that Hydra refuses.
+    """
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}/config.yaml is missing: run this in the project's folder")
-    register_schema()
+    register_schema(schema)
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
-            composed = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
-            chosen = composed.hydra.runtime.choices.get("soc")
-            with open_dict(composed):
-                del composed["hydra"]
-            # once more through the schema: an override with + may have added a key
-            content = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
-            config = conform(content)
-            OmegaConf.resolve(composed)
+            yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(_explain_hydra(error)) from error
     except ValueError as error:  # Hydra on a list's item, or a group that is given something else than a file's name
@@ -58,6 +72,29 @@ def compose(overrides: Sequence[str], folder: Path) -> tuple[Config, str]:
             raise UserError(f"{' '.join(overrides)}: {one_line(error)}; give a list whole") from error
         groups = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
         raise UserError(f"{' '.join(overrides)}: a group ({groups}) takes a file's name: {one_line(error)}") from error
+
+
+def finished(composed: DictConfig, chosen: str | None, folder: Path) -> tuple[Config, str]:
+    """Check a composition.
+
+    Args:
+        composed: what Hydra composed, without its own settings.
+        chosen: the SOC's file in conf/soc/, without suffix.
+        folder: the config folder, for messages.
+
+    Returns:
+        The checked config, and its YAML text: what belongs in params.yaml.
+
+    Raises:
+        UserError: for what the schema or the checks refuse.
+    """
+    try:
+        # once more through the schema: an override with + may have added a key
+        content = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+        config = conform(content)
+        OmegaConf.resolve(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error)) from error
     absent = missing_keys(content)
     if absent:
         raise UserError(f"{folder}/config.yaml composes to no {', '.join(absent)}: its defaults must start with schema")

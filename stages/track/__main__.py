@@ -46,15 +46,22 @@ def track(config: Config) -> None:
     output.print(f"see it with: {shown_store(uri)}")
 
 
-def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Experiment:
-    """Gather a run from the artifacts."""
-    unlogged = ("watch", "compare")  # neither changes what the network is or how good
-    params = flatten(plain({key: value for key, value in asdict(config).items() if key not in unlogged}))
-    params = {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
+def experiment(
+    config: Config, metrics: dict[str, Any], rows: list[dict[str, Any]], folder: Path = Path()
+) -> Experiment:
+    """Gather a run from the artifacts.
+
+    Args:
+        config: the experiment's.
+        metrics: what evaluate found.
+        rows: the similarity table.
+        folder: where out/ and params.yaml are.
+    """
+    params = run_params(config)
     quant = config.quant
     features, weights = (side.removesuffix("-bit") for side in widths(quant))
     cosines = [row["cosine_avg"] for row in rows]
-    results = [QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY]
+    results = [folder / path for path in (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY)]
     return Experiment(
         name=config.track.experiment,
         run_name=f"{config.model.name} {config.soc.name} a{features}w{weights} {quant.feature_method.name}",
@@ -63,7 +70,7 @@ def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any
         | {
             "similarity.cosine_min": min(cosines),
             "similarity.cosine_mean": sum(cosines) / len(cosines),
-            "export.max_difference": read_json(EXPORT / "check.json")["max_difference"],
+            "export.max_difference": read_json(folder / EXPORT / "check.json")["max_difference"],
         },
         curves={
             "layers/cosine_avg": cosines,  # the slash puts the curves into a section of their own
@@ -77,24 +84,34 @@ def experiment(config: Config, metrics: dict[str, Any], rows: list[dict[str, Any
             "data": config.data.name,
             "quant": quant.name,
             "git_revision": git_revision(),
-            "data_hash": _data_hash(),
+            "data_hash": _data_hash(folder),
             "mlflow.note.content": accuracy_line(metrics),  # the description on the run's page
             "mlflow.source.name": "stages.track",
         },
         artifacts={
-            "": [REPORT, Path("params.yaml")],
-            "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
-            "evaluate": [METRICS, EVALUATE / "predictions.csv"],
-            "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
+            name: [folder / path for path in paths]
+            for name, paths in {
+                "": [REPORT, Path("params.yaml")],
+                "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
+                "evaluate": [METRICS, EVALUATE / "predictions.csv"],
+                "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
+            }.items()
         },
     )
 
 
-def _data_hash() -> str:
+def run_params(config: Config) -> dict[str, Any]:
+    """Flatten what a run is told apart by."""
+    unlogged = ("watch", "compare")  # neither changes what the network is or how good
+    params = flatten(plain({key: value for key, value in asdict(config).items() if key not in unlogged}))
+    return {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
+
+
+def _data_hash(folder: Path) -> str:
     """Identify the pictures used: those that served to quantize, and those that were evaluated with their labels."""
-    digests = [content for samples in stored_sets(CALIBSET).values() for content in samples.digests]
+    digests = [content for samples in stored_sets(folder / CALIBSET).values() for content in samples.digests]
     digest = hashlib.sha256("".join(digests).encode())
-    for line in (EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in (folder / EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
         digest.update(",".join(line.split(",")[:3]).encode())
     return digest.hexdigest()[:16]
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -20,7 +21,19 @@ from mlflow.exceptions import MlflowException
 
 from stages.core.errors import UserError, one_line
 
-__all__ = ["Experiment", "fingerprint", "flatten", "git_revision", "log_once", "plain", "shown_store", "tracking_uri"]
+__all__ = [
+    "Experiment",
+    "fingerprint",
+    "flatten",
+    "git_revision",
+    "log_once",
+    "log_run",
+    "open_experiment",
+    "plain",
+    "shown_store",
+    "store",
+    "tracking_uri",
+]
 
 TAG = "fingerprint"
 KIND = "mlflow.experimentKind"
@@ -64,35 +77,76 @@ def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
     Raises:
         UserError: if the store cannot be reached or written.
     """
+    with store(uri):
+        experiment_id = open_experiment(experiment.name, uri)
+        condition = f"tags.{TAG} = '{experiment.tags[TAG]}' and attributes.status = 'FINISHED'"
+        client = mlflow.MlflowClient()
+        found = client.search_runs([experiment_id], condition, ViewType.ACTIVE_ONLY, max_results=1)
+        if found:
+            return str(found[0].info.run_id), False
+        return log_run(experiment, experiment_id), True
+
+
+@contextmanager
+def store(uri: str) -> Iterator[None]:
+    """Use a tracking store in the block.
+
+    Raises:
+        UserError: if the store cannot be reached or written.
+    """
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first use of a store narrates its migrations
     try:
         mlflow.set_tracking_uri(uri)
-        if uri.startswith("sqlite:") and mlflow.get_experiment_by_name(experiment.name) is None:
-            database = Path(uri.removeprefix("sqlite:///"))
-            mlflow.create_experiment(
-                experiment.name, (database.parent / "mlruns").as_uri()
-            )  # not in a temporary folder
-        chosen = mlflow.set_experiment(experiment.name)
-        if KIND not in chosen.tags:
-            mlflow.set_experiment_tag(KIND, "custom_model_development")  # the UI then opens on runs and charts
-        client = mlflow.MlflowClient()
-        condition = f"tags.{TAG} = '{experiment.tags[TAG]}' and attributes.status = 'FINISHED'"
-        found = client.search_runs([chosen.experiment_id], condition, ViewType.ACTIVE_ONLY, max_results=1)
-        if found:
-            return str(found[0].info.run_id), False
-        with mlflow.start_run(run_name=experiment.run_name, tags=dict(experiment.tags)) as run:
-            mlflow.log_params(dict(experiment.params))
-            mlflow.log_metrics(dict(experiment.metrics))
-            client.log_batch(run.info.run_id, metrics=list(_points(experiment.curves)))
-            for folder, files in experiment.artifacts.items():
-                for file in files:
-                    mlflow.log_artifact(str(file), folder or None)
-            for name, rows in experiment.tables.items():
-                mlflow.log_table({key: [row[key] for row in rows] for key in rows[0]}, name)
-            return str(run.info.run_id), True
+        yield
     except (MlflowException, OSError) as error:
         raise UserError(f"MLflow at {uri}: {one_line(error)}") from error
+
+
+def open_experiment(name: str, uri: str) -> str:
+    """Find or create an MLflow experiment in the store that is in use; a SQLite database comes into being here.
+
+    Two processes must not do this at once on a database that is not there yet.
+
+    Returns:
+        The experiment's id.
+    """
+    if uri.startswith("sqlite:") and mlflow.get_experiment_by_name(name) is None:
+        database = Path(uri.removeprefix("sqlite:///"))
+        mlflow.create_experiment(name, (database.parent / "mlruns").as_uri())  # not in a temporary folder
+    chosen = mlflow.set_experiment(name)
+    if KIND not in chosen.tags:
+        mlflow.set_experiment_tag(KIND, "custom_model_development")  # the UI then opens on runs and charts
+    return str(chosen.experiment_id)
+
+
+def log_run(experiment: Experiment, experiment_id: str, parent: str | None = None) -> str:
+    """Log a finished run into the store that is in use; one that breaks off is marked failed.
+
+    Args:
+        experiment: what to log; its name does not count here.
+        experiment_id: the MLflow experiment.
+        parent: the run that it is shown under.
+
+    Returns:
+        The run's id.
+    """
+    client = mlflow.MlflowClient()
+    with mlflow.start_run(
+        experiment_id=experiment_id,
+        run_name=experiment.run_name,
+        tags=dict(experiment.tags),
+        parent_run_id=parent,
+    ) as run:
+        mlflow.log_params(dict(experiment.params))
+        mlflow.log_metrics(dict(experiment.metrics))
+        client.log_batch(run.info.run_id, metrics=list(_points(experiment.curves)))
+        for folder, files in experiment.artifacts.items():
+            for file in files:
+                mlflow.log_artifact(str(file), folder or None)
+        for name, rows in experiment.tables.items():
+            mlflow.log_table({key: [row[key] for row in rows] for key in rows[0]}, name)
+        return str(run.info.run_id)
 
 
 def _points(curves: Mapping[str, Sequence[float]]) -> Iterator[Metric]:

@@ -1,0 +1,274 @@
+"""Sweeps, measured: `python -m benchmarks.sweep --json FILE`.
+
+Everything runs in clones of this repository's last commit in a temporary folder, each with a cache of its own. `--tiny`
+takes a network of four layers in place of the default project, for the parts that are about correctness.
+
+| row | what | bound |
+|---|---|---|
+| cold | 8 points, what they share being there, over one whole pipeline beside it | 4 |
+| shared | times that calibrate ran for them | 1 |
+| warm | the same 8 again, seconds a point | 2 |
+| executed | stages that ran for those | 0 |
+| children | runs under the new parent | 8 |
+| two | points completed by two sweeps at once, 8 each, 4 in common | 16 |
+| twice | stages that both of them ran for the same point | 0 |
+| bad width | completed beside one point with bits that the SOC lacks | 7 |
+| bad folder | completed beside four points whose calibration folder does not exist | 4 |
+| killed | of ten kills (-9) at random moments, half of the sweep and half of a job, those that left a difference | 0 |
+
+After a kill the same command must complete, with an undisturbed sweep's bytes, and then find all in the cache.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import onnx
+from rich.table import Table
+
+from benchmarks.common import PROJECT
+from stages.core.artifacts import write_json
+from stages.core.command import guarded
+from stages.core.console import console, output
+from stages.core.errors import UserError
+
+SEED = 1
+KILLS = 10
+EIGHT = ("quant.feature_bits=4,8,10,12", "quant.weight_bits=4,8")
+OTHERS = ("quant.feature_bits=8,10,14,16", "quant.weight_bits=4,8")
+FIRST = ("quant.feature_bits=32",)
+FEW = ("quant.feature_bits=4,8",)
+SMALL = """\
+# @package _global_
+defaults:
+  - override /model: onnx
+  - override /data: folder
+model: {source: 'file:tiny.onnx', name: tiny, inputs: [{mean: [128], normal: [64]}]}
+data:
+  calibration: {source: 'file:pictures/calibration'}
+  debug: {source: 'file:pictures/evaluation/ant'}
+  evaluation: {source: 'file:pictures/evaluation'}
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where sweeps are measured.
+
+    Attributes:
+        root: temporary folder of the clones.
+        base: overrides of every point.
+        pictures: the calibration source to replace by one that does not exist.
+        tiny: whether the network is the small one.
+    """
+
+    root: Path
+    base: tuple[str, ...]
+    pictures: str
+    tiny: bool
+
+    def clone(self, name: str) -> Path:
+        """A clone of the repository with an empty cache."""
+        folder = self.root / name
+        subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True)
+        if self.tiny:
+            tests: Any = import_module("tests.networks")  # of another house: unknown to mypy
+            (folder / "conf/experiment/small.yaml").write_text(SMALL)
+            onnx.save(tests.tiny_classifier(), folder / "tiny.onnx")
+            tests.write_pictures(folder / "pictures/calibration", 12, seed=1)
+            for index, label in enumerate(("ant", "bee", "cat")):
+                tests.write_pictures(folder / "pictures/evaluation" / label, 2, seed=10 + index)
+        return folder
+
+    def start(self, folder: Path, words: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Start a sweep in a clone."""
+        kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
+        line = [sys.executable, "-m", "stages.sweep", *self.base, *words, "--json", f"{os.urandom(4).hex()}.points"]
+        with (self.root / f"{folder.name}.log").open("ab") as log:
+            return subprocess.Popen(line, cwd=folder, env=kept, stdout=log, stderr=log, start_new_session=True)
+
+    def sweep(self, folder: Path, words: Sequence[str]) -> list[dict[str, Any]]:
+        """Run a sweep to its end; gives its points."""
+        with self.start(folder, words) as process:
+            return self.points(process, folder)
+
+    def points(self, process: "subprocess.Popen[bytes]", folder: Path) -> list[dict[str, Any]]:
+        """Wait for a sweep; gives its points in the order tried.
+
+        Raises:
+            UserError: if it ends otherwise than with all points tried.
+        """
+        code = process.wait()
+        arguments = process.args
+        assert isinstance(arguments, list)
+        file = folder / str(arguments[-1])
+        if not file.exists():
+            said = (self.root / f"{folder.name}.log").read_text().splitlines()
+            raise UserError(f"a sweep in {folder} ended with exit code {code}: {' | '.join(said[-5:])}")
+        rows = json.loads(file.read_text())["points"]
+        return sorted(rows, key=lambda row: int(row["point"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tiny", action="store_true", help="a network of four layers in place of the default project")
+    parser.add_argument("--only", nargs="+", choices=["speed", "two", "bad", "killed"], help="these parts only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_args()
+    sys.exit(guarded(partial(measure, arguments.tiny, arguments.only, arguments.json), arguments.debug))
+
+
+def measure(tiny: bool, only: Sequence[str] | None, target: Path | None) -> int:
+    parts = {"speed": speed, "two": two_at_once, "bad": bad_points, "killed": killed}
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="sweeps-") as root:
+        base = ("experiment=small",) if tiny else ()
+        bench = Bench(Path(root), base, "file:pictures/calibration" if tiny else "file:stages", tiny)
+        for name, part in parts.items():
+            if only is None or name in only:
+                console.print(f"{name} ...", style="dim")
+                rows += part(bench)
+                if target:
+                    write_json(target, rows)
+    table = Table("", "found", "bound", "")
+    for row in rows:
+        table.add_row(row["row"], f"{row['found']:.3g}", f"{row['bound']:g}", "" if row["holds"] else "MISSED")
+    output.print(table)
+    return 0 if all(row["holds"] for row in rows) else 1
+
+
+def _row(name: str, found: float, bound: float, exact: bool = True, **more: Any) -> dict[str, Any]:
+    return {"row": name, "found": found, "bound": bound, "holds": found == bound if exact else found <= bound, **more}
+
+
+def speed(bench: Bench) -> list[dict[str, Any]]:
+    """Eight points cold and warm."""
+    beside, folder = bench.clone("whole"), bench.clone("speed")
+    bench.sweep(folder, FIRST)
+    start = time.perf_counter()
+    cold = bench.sweep(folder, EIGHT)
+    cold_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    bench.sweep(beside, ())
+    whole = time.perf_counter() - start
+    start = time.perf_counter()
+    warm = bench.sweep(folder, EIGHT)
+    warm_seconds = time.perf_counter() - start
+    calibrated = 1 + sum("calibrate" in point["executed"] for point in cold)
+    return [
+        _row("cold", cold_seconds / whole, 4, exact=False, seconds=cold_seconds, whole=whole),
+        _row("shared", calibrated, 1),
+        _row("warm", warm_seconds / len(warm), 2, exact=False, points=[point["seconds"] for point in warm]),
+        _row("executed", sum(len(point["executed"]) for point in warm), 0),
+        _row("children", _children(folder, warm), 8),
+    ]
+
+
+def _children(folder: Path, points: Sequence[dict[str, Any]]) -> int:
+    """Finished runs under the parent of these points, which must be these points' alone."""
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    first = client.get_run(points[0]["run_id"])
+    condition = f"tags.`mlflow.parentRunId` = '{first.data.tags['mlflow.parentRunId']}'"
+    runs = client.search_runs([first.info.experiment_id], condition)
+    ours = {point["run_id"] for point in points}
+    return (
+        sum(run.info.status == "FINISHED" and run.info.run_id in ours for run in runs) if len(runs) == len(ours) else -1
+    )
+
+
+def two_at_once(bench: Bench) -> list[dict[str, Any]]:
+    """Two sweeps in two processes, on an empty cache and without a store."""
+    folder = bench.clone("two")
+    with bench.start(folder, EIGHT) as one, bench.start(folder, OTHERS) as other:
+        both = [bench.points(one, folder), bench.points(other, folder)]
+    points = [point for points in both for point in points]
+    ran = Counter(
+        (stage, *point["overrides"]) for point in points for stage in point["executed"] if stage != "calibrate"
+    )
+    return [
+        _row("two", sum(point["error"] is None for point in points), 16),
+        _row("twice", sum(count > 1 for count in ran.values()), 0),
+        _row("calibrated", sum("calibrate" in point["executed"] for point in points), 1),
+    ]
+
+
+def bad_points(bench: Bench) -> list[dict[str, Any]]:
+    """One point that the SOC cannot do; pictures that are not there."""
+    folder = bench.clone("bad")
+    widths = bench.sweep(folder, ("quant.feature_bits=4,8,9,10,12,14,16,32",))
+    sources = bench.sweep(folder, (f"data.calibration.source={bench.pictures},file:nowhere", EIGHT[0]))
+    return [
+        _row("bad width", sum(point["error"] is None for point in widths), 7),
+        _row("bad folder", sum(point["error"] is None for point in sources), 4),
+    ]
+
+
+def killed(bench: Bench) -> list[dict[str, Any]]:
+    """Kill a sweep, or a job of one, and give the same command again."""
+    folder = bench.clone("undisturbed")
+    start = time.perf_counter()
+    expected = [_digests(Path(point)) for point in _folders(folder, bench.sweep(folder, FEW))]
+    length = time.perf_counter() - start
+    chance, broken, moments = random.Random(SEED), 0, []
+    for turn in range(KILLS):
+        folder = bench.clone(f"killed{turn}")
+        moment = chance.uniform(0, length)
+        moments.append(moment)
+        with bench.start(folder, FEW) as process:
+            time.sleep(moment)
+            victims = [process.pid] if turn % 2 == 0 else list(_jobs(folder))
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            process.wait()
+        found = [_digests(Path(point)) for point in _folders(folder, bench.sweep(folder, FEW))]
+        again = bench.sweep(folder, FEW)
+        good = found == expected and not any(point["executed"] or point["error"] for point in again)
+        broken += not good
+        console.print(f"  kill {turn + 1} at {moment:.1f} s: {'as undisturbed' if good else 'BROKEN'}", style="dim")
+        if good:
+            shutil.rmtree(folder, ignore_errors=True)
+    return [_row("killed", broken, 0, moments=moments)]
+
+
+def _jobs(folder: Path) -> Iterator[int]:
+    """Processes that work in a point's folder: `dvc repro` and the stage that it runs."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").resolve().is_relative_to(folder / "sweeps"):
+                yield int(entry.name)
+        except OSError:
+            continue
+
+
+def _folders(folder: Path, points: Sequence[dict[str, Any]]) -> list[str]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return [client.get_run(point["run_id"]).data.tags["folder"] for point in points]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Path below out/ -> SHA-256, of all that a point made."""
+    files = sorted(path for path in (folder / "out").rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+if __name__ == "__main__":
+    main()

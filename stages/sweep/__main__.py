@@ -1,0 +1,244 @@
+"""`python -m stages.sweep --multirun quant.feature_bits=4,8`: many experiments, cached, ranked, in one MLflow run."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import hydra
+from filelock import Timeout
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from stages.core.artifacts import write_json, write_text
+from stages.core.command import EXIT_TERMINATED, guarded
+from stages.core.composition import open_conf, register_schema
+from stages.core.console import console, counted, output, say, warn
+from stages.core.errors import UserError
+from stages.core.overrides import quoted
+from stages.sweep.config import SweepConfig
+from stages.sweep.cost import COSTS
+from stages.sweep.pictures import draw, interactive
+from stages.sweep.point import point
+from stages.sweep.progress import watched
+from stages.sweep.ranking import metric_of, pareto, ranked
+from stages.sweep.report import as_csv, as_rows, markdown, results_table
+from stages.sweep.session import Session, label, load_results, save_session
+from stages.sweep.tracking import FAILED, FINISHED, KILLED, close_abandoned, close_parent, folder_lock, open_parent
+from stages.sweep.workspace import LOCKS, cache_folder, clear_leftovers
+from stages.track.run import tracking_uri
+
+SWEEPS = Path("sweeps")
+CONFIG = "sweep"
+FOLDER = "hydra.sweep.dir"
+MULTIRUN = ("--multirun", "-m", "--run", "-r")
+
+
+def main() -> None:
+    """Run the command; exits."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--debug", action="store_true")
+    arguments, rest = parser.parse_known_args()
+    words = [word for word in rest if word not in MULTIRUN]
+    if any(word.startswith("-") for word in words):  # --help, --cfg job, ...: Hydra's own
+        work: Callable[[], int | None] = partial(_help, rest)
+    else:
+        work = partial(sweep, words, arguments.json)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    sys.exit(guarded(work, arguments.debug))
+
+
+def sweep(overrides: Sequence[str], json: Path | None) -> int:
+    """Run a sweep in the current folder.
+
+    Args:
+        overrides: Hydra's, with one value or several.
+        json: where to write the table; None: nowhere.
+
+    Returns:
+        0, or 1 if a point failed.
+
+    Raises:
+        UserError: for a mistake that concerns all points.
+    """
+    conf, project = Path("conf").resolve(), Path.cwd()
+    with open_conf(conf, overrides, SweepConfig):
+        loader = GlobalHydra.instance().config_loader()
+        composed = loader.load_configuration(CONFIG, list(overrides), RunMode.MULTIRUN)
+        varied, total = _extent(composed)
+    _check(composed)
+    cache, uri = cache_folder(project), tracking_uri()
+    (cache / LOCKS).mkdir(parents=True, exist_ok=True)
+    clear_leftovers(cache)
+    folder = _folder(overrides, composed)
+    try:
+        with folder_lock(folder).acquire(blocking=False):
+            for old in folder.glob("*/result.json"):
+                old.unlink()
+            session = _open(project, folder, cache, uri, composed, overrides, varied)
+            try:
+                with watched(session, total):
+                    _hydra(["--multirun", *overrides, f"{FOLDER}={quoted(str(folder))}"], conf)
+                return _finish(session, json)
+            except BaseException as error:
+                _break_off(session, error)
+                raise
+    except Timeout:
+        raise UserError(f"{folder} is in use by another sweep: wait for it, or choose another {FOLDER}") from None
+
+
+def _help(words: Sequence[str]) -> None:
+    """Let Hydra answer `--help`, `--cfg job` and the like; what it refuses is said in one line."""
+    conf = Path("conf").resolve()
+    with open_conf(conf, words, SweepConfig):
+        GlobalHydra.instance().clear()
+        _hydra(words, conf)
+
+
+def _hydra(words: Sequence[str], conf: Path) -> None:
+    """Run Hydra's command line."""
+    register_schema(SweepConfig)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be named
+    sys.argv = ["python -m stages.sweep", *words]
+    hydra.main(version_base="1.3", config_path=str(conf), config_name=CONFIG)(point)()
+
+
+def _extent(composed: DictConfig) -> tuple[tuple[str, ...], int | None]:
+    """What a sweep varies, and how many points that makes; None where its sweeper decides.
+
+    Raises:
+        HydraException: for a key or a value that Hydra refuses.
+    """
+    sweeper = composed.hydra.sweeper
+    words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()] + [
+        *composed.hydra.overrides.task
+    ]
+    found = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
+    varied = tuple(dict.fromkeys(one.get_key_element() for one in found if one.is_sweep_override()))
+    if not sweeper._target_.endswith(".BasicSweeper"):
+        return varied, sweeper.get("n_trials")
+    points = BasicSweeper.split_arguments(found, None)[0]
+    tried: set[str] = set()
+    for point_overrides in points:  # every value once: a mistake is said before anything runs
+        if not tried.issuperset(point_overrides):
+            tried.update(point_overrides)
+            GlobalHydra.instance().config_loader().load_sweep_config(composed, point_overrides)
+    return varied, len(points)
+
+
+def _check(composed: DictConfig) -> None:
+    settings = composed.sweep
+    for key, allowed in (("cost", [*COSTS]), ("direction", ["maximize", "minimize"])):
+        if settings[key] not in allowed:
+            raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")
+
+
+def _folder(overrides: Sequence[str], composed: DictConfig) -> Path:
+    """The sweep's folder: the user's, or one of its own by date and time, whoever else starts in the same second."""
+    if any(override.startswith(f"{FOLDER}=") for override in overrides):
+        return Path(composed.hydra.sweep.dir).resolve()
+    SWEEPS.mkdir(exist_ok=True)
+    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for again in range(1, 1000):
+        folder = SWEEPS / (stamp if again == 1 else f"{stamp}_{again}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder.resolve()
+    raise UserError(f"{SWEEPS} has a thousand sweeps of this second")
+
+
+def _open(
+    project: Path,
+    folder: Path,
+    cache: Path,
+    uri: str,
+    composed: DictConfig,
+    overrides: Sequence[str],
+    varied: tuple[str, ...],
+) -> Session:
+    """Open the sweep's MLflow run and write down what its jobs need to know."""
+    choices = composed.hydra.runtime.choices
+    launcher = str(choices.get("hydra/launcher"))
+    command = " ".join(overrides)
+    params = {
+        "name": str(choices.get("experiment") or "sweep") + f" {folder.name}",
+        "overrides": command or "none",
+        "varied": " ".join(varied) or "nothing",
+        "experiment": str(choices.get("experiment")),
+        "launcher": launcher,
+        "sweeper": str(choices.get("hydra/sweeper")),
+        "metric": str(composed.sweep.metric or "agreement, without labels cosine"),
+        "direction": composed.sweep.direction,
+        "cost": composed.sweep.cost,
+        "folder": str(folder),
+    } | {f"values.{key}": str(value) for key, value in (composed.hydra.sweeper.get("params") or {}).items()}
+    tags = {group: str(choices.get(group)) for group in ("soc", "model", "data", "quant") if group not in varied}
+    experiment_id, parent = open_parent(tags, composed.track.experiment, uri, cache / LOCKS / "store.lock", params)
+    close_abandoned([path for path in folder.parent.glob("*") if path != folder], uri)
+    session = Session(
+        folder, project, cache, uri, experiment_id, parent, varied, composed.sweep.metric, composed.sweep.direction,
+        composed.sweep.cost, command, launcher,
+    )  # fmt: skip
+    save_session(session)
+    return session
+
+
+def _finish(session: Session, json: Path | None) -> int:
+    """Close the sweep's run with its summary; show it. Gives the exit code."""
+    results = load_results(session.folder)
+    done, failed = ranked(results, session), [result for result in results if result.value is None]
+    metrics, tags = {"points": float(len(results)), "failed": float(len(failed))}, {}
+    table = session.folder / "points.csv"
+    write_text(table, as_csv(results, session))
+    files = [table, *session.folder.glob("multirun.yaml")]  # not every sweeper writes one
+    if done:
+        best = done[0]
+        pictures = [session.folder / "summary.png", session.folder / "summary.svg"]
+        draw(results, session, pictures)
+        files += pictures
+        if find_spec("plotly"):
+            files.append(session.folder / "parallel.html")
+            interactive(results, session, files[-1])
+        else:
+            warn('no page of parallel coordinates: pip install -e ".[sweep]" (plotly)')
+        metrics |= {f"best.{key}": value for key, value in best.metrics.items() if not key.startswith("export.")}
+        metrics["pareto"] = float(len(pareto(results, session)))
+        tags = {"best": label(best.overrides, session.varied), "best_run_id": str(best.run)}
+    tags["mlflow.note.content"] = markdown(results, session)
+    if json:
+        write_json(json, {"metric": metric_of(results, session), "points": as_rows(results, session)})
+    close_parent(session, FINISHED if done or not results else FAILED, metrics, tags, files)
+    output.print(results_table(results, session, output.width))
+    for result in failed:
+        say("failed", f"{label(result.overrides, session.varied)}: {result.error}", "red")
+    output.print(f"summary:     {(session.folder / ('summary.svg' if done else 'points.csv')).as_uri()}")
+    output.print(f"MLflow run:  {session.parent}, {counted(len(results), 'point')} below it")
+    return 1 if failed else 0
+
+
+def _break_off(session: Session, error: BaseException) -> None:
+    """Close the sweep's run though not all points are done."""
+    killed = isinstance(error, KeyboardInterrupt | SystemExit)
+    results = load_results(session.folder)
+    reason = "stopped" if killed else str(error)
+    note = {"mlflow.note.content": markdown(results, session), "error": reason}
+    try:
+        close_parent(session, KILLED if killed else FAILED, {"points": float(len(results))}, note)
+    except UserError as refused:
+        warn(f"the sweep's run stays open: {refused}")
+    console.print(f"stopped after {counted(len(results), 'point')}; the same command goes on from there")
+
+
+if __name__ == "__main__":
+    main()

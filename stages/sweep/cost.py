@@ -1,0 +1,46 @@
+"""What a quantized network costs whatever the board: bit operations and bytes of weights."""
+
+from stages.core.config import FLOAT_BITS, Config
+from stages.core.cost import bit_operations, size
+from stages.core.graph import Graph
+from stages.core.qparams import QuantParams
+from stages.quantize.layers import Layer, find_layers
+from stages.quantize.work import layer_work
+
+__all__ = ["COSTS", "network_cost"]
+
+COSTS = {"bit_operations": ("G bit ops", 1e9), "weight_bytes": ("MB weights", 1e6)}
+"""Cost -> its unit on a chart, and how much of it that is."""
+
+
+def network_cost(graph: Graph, config: Config, params: QuantParams) -> dict[str, float]:
+    """Add up what the layers cost at the widths that they got.
+
+    A layer with either operand in float counts 32 bits on both sides.
+
+    Args:
+        graph: the float network.
+        config: the experiment.
+        params: widths of features and weights.
+
+    Returns:
+        `COSTS`' keys: bit operations of one picture (multiplications times the bits of both operands), bytes of
+        weights as stored, without biases.
+    """
+    features = {entry.tensor: entry.bits for entry in params.features}
+    weights = {entry.node: entry.bits for entry in params.weights}
+    layers = find_layers(graph, config.soc)
+    total = dict.fromkeys(COSTS, 0.0)
+    for layer, work in zip(layers, layer_work(graph, layers), strict=True):
+        taken, other = _operand_bits(graph, layer, features, weights)
+        total["bit_operations"] += bit_operations(work, taken, other)
+        total["weight_bytes"] += size(work, other)
+    return total
+
+
+def _operand_bits(graph: Graph, layer: Layer, features: dict[str, int], weights: dict[str, int]) -> tuple[int, int]:
+    """Widths of a layer's two operands: feature and weight, or two features."""
+    widths = [features.get(name, FLOAT_BITS) for name in layer.operands(graph)] or [FLOAT_BITS]
+    weighted = layer.weighted(graph)
+    other = weights.get(layer.first.name, FLOAT_BITS) if weighted else widths[-1]
+    return (FLOAT_BITS, FLOAT_BITS) if FLOAT_BITS in (widths[0], other) else (widths[0], other)

@@ -1,0 +1,128 @@
+"""One point of a sweep: a Hydra job that computes an experiment in its own folder and logs it."""
+
+import math
+import os
+import time
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from stages.core.composition import finished
+from stages.core.config import Config
+from stages.core.errors import UserError, did_you_mean, one_line
+from stages.core.graph import Graph, load_model
+from stages.core.paths import FLOAT_MODEL, QPARAMS
+from stages.core.qparams import load_qparams
+from stages.core.settings import check_files, register_resolver
+from stages.sweep.cost import network_cost
+from stages.sweep.session import Result, Session, label, load_session, save_result
+from stages.sweep.tracking import log_failure, log_point
+from stages.sweep.workspace import LOG, prepare, reproduce, upstream_params
+
+__all__ = ["chosen_metric", "point"]
+
+register_resolver()  # for a job in another process, which gets its configuration before it gets to work
+
+SOURCES = (
+    "model.source", "model.torch.code", "data.calibration.source", "data.correction.source", "data.validation.source",
+    "data.debug.source", "data.evaluation.source", "data.evaluation.labels", "quant.node_bits",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Computed:
+    run: str
+    metrics: dict[str, float]
+    value: float
+    executed: list[str]
+
+
+def point(composed: DictConfig) -> float:
+    """Run as a Hydra job: compute the point, log it under the sweep's run, write its result.
+
+    Returns:
+        The metric to rank by, for Hydra's sweepers; NaN if the point failed. Nothing is raised then, since Hydra would
+        leave the other points out.
+
+    Raises:
+        RuntimeError: if the point failed and the sweeper takes that into account.
+    """
+    job = HydraConfig.get()
+    session = load_session(Path(job.sweep.dir))
+    folder = Path(job.runtime.output_dir)
+    with chdir(session.project):
+        result = _run(session, folder, composed, job.job.num, tuple(job.overrides.task), job.runtime.choices.get("soc"))
+    save_result(folder, result)
+    if result.value is None and "max_failure_rate" in job.sweeper:  # a sweeper that wants to count failures
+        raise RuntimeError(result.error)
+    return math.nan if result.value is None else result.value
+
+
+def _run(
+    session: Session, folder: Path, composed: DictConfig, number: int, overrides: tuple[str, ...], soc: str | None
+) -> Result:
+    begun = time.monotonic()
+    name = label(overrides, session.varied)
+    tags = {"overrides": " ".join(overrides), "point": str(number)}
+    config: Config | None = None
+    try:
+        config, text = _composed(composed, soc, session.project)
+        done = _compute(session, folder, config, text, name, tags)
+    except Exception as error:  # one point must not end the others
+        line = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {one_line(error)}"
+        try:
+            run: str | None = log_failure(session, config, name, tags, line, folder / LOG)
+        except UserError as refused:
+            run, line = None, f"{line}; {refused}"
+        return Result(number, overrides, {}, None, line, run, (), time.monotonic() - begun)
+    return Result(
+        number, overrides, done.metrics, done.value, None, done.run, tuple(done.executed), time.monotonic() - begun
+    )
+
+
+def _composed(composed: DictConfig, soc: str | None, project: Path) -> tuple[Config, str]:
+    """Check the composition; gives the config and the text of params.yaml."""
+    content = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
+    assert isinstance(content, dict)
+    del content["sweep"]
+    composed = OmegaConf.create(content)
+    for key in SOURCES:  # from a point's folder `..` would lead elsewhere
+        value = OmegaConf.select(composed, key)
+        if isinstance(value, str) and value.startswith("file:../"):
+            outside = os.path.normpath(project / value.removeprefix("file:"))
+            OmegaConf.update(composed, key, f"file:{outside}")
+    config, text = finished(composed, soc, Path("conf"))
+    check_files(config)
+    return config, text
+
+
+def _compute(session: Session, folder: Path, config: Config, text: str, name: str, tags: dict[str, str]) -> _Computed:
+    pipeline: dict[str, Any] = yaml.safe_load((session.project / "dvc.yaml").read_text(encoding="utf-8"))
+    upstream = upstream_params(pipeline, yaml.safe_load(text))
+    prepare(session.project, folder, text, list(vars(config.watch).values()), session.cache)
+    executed = reproduce(folder, session.cache, text, upstream)
+    graph = Graph(load_model(folder / FLOAT_MODEL))
+    cost = network_cost(graph, config, load_qparams(folder / QPARAMS, config))
+    more = {f"cost.{key}": value for key, value in cost.items()}
+    origin = {"executed": " ".join(executed) or "none: all from the cache", "folder": str(folder)}
+    run, metrics = log_point(session, config, folder, name, tags | origin, more)
+    return _Computed(run, metrics, metrics[chosen_metric(session.metric, metrics)], executed)
+
+
+def chosen_metric(wanted: str | None, metrics: dict[str, float]) -> str:
+    """Find the metric to rank by: `top1` stands for `quantized.top1`; unless told otherwise agreement, or cosine.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    if wanted is None:
+        return "agreement" if "agreement" in metrics else "cosine"
+    for name in (wanted, f"quantized.{wanted}", f"cost.{wanted}"):
+        if name in metrics:
+            return name
+    raise UserError(f"sweep.metric={wanted}: no such metric; {did_you_mean(wanted, metrics, limit=20)}")

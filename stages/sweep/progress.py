@@ -1,0 +1,65 @@
+"""A sweep while it runs: points done, a line for each, the time left. Read from files, whoever runs the points."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from stages.core import console
+from stages.sweep.session import Result, Session, label, load_results
+
+__all__ = ["point_line", "watched"]
+
+INTERVAL = 0.3  # seconds between two looks
+
+
+@contextmanager
+def watched(session: Session, total: int | None) -> Iterator[None]:
+    """Show results as they come into the sweep's folder: a line each, and a bar where there is a terminal.
+
+    Args:
+        session: the sweep.
+        total: points; None where a sweeper does not say.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    shown: set[int] = set()
+    over = threading.Event()
+    terminal = console.console
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("points done, time taken, time left", total=total)
+
+        def look() -> None:
+            for result in load_results(session.folder):
+                if result.number not in shown:
+                    shown.add(result.number)
+                    terminal.print(f"{len(shown):>3}{f'/{total}' if total else ''}  {point_line(result, session)}")
+            bar.update(task, completed=len(shown))
+
+        def watch() -> None:
+            while not over.wait(INTERVAL):
+                look()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            look()
+
+
+def point_line(result: Result, session: Session) -> str:
+    """Say in a line what became of a point."""
+    name = label(result.overrides, session.varied)
+    if result.value is None:
+        return f"{name}: failed: {result.error}"
+    how = f"{len(result.executed)} stages computed" if result.executed else "from the cache"
+    return f"{name}: {result.value:.4g} ({result.seconds:.1f} s, {how})"

@@ -1,0 +1,122 @@
+"""What all points of a sweep share, in a file that jobs in other processes and on other machines read."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.core.artifacts import read_json, write_json
+
+__all__ = ["Result", "Session", "label", "load_results", "load_session", "save_result", "save_session"]
+
+SESSION = "sweep.json"
+RESULT = "result.json"
+SHORT = {"quant.feature_bits": "a", "quant.weight_bits": "w"}  # as in quant=a8w4: MLflow's list shows 15 letters
+
+
+@dataclass(frozen=True)
+class Session:
+    """A sweep.
+
+    Attributes:
+        folder: of the sweep; each point has a folder in it.
+        project: the repository.
+        cache: its DVC cache.
+        uri: of the MLflow store.
+        experiment_id: the MLflow experiment.
+        parent: the MLflow run of the sweep.
+        varied: keys that the sweep varies.
+        metric: what to rank by; None: agreement, without labels cosine.
+        direction: "maximize" or "minimize".
+        cost: what the Pareto front weighs it against.
+        command: what was typed after `python -m stages.sweep`.
+        launcher: of Hydra.
+        open: whether the parent run has not been closed yet.
+    """
+
+    folder: Path
+    project: Path
+    cache: Path
+    uri: str
+    experiment_id: str
+    parent: str
+    varied: tuple[str, ...]
+    metric: str | None
+    direction: str
+    cost: str
+    command: str
+    launcher: str
+    open: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a point.
+
+    Attributes:
+        number: Hydra's number of the job.
+        overrides: what it was given, `key=value`.
+        metrics: of the run; empty for a failed point.
+        value: the metric to rank by; None for a failed point.
+        error: one line; None if all went well.
+        run: its MLflow run; None if not even that could be logged.
+        executed: stages that were computed, not taken from the cache.
+        seconds: from start to end.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    metrics: dict[str, float]
+    value: float | None
+    error: str | None
+    run: str | None
+    executed: tuple[str, ...]
+    seconds: float
+
+    def setting(self, key: str) -> str:
+        """The value that the point was given for a key; "" if none."""
+        return dict(override.split("=", 1) for override in self.overrides).get(key, "")
+
+
+def label(overrides: tuple[str, ...], varied: tuple[str, ...]) -> str:
+    """Name a point by what varies, as in `a4 w8 soc=t41`; a sweep of one point by all it was given."""
+    chosen = [override for override in overrides if override.split("=", 1)[0] in varied] or overrides
+    return " ".join(_short(*override.split("=", 1)) for override in chosen) or "default"
+
+
+def _short(key: str, value: str) -> str:
+    return f"{SHORT[key]}{value}" if key in SHORT else f"{key.rpartition('.')[2]}={value}"
+
+
+def save_session(session: Session) -> None:
+    """Write it into its folder."""
+    write_json(session.folder / SESSION, _plain(asdict(session)))
+
+
+def load_session(folder: Path) -> Session:
+    """Read what `save_session` wrote.
+
+    Raises:
+        UserError: if it is missing or is not JSON.
+    """
+    content = read_json(folder / SESSION)
+    content |= {key: Path(content[key]) for key in ("folder", "project", "cache")}
+    return Session(**content | {"varied": tuple(content["varied"])})
+
+
+def save_result(folder: Path, result: Result) -> None:
+    """Write it into its point's folder."""
+    write_json(folder / RESULT, _plain(asdict(result)))
+
+
+def load_results(folder: Path) -> list[Result]:
+    """Read those of a sweep's points that are done, by their number."""
+    results = [_result(read_json(path)) for path in folder.glob(f"*/{RESULT}")]
+    return sorted(results, key=lambda result: result.number)
+
+
+def _result(row: dict[str, Any]) -> Result:
+    return Result(**row | {"overrides": tuple(row["overrides"]), "executed": tuple(row["executed"])})
+
+
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in content.items()}

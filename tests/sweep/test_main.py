@@ -1,0 +1,227 @@
+"""The command, on a tiny network: everything but the network's size is as in use."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+
+from stages.core.composition import compose
+from stages.core.errors import UserError
+from stages.sweep.__main__ import sweep
+from tests.conftest import REPOSITORY
+from tests.sweep.sweeps import environment, small_project, start, swept
+
+ALL = ["export", "calibset", "calibrate", "quantize", "compare", "build", "evaluate"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """One project for all tests, in their order: a later one finds the cache of those before."""
+    return small_project(tmp_path_factory.mktemp("sweep") / "project")
+
+
+def runs(project, condition="", uri=None):
+    client = mlflow.MlflowClient(uri or f"sqlite:///{project}/mlflow.db")
+    found = client.get_experiment_by_name("socquant")
+    return client.search_runs([found.experiment_id], condition) if found else []
+
+
+def parent_of(project, points):
+    run = next(run for run in runs(project) if run.info.run_id == points[0]["run_id"])
+    parent = run.data.tags["mlflow.parentRunId"]
+    return next(run for run in runs(project) if run.info.run_id == parent)
+
+
+def children_of(project, parent):
+    return runs(project, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+
+
+def folder_of(project, points):
+    return Path(parent_of(project, points).data.params["folder"])
+
+
+# --- without running anything
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["quant.feature_bit=4,8"], r"^quant\.feature_bit: no such key of quant; did you mean"),
+        (["quant.feature_method=KL,NONE"], r"^quant\.feature_method: .*give one of MAX_ABS"),
+        (["experiment=bit"], r"^experiment=bit: there is no such file .* choose one of best, bits, ladder"),
+        (["sweep.cost=money"], r"^sweep\.cost=money: give one of bit_operations, weight_bytes$"),
+        (["sweep.direction=up"], r"^sweep\.direction=up: give one of maximize, minimize$"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_is_opened(tmp_path, monkeypatch, overrides, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+    with pytest.raises(UserError, match=message):
+        sweep(overrides, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+
+
+def test_the_help_is_for_newcomers():
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.sweep", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert "python -m stages.sweep experiment=bits" in done.stdout
+    assert "experiment: best, bits, ladder, methods, socs" in done.stdout
+    assert "Exit code" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["bits", "methods", "socs", "ladder", "best"])
+def test_every_point_of_the_named_sweeps_is_sound(name, monkeypatch):
+    """But 16 bits on the SOCs that cannot simulate them; `ladder` is for Ingenic's, and says so."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    content = yaml.safe_load((REPOSITORY / "conf/experiment" / f"{name}.yaml").read_text())
+    words = [f"{key}={value}" for key, value in content["hydra"]["sweeper"]["params"].items()]
+    points = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
+    assert len(points) > 1
+    for point in points:
+        compose(point, REPOSITORY / "conf")
+
+
+# --- one after the other, in one project
+
+
+@pytest.mark.slow
+def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
+    code, text, points = swept(project, "quant.feature_bits=4,8,9")
+    assert code == 1
+    assert [point["executed"] for point in points] == [
+        ALL[:3] + sorted(ALL[3:], key=points[0]["executed"].index), points[1]["executed"], [],
+    ]  # fmt: skip
+    assert sorted(points[1]["executed"]) == sorted(ALL[3:])
+    line = "quant.feature_bits=9: the T40 cannot do 9 bits"
+    assert points[2]["error"].startswith(line)
+    assert f"failed: a9: {line}" in text
+    assert "1/3" in text
+    assert "3/3" in text
+
+    parent = parent_of(project, points)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["overrides"] == "experiment=tiny quant.feature_bits=4,8,9"
+    assert parent.data.params["launcher"] == "basic"
+    assert {"git_revision", "soc", "best", "best_run_id", "mlflow.note.content"} <= set(parent.data.tags)
+    assert (parent.data.metrics["points"], parent.data.metrics["failed"]) == (3, 1)
+    client = mlflow.MlflowClient(f"sqlite:///{project}/mlflow.db")
+    files = {Path(entry.path).name for entry in client.list_artifacts(parent.info.run_id, "summary")}
+    assert {"points.csv", "summary.png", "summary.svg", "multirun.yaml"} <= files
+
+    children = {run.data.tags["point"]: run for run in children_of(project, parent)}
+    assert {key: run.info.status for key, run in children.items()} == {"0": "FINISHED", "1": "FINISHED", "2": "FAILED"}
+    assert children["2"].data.tags["error"] == points[2]["error"]
+    assert children["0"].data.params["quant.feature_bits"] == "4"
+    assert children["0"].info.run_name == "a4"
+    metrics = json.loads((folder_of(project, points) / "0/out/evaluate/metrics.json").read_text())
+    assert children["0"].data.metrics["quantized.top1"] == metrics["quantized"]["top1"]
+    assert children["0"].data.metrics["cost.bit_operations"] == 22552 * 4 * 8  # by hand, see test_cost
+
+
+@pytest.mark.slow
+def test_the_same_again_runs_nothing_and_has_its_own_parent(project):
+    before = {run.info.run_id for run in runs(project)}
+    code, _, points = swept(project, "quant.feature_bits=4,8")
+    assert code == 0
+    assert [point["executed"] for point in points] == [[], []]
+    parent = parent_of(project, points)
+    new = {run.info.run_id for run in runs(project)} - before
+    assert new == {parent.info.run_id, *(run.info.run_id for run in children_of(project, parent))}
+    assert len(new) == 3
+
+
+@pytest.mark.slow
+def test_a_point_is_what_dvc_repro_makes_in_the_project(project):
+    """The same dependencies and the same run cache, so neither computes what the other has."""
+    subprocess.run(
+        [sys.executable, "-m", "stages.compose", "+experiment=tiny"], cwd=project, check=True, env=environment()
+    )
+    path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    line = [sys.executable, "-m", "dvc", "repro", "compare", "build", "evaluate"]
+    done = subprocess.run(line, cwd=project, env=environment() | path, capture_output=True, text=True, check=True)
+    assert "Running stage" not in done.stdout
+    assert "cached" in done.stdout
+
+
+@pytest.mark.slow
+def test_joblib_runs_points_at_the_same_time(project):
+    code, _, points = swept(project, "quant.feature_bits=4,10", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert code == 0
+    assert [len(point["executed"]) for point in points] == [0, 4]
+    assert parent_of(project, points).data.params["launcher"] == "joblib"
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once_both_complete(tmp_path):
+    """On an empty cache, without a store."""
+    project = small_project(tmp_path / "project")
+    one = start(project, ["quant.feature_bits=4,8"], "one.json")
+    other = start(project, ["quant.feature_bits=8,10"], "other.json")
+    for process in (one, other):
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+    points = [
+        point for name in ("one", "other") for point in json.loads((project / f"{name}.json").read_text())["points"]
+    ]
+    assert all(point["error"] is None for point in points)
+    assert sum("calibrate" in point["executed"] for point in points) == 1
+    assert sum("quantize" in point["executed"] for point in points) == 3
+    assert len({folder.parent for folder in project.glob("sweeps/*/sweep.json")}) == 2
+    assert len(runs(project)) == 6
+
+
+def wait_for(condition):
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited for ten minutes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
+    project = small_project(tmp_path / "project")
+    with start(project, ["quant.feature_bits=4,8"]) as process:
+        wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in project.glob("sweeps/*/0/dvc.log")))
+        process.send_signal(how)
+        process.communicate()
+    (first,) = project.glob("sweeps/2*")
+    if how != signal.SIGKILL:
+        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[how]
+        assert [run.info.status for run in runs(project, "tags.kind = 'sweep'")] == ["KILLED"]
+    code, _, points = swept(project, "quant.feature_bits=4,8")
+    assert code == 0
+    assert "calibset" not in points[0]["executed"]
+    statuses = {Path(run.data.params["folder"]).name: run.info.status for run in runs(project, "tags.kind = 'sweep'")}
+    assert statuses.pop(first.name) == "KILLED"
+    assert list(statuses.values()) == ["FINISHED"]
+
+
+@pytest.mark.slow
+def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
+    words = ["quant.feature_bits=8,12", "hydra.sweep.dir=sweeps/mine"]
+    with start(project, words) as one:
+        wait_for((project / "sweeps/mine/sweep.json").exists)
+        code, text, _ = swept(project, *words)
+        assert code == 2
+        assert "sweeps/mine is in use by another sweep" in text
+        one.communicate()
+    assert one.returncode == 0
+    code, _, points = swept(project, "quant.feature_bits=12,8", "hydra.sweep.dir=sweeps/mine")
+    assert code == 0
+    assert [point["executed"] for point in points] == [[], []]
+    shutil.rmtree(project / "sweeps")  # the way to clean up
+    code, _, points = swept(project, "quant.feature_bits=8,12")
+    assert [point["executed"] for point in points] == [[], []]
