@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
-from stages.compare.dump import file_names, nhwc, write_dump
+from stages.compare.dump import write_dump
+from stages.core.dumps import file_names, nhwc
 from stages.compare.similarity import Compared, compare_networks
 from stages.core.config import ChannelScales, Vendor
 from stages.core.integer.twin import run_twin
