@@ -5,7 +5,7 @@ The vendor's tools write a layer as `<name>_Quantize.bin` on the PC and as `<nam
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph import output_name
-from stages.core.integer.model import DOMAIN, Codes
+from stages.core.integer.model import DOMAIN, Codes, code_tensors
 
-__all__ = ["dump_names", "file_names", "nhwc", "packed"]
+__all__ = ["dump_names", "file_names", "layer_dumps", "nhwc", "packed"]
 
 PICTURE_RANK = 4
 LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
@@ -76,3 +76,20 @@ def packed(values: NDArray[Any], codes: Codes | None) -> bytes:
     rows = rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)
     pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
     return bytes((pairs[:, ::2] | pairs[:, 1::2] << 4).astype(np.uint8).tobytes())
+
+
+def layer_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
+    """The PC's dumps of an integer model's layers; a board's have `_out` before `.bin`.
+
+    Args:
+        model: the integer model.
+        values: of every tensor in `dump_names`: codes, or float32 where it has none.
+
+    Returns:
+        File name -> bytes: `<layer>_Quantize.bin` for codes, `<layer>.bin` for float32.
+    """
+    meanings = code_tensors(model.graph.node)
+    return {
+        f"{stem}_Quantize.bin" if name in meanings else f"{stem}.bin": packed(values[name], meanings.get(name))
+        for name, stem in dump_names(model).items()
+    }

@@ -303,7 +303,12 @@ class _Translation:
         return [attribute(node, "shift"), *self.clamp(node)]
 
     def window(
-        self, node: onnx.NodeProto, taken: Sequence[int], made: Sequence[int], kernel: Sequence[int], pads: Sequence[int]
+        self,
+        node: onnx.NodeProto,
+        taken: Sequence[int],
+        made: Sequence[int],
+        kernel: Sequence[int],
+        pads: Sequence[int],
     ) -> list[int]:
         """A window over one axis or two: n, h, w, c, ho, wo, kernel, strides, dilations, pads before."""
         rank = len(taken) - 2

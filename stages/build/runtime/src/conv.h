@@ -64,38 +64,64 @@ struct Window {
         uint32_t filter[4] = {uint32_t(kh), uint32_t(kw), inside, outside};
         memcpy(work.filter, filter, sizeof filter);
         work.stride[0] = uint32_t(sh), work.stride[1] = uint32_t(sw);
-        work.pad[0] = uint32_t(ph), work.pad[2] = uint32_t(pw);
+        int64_t below = int64_t(ho - 1) * sh + int64_t(kh - 1) * dh + 1 - h - ph;
+        int64_t right = int64_t(wo - 1) * sw + int64_t(kw - 1) * dw + 1 - w - pw;
+        work.pad[0] = uint32_t(ph), work.pad[1] = below > 0 ? uint32_t(below) : 0;
+        work.pad[2] = uint32_t(pw), work.pad[3] = right > 0 ? uint32_t(right) : 0;
         work.dilation[0] = uint32_t(dh), work.dilation[1] = uint32_t(dw);
     }
 };
 
-// Weights as they lie in the file: `bits` each, two's complement, lowest bit first, without gaps.
-inline int32_t unpack(const uint8_t* bytes, uint64_t index, int bits) {
-    uint64_t first = index * uint64_t(bits), last = first + uint64_t(bits) - 1;
-    uint32_t word = 0;
-    for (uint64_t byte = first / 8; byte <= last / 8; byte++) word |= uint32_t(bytes[byte]) << (8 * (byte - first / 8));
-    word >>= first % 8;
-    return int32_t(word << (32 - bits)) >> (32 - bits);
-}
+// Weights as they lie in the file, one after the other: `bits` each, two's complement, lowest bit first, no gaps.
+class PackedWeights {
+  public:
+    explicit PackedWeights(const Tensor& tensor) : next_(tensor.data), bits_(tensor.bits) {}
 
-// acc[r][j] = sum over k of x[r][k] * weights[k][j] for ROWS pixels and a panel of channels.
-template <class W>
-inline void multiply_panel(const uint32_t* __restrict x, size_t stride, const W* __restrict weights, size_t depth,
+    int32_t next() {
+        while (held_ < bits_) {
+            word_ |= uint32_t(*next_++) << held_;
+            held_ += 8;
+        }
+        int32_t value = int32_t(word_ << (32 - bits_)) >> (32 - bits_);
+        word_ >>= bits_;
+        held_ -= bits_;
+        return value;
+    }
+
+  private:
+    const uint8_t* next_;
+    int bits_, held_ = 0;
+    uint32_t word_ = 0;
+};
+
+// acc[r][j] = sum over k of x[r][k] * weights[k][j] for ROWS pixels and COUNT * LANES channels of a panel.
+//
+// W is int8_t or int16_t. A word of a panel holds a channel's weights for 4 or 2 neighbouring k: shifts bring them to 32
+// bits, which vectors do better than widening. `depth` is a multiple of that number.
+template <class W, int COUNT>
+inline void multiply_panel(const uint32_t* __restrict x, size_t depth, const W* __restrict weights,
                            uint32_t* __restrict out) {
-    Lanes acc[ROWS][COLUMNS] = {};
-    for (size_t k = 0; k < depth; k++, weights += PANEL) {
-        Lanes column[COLUMNS];
+    constexpr int BITS = 8 * sizeof(W), HELD = 32 / BITS;
+    Lanes acc[ROWS][COUNT] = {};
+    for (size_t k = 0; k < depth; k += HELD, weights += PANEL * HELD) {
+        Lanes words[COUNT];
+        for (int c = 0; c < COUNT; c++) memcpy(&words[c], weights + c * LANES * HELD, sizeof words[c]);
+#pragma GCC unroll 4
+        for (int t = 0; t < HELD; t++) {
+            Lanes column[COUNT];
 #pragma GCC unroll 8
-        for (int c = 0; c < COLUMNS; c++) column[c] = load_lanes(weights + c * LANES);
+            for (int c = 0; c < COUNT; c++)
+                column[c] = Lanes(SignedLanes(words[c] << (32 - BITS * (t + 1))) >> (32 - BITS));
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++) {
-            Lanes value = Lanes{} + x[size_t(r) * stride + k];
+            for (int r = 0; r < ROWS; r++) {
+                Lanes value = Lanes{} + x[size_t(r) * depth + k + t];
 #pragma GCC unroll 8
-            for (int c = 0; c < COLUMNS; c++) acc[r][c] += value * column[c];
+                for (int c = 0; c < COUNT; c++) acc[r][c] += value * column[c];
+            }
         }
     }
     for (int r = 0; r < ROWS; r++)
-        for (int c = 0; c < COLUMNS; c++) store_lanes(out + r * PANEL + c * LANES, acc[r][c]);
+        for (int c = 0; c < COUNT; c++) store_lanes(out + r * PANEL + c * LANES, acc[r][c]);
 }
 
 class Conv : public Operator {
@@ -110,70 +136,95 @@ class Conv : public Operator {
         call.need(window_.c % int32_t(groups_) == 0 && channels_ % groups_ == 0);
         if (call.bad()) return call.finished();
         inside_ = uint32_t(window_.c) / groups_, outside_ = channels_ / groups_;
-        depth_ = product(window_.kh, window_.kw, inside_);
+        depth_ = size_t(product(window_.kh, window_.kw, inside_));
         call.need_constant(weights, Kind::weights, product(channels_, depth_));
         if (call.bad()) return call.finished();
         if (!requantizer_.prepare(call, 2, channels_)) return false;
         if (!call.finished()) return false;
         in_ = &x, out_ = &call.out();
-        depthwise_ = inside_ == 1 && outside_ == 1 && groups_ > 1 && !window_.transposed;
-        if (!pack(weights)) return false;
         describe(weights);
-        return (depthwise_ && narrow_) || (tile_.allocate(depth_ * ROWS) && sources_.allocate(ROWS * taps()));
+        if (inside_ == 1 && outside_ == 1 && groups_ > 1 && !window_.transposed) {
+            if (!pack_by_tap(weights)) return false;
+            if (narrow_) return prepare_rows();
+        }
+        return pack(weights) && tile_.allocate(padded_ * ROWS) && sources_.allocate(uint64_t(taps()) * ROWS);
     }
 
     void run() override {
-        with_codes(*in_, [this](auto* x) {
-            if (depthwise_ && narrow_)
-                short_ ? depthwise(x, narrow_weights_.data()) : depthwise(x, wide_weights_.data());
-            else
-                dense(x);
-        });
+        with_codes(*in_, [this](auto* x) { rows_.size() ? depthwise(x) : dense(x); });
     }
 
   private:
     uint32_t taps() const { return uint32_t(window_.kh) * uint32_t(window_.kw); }
 
-    // Sorts the weights into panels, and finds out whether 32 bits do for every sum.
+    // Takes note of a channel's weights: whether 32 bits do for its sums.
+    void note(uint32_t channel, int64_t positive, int64_t negative) {
+        int64_t lowest = -in_->zero_point, highest = in_->top() - in_->zero_point;
+        narrow_ &= requantizer_.fits(channel, positive * lowest - negative * highest,
+                                     positive * highest - negative * lowest);
+    }
+
+    // Sorts the weights into panels.
     bool pack(const Tensor& weights) {
         short_ = weights.bits <= 8;
+        held_ = short_ ? 4 : 2;
+        padded_ = (depth_ + held_ - 1) / held_ * held_;
         panels_ = (outside_ + PANEL - 1) / PANEL;
-        bool by_tap = depthwise_;
-        uint64_t room = by_tap ? product(depth_, channels_) + PANEL : product(groups_, panels_, PANEL, depth_);
+        uint64_t room = product(groups_, panels_, PANEL, padded_);
         if (!(short_ ? narrow_weights_.allocate(room) : wide_weights_.allocate(room))) return false;
+        PackedWeights packed(weights);
         narrow_ = true;
-        int64_t lowest = -in_->zero_point, highest = in_->top() - in_->zero_point;
         for (uint32_t m = 0; m < channels_; m++) {
             int64_t positive = 0, negative = 0;
-            for (uint64_t k = 0; k < depth_; k++) {
-                int32_t value = unpack(weights.data, m * depth_ + k, weights.bits);
+            size_t to = begin(m);
+            for (uint32_t k = 0; k < depth_; k++) {
+                int32_t value = packed.next();
                 (value > 0 ? positive : negative) += value > 0 ? value : -value;
-                store(by_tap ? k * channels_ + m : at(m, k), value);
+                if (short_)
+                    narrow_weights_[to + at(k)] = int8_t(value);
+                else
+                    wide_weights_[to + at(k)] = int16_t(value);
             }
-            int64_t least = positive * lowest - negative * highest, most = positive * highest - negative * lowest;
-            narrow_ &= requantizer_.fits(m, least, most);
-            if (!by_tap) requantizer_.fold(m, (positive - negative) * in_->zero_point);
-        }
-        if (!narrow_ && by_tap) {  // the 64-bit sums read panels
-            depthwise_ = false;
-            return pack(weights);
+            note(m, positive, negative);
+            requantizer_.fold(m, (positive - negative) * in_->zero_point);
         }
         return true;
     }
-    uint64_t at(uint32_t m, uint64_t k) const {
-        uint64_t group = m / outside_, j = m % outside_;
-        return ((group * panels_ + j / PANEL) * depth_ + k) * PANEL + j % PANEL;
+    // Where a channel's weights begin in the panels, and where the k-th is from there.
+    size_t begin(uint32_t m) const {
+        uint32_t group = m / outside_, j = m % outside_;
+        return (size_t(group * panels_ + j / PANEL) * padded_ * PANEL) + j % PANEL * held_;
     }
-    void store(uint64_t index, int32_t value) {
-        if (short_)
-            narrow_weights_[index] = int8_t(value);
-        else
-            wide_weights_[index] = int16_t(value);
+    size_t at(uint32_t k) const { return size_t(k / held_) * held_ * PANEL + k % held_; }
+
+    bool pack_by_tap(const Tensor& weights) {
+        if (!tap_weights_.allocate(uint64_t(taps()) * channels_ + PANEL)) return false;
+        PackedWeights packed(weights);
+        for (uint32_t m = 0; m < channels_; m++) {
+            int64_t positive = 0, negative = 0;
+            for (uint32_t tap = 0; tap < taps(); tap++) {
+                int32_t value = packed.next();
+                (value > 0 ? positive : negative) += value > 0 ? value : -value;
+                tap_weights_[size_t(tap) * channels_ + m] = uint32_t(value);
+            }
+            note(m, positive, negative);
+        }
+        return true;
+    }
+
+    // Rows of the picture as 32-bit centred codes, zeros at both ends: as many as a window spans.
+    bool prepare_rows() {
+        int64_t right = int64_t(window_.wo - 1) * window_.sw + int64_t(window_.kw - 1) * window_.dw - window_.pw + 1;
+        int64_t beyond = right > window_.w ? right - window_.w : 0;
+        span_ = uint32_t((window_.kh - 1) * window_.dh + 1);
+        if (span_ > uint32_t(window_.h)) span_ = uint32_t(window_.h);
+        row_ = size_t(product(window_.w + window_.pw + beyond, channels_));
+        return rows_.allocate(product(span_, row_) + PANEL);
     }
 
     void describe(const Tensor& weights) {
         bool product = taps() == 1 && window_.h == 1 && window_.w == 1;
-        work.type = product ? "FullConnected" : depthwise_ ? "DepthwiseConvolution" : "Convolution";
+        work.type = product ? "FullConnected" : inside_ == 1 && groups_ > 1 ? "DepthwiseConvolution" : "Convolution";
         if (window_.transposed) work.type = "Deconvolution";
         window_.describe(work, inside_, channels_);
         double places = double(window_.n) * (window_.transposed ? double(window_.h) * window_.w
@@ -216,7 +267,7 @@ class Conv : public Operator {
     template <class X>
     void gather(const X* x, int row, uint32_t group) {
         const int32_t* sources = sources_.data() + size_t(row) * taps();
-        uint32_t* to = tile_.data() + size_t(row) * depth_;
+        uint32_t* to = tile_.data() + size_t(row) * padded_;
         for (uint32_t tap = 0; tap < taps(); tap++, to += inside_) {
             if (sources[tap] < 0) {
                 for (uint32_t i = 0; i < inside_; i++) to[i] = uint32_t(in_->zero_point);
@@ -230,11 +281,15 @@ class Conv : public Operator {
     template <class W>
     void narrow(size_t first, int rows, uint32_t group, const W* weights) {
         alignas(ALIGNMENT) uint32_t acc[ROWS * PANEL];
-        weights += size_t(group) * panels_ * depth_ * PANEL;
-        for (uint32_t panel = 0; panel < panels_; panel++, weights += depth_ * PANEL) {
-            multiply_panel(tile_.data(), depth_, weights, depth_, acc);
+        size_t panel_size = padded_ * PANEL;
+        weights += size_t(group) * panels_ * panel_size;
+        for (uint32_t panel = 0; panel < panels_; panel++, weights += panel_size) {
             uint32_t begin = panel * PANEL, channel = group * outside_ + begin;
             int count = int(outside_ - begin < PANEL ? outside_ - begin : PANEL);
+            if (count > PANEL / 2)
+                multiply_panel<W, COLUMNS>(tile_.data(), padded_, weights, acc);
+            else
+                multiply_panel<W, COLUMNS / 2>(tile_.data(), padded_, weights, acc);
             for (int r = 0; r < rows; r++)
                 requantizer_.narrow(acc + r * PANEL, channel, count, *out_, (first + size_t(r)) * channels_ + channel);
         }
@@ -244,63 +299,78 @@ class Conv : public Operator {
         for (int r = 0; r < rows; r++)
             for (uint32_t j = 0; j < outside_; j++) {
                 uint32_t channel = group * outside_ + j;
-                const uint32_t* x = tile_.data() + size_t(r) * depth_;
+                const uint32_t* x = tile_.data() + size_t(r) * padded_;
+                size_t from = begin(channel);
                 int64_t acc = 0;
-                for (uint64_t k = 0; k < depth_; k++) {
-                    uint64_t index = at(channel, k);
-                    int64_t weight = short_ ? narrow_weights_[index] : wide_weights_[index];
+                for (uint32_t k = 0; k < depth_; k++) {
+                    int64_t weight = short_ ? narrow_weights_[from + at(k)] : wide_weights_[from + at(k)];
                     acc += weight * (int64_t(x[k]) - in_->zero_point);
                 }
                 requantizer_.wide(acc, channel, *out_, (first + size_t(r)) * channels_ + channel);
             }
     }
 
-    template <class X, class W>
-    void depthwise(const X* x, const W* weights) {
-        for (int32_t picture = 0; picture < window_.n; picture++)
-            for (int32_t row = 0; row < window_.ho; row++)
-                for (int32_t column = 0; column < window_.wo; column++) {
-                    size_t index = ((size_t(picture) * window_.ho + row) * window_.wo + column) * channels_;
-                    const X* pixels = x + size_t(picture) * window_.h * window_.w * channels_;
-                    depthwise_pixel(pixels, weights, row, column, index);
-                }
+    template <class X>
+    void depthwise(const X* x) {
+        for (int32_t picture = 0; picture < window_.n; picture++, x += size_t(window_.h) * window_.w * channels_) {
+            int32_t next = 0;
+            for (int32_t row = 0; row < window_.ho; row++) {
+                Window::Span down(row * window_.sh - window_.ph, window_.dh, window_.kh, window_.h);
+                int32_t last = down.first < down.last ? down.start + (down.last - 1) * window_.dh : -1;
+                if (next < down.start) next = down.start;
+                for (; next <= last; next++) widen(x + size_t(next) * window_.w * channels_, row_at(next));
+                size_t index = (size_t(picture) * window_.ho + row) * window_.wo * channels_;
+                for (int32_t column = 0; column < window_.wo; column++, index += channels_)
+                    depthwise_pixel(down, size_t(column) * window_.sw * channels_, index);
+            }
+        }
+    }
+    uint32_t* row_at(int32_t row) { return rows_.data() + size_t(uint32_t(row) % span_) * row_; }
+
+    template <class X>
+    void widen(const X* __restrict x, uint32_t* __restrict to) {
+        uint32_t zero_point = uint32_t(in_->zero_point);
+        size_t count = size_t(window_.w) * channels_;
+        to += size_t(window_.pw) * channels_;
+        for (size_t i = 0; i < count; i++) to[i] = x[i] - zero_point;
     }
 
-    template <class X, class W>
-    void depthwise_pixel(const X* x, const W* weights, int32_t row, int32_t column, size_t index) {
-        alignas(ALIGNMENT) uint32_t sums[PANEL];
-        uint32_t zero_point = uint32_t(in_->zero_point), channel = 0;
-        for (; channel + PANEL <= channels_; channel += PANEL) {
-            Lanes acc[COLUMNS] = {};
-            window_.each_tap(row, column, [&](size_t pixel, uint32_t tap) {
-                const X* from = x + pixel * channels_ + channel;
-                const W* weight = weights + size_t(tap) * channels_ + channel;
-                for (int c = 0; c < COLUMNS; c++)
-                    acc[c] += (load_lanes(from + c * LANES) - zero_point) * load_lanes(weight + c * LANES);
-            });
-            for (int c = 0; c < COLUMNS; c++) store_lanes(sums + c * LANES, acc[c]);
-            requantizer_.narrow(sums, channel, PANEL, *out_, index + channel);
+    void depthwise_pixel(const Window::Span& down, size_t offset, size_t index) {
+        uint32_t channel = 0;
+        for (; channel + PANEL / 2 < channels_; channel += PANEL) {
+            int count = int(channels_ - channel < PANEL ? channels_ - channel : PANEL);
+            depthwise_channels<COLUMNS>(down, offset, index, channel, count);
         }
-        uint32_t rest = channels_ - channel;
-        if (rest == 0) return;
-        memset(sums, 0, sizeof sums);
-        window_.each_tap(row, column, [&](size_t pixel, uint32_t tap) {
-            const X* from = x + pixel * channels_ + channel;
-            const W* weight = weights + size_t(tap) * channels_ + channel;
-            for (uint32_t i = 0; i < rest; i++) sums[i] += (from[i] - zero_point) * uint32_t(weight[i]);
-        });
-        requantizer_.narrow(sums, channel, int(rest), *out_, index + channel);
+        if (channel < channels_)
+            depthwise_channels<COLUMNS / 2>(down, offset, index, channel, int(channels_ - channel));
+    }
+
+    // May compute channels beyond the last, which the next pixel's or the room behind the rows stand in for.
+    template <int COUNT>
+    inline void depthwise_channels(const Window::Span& down, size_t offset, size_t index, uint32_t channel, int count) {
+        alignas(ALIGNMENT) uint32_t sums[PANEL];
+        Lanes acc[COUNT] = {};
+        size_t step = size_t(window_.dw) * channels_;
+        for (int32_t i = down.first; i < down.last; i++) {
+            const uint32_t* x = row_at(down.start + i * window_.dh) + offset + channel;
+            const uint32_t* weight = tap_weights_.data() + size_t(i) * window_.kw * channels_ + channel;
+            for (int32_t j = 0; j < window_.kw; j++, x += step, weight += channels_)
+#pragma GCC unroll 8
+                for (int c = 0; c < COUNT; c++) acc[c] += load_lanes(x + c * LANES) * load_lanes(weight + c * LANES);
+        }
+        for (int c = 0; c < COUNT; c++) store_lanes(sums + c * LANES, acc[c]);
+        requantizer_.narrow(sums, channel, count, *out_, index + channel);
     }
 
     Window window_;
     Requantizer requantizer_;
     const Tensor *in_ = nullptr, *out_ = nullptr;
-    uint32_t groups_ = 1, channels_ = 1, inside_ = 1, outside_ = 1, panels_ = 1;
-    uint64_t depth_ = 1;
-    bool depthwise_ = false, narrow_ = true, short_ = true;
+    uint32_t groups_ = 1, channels_ = 1, inside_ = 1, outside_ = 1, panels_ = 1, held_ = 1, span_ = 1;
+    size_t depth_ = 1, padded_ = 1, row_ = 1;
+    bool narrow_ = true, short_ = true;
     Buffer<int8_t> narrow_weights_;
     Buffer<int16_t> wide_weights_;
-    Buffer<uint32_t> tile_;
+    Buffer<uint32_t> tile_, tap_weights_, rows_;
     Buffer<int32_t> sources_;
 };
 

@@ -19,23 +19,17 @@ constexpr int PANEL = LANES * COLUMNS;  // output channels that are computed tog
 
 #if defined(__AVX512F__) || defined(__AVX2__) || defined(__SSE2__) || defined(__ARM_NEON) || defined(__mips_msa)
 typedef uint32_t Lanes __attribute__((vector_size(LANES * 4)));
-
-template <class T>
-inline Lanes load_lanes(const T* from) {
-    typedef T Narrow __attribute__((vector_size(LANES * sizeof(T))));
-    Narrow values;
-    memcpy(&values, from, sizeof values);
-    return __builtin_convertvector(values, Lanes);
-}
+typedef int32_t SignedLanes __attribute__((vector_size(LANES * 4)));
 #else
 typedef uint32_t Lanes;
-
-template <class T>
-inline Lanes load_lanes(const T* from) {
-    return Lanes(*from);
-}
+typedef int32_t SignedLanes;
 #endif
 
+inline Lanes load_lanes(const uint32_t* from) {
+    Lanes values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
 inline void store_lanes(uint32_t* to, Lanes values) { memcpy(to, &values, sizeof values); }
 
 }  // namespace socquant
