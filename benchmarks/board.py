@@ -36,7 +36,7 @@ from stages.build.runtime.folder import SOURCES
 from stages.core.artifacts import write_json
 from stages.core.command import guarded
 from stages.core.console import console, output
-from stages.core.errors import UserError, one_line
+from stages.core.errors import UserError
 from stages.core.inputs import load_inputs, normalize
 from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS
 from stages.core.preprocess import picture_input, read_pictures, select
@@ -107,10 +107,8 @@ def measure(name: str, bits: int, weight_bits: int, programs: dict[str, Programs
     """Build and run one network at one pair of widths in the current folder; gives its row."""
     console.print(f"{name}, {bits}-bit features, {weight_bits}-bit weights")
     compose(name, bits, weight_bits)
-    stages = (
-        ("quantize", "build") if FLOAT_MODEL.is_file() else ("export", "calibset", "calibrate", "quantize", "build")
-    )
-    for stage in stages:
+    before = () if FLOAT_MODEL.is_file() else ("export", "calibset", "calibrate")
+    for stage in (*before, "quantize", "build"):
         run(stage)
     model = next(BUILD.glob("*/runtime/*.sqm")).resolve()
     inputs, expected = alone(simulated)[0]
@@ -199,7 +197,7 @@ def compiled(place: Path, variables: list[str]) -> Programs:
         line = ["make", "-s", "-f", str(SOURCES / "Makefile"), f"TOPDIR={SOURCES}", f"build_type={build_type}"]
         done = subprocess.run([*line, *variables], cwd=place, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise UserError(f"the runtime does not build ({place.name}): {one_line(done.stderr)}")
+            raise UserError(f"the runtime does not build ({place.name}): {done.stderr.strip().splitlines()[:1]}")
         programs[build_type] = (place / f"runtime_{build_type}").resolve()
     return programs
 

@@ -1,8 +1,8 @@
 """Runs the quantized network on pictures, with the exact integers that the SOC computes, and shows its outputs.
 
---dump writes every layer as the vendor's tools do under MAGIK_DATA_DUMP: `<layer>_Quantize.bin` (codes, NHWC, 4 bits two
-a byte), `<layer>.bin` (what runs in float) and the input. A board built with build_type=debug writes the same bytes as
-`<layer>_Quantize_out.bin`. Reads params.yaml, out/export and out/quantize.
+--dump writes every layer as the vendor's tools do under MAGIK_DATA_DUMP: `<layer>_Quantize.bin` (codes, NHWC, 4 bits
+two a byte), `<layer>.bin` (what runs in float) and the input. A board program built with build_type=debug writes the
+same bytes as `<layer>_Quantize_out.bin`. Reads params.yaml, out/export and out/quantize.
 """
 
 import argparse

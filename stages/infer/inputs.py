@@ -74,5 +74,5 @@ def _shaped(values: NDArray[np.generic], path: Path, network_input: NetworkInput
     if found.ndim != 3 or found.shape[:2] != size or found.shape[2] not in _channels(network_input):
         wanted = [*size, network_input.channels]
         raise UserError(f"{path} has shape {list(values.shape)}; the input takes {wanted}: pixels, NHWC")
-    kind = np.uint8 if found.dtype == np.uint8 else np.float32
-    return np.ascontiguousarray(found[:, :, : network_input.channels], dtype=kind)
+    kept = np.ascontiguousarray(found[:, :, : network_input.channels])
+    return kept.astype(np.uint8, copy=False) if kept.dtype == np.uint8 else kept.astype(np.float32)

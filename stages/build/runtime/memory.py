@@ -1,8 +1,8 @@
 """Planning memory: every computed tensor gets a place in one arena, shared by those that are never needed together.
 
-Greedy, as usual in small runtimes (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020):
-tensors one after the other, each at the lowest place that is free throughout its life. Several orders are tried, and the
-smallest arena wins. No plan can be smaller than what lives at once at the fullest moment, the lower bound.
+Greedy, as usual in small runtimes (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference,
+2020): tensors one after the other, each at the lowest place that is free throughout its life. Several orders are tried,
+and the smallest arena wins. No plan can be smaller than what lives at once at the fullest moment, the lower bound.
 """
 
 from collections.abc import Callable, Sequence

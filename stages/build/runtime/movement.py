@@ -1,7 +1,7 @@
 """Where each element of a result comes from: operators that only move elements, as offsets along each axis.
 
-Reshape, transpose, slice, split, pad, nearest resize, depth to space and the like are one operation for the runtime. What
-they do is not derived operator by operator: ONNX Runtime moves the elements' own numbers.
+Reshape, transpose, slice, split, pad, nearest resize, depth to space and the like are one operation for the runtime.
+What they do is not derived operator by operator: ONNX Runtime moves the elements' own numbers.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from stages.build.runtime.movement import Axis, Movement, moved, movement, physical, positions
+from stages.build.runtime.movement import Movement, moved, movement, physical, positions
 from stages.build.runtime.program import Kind, Opcode, Operation, Program, Tensor, UnsupportedError
 from stages.core.dumps import dump_names
 from stages.core.graph import attribute
@@ -71,13 +71,13 @@ class _Translation:
         for name in self.graph_inputs:
             elements = int(np.prod(self.shape(name)))
             self.program.inputs.append((name, elements, self._channels(name)))
-        for self._node in self.model.graph.node:
-            node = self._node
+        for node in self.model.graph.node:
+            self._node = node
             if node.domain == DOMAIN:
                 _OPERATORS[node.op_type](self, node)
             elif node.op_type in _MOVING and (node.input[0] in self.meanings or self._is_float(node.input[0])):
                 _move(self, node)
-            elif node.op_type == "MaxPool" or node.op_type == "GlobalMaxPool":
+            elif node.op_type in ("MaxPool", "GlobalMaxPool"):
                 _max_pool(self, node)
             elif node.input[0] not in self.meanings and node.op_type in _FLOATS:
                 _FLOATS[node.op_type](self, node)

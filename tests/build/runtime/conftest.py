@@ -12,6 +12,13 @@ def debug(tmp_path_factory) -> Runtime:
 
 
 @pytest.fixture(scope="session")
-def fast(tmp_path_factory) -> Runtime:
-    """The same as it is shipped: optimized for this machine."""
-    return Runtime(compiled(tmp_path_factory.mktemp("native"), "debug"))
+def native(tmp_path_factory):
+    """Programs as they are shipped, optimized for this machine; each is compiled when it is first asked for."""
+    folder, built = tmp_path_factory.mktemp("native"), {}
+
+    def runtime(build_type: str) -> Runtime:
+        if build_type not in built:
+            built[build_type] = Runtime(compiled(folder, build_type))
+        return built[build_type]
+
+    return runtime

@@ -88,10 +88,15 @@ def expected_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray]) -> dic
 
 
 def agree(runtime: Runtime, net: Net, **codes: ArrayLike) -> dict[str, NDArray]:
-    """Check that the runtime gives the twin's codes in every layer."""
+    """Check that the runtime gives the twin's bytes in every layer; a softmax to a few units in the last place."""
     feeds, values = net.feeds(codes), net.twin(**codes)
     model = net.model(values)
     found = dumps(runtime, model_file(model), [feeds[entry.name] for entry in model.graph.input])
+    close = {f"{node.output[0]}_out.bin" for node in net.nodes if node.op_type == "Softmax"}
     for name, content in expected_dumps(model, values).items():
-        assert found[name] == content, name
+        if name in close:
+            reals = (np.frombuffer(dump, "<f4") for dump in (found[name], content))
+            np.testing.assert_allclose(*reals, rtol=1e-6, atol=0)
+        else:
+            assert found[name] == content, name
     return values
