@@ -27,6 +27,7 @@ from stages.core.preprocess import picture_input
 from stages.core.qparams import load_qparams
 from stages.core.session import Runner
 from stages.infer.inputs import normalized, read_pixels
+from stages.infer.precise import precise
 
 BEST = 5  # classes shown of an output that has as many as a classifier
 EPILOG = """\
@@ -57,7 +58,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     meanings = code_tensors(model.graph.node)
     outputs = [entry.name for entry in model.graph.output]
     tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
-    runner = Runner(simulator_model(model, tensors, codes=True), optimize="safe")
+    runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")
     table = Table("input", "output", "shape", "smallest", "largest", f"best {BEST}")
     content = []
     folders = file_names([path.stem for path in arguments.inputs])

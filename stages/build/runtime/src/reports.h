@@ -37,9 +37,9 @@ inline bool dump(const std::string& folder, const Tensor& tensor) {
     return write_file(path, packed.data(), packed.size());
 }
 
-inline double milliseconds() {
+inline double milliseconds(clockid_t clock = CLOCK_MONOTONIC) {
     timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return double(now.tv_sec) * 1e3 + double(now.tv_nsec) * 1e-6;
 }
 
