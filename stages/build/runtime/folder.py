@@ -10,6 +10,7 @@ import onnx
 from stages.build.runtime.binary import model_bytes
 from stages.build.runtime.memory import blocks_of, plan
 from stages.build.runtime.translate import translate
+from stages.core.dumps import file_names
 from stages.core.inputs import NetworkInput
 
 __all__ = ["SOURCES", "Built", "write_runtime"]
@@ -51,6 +52,6 @@ def write_runtime(folder: Path, name: str, model: onnx.ModelProto, inputs: Seque
     places = plan(blocks_of(program))
     content = model_bytes(program, places)
     shutil.copytree(SOURCES, folder)
-    path = folder / f"{name}.sqm"
+    path = folder / Path(file_names([name])[0]).with_suffix(".sqm")
     path.write_bytes(content)
     return Built(path, len(content), places.size, places.least)
