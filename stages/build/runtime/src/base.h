@@ -76,13 +76,11 @@ constexpr uint64_t MOST = uint64_t(1) << 30;  // elements of a tensor
 template <class... Sizes>
 uint64_t product(Sizes... sizes) {
     uint64_t total = 1;
-    bool zero = false;
     for (uint64_t size : {uint64_t(sizes)...}) {
-        zero |= size == 0;
-        total = size > MOST || total * size > MOST ? MOST + 1 : total * size;
-        if (total == 0) total = 1;
+        if (size == 0) return 0;
+        total = total > MOST / size ? MOST + 1 : total * size;
     }
-    return zero ? 0 : total;
+    return total;
 }
 
 }  // namespace socquant

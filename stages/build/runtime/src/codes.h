@@ -11,21 +11,21 @@ class Binary : public Operator {
   public:
     bool prepare(Call& call) override {
         static const char* types[] = {"EltwiseAdd", "EltwiseMul", "EltwiseMax", "EltwiseMin", "PRelu"};
-        kind_ = Kind_(call.attribute(0, 4));
+        kind_ = Which(call.attribute(0, 4));
         work.type = types[int(kind_)];
         left_ = call.attribute(), right_ = call.attribute();
         scaled_ = call.scaled();
         Tensor &a = call.in(0), &b = call.in(1);
         call.need(call.inputs() == 2 && a.codes());
-        call.need(kind_ == Kind_::prelu ? b.constant && b.kind == Kind::i32 : b.codes());
+        call.need(kind_ == Which::prelu ? b.constant && b.kind == Kind::i32 : b.codes());
         if (!broadcast_.read(call, a, b)) return call.finished();
         a_ = Reader(a), out_ = &call.out();
-        if (kind_ == Kind_::prelu)
+        if (kind_ == Which::prelu)
             slopes_ = b.as<int32_t>();
         else
             b_ = Reader(b);
         // 32 bits do for what most networks hold
-        small_ = kind_ == Kind_::add && a_.bytes && b_.bytes && scaled_.shift < 30 &&
+        small_ = kind_ == Which::add && a_.bytes && b_.bytes && scaled_.shift < 30 &&
                  510 * (magnitude(left_) + magnitude(right_)) + (1 << (scaled_.shift - 1)) <= INT32_MAX;
         return call.finished();
     }
@@ -33,28 +33,28 @@ class Binary : public Operator {
     void run() override {
         with_codes(*out_, [this](auto* out) {
             switch (kind_) {
-                case Kind_::add:
+                case Which::add:
                     if (small_) return small_sums(out);
                     return each(out, [this](size_t a, size_t b) {
                         return scaled_(add(multiply(a_.centred(a), left_), multiply(b_.centred(b), right_)));
                     });
-                case Kind_::mul:
+                case Which::mul:
                     return each(out, [this](size_t a, size_t b) {
                         return scaled_(multiply(multiply(a_.centred(a), b_.centred(b)), left_));
                     });
-                case Kind_::max:
+                case Which::max:
                     return each(out, [this](size_t a, size_t b) {
                         int32_t x = scaled_(multiply(a_.centred(a), left_));
                         int32_t y = scaled_(multiply(b_.centred(b), right_));
                         return x > y ? x : y;
                     });
-                case Kind_::min:
+                case Which::min:
                     return each(out, [this](size_t a, size_t b) {
                         int32_t x = scaled_(multiply(a_.centred(a), left_));
                         int32_t y = scaled_(multiply(b_.centred(b), right_));
                         return x < y ? x : y;
                     });
-                case Kind_::prelu:
+                case Which::prelu:
                     return each(out, [this](size_t a, size_t b) {
                         int32_t x = a_.centred(a);
                         return scaled_(multiply(x, x >= 0 ? left_ : slopes_[b]));
@@ -64,7 +64,7 @@ class Binary : public Operator {
     }
 
   private:
-    enum class Kind_ { add, mul, max, min, prelu };
+    enum class Which { add, mul, max, min, prelu };
 
     static int64_t magnitude(int32_t value) { return value < 0 ? -int64_t(value) : int64_t(value); }
 
@@ -97,7 +97,7 @@ class Binary : public Operator {
         });
     }
 
-    Kind_ kind_ = Kind_::add;
+    Which kind_ = Which::add;
     int32_t left_ = 0, right_ = 0;
     Scaled scaled_;
     Reader a_, b_;

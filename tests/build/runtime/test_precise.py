@@ -6,7 +6,6 @@ from stages.core.integer.model import Codes
 from stages.core.integer.simulator import simulator_model
 from stages.core.session import Runner
 from stages.infer.precise import precise
-from tests.build.runtime.conftest import debug  # noqa: F401
 from tests.build.runtime.programs import dumps, model_file
 from tests.build.runtime.small import small_codes, small_net
 from tests.core.integer.nets import Net
@@ -19,7 +18,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "more", "attributes"), KINDS)
-def test_the_board_gives_the_same_bytes(debug, kind, more, attributes):  # noqa: F811
+def test_the_board_gives_the_same_bytes(debug, kind, more, attributes):
     net = Net()
     net.feature("x", (1, 3, 4, 5), Codes(8, 0.02, 100))
     net.add("Dequantize", ["x"], None, "r")
@@ -28,7 +27,7 @@ def test_the_board_gives_the_same_bytes(debug, kind, more, attributes):  # noqa:
     compared(debug, net, codes)
 
 
-def test_every_layer_of_a_network_has_the_same_bytes(debug):  # noqa: F811
+def test_every_layer_of_a_network_has_the_same_bytes(debug):
     for bits in (4, 8, 12):
         compared(debug, small_net(bits), small_codes(bits))
 
