@@ -11,7 +11,11 @@ from tests.build.runtime.small import small_codes, small_net
 from tests.core.integer.nets import Net
 
 MATRIX = np.random.default_rng(0).normal(0, 1, (5, 7)).astype(np.float32)
+KERNEL = np.random.default_rng(1).normal(0, 1, (6, 3, 3, 2)).astype(np.float32)
 KINDS = [
+    ("Conv", [KERNEL, KERNEL[:, 0, 0, 0]], {"pads": [1, 0, 2, 1], "strides": [2, 1]}),
+    ("Conv", [KERNEL[:, :1]], {"group": 3, "auto_pad": "SAME_UPPER"}),
+    ("Conv", [KERNEL[:3, :1, :2]], {"group": 3, "dilations": [2, 1]}),
     ("Softmax", [], {"axis": 1}), ("Softmax", [], {"axis": 3}), ("Sigmoid", [], {}), ("Tanh", [], {}), ("Exp", [], {}),
     ("MatMul", [MATRIX], {}), ("ReduceMean", [np.array([1, 3])], {"keepdims": 0}), ("ReduceSum", [np.array([2])], {}),
 ]  # fmt: skip
