@@ -214,7 +214,7 @@ class Table : public Operator {
     }
 
     void run() override {
-        with_codes(*in_, [this](auto* x) { with_codes(*out_, [this, x](auto* out) { look_up(x, out); }); });
+        with_codes(*in_, [this](auto* x) { with_codes(*out_, [this, x](auto* out) { this->look_up(x, out); }); });
     }
 
   private:
@@ -333,7 +333,7 @@ class AveragePool : public Operator {
     }
 
     void run() override {
-        with_codes(*in_, [this](auto* x) { with_codes(*out_, [this, x](auto* out) { pool(x, out); }); });
+        with_codes(*in_, [this](auto* x) { with_codes(*out_, [this, x](auto* out) { this->pool(x, out); }); });
     }
 
   private:
@@ -380,7 +380,7 @@ class Resize : public Operator {
     }
 
     void run() override {
-        with_codes(*in_, [this](auto* x) { with_codes(*out_, [this, x](auto* out) { interpolate(x, out); }); });
+        with_codes(*in_, [this](auto* x) { with_codes(*out_, [this, x](auto* out) { this->interpolate(x, out); }); });
     }
 
   private:
