@@ -1,15 +1,20 @@
 """Reads out/export, out/calibset and out/quantize; writes out/build/<soc>: what the vendor's converter needs."""
 
 from stages.build.magik import write_magik
+from stages.build.runtime.folder import write_runtime
+from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config, Vendor
-from stages.core.console import output
+from stages.core.console import output, warn
 from stages.core.graph import Graph, load_model
 from stages.core.inputs import load_inputs
-from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS, QPARAMS
+from stages.core.integer.model import load_integer_model
+from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.qparams import load_qparams
+
+RUNTIME = "runtime"
 
 
 def build(config: Config) -> None:
@@ -24,6 +29,14 @@ def build(config: Config) -> None:
             write_magik(board, config, inputs, graph.outputs, params)
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
+        try:
+            built = write_runtime(board / RUNTIME, config.model.name, load_integer_model(INTEGER_MODEL), inputs)
+            output.print(
+                f"reference runtime: {BUILD / name / RUNTIME}; model file {built.size} bytes, "
+                f"features {built.arena} bytes at most (no plan below {built.least})"
+            )
+        except UnsupportedError as error:
+            warn(f"no {RUNTIME}/ is written: {error}")
     output.print(f"board folder: {BUILD / name}; run.sh there converts it with {config.soc.toolchain}")
 
 

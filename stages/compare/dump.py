@@ -4,9 +4,8 @@ Ingenic's converter writes `magik_dump_path/` when it debugs (its post-training 
 float32 or codes. TPU-MLIR writes npz files, NCHW, and compares them.
 """
 
-import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,15 @@ from numpy.typing import NDArray
 from stages.compare.similarity import Compared
 from stages.core.artifacts import write_json
 from stages.core.config import Vendor
+from stages.core.dumps import file_names, nhwc
 from stages.core.graph import output_name
 from stages.core.integer.model import code_tensors, inner_tensors
 from stages.core.integer.simulator import simulator_model
 from stages.core.session import Runner
 
-__all__ = ["file_names", "magik_dump", "nhwc", "npz_dump", "write_dump"]
+__all__ = ["magik_dump", "npz_dump", "write_dump"]
 
 MAGIK, TPU_MLIR = "magik_dump_path", "tpu_mlir_dump"
-PICTURE_RANK = 4
-LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
 
 
 def write_dump(
@@ -107,30 +105,6 @@ def npz_dump(folder: Path, reference: onnx.ModelProto, integer: onnx.ModelProto,
     _write_npz(folder / "top_outputs.npz", {key: compared.expected[name] for name, key in keys.items()})
     made = {key: compared.actual[name] for name, key in keys.items() if name not in inside}
     _write_npz(folder / "quantized_outputs.npz", made)
-
-
-def nhwc(values: NDArray[Any]) -> NDArray[Any]:
-    """A picture-shaped tensor [N, C, H, W] as [N, H, W, C]; of any other rank as it is."""
-    return values.transpose(0, 2, 3, 1) if values.ndim == PICTURE_RANK else values
-
-
-def file_names(nodes: Sequence[str]) -> list[str]:
-    """Names of files for nodes: letters, digits, `.`, `_` and `-` stay, any other character becomes `_`.
-
-    A leading `/`, which PyTorch's exporter writes, is left out. Where two become the same, upper and lower case not
-    told apart, the later gets `_2`, `_3`, ... behind it.
-    """
-    found: dict[str, None] = {}
-    names = []
-    for node in nodes:
-        stem = re.sub(r"[^A-Za-z0-9._-]", "_", node.removeprefix("/"))[:LONGEST] or "_"
-        name, count = stem, 1
-        while name.lower() in found:
-            count += 1
-            name = f"{stem}_{count}"
-        found[name.lower()] = None
-        names.append(f"{name}.bin")
-    return names
 
 
 def _write(path: Path, values: NDArray[Any]) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import stages.build.__main__ as stage
 from stages.build.__main__ import build
+from stages.build.runtime.folder import SOURCES
+from stages.build.runtime.program import UnsupportedError
 from stages.core.config import Vendor
 from stages.quantize.__main__ import quantize
 from tests.build import boards
@@ -14,12 +17,17 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
+def runtime_files(soc, name):
+    """What the reference runtime adds to a board folder."""
+    return {f"{soc}/runtime/{file}" for file in (f"{name}.sqm", *(path.name for path in SOURCES.iterdir()))}
+
+
 def test_ingenic_folder(quantized, tmp_path):
     build(quantized)
     first = contents("out/build")
     pictures = [name for name in first if name.startswith("t40/calibration/")]
     assert len(pictures) == 12
-    assert sorted(set(first) - set(pictures)) == [
+    assert sorted(set(first) - set(pictures) - runtime_files("t40", "onnx")) == [
         "t40/magik_node_quant_bit_info.json", "t40/magik_t40.cfg", "t40/model.onnx", "t40/run.sh",
     ]  # fmt: skip
     assert first["t40/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
@@ -50,7 +58,8 @@ def test_sophgo_folder(quantized):
     found = contents("out/build")
     pictures = [name for name in found if name.startswith("bm1684x/calibration/")]
     assert len(pictures) == 12
-    assert sorted(set(found) - set(pictures)) == ["bm1684x/model.onnx", "bm1684x/run.sh"]
+    rest = set(found) - set(pictures) - runtime_files("bm1684x", "onnx")
+    assert sorted(rest) == ["bm1684x/model.onnx", "bm1684x/run.sh"]
     assert found["bm1684x/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
     script = found["bm1684x/run.sh"].decode()
     assert "--scale 0.015625,0.015625,0.015625" in script
@@ -64,3 +73,14 @@ def test_another_soc_replaces_the_folder(quantized):
     quantize(quantized)
     build(quantized)
     assert [path.name for path in Path("out/build").iterdir()] == ["t41"]
+
+
+def test_a_network_that_the_runtime_cannot_run_is_built_without_it(quantized, monkeypatch, capsys):
+    def refuse(*_):
+        raise UnsupportedError("node (Erf): the board's reference runtime does not do this")
+
+    monkeypatch.setattr(stage, "write_runtime", refuse)
+    build(quantized)
+    assert not Path("out/build/t40/runtime").exists()
+    assert Path("out/build/t40/run.sh").exists()
+    assert "no runtime/ is written: node (Erf)" in capsys.readouterr().err

@@ -4,9 +4,10 @@ import numpy as np
 import onnx
 import pytest
 
-from stages.compare.dump import file_names, nhwc, write_dump
+from stages.compare.dump import write_dump
 from stages.compare.similarity import Compared, compare_networks
 from stages.core.config import ChannelScales, Vendor
+from stages.core.dumps import file_names, nhwc
 from stages.core.integer.twin import run_twin
 from stages.core.session import Runner, with_outputs
 from tests.export.graphs import graph_model, node

@@ -1,0 +1,1 @@
+"""The quantized network for the reference runtime in C++ (src/): a model file, its memory planned, and the sources."""

@@ -1,0 +1,57 @@
+"""The folder of the reference runtime: model file, sources, Makefile."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from stages.build.runtime.binary import model_bytes
+from stages.build.runtime.memory import blocks_of, plan
+from stages.build.runtime.translate import translate
+from stages.core.dumps import file_names
+from stages.core.inputs import NetworkInput
+
+__all__ = ["SOURCES", "Built", "write_runtime"]
+
+SOURCES = Path(__file__).parent / "src"
+"""The C++ sources."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written.
+
+    Attributes:
+        model: the model file.
+        size: its bytes.
+        arena: bytes that features take while it runs.
+        least: bytes that live at once at the fullest moment: no plan takes fewer.
+    """
+
+    model: Path
+    size: int
+    arena: int
+    least: int
+
+
+def write_runtime(folder: Path, name: str, model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Built:
+    """Write `folder`: NAME.sqm, and the sources that run it.
+
+    Args:
+        folder: made here.
+        name: of the network.
+        model: the integer model.
+        inputs: the network's inputs.
+
+    Raises:
+        UnsupportedError: naming a node that the runtime does not do; nothing is written then.
+    """
+    program = translate(model, inputs)
+    places = plan(blocks_of(program))
+    content = model_bytes(program, places)
+    shutil.copytree(SOURCES, folder)
+    path = folder / Path(file_names([name])[0]).with_suffix(".sqm")
+    path.write_bytes(content)
+    return Built(path, len(content), places.size, places.least)

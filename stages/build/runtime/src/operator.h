@@ -1,0 +1,110 @@
+// What every operator is: it checks its operation once, then runs as often as wanted without checks.
+#pragma once
+
+#include <memory>
+#include <new>
+
+#include "arithmetic.h"
+#include "model.h"
+
+namespace socquant {
+
+// One operation while it is checked: its operands, and its attributes in turn.
+class Call {
+  public:
+    Call(const Operation& operation, std::vector<Tensor>& tensors) : operation_(operation), tensors_(tensors) {}
+
+    size_t inputs() const { return operation_.inputs.size(); }
+    // Beyond the last input: the output, whose kind and size the caller checks like any other's.
+    Tensor& in(size_t index) {
+        if (index >= inputs()) return bad_ = true, out();
+        return tensors_[operation_.inputs[index]];
+    }
+    Tensor& out() { return tensors_[operation_.output]; }
+    int32_t attribute() {
+        if (next_ >= operation_.attributes.size()) return bad_ = true, 0;
+        return operation_.attributes[next_++];
+    }
+    // An attribute that must lie in low..high.
+    int32_t attribute(int32_t low, int32_t high) {
+        int32_t value = attribute();
+        if (value < low || value > high) bad_ = true;
+        return value < low ? low : value > high ? high : value;
+    }
+    int32_t size() { return attribute(1, int32_t(MOST)); }
+    Scaled scaled() {
+        Scaled rule;
+        rule.shift = attribute(1, 62);
+        clamps(rule.low, rule.high);
+        rule.zero_point = out().zero_point;
+        return rule;
+    }
+    void clamps(int32_t& low, int32_t& high) {
+        low = attribute(0, 65535);
+        high = attribute(low, 65535);
+        need(out().codes() && high <= out().top());
+    }
+    void clamps_if(bool wanted, int32_t& low, int32_t& high) {
+        if (wanted) return clamps(low, high);
+        attribute();
+        attribute();
+    }
+    void need(bool condition) { bad_ |= !condition; }
+    void need_constant(Tensor& tensor, Kind kind, uint64_t elements) {
+        need(tensor.constant && tensor.kind == kind && tensor.elements == elements);
+    }
+    bool finished() {
+        need(next_ == operation_.attributes.size());
+        return !bad_ || fail("the model is damaged: layer %s (operation %u) does not fit together",
+                             operation_.layer.c_str(), operation_.code);
+    }
+    bool bad() const { return bad_; }
+
+  private:
+    const Operation& operation_;
+    std::vector<Tensor>& tensors_;
+    size_t next_ = 0;
+    bool bad_ = false;
+};
+
+// What a profile says about an operator.
+struct Work {
+    const char* type = "";
+    uint32_t filter[4] = {}, stride[2] = {}, pad[4] = {}, dilation[2] = {};
+    double operations = 0, parameter_bytes = 0;
+};
+
+class Operator {
+  public:
+    virtual ~Operator() = default;
+    virtual bool prepare(Call& call) = 0;
+    virtual void run() = 0;
+    Work work;
+};
+
+// Codes of either type as numbers.
+struct Reader {
+    const uint8_t* bytes = nullptr;
+    const uint16_t* words = nullptr;
+    int32_t zero_point = 0;
+
+    Reader() = default;
+    explicit Reader(const Tensor& tensor) : zero_point(tensor.zero_point) {
+        if (tensor.kind == Kind::u8)
+            bytes = tensor.as<uint8_t>();
+        else
+            words = tensor.as<uint16_t>();
+    }
+    int32_t centred(size_t index) const { return int32_t(bytes ? bytes[index] : words[index]) - zero_point; }
+};
+
+// Calls `work(T*)` with the tensor's data as what they are.
+template <class Function>
+void with_codes(const Tensor& tensor, Function work) {
+    if (tensor.kind == Kind::u8)
+        work(tensor.as<uint8_t>());
+    else
+        work(tensor.as<uint16_t>());
+}
+
+}  // namespace socquant

@@ -1,0 +1,1 @@
+"""Runs the quantized network on pictures."""

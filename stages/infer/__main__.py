@@ -1,0 +1,109 @@
+"""Runs the quantized network on pictures, with the exact integers that the SOC computes, and shows its outputs.
+
+--dump writes every layer as the vendor's tools do under MAGIK_DATA_DUMP: `<layer>_Quantize.bin` (codes, NHWC, 4 bits
+two a byte), `<layer>.bin` (what runs in float) and the input. A board program built with build_type=debug writes the
+same bytes as `<layer>_Quantize_out.bin`. Reads params.yaml, out/export and out/quantize.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from stages.core.artifacts import write_json
+from stages.core.command import run_command
+from stages.core.config import Config
+from stages.core.console import output
+from stages.core.dumps import dump_names, file_names, layer_dumps
+from stages.core.errors import UserError, one_line
+from stages.core.inputs import load_inputs
+from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.simulator import simulator_model
+from stages.core.paths import INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.preprocess import picture_input
+from stages.core.qparams import load_qparams
+from stages.core.session import Runner
+from stages.infer.inputs import normalized, read_pixels
+from stages.infer.precise import precise
+
+BEST = 5  # classes shown of an output that has as many as a classifier
+EPILOG = """\
+examples:
+  python -m stages.infer cat.jpg                              the outputs
+  python -m stages.infer input.bin --dump MAGIK_DATA_DUMP     every layer, to compare with a board's
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="INPUT",
+        help="pictures, or the input's own pixels (NHWC, before mean and normal) as .npy or .bin, uint8 or float32",
+    )
+    parser.add_argument(
+        "--dump", type=Path, metavar="DIR", help="write every layer there; of several inputs into a folder for each"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outputs there too")
+
+
+def infer(config: Config, arguments: argparse.Namespace) -> None:
+    network_input = picture_input(load_inputs(INPUTS))
+    load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
+    model = load_integer_model(INTEGER_MODEL)
+    meanings = code_tensors(model.graph.node)
+    outputs = [entry.name for entry in model.graph.output]
+    tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
+    runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")
+    table = Table("input", "output", "shape", "smallest", "largest", f"best {BEST}")
+    content = []
+    folders = file_names([path.stem for path in arguments.inputs])
+    for path, folder in zip(arguments.inputs, folders, strict=True):
+        pixels = read_pixels(path, network_input, config.model.preprocess)
+        values = runner.run({network_input.name: normalized(pixels, network_input)})
+        for name in outputs:
+            codes = meanings.get(name)
+            found = values[name]
+            if codes is not None:
+                centred = found.astype(np.int64) - codes.zero_point
+                found = centred.astype(np.float32) * codes.step(found.ndim)
+            table.add_row(*described(path, name, found))
+            shape, numbers = list(found.shape), found.ravel().tolist()
+            content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})
+        if arguments.dump:
+            target = arguments.dump if len(folders) == 1 else arguments.dump / folder.removesuffix(".bin")
+            write_dump(target, pixels, layer_dumps(model, values))
+    output.print(table)
+    if arguments.dump:
+        output.print(f"layers written: {arguments.dump}")
+    if arguments.json:
+        write_json(arguments.json, content)
+
+
+def described(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:
+    """A row of the table."""
+    best = ""
+    if values.ndim == 2 and len(values) == 1 and values.size > 1:
+        classes = np.argsort(-values[0], kind="stable")[:BEST]
+        best = ", ".join(f"{index}: {values[0, index]:.4g}" for index in classes)
+    return [path.name, name, "x".join(map(str, values.shape)), f"{values.min():.4g}", f"{values.max():.4g}", best]
+
+
+def write_dump(folder: Path, pixels: NDArray[Any], layers: dict[str, bytes]) -> None:
+    """Write the input and the layers beside what the folder may hold already."""
+    height, width, channels = pixels.shape
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"input_data_shape_1_{height}_{width}_{channels}.bin").write_bytes(pixels.tobytes())
+        for name, content in layers.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise UserError(f"--dump: {folder} cannot be written: {one_line(error)}") from error
+
+
+if __name__ == "__main__":
+    run_command(infer, __doc__ or "", add_arguments, EPILOG)

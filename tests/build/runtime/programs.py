@@ -1,0 +1,102 @@
+"""Compiling the runtime, running it on models made by hand, and comparing every layer with another implementation."""
+
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+
+from stages.build.runtime.binary import model_bytes
+from stages.build.runtime.memory import blocks_of, plan
+from stages.build.runtime.translate import translate
+from stages.core.config import Color
+from stages.core.dumps import dump_names, packed
+from stages.core.inputs import NetworkInput
+from stages.core.integer.model import code_tensors
+from tests.core.integer.nets import Net
+
+SOURCES = Path(__file__).resolve().parents[3] / "stages/build/runtime/src"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A compiled program, and what has to stand before it to run it here."""
+
+    program: Path
+    before: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [*self.before, str(self.program), *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, check=False, env=dict(self.environment) or None)
+
+
+def compiled(folder: Path, build_type: str, *variables: str) -> Path:
+    """`make` in another folder than the sources'."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line = ["make", "-s", "-f", str(SOURCES / "Makefile"), f"TOPDIR={SOURCES}", f"build_type={build_type}", *variables]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", done.stderr  # no warnings
+    return folder / f"runtime_{build_type}"
+
+
+def model_file(model: onnx.ModelProto, inputs: Sequence[NetworkInput] | None = None) -> bytes:
+    """The model file of an integer model; pictures are taken as they are unless `inputs` say otherwise."""
+    program = translate(model, plain_inputs(model) if inputs is None else inputs)
+    return model_bytes(program, plan(blocks_of(program)))
+
+
+def plain_inputs(model: onnx.ModelProto) -> list[NetworkInput]:
+    """Inputs without mean and normal."""
+    found = []
+    for entry in model.graph.input:
+        shape = tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)
+        channels = shape[1] if len(shape) > 1 else 1
+        found.append(NetworkInput(entry.name, shape, (0.0,) * channels, (1.0,) * channels, Color.RGB))
+    return found
+
+
+def dumps(runtime: Runtime, content: bytes, feeds: Sequence[NDArray]) -> dict[str, bytes]:
+    """Run a model file on pictures in the network's shape; gives every file that it writes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "model.sqm").write_bytes(content)
+        (folder / "out").mkdir()
+        files = []
+        for index, feed in enumerate(feeds):
+            files.append(folder / f"{index}.bin")
+            files[-1].write_bytes(packed(np.asarray(feed, np.float32), None))
+        done = runtime.run(folder / "model.sqm", *files, "-o", folder / "out")
+        assert done.returncode == 0, done.stderr
+        return {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+
+
+def expected_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray]) -> dict[str, bytes]:
+    """The dumps of every layer from its values."""
+    meanings = code_tensors(model.graph.node)
+    found = {}
+    for tensor, stem in dump_names(model).items():
+        codes = meanings.get(tensor)
+        name = f"{stem}_out.bin" if codes is None else f"{stem}_Quantize_out.bin"
+        found[name] = packed(values[tensor], codes)
+    return found
+
+
+def agree(runtime: Runtime, net: Net, **codes: ArrayLike) -> dict[str, NDArray]:
+    """Check that the runtime gives the twin's bytes in every layer; a softmax to a few units in the last place."""
+    feeds, values = net.feeds(codes), net.twin(**codes)
+    model = net.model(values)
+    found = dumps(runtime, model_file(model), [feeds[entry.name] for entry in model.graph.input])
+    close = {f"{node.output[0]}_out.bin" for node in net.nodes if node.op_type == "Softmax"}
+    for name, content in expected_dumps(model, values).items():
+        if name in close:
+            reals = (np.frombuffer(dump, "<f4") for dump in (found[name], content))
+            np.testing.assert_allclose(*reals, rtol=1e-6, atol=0)
+        else:
+            assert found[name] == content, name
+    return values

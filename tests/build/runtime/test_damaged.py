@@ -1,0 +1,84 @@
+"""Model files that are damaged: no crash, no read or write out of bounds (the sanitizers watch), no endless run."""
+
+import resource
+import struct
+import subprocess
+import zlib
+
+import numpy as np
+import pytest
+
+from tests.build.runtime.programs import model_file
+from tests.build.runtime.small import small_codes, small_net
+
+MUTANTS = 2000
+BATCH = 50
+HEADER = 56
+
+pytestmark = pytest.mark.slow
+
+
+def mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """A few changed bytes or words, mostly where the records are; or cut, or with a piece moved."""
+    found = bytearray(content)
+    records = HEADER + 4 * struct.unpack_from("<I", content, 36)[0]
+    for _ in range(rng.integers(1, 4)):
+        end = records if rng.random() < 0.8 else len(found)
+        how = rng.integers(0, 6)
+        at = int(rng.integers(16, end - 4))
+        if how == 0:
+            found[at] ^= 1 << int(rng.integers(0, 8))
+        elif how <= 3:
+            word = at // 4 * 4
+            edges = [0, 1, 2, 3, 255, 65535, 2**16, 2**30, 2**31 - 1, 2**31, 2**32 - 1, int(rng.integers(0, 2**32))]
+            near = struct.unpack_from("<I", found, word)[0] + int(rng.integers(-2, 3))
+            value = near if rng.random() < 0.4 else edges[int(rng.integers(0, len(edges)))]
+            struct.pack_into("<I", found, word, value % 2**32)
+        elif how == 4:
+            other = int(rng.integers(16, end - 4))
+            length = int(rng.integers(1, 33))
+            piece = found[other : other + length]
+            found[at : at + len(piece)] = piece
+        else:
+            del found[at : at + int(rng.integers(1, 9))]
+    return bytes(found)
+
+
+def repaired(content: bytes) -> bytes:
+    """With the length and the checksum that belong to what it holds, so that it gets past them."""
+    body = struct.pack("<I", len(content)) + content[20:]
+    return content[:12] + struct.pack("<I", zlib.crc32(body)) + body
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part):
+    rng = np.random.default_rng(part)
+    net = small_net()
+    content = model_file(net.model(net.twin(x=small_codes())))
+    (tmp_path / "in.bin").write_bytes(bytes(6 * 6 * 3))
+    survived = 0
+    for number in range(MUTANTS // 4):
+        mutant = mutated(content, rng)
+        fixed = number % 4 != 0
+        path = tmp_path / "mutant.sqm"
+        path.write_bytes(repaired(mutant) if fixed else mutant)
+        line = [str(debug.program), str(path), str(tmp_path / "in.bin"), "-o", str(tmp_path)]
+        done = subprocess.run(line, capture_output=True, check=False, timeout=60)
+        assert done.returncode in (0, 2), (number, done.stderr[-2000:])
+        assert (done.returncode == 2) == done.stderr.startswith(b"error: "), done.stderr[-2000:]
+        if not fixed and mutant != content:
+            assert done.returncode == 2
+        survived += done.returncode == 0
+    assert survived > 10  # the mutations are not all caught by the same check
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 3 * 2**20  # KB
+
+
+def test_every_shorter_file_is_refused(debug, tmp_path):
+    net = small_net()
+    content = model_file(net.model(net.twin(x=small_codes())))
+    path = tmp_path / "short.sqm"
+    for length in [*range(60), *range(60, len(content), 97)]:
+        for how in (content[:length], repaired(content[:length]) if length > 20 else b""):
+            path.write_bytes(how)
+            done = debug.run(path, path)
+            assert done.returncode == 2, length

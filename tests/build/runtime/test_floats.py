@@ -1,0 +1,90 @@
+"""What runs in float against ONNX Runtime: the same bytes where one rounding decides, else within a few units."""
+
+import numpy as np
+import pytest
+
+from stages.core.integer.model import Codes
+from tests.build.runtime.programs import dumps, model_file
+from tests.core.integer.nets import Net
+
+X = Codes(12, 0.01, 2000)
+SHAPE = (1, 3, 4, 5)
+
+
+def real(shape, seed=1):
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+EXACT = [
+    ("Relu", [], {}),
+    ("Clip", [np.float32(-1), np.float32(2)], {}),
+    ("LeakyRelu", [], {"alpha": 0.1}),
+    ("Neg", [], {}),
+    ("Abs", [], {}),
+    ("Add", [real((3, 1, 1))], {}),
+    ("Sub", [real((4, 1))], {}),
+    ("Mul", [real((1, 3, 4, 5))], {}),
+    ("Div", [real((5,))], {}),
+    ("Max", [real((1,))], {}),
+    ("Min", [real((3, 4, 5))], {}),
+    ("PRelu", [real((3, 1, 1))], {}),
+    ("Transpose", [], {"perm": [0, 2, 3, 1]}),
+    ("Reshape", [np.array([1, 12, 5])], {}),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 0, 0, 1]), np.float32(0.5)], {}),
+    ("MaxPool", [], {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}),
+    ("Concat", [real((1, 2, 4, 5))], {"axis": 1}),
+]
+CLOSE = [
+    ("Sigmoid", [], {}),
+    ("Tanh", [], {}),
+    ("HardSigmoid", [], {"alpha": 0.2, "beta": 0.5}),
+    ("HardSwish", [], {}),
+    ("Softmax", [], {"axis": 1}),
+    ("Softmax", [], {"axis": 3}),
+    ("Conv", [real((6, 3, 3, 2)), real(6)], {"pads": [1, 0, 1, 1], "strides": [2, 1]}),
+    ("Conv", [real((3, 1, 3, 3))], {"group": 3, "auto_pad": "SAME_UPPER"}),
+    ("ConvTranspose", [real((3, 2, 3, 3)), real(2)], {"strides": [2, 2], "pads": [1, 1, 0, 1]}),
+    ("MatMul", [real((5, 7))], {}),
+    ("GlobalAveragePool", [], {}),
+    ("ReduceMean", [], {"axes": [1, 3], "keepdims": 0}),
+]
+
+
+def values(runtime, kind, more, attributes):
+    """A float operator behind a Dequantize: what the runtime makes of it, and what ONNX Runtime does."""
+    net = Net()
+    net.feature("x", SHAPE, X)
+    net.add("Dequantize", ["x"], None, "r")
+    if kind == "ReduceMean":  # opset 18: axes are an input
+        more, attributes = [np.array(attributes["axes"])], {"keepdims": attributes["keepdims"]}
+    net.plain(kind, ["r", *more], "y", **attributes)
+    codes = np.random.default_rng(0).integers(0, 4096, SHAPE)
+    expected = net.twin(x=codes)
+    model = net.model(expected)
+    found = dumps(runtime, model_file(model), [net.feeds({"x": codes})["x/real"]])["y_out.bin"]
+    lying = expected["y"].transpose(0, 2, 3, 1) if expected["y"].ndim == 4 else expected["y"]
+    return np.frombuffer(found, np.float32), np.ascontiguousarray(lying).ravel()
+
+
+@pytest.mark.parametrize(("kind", "more", "attributes"), EXACT)
+def test_one_rounding_gives_the_same_bytes(debug, kind, more, attributes):
+    found, expected = values(debug, kind, more, attributes)
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(("kind", "more", "attributes"), CLOSE)
+def test_sums_and_functions_are_within_a_few_units_in_the_last_place(debug, kind, more, attributes):
+    found, expected = values(debug, kind, more, attributes)
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-6)
+
+
+def test_functions_are_those_of_double_precision(debug):
+    """Rounded once: closer than ONNX Runtime's own approximations."""
+    for kind, function in (
+        ("Sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+        ("Tanh", np.tanh),
+    ):
+        found, _ = values(debug, kind, [], {})
+        codes = np.random.default_rng(0).integers(0, 4096, SHAPE).transpose(0, 2, 3, 1)
+        x = ((codes - 2000).astype(np.float32) * np.float32(0.01)).astype(np.float64).ravel()
+        np.testing.assert_allclose(found, function(x).astype(np.float32), rtol=1.3e-7, atol=1e-30)
