@@ -59,11 +59,10 @@ def test_a_layer_that_is_poor_alone_among_others_is_not_to_blame():
     ("sides", "bits", "settings", "cure"),
     [
         ((0.9, 0.99), 8, {"feature_method": FeatureMethod.KL}, "quant.feature_method=OUTPUT"),
-        ((0.9, 0.99), 4, {}, "quant.feature_method=OUTPUT"),
-        ((0.9, 0.99), 4, {"feature_method": FeatureMethod.OUTPUT}, "quant.feature_correction=true"),
+        ((0.9, 0.99), 4, {}, "quant.rounding=compensate"),
         ((0.99, 0.9), 4, {}, "quant.rounding=compensate"),
-        ((0.99, 0.9), 4, {"rounding": Rounding.compensate}, "quant.weight_correction=true"),
-        ((0.99, 0.9), 4, {"rounding": Rounding.reconstruct, "weight_bits": 4}, "quant.weight_bits=6"),
+        ((0.9, 0.99), 4, {"rounding": Rounding.compensate, "feature_bits": 4}, "quant.feature_bits=8"),
+        ((0.99, 0.9), 4, {"rounding": Rounding.compensate, "weight_bits": 4}, "quant.weight_bits=6"),
     ],
 )
 def test_the_mildest_step_first(sides, bits, settings, cure):
