@@ -110,7 +110,8 @@ def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) ->
     Below 8 bits corrected biases alone do more harm than good, and compensated rounding makes good the features' error
     too (docs/accuracy.md has the numbers).
     """
-    narrow = any(entry.bits < FULL_BITS for entry in (*params.features, *params.weights))
+    widths = [entry.bits for entry in params.features] + [entry.bits for entry in params.weights]
+    narrow = any(bits < FULL_BITS for bits in widths)
     if narrow and params.weights and quant.rounding is Rounding.nearest:
         return f"quant.rounding={Rounding.compensate.value}"
     if side == "features" and quant.feature_method in CLIPPING:
