@@ -107,12 +107,12 @@ def _side(end: Row) -> tuple[str, str]:
 def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:
     """The mildest step that has not been taken: a better choice at the same width, then a wider one.
 
-    Below 8 bits corrected biases alone do more harm than good, and compensated rounding makes good the features' error
-    too (docs/accuracy.md has the numbers).
+    Compensated rounding brings more than corrected biases, which alone do harm below 8 bits, and makes good the
+    features' error too (docs/accuracy.md has the numbers).
     """
     widths = [entry.bits for entry in params.features] + [entry.bits for entry in params.weights]
     narrow = any(bits < FULL_BITS for bits in widths)
-    if narrow and params.weights and quant.rounding is Rounding.nearest:
+    if (narrow or side == "weights") and params.weights and quant.rounding is Rounding.nearest:
         return f"quant.rounding={Rounding.compensate.value}"
     if side == "features" and quant.feature_method in CLIPPING:
         return f"quant.feature_method={FeatureMethod.OUTPUT.value}"

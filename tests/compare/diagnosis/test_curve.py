@@ -43,8 +43,8 @@ def test_it_falls_because_of_a_layer_that_is_poor_alone():
     ],
 )
 def test_it_falls_and_no_layer_is_poor_alone(sides, soc, cure):
-    cosines, corrected = [0.999, 0.999, 0.9, 0.9, 0.9, 0.9], {"feature_correction": True, "weight_correction": True}
-    (finding,) = find(cosines, sides=sides, soc=soc, **corrected)
+    cosines, done = [0.999, 0.999, 0.9, 0.9, 0.9, 0.9], {"feature_correction": True, "weight_correction": True}
+    (finding,) = find(cosines, sides=sides, soc=soc, rounding=Rounding.compensate, **done)
     assert (finding.kind, finding.node, finding.cure) == ("falls", "n2", cure)
 
 
@@ -75,7 +75,8 @@ def test_only_the_last_layers_fall():
     cosines = [0.999] * 9 + [0.96]
     assert find(cosines)[0].cure == "quant.feature_correction=true"
     (finding,) = find(cosines, sides=(0.99, 0.9))
-    assert (finding.kind, finding.cure) == ("accumulates", "quant.weight_correction=true")
+    assert (finding.kind, finding.cure) == ("accumulates", "quant.rounding=compensate")
+    assert find(cosines, sides=(0.99, 0.9), rounding=Rounding.compensate)[0].cure == "quant.weight_correction=true"
     assert find(cosines, feature_correction=True)[0].cure == "quant.feature_bits=10"
 
 
