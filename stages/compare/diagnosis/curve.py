@@ -18,7 +18,6 @@ SHARE = 0.25
 """A layer that is poor alone is to blame if it makes more than this part of all layers' isolated errors."""
 FULL_BITS = 8  # at fewer a first layer below 0.99 is no sign of a wrong input
 CLIPPING = (FeatureMethod.KL, FeatureMethod.PERCENTILE)  # which do not weigh what clipping costs
-BEST = FeatureMethod.OUTPUT
 
 Row = Mapping[str, Any]
 
@@ -106,16 +105,19 @@ def _side(end: Row) -> tuple[str, str]:
 
 
 def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:
-    """The mildest step that has not been taken: a better choice at the same width, then a wider one."""
-    entries = params.features if side == "features" else params.weights
-    narrow = any(entry.bits < FULL_BITS for entry in entries)
-    if side == "features" and (narrow or quant.feature_method in CLIPPING) and quant.feature_method is not BEST:
-        return f"quant.feature_method={BEST.value}"
-    if side == "weights" and narrow and quant.rounding is Rounding.nearest:
+    """The mildest step that has not been taken: a better choice at the same width, then a wider one.
+
+    Compensated rounding brings more than corrected biases, which alone do harm below 8 bits, and makes good the
+    features' error too (docs/accuracy.md has the numbers).
+    """
+    widths = [entry.bits for entry in params.features] + [entry.bits for entry in params.weights]
+    narrow = any(bits < FULL_BITS for bits in widths)
+    if (narrow or side == "weights") and params.weights and quant.rounding is Rounding.nearest:
         return f"quant.rounding={Rounding.compensate.value}"
-    learned = quant.rounding is Rounding.reconstruct  # biases too
+    if side == "features" and quant.feature_method in CLIPPING:
+        return f"quant.feature_method={FeatureMethod.OUTPUT.value}"
     corrected = quant.feature_correction if side == "features" else quant.weight_correction
-    if not corrected and not learned:
+    if not narrow and not corrected:
         return f"quant.{side.removesuffix('s')}_correction=true"
     return _wider(side, params, soc, quant)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stages.compare.diagnosis.finding import Effect, Finding
 from stages.compare.diagnosis.observed import Observed
-from stages.core.config import Equalization, FeatureMethod, QuantConfig
+from stages.core.config import Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.graph import Graph
 from stages.core.overrides import skip_override
 from stages.core.qparams import CONSTANT, FeatureParams, QuantParams
@@ -121,6 +121,8 @@ def _ladder(node: str, scalable: bool, quant: QuantConfig, with_output: bool) ->
     """The mildest cure that has not been taken."""
     if scalable and quant.equalization is Equalization.none:
         return "quant.equalization=cross_layer"
+    if not with_output and quant.rounding is Rounding.nearest:
+        return f"quant.rounding={Rounding.compensate.value}"
     if with_output and quant.feature_method is not FeatureMethod.OUTPUT:
         return "quant.feature_method=OUTPUT"
     return skip_override([*quant.skip_nodes, node])

@@ -43,8 +43,8 @@ def test_it_falls_because_of_a_layer_that_is_poor_alone():
     ],
 )
 def test_it_falls_and_no_layer_is_poor_alone(sides, soc, cure):
-    cosines, corrected = [0.999, 0.999, 0.9, 0.9, 0.9, 0.9], {"feature_correction": True, "weight_correction": True}
-    (finding,) = find(cosines, sides=sides, soc=soc, **corrected)
+    cosines, done = [0.999, 0.999, 0.9, 0.9, 0.9, 0.9], {"feature_correction": True, "weight_correction": True}
+    (finding,) = find(cosines, sides=sides, soc=soc, rounding=Rounding.compensate, **done)
     assert (finding.kind, finding.node, finding.cure) == ("falls", "n2", cure)
 
 
@@ -59,11 +59,10 @@ def test_a_layer_that_is_poor_alone_among_others_is_not_to_blame():
     ("sides", "bits", "settings", "cure"),
     [
         ((0.9, 0.99), 8, {"feature_method": FeatureMethod.KL}, "quant.feature_method=OUTPUT"),
-        ((0.9, 0.99), 4, {}, "quant.feature_method=OUTPUT"),
-        ((0.9, 0.99), 4, {"feature_method": FeatureMethod.OUTPUT}, "quant.feature_correction=true"),
+        ((0.9, 0.99), 4, {}, "quant.rounding=compensate"),
         ((0.99, 0.9), 4, {}, "quant.rounding=compensate"),
-        ((0.99, 0.9), 4, {"rounding": Rounding.compensate}, "quant.weight_correction=true"),
-        ((0.99, 0.9), 4, {"rounding": Rounding.reconstruct, "weight_bits": 4}, "quant.weight_bits=6"),
+        ((0.9, 0.99), 4, {"rounding": Rounding.compensate, "feature_bits": 4}, "quant.feature_bits=8"),
+        ((0.99, 0.9), 4, {"rounding": Rounding.compensate, "weight_bits": 4}, "quant.weight_bits=6"),
     ],
 )
 def test_the_mildest_step_first(sides, bits, settings, cure):
@@ -76,7 +75,8 @@ def test_only_the_last_layers_fall():
     cosines = [0.999] * 9 + [0.96]
     assert find(cosines)[0].cure == "quant.feature_correction=true"
     (finding,) = find(cosines, sides=(0.99, 0.9))
-    assert (finding.kind, finding.cure) == ("accumulates", "quant.weight_correction=true")
+    assert (finding.kind, finding.cure) == ("accumulates", "quant.rounding=compensate")
+    assert find(cosines, sides=(0.99, 0.9), rounding=Rounding.compensate)[0].cure == "quant.weight_correction=true"
     assert find(cosines, feature_correction=True)[0].cure == "quant.feature_bits=10"
 
 

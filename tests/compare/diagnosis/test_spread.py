@@ -1,7 +1,7 @@
 import pytest
 
 from stages.compare.diagnosis.spread import spread_findings
-from stages.core.config import Equalization, FeatureMethod, QuantConfig
+from stages.core.config import Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.qparams import QuantParams
 from tests.compare.diagnosis.cases import chain, feature, observed, weight
 
@@ -66,6 +66,8 @@ def test_weights_before_a_clip_with_bounds_cannot_be_scaled():
     params = QuantParams([], [weight("c0", axis=None, tensor="c0_w", scales=(2.0,))])
     graph = chain(scale_of={0: 100.0}, clip=True)
     (finding,) = spread_findings(graph, params, {}, {"C0": 0.9}, QuantConfig("q"))
+    assert finding.cure == "quant.rounding=compensate"
+    (finding,) = spread_findings(graph, params, {}, {"C0": 0.9}, QuantConfig("q", rounding=Rounding.compensate))
     assert finding.cure == "quant.skip_nodes=[c0]"
 
 
