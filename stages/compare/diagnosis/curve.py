@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.compare.diagnosis.finding import Effect, Finding
+from stages.compare.diagnosis.ranges import UNWEIGHED
 from stages.core.config import FeatureMethod, QuantConfig, Rounding, SocConfig
 from stages.core.overrides import skip_override
 from stages.core.qparams import QuantParams
@@ -17,7 +18,6 @@ LATE = 0.8
 SHARE = 0.25
 """A layer that is poor alone is to blame if it makes more than this part of all layers' isolated errors."""
 FULL_BITS = 8  # at fewer a first layer below 0.99 is no sign of a wrong input
-CLIPPING = (FeatureMethod.KL, FeatureMethod.PERCENTILE)  # which do not weigh what clipping costs
 
 Row = Mapping[str, Any]
 
@@ -114,7 +114,8 @@ def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) ->
     narrow = any(bits < FULL_BITS for bits in widths)
     if (narrow or side == "weights") and params.weights and quant.rounding is Rounding.nearest:
         return f"quant.rounding={Rounding.compensate.value}"
-    if side == "features" and quant.feature_method in CLIPPING:
+    clips = quant.feature_method in UNWEIGHED
+    if side == "features" and (clips or not narrow) and quant.feature_method is not FeatureMethod.OUTPUT:
         return f"quant.feature_method={FeatureMethod.OUTPUT.value}"
     corrected = quant.feature_correction if side == "features" else quant.weight_correction
     if not narrow and not corrected:

@@ -7,12 +7,15 @@ from stages.compare.diagnosis.observed import Observed
 from stages.core.config import FeatureMethod, FeatureZeroPoint, QuantConfig, Requantization, SocConfig
 from stages.core.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, QuantParams
 
-__all__ = ["range_findings"]
+__all__ = ["UNWEIGHED", "range_findings"]
 
 WASTED = 4.0
 """A range so many times as wide as what was seen, or more, costs two bits."""
 CLIPPED = 0.01
 """Clipping that makes more than this part of the signal is poor: 20 dB, as cosine 0.995."""
+UNWEIGHED = (FeatureMethod.KL, FeatureMethod.PERCENTILE)
+"""Methods that do not weigh what clipping costs. MSE, ADMM and OUTPUT do: they clip where rounding would cost more,
+OUTPUT also what no next layer feels, such as what lies far below 0 before a SiLU."""
 NO_RANGES = "quant.node_ranges=false"
 
 
@@ -31,9 +34,14 @@ def range_findings(
         ratio = _ratio(entry, seen, soc)
         if entry.method == NODE_BITS and ratio >= WASTED and not entry.channel_scales:
             found.append((1.0 - 1.0 / ratio, _wasted(entry, seen, ratio, quant)))
-        elif seen.clipped_part > CLIPPED and seen.clipped_part > 2 * seen.beyond_part:
+        elif seen.clipped_part > max(CLIPPED, 2 * seen.beyond_part) and _unweighed(entry):
             found.append((seen.clipped_part, _clipped(entry, seen, quant)))
     return [finding for _, finding in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _unweighed(entry: FeatureParams) -> bool:
+    """Whether a range was chosen without weighing what clipping costs."""
+    return entry.method == NODE_BITS or entry.method in {method.value for method in UNWEIGHED}
 
 
 def _ratio(entry: FeatureParams, seen: Observed, soc: SocConfig) -> float:
@@ -64,8 +72,8 @@ def _clipped(entry: FeatureParams, seen: Observed, quant: QuantConfig) -> Findin
     own = entry.method == NODE_BITS
     source = f"{quant.node_bits}" if own else f"the method {entry.method}"
     cure = NO_RANGES if own and quant.node_bits else None
-    if not own and quant.feature_method is not FeatureMethod.MAX_ABS:
-        cure = "quant.feature_method=MAX_ABS"
+    if not own:
+        cure = f"quant.feature_method={FeatureMethod.OUTPUT.value}"
     return Finding(
         "range",
         entry.node,

@@ -43,8 +43,9 @@ def test_it_falls_because_of_a_layer_that_is_poor_alone():
     ],
 )
 def test_it_falls_and_no_layer_is_poor_alone(sides, soc, cure):
+    best = {"feature_method": FeatureMethod.OUTPUT}
     cosines, done = [0.999, 0.999, 0.9, 0.9, 0.9, 0.9], {"feature_correction": True, "weight_correction": True}
-    (finding,) = find(cosines, sides=sides, soc=soc, rounding=Rounding.compensate, **done)
+    (finding,) = find(cosines, sides=sides, soc=soc, rounding=Rounding.compensate, **best, **done)
     assert (finding.kind, finding.node, finding.cure) == ("falls", "n2", cure)
 
 
@@ -52,7 +53,7 @@ def test_a_layer_that_is_poor_alone_among_others_is_not_to_blame():
     """Four of six layers err alike, so that none makes more than a quarter of all errors."""
     alone = dict.fromkeys((2, 3, 4, 5), 0.9)
     (finding,) = find([0.999, 0.999, 0.9, 0.9, 0.9, 0.9], alone=alone)
-    assert (finding.node, finding.cure) == ("n2", "quant.feature_correction=true")
+    assert (finding.node, finding.cure) == ("n2", "quant.feature_method=OUTPUT")
 
 
 @pytest.mark.parametrize(
@@ -73,11 +74,13 @@ def test_the_mildest_step_first(sides, bits, settings, cure):
 
 def test_only_the_last_layers_fall():
     cosines = [0.999] * 9 + [0.96]
-    assert find(cosines)[0].cure == "quant.feature_correction=true"
+    assert find(cosines)[0].cure == "quant.feature_method=OUTPUT"
+    best = {"feature_method": FeatureMethod.OUTPUT}
+    assert find(cosines, **best)[0].cure == "quant.feature_correction=true"
     (finding,) = find(cosines, sides=(0.99, 0.9))
     assert (finding.kind, finding.cure) == ("accumulates", "quant.rounding=compensate")
     assert find(cosines, sides=(0.99, 0.9), rounding=Rounding.compensate)[0].cure == "quant.weight_correction=true"
-    assert find(cosines, feature_correction=True)[0].cure == "quant.feature_bits=10"
+    assert find(cosines, feature_correction=True, **best)[0].cure == "quant.feature_bits=10"
 
 
 @pytest.mark.parametrize("cosines", [[0.999, 0.999], [0.999, 0.97, 0.99], [0.991, 0.98, 0.98], []])

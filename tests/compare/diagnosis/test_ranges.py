@@ -38,8 +38,15 @@ def test_codes_that_the_soc_cannot_use_are_not_wasted():
 def test_clipping_by_the_method():
     entry = feature(method="KL", seen=(-1.0, 9.0))
     (finding,) = find(entry, observed((-1.0,), (9.0,), clipped=0.02), feature_method=FeatureMethod.KL)
-    assert (finding.kind, finding.cure) == ("range", "quant.feature_method=MAX_ABS")
+    assert (finding.kind, finding.cure) == ("range", "quant.feature_method=OUTPUT")
     assert finding.evidence["clipped_share"] == 0.02
+
+
+@pytest.mark.parametrize("method", ["MAX_ABS", "MSE", "ADMM", "OUTPUT"])
+def test_clipping_that_was_weighed_against_rounding_is_no_finding(method):
+    """OUTPUT clips much before a SiLU, which makes 0 of what lies far below 0."""
+    entry = feature(method=method, seen=(-90.0, 1.5))
+    assert not find(entry, observed((-90.0,), (1.5,), clipped=0.5), feature_method=FeatureMethod[method])
 
 
 def test_clipping_by_the_user():
