@@ -17,6 +17,7 @@ from stages.core.session import Runner
 from stages.quantize.drafting import Drafter
 from stages.quantize.network import Network
 from stages.quantize.simulation import Simulation
+from stages.trial import Metric
 from tests.autotune.stubs import bits, made_up
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -202,14 +203,16 @@ def test_a_class_alone_leaves_the_rest_in_float(tuned):
 def test_cosine_and_error_of_the_same_draft_agree(tuned):
     problem, verifier, simulation = tuned
     draft = verifier.draft(problem.uniform(8, 8))
-    cosine = simulation.cosine(draft)
+    metric = Metric(simulation, labels=None)
+    cosine = metric.of(draft)
     angle = math.acos(cosine)
     assert 0 < angle < 0.1
-    assert simulation.cosine(verifier.draft(problem.uniform(4, 2))) < cosine
+    assert metric.of(verifier.draft(problem.uniform(4, 2))) < cosine
 
 
 def test_accuracy_counts_both_networks(tuned):
     problem, verifier, simulation = tuned
     labels = [int(Runner(tiny_classifier()).run(picture)["logits"].argmax()) for picture in PICTURES]
     labels[0] = (labels[0] + 1) % 3
-    assert simulation.accuracy(verifier.draft(problem.uniform(8, 8)), labels) == (2 / 3, 2 / 3)
+    metric = Metric(simulation, labels)
+    assert (metric.of(verifier.draft(problem.uniform(8, 8))), metric.of_float()) == (2 / 3, 2 / 3)
