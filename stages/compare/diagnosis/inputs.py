@@ -203,9 +203,10 @@ def _moments(made: NDArray[np.float32], norm: Mapping[str, Any]) -> tuple[Array,
     """Mean and mean square of a picture's standardized channels, those left out that training switched off."""
     deviation = np.array(norm["deviation"], dtype=np.float64)
     alive = deviation > SMALL_GAMMA * np.median(deviation)
-    wide = made.reshape(made.shape[1], -1)[alive].astype(np.float64)
-    standardized = (wide - np.array(norm["mean"])[alive, np.newaxis]) / deviation[alive, np.newaxis]
-    return standardized.mean(axis=1), (standardized**2).mean(axis=1)
+    values = made.reshape(made.shape[1], -1)[alive]
+    mean, deviation = np.array(norm["mean"])[alive], deviation[alive]
+    means, squares = (part.mean(axis=1, dtype=np.float64) for part in (values, values * values))
+    return (means - mean) / deviation, (squares - 2.0 * mean * means + mean**2) / deviation**2
 
 
 def misfit(norms: Sequence[Standardized]) -> float:

@@ -82,18 +82,24 @@ def _observe(values: Array, entry: FeatureParams) -> Observed:
     scales = entry.scales.astype(np.float64)[:, np.newaxis]
     low, high = -entry.zero_point * scales, (entry.codes.top - entry.zero_point) * scales
     wide = channels.astype(np.float64)
-    clipped = wide - np.clip(wide, low - scales / 2, high + scales / 2)  # within half a step rounding does no worse
-    beyond = wide - np.clip(wide, min(entry.seen_low, 0.0), max(entry.seen_high, 0.0))
+    clipped = _outside(wide, low - scales / 2, high + scales / 2)  # within half a step rounding does no worse
+    beyond = _outside(wide, np.array(min(entry.seen_low, 0.0)), np.array(max(entry.seen_high, 0.0)))
     return Observed(
         channels.min(axis=1).astype(np.float64),
         channels.max(axis=1).astype(np.float64),
         channels.size,
-        int(np.count_nonzero(clipped)),
-        int(np.count_nonzero(beyond)),
-        float((wide**2).sum()),
-        float((clipped**2).sum()),
-        float((beyond**2).sum()),
+        len(clipped),
+        len(beyond),
+        float((wide * wide).sum()),
+        float((clipped * clipped).sum()),
+        float((beyond * beyond).sum()),
     )
+
+
+def _outside(values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much those values that lie outside a range do so; few do."""
+    below, above = low - values, values - high
+    return np.concatenate([below[below > 0.0], above[above > 0.0]])
 
 
 def _joined(left: Observed, right: Observed) -> Observed:
