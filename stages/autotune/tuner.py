@@ -221,8 +221,10 @@ class Tuner:
         if not met:
             floats = any(FLOAT_BITS in widths for widths in self.problem.widths.values())
             raise UserError(
-                f"--target {target.metric}={target.bound:.6g} is out of reach: the most precise widths have "
-                f"{steps[0].found:.6g}" + ("" if floats else "; --allow-float lets nodes stay in float")
+                f"--target {target.metric}={target.bound:.6g} is out of reach: the most precise widths "
+                + ("within the budget " if bounds else "")
+                + f"have {steps[0].found:.6g}"
+                + ("" if floats or bounds else "; --allow-float lets nodes stay in float")
             )
         best = min(met, key=lambda step: (step.cost, step.predicted))
         error = self.verifier.error(best.allotment)

@@ -240,6 +240,8 @@ def load_cost(path: Path) -> CostModel:
     """
     try:
         content = OmegaConf.load(path)
+        if not content:
+            raise UserError(f"{path} is empty: give keys {', '.join(vars(CostModel()))}")
         model = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CostModel), content))
     except FileNotFoundError:
         known = sorted(str(other) for other in COSTS.glob("*.yaml"))

@@ -35,13 +35,19 @@ def read_pixels(path: Path, network_input: NetworkInput, preprocess: PreprocessC
     """
     try:
         if path.suffix == ".npy":
-            return _shaped(np.load(path, allow_pickle=False), path, network_input)
+            return _finite(_shaped(np.load(path, allow_pickle=False), path, network_input), path)
         if path.suffix == ".bin":
-            return _shaped(_typed(path.read_bytes(), path, network_input), path, network_input)
+            return _finite(_shaped(_typed(path.read_bytes(), path, network_input), path, network_input), path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     (picture,) = read_pictures([SourceFile(str(path), path.read_bytes)], network_input, preprocess, KEY)
     return picture.sample
+
+
+def _finite(pixels: Pixels, path: Path) -> Pixels:
+    if not np.isfinite(pixels).all():
+        raise UserError(f"{path} holds values that are infinite or not a number")
+    return pixels
 
 
 def normalized(pixels: Pixels, network_input: NetworkInput) -> NDArray[np.float32]:

@@ -225,6 +225,9 @@ def _requested(arguments: argparse.Namespace) -> None:
     bits = widths_of(arguments.bits, len(arguments.logs))
     if arguments.count < 0:
         raise UserError(f"--count {arguments.count}: give a number of layers, or 0 for all")
+    for option, target in (("--write", arguments.write), ("--json", arguments.json)):
+        if target and target.resolve() in [log.resolve() for log in arguments.logs]:
+            raise UserError(f"{option} {target} would replace that log: name another file")
     profile(
         Request(
             arguments.logs,

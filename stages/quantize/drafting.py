@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from stages.core.collect import calibration_feeds, collect
 from stages.core.config import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
+from stages.core.errors import UserError
 from stages.core.graph import Graph, load_model, output_name
-from stages.core.inputs import NetworkInput, load_inputs, normalize
+from stages.core.inputs import NetworkInput, load_inputs, normalize, resolve_inputs
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.preprocess import picture_input
 from stages.core.samples import SampleReader, correction_samples, validation_samples
@@ -72,7 +73,10 @@ class Drafter:
         by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
         layers = [layer.names for layer in find_layers(graph, config.soc)]
         by_node = without(by_node, config.quant.node_bits_ignore, layers)
-        network, network_input = Network(graph, load_statistics(STATISTICS)), picture_input(load_inputs(INPUTS))
+        inputs = load_inputs(INPUTS)
+        if resolve_inputs(config.model.inputs, {name: graph.shapes[name] for name in graph.inputs}) != inputs:
+            raise UserError(f"{INPUTS} was made with other model.inputs: run `dvc repro`")
+        network, network_input = Network(graph, load_statistics(STATISTICS)), picture_input(inputs)
         return cls(config, network, by_node, network_input, CALIBSET, scratch)
 
     def best(self) -> tuple[Draft, list[str]]:

@@ -1,5 +1,6 @@
 import json
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,12 @@ def test_a_good_network_says_so_after_one_simulation(deep, capsys):
     assert code == 0
     assert (result["nodes"], result["override"], len(result["simulations"])) == ([], None, 1)
     assert "is not below 0.98000: nothing to look for" in capsys.readouterr().out
+
+
+def test_a_network_exported_with_another_input_is_refused(deep):
+    deep.model.inputs = [replace(entry, mean=[1.0]) for entry in deep.model.inputs]
+    with pytest.raises(UserError, match=r"other model\.inputs: run `dvc repro`"):
+        bisect(deep, arguments())
 
 
 def test_the_path_and_the_line_to_type_are_printed(deep, capsys):

@@ -46,6 +46,12 @@ def test_text_is_replaced_and_no_temporary_file_stays(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_folder_is_not_replaced_by_text(tmp_path):
+    with pytest.raises(UserError, match="is a folder: name a file"):
+        write_text(tmp_path, "text")
+    assert not list(tmp_path.parent.glob(f".{tmp_path.name}-*"))
+
+
 def test_json_keeps_order_and_exact_floats(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"b": 0.1, "a": ["ü", 1e-45]})

@@ -149,6 +149,7 @@ def test_a_soc_without_a_file_gets_the_generic_one():
         ("ms_per_gigabyte: 1", "ms_per_gigabyte: "),
         ("[1, 2]", ""),
         ("a: [", "is not YAML with keys"),
+        ("", "is empty: give keys name"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path, text, said):

@@ -66,6 +66,7 @@ def test_dumps_have_the_vendors_names(command, quantized):
             np.zeros((3, 16, 16), np.float32),
             r"shape \[3, 16, 16\]; the input takes \[16, 16, 3\]: pixels",
         ),
+        ("c.npy", np.full((16, 16, 3), np.nan, np.float32), r"c\.npy holds values that are infinite or not a number"),
         ("a.png", b"123", r"a\.png cannot be read as a picture"),
     ],
 )

@@ -118,6 +118,8 @@ def test_another_cost_file_gives_further_widths(tmp_path, monkeypatch, capsys):
         (["board.log", "--bits", "8/8", "4/4"], "error: --bits: 2 pairs for 1 log; give one, or one for each\n"),
         (["board.log", "--base", "none.yaml"], "error: none.yaml is missing"),
         (["board.log", "--count", "-1"], "error: --count -1: give a number of layers"),
+        (["board.log", "--write", "./board.log"], "error: --write board.log would replace that log"),
+        (["board.log", "--json", "board.log"], "error: --json board.log would replace that log"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, arguments, said):
