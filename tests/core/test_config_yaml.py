@@ -27,6 +27,8 @@ INGENIC = ("t40", "t41", "x2500", "a1")
 SOPHGO = ("bm1684", "bm1684x", "bm1688", "cv186x")
 WEIGHTED = {"Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul"}
 PRESETS = {"int8": (8, 8), "a10w8": (10, 8), "a12w8": (12, 8), "a8w4": (8, 4), "a4w4": (4, 4)}
+LADDER = {"a16w8": (16, 8), "a32w8": (32, 8), "a8w32": (8, 32)}
+"""Widths to compare with on the PC, whether a SOC has them or not; 32 stands for float."""
 
 
 @cache
@@ -44,7 +46,7 @@ def files(group):
 
 def test_every_file_is_known_here():
     assert files("soc") == {*INGENIC, *SOPHGO}
-    assert files("quant") == {*PRESETS, "best"}
+    assert files("quant") == {*PRESETS, *LADDER, "best"}
 
 
 def test_the_committed_params_are_what_the_configs_compose_to():
@@ -165,6 +167,12 @@ def test_only_ingenic_widths_go_further_on_the_pc(name):
     assert (found.simulated.feature_bits, found.simulated.weight_bits) == ladder
     for side, simulated in zip(("feature_bits", "weight_bits"), ladder, strict=True):
         assert set(simulated).isdisjoint(allowed_widths(found.operators.values(), side))
+
+
+@pytest.mark.parametrize("preset", LADDER)
+def test_the_ladders_presets_have_the_widths_of_their_names(preset):
+    quant = composed(f"quant={preset}").quant
+    assert (quant.name, (quant.feature_bits, quant.weight_bits)) == (preset, LADDER[preset])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
