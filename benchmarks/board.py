@@ -16,13 +16,11 @@ load_ms                     reading the model file, natively
 peak_kb, arena_kb           memory at most, and what of it features take
 """
 
-import argparse
 import contextlib
 import hashlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,10 +29,9 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.common import alone, alternated, link_pictures, run, steady
-from benchmarks.networks import NETWORKS, find_data
+from benchmarks.networks import NETWORKS, find_data, networks_command
 from stages.build.runtime.folder import SOURCES
 from stages.core.artifacts import write_json
-from stages.core.command import guarded
 from stages.core.console import console, output
 from stages.core.errors import UserError
 from stages.core.inputs import load_inputs, normalize
@@ -54,20 +51,7 @@ Programs = dict[str, Path]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.board",
-        description=(__doc__ or "").partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of pictures and networks")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
-    parser.add_argument("--network", choices=NETWORKS, help="measure this one only")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
-    chosen = [arguments.network] if arguments.network else list(NETWORKS)
-    reached: list[bool] = []
-    code = guarded(lambda: reached.append(board(chosen, arguments.data, arguments.json)), arguments.debug)
-    sys.exit(code or int(not all(reached)))
+    networks_command("benchmarks.board", __doc__ or "", board)
 
 
 def board(names: Iterable[str], data: Path, report: Path | None) -> bool:

@@ -19,12 +19,10 @@ qdq_codes           largest distance of the QDQ network's layers in plain ONNX R
 bytes_equal         are statistics.npz, quantized.onnx and integer.onnx the same on 1 and 2 threads, and run again
 """
 
-import argparse
 import contextlib
 import hashlib
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -33,9 +31,8 @@ from pathlib import Path
 from benchmarks import measures
 from benchmarks.bars import COLUMNS, Row, bar_table, row_table, verdicts
 from benchmarks.common import alone, link_pictures, run
-from benchmarks.networks import NETWORKS, find_data
+from benchmarks.networks import NETWORKS, find_data, networks_command
 from stages.core.artifacts import write_json
-from stages.core.command import guarded
 from stages.core.console import console, output, warn
 from stages.core.paths import INTEGER_MODEL, QUANTIZED_MODEL, STATISTICS
 
@@ -49,20 +46,7 @@ SIMULATION_TURNS, SIMULATION_RUNS = 9, 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.engine",
-        description=(__doc__ or "").partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of pictures and networks")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
-    parser.add_argument("--network", choices=NETWORKS, help="measure this one only")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
-    chosen = [arguments.network] if arguments.network else list(NETWORKS)
-    reached: list[bool] = []
-    code = guarded(lambda: reached.append(engine(chosen, arguments.data, arguments.json)), arguments.debug)
-    sys.exit(code or int(not all(reached)))
+    networks_command("benchmarks.engine", __doc__ or "", engine)
 
 
 def engine(names: Iterable[str], data: Path, report: Path | None) -> bool:

@@ -35,19 +35,13 @@ def read_pixels(path: Path, network_input: NetworkInput, preprocess: PreprocessC
     """
     try:
         if path.suffix == ".npy":
-            return _finite(_shaped(np.load(path, allow_pickle=False), path, network_input), path)
+            return _shaped(np.load(path, allow_pickle=False), path, network_input)
         if path.suffix == ".bin":
-            return _finite(_shaped(_typed(path.read_bytes(), path, network_input), path, network_input), path)
+            return _shaped(_typed(path.read_bytes(), path, network_input), path, network_input)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     (picture,) = read_pictures([SourceFile(str(path), path.read_bytes)], network_input, preprocess, KEY)
     return picture.sample
-
-
-def _finite(pixels: Pixels, path: Path) -> Pixels:
-    if not np.isfinite(pixels).all():
-        raise UserError(f"{path} holds values that are infinite or not a number")
-    return pixels
 
 
 def normalized(pixels: Pixels, network_input: NetworkInput) -> NDArray[np.float32]:
@@ -81,4 +75,6 @@ def _shaped(values: NDArray[np.generic], path: Path, network_input: NetworkInput
         wanted = [*size, network_input.channels]
         raise UserError(f"{path} has shape {list(values.shape)}; the input takes {wanted}: pixels, NHWC")
     kept = np.ascontiguousarray(found[:, :, : network_input.channels])
+    if not np.isfinite(kept).all():
+        raise UserError(f"{path} holds values that are infinite or not a number")
     return kept.astype(np.uint8, copy=False) if kept.dtype == np.uint8 else kept.astype(np.float32)
