@@ -1,4 +1,4 @@
-"""Reads out/export, out/calibset, out/calibrate and out/quantize; writes out/build/<soc>: what the vendor's converter needs."""
+"""Reads out/export, out/calibset, out/calibrate, out/quantize; writes out/build/<soc>: what converters need."""
 
 from stages.build.magik import write_magik
 from stages.build.pluto.folder import write_pluto

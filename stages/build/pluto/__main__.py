@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import onnx
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.artifacts import write_json
 from stages.core.command import guarded
 from stages.core.console import output
+from stages.core.errors import UserError, one_line
 from stages.core.graph import load_model
 
 EPILOG = """\
@@ -28,7 +30,10 @@ REFUSED = 1
 
 def verdict(file: Path, json: Path | None) -> int:
     """Print what keeps the file from the camera; gives the exit code."""
-    refusals = check(load_model(file))
+    try:
+        refusals = check(load_model(file))
+    except onnx.shape_inference.InferenceError as error:
+        raise UserError(f"{file} is no sound network: {one_line(error)}") from error
     if json is not None:
         write_json(json, report(refusals))
     if not refusals:

@@ -1,10 +1,11 @@
 """Whether the open T41 runtime's compiler takes a network, and what the camera would make of it.
 
-`check` reads any QDQ file. Facts: README.md, compile/ and runtime/ of github.com/inoop/t41-pluto (8f374b6), which was read,
-not run on a camera.
+`check` reads any QDQ file. Facts: README.md, compile/ and runtime/ of github.com/inoop/t41-pluto (8f374b6), which was
+read, not run on a camera.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -50,8 +51,8 @@ def check(model: onnx.ModelProto) -> list[Refusal]:
         model: any ONNX network; not changed.
 
     Returns:
-        Refusals in graph order, those of the file and its input first; empty if the compiler takes it and the runtime computes
-        what the network says.
+        Refusals in graph order, those of the file and its input first; empty if the compiler takes it and the runtime
+        computes what the network says.
     """
     graph = Graph(model)
     if form := list(_form(graph)):
@@ -121,7 +122,7 @@ def _outputs(edges: Edges) -> Iterator[Refusal]:
     graph = edges.graph
     if edges.classifier:
         if len(graph.outputs) > 1:
-            reason = f"has {len(graph.outputs)} outputs; of a network that ends with a layer the compiler keeps the last layer"
+            reason = f"is one of {len(graph.outputs)} outputs; the compiler keeps a classifier's last layer only"
             yield Refusal(graph.outputs[1], "", Effect.wrong, reason, "model.outputs=[one of them]", IMPORT)
         layers = [node for node in graph.nodes if node.op_type in LAYERS]
         if layers[-1].output[0] != edges.outputs[0]:
@@ -231,7 +232,7 @@ def _output(edges: Edges, node: onnx.NodeProto) -> Iterator[Refusal]:
         return
     yield from _kind(name, node.op_type, edges, made[0])
     meanings = [edges.meaning(entry) for entry in made]
-    if any(first and other and not first.agrees(other) for first, other in zip(meanings, meanings[1:], strict=False)):
+    if any(first and other and not first.agrees(other) for first, other in pairwise(meanings)):
         reason = "its output is quantized twice, differently; the compiler reads the first"
         yield refusal(node, Effect.wrong, reason, f"one range a tensor: {RECIPE}", IMPORT)
 

@@ -73,7 +73,7 @@ class _Draft:
         return list(self.model.graph.node)
 
     def replace(self, nodes: Iterable[onnx.NodeProto]) -> None:
-        kept = [node for node in nodes]
+        kept = list(nodes)
         del self.model.graph.node[:]
         self.model.graph.node.extend(kept)
 
@@ -197,7 +197,7 @@ def _add_bias(draft: _Draft, node: onnx.NodeProto, weight: onnx.NodeProto) -> No
     feature = next((entry for entry in draft.nodes if entry.output[0] == node.input[0]), None)
     if feature is None or feature.op_type != "DequantizeLinear":
         return
-    stem = f"{node.name or node.output[0]}/bias"
+    stem = f"{node.name or node.output[0]}/no_bias"
     scales = draft.constants[weight.input[1]].reshape(-1)
     draft.constants[f"{stem}/codes"] = np.zeros(len(scales), np.int32)
     draft.constants[f"{stem}/scale"] = draft.constants[feature.input[1]].reshape(()) * scales
@@ -250,11 +250,11 @@ def _move_input(draft: _Draft) -> None:
         return
     name = made[0].input[2]
     zero = int(draft.constants[name])
-    if abs(zero) != 1 or sum(name in node.input for node in draft.nodes) != 2:  # noqa: PLR2004 - the pair
+    if abs(zero) != 1 or sum(name in node.input for node in draft.nodes) != 2:
         return
     draft.constants[name] = np.asarray(np.int8(0))
     end, code = ("largest", HIGHEST) if zero < 0 else ("smallest", LOWEST)
     draft.notes.append(
-        f"{edges.graph.inputs[0]}: zero point moved from {zero} to 0, as the runtime needs it; the {end} value, which would be "
-        f"{code - zero}, has the code {code}"
+        f"{edges.graph.inputs[0]}: zero point moved from {zero} to 0, as the runtime needs it; "
+        f"the {end} value, which would be {code - zero}, has the code {code}"
     )

@@ -141,9 +141,10 @@ class Edges:
         """Of a Mul the input x if it is x * Sigmoid(x)."""
         for gate, name in (tuple(node.input), tuple(reversed(node.input))):
             sigmoid = self.maker(gate)
-            if sigmoid is not None and sigmoid.op_type == "Sigmoid":
-                if self.source(sigmoid.input[0]) == self.source(name):
-                    return str(name)
+            if sigmoid is None or sigmoid.op_type != "Sigmoid":
+                continue
+            if self.source(sigmoid.input[0]) == self.source(name):
+                return str(name)
         return None
 
     def is_focus(self, node: onnx.NodeProto) -> bool:

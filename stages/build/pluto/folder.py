@@ -98,7 +98,8 @@ def run_script(name: str, classifier: bool) -> str:
     shown = "--topk 5" if classifier else "--checksums"
     return f"""\
 #!/bin/sh
-# Compiles {name}_int8.onnx for the T41. Run: PLUTO=.../t41-pluto sh run.sh (github.com/inoop/t41-pluto; Python with onnx, numpy).
+# Compiles {name}_int8.onnx for the T41. Run: PLUTO=.../t41-pluto sh run.sh
+# (a copy of github.com/inoop/t41-pluto; its compiler wants Python with onnx and numpy).
 # Then on the camera, with the runtime that its Makefile builds:
 #   plt run {name}.pluto --input {INPUT} --profile {shown} --out out.bin
 # {INPUT} is the first calibration picture; expected_<i>.bin are the outputs that ONNX Runtime gives for it, float32.

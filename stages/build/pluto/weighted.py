@@ -192,9 +192,9 @@ def _dense(
 ) -> Iterator[Refusal]:
     """The kernels in the compiler's order: native 3x3, stem (to 32 channels), dense, and the processor for the rest."""
     padded = pads == [1] * 4
-    if kernel == (3, 3) and padded and strides in ([1, 1], [2, 2]) and (cin <= GROUP or cin % GROUP == 0):
-        if cin <= CHANNELS:
-            return
+    whole = cin <= GROUP or (cin % GROUP == 0 and cin <= CHANNELS)
+    if kernel == (3, 3) and padded and strides in ([1, 1], [2, 2]) and whole:
+        return
     if cin <= GROUP:
         if kernel[0] > STEM_HEIGHT:
             reason = f"a kernel {kernel[0]} high; the runtime stages {STEM_HEIGHT} rows"
