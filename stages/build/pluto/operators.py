@@ -40,13 +40,12 @@ def check_add(edges: Edges, node: onnx.NodeProto) -> Iterator[Refusal]:
     left, right = (edges.taken(name) for name in node.input)
     made = edges.quantizers(node.output[0])
     out = edges.meaning(made[0]) if made else None
-    if left and right and out and all(entry.per_tensor for entry in (left, right, out)):
-        if fixed_point_shift(left, right, out) is None:
-            reason = (
-                f"scales {left.step:.6g}, {right.step:.6g} and {out.step:.6g}: no integer sum gives all 65536 results"
-            )
-            cure = "another range of one of the three: quant.node_bits, or quant.feature_method"
-            yield refusal(node, Effect.compile, reason, cure, "compile/ops/add.py")
+    if not (left and right and out) or not all(entry.per_tensor for entry in (left, right, out)):
+        return
+    if fixed_point_shift(left, right, out) is None:
+        reason = f"scales {left.step:.6g}, {right.step:.6g} and {out.step:.6g}: no integer sum gives all 65536 results"
+        cure = "another range of one of the three: quant.node_bits, or quant.feature_method"
+        yield refusal(node, Effect.compile, reason, cure, "compile/ops/add.py")
 
 
 def fixed_point_shift(left: Meaning, right: Meaning, out: Meaning) -> int | None:

@@ -101,6 +101,16 @@ def test_a_network_that_is_refused_leaves_the_reasons_alone(project, capsys):
     assert (FOLDER.parent / "run.sh").is_file()
 
 
+def test_a_range_about_zero_cures_an_input_that_is_not(fitting):
+    pixels = "model.inputs=[{mean: [0], normal: [255]}]"
+    built(pixels)
+    rows = json.loads((FOLDER / "check.json").read_text())["refusals"]
+    assert [(row["node"], row["reason"].partition(";")[0]) for row in rows] == [("images", "has the zero point -128")]
+    Path("input.json").write_text('{"images": {"QUANT_FEATURE_BIT": 8, "MIN": -1, "MAX": 1}}')
+    built(pixels, "quant.node_bits=file:input.json")
+    assert json.loads((FOLDER / "check.json").read_text())["accepted"] is True
+
+
 def test_other_widths_are_named(fitting):
     built("quant=a4w4")
     rows = json.loads((FOLDER / "check.json").read_text())["refusals"]
