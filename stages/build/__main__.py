@@ -1,12 +1,13 @@
-"""Reads out/export, out/calibset and out/quantize; writes out/build/<soc>: what the vendor's converter needs."""
+"""Reads out/export, out/calibset, out/calibrate, out/quantize; writes out/build/<soc>: what converters need."""
 
 from stages.build.magik import write_magik
+from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
-from stages.core.config import Config, Vendor
+from stages.core.config import Config, OpenRuntime, Vendor
 from stages.core.console import output, warn
 from stages.core.graph import Graph, load_model
 from stages.core.inputs import load_inputs
@@ -29,6 +30,8 @@ def build(config: Config) -> None:
             write_magik(board, config, inputs, graph.outputs, params)
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
+        if config.soc.open_runtime is OpenRuntime.pluto:
+            write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params)
         try:
             built = write_runtime(board / RUNTIME, config.model.name, load_integer_model(INTEGER_MODEL), inputs)
             output.print(

@@ -25,6 +25,7 @@ __all__ = [
     "Interpolation",
     "LabelledSet",
     "ModelConfig",
+    "OpenRuntime",
     "OperatorWidths",
     "PictureSet",
     "PreprocessConfig",
@@ -79,6 +80,12 @@ class WeightScale(Enum):
     per_tensor = "per_tensor"
 
 
+class OpenRuntime(Enum):
+    """A runtime that drives the unit without the vendor's toolkit."""
+
+    pluto = "pluto"  # github.com/inoop/t41-pluto
+
+
 @dataclass
 class OperatorWidths:
     """Bit widths that one operator runs at."""
@@ -123,6 +130,7 @@ class SocConfig:
     operators: dict[str, OperatorWidths] = field(default_factory=dict)  # ONNX type, DepthwiseConv or Silu -> widths
     simulated: SimulatedWidths = field(default_factory=SimulatedWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
 
 
 # --- model ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""Says whether the open T41 runtime (github.com/inoop/t41-pluto) takes a quantized network, node by node.
+
+Reads any QDQ ONNX file, from any quantizer. Exit code 0: it takes it; 1: it does not, or would compute something else.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import onnx
+from rich.table import Table
+from rich.text import Text
+
+from stages.build.pluto.check import check
+from stages.build.pluto.folder import report
+from stages.build.pluto.refusals import Effect, Refusal
+from stages.core.artifacts import write_json
+from stages.core.command import guarded
+from stages.core.console import output
+from stages.core.errors import UserError, one_line
+from stages.core.graph import load_model
+
+EPILOG = """\
+examples:
+  python -m stages.build.pluto net_int8.onnx
+  python -m stages.build.pluto net_int8.onnx --json check.json     the same, to read by a program
+"""
+REFUSED = 1
+
+
+def verdict(file: Path, json: Path | None) -> int:
+    """Print what keeps the file from the camera; gives the exit code."""
+    try:
+        refusals = check(load_model(file))
+    except onnx.shape_inference.InferenceError as error:
+        raise UserError(f"{file} is no sound network: {one_line(error)}") from error
+    if json is not None:
+        write_json(json, report(refusals))
+    if not refusals:
+        output.print(f"{file}: the open T41 runtime takes it", highlight=False)
+        return 0
+    output.print(_table(refusals))
+    counts = {effect: sum(entry.effect is effect for entry in refusals) for effect in Effect}
+    said = "; ".join(f"{effect.value}: {count}" for effect, count in counts.items() if count)
+    output.print(f"{file}: not for the open T41 runtime ({said})", highlight=False)
+    return REFUSED
+
+
+def _table(refusals: list[Refusal]) -> Table:
+    table = Table(title=f"{len(refusals)} refusals", title_justify="left", header_style="bold")
+    for heading in ("node", "type", "what happens", "why", "cure"):
+        table.add_column(heading, overflow="fold")
+    for entry in refusals:
+        cells = (entry.node, entry.op_type, entry.effect.value, entry.reason, entry.cure)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.build.pluto",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.onnx", help="a quantized network")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the refusals there too")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_args()
+    sys.exit(guarded(lambda: verdict(arguments.file, arguments.json), arguments.debug))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,469 @@
+"""Each rule on a planted fault: one change to a network that is accepted, and the refusal that must name it."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+from stages.build.pluto.check import check
+from stages.build.pluto.edges import Meaning
+from stages.build.pluto.operators import fixed_point_shift, repeats
+from stages.build.pluto.weighted import _dense, _pointwise
+from stages.core.graph import Graph
+from tests.build.pluto.networks import accepted, classifier, conv
+
+
+@pytest.fixture
+def net():
+    return copy("classifier")
+
+
+@pytest.fixture
+def found_in():
+    return lambda model: {(entry.node, entry.effect.name): entry for entry in check(model)}
+
+
+def copy(kind):
+    model = onnx.ModelProto()
+    model.CopyFrom(accepted(kind))
+    del model.graph.value_info[:]
+    return model
+
+
+def node(model, name):
+    return next(entry for entry in model.graph.node if entry.name == name)
+
+
+def store(model, name, value):
+    """Replace an initializer's value, or add one."""
+    kept = [entry for entry in model.graph.initializer if entry.name != name]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(value), name)])
+
+
+def stored(model, name):
+    return Graph(model).constant(name)
+
+
+def put(model, name, **attributes):
+    entry = node(model, name)
+    kept = [attribute for attribute in entry.attribute if attribute.name not in attributes]
+    del entry.attribute[:]
+    entry.attribute.extend([*kept, *(helper.make_attribute(key, value) for key, value in attributes.items())])
+
+
+def weight(model, layer, **shape):
+    """Give a layer a weight of zeros of another shape, with scales and a bias to it."""
+    size = shape["size"]
+    old = stored(model, f"{layer}/bias/scale")
+    feature = np.float32(old[0] / stored(model, f"{layer}/weight/scale")[0])
+    scales = np.full(size[0], 0.01, np.float32)
+    store(model, f"{layer}/weight/codes", np.ones(size, np.int8))
+    store(model, f"{layer}/weight/scale", scales)
+    store(model, f"{layer}/weight/zero_point", np.zeros(size[0], np.int8))
+    store(model, f"{layer}/bias/codes", np.zeros(size[0], np.int32))
+    store(model, f"{layer}/bias/scale", scales * feature)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "detector"])
+def test_both_networks_are_accepted(kind):
+    assert check(accepted(kind)) == []
+
+
+def depthwise_5x5_stride_2(model):
+    weight(model, "depthwise", size=(8, 1, 5, 5))
+    put(model, "depthwise", kernel_shape=[5, 5], pads=[2] * 4, strides=[2, 2])
+
+
+def depthwise_unpadded(model):
+    put(model, "depthwise", pads=[0] * 4)
+
+
+def dilated(model):
+    put(model, "depthwise", dilations=[2, 2], pads=[2] * 4)
+
+
+def grouped(model):
+    weight(model, "project", size=(8, 4, 1, 1))
+    put(model, "project", group=2)
+
+
+def strided_1x1(model):
+    put(model, "project", strides=[2, 2])
+
+
+def padded_1x1(model):
+    put(model, "project", pads=[1] * 4)
+
+
+def unequal_strides(model):
+    put(model, "depthwise", strides=[1, 2])
+
+
+def same_upper(model):
+    put(model, "depthwise", auto_pad="SAME_UPPER")
+
+
+def per_tensor_weight(model):
+    store(model, "project/weight/scale", np.float32(0.01))
+    store(model, "project/weight/zero_point", np.int8(0))
+
+
+def asymmetric_weight(model):
+    store(model, "project/weight/zero_point", np.full(8, 3, np.int8))
+
+
+def unsigned_weight(model):
+    codes = stored(model, "project/weight/codes").astype(np.int16) + 128
+    store(model, "project/weight/codes", codes.astype(np.uint8))
+    store(model, "project/weight/zero_point", np.zeros(8, np.uint8))
+
+
+def weight_along_inputs(model):
+    put(model, "project/weight", axis=1)
+
+
+def float_weight(model):
+    node(model, "project").input[1] = "plain"
+    store(model, "plain", np.ones((8, 8, 1, 1), np.float32))
+
+
+def float_bias(model):
+    node(model, "project").input[2] = "plain"
+    store(model, "plain", np.ones(8, np.float32))
+
+
+def edited_scale(model):
+    store(model, "project/bias/scale", stored(model, "project/bias/scale") * np.float32(1.1))
+
+
+def no_divisor(model):
+    store(model, "c3/scale", np.float32(1e-9))
+
+
+def unsigned_features(model):
+    store(model, "c3/zero_point", np.uint8(128))
+
+
+def a_scale_a_channel(model):
+    store(model, "c3/scale", np.ones(8, np.float32))
+    store(model, "c3/zero_point", np.zeros(8, np.int8))
+
+
+def float_edge(model):
+    node(model, "last").input[0] = "sum/float"
+
+
+def without_pair(model, name, taker):
+    """Take a tensor's pair out: the next node takes the float value."""
+    entry = node(model, taker)
+    entry.input[list(entry.input).index(name)] = f"{name}/float"
+    kept = [other for other in model.graph.node if not {name, f"{name}/codes"} & set(other.output)]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
+def no_range(model):
+    without_pair(model, "c3", "residual")
+
+
+def another_range(model):
+    node(model, "last").input[0] = "other"
+    store(model, "other/scale", np.float32(0.123))
+    pair = [
+        helper.make_node("QuantizeLinear", ["sum/float", "other/scale", "sum/zero_point"], ["other/codes"], "other/Q"),
+        helper.make_node("DequantizeLinear", ["other/codes", "other/scale", "sum/zero_point"], ["other"], "other/DQ"),
+    ]
+    position = [entry.name for entry in model.graph.node].index("last")
+    for offset, entry in enumerate(pair):
+        model.graph.node.insert(position + offset, entry)
+
+
+def input_not_at_zero(model):
+    store(model, "images/zero_point", np.int8(-20))
+
+
+def input_not_quantized(model):
+    node(model, "stem").input[0] = "images"
+
+
+def explicit_relu(model):
+    made = node(model, "last/relu/QuantizeLinear")
+    made.input[0] = "relu"
+    position = list(model.graph.node).index(made)
+    model.graph.node.insert(position, helper.make_node("Relu", ["c4"], ["relu"], "relu"))
+
+
+def hard_swish(model):
+    made = node(model, "last/relu/QuantizeLinear")
+    made.input[0] = "swish"
+    position = list(model.graph.node).index(made)
+    model.graph.node.insert(position, helper.make_node("HardSwish", ["c4"], ["swish"], "swish"))
+
+
+def average_pool(model):
+    pool = node(model, "pool")
+    pool.op_type = "AveragePool"
+    put(model, "pool", kernel_shape=[8, 8])
+
+
+def pooled_without_relu(model):
+    store(model, "r4/zero_point", np.int8(-100))
+
+
+def tied_scales(model):
+    for name in ("r1", "c3"):
+        store(model, f"{name}/scale", np.float32(0.5))
+    store(model, "sum/scale", np.float32(1.0))
+
+
+def broadcast(model):
+    weight(model, "project", size=(1, 8, 1, 1))
+
+
+def gemm_scaled(model):
+    put(model, "fc", alpha=2.0)
+
+
+def gemm_not_transposed(model):
+    put(model, "fc", transB=0)
+    weight(model, "fc", size=(16, 16))
+
+
+def gemm_without_bias(model):
+    del node(model, "fc").input[2:]
+
+
+def softmax_behind(model):
+    model.graph.node.append(helper.make_node("Softmax", ["logits"], ["probabilities"], "softmax"))
+    model.graph.output[0].name = "probabilities"
+
+
+def two_outputs(model):
+    model.graph.output.append(helper.make_tensor_value_info("sum", TensorProto.FLOAT, None))
+
+
+@pytest.mark.parametrize(
+    ("plant", "name", "effect", "words"),
+    [
+        (depthwise_5x5_stride_2, "depthwise", "load", "5x5"),
+        (depthwise_unpadded, "depthwise", "wrong", "pads [0, 0, 0, 0]"),
+        (dilated, "depthwise", "wrong", "dilated"),
+        (grouped, "project", "wrong", "2 groups"),
+        (strided_1x1, "project", "load", "stride 2"),
+        (padded_1x1, "project", "wrong", "padding"),
+        (unequal_strides, "depthwise", "load", "strides 1 and 2"),
+        (same_upper, "depthwise", "wrong", "auto_pad"),
+        (per_tensor_weight, "project", "wrong", "1 scale,"),
+        (asymmetric_weight, "project", "wrong", "zero point"),
+        (unsigned_weight, "project", "wrong", "uint8"),
+        (weight_along_inputs, "project", "wrong", "axis 1"),
+        (float_weight, "project", "compile", "int8 codes"),
+        (float_bias, "project", "compile", "bias is float"),
+        (edited_scale, "project", "wrong", "another scale"),
+        (no_divisor, "project", "wrong", "no divisor"),
+        (unsigned_features, "project", "wrong", "uint8"),
+        (a_scale_a_channel, "project", "compile", "scale a channel"),
+        (float_edge, "last", "compile", "does not come from a DequantizeLinear"),
+        (no_range, "project", "compile", "no QuantizeLinear"),
+        (another_range, "last", "wrong", "other codes"),
+        (input_not_at_zero, "images", "wrong", "zero point -20"),
+        (input_not_quantized, "stem", "compile", "DequantizeLinear"),
+        (explicit_relu, "relu", "compile", "folded"),
+        (hard_swish, "swish", "compile", "no operator"),
+        (average_pool, "pool", "compile", "no operator"),
+        (pooled_without_relu, "pool", "wrong", "zero point is -100"),
+        (tied_scales, "residual", "compile", "no integer sum"),
+        (broadcast, "residual", "wrong", "broadcast"),
+        (gemm_scaled, "fc", "wrong", "alpha=2"),
+        (gemm_not_transposed, "fc", "wrong", "transB=0"),
+        (gemm_without_bias, "fc", "compile", "no bias"),
+        (softmax_behind, "fc", "wrong", "drops it"),
+        (two_outputs, "sum", "wrong", "one of 2 outputs"),
+    ],
+)
+def test_planted_in_a_classifier(plant, name, effect, words, net, found_in):
+    plant(net)
+    found = found_in(net)
+    assert (name, effect) in found, found
+    assert words in found[name, effect].reason
+    assert found[name, effect].cure
+    assert found[name, effect].source
+
+
+def linear(model):
+    put(model, "up", mode="linear")
+
+
+def three_times(model):
+    store(model, "twice", np.array([1, 1, 3, 3], np.float32))
+
+
+def half_pixel_ceil(model):
+    put(model, "up", coordinate_transformation_mode="asymmetric", nearest_mode="ceil")
+
+
+def by_size(model):
+    node(model, "up").input[2] = ""
+    node(model, "up").input.append("sizes")
+    store(model, "sizes", np.array([1, 8, 8, 8]))
+
+
+def ceil_pool(model):
+    put(model, "pool", ceil_mode=1)
+
+
+def dilated_pool(model):
+    put(model, "pool", dilations=[2, 2])
+
+
+def joined_rows(model):
+    put(model, "join", axis=2)
+
+
+def joined_five(model):
+    node(model, "join").input.extend(["s1", "s1", "s1"])
+
+
+def product(model):
+    gate = node(model, "deep/mul")
+    gate.input[1] = gate.input[0]
+
+
+def shuffled_focus(model):
+    focus = node(model, "focus")
+    focus.input[1], focus.input[2] = focus.input[2], focus.input[1]
+
+
+def transposed_conv(model):
+    node(model, "deep").op_type = "ConvTranspose"
+
+
+def head_without_range(model):
+    without_pair(model, "box", "tail")
+
+
+@pytest.mark.parametrize(
+    ("plant", "name", "effect", "words"),
+    [
+        (linear, "up", "wrong", "mode=linear"),
+        (three_times, "up", "wrong", "twice the size"),
+        (half_pixel_ceil, "up", "wrong", "does not repeat"),
+        (by_size, "up", "wrong", "size, not scales"),
+        (ceil_pool, "pool", "wrong", "ceil_mode=1"),
+        (dilated_pool, "pool", "wrong", "dilated"),
+        (joined_rows, "join", "wrong", "axis 2"),
+        (joined_five, "join", "wrong", "5 tensors"),
+        (product, "deep/mul", "compile", "Sigmoid"),
+        (shuffled_focus, "focus", "wrong", "Focus"),
+        (transposed_conv, "deep", "compile", "no operator"),
+        (head_without_range, "boxes", "compile", "no QuantizeLinear"),
+    ],
+)
+def test_planted_in_a_detector(plant, name, effect, words, found_in):
+    model = copy("detector")
+    plant(model)
+    found = found_in(model)
+    assert (name, effect) in found, found
+    assert words in found[name, effect].reason
+
+
+class Reader(CalibrationDataReader):
+    def __init__(self, pictures):
+        self.left = list(pictures)
+
+    def get_next(self):
+        return self.left.pop() if self.left else None
+
+
+def by_onnx_runtime(model, pictures, folder, **settings):
+    """ONNX Runtime's static quantization, as the runtime's README prescribes it but for `settings`."""
+    onnx.save(model, folder / "float.onnx")
+    recipe = {
+        "quant_format": QuantFormat.QDQ,
+        "per_channel": True,
+        "activation_type": QuantType.QInt8,
+        "weight_type": QuantType.QInt8,
+        "extra_options": {
+            "ActivationSymmetric": False,
+            "WeightSymmetric": True,
+            "TensorQuantOverrides": {"images": [{"symmetric": True}]},
+        },
+    }
+    quantize_static(folder / "float.onnx", folder / "int8.onnx", Reader(pictures), **recipe | settings)
+    return onnx.load(folder / "int8.onnx")
+
+
+def test_what_onnx_runtime_writes_by_the_runtimes_recipe(tmp_path):
+    assert check(by_onnx_runtime(*classifier(), tmp_path)) == []
+
+
+def test_what_onnx_runtime_writes_otherwise(tmp_path):
+    unsigned = check(by_onnx_runtime(*classifier(), tmp_path, activation_type=QuantType.QUInt8))
+    assert {entry.effect.name for entry in unsigned} == {"wrong"}
+    assert ("project", "its codes are uint8; the compiler takes every zero point for int8's") in {
+        (entry.node, entry.reason) for entry in unsigned
+    }
+    single = check(by_onnx_runtime(*classifier(), tmp_path, per_channel=False))
+    assert {entry.node for entry in single if "1 scale," in entry.reason} == {
+        "stem", "depthwise", "project", "last", "fc",
+    }  # fmt: skip
+    off_zero = check(by_onnx_runtime(*classifier(low=0.0), tmp_path, extra_options={"WeightSymmetric": True}))
+    assert [entry.node for entry in off_zero] == ["images"]
+    operators = check(by_onnx_runtime(*classifier(), tmp_path, quant_format=QuantFormat.QOperator, extra_options={}))
+    assert operators
+    assert all("QOperator" in entry.reason for entry in operators)
+
+
+def test_dynamic_and_float(tmp_path):
+    model, _ = classifier()
+    assert [(entry.node, entry.reason) for entry in check(model)] == [("net", "is a float network")]
+    onnx.save(model, tmp_path / "float.onnx")
+    quantize_dynamic(tmp_path / "float.onnx", tmp_path / "int8.onnx", weight_type=QuantType.QUInt8)
+    found = check(onnx.load(tmp_path / "int8.onnx"))
+    assert {entry.op_type for entry in found} >= {"DynamicQuantizeLinear", "ConvInteger"}
+    assert all("while it runs" in entry.reason for entry in found)
+
+
+def test_dense_kernels():
+    """The kernels by channels, window and padding (compile/ops: k3, stem, dense, genconv, in this order)."""
+
+    def dense(cin, size, stride=1, pad=None):
+        entry = conv("layer", "x", "y", size, stride)
+        pads = [size // 2 if pad is None else pad] * 4
+        return [refusal.effect.name for refusal in _dense(entry, cin, (size, size), [stride, stride], pads)]
+
+    assert dense(3, 3) == dense(64, 3, 2) == dense(1024, 3) == []  # native
+    assert dense(12, 5) == dense(3, 7, 2) == []  # stem
+    assert dense(48, 3) == dense(80, 5) == []  # on the processor
+    assert dense(2048, 3) == []  # on the processor: no room in the unit's walk
+    assert dense(32, 17) == ["load"]
+    assert dense(64, 3, pad=0) == ["wrong"]
+    assert dense(64, 3, 2, pad=0) == ["load"]
+    assert dense(64, 4, 1, pad=1) == []
+
+
+def test_wide_1x1():
+    entry = conv("wide", "x", "y")
+    assert list(_pointwise(entry, 1024, [1, 1], [0] * 4)) == []
+    assert [refusal.effect.name for refusal in _pointwise(entry, 1152, [1, 1], [0] * 4)] == ["wrong"]
+
+
+def meaning(scale, zero=0):
+    return Meaning(np.float32(scale), np.int8(zero), 1)
+
+
+def test_shift_of_a_sum():
+    """Scales 1, 1 -> 1 add exactly at the first shift; halves tie: 0.5 goes to the even code, in integers up."""
+    assert fixed_point_shift(meaning(1), meaning(1), meaning(1)) == 8
+    assert fixed_point_shift(meaning(0.5), meaning(0.5), meaning(1)) is None
+    assert fixed_point_shift(meaning(0.0173, -128), meaning(0.0311, 4), meaning(0.0402, -20)) is not None
+
+
+def test_resize_that_repeats():
+    """ONNX's formulas: asymmetric takes x/2, whose floor repeats; half_pixel x/2 - 0.25, which rounds to x // 2."""
+    good = {("asymmetric", "floor"), ("asymmetric", "round_prefer_floor"), ("half_pixel", "round_prefer_floor")}
+    bad = {("asymmetric", "ceil"), ("asymmetric", "round_prefer_ceil"), ("half_pixel", "floor"), ("tf_crop", "floor")}
+    assert all(repeats(*pair) for pair in good)
+    assert not any(repeats(*pair) for pair in bad)

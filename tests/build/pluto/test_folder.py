@@ -1,0 +1,151 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from stages.build.__main__ import build
+from stages.build.pluto.edges import Meaning
+from stages.build.pluto.folder import run_script
+from stages.build.pluto.packing import input_bytes
+from stages.calibrate.__main__ import calibrate
+from stages.calibset.__main__ import calibset
+from stages.compose import run as compose_into
+from stages.core.inputs import load_inputs, normalize
+from stages.core.paths import CALIBSET, INPUTS
+from stages.core.samples import SampleReader
+from stages.core.session import Runner
+from stages.core.settings import load_params
+from stages.export.__main__ import export
+from stages.quantize.__main__ import quantize
+from tests.build import boards
+from tests.build.pluto.networks import accepted, classifier
+from tests.conftest import project_overrides
+
+FOLDER = Path("out/build/t41/pluto")
+
+
+def built(*overrides):
+    """Compose for the T41 and run the stages up to build."""
+    compose_into(project_overrides("soc=t41", *overrides), Path("conf"), Path("params.yaml"), check_only=False)
+    config = load_params(Path("params.yaml"))
+    for stage in (export, calibset, calibrate, quantize, build):
+        stage(config)
+
+
+@pytest.fixture
+def fitting(project):
+    """The project with a network that the runtime takes."""
+    onnx.save(classifier()[0], project / "tiny.onnx")
+    return project
+
+
+def test_layout():
+    """Channel c of a pixel is byte c of its 32-byte cell; rows are padded to 4 pixels, the height to 2."""
+    values = np.arange(3 * 3 * 5, dtype=np.float32).reshape(1, 3, 3, 5) - 20
+    meaning = Meaning(np.float32(1), np.int8(0), 1)
+    cells = input_bytes(values, meaning, complement=True)
+    assert cells.shape == (1, 4, 8, 32)
+    assert cells[0, 0, 0, :4].tolist() == [236, 251, 10, 0]  # -20, -5, 10 in two's complement
+    assert cells[0, 2, 4, :3].tolist() == [250, 9, 24]
+    assert not cells[0, 3].any()
+    assert not cells[0, :, 5:].any()
+    assert input_bytes(values, meaning, complement=False)[0, 0, 0, :3].tolist() == [108, 123, 138]
+
+
+def test_folder(fitting, tmp_path, capsys):
+    built("model.inputs=[{mean: [128], normal: [128]}]")
+    assert sorted(path.name for path in FOLDER.iterdir()) == [
+        "check.json", "expected_0.bin", "in.bin", "onnx_int8.onnx", "run.sh",
+    ]  # fmt: skip
+    assert json.loads((FOLDER / "check.json").read_text())["accepted"] is True
+    assert "compiles onnx_int8.onnx" in capsys.readouterr().out
+    model = onnx.load(FOLDER / "onnx_int8.onnx")
+    picture = normalize(SampleReader.open(CALIBSET)[0], load_inputs(INPUTS)[0])
+    logits = Runner(model, optimize="none").run({"images": picture})["logits"]
+    np.testing.assert_array_equal(np.fromfile(FOLDER / "expected_0.bin", "<f4"), logits.reshape(-1))
+    cells = np.fromfile(FOLDER / "in.bin", np.int8).reshape(16, 16, 32)
+    scale = next(onnx.numpy_helper.to_array(e) for e in model.graph.initializer if e.name == "images/scale")
+    assert np.abs(cells[..., :3].transpose(2, 0, 1) * scale - picture[0]).max() <= scale * 1.01
+    first = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    build(load_params(Path("params.yaml")))
+    assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == first
+
+
+def test_run_script(fitting, tmp_path):
+    built("model.inputs=[{mean: [128], normal: [128]}]")
+    (tmp_path / "t41 pluto").mkdir()
+    boards.stand_in(tmp_path / "bin", "python3")
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
+    script = (FOLDER / "run.sh").resolve()
+    done, calls = boards.run_script(script, tmp_path / "record", PLUTO=str(tmp_path / "t41 pluto"), PATH=path)
+    assert done.returncode == 0, done.stderr
+    network, compiled = script.parent / "onnx_int8.onnx", script.parent / "onnx.pluto"
+    assert calls == [["python3", "-m", "compile.cli", str(network), "-o", str(compiled)]]
+    done, _ = boards.run_script(script, tmp_path / "none")
+    assert done.returncode != 0
+    assert "PLUTO" in done.stderr
+    assert boards.syntax_errors(run_script("it's", True), tmp_path / "odd.sh") == ""
+
+
+def test_a_network_that_is_refused_leaves_the_reasons_alone(project, capsys):
+    built()  # its pool follows a sum, without ReLU
+    assert [path.name for path in FOLDER.iterdir()] == ["check.json"]
+    content = json.loads((FOLDER / "check.json").read_text())
+    assert content["accepted"] is False
+    assert "pool" in {row["node"] for row in content["refusals"]}
+    assert "pluto/ holds no network" in capsys.readouterr().err
+    assert (FOLDER.parent / "run.sh").is_file()
+
+
+def test_a_range_about_zero_cures_an_input_that_is_not(fitting):
+    pixels = "model.inputs=[{mean: [0], normal: [255]}]"
+    built(pixels)
+    rows = json.loads((FOLDER / "check.json").read_text())["refusals"]
+    assert [(row["node"], row["reason"].partition(";")[0]) for row in rows] == [("images", "has the zero point -128")]
+    Path("input.json").write_text('{"images": {"QUANT_FEATURE_BIT": 8, "MIN": -1, "MAX": 1}}')
+    built(pixels, "quant.node_bits=file:input.json")
+    assert json.loads((FOLDER / "check.json").read_text())["accepted"] is True
+
+
+def test_other_widths_are_named(fitting):
+    built("quant=a4w4")
+    rows = json.loads((FOLDER / "check.json").read_text())["refusals"]
+    assert {row["cure"] for row in rows} == {
+        "python -m stages.compose --keep quant.feature_bits=8", "python -m stages.compose --keep quant.weight_bits=8",
+    }  # fmt: skip
+
+
+def test_no_other_soc_has_it(quantized):
+    build(quantized)
+    assert not Path("out/build/t40/pluto").exists()
+
+
+def command(*arguments):
+    line = [sys.executable, "-m", "stages.build.pluto", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_command(tmp_path):
+    onnx.save(accepted("detector"), tmp_path / "good.onnx")
+    done = command(tmp_path / "good.onnx", "--json", tmp_path / "good.json")
+    assert (done.returncode, "takes it" in done.stdout) == (0, True)
+    assert json.loads((tmp_path / "good.json").read_text()) == {"accepted": True, "refusals": [], "notes": []}
+    onnx.save(classifier()[0], tmp_path / "float.onnx")
+    done = command(tmp_path / "float.onnx", "--json", tmp_path / "bad.json")
+    assert done.returncode == 1
+    assert "float network" in " ".join(done.stdout.split())
+    assert json.loads((tmp_path / "bad.json").read_text())["refusals"][0]["effect"] == "compile"
+
+
+@pytest.mark.parametrize("content", [None, b"not a network"])
+def test_command_on_a_bad_file(content, tmp_path):
+    if content is not None:
+        (tmp_path / "bad.onnx").write_bytes(content)
+    done = command(tmp_path / "bad.onnx")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
