@@ -36,7 +36,7 @@ class Mistake:
 
 
 def _pixels(change: Callable[[Array], Array]) -> Callable[[Pixels, NetworkInput], Array]:
-    return lambda pixels, entry: normalized(np.ascontiguousarray(change(pixels), pixels.dtype), entry)
+    return lambda pixels, entry: normalized(np.ascontiguousarray(change(pixels), np.float32), entry)
 
 
 def _twice(pixels: Pixels, entry: NetworkInput) -> Array:

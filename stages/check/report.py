@@ -21,7 +21,8 @@ __all__ = ["Case", "advice", "content", "differing_table", "page", "summary"]
 MAPPED = 3  # layers whose differences are drawn
 WIDE = 110  # columns of a terminal that takes the whole table
 CELLS = 48  # of a map's side
-STYLES = {State.DIFFERS: "red", State.FOLLOWS: "yellow", State.MISSING: "magenta", State.LAYOUT: "cyan"}
+HURTS = {State.DIFFERS: "red", State.MISSING: "magenta", State.LAYOUT: "cyan", State.FOLLOWS: "yellow"}
+"""States that are not equal, the worst first, and their colours."""
 WORDS = {
     State.EQUAL: "equal",
     State.LAYOUT: "equal, written otherwise",
@@ -99,8 +100,10 @@ def advice(case: Case) -> list[tuple[str, str]]:
 
 
 def differing_table(case: Case, width: int, count: int | None = 20) -> Table:
-    """Lay out the layers that are not equal, in graph order; a terminal of few columns gets fewer."""
-    rows = [(index, entry) for index, entry in enumerate(case.found) if entry.state is not State.EQUAL]
+    """Lay out the layers that are not equal, those that differ by themselves first; few columns show less of each."""
+    order = list(HURTS)
+    rows = [(index, entry) for index, entry in enumerate(case.found) if entry.state in HURTS]
+    rows.sort(key=lambda row: order.index(row[1].state))
     title = f"{counted(len(rows), 'layer')} of {len(case.found)} not equal" + (
         "" if case.known.certain else ", by name"
     )
@@ -116,7 +119,7 @@ def differing_table(case: Case, width: int, count: int | None = 20) -> Table:
     for index, entry in rows[:count]:
         measured = (_largest(entry), _first(entry)) if width >= WIDE else ()
         cells = (_share(entry), *measured, _steps(entry))
-        table.add_row(str(index), Text(entry.layer.name), entry.state, *cells, style=STYLES[entry.state])
+        table.add_row(str(index), Text(entry.layer.name), entry.state, *cells, style=HURTS[entry.state])
     return table
 
 
