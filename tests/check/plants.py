@@ -156,6 +156,12 @@ def planes(content: bytes, height: int, width: int, channels: int, size: int = 1
     return bytes(out)
 
 
+def turned(content: bytes, height: int, width: int, channels: int) -> bytes:
+    """NHWC to NWHC."""
+    rows = [[(y * width + x) * channels for y in range(height)] for x in range(width)]
+    return b"".join(content[start : start + channels] for column in rows for start in column)
+
+
 def grouped(content: bytes, height: int, width: int, channels: int) -> bytes:
     """NHWC to NDHWC32."""
     groups = (channels + 31) // 32

@@ -54,6 +54,7 @@ def test_equal_folders_pass(at, monkeypatch, capsys):
         (8, STEM, lambda b: plants.planes(b, *SHAPES[STEM]), ["NCHW"]),
         (12, STEM, lambda b: plants.planes(b, *SHAPES[STEM], 2), ["NCHW"]),
         (8, STEM, lambda b: plants.grouped(b, *SHAPES[STEM]), ["NDHWC32"]),
+        (8, STEM, lambda b: plants.turned(b, *SHAPES[STEM]), ["NWHC"]),
         (8, CODES, lambda b: plants.padded(b, 3, 4), ["channels padded to 4"]),
         (8, SUM, lambda b: plants.padded(b, 36, 64, 7), ["channels padded to 32"]),
         (4, LEFT, plants.exchanged_nibbles, ["nibbles exchanged"]),
@@ -195,6 +196,12 @@ def board_fed(pixels, monkeypatch):
     return board
 
 
+def wide(pixels):
+    """The first 16 * 12 * 3 bytes of pixels of four."""
+    content = plants.padded(pixels.tobytes(), 3, 4)
+    return np.frombuffer(content[: pixels.size], np.uint8).reshape(pixels.shape)
+
+
 def mean_and_normal(pixels):
     return ((pixels - np.float32([110, 120, 130])) / np.float32([60, 64, 70])).astype(np.float32)
 
@@ -207,6 +214,8 @@ def mean_and_normal(pixels):
         (lambda p: p * np.float32([60, 64, 70]) + np.float32([110, 120, 130]), "no mean", "without mean and normal"),
         (lambda p: p.astype(np.float32) / 255, "0..1", "divided by 255"),
         (lambda p: p.transpose(2, 0, 1).reshape(16, 12, 3), "input planes", "planes (NCHW) where it takes pixels"),
+        (wide, "input padding", "pixels of four bytes read as three"),
+        (lambda p: p[::-1], "upside down", "the picture upside down"),
         (lambda p: p[:, ::-1], "mirrored", "the picture mirrored"),
         (lambda p: p * 0, "no input", "all pixels 0"),
     ],
