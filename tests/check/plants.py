@@ -31,6 +31,7 @@ SHAPES = {"images_codes": (16, 12, 3), STEM: (8, 6, 40), LEFT: (8, 6, 36), RIGHT
 OVERRIDES = [
     "model=onnx",
     "model.source=file:two.onnx",
+    "model.name=my",
     "model.inputs=[{mean: [110, 120, 130], normal: [60, 64, 70], color: RGB}]",
     "model.preprocess.fit=stretch",
     "data=folder",

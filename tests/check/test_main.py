@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.build.__main__ import build
 from stages.check.__main__ import main
+from stages.core.settings import load_params
+from tests.build.runtime.programs import Runtime, compiled
 from tests.check import plants
 from tests.check.plants import LAST, LEFT, POOL, RIGHT, SHAPES, STEM, SUM
 
@@ -46,6 +49,23 @@ def test_equal_folders_pass(at, monkeypatch, capsys):
         assert case["input"]["state"] == "equal"
         assert case["missing"] == case["extra"] == []
     assert "all 8 layers are equal" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_reference_runtimes_dumps_are_equal(at, monkeypatch):
+    """Its debug build, on the input that infer dumped; four channels, as a board's."""
+    for bits in (8, 4):
+        at(bits)
+        build(load_params(Path("params.yaml")))
+        program = Runtime(compiled(Path("debug"), "debug", "CXXFLAGS=-O0"))
+        pixels = Path("pc/input_data_shape_1_16_12_3.bin").read_bytes()
+        Path("dump").mkdir()
+        Path("dump/input_data_shape_1_16_12_4.bin").write_bytes(plants.padded(pixels, 3, 4))
+        done = program.run("out/build/t40/runtime/my.sqm", "dump/input_data_shape_1_16_12_4.bin", "-o", "dump")
+        assert done.returncode == 0, done.stderr
+        code, (case,) = run(monkeypatch, "pc", "dump")
+        assert (code, case["verdict"]) == (0, "all 8 layers are equal")
+        assert (case["missing"], case["extra"], case["input"]["state"]) == ([], [], "layout")
 
 
 @pytest.mark.parametrize(
@@ -303,6 +323,15 @@ def test_missing_and_extra_files_are_said(at, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "missing on the board: right_relu" in shown
     assert "on the board alone: older_Quantize_out.bin" in shown
+
+
+def test_a_board_need_not_dump_its_inputs_codes(at, monkeypatch):
+    """The vendor's does not."""
+    board = at()
+    board.path(CODES).unlink()
+    code, (case,) = run(monkeypatch, "pc", "board")
+    assert (code, case["verdict"]) == (0, "all 7 layers are equal")
+    assert "not compared: the board has no dump of its input's codes (images/codes)" in case["notes"]
 
 
 def test_a_board_that_stopped(at, monkeypatch):
