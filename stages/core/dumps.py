@@ -5,18 +5,31 @@ The vendor's tools write a layer as `<name>_Quantize.bin` on the PC and as `<nam
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.graph import output_name
+from stages.core.graph import Graph, output_name
 from stages.core.integer.model import DOMAIN, Codes, code_tensors
 
-__all__ = ["dump_names", "file_names", "layer_dumps", "nhwc", "packed"]
+__all__ = [
+    "NODE_INFO",
+    "DumpedLayer",
+    "dump_names",
+    "dumped_layers",
+    "file_names",
+    "layer_dumps",
+    "nhwc",
+    "node_info",
+    "packed",
+]
 
+NODE_INFO = "model_node_info.json"
+"""The file beside dumps that says what they hold; compare's and the converter's debug run have it too."""
 PICTURE_RANK = 4
 LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
 
@@ -78,6 +91,72 @@ def packed(values: NDArray[Any], codes: Codes | None) -> bytes:
     return bytes((pairs[:, ::2] | pairs[:, 1::2] << 4).astype(np.uint8).tobytes())
 
 
+@dataclass(frozen=True)
+class DumpedLayer:
+    """A layer of an integer model that is dumped.
+
+    Attributes:
+        tensor: what it makes.
+        node: its name in tables.
+        file: of the PC's dump.
+        shape: as it lies in the file: NHWC for rank 4.
+        codes: what its codes mean; None for float32.
+        takes: tensors of the dumped layers that it is computed from.
+    """
+
+    tensor: str
+    node: str
+    file: str
+    shape: tuple[int, ...]
+    codes: Codes | None
+    takes: tuple[str, ...]
+
+
+def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
+    """The layers of `dump_names`, in graph order."""
+    graph, meanings, stems = Graph(model), code_tensors(model.graph.node), dump_names(model)
+
+    def sources(tensor: str) -> Iterator[str]:
+        for name in filter(None, graph.producers[tensor].input):
+            if name in stems:
+                yield name
+            elif name in graph.producers:
+                yield from sources(name)
+
+    found = []
+    for tensor, stem in stems.items():
+        shape = graph.shapes.get(tensor, [])
+        rows = [shape[axis] for axis in (0, 2, 3, 1)] if len(shape) == PICTURE_RANK else shape
+        producer = graph.producers[tensor]
+        own = producer.domain == DOMAIN and producer.op_type == "Quantize"
+        node = tensor if own else output_name(producer, tensor)
+        file = _file(stem, tensor in meanings)
+        takes = tuple(dict.fromkeys(sources(tensor)))
+        found.append(DumpedLayer(tensor, node, file, tuple(rows), meanings.get(tensor), takes))
+    return found
+
+
+def node_info(layers: Sequence[DumpedLayer]) -> dict[str, Any]:
+    """What `model_node_info.json` says: of each node its file, what that holds, and the nodes it is computed from.
+
+    Args:
+        layers: in graph order.
+    """
+    nodes = {layer.tensor: layer.node for layer in layers}
+    listed: dict[str, Any] = {}
+    for layer in layers:
+        listed[layer.node] = {"file": layer.file, "shape": list(layer.shape), "takes": [nodes[t] for t in layer.takes]}
+        if (codes := layer.codes) is not None:
+            listed[layer.node] |= {
+                "type": np.dtype(codes.dtype).name,
+                "bits": codes.bits,
+                "scale": codes.scale,
+                "zero_point": codes.zero_point,
+                "channel_scales": list(codes.channel_scales),
+            }
+    return {"files": listed}
+
+
 def layer_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
     """The PC's dumps of an integer model's layers; a board's have `_out` before `.bin`.
 
@@ -90,6 +169,10 @@ def layer_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> d
     """
     meanings = code_tensors(model.graph.node)
     return {
-        f"{stem}_Quantize.bin" if name in meanings else f"{stem}.bin": packed(values[name], meanings.get(name))
+        _file(stem, name in meanings): packed(values[name], meanings.get(name))
         for name, stem in dump_names(model).items()
     }
+
+
+def _file(stem: str, codes: bool) -> str:
+    return f"{stem}_Quantize.bin" if codes else f"{stem}.bin"

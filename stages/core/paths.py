@@ -7,6 +7,7 @@ __all__ = [
     "BUILD",
     "CALIBRATE",
     "CALIBSET",
+    "CHECK",
     "COMPARE",
     "DIAGNOSIS",
     "EVALUATE",
@@ -37,6 +38,7 @@ BUILD = Path("out/build")
 EVALUATE = Path("out/evaluate")
 TRACK = Path("out/track")
 AUTOTUNE = Path("out/autotune")
+CHECK = Path("out/check")
 
 FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"

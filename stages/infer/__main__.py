@@ -1,8 +1,9 @@
 """Runs the quantized network on pictures, with the exact integers that the SOC computes, and shows its outputs.
 
 --dump writes every layer as the vendor's tools do under MAGIK_DATA_DUMP: `<layer>_Quantize.bin` (codes, NHWC, 4 bits
-two a byte), `<layer>.bin` (what runs in float) and the input. A board program built with build_type=debug writes the
-same bytes as `<layer>_Quantize_out.bin`. Reads params.yaml, out/export and out/quantize.
+two a byte), `<layer>.bin` (what runs in float), the input, and model_node_info.json, which says what each file holds. A
+board program built with build_type=debug writes the same bytes as `<layer>_Quantize_out.bin`: `python -m stages.check`
+compares them. Reads params.yaml, out/export and out/quantize.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from stages.core.artifacts import write_json
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
-from stages.core.dumps import dump_names, file_names, layer_dumps
+from stages.core.dumps import NODE_INFO, dump_names, dumped_layers, file_names, layer_dumps, node_info
 from stages.core.errors import UserError, one_line
 from stages.core.inputs import load_inputs
 from stages.core.integer.model import code_tensors, load_integer_model
@@ -77,6 +78,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
         if arguments.dump:
             target = arguments.dump if len(folders) == 1 else arguments.dump / folder.removesuffix(".bin")
             write_dump(target, pixels, layer_dumps(model, values))
+            write_json(target / NODE_INFO, node_info(dumped_layers(model)))
     output.print(table)
     if arguments.dump:
         output.print(f"layers written: {arguments.dump}")

@@ -23,6 +23,8 @@ from stages.core.errors import UserError, one_line
 
 __all__ = [
     "Experiment",
+    "Measurement",
+    "add_measurement",
     "fingerprint",
     "flatten",
     "git_revision",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 TAG = "fingerprint"
+MEASURED = "board.measurements"
 KIND = "mlflow.experimentKind"
 
 
@@ -85,6 +88,66 @@ def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
         if found:
             return str(found[0].info.run_id), False
         return log_run(experiment, experiment_id), True
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a board measured of an experiment that is logged.
+
+    Attributes:
+        fingerprint: tells it from others.
+        metrics: flat metrics.
+        curves: metric name -> depth of a node -> its value.
+        content: all of it, for those who read on.
+        files: what it was read from.
+    """
+
+    fingerprint: str
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Mapping[int, float]]
+    content: Mapping[str, Any]
+    files: Sequence[Path]
+
+
+def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri: str) -> tuple[int, bool]:
+    """Add a measurement to a finished run, unless it is there.
+
+    The n-th measurement of a run is the n-th step of its metrics; curves, whose steps are depths, get `_n` behind their
+    names from the second on. Its files and `measurement.json` go to `board/n/`.
+
+    Args:
+        run_id: of the run.
+        experiment: the fingerprint that the run must have.
+        measurement: what to add.
+        uri: of the tracking store.
+
+    Returns:
+        Its number, from 1, and whether it is new.
+
+    Raises:
+        UserError: if the store cannot be reached or written, the run is gone, or is another experiment's.
+    """
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise UserError(f"MLflow at {uri} is gone: `dvc repro --force --single-item track` logs the experiment anew")
+    with store(uri):
+        client = mlflow.MlflowClient()
+        tags = client.get_run(run_id).data.tags
+        if tags.get(TAG) != experiment:
+            raise UserError(f"MLflow run {run_id} is another experiment's than out/ holds: run `dvc repro` first")
+        known = tags.get(MEASURED, "").split()
+        if measurement.fingerprint in known:
+            return known.index(measurement.fingerprint) + 1, False
+        number, now = len(known) + 1, int(time.time() * 1000)
+        behind = "" if number == 1 else f"_{number}"
+        points = [Metric(name, value, now, number - 1) for name, value in measurement.metrics.items()]
+        for name, values in measurement.curves.items():
+            points += [Metric(f"{name}{behind}", value, now, depth) for depth, value in values.items()]
+        client.log_batch(run_id, metrics=points)
+        for file in measurement.files:
+            client.log_artifact(run_id, str(file), f"board/{number}")
+        client.log_dict(run_id, dict(measurement.content), f"board/{number}/measurement.json")
+        client.set_tag(run_id, MEASURED, " ".join([*known, measurement.fingerprint]))
+        return number, True
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.core.dumps import dump_names, layer_dumps, packed
+from stages.core.dumps import dump_names, dumped_layers, layer_dumps, node_info, packed
 from stages.core.integer.model import Codes
 from tests.core.integer.nets import Net
 
@@ -33,6 +33,18 @@ def test_layers_are_named_after_nodes_inputs_after_their_tensor():
     values = net.twin(x=[1, 2])
     model = net.model(values)
     assert dump_names(model) == {"x": "x", "/block/sum": "block_sum", "abs": "abs"}
+    codes_of_x, total, magnitude = dumped_layers(model)
+    assert (codes_of_x.node, codes_of_x.shape, codes_of_x.takes) == ("x", (1, 2), ())
+    assert (total.node, total.file, total.codes, total.takes) == (
+        "/block/sum",
+        "block_sum_Quantize.bin",
+        codes,
+        ("x",),
+    )
+    assert (magnitude.file, magnitude.codes, magnitude.takes) == ("abs.bin", None, ("/block/sum",))
+    listed = node_info([codes_of_x, total, magnitude])["files"]
+    assert listed["abs"] == {"file": "abs.bin", "shape": [1, 2], "takes": ["/block/sum"]}
+    assert (listed["/block/sum"]["bits"], listed["/block/sum"]["type"]) == (8, "uint8")
     found = layer_dumps(model, values)
     assert list(found) == ["x_Quantize.bin", "block_sum_Quantize.bin", "abs.bin"]
     assert found["block_sum_Quantize.bin"] == bytes([1, 2])

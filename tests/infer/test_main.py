@@ -42,7 +42,7 @@ def test_pictures_and_arrays_give_the_same(command, quantized, network_input):
 def test_dumps_have_the_vendors_names(command, quantized):
     np.save("a.npy", np.zeros((16, 16, 3), np.uint8))
     assert command("infer", "a.npy", "--dump", "MAGIK_DATA_DUMP").returncode == 0
-    sizes = {path.name: path.stat().st_size for path in Path("MAGIK_DATA_DUMP").iterdir()}
+    sizes = {path.name: path.stat().st_size for path in Path("MAGIK_DATA_DUMP").glob("*.bin")}
     assert sizes == {
         "input_data_shape_1_16_16_3.bin": 768,
         "images_codes_Quantize.bin": 768,
@@ -54,6 +54,12 @@ def test_dumps_have_the_vendors_names(command, quantized):
         "flatten_Quantize.bin": 8,
         "fc.bin": 12,
     }
+    files = json.loads(Path("MAGIK_DATA_DUMP/model_node_info.json").read_text())["files"]
+    assert {entry["file"] for entry in files.values()} == {name for name in sizes if "input" not in name}
+    residual = files["residual"]
+    assert (residual["shape"], residual["bits"], residual["type"]) == ([1, 8, 8, 8], 8, "uint8")
+    assert residual["takes"] == ["stem_relu", "project"]
+    assert files["fc"] == {"file": "fc.bin", "shape": [1, 3], "takes": ["flatten"]}
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from stages.compose import run as compose_into
 from stages.core.cost import CostModel, load_cost
 from stages.core.errors import UserError
 from stages.core.settings import load_params
 from stages.export.__main__ import export
-from stages.profile.__main__ import Request, main, profile, widths_of
+from stages.profile.__main__ import main, profile
+from stages.profile.log import parse_log
+from stages.profile.options import Request, widths_of
+from tests.conftest import project_overrides
 from tests.profile.logs import ADD, EXAMPLE, log_text, row
 
 KNOWN = CostModel("T40", "", {"8/8": 4.0, "4/4": 1.0}, 0.5, 0.0625)
@@ -71,14 +75,14 @@ def test_the_same_logs_give_the_same_bytes(tmp_path, monkeypatch):
 
 def test_layers_of_the_exported_network_are_measured_by_name(project, capsys):
     export(load_params(Path("params.yaml")))
-    rows = [row("stem", 0.5), row("r1", 0.25), row("logits", 0.125), row("other", 1.0)]
+    rows = [row("stem", 0.5), row("r1", 0.25), row("logits", 0.125), row("other", 1.0), row("another", 2.0)]
     Path("board.log").write_text(log_text(rows))
     profile(Request([Path("board.log")], [(8, 8)], write=Path("c.yaml")))
     model = load_cost(Path("c.yaml"))
     # the first two rows are one layer, a convolution and its activation
     assert model.measured == {"stem_relu": {"8/8": 0.75}, "fc": {"8/8": 0.125}}
     assert model.name == "T40"
-    assert "3 of 4 rows named as a layer of out/export/model.onnx" in capsys.readouterr().out
+    assert "3 of 5 rows named as a layer of out/export/model.onnx" in capsys.readouterr().out
 
 
 def test_a_run_by_its_number_or_the_mean(tmp_path, monkeypatch, capsys):
@@ -114,6 +118,16 @@ def test_another_cost_file_gives_further_widths(tmp_path, monkeypatch, capsys):
         (["none.log"], "error: none.log is missing"),
         (["text.log"], "error: text.log is no profile log: expected a line LayerName"),
         (["board.log", "--run", "2"], "error: --run 2: board.log holds 1 run\n"),
+        ([], "error: give a profile log, or --nmem FILE; --help shows one\n"),
+        (["--nmem", "text.log"], "error: text.log is no nmem report: expected a line `nmem total = ...K`"),
+        (["board.log", "--bits", "7/3"], "error: --bits 7/3: SOCs have features of 2, 4, 6, 8, 10, 12, 16 bits\n"),
+        (["board.log", "--bits", "8/5"], "error: --bits 8/5: SOCs have weights of 2, 4, 6, 8, 10, 12, 16 bits\n"),
+        (
+            ["two.log", "--write", "c.yaml"],
+            "error: --write: 2 layers fix no cost model of 3 prices: 4 are the least, 10 and more can be trusted",
+        ),
+        (["board.log", "--nmem", "n.txt", "--json", "n.txt"], "error: --json n.txt would replace that log"),
+        (["board.log", "--track"], "error: --track: out/track/run.json is missing: run `dvc repro` first"),
         (["board.log", "--bits", "8"], "error: --bits 8: give feature bits/weight bits, as in 8/8 or 8/4\n"),
         (["board.log", "--bits", "8/8", "4/4"], "error: --bits: 2 pairs for 1 log; give one, or one for each\n"),
         (["board.log", "--base", "none.yaml"], "error: none.yaml is missing"),
@@ -126,7 +140,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ar
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "board.log")
     Path("text.log").write_text("hello\n")
+    Path("two.log").write_text(log_text([EXAMPLE, ADD]))
     assert exit_code(monkeypatch, *arguments) == 2
+    assert not Path("c.yaml").exists()
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(said)
@@ -138,3 +154,20 @@ def test_widths_for_each_log():
     assert widths_of(["8/8", "4/4"], 2) == [(8, 8), (4, 4)]
     with pytest.raises(UserError):
         widths_of(["0/8"], 1)
+
+
+def test_widths_of_the_experiment(project, capsys):
+    Path("board.log").write_text(log_text([EXAMPLE, ADD]))
+    with pytest.raises(UserError, match=r"^--bits 7/8: the T40 has features of 4, 8, 10, 12 bits$"):
+        profile(Request([Path("board.log")], [(7, 8)]))
+    compose_into(project_overrides("quant=a10w8"), Path("conf"), Path("params.yaml"), check_only=False)
+    profile(Request([Path("board.log")]))
+    assert "board.log, 10/8 bits: 0.347 ms" in capsys.readouterr().out
+
+
+def test_the_help_shows_a_log_that_can_be_read(tmp_path, monkeypatch, capsys):
+    assert exit_code(monkeypatch, "--help") == 0
+    shown = capsys.readouterr().out
+    (run,) = parse_log(shown, "help")
+    assert [(entry.name, entry.average) for entry in run.layers] == [("475", 0.247)]
+    assert run.total == 37.351

@@ -1,0 +1,216 @@
+"""Folders of dumps: which files are layers, and which file of a board belongs to which of the PC's.
+
+The vendor's rule: `<layer>_Quantize.bin` on the PC is `<layer>_Quantize_out.bin` on the board (older tools write
+QuantizeFeature); what is in float is `<layer>.bin` and `<layer>_out.bin`. A board writes its parameters beside them.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.core.errors import UserError, one_line
+
+__all__ = ["Dump", "Pairs", "cases", "input_shape", "pair_files", "read_dump"]
+
+PARAMETERS = re.compile(r"_(bt|weight)\.bin$")
+RESULTS = re.compile(r"^output_\d+\.bin$")  # the network's outputs again, as floats
+INPUT = re.compile(r"^(input_data_shape(?:_\d+){4}|input|input_uint8)(_out)?\.bin$")
+SHAPE = re.compile(r"^input_data_shape_(\d+)_(\d+)_(\d+)_(\d+)")
+QUANTIZED = re.compile(r"_Quantize(Feature)?$")
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A folder's files.
+
+    Attributes:
+        folder: where.
+        files: names of layers' dumps, numbers in names in the order of numbers.
+        inputs: names of the network's input as it was fed.
+        aside: names of parameters and outputs, which are not compared.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    inputs: tuple[str, ...]
+    aside: tuple[str, ...]
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            UserError: if it cannot be read.
+        """
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.folder / name} cannot be read: {one_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What belongs together.
+
+    Attributes:
+        board: PC file -> board file.
+        missing: PC files that the board has not.
+        extra: board files that the PC has not.
+        input: the input's file on the PC and on the board; None where either lacks it.
+    """
+
+    board: dict[str, str]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    input: tuple[str, str] | None
+
+
+def read_dump(folder: Path) -> Dump:
+    """List a folder of dumps.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    names = [path.name for path in _entries(folder) if path.suffix == ".bin" and path.is_file()]
+    names.sort(key=_natural)
+    aside = [name for name in names if PARAMETERS.search(name) or RESULTS.match(name)]
+    inputs = [name for name in names if INPUT.match(name)]
+    return Dump(folder, tuple(n for n in names if n not in aside and n not in inputs), tuple(inputs), tuple(aside))
+
+
+def cases(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
+    """Find what to compare: one pair of folders, or a pair for each input.
+
+    Args:
+        pc: a folder of dumps, or of a folder for each input, as `stages.infer` writes them.
+        board: the same; for a folder of several inputs one of the same names, or the dump of one of those inputs.
+
+    Returns:
+        Name (empty for a single pair), PC dump, board dump. Of several inputs that one dump of a board may be of, the
+        one with the most equal files.
+
+    Raises:
+        UserError: if a folder is missing or holds no dumps, or the two are exchanged.
+    """
+    one, other = read_dump(pc), read_dump(board)
+    if one.files and other.files:
+        _check_sides(one, other)
+        return [("", one, other)]
+    inner, outer = (_inside(folder) for folder in (pc, board))
+    if not one.files and not inner:
+        raise UserError(f"{pc} holds no dumps (.bin files): `python -m stages.infer INPUT --dump DIR` writes the PC's")
+    if not other.files and not outer:
+        raise UserError(f"{board} holds no dumps (.bin files): copy there what the board's debug build wrote")
+    if one.files:
+        raise UserError(f"{board} holds no dumps itself, but folders of them: give one of {', '.join(outer)}")
+    if other.files:
+        alike = {name: _equal_files(dump, other) for name, dump in inner.items()}
+        name = max(alike, key=lambda key: alike[key])
+        return [(name, inner[name], other)]
+    shared = [name for name in inner if name in outer]
+    if not shared:
+        raise UserError(
+            f"{pc} has folders {', '.join(inner)}, {board} {', '.join(outer)}: none has the name of another"
+        )
+    return [(name, inner[name], outer[name]) for name in shared]
+
+
+def pair_files(pc: Dump, board: Dump) -> Pairs:
+    """Pair files by the vendor's names; where characters were replaced, by letters and digits alone.
+
+    Raises:
+        UserError: if no name fits.
+    """
+    left = dict.fromkeys(board.files)
+    found: dict[str, str] = {}
+    for rule in (_usual_names, _other_names):
+        for name in pc.files:
+            if name not in found and (match := next((other for other in rule(name) if other in left), None)):
+                found[name] = match
+                del left[match]
+    loose: dict[str, list[str]] = {}
+    for other in left:
+        loose.setdefault(_loose(other, "_out"), []).append(other)
+    for name in pc.files:
+        if name not in found and len(fitting := loose.get(_loose(name, ""), [])) == 1:
+            found[name] = fitting[0]
+            del left[fitting.pop()]
+    if not found:
+        raise UserError(
+            f"no file of {board.folder} is named after one of {pc.folder}: the PC's are such as {pc.files[0]}, the "
+            f"board's such as {board.files[0]}; are they of one network?"
+        )
+    missing = tuple(name for name in pc.files if name not in found)
+    return Pairs(found, missing, tuple(left), _inputs(pc, board))
+
+
+def input_shape(name: str) -> tuple[int, ...] | None:
+    """N, H, W, C in the name of an input's dump."""
+    match = SHAPE.match(name)
+    return tuple(int(size) for size in match.groups()) if match else None
+
+
+def _usual_names(name: str) -> list[str]:
+    """What the board calls a PC's file; last, another PC's dump has the same name."""
+    stem = name.removesuffix(".bin")
+    base = QUANTIZED.sub("", stem)
+    kinds = ["_Quantize", "_QuantizeFeature"] if base != stem else [""]
+    return [f"{stem}_out.bin", *(f"{base}{kind}_out.bin" for kind in kinds), name]
+
+
+def _other_names(name: str) -> list[str]:
+    """Codes where the PC has floats, the other way round, or codes without a suffix (the converter's ptq_model)."""
+    base = QUANTIZED.sub("", name.removesuffix(".bin"))
+    return [f"{base}{kind}{end}.bin" for end in ("_out", "") for kind in ("_Quantize", "_QuantizeFeature", "")]
+
+
+def _loose(name: str, ending: str) -> str:
+    stem = QUANTIZED.sub("", name.removesuffix(".bin").removesuffix(ending))
+    return re.sub(r"[\W_]+", "_", stem).strip("_").lower()
+
+
+def _inputs(pc: Dump, board: Dump) -> tuple[str, str] | None:
+    if not pc.inputs or not board.inputs:
+        return None
+    for name in pc.inputs:
+        if name in board.inputs:
+            return name, name
+    return pc.inputs[0], board.inputs[0]
+
+
+def _check_sides(pc: Dump, board: Dump) -> None:
+    def outs(dump: Dump) -> int:
+        return sum(name.endswith("_out.bin") for name in dump.files)
+
+    if outs(pc) and not outs(board) and board.files:
+        raise UserError(
+            f"{pc.folder} has a board's files (..._out.bin), {board.folder} a PC's: give the PC's folder first"
+        )
+
+
+def _equal_files(pc: Dump, board: Dump) -> int:
+    try:
+        pairs = pair_files(pc, board).board
+    except UserError:
+        return -1
+    return sum(pc.read(name) == board.read(other) for name, other in pairs.items())
+
+
+def _entries(folder: Path) -> Sequence[Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is {'no folder' if folder.exists() else 'missing'}: give a folder of dumps")
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {one_line(error)}") from error
+
+
+def _inside(folder: Path) -> dict[str, Dump]:
+    dumps = ((path.name, read_dump(path)) for path in _entries(folder) if path.is_dir())
+    return {name: dump for name, dump in dumps if dump.files}
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts conv2 before conv10."""
+    parts = re.split(r"(\d+)", name)
+    return [(1, 0, part) if index % 2 == 0 else (0, int(part), "") for index, part in enumerate(parts)]

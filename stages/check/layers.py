@@ -1,0 +1,55 @@
+"""What is known of a layer whose dumps are compared."""
+
+from dataclasses import dataclass
+from math import prod
+
+from stages.check.steps import Shape
+from stages.core.integer.model import Codes
+
+__all__ = ["Form", "Layer", "as_picture"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a file holds.
+
+    Attributes:
+        shape: NHWC; a tensor of fewer axes has ones in front.
+        bits: of a code; None: float32.
+        codes: what codes mean, where known.
+    """
+
+    shape: Shape
+    bits: int | None
+    codes: Codes | None = None
+
+    @property
+    def count(self) -> int:
+        """Values."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer.
+
+    Attributes:
+        name: in tables.
+        file: of its PC dump.
+        form: what it holds; None: to be guessed.
+        takes: names of the layers that it is computed from; None: not known.
+        is_input: whether it is the picture as it was fed, or its codes.
+    """
+
+    name: str
+    file: str
+    form: Form | None = None
+    takes: tuple[str, ...] | None = None
+    is_input: bool = False
+
+
+def as_picture(shape: tuple[int, ...]) -> Shape:
+    """A shape of any rank as NHWC: ones in front, or the first axes as one."""
+    padded = (1,) * (4 - len(shape)) + tuple(shape)
+    n, h, w, c = (prod(padded[:-3]), *padded[-3:])
+    return n, h, w, c

@@ -1,0 +1,179 @@
+"""Compositions of steps, and the search for the simplest that makes a board's bytes the PC's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from stages.check.layers import Form
+from stages.check.steps import (
+    MEANINGS,
+    ORDERS,
+    PADDINGS,
+    Array,
+    Meaning,
+    Order,
+    Padding,
+    Shape,
+    Storage,
+    elements,
+    storages,
+)
+
+__all__ = ["Match", "Reading", "best_match", "same_values"]
+
+MOST_STEPS = 3
+SAMPLE = 20_000  # values that rank readings, the same ones every time
+NEAR = 1e-3  # of a float tensor's span
+CLEARLY = 0.5  # another reading has to halve what the plain one leaves
+ON_GRID = 0.02  # of a step: how far from its grid a dequantized value may be
+Step = Storage | Padding | Order | Meaning
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One step of each turn."""
+
+    storage: Storage
+    padding: Padding
+    order: Order
+    meaning: Meaning
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that are not the usual ones."""
+        return tuple(step for step in (self.order, self.padding, self.storage, self.meaning) if step.name)
+
+    def size(self, shape: Shape) -> int | None:
+        """Bytes of a file of this reading; None where it makes no sense."""
+        stored = self._stored(shape)
+        return None if stored is None else self.storage.size(*elements(stored))
+
+    def values(self, content: bytes, form: Form) -> Array | None:
+        """Undo the steps: the values, [N, H, W, C]; None if the file is no such one."""
+        stored = self._stored(form.shape)
+        if stored is None or self.storage.size(*elements(stored)) != len(content):
+            return None
+        array: Array | None = self.storage.read(content, *elements(stored)).reshape(stored)
+        if form.bits is not None and array is not None and array.dtype.kind == "f":
+            array = _codes(array, form)
+        if array is None:
+            return None
+        return self.meaning.undo(self.order.restore(array, form.shape[-1]), form.bits)
+
+    def _stored(self, shape: Shape) -> tuple[int, ...] | None:
+        channels = self.padding.channels(shape[-1])
+        return None if channels is None else self.order.stored((*shape[:3], channels))
+
+
+@dataclass(frozen=True)
+class Match:
+    """How two files are best read.
+
+    Attributes:
+        pc, board: readings; the PC's is mostly the usual one.
+        expected, found: values [N, H, W, C] of the PC and the board; integers, or float32.
+        equal: whether all of them are the same.
+    """
+
+    pc: Reading
+    board: Reading
+    expected: Array
+    found: Array
+    equal: bool
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the steps change how values are written, and not what they are."""
+        return self.board.meaning.harmless and not self.board.storage.keeps
+
+
+def best_match(pc: bytes, board: bytes, form: Form) -> Match | None:
+    """Find how to read two files.
+
+    Args:
+        pc: the PC's file.
+        board: the board's.
+        form: what the PC's holds.
+
+    Returns:
+        The reading of fewest steps under which both hold the same values; else the usual one, unless another leaves
+        half as many values different. None where no reading fits the files' sizes.
+    """
+    candidates = []
+    for one, other in _pairs(form.bits):
+        if one.size(form.shape) != len(pc) or other.size(form.shape) != len(board):
+            continue
+        expected, found = one.values(pc, form), other.values(board, form)
+        if expected is None or found is None:
+            continue
+        keeps = other.storage.keeps
+        kept = expected if keeps is None else keeps(expected)
+        if same_values(kept, found):
+            return Match(one, other, kept, found, True)
+        candidates.append((_near(kept, found), Match(one, other, kept, found, False)))
+    if not candidates:
+        return None
+    first = candidates[0]
+    near, best = max(candidates, key=lambda candidate: candidate[0])  # of equals the first: the simplest
+    return best if 1 - near < CLEARLY * (1 - first[0]) else first[1]
+
+
+def same_values(one: Array, other: Array) -> bool:
+    """Whether two tensors are equal to the bit; a first row that differs settles it."""
+    if one.dtype.kind == "f":
+        one, other = (np.ascontiguousarray(each, np.float32).view(np.uint32) for each in (one, other))
+    return np.array_equal(one[:, :1], other[:, :1]) and np.array_equal(one, other)
+
+
+@cache
+def _pairs(bits: int | None) -> tuple[tuple[Reading, Reading], ...]:
+    """Readings of both files, the simplest first: the PC's is another than the usual one where that alone may help."""
+    readings = sorted(_readings(bits), key=lambda reading: len(reading.steps))
+    usual = readings[0]
+    of_pc = [one for one in readings if one.padding is PADDINGS[0] and one.meaning is MEANINGS[0]]
+    pairs = [(usual, other) for other in readings] + [(one, other) for one in of_pc[1:] for other in readings]
+    few = [
+        (one, other)
+        for one, other in pairs
+        if len(one.steps) + len(other.steps) <= MOST_STEPS and not (one.order.name and one.order is other.order)
+    ]
+    return tuple(sorted(few, key=lambda pair: sum(len(one.steps) for one in pair)))
+
+
+def _readings(bits: int | None) -> Iterator[Reading]:
+    for storage, padding, order, meaning in product(storages(bits), PADDINGS, ORDERS, MEANINGS):
+        yield Reading(storage, padding, order, meaning)
+
+
+def _codes(values: Array, form: Form) -> Array | None:
+    """Floats as codes: they may be codes already, or what codes stand for; None for anything else."""
+    top = (1 << (form.bits or 0)) - 1
+    whole = np.rint(values)
+    if np.array_equal(whole, values) and whole.min() >= 0 and whole.max() <= top:
+        return whole.astype(np.int32)
+    if form.codes is None or form.codes.channel_scales or not np.isfinite(values).all():
+        return None
+    steps = values.astype(np.float64) / form.codes.scale
+    whole = np.rint(steps)
+    codes = whole + form.codes.zero_point
+    if np.abs(steps - whole).max() > ON_GRID or codes.min() < 0 or codes.max() > top:
+        return None
+    return codes.astype(np.int32)
+
+
+def _near(expected: Array, found: Array) -> float:
+    """The share of a sample of values that are the same or next to it."""
+    places: Any = np.unravel_index(_sample(expected.size), expected.shape)
+    with np.errstate(invalid="ignore"):  # bytes read as floats that they are not
+        one, other = (np.asarray(each[places], np.float64) for each in (expected, found))
+    limit = 1.0 if expected.dtype.kind != "f" else NEAR * float(np.ptp(one))
+    return float(np.mean(np.abs(one - other) <= limit))
+
+
+@cache
+def _sample(size: int) -> Array:
+    return np.arange(size) if size <= SAMPLE else np.random.default_rng(0).integers(0, size, SAMPLE)

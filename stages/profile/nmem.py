@@ -1,0 +1,76 @@
+"""Reading the memory report that a board program built with `build_type=nmem` leaves in /tmp/nmem_memory.txt.
+
+Form, from the vendor's samples: `nmem total = 15480K`, `nmem used peak  = 15157K`, `nmem current used  = 10652K`,
+`nmem free  = 4828K`, `#### peak %97.91 ####`. The file is rewritten in place and not cut: what a longer report left
+behind the last line is passed over.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.core.errors import UserError, one_line
+
+__all__ = ["Memory", "parse_nmem", "read_nmem"]
+
+LINES = {"total": "nmem total", "peak": "nmem used peak", "used": "nmem current used", "free": "nmem free"}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A report; all in KB of 1024 bytes.
+
+    Attributes:
+        total: set aside for the neural unit.
+        peak: used at most.
+        used: used when it was written.
+        free: the rest.
+    """
+
+    total: int
+    peak: int
+    used: int
+    free: int
+
+
+def read_nmem(path: Path) -> Memory:
+    """Read a report.
+
+    Raises:
+        UserError: if the file cannot be read or is no report.
+    """
+    try:
+        return parse_nmem(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def parse_nmem(text: str, name: str) -> Memory:
+    """Find the four numbers; of each the first that the file has: further ones are older.
+
+    Args:
+        text: the report.
+        name: the file's, for errors.
+
+    Raises:
+        UserError: if one is missing, or they contradict each other.
+    """
+    found = {}
+    for key, label in LINES.items():
+        words = r"\s+".join(label.split())
+        match = re.search(rf"^\s*{words}\s*=\s*(\d+)\s*K\b", text, re.MULTILINE)
+        if match is None:
+            raise UserError(
+                f"{name} is no nmem report: expected a line `{label} = ...K`. A board program built with "
+                "build_type=nmem writes it to /tmp/nmem_memory.txt"
+            )
+        found[key] = int(match[1])
+    memory = Memory(**found)
+    if memory.peak > memory.total or memory.used > memory.peak:
+        raise UserError(
+            f"{name}: {memory.used}K used of a peak of {memory.peak}K of {memory.total}K contradict each other: copy "
+            "the file after the program has ended"
+        )
+    return memory

@@ -1,0 +1,64 @@
+"""What profile prints: tables of a log, the memory report, the cost model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages.core.console import counted, output, warn
+from stages.core.cost import CostModel
+from stages.core.paths import FLOAT_MODEL
+from stages.profile.fit import Fit, Sample
+from stages.profile.hot import hot_layers, hot_table, operator_table
+from stages.profile.log import Run
+from stages.profile.nmem import Memory
+
+__all__ = ["FEW", "show_fit", "show_memory", "shown"]
+
+FEW = 10
+"""Rows: three prices of one pair of widths, and some to tell a fit from chance."""
+
+
+def shown(
+    log: Path, bits: tuple[int, int], run: Run, samples: Sequence[Sample], model: CostModel, count: int | None
+) -> dict[str, Any]:
+    """Print a log's tables; gives its part of the JSON."""
+    hot = hot_layers(run.layers, samples, run.total, model)
+    number = len(hot) if count is None else min(count, len(hot))
+    title = f"{log}, {bits[0]}/{bits[1]} bits: {run.total:.3f} ms; the {number} slowest of {counted(len(hot), 'layer')}"
+    output.print(hot_table(hot, number, title))
+    if run.operators:
+        output.print(operator_table(run.operators, run.total))
+    return {
+        "log": str(log),
+        "feature_bits": bits[0],
+        "weight_bits": bits[1],
+        "total_ms": run.total,
+        "layers": hot,
+        "operators": [asdict(row) for row in run.operators],
+    }
+
+
+def show_memory(memory: Memory) -> str:
+    """A memory report in a line."""
+    share = f", {memory.peak / memory.total:.1%}" if memory.total else ""
+    return f"memory: {memory.peak} KB at most of {memory.total} KB{share}; {memory.used} KB at the end"
+
+
+def show_fit(fit: Fit, samples: Sequence[Sequence[Sample]], named: bool) -> None:
+    """Print the cost model in a few lines."""
+    rows, known = sum(map(len, samples)), sum(sample.known for found in samples for sample in found)
+    if rows < FEW:
+        warn(f"{counted(rows, 'row')} fix no cost model: give logs of whole networks")
+    model = fit.model
+    prices = ", ".join(
+        f"{key} {price:.3g} ms" + (" (scaled, not measured)" if key in fit.unseen else "")
+        for key, price in model.ms_per_gmac.items()
+    )
+    output.print(
+        f"cost model: per GMAC {prices or 'nothing'}; per MB {model.ms_per_mbyte:.3g} ms; "
+        f"per layer {model.ms_per_layer:.3g} ms"
+    )
+    output.print(f"it is off by {fit.error:.3f} ms a layer, {fit.share:.0%} of the time")
+    if named:
+        output.print(f"{known} of {counted(rows, 'row')} named as a layer of {FLOAT_MODEL}")

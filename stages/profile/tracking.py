@@ -1,0 +1,75 @@
+"""A board's times and memory in the MLflow run of the experiment that it ran."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages.core.artifacts import read_json
+from stages.core.config import Config
+from stages.core.errors import UserError
+from stages.core.paths import INTEGER_MODEL, METRICS, QPARAMS, QUANTIZED_MODEL, SIMILARITY
+from stages.core.qparams import load_qparams
+from stages.profile.nmem import Memory
+from stages.track.__main__ import run_params
+from stages.track.run import Measurement, add_measurement, fingerprint, shown_store, tracking_uri
+
+__all__ = ["log", "measurement"]
+
+RESULTS = (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY)
+"""What a run's fingerprint covers, as track has it."""
+
+
+def log(config: Config, run: Path, found: Measurement) -> list[str]:
+    """Add a measurement to the experiment's run, unless it is there; gives lines that say where.
+
+    Args:
+        config: the experiment's.
+        run: track's file with the run's id.
+        found: the measurement.
+
+    Raises:
+        UserError: if the run is not of what out/ holds, or the store cannot be reached or written.
+    """
+    load_qparams(QPARAMS, config)  # refuses results of other parameters
+    content = read_json(run)
+    if not isinstance(content, dict) or "run_id" not in content:
+        raise UserError(f"{run} holds no run_id: run `dvc repro track` first")
+    uri, run_id = tracking_uri(), str(content["run_id"])
+    number, new = add_measurement(run_id, fingerprint(run_params(config), RESULTS), found, uri)
+    state = "new" if new else "logged before"
+    return [
+        f"MLflow run: {run_id}, board measurement {number} ({state}): {', '.join(found.metrics)}",
+        f"see it with: {shown_store(uri)}",
+    ]
+
+
+def measurement(
+    total: float | None, layers: Sequence[Mapping[str, Any]], memory: Memory | None, files: Sequence[Path]
+) -> Measurement:
+    """Gather a measurement.
+
+    Args:
+        total: ms of the network; None: no profile.
+        layers: rows of `hot_layers`.
+        memory: the nmem report; None: none.
+        files: what both were read from.
+    """
+    metrics: dict[str, float] = {}
+    if total is not None:
+        metrics["board.latency_ms"] = total
+    if memory is not None:
+        metrics |= {"board.nmem_peak_kb": memory.peak, "board.nmem_total_kb": memory.total}
+    depths = {row["node"]: depth for depth, row in enumerate(read_json(SIMILARITY))}
+    times: dict[int, float] = {}
+    for row in layers:
+        if row["node"] in depths:
+            times[depths[row["node"]]] = times.get(depths[row["node"]], 0.0) + row["ms"]
+    content = {"layers": list(layers), "memory": asdict(memory) if memory else None, **metrics}
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    digest.update(repr(sorted(metrics.items())).encode())  # another --run of the same log is another measurement
+    curves = {"layers/board_ms": dict(sorted(times.items()))} if times else {}
+    return Measurement(digest.hexdigest()[:16], metrics, curves, content, files)
