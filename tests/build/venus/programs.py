@@ -90,6 +90,7 @@ def run(
     *words: object,
     frame: bool = False,
     build_type: str = "release",
+    model: str = "model.bin",
     before: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Ran:
@@ -99,9 +100,10 @@ def run(
         folder: where it was built.
         place: for what it reads and writes; made here.
         outputs: what the network gives, whatever it is fed.
-        words: of the command line, after the model, which is an empty file.
+        words: of the command line, after the model.
         frame: run the program for NV12.
         build_type: of the program.
+        model: named on the command line; model.bin is there.
         before: what has to stand before the program.
         environment: more of it.
     """
@@ -111,7 +113,7 @@ def run(
         (place / f"output_{index}.bin").write_bytes(content)
     (place / "model.bin").touch()
     done = subprocess.run(
-        [*before, str(folder / program(frame, build_type)), "model.bin", *map(str, words)],
+        [*before, str(folder / program(frame, build_type)), model, *map(str, words)],
         cwd=place,
         env=os.environ | {"FAKE": str(place)} | dict(environment or {}),
         capture_output=True,
