@@ -1,4 +1,4 @@
-"""The folder of the board program: sources, and what is written for this network: model.h, Makefile, README.md, script."""
+"""The folder of the board program: sources, and what is written for this network."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,14 @@ from stages.core.config import Anchor, Color, Config, DetectorKind
 from stages.core.inputs import NetworkInput
 from stages.core.integer.model import Codes
 
-__all__ = ["SOURCES", "write_venus"]
+__all__ = ["COMMON", "WRITTEN", "write_venus"]
 
 SOURCES = Path(__file__).parent / "src"
-"""The C++ sources that are the same for every network."""
-
 COMMON = ("board.h", "inference.cpp", "inference_nv12.cpp", "picture.h")
+"""The C++ sources that are the same for every network; postprocess.h is one of two."""
 WRITTEN = ("Makefile", "README.md", "generate_img_input.py", "model.h")
+"""What is written for this network."""
+
 PURPOSES = {
     "release": "results",
     "profile": "the time of every layer",

@@ -97,7 +97,7 @@ def test_make_refuses_another_build_type(tmp_path):
 
 
 def test_outputs_that_are_no_detectors_leave_nothing(tmp_path):
-    with pytest.raises(UserError, match="model.detector: kind=yolox"):
+    with pytest.raises(UserError, match=r"model\.detector: kind=yolox"):
         programs.written(tmp_path / "net", config(*DETECTS), picture(), [LOGITS])
     assert not (tmp_path / "net").exists()
 

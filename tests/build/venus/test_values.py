@@ -55,7 +55,10 @@ def test_outputs_with_codes(tree, tmp_path, bits):
     programs.built(folder, tree, programs.program())
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "photo.rgb").write_bytes(bytes(24 * 32 * 3))
-    given = [((1, 7), packed(vector.astype(codes.dtype), codes)), ((1, 4, 5, 3), packed(feature.astype(codes.dtype), codes))]
+    given = [
+        ((1, 7), packed(vector.astype(codes.dtype), codes)),
+        ((1, 4, 5, 3), packed(feature.astype(codes.dtype), codes)),
+    ]
     done = programs.run(folder, tmp_path / "run", given, "photo.rgb")
     assert done.code == 0, done.error
     reals, ends = (vector - codes.zero_point) * 0.25, (feature - codes.zero_point) * 0.25
@@ -69,7 +72,11 @@ def test_outputs_with_codes(tree, tmp_path, bits):
 
 WRONG = [
     (["other.rgb"], 2, "error: other.rgb cannot be read\n"),
-    (["model.bin"], 2, "error: model.bin has 0 bytes; an input has 2304 (32 x 24, 3 channels): name its WIDTH HEIGHT\n"),
+    (
+        ["model.bin"],
+        2,
+        "error: model.bin has 0 bytes; an input has 2304 (32 x 24, 3 channels): name its WIDTH HEIGHT\n",
+    ),
     (["photo.rgb", 30, 24], 2, "error: photo.rgb has 2304 bytes; 30 x 24 pixels of 3 channels have 2160\n"),
     (["photo.rgb", "-3", 24], 2, "error: WIDTH HEIGHT: give pixels, not -3 24\n"),
     (["photo.rgb", "32", "24x"], 2, "error: WIDTH HEIGHT: give pixels, not 32 24x\n"),
