@@ -5,6 +5,8 @@ from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
+from stages.build.venus.folder import write_venus
+from stages.build.venus.outputs import board_outputs
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config, OpenRuntime, Vendor
@@ -16,6 +18,7 @@ from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.qparams import load_qparams
 
 RUNTIME = "runtime"
+VENUS = "venus"
 
 
 def build(config: Config) -> None:
@@ -28,6 +31,7 @@ def build(config: Config) -> None:
         board.mkdir()
         if config.soc.vendor is Vendor.ingenic:
             write_magik(board, config, inputs, graph.outputs, params)
+            write_venus(board / VENUS, config, inputs[0], board_outputs(graph, params))
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
         if config.soc.open_runtime is OpenRuntime.pluto:

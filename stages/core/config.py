@@ -3,7 +3,7 @@
 Each field's comment is its documentation; `stages.core.settings` checks values against it before any work starts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -15,6 +15,8 @@ __all__ = [
     "CompareConfig",
     "Config",
     "DataConfig",
+    "DetectorConfig",
+    "DetectorKind",
     "Equalization",
     "FakeQuant",
     "FeatureMethod",
@@ -204,6 +206,27 @@ class TorchConfig:
     output_names: list[str] = field(default_factory=list)  # names for the module's outputs
 
 
+class DetectorKind(Enum):
+    """How a detector's outputs become boxes."""
+
+    none = "none"  # no detector
+    yolox = "yolox"  # centre (x + column) * stride, size exp(w) * stride
+    yolov5 = "yolov5"  # centre (2 s(x) - 0.5 + column) * stride, size (2 s(w))^2 * anchor; s the logistic function
+
+
+@dataclass
+class DetectorConfig:
+    """What the board program has to know of a detector to print boxes."""
+
+    kind: DetectorKind = DetectorKind.none
+    strides: list[int] = field(default_factory=lambda: [8, 16, 32])  # pixels of the input a cell, the finest grid first
+    anchors: list[float] = field(default_factory=list)  # yolov5: w, h, w, h, ... in pixels, as many for each stride
+    classes: int = 80
+    score_threshold: float = 0.3  # boxes below it are dropped; a score is objectness times class
+    nms_threshold: float = 0.6  # intersection over union from which the worse of two boxes of a class is dropped
+    logits: bool | None = None  # scores come before the logistic function; null: as the kind is exported, yolov5 so
+
+
 @dataclass
 class ModelConfig:
     """A trained network (`conf/model/`)."""
@@ -215,6 +238,12 @@ class ModelConfig:
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     fp32_diff: float = 0.001  # largest difference allowed between the source and the exported network
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What a quantized network may follow from: not what is done with its outputs afterwards."""
+        return {key: value for key, value in asdict(self).items() if key != "detector"}
 
 
 # --- data -----------------------------------------------------------------------------------------------------

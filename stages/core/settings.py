@@ -22,6 +22,8 @@ from yaml import YAMLError
 from stages.core.config import (
     FLOAT_BITS,
     Config,
+    DetectorConfig,
+    DetectorKind,
     Fit,
     InputConfig,
     LabelledSet,
@@ -271,6 +273,23 @@ def _check_model(model: ModelConfig) -> None:
     _require(preprocess.shorter_side >= 0, "model.preprocess.shorter_side", preprocess.shorter_side, "pixels, or 0")
     if preprocess.fit is not Fit.crop and preprocess.shorter_side:
         raise UserError("model.preprocess.shorter_side is for fit=crop; with another fit leave it at 0")
+    _check_detector(model.detector)
+
+
+def _check_detector(detector: DetectorConfig) -> None:
+    key, strides, anchors = "model.detector", detector.strides, detector.anchors
+    ascending = bool(strides) and strides[0] > 0 and strides == sorted(set(strides))
+    _require(ascending, f"{key}.strides", strides, "positive pixels in ascending order, as in [8,16,32]")
+    _require(detector.classes > 0, f"{key}.classes", detector.classes, "a positive number")
+    for name in ("score_threshold", "nms_threshold"):
+        value = getattr(detector, name)
+        _require(0 < value < 1, f"{key}.{name}", value, "a number between 0 and 1")
+    if detector.kind is not DetectorKind.yolov5:
+        _require(not anchors, f"{key}.anchors", anchors, "[]: they are for kind=yolov5")
+        return
+    fitting = anchors and len(anchors) % (2 * len(strides)) == 0 and all(0 < side < math.inf for side in anchors)
+    wanted = f"widths and heights in pixels, w,h,w,h,..., as many for each of the {len(strides)} strides"
+    _require(bool(fitting), f"{key}.anchors", anchors, wanted)
 
 
 def _check_source_list(key: str, value: Any) -> None:

@@ -3,12 +3,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 import stages.build.__main__ as stage
 from stages.build.__main__ import build
 from stages.build.runtime.folder import SOURCES
 from stages.build.runtime.program import UnsupportedError
-from stages.core.config import Vendor
+from stages.build.venus.folder import COMMON, WRITTEN
+from stages.core.config import DetectorKind, Vendor
+from stages.core.errors import UserError
 from stages.quantize.__main__ import quantize
 from tests.build import boards
 
@@ -22,12 +25,17 @@ def runtime_files(soc, name):
     return {f"{soc}/runtime/{file}" for file in (f"{name}.sqm", *(path.name for path in SOURCES.iterdir()))}
 
 
+def venus_files(soc):
+    """What the program for Ingenic's unit adds."""
+    return {f"{soc}/venus/{name}" for name in (*COMMON, *WRITTEN, "postprocess.h")}
+
+
 def test_ingenic_folder(quantized, tmp_path):
     build(quantized)
     first = contents("out/build")
     pictures = [name for name in first if name.startswith("t40/calibration/")]
     assert len(pictures) == 12
-    assert sorted(set(first) - set(pictures) - runtime_files("t40", "onnx")) == [
+    assert sorted(set(first) - set(pictures) - runtime_files("t40", "onnx") - venus_files("t40")) == [
         "t40/magik_node_quant_bit_info.json", "t40/magik_t40.cfg", "t40/model.onnx", "t40/run.sh",
     ]  # fmt: skip
     assert first["t40/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
@@ -49,6 +57,22 @@ def test_ingenic_folder(quantized, tmp_path):
     assert calls[0][1:3] == ["-i", "model.onnx"]
     build(quantized)
     assert contents("out/build") == first
+
+
+def test_the_board_program_knows_the_networks_input_and_output(quantized):
+    build(quantized)
+    text = Path("out/build/t40/venus/model.h").read_text()
+    assert "const int width = 16, height = 16;" in text
+    assert '{"logits", {1, 3}, 32, 1.0f, 0},' in text  # a fully connected layer at the end returns float there
+
+
+def test_a_detector_that_the_outputs_do_not_fit_is_refused(quantized):
+    build(quantized)
+    before = contents("out/build")
+    quantized.model.detector.kind = DetectorKind.yolox  # what is quantized does not follow from it
+    with pytest.raises(UserError, match=r"model.detector: kind=yolox, .* the network's are logits \[1, 3\]"):
+        build(quantized)
+    assert contents("out/build") == before
 
 
 def test_sophgo_folder(quantized):

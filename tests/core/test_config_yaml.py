@@ -108,10 +108,10 @@ def test_the_second_generation_links_drivers_and_aip_too(name):
         assert not any(further.values())
     else:
         assert further == {
-            "release": ["drivers", "aip"],
-            "profile": ["drivers", "aip"],
-            "debug": ["drivers", "aip"],
-            "nmem": ["drivers.m", "aip"],
+            "release": ["aip", "drivers"],
+            "profile": ["aip", "drivers"],
+            "debug": ["aip", "drivers"],
+            "nmem": ["aip", "drivers.m"],
         }
 
 

@@ -61,6 +61,7 @@ KEYS = [
     ("model.inputs=[{data: 1}]", "model.inputs[].data: no such key", "'mean'"),
     ("+model.inputs.0.foo=1", "model.inputs[].foo: no such key", "'normal'"),
     ("+soc.operators.Conv.feature_bit=[8]", "soc.operators.Conv.feature_bit: no such key", "'feature_bits'"),
+    ("model.detector.stride=[8]", "model.detector.stride: no such key of model.detector", "did you mean 'strides'?"),
     ("compare.isolate=false", "compare.isolate: no such key of compare", "did you mean 'isolated'"),
     ("+soc.runtime.librares=a", "soc.runtime.librares: no such key", "did you mean 'libraries'?"),
 ]
@@ -109,6 +110,7 @@ ENUMS = [
     ("quant.equalization=cross", "quant.equalization: ", "'cross'", "give one of none, cross_layer, measured"),
     ("quant.fake_quant=both", "quant.fake_quant: ", "'both'", "give one of none, feature, weight"),
     ("quant.head=kept", "quant.head: ", "'kept'", "give one of quantized, float"),
+    ("model.detector.kind=ssd", "model.detector.kind: ", "'ssd'", "give one of none, yolox, yolov5"),
     ("model.preprocess.fit=letterbx", "model.preprocess.fit: ", "'letterbx'", "give one of stretch, letterbox, crop"),
     ("model.inputs=[{color: CMYK}]", "model.inputs[].color: ", "'CMYK'", "give one of RGB, BGR, GRAY"),
     ("soc.vendor=acme", "soc.vendor: ", "'acme'", "give one of ingenic, sophgo"),
@@ -147,6 +149,31 @@ VALUES = [
     ("quant.percentile=100.1", "quant.percentile=100.1: give percent of the values, 50 to 100"),
     ("quant.percentile=nan", "quant.percentile=nan: give percent of the values, 50 to 100"),
     ("quant.steps=0", "quant.steps=0: give a positive number or null"),
+    ("model.detector.strides=[16,8]", "model.detector.strides=[16, 8]: give positive pixels in ascending order"),
+    ("model.detector.strides=[8,8]", "model.detector.strides=[8, 8]: give positive pixels in ascending order"),
+    ("model.detector.strides=[0,8]", "model.detector.strides=[0, 8]: give positive pixels in ascending order"),
+    ("model.detector.strides=[]", "model.detector.strides=[]: give positive pixels in ascending order"),
+    ("model.detector.classes=0", "model.detector.classes=0: give a positive number"),
+    ("model.detector.score_threshold=0", "model.detector.score_threshold=0.0: give a number between 0 and 1"),
+    ("model.detector.nms_threshold=1", "model.detector.nms_threshold=1.0: give a number between 0 and 1"),
+    ("model.detector.nms_threshold=nan", "model.detector.nms_threshold=nan: give a number between 0 and 1"),
+    (
+        "model.detector.kind=yolov5",
+        "model.detector.anchors=[]: give widths and heights in pixels, w,h,w,h,..., as many",
+    ),
+    (
+        "model.detector={kind: yolov5, anchors: [10,13,16,30]}",
+        "model.detector.anchors=[10.0, 13.0, 16.0, 30.0]: give widths and heights in pixels, w,h,w,h,..., as many "
+        "for each of the 3 strides",
+    ),
+    (
+        "model.detector={kind: yolov5, strides: [8], anchors: [10,-3]}",
+        "model.detector.anchors=[10.0, -3.0]: give widths and heights",
+    ),
+    (
+        "model.detector={kind: yolox, anchors: [10,13]}",
+        "model.detector.anchors=[10.0, 13.0]: give []: they are for kind=yolov5",
+    ),
     ("quant.variants=0", "quant.variants=0: give a positive number"),
     ("quant.variants=-1", "quant.variants=-1: give a positive number"),
     ("quant.node_bits=bits.json", "quant.node_bits: source 'bits.json': give one of package:"),

@@ -1,0 +1,113 @@
+"""The folder of the board program: sources, and what is written for this network."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from stages.build.venus.outputs import BoardOutput, View, levels
+from stages.core.artifacts import write_text
+from stages.core.config import Anchor, Color, Config, DetectorKind
+from stages.core.inputs import NetworkInput
+from stages.core.integer.model import Codes
+
+__all__ = ["COMMON", "WRITTEN", "write_venus"]
+
+SOURCES = Path(__file__).parent / "src"
+COMMON = ("board.h", "inference.cpp", "inference_nv12.cpp", "picture.h")
+"""The C++ sources that are the same for every network; postprocess.h is one of two."""
+WRITTEN = ("Makefile", "README.md", "generate_img_input.py", "model.h")
+"""What is written for this network."""
+
+PURPOSES = {
+    "release": "results",
+    "profile": "the time of every layer",
+    "debug": "dumps of every layer",
+    "nmem": "how much of the unit's memory is used",
+}
+
+
+def write_venus(folder: Path, config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> None:
+    """Write `folder`, which is made here.
+
+    Args:
+        folder: for the program.
+        config: of an Ingenic SOC.
+        network_input: the one input, a picture.
+        outputs: of the network, in order.
+
+    Raises:
+        UserError: if the outputs are not those of `model.detector`.
+    """
+    texts = _texts(config, network_input, outputs)
+    folder.mkdir()
+    for name in COMMON:
+        shutil.copyfile(SOURCES / name, folder / name)
+    detects = config.model.detector.kind is not DetectorKind.none
+    shutil.copyfile(SOURCES / ("boxes.h" if detects else "values.h"), folder / "postprocess.h")
+    for name, text in texts.items():
+        write_text(folder / name, text)
+
+
+def _texts(config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> dict[str, str]:
+    """What is written for this network: name of the file -> its text."""
+    model, soc = config.model, config.soc
+    detector, preprocess = model.detector, model.preprocess
+    detects = detector.kind is not DetectorKind.none
+    size = (network_input.height, network_input.width)
+    logits = detector.kind is DetectorKind.yolov5 if detector.logits is None else detector.logits
+    picture = network_input.color is not Color.GRAY
+    values: Mapping[str, Any] = {
+        "name": model.name,
+        "soc": soc.name,
+        "bin": f"{model.name}_{soc.name.lower()}_magik.bin",
+        "input": network_input,
+        "board_channels": max(soc.input_channels, network_input.channels) if picture else network_input.channels,
+        "preprocess": preprocess,
+        "shorter_side": preprocess.shorter_side or max(size),
+        "centered": _c_bool(preprocess.anchor is Anchor.center),
+        "outputs": outputs,
+        "detector": detector,
+        "levels": levels(detector, outputs, *size) if detects else [],
+        "logits": _c_bool(logits),
+        "tree": soc.runtime.tree,
+        "libraries": soc.runtime.libraries,
+        "purposes": PURPOSES,
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stages.build.venus", "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"c": _c_string, "codes": _c_codes, "list_of": _c_list, "view": _c_view}
+    return {name: environment.get_template(f"{name}.j2").render(values) for name in WRITTEN}
+
+
+# --- values as C++ writes them ----------------------------------------------------------------------------------
+
+
+def _c_bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _c_string(text: str) -> str:
+    """A string literal; what is not plain ASCII as octal bytes of UTF-8, which no following digit can lengthen."""
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(plain)}"'
+
+
+def _c_list(values: Sequence[float], suffix: str = "") -> str:
+    return "{" + ", ".join(f"{value}{suffix}" for value in values) + "}"
+
+
+def _c_codes(codes: Codes | None) -> str:
+    """Bits, scale, zero point of an output."""
+    return "32, 1.0f, 0" if codes is None else f"{codes.bits}, {codes.scale}f, {codes.zero_point}"
+
+
+def _c_view(view: View) -> str:
+    return _c_list((view.output, view.first, view.step))

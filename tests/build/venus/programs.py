@@ -1,0 +1,126 @@
+"""Board programs made for networks of the tests' own, linked with a stand-in for the vendor's library, and run here."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.build.venus.folder import write_venus
+from stages.build.venus.outputs import BoardOutput
+from stages.core.composition import compose
+from stages.core.config import Color, Config
+from stages.core.inputs import NetworkInput
+from tests.conftest import REPOSITORY, project_overrides
+
+TOOLKIT = Path(__file__).parent / "toolkit"
+LIBRARIES = ("venus", "venus.p", "venus.d", "venus.m", "aip", "drivers", "drivers.m")
+SANITIZED = "-fsanitize=address,undefined"
+STRICT = f"-O0 -Wextra -Werror {SANITIZED} -fno-sanitize-recover=all"
+LOGITS = BoardOutput("logits", (1, 10), None)
+
+
+@cache
+def config(*overrides: str) -> Config:
+    """An experiment: `model.name` is net."""
+    return compose(project_overrides("model.name=net", *overrides), REPOSITORY / "conf")[0]
+
+
+def picture(height: int = 24, width: int = 32, color: Color = Color.RGB) -> NetworkInput:
+    channels = 1 if color is Color.GRAY else 3
+    return NetworkInput("images", (1, channels, height, width), (0.0,) * channels, (1.0,) * channels, color)
+
+
+def toolkit(folder: Path, *flags: str, cross: str = "") -> Path:
+    """The vendor's tree, as far as it is needed: header, and libraries that stand in for his."""
+    (folder / "lib" / "glibc").mkdir(parents=True)
+    shutil.copytree(TOOLKIT / "include", folder / "include")
+    compiled = folder / "fake.o"
+    line = [f"{cross}g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", *flags, f"-I{TOOLKIT / 'include'}"]
+    subprocess.run([*line, "-c", TOOLKIT / "fake.cpp", "-o", compiled], check=True)
+    for name in LIBRARIES:
+        members = [compiled] if name.startswith("venus") else []
+        subprocess.run([f"{cross}ar", "rcs", folder / "lib" / "glibc" / f"lib{name}.a", *members], check=True)
+    return folder
+
+
+def written(folder: Path, settings: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> Path:
+    write_venus(folder, settings, network_input, outputs)
+    return folder
+
+
+def program(frame: bool = False, build_type: str = "release") -> str:
+    """Its file's name; `frame`: of the one for NV12."""
+    return f"venus_net_{'nv12_' if frame else ''}bin_glibc_{build_type}"
+
+
+def make(folder: Path, tree: Path, *variables: str) -> subprocess.CompletedProcess[str]:
+    line = ["make", "-s", f"TOPDIR={tree}", "libtype=glibc", *variables]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def built(folder: Path, tree: Path, *goals: str) -> None:
+    """Compile both programs, or `goals`, for this machine, with sanitizers; a warning is an error."""
+    done = make(folder, tree, "CROSS_COMPILE=", f"CXXFLAGS={STRICT}", *goals)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", done.stderr
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program did: exit code, printed lines, the input that the network was fed, the calls of the library."""
+
+    code: int
+    printed: list[str]
+    error: str
+    fed: NDArray[np.uint8] | None
+    calls: list[str] = field(default_factory=list)
+
+
+def run(
+    folder: Path,
+    place: Path,
+    outputs: Sequence[tuple[Sequence[int], bytes]],
+    *words: object,
+    frame: bool = False,
+    build_type: str = "release",
+    model: str = "model.bin",
+    before: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Ran:
+    """Run a program in the empty folder `place`, on a network that gives `outputs`: shape and bytes of each.
+
+    Args:
+        folder: where it was built.
+        place: for what it reads and writes; made here.
+        outputs: what the network gives, whatever it is fed.
+        words: of the command line, after the model.
+        frame: run the program for NV12.
+        build_type: of the program.
+        model: named on the command line; model.bin is there.
+        before: what has to stand before the program.
+        environment: more of it.
+    """
+    place.mkdir(exist_ok=True)
+    for index, (shape, content) in enumerate(outputs):
+        (place / f"output_{index}.shape").write_text(" ".join(map(str, shape)))
+        (place / f"output_{index}.bin").write_bytes(content)
+    (place / "model.bin").touch()
+    done = subprocess.run(
+        [*before, str(folder / program(frame, build_type)), model, *map(str, words)],
+        cwd=place,
+        env=os.environ | {"FAKE": str(place)} | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    fed = np.frombuffer((place / "input.bin").read_bytes(), np.uint8) if (place / "input.bin").exists() else None
+    calls = (place / "log").read_text().splitlines() if (place / "log").exists() else []
+    printed = [re.sub(r"\d+\.\d+ ms", "# ms", line) for line in done.stdout.splitlines()]
+    return Ran(done.returncode, printed, done.stderr, fed, calls)
