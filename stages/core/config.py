@@ -3,7 +3,7 @@
 Each field's comment is its documentation; `stages.core.settings` checks values against it before any work starts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -34,6 +34,7 @@ __all__ = [
     "SimulatedWidths",
     "SocConfig",
     "Task",
+    "ToolchainConfig",
     "TorchConfig",
     "TrackConfig",
     "Vendor",
@@ -96,6 +97,16 @@ class SimulatedWidths:
 
 
 @dataclass
+class ToolchainConfig:
+    """The vendor's converter."""
+
+    name: str = MISSING  # its executable
+    path: str | None = (
+        None  # the executable, or a folder that has it: build runs it then; null: build prepares its folder
+    )
+
+
+@dataclass
 class RuntimeConfig:
     """What a board program links."""
 
@@ -109,7 +120,7 @@ class SocConfig:
 
     name: str = MISSING  # as the vendor's converter spells it
     vendor: Vendor = MISSING
-    toolchain: str = MISSING  # the vendor's converter
+    toolchain: ToolchainConfig = field(default_factory=ToolchainConfig)
     npu: str = MISSING  # generation of the neural unit
     layout: str = MISSING  # feature layout in the unit's memory
     channel_alignment: int = MISSING  # channels of a group in that layout
@@ -123,6 +134,11 @@ class SocConfig:
     operators: dict[str, OperatorWidths] = field(default_factory=dict)  # ONNX type, DepthwiseConv or Silu -> widths
     simulated: SimulatedWidths = field(default_factory=SimulatedWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """What a quantized network may follow from: not with what it is converted or linked afterwards."""
+        return {key: value for key, value in asdict(self).items() if key not in ("toolchain", "runtime")}
 
 
 # --- model ----------------------------------------------------------------------------------------------------
@@ -384,6 +400,7 @@ class WatchConfig:
     evaluation: str = "${watch:${data.evaluation.source}}"
     labels: str = "${watch:${data.evaluation.labels}}"
     node_bits: str = "${watch:${quant.node_bits}}"
+    toolchain: str = "${watch_tool:${soc.toolchain.path},${soc.toolchain.name}}"
 
 
 @dataclass

@@ -8,6 +8,7 @@ __all__ = [
     "CALIBRATE",
     "CALIBSET",
     "COMPARE",
+    "CONVERTER_LOG",
     "DIAGNOSIS",
     "EVALUATE",
     "EXPORT",
@@ -37,6 +38,9 @@ BUILD = Path("out/build")
 EVALUATE = Path("out/evaluate")
 TRACK = Path("out/track")
 AUTOTUNE = Path("out/autotune")
+
+CONVERTER_LOG = Path("out/converter.log")
+"""What the vendor's converter says while it runs, and all it said if it failed; beside what DVC keeps."""
 
 FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"

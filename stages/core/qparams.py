@@ -153,8 +153,7 @@ def _made_with(config: Config) -> dict[str, str | int]:
     """The settings that a quantized network follows from; soc, model and the pictures used as one digest."""
     quant = {f"quant.{key}": getattr(value, "name", value) for key, value in asdict(config.quant).items()}
     data = config.data
-    rest = repr(
-        [asdict(part) for part in (config.soc, config.model, data.calibration, data.correction, data.validation)]
-    )
+    others = [asdict(part) for part in (config.model, data.calibration, data.correction, data.validation)]
+    rest = repr([config.soc.arithmetic, *others])
     digest = hashlib.sha256(rest.encode()).hexdigest()[:16]
     return {"soc.name": config.soc.name, "model.name": config.model.name} | quant | {"soc, model, calibration": digest}
