@@ -22,6 +22,7 @@ from stages.init.experiment import Experiment, interpret
 from stages.init.read import Reading, read
 from stages.init.write import MISSING_NETWORK, MISSING_PICTURES, experiment_overrides, model_yaml
 
+NAME = r"\w[\w.+-]*"
 EPILOG = """\
 examples:
   python -m stages.init --from yolov5s/run_t40.sh                      a script, and the cfg or json that it names
@@ -62,7 +63,9 @@ def init(arguments: argparse.Namespace) -> None:
     experiment = interpret(reading.entries, reading.find, reading.notes)
     experiment.network = arguments.model or experiment.network
     _check_soc(experiment, reading, conf)
-    name = arguments.name or _name(experiment, arguments.files)
+    name = _name(experiment, arguments.files) if arguments.name is None else arguments.name
+    if not re.fullmatch(NAME, name, re.ASCII):
+        raise UserError(f"--name {name}: give letters, digits and . _ + -")
     path = conf / "model" / f"{name}.yaml"
     if path.exists() and not arguments.force:
         raise UserError(f"{path} is there: --force replaces it, --name gives another name")

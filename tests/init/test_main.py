@@ -137,6 +137,14 @@ def test_a_refusal_is_one_line_and_writes_nothing(vendor, command, content, expe
     assert sorted(Path("conf/model").iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["a b", "../onnx", ""])
+def test_a_name_that_no_model_can_have(vendor, monkeypatch, capsys, name):
+    monkeypatch.setattr("sys.argv", ["init", "--from", "post/run_t40.sh", "--name", name])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert f"error: --name {name}: give letters, digits and . _ + -" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there(vendor, command):
     done = command("init", "--from", "post/absent.cfg")
     assert (done.returncode, done.stderr) == (2, "error: post/absent.cfg does not exist\n")
