@@ -102,7 +102,7 @@ def test_calibration_and_evaluation_share_no_picture(first_run: str, copy: Path)
 
 
 def test_the_board_folder_is_ready(first_run: str, copy: Path) -> None:
-    board = copy / "out/build/t40"
+    board = copy / "out/build/t40/magik"
     cfg = json.loads((board / "magik_t40.cfg").read_text())
     assert (cfg["SOC"], cfg["INPUT_SHAPE"], cfg["MEAN"]) == ("T40", [1, 3, 224, 224], [127.0] * 3)
     assert len(list((board / "calibration").glob("*.png"))) == cfg["QUANT_DATASET_SIZE"] == 13
@@ -144,5 +144,5 @@ def test_dvc_composes_the_configuration_itself(first_run: str, shell: Shell, cop
     shell("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-qm", "lock")
     text = shell("dvc", "exp", "run", "-S", "soc=t41", "-S", "quant=a10w8")
     assert executed(text) == STAGES[3:]
-    cfg = json.loads((copy / "out/build/t41/magik_t41.cfg").read_text())
+    cfg = json.loads((copy / "out/build/t41/magik/magik_t41.cfg").read_text())
     assert (cfg["SOC"], cfg["QUANT_FEATURE_BIT"]) == ("T41", 10)

@@ -24,7 +24,7 @@ def memory_key(
     quant = {key: getattr(value, "name", value) for key, value in asdict(replace(config.quant, node_bits=None)).items()}
     settings = {
         "version": VERSION,
-        "soc": repr(asdict(config.soc)),
+        "soc": repr(config.soc.arithmetic),
         "inputs": repr([asdict(entry) for entry in config.model.inputs]),
         "quant": quant,
         "given": {name: vars(said) for name, said in problem.given.items()},

@@ -36,7 +36,7 @@ def write_tpu_mlir(
 ) -> None:
     """Write what `model_transform.py`, `run_calibration.py` and `model_deploy.py` need."""
     samples = SampleReader.open(CALIBSET)
-    pictures = write_pictures(folder / PICTURES, samples, inputs[0])
+    pictures = write_pictures(folder / PICTURES, zip(samples.names, samples, strict=True), inputs[0].color)
     shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
     lines = quantize_table(graph, params.float_nodes, config.soc.float_types[0])
     if lines:

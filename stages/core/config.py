@@ -37,6 +37,7 @@ __all__ = [
     "SimulatedWidths",
     "SocConfig",
     "Task",
+    "ToolchainConfig",
     "TorchConfig",
     "TrackConfig",
     "Vendor",
@@ -105,6 +106,16 @@ class SimulatedWidths:
 
 
 @dataclass
+class ToolchainConfig:
+    """The vendor's converter."""
+
+    name: str = MISSING  # its executable
+    path: str | None = (
+        None  # the executable, or a folder that has it: build runs it then; null: build prepares its folder
+    )
+
+
+@dataclass
 class RuntimeConfig:
     """What a board program links."""
 
@@ -118,7 +129,7 @@ class SocConfig:
 
     name: str = MISSING  # as the vendor's converter spells it
     vendor: Vendor = MISSING
-    toolchain: str = MISSING  # the vendor's converter
+    toolchain: ToolchainConfig = field(default_factory=ToolchainConfig)
     npu: str = MISSING  # generation of the neural unit
     layout: str = MISSING  # feature layout in the unit's memory
     channel_alignment: int = MISSING  # channels of a group in that layout
@@ -133,6 +144,12 @@ class SocConfig:
     simulated: SimulatedWidths = field(default_factory=SimulatedWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """What a quantized network may follow from: not with what it is converted, linked or run afterwards."""
+        later = ("toolchain", "runtime", "open_runtime")
+        return {key: value for key, value in asdict(self).items() if key not in later}
 
 
 # --- model ----------------------------------------------------------------------------------------------------
@@ -421,6 +438,7 @@ class WatchConfig:
     evaluation: str = "${watch:${data.evaluation.source}}"
     labels: str = "${watch:${data.evaluation.labels}}"
     node_bits: str = "${watch:${quant.node_bits}}"
+    toolchain: str = "${watch_tool:${soc.toolchain.path},${soc.toolchain.name}}"
 
 
 @dataclass

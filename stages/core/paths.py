@@ -9,6 +9,7 @@ __all__ = [
     "CALIBSET",
     "CHECK",
     "COMPARE",
+    "CONVERTER_LOG",
     "DIAGNOSIS",
     "EVALUATE",
     "EXPORT",
@@ -39,6 +40,9 @@ EVALUATE = Path("out/evaluate")
 TRACK = Path("out/track")
 AUTOTUNE = Path("out/autotune")
 CHECK = Path("out/check")
+
+CONVERTER_LOG = Path("out/converter.log")
+"""What the vendor's converter says while it runs, and all it said if it failed; beside what DVC keeps."""
 
 FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"

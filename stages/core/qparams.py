@@ -154,6 +154,6 @@ def _made_with(config: Config) -> dict[str, str | int]:
     quant = {f"quant.{key}": getattr(value, "name", value) for key, value in asdict(config.quant).items()}
     data = config.data
     pictures = [asdict(part) for part in (data.calibration, data.correction, data.validation)]
-    rest = repr([asdict(config.soc), config.model.network, *pictures])
+    rest = repr([config.soc.arithmetic, config.model.network, *pictures])
     digest = hashlib.sha256(rest.encode()).hexdigest()[:16]
     return {"soc.name": config.soc.name, "model.name": config.model.name} | quant | {"soc, model, calibration": digest}

@@ -31,9 +31,11 @@ from stages.core.config import (
     OperatorWidths,
     SocConfig,
     Task,
+    Vendor,
 )
 from stages.core.errors import UserError, did_you_mean, one_line
 from stages.core.sources import parse, require_local, watched_path
+from stages.core.toolchain import find_tool, watched_tool
 
 __all__ = [
     "allowed_widths",
@@ -48,8 +50,9 @@ __all__ = [
 
 
 def register_resolver() -> None:
-    """Tell OmegaConf the `watch` resolver. May be called twice."""
+    """Tell OmegaConf the resolvers of `watch`. May be called twice."""
     OmegaConf.register_new_resolver("watch", watched_path, replace=True)
+    OmegaConf.register_new_resolver("watch_tool", watched_tool, replace=True)
 
 
 def load_params(path: Path) -> Config:
@@ -119,6 +122,13 @@ def check(config: Config) -> None:
         _require(bool(name.strip()), key, name, "a name")
     _require(bool(config.track.experiment.strip()), "track.experiment", config.track.experiment, "a name")
     _check_operators(config.soc)
+    path = config.soc.toolchain.path
+    _require(
+        not path or config.soc.vendor is Vendor.ingenic,
+        "soc.toolchain.path",
+        path,
+        f"null: build runs Ingenic's converter only; for the {config.soc.name} run the folder's run.sh",
+    )
     _check_quant(config)
     _check_model(config.model)
     for name in ("calibration", "correction", "validation", "debug", "evaluation"):
@@ -154,6 +164,12 @@ def _check_watch(config: Config) -> None:
         watched = getattr(config.watch, name)
         if watched != watched_path(source):
             raise UserError(f"watch.{name}={watched} does not fit {source}: `python -m stages.compose` fills watch in")
+    toolchain = config.soc.toolchain
+    if config.watch.toolchain != watched_tool(toolchain.path, toolchain.name):
+        raise UserError(
+            f"watch.toolchain={config.watch.toolchain} does not fit soc.toolchain.path={toolchain.path}: "
+            "`python -m stages.compose` fills watch in"
+        )
 
 
 def _check_operators(soc: SocConfig) -> None:
@@ -185,7 +201,7 @@ def _check_labels(data: LabelledSet) -> None:
 
 
 def check_files(config: Config) -> None:
-    """Refuse `file:` sources that do not exist. Composition asks; a stage finds out when it opens them.
+    """Refuse `file:` sources and a converter that do not exist. Composition asks; a stage finds out when it opens them.
 
     Raises:
         UserError: naming the key and the path.
@@ -197,6 +213,7 @@ def check_files(config: Config) -> None:
                     require_local(parse(text))
                 except UserError as error:
                     raise UserError(f"{key}: {error}") from error
+    find_tool(config.soc.toolchain)
 
 
 def _require(holds: bool, key: str, value: Any, allowed: str) -> None:

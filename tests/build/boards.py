@@ -4,7 +4,16 @@ import os
 import subprocess
 from pathlib import Path
 
-from stages.core.config import Color, Config, FeatureMethod, ModelConfig, QuantConfig, SocConfig, Vendor
+from stages.core.config import (
+    Color,
+    Config,
+    FeatureMethod,
+    ModelConfig,
+    QuantConfig,
+    SocConfig,
+    ToolchainConfig,
+    Vendor,
+)
 from stages.core.inputs import NetworkInput
 
 PICTURE = NetworkInput("images", (1, 3, 16, 24), (127.0, 116.28, 103.53), (128.0, 57.12, 64.0), Color.RGB)
@@ -17,7 +26,7 @@ RECORDER = """#!/bin/sh
 
 def board_config(vendor=Vendor.ingenic, soc="T40", name="net", method=FeatureMethod.MAX_ABS, bits=8, weight_bits=8):
     return Config(
-        soc=SocConfig(name=soc, vendor=vendor, toolchain="tool"),
+        soc=SocConfig(name=soc, vendor=vendor, toolchain=ToolchainConfig("tool")),
         model=ModelConfig(name=name),
         quant=QuantConfig("q", bits, weight_bits, method),
     )

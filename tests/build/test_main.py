@@ -33,25 +33,30 @@ def venus_files(soc):
 def test_ingenic_folder(quantized, tmp_path):
     build(quantized)
     first = contents("out/build")
-    pictures = [name for name in first if name.startswith("t40/calibration/")]
-    assert len(pictures) == 12
-    assert sorted(set(first) - set(pictures) - runtime_files("t40", "onnx") - venus_files("t40")) == [
-        "t40/magik_node_quant_bit_info.json", "t40/magik_t40.cfg", "t40/model.onnx", "t40/run.sh",
+    pictures = [name for name in first if name.startswith("t40/magik/calibration/")]
+    debug = [name for name in first if name.startswith("t40/magik/debug/")]
+    assert (len(pictures), len(debug)) == (12, 2)
+    assert sorted(set(first) - set(pictures) - set(debug) - runtime_files("t40", "onnx") - venus_files("t40")) == [
+        "t40/magik/magik_node_quant_bit_info.json", "t40/magik/magik_t40.cfg", "t40/magik/model.onnx",
+        "t40/magik/ptq_config.json", "t40/magik/run.sh", "t40/magik/run_2022_02.sh", "t40/magik/training_t40.cfg",
     ]  # fmt: skip
-    assert first["t40/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
+    assert first["t40/magik/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
     bits = Path("out/quantize/magik_node_quant_bit_info.json").read_bytes()
-    assert first["t40/magik_node_quant_bit_info.json"] == bits
-    cfg = json.loads(first["t40/magik_t40.cfg"])
+    assert first["t40/magik/magik_node_quant_bit_info.json"] == bits
+    cfg = json.loads(first["t40/magik/magik_t40.cfg"])
     assert (cfg["SOC"], cfg["INPUT"], cfg["OUTPUT"]) == ("T40", ["images"], ["logits"])
     assert (cfg["MEAN"], cfg["NORMAL"], cfg["QUANT_DATASET_SIZE"]) == ([128.0] * 3, [64.0] * 3, 12)
-    assert (Path("out/build/t40") / cfg["QUANT_DATASET_PATH"]).is_dir()
+    assert (Path("out/build/t40/magik") / cfg["QUANT_DATASET_PATH"]).is_dir()
+    assert (Path("out/build/t40/magik") / cfg["DEBUG_PATH"]).is_dir()
+    ptq = json.loads(first["t40/magik/ptq_config.json"])
+    assert (ptq["used_image_num"], ptq["width"], ptq["height"]) == (12, 16, 16)
     samples = np.load("out/calibset/0.npy")
     for name, sample in zip(sorted(pictures), samples, strict=True):
         decoded = cv2.imdecode(np.frombuffer(first[name], np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(decoded[:, :, ::-1], sample)
     boards.stand_in(tmp_path / "kit", "magik-transform-tools")
     done, calls = boards.run_script(
-        Path("out/build/t40/run.sh").resolve(), tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit")
+        Path("out/build/t40/magik/run.sh").resolve(), tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit")
     )
     assert done.returncode == 0, done.stderr
     assert calls[0][1:3] == ["-i", "model.onnx"]
@@ -106,5 +111,5 @@ def test_a_network_that_the_runtime_cannot_run_is_built_without_it(quantized, mo
     monkeypatch.setattr(stage, "write_runtime", refuse)
     build(quantized)
     assert not Path("out/build/t40/runtime").exists()
-    assert Path("out/build/t40/run.sh").exists()
+    assert Path("out/build/t40/magik/run.sh").exists()
     assert "no runtime/ is written: node (Erf)" in capsys.readouterr().err

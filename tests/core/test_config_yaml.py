@@ -13,6 +13,7 @@ from stages.core.config import (
     QuantConfig,
     Requantization,
     Rounding,
+    ToolchainConfig,
     Vendor,
     WeightMethod,
     WeightScale,
@@ -89,7 +90,7 @@ def test_ingenic_requantizes_by_its_own_rule(name):
     assert found.requantization is Requantization.nna
     assert found.feature_zero_point is FeatureZeroPoint.affine
     assert found.weight_scale is WeightScale.per_channel
-    assert found.toolchain == "magik-transform-tools"
+    assert found.toolchain == ToolchainConfig("magik-transform-tools")
     assert (found.layout, found.channel_alignment) == ("NDHWC32", 32)
 
 
@@ -126,7 +127,7 @@ def test_sophgo_runs_at_8_bits_with_symmetric_features(name):
     for side in ("feature_bits", "weight_bits"):
         assert allowed_widths(found.operators.values(), side) == [8]
     assert found.feature_zero_point is FeatureZeroPoint.symmetric
-    assert found.toolchain == "tpu-mlir"
+    assert found.toolchain == ToolchainConfig("tpu-mlir")
     assert found.layout == "NCHW"
 
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from stages.build.magik import cfg_name, flat_cfg, run_script
+from stages.build.magik.flat import flat_cfg
+from stages.build.magik.words import cfg_name
 from stages.core.config import FakeQuant, FeatureMethod, WeightMethod
-from tests.build import boards
 from tests.build.boards import PICTURE, STATE, board_config
 
 BASIC = ["SOC", "INPUT", "INPUT_SHAPE", "MEAN", "NORMAL", "COLOR", "OUTPUT", "QUANT_DATASET_PATH"]
@@ -26,7 +26,7 @@ def test_cfg_of_one_input():
         "COLOR": ["RGB"],
         "OUTPUT": ["logits"],
         "QUANT_DATASET_PATH": "./calibration",
-        "DEBUG_PATH": "",
+        "DEBUG_PATH": "./debug",
         "QUANT_FEATURE_BIT": 10,
         "QUANT_WEIGHT_BIT": 4,
         "QUANT_FEATURE_METHOD": "KL",
@@ -63,44 +63,6 @@ def test_keys_are_those_of_the_guide_in_its_order():
 @pytest.mark.parametrize(("soc", "name"), [("T40", "magik_t40.cfg"), ("X2500", "magik_x2500.cfg")])
 def test_cfg_name(soc, name):
     assert cfg_name(board_config(soc=soc)) == name
-
-
-def test_script_has_no_syntax_error(tmp_path):
-    assert boards.syntax_errors(run_script(board_config()), tmp_path / "run.sh") == ""
-
-
-@pytest.mark.parametrize(("folder", "name"), [("kit", "net"), ("a kit", "net"), ("kit", "my net")])
-def test_script_calls_the_converter(tmp_path, folder, name):
-    boards.stand_in(tmp_path / folder, "magik-transform-tools")
-    script = tmp_path / "run.sh"
-    script.write_text(run_script(board_config(soc="T41", name=name)))
-    done, calls = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / folder))
-    assert done.returncode == 0, done.stderr
-    assert calls == [
-        [
-            "magik-transform-tools", "-i", "model.onnx", "-o", f"{name}_t41_magik.mk.h", "-cfg", "magik_t41.cfg",
-            "--save_quantize_model", "true",
-        ]
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("variables", [{}, {"MAGIK_TRANSFORMKIT": ""}])
-def test_script_without_the_toolkit_says_what_to_set(tmp_path, variables):
-    script = tmp_path / "run.sh"
-    script.write_text(run_script(board_config()))
-    done, calls = boards.run_script(script, tmp_path / "record", **variables)
-    assert done.returncode != 0
-    assert "MAGIK_TRANSFORMKIT: set it to the folder of magik-transform-tools" in done.stderr
-    assert calls == []
-
-
-def test_script_fails_when_the_converter_fails(tmp_path):
-    boards.stand_in(tmp_path / "kit", "magik-transform-tools")
-    (tmp_path / "kit" / "magik-transform-tools").write_text("#!/bin/sh\nexit 3\n")
-    script = tmp_path / "run.sh"
-    script.write_text(run_script(board_config()))
-    done, _ = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit"))
-    assert done.returncode == 3
 
 
 @pytest.mark.parametrize(

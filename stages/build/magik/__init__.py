@@ -1,0 +1,1 @@
+"""The folder for Ingenic's converter `magik-transform-tools`, and running it where it is installed."""

@@ -1,0 +1,1 @@
+"""Reads a vendor's config back into conf/."""

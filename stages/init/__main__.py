@@ -1,0 +1,140 @@
+"""Reads a vendor's config back into conf/, to start from a conversion that you have.
+
+Takes Ingenic's flat cfg, the ptq json, the training kit's json, and shell scripts that call magik-transform-tools with
+any of them. Writes conf/model/NAME.yaml and prints the line that composes the experiment. What it cannot take it says.
+"""
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stages.compose import HEAD
+from stages.compose import run as compose_into
+from stages.core.artifacts import write_text
+from stages.core.command import guarded
+from stages.core.composition import compose
+from stages.core.console import output, warn
+from stages.core.errors import UserError, did_you_mean
+from stages.init.experiment import Experiment, interpret
+from stages.init.read import Reading, read
+from stages.init.write import MISSING_NETWORK, MISSING_PICTURES, experiment_overrides, model_yaml
+
+NAME = r"\w[\w.+-]*"
+EPILOG = """\
+examples:
+  python -m stages.init --from yolov5s/run_t40.sh                      a script, and the cfg or json that it names
+  python -m stages.init --from magik_t40.cfg --model yolov5s.onnx      a cfg: it does not name its network
+  python -m stages.init --from run.sh ptq.json --name person --force   as another name, over what is there
+  python -m stages.init --from run_t40.sh --compose && dvc repro       params.yaml too
+
+Exit code: 0, 2 for a file or value that cannot be taken.
+"""
+
+
+def main() -> None:
+    """Run the command; exits."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.init",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--from", dest="files", type=Path, nargs="+", required=True, metavar="FILE", help="what to read"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="the network (.onnx), in place of the one named there"
+    )
+    parser.add_argument("--name", help="of the model (default: the network's file name)")
+    parser.add_argument("--compose", action="store_true", help="run that line: write params.yaml")
+    parser.add_argument("--force", action="store_true", help="replace conf/model/NAME.yaml")
+    parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_args()
+    sys.exit(guarded(lambda: init(arguments), arguments.debug))
+
+
+def init(arguments: argparse.Namespace) -> None:
+    conf = arguments.conf
+    reading = read(arguments.files)
+    experiment = interpret(reading.entries, reading.find, reading.notes)
+    experiment.network = arguments.model or experiment.network
+    _check_soc(experiment, reading, conf)
+    name = _name(experiment, arguments.files) if arguments.name is None else arguments.name
+    if not re.fullmatch(NAME, name, re.ASCII):
+        raise UserError(f"--name {name}: give letters, digits and . _ + -")
+    path = conf / "model" / f"{name}.yaml"
+    if path.exists() and not arguments.force:
+        raise UserError(f"{path} is there: --force replaces it, --name gives another name")
+    text = model_yaml(experiment, name, [file.name for file in reading.files])
+    overrides = experiment_overrides(experiment, name)
+    _write_checked(path, text, overrides, conf)
+    for note in [*reading.notes, *_gaps(experiment)]:
+        warn(note)
+    output.print(f"{path} written")
+    output.print("compose the experiment with:" if not arguments.compose else "composed with:")
+    output.print(shlex.join([*HEAD.removeprefix("# ").split(), *overrides]))
+    if arguments.compose:
+        _compose(overrides, conf)
+
+
+def _check_soc(experiment: Experiment, reading: Reading, conf: Path) -> None:
+    if experiment.soc and not (conf / "soc" / f"{experiment.soc.lower()}.yaml").is_file():
+        known = sorted(path.stem.upper() for path in (conf / "soc").glob("*.yaml"))
+        hint = did_you_mean(experiment.soc.upper(), known)
+        raise UserError(f"{reading.entries['SOC'].where}={experiment.soc}: conf/soc has no such SOC; {hint}")
+
+
+def _name(experiment: Experiment, files: Sequence[Path]) -> str:
+    stem = (experiment.network or files[0]).stem
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", stem).lstrip(".+-") or "model"
+
+
+def _write_checked(path: Path, text: str, overrides: Sequence[str], conf: Path) -> None:
+    """Write the model's file; if the experiment does not compose with it, leave all as it was."""
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    write_text(path, text)
+    try:
+        compose(overrides, conf)
+    except BaseException:
+        if before is None:
+            path.unlink()
+        else:
+            write_text(path, before)
+        raise
+
+
+def _gaps(experiment: Experiment) -> list[str]:
+    """What the config leaves open, and paths that are not there."""
+    gaps = []
+    if not experiment.soc:
+        gaps.append("no SOC is named: add soc=t40 or another to the line")
+    if not experiment.network:
+        gaps.append("no network is named: give --model FILE, or put it in place of NETWORK.onnx")
+    if not experiment.calibration:
+        gaps.append("no calibration pictures are named: put their folder in place of PICTURES")
+    named = {
+        "the network": experiment.network,
+        "the calibration set": experiment.calibration,
+        "the debug set": experiment.debug,
+        "the correction set": experiment.correction,
+        "the validation set": experiment.validation,
+    }
+    gaps += [f"{what} {path} does not exist" for what, path in named.items() if path and not path.exists()]
+    if experiment.calibration and experiment.debug in (None, experiment.calibration):
+        gaps.append("calibration pictures serve as debug pictures too: others tell more (data.debug.source)")
+    return gaps
+
+
+def _compose(overrides: Sequence[str], conf: Path) -> None:
+    missing = [text for text in (MISSING_NETWORK, MISSING_PICTURES) if any(text in line for line in overrides)]
+    if missing:
+        raise UserError(f"params.yaml is not written: {' and '.join(missing)} stand for what the config does not name")
+    compose_into(overrides, conf, Path("params.yaml"), check_only=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Finds the call of the vendor's converter in a shell script."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from stages.core.errors import UserError
+
+__all__ = ["TOOL", "converter_call"]
+
+TOOL = "magik-transform-tools"
+ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+NEGATIVE = re.compile(r"-\.?\d")
+ENDS = {";", "&&", "||", "|", "&", ">", ">>", "<", "2>", "2>&1"}
+
+
+def converter_call(text: str, name: str) -> tuple[dict[str, str], list[str]]:
+    """Read the options of the script's first call of the converter.
+
+    Variables that the script sets by `NAME=value` are put in.
+
+    Args:
+        text: the script.
+        name: of the file, for messages.
+
+    Returns:
+        Option without its dashes -> value ("" where none follows), and notes for the user.
+
+    Raises:
+        UserError: if the script does not call the converter, or the call ends in an open quote.
+    """
+    variables: dict[str, str] = {}
+    calls = []
+    for words in _commands(text, name):
+        set_here = [ASSIGNMENT.fullmatch(word) for word in words]
+        if all(set_here):
+            variables.update({match[1]: _filled(match[2], variables) for match in set_here if match})
+            continue
+        filled = [_filled(word, variables) for word in words]
+        at = next((index for index, word in enumerate(filled) if PurePosixPath(word).name == TOOL), None)
+        if at is not None:
+            calls.append(filled[at + 1 :])
+    if not calls:
+        raise UserError(f"{name}: is no config, and no script that calls {TOOL}")
+    notes = [f"{name}: calls {TOOL} {len(calls)} times; the first call counts"] if len(calls) > 1 else []
+    return _options(calls[0], name, notes), notes
+
+
+def _commands(text: str, name: str) -> Iterator[list[str]]:
+    """The script's commands, each as words."""
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            if TOOL in line.split("#")[0]:
+                raise UserError(f"{name}: the call of {TOOL} has a quote that does not end") from None
+            continue
+        command: list[str] = []
+        for word in words:
+            if word in ENDS or word.endswith(";"):
+                yield [*command, *filter(None, [word.removesuffix(";") if word not in ENDS else ""])]
+                command = []
+            else:
+                command.append(word)
+        yield command
+
+
+def _filled(word: str, variables: Mapping[str, str]) -> str:
+    return VARIABLE.sub(lambda match: variables.get(match[1] or match[2], match[0]), word)
+
+
+def _options(words: list[str], name: str, notes: list[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    rest = iter(range(len(words)))
+    for index in rest:
+        word = words[index]
+        if not word.startswith("-") or NEGATIVE.match(word):
+            notes.append(f"{name}: {word!r} belongs to no option and is left out")
+            continue
+        key, equals, value = word.lstrip("-").partition("=")
+        following = words[index + 1] if index + 1 < len(words) else "-"
+        if not equals and (not following.startswith("-") or NEGATIVE.match(following)):
+            value = following
+            next(rest)
+        if key in options and options[key] != value:
+            notes.append(f"{name}: --{key} is there twice; {value!r} counts")
+        options[key] = value
+    return options

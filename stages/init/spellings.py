@@ -1,0 +1,182 @@
+"""Three generations of the vendor's config, said in the keys of one of them: the flat cfg of July 2022.
+
+Sources: post-training guides of February 2022 (command line, ptq json) and July 2022 (flat cfg; the guide spells some
+keys in several ways), samples of the training kit (nested json).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stages.core.errors import UserError, did_you_mean
+from stages.init.values import Entries, Entry, flag
+
+__all__ = ["NETWORK", "VALIDATION_PATH", "from_call", "from_config"]
+
+NETWORK, VALIDATION_PATH = "NETWORK", "VALIDATION_PATH"
+FLAT = [
+    "SOC", "INPUT", "INPUT_SHAPE", "MEAN", "NORMAL", "COLOR", "OUTPUT", "QUANT_DATASET_PATH", "DEBUG_PATH",
+    "QUANT_FEATURE_BIT", "QUANT_WEIGHT_BIT", "QUANT_FEATURE_METHOD", "QUANT_WEIGHT_METHOD", "QUANT_DATASET_SIZE",
+    "QUANT_NODE_SKIP", "QUANT_OP_SKIP", "WEIGHT_CORRECT_PATH", "FEATURE_CORRECT_PATH", "WEIGHT_FAKE_QUANT",
+    "FEATURE_FAKE_QUANT", "SAVE_OP_QUANT_BIT", "LOAD_OP_QUANT_BIT", "LOAD_OP_QUANT_MIN_MAX",
+]  # fmt: skip
+SPELLED = {name.lower(): name for name in FLAT} | {
+    "quant_feature_bits": "QUANT_FEATURE_BIT",
+    "quant_weight_bits": "QUANT_WEIGHT_BIT",
+    "feature_quant_bit": "QUANT_FEATURE_BIT",
+    "feature_quant_bits": "QUANT_FEATURE_BIT",
+    "weight_quant_bit": "QUANT_WEIGHT_BIT",
+    "weight_quant_bits": "QUANT_WEIGHT_BIT",
+    "deubg_path": "DEBUG_PATH",
+    "weight_coreect_path": "WEIGHT_CORRECT_PATH",
+    "format": "COLOR",
+    "path": "QUANT_DATASET_PATH",
+    "used_image_num": "QUANT_DATASET_SIZE",
+    "feature_quantize_method": "QUANT_FEATURE_METHOD",
+    "weight_quantize_method": "QUANT_WEIGHT_METHOD",
+    "feature_quantize_bit": "QUANT_FEATURE_BIT",
+    "feature_quantize_bits": "QUANT_FEATURE_BIT",
+    "weight_quantize_bit": "QUANT_WEIGHT_BIT",
+    "weight_quantize_bits": "QUANT_WEIGHT_BIT",
+    "skip_node_quant": "QUANT_NODE_SKIP",
+    "skip_op_quant": "QUANT_OP_SKIP",
+    "width": "WIDTH",
+    "height": "HEIGHT",
+}
+CALL = {
+    "target_device": "SOC",
+    "i": NETWORK,
+    "inputpath": NETWORK,
+    "mean": "MEAN",
+    "var": "NORMAL",
+    "img_width": "WIDTH",
+    "img_height": "HEIGHT",
+    "img_channel": "CHANNEL",
+    "input_node": "INPUT",
+    "input_nodes": "INPUT",
+    "output_node": "OUTPUT",
+    "output_nodes": "OUTPUT",
+    "framework": "FORMAT",
+}
+CONFIG_FILES = ("cfg", "config", "ptq_config_path")
+WITHOUT_MEANING = {"o", "outputpath", "save_quantize_model"}  # what it writes: nothing to configure here
+
+
+def from_call(options: Mapping[str, str], name: str, notes: list[str]) -> tuple[Entries, list[str]]:
+    """Translate the options of a call of the converter; lists stand with commas there.
+
+    Args:
+        options: without their dashes.
+        name: of the script.
+        notes: takes what the user should know.
+
+    Returns:
+        The entries, and the config files that the call names.
+    """
+    entries: Entries = {}
+    files = []
+    for option, value in options.items():
+        key, where = _plain(option), f"{name}: --{option}"
+        if key in CONFIG_FILES:
+            files.append(value)
+        elif key in CALL:
+            listed: Any = value
+            if CALL[key] in ("MEAN", "NORMAL", "INPUT", "OUTPUT"):
+                listed = [part.strip() for part in value.split(",") if part.strip()]
+            entries[CALL[key]] = Entry(listed, where)
+        elif key == "post_training_quantization":
+            if value.lower() == "false":
+                notes.append(f"{where} {value}: the script converts without quantizing; here everything is quantized")
+        elif key not in WITHOUT_MEANING:
+            known = [*CALL, *CONFIG_FILES, *WITHOUT_MEANING, "post_training_quantization"]
+            notes.append(f"{where}: unknown, left out; {did_you_mean(key, known)}")
+    return entries, files
+
+
+def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Entries:
+    """Translate a config file of any generation.
+
+    Args:
+        content: the parsed file.
+        name: of the file.
+        notes: takes what the user should know.
+    """
+    if {"arch", "model"} & {_plain(key) for key in content}:
+        return _from_kit(content, name, notes)
+    entries: Entries = {}
+    for spelled, value in content.items():
+        key, where = _plain(spelled), f"{name}: {spelled}"
+        if key == "debug":
+            _debug(value, where, entries, notes)
+        elif key == "bias_corr":
+            _corrections(value, where, entries, notes)
+        elif key in SPELLED:
+            if SPELLED[key] in entries:
+                raise UserError(f"{where} and {entries[SPELLED[key]].where} are two spellings of one key: keep one")
+            entries[SPELLED[key]] = Entry(value, where)
+        else:
+            known = [*FLAT, *(key for key in SPELLED if SPELLED[key].lower() != key), "debug", "bias_corr"]
+            notes.append(f"{where}: unknown, left out; {did_you_mean(str(spelled), known)}")
+    return entries
+
+
+def _plain(key: object) -> str:
+    """A key without what its spellings differ in."""
+    return str(key).strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _group(value: Any, prefix: str, known: set[str], notes: list[str]) -> dict[str, Any]:
+    """A group of keys in their plain spelling; unknown ones are noted. `prefix` is the group's path, with a dot."""
+    if not isinstance(value, dict):
+        raise UserError(f"{prefix.rstrip('.')}={value}: give a group of keys")
+    for key in value:
+        if _plain(key) not in known:
+            notes.append(f"{prefix}{key}: unknown, left out; {did_you_mean(_plain(key), sorted(known))}")
+    return {_plain(key): entry for key, entry in value.items() if _plain(key) in known}
+
+
+def _debug(value: Any, where: str, entries: Entries, notes: list[str]) -> None:
+    group = _group(value, f"{where}.", {"open", "debug_input_path", "debug_output_dir"}, notes)
+    if flag(Entry(group.get("open"), f"{where}.open")):
+        entries["DEBUG_PATH"] = Entry(group.get("debug_input_path", ""), f"{where}.debug_input_path")
+
+
+def _corrections(value: Any, where: str, entries: Entries, notes: list[str]) -> None:
+    group = _group(value, f"{where}.", {"weight_corr", "feature_corr", "vali_dir", "corr_dir"}, notes)
+    for side in ("weight", "feature"):
+        if flag(Entry(group.get(f"{side}_corr"), f"{where}.{side}_corr")):
+            entries[f"{side.upper()}_CORRECT_PATH"] = Entry(group.get("corr_dir", ""), f"{where}.corr_dir")
+            entries[VALIDATION_PATH] = Entry(group.get("vali_dir", ""), f"{where}.vali_dir")
+
+
+def _from_kit(content: Mapping[str, Any], name: str, notes: list[str]) -> Entries:
+    """The training kit's nested json."""
+    groups = _group(content, f"{name}: ", {"arch", "model", "extra"}, notes)
+    arch = _group(groups.get("arch", {}), f"{name}: ARCH.", {"soc"}, notes)
+    model = _group(groups.get("model", {}), f"{name}: MODEL.", {"format", "input"}, notes)
+    _group(groups.get("extra", {}), f"{name}: EXTRA.", {"biz_code", "verbose"}, notes)  # for its own log
+    entries: Entries = {}
+    if "soc" in arch:
+        entries["SOC"] = Entry(arch["soc"], f"{name}: ARCH.SOC")
+    if "format" in model:
+        entries["FORMAT"] = Entry(model["format"], f"{name}: MODEL.FORMAT")
+    return entries | _kit_inputs(model.get("input", []), f"{name}: MODEL.INPUT", notes)
+
+
+def _kit_inputs(listed: Any, where: str, notes: list[str]) -> Entries:
+    if not isinstance(listed, list | tuple):
+        raise UserError(f"{where}={listed}: give a list of inputs")
+    sides, more = ("channel", "height", "width"), ("color", "normal", "mean")
+    known = {"batch", *sides, *more}
+    inputs = [_group(entry, f"{where}[{index}].", known, notes) for index, entry in enumerate(listed)]
+    for index, entry in enumerate(inputs):
+        absent = [side.upper() for side in sides if side not in entry]
+        if absent:
+            raise UserError(f"{where}[{index}] lacks {', '.join(absent)}")
+    entries: Entries = {}
+    if inputs:
+        shapes = [[entry.get("batch", 1), *(entry[side] for side in sides)] for entry in inputs]
+        entries["INPUT_SHAPE"] = Entry(shapes, where)
+    for key in more:
+        if any(key in entry for entry in inputs):
+            entries[key.upper()] = Entry([entry.get(key) for entry in inputs], f"{where}[].{key.upper()}")
+    return entries

@@ -1,0 +1,92 @@
+"""What init writes: the model's file, and the line that composes the experiment."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.core.errors import UserError
+from stages.core.overrides import list_override, quoted
+from stages.core.paths import EXPORT
+from stages.init.experiment import Experiment
+
+__all__ = ["MISSING_NETWORK", "MISSING_PICTURES", "experiment_overrides", "model_yaml", "source"]
+
+MISSING_NETWORK, MISSING_PICTURES = "file:NETWORK.onnx", "file:PICTURES"
+PLAIN_SOURCE = re.compile(r"file:[\w./+-]+", re.ASCII)
+OUT = EXPORT.parent
+# What the preset int8 says already.
+PRESET = {"feature_bits": 8, "weight_bits": 8, "feature_method": "MAX_ABS", "weight_method": "MAX_ABS"}
+
+
+def source(path: Path) -> str:
+    """A path as a source: relative where it lies below the project's folder.
+
+    Raises:
+        UserError: if it lies in `out/`, which the pipeline writes.
+    """
+    absolute = path.resolve()
+    if absolute.is_relative_to(OUT.resolve()):
+        raise UserError(
+            f"{path} lies in {OUT}/, which the pipeline writes anew: copy its folder elsewhere and read that"
+        )
+    inside = absolute.is_relative_to(Path.cwd())
+    return f"file:{absolute.relative_to(Path.cwd()) if inside else absolute}"
+
+
+def model_yaml(experiment: Experiment, name: str, read: Sequence[str]) -> str:
+    """The text of conf/model/NAME.yaml.
+
+    Args:
+        experiment: what the config says.
+        name: of the model.
+        read: names of the files that were read.
+    """
+    content: dict[str, Any] = {
+        "name": name,
+        "source": source(experiment.network) if experiment.network else "???",
+        "inputs": experiment.inputs,
+        "outputs": experiment.outputs,
+        "preprocess": {"fit": "stretch"},
+    }
+    body = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return f"# Read from {', '.join(read)} by `python -m stages.init`.\n{body}"
+
+
+def experiment_overrides(experiment: Experiment, name: str) -> list[str]:
+    """What `python -m stages.compose` is called with: SOC, model, pictures, quantization.
+
+    What the config does not say stands as `file:NETWORK.onnx` and `file:PICTURES`. It has no labels: the debug pictures
+    are evaluated without.
+    """
+    calibration = source(experiment.calibration) if experiment.calibration else MISSING_PICTURES
+    debug = source(experiment.debug) if experiment.debug else calibration
+    found = [f"soc={experiment.soc.lower()}"] if experiment.soc else []
+    found.append(f"model={name}")
+    if not experiment.network:
+        found.append(f"model.source={MISSING_NETWORK}")
+    found += ["data=folder", _source_override("data.calibration.source", calibration)]
+    found.append(f"data.calibration.size={'null' if experiment.size is None else experiment.size}")
+    if experiment.correction:
+        found.append(_source_override("data.correction.source", source(experiment.correction)))
+    if experiment.validation:
+        found.append(_source_override("data.validation.source", source(experiment.validation)))
+    found.append(_source_override("data.debug.source", debug))
+    if experiment.debug:
+        found.append("data.debug.size=null")
+    found.append(_source_override("data.evaluation.source", debug))
+    found += ["data.evaluation.labels=null", "data.evaluation.task=none", "quant=int8"]
+    for key, value in experiment.quant.items():
+        if isinstance(value, list):
+            found.append(list_override(f"quant.{key}", value))
+        elif PRESET.get(key) != value:
+            found.append(f"quant.{key}={str(value).lower() if isinstance(value, bool) else value}")
+    if experiment.node_bits:
+        found.append(_source_override("quant.node_bits", source(experiment.node_bits)))
+    return found
+
+
+def _source_override(key: str, text: str) -> str:
+    return f"{key}={text if PLAIN_SOURCE.fullmatch(text) else quoted(text)}"
