@@ -1,4 +1,4 @@
-"""Reads out/export, out/calibset, out/calibrate, out/quantize, data.debug; writes out/build/<soc>: what goes to the board.
+"""Reads out/export, out/calibset, out/calibrate, out/quantize, data.debug; writes out/build/<soc>, for the board.
 
 With soc.toolchain.path Ingenic's converter runs too; what it makes lies in magik/converted/.
 """
