@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.build.calibration import write_pictures
+from stages.build.calibration import write_samples
 from stages.core.artifacts import write_json, write_text
 from stages.core.config import Config, FeatureMethod, WeightMethod
 from stages.core.inputs import NetworkInput
 from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, PREPARED_MODEL
 from stages.core.qparams import QuantParams
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 
 __all__ = ["flat_cfg", "run_script", "write_magik"]
 
@@ -29,8 +29,8 @@ def write_magik(
     folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], params: QuantParams
 ) -> None:
     """Write everything that `magik-transform-tools` needs."""
-    samples = SampleReader.open(CALIBSET)
-    write_pictures(folder / PICTURES, samples, inputs[0])
+    samples = calibration_samples(CALIBSET)
+    write_samples(folder / PICTURES, samples, inputs)
     shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
     shutil.copyfile(NODE_BITS, folder / NODE_BITS.name)
     write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, len(samples), params.float_nodes))

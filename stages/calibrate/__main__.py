@@ -8,16 +8,14 @@ from stages.core.console import counted, output
 from stages.core.graph import load_model
 from stages.core.inputs import load_inputs
 from stages.core.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
-from stages.core.preprocess import picture_input
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 from stages.core.statistics import save_statistics
 
 
 def calibrate(config: Config) -> None:
     del config  # nothing of it changes the statistics: one calibration serves every bit width and method
-    network_input = picture_input(load_inputs(INPUTS))
-    samples = SampleReader.open(CALIBSET)
-    statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, network_input, "calibrate"))
+    samples = calibration_samples(CALIBSET)
+    statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, load_inputs(INPUTS), "calibrate"))
     with output_folder(CALIBRATE) as folder:
         save_statistics(folder / STATISTICS.name, statistics, len(samples))
     output.print(f"calibrated {counted(len(statistics), 'tensor')} on {counted(len(samples), 'picture')}")

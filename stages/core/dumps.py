@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stages.core.graph import output_name
 from stages.core.integer.model import DOMAIN, Codes, code_tensors
 
-__all__ = ["dump_names", "file_names", "layer_dumps", "nhwc", "packed"]
+__all__ = ["dump_names", "file_names", "input_stems", "layer_dumps", "nhwc", "packed"]
 
 PICTURE_RANK = 4
 LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
@@ -43,6 +43,11 @@ def file_names(nodes: Sequence[str]) -> list[str]:
         found[name.lower()] = None
         names.append(f"{name}.bin")
     return names
+
+
+def input_stems(names: Sequence[str]) -> list[str]:
+    """How the dumps of a network's inputs begin: `input`, as the vendor's tools have it; of several, their names."""
+    return ["input"] if len(names) == 1 else [file.removesuffix(".bin") for file in file_names(names)]
 
 
 def dump_names(model: onnx.ModelProto) -> dict[str, str]:

@@ -20,9 +20,9 @@ def test_pictures_decode_to_exactly_the_samples(tmp_path, color):
     samples = np.random.default_rng(0).integers(0, 256, (3, 10, 14, channels), dtype=np.uint8)
     names = ["night/a.jpg", "day/a.jpg", "b with blank.bmp"]
     (tmp_path / "set").mkdir()
-    writer = SampleWriter(tmp_path / "set", "images", 3, (10, 14, channels))
+    writer = SampleWriter(tmp_path / "set", ["images"], 3)
     for name, sample in zip(names, samples, strict=True):
-        writer.add(name, sample)
+        writer.add(name, {"images": sample})
     writer.close([])
     entry = NetworkInput("images", (1, channels, 10, 14), (0.0,) * channels, (1.0,) * channels, color)
     paths = write_pictures(tmp_path / "pictures", SampleReader.open(tmp_path / "set"), entry)

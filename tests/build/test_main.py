@@ -37,7 +37,7 @@ def test_ingenic_folder(quantized, tmp_path):
     assert (cfg["SOC"], cfg["INPUT"], cfg["OUTPUT"]) == ("T40", ["images"], ["logits"])
     assert (cfg["MEAN"], cfg["NORMAL"], cfg["QUANT_DATASET_SIZE"]) == ([128.0] * 3, [64.0] * 3, 12)
     assert (Path("out/build/t40") / cfg["QUANT_DATASET_PATH"]).is_dir()
-    samples = np.load("out/calibset/0.npy")
+    samples = np.load("out/calibset/calibration/0.npy")
     for name, sample in zip(sorted(pictures), samples, strict=True):
         decoded = cv2.imdecode(np.frombuffer(first[name], np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(decoded[:, :, ::-1], sample)

@@ -18,7 +18,7 @@ def calls_of(tmp_path, entry=PICTURE, **changes):
         boards.stand_in(tmp_path / "bin", tool)
     script = tmp_path / "run.sh"
     config = board_config(Vendor.sophgo, "bm1684x", **changes)
-    script.write_text(run_script(config, entry, "0000_a.png", 12))
+    script.write_text(run_script(config, [entry], "0000_a.png", 12))
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     done, calls = boards.run_script(script, tmp_path / "record", PATH=path)
     assert done.returncode == 0, done.stderr
@@ -26,7 +26,7 @@ def calls_of(tmp_path, entry=PICTURE, **changes):
 
 
 def test_script_has_no_syntax_error(tmp_path):
-    text = run_script(board_config(Vendor.sophgo, "bm1688"), PICTURE, "0000_a.png", 3)
+    text = run_script(board_config(Vendor.sophgo, "bm1688"), [PICTURE], "0000_a.png", 3)
     assert boards.syntax_errors(text, tmp_path / "run.sh") == ""
 
 
@@ -96,5 +96,5 @@ def test_layers_kept_in_float_are_named_as_tpu_mlir_names_them():
 
 def test_the_table_is_handed_over_only_where_there_is_one():
     config = board_config(Vendor.sophgo, "bm1688")
-    assert "--quantize_table qtable" in run_script(config, PICTURE, "a.png", 1, quantize_table=True)
-    assert "quantize_table" not in run_script(config, PICTURE, "a.png", 1)
+    assert "--quantize_table qtable" in run_script(config, [PICTURE], "a.png", 1, quantize_table=True)
+    assert "quantize_table" not in run_script(config, [PICTURE], "a.png", 1)
