@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stages.core.artifacts import write_arrays
 from stages.core.config import Color
 from stages.core.dumps import file_names
-from stages.core.inputs import NetworkInput, Sample, feeds
+from stages.core.inputs import NetworkInput, Sample, feeds, only_picture
 from stages.core.samples import SampleReader
 
 __all__ = ["one_picture", "write_npz", "write_pictures", "write_samples"]
@@ -19,7 +19,7 @@ __all__ = ["one_picture", "write_npz", "write_pictures", "write_samples"]
 
 def one_picture(samples: SampleReader, inputs: Sequence[NetworkInput]) -> bool:
     """Whether all that the network is fed is one picture of 8 bits, which converters decode themselves."""
-    return len(inputs) == 1 and inputs[0].takes_picture and samples.arrays[inputs[0].name].dtype == np.uint8
+    return only_picture(inputs) and samples.arrays[inputs[0].name].dtype == np.uint8
 
 
 def write_samples(folder: Path, samples: SampleReader, inputs: Sequence[NetworkInput]) -> None:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.calibset.inspect import flat_pictures, flat_share, shared_pictures, warnings_for
+from stages.calibset.inspect import flat_pictures, flat_share, shared_samples, warnings_for
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config
 from stages.core.console import counted, output, track, warn
-from stages.core.inputs import NetworkInput, load_inputs
+from stages.core.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.paths import CALIBSET, INPUTS
 from stages.core.samples import CALIBRATION, CORRECTION, VALIDATION, SampleWriter
 from stages.core.sets import read_samples, select
@@ -16,6 +16,7 @@ from stages.core.sets import read_samples, select
 
 def calibset(config: Config) -> None:
     inputs = load_inputs(INPUTS)
+    noun = "picture" if only_picture(inputs) else "sample"
     with output_folder(CALIBSET) as folder:
         calibration, flat = write_samples(folder, CALIBRATION, config, inputs)
         given = {}
@@ -23,13 +24,12 @@ def calibset(config: Config) -> None:
             if getattr(config.data, name).source is not None:
                 given[name], _ = write_samples(folder, name, config, inputs)
                 given[name].close([])
-        warnings = warnings_for(len(calibration), flat)
+        warnings = warnings_for(len(calibration), flat, noun)
         if len(given) == 2:
-            warnings += shared_pictures(given[CORRECTION].by_digest, given[VALIDATION].by_digest)
+            warnings += shared_samples(given[CORRECTION].by_digest, given[VALIDATION].by_digest, noun)
         calibration.close(warnings, flat_pictures(flat))
     for line in warnings:
         warn(line)
-    noun = "picture" if len(inputs) == 1 and inputs[0].takes_picture else "sample"
     size = str(inputs[0]) if len(inputs) == 1 else ", ".join(f"{entry.name} {entry}" for entry in inputs)
     output.print(f"calibration set: {counted(len(calibration), noun)} as {size}")
     for name, writer in given.items():

@@ -20,6 +20,7 @@ __all__ = [
     "from_json",
     "load_inputs",
     "normalize",
+    "only_picture",
     "resolve_inputs",
     "to_json",
 ]
@@ -139,6 +140,11 @@ def _per_channel(values: Sequence[float], channels: int, key: str, name: str) ->
         wanted = "1 value" if channels == 1 else f"1 value or {channels}"
         raise UserError(f"{key} has {len(values)} values; input {name!r} has {channels} channels: give {wanted}")
     return tuple(float(v) for v in values) * (channels if len(values) == 1 else 1)
+
+
+def only_picture(inputs: Sequence[NetworkInput]) -> bool:
+    """Whether one picture is all that a network takes."""
+    return len(inputs) == 1 and inputs[0].takes_picture
 
 
 def feeds(sample: Sample, inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32]]:

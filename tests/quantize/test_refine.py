@@ -136,7 +136,7 @@ def test_the_float_mean_of_the_output_comes_back(calibrated, tmp_path):
     draft = drafted(feature_bits=4, weight_bits=4)
     quant = QuantConfig("q", feature_bits=4, weight_bits=4, weight_correction=True, feature_correction=True)
     samples = correction_samples(CALIBSET)
-    expected = np.mean([Runner(FLOAT_MODEL).run(feeds)["logits"] for given in fed(samples)], axis=0)
+    expected = np.mean([Runner(FLOAT_MODEL).run(given)["logits"] for given in fed(samples)], axis=0)
 
     def off(one):
         runner = Runner(simulator_model(one.lowered()[0], ["logits"]), optimize="safe")
@@ -178,7 +178,7 @@ def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrate
         integer, qdq = run_both(given)
         np.testing.assert_allclose(qdq, integer, rtol=0, atol=0.02 * spread)
         # the prepared network has the same weights and biases, its features are float
-        np.testing.assert_allclose(Runner(prepared[1]).run(feeds)["logits"], integer, rtol=0, atol=0.1 * spread)
+        np.testing.assert_allclose(Runner(prepared[1]).run(given)["logits"], integer, rtol=0, atol=0.1 * spread)
     assert OmegaConf.load("params.yaml").quant.weight_bits == 4
     assert not list(Path("out").glob(".quantize-*"))
 

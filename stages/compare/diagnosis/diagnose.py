@@ -18,7 +18,7 @@ from stages.compare.diagnosis.widths import width_findings
 from stages.core.config import Config, Task
 from stages.core.errors import UserError
 from stages.core.graph import Graph
-from stages.core.inputs import NetworkInput
+from stages.core.inputs import NetworkInput, only_picture
 from stages.core.labels import labels_of
 from stages.core.qparams import QuantParams
 from stages.core.samples import SampleReader
@@ -125,15 +125,11 @@ def witness_of(
     labelled: Labelled | None,
 ) -> Witness:
     """The witness on some of the calibration pictures, evenly over them; of none where not one picture is all input."""
-    if not _one_picture(inputs):
+    if not only_picture(inputs):
         return Witness(network, norms, [], None)
     count = min(MOST_STORED, len(samples))
     chosen = samples.subset([index * len(samples) // count for index in range(count)])
     return Witness(network, norms, [sample[inputs[0].name] for sample in chosen], labelled)
-
-
-def _one_picture(inputs: Sequence[NetworkInput]) -> bool:
-    return len(inputs) == 1 and inputs[0].takes_picture
 
 
 def labelled_pictures(
@@ -144,7 +140,7 @@ def labelled_pictures(
     What is wrong with them is for the stage evaluate to say.
     """
     data = config.data.evaluation
-    if data.labels is None or data.task is not Task.classification or not _one_picture(inputs):
+    if data.labels is None or data.task is not Task.classification or not only_picture(inputs):
         return None
     try:
         few = replace(data, size=min(data.size or MOST_LABELLED, MOST_LABELLED))
