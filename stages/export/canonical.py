@@ -9,7 +9,7 @@ import onnxslim
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.errors import UserError, did_you_mean, one_line
-from stages.core.graph import Graph, attribute
+from stages.core.graph import Graph, attribute, used_names
 
 __all__ = ["Cut", "canonicalize", "find_cut", "fix_shapes", "graph_shapes"]
 
@@ -80,7 +80,10 @@ def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None
             )
         if entry.type.tensor_type.elem_type != TensorProto.FLOAT:
             kind = TensorProto.DataType.Name(entry.type.tensor_type.elem_type).lower()
-            raise UserError(f"input {entry.name!r} is {kind}: cut the network at its first float tensor (model.inputs)")
+            raise UserError(
+                f"input {entry.name!r} is {kind}, and inputs are float: cut the network at its first float tensor "
+                "(model.inputs), or make a constant of it"
+            )
         dims = entry.type.tensor_type.shape
         dims.ClearField("dim")
         for size in shape:
@@ -155,7 +158,7 @@ def _reachable_inputs(model: onnx.ModelProto, outputs: Sequence[str], stops: set
         if name in stops:
             met.add(name)
         elif name in producers:
-            pending.extend(producers[name].input)
+            pending.extend(used_names([producers[name]]))
     return met
 
 

@@ -7,7 +7,7 @@ from stages.core.config import Color, FeatureMethod, Vendor
 from stages.core.graph import Graph
 from stages.core.inputs import NetworkInput
 from tests.build import boards
-from tests.build.boards import PICTURE, board_config
+from tests.build.boards import PICTURE, STATE, board_config
 from tests.networks import tiny_classifier
 
 TOOLS = ("model_transform.py", "run_calibration.py", "model_deploy.py")
@@ -54,6 +54,13 @@ def test_three_steps_with_their_options(tmp_path):
     assert deploy["--test_reference"] == "net_top_outputs.npz"
     assert deploy["--tolerance"] == "0.8,0.5"
     assert deploy["--model"] == "net_bm1684x_int8.bmodel"
+
+
+def test_several_inputs_come_as_npz_and_are_not_scaled_again():
+    script = run_script(board_config(Vendor.sophgo, "bm1688"), [PICTURE, STATE], "0000_a.npz", 3)
+    assert "--input_shapes '[[1,3,16,24],[1,4]]'" in script
+    assert "--test_input calibration/0000_a.npz" in script
+    assert not any(option in script for option in ("--mean", "--scale", "--pixel_format"))
 
 
 def test_scale_is_one_over_normal(tmp_path):

@@ -226,7 +226,7 @@ def single_input(kind=TensorProto.FLOAT, shape=(1, 3, 4, 4)):
     ("model", "message"),
     [
         (single_input(shape=(4, 3, 8, 8)), "has batch 4: export the network with batch 1"),
-        (single_input(kind=TensorProto.UINT8), "is uint8: cut the network at its first float tensor"),
+        (single_input(kind=TensorProto.UINT8), "is uint8, and inputs are float: cut the network at its first float tensor"),
     ],
 )
 def test_inputs_that_no_picture_feeds_are_refused(model, message):

@@ -3,6 +3,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+
+from stages.core.config import Color, PreprocessConfig
+from stages.core.errors import UserError
+from stages.core.inputs import NetworkInput
+from stages.core.sets import read_samples
+from stages.infer.inputs import KEY, sample_files
 
 
 def test_pictures_and_arrays_give_the_same(command, quantized):
@@ -47,3 +54,25 @@ def test_a_file_that_does_not_fit_is_refused(command, quantized):
         "error: input: a.bin has 3 bytes; input 'images' takes [16, 16, 3] (NHWC): 768 bytes (uint8) or 3072 (float32)"
     )
     assert done.stderr == f"{said}\n"
+
+
+def test_a_sample_of_several_inputs_is_a_folder_or_an_npz(tmp_path, monkeypatch):
+    inputs = [
+        NetworkInput("image", (1, 3, 2, 2), (0.0,) * 3, (1.0,) * 3, Color.RGB),
+        NetworkInput("state", (1, 4), (0.0,) * 4, (1.0,) * 4, Color.RGB),
+    ]
+    monkeypatch.chdir(tmp_path)
+    pixels, state = np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.arange(4, dtype=np.float32)
+    Path("s").mkdir()
+    np.save("s/image.npy", pixels)
+    Path("s/state.bin").write_bytes(state.tobytes())
+    np.savez("s.npz", image=pixels, state=state)
+    for name in ("s", "s.npz"):
+        (read,) = read_samples([sample_files(Path(name), inputs)], inputs, PreprocessConfig(), KEY)
+        assert read.name == name
+        np.testing.assert_array_equal(read.sample["image"], pixels)
+        np.testing.assert_array_equal(read.sample["state"], [state])
+    with pytest.raises(
+        UserError, match=r"^input: s/image\.npy: the network has 2 inputs \(image, state\): give a folder"
+    ):
+        sample_files(Path("s/image.npy"), inputs)

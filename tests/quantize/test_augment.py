@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.quantize.augment import picture_variants
+from stages.quantize.augment import picture_variants, variants
 
 
 def picture(height=20, width=30, channels=3, seed=0):
@@ -44,3 +44,25 @@ def test_cut_outs_lie_inside_and_every_second_is_mirrored():
         assert (steps >= 0).all()
         assert row.min() >= 0
         assert row.max() <= 234
+
+
+def test_of_a_sample_the_pictures_vary_and_the_tensors_stay():
+    left, right, state = picture(seed=1), picture(seed=2), np.arange(4.0, dtype=np.float32)
+    sample = {"left": left, "state": state, "right": right}
+    made = list(variants(sample, ["left", "right"], 4, 7))
+    assert [list(each) for each in made] == [["left", "state", "right"]] * 4
+    for name, given in (("left", left), ("right", right)):
+        np.testing.assert_array_equal([each[name] for each in made], list(picture_variants(given, 4, 7)))
+    assert all(each["state"] is state for each in made)
+
+
+def test_pictures_of_one_size_are_cut_alike():
+    left = picture()
+    for each in variants({"left": left, "right": 255 - left}, ["left", "right"], 6, 3):
+        assert (np.abs(255 - each["left"].astype(int) - each["right"]) <= 1).all()  # resizing rounds
+
+
+def test_a_sample_without_pictures_is_given_once():
+    sample = {"state": np.zeros((1, 3), np.uint8), "image": np.zeros((4, 4, 3), np.float32)}
+    (only,) = variants(sample, ["image"], 5, 0)
+    assert only == sample
