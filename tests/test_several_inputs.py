@@ -42,7 +42,7 @@ def write_set(model: onnx.ModelProto, folder: Path, count: int, rng: np.random.G
                 pixels = rng.integers(0, 256, (*PICTURES[name], 3), dtype=np.uint8)
                 assert cv2.imwrite(f"{path}.png", pixels)
             else:
-                Path(f"{path}.bin").write_bytes(rng.standard_normal(TENSORS[name]).astype("<f4").tobytes())
+                Path(f"{path}.bin").write_bytes(rng.uniform(-2, 2, TENSORS[name]).astype("<f4").tobytes())
 
 
 def fed(model: onnx.ModelProto, folder: Path) -> list[dict[str, np.ndarray]]:

@@ -76,7 +76,7 @@ class NetworkInput:
 
     def __str__(self) -> str:
         """Its size, as messages have it: "16x16 RGB", or the sizes of a tensor."""
-        size = "x".join(map(str, self.sample_shape[:2] if self.takes_picture else self.shape))
+        size = "x".join(map(str, self.sample_shape[:2] if self.takes_picture else self.shape)) or "number"
         return f"{size} {self.color.value}" if self.takes_picture else size
 
 
