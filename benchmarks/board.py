@@ -34,10 +34,10 @@ from stages.build.runtime.folder import SOURCES
 from stages.core.artifacts import write_json
 from stages.core.console import console, output
 from stages.core.errors import UserError
-from stages.core.inputs import load_inputs, normalize
+from stages.core.inputs import feeds, load_inputs
 from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.session import Runner
+from stages.core.sets import read_samples, select
 from stages.core.settings import load_params
 
 CALIBRATION, PICTURES = 16, 4
@@ -138,12 +138,12 @@ def simulated() -> tuple[list[str], list[dict[str, str]]]:
         The files, and of each the md5 of every layer's dump by the name that a board gives it.
     """
     config = load_params(Path("params.yaml"))
-    network_input = picture_input(load_inputs(INPUTS))
+    inputs = load_inputs(INPUTS)
     files = []
-    chosen = select(config.data.debug, "data.debug")
-    for index, picture in enumerate(read_pictures(chosen, network_input, config.model.preprocess, "data.debug")):
+    chosen = select(config.data.debug, inputs, "data.debug")
+    for index, read in enumerate(read_samples(chosen, inputs, config.model.preprocess, "data.debug")):
         files.append(Path(f"{index}.bin").resolve())
-        files[-1].write_bytes(picture.sample.tobytes())
+        files[-1].write_bytes(read.sample[inputs[0].name].tobytes())
     run("infer", *map(str, files), "--dump", "dump")
     digests = []
     for file in files:
@@ -155,10 +155,9 @@ def simulated() -> tuple[list[str], list[dict[str, str]]]:
 def timed(program: str, model: str) -> tuple[float, dict[str, float]]:
     """A native frame over ONNX Runtime's on one thread, in turns; and what the program said at last."""
     config = load_params(Path("params.yaml"))
-    network_input = picture_input(load_inputs(INPUTS))
-    files = select(config.data.debug, "data.debug")
-    picture = next(read_pictures(files, network_input, config.model.preprocess, "data.debug"))
-    feeds = {network_input.name: normalize(picture.sample, network_input)}
+    inputs = load_inputs(INPUTS)
+    files = select(config.data.debug, inputs, "data.debug")
+    fed = feeds(next(read_samples(files, inputs, config.model.preprocess, "data.debug")).sample, inputs)
     reference = Runner(FLOAT_MODEL, threads=1)
     said: list[dict[str, float]] = []
 
@@ -166,7 +165,7 @@ def timed(program: str, model: str) -> tuple[float, dict[str, float]]:
         said.append(executed([program, model, "0.bin", "-n", str(FRAMES)]))
         return said[-1]["run"] / 1000
 
-    frame, plain = alternated([ours, lambda: steady(lambda: reference.run(feeds), FRAMES)], TURNS)
+    frame, plain = alternated([ours, lambda: steady(lambda: reference.run(fed), FRAMES)], TURNS)
     return frame / plain, said[-1]
 
 

@@ -40,13 +40,13 @@ from stages.core.artifacts import read_json, write_json, write_text
 from stages.core.command import guarded
 from stages.core.console import console, output
 from stages.core.errors import UserError, did_you_mean
-from stages.core.inputs import load_inputs, normalize
+from stages.core.inputs import feeds, load_inputs
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.metrics import cosine
 from stages.core.paths import DIAGNOSIS, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.session import Runner
+from stages.core.sets import read_samples, select
 from stages.core.settings import load_params
 
 Row = dict[str, Any]
@@ -281,12 +281,12 @@ def simulated_outputs() -> Outputs:
 
 def _outputs(runner: Runner) -> Outputs:
     config = load_params(Path("params.yaml"))
-    network_input = picture_input(load_inputs(INPUTS))
+    inputs = load_inputs(INPUTS)
 
     def made() -> Iterator[Outputs]:
-        files = select(config.data.evaluation, "data.evaluation")
-        for picture in read_pictures(files, network_input, config.model.preprocess, "data.evaluation"):
-            (values,) = runner.run({network_input.name: normalize(picture.sample, network_input)}).values()
+        files = select(config.data.evaluation, inputs, "data.evaluation")
+        for read in read_samples(files, inputs, config.model.preprocess, "data.evaluation"):
+            (values,) = runner.run(feeds(read.sample, inputs)).values()
             yield values.reshape(-1)
 
     return np.stack(list(made()))

@@ -21,8 +21,8 @@ from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.metrics import cosine
 from stages.core.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.session import Runner
+from stages.core.sets import read_samples, select
 from stages.core.settings import load_params
 
 __all__ = ["FLOAT", "QUANTIZED", "SAMPLES", "TASKS", "Task", "float_outputs", "moved", "score", "simulated_outputs"]
@@ -66,12 +66,12 @@ TASKS = {
 def float_outputs() -> None:
     """Write the samples, and what the float network gives on them."""
     config = load_params(PARAMS)
-    network_input = picture_input(load_inputs(INPUTS))
-    files = select(config.data.evaluation, KEY)
-    shape = (len(files), network_input.height, network_input.width, network_input.channels)
+    (network_input,) = load_inputs(INPUTS)
+    files = select(config.data.evaluation, [network_input], KEY)
+    shape = (len(files), *network_input.sample_shape)
     samples = np.lib.format.open_memmap(SAMPLES, mode="w+", dtype=np.uint8, shape=shape)
-    for index, picture in enumerate(read_pictures(files, network_input, config.model.preprocess, KEY)):
-        samples[index] = picture.sample
+    for index, read in enumerate(read_samples(files, [network_input], config.model.preprocess, KEY)):
+        samples[index] = read.sample[network_input.name]
     samples.flush()
     _write_outputs(Runner(FLOAT_MODEL), FLOAT)
 
@@ -88,7 +88,7 @@ def _write_outputs(runner: Runner, target: Path) -> None:
 
 
 def _feeds() -> Iterator[dict[str, Outputs]]:
-    network_input = picture_input(load_inputs(INPUTS))
+    (network_input,) = load_inputs(INPUTS)
     for sample in np.load(SAMPLES, mmap_mode="r"):
         yield {network_input.name: normalize(sample, network_input)}
 

@@ -17,14 +17,14 @@ from benchmarks.peers.adapter import Feeder
 from benchmarks.qdq import layer_distances
 from stages.core.collect import collect
 from stages.core.graph import load_model
-from stages.core.inputs import load_inputs, normalize
+from stages.core.inputs import feeds, load_inputs
 from stages.core.integer.model import code_tensors, load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.integer.twin import run_twin
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QUANTIZED_MODEL
-from stages.core.preprocess import picture_input, read_pictures, select
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 from stages.core.session import Runner
+from stages.core.sets import read_samples, select
 from stages.core.settings import load_params
 from stages.core.statistics import save_statistics
 from stages.quantize.__main__ import quantize
@@ -53,11 +53,11 @@ def calibration_turns(turns: int) -> tuple[float, float]:
     The float pass is inference alone, its session ready. Calibrating is all that the user waits for after the pictures
     are decoded and normalized: parsing the network, making the session, running, collecting, writing the statistics.
     """
-    feeds, runner = _calibration_feeds(), Runner(FLOAT_MODEL)
-    _calibrate(feeds[:1])  # loads what numba compiled
+    fed, runner = _calibration_feeds(), Runner(FLOAT_MODEL)
+    _calibrate(fed[:1])  # loads what numba compiled
     clocks = [
-        lambda: steady_pass(runner, feeds),
-        lambda: clock(lambda: _calibrate(feeds)),
+        lambda: steady_pass(runner, fed),
+        lambda: clock(lambda: _calibrate(fed)),
     ]
     plain, calibrating = alternated(clocks, turns)
     return plain, calibrating
@@ -104,8 +104,8 @@ def _calibrate(feeds: Sequence[Feeds]) -> None:
 
 
 def _calibration_feeds() -> list[Feeds]:
-    network_input = picture_input(load_inputs(INPUTS))
-    return [{network_input.name: normalize(sample, network_input)} for sample in SampleReader.open(CALIBSET)]
+    inputs = load_inputs(INPUTS)
+    return [feeds(sample, inputs) for sample in calibration_samples(CALIBSET)]
 
 
 # --- quantization and simulation ---
@@ -151,8 +151,8 @@ def differing_layers() -> tuple[list[str], int]:
     layers = list(code_tensors(model.graph.node))
     simulator = Runner(simulator_model(model, layers, codes=True), optimize="safe")
     differing: set[str] = set()
-    for feeds in _debug_feeds():
-        expected, found = run_twin(model, feeds), simulator.run(feeds)
+    for fed in _debug_feeds():
+        expected, found = run_twin(model, fed), simulator.run(fed)
         differing |= {name for name in layers if not _same_bytes(expected[name], found[name])}
     return [name for name in layers if name in differing], len(layers)
 
@@ -171,7 +171,7 @@ def _same_bytes(expected: NDArray[Any], found: NDArray[Any]) -> bool:
 
 def _debug_feeds() -> Iterator[Feeds]:
     config = load_params(PARAMS)
-    network_input = picture_input(load_inputs(INPUTS))
-    files = select(config.data.debug, "data.debug")
-    for picture in read_pictures(files, network_input, config.model.preprocess, "data.debug"):
-        yield {network_input.name: normalize(picture.sample, network_input)}
+    inputs = load_inputs(INPUTS)
+    files = select(config.data.debug, inputs, "data.debug")
+    for read in read_samples(files, inputs, config.model.preprocess, "data.debug"):
+        yield feeds(read.sample, inputs)

@@ -12,11 +12,11 @@ import onnx
 from stages.core.config import ChannelScales, Config, Equalization, QuantConfig, Rounding, Task
 from stages.core.console import track
 from stages.core.errors import UserError
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.inputs import NetworkInput, feeds
 from stages.core.labels import labels_of
-from stages.core.preprocess import read_pictures, select
 from stages.core.samples import SampleReader, SampleWriter
 from stages.core.session import Runner
+from stages.core.sets import read_samples, select
 from stages.evaluate.scores import ClassificationScore
 from stages.quantize.draft import Draft
 from stages.quantize.simulation import Outputs, Simulation, mean_cosine
@@ -83,14 +83,14 @@ class Metric:
 
 @contextmanager
 def opened(
-    config: Config, reference: onnx.ModelProto, network_input: NetworkInput, metric: str, part: slice = EVERY
+    config: Config, reference: onnx.ModelProto, inputs: Sequence[NetworkInput], metric: str, part: slice = EVERY
 ) -> Iterator[Metric]:
     """Read the pictures of a metric into a temporary folder, and run the float network on each.
 
     Args:
         config: the experiment.
         reference: the float network.
-        network_input: its input.
+        inputs: its inputs.
         metric: ACCURACY, top-1 on `data.evaluation`, or COSINE on `data.debug`.
         part: which of the pictures.
 
@@ -101,23 +101,22 @@ def opened(
     wanted, key = (config.data.evaluation, "data.evaluation") if accuracy else (config.data.debug, "data.debug")
     if accuracy and config.data.evaluation.task is not Task.classification:
         raise UserError(f"accuracy: data.evaluation.task=none has no labels; take {COSINE}")
-    files = select(wanted, key)[part]
+    files = select(wanted, inputs, key)[part]
     if not files:
         raise UserError(f"{key} has too few pictures for this")
-    labels = labels_of(config.data.evaluation, files, Runner(reference).outputs) if accuracy else None
+    labels = labels_of(config.data.evaluation, files, inputs, Runner(reference).outputs) if accuracy else None
     with TemporaryDirectory() as name:
-        shape = (network_input.height, network_input.width, network_input.channels)
-        writer = SampleWriter(Path(name), network_input.name, len(files), shape)
-        for picture in track(read_pictures(files, network_input, config.model.preprocess, key), "read", len(files)):
-            writer.add(picture.name, picture.sample)
+        writer = SampleWriter(Path(name), [entry.name for entry in inputs], len(files))
+        for read in track(read_samples(files, inputs, config.model.preprocess, key), "read", len(files)):
+            writer.add(read.name, read.sample)
         writer.close([])
         samples = SampleReader.open(Path(name))
 
-        def feeds() -> Iterator[Outputs]:
+        def fed() -> Iterator[Outputs]:
             for sample in track(samples, metric, len(samples)):
-                yield {network_input.name: normalize(sample, network_input)}
+                yield feeds(sample, inputs)
 
-        simulation = Simulation(reference, feeds, keep=True)
+        simulation = Simulation(reference, fed, keep=True)
         for of, made in zip(samples.names, simulation.of_float(), strict=True):
             if not made:
                 raise UserError("the network has no float output: there is nothing to compare")

@@ -70,6 +70,73 @@ def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed
     )
 
 
+def two_cameras(seed: int = 0) -> onnx.ModelProto:
+    """Two pictures, a convolution each, joined: `wide` [1, 3, 12, 20], `near` [1, 3, 8, 8] -> `y` [1, 5]."""
+    rng = np.random.default_rng(seed)
+    nodes, constants = [], [_drawn(rng, "w", 5, 12), _drawn(rng, "b", 5)]
+    for name in ("wide", "near"):
+        constants += [_drawn(rng, f"{name}_w", 6, 3, 3, 3), _drawn(rng, f"{name}_b", 6)]
+        nodes += [
+            helper.make_node("Conv", [name, f"{name}_w", f"{name}_b"], [f"{name}_c"], f"{name}_conv", strides=[2, 2]),
+            helper.make_node("Relu", [f"{name}_c"], [f"{name}_r"], f"{name}_relu"),
+            helper.make_node("GlobalAveragePool", [f"{name}_r"], [f"{name}_p"], f"{name}_pool"),
+            helper.make_node("Flatten", [f"{name}_p"], [f"{name}_f"], f"{name}_flat"),
+        ]
+    nodes.append(helper.make_node("Concat", ["wide_f", "near_f"], ["joined"], "join", axis=1))
+    nodes.append(helper.make_node("Gemm", ["joined", "w", "b"], ["y"], "fc", transB=1))
+    return _network(nodes, {"wide": [1, 3, 12, 20], "near": [1, 3, 8, 8]}, {"y": [1, 5]}, constants)
+
+
+def picture_and_state(seed: int = 0) -> onnx.ModelProto:
+    """A picture and a vector: `image` [1, 3, 8, 8], `state` [1, 6] -> `y` [1, 4], `next` [1, 6]."""
+    rng = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Conv", ["image", "wi", "bi"], ["c"], "conv", strides=[2, 2]),
+        helper.make_node("Relu", ["c"], ["r"], "relu"),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"], "pool"),
+        helper.make_node("Flatten", ["p"], ["f"], "flat"),
+        helper.make_node("Gemm", ["state", "ws", "bs"], ["s"], "state_fc", transB=1),
+        helper.make_node("Relu", ["s"], ["sr"], "state_relu"),
+        helper.make_node("Add", ["f", "sr"], ["next"], "sum"),
+        helper.make_node("Gemm", ["next", "wo", "bo"], ["y"], "fc", transB=1),
+    ]
+    constants = [_drawn(rng, "wi", 6, 3, 3, 3), _drawn(rng, "bi", 6), _drawn(rng, "ws", 6, 6), _drawn(rng, "bs", 6)]
+    constants += [_drawn(rng, "wo", 4, 6), _drawn(rng, "bo", 4)]
+    return _network(nodes, {"image": [1, 3, 8, 8], "state": [1, 6]}, {"y": [1, 4], "next": [1, 6]}, constants)
+
+
+def vector_network(seed: int = 0) -> onnx.ModelProto:
+    """Two fully connected layers: `x` [1, 10] -> `y` [1, 3]."""
+    rng = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["h"], "first", transB=1),
+        helper.make_node("Relu", ["h"], ["r"], "relu"),
+        helper.make_node("Gemm", ["r", "w2", "b2"], ["y"], "second", transB=1),
+    ]
+    constants = [_drawn(rng, "w1", 8, 10), _drawn(rng, "b1", 8), _drawn(rng, "w2", 3, 8), _drawn(rng, "b2", 3)]
+    return _network(nodes, {"x": [1, 10]}, {"y": [1, 3]}, constants)
+
+
+def _drawn(rng: np.random.Generator, name: str, *shape: int) -> onnx.TensorProto:
+    values = rng.normal(0, float(np.prod(shape[1:])) ** -0.5, shape)
+    return numpy_helper.from_array(values.astype(np.float32), name)
+
+
+def _network(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Mapping[str, Sequence[int]],
+    outputs: Mapping[str, Sequence[int]],
+    constants: Sequence[onnx.TensorProto],
+) -> onnx.ModelProto:
+    fed, made = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in ends.items()]
+        for ends in (inputs, outputs)
+    )
+    graph = helper.make_graph(list(nodes), "several", fed, made, list(constants))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return onnx.shape_inference.infer_shapes(model)
+
+
 def write_pictures(folder: Path, count: int, size: int = 24, seed: int = 0, suffix: str = ".png") -> list[Path]:
     """Write noisy pictures with a coloured gradient; their names sort in the order written."""
     folder.mkdir(parents=True, exist_ok=True)

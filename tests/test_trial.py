@@ -9,7 +9,6 @@ from stages.core.config import Equalization, QuantConfig, Rounding
 from stages.core.errors import UserError
 from stages.core.inputs import load_inputs
 from stages.core.paths import FLOAT_MODEL, INPUTS
-from stages.core.preprocess import picture_input
 from stages.core.settings import load_params
 from stages.export.__main__ import export
 from stages.quantize.simulation import mean_cosine
@@ -21,7 +20,7 @@ def exported(project):
     config = load_params(Path("params.yaml"))
     for stage in (export, calibset):
         stage(config)
-    return config, onnx.load(FLOAT_MODEL), picture_input(load_inputs(INPUTS))
+    return config, onnx.load(FLOAT_MODEL), load_inputs(INPUTS)
 
 
 def test_what_needs_no_pictures_stays():

@@ -22,6 +22,7 @@ from benchmarks.peers.settings import PEERS
 from stages.core.errors import one_line
 from stages.core.inputs import load_inputs
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS
+from stages.core.samples import CALIBRATION
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def work(peer: Peer, samples: Path, outputs: Path) -> dict[str, Any]:
     (network_input,) = load_inputs(INPUTS)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "quantized.onnx"
-        made = peer.adapter(FLOAT_MODEL, Pictures(CALIBSET / "0.npy", network_input), target)
+        made = peer.adapter(FLOAT_MODEL, Pictures(CALIBSET / CALIBRATION / "0.npy", network_input), target)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         start = time.perf_counter()
         predict = made or plain_network(target, network_input.name)

@@ -20,7 +20,7 @@ from stages.core.config import FLOAT_BITS, Config
 from stages.core.console import warn
 from stages.core.cost import cost_file, load_cost
 from stages.core.errors import UserError
-from stages.core.inputs import normalize
+from stages.core.inputs import feeds
 from stages.core.paths import AUTOTUNE, CALIBSET, STATISTICS
 from stages.core.samples import SampleReader, correction_samples, validation_samples
 from stages.quantize.drafting import Drafter, remove_leftovers
@@ -67,7 +67,7 @@ class Tuner:
         for line in notes:
             warn(line)
         drafter = Drafter.open(config, AUTOTUNE)
-        self.input, network = drafter.network_input, drafter.equalized()
+        self.inputs, network = drafter.inputs, drafter.equalized()
         given = _given_before(drafter.by_node)
         costs = load_cost(cost or cost_file(config.soc.name))
         self.problem = find_problem(network.graph, config, given, costs, allow_float)
@@ -88,7 +88,7 @@ class Tuner:
         self.memory = Memory(AUTOTUNE / "measured", key)
 
     def _feeds(self, samples: SampleReader) -> Iterator[Feeds]:
-        return ({self.input.name: normalize(sample, self.input)} for sample in samples)
+        return (feeds(sample, self.inputs) for sample in samples)
 
     # --- what is asked for ---
 
@@ -139,8 +139,8 @@ class Tuner:
         """What was measured before, or is measured now."""
         if self.memory.sensitivities is None:
             with self.drafter.folder() as scratch:
-                feeds, ranges = self._feeds(self.pictures), self.ranges()
-                self.memory.sensitivities = sensitivities(self.problem, self.drafter, ranges, feeds, scratch)
+                fed, ranges = self._feeds(self.pictures), self.ranges()
+                self.memory.sensitivities = sensitivities(self.problem, self.drafter, ranges, fed, scratch)
             self.memory.save()
         return self.memory.sensitivities
 
@@ -202,7 +202,7 @@ class Tuner:
 
     def _opened(self, metric: str, part: slice) -> AbstractContextManager[Metric]:
         part = part if metric == ACCURACY else slice(None)
-        return opened(self.config, self.problem.graph.model, self.input, metric, part)
+        return opened(self.config, self.problem.graph.model, self.inputs, metric, part)
 
     def _search(
         self,

@@ -84,7 +84,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     candidates = find_candidates(draft(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")
-    with opened(config, graph.model, drafter.network_input, metric) as pictures:
+    with opened(config, graph.model, drafter.inputs, metric) as pictures:
         of_float, found = pictures.of_float(), Found((), complete=True)
         if relative:
             below = of_float + below - ROUNDING

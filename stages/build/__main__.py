@@ -15,13 +15,13 @@ from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
 from stages.build.venus.folder import write_venus
-from stages.build.venus.outputs import board_outputs
+from stages.build.venus.outputs import BoardOutput, board_outputs
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config, OpenRuntime, Vendor
 from stages.core.console import output, warn
 from stages.core.graph import Graph, load_model
-from stages.core.inputs import NetworkInput, load_inputs
+from stages.core.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.integer.model import load_integer_model
 from stages.core.paths import BUILD, CONVERTER_LOG, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.qparams import load_qparams
@@ -42,7 +42,7 @@ def build(config: Config) -> None:
         board.mkdir()
         if config.soc.vendor is Vendor.ingenic:
             write_magik(board / MAGIK, config, inputs, graph.outputs, params)
-            write_venus(board / VENUS, config, inputs[0], board_outputs(graph, params))
+            _program(board / VENUS, config, inputs, board_outputs(graph, params))
             _convert(board / MAGIK, folder / "scratch", config, graph)
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
@@ -68,6 +68,14 @@ def _convert(folder: Path, scratch: Path, config: Config, graph: Graph) -> None:
     if not made.rows:
         warn("the converter's log has no similarity table")
     output.print(f"converted: {place / CONVERTED}: {', '.join(made.files)}")
+
+
+def _program(folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[BoardOutput]) -> None:
+    if only_picture(inputs):
+        write_venus(folder, config, inputs[0], outputs)
+    else:
+        taken = ", ".join(f"{entry.name} ({entry})" for entry in inputs)
+        warn(f"no {VENUS}/ is written: the board program feeds one picture, and the network takes {taken}")
 
 
 def _runtime(folder: Path, config: Config, inputs: Sequence[NetworkInput]) -> None:

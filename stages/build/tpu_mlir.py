@@ -8,14 +8,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.build.calibration import write_pictures
+from stages.build.calibration import write_npz, write_samples
 from stages.core.artifacts import write_text
 from stages.core.config import Config, FeatureMethod
 from stages.core.graph import Graph
 from stages.core.inputs import NetworkInput
 from stages.core.paths import CALIBSET, FLOAT_MODEL, PREPARED_MODEL
 from stages.core.qparams import QuantParams
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 
 __all__ = ["quantize_table", "run_script", "write_tpu_mlir"]
 
@@ -35,13 +35,13 @@ def write_tpu_mlir(
     folder: Path, config: Config, inputs: Sequence[NetworkInput], graph: Graph, params: QuantParams
 ) -> None:
     """Write what `model_transform.py`, `run_calibration.py` and `model_deploy.py` need."""
-    samples = SampleReader.open(CALIBSET)
-    pictures = write_pictures(folder / PICTURES, zip(samples.names, samples, strict=True), inputs[0].color)
+    samples = calibration_samples(CALIBSET)
+    files = write_samples(folder / PICTURES, zip(samples.names, samples, strict=True), inputs, write_npz)
     shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
     lines = quantize_table(graph, params.float_nodes, config.soc.float_types[0])
     if lines:
         write_text(folder / QTABLE, lines)
-    write_text(folder / "run.sh", run_script(config, inputs[0], pictures[0].name, len(pictures), bool(lines)))
+    write_text(folder / "run.sh", run_script(config, inputs, files[0].name, len(files), bool(lines)))
 
 
 def quantize_table(graph: Graph, float_nodes: Sequence[str], float_type: str) -> str:
@@ -52,13 +52,16 @@ def quantize_table(graph: Graph, float_nodes: Sequence[str], float_type: str) ->
 
 
 def run_script(
-    config: Config, entry: NetworkInput, test_picture: str, pictures: int, quantize_table: bool = False
+    config: Config, inputs: Sequence[NetworkInput], test_input: str, samples: int, quantize_table: bool = False
 ) -> str:
-    """A script that compiles the network where TPU-MLIR is installed; its --scale multiplies."""
+    """A script that compiles the network where TPU-MLIR is installed.
+
+    Its --scale multiplies. Samples in npz files are as the network takes them: it gets neither mean nor scale.
+    """
     name, chip = shlex.quote(config.model.name), config.soc.name
-    shape = ",".join(map(str, entry.shape))
-    mean = ",".join(f"{value:.7g}" for value in entry.mean)
-    scale = ",".join(f"{1 / value:.9g}" for value in entry.normal)
+    shapes = ",".join(f"[{','.join(map(str, entry.shape))}]" for entry in inputs)
+    pixels = "" if test_input.endswith(".npz") else _pixel_options(inputs[0])
+    test = shlex.quote(f"{PICTURES}/{test_input}")
     method = METHODS[config.quant.feature_method]
     table = f" --quantize_table {QTABLE}" if quantize_table else ""
     return f"""\
@@ -66,11 +69,17 @@ def run_script(
 # Compiles {FLOAT_MODEL.name} for the {chip} with TPU-MLIR. Run: sh run.sh
 set -eu
 cd "$(dirname "$0")"
-model_transform.py --model_name {name} --model_def {FLOAT_MODEL.name} --input_shapes '[[{shape}]]' \\
-    --mean {mean} --scale {scale} --pixel_format {entry.color.value.lower()} \\
-    --test_input {shlex.quote(f"{PICTURES}/{test_picture}")} --test_result {name}_top_outputs.npz --mlir {name}.mlir
-run_calibration.py {name}.mlir --dataset {PICTURES} --input_num {pictures} --cali_method {method} -o {name}_table
+model_transform.py --model_name {name} --model_def {FLOAT_MODEL.name} --input_shapes '[{shapes}]' \\
+{pixels}    --test_input {test} --test_result {name}_top_outputs.npz --mlir {name}.mlir
+run_calibration.py {name}.mlir --dataset {PICTURES} --input_num {samples} --cali_method {method} -o {name}_table
 model_deploy.py --mlir {name}.mlir --quantize INT8 --chip {chip} --calibration_table {name}_table{table} \\
     --test_input {name}_in_f32.npz --test_reference {name}_top_outputs.npz --tolerance 0.8,0.5 \\
     --model {name}_{chip}_int8.bmodel
 """
+
+
+def _pixel_options(entry: NetworkInput) -> str:
+    """How TPU-MLIR is to make a picture the network's input: a line of the script."""
+    mean = ",".join(f"{value:.7g}" for value in entry.mean)
+    scale = ",".join(f"{1 / value:.9g}" for value in entry.normal)
+    return f"    --mean {mean} --scale {scale} --pixel_format {entry.color.value.lower()} \\\n"

@@ -6,21 +6,20 @@ from stages.core.command import run_stage
 from stages.core.config import Config
 from stages.core.console import counted, output
 from stages.core.graph import load_model
-from stages.core.inputs import load_inputs
+from stages.core.inputs import load_inputs, only_picture
 from stages.core.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
-from stages.core.preprocess import picture_input
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 from stages.core.statistics import save_statistics
 
 
 def calibrate(config: Config) -> None:
     del config  # nothing of it changes the statistics: one calibration serves every bit width and method
-    network_input = picture_input(load_inputs(INPUTS))
-    samples = SampleReader.open(CALIBSET)
-    statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, network_input, "calibrate"))
+    inputs, samples = load_inputs(INPUTS), calibration_samples(CALIBSET)
+    statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, inputs, "calibrate"))
     with output_folder(CALIBRATE) as folder:
         save_statistics(folder / STATISTICS.name, statistics, len(samples))
-    output.print(f"calibrated {counted(len(statistics), 'tensor')} on {counted(len(samples), 'picture')}")
+    noun = "picture" if only_picture(inputs) else "sample"
+    output.print(f"calibrated {counted(len(statistics), 'tensor')} on {counted(len(samples), noun)}")
 
 
 if __name__ == "__main__":

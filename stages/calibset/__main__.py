@@ -1,53 +1,58 @@
 """Reads out/export/inputs.json, data.calibration, data.correction, data.validation; writes out/calibset."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from stages.calibset.inspect import flat_pictures, flat_share, shared_pictures, warnings_for
+from stages.calibset.inspect import flat_pictures, flat_share, shared_samples, warnings_for
 from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config
 from stages.core.console import counted, output, track, warn
-from stages.core.inputs import NetworkInput, load_inputs
+from stages.core.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.paths import CALIBSET, INPUTS
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.samples import CALIBRATION, CORRECTION, VALIDATION, SampleWriter
+from stages.core.sets import read_samples, select
 
 
 def calibset(config: Config) -> None:
-    network_input = picture_input(load_inputs(INPUTS))
+    inputs = load_inputs(INPUTS)
+    noun = "picture" if only_picture(inputs) else "sample"
     with output_folder(CALIBSET) as folder:
-        calibration, flat = write_samples(folder, CALIBRATION, config, network_input)
+        calibration, flat = write_samples(folder, CALIBRATION, config, inputs)
         given = {}
         for name in (CORRECTION, VALIDATION):
             if getattr(config.data, name).source is not None:
-                (folder / name).mkdir()
-                given[name], _ = write_samples(folder / name, name, config, network_input)
+                given[name], _ = write_samples(folder, name, config, inputs)
                 given[name].close([])
-        warnings = warnings_for(len(calibration), flat)
+        warnings = warnings_for(len(calibration), flat, noun)
         if len(given) == 2:
-            warnings += shared_pictures(given[CORRECTION].by_digest, given[VALIDATION].by_digest)
+            warnings += shared_samples(given[CORRECTION].by_digest, given[VALIDATION].by_digest, noun)
         calibration.close(warnings, flat_pictures(flat))
     for line in warnings:
         warn(line)
-    size = f"{network_input.height}x{network_input.width} {network_input.color.value}"
-    output.print(f"calibration set: {len(calibration)} pictures as {size}")
+    size = str(inputs[0]) if len(inputs) == 1 else ", ".join(f"{entry.name} {entry}" for entry in inputs)
+    output.print(f"calibration set: {counted(len(calibration), noun)} as {size}")
     for name, writer in given.items():
-        output.print(f"{name} set: {counted(len(writer), 'picture')}")
+        output.print(f"{name} set: {counted(len(writer), noun)}")
 
 
 def write_samples(
-    folder: Path, name: str, config: Config, network_input: NetworkInput
+    folder: Path, name: str, config: Config, inputs: Sequence[NetworkInput]
 ) -> tuple[SampleWriter, dict[str, float]]:
-    """Write the pictures of `data.<name>`; gives the writer, not closed, and each picture's share of one colour."""
+    """Write the samples of `data.<name>`.
+
+    Returns:
+        The writer, not closed, and of each sample with pictures the largest share that one colour has of one.
+    """
     key = f"data.{name}"
-    files = select(getattr(config.data, name), key)
-    shape = (network_input.height, network_input.width, network_input.channels)
-    writer = SampleWriter(folder, network_input.name, len(files), shape)
+    chosen = select(getattr(config.data, name), inputs, key)
+    (folder / name).mkdir()
+    writer = SampleWriter(folder / name, [entry.name for entry in inputs], len(chosen))
     flat = {}
-    pictures = read_pictures(files, network_input, config.model.preprocess, key)
-    for picture in track(pictures, f"{name} set", len(files)):
-        writer.add(picture.name, picture.sample)
-        flat[picture.name] = flat_share(picture.content)
+    for read in track(read_samples(chosen, inputs, config.model.preprocess, key), f"{name} set", len(chosen)):
+        writer.add(read.name, read.sample)
+        if read.pictures:
+            flat[read.name] = max(map(flat_share, read.pictures))
     return writer, flat
 
 

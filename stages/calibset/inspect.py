@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "FLAT_SHARE", "flat_pictures", "flat_share", "shared_pictures", "warnings_for"]
+__all__ = ["FEWEST", "FLAT_SHARE", "flat_pictures", "flat_share", "shared_samples", "warnings_for"]
 
 FEWEST = 10
 """The vendors ask for 10 to 200 pictures (Ingenic) or 100 to 500 (Sophgo)."""
@@ -39,30 +39,32 @@ def flat_pictures(flat: Mapping[str, float]) -> list[str]:
     return [name for name, share in flat.items() if share > FLAT_SHARE]
 
 
-def warnings_for(count: int, flat: dict[str, float]) -> list[str]:
+def warnings_for(count: int, flat: dict[str, float], noun: str = "picture") -> list[str]:
     """Say what is poor about a set.
 
     Args:
-        count: pictures in the set.
-        flat: picture name -> share of one flat colour.
+        count: samples in the set.
+        flat: sample name -> share of one flat colour.
+        noun: what a sample is called.
     """
     found = []
     if count < FEWEST:
-        found.append(f"{count} calibration pictures are few: take {FEWEST} to 200")
+        found.append(f"{count} calibration {noun}s are few: take {FEWEST} to 200")
     for name in flat_pictures(flat):
         found.append(f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture")
     return found
 
 
-def shared_pictures(correction: Mapping[str, str], validation: Mapping[str, str]) -> list[str]:
-    """Say which pictures validate a correction that was fitted on them.
+def shared_samples(correction: Mapping[str, str], validation: Mapping[str, str], noun: str = "picture") -> list[str]:
+    """Say which samples validate a correction that was fitted on them.
 
     Args:
-        correction: content digest -> picture name.
+        correction: content digest -> sample name.
         validation: the same of the other set.
+        noun: what a sample is called.
     """
     return [
-        f"validation picture {name} is also correction picture {correction[content]}: use others"
+        f"validation {noun} {name} is also correction {noun} {correction[content]}: use others"
         for content, name in validation.items()
         if content in correction
     ]

@@ -20,15 +20,15 @@ from stages.check.steps import Array
 from stages.check.values import Cause
 from stages.check.verdict import State, compare_input, compare_layers
 from stages.check.versions import check_versions, find_logs, parse_versions, read_text
+from stages.core.arrays import read_array
 from stages.core.artifacts import write_json, write_text
 from stages.core.command import guarded
-from stages.core.config import PreprocessConfig
 from stages.core.console import output
 from stages.core.dumps import dumped_layers
 from stages.core.errors import UserError
-from stages.core.inputs import load_inputs
+from stages.core.inputs import load_inputs, only_picture
 from stages.core.paths import CHECK, INPUTS
-from stages.core.preprocess import picture_input
+from stages.core.sources import SourceFile
 
 EPILOG = """\
 examples:
@@ -91,7 +91,8 @@ def compared(name: str, pc: Dump, board: Dump, log: str, notes: Sequence[str], o
     """Compare one pair of dumps."""
     pairs = pair_files(pc, board)
     known = known_layers(pc, log)
-    fed = compare_input(pc, board, pairs.input, input_form(pc, pairs.input[0])) if pairs.input else None
+    inputs = [compare_input(pc, board, files, input_form(pc, files[0])) for files in pairs.inputs]
+    fed = next((found for found in inputs if found.state is State.DIFFERS), next(iter(inputs), None))
 
     def of_others(file: str, bytes_: bytes) -> str | None:
         same = (dump for dump in others if file in dump.files and dump.read(file) == bytes_)
@@ -111,15 +112,15 @@ def feeding(pc: Dump, known: Known) -> Callable[[Layer, Array], Cause | None]:
 
     def find(layer: Layer, values: Array) -> Cause | None:
         pixels_files = [name for name in pc.inputs if name.startswith("input_data_shape")]
-        if known.model is None or not pixels_files or not INPUTS.is_file():
+        inputs = load_inputs(INPUTS) if INPUTS.is_file() else []
+        if known.model is None or not pixels_files or not only_picture(inputs):
             return None
         from stages.check.feeds import find_mistake  # noqa: PLC0415  ONNX Runtime takes a while to import
-        from stages.infer.inputs import read_pixels  # noqa: PLC0415
 
-        entry = picture_input(load_inputs(INPUTS))
         tensor = next(each.tensor for each in dumped_layers(known.model) if each.node == layer.name)
-        pixels = read_pixels(pc.folder / pixels_files[0], entry, PreprocessConfig())
-        return find_mistake(known.model, tensor, pixels, entry, values)
+        path = pc.folder / pixels_files[0]
+        pixels = read_array(SourceFile(str(path), path.read_bytes), path.suffix, inputs[0], "the PC's input")
+        return find_mistake(known.model, tensor, pixels, inputs[0], values)
 
     return find
 

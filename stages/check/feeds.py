@@ -9,10 +9,9 @@ import onnx
 from stages.check.steps import Array
 from stages.check.values import Cause
 from stages.core.dumps import nhwc
-from stages.core.inputs import NetworkInput
+from stages.core.inputs import NetworkInput, normalize
 from stages.core.integer.simulator import simulator_model
 from stages.core.session import Runner
-from stages.infer.inputs import Pixels, normalized
 from stages.infer.precise import precise
 
 __all__ = ["MISTAKES", "Mistake", "find_mistake"]
@@ -32,24 +31,24 @@ class Mistake:
     kind: str
     says: str
     cure: str
-    feed: Callable[[Pixels, NetworkInput], Array]
+    feed: Callable[[Array, NetworkInput], Array]
 
 
-def _pixels(change: Callable[[Array], Array]) -> Callable[[Pixels, NetworkInput], Array]:
-    return lambda pixels, entry: normalized(np.ascontiguousarray(change(pixels), np.float32), entry)
+def _pixels(change: Callable[[Array], Array]) -> Callable[[Array, NetworkInput], Array]:
+    return lambda pixels, entry: normalize(np.ascontiguousarray(change(pixels), np.float32), entry)
 
 
-def _twice(pixels: Pixels, entry: NetworkInput) -> Array:
-    once = normalized(pixels, entry)[0].transpose(1, 2, 0)
-    return normalized(np.ascontiguousarray(once), entry)
+def _twice(pixels: Array, entry: NetworkInput) -> Array:
+    once = normalize(pixels, entry)[0].transpose(1, 2, 0)
+    return normalize(np.ascontiguousarray(once), entry)
 
 
-def _raw(pixels: Pixels, entry: NetworkInput) -> Array:
+def _raw(pixels: Array, entry: NetworkInput) -> Array:
     return np.ascontiguousarray(pixels.astype(np.float32).transpose(2, 0, 1)[np.newaxis])
 
 
-def _to_one(pixels: Pixels, entry: NetworkInput) -> Array:
-    return normalized(pixels.astype(np.float32) / np.float32(255), entry)
+def _to_one(pixels: Array, entry: NetworkInput) -> Array:
+    return normalize(pixels.astype(np.float32) / np.float32(255), entry)
 
 
 def _padded_as_three(pixels: Array) -> Array:
@@ -89,9 +88,7 @@ MISTAKES = (
 """What goes wrong between a picture and a network, the most usual first."""
 
 
-def find_mistake(
-    model: onnx.ModelProto, tensor: str, pixels: Pixels, entry: NetworkInput, found: Array
-) -> Cause | None:
+def find_mistake(model: onnx.ModelProto, tensor: str, pixels: Array, entry: NetworkInput, found: Array) -> Cause | None:
     """Look for a mistake that makes exactly what the board has.
 
     Args:
@@ -109,8 +106,8 @@ def find_mistake(
     return None
 
 
-def _feeds(pixels: Pixels, entry: NetworkInput) -> Iterator[tuple[Mistake, Array]]:
-    right = normalized(pixels, entry)
+def _feeds(pixels: Array, entry: NetworkInput) -> Iterator[tuple[Mistake, Array]]:
+    right = normalize(pixels, entry)
     for mistake in MISTAKES:
         feed = mistake.feed(pixels, entry)
         if not np.array_equal(feed, right):

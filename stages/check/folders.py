@@ -15,8 +15,8 @@ __all__ = ["Dump", "Pairs", "cases", "input_shape", "pair_files", "read_dump"]
 
 PARAMETERS = re.compile(r"_(bt|weight)\.bin$")
 RESULTS = re.compile(r"^output_\d+\.bin$")  # the network's outputs again, as floats
-INPUT = re.compile(r"^(input_data_shape(?:_\d+){4}|input|input_uint8)(_out)?\.bin$")
-SHAPE = re.compile(r"^input_data_shape_(\d+)_(\d+)_(\d+)_(\d+)")
+INPUT = re.compile(r"^(.+_data_shape(?:_\d+)+|input|input_uint8)(_out)?\.bin$")
+SHAPE = re.compile(r"_data_shape((?:_\d+)+)(_out)?\.bin$")
 QUANTIZED = re.compile(r"_Quantize(Feature)?$")
 
 
@@ -27,7 +27,7 @@ class Dump:
     Attributes:
         folder: where.
         files: names of layers' dumps, numbers in names in the order of numbers.
-        inputs: names of the network's input as it was fed.
+        inputs: names of the network's inputs as they were fed.
         aside: names of parameters and outputs, which are not compared.
     """
 
@@ -56,13 +56,13 @@ class Pairs:
         board: PC file -> board file.
         missing: PC files that the board has not.
         extra: board files that the PC has not.
-        input: the input's file on the PC and on the board; None where either lacks it.
+        inputs: each input's file on the PC and on the board, where both have it.
     """
 
     board: dict[str, str]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
-    input: tuple[str, str] | None
+    inputs: tuple[tuple[str, str], ...]
 
 
 def read_dump(folder: Path) -> Dump:
@@ -145,9 +145,9 @@ def pair_files(pc: Dump, board: Dump) -> Pairs:
 
 
 def input_shape(name: str) -> tuple[int, ...] | None:
-    """N, H, W, C in the name of an input's dump."""
-    match = SHAPE.match(name)
-    return tuple(int(size) for size in match.groups()) if match else None
+    """The shape in the name of an input's dump: N, H, W, C of a picture."""
+    match = SHAPE.search(name)
+    return tuple(map(int, match[1].split("_")[1:])) if match else None
 
 
 def _usual_names(name: str) -> list[str]:
@@ -169,13 +169,10 @@ def _loose(name: str, ending: str) -> str:
     return re.sub(r"[\W_]+", "_", stem).strip("_").lower()
 
 
-def _inputs(pc: Dump, board: Dump) -> tuple[str, str] | None:
-    if not pc.inputs or not board.inputs:
-        return None
-    for name in pc.inputs:
-        if name in board.inputs:
-            return name, name
-    return pc.inputs[0], board.inputs[0]
+def _inputs(pc: Dump, board: Dump) -> tuple[tuple[str, str], ...]:
+    """Files of the same name; where there are none, the first of each: only channels or type in the name differ."""
+    same = tuple((name, name) for name in pc.inputs if name in board.inputs)
+    return same or tuple(zip(pc.inputs[:1], board.inputs[:1], strict=False))
 
 
 def _check_sides(pc: Dump, board: Dump) -> None:

@@ -19,6 +19,7 @@ from stages.core.paths import INTEGER_MODEL
 __all__ = ["Known", "guesses", "input_form", "known_layers"]
 
 ENOUGH = 0.5  # of the PC's files have to be the experiment's
+PICTURE_RANK = 4
 PYRAMID = 7  # times that a network halves a picture at most
 DUMPED = re.compile(
     r"([^/\s]+\.bin)\s*-+>?\s*shape:\s*\[([\d,\s]+)\]"
@@ -81,7 +82,7 @@ def guesses(layer: Layer, size: int, inputs: Sequence[str]) -> Iterator[Form]:
         size: bytes.
         inputs: names of the input's dumps, which may tell its size.
     """
-    shape = next((found for name in inputs if (found := input_shape(name))), None)
+    shape = next((found for name in inputs if len(found := input_shape(name) or ()) == PICTURE_RANK), None)
     widths: list[tuple[int | None, int, int]] = [(8, 1, 1), (4, 1, 2), (12, 2, 1)]
     if not QUANTIZED.search(layer.file.removesuffix(".bin")) and size % 4 == 0:
         widths.insert(0, (None, 4, 1))

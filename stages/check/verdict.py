@@ -108,7 +108,7 @@ def compare_input(pc: Dump, board: Dump, files: tuple[str, str], form: Form | No
         form: what the PC's holds; None: not known.
     """
     layer = Layer("input", files[0], form, (), True)
-    pairs = Pairs({files[0]: files[1]}, (), (), None)
+    pairs = Pairs({files[0]: files[1]}, (), (), ())
     return _compared(layer, pc, board, pairs)
 
 

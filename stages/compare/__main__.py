@@ -25,7 +25,7 @@ def compare(config: Config) -> None:
     loaded = load(config)
     with output_folder(COMPARE) as folder:
         gathered = gather(loaded, folder)
-        diagnosis = diagnose(gathered.case, loaded.network_input, gathered.witness)
+        diagnosis = diagnose(gathered.case, loaded.inputs, gathered.witness)
         said = _write(folder, loaded, gathered, diagnosis)
     output.print(similarity_table(gathered.rows, output.width))
     output.print(said.sentence)

@@ -4,8 +4,6 @@ Ingenic's converter writes `magik_dump_path/` when it debugs (its post-training 
 float32 or codes. TPU-MLIR writes npz files, NCHW, and compares them.
 """
 
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.compare.similarity import Compared
-from stages.core.artifacts import write_json
+from stages.core.artifacts import write_arrays, write_json
 from stages.core.config import Vendor
-from stages.core.dumps import file_names, nhwc
+from stages.core.dumps import file_names, input_stems, nhwc
 from stages.core.graph import output_name
+from stages.core.inputs import Sample
 from stages.core.integer.model import code_tensors, inner_tensors
 from stages.core.integer.simulator import simulator_model
 from stages.core.session import Runner
@@ -32,7 +31,7 @@ def write_dump(
     vendor: Vendor,
     reference: onnx.ModelProto,
     integer: onnx.ModelProto,
-    sample: NDArray[np.uint8],
+    sample: Sample,
     compared: Compared,
 ) -> None:
     """Dump one picture in the layout of the SOC's vendor, into a folder of its own below `folder`.
@@ -42,7 +41,7 @@ def write_dump(
         vendor: who makes the SOC.
         reference: the float network.
         integer: the integer model.
-        sample: the picture, uint8 [H, W, C].
+        sample: what each input was fed, before mean and normal.
         compared: its tensors.
     """
     if vendor is Vendor.ingenic:
@@ -52,7 +51,7 @@ def write_dump(
 
 
 def magik_dump(
-    folder: Path, reference: onnx.ModelProto, integer: onnx.ModelProto, sample: NDArray[np.uint8], compared: Compared
+    folder: Path, reference: onnx.ModelProto, integer: onnx.ModelProto, sample: Sample, compared: Compared
 ) -> None:
     """Write `magik_dump_path/` (docs/artifacts.md lists its files); arguments as for `write_dump`.
 
@@ -66,8 +65,10 @@ def magik_dump(
     inside = inner_tensors(integer.graph.node)
     for name in ("float_model", "ptq_model", "ptq_model_dequantize"):
         (folder / name).mkdir(parents=True)
-    (folder / "input.bin").write_bytes(sample.astype("<f4").tobytes())
-    (folder / "input_uint8.bin").write_bytes(np.ascontiguousarray(sample).tobytes())
+    for stem, values in zip(input_stems(list(sample)), sample.values(), strict=True):
+        (folder / f"{stem}.bin").write_bytes(values.astype("<f4").tobytes())
+        if values.dtype == np.uint8:
+            (folder / f"{stem}_uint8.bin").write_bytes(values.tobytes())
     types: dict[str, list[str]] = {}
     listed: dict[str, Any] = {}
     for name, file in files.items():
@@ -101,20 +102,12 @@ def npz_dump(folder: Path, reference: onnx.ModelProto, integer: onnx.ModelProto,
     keys = {name: f"{name}_{producers[name].op_type}" for name in compared.expected if name in producers}
     inside = inner_tensors(integer.graph.node)
     folder.mkdir(parents=True)
-    _write_npz(folder / "in_f32.npz", compared.feeds)
-    _write_npz(folder / "top_outputs.npz", {key: compared.expected[name] for name, key in keys.items()})
+    write_arrays(folder / "in_f32.npz", compared.feeds)
+    write_arrays(folder / "top_outputs.npz", {key: compared.expected[name] for name, key in keys.items()})
     made = {key: compared.actual[name] for name, key in keys.items() if name not in inside}
-    _write_npz(folder / "quantized_outputs.npz", made)
+    write_arrays(folder / "quantized_outputs.npz", made)
 
 
 def _write(path: Path, values: NDArray[Any]) -> None:
     """Write a tensor's values, NHWC, little-endian, nothing else."""
     path.write_bytes(np.ascontiguousarray(nhwc(values)).astype(values.dtype.newbyteorder("<")).tobytes())
-
-
-def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an npz file; NumPy's own writer takes no array called `file`, which a user's tensor may be."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, values in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)

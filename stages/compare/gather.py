@@ -19,7 +19,7 @@ from stages.core.artifacts import read_json
 from stages.core.config import Config
 from stages.core.console import track, warn
 from stages.core.graph import Graph, load_model
-from stages.core.inputs import NetworkInput, load_inputs, normalize
+from stages.core.inputs import NetworkInput, Sample, feeds, load_inputs
 from stages.core.integer.model import load_integer_model
 from stages.core.paths import (
     CALIBSET,
@@ -32,10 +32,9 @@ from stages.core.paths import (
     QPARAMS,
     QUANTIZED_MODEL,
 )
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import QuantParams, load_qparams
 from stages.core.samples import CALIBRATION, SampleReader, digest, stored_sets
-from stages.core.sources import SourceFile
+from stages.core.sets import SampleFiles, read_samples, select
 
 __all__ = ["Gathered", "Loaded", "gather", "load"]
 
@@ -49,23 +48,23 @@ class Loaded:
     Attributes:
         config: the experiment.
         params: of the quantized network.
-        network_input: takes the pictures.
+        inputs: the network's.
         reference: the float network.
         graph: a view of it.
         integer: the integer model.
         parts: networks quantized in part, with `compare.isolated`.
-        files: the debug pictures.
-        sets: the stored sets of pictures, calibration's among them.
+        files: the debug samples, pictures mostly.
+        sets: the stored sets of samples, calibration's among them.
     """
 
     config: Config
     params: QuantParams
-    network_input: NetworkInput
+    inputs: Sequence[NetworkInput]
     reference: onnx.ModelProto
     graph: Graph
     integer: onnx.ModelProto
     parts: Parts | None
-    files: Sequence[SourceFile]
+    files: Sequence[SampleFiles]
     sets: dict[str, SampleReader]
 
     @property
@@ -102,12 +101,12 @@ class Gathered:
 def load(config: Config) -> Loaded:
     """Read what earlier stages left, and find the debug pictures."""
     params = load_qparams(QPARAMS, config)
-    network_input = picture_input(load_inputs(INPUTS))
-    files = select(config.data.debug, KEY)
+    inputs = load_inputs(INPUTS)
+    files = select(config.data.debug, inputs, KEY)
     reference, integer = load_model(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
     parts = _parts(reference, integer, params) if config.compare.isolated else None
     sets = stored_sets(CALIBSET)
-    return Loaded(config, params, network_input, reference, Graph(reference), integer, parts, files, sets)
+    return Loaded(config, params, inputs, reference, Graph(reference), integer, parts, files, sets)
 
 
 def _parts(reference: onnx.ModelProto, integer: onnx.ModelProto, params: QuantParams) -> Parts:
@@ -138,7 +137,7 @@ def gather(loaded: Loaded, folder: Path) -> Gathered:
     end, calibration = output_row(rows, loaded.reference), loaded.sets[CALIBRATION]
     notes = [f"calibration set: {line}" for line in calibration.warnings] + read_json(NOTES)
     outputs = {name: graph.shapes.get(name, []) for name in graph.outputs}
-    labelled = labelled_pictures(config, loaded.network_input, outputs)
+    labelled = labelled_pictures(config, loaded.inputs, outputs)
     case = Case(
         config=config,
         graph=graph,
@@ -151,10 +150,10 @@ def gather(loaded: Loaded, folder: Path) -> Gathered:
         debug_pictures=len(loaded.files),
         known=pictures.known,
         pictures=len(calibration),
-        available=len(select(replace(config.data.calibration, size=None), "data.calibration")),
+        available=len(select(replace(config.data.calibration, size=None), loaded.inputs, "data.calibration")),
         flat=calibration.flat,
     )
-    witness = witness_of(loaded.reference, read_json(NORMALIZATION), calibration, labelled)
+    witness = witness_of(loaded.reference, loaded.inputs, read_json(NORMALIZATION), calibration, labelled)
     return Gathered(rows, end, case, witness, by_picture, closer, layers, [*notes, *pictures.notes])
 
 
@@ -164,29 +163,29 @@ class _Pictures:
 
     Attributes:
         name: of the picture that was given last.
-        sample: the same, uint8 [H, W, C].
+        sample: the same, before mean and normal.
         known: names of pictures that served to quantize.
         notes: a line for each of those.
     """
 
     loaded: Loaded
     name: str = ""
-    sample: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8))
+    sample: Sample = field(default_factory=dict)
     known: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Mapping[str, NDArray[np.float32]]]:
-        files, network_input = self.loaded.files, self.loaded.network_input
+        files, inputs = self.loaded.files, self.loaded.inputs
         sets, preprocess = self.loaded.sets, self.loaded.config.model.preprocess
         used = {
             content: f"{kind} picture {name}"
             for kind in reversed(sets)
             for content, name in sets[kind].by_digest.items()
         }
-        for picture in track(read_pictures(files, network_input, preprocess, KEY), "compare", len(files)):
+        for picture in track(read_samples(files, inputs, preprocess, KEY), "compare", len(files)):
             if twin := used.get(digest(picture.sample)):
                 self.known.append(picture.name)
                 self.notes.append(f"debug picture {picture.name} is also {twin}: use others")
                 warn(self.notes[-1])
             self.name, self.sample = picture.name, picture.sample
-            yield {network_input.name: normalize(picture.sample, network_input)}
+            yield feeds(picture.sample, inputs)

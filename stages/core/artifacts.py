@@ -4,16 +4,19 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from stages.core.errors import UserError, one_line
 
-__all__ = ["output_folder", "read_json", "save_model", "write_json", "write_text"]
+__all__ = ["output_folder", "read_json", "save_model", "write_arrays", "write_json", "write_text"]
 
 
 @contextmanager
@@ -75,6 +78,14 @@ def missing(path: Path) -> UserError:
     """The error for an artifact that is not there, naming the stage that makes it."""
     stage = path.parts[1] if len(path.parts) > 2 and path.parts[0] == "out" else None
     return UserError(f"{path} is missing" + (f": run `dvc repro {stage}` first" if stage else ""))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an npz file with deterministic bytes; NumPy's own writer takes no array called `file`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
 
 
 def save_model(path: Path, model: onnx.ModelProto) -> None:

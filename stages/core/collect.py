@@ -1,7 +1,7 @@
 """One pass over the calibration set: run the network with every tensor as output, collect, forget."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +12,7 @@ from stages.core.console import track
 from stages.core.errors import UserError
 from stages.core.graph import Graph
 from stages.core.histogram import TensorCollector
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.inputs import NetworkInput, feeds
 from stages.core.samples import SampleReader
 from stages.core.session import Runner, with_outputs
 from stages.core.statistics import TensorStatistics
@@ -22,10 +22,10 @@ __all__ = ["calibration_feeds", "collect"]
 Feeds = dict[str, NDArray[np.float32]]
 
 
-def calibration_feeds(samples: SampleReader, network_input: NetworkInput, label: str) -> Iterator[tuple[str, Feeds]]:
-    """Give name and network input of each calibration picture, one at a time; `label` names the progress bar."""
+def calibration_feeds(samples: SampleReader, inputs: Sequence[NetworkInput], label: str) -> Iterator[tuple[str, Feeds]]:
+    """Give name and network inputs of each calibration sample, one at a time; `label` names the progress bar."""
     for name, sample in zip(samples.names, track(samples, label), strict=True):
-        yield name, {network_input.name: normalize(sample, network_input)}
+        yield name, feeds(sample, inputs)
 
 
 def collect(
@@ -56,8 +56,8 @@ def collect(
     with ThreadPoolExecutor(workers) as pool:
         pending: list[Future[set[str]]] = []
         current = ""
-        for picture, feeds in pictures:
-            values = feeds | runner.run(feeds)
+        for picture, fed in pictures:
+            values = fed | runner.run(fed)
             _wait(pending, current, collectors)  # a tensor's pictures are taken in one by one: sums keep their order
             parts = _shares({name: values[name] for name in collectors}, workers)
             pending, current = [pool.submit(_add, collectors, part) for part in parts], picture

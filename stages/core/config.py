@@ -203,13 +203,13 @@ class InputConfig:
     """One network input.
 
     The vendor's broadcasting holds: one mean or normal serves all channels; a field that is left out takes the
-    value of the input before it.
+    value of the input before it. A tensor that no picture fits has mean 0 and normal 1 unless it has its own.
     """
 
     name: str | None = None  # a tensor or node of the graph (cuts it there); left out: the graph's own input
-    shape: list[int] | None = None  # NCHW; left out: from the graph
-    mean: list[float] | None = None  # in pixel units: (x - mean) / normal; default [0]
-    normal: list[float] | None = None  # a standard deviation in pixel units; default [1]
+    shape: list[int] | None = None  # of a picture NCHW; left out: from the graph
+    mean: list[float] | None = None  # in the units of pixels or numbers: (x - mean) / normal; default [0]
+    normal: list[float] | None = None  # a standard deviation in those units; default [1]
     color: Color | None = None  # default RGB
 
 
@@ -275,7 +275,7 @@ class Task(Enum):
 
 @dataclass
 class PictureSet:
-    """A set of pictures."""
+    """A set of pictures, or of other samples: see `stages/core/sets.py`."""
 
     source: Any = MISSING  # one source or a list: package:NAME==VERSION/glob | file:FOLDER
     size: int | None = None  # how many, evenly over the sorted names; null: all

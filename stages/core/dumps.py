@@ -22,6 +22,7 @@ __all__ = [
     "dump_names",
     "dumped_layers",
     "file_names",
+    "input_stems",
     "layer_dumps",
     "nhwc",
     "node_info",
@@ -56,6 +57,11 @@ def file_names(nodes: Sequence[str]) -> list[str]:
         found[name.lower()] = None
         names.append(f"{name}.bin")
     return names
+
+
+def input_stems(names: Sequence[str]) -> list[str]:
+    """How the dumps of a network's inputs begin: `input`, as the vendor's tools have it; of several, their names."""
+    return ["input"] if len(names) == 1 else [file.removesuffix(".bin") for file in file_names(names)]
 
 
 def dump_names(model: onnx.ModelProto) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The network's inputs, resolved: what export writes and every stage that feeds the network reads."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,31 @@ from stages.core.errors import UserError, did_you_mean
 
 __all__ = [
     "NetworkInput",
+    "Sample",
     "assign_names",
+    "feeds",
     "from_json",
     "load_inputs",
     "normalize",
+    "only_picture",
     "resolve_inputs",
     "to_json",
 ]
 
+PICTURE_RANK = 4
+Sample = Mapping[str, NDArray[Any]]
+"""Input -> what it is fed, before mean and normal: uint8 or float32 in the input's `sample_shape`."""
+
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """One input of the network.
+    """One input of the network: a picture, or any other tensor.
 
     Attributes:
         name: tensor name in the exported graph.
         shape: NCHW for a picture, batch 1 first.
-        mean: one value a channel, in pixel units.
-        normal: one value a channel, in pixel units: x' = (x - mean) / normal.
+        mean: one value a channel, in the sample's units (pixels of a picture).
+        normal: one value a channel, in the same units: x' = (x - mean) / normal.
         color: channel order of a picture.
     """
 
@@ -57,17 +64,28 @@ class NetworkInput:
         return self.shape[3]
 
     @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample: [H, W, C] for rank 4, as the vendor's tools and boards lay it out; else the input's."""
+        return (self.height, self.width, self.channels) if len(self.shape) == PICTURE_RANK else self.shape
+
+    @property
     def takes_picture(self) -> bool:
         """Whether a picture fits: NCHW with as many channels as the colour has."""
         wanted = 1 if self.color is Color.GRAY else 3
-        return len(self.shape) == 4 and self.channels == wanted
+        return len(self.shape) == PICTURE_RANK and self.channels == wanted
+
+    def __str__(self) -> str:
+        """Its size, as messages have it: "16x16 RGB", or the sizes of a tensor."""
+        size = "x".join(map(str, self.sample_shape[:2] if self.takes_picture else self.shape)) or "number"
+        return f"{size} {self.color.value}" if self.takes_picture else size
 
 
 def resolve_inputs(configured: Sequence[InputConfig], graph_shapes: Mapping[str, Sequence[int]]) -> list[NetworkInput]:
     """Apply the vendor's broadcasting and fill in what the graph knows.
 
     A field that is left out takes the value of the input before it (the last shape is repeated); one mean or normal
-    serves all channels.
+    serves all channels. A tensor that no picture fits is as it is, mean 0 and normal 1, unless it has its own: what
+    pixels need would only spoil it.
 
     Args:
         configured: `model.inputs`; the n-th belongs to the n-th graph input unless it has a name.
@@ -78,25 +96,21 @@ def resolve_inputs(configured: Sequence[InputConfig], graph_shapes: Mapping[str,
     """
     assigned = assign_names(configured, list(graph_shapes))
     resolved = []
-    last = InputConfig(mean=[0.0], normal=[1.0], color=Color.RGB)
+    usual = mean, normal = [0.0], [1.0]
+    color = Color.RGB
     for index, (name, entry) in enumerate(assigned.items()):
-        shape = tuple(entry.shape or graph_shapes[name])
-        channels = shape[1] if len(shape) > 1 else 1
-        last = InputConfig(
-            mean=last.mean if entry.mean is None else entry.mean,
-            normal=last.normal if entry.normal is None else entry.normal,
-            color=entry.color or last.color,
-        )
-        assert last.mean is not None
-        assert last.normal is not None
-        assert last.color is not None
+        color = entry.color or color
+        found = NetworkInput(name, tuple(entry.shape or graph_shapes[name]), (), (), color)
+        before = (mean, normal) if found.takes_picture else usual
+        own_mean = before[0] if entry.mean is None else entry.mean
+        own_normal = before[1] if entry.normal is None else entry.normal
+        if found.takes_picture:
+            mean, normal = own_mean, own_normal
         resolved.append(
-            NetworkInput(
-                name=name,
-                shape=shape,
-                mean=_per_channel(last.mean, channels, f"model.inputs[{index}].mean", name),
-                normal=_per_channel(last.normal, channels, f"model.inputs[{index}].normal", name),
-                color=last.color,
+            replace(
+                found,
+                mean=_per_channel(own_mean, found.channels, f"model.inputs[{index}].mean", name),
+                normal=_per_channel(own_normal, found.channels, f"model.inputs[{index}].normal", name),
             )
         )
     return sorted(resolved, key=lambda entry: list(graph_shapes).index(entry.name))
@@ -128,22 +142,35 @@ def _per_channel(values: Sequence[float], channels: int, key: str, name: str) ->
     return tuple(float(v) for v in values) * (channels if len(values) == 1 else 1)
 
 
-def normalize(sample: NDArray[Any], network_input: NetworkInput) -> NDArray[np.float32]:
-    """Turn one stored sample into what the network takes.
+def only_picture(inputs: Sequence[NetworkInput]) -> bool:
+    """Whether one picture is all that a network takes."""
+    return len(inputs) == 1 and inputs[0].takes_picture
+
+
+def feeds(sample: Sample, inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32]]:
+    """Turn a sample into what the network takes: input -> float32 in the input's shape."""
+    return {entry.name: normalize(sample[entry.name], entry) for entry in inputs}
+
+
+def normalize(values: NDArray[Any], network_input: NetworkInput) -> NDArray[np.float32]:
+    """Turn one input's part of a sample into what the network takes.
 
     Args:
-        sample: uint8 [H, W, C] for a picture; float32 in the input's own shape for a tensor.
-        network_input: the input it is for.
+        values: uint8 or float32, in the input's `sample_shape`.
+        network_input: the input.
 
     Returns:
-        float32 in the input's shape: (sample - mean) / normal, NCHW.
+        float32 in the input's shape: (values - mean) / normal, a value a channel: axis 1 of the input's shape.
     """
-    if sample.dtype != np.uint8:
-        return np.ascontiguousarray(sample, dtype=np.float32).reshape(network_input.shape)
     mean = np.asarray(network_input.mean, dtype=np.float32)
     normal = np.asarray(network_input.normal, dtype=np.float32)
-    scaled = (sample.astype(np.float32) - mean) / normal
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
+    rank = len(network_input.shape)
+    if rank != PICTURE_RANK:
+        mean, normal = (part.reshape(-1, *[1] * max(rank - 2, 0)) for part in (mean, normal))
+    scaled = (values.astype(np.float32) - mean) / normal
+    if rank == PICTURE_RANK:
+        scaled = scaled.transpose(2, 0, 1)
+    return np.ascontiguousarray(scaled).reshape(network_input.shape)
 
 
 def to_json(inputs: Sequence[NetworkInput]) -> list[dict[str, Any]]:

@@ -9,23 +9,29 @@ from pathlib import PurePosixPath
 
 from stages.core.config import LabelledSet, PictureSet
 from stages.core.errors import UserError, did_you_mean
-from stages.core.preprocess import select
+from stages.core.inputs import NetworkInput
+from stages.core.sets import SampleFiles, select
 from stages.core.sources import SourceFile, open_source
 
 __all__ = ["class_count", "find_labels", "labels_of"]
 
 SET = "data.evaluation"
 KEY = f"{SET}.labels"
+Named = SourceFile | SampleFiles
 
 
 def labels_of(
-    data: LabelledSet, files: Sequence[SourceFile], outputs: Mapping[str, Sequence[int | str]]
+    data: LabelledSet,
+    files: Sequence[SampleFiles],
+    inputs: Sequence[NetworkInput],
+    outputs: Mapping[str, Sequence[int | str]],
 ) -> Sequence[int | None]:
-    """Give the class index of each picture of the evaluation set; None each where it has no labels.
+    """Give the class index of each sample of the evaluation set; None each where it has no labels.
 
     Args:
         data: the set.
-        files: its pictures.
+        files: its samples.
+        inputs: the network's.
         outputs: the network's, name -> shape.
 
     Raises:
@@ -33,11 +39,11 @@ def labels_of(
     """
     if data.labels is None:
         return [None] * len(files)
-    names = [file.name for file in select(PictureSet(source=data.source), SET)]
+    names = [file.name for file in select(PictureSet(source=data.source), inputs, SET)]
     return find_labels(data.labels, files, names, class_count(outputs))
 
 
-def find_labels(labels: str, files: Sequence[SourceFile], all_names: Sequence[str], classes: int) -> list[int]:
+def find_labels(labels: str, files: Sequence[Named], all_names: Sequence[str], classes: int) -> list[int]:
     r"""Give the class index of each file.
 
     Args:
@@ -82,7 +88,7 @@ def is_number(text: str) -> bool:
     return re.fullmatch(r"[0-9]+", text) is not None
 
 
-def _by_folder(files: Sequence[SourceFile], all_names: Sequence[str], classes: int) -> list[int]:
+def _by_folder(files: Sequence[Named], all_names: Sequence[str], classes: int) -> list[int]:
     def folder(name: str) -> str:
         parts = PurePosixPath(name).parts
         return parts[0] if len(parts) > 1 else ""
@@ -112,7 +118,7 @@ def _by_pattern(pattern: str, name: str) -> int:
     return int(match[1])
 
 
-def _by_table(labels: str, files: Sequence[SourceFile]) -> list[int]:
+def _by_table(labels: str, files: Sequence[Named]) -> list[int]:
     tables = open_source(labels, KEY)
     if len(tables) != 1:
         raise UserError(f"{KEY}={labels}: is {len(tables)} files; give one CSV")

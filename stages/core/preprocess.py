@@ -1,22 +1,21 @@
-"""From picture files to samples as the network's input sees them. Calibration, evaluation and dumps share it."""
+"""From a picture file to the pixels that a network's input sees."""
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.config import Anchor, Color, Fit, Interpolation, PictureSet, PreprocessConfig
+from stages.core.config import Anchor, Color, Fit, Interpolation, PreprocessConfig
 from stages.core.errors import UserError, one_line
 from stages.core.inputs import NetworkInput
-from stages.core.sources import SourceFile, open_source
+from stages.core.sources import SourceFile
 
-__all__ = ["Picture", "decode", "fit", "picture_input", "read_pictures", "select", "to_color"]
+__all__ = ["SUFFIXES", "Picture", "decode", "fit", "read_picture", "to_color"]
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2"}
 INTERPOLATION = {
@@ -32,60 +31,16 @@ class Picture:
     """One picture, ready for the network.
 
     Attributes:
-        name: its name inside the source.
         sample: uint8 [H, W, C], size and colour of the network's input.
         content: the part of `sample` that shows the picture: without letterbox borders.
     """
 
-    name: str
     sample: NDArray[np.uint8]
     content: NDArray[np.uint8]
 
 
-def select(pictures: PictureSet, key: str) -> list[SourceFile]:
-    """List the picture files of a set: `size` of them, evenly over the sorted names.
-
-    Args:
-        pictures: source and size.
-        key: the config key of the set, for messages.
-
-    Raises:
-        UserError: if the source cannot be opened or holds no pictures.
-    """
-    texts = [pictures.source] if isinstance(pictures.source, str) else pictures.source
-    files = [file for text in texts for file in open_source(text, key)]
-    found = sorted((f for f in files if _suffix(f.name) in SUFFIXES), key=lambda f: f.name)
-    if not found:
-        others = f"; its {len(files)} files are none that OpenCV reads" if files else ""
-        raise UserError(f"{key}.source={texts[0]}: no pictures there{others}; put .jpg, .png or .bmp files in it")
-    wanted = min(pictures.size or len(found), len(found))
-    return [found[index * len(found) // wanted] for index in range(wanted)]
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
-def picture_input(inputs: Sequence[NetworkInput]) -> NetworkInput:
-    """Give the input that pictures feed.
-
-    Raises:
-        UserError: if the network has several inputs, or one that no picture fits.
-    """
-    if len(inputs) != 1:
-        names = ", ".join(entry.name for entry in inputs)
-        raise UserError(f"the network has {len(inputs)} inputs ({names}); pictures feed exactly one")
-    (only,) = inputs
-    if not only.takes_picture:
-        wanted = "[1,1,H,W] for GRAY" if only.color is Color.GRAY else f"[1,3,H,W] for {only.color.value}"
-        raise UserError(f"input {only.name!r} has shape {list(only.shape)}; a picture needs {wanted}")
-    return only
-
-
-def read_pictures(
-    files: Sequence[SourceFile], network_input: NetworkInput, preprocess: PreprocessConfig, key: str
-) -> Iterator[Picture]:
-    """Decode and fit pictures one by one.
+def read_picture(file: SourceFile, network_input: NetworkInput, preprocess: PreprocessConfig, key: str) -> Picture:
+    """Decode and fit a picture; `key` says what it belongs to, for messages.
 
     Raises:
         UserError: for a file that cannot be decoded, naming it, or a `shorter_side` smaller than the cut.
@@ -93,10 +48,9 @@ def read_pictures(
     least = min(network_input.height, network_input.width)
     if preprocess.fit is Fit.crop and 0 < preprocess.shorter_side < least:
         raise UserError(f"model.preprocess.shorter_side={preprocess.shorter_side}: the input needs {least} or more")
-    for file in files:
-        picture = decode(file, key)
-        sample, content = fit(picture, network_input.height, network_input.width, preprocess)
-        yield Picture(file.name, to_color(sample, network_input.color), content)
+    picture = decode(file, key)
+    sample, content = fit(picture, network_input.height, network_input.width, preprocess)
+    return Picture(to_color(sample, network_input.color), content)
 
 
 def decode(file: SourceFile, key: str) -> NDArray[np.uint8]:

@@ -10,15 +10,15 @@ from stages.core.command import run_stage
 from stages.core.config import Config, Task
 from stages.core.console import output, track, warn
 from stages.core.errors import UserError
-from stages.core.inputs import load_inputs, normalize
+from stages.core.inputs import feeds, load_inputs
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.labels import labels_of
 from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import load_qparams
 from stages.core.samples import digest, stored_sets
 from stages.core.session import Runner
+from stages.core.sets import read_samples, select
 from stages.core.tables import accuracy_line
 from stages.evaluate.scores import ClassificationScore, OutputScore, Score
 
@@ -26,26 +26,26 @@ KEY = "data.evaluation"
 
 
 def evaluate(config: Config) -> None:
-    network_input = picture_input(load_inputs(INPUTS))
+    inputs = load_inputs(INPUTS)
     data = config.data.evaluation
-    files = select(data, KEY)
+    files = select(data, inputs, KEY)
     score = new_score(data.task)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     reference, integer = Runner(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
     quantized = Runner(simulator_model(integer, list(reference.outputs)), optimize="safe")
-    labels = labels_of(data, files, reference.outputs)
+    labels = labels_of(data, files, inputs, reference.outputs)
     used, known = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}, 0
     predictions = io.StringIO()
     writer = csv.writer(predictions, lineterminator="\n")
     writer.writerow(["file", "digest", *score.COLUMNS])
-    pictures = read_pictures(files, network_input, config.model.preprocess, KEY)
-    for picture, label in track(zip(pictures, labels, strict=True), "evaluate", len(files)):
-        feeds = {network_input.name: normalize(picture.sample, network_input)}
-        expected, actual = reference.run(feeds), quantized.run(feeds)
+    samples = read_samples(files, inputs, config.model.preprocess, KEY)
+    for read, label in track(zip(samples, labels, strict=True), "evaluate", len(files)):
+        fed = feeds(read.sample, inputs)
+        expected, actual = reference.run(fed), quantized.run(fed)
         if not all(np.isfinite(values).all() for values in (*expected.values(), *actual.values())):
-            raise UserError(f"{KEY}: an output is infinite or not a number on {picture.name}")
-        content = digest(picture.sample)
-        writer.writerow([picture.name, content, *score.add(label, expected, actual)])
+            raise UserError(f"{KEY}: an output is infinite or not a number on {read.name}")
+        content = digest(read.sample)
+        writer.writerow([read.name, content, *score.add(label, expected, actual)])
         known += content in used
     if known:
         warn(f"{known} of {len(files)} evaluation pictures served to quantize: the result flatters")

@@ -38,12 +38,13 @@ def export(config: Config) -> None:
     configured = [replace(entry, name=name) for entry, name in zip(model.inputs, cut.configured, strict=True)]
     own = list(canonical.graph_shapes(source))
     fed = [entry for entry in configured if not entry.name or entry.name in own]
-    static = canonical.fix_shapes(source, {name: entry.shape for name, entry in assign_names(fed, own).items()})
+    shapes = {name: entry.shape for name, entry in assign_names(fed, own).items()}
+    static = canonical.fix_shapes(source, shapes, cut_off=set(own) - set(cut.inputs))
     exported = canonical.canonicalize(static, cut)
     inputs = resolve_inputs(configured, canonical.graph_shapes(exported))
 
     source_inputs = resolve_inputs(fed, canonical.graph_shapes(static))
-    feeds = verify.random_feeds(source_inputs)
+    feeds = verify.random_feeds(source_inputs) | verify.zeros(static)
     difference = max(torch_difference, verify.network_difference(static, exported, cut, feeds))
     verify.check_difference(difference, model.fp32_diff)
     if norms is None:
@@ -58,9 +59,9 @@ def export(config: Config) -> None:
             folder / "check.json",
             {"nodes": len(exported.graph.node), "max_difference": difference, "bound": model.fp32_diff},
         )
-    shapes = ", ".join(f"{entry.name} {list(entry.shape)}" for entry in inputs)
+    listed = ", ".join(f"{entry.name} {list(entry.shape)}" for entry in inputs)
     output.print(
-        f"exported {model.name}: {len(exported.graph.node)} nodes, inputs {shapes}, "
+        f"exported {model.name}: {len(exported.graph.node)} nodes, inputs {listed}, "
         f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
     )
 

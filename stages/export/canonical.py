@@ -1,6 +1,6 @@
 """The canonical form of a network: cut, static, simplified, batch norms folded, every node named as in the source."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import onnxslim
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.errors import UserError, did_you_mean, one_line
-from stages.core.graph import Graph, attribute
+from stages.core.graph import Graph, attribute, used_names
 
 __all__ = ["Cut", "canonicalize", "find_cut", "fix_shapes", "graph_shapes"]
 
@@ -43,16 +43,19 @@ def graph_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
     }
 
 
-def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None]) -> onnx.ModelProto:
+def fix_shapes(
+    model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None], cut_off: Collection[str] = ()
+) -> onnx.ModelProto:
     """Give every input a static shape.
 
     Args:
         model: the source; not changed.
         wanted: input -> configured shape, or None to keep the graph's own: a dynamic batch becomes 1, another
             dynamic shape takes the last configured one (the vendor's rule).
+        cut_off: inputs that the exported network will not have; they may be of another type than float.
 
     Raises:
-        UserError: for a shape that contradicts the graph, or a dynamic one that nothing fixes.
+        UserError: for a shape that contradicts the graph, a dynamic one that nothing fixes, or an input of integers.
     """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
@@ -61,6 +64,12 @@ def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None
     for entry in fixed.graph.input:
         if entry.name not in own_shapes:
             continue
+        if entry.type.tensor_type.elem_type != TensorProto.FLOAT and entry.name not in cut_off:
+            kind = TensorProto.DataType.Name(entry.type.tensor_type.elem_type).lower()
+            raise UserError(
+                f"input {entry.name!r} is {kind}, and inputs are float: cut the network at its first float tensor "
+                "(model.inputs), or make a constant of it"
+            )
         own = own_shapes[entry.name]
         shape = wanted.get(entry.name)
         last = shape or last
@@ -68,7 +77,7 @@ def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None
             shape = [1, *own[1:]] if own and own[0] == 0 else own
             if 0 in shape and last:
                 shape = last
-            if 0 in shape or not shape:
+            if 0 in shape or not entry.type.tensor_type.HasField("shape"):
                 shown = ",".join(str(size) if size else "?" for size in own)
                 raise UserError(f"input {entry.name!r} has the dynamic shape [{shown}]: give model.inputs[].shape")
         if (own and len(shape) != len(own)) or any(a not in (0, b) for a, b in zip(own, shape, strict=True)):
@@ -78,9 +87,6 @@ def fix_shapes(model: onnx.ModelProto, wanted: Mapping[str, Sequence[int] | None
             raise UserError(
                 f"input {entry.name!r} has batch {shape[0]}: export the network with batch 1 or a dynamic one"
             )
-        if entry.type.tensor_type.elem_type != TensorProto.FLOAT:
-            kind = TensorProto.DataType.Name(entry.type.tensor_type.elem_type).lower()
-            raise UserError(f"input {entry.name!r} is {kind}: cut the network at its first float tensor (model.inputs)")
         dims = entry.type.tensor_type.shape
         dims.ClearField("dim")
         for size in shape:
@@ -155,7 +161,7 @@ def _reachable_inputs(model: onnx.ModelProto, outputs: Sequence[str], stops: set
         if name in stops:
             met.add(name)
         elif name in producers:
-            pending.extend(producers[name].input)
+            pending.extend(used_names([producers[name]]))
     return met
 
 

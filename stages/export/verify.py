@@ -1,6 +1,7 @@
 """Checking the exported network against its source on random input."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from stages.core.inputs import NetworkInput, normalize
 from stages.core.session import Runner, with_outputs
 from stages.export.canonical import Cut
 
-__all__ = ["check_difference", "largest_difference", "network_difference", "random_feeds", "values_at"]
+__all__ = ["check_difference", "largest_difference", "network_difference", "random_feeds", "values_at", "zeros"]
 
 SEED = 0
 
@@ -29,6 +30,17 @@ def random_feeds(inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32
         else:
             feeds[entry.name] = generator.standard_normal(entry.shape).astype(np.float32)
     return feeds
+
+
+def zeros(source: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Zeros for the inputs that are not float: an index that every table has. The exported network has none of them."""
+    constants = {tensor.name for tensor in source.graph.initializer}
+    kinds = {e.name: e.type.tensor_type for e in source.graph.input if e.name not in constants}
+    return {
+        name: np.zeros([d.dim_value for d in kind.shape.dim], onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        for name, kind in kinds.items()
+        if kind.elem_type != onnx.TensorProto.FLOAT
+    }
 
 
 def network_difference(

@@ -1,4 +1,4 @@
-"""Runs the quantized network on pictures, with the exact integers that the SOC computes, and shows its outputs.
+"""Runs the quantized network on samples, with the exact integers that the SOC computes, and shows its outputs.
 
 --dump writes every layer as the vendor's tools do under MAGIK_DATA_DUMP: `<layer>_Quantize.bin` (codes, NHWC, 4 bits
 two a byte), `<layer>.bin` (what runs in float), the input, and model_node_info.json, which says what each file holds. A
@@ -7,8 +7,8 @@ compares them. Reads params.yaml, out/export and out/quantize.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,22 +18,32 @@ from stages.core.artifacts import write_json
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
-from stages.core.dumps import NODE_INFO, dump_names, dumped_layers, file_names, layer_dumps, node_info
+from stages.core.dumps import (
+    NODE_INFO,
+    dump_names,
+    dumped_layers,
+    file_names,
+    input_stems,
+    layer_dumps,
+    nhwc,
+    node_info,
+)
 from stages.core.errors import UserError, one_line
-from stages.core.inputs import load_inputs
+from stages.core.inputs import NetworkInput, Sample, feeds, load_inputs
 from stages.core.integer.model import code_tensors, load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.paths import INPUTS, INTEGER_MODEL, QPARAMS
-from stages.core.preprocess import picture_input
 from stages.core.qparams import load_qparams
 from stages.core.session import Runner
-from stages.infer.inputs import normalized, read_pixels
+from stages.core.sets import read_samples
+from stages.infer.inputs import KEY, sample_files
 from stages.infer.precise import precise
 
 BEST = 5  # classes shown of an output that has as many as a classifier
 EPILOG = """\
 examples:
   python -m stages.infer cat.jpg                              the outputs
+  python -m stages.infer samples/0 samples/1                  of a network with several inputs: a folder a sample
   python -m stages.infer input.bin --dump MAGIK_DATA_DUMP     every layer, to compare with a board's
 """
 
@@ -44,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="INPUT",
-        help="pictures, or the input's own pixels (NHWC, before mean and normal) as .npy or .bin, uint8 or float32",
+        help="a picture, or what the input is fed as .npy, .npz or .bin, uint8 or float32 (before mean and normal, a "
+        "picture's pixels NHWC); of several inputs a folder with such a file for each, called after it, or an .npz",
     )
     parser.add_argument(
         "--dump", type=Path, metavar="DIR", help="write every layer there; of several inputs into a folder for each"
@@ -53,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def infer(config: Config, arguments: argparse.Namespace) -> None:
-    network_input = picture_input(load_inputs(INPUTS))
+    inputs = load_inputs(INPUTS)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     model = load_integer_model(INTEGER_MODEL)
     meanings = code_tensors(model.graph.node)
@@ -64,8 +75,8 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     content = []
     folders = file_names([path.stem for path in arguments.inputs])
     for path, folder in zip(arguments.inputs, folders, strict=True):
-        pixels = read_pixels(path, network_input, config.model.preprocess)
-        values = runner.run({network_input.name: normalized(pixels, network_input)})
+        (read,) = read_samples([sample_files(path, inputs)], inputs, config.model.preprocess, KEY)
+        values = runner.run(feeds(read.sample, inputs))
         for name in outputs:
             codes = meanings.get(name)
             found = values[name]
@@ -77,7 +88,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
             content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})
         if arguments.dump:
             target = arguments.dump if len(folders) == 1 else arguments.dump / folder.removesuffix(".bin")
-            write_dump(target, pixels, layer_dumps(model, values))
+            write_dump(target, inputs, read.sample, layer_dumps(model, values))
             write_json(target / NODE_INFO, node_info(dumped_layers(model)))
     output.print(table)
     if arguments.dump:
@@ -95,12 +106,13 @@ def described(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:
     return [path.name, name, "x".join(map(str, values.shape)), f"{values.min():.4g}", f"{values.max():.4g}", best]
 
 
-def write_dump(folder: Path, pixels: NDArray[Any], layers: dict[str, bytes]) -> None:
-    """Write the input and the layers beside what the folder may hold already."""
-    height, width, channels = pixels.shape
+def write_dump(folder: Path, inputs: Sequence[NetworkInput], sample: Sample, layers: dict[str, bytes]) -> None:
+    """Write the inputs and the layers beside what the folder may hold already."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"input_data_shape_1_{height}_{width}_{channels}.bin").write_bytes(pixels.tobytes())
+        for entry, stem in zip(inputs, input_stems([entry.name for entry in inputs]), strict=True):
+            shape = "_".join(map(str, nhwc(np.empty(entry.shape, np.bool_)).shape))
+            (folder / f"{stem}_data_shape_{shape}.bin").write_bytes(sample[entry.name].tobytes())
         for name, content in layers.items():
             (folder / name).write_bytes(content)
     except OSError as error:

@@ -1,7 +1,7 @@
 """From settings to a draft: parameters from statistics, then what pictures can improve, judged on others."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +14,9 @@ from stages.core.collect import calibration_feeds, collect
 from stages.core.config import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.errors import UserError
 from stages.core.graph import Graph, load_model, output_name
-from stages.core.inputs import NetworkInput, load_inputs, normalize, resolve_inputs
+from stages.core.inputs import NetworkInput, feeds, load_inputs, resolve_inputs
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
-from stages.core.preprocess import picture_input
-from stages.core.samples import SampleReader, correction_samples, validation_samples
+from stages.core.samples import SampleReader, calibration_samples, correction_samples, validation_samples
 from stages.core.statistics import load_statistics
 from stages.quantize.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.draft import Draft
@@ -53,15 +52,15 @@ class Drafter:
         config: the experiment.
         network: the float network as it is.
         by_node: widths and ranges of single nodes.
-        network_input: what the pictures are for.
-        calibset: the folder of the picture sets.
+        inputs: the network's.
+        calibset: the folder of the sample sets.
         scratch: where folders for what is passed between layers are made, and removed.
     """
 
     config: Config
     network: Network
     by_node: Mapping[str, NodeBits]
-    network_input: NetworkInput
+    inputs: Sequence[NetworkInput]
     calibset: Path
     scratch: Path
 
@@ -76,13 +75,12 @@ class Drafter:
         inputs = load_inputs(INPUTS)
         if resolve_inputs(config.model.inputs, {name: graph.shapes[name] for name in graph.inputs}) != inputs:
             raise UserError(f"{INPUTS} was made with other model.inputs: run `dvc repro`")
-        network, network_input = Network(graph, load_statistics(STATISTICS)), picture_input(inputs)
-        return cls(config, network, by_node, network_input, CALIBSET, scratch)
+        return cls(config, Network(graph, load_statistics(STATISTICS)), by_node, inputs, CALIBSET, scratch)
 
     def best(self) -> tuple[Draft, list[str]]:
         """The draft that the settings ask for, and a note for each comparison that decided."""
         quant = self.config.quant
-        judge = Judge(self.network.graph.model, self.network_input, validation_samples(self.calibset))
+        judge = Judge(self.network.graph.model, self.inputs, validation_samples(self.calibset))
         network, notes = self._equalized(judge)
         measured = quant.channel_scales is ChannelScales.measured
         draft = self._scaled(network, judge) if measured else self.draft(network, quant)
@@ -91,7 +89,7 @@ class Drafter:
         elif refines(quant):
             changed = draft.copy()
             with self.folder() as folder:
-                notes += refine(changed, quant, correction_samples(self.calibset), self.network_input, folder)
+                notes += refine(changed, quant, correction_samples(self.calibset), self.inputs, folder)
             if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
                 notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
             nearest = quant.rounding is Rounding.nearest
@@ -127,8 +125,8 @@ class Drafter:
         if not own:
             return self.draft(network, quant)
         # judged by ranges that have not seen the judge's pictures
-        feeds = calibration_feeds(correction_samples(self.calibset), self.network_input, "ranges")
-        seen = replace(network, statistics={**network.statistics, **collect(network.graph.model, feeds, own)})
+        fed = calibration_feeds(correction_samples(self.calibset), self.inputs, "ranges")
+        seen = replace(network, statistics={**network.statistics, **collect(network.graph.model, fed, own)})
         plain, scaled = self.draft(seen, without), self.draft(seen, quant)
         better = judge.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
         return self.draft(network, quant if better is scaled else without)
@@ -137,7 +135,7 @@ class Drafter:
         """The network with its channels scaled by all calibration pictures, unless the settings want none of that."""
         if self.config.quant.equalization is Equalization.none:
             return self.network
-        return equalized(self.network, self.config.quant, SampleReader.open(self.calibset), self.network_input)
+        return equalized(self.network, self.config.quant, calibration_samples(self.calibset), self.inputs)
 
     def draft(self, network: Network, quant: QuantConfig) -> Draft:
         """Choose all parameters from statistics; weights are rounded to the nearest."""
@@ -157,15 +155,15 @@ class Drafter:
         if quant.feature_method is not FeatureMethod.OUTPUT:
             return network
         placement = self._placed(network, replace(quant, channel_scales=ChannelScales.never))
-        samples, symmetric = SampleReader.open(self.calibset), symmetric_features(self.config.soc)
-        feeds = self._feeds(samples.subset(range(0, len(samples), -(-len(samples) // PICTURES))))
+        samples, symmetric = calibration_samples(self.calibset), symmetric_features(self.config.soc)
+        fed = self._feeds(samples.subset(range(0, len(samples), -(-len(samples) // PICTURES))))
         with self.folder() as folder:
-            ranges = output_ranges(network.graph, placement, network.statistics, feeds, symmetric, folder)
+            ranges = output_ranges(network.graph, placement, network.statistics, fed, symmetric, folder)
         return replace(network, ranges=ranges)
 
     def _feeds(self, samples: SampleReader) -> Iterator[dict[str, Array]]:
         """Network inputs of pictures, one at a time."""
-        return ({self.network_input.name: normalize(sample, self.network_input)} for sample in samples)
+        return (feeds(sample, self.inputs) for sample in samples)
 
     @contextmanager
     def folder(self) -> Iterator[Path]:

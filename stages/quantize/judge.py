@@ -1,9 +1,11 @@
 """Comparing drafts on pictures that none of them has seen."""
 
+from collections.abc import Sequence
+
 import onnx
 
 from stages.core.console import counted
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.inputs import NetworkInput, feeds
 from stages.core.samples import SampleReader
 from stages.quantize.draft import Draft
 from stages.quantize.simulation import Simulation
@@ -18,12 +20,10 @@ class Judge:
         notes: a line for each comparison.
     """
 
-    def __init__(self, reference: onnx.ModelProto, network_input: NetworkInput, samples: SampleReader) -> None:
+    def __init__(self, reference: onnx.ModelProto, inputs: Sequence[NetworkInput], samples: SampleReader) -> None:
         self.notes: list[str] = []
         self._pictures = counted(len(samples), "validation picture")
-        self._simulation = Simulation(
-            reference, lambda: ({network_input.name: normalize(sample, network_input)} for sample in samples)
-        )
+        self._simulation = Simulation(reference, lambda: (feeds(sample, inputs) for sample in samples))
 
     def better(self, draft: Draft, candidate: Draft, what: str, features_only: bool = False) -> Draft:
         """Give the candidate if its outputs are nearer to the float network's, else the draft; `what` names it.

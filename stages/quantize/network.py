@@ -1,6 +1,6 @@
 """The float network that is quantized, as it is or equalized, with its statistics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,7 +49,7 @@ class Network:
         )
 
 
-def equalized(network: Network, quant: QuantConfig, samples: SampleReader, network_input: NetworkInput) -> Network:
+def equalized(network: Network, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput]) -> Network:
     """Scale a network's channels by its statistics; those of scaled tensors are collected anew on `samples`.
 
     A side that stays in float has the width that stands for it.
@@ -60,5 +60,5 @@ def equalized(network: Network, quant: QuantConfig, samples: SampleReader, netwo
     )
     if not found.factors:
         return network
-    anew = collect(found.model, calibration_feeds(samples, network_input, "equalize"), found.factors)
+    anew = collect(found.model, calibration_feeds(samples, inputs, "equalize"), found.factors)
     return Network(Graph(found.model), {**network.statistics, **anew}, found.factors, found.groups)

@@ -1,12 +1,12 @@
 """Making a draft better with pictures: better rounding, corrected biases, piece after piece."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stages.core.config import QuantConfig, Rounding
 from stages.core.console import track
 from stages.core.errors import UserError
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.inputs import NetworkInput, feeds
 from stages.core.samples import SampleReader
 from stages.quantize.augment import variants
 from stages.quantize.compensate import compensable, compensate
@@ -33,15 +33,15 @@ def steps(quant: QuantConfig) -> int:
 
 
 def refine(
-    draft: Draft, quant: QuantConfig, samples: SampleReader, network_input: NetworkInput, scratch: Path
+    draft: Draft, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput], scratch: Path
 ) -> list[str]:
     """Change a draft's codes, biases and scales by `quant.rounding` and the bias corrections.
 
     Args:
         draft: what to change.
         quant: the settings.
-        samples: the pictures to fit on.
-        network_input: what they are for.
+        samples: what to fit on.
+        inputs: the network's.
         scratch: an empty folder for what is passed between pieces.
 
     Returns:
@@ -49,14 +49,15 @@ def refine(
     """
     improve, learns = _improvement(quant), quant.rounding is Rounding.reconstruct
     count = quant.variants if learns else 1
-    feeds = (
-        {network_input.name: normalize(variant, network_input)}
+    pictures = [entry.name for entry in inputs if entry.takes_picture]
+    fed = (
+        feeds(variant, inputs)
         for index, sample in enumerate(samples)
-        for variant in variants(sample, count, index)
+        for variant in variants(sample, pictures, count, index)
     )
     pieces = (find_blocks if learns else find_pieces)(draft.graph, draft.placement.layers)
     draft.rounding = quant.rounding
-    replay = Replay(scratch / "replay", feeds, draft.features)
+    replay = Replay(scratch / "replay", fed, draft.features)
     notes = []
     for index, piece in enumerate(track(pieces, str(quant.rounding.value))):
         if not piece.outputs:  # nobody takes what it makes

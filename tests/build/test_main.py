@@ -50,7 +50,7 @@ def test_ingenic_folder(quantized, tmp_path):
     assert (Path("out/build/t40/magik") / cfg["DEBUG_PATH"]).is_dir()
     ptq = json.loads(first["t40/magik/ptq_config.json"])
     assert (ptq["used_image_num"], ptq["width"], ptq["height"]) == (12, 16, 16)
-    samples = np.load("out/calibset/0.npy")
+    samples = np.load("out/calibset/calibration/0.npy")
     for name, sample in zip(sorted(pictures), samples, strict=True):
         decoded = cv2.imdecode(np.frombuffer(first[name], np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(decoded[:, :, ::-1], sample)

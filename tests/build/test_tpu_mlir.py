@@ -7,7 +7,7 @@ from stages.core.config import Color, FeatureMethod, Vendor
 from stages.core.graph import Graph
 from stages.core.inputs import NetworkInput
 from tests.build import boards
-from tests.build.boards import PICTURE, board_config
+from tests.build.boards import PICTURE, STATE, board_config
 from tests.networks import tiny_classifier
 
 TOOLS = ("model_transform.py", "run_calibration.py", "model_deploy.py")
@@ -18,7 +18,7 @@ def calls_of(tmp_path, entry=PICTURE, **changes):
         boards.stand_in(tmp_path / "bin", tool)
     script = tmp_path / "run.sh"
     config = board_config(Vendor.sophgo, "bm1684x", **changes)
-    script.write_text(run_script(config, entry, "0000_a.png", 12))
+    script.write_text(run_script(config, [entry], "0000_a.png", 12))
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     done, calls = boards.run_script(script, tmp_path / "record", PATH=path)
     assert done.returncode == 0, done.stderr
@@ -26,7 +26,7 @@ def calls_of(tmp_path, entry=PICTURE, **changes):
 
 
 def test_script_has_no_syntax_error(tmp_path):
-    text = run_script(board_config(Vendor.sophgo, "bm1688"), PICTURE, "0000_a.png", 3)
+    text = run_script(board_config(Vendor.sophgo, "bm1688"), [PICTURE], "0000_a.png", 3)
     assert boards.syntax_errors(text, tmp_path / "run.sh") == ""
 
 
@@ -54,6 +54,13 @@ def test_three_steps_with_their_options(tmp_path):
     assert deploy["--test_reference"] == "net_top_outputs.npz"
     assert deploy["--tolerance"] == "0.8,0.5"
     assert deploy["--model"] == "net_bm1684x_int8.bmodel"
+
+
+def test_several_inputs_come_as_npz_and_are_not_scaled_again():
+    script = run_script(board_config(Vendor.sophgo, "bm1688"), [PICTURE, STATE], "0000_a.npz", 3)
+    assert "--input_shapes '[[1,3,16,24],[1,4]]'" in script
+    assert "--test_input calibration/0000_a.npz" in script
+    assert not any(option in script for option in ("--mean", "--scale", "--pixel_format"))
 
 
 def test_scale_is_one_over_normal(tmp_path):
@@ -96,5 +103,5 @@ def test_layers_kept_in_float_are_named_as_tpu_mlir_names_them():
 
 def test_the_table_is_handed_over_only_where_there_is_one():
     config = board_config(Vendor.sophgo, "bm1688")
-    assert "--quantize_table qtable" in run_script(config, PICTURE, "a.png", 1, quantize_table=True)
-    assert "quantize_table" not in run_script(config, PICTURE, "a.png", 1)
+    assert "--quantize_table qtable" in run_script(config, [PICTURE], "a.png", 1, quantize_table=True)
+    assert "quantize_table" not in run_script(config, [PICTURE], "a.png", 1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.calibset.inspect import FEWEST, flat_share, shared_pictures, warnings_for
+from stages.calibset.inspect import FEWEST, flat_share, shared_samples, warnings_for
 
 
 def picture(*colors, height=8, channels=3):
@@ -66,7 +66,7 @@ def test_flat_pictures_are_named_with_their_share():
 
 def test_pictures_of_both_sets_are_named_in_both():
     correction = {"d1": "a.png", "d2": "b.png"}
-    assert shared_pictures(correction, {"d3": "c.png"}) == []
-    assert shared_pictures(correction, {"d3": "c.png", "d2": "x/d.png"}) == [
+    assert shared_samples(correction, {"d3": "c.png"}) == []
+    assert shared_samples(correction, {"d3": "c.png", "d2": "x/d.png"}) == [
         "validation picture x/d.png is also correction picture b.png: use others"
     ]

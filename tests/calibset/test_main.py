@@ -29,7 +29,9 @@ def write_inputs(height=16, width=16, color="RGB"):
 
 
 def read_set():
-    return np.load("out/calibset/0.npy"), json.loads(Path("out/calibset/index.json").read_text())
+    return np.load("out/calibset/calibration/0.npy"), json.loads(
+        Path("out/calibset/calibration/index.json").read_text()
+    )
 
 
 def save(name, picture):
@@ -83,7 +85,7 @@ def test_samples_equal_opencv(config, fit, by_hand, color):
         expected = [cv2.cvtColor(np.ascontiguousarray(picture), CODES[color]) for picture in expected]
     np.testing.assert_array_equal(samples, np.reshape(expected, (3, 14, 10, -1)))
     assert samples.dtype == np.uint8
-    assert index["input"] == "images"
+    assert index["inputs"] == ["images"]
     assert index["names"] == ["0.png", "1.png", "2.png"]
     assert index["digests"] == [hashlib.sha256(sample.tobytes()).hexdigest()[:16] for sample in samples]
 
@@ -142,10 +144,10 @@ def test_letterbox_borders_do_not_count(config, anchor):
 def test_same_bytes_twice(config):
     write_inputs()
     calibset(config)
-    first = [path.read_bytes() for path in sorted(Path("out/calibset").iterdir())]
+    first = [path.read_bytes() for path in sorted(Path("out/calibset/calibration").iterdir())]
     shutil.rmtree("out/calibset")
     calibset(config)
-    assert [path.read_bytes() for path in sorted(Path("out/calibset").iterdir())] == first
+    assert [path.read_bytes() for path in sorted(Path("out/calibset/calibration").iterdir())] == first
 
 
 def test_a_broken_picture_is_named_and_leaves_the_old_set(config):
@@ -174,7 +176,8 @@ def test_a_folder_without_pictures_is_refused(config):
 def test_without_sources_of_their_own_no_set_is_written(config):
     write_inputs()
     calibset(config)
-    assert sorted(path.name for path in Path("out/calibset").iterdir()) == ["0.npy", "index.json"]
+    assert [path.name for path in Path("out/calibset").iterdir()] == ["calibration"]
+    assert sorted(path.name for path in Path("out/calibset/calibration").iterdir()) == ["0.npy", "index.json"]
 
 
 @pytest.mark.parametrize("name", ["correction", "validation"])
@@ -186,11 +189,11 @@ def test_a_set_of_its_own_is_written_like_the_calibration_set(config, name):
     samples, index = read_set()
     assert (len(samples), len(index["names"])) == (12, 12)
     own = json.loads(Path(f"out/calibset/{name}/index.json").read_text())
-    assert (own["input"], own["names"], own["warnings"]) == ("images", ["000.png", "002.png"], [])
+    assert (own["inputs"], own["names"], own["warnings"]) == (["images"], ["000.png", "002.png"], [])
     expected = [cv2.resize(cv2.imread(f"more/{file}"), (10, 14))[:, :, ::-1] for file in own["names"]]
     np.testing.assert_array_equal(np.load(f"out/calibset/{name}/0.npy"), expected)
     assert own["digests"] == [hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest()[:16] for one in expected]
-    assert sorted(path.name for path in Path("out/calibset").iterdir()) == sorted(["0.npy", "index.json", name])
+    assert sorted(path.name for path in Path("out/calibset").iterdir()) == ["calibration", name]
     setattr(config.data, name, PictureSet(source=None))
     calibset(config)
     assert not Path("out/calibset", name).exists()

@@ -28,7 +28,7 @@ def dump(folder, soc="t40", vendor=Vendor.ingenic, model=None, feeds=None, **qua
     found = quantized_network(model, [feeds], soc_config(soc), **quant)
     seen: list[Compared] = []
     compare_networks(found.model, found.integer, [feeds], watch=seen.append)
-    write_dump(folder, vendor, found.model, found.integer, SAMPLE, seen[0])
+    write_dump(folder, vendor, found.model, found.integer, {"images": SAMPLE}, seen[0])
     return found, seen[0]
 
 

@@ -15,7 +15,7 @@ from stages.core.config import Equalization, FakeQuant
 from stages.core.errors import UserError
 from stages.core.inputs import load_inputs
 from stages.core.paths import INPUTS
-from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.sets import read_samples, select
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import soc_config, tiny_classifier
@@ -196,10 +196,10 @@ def test_the_first_debug_picture_is_dumped_on_request(quantized, soc, folder):
     assert [path.name for path in Path("out/compare").iterdir() if path.is_dir()] == [folder]
     picture = np.fromfile("out/compare/magik_dump_path/input_uint8.bin", np.uint8) if soc == "t40" else None
     if picture is not None:
-        network_input = picture_input(load_inputs(INPUTS))
-        files = select(quantized.data.debug, "data.debug")
-        first = next(read_pictures(files, network_input, quantized.model.preprocess, "data.debug"))
-        np.testing.assert_array_equal(picture.reshape(first.sample.shape), first.sample)
+        inputs = load_inputs(INPUTS)
+        files = select(quantized.data.debug, inputs, "data.debug")
+        first = next(read_samples(files, inputs, quantized.model.preprocess, "data.debug")).sample["images"]
+        np.testing.assert_array_equal(picture.reshape(first.shape), first)
     quantized.compare.dump = False
     compare(quantized)
     assert not any(path.is_dir() for path in Path("out/compare").iterdir())

@@ -4,7 +4,7 @@ import pytest
 from stages.core.artifacts import write_json
 from stages.core.config import Color, InputConfig
 from stages.core.errors import UserError
-from stages.core.inputs import NetworkInput, assign_names, load_inputs, normalize, resolve_inputs, to_json
+from stages.core.inputs import NetworkInput, assign_names, feeds, load_inputs, normalize, resolve_inputs, to_json
 
 PICTURE = [1, 3, 4, 6]
 
@@ -130,11 +130,55 @@ def test_a_picture_is_normalized_channel_by_channel():
     np.testing.assert_array_equal(found, [[[[0, -5]], [[1, 0]], [[45, 0]]]])
 
 
-def test_a_tensor_is_passed_on_as_it_is():
-    network_input = NetworkInput("x", (1, 2, 2), (10.0, 10.0), (2.0, 2.0), Color.RGB)
-    found = normalize(np.array([1.0, 2.0, 3.0, 4.0]), network_input)
+def test_floats_of_a_picture_are_normalized_like_bytes():
+    network_input = NetworkInput("x", (1, 2, 1, 2), (10.0, 20.0), (2.0, 4.0), Color.RGB)
+    found = normalize(np.array([[[11.0, 24.0], [0.5, 20.0]]], dtype=np.float32), network_input)
+    np.testing.assert_array_equal(found, [[[[0.5, -4.75]], [[1, 0]]]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "expected"),
+    [
+        ((1, 2, 2), [[[1, 2], [3, 4]]], [[[-4.5, -4], [-4.25, -4]]]),
+        ((1, 2), [[12, 24]], [[1, 1]]),
+        ((2, 2, 1, 1, 1), np.arange(4).reshape(2, 2, 1, 1, 1), np.reshape([-5, -4.75, -4, -4.25], (2, 2, 1, 1, 1))),
+    ],
+)
+def test_a_tensor_is_normalized_along_axis_1(shape, values, expected):
+    network_input = NetworkInput("x", shape, (10.0, 20.0), (2.0, 4.0), Color.RGB)
+    found = normalize(np.array(values, dtype=np.float32), network_input)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, [[[1, 2], [3, 4]]])
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(3,), ()])
+def test_a_vector_or_number_has_one_mean(shape):
+    found = normalize(np.full(shape, 3, np.float32), NetworkInput("x", shape, (1.0,), (4.0,), Color.RGB))
+    np.testing.assert_array_equal(found, np.full(shape, 0.5))
+
+
+def test_a_sample_feeds_every_input():
+    inputs = [
+        NetworkInput("images", (1, 1, 1, 2), (100.0,), (2.0,), Color.GRAY),
+        NetworkInput("state", (1, 3), (0.0,) * 3, (1.0,) * 3, Color.RGB),
+    ]
+    sample = {"state": np.array([[0.5, -2, 8]], np.float32), "images": np.array([[[100], [104]]], np.uint8)}
+    found = feeds(sample, inputs)
+    assert list(found) == ["images", "state"]
+    np.testing.assert_array_equal(found["images"], [[[[0, 2]]]])
+    np.testing.assert_array_equal(found["state"], [[0.5, -2, 8]])
+
+
+def test_what_pixels_need_does_not_pass_on_to_tensors():
+    shapes = {"a": PICTURE, "state": [1, 4], "b": PICTURE, "scaled": [1, 2]}
+    entries = [InputConfig(mean=[1, 2, 3], normal=[4]), InputConfig(), InputConfig(), InputConfig(mean=[7, 8])]
+    found = {entry.name: (entry.mean, entry.normal) for entry in resolve_inputs(entries, shapes)}
+    assert found == {
+        "a": ((1, 2, 3), (4, 4, 4)),
+        "state": ((0, 0, 0, 0), (1, 1, 1, 1)),
+        "b": ((1, 2, 3), (4, 4, 4)),
+        "scaled": ((7, 8), (1, 1)),
+    }
 
 
 def test_inputs_come_back_from_their_file(tmp_path):

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.config import Anchor, Color, Fit, Interpolation, PictureSet, PreprocessConfig
+from stages.core.config import Anchor, Color, Fit, Interpolation, PreprocessConfig
 from stages.core.errors import UserError
 from stages.core.inputs import NetworkInput
-from stages.core.preprocess import decode, fit, picture_input, read_pictures, select, to_color
+from stages.core.preprocess import decode, fit, read_picture, to_color
 from stages.core.sources import SourceFile
-from tests.networks import write_pictures
 
 
 def noise(height, width, seed=0):
@@ -199,129 +198,29 @@ def test_standard_error_works_again_after_a_broken_picture(capfd):
     assert capfd.readouterr().err == "still here"
 
 
-# --- sets of pictures
+# --- a picture as the input sees it
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def test_a_picture_is_read_in_the_inputs_size_and_colour():
+    entry = NetworkInput("x", (1, 1, 8, 12), (0.0,), (1.0,), Color.GRAY)
+    original = noise(8, 8)
+    config = PreprocessConfig(fit=Fit.letterbox, pad=9)
+    picture = read_picture(file_of(encoded(original, ".png")), entry, config, "data.calibration")
+    assert picture.sample.shape == (8, 12, 1)
+    assert (picture.sample[:, :2] == 9).all()
+    assert (picture.sample[:, 10:] == 9).all()
+    np.testing.assert_array_equal(picture.sample[:, 2:10, 0], cv2.cvtColor(original, cv2.COLOR_BGR2GRAY))
+    np.testing.assert_array_equal(picture.content, original)
 
 
-def chosen(**options):
-    return [file.name for file in select(PictureSet(source="file:pictures", **options), "data.calibration")]
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "indices"),
-    [
-        (10, 4, [0, 2, 5, 7]),
-        (12, 5, [0, 2, 4, 7, 9]),
-        (10, 1, [0]),
-        (5, 5, [0, 1, 2, 3, 4]),
-        (3, 100, [0, 1, 2]),
-        (3, None, [0, 1, 2]),
-    ],
-)
-def test_pictures_are_chosen_evenly_over_the_sorted_names(here, count, size, indices):
-    (here / "pictures").mkdir()
-    for index in range(count):
-        (here / "pictures" / f"{index:03d}.png").touch()
-    assert chosen(size=size) == [f"{index:03d}.png" for index in indices]
-
-
-def test_files_that_are_no_pictures_are_left_out(here):
-    (here / "pictures").mkdir()
-    for name in ("b.JPG", "a.jpeg", "labels.csv", "c.bmp", "jpg", "d.png.txt"):
-        (here / "pictures" / name).touch()
-    assert chosen() == ["a.jpeg", "b.JPG", "c.bmp"]
-
-
-def test_pictures_of_several_sources_are_sorted_together(here):
-    for name in ("one/a.png", "one/c.png", "two/b.png"):
-        (here / name).parent.mkdir(exist_ok=True)
-        (here / name).touch()
-    files = select(PictureSet(source=["file:one", "file:two"]), "data.debug")
-    assert [file.name for file in files] == ["a.png", "b.png", "c.png"]
-
-
-@pytest.mark.parametrize(("others", "said"), [([], "no pictures there;"), (["a.txt", "b.csv"], "its 2 files are none")])
-def test_a_folder_without_pictures_is_refused(here, others, said):
-    (here / "pictures").mkdir()
-    for name in others:
-        (here / "pictures" / name).touch()
-    with pytest.raises(UserError) as caught:
-        chosen()
-    assert str(caught.value).startswith("data.calibration.source=file:pictures: no pictures there")
-    assert said in str(caught.value)
-    assert ".png" in str(caught.value)
-
-
-def test_a_source_that_cannot_be_opened_names_its_key(here):
-    with pytest.raises(UserError, match=r"^data\.calibration: source 'file:pictures': pictures does not exist"):
-        chosen()
-
-
-def test_pictures_are_read_in_the_inputs_size_and_colour(here):
-    write_pictures(here / "pictures", 2, size=8)
-    files = select(PictureSet(source="file:pictures"), "data.calibration")
-    network_input = NetworkInput("x", (1, 1, 8, 12), (0.0,), (1.0,), Color.GRAY)
-    pictures = list(read_pictures(files, network_input, PreprocessConfig(fit=Fit.letterbox, pad=9), "data.calibration"))
-    assert [picture.name for picture in pictures] == ["000.png", "001.png"]
-    for picture in pictures:
-        original = cv2.imread(str(here / "pictures" / picture.name))
-        assert picture.sample.shape == (8, 12, 1)
-        assert (picture.sample[:, :2] == 9).all()
-        assert (picture.sample[:, 10:] == 9).all()
-        np.testing.assert_array_equal(picture.sample[:, 2:10, 0], cv2.cvtColor(original, cv2.COLOR_BGR2GRAY))
-        np.testing.assert_array_equal(picture.content, original)
-
-
-def test_a_broken_picture_among_good_ones_is_named(here):
-    write_pictures(here / "pictures", 3, size=8)
-    (here / "pictures" / "001.png").write_bytes(b"broken")
-    files = select(PictureSet(source="file:pictures"), "data.debug")
-    network_input = NetworkInput("x", (1, 3, 8, 8), (0.0,) * 3, (1.0,) * 3, Color.RGB)
-    with pytest.raises(UserError, match=r"^data\.debug: 001\.png cannot be read"):
-        list(read_pictures(files, network_input, PreprocessConfig(), "data.debug"))
-
-
-# --- the input that pictures feed
-
-
-def network_input(name, *shape, color=Color.RGB):
-    return NetworkInput(name, shape, (0.0,), (1.0,), color)
-
-
-def test_the_only_input_takes_the_pictures():
-    only = network_input("x", 1, 3, 8, 8)
-    assert picture_input([only]) is only
-
-
-@pytest.mark.parametrize(
-    ("inputs", "said"),
-    [
-        ([network_input("a", 1, 3, 8, 8), network_input("b", 1, 4)], "the network has 2 inputs (a, b)"),
-        ([network_input("a", 1, 4, 8, 8)], "input 'a' has shape [1, 4, 8, 8]; a picture needs [1,3,H,W] for RGB"),
-        ([network_input("a", 1, 3, 8, 8, color=Color.GRAY)], "a picture needs [1,1,H,W] for GRAY"),
-        ([network_input("a", 1, 10)], "input 'a' has shape [1, 10]"),
-    ],
-)
-def test_a_network_that_no_picture_fits_is_refused(inputs, said):
-    with pytest.raises(UserError) as caught:
-        picture_input(inputs)
-    assert said in str(caught.value)
-
-
-def test_a_shorter_side_below_the_cut_is_refused(tmp_path):
+def test_a_shorter_side_below_the_cut_is_refused():
     config = PreprocessConfig(Fit.crop, shorter_side=100)
     entry = NetworkInput("x", (1, 3, 224, 224), (0.0,) * 3, (1.0,) * 3, Color.RGB)
     with pytest.raises(UserError, match=r"model\.preprocess\.shorter_side=100: the input needs 224 or more"):
-        next(read_pictures([], entry, config, "data.debug"), None)
+        read_picture(file_of(b""), entry, config, "data.debug")
 
 
 def test_a_link_to_nowhere_is_named(tmp_path):
-    (tmp_path / "gone.png").symlink_to(tmp_path / "absent.png")
-    (file,) = select(PictureSet(f"file:{tmp_path}"), "data.debug")
+    file = SourceFile("gone.png", (tmp_path / "gone.png").read_bytes)
     with pytest.raises(UserError, match=r"data\.debug: gone\.png cannot be read: .*No such file"):
         decode(file, "data.debug")

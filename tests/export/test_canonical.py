@@ -226,11 +226,33 @@ def single_input(kind=TensorProto.FLOAT, shape=(1, 3, 4, 4)):
     ("model", "message"),
     [
         (single_input(shape=(4, 3, 8, 8)), "has batch 4: export the network with batch 1"),
-        (single_input(kind=TensorProto.UINT8), "is uint8: cut the network at its first float tensor"),
+        (
+            single_input(kind=TensorProto.UINT8),
+            "is uint8, and inputs are float: cut the network at its first float tensor",
+        ),
     ],
 )
 def test_inputs_that_no_picture_feeds_are_refused(model, message):
     with pytest.raises(UserError, match=message):
+        fix_shapes(model, {"x": None})
+
+
+def test_an_input_that_only_the_bodies_of_an_if_take_leads_to_the_output():
+    def body(kind):
+        made = helper.make_tensor_value_info("made", TensorProto.FLOAT, [1, 2])
+        return helper.make_graph([helper.make_node(kind, ["x"], ["made"])], kind, [], [made])
+
+    node = helper.make_node("If", ["which"], ["y"], "if", then_branch=body("Relu"), else_branch=body("Neg"))
+    fed = [("x", TensorProto.FLOAT, [1, 2]), ("which", TensorProto.BOOL, [])]
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info(*each) for each in fed],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert find_cut(model, ["x"], []).inputs == ["x", "which"]
+    with pytest.raises(UserError, match="input 'which' is bool, and inputs are float"):
         fix_shapes(model, {"x": None})
 
 

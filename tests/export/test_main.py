@@ -196,3 +196,29 @@ def test_weights_in_another_file_are_refused(config):
     onnx.save(tiny_classifier(), "tiny.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     with pytest.raises(UserError, match=r"tiny\.onnx keeps weights in other files \(weights\.bin\)"):
         export(config)
+
+
+def test_a_network_of_tokens_is_cut_at_its_first_float_tensor(config):
+    rng = np.random.default_rng(0)
+    table, weight = (rng.normal(size=shape).astype(np.float32) for shape in ((7, 4), (4, 2)))
+    nodes = [
+        onnx.helper.make_node("Gather", ["table", "tokens"], ["embedded"], "embed"),
+        onnx.helper.make_node("MatMul", ["embedded", "weight"], ["y"], "project"),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "tokens",
+        [onnx.helper.make_tensor_value_info("tokens", onnx.TensorProto.INT64, [1, 5])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 5, 2])],
+        [onnx.numpy_helper.from_array(table, "table"), onnx.numpy_helper.from_array(weight, "weight")],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), "tiny.onnx")
+    config.model.inputs = [InputConfig()]
+    with pytest.raises(UserError, match="input 'tokens' is int64, and inputs are float: cut the network at its first"):
+        export(config)
+    config.model.inputs = [InputConfig(name="embedded")]
+    export(config)
+    assert graph_shapes(exported()) == {"embedded": [1, 5, 4]}
+    value = rng.normal(size=(1, 5, 4)).astype(np.float32)
+    np.testing.assert_allclose(run_onnx(exported(), {"embedded": value})[0], value @ weight, rtol=1e-5)

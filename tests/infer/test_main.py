@@ -1,25 +1,18 @@
 import json
-import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from stages.core.config import PreprocessConfig
+from stages.core.config import Color, PreprocessConfig
 from stages.core.errors import UserError
-from stages.core.inputs import load_inputs
-from stages.core.paths import INPUTS
-from stages.core.preprocess import picture_input
-from stages.infer.inputs import normalized, read_pixels
+from stages.core.inputs import NetworkInput
+from stages.core.sets import read_samples
+from stages.infer.inputs import KEY, sample_files
 
 
-@pytest.fixture
-def network_input(quantized):
-    return picture_input(load_inputs(INPUTS))
-
-
-def test_pictures_and_arrays_give_the_same(command, quantized, network_input):
+def test_pictures_and_arrays_give_the_same(command, quantized):
     """A picture of the input's size is the input's pixels; the runs differ in nothing."""
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     cv2.imwrite("picture.png", pixels[:, :, ::-1])
@@ -34,9 +27,6 @@ def test_pictures_and_arrays_give_the_same(command, quantized, network_input):
     assert [entry["input"] for entry in found] == names
     assert all(entry["values"] == found[0]["values"] for entry in found)
     assert (found[0]["output"], found[0]["shape"]) == ("logits", [1, 3])
-    np.testing.assert_array_equal(
-        normalized(pixels, network_input)[0, 1], (pixels[:, :, 1].astype(np.float32) - 128) / 64
-    )
 
 
 def test_dumps_have_the_vendors_names(command, quantized):
@@ -62,25 +52,33 @@ def test_dumps_have_the_vendors_names(command, quantized):
     assert files["fc"] == {"file": "fc.bin", "shape": [1, 3], "takes": ["flatten"]}
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.bin", b"123", r"a\.bin has 3 bytes; the input takes 768 \(uint8\) or 3072 \(float32\)"),
-        ("a.npy", None, r"a\.npy cannot be read"),
-        (
-            "b.npy",
-            np.zeros((3, 16, 16), np.float32),
-            r"shape \[3, 16, 16\]; the input takes \[16, 16, 3\]: pixels",
-        ),
-        ("c.npy", np.full((16, 16, 3), np.nan, np.float32), r"c\.npy holds values that are infinite or not a number"),
-        ("a.png", b"123", r"a\.png cannot be read as a picture"),
-    ],
-)
-def test_other_files_are_refused(network_input, name, content, message):
-    if isinstance(content, bytes):
-        Path(name).write_bytes(content)
-    elif content is not None:
-        np.save(name, content)
-    with pytest.raises(UserError) as error:
-        read_pixels(Path(name), network_input, PreprocessConfig())
-    assert re.search(message, str(error.value))
+def test_a_file_that_does_not_fit_is_refused(command, quantized):
+    Path("a.bin").write_bytes(b"123")
+    done = command("infer", "a.bin")
+    assert done.returncode == 2
+    said = (
+        "error: input: a.bin has 3 bytes; input 'images' takes [16, 16, 3] (NHWC): 768 bytes (uint8) or 3072 (float32)"
+    )
+    assert done.stderr == f"{said}\n"
+
+
+def test_a_sample_of_several_inputs_is_a_folder_or_an_npz(tmp_path, monkeypatch):
+    inputs = [
+        NetworkInput("image", (1, 3, 2, 2), (0.0,) * 3, (1.0,) * 3, Color.RGB),
+        NetworkInput("state", (1, 4), (0.0,) * 4, (1.0,) * 4, Color.RGB),
+    ]
+    monkeypatch.chdir(tmp_path)
+    pixels, state = np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.arange(4, dtype=np.float32)
+    Path("s").mkdir()
+    np.save("s/image.npy", pixels)
+    Path("s/state.bin").write_bytes(state.tobytes())
+    np.savez("s.npz", image=pixels, state=state)
+    for name in ("s", "s.npz"):
+        (read,) = read_samples([sample_files(Path(name), inputs)], inputs, PreprocessConfig(), KEY)
+        assert read.name == name
+        np.testing.assert_array_equal(read.sample["image"], pixels)
+        np.testing.assert_array_equal(read.sample["state"], [state])
+    with pytest.raises(
+        UserError, match=r"^input: s/image\.npy: the network has 2 inputs \(image, state\): give a folder"
+    ):
+        sample_files(Path("s/image.npy"), inputs)

@@ -16,9 +16,8 @@ from stages.core.graph import Graph, load_model
 from stages.core.inputs import load_inputs
 from stages.core.integer.simulator import simulator_model
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, NOTES, QPARAMS, STATISTICS
-from stages.core.preprocess import picture_input
 from stages.core.qparams import load_qparams
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 from stages.core.session import Runner, with_outputs
 from stages.core.statistics import load_statistics
 from stages.evaluate.__main__ import evaluate
@@ -336,7 +335,7 @@ def test_the_stage_scales_and_compare_brings_the_units_back(spread_project, caps
 def test_statistics_of_scaled_tensors_are_collected_anew(spread_project):
     before = load_statistics(STATISTICS)
     plain = network.Network(Graph(load_model(FLOAT_MODEL)), before)
-    samples, given = SampleReader.open(CALIBSET), picture_input(load_inputs(INPUTS))
+    samples, given = calibration_samples(CALIBSET), load_inputs(INPUTS)
     found = network.equalized(plain, spread_project.quant, samples, given)
     assert found.factors
     for name, factor in found.factors.items():

@@ -9,10 +9,9 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
 from stages.core.config import Color, QuantConfig, Rounding
-from stages.core.inputs import NetworkInput, load_inputs, normalize
+from stages.core.inputs import NetworkInput, feeds, load_inputs
 from stages.core.integer.simulator import simulator_model
 from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, PREPARED_MODEL, QUANTIZED_MODEL
-from stages.core.preprocess import picture_input
 from stages.core.samples import correction_samples, validation_samples
 from stages.core.session import Runner
 from stages.core.settings import load_params
@@ -39,12 +38,12 @@ def calibrated(project):
     return project
 
 
-def network_input():
-    return picture_input(load_inputs(INPUTS))
+def inputs():
+    return load_inputs(INPUTS)
 
 
 def fed(samples):
-    return [{"images": normalize(sample, network_input())} for sample in samples]
+    return [feeds(sample, inputs()) for sample in samples]
 
 
 def drafted(**quant):
@@ -52,15 +51,15 @@ def drafted(**quant):
 
 
 def judge():
-    return Judge(onnx.load(FLOAT_MODEL), network_input(), validation_samples(CALIBSET))
+    return Judge(onnx.load(FLOAT_MODEL), inputs(), validation_samples(CALIBSET))
 
 
 def plain_error(integer):
     """Of the outputs on the validation pictures: squared error over the float output's variance, the mean of all."""
     sides = Runner(FLOAT_MODEL), Runner(simulator_model(onnx.load_from_string(integer), ["logits"]), optimize="safe")
     errors = []
-    for feeds in fed(validation_samples(CALIBSET)):
-        expected, actual = (side.run(feeds)["logits"].astype(float) for side in sides)
+    for given in fed(validation_samples(CALIBSET)):
+        expected, actual = (side.run(given)["logits"].astype(float) for side in sides)
         errors.append(np.mean((actual - expected) ** 2) / np.var(expected))
     return float(np.mean(errors))
 
@@ -113,7 +112,7 @@ def test_corrections_change_biases_alone(calibrated, tmp_path, keys):
     draft = drafted(weight_bits=4)
     before = draft.copy()
     quant = QuantConfig("q", weight_bits=4, **dict.fromkeys(keys, True))
-    refine(draft, quant, correction_samples(CALIBSET), network_input(), tmp_path / "scratch")
+    refine(draft, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
     assert draft.biases.keys() == draft.weights.keys()
     assert (draft.features, draft.weights) == (before.features, before.weights)
     for name, codes in draft.codes.items():
@@ -124,7 +123,7 @@ def test_compensation_changes_codes_and_biases_and_leaves_nothing_behind(calibra
     draft = drafted(weight_bits=4)
     before = draft.copy()
     quant = QuantConfig("q", weight_bits=4, rounding=Rounding.compensate)
-    refine(draft, quant, correction_samples(CALIBSET), network_input(), tmp_path / "scratch")
+    refine(draft, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
     assert draft.biases.keys() == draft.weights.keys()
     assert all(not np.array_equal(draft.codes[name], before.codes[name]) for name in ("stem", "depthwise", "project"))
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
@@ -137,15 +136,15 @@ def test_the_float_mean_of_the_output_comes_back(calibrated, tmp_path):
     draft = drafted(feature_bits=4, weight_bits=4)
     quant = QuantConfig("q", feature_bits=4, weight_bits=4, weight_correction=True, feature_correction=True)
     samples = correction_samples(CALIBSET)
-    expected = np.mean([Runner(FLOAT_MODEL).run(feeds)["logits"] for feeds in fed(samples)], axis=0)
+    expected = np.mean([Runner(FLOAT_MODEL).run(given)["logits"] for given in fed(samples)], axis=0)
 
     def off(one):
         runner = Runner(simulator_model(one.lowered()[0], ["logits"]), optimize="safe")
-        made = np.mean([runner.run(feeds)["logits"] for feeds in fed(samples)], axis=0)
+        made = np.mean([runner.run(feeds)["logits"] for given in fed(samples)], axis=0)
         return np.abs(made - expected).max()
 
     before = off(draft)
-    refine(draft, quant, samples, network_input(), tmp_path / "scratch")
+    refine(draft, quant, samples, inputs(), tmp_path / "scratch")
     assert off(draft) < 0.25 * before
 
 
@@ -174,12 +173,12 @@ def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrate
         errors.append(plain_error(Path(INTEGER_MODEL).read_bytes()))
         prepared.append(onnx.load(PREPARED_MODEL))
     assert errors[1] < errors[0]
-    spread = max(float(np.ptp(run_both(feeds)[0])) for feeds in fed(validation_samples(CALIBSET)))
-    for feeds in fed(validation_samples(CALIBSET)):
-        integer, qdq = run_both(feeds)
+    spread = max(float(np.ptp(run_both(given)[0])) for given in fed(validation_samples(CALIBSET)))
+    for given in fed(validation_samples(CALIBSET)):
+        integer, qdq = run_both(given)
         np.testing.assert_allclose(qdq, integer, rtol=0, atol=0.02 * spread)
         # the prepared network has the same weights and biases, its features are float
-        np.testing.assert_allclose(Runner(prepared[1]).run(feeds)["logits"], integer, rtol=0, atol=0.1 * spread)
+        np.testing.assert_allclose(Runner(prepared[1]).run(given)["logits"], integer, rtol=0, atol=0.1 * spread)
     assert OmegaConf.load("params.yaml").quant.weight_bits == 4
     assert not list(Path("out").glob(".quantize-*"))
 
@@ -231,12 +230,12 @@ def odd_network():
 def test_odd_networks_get_through(tmp_path, soc, quant):
     model = odd_network()
     pictures = [np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8) for i in range(4)]
-    given = NetworkInput("images", (1, 3, 8, 8), (128.0,) * 3, (64.0,) * 3, Color.RGB)
-    feeds = [{"images": normalize(picture, given)} for picture in pictures]
-    draft = draft_of(model, feeds, soc_config(soc))
-    refine(draft, QuantConfig("q", **quant), pictures, given, tmp_path / "scratch")
+    samples = [{"images": picture} for picture in pictures]
+    given = [NetworkInput("images", (1, 3, 8, 8), (128.0,) * 3, (64.0,) * 3, Color.RGB)]
+    draft = draft_of(model, [feeds(sample, given) for sample in samples], soc_config(soc))
+    refine(draft, QuantConfig("q", **quant), samples, given, tmp_path / "scratch")
     assert "f" in draft.biases
-    assert np.isfinite(Judge(model, given, pictures).error(draft))
+    assert np.isfinite(Judge(model, given, samples).error(draft))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.build.calibration import write_pictures
+from stages.build.calibration import write_bins, write_samples
 from stages.build.magik.flat import flat_cfg
 from stages.build.magik.ptq import ptq_json
 from stages.build.magik.scripts import OLD_SCRIPT, SCRIPT, old_script, run_script
@@ -14,9 +14,9 @@ from stages.core.artifacts import write_json, write_text
 from stages.core.config import Config
 from stages.core.inputs import NetworkInput
 from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, PREPARED_MODEL
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.qparams import QuantParams
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
+from stages.core.sets import read_samples, select
 
 __all__ = ["write_magik"]
 
@@ -51,10 +51,9 @@ def write_magik(
 
 def _write_samples(folder: Path, config: Config, inputs: Sequence[NetworkInput]) -> int:
     """Write the calibration and the debug samples; gives how many calibrate."""
-    entry = picture_input(inputs)
-    samples = SampleReader.open(CALIBSET)
-    write_pictures(folder / CALIBRATION, zip(samples.names, samples, strict=True), entry.color)
-    files = select(config.data.debug, DEBUG_KEY)
-    debug = read_pictures(files, entry, config.model.preprocess, DEBUG_KEY)
-    write_pictures(folder / DEBUG, ((picture.name, picture.sample) for picture in debug), entry.color)
+    samples = calibration_samples(CALIBSET)
+    write_samples(folder / CALIBRATION, zip(samples.names, samples, strict=True), inputs, write_bins)
+    chosen = select(config.data.debug, inputs, DEBUG_KEY)
+    debug = read_samples(chosen, inputs, config.model.preprocess, DEBUG_KEY)
+    write_samples(folder / DEBUG, ((read.name, read.sample) for read in debug), inputs, write_bins)
     return len(samples)

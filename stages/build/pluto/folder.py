@@ -17,10 +17,10 @@ from stages.build.pluto.refusals import Refusal
 from stages.core.artifacts import save_model, write_json, write_text
 from stages.core.console import output, warn
 from stages.core.graph import Graph, load_model
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.inputs import NetworkInput, feeds
 from stages.core.paths import BUILD, CALIBSET, QUANTIZED_MODEL, STATISTICS
 from stages.core.qparams import QuantParams
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 from stages.core.session import Runner, with_outputs
 from stages.core.statistics import load_statistics
 
@@ -62,7 +62,7 @@ def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params:
         )
         return
     save_model(folder / f"{name}_int8.onnx", model)
-    _write_example(folder, model, inputs[0])
+    _write_example(folder, model, inputs)
     write_text(folder / "run.sh", run_script(name, Edges(Graph(model)).classifier))
     output.print(f"open T41 runtime: {BUILD}/.../pluto; github.com/inoop/t41-pluto compiles {name}_int8.onnx (run.sh)")
 
@@ -71,16 +71,16 @@ def _ranges() -> Mapping[str, tuple[float, float]]:
     return {name: (entry.low, entry.high) for name, entry in load_statistics(STATISTICS).items()}
 
 
-def _write_example(folder: Path, model: onnx.ModelProto, network_input: NetworkInput) -> None:
+def _write_example(folder: Path, model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> None:
     """The first calibration picture in the camera's layout, and the outputs that ONNX Runtime gives for it."""
     edges = Edges(Graph(model))
     quantizer = input_meaning(edges)
     meaning = edges.meaning(quantizer) if quantizer is not None else None
     assert meaning is not None  # check refuses a network without
-    picture = normalize(SampleReader.open(CALIBSET)[0], network_input)
-    (folder / INPUT).write_bytes(input_bytes(picture, meaning, fed_complement(edges)).tobytes())
+    (fed,) = (calibration := feeds(calibration_samples(CALIBSET)[0], inputs)).values()
+    (folder / INPUT).write_bytes(input_bytes(fed, meaning, fed_complement(edges)).tobytes())
     outputs = [_dequantized(edges, name) for name in edges.outputs]
-    made = Runner(with_outputs(model, outputs), optimize="none").run({network_input.name: picture})
+    made = Runner(with_outputs(model, outputs), optimize="none").run(calibration)
     for i, name in enumerate(outputs):
         values: NDArray[np.float32] = made[name]
         (folder / f"expected_{i}.bin").write_bytes(np.ascontiguousarray(values, "<f4").tobytes())

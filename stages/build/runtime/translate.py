@@ -17,7 +17,7 @@ from stages.build.runtime.movement import Movement, moved, movement, physical, p
 from stages.build.runtime.program import Kind, Opcode, Operation, Program, Tensor, UnsupportedError
 from stages.core.dumps import dump_names
 from stages.core.graph import attribute
-from stages.core.inputs import NetworkInput
+from stages.core.inputs import PICTURE_RANK, NetworkInput
 from stages.core.integer.model import DOMAIN, code_tensors
 
 __all__ = ["translate"]
@@ -157,16 +157,23 @@ class _Translation:
         return shape[-1] if len(shape) == 4 else 1
 
     def _fed(self, name: str, codes: str | None) -> int:
-        entry, channels = self._inputs[name], self._channels(name)
-        picture = len(self.shape(name)) == 4
-        mean = entry.mean if picture else [0.0]
-        normal = entry.normal if picture else [1.0]
-        inputs = [self.stored(Kind.f32, np.asarray(values, np.float32)) for values in (mean, normal)]
+        parts = [self._by_channel(name, values) for values in (self._inputs[name].mean, self._inputs[name].normal)]
+        channels = max(map(len, parts))
+        inputs = [self.stored(Kind.f32, np.resize(values, channels)) for values in parts]
         if codes is not None:
             inputs.append(self.stored(Kind.f32, self.meanings[codes].scales))
         made = self.result(codes or name)
         self.emit(Opcode.input, inputs, made, [self.graph_inputs.index(name), channels])
         return made
+
+    def _by_channel(self, name: str, values: Sequence[float]) -> NDArray[np.float32]:
+        """Mean or normal as it repeats along the elements in memory: one value where all channels have the same."""
+        found, shape = np.asarray(values, np.float32), self.shape(name)
+        if len(shape) == PICTURE_RANK:  # channels lie last
+            return found
+        if (found == found[0]).all():
+            return found[:1]
+        return np.broadcast_to(found.reshape(-1, *[1] * (len(shape) - 2)), shape).reshape(-1)
 
     def feed_codes(self, name: str, codes: str) -> None:
         self._fed(name, codes)

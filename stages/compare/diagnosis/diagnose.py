@@ -18,11 +18,11 @@ from stages.compare.diagnosis.widths import width_findings
 from stages.core.config import Config, Task
 from stages.core.errors import UserError
 from stages.core.graph import Graph
-from stages.core.inputs import NetworkInput
+from stages.core.inputs import NetworkInput, only_picture
 from stages.core.labels import labels_of
-from stages.core.preprocess import read_pictures, select
 from stages.core.qparams import QuantParams
 from stages.core.samples import SampleReader
+from stages.core.sets import read_samples, select
 
 __all__ = ["Case", "Diagnosis", "diagnose", "labelled_pictures", "witness_of"]
 
@@ -89,10 +89,13 @@ class Diagnosis:
         }
 
 
-def diagnose(case: Case, network_input: NetworkInput, witness: Witness) -> Diagnosis:
-    """Make all checks. The curve by itself is spoken of only where nothing explains it."""
+def diagnose(case: Case, inputs: Sequence[NetworkInput], witness: Witness) -> Diagnosis:
+    """Make all checks. The curve by itself is spoken of only where nothing explains it.
+
+    The witness is able only where one picture is all that the network takes: then it is the first of `inputs`.
+    """
     config, params, observed = case.config, case.params, case.observed
-    configured = Way(network_input)
+    configured = Way(inputs[0])
     found = search(configured, witness) if witness.able else configured
     findings = input_finding(configured, found, witness, config.model.inputs)
     findings += calibration_findings(params, observed, config.data, case.pictures, case.available, case.flat)
@@ -115,29 +118,36 @@ def diagnose(case: Case, network_input: NetworkInput, witness: Witness) -> Diagn
 
 
 def witness_of(
-    network: onnx.ModelProto, norms: Sequence[Mapping[str, Any]], samples: SampleReader, labelled: Labelled | None
+    network: onnx.ModelProto,
+    inputs: Sequence[NetworkInput],
+    norms: Sequence[Mapping[str, Any]],
+    samples: SampleReader,
+    labelled: Labelled | None,
 ) -> Witness:
-    """The witness on some of the calibration pictures, evenly over them."""
+    """The witness on some of the calibration pictures, evenly over them; of none where not one picture is all input."""
+    if not only_picture(inputs):
+        return Witness(network, norms, [], None)
     count = min(MOST_STORED, len(samples))
     chosen = samples.subset([index * len(samples) // count for index in range(count)])
-    return Witness(network, norms, list(chosen), labelled)
+    return Witness(network, norms, [sample[inputs[0].name] for sample in chosen], labelled)
 
 
 def labelled_pictures(
-    config: Config, network_input: NetworkInput, outputs: Mapping[str, Sequence[int]]
+    config: Config, inputs: Sequence[NetworkInput], outputs: Mapping[str, Sequence[int]]
 ) -> Labelled | None:
     """Read some of the evaluation pictures with their labels; None where there are none that can be read.
 
     What is wrong with them is for the stage evaluate to say.
     """
     data = config.data.evaluation
-    if data.labels is None or data.task is not Task.classification:
+    if data.labels is None or data.task is not Task.classification or not only_picture(inputs):
         return None
     try:
         few = replace(data, size=min(data.size or MOST_LABELLED, MOST_LABELLED))
-        files = select(few, KEY)
-        labels = [label for label in labels_of(few, files, outputs) if label is not None]
-        samples = [picture.sample for picture in read_pictures(files, network_input, config.model.preprocess, KEY)]
+        files = select(few, inputs, KEY)
+        labels = [label for label in labels_of(few, files, inputs, outputs) if label is not None]
+        read = read_samples(files, inputs, config.model.preprocess, KEY)
+        samples = [each.sample[inputs[0].name] for each in read]
     except UserError:
         return None
     classes = max(size for shape in outputs.values() for size in shape)

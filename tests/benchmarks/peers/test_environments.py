@@ -100,7 +100,7 @@ def test_a_toolkit_that_writes_nothing() -> None:
 @pytest.mark.usefixtures("quantized")
 def test_onnx_runtime_on_a_tiny_network() -> None:
     minmax = next(number for number, peer in enumerate(PEERS) if peer.name == "onnxruntime MinMax")
-    calibration = np.load("out/calibset/0.npy")
+    calibration = np.load("out/calibset/calibration/0.npy")
     np.save("samples.npy", calibration[:3])
     found = run_peer(Hosted(minmax, sys.executable), Path("samples.npy"), Path("outputs.npy"))
     assert "error" not in found

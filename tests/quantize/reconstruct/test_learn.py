@@ -422,17 +422,17 @@ def test_infinite_pictures_leave_the_block():
 
 def samples(count):
     rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, (12, 12, 3), dtype=np.uint8) for _ in range(count)]
+    return [{"x": rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)} for _ in range(count)]
 
 
-NETWORK_INPUT = NetworkInput("x", SHAPE, (128.0,) * 3, (64.0,) * 3, Color.RGB)
+INPUTS = [NetworkInput("x", SHAPE, (128.0,) * 3, (64.0,) * 3, Color.RGB)]
 
 
 def test_refine_notes_the_blocks_that_are_left(tmp_path):
     nodes = [node("Erf", ["c"], ["e"], "erf"), node("Conv", ["e", "v"], ["y"], "last")]
     draft = drafted(chain(nodes, {"v": drawn(4, 6, 1, 1)}), pictures(3, 3))
     quant = QuantConfig("q", rounding=Rounding.reconstruct, steps=2, variants=2)
-    notes = refine(draft, quant, samples(2), NETWORK_INPUT, tmp_path)
+    notes = refine(draft, quant, samples(2), INPUTS, tmp_path)
     reason = "(reconstruct): left as rounded to the nearest: Erf is not covered"
     assert [note for note in notes if note.endswith(reason)] == notes
     assert len(notes) == 1
@@ -446,7 +446,7 @@ def test_without_pytorch_the_user_is_told_what_to_install(missing, monkeypatch, 
     monkeypatch.setitem(sys.modules, missing, None)
     draft = drafted(FORMS["residual"], pictures(1, 3))
     with pytest.raises(UserError, match=r'^quant.rounding=reconstruct needs PyTorch: pip install -e "\.\[torch\]"$'):
-        refine(draft, QuantConfig("q", rounding=Rounding.reconstruct), samples(1), NETWORK_INPUT, tmp_path)
+        refine(draft, QuantConfig("q", rounding=Rounding.reconstruct), samples(1), INPUTS, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,194 @@
+"""Networks with several inputs, and one whose input is no picture, through all stages."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from stages.build.__main__ import build
+from stages.calibrate.__main__ import calibrate
+from stages.calibset.__main__ import calibset
+from stages.compare.__main__ import compare
+from stages.compose import run as compose_into
+from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.twin import run_twin
+from stages.core.paths import FLOAT_MODEL, INTEGER_MODEL
+from stages.core.settings import load_params
+from stages.core.statistics import load_statistics
+from stages.evaluate.__main__ import evaluate
+from stages.export.__main__ import export
+from stages.quantize.__main__ import quantize
+from tests.conftest import REPOSITORY
+from tests.networks import picture_and_state, two_cameras, vector_network
+
+NETWORKS = {"cameras": two_cameras, "state": picture_and_state, "vector": vector_network}
+PICTURES = {"wide": (12, 20), "near": (8, 8), "image": (8, 8)}
+TENSORS = {"state": (1, 6), "x": (1, 10)}
+COUNTS = {"calibration": 12, "debug": 2, "evaluation": 3}
+
+
+def write_set(model: onnx.ModelProto, folder: Path, count: int, rng: np.random.Generator) -> None:
+    """Samples `s<i>/<input>.png` and `.bin`; of one input `s<i>.bin`."""
+    names = [entry.name for entry in model.graph.input]
+    for index in range(count):
+        for name in names:
+            path = folder / f"s{index:02d}" / name if len(names) > 1 else folder / f"s{index:02d}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if name in PICTURES:
+                pixels = rng.integers(0, 256, (*PICTURES[name], 3), dtype=np.uint8)
+                assert cv2.imwrite(f"{path}.png", pixels)
+            else:
+                Path(f"{path}.bin").write_bytes(rng.uniform(-2, 2, TENSORS[name]).astype("<f4").tobytes())
+
+
+def fed(model: onnx.ModelProto, folder: Path) -> list[dict[str, np.ndarray]]:
+    """What the network takes of each sample, worked out anew: RGB pixels less 128 over 64, numbers as given."""
+    names = [entry.name for entry in model.graph.input]
+    found = []
+    for sample in sorted(folder.iterdir()):
+        feeds = {}
+        for name in names:
+            if name in PICTURES:
+                pixels = cv2.cvtColor(cv2.imread(str(sample / f"{name}.png")), cv2.COLOR_BGR2RGB)
+                feeds[name] = ((pixels.astype(np.float32) - 128) / 64).transpose(2, 0, 1)[None]
+            else:
+                path = sample / f"{name}.bin" if len(names) > 1 else sample
+                feeds[name] = np.fromfile(path, "<f4").reshape(TENSORS[name])
+        found.append(feeds)
+    return found
+
+
+@pytest.fixture(params=list(NETWORKS))
+def model(request, tmp_path, monkeypatch):
+    """A network whose project is the current folder, quantized."""
+    monkeypatch.chdir(tmp_path)
+    network = NETWORKS[request.param]()
+    onnx.save(network, "net.onnx")
+    for index, (name, count) in enumerate(COUNTS.items()):
+        write_set(network, Path(name), count, np.random.default_rng(index))
+    Path("conf").symlink_to(REPOSITORY / "conf")
+    composed()
+    stages(export, calibset, calibrate, quantize)
+    return network
+
+
+def composed(*more: str) -> None:
+    overrides = [
+        "model=onnx", "model.source=file:net.onnx", "data=folder", "data.calibration.source=file:calibration",
+        "data.debug.source=file:debug", "data.evaluation.source=file:evaluation", "data.evaluation.labels=null",
+        "data.evaluation.task=none",
+    ]  # fmt: skip
+    if onnx.load("net.onnx").graph.input[0].name in PICTURES:
+        overrides.append("model.inputs=[{mean: [128], normal: [64]}]")
+    compose_into([*overrides, *more], Path("conf"), Path("params.yaml"), check_only=False)
+
+
+def stages(*each) -> None:
+    config = load_params(Path("params.yaml"))
+    for stage in each:
+        stage(config)
+
+
+def test_calibration_sees_what_every_input_is_fed(model):
+    samples = fed(model, Path("calibration"))
+    outputs = [entry.name for entry in model.graph.output]
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    made = [dict(zip(outputs, session.run(outputs, feeds), strict=True)) for feeds in samples]
+    found = load_statistics(Path("out/calibrate/statistics.npz"))
+    for name in samples[0]:
+        values = np.stack([feeds[name] for feeds in samples])
+        assert (found[name].low, found[name].high) == (values.min(), values.max())
+    for name in outputs:
+        values = np.stack([each[name] for each in made])
+        np.testing.assert_allclose([found[name].low, found[name].high], [values.min(), values.max()], rtol=1e-5)
+
+
+def test_the_outputs_cosine_is_that_of_the_twin(model):
+    """Float outputs by ONNX Runtime, quantized ones by the NumPy twin, on feeds worked out anew."""
+    stages(evaluate)
+    integer, cosines = load_integer_model(INTEGER_MODEL), []
+    outputs = [entry.name for entry in model.graph.output]
+    session = onnxruntime.InferenceSession(str(FLOAT_MODEL), providers=["CPUExecutionProvider"])
+    meanings = code_tensors(integer.graph.node)
+    for feeds in fed(model, Path("evaluation")):
+        expected = dict(zip(outputs, session.run(outputs, feeds), strict=True))
+        values = run_twin(integer, feeds)
+        for name in outputs:
+            a, b = expected[name].ravel().astype(float), values[name].ravel().astype(float)
+            if name in meanings:
+                b = (b - meanings[name].zero_point) * meanings[name].scale
+            cosines.append(a @ b / np.sqrt((a @ a) * (b @ b)))
+    found = json.loads(Path("out/evaluate/metrics.json").read_text())
+    assert found["count"] == COUNTS["evaluation"]
+    assert found["cosine"] == pytest.approx(np.mean(cosines), abs=1e-6)
+    assert found["cosine"] > 0.99
+
+
+def test_compare_says_the_network_is_sound_and_dumps_every_input(model):
+    composed("compare.dump=true")
+    stages(compare)
+    rows = json.loads(Path("out/compare/similarity.json").read_text())
+    assert [row["node"] for row in rows] == [node.name for node in onnx.load(FLOAT_MODEL).graph.node]
+    assert min(row["cosine_min"] for row in rows) > 0.99
+    assert min(row["isolated_cosine"] for row in rows) > 0.99
+    diagnosis = json.loads(Path("out/compare/diagnosis.json").read_text())
+    assert (diagnosis["findings"], diagnosis["inputs"]) == ([], [])
+    names, folder = [entry.name for entry in model.graph.input], Path("out/compare/magik_dump_path")
+    first = fed(model, Path("debug"))[0]
+    for name in names:
+        stem = name if len(names) > 1 else "input"
+        values = first[name].transpose(0, 2, 3, 1) * 64 + 128 if name in PICTURES else first[name]
+        np.testing.assert_array_equal(np.fromfile(folder / f"{stem}.bin", "<f4"), values.ravel())
+        assert (folder / f"{stem}_uint8.bin").exists() == (name in PICTURES)
+
+
+def test_the_converter_gets_every_input_of_every_sample(model):
+    stages(build)
+    names = [entry.name for entry in model.graph.input]
+    cfg = json.loads(Path("out/build/t40/magik/magik_t40.cfg").read_text())
+    assert cfg["INPUT"] == names
+    shapes = [[d.dim_value for d in entry.type.tensor_type.shape.dim] for entry in model.graph.input]
+    assert cfg["INPUT_SHAPE"] == (shapes if len(names) > 1 else shapes[0])
+    assert cfg["QUANT_DATASET_SIZE"] == COUNTS["calibration"]
+    for index, feeds in enumerate(fed(model, Path("calibration"))):
+        sample = Path(f"out/build/t40/magik/calibration/{index:04d}_s{index:02d}")
+        for name in names:
+            expected = feeds[name].transpose(0, 2, 3, 1) * 64 + 128 if name in PICTURES else feeds[name]
+            np.testing.assert_array_equal(np.fromfile(sample / f"{name}.bin", "<f4"), expected.ravel())
+    assert len(list(Path("out/build/t40/magik/debug").iterdir())) == COUNTS["debug"]
+    assert Path("out/build/t40/runtime/onnx.sqm").is_file()
+    assert not Path("out/build/t40/venus").exists()  # it feeds one picture
+
+
+def test_sophgo_gets_what_the_network_takes(model):
+    composed("soc=bm1684x")
+    stages(quantize, build)
+    script = Path("out/build/bm1684x/run.sh").read_text()
+    shapes = (",".join(str(d.dim_value) for d in entry.type.tensor_type.shape.dim) for entry in model.graph.input)
+    assert f"--input_shapes '[{','.join(f'[{shape}]' for shape in shapes)}]'" in script
+    assert "--test_input calibration/0000_s00.npz" in script
+    assert "--mean" not in script
+    for index, feeds in enumerate(fed(model, Path("calibration"))):
+        with np.load(f"out/build/bm1684x/calibration/{index:04d}_s{index:02d}.npz") as stored:
+            assert set(stored) == set(feeds)
+            for name, values in feeds.items():
+                np.testing.assert_array_equal(stored[name], values)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["quant.rounding=compensate"],
+        ["quant.weight_correction=true", "quant.feature_correction=true", "quant.equalization=measured"],
+        ["quant.feature_method=OUTPUT", "quant.channel_scales=measured"],
+        pytest.param(["quant.rounding=reconstruct", "quant.steps=20"], marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_fitted_on_samples_is_judged_on_others(model, overrides):
+    composed("quant.weight_bits=4", *overrides)
+    stages(quantize, evaluate)
+    assert json.loads(Path("out/evaluate/metrics.json").read_text())["cosine"] > 0.98
