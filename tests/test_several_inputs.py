@@ -1,6 +1,9 @@
 """Networks with several inputs, and one whose input is no picture, through all stages."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -192,3 +195,29 @@ def test_what_is_fitted_on_samples_is_judged_on_others(model, overrides):
     composed("quant.weight_bits=4", *overrides)
     stages(quantize, evaluate)
     assert json.loads(Path("out/evaluate/metrics.json").read_text())["cosine"] > 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["state"], indirect=True)
+def test_commands_take_such_samples(model):
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        line = [sys.executable, "-m", *words]
+        return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+
+    done = run("stages.infer", "debug/s00", "debug/s01", "--json", "out.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(Path("out.json").read_text())
+    assert [(entry["input"], entry["output"]) for entry in found] == [
+        ("debug/s00", "y"), ("debug/s00", "next"), ("debug/s01", "y"), ("debug/s01", "next"),
+    ]  # fmt: skip
+    for entry, feeds in zip(found[::2], fed(model, Path("debug")), strict=True):
+        session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+        expected = session.run(["y"], feeds)[0].ravel()
+        np.testing.assert_allclose(entry["values"], expected, atol=0.02 * np.ptp(expected))
+    done = run("stages.bisect", "--below", "0.9", "--json", "path.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(Path("path.json").read_text())["nodes"] == []
+    done = run("stages.autotune", "--mean-bits", "6", "--no-track")
+    assert done.returncode == 0, done.stderr
+    assert Path("out/autotune/node_bits.json").is_file()
