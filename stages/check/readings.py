@@ -152,10 +152,12 @@ def _readings(bits: int | None) -> Iterator[Reading]:
 def _codes(values: Array, form: Form) -> Array | None:
     """Floats as codes: they may be codes already, or what codes stand for; None for anything else."""
     top = (1 << (form.bits or 0)) - 1
+    if not np.isfinite(values).all():
+        return None
     whole = np.rint(values)
     if np.array_equal(whole, values) and whole.min() >= 0 and whole.max() <= top:
         return whole.astype(np.int32)
-    if form.codes is None or form.codes.channel_scales or not np.isfinite(values).all():
+    if form.codes is None or form.codes.channel_scales:
         return None
     steps = values.astype(np.float64) / form.codes.scale
     whole = np.rint(steps)

@@ -26,7 +26,7 @@ def test_the_vendors_suffixes(paired):
         "417_QuantizeFeature.bin": "417_QuantizeFeature_out.bin",
         "427.bin": "427_out.bin",
     }
-    assert (found.missing, found.extra, found.input) == ((), (), None)
+    assert (found.missing, found.extra, found.inputs) == ((), (), ())
 
 
 def test_a_layer_whose_own_name_ends_like_a_board_file(paired):

@@ -14,9 +14,9 @@ from stages.build.pluto.packing import input_bytes
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
-from stages.core.inputs import load_inputs, normalize
+from stages.core.inputs import feeds, load_inputs
 from stages.core.paths import CALIBSET, INPUTS
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 from stages.core.session import Runner
 from stages.core.settings import load_params
 from stages.export.__main__ import export
@@ -64,7 +64,7 @@ def test_folder(fitting, tmp_path, capsys):
     assert json.loads((FOLDER / "check.json").read_text())["accepted"] is True
     assert "compiles onnx_int8.onnx" in capsys.readouterr().out
     model = onnx.load(FOLDER / "onnx_int8.onnx")
-    picture = normalize(SampleReader.open(CALIBSET)[0], load_inputs(INPUTS)[0])
+    picture = feeds(calibration_samples(CALIBSET)[0], load_inputs(INPUTS))["images"]
     logits = Runner(model, optimize="none").run({"images": picture})["logits"]
     np.testing.assert_array_equal(np.fromfile(FOLDER / "expected_0.bin", "<f4"), logits.reshape(-1))
     cells = np.fromfile(FOLDER / "in.bin", np.int8).reshape(16, 16, 32)
@@ -98,7 +98,7 @@ def test_a_network_that_is_refused_leaves_the_reasons_alone(project, capsys):
     assert content["accepted"] is False
     assert "pool" in {row["node"] for row in content["refusals"]}
     assert "pluto/ holds no network" in capsys.readouterr().err
-    assert (FOLDER.parent / "run.sh").is_file()
+    assert (FOLDER.parent / "magik/run.sh").is_file()
 
 
 def test_a_range_about_zero_cures_an_input_that_is_not(fitting):
