@@ -10,13 +10,24 @@ pipeline.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stages.bisect.candidates import find_candidates, similarity_rows
-from stages.bisect.report import command_line, fine, innocent, path_table, to_json, verdict
+from stages.bisect.report import (
+    FULL_BITS,
+    command_line,
+    fine,
+    innocent,
+    narrow_sides,
+    path_table,
+    to_json,
+    too_many,
+    verdict,
+    width_verdict,
+)
 from stages.bisect.search import Found, Trials, search
 from stages.core.artifacts import write_json
 from stages.core.command import run_command
@@ -85,7 +96,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     for line in notes:
         output.print(f"note: {line}")
     with opened(config, graph.model, drafter.network_input, metric) as pictures:
-        of_float, found = pictures.of_float(), Found((), complete=True)
+        of_float, found, widths = pictures.of_float(), Found((), complete=True), list[str]()
         if relative:
             below = of_float + below - ROUNDING
         names = [entry.name for entry in candidates]
@@ -97,10 +108,22 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
         else:
             found = search(trials, candidates, by_kind=not arguments.nodes_only)
             said = verdict(metric, trials, found, of_float)
+            narrow = narrow_sides(quant)
+            if narrow and too_many(found, len(candidates)):
+                wider = {f"{side}_bits": FULL_BITS for side in narrow}
+                value = pictures.of(wide_draft(drafter, wider))
+                if value >= below:
+                    widths = [f"quant.{key}={bits}" for key, bits in wider.items()]
+                    said = width_verdict(metric, narrow, found, len(candidates), value)
     output.print(path_table(metric, trials.done, of_float, below))
     output.print(said)
     skipped = [*quant.skip_nodes, *found.nodes]
-    if found.nodes:
+    if widths:
+        output.print(
+            "give them more bits, then `dvc repro` (or keep the bits: quant=best, `python -m stages.autotune`):"
+        )
+        output.print(f"  python -m stages.compose --keep {' '.join(widths)}")
+    elif found.nodes:
         output.print("keep them in float, then `dvc repro`:")
         output.print(f"  {command_line(skipped)}")
         output.print(
@@ -114,11 +137,18 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
             "complete": found.complete,
             "nodes": [{"node": name, "type": kinds[name]} for name in found.nodes],
             "override": skip_override(skipped) if found.nodes else None,
+            "widths": widths,
             "verdict": said,
             "notes": notes,
         }
         write_json(arguments.json, to_json(metric, below, of_float, trials.done, result))
     return 0 if restored else NOT_RESTORED
+
+
+def wide_draft(drafter: Drafter, widths: Mapping[str, int]) -> Draft:
+    """The network with other `quant.feature_bits`, `quant.weight_bits`; ranges are chosen anew."""
+    other = replace(drafter, config=replace(drafter.config, quant=replace(drafter.config.quant, **widths)))
+    return other.draft(other.ranged(other.equalized()), other.config.quant)
 
 
 if __name__ == "__main__":
