@@ -99,12 +99,12 @@ def test_all_is_fine(cosines):
 )
 def test_few_bits_are_named_without_the_isolated_errors(bits, weight_bits, said, cure):
     params = QuantParams([feature(bits=bits)] * 3, [weight("n0", bits=weight_bits)] * 3)
-    (finding,) = find([0.97, 0.9, 0.5], params=params, feature_bits=bits, weight_bits=weight_bits)
+    (finding,) = find([0.995, 0.9, 0.5], params=params, feature_bits=bits, weight_bits=weight_bits)
     assert finding.sentence.endswith(said or "at the end")
     assert finding.cure == cure
 
 
 def test_without_the_isolated_errors_the_side_of_few_bits_is_to_blame():
     params = QuantParams([feature(bits=8)], [weight("n0", bits=4)])
-    (finding,) = find([0.97, 0.9, 0.5], params=params, weight_bits=4, rounding=Rounding.compensate)
+    (finding,) = find([0.995, 0.9, 0.5], params=params, weight_bits=4, rounding=Rounding.compensate)
     assert finding.cure == "quant.weight_bits=6"
