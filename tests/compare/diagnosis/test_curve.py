@@ -14,7 +14,10 @@ def find(cosines, alone=None, sides=(0.9, 0.99), params=PARAMS, soc="t40", **qua
     for index, value in (alone or {}).items():
         rows[index]["isolated_cosine"] = value
         rows[index]["isolated_sqnr"] = 40.0 - 40.0 * (1.0 - value)  # 28 dB and 38 dB
-    rows[-1] |= {"feature_cosine": sides[0], "weight_cosine": sides[1]}
+    if sides:
+        rows[-1] |= {"feature_cosine": sides[0], "weight_cosine": sides[1]}
+    else:
+        rows = [{key: value for key, value in each.items() if "isolated" not in key} for each in rows]
     return curve_findings(rows, rows[-1], params, soc_config(soc), QuantConfig("q", **quant))
 
 
@@ -99,12 +102,12 @@ def test_all_is_fine(cosines):
 )
 def test_few_bits_are_named_without_the_isolated_errors(bits, weight_bits, said, cure):
     params = QuantParams([feature(bits=bits)] * 3, [weight("n0", bits=weight_bits)] * 3)
-    (finding,) = find([0.995, 0.9, 0.5], params=params, feature_bits=bits, weight_bits=weight_bits)
+    (finding,) = find([0.995, 0.9, 0.5], sides=None, params=params, feature_bits=bits, weight_bits=weight_bits)
     assert finding.sentence.endswith(said or "at the end")
     assert finding.cure == cure
 
 
 def test_without_the_isolated_errors_the_side_of_few_bits_is_to_blame():
     params = QuantParams([feature(bits=8)], [weight("n0", bits=4)])
-    (finding,) = find([0.995, 0.9, 0.5], params=params, weight_bits=4, rounding=Rounding.compensate)
+    (finding,) = find([0.995, 0.9, 0.5], sides=None, params=params, weight_bits=4, rounding=Rounding.compensate)
     assert finding.cure == "quant.weight_bits=6"
