@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -89,13 +89,14 @@ def measure(name: str, pictures: Sequence[Path], file: Path | None) -> Row:
     for turn in range(TURNS):
         console.print(f"{name}: turn {turn + 1} of {TURNS}")
         run("compose", *overrides)
-        for key, clocked in (
-            ("compare_s", lambda: run("compare").seconds),
-            ("passes_s", lambda: clock(lambda: process("benchmarks.passes"))),
-            ("every_s", lambda: clock(lambda: process("benchmarks.passes", "--every"))),
-            ("work_s", lambda: alone(compare_seconds)[0]),
-            ("passes_work_s", lambda: alone(passes_seconds)[0]),
-        ):
+        clocks: dict[str, Callable[[], float]] = {
+            "compare_s": lambda: run("compare").seconds,
+            "passes_s": lambda: clock(lambda: process("benchmarks.passes")),
+            "every_s": lambda: clock(lambda: process("benchmarks.passes", "--every")),
+            "work_s": lambda: alone(compare_seconds)[0],
+            "passes_work_s": lambda: alone(passes_seconds)[0],
+        }
+        for key, clocked in clocks.items():
             turns.setdefault(key, []).append(clocked())
         run("compose", *overrides, "compare.isolated=true")
         turns.setdefault("isolated_s", []).append(run("compare").seconds)

@@ -10,7 +10,7 @@ pipeline.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,10 +110,9 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
             said = verdict(metric, trials, found, of_float)
             narrow = narrow_sides(quant)
             if narrow and too_many(found, len(candidates)):
-                wider = {f"{side}_bits": FULL_BITS for side in narrow}
-                value = pictures.of(wide_draft(drafter, wider))
+                value = pictures.of(wide_draft(drafter))
                 if value >= below:
-                    widths = [f"quant.{key}={bits}" for key, bits in wider.items()]
+                    widths = [f"quant.{side}_bits={FULL_BITS}" for side in narrow]
                     said = width_verdict(metric, narrow, found, len(candidates), value)
     output.print(path_table(metric, trials.done, of_float, below))
     output.print(said)
@@ -145,10 +144,13 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     return 0 if restored else NOT_RESTORED
 
 
-def wide_draft(drafter: Drafter, widths: Mapping[str, int]) -> Draft:
-    """The network with other `quant.feature_bits`, `quant.weight_bits`; ranges are chosen anew."""
-    other = replace(drafter, config=replace(drafter.config, quant=replace(drafter.config.quant, **widths)))
-    return other.draft(other.ranged(other.equalized()), other.config.quant)
+def wide_draft(drafter: Drafter) -> Draft:
+    """The network with 8 bits where the settings give fewer; ranges are chosen anew."""
+    quant = drafter.config.quant
+    features, weights = max(quant.feature_bits, FULL_BITS), max(quant.weight_bits, FULL_BITS)
+    quant = replace(quant, feature_bits=features, weight_bits=weights)
+    other = replace(drafter, config=replace(drafter.config, quant=quant))
+    return other.draft(other.ranged(other.equalized()), quant)
 
 
 if __name__ == "__main__":

@@ -170,10 +170,10 @@ def _made_with(config: Config) -> dict[str, str | int]:
 def _settings(config: Config) -> dict[str, str]:
     """A short digest of each setting of soc, model and the pictures that quantize uses, to tell which one changed."""
     data = config.data
-    parts = {"soc": config.soc, "model": config.model}
-    parts |= {f"data.{name}": getattr(data, name) for name in ("calibration", "correction", "validation")}
+    parts = {"soc": asdict(config.soc), "model": asdict(config.model)}
+    parts |= {f"data.{name}": asdict(getattr(data, name)) for name in ("calibration", "correction", "validation")}
     return {
         f"{name}.{key}": hashlib.sha256(repr(value).encode()).hexdigest()[:8]
         for name, part in parts.items()
-        for key, value in asdict(part).items()
+        for key, value in part.items()
     }

@@ -38,7 +38,8 @@ def curve_findings(
     """
     if not rows:
         return []
-    narrow = any(entry.bits < FULL_BITS for entry in (*params.features, *params.weights))
+    bits = [entry.bits for entry in params.features] + [entry.bits for entry in params.weights]
+    narrow = any(width < FULL_BITS for width in bits)
     if rows[0]["cosine_avg"] < FIRST and not narrow:
         return [_first_layer(rows[0])]
     if end["cosine_avg"] >= POOR:
@@ -112,8 +113,8 @@ def _side(end: Row, params: QuantParams) -> tuple[str, str]:
 def _narrow(params: QuantParams) -> dict[str, int]:
     """Of features and of weights the width that is usual, where that is below 8 bits."""
     widths = {
-        what: sorted(entry.bits for entry in entries)
-        for what, entries in (("features", params.features), ("weights", params.weights))
+        "features": sorted(entry.bits for entry in params.features),
+        "weights": sorted(entry.bits for entry in params.weights),
     }
     usual = {what: bits[len(bits) // 2] for what, bits in widths.items() if bits}
     return {what: bits for what, bits in usual.items() if bits < FULL_BITS}

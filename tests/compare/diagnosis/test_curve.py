@@ -1,6 +1,7 @@
 import pytest
 
 from stages.compare.diagnosis.curve import curve_findings
+from stages.compare.similarity import SOURCES
 from stages.core.config import FeatureMethod, QuantConfig, Rounding
 from stages.core.qparams import QuantParams
 from tests.compare.diagnosis.cases import feature, row, weight
@@ -17,7 +18,7 @@ def find(cosines, alone=None, sides=(0.9, 0.99), params=PARAMS, soc="t40", **qua
     if sides:
         rows[-1] |= {"feature_cosine": sides[0], "weight_cosine": sides[1]}
     else:
-        rows = [{key: value for key, value in each.items() if "isolated" not in key} for each in rows]
+        rows = [{key: value for key, value in each.items() if key not in SOURCES} for each in rows]
     return curve_findings(rows, rows[-1], params, soc_config(soc), QuantConfig("q", **quant))
 
 
