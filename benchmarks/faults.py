@@ -13,7 +13,7 @@ from stages.core.errors import UserError
 from stages.core.graph import Graph, attribute, load_model
 from stages.core.paths import FLOAT_MODEL, NODE_BITS
 
-__all__ = ["Fault", "plant", "scalable_pair", "scaled_channel"]
+__all__ = ["SOUND", "Fault", "plant", "scalable_pair", "scaled_channel"]
 
 FACTOR = 64.0
 GREYS = range(96, 160, 2)  # of flat pictures
@@ -41,6 +41,18 @@ class Fault:
     node: str | None
     overrides: tuple[str, ...]
     own_reference: bool = False
+
+
+SOUND = [
+    Fault(f"sound {overrides[0].rpartition('=')[2]}", None, None, overrides)
+    for overrides in (
+        *((f"soc={soc}",) for soc in ("t41", "x2500", "a1", "bm1684x", "cv186x")),
+        *((f"quant={name}",) for name in ("a10w8", "a12w8", "best")),
+        *((f"quant.feature_method={method}",) for method in ("MSE", "ADMM", "PERCENTILE", "OUTPUT")),
+        ("quant.equalization=cross_layer",),
+    )
+]
+"""Experiments that nothing is wrong with either."""
 
 
 def plant() -> list[Fault]:

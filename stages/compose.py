@@ -18,8 +18,10 @@ from omegaconf import OmegaConf
 from stages.core.artifacts import write_text
 from stages.core.command import guarded
 from stages.core.composition import compose
-from stages.core.console import output
+from stages.core.config import Config
+from stages.core.console import output, warn
 from stages.core.errors import UserError
+from stages.core.overrides import numbers
 from stages.core.settings import check_files
 
 EPILOG = """\
@@ -34,6 +36,7 @@ examples:
 Each call starts from conf/config.yaml; overrides add up over calls with --keep only. Then run `dvc repro`.
 """
 HEAD = "# python -m stages.compose"
+INPUTS = "model.inputs"
 
 
 def main() -> None:
@@ -93,10 +96,38 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
         output.print(f"{params} is what {conf}/ composes to")
         return
     write_text(params, f"{head(overrides)}\n{text}")
+    for line in lost_inputs(overrides, config, conf):
+        warn(line)
     if before:
         for key in changed:
             output.print(f"  {key}: {_shown(before, key)} -> {_shown(after, key)}")
     output.print(f"{params} written, {len(changed)} keys changed" if before else f"{params} written")
+
+
+def lost_inputs(overrides: Sequence[str], config: Config, conf: Path) -> list[str]:
+    """Warn of an override of `model.inputs` that leaves out what the model's file sets: Hydra replaces the list whole.
+
+    Args:
+        overrides: of the composition.
+        config: what they gave.
+        conf: the config folder.
+    """
+    rest = [override for override in overrides if override.partition("=")[0] != INPUTS]
+    if len(rest) == len(overrides):
+        return []
+    try:
+        before = compose(rest, conf)[0].model.inputs
+    except UserError:  # without the override there is no experiment to compare with
+        return []
+    lost = [
+        f"{key}: {numbers(value)}"
+        for old, new in zip(before, config.model.inputs, strict=False)
+        for key, default in (("mean", [0.0]), ("normal", [1.0]))
+        if (value := getattr(old, key)) not in (None, default) and getattr(new, key) is None
+    ]
+    if not lost:
+        return []
+    return [f"{INPUTS} replaces the model file's list whole, and it lost {', '.join(lost)}: add it if it still holds"]
 
 
 def head(overrides: Sequence[str]) -> str:

@@ -51,6 +51,12 @@ def test_refused_model(command: Run, override: str, expected: tuple[str, ...]) -
     refused(command("export"), *expected)
 
 
+@pytest.mark.parametrize("content", ["", "# python -m stages.compose\n", "{}\n"])
+def test_empty_parameters(project: Path, command: Run, content: str) -> None:
+    (project / "params.yaml").write_text(content)
+    refused(command("export"), "params.yaml is empty", "python -m stages.compose")
+
+
 def test_not_an_onnx_file(project: Path, command: Run) -> None:
     (project / "tiny.onnx").write_text("this is a text")
     refused(command("export"), "tiny.onnx", "not an ONNX file")

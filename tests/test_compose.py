@@ -207,3 +207,14 @@ def test_the_command_exits_2_where_the_check_fails(command):
     assert done.returncode == 2
     assert "model.source" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_override_of_the_inputs_that_loses_mean_and_normal_is_warned_of(conf, params, capsys):
+    run(["model.inputs=[{color: BGR}]"], conf, params, check_only=False)
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning == (
+        "warning: model.inputs replaces the model file's list whole, and it lost mean: [127], normal: [128]: add it if "
+        "it still holds"
+    )
+    run(["model.inputs=[{color: BGR, mean: [127], normal: [128]}]"], conf, params, check_only=False)
+    assert capsys.readouterr().err == ""

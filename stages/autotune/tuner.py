@@ -1,5 +1,6 @@
 """One experiment being tuned: what is read once, what was measured before, and the work on it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from stages.autotune.pareto import uniform_widths
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, file_content, find_problem, from_content
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_by_width, sensitivities
 from stages.autotune.solve import GAP, Allotment, Limit, solve, value
-from stages.autotune.verify import MISJUDGED, Search, Verified, Verifier, allot, cheapest
+from stages.autotune.verify import MISJUDGED, Search, Verified, Verifier, affordable, allot, cheapest
 from stages.core.artifacts import read_json
 from stages.core.config import FLOAT_BITS, Config
 from stages.core.console import warn
@@ -107,6 +108,9 @@ class Tuner:
             found.append(Bound(asked, COSTS[budget.kind], Limit(tables, budget.amount * whole)))
         if mean_bits is not None:
             asked = f"--mean-bits {mean_bits.features:g}/{mean_bits.weights:g}"
+            widest = max(max(widths) for widths in self.problem.widths.values())
+            if max(mean_bits.features, mean_bits.weights) > widest:
+                raise UserError(f"{asked}: that bounds nothing, the widest that may be chosen are {widest} bits")
             for kind, most in ((FEATURE_BITS, mean_bits.features), (WEIGHT_BITS, mean_bits.weights)):
                 found.append(Bound(asked, f"mean {kind}", Limit(self.problem.tables(kind), most)))
         return found
@@ -155,19 +159,17 @@ class Tuner:
         return [Uniform(name, allotment, self.memory.errors[name]) for name, allotment in allotments.items()]
 
     def spend(self, bounds: Sequence[Bound], kind: str, found: Sensitivities) -> tuple[Verified, list[Verified]]:
-        """The allotment of least error within the bounds: of those solved for, and of uniform widths."""
-        limits = [bound.limit for bound in bounds]
-        tried = allot(
-            self.problem, found, limits, self.problem.tables(kind), self.verifier.error, self.verifier.classes
-        )
+        """The allotment to take within the bounds, of those solved for and of uniform widths: see `affordable`."""
+        limits, cost, widths = [bound.limit for bound in bounds], self.problem.tables(kind), self.problem.widths
         plain = error_tables(found, self.problem, {})
-        others = [
-            Verified(entry.allotment, value(plain, self.problem.widths, entry.allotment), entry.error)
+        rivals = [
+            Verified(entry.allotment, value(plain, widths, entry.allotment), entry.error)
             for entry in self.uniform()
             if self.within(entry.allotment, bounds)
         ]
-        best = min([*tried, *others], key=lambda entry: entry.error)
-        return best, tried
+        tried = allot(self.problem, found, limits, cost, self.verifier.error, self.verifier.classes, rivals)
+        left = affordable([*tried, *rivals], rivals)
+        return min(left, key=lambda entry: (value(cost, widths, entry.allotment), entry.error)), tried
 
     def within(self, allotment: Allotment, bounds: Sequence[Bound]) -> bool | None:
         """Whether an allotment keeps the bounds; None if there are none."""
@@ -217,23 +219,23 @@ class Tuner:
         limits = [bound.limit for bound in bounds]
         costs, spared = self.problem.tables(kind), self.problem.tables(self.usual_cost())
         steps = cheapest(self.problem, found, costs, limits, spared, target, measure)
-        met = [step for step in steps if step.met]
-        if not met:
-            floats = any(FLOAT_BITS in widths for widths in self.problem.widths.values())
-            raise UserError(
-                f"--target {target.metric}={target.bound:.6g} is out of reach: the most precise widths "
-                + ("within the budget " if bounds else "")
-                + f"have {steps[0].found:.6g}"
-                + ("" if floats or bounds else "; --allow-float lets nodes stay in float")
-            )
-        best = min(met, key=lambda step: (step.cost, step.predicted))
-        error = self.verifier.error(best.allotment)
-        for rival in self._rivals(kind, best.cost, error, bounds, found):
+        best = min((step for step in steps if step.met), key=lambda step: (step.cost, step.predicted), default=None)
+        error = self.verifier.error(best.allotment) if best else math.inf
+        for rival in self._rivals(kind, best.cost if best else math.inf, error, bounds, found):
             measured = measure(rival.allotment)
             cost = value(costs, self.problem.widths, rival.allotment)
             steps.append(Search(rival.allotment, rival.predicted, cost, measured, target.met(measured)))
             if steps[-1].met:
                 return rival, steps, target
+        if best is None:
+            floats = any(FLOAT_BITS in widths for widths in self.problem.widths.values())
+            reached = (min if target.metric == "error" else max)(step.found for step in steps)
+            raise UserError(
+                f"--target {target.metric}={target.bound:.6g} is out of reach: the most precise widths "
+                + ("within the budget " if bounds else "")
+                + f"have {reached:.6g}"
+                + ("" if floats or bounds else "; --allow-float lets nodes stay in float")
+            )
         return Verified(best.allotment, best.predicted, error), steps, target
 
     def _rivals(

@@ -14,7 +14,7 @@ from stages.quantize.drafting import Drafter
 from stages.quantize.placement import place
 from stages.quantize.simulation import Simulation
 
-__all__ = ["Search", "Verified", "Verifier", "allot", "cheapest"]
+__all__ = ["Search", "Verified", "Verifier", "affordable", "allot", "cheapest"]
 
 Classes = Mapping[tuple[str, int], float]
 
@@ -22,8 +22,9 @@ MISJUDGED = 1.3
 """Measured over predicted error from where on the prediction is mended. Other pictures alone make a tenth or two."""
 ROUNDS = 3
 """Mendings at most."""
-SLACK = 0.05
-"""Share of the least error that is given away for a lower cost: bounds that leave a width free do not make it wide."""
+SLACKS = (0.05, 0.02, 0.01)
+"""Shares of the least error that may go for a lower cost, so that bounds which leave a width free do not make it wide.
+The first is the most that may really go; the prediction is no more precise than that, so smaller ones are tried too."""
 CLOSE = 1.05
 """Ratio of error bounds at which the search for a target ends."""
 
@@ -87,11 +88,13 @@ def allot(
     cost: Sequence[Table],
     measure: Callable[[Allotment], float],
     classes: Callable[[Allotment], Classes],
+    rivals: Sequence[Verified] = (),
 ) -> list[Verified]:
-    """Find the allotment of least error within limits (`SLACK` aside), and mend the prediction where it is wrong.
+    """Find the allotment of least error within limits, and mend the prediction where it is wrong.
 
     Errors of few bits may be so large that they do not add up. Then the error of each class of variables (features or
     weights of a width) is measured alone, the sensitivities of the class are scaled to it, and bits are allotted anew.
+    At the end cheaper ones are tried that are predicted to err little more, until one measures so: see `affordable`.
 
     Args:
         problem: the variables.
@@ -100,27 +103,50 @@ def allot(
         cost: what is spared where it brings little.
         measure: the true error of an allotment.
         classes: the true errors of its classes, each alone.
+        rivals: what was measured before, and must not be better.
 
     Returns:
-        All that was tried, in order; the one of least error is the best. Empty if nothing is within the limits.
+        All that was tried, in order. Empty if nothing is within the limits.
     """
-    plain = error_tables(found, problem, {})
+    plain, widths = error_tables(found, problem, {}), problem.widths
     factors: dict[tuple[str, int], float] = {}
     tried: list[Verified] = []
+    used: list[list[Table]] = []
+
+    def attempt(allotment: Allotment, tables: list[Table]) -> None:
+        tried.append(Verified(allotment, value(plain, widths, allotment), measure(allotment)))
+        used.append(tables)
+
     for _ in range(ROUNDS + 1):
         tables = error_tables(found, problem, factors)
-        allotment = _precise(problem, tables, limits, cost)
+        allotment = _precise(problem, tables, limits, cost, 0.0)
         if allotment is None or allotment in [entry.allotment for entry in tried]:
             break
-        error, expected = measure(allotment), value(tables, problem.widths, allotment)
-        tried.append(Verified(allotment, value(plain, problem.widths, allotment), error))
-        if error <= MISJUDGED * expected:
+        attempt(allotment, tables)
+        if tried[-1].error <= MISJUDGED * value(tables, widths, allotment):
             break
         for key, actual in classes(allotment).items():
             alone = sum(found[e.name][key[1]] for e in problem.variables if (e.kind, allotment[e.name]) == key)
             if alone > 0.0 and actual > 0.0:
                 factors[key] = actual / alone
+    if not tried:
+        return []
+    best = used[min(range(len(tried)), key=lambda place: tried[place].error)]
+    for slack in SLACKS:
+        allotment = _precise(problem, best, limits, cost, slack)
+        if allotment is None or allotment in [entry.allotment for entry in tried]:
+            continue
+        attempt(allotment, best)
+        if tried[-1] in affordable([*tried, *rivals], rivals):
+            break
     return tried
+
+
+def affordable(entries: Sequence[Verified], rivals: Sequence[Verified]) -> list[Verified]:
+    """Those whose measured error is within the slack of the least, and no more than any rival's."""
+    least = min(entry.error for entry in entries)
+    most = min([least * (1.0 + SLACKS[0]), *(entry.error for entry in rivals)])
+    return [entry for entry in entries if entry.error <= most]
 
 
 @dataclass(frozen=True)
@@ -187,9 +213,9 @@ def cheapest(
         if allotment is None:
             return None
         bounds.append(Limit(cost, value(cost, widths, allotment)))
-        return _precise(problem, errors, bounds, spared) or allotment
+        return _precise(problem, errors, bounds, spared, SLACKS[0]) or allotment
 
-    finest, coarsest = _precise(problem, errors, limits, spared), least([])
+    finest, coarsest = _precise(problem, errors, limits, spared, 0.0), least([])
     if finest is None or coarsest is None or not attempt(finest) or attempt(coarsest):
         return steps
     low = max(steps[0].predicted, steps[-1].predicted * 1e-9)
@@ -208,13 +234,13 @@ def cheapest(
 
 
 def _precise(
-    problem: Problem, errors: Sequence[Table], limits: Sequence[Limit], cost: Sequence[Table]
+    problem: Problem, errors: Sequence[Table], limits: Sequence[Limit], cost: Sequence[Table], slack: float
 ) -> dict[str, int] | None:
-    """The allotment of least cost among those within the limits whose errors are within `SLACK` of the least."""
+    """The allotment of least cost among those within the limits whose errors are within `slack` of the least."""
     allotment = solve(problem.widths, errors, limits)
     if allotment is None:
         return None
-    most = value(errors, problem.widths, allotment) * (1.0 + SLACK)
+    most = value(errors, problem.widths, allotment) * (1.0 + slack)
     return solve(problem.widths, cost, [*limits, Limit(errors, most)]) or allotment
 
 

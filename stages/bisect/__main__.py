@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from stages.bisect.candidates import find_candidates, similarity_rows
-from stages.bisect.report import command_line, fine, innocent, path_table, to_json, verdict
+from stages.bisect.report import (
+    FULL_BITS,
+    command_line,
+    fine,
+    innocent,
+    narrow_sides,
+    path_table,
+    to_json,
+    too_many,
+    verdict,
+    width_verdict,
+)
 from stages.bisect.search import Found, Trials, search
 from stages.core.artifacts import write_json
 from stages.core.command import run_command
@@ -85,7 +96,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     for line in notes:
         output.print(f"note: {line}")
     with opened(config, graph.model, drafter.inputs, metric) as pictures:
-        of_float, found = pictures.of_float(), Found((), complete=True)
+        of_float, found, widths = pictures.of_float(), Found((), complete=True), list[str]()
         if relative:
             below = of_float + below - ROUNDING
         names = [entry.name for entry in candidates]
@@ -97,10 +108,21 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
         else:
             found = search(trials, candidates, by_kind=not arguments.nodes_only)
             said = verdict(metric, trials, found, of_float)
+            narrow = narrow_sides(quant)
+            if narrow and too_many(found, len(candidates)):
+                value = pictures.of(wide_draft(drafter))
+                if value >= below:
+                    widths = [f"quant.{side}_bits={FULL_BITS}" for side in narrow]
+                    said = width_verdict(metric, narrow, found, len(candidates), value)
     output.print(path_table(metric, trials.done, of_float, below))
     output.print(said)
     skipped = [*quant.skip_nodes, *found.nodes]
-    if found.nodes:
+    if widths:
+        output.print(
+            "give them more bits, then `dvc repro` (or keep the bits: quant=best, `python -m stages.autotune`):"
+        )
+        output.print(f"  python -m stages.compose --keep {' '.join(widths)}")
+    elif found.nodes:
         output.print("keep them in float, then `dvc repro`:")
         output.print(f"  {command_line(skipped)}")
         output.print(
@@ -114,11 +136,21 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
             "complete": found.complete,
             "nodes": [{"node": name, "type": kinds[name]} for name in found.nodes],
             "override": skip_override(skipped) if found.nodes else None,
+            "widths": widths,
             "verdict": said,
             "notes": notes,
         }
         write_json(arguments.json, to_json(metric, below, of_float, trials.done, result))
     return 0 if restored else NOT_RESTORED
+
+
+def wide_draft(drafter: Drafter) -> Draft:
+    """The network with 8 bits where the settings give fewer; ranges are chosen anew."""
+    quant = drafter.config.quant
+    features, weights = max(quant.feature_bits, FULL_BITS), max(quant.weight_bits, FULL_BITS)
+    quant = replace(quant, feature_bits=features, weight_bits=weights)
+    other = replace(drafter, config=replace(drafter.config, quant=quant))
+    return other.draft(other.ranged(other.equalized()), quant)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,29 @@ from rich.table import Table
 from rich.text import Text
 
 from stages.bisect.search import Found, Trial, Trials
+from stages.core.config import QuantConfig
 from stages.core.console import counted
 from stages.core.overrides import skip_override
 from stages.trial import ACCURACY
 
-__all__ = ["command_line", "fine", "innocent", "metric_text", "path_table", "to_json", "verdict"]
+__all__ = [
+    "FULL_BITS",
+    "command_line",
+    "fine",
+    "innocent",
+    "metric_text",
+    "narrow_sides",
+    "path_table",
+    "to_json",
+    "too_many",
+    "verdict",
+    "width_verdict",
+]
 
+FULL_BITS = 8
+"""At fewer the width itself may be what a network suffers from,"""
+MANY = 0.25
+"""namely if more than this part of the nodes have to stay in float."""
 SHOWN = 4
 """Nodes that a row of the table names."""
 
@@ -31,16 +48,20 @@ def path_table(metric: str, trials: Sequence[Trial], of_float: float, below: flo
     table.add_column("nodes", justify="right")
     table.add_column(metric, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_row("-", "everything", "", metric_text(metric, of_float), _judgement(of_float >= below))
+    poor = any(not trial.restored for trial in trials[:1])
+    table.add_row("-", "everything", "", metric_text(metric, of_float), _judgement(of_float >= below, poor))
     for number, trial in enumerate(trials, 1):
         value = metric_text(metric, trial.value)
         count = str(len(trial.nodes))
-        table.add_row(str(number), Text(_skipped(trial)), count, value, _judgement(trial.restored))
+        table.add_row(str(number), Text(_skipped(trial)), count, value, _judgement(trial.restored, poor))
     return table
 
 
-def _judgement(restored: bool) -> Text:
-    return Text("restored", style="green") if restored else Text("too low", style="red")
+def _judgement(good: bool, poor: bool) -> Text:
+    """Nothing is restored where nothing was `poor`."""
+    if not good:
+        return Text("too low", style="red")
+    return Text("restored" if poor else "good", style="green")
 
 
 def _skipped(trial: Trial) -> str:
@@ -86,6 +107,36 @@ def innocent(metric: str, of_float: float, below: float) -> str:
     return (
         f"with everything in float {metric} is {shown}, not {least}: no node's quantization is to blame; look at the "
         "network itself, its input (mean, normal, colour order), model.preprocess and the labels"
+    )
+
+
+def narrow_sides(quant: QuantConfig) -> dict[str, int]:
+    """Which of "feature" and "weight" the settings give fewer than 8 bits -> how many."""
+    widths = {"feature": quant.feature_bits, "weight": quant.weight_bits}
+    return {side: bits for side, bits in widths.items() if bits < FULL_BITS}
+
+
+def too_many(found: Found, candidates: int) -> bool:
+    """Whether what was found is no short list of culprits: then it is what all nodes have in common that costs."""
+    return not found.nodes or len(found.nodes) > MANY * candidates
+
+
+def width_verdict(metric: str, narrow: Mapping[str, int], found: Found, candidates: int, wide: float) -> str:
+    """Say that few bits are to blame.
+
+    Args:
+        metric: its name.
+        narrow: from `narrow_sides`.
+        found: what the search ended with.
+        candidates: how many nodes there were to choose from.
+        wide: the metric with 8 bits in their place.
+    """
+    said = " and ".join(f"{bits}-bit {side}s" for side, bits in narrow.items())
+    count = f"{len(found.nodes)} of {counted(candidates, 'node')} would have to stay in float" if found.nodes else ""
+    count = count or f"the search found no set of the {counted(candidates, 'node')} that restores it"
+    return (
+        f"no few nodes are to blame but the width, {said}: {count}; with {FULL_BITS} bits in their place {metric} is "
+        f"{metric_text(metric, wide)}"
     )
 
 

@@ -124,16 +124,23 @@ def gather(loaded: Loaded, folder: Path) -> Gathered:
     names = node_names(graph)
     layers = layer_tensors(names, loaded.integer, params)
     closer, observer = Closer(layers, params.factors, len(loaded.files)), Observer(params)
-    pictures, by_picture = _Pictures(loaded), list[Row]()
+    pictures, given, by_picture = _Pictures(loaded), list[str](), list[Row]()
+    first = []  # what the first picture was; the networks may be at the next when it is watched
+
+    def fed() -> Iterator[Mapping[str, NDArray[np.float32]]]:
+        for feeds in pictures:
+            first.extend([pictures.sample] if not given else [])
+            given.append(pictures.name)
+            yield feeds
 
     def watch(compared: Compared) -> None:
-        if config.compare.dump and not by_picture:
-            write_dump(folder, config.soc.vendor, loaded.reference, loaded.integer, pictures.sample, compared)
+        if config.compare.dump and compared.place == 0:
+            write_dump(folder, config.soc.vendor, loaded.reference, loaded.integer, first[0], compared)
         observer.add({**compared.feeds, **compared.expected})
         closer.add(compared)
-        by_picture.extend(picture_rows(pictures.name, compared.distances, names))
+        by_picture.extend(picture_rows(given[compared.place], compared.distances, names))
 
-    rows = compare_networks(loaded.reference, loaded.integer, pictures, params.factors, loaded.parts, watch)
+    rows = compare_networks(loaded.reference, loaded.integer, fed(), params.factors, loaded.parts, watch)
     end, calibration = output_row(rows, loaded.reference), loaded.sets[CALIBRATION]
     notes = [f"calibration set: {line}" for line in calibration.warnings] + read_json(NOTES)
     outputs = {name: graph.shapes.get(name, []) for name in graph.outputs}

@@ -2,9 +2,12 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -14,7 +17,7 @@ from stages.compare.networks import Parts, along_channels
 from stages.core.errors import UserError
 from stages.core.graph import Graph, output_name
 from stages.core.integer.simulator import simulator_model
-from stages.core.metrics import SQNR_CAP, Distance, cosine, distance, summarize
+from stages.core.metrics import SQNR_CAP, Distance, distance, summarize
 from stages.core.session import Runner, with_outputs
 
 __all__ = [
@@ -52,12 +55,14 @@ class Compared:
     """One picture's comparison; by tensor, in graph order.
 
     Attributes:
+        place: which picture it is, from 0.
         feeds: the network inputs.
         expected: what the float network makes.
         actual: what the integer model makes, in the float network's units.
         distances: between the two.
     """
 
+    place: int
     feeds: Mapping[str, Array]
     expected: Mapping[str, Array]
     actual: Mapping[str, Array]
@@ -80,10 +85,11 @@ def compare_networks(
     Args:
         reference: the float network.
         integer: the integer model made from it.
-        pictures: network inputs, one picture at a time; only one is held in memory.
+        pictures: network inputs, one picture at a time; the tensors of two are held in memory, since one is measured
+            while the networks run on the next.
         factors: tensor -> one factor a channel, which brings the integer model's values to the float network's units.
         parts: networks quantized in part, for the columns `SOURCES`; each is one more pass.
-        watch: called with every picture's comparison.
+        watch: called with every picture's comparison, in order, in a thread of its own.
 
     Returns:
         One row a node with `COLUMNS` as keys, and `SOURCES` if there are `parts`, in graph order.
@@ -96,21 +102,25 @@ def compare_networks(
     tensors = list(names)
     sources = _Sources(parts, tensors, factors or {}) if parts else None
     more = [name for name in sources.needs if name in graph.producers and name not in tensors] if sources else []
-    reference_runner = Runner(with_outputs(reference, [*tensors, *more]))
-    quantized_runner = Runner(simulator_model(integer, tensors), optimize="safe")
+    reference_runner = Runner(with_outputs(reference, [*tensors, *more]), beside=1)
+    quantized_runner = Runner(simulator_model(integer, tensors), optimize="safe", beside=1)
     found: dict[str, list[Distance]] = {name: [] for name in tensors}
-    for count, feeds in enumerate(pictures, 1):
-        expected = reference_runner.run(feeds)
-        actual = _rescaled(quantized_runner.run(feeds), factors or {})
-        for name in tensors:
-            _check_finite(name, expected[name], "float", count)
-            _check_finite(name, actual[name], "quantized", count)
-            found[name].append(distance(expected[name], actual[name]))
+
+    def measure(compared: Compared) -> None:
+        for name, entry in compared.distances.items():
+            found[name].append(entry)
         if watch:
-            watch(Compared(feeds, expected, actual, {name: entries[-1] for name, entries in found.items()}))
-        del actual
-        if sources:
-            sources.add(feeds, expected, count)
+            watch(compared)
+
+    with _Behind() as behind:
+        for place, feeds in enumerate(pictures):
+            expected = reference_runner.run(feeds)
+            actual = _rescaled(quantized_runner.run(feeds), factors or {})
+            behind.do(partial(_compare, place, feeds, expected, actual, tensors, measure))
+            del actual
+            if sources:
+                sources.add(feeds, expected, place, behind)
+        behind.wait()
     rows = []
     for name in tensors:
         row: Row = {"node": names[name], "op_type": graph.producers[name].op_type}
@@ -118,14 +128,52 @@ def compare_networks(
     return rows
 
 
+class _Behind:
+    """A thread that measures what was made while the networks make more; one piece of work at a time, in order."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._work: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Give it work, once what it had before is done; raises what that raised."""
+        self.wait()
+        self._work = self._pool.submit(work)
+
+    def wait(self) -> None:
+        """Wait until nothing is left to do; raises what the work raised."""
+        work, self._work = self._work, None
+        if work:
+            work.result()
+
+
+def _compare(
+    place: int,
+    feeds: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    actual: Mapping[str, Array],
+    tensors: Sequence[str],
+    then: Callable[[Compared], None],
+) -> None:
+    """Measure one picture's distances."""
+    distances = {name: _distance(name, expected[name], actual[name], place) for name in tensors}
+    then(Compared(place, feeds, expected, actual, distances))
+
+
 class _Sources:
-    """Runs the networks that are quantized in part, one after the other: the tensors of one are held at a time."""
+    """Runs the networks that are quantized in part, one after the other: the tensors of two are held at a time."""
 
     def __init__(self, parts: Parts, tensors: Sequence[str], factors: Mapping[str, Sequence[float]]) -> None:
         self._tensors, self._factors, self._outputs = tensors, factors, parts.isolated.outputs
-        self._isolated = Runner(parts.isolated.model, optimize="none") if self._outputs else None
-        self._features = Runner(with_outputs(parts.features, tensors), optimize="none")
-        self._weights = Runner(with_outputs(parts.weights, tensors))
+        self._isolated = Runner(parts.isolated.model, optimize="none", beside=1) if self._outputs else None
+        self._features = Runner(with_outputs(parts.features, tensors), optimize="none", beside=1)
+        self._weights = Runner(with_outputs(parts.weights, tensors), beside=1)
         self._found: dict[str, dict[str, list[float]]] = {name: {key: [] for key in SOURCES} for name in tensors}
 
     @property
@@ -133,41 +181,46 @@ class _Sources:
         """Tensors that the network of isolated layers is fed."""
         return self._isolated.inputs if self._isolated else ()
 
-    def add(self, feeds: Mapping[str, Array], expected: Mapping[str, Array], count: int) -> None:
+    def add(self, feeds: Mapping[str, Array], expected: Mapping[str, Array], place: int, behind: _Behind) -> None:
         """Take in one picture: its network inputs and what the float network makes of them."""
         made: Mapping[str, Array] = {}
         if self._isolated:
             fed = {**feeds, **expected}
             made = self._isolated.run({name: fed[name] for name in self._isolated.inputs})
-        made = _rescaled({name: made[output] for name, output in self._outputs.items()}, self._factors)
-        for name in self._tensors:
-            entry, alone = self._found[name], made.get(name)
-            if alone is not None:
-                _check_finite(name, alone, "quantized", count)
-                apart = distance(expected[name], alone)
-            entry["isolated_cosine"].append(1.0 if alone is None else apart.cosine)
-            entry["isolated_sqnr"].append(SQNR_CAP if alone is None else apart.sqnr)
+        alone = _rescaled({name: made[output] for name, output in self._outputs.items()}, self._factors)
         del made
-        self._side("feature_cosine", self._features.run(feeds), expected, count)
-        self._side("weight_cosine", _rescaled(self._weights.run(feeds), self._factors), expected, count)
+        behind.do(partial(self._alone, alone, expected, place))
+        del alone
+        behind.do(partial(self._side, "feature_cosine", self._features.run(feeds), expected, place))
+        weights = _rescaled(self._weights.run(feeds), self._factors)
+        behind.do(partial(self._side, "weight_cosine", weights, expected, place))
 
-    def _side(self, key: str, made: Mapping[str, Array], expected: Mapping[str, Array], count: int) -> None:
+    def _alone(self, made: Mapping[str, Array], expected: Mapping[str, Array], place: int) -> None:
         for name in self._tensors:
-            _check_finite(name, made[name], "quantized", count)
-            self._found[name][key].append(cosine(expected[name], made[name]))
+            apart = _distance(name, expected[name], made[name], place) if name in made else None
+            self._found[name]["isolated_cosine"].append(apart.cosine if apart else 1.0)
+            self._found[name]["isolated_sqnr"].append(apart.sqnr if apart else SQNR_CAP)
+
+    def _side(self, key: str, made: Mapping[str, Array], expected: Mapping[str, Array], place: int) -> None:
+        for name in self._tensors:
+            self._found[name][key].append(_distance(name, expected[name], made[name], place).cosine)
 
     def summary(self, tensor: str) -> dict[str, float]:
         """Averages over the pictures, by the names in `SOURCES`."""
         return {key: float(np.mean(values)) for key, values in self._found[tensor].items()}
 
 
-def _check_finite(name: str, values: Array, side: str, count: int) -> None:
-    if not np.isfinite(values).all():
-        keep = "; keep its node in float (quant.skip_nodes) or give it more bits"
-        cure = keep if side == "quantized" else ""
+def _distance(name: str, expected: Array, made: Array, place: int) -> Distance:
+    """Compare a tensor; refuses values that are not finite."""
+    found = distance(expected, made)
+    if not math.isfinite(found.standard_deviation):
+        side, keep = "float", ""
+        if np.isfinite(expected).all():
+            side, keep = "quantized", "; keep its node in float (quant.skip_nodes) or give it more bits"
         raise UserError(
-            f"tensor {name!r} of the {side} network is infinite or not a number on debug picture {count}{cure}"
+            f"tensor {name!r} of the {side} network is infinite or not a number on debug picture {place + 1}{keep}"
         )
+    return found
 
 
 def _rescaled(values: dict[str, Array], factors: Mapping[str, Sequence[float]]) -> dict[str, Array]:

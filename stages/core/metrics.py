@@ -12,8 +12,6 @@ __all__ = ["SQNR_CAP", "Distance", "cosine", "distance", "summarize"]
 
 SQNR_CAP = 200.0
 """Decibels that stand for no error at all (float32's rounding is near 150); the negative stands for error alone."""
-
-
 PART = 8192  # values of a part: BLAS shares out sums of 10000 and more among threads
 
 
@@ -43,67 +41,44 @@ class Distance:
 
 
 def cosine(left: NDArray[Any], right: NDArray[Any]) -> float:
-    """Cosine similarity of two tensors of equal shape; 1 if both are all zero, 0 if only one is."""
-    return _cosine(_sums(left, right))
+    """Cosine similarity of two tensors of equal shape; 1 if both are all zero, 0 if only one is.
+
+    Sums up in double, a part at a time: whole tensors in double would leave the CPU's caches, and parts are too short
+    for BLAS to share out among threads, so that the sums do not depend on their number.
+    """
+    left, right = left.reshape(-1), right.reshape(-1)
+    f_squared = q_squared = product = 0.0
+    for start in range(0, left.size, PART):
+        f, q = (side[start : start + PART].astype(np.float64) for side in (left, right))
+        f_squared, q_squared, product = f_squared + float(f @ f), q_squared + float(q @ q), product + float(f @ q)
+    return _cosine(f_squared, q_squared, product)
 
 
 def distance(reference: NDArray[Any], quantized: NDArray[Any]) -> Distance:
-    """Compare a quantized tensor with its float reference."""
-    sums = _sums(reference, quantized)
+    """Compare a quantized tensor with its float reference; where one is not finite neither is the deviation."""
+    from stages.core.sums import error_sums  # noqa: PLC0415  numba takes time to load, which `cosine` need not spend
+
+    sums = error_sums(reference, quantized)
     signal, noise = math.sqrt(sums.f_squared), math.sqrt(sums.error_squared)
     joint = math.sqrt(max(sums.f_squared + sums.q_squared + 2 * sums.product, 0.0)) / 2
     count = max(reference.size, 1)
     variance = sums.error_squared / count - (sums.error / count) ** 2
-    span = float(reference.max()) - float(reference.min()) if reference.size else 0.0
     return Distance(
-        cosine=_cosine(sums),
+        cosine=_cosine(sums.f_squared, sums.q_squared, sums.product),
         euclidean=_ratio(noise, signal),
         standard_deviation=math.sqrt(max(variance, 0.0)),
         max_absolute=sums.worst,
-        max_normalized=_ratio(sums.worst, span),
+        max_normalized=_ratio(sums.worst, sums.high - sums.low),
         sqnr=_decibels(sums.f_squared, sums.error_squared),
         euclidean_similarity=1.0 - (noise / joint if joint else 2.0 * (noise > 0.0)),
     )
 
 
-@dataclass
-class _Sums:
-    """What the measures are made of, for f and q and the error f - q."""
-
-    f_squared: float = 0.0
-    q_squared: float = 0.0
-    product: float = 0.0
-    error: float = 0.0
-    error_squared: float = 0.0
-    worst: float = 0.0
-
-
-def _sums(left: NDArray[Any], right: NDArray[Any]) -> _Sums:
-    """Sum up in double, a part at a time: nine times as fast as whole tensors, whose copies leave the CPU's caches.
-
-    A part is also too short for BLAS to share out among threads, so that the sums do not depend on their number.
-    """
-    left, right, total = left.reshape(-1), right.reshape(-1), _Sums()
-    f_part, q_part = np.empty(PART), np.empty(PART)
-    for start in range(0, left.size, PART):
-        stop = min(start + PART, left.size)
-        f, q = f_part[: stop - start], q_part[: stop - start]
-        f[...], q[...] = left[start:stop], right[start:stop]
-        total.f_squared += float(f @ f)
-        total.q_squared += float(q @ q)
-        total.product += float(f @ q)
-        f -= q
-        total.error += float(f.sum())
-        total.error_squared += float(f @ f)
-        total.worst = max(total.worst, float(f.max()), -float(f.min()))
-    return total
-
-
-def _cosine(sums: _Sums) -> float:
-    product = math.sqrt(sums.f_squared) * math.sqrt(sums.q_squared)
-    if product == 0.0:
-        return float(sums.worst == 0.0)
-    return float(np.clip(sums.product / product, -1.0, 1.0))
+def _cosine(f_squared: float, q_squared: float, product: float) -> float:
+    lengths = math.sqrt(f_squared) * math.sqrt(q_squared)
+    if lengths == 0.0:
+        return float(f_squared == q_squared)
+    return float(np.clip(product / lengths, -1.0, 1.0))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -121,6 +121,7 @@ def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
         path,
         _made_with(config)
         | {
+            "settings": _settings(config),
             "features": [asdict(entry) for entry in params.features],
             "weights": [asdict(entry) for entry in params.weights],
             "float_nodes": list(params.float_nodes),
@@ -137,8 +138,14 @@ def load_qparams(path: Path, config: Config) -> QuantParams:
     """
     content = read_json(path)
     for key, value in _made_with(config).items():
-        if content.get(key) != value:
-            raise UserError(f"{path} was made with {key}={content.get(key)}, not {value}: run `dvc repro`")
+        if content.get(key) == value:
+            continue
+        said, now = f"{key}={content.get(key)}", f", not {value}"
+        if "," in key:  # a digest tells nobody anything: name the keys that it stands for
+            before = content.get("settings", {})
+            changed = [name for name, digest in _settings(config).items() if before.get(name) != digest]
+            said, now = f"another {', '.join(changed) or key}", ""
+        raise UserError(f"{path} was made with {said}{now}: run `dvc repro`")
     return QuantParams(
         features=[
             FeatureParams(**entry | {"channel_scales": tuple(entry["channel_scales"])}) for entry in content["features"]
@@ -157,3 +164,15 @@ def _made_with(config: Config) -> dict[str, str | int]:
     rest = repr([config.soc.arithmetic, config.model.network, *pictures])
     digest = hashlib.sha256(rest.encode()).hexdigest()[:16]
     return {"soc.name": config.soc.name, "model.name": config.model.name} | quant | {"soc, model, calibration": digest}
+
+
+def _settings(config: Config) -> dict[str, str]:
+    """A short digest of each setting of soc, model and the pictures that quantize uses, to tell which one changed."""
+    data = config.data
+    parts = {"soc": asdict(config.soc), "model": asdict(config.model)}
+    parts |= {f"data.{name}": asdict(getattr(data, name)) for name in ("calibration", "correction", "validation")}
+    return {
+        f"{name}.{key}": hashlib.sha256(repr(value).encode()).hexdigest()[:8]
+        for name, part in parts.items()
+        for key, value in part.items()
+    }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stages.core.artifacts import missing
 from stages.core.errors import UserError, one_line
+from stages.core.graph import used_names
 
 __all__ = ["Runner", "with_outputs"]
 
@@ -37,14 +38,22 @@ class Runner:
     `optimize` says how far ONNX Runtime may rewrite the graph: "all" for float networks; "safe" for a simulator, whose
     constants must stay the integers that they are; "none" for a network of QuantizeLinear and DequantizeLinear, so that
     each acts as the standard says and none is fused into a kernel that rounds otherwise.
+
+    It takes `threads` cores; without that as many as SOCQUANT_THREADS says, or else all but `beside`, which other work
+    needs: ONNX Runtime's threads wait for each other spinning, so that more of them than cores cost both.
     """
 
     def __init__(
-        self, model: onnx.ModelProto | Path, *, optimize: Optimize = "all", threads: int | None = None
+        self,
+        model: onnx.ModelProto | Path,
+        *,
+        optimize: Optimize = "all",
+        threads: int | None = None,
+        beside: int = 0,
     ) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or _wanted_threads()
+        options.intra_op_num_threads = threads or _wanted_threads(beside)
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_DISABLE_ALL if optimize == "none" else level.ORT_ENABLE_ALL
         if isinstance(model, Path) and not model.is_file():
@@ -67,18 +76,25 @@ class Runner:
         return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds)), strict=True))
 
 
-def _wanted_threads() -> int:
-    """SOCQUANT_THREADS; 0, the default, lets ONNX Runtime take every core."""
+def _wanted_threads(beside: int) -> int:
+    """SOCQUANT_THREADS; at 0, the default, all cores but `beside`: 0 lets ONNX Runtime take every one."""
     wanted = os.environ.get("SOCQUANT_THREADS", "0")
     if not wanted.isdigit():
         raise UserError(f"SOCQUANT_THREADS={wanted}: give a number; 0 takes every core")
-    return int(wanted)
+    return int(wanted) or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """Copy a model so that it returns just these tensors, in this order."""
+    """Copy a model so that it returns just these tensors, in this order, and runs no node that they do not need."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
+    needed, kept = set(tensors), []
+    for node in reversed(shown.graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= used_names([node])
+    del shown.graph.node[:]
+    shown.graph.node.extend(kept[::-1])
     del shown.graph.output[:]
     shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
     return shown

@@ -63,6 +63,8 @@ def load_params(path: Path) -> Config:
     """
     try:
         content = OmegaConf.load(path)
+        if not content:
+            raise UserError(f"{path} is empty: write it with `python -m stages.compose`")
         config = conform(content)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None

@@ -118,6 +118,11 @@ def test_a_target_never_costs_more_than_uniform_widths_that_keep_it(calibrated):
         assert chosen(report)["latency"] <= min(good)
 
 
+def test_bits_beyond_the_widest_are_refused(calibrated):
+    with pytest.raises(UserError, match=r"--mean-bits 60/60: that bounds nothing, the widest .* are 12 bits"):
+        tune(calibrated, "--mean-bits", "60")
+
+
 def test_a_call_is_logged_once_with_plot_table_and_widths(calibrated, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     for _ in range(2):

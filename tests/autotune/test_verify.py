@@ -7,7 +7,7 @@ import pytest
 from stages.autotune.options import Target
 from stages.autotune.problem import find_problem
 from stages.autotune.solve import Limit, value
-from stages.autotune.verify import Verifier, allot, cheapest
+from stages.autotune.verify import Verified, Verifier, affordable, allot, cheapest
 from stages.core.collect import collect
 from stages.core.config import Color, Config, QuantConfig
 from stages.core.cost import CostModel
@@ -87,10 +87,34 @@ def test_what_brings_nothing_is_spared():
     problem = made_up()
     found = halving(problem, {f"feature {i}": 1e-9 for i in range(3)})
     weights = [table for table in bits(problem) if table.variables[0].startswith("weight")]
-    (only,) = allot(
+    tried = allot(
         problem, found, [Limit(weights, 12.0)], bits(problem), lambda each: total(found, each), lambda each: {}
     )
-    assert [width for name, width in only.allotment.items() if name.startswith("feature")] == [2, 2, 2]
+    last = tried[-1]
+    assert [width for name, width in last.allotment.items() if name.startswith("feature")] == [2, 2, 2]
+    assert last in affordable(tried, [])
+
+
+def test_what_is_predicted_to_bring_nothing_but_measures_otherwise_is_not_spared():
+    # narrow features are really far worse than each alone says
+    problem = made_up()
+    found = halving(problem, {f"feature {i}": 3e-3 for i in range(3)})
+    weights = [table for table in bits(problem) if table.variables[0].startswith("weight")]
+
+    def measure(allotment):
+        narrow = [name for name, width in allotment.items() if name.startswith("feature") and width < 8]
+        return total(found, allotment) * (1.0 + 0.1 * len(narrow))
+
+    tried = allot(problem, found, [Limit(weights, 12.0)], bits(problem), measure, lambda each: {})
+    (kept,) = affordable(tried, [])
+    assert [width for name, width in kept.allotment.items() if name.startswith("feature")] == [8, 8, 8]
+    assert len(tried) > 1
+
+
+def test_nothing_is_taken_that_a_rival_beats():
+    entries = [Verified({"a": 4}, 0.0, 1.04), Verified({"a": 8}, 0.0, 1.0)]
+    assert affordable(entries, []) == entries
+    assert affordable([*entries, entries[1]], [Verified({"a": 6}, 0.0, 1.02)]) == [entries[1], entries[1]]
 
 
 def test_nothing_within_the_limits():

@@ -1,4 +1,4 @@
-from benchmarks.autotune import accuracy, bars, float_like
+from benchmarks.autotune import _rounded_up, accuracy, bars, float_like
 
 PLAIN = {"top1": 378}
 
@@ -47,3 +47,16 @@ def test_a_target_must_cost_less_than_the_cheapest_uniform_widths_at_float_accur
 def test_the_first_call_is_timed():
     assert bars(row("autotune --mean-bits 6", 371, 0.98, seconds=58.0), [], PLAIN) == {"seconds": True}
     assert bars(row("autotune --mean-bits 6", 371, 0.98, seconds=601.0), [], PLAIN) == {"seconds": False}
+
+
+def test_a_target_by_example_must_be_as_accurate_for_less():
+    before = [row("uniform 12/8", 330, 0.95, latency=60.0, bitops=50e9)]
+    cheaper = row("autotune --target error=12/8 --minimize latency", 329, 0.95, latency=45.0)
+    assert bars(cheaper, before, PLAIN) == {"accuracy of 12/8": True, "latency below 12/8": True}
+    assert bars(cheaper | {"top1": 320, "latency": 60.0}, before, PLAIN) == {
+        "accuracy of 12/8": False, "latency below 12/8": False,
+    }  # fmt: skip
+
+
+def test_mean_bits_allow_the_widths_whose_mean_they_are():
+    assert [_rounded_up(bits) for bits in (8.0, 11.71168, 9.8559)] == ["8", "11.7117", "9.8559"]

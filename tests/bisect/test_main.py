@@ -282,3 +282,16 @@ def test_the_command_helps_and_returns_its_code(command, quantized):
     ended = command("bisect", "--below", "0.99999", "--limit", "1")
     assert ended.returncode == 1
     assert ended.stderr == ""
+
+
+def test_few_bits_everywhere_are_called_the_width_and_not_a_list_of_nodes(deep, capsys):
+    deep.quant.weight_bits = 2
+    code, result = result_of(deep, "--below", "0.99")
+    assert code == 0
+    assert result["widths"] == ["quant.weight_bits=8"]
+    assert "2-bit weights" in result["verdict"]
+    shown = capsys.readouterr().out
+    assert "stages.compose --keep quant.weight_bits=8" in shown
+    assert "skip_nodes" not in shown
+    deep.quant.weight_bits = 8
+    assert result_of(deep, "--below", "0.99")[1]["simulations"][0]["restored"]

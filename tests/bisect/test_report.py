@@ -4,8 +4,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from stages.bisect.report import command_line, path_table, to_json
-from stages.bisect.search import Trial
+from stages.bisect.report import command_line, narrow_sides, path_table, to_json, too_many, width_verdict
+from stages.bisect.search import Found, Trial
+from stages.core.config import QuantConfig
 
 TRIALS = [
     Trial((), (), 0.5, False),
@@ -66,3 +67,24 @@ def test_json_golden():
         ],
         "nodes": [],
     }
+
+
+def test_nothing_is_restored_where_nothing_was_poor():
+    console = Console(width=100, record=True, file=None, markup=False)
+    with console.capture() as captured:
+        console.print(path_table("cosine", [Trial((), (), 0.99, True)], 1.0, 0.98))
+    assert "restored" not in captured.get()
+    assert captured.get().count("good") == 2
+
+
+@pytest.mark.parametrize(("nodes", "many"), [((), True), (("a", "b"), False), (tuple("abcdef"), True)])
+def test_a_short_list_of_culprits_is_not_the_width(nodes, many):
+    assert too_many(Found(nodes, complete=True), 20) is many
+
+
+def test_the_width_is_named_with_what_more_bits_give():
+    narrow = narrow_sides(QuantConfig(feature_bits=4, weight_bits=8))
+    assert narrow == {"feature": 4}
+    said = width_verdict("cosine", narrow, Found(tuple("abc"), complete=True), 4, 0.996)
+    assert "4-bit features: 3 of 4 nodes would have to stay in float; with 8 bits" in said
+    assert "cosine is 0.99600" in said

@@ -9,7 +9,7 @@ from tests.networks import quantized_network, soc_config, tiny_classifier
 
 
 def compared(expected, actual):
-    return Compared({}, {"t": np.float32(expected)}, {"t": np.float32(actual)}, {})
+    return Compared(0, {}, {"t": np.float32(expected)}, {"t": np.float32(actual)}, {})
 
 
 def integer():

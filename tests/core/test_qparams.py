@@ -95,13 +95,13 @@ def test_a_missing_file_is_named(tmp_path):
         ),
         (
             Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8"), model=ModelConfig(inputs=[InputConfig("x")])),
-            "soc, model, calibration=",
+            "another model.inputs",
         ),
         (
             Config(
                 soc=SocConfig(name="T40"), quant=QuantConfig("int8"), data=DataConfig(correction=PictureSet("file:a"))
             ),
-            "soc, model, calibration=",
+            "another data.correction.source",
         ),
     ],
 )

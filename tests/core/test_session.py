@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -43,6 +44,22 @@ def test_just_the_asked_tensors_are_returned_in_the_asked_order(tensors, optimiz
     found = Runner(with_outputs(doubler(), tensors), optimize=optimize).run({"x": X})
     assert list(found) == tensors
     assert {name: array.tolist() for name, array in found.items()} == {name: values[name] for name in tensors}
+
+
+def test_nodes_that_the_asked_tensors_do_not_need_are_left_out():
+    """Those that an If's branch captures stay."""
+    model = doubler()
+    then, other = (
+        helper.make_graph(
+            [helper.make_node("Identity", [name], [f"{name}_out"])], name, [], [onnx.ValueInfoProto(name=f"{name}_out")]
+        )
+        for name in ("double", "x")
+    )
+    model.graph.node.append(helper.make_node("If", ["yes"], ["chosen"], then_branch=then, else_branch=other))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    assert [node.op_type for node in with_outputs(model, ["minus"]).graph.node] == ["Add", "Neg"]
+    assert [node.op_type for node in with_outputs(model, ["chosen"]).graph.node] == ["Add", "If"]
+    assert Runner(with_outputs(model, ["chosen"])).run({"x": X})["chosen"].tolist() == [2.0, -6.0]
 
 
 def scaled_convolution():

@@ -38,8 +38,8 @@ def curve_findings(
     """
     if not rows:
         return []
-    narrow = [entry.bits for entry in params.features if entry.bits < FULL_BITS]
-    narrow += [entry.bits for entry in params.weights if entry.bits < FULL_BITS]
+    bits = [entry.bits for entry in params.features] + [entry.bits for entry in params.weights]
+    narrow = any(width < FULL_BITS for width in bits)
     if rows[0]["cosine_avg"] < FIRST and not narrow:
         return [_first_layer(rows[0])]
     if end["cosine_avg"] >= POOR:
@@ -70,18 +70,20 @@ def _falls(
     if "isolated_cosine" in rows[0]:
         alone = min(rows, key=lambda row: row["isolated_cosine"])
         if alone["isolated_cosine"] < POOR and _share(alone, rows) > SHARE:
-            sentence += f"; {alone['node']} is the poorest alone, {alone['isolated_cosine']:.4f}"
+            sentence += (
+                f"; {alone['node']} is the poorest alone, {alone['isolated_cosine']:.4f}{_said(_narrow(params))}"
+            )
             cure = skip_override([*quant.skip_nodes, alone["node"]])
             effect = Effect("isolated cosine", alone["isolated_cosine"], 1.0)
             return Finding("falls", alone["node"], sentence, evidence, cure, effect)
-    side, said = _side(end)
+    side, said = _side(end, params)
     return Finding("falls", node, sentence + said, evidence, _cure(side, params, soc, quant))
 
 
 def _accumulates(
     rows: Sequence[Row], start: int, end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
 ) -> Finding:
-    side, said = _side(end)
+    side, said = _side(end, params)
     sentence = (
         f"error accumulates: the output has {end['cosine_avg']:.4f}, the first layer that is poor is "
         f"{rows[start]['node']}{said}"
@@ -95,13 +97,31 @@ def _share(row: Row, rows: Sequence[Row]) -> float:
     return float(10.0 ** (-row["isolated_sqnr"] / 10.0) / sum(errors))
 
 
-def _side(end: Row) -> tuple[str, str]:
-    """Which side costs more at the output, and words for it; without the columns features, which cost more often."""
+def _side(end: Row, params: QuantParams) -> tuple[str, str]:
+    """Which side costs more at the output, and words for it.
+
+    Without the columns that tell it is the only one of few bits, else features, which cost more often.
+    """
+    narrow = _narrow(params)
     if "feature_cosine" not in end:
-        return "features", ""
+        return "weights" if list(narrow) == ["weights"] else "features", _said(narrow)
     side = "features" if end["feature_cosine"] <= end["weight_cosine"] else "weights"
     alone = f"features alone give {end['feature_cosine']:.4f} there, weights alone {end['weight_cosine']:.4f}"
-    return side, f"; {alone}"
+    return side, f"; {alone}{_said(narrow)}"
+
+
+def _narrow(params: QuantParams) -> dict[str, int]:
+    """Of features and of weights the width that is usual, where that is below 8 bits."""
+    widths = {
+        "features": sorted(entry.bits for entry in params.features),
+        "weights": sorted(entry.bits for entry in params.weights),
+    }
+    usual = {what: bits[len(bits) // 2] for what, bits in widths.items() if bits}
+    return {what: bits for what, bits in usual.items() if bits < FULL_BITS}
+
+
+def _said(narrow: Mapping[str, int]) -> str:
+    return f"; {' and '.join(f'{what} have {bits} bits' for what, bits in narrow.items())}" if narrow else ""
 
 
 def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:

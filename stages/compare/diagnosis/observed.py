@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +13,7 @@ from stages.core.qparams import FeatureParams, QuantParams
 __all__ = ["Observed", "Observer"]
 
 Array = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -79,27 +81,75 @@ class Observer:
 
 def _observe(values: Array, entry: FeatureParams) -> Observed:
     channels = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1) if values.ndim > 1 else values.reshape(1, -1)
-    scales = entry.scales.astype(np.float64)[:, np.newaxis]
+    scales = np.broadcast_to(entry.scales.astype(np.float64), len(channels))
     low, high = -entry.zero_point * scales, (entry.codes.top - entry.zero_point) * scales
-    wide = channels.astype(np.float64)
-    clipped = _outside(wide, low - scales / 2, high + scales / 2)  # within half a step rounding does no worse
-    beyond = _outside(wide, np.array(min(entry.seen_low, 0.0)), np.array(max(entry.seen_high, 0.0)))
+    halves = scales / 2  # within half a step rounding does no worse
+    seen = np.float64(min(entry.seen_low, 0.0)), np.float64(max(entry.seen_high, 0.0))
+    rows = np.ascontiguousarray(channels, np.float32)
+    least, most, energy, clipped, beyond = _look(rows, low - halves, high + halves, *seen)
     return Observed(
-        channels.min(axis=1).astype(np.float64),
-        channels.max(axis=1).astype(np.float64),
+        least,
+        most,
         channels.size,
-        len(clipped),
-        len(beyond),
-        float((wide * wide).sum()),
-        float((clipped * clipped).sum()),
-        float((beyond * beyond).sum()),
+        int(clipped[0].sum()),
+        int(beyond[0].sum()),
+        float(energy.sum()),
+        float(clipped[1].sum()),
+        float(beyond[1].sum()),
     )
 
 
-def _outside(values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much those values that lie outside a range do so; few do."""
-    below, above = low - values, values - high
-    return np.concatenate([below[below > 0.0], above[above > 0.0]])
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _look(
+    rows: Array, low: Doubles, high: Doubles, seen_low: np.float64, seen_high: np.float64
+) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles]:
+    """What each of C channels shows, of finite values.
+
+    Args:
+        rows: [C, L].
+        low: [C], of the codes.
+        high: [C], likewise.
+        seen_low: during calibration.
+        seen_high: likewise.
+
+    Returns:
+        Least value, greatest, sum of squares: [C] each; how many lie outside the codes and their squared distances,
+        the same of what was seen: [2, C] each.
+    """
+    channels, length = rows.shape
+    least, most, energy = np.empty(channels), np.empty(channels), np.empty(channels)
+    clipped, beyond = np.zeros((2, channels)), np.zeros((2, channels))
+    for c in range(channels):
+        row = rows[c]
+        smallest, largest = row[0], row[0]
+        for i in range(length):
+            smallest = row[i] if row[i] < smallest else smallest
+            largest = row[i] if row[i] > largest else largest
+        s0 = s1 = s2 = s3 = 0.0  # four running sums break the dependency between additions; their order is fixed
+        whole = length - length % 4
+        for i in range(0, whole, 4):
+            x0, x1, x2, x3 = np.float64(row[i]), np.float64(row[i + 1]), np.float64(row[i + 2]), np.float64(row[i + 3])
+            s0, s1, s2, s3 = s0 + x0 * x0, s1 + x1 * x1, s2 + x2 * x2, s3 + x3 * x3
+        for i in range(whole, length):
+            s0 += np.float64(row[i]) * np.float64(row[i])
+        least[c], most[c], energy[c] = smallest, largest, s0 + s1 + s2 + s3
+        if smallest < low[c] or largest > high[c]:
+            clipped[0, c], clipped[1, c] = _outside(row, low[c], high[c])
+        if smallest < seen_low or largest > seen_high:
+            beyond[0, c], beyond[1, c] = _outside(row, seen_low, seen_high)
+    return least, most, energy, clipped, beyond
+
+
+@numba.njit(cache=True, nogil=True)
+def _outside(row: Array, low: np.float64, high: np.float64) -> tuple[float, float]:
+    """How many values lie outside a range, and the sum of their squared distances from it."""
+    count, squares = 0.0, 0.0
+    for value in row:
+        distance = max(low - value, value - high)
+        if distance > 0.0:
+            count += 1.0
+            squares += distance * distance
+    return count, squares
 
 
 def _joined(left: Observed, right: Observed) -> Observed:

@@ -1,6 +1,7 @@
 import pytest
 
 from stages.compare.diagnosis.curve import curve_findings
+from stages.compare.similarity import SOURCES
 from stages.core.config import FeatureMethod, QuantConfig, Rounding
 from stages.core.qparams import QuantParams
 from tests.compare.diagnosis.cases import feature, row, weight
@@ -14,7 +15,10 @@ def find(cosines, alone=None, sides=(0.9, 0.99), params=PARAMS, soc="t40", **qua
     for index, value in (alone or {}).items():
         rows[index]["isolated_cosine"] = value
         rows[index]["isolated_sqnr"] = 40.0 - 40.0 * (1.0 - value)  # 28 dB and 38 dB
-    rows[-1] |= {"feature_cosine": sides[0], "weight_cosine": sides[1]}
+    if sides:
+        rows[-1] |= {"feature_cosine": sides[0], "weight_cosine": sides[1]}
+    else:
+        rows = [{key: value for key, value in each.items() if key not in SOURCES} for each in rows]
     return curve_findings(rows, rows[-1], params, soc_config(soc), QuantConfig("q", **quant))
 
 
@@ -86,3 +90,25 @@ def test_only_the_last_layers_fall():
 @pytest.mark.parametrize("cosines", [[0.999, 0.999], [0.999, 0.97, 0.99], [0.991, 0.98, 0.98], []])
 def test_all_is_fine(cosines):
     assert (find(cosines) if cosines else curve_findings([], {}, PARAMS, soc_config("t40"), QuantConfig("q"))) == []
+
+
+@pytest.mark.parametrize(
+    ("bits", "weight_bits", "said", "cure"),
+    [
+        (4, 4, "features have 4 bits and weights have 4 bits", "quant.rounding=compensate"),
+        (4, 8, "features have 4 bits", "quant.rounding=compensate"),
+        (8, 4, "weights have 4 bits", "quant.rounding=compensate"),
+        (8, 8, None, "quant.feature_method=OUTPUT"),
+    ],
+)
+def test_few_bits_are_named_without_the_isolated_errors(bits, weight_bits, said, cure):
+    params = QuantParams([feature(bits=bits)] * 3, [weight("n0", bits=weight_bits)] * 3)
+    (finding,) = find([0.995, 0.9, 0.5], sides=None, params=params, feature_bits=bits, weight_bits=weight_bits)
+    assert finding.sentence.endswith(said or "at the end")
+    assert finding.cure == cure
+
+
+def test_without_the_isolated_errors_the_side_of_few_bits_is_to_blame():
+    params = QuantParams([feature(bits=8)], [weight("n0", bits=4)])
+    (finding,) = find([0.995, 0.9, 0.5], sides=None, params=params, weight_bits=4, rounding=Rounding.compensate)
+    assert finding.cure == "quant.weight_bits=6"

@@ -1,0 +1,40 @@
+"""One float and one exact pass over the debug pictures, and nothing else: `python -m benchmarks.passes [--every]`.
+
+What `benchmarks.compare` holds compare against, in a project's folder: reads both networks, reads the pictures, runs
+both on each. With `--every` the networks return all tensors that compare's table has a row for, not their outputs only.
+"""
+
+import sys
+from pathlib import Path
+
+from stages.core.graph import Graph, load_model
+from stages.core.inputs import load_inputs, normalize
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.simulator import simulator_model
+from stages.core.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
+from stages.core.preprocess import picture_input, read_pictures, select
+from stages.core.session import Runner, with_outputs
+from stages.core.settings import load_params
+
+__all__ = ["passes"]
+
+
+def passes(every: bool) -> None:
+    """Run both networks on each debug picture; what they make is dropped."""
+    config, network_input = load_params(Path("params.yaml")), picture_input(load_inputs(INPUTS))
+    model = load_model(FLOAT_MODEL)
+    graph = Graph(model)
+    tensors = [name for name in graph.float_tensors if name in graph.producers] if every else list(graph.outputs)
+    networks = [
+        Runner(with_outputs(model, tensors)),
+        Runner(simulator_model(load_integer_model(INTEGER_MODEL), tensors), optimize="safe"),
+    ]
+    files = select(config.data.debug, "data.debug")
+    for picture in read_pictures(files, network_input, config.model.preprocess, "data.debug"):
+        feeds = {network_input.name: normalize(picture.sample, network_input)}
+        for network in networks:
+            network.run(feeds)
+
+
+if __name__ == "__main__":
+    passes("--every" in sys.argv[1:])
