@@ -4,29 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from stages.compare.chart import Axes, document, stroked, text, text_width, ticks
 from stages.compare.similarity import POOR
 from stages.core.metrics import SQNR_CAP
 from stages.core.statistics import TensorStatistics
-from stages.core.svg import BLUE, GREEN, ORANGE, PAPER, RED, SOFT
+from stages.core.svg import BLUE, GREEN, INK, ORANGE, PAPER, RED, SOFT, style, svg_text
 
 __all__ = ["bits_plot", "channel_plot", "histogram_plot", "pair_plot", "similarity_plot"]
 
-WIDE, NARROW = 691.0, 302.0  # points: for a screen, for a phone
-LEFT, RIGHT, FOOT = 46.0, 6.0, 34.0  # margins of a plot over depth
-KEY_LINE = 13.0  # a legend's line
-PANEL = (238.0, 180.0)
-PANEL_BOX = (56.0, 6.0, 176.0, 136.0)  # of the axes in a panel
-NAME_LINE = 0.065  # of the axes' height: a line with a name
-DRAWN_BINS, DRAWN_CHANNELS = 120, 240
-GAPS = 100  # bars up to so many have gaps between them
+WIDE, NARROW = 9.6, 4.2  # inches: for a screen, for a phone
+PANEL = (3.3, 2.5)
+FRAME = (0.25, 0.2, 0.72, 0.77)  # of a panel: fixed, since fitting it to its labels takes longer than drawing it
+ROOM = 0.065  # of the axes' height for the line of a name
+DRAWN_BINS = 120
 DEPTH = "depth (node in graph order)"
 
 Row = Mapping[str, Any]
-Entry = tuple[str, str, str]
-"""Of a legend: a mark (line, dashed, band, dot, triangle, cross), its colour, and what it means."""
 
 
 def similarity_plot(
@@ -45,50 +42,46 @@ def similarity_plot(
         narrow: for a phone.
     """
     sources = bool(rows) and "isolated_sqnr" in rows[0]
-    width, height = NARROW if narrow else WIDE, 403.0 if sources else 245.0
-    parts = [text(7, 12, title, size=10)] if title else []
-    top = 24.0 if title else 4.0
-    whole = height - top - FOOT
-    first = whole * 0.6 if sources else whole
-    parts += _cosines((top, first), width, rows, named, marked, narrow, bare=sources)
-    if sources:
-        parts += _noise((top + first + 8, whole - first - 8), width, rows, narrow)
-    return document(width, height, parts)
+    with style():
+        size = (NARROW if narrow else WIDE, 5.6 if sources else 3.4)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1 + sources, sharex=True, squeeze=False, height_ratios=[3, 2][: 1 + sources])[:, 0]
+        _cosines(panels[0], rows, named, marked, narrow)
+        if sources:
+            _noise(panels[1], rows, narrow)
+        panels[-1].set_xlabel(DEPTH)
+        panels[-1].set_xlim(-0.5, len(rows) - 0.5)
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)
+        return svg_text(figure)
 
 
-def _cosines(
-    place: tuple[float, float],
-    width: float,
-    rows: Sequence[Row],
-    named: Sequence[str],
-    marked: Sequence[str],
-    narrow: bool,
-    bare: bool,
-) -> list[str]:
+def _cosines(axes: Axes, rows: Sequence[Row], named: Sequence[str], marked: Sequence[str], narrow: bool) -> None:
+    depth = np.arange(len(rows))
     average, low, high = (np.array([row[f"cosine_{key}"] for row in rows]) for key in ("avg", "min", "max"))
-    entries = [("band", BLUE, "least to greatest picture"), ("line", BLUE, "average")]
-    entries.append(("dashed", RED, f"poor below {POOR}"))
-    depth, places = np.arange(len(rows)), [index for index, row in enumerate(rows) if row["node"] in marked]
-    entries += [("triangle", ORANGE, "named by a finding")] if places else []
+    axes.fill_between(depth, low, high, color=BLUE, alpha=0.18, linewidth=0, label="least to greatest picture")
+    axes.plot(depth, average, color=BLUE, linewidth=1.4, marker=".", markersize=4, label="average")
+    axes.axhline(POOR, color=RED, linewidth=0.9, linestyle="--", label=f"poor below {POOR}")
+    places = [index for index, row in enumerate(rows) if row["node"] in marked]
+    if places:
+        axes.plot(places, average[places], "v", color=ORANGE, markersize=7, label="named by a finding", zorder=5)
     chosen = [index for index, row in enumerate(rows) if row["node"] in named]
-    floor = float(min(*low, POOR - 0.01))
-    span = (1.0 - floor) / (1.0 - NAME_LINE * (len(chosen) + 0.6))  # the names stand below the curve
-    legend, axes = _over_depth(place, width, len(rows), (1.0 - span, 1.0 + 0.03 * span), entries, narrow)
-    if len(rows) > 1:
-        axes.area(depth, low, high, BLUE, 0.18)
-    axes.line([-0.5, len(rows) - 0.5], [POOR, POOR], RED, 0.9, dashed=True)
-    names = _names(axes, rows, average, chosen, floor, span)
-    axes.line(depth, average, BLUE, 1.4)
-    axes.dots(depth, average, BLUE, 3.2)
-    axes.triangles(places, average[places], ORANGE)
-    axes.parts += names
-    heights = [tick for tick in ticks(floor, 1.0, 7) if floor <= tick < 1.0 + 1e-9]
-    return legend + axes.framed(_depths(len(rows), narrow), heights, (DEPTH, "cosine similarity"), grid="xy", bare=bare)
+    floor = min(*low, POOR - 0.01)
+    span = (1.0 - floor) / (1.0 - ROOM * (len(chosen) + 0.6))  # the names stand below the curve
+    axes.set_ylim(1.0 - span, 1.0 + 0.03 * span)
+    axes.set_yticks(
+        [tick for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(floor, 1.0) if floor <= tick < 1.0 + 1e-9]
+    )
+    _names(axes, rows, average, chosen, floor, span)
+    axes.set_ylabel("cosine similarity")
+    axes.grid(visible=True, alpha=0.6)
+    _legend(axes, 2 if narrow else 4, narrow)
 
 
 def _names(
     axes: Axes, rows: Sequence[Row], values: NDArray[np.float64], chosen: Sequence[int], floor: float, span: float
-) -> list[str]:
+) -> None:
     """Write each name in a line of its own, below the curve, at the foot of a thin line from its point.
 
     Names in the left half run to the right, the last of them highest; those in the right half run to the left, the
@@ -96,38 +89,28 @@ def _names(
     """
     middle = len(rows) / 2
     left, right = [i for i in chosen if i < middle], [i for i in chosen if i >= middle]
-    written = []
     for line, index in enumerate([*reversed(left), *right]):
-        foot, before = floor - span * NAME_LINE * (line + 0.8), index < middle
-        axes.rods([index], [foot], [values[index]], SOFT, 0.7, 1.0)
-        x, y, said = float(axes.at_x(index)), float(axes.at_y(foot)), rows[index]["node"]
-        width = text_width(said, 7.5) * 0.9
-        start = x + 2 if before else x - 2 - width
-        written.append(
-            f'<rect x="{start:.1f}" y="{y - 4.5:.1f}" width="{width:.1f}" height="9" style="fill: {PAPER}"/>'
-        )
-        written.append(text(x + 3 if before else x - 3, y, said, size=7.5, anchor="start" if before else "end"))
-    return written
+        foot = floor - span * ROOM * (line + 0.8)
+        axes.plot([index, index], [foot, values[index]], color=SOFT, linewidth=0.7, zorder=1)
+        axes.annotate(
+            rows[index]["node"], (index, foot), xytext=(3 if index < middle else -3, 0), textcoords="offset points",
+            ha="left" if index < middle else "right", va="center", fontsize=7.5, color=INK, parse_math=False,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}, zorder=4,
+        )  # fmt: skip
 
 
-def _noise(place: tuple[float, float], width: float, rows: Sequence[Row], narrow: bool) -> list[str]:
+def _noise(axes: Axes, rows: Sequence[Row], narrow: bool) -> None:
     depth = np.arange(len(rows))
     cumulative, alone = (
         np.array([row[key] if abs(row[key]) < SQNR_CAP else np.nan for row in rows])
         for key in ("sqnr", "isolated_sqnr")
     )
-    entries = [("line", BLUE, "all layers up to here quantized"), ("dot", GREEN, "this layer alone quantized")]
-    known = np.concatenate([cumulative, alone])
-    known = known[~np.isnan(known)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    margin = 0.05 * (high - low) or 1.0
-    legend, axes = _over_depth(place, width, len(rows), (low - margin, high + margin), entries, narrow)
-    axes.rods(depth, cumulative, alone, SOFT, 0.6, 0.6)
-    axes.line(depth, cumulative, BLUE, 1.4)
-    axes.dots(depth, alone, GREEN, 3.6)
-    return legend + axes.framed(
-        _depths(len(rows), narrow), ticks(low - margin, high + margin, 6), (DEPTH, "SQNR in dB"), grid="xy"
-    )
+    axes.vlines(depth, cumulative, alone, color=SOFT, linewidth=0.6, alpha=0.6)
+    axes.plot(depth, cumulative, color=BLUE, linewidth=1.4, label="all layers up to here quantized")
+    axes.plot(depth, alone, color=GREEN, linestyle="none", marker="o", markersize=3, label="this layer alone quantized")
+    axes.set_ylabel("SQNR in dB")
+    axes.grid(visible=True, alpha=0.6)
+    _legend(axes, 1 if narrow else 2, narrow)
 
 
 def bits_plot(
@@ -141,25 +124,30 @@ def bits_plot(
         in_float: which nodes run in float.
         narrow: for a phone.
     """
-    width, height, count = NARROW if narrow else WIDE, 216.0, len(features)
-    places = np.flatnonzero(np.array(in_float))
-    parts, top = list[str](), 4.0
-    for bits, colour, name in ((features, BLUE, "feature bits"), (weights, GREEN, "weight bits")):
-        last = bits is weights
-        heights = np.array([wide or 0 for wide in bits], np.float64)
-        levels = sorted({float(wide) for wide in heights if wide}) or [8.0]
-        most = max(8.0, *levels)
-        entries = [("cross", ORANGE, "in float")] if places.size and not last else []
-        tall = (height - FOOT - 16.0) / 2 + (KEY_LINE if entries else 0.0) / 2 * (-1 if last else 1)
-        legend, axes = _over_depth((top, tall), width, count, (0.0, most * 1.1), entries, narrow)
-        shown = np.flatnonzero(heights)
-        edges = np.stack([shown - 0.4, shown + 0.4], 1)
-        for index, (start, stop) in zip(shown, edges, strict=True):
-            axes.bars([start, stop], [0.0], [heights[index]], colour)
-        axes.crosses(places, np.full(len(places), most * 0.12), ORANGE)
-        parts += legend + axes.framed(_depths(count, narrow), levels, (DEPTH, name), grid="y", bare=not last)
-        top += tall + 12.0
-    return document(width, height, parts)
+    depth = np.arange(len(features))
+    with style():
+        figure = Figure(figsize=(NARROW if narrow else WIDE, 2.6), layout="constrained")
+        panels = figure.subplots(2, sharex=True)
+        for axes, bits, colour, name in zip(
+            panels, (features, weights), (BLUE, GREEN), ("feature bits", "weight bits"), strict=True
+        ):
+            heights = np.array([width or 0 for width in bits])
+            levels = sorted({int(width) for width in heights if width})
+            _bars(axes, depth, np.zeros(len(depth)), heights, colour)
+            top = max(8, *levels) if levels else 8
+            if any(in_float):
+                places = depth[np.array(in_float)]
+                axes.plot(places, np.full(len(places), top * 0.12), "x", color=ORANGE, markersize=5, label="in float")
+            axes.set_ylim(0, top * 1.1)
+            axes.set_yticks(levels or [8])
+            axes.set_ylabel(name)
+            axes.grid(visible=True, axis="y", alpha=0.6)
+        if any(in_float):
+            _legend(panels[0], 1, narrow)
+        panels[-1].set_xlabel(DEPTH)
+        panels[-1].set_xlim(-0.5, len(depth) - 0.5)
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        return svg_text(figure)
 
 
 def histogram_plot(statistics: TensorStatistics, low: float | None, high: float | None) -> str:
@@ -175,42 +163,44 @@ def histogram_plot(statistics: TensorStatistics, low: float | None, high: float 
     merged = -(-(stop - first) // DRAWN_BINS)
     edges = np.arange(first, stop + merged, merged)
     counts = np.add.reduceat(statistics.histogram[first:stop], edges[:-1] - first)
-    sides = (statistics.first + edges) * statistics.width
-    shown = [*sides[[0, -1]], *(limit for limit in (low, high) if limit is not None)]
-    most = float(counts.max())
-    axes = Axes(PANEL_BOX, _with_margin(min(shown), max(shown), 0.04), (0.7, 2.0 * most), log=True)
-    axes.bars(sides, np.full(len(counts), 0.7), np.maximum(counts, 0.7), BLUE)
-    for limit in (low, high):
-        if limit is not None:
-            axes.line([limit, limit], [0.7, 2.0 * most], RED, 1.1, dashed=True)
-    decades = np.arange(int(np.log10(most)) + 1)[:: 1 + int(np.log10(most)) // 6]
-    return document(
-        *PANEL,
-        axes.framed(
-            ticks(*axes.x, 5),
-            [10.0**decade for decade in decades],
-            ("value of the float tensor", "values per bin"),
-            y_labels=[f"1e{decade}" for decade in decades],
-            size=9,
-        ),
-    )
+    with style():
+        figure = Figure(figsize=PANEL)
+        axes = figure.add_axes(FRAME)
+        axes.stairs(counts, (statistics.first + edges) * statistics.width, fill=True, color=BLUE, alpha=0.75)
+        if low is not None and high is not None:
+            for value in (low, high):
+                axes.axvline(value, color=RED, linewidth=1.1, linestyle="--")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda count, _: f"1e{np.log10(count):.0f}")
+        axes.yaxis.set_minor_formatter("")
+        axes.set_ylim(bottom=0.7)
+        axes.set_xlabel("value of the float tensor")
+        axes.set_ylabel("values per bin")
+        return svg_text(figure)
 
 
 def pair_plot(reference: NDArray[np.float32], quantized: NDArray[np.float32]) -> str:
     """Draw float against quantized values, and the diagonal on which equal ones lie."""
     low = float(min(reference.min(), quantized.min()))
     high = float(max(reference.max(), quantized.max()))
-    span = _with_margin(low, high, 0.03)
-    axes = Axes(PANEL_BOX, span, span)
-    axes.line(span, span, RED, 0.9)
-    axes.dots(reference, quantized, BLUE, 2.2, 0.35)
-    return document(*PANEL, axes.framed(ticks(*span, 6), ticks(*span, 6), ("float value", "quantized value"), size=9))
+    with style():
+        figure = Figure(figsize=PANEL)
+        axes = figure.add_axes(FRAME)
+        axes.axline((low, low), slope=1.0, color=RED, linewidth=0.9)
+        axes.plot(
+            reference, quantized, linestyle="none", marker="o", markersize=2.2, markeredgewidth=0, color=BLUE,
+            alpha=0.35, rasterized=True,
+        )  # fmt: skip
+        margin = 0.03 * (high - low) or 1.0
+        axes.set_xlim(low - margin, high + margin)
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlabel("float value")
+        axes.set_ylabel("quantized value")
+        return svg_text(figure)
 
 
 def channel_plot(low: ArrayLike, high: ArrayLike, code_low: ArrayLike, code_high: ArrayLike, what: str) -> str:
     """Draw the range of each channel as a bar, the widest first, and how far codes reach.
-
-    Of more channels than can be told apart, neighbours share a bar, from the least to the greatest of them.
 
     Args:
         low: [C], smallest value of each channel.
@@ -221,79 +211,35 @@ def channel_plot(low: ArrayLike, high: ArrayLike, code_low: ArrayLike, code_high
     """
     low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
     order = np.argsort(low - high, kind="stable")
-    count = len(order)
-    starts = np.arange(0, count, -(-count // DRAWN_CHANNELS))
-    edges = np.append(starts, count) - 0.5
-    low, high = np.minimum.reduceat(low[order], starts), np.maximum.reduceat(high[order], starts)
-    reaches = []
-    for limit, extreme in ((np.atleast_1d(code_low), np.minimum), (np.atleast_1d(code_high), np.maximum)):
-        if limit.size:
-            reaches.append(extreme.reduceat(np.broadcast_to(limit, count)[order], starts))
-    ends = [*low, *high, *(value for reach in reaches for value in reach)]
-    axes = Axes(PANEL_BOX, (-0.5, count - 0.5), _with_margin(min(ends), max(ends), 0.05))
-    axes.bars(edges, low, high, BLUE, gap=0.24 if count <= GAPS else 0.0)
-    for reach in reaches:
-        axes.steps(edges, reach, RED)
-    names = ("channel, widest first", f"range of the {what}")
-    return document(*PANEL, axes.framed(ticks(0, count - 1, 5, whole=True), ticks(*axes.y, 6), names, size=9))
+    depth = np.arange(len(order))
+    with style():
+        figure = Figure(figsize=PANEL)
+        axes = figure.add_axes(FRAME)
+        _bars(axes, depth, low[order], high[order], BLUE)
+        for limit in (np.atleast_1d(code_low), np.atleast_1d(code_high)):
+            if limit.size:
+                reach = np.broadcast_to(limit, len(order))[order]
+                steps = np.concatenate([depth - 0.5, [len(order) - 0.5]])
+                axes.stairs(reach, steps, baseline=None, color=RED, linewidth=1.1, linestyle="--", rasterized=True)
+        axes.set_xlim(-0.5, len(order) - 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel("channel, widest first")
+        axes.set_ylabel(f"range of the {what}")
+        return svg_text(figure)
 
 
-def _with_margin(low: float, high: float, part: float) -> tuple[float, float]:
-    margin = part * (high - low) or 1.0
-    return float(low - margin), float(high + margin)
+def _legend(axes: Axes, columns: int, narrow: bool) -> None:
+    """Above the axes, where no curve is."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.0,
+        fontsize=7 if narrow else 8, handlelength=1.2 if narrow else 2.0,
+    )  # fmt: skip
 
 
-def _over_depth(
-    place: tuple[float, float],
-    width: float,
-    count: int,
-    span: tuple[float, float],
-    entries: Sequence[Entry],
-    narrow: bool,
-) -> tuple[list[str], Axes]:
-    """Axes over depth, and their legend above them; `place`: their top and their height with the legend."""
-    top, height = place
-    lines = _lines(entries, width - LEFT - RIGHT, 7 if narrow else 8)
-    above = KEY_LINE * len(lines) + (4.0 if lines else 0.0)
-    axes = Axes((LEFT, top + above, width - LEFT - RIGHT, height - above), (-0.5, count - 0.5), span)
-    legend = []
-    for number, line in enumerate(lines):
-        y = top + KEY_LINE * (number + 0.5)
-        for left, (mark, colour, said) in line:
-            legend += [_mark(mark, LEFT + left, y, colour), text(LEFT + left + 24, y, said, size=7 if narrow else 8)]
-    return legend, axes
-
-
-def _lines(entries: Sequence[Entry], width: float, size: float) -> list[list[tuple[float, Entry]]]:
-    """Break a legend into lines that fit; each entry with its distance from the left."""
-    lines: list[list[tuple[float, Entry]]] = []
-    end = width
-    for entry in entries:
-        needed = 24 + text_width(entry[2], size) + 8
-        if end + needed > width:
-            lines.append([])
-            end = 0.0
-        lines[-1].append((end, entry))
-        end += needed
-    return lines
-
-
-def _mark(mark: str, x: float, y: float, colour: str) -> str:
-    """What a legend shows before the words, 20 points wide."""
-    match mark:
-        case "band":
-            return (
-                f'<rect x="{x:.1f}" y="{y - 3:.1f}" width="18" height="6" style="fill: {colour}; fill-opacity: 0.18"/>'
-            )
-        case "dot":
-            return stroked(f"M{x + 9:.1f} {y:.1f}h0", colour, 3.6, round_ends=True)
-        case "triangle":
-            return f'<path d="M{x + 5.5:.1f} {y - 3:.1f}h7l-3.5 6Z" style="fill: {colour}"/>'
-        case "cross":
-            return stroked(f"M{x + 6.5:.1f} {y - 2.5:.1f}l5 5m0 -5l-5 5", colour, 1.0)
-        case _:
-            return stroked(f"M{x:.1f} {y:.1f}h18", colour, 1.4 if mark == "line" else 0.9, dashed=mark == "dashed")
-
-
-def _depths(count: int, narrow: bool) -> list[float]:
-    return ticks(0.0, count - 1.0, 6 if narrow else 10, whole=True)
+def _bars(axes: Axes, places: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str) -> None:
+    """Bars as one path, with gaps while there is room for them; as pixels, since there may be thousands."""
+    places, low, high = np.asarray(places), np.asarray(low), np.asarray(high)
+    half = 0.38 if len(places) <= 100 else 0.5
+    corners = np.stack([places - half, places - half, places + half, places + half], 1).reshape(-1)
+    tops = np.stack([low, high, high, low], 1).reshape(-1)
+    axes.fill_between(corners, np.repeat(low, 4), tops, color=colour, alpha=0.75, linewidth=0, rasterized=True)

@@ -26,7 +26,7 @@ class Figure:
     """A plot.
 
     Attributes:
-        svg: a whole SVG file, as `stages.compare.chart` makes it.
+        svg: as `stages.core.svg` saves it.
         caption: what it shows; may be empty.
         narrow: the same for a phone; None: it serves both.
     """
@@ -102,12 +102,13 @@ def render(page: Page) -> str:
     )
     rows = _worst_first(page.rows)
     columns = _columns(rows, page.params)
+    numbers = iter(range(1000))
 
     def drawn(figure: Figure, label: str) -> Markup:
         """A plot in the page; labels are the program's own words and need no escaping."""
         if figure.narrow is None:
-            return Markup(inline(figure.svg, label))
-        wide, narrow = (inline(svg, label) for svg in (figure.svg, figure.narrow))
+            return Markup(inline(figure.svg, f"f{next(numbers)}", label))
+        wide, narrow = (inline(svg, f"f{next(numbers)}", label) for svg in (figure.svg, figure.narrow))
         return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
 
     return environment.get_template("report.html.j2").render(

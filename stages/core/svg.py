@@ -3,10 +3,10 @@
 import io
 import re
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+import matplotlib as mpl
+from matplotlib.figure import Figure
 
 __all__ = ["BLUE", "GREEN", "INK", "LINE", "ORANGE", "PAPER", "RED", "SOFT", "inline", "style", "svg_text"]
 
@@ -25,30 +25,34 @@ STYLE: Any = {
     "axes.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
     "legend.fontsize": 8,
 }  # fmt: skip
+RASTER_DPI = 140  # of parts that are drawn as pixels
 
 
 def style() -> AbstractContextManager[None]:
-    """The look of matplotlib's plots, for the time in which one is drawn and saved."""
-    import matplotlib as mpl  # noqa: PLC0415  takes a third of a second, which pages without such plots need not spend
-
+    """The look of all plots, for the time in which one is drawn and saved."""
     return mpl.rc_context(STYLE)
 
 
-def svg_text(figure: "Figure") -> str:
+def svg_text(figure: Figure) -> str:
     """Save as SVG, without a date and without the name of what wrote it."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", dpi=RASTER_DPI, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
-def inline(svg: str, label: str) -> str:
-    """Make an SVG part of a page: its head away, the page's colours.
+def inline(svg: str, prefix: str, label: str) -> str:
+    """Make an SVG part of a page: its head away, ids of its own, the page's colours.
 
     Args:
-        svg: a whole SVG file without ids.
+        svg: from `svg_text`.
+        prefix: begins its ids, so that those of several plots on a page differ.
         label: what a reader who cannot see is told; plain text without quotation marks or markup.
     """
-    body = re.sub(r"\s*xmlns=\"[^\"]*\"", "", svg[svg.index("<svg") :].strip())
+    body = svg[svg.index("<svg") :].strip()
+    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|\s*xmlns(:xlink)?=\"[^\"]*\"", "", body, flags=re.DOTALL)
+    used = set(re.findall(r"(?:url\(#|xlink:href=\"#)([^)\"]+)", body))
+    body = re.sub(r"\sid=\"([^\"]+)\"", lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", body)
+    body = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}-", body).replace("xlink:href", "href")
     for colour, variable in VARIABLES.items():
         body = body.replace(f": {colour}", f": var({variable})")
     return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', body, count=1)
