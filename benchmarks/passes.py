@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from stages.core.graph import Graph, load_model
-from stages.core.inputs import load_inputs, normalize
+from stages.core.inputs import feeds, load_inputs
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
-from stages.core.preprocess import picture_input, read_pictures, select
 from stages.core.session import Runner, with_outputs
+from stages.core.sets import read_samples, select
 from stages.core.settings import load_params
 
 __all__ = ["passes"]
@@ -21,7 +21,7 @@ __all__ = ["passes"]
 
 def passes(every: bool) -> None:
     """Run both networks on each debug picture; what they make is dropped."""
-    config, network_input = load_params(Path("params.yaml")), picture_input(load_inputs(INPUTS))
+    config, inputs = load_params(Path("params.yaml")), load_inputs(INPUTS)
     model = load_model(FLOAT_MODEL)
     graph = Graph(model)
     tensors = [name for name in graph.float_tensors if name in graph.producers] if every else list(graph.outputs)
@@ -29,11 +29,10 @@ def passes(every: bool) -> None:
         Runner(with_outputs(model, tensors)),
         Runner(simulator_model(load_integer_model(INTEGER_MODEL), tensors), optimize="safe"),
     ]
-    files = select(config.data.debug, "data.debug")
-    for picture in read_pictures(files, network_input, config.model.preprocess, "data.debug"):
-        feeds = {network_input.name: normalize(picture.sample, network_input)}
+    files = select(config.data.debug, inputs, "data.debug")
+    for picture in read_samples(files, inputs, config.model.preprocess, "data.debug"):
         for network in networks:
-            network.run(feeds)
+            network.run(feeds(picture.sample, inputs))
 
 
 if __name__ == "__main__":

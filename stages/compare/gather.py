@@ -124,23 +124,16 @@ def gather(loaded: Loaded, folder: Path) -> Gathered:
     names = node_names(graph)
     layers = layer_tensors(names, loaded.integer, params)
     closer, observer = Closer(layers, params.factors, len(loaded.files)), Observer(params)
-    pictures, given, by_picture = _Pictures(loaded), list[str](), list[Row]()
-    first = []  # what the first picture was; the networks may be at the next when it is watched
-
-    def fed() -> Iterator[Mapping[str, NDArray[np.float32]]]:
-        for feeds in pictures:
-            first.extend([pictures.sample] if not given else [])
-            given.append(pictures.name)
-            yield feeds
+    pictures, by_picture = _Pictures(loaded), list[Row]()
 
     def watch(compared: Compared) -> None:
         if config.compare.dump and compared.place == 0:
-            write_dump(folder, config.soc.vendor, loaded.reference, loaded.integer, first[0], compared)
+            write_dump(folder, config.soc.vendor, loaded.reference, loaded.integer, pictures.first, compared)
         observer.add({**compared.feeds, **compared.expected})
         closer.add(compared)
-        by_picture.extend(picture_rows(given[compared.place], compared.distances, names))
+        by_picture.extend(picture_rows(pictures.names[compared.place], compared.distances, names))
 
-    rows = compare_networks(loaded.reference, loaded.integer, fed(), params.factors, loaded.parts, watch)
+    rows = compare_networks(loaded.reference, loaded.integer, pictures, params.factors, loaded.parts, watch)
     end, calibration = output_row(rows, loaded.reference), loaded.sets[CALIBRATION]
     notes = [f"calibration set: {line}" for line in calibration.warnings] + read_json(NOTES)
     outputs = {name: graph.shapes.get(name, []) for name in graph.outputs}
@@ -169,15 +162,15 @@ class _Pictures:
     """Gives the debug pictures as network inputs; warns of those that served to quantize.
 
     Attributes:
-        name: of the picture that was given last.
-        sample: the same, before mean and normal.
+        names: of the pictures that were given: the networks may be at one when that before it is measured.
+        first: the first of them, before mean and normal.
         known: names of pictures that served to quantize.
         notes: a line for each of those.
     """
 
     loaded: Loaded
-    name: str = ""
-    sample: Sample = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    first: Sample = field(default_factory=dict)
     known: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -194,5 +187,6 @@ class _Pictures:
                 self.known.append(picture.name)
                 self.notes.append(f"debug picture {picture.name} is also {twin}: use others")
                 warn(self.notes[-1])
-            self.name, self.sample = picture.name, picture.sample
+            self.first = self.first or picture.sample
+            self.names.append(picture.name)
             yield feeds(picture.sample, inputs)
