@@ -39,6 +39,7 @@ from stages.track.run import tracking_uri
 SWEEPS = Path("sweeps")
 CONFIG = "sweep"
 FOLDER = "hydra.sweep.dir"
+LOCAL = "local"  # the launcher unless told otherwise
 MULTIRUN = ("--multirun", "-m", "--run", "-r")
 
 
@@ -87,7 +88,9 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
             session = _open(project, folder, cache, uri, composed, overrides, varied)
             try:
                 with watched(session, total):
-                    _hydra(["--multirun", *overrides, f"{FOLDER}={quoted(str(folder))}"], conf)
+                    _hydra(
+                        ["--multirun", *overrides, *_workers(composed, total), f"{FOLDER}={quoted(str(folder))}"], conf
+                    )
                 return _finish(session, json)
             except BaseException as error:
                 _break_off(session, error)
@@ -133,6 +136,16 @@ def _extent(composed: DictConfig) -> tuple[tuple[str, ...], int | None]:
             tried.update(point_overrides)
             GlobalHydra.instance().config_loader().load_sweep_config(composed, point_overrides)
     return varied, len(points)
+
+
+def _workers(composed: DictConfig, total: int | None) -> list[str]:
+    """Share the cores among points at the same time; gives the override by which a single point needs no worker."""
+    if composed.hydra.runtime.choices.get("hydra/launcher") == LOCAL and total == 1:
+        return ["hydra/launcher=basic"]
+    workers, cores = composed.hydra.launcher.get("n_jobs", 1), os.cpu_count() or 1
+    if workers != 1:
+        os.environ.setdefault("SOCQUANT_THREADS", str(max(1, cores // workers) if workers > 0 else 1))
+    return []
 
 
 def _check(composed: DictConfig) -> None:
@@ -188,7 +201,7 @@ def _open(
     close_abandoned([path for path in folder.parent.glob("*") if path != folder], uri)
     session = Session(
         folder, project, cache, uri, experiment_id, parent, varied, composed.sweep.metric, composed.sweep.direction,
-        composed.sweep.cost, command, launcher,
+        composed.sweep.cost, command, launcher, os.getpid(),
     )  # fmt: skip
     save_session(session)
     return session

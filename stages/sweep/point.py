@@ -12,6 +12,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from stages.core.command import EXIT_TERMINATED
 from stages.core.composition import finished
 from stages.core.config import Config
 from stages.core.errors import UserError, did_you_mean, one_line
@@ -32,6 +33,7 @@ SOURCES = (
     "model.source", "model.torch.code", "data.calibration.source", "data.correction.source", "data.validation.source",
     "data.debug.source", "data.evaluation.source", "data.evaluation.labels", "quant.node_bits",
 )  # fmt: skip
+WORKERS = "JoblibLauncher"  # its processes outlive a sweep that is killed
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,22 @@ def point(composed: DictConfig) -> float:
     job = HydraConfig.get()
     session = load_session(Path(job.sweep.dir))
     folder = Path(job.runtime.output_dir)
+    worker = job.launcher._target_.endswith(WORKERS)
+    _end_if_orphaned(worker, session)
     with chdir(session.project):
         result = _run(session, folder, composed, job.job.num, tuple(job.overrides.task), job.runtime.choices.get("soc"))
-    save_result(folder, result)
+    if load_session(session.folder).parent == session.parent:  # else killed, and another sweep uses the folder
+        save_result(folder, result)
+    _end_if_orphaned(worker, session)
     if result.value is None and "max_failure_rate" in job.sweeper:  # a sweeper that wants to count failures
         raise RuntimeError(result.error)
     return math.nan if result.value is None else result.value
+
+
+def _end_if_orphaned(worker: bool, session: Session) -> None:
+    """End this process if it is a worker of a sweep that was killed, which would wait for more points."""
+    if worker and os.getppid() != session.process:
+        os._exit(EXIT_TERMINATED)
 
 
 def _run(
