@@ -39,6 +39,13 @@ from stages.track.run import tracking_uri
 SWEEPS = Path("sweeps")
 CONFIG = "sweep"
 FOLDER = "hydra.sweep.dir"
+EXTRAS = {
+    "hydra/launcher=ray": "ray",
+    "hydra/launcher=slurm": "submitit",
+    "hydra/launcher=submitit_local": "submitit",
+    "hydra/sweeper=optuna": "optuna",
+}
+"""Override -> what Hydra's plugin for it is named after."""
 LOCAL = "local"  # the launcher unless told otherwise
 MULTIRUN = ("--multirun", "-m", "--run", "-r")
 
@@ -72,6 +79,7 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
         UserError: for a mistake that concerns all points.
     """
     conf, project = Path("conf").resolve(), Path.cwd()
+    _check_command(overrides, json)
     with open_conf(conf, overrides, SweepConfig):
         loader = GlobalHydra.instance().config_loader()
         composed = loader.load_configuration(CONFIG, list(overrides), RunMode.MULTIRUN)
@@ -148,11 +156,24 @@ def _workers(composed: DictConfig, total: int | None) -> list[str]:
     return []
 
 
+def _check_command(overrides: Sequence[str], json: Path | None) -> None:
+    """Refuse what would end badly after hours, or in words of Hydra's that do not help."""
+    if json and json.is_dir():
+        raise UserError(f"--json {json} is a folder: name a file")
+    for override in overrides:
+        name = EXTRAS.get(override)
+        if name and not any(find_spec(f"hydra_plugins.hydra_{name}_{kind}") for kind in ("launcher", "sweeper")):
+            extra = "slurm" if name == "submitit" else name
+            raise UserError(f'{override} needs a plugin of Hydra: pip install -e ".[{extra}]"')
+
+
 def _check(composed: DictConfig) -> None:
     settings = composed.sweep
     for key, allowed in (("cost", [*COSTS]), ("direction", ["maximize", "minimize"])):
         if settings[key] not in allowed:
             raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")
+    if composed.hydra.launcher.get("n_jobs", 1) == 0:
+        raise UserError("hydra.launcher.n_jobs=0: give the number of points at the same time, or -1 for one a core")
 
 
 def _folder(overrides: Sequence[str], composed: DictConfig) -> Path:
