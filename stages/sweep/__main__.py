@@ -26,7 +26,7 @@ from stages.core.errors import UserError
 from stages.core.overrides import quoted
 from stages.sweep.config import SweepConfig
 from stages.sweep.cost import COSTS
-from stages.sweep.pictures import draw, interactive
+from stages.sweep.launchers import check_launcher, check_plugins, sole, threads_of_a_point
 from stages.sweep.point import point
 from stages.sweep.progress import watched
 from stages.sweep.ranking import metric_of, pareto, ranked
@@ -39,14 +39,6 @@ from stages.track.run import tracking_uri
 SWEEPS = Path("sweeps")
 CONFIG = "sweep"
 FOLDER = "hydra.sweep.dir"
-EXTRAS = {
-    "hydra/launcher=ray": "ray",
-    "hydra/launcher=slurm": "submitit",
-    "hydra/launcher=submitit_local": "submitit",
-    "hydra/sweeper=optuna": "optuna",
-}
-"""Override -> what Hydra's plugin for it is named after."""
-LOCAL = "local"  # the launcher unless told otherwise
 MULTIRUN = ("--multirun", "-m", "--run", "-r")
 
 
@@ -79,12 +71,17 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
         UserError: for a mistake that concerns all points.
     """
     conf, project = Path("conf").resolve(), Path.cwd()
-    _check_command(overrides, json)
+    check_plugins(overrides)
+    if json and json.is_dir():  # not after hours
+        raise UserError(f"--json {json} is a folder: name a file")
     with open_conf(conf, overrides, SweepConfig):
         loader = GlobalHydra.instance().config_loader()
         composed = loader.load_configuration(CONFIG, list(overrides), RunMode.MULTIRUN)
         varied, total = _extent(composed)
     _check(composed)
+    check_launcher(composed)
+    if threads := threads_of_a_point(composed, os.cpu_count() or 1):
+        os.environ.setdefault("SOCQUANT_THREADS", str(threads))
     cache, uri = cache_folder(project), tracking_uri()
     (cache / LOCKS).mkdir(parents=True, exist_ok=True)
     clear_leftovers(cache)
@@ -96,9 +93,7 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
             session = _open(project, folder, cache, uri, composed, overrides, varied)
             try:
                 with watched(session, total):
-                    _hydra(
-                        ["--multirun", *overrides, *_workers(composed, total), f"{FOLDER}={quoted(str(folder))}"], conf
-                    )
+                    _hydra(["--multirun", *overrides, *sole(composed, total), f"{FOLDER}={quoted(str(folder))}"], conf)
                 return _finish(session, json)
             except BaseException as error:
                 _break_off(session, error)
@@ -146,34 +141,11 @@ def _extent(composed: DictConfig) -> tuple[tuple[str, ...], int | None]:
     return varied, len(points)
 
 
-def _workers(composed: DictConfig, total: int | None) -> list[str]:
-    """Share the cores among points at the same time; gives the override by which a single point needs no worker."""
-    if composed.hydra.runtime.choices.get("hydra/launcher") == LOCAL and total == 1:
-        return ["hydra/launcher=basic"]
-    workers, cores = composed.hydra.launcher.get("n_jobs", 1), os.cpu_count() or 1
-    if workers != 1:
-        os.environ.setdefault("SOCQUANT_THREADS", str(max(1, cores // workers) if workers > 0 else 1))
-    return []
-
-
-def _check_command(overrides: Sequence[str], json: Path | None) -> None:
-    """Refuse what would end badly after hours, or in words of Hydra's that do not help."""
-    if json and json.is_dir():
-        raise UserError(f"--json {json} is a folder: name a file")
-    for override in overrides:
-        name = EXTRAS.get(override)
-        if name and not any(find_spec(f"hydra_plugins.hydra_{name}_{kind}") for kind in ("launcher", "sweeper")):
-            extra = "slurm" if name == "submitit" else name
-            raise UserError(f'{override} needs a plugin of Hydra: pip install -e ".[{extra}]"')
-
-
 def _check(composed: DictConfig) -> None:
     settings = composed.sweep
     for key, allowed in (("cost", [*COSTS]), ("direction", ["maximize", "minimize"])):
         if settings[key] not in allowed:
             raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")
-    if composed.hydra.launcher.get("n_jobs", 1) == 0:
-        raise UserError("hydra.launcher.n_jobs=0: give the number of points at the same time, or -1 for one a core")
 
 
 def _folder(overrides: Sequence[str], composed: DictConfig) -> Path:
@@ -237,6 +209,8 @@ def _finish(session: Session, json: Path | None) -> int:
     write_text(table, as_csv(results, session))
     files = [table, *session.folder.glob("multirun.yaml")]  # not every sweeper writes one
     if done:
+        from stages.sweep.pictures import draw, interactive  # noqa: PLC0415  slow to load, and workers load this module
+
         best = done[0]
         pictures = [session.folder / "summary.png", session.folder / "summary.svg"]
         draw(results, session, pictures)

@@ -12,7 +12,6 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from stages.core.command import EXIT_TERMINATED
 from stages.core.composition import finished
 from stages.core.config import Config
 from stages.core.errors import UserError, did_you_mean, one_line
@@ -21,6 +20,7 @@ from stages.core.paths import FLOAT_MODEL, QPARAMS
 from stages.core.qparams import load_qparams
 from stages.core.settings import check_files, register_resolver
 from stages.sweep.cost import network_cost
+from stages.sweep.launchers import end_if_orphaned
 from stages.sweep.session import Result, Session, label, load_session, save_result
 from stages.sweep.tracking import log_failure, log_point
 from stages.sweep.workspace import LOG, prepare, reproduce, upstream_params
@@ -33,7 +33,6 @@ SOURCES = (
     "model.source", "model.torch.code", "data.calibration.source", "data.correction.source", "data.validation.source",
     "data.debug.source", "data.evaluation.source", "data.evaluation.labels", "quant.node_bits",
 )  # fmt: skip
-WORKERS = "JoblibLauncher"  # its processes outlive a sweep that is killed
 
 
 @dataclass(frozen=True)
@@ -57,22 +56,15 @@ def point(composed: DictConfig) -> float:
     job = HydraConfig.get()
     session = load_session(Path(job.sweep.dir))
     folder = Path(job.runtime.output_dir)
-    worker = job.launcher._target_.endswith(WORKERS)
-    _end_if_orphaned(worker, session)
+    end_if_orphaned(job, session.process)
     with chdir(session.project):
         result = _run(session, folder, composed, job.job.num, tuple(job.overrides.task), job.runtime.choices.get("soc"))
     if load_session(session.folder).parent == session.parent:  # else killed, and another sweep uses the folder
         save_result(folder, result)
-    _end_if_orphaned(worker, session)
+    end_if_orphaned(job, session.process)
     if result.value is None and "max_failure_rate" in job.sweeper:  # a sweeper that wants to count failures
         raise RuntimeError(result.error)
     return math.nan if result.value is None else result.value
-
-
-def _end_if_orphaned(worker: bool, session: Session) -> None:
-    """End this process if it is a worker of a sweep that was killed, which would wait for more points."""
-    if worker and os.getppid() != session.process:
-        os._exit(EXIT_TERMINATED)
 
 
 def _run(
