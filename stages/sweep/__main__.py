@@ -22,7 +22,7 @@ from stages.core.artifacts import write_json, write_text
 from stages.core.command import EXIT_TERMINATED, guarded
 from stages.core.composition import open_conf, register_schema
 from stages.core.console import console, counted, output, say, warn
-from stages.core.errors import UserError
+from stages.core.errors import UserError, one_line
 from stages.core.overrides import quoted
 from stages.sweep.config import SweepConfig
 from stages.sweep.cost import COSTS
@@ -97,6 +97,8 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
                 return _finish(session, json)
             except BaseException as error:
                 _break_off(session, error)
+                if isinstance(error, OSError):  # the disk is full, most likely
+                    raise UserError(f"{folder}: {one_line(error)}") from error
                 raise
     except Timeout:
         raise UserError(f"{folder} is in use by another sweep: wait for it, or choose another {FOLDER}") from None
@@ -243,8 +245,10 @@ def _break_off(session: Session, error: BaseException) -> None:
     note = {"mlflow.note.content": markdown(results, session), "error": reason}
     try:
         close_parent(session, KILLED if killed else FAILED, {"points": float(len(results))}, note)
-    except UserError as refused:
-        warn(f"the sweep's run stays open: {refused}")
+    except (UserError, OSError) as refused:
+        warn(f"the sweep's run stays open: {one_line(refused)}")
+    if results:
+        output.print(results_table(results, session, output.width))
     console.print(f"stopped after {counted(len(results), 'point')}; the same command goes on from there")
 
 

@@ -239,3 +239,15 @@ def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
     shutil.rmtree(project / "sweeps")  # the way to clean up
     code, _, points = swept(project, "quant.feature_bits=8,12")
     assert [point["executed"] for point in points] == [[], []]
+
+
+@pytest.mark.slow
+def test_what_was_computed_is_shown_though_the_summary_cannot_be_written(project):
+    (project / "sweeps/blocked/summary.png").mkdir(parents=True)
+    code, text, _ = swept(project, "quant.feature_bits=4,8", "hydra.sweep.dir=sweeps/blocked")
+    assert code == 2
+    assert "sweeps/blocked: " in text
+    assert "Is a directory" in text
+    assert "2 points by agreement" in text
+    condition = f"tags.kind = 'sweep' and params.folder = '{project}/sweeps/blocked'"
+    assert [run.info.status for run in runs(project, condition)] == ["FAILED"]
