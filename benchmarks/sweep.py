@@ -45,8 +45,10 @@ from rich.table import Table
 from benchmarks.common import PROJECT
 from stages.core.artifacts import write_json
 from stages.core.command import guarded
+from stages.core.composition import compose
 from stages.core.console import console, output
 from stages.core.errors import UserError
+from stages.core.overrides import quoted
 
 SEED = 1
 KILLS = 10
@@ -74,7 +76,7 @@ class Bench:
     Attributes:
         root: temporary folder of the clones.
         base: overrides of every point.
-        pictures: the calibration source to replace by one that does not exist.
+        pictures: a calibration source to try beside one that does not exist.
         tiny: whether the network is the small one.
     """
 
@@ -153,7 +155,7 @@ def measure(tiny: bool, only: Sequence[str] | None, target: Path | None) -> int:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="sweeps-") as root:
         base = ("experiment=small",) if tiny else ()
-        bench = Bench(Path(root), base, "file:pictures/calibration" if tiny else "file:stages", tiny)
+        bench = Bench(Path(root), base, "file:pictures/calibration" if tiny else _photos(), tiny)
         for name, part in parts.items():
             if only is None or name in only:
                 console.print(f"{name} ...", style="dim")
@@ -165,6 +167,13 @@ def measure(tiny: bool, only: Sequence[str] | None, target: Path | None) -> int:
         table.add_row(row["row"], f"{row['found']:.3g}", f"{row['bound']:g}", "" if row["holds"] else "MISSED")
     output.print(table)
     return 0 if all(row["holds"] for row in rows) else 1
+
+
+def _photos() -> str:
+    """The photos that the default project evaluates; here they calibrate."""
+    source = compose((), PROJECT / "conf")[0].data.evaluation.source
+    assert isinstance(source, str)
+    return source
 
 
 def _row(name: str, found: float, bound: float, exact: bool = True, **more: Any) -> dict[str, Any]:
@@ -224,7 +233,7 @@ def bad_points(bench: Bench) -> list[dict[str, Any]]:
     """One point that the SOC cannot do; pictures that are not there."""
     folder = bench.clone("bad")
     widths = bench.sweep(folder, ("quant.feature_bits=4,8,9,10,12,14,16,32",))
-    sources = bench.sweep(folder, (f"data.calibration.source={bench.pictures},file:nowhere", EIGHT[0]))
+    sources = bench.sweep(folder, (f"data.calibration.source={quoted(bench.pictures)},file:nowhere", EIGHT[0]))
     return [
         _row("bad width", sum(point["error"] is None for point in widths), 7),
         _row("bad folder", sum(point["error"] is None for point in sources), 4),
