@@ -22,11 +22,11 @@ from stages.core.artifacts import write_json, write_text
 from stages.core.command import EXIT_TERMINATED, guarded
 from stages.core.composition import open_conf, register_schema
 from stages.core.console import console, counted, output, say, warn
-from stages.core.errors import UserError
+from stages.core.errors import UserError, one_line
 from stages.core.overrides import quoted
 from stages.sweep.config import SweepConfig
 from stages.sweep.cost import COSTS
-from stages.sweep.pictures import draw, interactive
+from stages.sweep.launchers import check_launcher, check_plugins, sole, threads_of_a_point
 from stages.sweep.point import point
 from stages.sweep.progress import watched
 from stages.sweep.ranking import metric_of, pareto, ranked
@@ -71,11 +71,17 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
         UserError: for a mistake that concerns all points.
     """
     conf, project = Path("conf").resolve(), Path.cwd()
+    check_plugins(overrides)
+    if json and json.is_dir():  # not after hours
+        raise UserError(f"--json {json} is a folder: name a file")
     with open_conf(conf, overrides, SweepConfig):
         loader = GlobalHydra.instance().config_loader()
         composed = loader.load_configuration(CONFIG, list(overrides), RunMode.MULTIRUN)
         varied, total = _extent(composed)
     _check(composed)
+    check_launcher(composed)
+    if threads := threads_of_a_point(composed, os.cpu_count() or 1):
+        os.environ.setdefault("SOCQUANT_THREADS", str(threads))
     cache, uri = cache_folder(project), tracking_uri()
     (cache / LOCKS).mkdir(parents=True, exist_ok=True)
     clear_leftovers(cache)
@@ -87,10 +93,12 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
             session = _open(project, folder, cache, uri, composed, overrides, varied)
             try:
                 with watched(session, total):
-                    _hydra(["--multirun", *overrides, f"{FOLDER}={quoted(str(folder))}"], conf)
+                    _hydra(["--multirun", *overrides, *sole(composed, total), f"{FOLDER}={quoted(str(folder))}"], conf)
                 return _finish(session, json)
             except BaseException as error:
                 _break_off(session, error)
+                if isinstance(error, OSError):  # the disk is full, most likely
+                    raise UserError(f"{folder}: {one_line(error)}") from error
                 raise
     except Timeout:
         raise UserError(f"{folder} is in use by another sweep: wait for it, or choose another {FOLDER}") from None
@@ -188,7 +196,7 @@ def _open(
     close_abandoned([path for path in folder.parent.glob("*") if path != folder], uri)
     session = Session(
         folder, project, cache, uri, experiment_id, parent, varied, composed.sweep.metric, composed.sweep.direction,
-        composed.sweep.cost, command, launcher,
+        composed.sweep.cost, command, launcher, os.getpid(),
     )  # fmt: skip
     save_session(session)
     return session
@@ -203,6 +211,8 @@ def _finish(session: Session, json: Path | None) -> int:
     write_text(table, as_csv(results, session))
     files = [table, *session.folder.glob("multirun.yaml")]  # not every sweeper writes one
     if done:
+        from stages.sweep.pictures import draw, interactive  # noqa: PLC0415  slow to load, and workers load this module
+
         best = done[0]
         pictures = [session.folder / "summary.png", session.folder / "summary.svg"]
         draw(results, session, pictures)
@@ -235,8 +245,10 @@ def _break_off(session: Session, error: BaseException) -> None:
     note = {"mlflow.note.content": markdown(results, session), "error": reason}
     try:
         close_parent(session, KILLED if killed else FAILED, {"points": float(len(results))}, note)
-    except UserError as refused:
-        warn(f"the sweep's run stays open: {refused}")
+    except (UserError, OSError) as refused:
+        warn(f"the sweep's run stays open: {one_line(refused)}")
+    if results:
+        output.print(results_table(results, session, output.width))
     console.print(f"stopped after {counted(len(results), 'point')}; the same command goes on from there")
 
 

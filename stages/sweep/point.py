@@ -20,6 +20,7 @@ from stages.core.paths import FLOAT_MODEL, QPARAMS
 from stages.core.qparams import load_qparams
 from stages.core.settings import check_files, register_resolver
 from stages.sweep.cost import network_cost
+from stages.sweep.launchers import end_if_orphaned
 from stages.sweep.session import Result, Session, label, load_session, save_result
 from stages.sweep.tracking import log_failure, log_point
 from stages.sweep.workspace import LOG, prepare, reproduce, upstream_params
@@ -55,9 +56,12 @@ def point(composed: DictConfig) -> float:
     job = HydraConfig.get()
     session = load_session(Path(job.sweep.dir))
     folder = Path(job.runtime.output_dir)
+    end_if_orphaned(job, session.process)
     with chdir(session.project):
         result = _run(session, folder, composed, job.job.num, tuple(job.overrides.task), job.runtime.choices.get("soc"))
-    save_result(folder, result)
+    if load_session(session.folder).parent == session.parent:  # else killed, and another sweep uses the folder
+        save_result(folder, result)
+    end_if_orphaned(job, session.process)
     if result.value is None and "max_failure_rate" in job.sweeper:  # a sweeper that wants to count failures
         raise RuntimeError(result.error)
     return math.nan if result.value is None else result.value

@@ -30,6 +30,7 @@ class Session:
         cost: what the Pareto front weighs it against.
         command: what was typed after `python -m stages.sweep`.
         launcher: of Hydra.
+        process: the sweep's own id on its machine.
         open: whether the parent run has not been closed yet.
     """
 
@@ -45,6 +46,7 @@ class Session:
     cost: str
     command: str
     launcher: str
+    process: int = 0
     open: bool = True
 
 

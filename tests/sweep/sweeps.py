@@ -37,6 +37,7 @@ def made_up(folder: Path = Path("/sweeps/a"), **changed: Any) -> Session:
         "folder": folder, "project": Path("/project"), "cache": Path("/cache"), "uri": "sqlite:////mlflow.db",
         "experiment_id": "1", "parent": "p", "varied": ("quant.feature_bits", "quant.weight_bits"), "metric": None,
         "direction": "maximize", "cost": "bit_operations", "command": "quant.feature_bits=4,8", "launcher": "basic",
+        "process": 1,
     }  # fmt: skip
     return Session(**content | changed)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -58,6 +59,7 @@ def folder_of(project, points):
         (["quant.feature_method=KL,NONE"], r"^quant\.feature_method: .*give one of MAX_ABS"),
         (["experiment=bit"], r"^experiment=bit: there is no such file .* choose one of best, bits, ladder"),
         (["sweep.cost=money"], r"^sweep\.cost=money: give one of bit_operations, weight_bytes$"),
+        (["hydra.launcher.n_jobs=0"], r"^hydra\.launcher\.n_jobs=0: give how many points"),
         (["sweep.direction=up"], r"^sweep\.direction=up: give one of maximize, minimize$"),
     ],
 )
@@ -97,7 +99,7 @@ def test_every_point_of_the_named_sweeps_is_sound(name, monkeypatch):
 
 @pytest.mark.slow
 def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
-    code, text, points = swept(project, "quant.feature_bits=4,8,9")
+    code, text, points = swept(project, "quant.feature_bits=4,8,9", "hydra/launcher=basic")
     assert code == 1
     assert [point["executed"] for point in points] == [
         ALL[:3] + sorted(ALL[3:], key=points[0]["executed"].index), points[1]["executed"], [],
@@ -111,7 +113,7 @@ def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
 
     parent = parent_of(project, points)
     assert parent.info.status == "FINISHED"
-    assert parent.data.params["overrides"] == "experiment=tiny quant.feature_bits=4,8,9"
+    assert parent.data.params["overrides"] == "experiment=tiny quant.feature_bits=4,8,9 hydra/launcher=basic"
     assert parent.data.params["launcher"] == "basic"
     assert {"git_revision", "soc", "best", "best_run_id", "mlflow.note.content"} <= set(parent.data.tags)
     assert (parent.data.metrics["points"], parent.data.metrics["failed"]) == (3, 1)
@@ -136,6 +138,7 @@ def test_the_same_again_runs_nothing_and_has_its_own_parent(project):
     assert code == 0
     assert [point["executed"] for point in points] == [[], []]
     parent = parent_of(project, points)
+    assert parent.data.params["launcher"] == "local"
     new = {run.info.run_id for run in runs(project)} - before
     assert new == {parent.info.run_id, *(run.info.run_id for run in children_of(project, parent))}
     assert len(new) == 3
@@ -189,12 +192,22 @@ def wait_for(condition):
     raise AssertionError("waited for ten minutes")
 
 
+def workers(project):
+    """Processes that still work in the project's folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if entry.resolve().is_relative_to(project):
+                found.append((entry.parent / "cmdline").read_text())
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
     project = small_project(tmp_path / "project")
     with start(project, ["quant.feature_bits=4,8"]) as process:
-        wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in project.glob("sweeps/*/0/dvc.log")))
+        wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in project.glob("sweeps/*/*/dvc.log")))
         process.send_signal(how)
         process.communicate()
     (first,) = project.glob("sweeps/2*")
@@ -203,7 +216,8 @@ def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
         assert [run.info.status for run in runs(project, "tags.kind = 'sweep'")] == ["KILLED"]
     code, _, points = swept(project, "quant.feature_bits=4,8")
     assert code == 0
-    assert "calibset" not in points[0]["executed"]
+    assert not any("calibset" in point["executed"] for point in points)
+    wait_for(lambda: not workers(project))
     statuses = {Path(run.data.params["folder"]).name: run.info.status for run in runs(project, "tags.kind = 'sweep'")}
     assert statuses.pop(first.name) == "KILLED"
     assert list(statuses.values()) == ["FINISHED"]
@@ -225,3 +239,15 @@ def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
     shutil.rmtree(project / "sweeps")  # the way to clean up
     code, _, points = swept(project, "quant.feature_bits=8,12")
     assert [point["executed"] for point in points] == [[], []]
+
+
+@pytest.mark.slow
+def test_what_was_computed_is_shown_though_the_summary_cannot_be_written(project):
+    (project / "sweeps/blocked/summary.png").mkdir(parents=True)
+    code, text, _ = swept(project, "quant.feature_bits=4,8", "hydra.sweep.dir=sweeps/blocked")
+    assert code == 2
+    assert "sweeps/blocked: " in text
+    assert "Is a directory" in text
+    assert "2 points by agreement" in text
+    condition = f"tags.kind = 'sweep' and params.folder = '{project}/sweeps/blocked'"
+    assert [run.info.status for run in runs(project, condition)] == ["FAILED"]
