@@ -16,7 +16,8 @@ from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, Problem
 from stages.autotune.sensitivity import Sensitivities
 from stages.autotune.solve import Allotment
 from stages.core.config import FLOAT_BITS
-from stages.core.svg import BLUE, RED, SOFT, style, svg_text
+from stages.core.page import BLUE, RED, SOFT
+from stages.core.svg import style, svg_text
 
 __all__ = ["Row", "comparison", "curve_csv", "curve_plot", "described", "row", "sensitivity_rows"]
 

@@ -1,13 +1,14 @@
 """Reads out/export, out/quantize, out/calibset, data; writes out/compare: tables, diagnosis, plot, report."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stages.compare.closeup import enclosing_layers, layers_to_show, worst_layers
 from stages.compare.diagnosis.diagnose import Diagnosis, diagnose
+from stages.compare.drawing import Drawing, Sketch
 from stages.compare.figures import bits_figure, curve_figure, layer_figures
 from stages.compare.gather import Gathered, Loaded, gather, load
-from stages.compare.plot import similarity_plot
-from stages.compare.report import Page, render
+from stages.compare.report import Layer, Page, render
 from stages.compare.similarity import BY_PICTURE, rows_csv, table_csv
 from stages.compare.verdict import Verdict, finding_lines, verdict
 from stages.core.artifacts import output_folder, write_json, write_text
@@ -22,11 +23,19 @@ LOOKED_AT = 6  # layers that the report shows closely
 
 
 def compare(config: Config) -> None:
-    loaded = load(config)
-    with output_folder(COMPARE) as folder:
+    with Drawing() as drawing, output_folder(COMPARE) as folder:
+        loaded = load(config)
         gathered = gather(loaded, folder)
+        made = dict(zip(gathered.case.tensors, gathered.rows, strict=True))
+        worst = worst_layers({name: made[name] for name in gathered.layers}, LOOKED_AT)
+        sketches = _look(drawing, worst, loaded, gathered)  # drawn while the diagnosis runs networks
         diagnosis = diagnose(gathered.case, loaded.inputs, gathered.witness)
-        said = _write(folder, loaded, gathered, diagnosis)
+        nodes = [finding.node for finding in diagnosis.findings if finding.node]
+        shown = layers_to_show(made, gathered.layers, nodes, enclosing_layers(loaded.integer), LOOKED_AT)
+        sketches |= _look(drawing, [name for name in shown if name not in sketches], loaded, gathered)
+        said = verdict(gathered.rows, gathered.end, diagnosis.findings, made[worst[0]] if worst else None)
+        _write_tables(folder, gathered, diagnosis)
+        _write_report(folder, drawing, loaded, gathered, diagnosis, said, shown, sketches)
     output.print(similarity_table(gathered.rows, output.width))
     output.print(said.sentence)
     for line in finding_lines(diagnosis.findings):
@@ -36,18 +45,50 @@ def compare(config: Config) -> None:
     output.print(f"report: {REPORT.resolve().as_uri()}")
 
 
-def _write(folder: Path, loaded: Loaded, gathered: Gathered, diagnosis: Diagnosis) -> Verdict:
-    """Write all files; gives the report's first sentence."""
+def _look(drawing: Drawing, tensors: Sequence[str], loaded: Loaded, gathered: Gathered) -> dict[str, list[Sketch]]:
+    closer, observed = gathered.closer, gathered.case.observed
+    return layer_figures(drawing, tensors, loaded.graph, loaded.integer, loaded.params, closer, observed)
+
+
+def _write_tables(folder: Path, gathered: Gathered, diagnosis: Diagnosis) -> None:
+    write_json(folder / SIMILARITY.name, gathered.rows)
+    write_json(folder / DIAGNOSIS.name, diagnosis.to_json())
+    write_text(folder / "similarity.csv", table_csv(gathered.rows))
+    write_text(folder / "by_picture.csv", rows_csv(BY_PICTURE, gathered.by_picture))
+
+
+def _write_report(
+    folder: Path,
+    drawing: Drawing,
+    loaded: Loaded,
+    gathered: Gathered,
+    diagnosis: Diagnosis,
+    said: Verdict,
+    shown: Mapping[str, str],
+    sketches: Mapping[str, Sequence[Sketch]],
+) -> None:
+    """Write the page, and the curve as a file of its own.
+
+    Args:
+        folder: for both.
+        drawing: draws what is not drawn yet.
+        loaded: what compare read.
+        gathered: what the networks gave.
+        diagnosis: what was found.
+        said: the first sentence.
+        shown: tensors of the layers to look at -> the node that each stands for.
+        sketches: their figures.
+    """
     config, case, rows = loaded.config, gathered.case, gathered.rows
     made = dict(zip(case.tensors, rows, strict=True))
-    worst = worst_layers({name: made[name] for name in gathered.layers}, LOOKED_AT)
-    nodes = [finding.node for finding in diagnosis.findings if finding.node]
-    shown = layers_to_show(made, gathered.layers, nodes, enclosing_layers(loaded.integer), LOOKED_AT)
-    names = list(shown.values())
-    said = verdict(rows, gathered.end, diagnosis.findings, made[worst[0]] if worst else None)
     title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, "
     title += counted(len(loaded.files), "picture")
     in_float = [name not in case.in_integers for name in case.tensors]
+    marked = [finding.node for finding in diagnosis.findings if finding.node]
+    names = list(shown.values())
+    curve = curve_figure(drawing, rows, names, marked)
+    bits = bits_figure(drawing, loaded.graph, case.tensors, loaded.params, in_float)
+    alone = drawing.draw("similarity_plot", rows, title, names[:3])
     page = Page(
         config=config,
         params=loaded.params,
@@ -57,24 +98,12 @@ def _write(folder: Path, loaded: Loaded, gathered: Gathered, diagnosis: Diagnosi
         notes=gathered.notes,
         pictures=loaded.pictures,
         calibration_pictures=case.pictures,
-        curve=curve_figure(rows, names, nodes),
-        layers=layer_figures(
-            {name: made[name] for name in shown},
-            loaded.graph,
-            loaded.integer,
-            loaded.params,
-            gathered.closer,
-            case.observed,
-        ),
-        bits=bits_figure(loaded.graph, case.tensors, loaded.params, in_float),
+        curve=curve.figure(),
+        layers=[Layer(made[name], [sketch.figure() for sketch in sketches[name]]) for name in shown],
+        bits=bits.figure(),
     )
-    write_json(folder / SIMILARITY.name, rows)
-    write_json(folder / DIAGNOSIS.name, diagnosis.to_json())
-    write_text(folder / "similarity.csv", table_csv(rows))
-    write_text(folder / "by_picture.csv", rows_csv(BY_PICTURE, gathered.by_picture))
-    write_text(folder / "similarity.svg", similarity_plot(rows, title, names[:3]))
     write_text(folder / REPORT.name, render(page))
-    return said
+    write_text(folder / "similarity.svg", alone.result())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The report's figures, out of what compare gathered."""
+"""The report's figures, out of what compare gathered: each is drawn while the caller goes on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,8 +6,7 @@ import onnx
 
 from stages.compare.closeup import Closer, CloseUp, enclosing_layers
 from stages.compare.diagnosis.observed import Observed
-from stages.compare.plot import bits_plot, channel_plot, histogram_plot, pair_plot, similarity_plot
-from stages.compare.report import Figure, Layer
+from stages.compare.drawing import Drawing, Sketch
 from stages.compare.similarity import Row
 from stages.core.graph import Graph
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams
@@ -17,37 +16,43 @@ __all__ = ["bits_figure", "curve_figure", "layer_figures"]
 NAMED, NAMED_NARROW = 5, 3
 
 
-def curve_figure(rows: Sequence[Row], named: Sequence[str], marked: Sequence[str]) -> Figure:
+def curve_figure(drawing: Drawing, rows: Sequence[Row], named: Sequence[str], marked: Sequence[str]) -> Sketch:
     """Similarity over depth; names the first of some nodes, and marks those of findings."""
     wide, narrow = (
-        similarity_plot(rows, "", named[:count], marked, narrow=count == NAMED_NARROW)
+        drawing.draw("similarity_plot", rows, "", named[:count], marked, narrow=count == NAMED_NARROW)
         for count in (NAMED, NAMED_NARROW)
     )
-    return Figure(wide, "", narrow)
+    return Sketch(wide, "", narrow)
 
 
-def bits_figure(graph: Graph, tensors: Sequence[str], params: QuantParams, in_float: Sequence[bool]) -> Figure:
+def bits_figure(
+    drawing: Drawing, graph: Graph, tensors: Sequence[str], params: QuantParams, in_float: Sequence[bool]
+) -> Sketch:
     """Widths over depth; `tensors` and `in_float` (which of them layers in float make) in the table's order."""
     features = {entry.tensor: entry.bits for entry in params.features}
     weights = {entry.node: entry.bits for entry in params.weights}
     of_features = [features.get(name) for name in tensors]
     of_weights = [weights.get(graph.producers[name].name) for name in tensors]
-    wide, narrow = (bits_plot(of_features, of_weights, in_float, narrow=narrow) for narrow in (False, True))
-    return Figure(wide, "", narrow)
+    wide, narrow = (
+        drawing.draw("bits_plot", of_features, of_weights, in_float, narrow=narrow) for narrow in (False, True)
+    )
+    return Sketch(wide, "", narrow)
 
 
 def layer_figures(
-    tensors: Mapping[str, Row],
+    drawing: Drawing,
+    tensors: Sequence[str],
     graph: Graph,
     integer: onnx.ModelProto,
     params: QuantParams,
     closer: Closer,
     observed: Mapping[str, Observed],
-) -> list[Layer]:
+) -> dict[str, list[Sketch]]:
     """Look at some layers: histogram, float against quantized, ranges of channels and weights.
 
     Args:
-        tensors: what the layers make, with their rows.
+        drawing: draws them.
+        tensors: what the layers make.
         graph: the float network.
         integer: the integer model; says what is fused.
         params: ranges and scales.
@@ -56,14 +61,13 @@ def layer_figures(
     """
     features = {entry.tensor: entry for entry in params.features}
     weights = {entry.node: entry for entry in params.weights}
-    found = []
-    for tensor, row in tensors.items():
+    found = {}
+    for tensor in tensors:
         seen, feature = closer.of(tensor), features.get(tensor)
-        figures = _of_tensor(seen, feature, observed.get(tensor))
+        found[tensor] = _of_tensor(drawing, seen, feature, observed.get(tensor))
         for node in _nodes(tensor, graph, integer):
             if node in weights:
-                figures.append(_of_weight(graph, weights[node], scaled=bool(params.factors)))
-        found.append(Layer(row, figures))
+                found[tensor].append(_of_weight(drawing, graph, weights[node], scaled=bool(params.factors)))
     return found
 
 
@@ -73,7 +77,9 @@ def _nodes(tensor: str, graph: Graph, integer: onnx.ModelProto) -> list[str]:
     return [graph.producers[name].name for name in (*sorted(inside), tensor) if name in graph.producers]
 
 
-def _of_tensor(seen: CloseUp, feature: FeatureParams | None, observed: Observed | None) -> list[Figure]:
+def _of_tensor(
+    drawing: Drawing, seen: CloseUp, feature: FeatureParams | None, observed: Observed | None
+) -> list[Sketch]:
     ranged = "no codes: the layer's output is in float"
     low = high = None
     limits: tuple[list[float], list[float]] = ([], [])
@@ -88,20 +94,20 @@ def _of_tensor(seen: CloseUp, feature: FeatureParams | None, observed: Observed 
     apart = "each channel has a scale of its own" if feature and feature.channel_scales else "all share one scale"
     channels = f"{len(statistics.channel_low)} channels" + (f"; {apart}" if feature else "")
     return [
-        Figure(histogram_plot(statistics, low, high), f"Histogram of the float tensor; {ranged}"),
-        Figure(
-            pair_plot(seen.reference, seen.quantized),
+        Sketch(drawing.draw("histogram_plot", statistics, low, high), f"Histogram of the float tensor; {ranged}"),
+        Sketch(
+            drawing.draw("pair_plot", seen.reference, seen.quantized),
             f"Float against quantized, {len(seen.reference)} values, all layers before quantized too; "
             "on the diagonal both are equal",
         ),
-        Figure(
-            channel_plot(statistics.channel_low, statistics.channel_high, *limits, "feature"),
+        Sketch(
+            drawing.draw("channel_plot", statistics.channel_low, statistics.channel_high, *limits, "feature"),
             f"Least to greatest value of the feature: {channels}" + ("; dashed: what codes reach" if feature else ""),
         ),
     ]
 
 
-def _of_weight(graph: Graph, weight: WeightParams, scaled: bool) -> Figure:
+def _of_weight(drawing: Drawing, graph: Graph, weight: WeightParams, scaled: bool) -> Sketch:
     """The weights of each output channel as the float network has them, and where nothing scaled them their codes."""
     value = graph.constant(weight.tensor)
     assert value is not None
@@ -110,5 +116,6 @@ def _of_weight(graph: Graph, weight: WeightParams, scaled: bool) -> Figure:
     reach = [] if scaled else [scale * (2 ** (weight.bits - 1) - 1) for scale in weight.scales]
     scales = "a scale a channel" if weight.axis is not None else "all share one scale"
     said = f"; dashed: codes of {weight.bits} bits" if reach else "; codes stand for scaled weights"
-    plot = channel_plot(value.min(others), value.max(others), [-each for each in reach], reach, "weights")
-    return Figure(plot, f"Weights of {weight.node}, {value.shape[axis]} output channels, {scales}{said}")
+    low, high = value.min(others), value.max(others)
+    plot = drawing.draw("channel_plot", low, high, [-each for each in reach], reach, "weights")
+    return Sketch(plot, f"Weights of {weight.node}, {value.shape[axis]} output channels, {scales}{said}")

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from stages.compare.similarity import POOR
 from stages.core.metrics import SQNR_CAP
+from stages.core.page import BLUE, GREEN, INK, ORANGE, PAPER, RED, SOFT
 from stages.core.statistics import TensorStatistics
-from stages.core.svg import BLUE, GREEN, INK, ORANGE, PAPER, RED, SOFT, style, svg_text
+from stages.core.svg import style, svg_text
 
 __all__ = ["bits_plot", "channel_plot", "histogram_plot", "pair_plot", "similarity_plot"]
 

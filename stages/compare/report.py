@@ -12,8 +12,8 @@ from stages.compare.diagnosis.diagnose import Diagnosis
 from stages.compare.similarity import POOR, SOURCES, Row
 from stages.compare.verdict import Verdict, command_line
 from stages.core.config import Config
+from stages.core.page import inline
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams
-from stages.core.svg import inline
 from stages.core.tables import widths
 
 __all__ = ["Figure", "Layer", "Page", "render"]

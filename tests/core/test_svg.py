@@ -3,7 +3,8 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from stages.core.svg import BLUE, INK, inline, style, svg_text
+from stages.core.page import BLUE, INK, inline
+from stages.core.svg import style, svg_text
 
 
 def drawn(rasterized=False):
