@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from stages.core.samples import SampleReader
+from stages.core.samples import calibration_samples
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def test_calibration_and_evaluation_share_no_picture(first_run: str, copy: Path)
     lines = (copy / "out/evaluate/predictions.csv").read_text().splitlines()[1:]
     evaluated = {line.split(",")[1] for line in lines}
     assert len(evaluated) == 20
-    assert not evaluated & set(SampleReader.open(copy / "out/calibset").digests)
+    assert not evaluated & set(calibration_samples(copy / "out/calibset").digests)
 
 
 def test_the_board_folder_is_ready(first_run: str, copy: Path) -> None:
