@@ -28,14 +28,17 @@ def compare(config: Config) -> None:
         gathered = gather(loaded, folder)
         made = dict(zip(gathered.case.tensors, gathered.rows, strict=True))
         worst = worst_layers({name: made[name] for name in gathered.layers}, LOOKED_AT)
-        sketches = _look(drawing, worst, loaded, gathered)  # drawn while the diagnosis runs networks
+        # what does not depend on the findings is drawn while the diagnosis runs networks
+        sketches = _look(drawing, worst, loaded, gathered)
+        in_float = [name not in gathered.case.in_integers for name in gathered.case.tensors]
+        bits = bits_figure(drawing, loaded.graph, gathered.case.tensors, loaded.params, in_float)
         diagnosis = diagnose(gathered.case, loaded.inputs, gathered.witness)
         nodes = [finding.node for finding in diagnosis.findings if finding.node]
         shown = layers_to_show(made, gathered.layers, nodes, enclosing_layers(loaded.integer), LOOKED_AT)
         sketches |= _look(drawing, [name for name in shown if name not in sketches], loaded, gathered)
         said = verdict(gathered.rows, gathered.end, diagnosis.findings, made[worst[0]] if worst else None)
         _write_tables(folder, gathered, diagnosis)
-        _write_report(folder, drawing, loaded, gathered, diagnosis, said, shown, sketches)
+        _write_report(folder, drawing, loaded, gathered, diagnosis, said, bits, shown, sketches)
     output.print(similarity_table(gathered.rows, output.width))
     output.print(said.sentence)
     for line in finding_lines(diagnosis.findings):
@@ -64,6 +67,7 @@ def _write_report(
     gathered: Gathered,
     diagnosis: Diagnosis,
     said: Verdict,
+    bits: Sketch,
     shown: Mapping[str, str],
     sketches: Mapping[str, Sequence[Sketch]],
 ) -> None:
@@ -76,6 +80,7 @@ def _write_report(
         gathered: what the networks gave.
         diagnosis: what was found.
         said: the first sentence.
+        bits: widths over depth.
         shown: tensors of the layers to look at -> the node that each stands for.
         sketches: their figures.
     """
@@ -83,11 +88,9 @@ def _write_report(
     made = dict(zip(case.tensors, rows, strict=True))
     title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, "
     title += counted(len(loaded.files), "picture")
-    in_float = [name not in case.in_integers for name in case.tensors]
     marked = [finding.node for finding in diagnosis.findings if finding.node]
     names = list(shown.values())
     curve = curve_figure(drawing, rows, names, marked)
-    bits = bits_figure(drawing, loaded.graph, case.tensors, loaded.params, in_float)
     alone = drawing.draw("similarity_plot", rows, title, names[:3])
     page = Page(
         config=config,

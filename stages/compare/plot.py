@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from stages.compare.similarity import POOR
@@ -20,6 +20,7 @@ __all__ = ["bits_plot", "channel_plot", "histogram_plot", "pair_plot", "similari
 WIDE, NARROW = 9.6, 4.2  # inches: for a screen, for a phone
 PANEL = (3.3, 2.5)
 FRAME = (0.25, 0.2, 0.72, 0.77)  # of a panel: fixed, since fitting it to its labels takes longer than drawing it
+PANEL_TICKS = 4  # at most, along an axis: ticks are most of what a panel costs
 ROOM = 0.065  # of the axes' height for the line of a name
 DRAWN_BINS = 120
 DEPTH = "depth (node in graph order)"
@@ -173,7 +174,8 @@ def histogram_plot(statistics: TensorStatistics, low: float | None, high: float 
                 axes.axvline(value, color=RED, linewidth=1.1, linestyle="--")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda count, _: f"1e{np.log10(count):.0f}")
-        axes.yaxis.set_minor_formatter("")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_locator(MaxNLocator(PANEL_TICKS))
         axes.set_ylim(bottom=0.7)
         axes.set_xlabel("value of the float tensor")
         axes.set_ylabel("values per bin")
@@ -195,6 +197,7 @@ def pair_plot(reference: NDArray[np.float32], quantized: NDArray[np.float32]) ->
         margin = 0.03 * (high - low) or 1.0
         axes.set_xlim(low - margin, high + margin)
         axes.set_ylim(low - margin, high + margin)
+        axes.locator_params(nbins=PANEL_TICKS)
         axes.set_xlabel("float value")
         axes.set_ylabel("quantized value")
         return svg_text(figure)
@@ -223,7 +226,8 @@ def channel_plot(low: ArrayLike, high: ArrayLike, code_low: ArrayLike, code_high
                 steps = np.concatenate([depth - 0.5, [len(order) - 0.5]])
                 axes.stairs(reach, steps, baseline=None, color=RED, linewidth=1.1, linestyle="--", rasterized=True)
         axes.set_xlim(-0.5, len(order) - 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(PANEL_TICKS, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(PANEL_TICKS))
         axes.set_xlabel("channel, widest first")
         axes.set_ylabel(f"range of the {what}")
         return svg_text(figure)
