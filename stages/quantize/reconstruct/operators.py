@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.core.graph import attribute
+from stages.quantize.reconstruct.convolution import conv2d
 
 __all__ = ["OPERATORS", "Values", "run_node"]
 
@@ -109,8 +110,11 @@ def _conv(call: _Call) -> Tensor:
     weight, bias = call.weight
     rank = weight.ndim - 2
     strides, dilations, pads, padded = _window(call, rank)
-    conv = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[rank]
-    return conv(padded(call[0], 0.0), weight, bias, strides, pads, dilations, call.get("group", 1))
+    groups = call.get("group", 1)
+    if rank == 2:
+        return conv2d(padded(call[0], 0.0), weight, bias, strides, pads, dilations, groups)
+    conv = {1: functional.conv1d, 3: functional.conv3d}[rank]
+    return conv(padded(call[0], 0.0), weight, bias, strides, pads, dilations, groups)
 
 
 def _conv_transpose(call: _Call) -> Tensor:
