@@ -191,8 +191,8 @@ def cheapest(
         measure: the metric's true value of an allotment.
 
     Returns:
-        All that was tried. The first is the most precise within the limits: if that misses the target, nothing else
-        is tried. Empty if nothing is within the limits.
+        All that was tried. First come the most precise within the limits, and what is predicted to be nearly so: if all
+        these miss the target, nothing else is tried. Empty if nothing is within the limits.
     """
     errors, widths = error_tables(found, problem, {}), problem.widths
     steps: list[Search] = []
@@ -215,10 +215,13 @@ def cheapest(
         bounds.append(Limit(cost, value(cost, widths, allotment)))
         return _precise(problem, errors, bounds, spared, SLACKS[0]) or allotment
 
-    finest, coarsest = _precise(problem, errors, limits, spared, 0.0), least([])
-    if finest is None or coarsest is None or not attempt(finest) or attempt(coarsest):
+    fine = (_precise(problem, errors, limits, spared, slack) for slack in (0.0, *reversed(SLACKS)))
+    if not any(attempt(allotment) for allotment in fine if allotment is not None):
         return steps
-    low = max(steps[0].predicted, steps[-1].predicted * 1e-9)
+    reached, coarsest = steps[-1].predicted, least([])
+    if coarsest is None or attempt(coarsest):
+        return steps
+    low = max(reached, steps[-1].predicted * 1e-9)
     high, guess = steps[-1].predicted, _guess(target)
     while high / low > CLOSE:
         middle = guess if low < guess < high else math.sqrt(low * high)

@@ -160,6 +160,21 @@ def test_a_target_out_of_reach_takes_one_measurement():
     assert set(steps[0].allotment.values()) == {8}
 
 
+def test_a_target_that_the_most_precise_just_misses_is_reached_by_one_that_is_nearly_so():
+    """What is predicted to be the most precise need not measure so."""
+    problem = made_up()
+    found = halving(problem, {f"feature {i}": 1e-4 for i in range(3)})
+
+    def measure(allotment):
+        return 0.2 if set(allotment.values()) == {8} else total(found, allotment)
+
+    steps, _ = searched(problem, found, Target("error", 1e-2), measure)
+    assert not steps[0].met
+    assert any(step.met for step in steps)
+    cheapest_met = min((step for step in steps if step.met), key=lambda step: step.cost)
+    assert total(found, cheapest_met.allotment) <= 1e-2
+
+
 def test_a_target_that_the_cheapest_keeps_takes_two_measurements():
     problem = made_up()
     steps, _ = searched(problem, halving(problem, {}), Target("cosine", 0.99), lambda each: 0.999)
