@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["run_streaming"]
+__all__ = ["ended", "run_streaming"]
 
 GRACE = 10.0  # seconds that a program has to clear up
 
@@ -44,7 +45,7 @@ def run_streaming(
             errors="replace",
             start_new_session=True,
         ) as process,
-        _ended(process),
+        ended(process),
     ):
         assert process.stdout is not None
         process.stdout.reconfigure(newline="")  # type: ignore[attr-defined]
@@ -54,8 +55,8 @@ def run_streaming(
 
 
 @contextmanager
-def _ended(process: "subprocess.Popen[str]") -> Iterator[None]:
-    """End a process's whole group when the block ends by an exception."""
+def ended(process: "subprocess.Popen[Any]") -> Iterator[None]:
+    """End a process's whole group when the block ends by an exception: politely, then by force."""
     try:
         yield
     except BaseException:

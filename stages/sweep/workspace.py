@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from stages.core.artifacts import write_text
 from stages.core.errors import UserError
+from stages.core.processes import ended
 
 __all__ = [
     "TARGETS",
@@ -40,7 +41,6 @@ LOCKS = "sweeps"  # folder in the cache, which the locks protect
 BUSY = ("Unable to acquire lock", "is busy")
 PATIENCE = 1.0  # seconds between two tries at a workspace that an earlier run still uses
 WRITING = 5.0  # seconds that a living DVC never takes to write an entry of its run cache
-GRACE = 10.0  # seconds that a stage has to clear up
 
 
 def cache_folder(project: Path) -> Path:
@@ -216,25 +216,19 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
 
 def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Any) -> int:
     """Run a command in a process group of its own; whatever ends this process politely ends the group too."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        try:
-            return process.wait()
-        except BaseException:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(process.pid, number)
-                    process.wait(GRACE)
-                except (ProcessLookupError, subprocess.TimeoutExpired):
-                    continue
-            raise
+    with (
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+        ended(process),
+    ):
+        return process.wait()
 
 
 def guilty_line(text: str) -> str:

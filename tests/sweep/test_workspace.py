@@ -8,6 +8,7 @@ import time
 import pytest
 import yaml
 
+from stages.core import processes
 from stages.core.errors import UserError
 from stages.sweep import workspace
 from stages.sweep.workspace import cache_folder, clear_leftovers, guilty_line, prepare, reproduce, upstream_params
@@ -215,7 +216,7 @@ def test_being_ended_ends_the_stage_and_the_next_try_goes_on(project, monkeypatc
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workspace, "GRACE", 5.0)
+    monkeypatch.setattr(processes, "GRACE", 5.0)
     before = signal.signal(signal.SIGALRM, interrupted)
 
     def wait_and_ring():
