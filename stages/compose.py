@@ -19,7 +19,7 @@ from stages.core.artifacts import write_text
 from stages.core.command import guarded
 from stages.core.composition import compose
 from stages.core.config import Config
-from stages.core.console import output, warn
+from stages.core.console import counted, output, warn
 from stages.core.errors import UserError
 from stages.core.overrides import numbers
 from stages.core.settings import check_files
@@ -101,7 +101,7 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     if before:
         for key in changed:
             output.print(f"  {key}: {_shown(before, key)} -> {_shown(after, key)}")
-    output.print(f"{params} written, {len(changed)} keys changed" if before else f"{params} written")
+    output.print(f"{params} written, {counted(len(changed), 'key')} changed" if before else f"{params} written")
 
 
 def lost_inputs(overrides: Sequence[str], config: Config, conf: Path) -> list[str]:

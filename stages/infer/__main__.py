@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from stages.core.artifacts import write_json
+from stages.core.artifacts import read_json, write_json
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
@@ -88,6 +88,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
             content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})
         if arguments.dump:
             target = arguments.dump if len(folders) == 1 else arguments.dump / folder.removesuffix(".bin")
+            clear_dump(target)
             write_dump(target, inputs, read.sample, layer_dumps(model, values))
             write_json(target / NODE_INFO, node_info(dumped_layers(model)))
     output.print(table)
@@ -106,8 +107,18 @@ def described(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:
     return [path.name, name, "x".join(map(str, values.shape)), f"{values.min():.4g}", f"{values.max():.4g}", best]
 
 
+def clear_dump(folder: Path) -> None:
+    """Remove the layers of an earlier dump, which may be of another network: by the list that it left."""
+    listed = folder / NODE_INFO
+    files = read_json(listed).get("files", {}) if listed.is_file() else {}
+    for entry in files.values():
+        (folder / Path(entry["file"]).name).unlink(missing_ok=True)
+
+
 def write_dump(folder: Path, inputs: Sequence[NetworkInput], sample: Sample, layers: dict[str, bytes]) -> None:
     """Write the inputs and the layers beside what the folder may hold already."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--dump: {folder} is a file: give a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for entry, stem in zip(inputs, input_stems([entry.name for entry in inputs]), strict=True):

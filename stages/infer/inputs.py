@@ -21,11 +21,13 @@ def sample_files(path: Path, inputs: Sequence[NetworkInput]) -> SampleFiles:
         inputs: the network's.
 
     Raises:
-        UserError: for an input without a file.
+        UserError: for a path that is not there, or an input without a file.
     """
     if path.is_dir():
         inside = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
         return folder_sample(str(path), [SourceFile(str(file), file.read_bytes) for file in inside], inputs, KEY)
+    if not path.exists():
+        raise UserError(f"{KEY}: {path} does not exist")
     if len(inputs) > 1 and path.suffix.lower() != ".npz":
         names = ", ".join(entry.name for entry in inputs)
         raise UserError(

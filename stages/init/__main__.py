@@ -71,6 +71,8 @@ def init(arguments: argparse.Namespace) -> None:
         raise UserError(f"{path} is there: --force replaces it, --name gives another name")
     text = model_yaml(experiment, name, [file.name for file in reading.files])
     overrides = experiment_overrides(experiment, name)
+    if arguments.compose:
+        _refuse_gaps(overrides)
     _write_checked(path, text, overrides, conf)
     for note in [*reading.notes, *_gaps(experiment)]:
         warn(note)
@@ -78,7 +80,7 @@ def init(arguments: argparse.Namespace) -> None:
     output.print("compose the experiment with:" if not arguments.compose else "composed with:")
     output.print(shlex.join([*HEAD.removeprefix("# ").split(), *overrides]))
     if arguments.compose:
-        _compose(overrides, conf)
+        compose_into(overrides, conf, Path("params.yaml"), check_only=False)
 
 
 def _check_soc(experiment: Experiment, reading: Reading, conf: Path) -> None:
@@ -129,11 +131,18 @@ def _gaps(experiment: Experiment) -> list[str]:
     return gaps
 
 
-def _compose(overrides: Sequence[str], conf: Path) -> None:
-    missing = [text for text in (MISSING_NETWORK, MISSING_PICTURES) if any(text in line for line in overrides)]
-    if missing:
-        raise UserError(f"params.yaml is not written: {' and '.join(missing)} stand for what the config does not name")
-    compose_into(overrides, conf, Path("params.yaml"), check_only=False)
+def _refuse_gaps(overrides: Sequence[str]) -> None:
+    """Refuse to compose what the config leaves open.
+
+    Raises:
+        UserError: naming it.
+    """
+    gaps = {MISSING_NETWORK: "no network (give --model FILE)", MISSING_PICTURES: "no calibration pictures"}
+    named = [gap for text, gap in gaps.items() if any(text in line for line in overrides)]
+    if named:
+        raise UserError(
+            f"--compose: the config names {' and '.join(named)}; without --compose the line to edit is shown"
+        )
 
 
 if __name__ == "__main__":

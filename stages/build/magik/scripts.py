@@ -75,6 +75,11 @@ def _script(about: str, call: Options) -> str:
 {about}set -eu
 cd "$(dirname "$0")"
 : "${{MAGIK_TRANSFORMKIT:?set it to the folder of magik-transform-tools in the vendor toolkit}}"
-"$MAGIK_TRANSFORMKIT/magik-transform-tools" \\
+tool="$MAGIK_TRANSFORMKIT/magik-transform-tools"
+if [ ! -x "$tool" ]; then
+    echo "error: there is no program $tool: set MAGIK_TRANSFORMKIT to its folder" >&2
+    exit 2
+fi
+"$tool" \\
 {lines}
 """

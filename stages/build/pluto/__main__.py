@@ -16,7 +16,7 @@ from stages.build.pluto.folder import report
 from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.artifacts import write_json
 from stages.core.command import guarded
-from stages.core.console import output
+from stages.core.console import counted, output
 from stages.core.errors import UserError, one_line
 from stages.core.graph import load_model
 
@@ -47,7 +47,7 @@ def verdict(file: Path, json: Path | None) -> int:
 
 
 def _table(refusals: list[Refusal]) -> Table:
-    table = Table(title=f"{len(refusals)} refusals", title_justify="left", header_style="bold")
+    table = Table(title=counted(len(refusals), "refusal"), title_justify="left", header_style="bold")
     for heading in ("node", "type", "what happens", "why", "cure"):
         table.add_column(heading, overflow="fold")
     for entry in refusals:

@@ -49,6 +49,7 @@ def report(refusals: Sequence[Refusal], notes: Sequence[str] = ()) -> dict[str, 
 def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params: QuantParams) -> None:
     """Write the folder; of a network that the runtime does not take, `check.json` alone, and warn."""
     folder.mkdir()
+    place = BUILD / folder.parent.name / folder.name
     refusals, notes = unsuited(params), list[str]()
     if not refusals:
         model, notes = convert(load_model(QUANTIZED_MODEL), _ranges())
@@ -58,13 +59,13 @@ def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params:
         first, more = refusals[0], len(refusals) - 1
         warn(
             f"pluto/ holds no network, {first.effect.value} for {first.node}: {first.reason}"
-            f"{f'; {more} more' if more else ''}; all are in {BUILD}/.../pluto/{CHECK}"
+            f"{f'; {more} more' if more else ''}; all are in {place / CHECK}"
         )
         return
     save_model(folder / f"{name}_int8.onnx", model)
     _write_example(folder, model, inputs)
     write_text(folder / "run.sh", run_script(name, Edges(Graph(model)).classifier))
-    output.print(f"open T41 runtime: {BUILD}/.../pluto; github.com/inoop/t41-pluto compiles {name}_int8.onnx (run.sh)")
+    output.print(f"open T41 runtime: {place}; github.com/inoop/t41-pluto compiles {name}_int8.onnx (run.sh)")
 
 
 def _ranges() -> Mapping[str, tuple[float, float]]:
