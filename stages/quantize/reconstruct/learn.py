@@ -37,14 +37,11 @@ BATCH = 8
 POSITIONS = 112 * 112
 """Output positions that a batch needs not exceed: wide feature maps are learned from fewer pictures at a time."""
 RATES = {"weight_scales": 0.01, "biases": 0.005, "scales": 0.01}
-"""Step sizes of Adam: relative, in standard deviations of the layer's output, relative."""
-TRAVEL, SHARE = 2.0, 1 / 16
-"""How far all steps together may take a weight: so many codes, or this share of the largest if that is more."""
-FULL = 0.25
-"""Error of a block's outputs, in their standard deviations, from which on all that holds. Below it the rates, the
-share, and the number of steps down to `FEWEST` of what is asked for, shrink with the error: there is less to learn,
-and large steps would do harm that the small ones then have to mend."""
-FEWEST = 0.5
+"""Step sizes of Adam: relative, in standard deviations of the layer's output, relative. They are for a block whose
+narrowest width is `FULL` bits or less, and halved with every further bit, as what is to be learned is."""
+FULL = 4
+TRAVEL = 2.0
+"""How many codes all steps together may take a weight."""
 KEPT = 0.5
 """Share of the values of a feature that are quantized while learning, the rest passes in float (QDrop): of few bits
 only, whose noise would else be learned by heart."""
@@ -66,7 +63,7 @@ def learn_block(draft: Draft, piece: Piece, replay: Replay, steps: int, seed: in
         draft: what to change.
         piece: the block.
         replay: what it takes, and makes in float.
-        steps: how many to learn in; fewer, down to half, where little is lost.
+        steps: how many to learn in.
         seed: decides which pictures each step takes, and which values stay in float.
 
     Returns:
@@ -151,6 +148,8 @@ class _Learner:
         # where every gain is a power of two, scales cannot move by little; a range that the user gave stays
         self._scales_move = draft.soc.requantization is not Requantization.shift
         self._moving = [name for name in self._own if self._scales_move and draft.features[name].method != NODE_BITS]
+        widths = [draft.weights[name].bits for name in self._nodes] + [draft.features[name].bits for name in self._own]
+        self._pace = 2.0 ** min(0, FULL - min(widths))
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
         self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
 
@@ -187,6 +186,22 @@ class _Learner:
         logs = {name: torch.zeros(len(draft.features[name].scales)) for name in self._moving}
         for leaf in (*shifts.values(), *logs.values()):
             leaf.requires_grad_()
+        learned = [weight for name, weight in self._weights.items() if self._positions(name) >= weight.fan_in]
+        groups = {
+            "weight_scales": [weight.logs for weight in learned] if self._scales_move else [],
+            "biases": list(shifts.values()),
+            "scales": list(logs.values()),
+        }
+        chosen_groups = [
+            *({"params": [weight.latent], "lr": TRAVEL / steps} for weight in learned),
+            *({"params": group, "lr": RATES[key] * self._pace} for key, group in groups.items() if group),
+        ]
+        if not chosen_groups:
+            return "there are too few pictures to learn its weights from, and it has nothing else"
+        adam = torch.optim.Adam(chosen_groups, fused=True)
+        slower = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+        rng = np.random.default_rng(self._seed)
+        order: list[int] = []
 
         def state() -> _State:
             weights = {}
@@ -196,28 +211,6 @@ class _Learner:
                 weights[name] = weight.rounded(), shifted
             given = {name: torch.from_numpy(draft.features[name].scales.copy()) for name in self._own}
             return _State(weights, given | {name: given[name] * logs[name].exp() for name in self._moving})
-
-        error = self._error(state())
-        if not math.isfinite(error):
-            return "the error of its outputs is not finite"
-        pace = min(1.0, error / FULL)
-        steps = math.ceil(steps * max(FEWEST, pace))
-        learned = [weight for name, weight in self._weights.items() if self._positions(name) >= weight.fan_in]
-        groups = {
-            "weight_scales": [weight.logs for weight in learned] if self._scales_move else [],
-            "biases": list(shifts.values()),
-            "scales": list(logs.values()),
-        }
-        chosen_groups = [
-            *({"params": [weight.latent], "lr": max(TRAVEL, SHARE * pace * weight.top) / steps} for weight in learned),
-            *({"params": group, "lr": RATES[key] * pace} for key, group in groups.items() if group),
-        ]
-        if not chosen_groups:
-            return "there are too few pictures to learn its weights from, and it has nothing else"
-        adam = torch.optim.Adam(chosen_groups, fused=True)
-        slower = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-        rng = np.random.default_rng(self._seed)
-        order: list[int] = []
 
         with ThreadPoolExecutor(SHARDS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for _ in range(steps):
@@ -253,25 +246,11 @@ class _Learner:
             draft.reround(self._nodes[name], weight.scales().detach().numpy().reshape(-1), weight.codes())
         return None
 
-    def _error(self, now: _State) -> float:
-        """Error of the block's outputs as it stands, in their standard deviations, on a batch from all pictures."""
-        count = self._replay.count
-        pictures = [index * count // self._batch for index in range(self._batch)]
-        with torch.no_grad():
-            return math.sqrt(float(self._losses(now, pictures, self._seed).mean()))
-
     def _gradients(self, now: _State, pictures: list[int], share: float, seed: int) -> list[Tensor | None]:
         """Gradients of one shard's loss times its share, in the order: weights, biases, scales."""
         weights = {name: weight.detach().requires_grad_() for name, (weight, _) in now.weights.items()}
         biases = {name: bias.detach().requires_grad_() for name, (_, bias) in now.weights.items() if bias is not None}
         scales = {name: scale.detach().requires_grad_() for name, scale in now.scales.items()}
-        pairs = {name: (weight, biases.get(name)) for name, weight in weights.items()}
-        losses = self._losses(_State(pairs, scales), pictures, seed)
-        leaves = [*weights.values(), *biases.values(), *scales.values()]
-        return list(torch.autograd.grad(losses.sum() * share, leaves, allow_unused=True))
-
-    def _losses(self, now: _State, pictures: list[int], seed: int) -> Tensor:
-        """Squared error of each of the block's outputs, relative to its variance."""
         given = self._read(self._replay.quantized, self._piece.inputs, pictures)
         mixed = [name for name in given if self._kept(name) < 1.0]
         plain = self._read(self._replay.float, mixed, pictures)
@@ -280,8 +259,11 @@ class _Learner:
             quantized = torch.rand(given[name].shape, generator=random) < self._kept(name)
             given[name] = _laid_out(torch.where(quantized, given[name], plain[name]))
         target = self._read(self._replay.float, self._piece.outputs, pictures)
-        made = self._forward(given, now, seed)
-        return torch.stack([((made[name] - wanted) ** 2).mean() / _variance(wanted) for name, wanted in target.items()])
+        pairs = {name: (weight, biases.get(name)) for name, weight in weights.items()}
+        made = self._forward(given, _State(pairs, scales), seed)
+        losses = [((made[name] - wanted) ** 2).mean() / _variance(wanted) for name, wanted in target.items()]
+        leaves = [*weights.values(), *biases.values(), *scales.values()]
+        return list(torch.autograd.grad(torch.stack(losses).sum() * share, leaves, allow_unused=True))
 
     def _forward(self, inputs: Values, state: _State, seed: int) -> Values:
         values = dict(inputs)
