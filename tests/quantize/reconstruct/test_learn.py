@@ -168,17 +168,6 @@ def test_what_is_learned_holds_on_unseen_pictures(feature_bits, steps, share):
     assert error(better, unseen) < share * error(draft, unseen)
 
 
-@pytest.mark.parametrize(
-    ("weight_bits", "feature_bits", "move"), [(2, 8, 0.01), (4, 8, 0.01), (8, 4, 0.01), (8, 8, 0.01 / 16)]
-)
-def test_a_step_moves_scales_by_as_much_as_the_narrowest_width_asks_for(weight_bits, feature_bits, move):
-    feeds = pictures(6, 1)
-    draft = drafted(two_blocks(), feeds, weight_bits=weight_bits, feature_bits=feature_bits)
-    moved, _ = learned(draft, feeds, steps=1)  # Adam's first step has the full size, whatever the gradient
-    logs = [abs(np.log(entry.scales / draft.features[name].scales)).max() for name, entry in moved.features.items()]
-    assert max(logs) == pytest.approx(move, rel=0.01)
-
-
 def test_a_draft_that_is_not_learned_stays_as_it_was():
     feeds = pictures(4, 1)
     draft = drafted(two_blocks(), feeds, weight_bits=4)
