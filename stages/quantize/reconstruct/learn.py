@@ -37,11 +37,9 @@ BATCH = 8
 POSITIONS = 112 * 112
 """Output positions that a batch needs not exceed: wide feature maps are learned from fewer pictures at a time."""
 RATES = {"weight_scales": 0.01, "biases": 0.005, "scales": 0.01}
-"""Step sizes of Adam: relative, in standard deviations of the layer's output, relative. They are for a block whose
-narrowest width is `FULL` bits or less, and halved with every further bit, as what is to be learned is."""
-FULL = 4
-TRAVEL = 2.0
-"""How many codes all steps together may take a weight."""
+"""Step sizes of Adam: relative, in standard deviations of the layer's output, relative."""
+TRAVEL, SHARE = 2.0, 1 / 16
+"""How far all steps together may take a weight: so many codes, or this share of the largest if that is more."""
 KEPT = 0.5
 """Share of the values of a feature that are quantized while learning, the rest passes in float (QDrop): of few bits
 only, whose noise would else be learned by heart."""
@@ -148,8 +146,6 @@ class _Learner:
         # where every gain is a power of two, scales cannot move by little; a range that the user gave stays
         self._scales_move = draft.soc.requantization is not Requantization.shift
         self._moving = [name for name in self._own if self._scales_move and draft.features[name].method != NODE_BITS]
-        widths = [draft.weights[name].bits for name in self._nodes] + [draft.features[name].bits for name in self._own]
-        self._pace = 2.0 ** min(0, FULL - min(widths))
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
         self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
 
@@ -193,12 +189,12 @@ class _Learner:
             "scales": list(logs.values()),
         }
         chosen_groups = [
-            *({"params": [weight.latent], "lr": TRAVEL / steps} for weight in learned),
-            *({"params": group, "lr": RATES[key] * self._pace} for key, group in groups.items() if group),
+            *({"params": [weight.latent], "lr": max(TRAVEL, SHARE * weight.top) / steps} for weight in learned),
+            *({"params": group, "lr": RATES[key]} for key, group in groups.items() if group),
         ]
         if not chosen_groups:
             return "there are too few pictures to learn its weights from, and it has nothing else"
-        adam = torch.optim.Adam(chosen_groups, fused=True)
+        adam = torch.optim.Adam(chosen_groups)
         slower = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         rng = np.random.default_rng(self._seed)
         order: list[int] = []
