@@ -40,7 +40,7 @@ def converter_call(text: str, name: str) -> tuple[dict[str, str], list[str]]:
             continue
         filled = [_filled(word, variables) for word in words]
         at = next((index for index, word in enumerate(filled) if PurePosixPath(word).name == TOOL), None)
-        if at is not None:
+        if at is not None and any(word.startswith("-") for word in filled[at + 1 :]):  # else a test that it is there
             calls.append(filled[at + 1 :])
     if not calls:
         raise UserError(f"{name}: is no config, and no script that calls {TOOL}")

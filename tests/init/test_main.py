@@ -97,7 +97,7 @@ def test_a_cfg_alone_says_what_it_lacks(vendor, command):
     assert "no network is named: give --model FILE" in done.stderr
     done = command("init", "--from", "post/cfg/magik_t40.cfg", "--name", "mine", "--force", "--compose")
     assert done.returncode == 2
-    assert "params.yaml is not written: file:NETWORK.onnx stand" in done.stderr
+    assert "error: --compose: the config names no network (give --model FILE)" in done.stderr
     named = command("init", "--from", "post/cfg/magik_t40.cfg", "--model", "post/tiny.onnx")
     assert compose(composed_line(named), Path("conf"))[0].model.source == "file:post/tiny.onnx"
 

@@ -36,6 +36,11 @@ def test_what_stands_around_the_call():
     assert converter_call(script, "run.sh") == ({"i": "my net.onnx", "cfg": "a.cfg", "v": ""}, [])
 
 
+def test_a_script_that_looks_for_the_program_first():
+    script = 'tool="$KIT/magik-transform-tools"\nif [ ! -x "$tool" ]; then exit 2; fi\n"$tool" -i a.onnx\n'
+    assert converter_call(script, "run.sh") == ({"i": "a.onnx"}, [])
+
+
 def test_notes():
     script = "magik-transform-tools -i a.onnx b.onnx -i c.onnx\nmagik-transform-tools -i d.onnx\n"
     options, notes = converter_call(script, "run.sh")

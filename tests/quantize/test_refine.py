@@ -140,7 +140,7 @@ def test_the_float_mean_of_the_output_comes_back(calibrated, tmp_path):
 
     def off(one):
         runner = Runner(simulator_model(one.lowered()[0], ["logits"]), optimize="safe")
-        made = np.mean([runner.run(feeds)["logits"] for given in fed(samples)], axis=0)
+        made = np.mean([runner.run(given)["logits"] for given in fed(samples)], axis=0)
         return np.abs(made - expected).max()
 
     before = off(draft)
