@@ -25,13 +25,12 @@ LOOKED_AT = 6  # layers that the report shows closely
 def compare(config: Config) -> None:
     with Drawing() as drawing, output_folder(COMPARE) as folder:
         loaded = load(config)
+        bits = bits_figure(drawing, loaded.graph, loaded.integer, loaded.params)
         gathered = gather(loaded, folder)
         made = dict(zip(gathered.case.tensors, gathered.rows, strict=True))
         worst = worst_layers({name: made[name] for name in gathered.layers}, LOOKED_AT)
         # what does not depend on the findings is drawn while the diagnosis runs networks
         sketches = _look(drawing, worst, loaded, gathered)
-        in_float = [name not in gathered.case.in_integers for name in gathered.case.tensors]
-        bits = bits_figure(drawing, loaded.graph, gathered.case.tensors, loaded.params, in_float)
         diagnosis = diagnose(gathered.case, loaded.inputs, gathered.witness)
         nodes = [finding.node for finding in diagnosis.findings if finding.node]
         shown = layers_to_show(made, gathered.layers, nodes, enclosing_layers(loaded.integer), LOOKED_AT)

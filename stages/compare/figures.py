@@ -7,7 +7,8 @@ import onnx
 from stages.compare.closeup import Closer, CloseUp, enclosing_layers
 from stages.compare.diagnosis.observed import Observed
 from stages.compare.drawing import Drawing, Sketch
-from stages.compare.similarity import Row
+from stages.compare.networks import made_in_integers
+from stages.compare.similarity import Row, node_names
 from stages.core.graph import Graph
 from stages.core.qparams import FeatureParams, QuantParams, WeightParams
 
@@ -25,14 +26,14 @@ def curve_figure(drawing: Drawing, rows: Sequence[Row], named: Sequence[str], ma
     return Sketch(wide, "", narrow)
 
 
-def bits_figure(
-    drawing: Drawing, graph: Graph, tensors: Sequence[str], params: QuantParams, in_float: Sequence[bool]
-) -> Sketch:
-    """Widths over depth; `tensors` and `in_float` (which of them layers in float make) in the table's order."""
+def bits_figure(drawing: Drawing, graph: Graph, integer: onnx.ModelProto, params: QuantParams) -> Sketch:
+    """Widths over depth, of the table's rows in their order."""
+    tensors, in_integers = node_names(graph), made_in_integers(integer)
     features = {entry.tensor: entry.bits for entry in params.features}
     weights = {entry.node: entry.bits for entry in params.weights}
     of_features = [features.get(name) for name in tensors]
     of_weights = [weights.get(graph.producers[name].name) for name in tensors]
+    in_float = [name not in in_integers for name in tensors]
     wide, narrow = (
         drawing.draw("bits_plot", of_features, of_weights, in_float, narrow=narrow) for narrow in (False, True)
     )

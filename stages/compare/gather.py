@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,6 @@ def gather(loaded: Loaded, folder: Path) -> Gathered:
     end, calibration = output_row(rows, loaded.reference), loaded.sets[CALIBRATION]
     notes = [f"calibration set: {line}" for line in calibration.warnings] + read_json(NOTES)
     outputs = {name: graph.shapes.get(name, []) for name in graph.outputs}
-    labelled = labelled_pictures(config, loaded.inputs, outputs)
     case = Case(
         config=config,
         graph=graph,
@@ -153,6 +153,7 @@ def gather(loaded: Loaded, folder: Path) -> Gathered:
         available=len(select(replace(config.data.calibration, size=None), loaded.inputs, "data.calibration")),
         flat=calibration.flat,
     )
+    labelled = partial(labelled_pictures, config, loaded.inputs, outputs)
     witness = witness_of(loaded.reference, loaded.inputs, read_json(NORMALIZATION), calibration, labelled)
     return Gathered(rows, end, case, witness, by_picture, closer, layers, [*notes, *pictures.notes])
 

@@ -20,6 +20,8 @@ __all__ = ["bits_plot", "channel_plot", "histogram_plot", "pair_plot", "similari
 WIDE, NARROW = 9.6, 4.2  # inches: for a screen, for a phone
 PANEL = (3.3, 2.5)
 FRAME = (0.25, 0.2, 0.72, 0.77)  # of a panel: fixed, since fitting it to its labels takes longer than drawing it
+LEFT, RIGHT, BOTTOM = 0.68, 0.1, 0.5  # inches around the axes of a plot over depth, fixed for the same reason
+LINE = 0.19  # inches: a line of a legend or a title above them
 PANEL_TICKS = 4  # at most, along an axis: ticks are most of what a panel costs
 ROOM = 0.065  # of the axes' height for the line of a name
 DRAWN_BINS = 120
@@ -45,9 +47,9 @@ def similarity_plot(
     """
     sources = bool(rows) and "isolated_sqnr" in rows[0]
     with style():
-        size = (NARROW if narrow else WIDE, 5.6 if sources else 3.4)
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1 + sources, sharex=True, squeeze=False, height_ratios=[3, 2][: 1 + sources])[:, 0]
+        figure = Figure(figsize=(NARROW if narrow else WIDE, 5.6 if sources else 3.4))
+        legend = 2 if narrow else 1
+        panels = _over_depth(figure, [3, 2][: 1 + sources], legend + 1.5 * bool(title), legend + 0.5)
         _cosines(panels[0], rows, named, marked, narrow)
         if sources:
             _noise(panels[1], rows, narrow)
@@ -128,8 +130,8 @@ def bits_plot(
     """
     depth = np.arange(len(features))
     with style():
-        figure = Figure(figsize=(NARROW if narrow else WIDE, 2.6), layout="constrained")
-        panels = figure.subplots(2, sharex=True)
+        figure = Figure(figsize=(NARROW if narrow else WIDE, 2.6))
+        panels = _over_depth(figure, [1, 1], int(any(in_float)), 0.5)
         for axes, bits, colour, name in zip(
             panels, (features, weights), (BLUE, GREEN), ("feature bits", "weight bits"), strict=True
         ):
@@ -231,6 +233,23 @@ def channel_plot(low: ArrayLike, high: ArrayLike, code_low: ArrayLike, code_high
         axes.set_xlabel("channel, widest first")
         axes.set_ylabel(f"range of the {what}")
         return svg_text(figure)
+
+
+def _over_depth(figure: Figure, heights: Sequence[int], above: float, between: float) -> list[Axes]:
+    """Panels one below the other, of relative heights, with so many lines of text above and between them."""
+    width, height = figure.get_size_inches()
+    between *= LINE
+    inside = height - BOTTOM - (above + 0.5) * LINE
+    mean = (inside - between * (len(heights) - 1)) / len(heights)
+    return list(
+        figure.subplots(
+            len(heights), sharex=True, squeeze=False,
+            gridspec_kw={
+                "height_ratios": heights, "left": LEFT / width, "right": 1 - RIGHT / width,
+                "bottom": BOTTOM / height, "top": (BOTTOM + inside) / height, "hspace": between / mean,
+            },
+        )[:, 0]
+    )  # fmt: skip
 
 
 def _legend(axes: Axes, columns: int, narrow: bool) -> None:

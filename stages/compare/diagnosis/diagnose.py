@@ -1,6 +1,6 @@
 """All checks, one after the other, on what compare has."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,11 +122,11 @@ def witness_of(
     inputs: Sequence[NetworkInput],
     norms: Sequence[Mapping[str, Any]],
     samples: SampleReader,
-    labelled: Labelled | None,
+    labelled: Callable[[], Labelled | None],
 ) -> Witness:
     """The witness on some of the calibration pictures, evenly over them; of none where not one picture is all input."""
     if not only_picture(inputs):
-        return Witness(network, norms, [], None)
+        return Witness(network, norms, [], lambda: None)
     count = min(MOST_STORED, len(samples))
     chosen = samples.subset([index * len(samples) // count for index in range(count)])
     return Witness(network, norms, [sample[inputs[0].name] for sample in chosen], labelled)

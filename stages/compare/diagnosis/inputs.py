@@ -7,6 +7,7 @@ that sees what it was trained on gives them more probability. Neither asks the q
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numba
@@ -48,6 +49,8 @@ COLOR_TIMES, NORMAL_TIMES = 1.5, 3.0
 """An alternative must fit so many times as well. Exchanged colours of photos differ little, so the first is low; dark
 or flat pictures are nearer to another mean or normal than to their own, so the second is not. Of 13 pictures drawn anew
 300 times none made exchanged colours fit EfficientNet-Lite0 so much better."""
+GLANCE = 8
+"""Pictures on which a way is looked at first. One that is so far from fitting better there does not see the others."""
 ERRORS = 2.0
 """An advantage counts from so many standard errors over the pictures on: of labels, and of exchanged colours."""
 NORMAL_ERRORS = 1.0
@@ -135,7 +138,7 @@ class Witness:
         network: the float network.
         norms: what export noted, tensor, mean and deviation; may be empty.
         samples: calibration pictures, uint8 [H, W, C] in the configured colour.
-        labelled: pictures with labels, or None.
+        labelled: gives pictures with labels, or None; asked once, where batch norms cannot tell.
     """
 
     def __init__(
@@ -143,38 +146,50 @@ class Witness:
         network: onnx.ModelProto,
         norms: Sequence[Mapping[str, Any]],
         samples: Sequence[NDArray[np.uint8]],
-        labelled: Labelled | None,
+        labelled: Callable[[], Labelled | None],
     ) -> None:
         self._norms = list(norms) if len(samples) >= FEWEST else []
-        self._samples = samples
-        self._labelled = labelled if labelled and len(labelled.samples) >= FEWEST else None
+        # evenly over all, those of the first glance before the others
+        stride = max(len(samples) // GLANCE, 1)
+        self._samples = [sample for start in range(stride) for sample in samples[start::stride]]
+        self._network = network
+        self._read = labelled
         self._start = Runner(with_outputs(network, [n["tensor"] for n in self._norms])) if self._norms else None
-        self._whole = Runner(network) if self._labelled else None
-        self._standardized: dict[Way, list[Standardized]] = {}
+        self._moments: dict[Way, list[list[tuple[Array, Array]]]] = {}
         self._likelihoods: dict[Way, Array] = {}
 
     @property
     def able(self) -> bool:
         """Whether there is anything to go by."""
-        return bool(self._start or self._whole)
+        return bool(self._start or self._labelled)
 
-    def standardized(self, way: Way) -> list[Standardized]:
-        """What the norms make of the pictures that way; none without norms."""
-        if self._start and way not in self._standardized:
-            found: list[list[tuple[Array, Array]]] = [[] for _ in self._norms]
-            for sample in self._samples:
-                made = self._start.run(way.feed(sample))
-                for norm, pictures in zip(self._norms, found, strict=True):
-                    pictures.append(_moments(made[norm["tensor"]], norm))
-            self._standardized[way] = [
-                Standardized(np.array([means for means, _ in pictures]), np.array([squares for _, squares in pictures]))
-                for pictures in found
-            ]
-        return self._standardized.get(way, [])
+    @cached_property
+    def _labelled(self) -> Labelled | None:
+        found = self._read()
+        return found if found and len(found.samples) >= FEWEST else None
+
+    @cached_property
+    def _whole(self) -> Runner:
+        return Runner(self._network)
+
+    def standardized(self, way: Way, count: int | None = None) -> list[Standardized]:
+        """What the norms make of the pictures that way, of the first `count` if given; none without norms."""
+        if not self._start:
+            return []
+        pictures = self._moments.setdefault(way, [])
+        for sample in self._samples[len(pictures) : count]:
+            made = self._start.run(way.feed(sample))
+            pictures.append([_moments(made[norm["tensor"]], norm) for norm in self._norms])
+        return _standardized(pictures[:count])
+
+    def hopeless(self, now: Way, other: Way, least: float) -> bool:
+        """Whether another way does not even fit `least` times as well at first glance; never without norms."""
+        before, after = (self.standardized(way, GLANCE) for way in (now, other))
+        return bool(before) and misfit(before) < least * misfit(after)
 
     def likelihoods(self, way: Way) -> Array:
         """Log-likelihood of each picture's label: float64 [P]; empty without labels."""
-        if self._whole and self._labelled and way not in self._likelihoods:
+        if self._labelled and way not in self._likelihoods:
             outputs = [next(iter(self._whole.run(way.feed(each)).values())) for each in self._labelled.samples]
             scores = np.array([output.reshape(-1) for output in outputs], dtype=np.float64)
             self._likelihoods[way] = log_likelihoods(scores, self._labelled.labels)
@@ -183,21 +198,32 @@ class Witness:
     @property
     def classes(self) -> int:
         """How many the network has; 1 without labels."""
-        return int(np.prod([int(size) for size in next(iter(self._whole.outputs.values()))])) if self._whole else 1
+        if not self._labelled:
+            return 1
+        return int(np.prod([int(size) for size in next(iter(self._whole.outputs.values()))]))
 
     def tried(self) -> list[dict[str, Any]]:
         """What was found of every way, in the order of trying, in plain form."""
-        ways = dict.fromkeys([*self._standardized, *self._likelihoods])
+        ways = dict.fromkeys([*self._moments, *self._likelihoods])
         return [
             {
                 "color": way.entry.color.value,
                 "mean": list(way.entry.mean),
                 "normal": list(way.entry.normal),
-                "misfit": misfit(self._standardized[way]) if self._standardized.get(way) else None,
+                "pictures": len(self._moments.get(way, [])),
+                "misfit": misfit(_standardized(self._moments[way])) if way in self._moments else None,
                 "log_likelihood": float(self._likelihoods[way].mean()) if way in self._likelihoods else None,
             }
             for way in ways
         ]
+
+
+def _standardized(pictures: Sequence[Sequence[tuple[Array, Array]]]) -> list[Standardized]:
+    """Of each norm, what it made of each picture."""
+    return [
+        Standardized(np.array([means for means, _ in norm]), np.array([squares for _, squares in norm]))
+        for norm in zip(*pictures, strict=True)
+    ]
 
 
 def _moments(made: NDArray[np.float32], norm: Mapping[str, Any]) -> tuple[Array, Array]:
@@ -324,8 +350,10 @@ def _better(now: Way, other: Way, witness: Witness) -> bool:
     same = (other.entry.mean, other.entry.normal) in [
         (now.entry.mean, now.entry.normal), (now.entry.mean[::-1], now.entry.normal[::-1]),
     ]  # fmt: skip
-    known, made = witness.standardized(now), witness.standardized(other)
     needed = (COLOR_TIMES, ERRORS) if same else (NORMAL_TIMES, NORMAL_ERRORS)
+    if witness.hopeless(now, other, 1 / COLOR_TIMES if same else NORMAL_TIMES / 2):
+        return False
+    known, made = witness.standardized(now), witness.standardized(other)
     fits = clearly_better(known, made, *needed)
     if fits and not same:
         # dark pictures have the mean of another way, but not its contrast
