@@ -216,7 +216,8 @@ def test_a_point_is_what_dvc_repro_makes_in_the_project(project):
     """The same dependencies and the same run cache, so neither computes what the other has."""
     content = yaml.safe_load((project / "conf/experiment/tiny.yaml").read_text())
     del content["defaults"]
-    words = ["model=onnx", "data=folder", *(f"{key}={value}" for key, value in flatten(content).items())]
+    values = [f"{key}={value}".replace("'", "") for key, value in flatten(content).items()]
+    words = ["model=onnx", "data=folder", *values]
     subprocess.run([sys.executable, "-m", "stages.compose", *words], cwd=project, check=True, env=environment())
     path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     line = [sys.executable, "-m", "dvc", "repro", "compare", "build", "evaluate"]
