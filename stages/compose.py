@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from stages.core.artifacts import write_text
 from stages.core.command import guarded
 from stages.core.composition import compose
-from stages.core.config import Config
+from stages.core.config import Color, Config
 from stages.core.console import counted, output, warn
 from stages.core.errors import UserError
 from stages.core.overrides import numbers
@@ -37,6 +37,7 @@ Each call starts from conf/config.yaml; overrides add up over calls with --keep 
 """
 HEAD = "# python -m stages.compose"
 INPUTS = "model.inputs"
+SWEEP = "experiment"  # the group of the named sweeps
 
 
 def main() -> None:
@@ -81,8 +82,9 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
         UserError: for a config that is refused, with `check_only` when the file would change, with `keep` when the
             file does not say what it was composed with.
     """
-    if keep:
-        overrides = joined(recorded(params), overrides)
+    earlier = recorded(params) if keep else []
+    given, overrides = overrides, joined(earlier, overrides)
+    refuse_sweeps(overrides)
     config, text = compose(overrides, conf)
     check_files(config)
     before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
@@ -96,7 +98,7 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
         output.print(f"{params} is what {conf}/ composes to")
         return
     write_text(params, f"{head(overrides)}\n{text}")
-    for line in lost_inputs(overrides, config, conf):
+    for line in lost_inputs(earlier, given, config, conf):
         warn(line)
     if before:
         for key in changed:
@@ -104,30 +106,48 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     output.print(f"{params} written, {counted(len(changed), 'key')} changed" if before else f"{params} written")
 
 
-def lost_inputs(overrides: Sequence[str], config: Config, conf: Path) -> list[str]:
-    """Warn of an override of `model.inputs` that leaves out what the model's file sets: Hydra replaces the list whole.
+def refuse_sweeps(overrides: Sequence[str]) -> None:
+    """Refuse a file of `conf/experiment/`: what it varies would not be tried, in silence.
+
+    Raises:
+        UserError: naming the command that it is for.
+    """
+    for override in overrides:
+        key, _, name = override.lstrip("+").partition("=")
+        if key == SWEEP:
+            raise UserError(f"{override}: {SWEEP}s are sweeps: run it with `python -m stages.sweep {SWEEP}={name}`")
+
+
+def lost_inputs(earlier: Sequence[str], given: Sequence[str], config: Config, conf: Path) -> list[str]:
+    """Warn of an override of `model.inputs` that leaves out what was set before: Hydra replaces the list whole.
 
     Args:
-        overrides: of the composition.
-        config: what they gave.
+        earlier: overrides that were kept.
+        given: those of this call.
+        config: what both gave.
         conf: the config folder.
     """
-    rest = [override for override in overrides if override.partition("=")[0] != INPUTS]
-    if len(rest) == len(overrides):
+    together, rest = joined(earlier, given), _without_inputs(given)
+    before = joined(earlier, rest) if len(rest) < len(given) else _without_inputs(together)
+    if before == together:
         return []
     try:
-        before = compose(rest, conf)[0].model.inputs
+        inputs = compose(before, conf)[0].model.inputs
     except UserError:  # without the override there is no experiment to compare with
         return []
     lost = [
-        f"{key}: {numbers(value)}"
-        for old, new in zip(before, config.model.inputs, strict=False)
-        for key, default in (("mean", [0.0]), ("normal", [1.0]))
+        f"{key}: {value.name if isinstance(value, Color) else numbers(value)}"
+        for old, new in zip(inputs, config.model.inputs, strict=False)
+        for key, default in (("mean", [0.0]), ("normal", [1.0]), ("color", Color.RGB))
         if (value := getattr(old, key)) not in (None, default) and getattr(new, key) is None
     ]
     if not lost:
         return []
-    return [f"{INPUTS} replaces the model file's list whole, and it lost {', '.join(lost)}: add it if it still holds"]
+    return [f"{INPUTS} replaces the list before it whole, and it lost {', '.join(lost)}: add it if it still holds"]
+
+
+def _without_inputs(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if override.partition("=")[0] != INPUTS]
 
 
 def head(overrides: Sequence[str]) -> str:

@@ -57,6 +57,11 @@ def test_empty_parameters(project: Path, command: Run, content: str) -> None:
     refused(command("export"), "params.yaml is empty", "python -m stages.compose")
 
 
+def test_parameters_that_are_a_list(project: Path, command: Run) -> None:
+    (project / "params.yaml").write_text("- soc\n")
+    refused(command("export"), "params.yaml is a list", "python -m stages.compose")
+
+
 def test_not_an_onnx_file(project: Path, command: Run) -> None:
     (project / "tiny.onnx").write_text("this is a text")
     refused(command("export"), "tiny.onnx", "not an ONNX file")

@@ -213,8 +213,28 @@ def test_an_override_of_the_inputs_that_loses_mean_and_normal_is_warned_of(conf,
     run(["model.inputs=[{color: BGR}]"], conf, params, check_only=False)
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning == (
-        "warning: model.inputs replaces the model file's list whole, and it lost mean: [127], normal: [128]: add it if "
-        "it still holds"
+        "warning: model.inputs replaces the list before it whole, and it lost mean: [127], normal: [128]: add it if it "
+        "still holds"
     )
     run(["model.inputs=[{color: BGR, mean: [127], normal: [128]}]"], conf, params, check_only=False)
     assert capsys.readouterr().err == ""
+
+
+def test_an_override_that_loses_what_was_kept_is_warned_of(conf, params, capsys):
+    run(["model.inputs=[{color: BGR, mean: [7], normal: [9]}]"], conf, params, check_only=False)
+    run(["quant=a10w8"], conf, params, check_only=False, keep=True)
+    assert capsys.readouterr().err == ""
+    run(["model.inputs=[{mean: [7]}]"], conf, params, check_only=False, keep=True)
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "it lost normal: [9], color: BGR: add it" in warning
+    run(["model.inputs=[{mean: [0], normal: [1], color: RGB}]"], conf, params, check_only=False, keep=True)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("override", ["experiment=bits", "+experiment=bits"])
+def test_a_named_sweep_is_for_another_command(conf, params, override):
+    with pytest.raises(UserError) as caught:
+        run(["soc=t41", override], conf, params, check_only=False)
+    line = f"{override}: experiments are sweeps: run it with `python -m stages.sweep experiment=bits`"
+    assert str(caught.value) == line
+    assert not params.exists()

@@ -1,5 +1,6 @@
 """Composing conf/ with Hydra: what the compose command, DVC's own composition and sweeps share."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,13 @@ def _explain_hydra(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         hint = "a value with ( ) { } [ ] , = or spaces needs quotes of its own, as in 'key=\"value\"'"
         return f"override {error.override!r} is not KEY=VALUE; {hint}"
+    unknown = re.match(r"Could not override '(.+?)'\. No match in the defaults list", one_line(error))
+    if unknown:
+        return f"{unknown[1]}: no such part of an experiment, or it takes no file of conf/"
+    twice = re.match(r"Multiple values for (\S+)\.|(\S+) appears more than once", str(error))
+    if twice:
+        name = twice[1] or twice[2]
+        return f"{name} is there already: write {name}=..., without +"
     if "multirun" in str(error):
         return "an override with several values is a sweep, not one experiment: give one value"
     cause: BaseException | None = error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -65,6 +65,8 @@ def load_params(path: Path) -> Config:
         content = OmegaConf.load(path)
         if not content:
             raise UserError(f"{path} is empty: write it with `python -m stages.compose`")
+        if not isinstance(content, DictConfig):
+            raise UserError(f"{path} is a list, not keys: write it anew with `python -m stages.compose`")
         config = conform(content)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None

@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import hydra
 from filelock import Timeout
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -25,8 +24,8 @@ from stages.core.console import console, counted, output, say, warn
 from stages.core.errors import UserError, one_line
 from stages.core.overrides import quoted
 from stages.sweep.config import SweepConfig
-from stages.sweep.cost import COSTS
 from stages.sweep.launchers import check_launcher, check_plugins, sole, threads_of_a_point
+from stages.sweep.plan import check_points, check_settings, planned
 from stages.sweep.point import point
 from stages.sweep.progress import watched
 from stages.sweep.ranking import metric_of, pareto, ranked
@@ -40,21 +39,45 @@ SWEEPS = Path("sweeps")
 CONFIG = "sweep"
 FOLDER = "hydra.sweep.dir"
 MULTIRUN = ("--multirun", "-m", "--run", "-r")
+ANSWERS = ("help", "hydra_help", "cfg", "info", "shell_completion")
+"""Options of Hydra that show something and run nothing."""
 
 
 def main() -> None:
     """Run the command; exits."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--debug", action="store_true")
-    arguments, rest = parser.parse_known_args()
-    words = [word for word in rest if word not in MULTIRUN]
-    if any(word.startswith("-") for word in words):  # --help, --cfg job, ...: Hydra's own
-        work: Callable[[], int | None] = partial(_help, rest)
-    else:
-        work = partial(sweep, words, arguments.json)
+    words = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
-    sys.exit(guarded(work, arguments.debug))
+    sys.exit(guarded(partial(_command, words), "--debug" in words))
+
+
+def _command(words: Sequence[str]) -> int | None:
+    """Sweep, or let Hydra answer `--help`, `--cfg job` and the like.
+
+    Raises:
+        UserError: for options that do not exist, or are not for sweeps.
+    """
+    own = argparse.ArgumentParser(add_help=False)
+    own.add_argument("--json", type=Path)
+    own.add_argument("--debug", action="store_true")
+    arguments, rest = _parsed(own, words)
+    overrides = [word for word in rest if word not in MULTIRUN]
+    options = [word for word in overrides if word.startswith("-")]
+    if not options:
+        return sweep(overrides, arguments.json)
+    asked, unknown = _parsed(get_args_parser(), rest)
+    if unknown or not any(getattr(asked, name) for name in ANSWERS):  # else Hydra would run points without a sweep
+        raise UserError(f"{' '.join(unknown or options)}: not understood; --help shows the options of a sweep")
+    _help(rest)
+    return None
+
+
+def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse what a parser knows; a mistake is said in one line, without the usage before it."""
+    parser.exit_on_error = parser.allow_abbrev = False
+    try:
+        return parser.parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error}; see --help") from error
 
 
 def sweep(overrides: Sequence[str], json: Path | None) -> int:
@@ -77,9 +100,10 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
     with open_conf(conf, overrides, SweepConfig):
         loader = GlobalHydra.instance().config_loader()
         composed = loader.load_configuration(CONFIG, list(overrides), RunMode.MULTIRUN)
-        varied, total = _extent(composed)
-    _check(composed)
-    check_launcher(composed)
+        plan = planned(composed)
+        check_settings(composed)
+        check_launcher(composed)
+        check_points(composed, plan, project)
     if threads := threads_of_a_point(composed, os.cpu_count() or 1):
         os.environ.setdefault("SOCQUANT_THREADS", str(threads))
     cache, uri = cache_folder(project), tracking_uri()
@@ -90,10 +114,12 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
         with folder_lock(folder).acquire(blocking=False):
             for old in folder.glob("*/result.json"):
                 old.unlink()
-            session = _open(project, folder, cache, uri, composed, overrides, varied)
+            session = _open(project, folder, cache, uri, composed, overrides, plan.varied)
             try:
-                with watched(session, total):
-                    _hydra(["--multirun", *overrides, *sole(composed, total), f"{FOLDER}={quoted(str(folder))}"], conf)
+                with watched(session, plan.total):
+                    _hydra(
+                        ["--multirun", *overrides, *sole(composed, plan.total), f"{FOLDER}={quoted(str(folder))}"], conf
+                    )
                 return _finish(session, json)
             except BaseException as error:
                 _break_off(session, error)
@@ -118,36 +144,6 @@ def _hydra(words: Sequence[str], conf: Path) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be named
     sys.argv = ["python -m stages.sweep", *words]
     hydra.main(version_base="1.3", config_path=str(conf), config_name=CONFIG)(point)()
-
-
-def _extent(composed: DictConfig) -> tuple[tuple[str, ...], int | None]:
-    """What a sweep varies, and how many points that makes; None where its sweeper decides.
-
-    Raises:
-        HydraException: for a key or a value that Hydra refuses.
-    """
-    sweeper = composed.hydra.sweeper
-    words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()] + [
-        *composed.hydra.overrides.task
-    ]
-    found = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
-    varied = tuple(dict.fromkeys(one.get_key_element() for one in found if one.is_sweep_override()))
-    if not sweeper._target_.endswith(".BasicSweeper"):
-        return varied, sweeper.get("n_trials")
-    points = BasicSweeper.split_arguments(found, None)[0]
-    tried: set[str] = set()
-    for point_overrides in points:  # every value once: a mistake is said before anything runs
-        if not tried.issuperset(point_overrides):
-            tried.update(point_overrides)
-            GlobalHydra.instance().config_loader().load_sweep_config(composed, point_overrides)
-    return varied, len(points)
-
-
-def _check(composed: DictConfig) -> None:
-    settings = composed.sweep
-    for key, allowed in (("cost", [*COSTS]), ("direction", ["maximize", "minimize"])):
-        if settings[key] not in allowed:
-            raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")
 
 
 def _folder(overrides: Sequence[str], composed: DictConfig) -> Path:

@@ -14,18 +14,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from stages.core.composition import finished
 from stages.core.config import Config
-from stages.core.errors import UserError, did_you_mean, one_line
+from stages.core.errors import UserError, one_line
 from stages.core.graph import Graph, load_model
 from stages.core.paths import FLOAT_MODEL, QPARAMS
 from stages.core.qparams import load_qparams
 from stages.core.settings import check_files, register_resolver
 from stages.sweep.cost import network_cost
 from stages.sweep.launchers import end_if_orphaned
+from stages.sweep.metrics import chosen_metric
 from stages.sweep.session import Result, Session, label, load_session, save_result
 from stages.sweep.tracking import log_failure, log_point
 from stages.sweep.workspace import LOG, prepare, reproduce, upstream_params
 
-__all__ = ["chosen_metric", "point"]
+__all__ = ["checked", "point", "reason"]
 
 register_resolver()  # for a job in another process, which gets its configuration before it gets to work
 
@@ -75,10 +76,10 @@ def _run(
     tags = {"overrides": " ".join(overrides), "point": str(number)}
     config: Config | None = None
     try:
-        config, text = _composed(composed, soc, session.project)
+        config, text = checked(composed, soc, session.project)
         done = _compute(session, folder, config, text, name, tags)
     except Exception as error:  # one point must not end the others
-        line = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {one_line(error)}"
+        line = reason(error)
         try:
             run: str | None = log_failure(session, config, name, tags, line, folder / LOG)
         except UserError as refused:
@@ -89,8 +90,25 @@ def _run(
     )
 
 
-def _composed(composed: DictConfig, soc: str | None, project: Path) -> tuple[Config, str]:
-    """Check the composition; gives the config and the text of params.yaml."""
+def reason(error: Exception) -> str:
+    """Say in one line why a point failed."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {one_line(error)}"
+
+
+def checked(composed: DictConfig, soc: str | None, project: Path) -> tuple[Config, str]:
+    """Check a point's composition.
+
+    Args:
+        composed: what Hydra composed, without its own settings.
+        soc: the SOC's file in conf/soc/, without suffix.
+        project: the repository, the current folder.
+
+    Returns:
+        The config, and the text of params.yaml.
+
+    Raises:
+        UserError: for what the schema or the checks refuse, and for local files that do not exist.
+    """
     content = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
     assert isinstance(content, dict)
     del content["sweep"]
@@ -116,17 +134,3 @@ def _compute(session: Session, folder: Path, config: Config, text: str, name: st
     origin = {"executed": " ".join(executed) or "none: all from the cache", "folder": str(folder)}
     run, metrics = log_point(session, config, folder, name, tags | origin, more)
     return _Computed(run, metrics, metrics[chosen_metric(session.metric, metrics)], executed)
-
-
-def chosen_metric(wanted: str | None, metrics: dict[str, float]) -> str:
-    """Find the metric to rank by: `top1` stands for `quantized.top1`; unless told otherwise agreement, or cosine.
-
-    Raises:
-        UserError: if there is none of that name.
-    """
-    if wanted is None:
-        return "agreement" if "agreement" in metrics else "cosine"
-    for name in (wanted, f"quantized.{wanted}", f"cost.{wanted}"):
-        if name in metrics:
-            return name
-    raise UserError(f"sweep.metric={wanted}: no such metric; {did_you_mean(wanted, metrics, limit=20)}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stages.sweep.point import chosen_metric
+from stages.sweep.metrics import chosen_metric
 from stages.sweep.session import Result, Session
 
 __all__ = ["metric_of", "pareto", "ranked"]

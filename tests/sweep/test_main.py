@@ -15,8 +15,11 @@ import pytest
 import yaml
 
 from stages.core.composition import compose
+from stages.core.config import Task
 from stages.core.errors import UserError
-from stages.sweep.__main__ import sweep
+from stages.sweep.__main__ import main, sweep
+from stages.sweep.metrics import known_metrics
+from stages.track.run import flatten
 from tests.conftest import REPOSITORY
 from tests.sweep.sweeps import environment, small_project, start, swept
 
@@ -61,6 +64,12 @@ def folder_of(project, points):
         (["sweep.cost=money"], r"^sweep\.cost=money: give one of bit_operations, weight_bytes$"),
         (["hydra.launcher.n_jobs=0"], r"^hydra\.launcher\.n_jobs=0: give how many points"),
         (["sweep.direction=up"], r"^sweep\.direction=up: give one of maximize, minimize$"),
+        (
+            ["sweep.metric=nosuch"],
+            r"^sweep\.metric=nosuch: no such metric; known: 'float\.top1', .*'cost\.bit_operations'",
+        ),
+        (["+experiment=bits"], r"^experiment is there already: write experiment=\.\.\., without \+$"),
+        (["cost=t40"], r"^cost: no such part of an experiment"),
     ],
 )
 def test_a_mistake_is_said_before_anything_is_opened(tmp_path, monkeypatch, overrides, message):
@@ -69,6 +78,62 @@ def test_a_mistake_is_said_before_anything_is_opened(tmp_path, monkeypatch, over
     with pytest.raises(UserError, match=message):
         sweep(overrides, None)
     assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["quant.feature_bits=9"], r"^quant\.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8"),
+        (["quant.feature_bits=9,11"], r"^none of the 2 points can work; the first: quant\.feature_bits=9: the T40"),
+        (["soc=t40,t41", "data.calibration.source=file:absent"], r"^data\.calibration\.source: .*absent"),
+        (["experiment=bits,socs"], r"^none of .* the first: experiment=bits is a sweep of its own: run it alone$"),
+        (
+            ["data.evaluation.task=none", "data.evaluation.labels=null", "sweep.metric=top1"],
+            r"^sweep\.metric=top1: no such metric; known: 'cosine', 'count', 'similarity\.cosine_min'",
+        ),
+    ],
+)
+def test_a_sweep_without_a_point_that_can_work_does_not_begin(tmp_path, monkeypatch, overrides, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+    with pytest.raises(UserError, match=message):
+        sweep(overrides, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+
+
+def test_what_cannot_work_is_said_first(tmp_path, monkeypatch, capsys):
+    """Then the sweep begins, which here ends it: there is no DVC project."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+    with pytest.raises(UserError, match="is no DVC project"):
+        sweep(["quant.feature_bits=8,9", "quant.weight_bits=4,8"], None)
+    lines = capsys.readouterr().err.splitlines()
+    why = (
+        "quant.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8, 10, 12 (on the PC also 14, 16); "
+        "32 stands for float"
+    )
+    assert lines == [
+        f"warning: point 3 of 4 (a9 w4) will fail, the others go on: {why}",
+        f"warning: point 4 of 4 (a9 w8) will fail, the others go on: {why}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--nosuch"], "error: --nosuch: not understood; --help shows the options of a sweep"),
+        (["--multi", "soc=t40,t41"], "error: --multi: not understood; --help shows the options of a sweep"),
+        (["--config-name=config"], "error: --config-name=config: not understood; --help shows the options of a sweep"),
+        (["--json"], "error: argument --json: expected one argument; see --help"),
+        (["--cfg"], "error: argument --cfg/-c: expected one argument; see --help"),
+    ],
+)
+def test_a_mistyped_option_is_one_line(monkeypatch, capsys, words, line):
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(sys, "argv", ["sweep", *words])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr()) == (2, ("", f"{line}\n"))
 
 
 def test_the_help_is_for_newcomers():
@@ -107,6 +172,8 @@ def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
     assert sorted(points[1]["executed"]) == sorted(ALL[3:])
     line = "quant.feature_bits=9: the T40 cannot do 9 bits"
     assert points[2]["error"].startswith(line)
+    assert sorted(points[0]["metrics"]) == sorted(known_metrics(Task.classification))
+    assert f"warning: point 3 of 3 (a9) will fail, the others go on: {line}" in text
     assert f"failed: a9: {line}" in text
     assert "1/3" in text
     assert "3/3" in text
@@ -147,9 +214,11 @@ def test_the_same_again_runs_nothing_and_has_its_own_parent(project):
 @pytest.mark.slow
 def test_a_point_is_what_dvc_repro_makes_in_the_project(project):
     """The same dependencies and the same run cache, so neither computes what the other has."""
-    subprocess.run(
-        [sys.executable, "-m", "stages.compose", "+experiment=tiny"], cwd=project, check=True, env=environment()
-    )
+    content = yaml.safe_load((project / "conf/experiment/tiny.yaml").read_text())
+    del content["defaults"]
+    values = [f"{key}={value}".replace("'", "") for key, value in flatten(content).items()]
+    words = ["model=onnx", "data=folder", *values]
+    subprocess.run([sys.executable, "-m", "stages.compose", *words], cwd=project, check=True, env=environment())
     path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     line = [sys.executable, "-m", "dvc", "repro", "compare", "build", "evaluate"]
     done = subprocess.run(line, cwd=project, env=environment() | path, capture_output=True, text=True, check=True)

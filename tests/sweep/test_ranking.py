@@ -1,7 +1,3 @@
-import pytest
-
-from stages.core.errors import UserError
-from stages.sweep.point import chosen_metric
 from stages.sweep.ranking import metric_of, pareto, ranked
 from tests.sweep.sweeps import failure, made_up, result
 
@@ -37,25 +33,3 @@ def test_no_point_no_front():
     assert pareto([failure(0)], made_up()) == ranked([failure(0)], made_up()) == []
     assert metric_of([failure(0)], made_up()) == ""
     assert metric_of(POINTS, made_up()) == "agreement"
-
-
-METRICS = {"agreement": 1.0, "cosine": 0.9, "quantized.top1": 0.5, "cost.weight_bytes": 3.0}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "metrics", "name"),
-    [
-        (None, METRICS, "agreement"),
-        (None, {"cosine": 0.9}, "cosine"),
-        ("top1", METRICS, "quantized.top1"),
-        ("cosine", METRICS, "cosine"),
-        ("weight_bytes", METRICS, "cost.weight_bytes"),
-    ],
-)
-def test_the_metric_to_rank_by(wanted, metrics, name):
-    assert chosen_metric(wanted, metrics) == name
-
-
-def test_an_unknown_metric_is_refused_with_what_there_is():
-    with pytest.raises(UserError, match=r"^sweep\.metric=agremeent: no such metric; did you mean 'agreement'\?$"):
-        chosen_metric("agremeent", METRICS)

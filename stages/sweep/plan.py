@@ -1,0 +1,123 @@
+"""What a sweep is going to run, and which of it cannot work: found before anything starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, open_dict
+
+from stages.core.config import Task
+from stages.core.console import track, warn
+from stages.core.errors import UserError
+from stages.sweep.cost import COSTS
+from stages.sweep.metrics import chosen_metric, known_metrics
+from stages.sweep.point import checked, reason
+from stages.sweep.session import label
+
+__all__ = ["Plan", "check_points", "check_settings", "planned"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep tries.
+
+    Attributes:
+        varied: keys that it varies.
+        points: overrides of each point; None where the sweeper makes them as it goes.
+        total: how many points; None where the sweeper does not say.
+    """
+
+    varied: tuple[str, ...]
+    points: tuple[tuple[str, ...], ...] | None
+    total: int | None
+
+
+def planned(composed: DictConfig) -> Plan:
+    """Find out what a sweep varies, and its points as Hydra's own sweeper will make them.
+
+    Args:
+        composed: the sweep, with Hydra's own settings; Hydra is initialized.
+
+    Raises:
+        HydraException: for a key that Hydra refuses.
+    """
+    sweeper = composed.hydra.sweeper
+    words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()] + [
+        *composed.hydra.overrides.task
+    ]
+    found = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
+    varied = tuple(dict.fromkeys(one.get_key_element() for one in found if one.is_sweep_override()))
+    if not sweeper._target_.endswith(".BasicSweeper"):
+        return Plan(varied, None, sweeper.get("n_trials"))
+    points = tuple(map(tuple, BasicSweeper.split_arguments(found, None)[0]))
+    return Plan(varied, points, len(points))
+
+
+def check_settings(composed: DictConfig) -> None:
+    """Refuse a cost, a direction or a metric that no sweep has.
+
+    Raises:
+        UserError: naming those that there are.
+    """
+    settings = composed.sweep
+    for key, allowed in (("cost", [*COSTS]), ("direction", ["maximize", "minimize"])):
+        if settings[key] not in allowed:
+            raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")
+    chosen_metric(settings.metric, known_metrics(*Task))
+
+
+def check_points(composed: DictConfig, plan: Plan, project: Path) -> None:
+    """Compose and check every point; warn of those that cannot work.
+
+    Where the sweeper makes the points as it goes, only what does not vary is composed.
+
+    Args:
+        composed: the sweep, with Hydra's own settings; Hydra is initialized.
+        plan: what it tries.
+        project: the repository, the current folder.
+
+    Raises:
+        HydraException: for a value that Hydra refuses.
+        UserError: if no point can work.
+    """
+    if plan.points is None:
+        if refused := _refusal(composed, project):
+            warn(f"the experiment cannot work without what the sweep varies: {refused}")
+        return
+    loader = GlobalHydra.instance().config_loader()
+    refusals: dict[int, str] = {}
+    for number, overrides in enumerate(track(plan.points, "check"), start=1):
+        point = loader.load_sweep_config(composed, list(overrides))
+        if "experiment" in plan.varied and point.hydra.sweeper.get("params"):  # Hydra would leave them out in silence
+            name = point.hydra.runtime.choices.experiment
+            refusals[number] = f"experiment={name} is a sweep of its own: run it alone"
+        elif refused := _refusal(point, project):
+            refusals[number] = refused
+    if len(refusals) == len(plan.points):
+        raise UserError(_none_left(refusals))
+    for number, refused in refusals.items():
+        name = label(plan.points[number - 1], plan.varied)
+        warn(f"point {number} of {plan.total} ({name}) will fail, the others go on: {refused}")
+
+
+def _refusal(composed: DictConfig, project: Path) -> str | None:
+    """Why a point cannot work, in one line; None if nothing speaks against it."""
+    settings, soc = composed.sweep, composed.hydra.runtime.choices.get("soc")
+    with open_dict(composed):
+        experiment = composed.copy()
+        del experiment["hydra"]
+    try:
+        config, _ = checked(experiment, soc, project)
+        chosen_metric(settings.metric, known_metrics(config.data.evaluation.task))
+    except Exception as error:  # as it would be at the point
+        return reason(error)
+    return None
+
+
+def _none_left(refusals: Mapping[int, str]) -> str:
+    """Say why no point can work: the reason they share, else the first one's."""
+    first, *others = dict.fromkeys(refusals.values())
+    return f"none of the {len(refusals)} points can work; the first: {first}" if others else first
