@@ -93,7 +93,9 @@ def compare_layers(
                 result = replace(result, cause=_exchanged(swapped))
             elif near:
                 fed = mistakes(layer, result.match.found) if result.match else None
-                result = replace(result, cause=fed or _of_input(result.cause, fed_picture(pc), "; this is the first layer, so "))
+                result = replace(
+                    result, cause=fed or _of_input(result.cause, fed_picture(pc), "; this is the first layer, so ")
+                )
         spoiled[layer.name] = result.state in (State.DIFFERS, State.FOLLOWS) or (
             result.state is State.MISSING and before
         )

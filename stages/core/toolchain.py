@@ -18,7 +18,8 @@ def watched_tool(path: str | None, name: str) -> str:
     """
     if not path:
         return PINNED
-    return str(Path(path) / name if Path(path).is_dir() else Path(path))
+    found = Path(path).expanduser()
+    return str(found / name if found.is_dir() else found)
 
 
 def find_tool(toolchain: ToolchainConfig) -> Path | None:

@@ -527,6 +527,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(at, monkeypatch, capsys, argument
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_a_folder_for_the_result_is_refused_before_the_work(at, monkeypatch, capsys, option):
+    at()
+    monkeypatch.setattr("stages.check.__main__.compared", lambda *_: pytest.fail("compared"))
+    monkeypatch.setattr(sys, "argv", ["check", "pc", "board", option, "both"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (2, "error: both is a folder: name a file\n")
+
+
 def test_a_damaged_list_is_refused(at, monkeypatch, capsys):
     at()
     Path("pc/model_node_info.json").write_text('{"files": {"stem": {"file": "a.bin"}}}')
