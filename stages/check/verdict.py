@@ -39,8 +39,8 @@ class Found:
         layer: it.
         state: what became of it.
         board: the board's file; empty: missing.
-        match: how the files were read; None for equal, missing and unreadable ones, and where that is not known for sure
-            of what only follows.
+        match: how the files were read; None for equal, missing and unreadable ones. Of what only follows no reading is
+            claimed that leaves values different.
         difference: of the values, where some differ.
         cause: what is wrong or otherwise written, and what to do; None where nothing is, or for what only follows.
     """

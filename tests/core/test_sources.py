@@ -116,6 +116,7 @@ def test_a_source_below_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "bits.json").write_text("{}")
     assert watched_path("file:~/bits.json") == f"{tmp_path}/bits.json"
+    assert watched_path("file:~old/bits.json") == "~old/bits.json"  # a name may begin so
     assert watched_path("file:~/data/*.png") == f"{tmp_path}/data"
     assert parse("file:~/bits.json") == Source("file:~/bits.json", "file", f"{tmp_path}/bits.json")
     assert [file.read() for file in open_source("file:~/*.json")] == [b"{}"]
