@@ -71,6 +71,15 @@ def test_a_broken_file_of_node_bits_is_refused(conf, params, tmp_path, content, 
     assert not params.exists()
 
 
+def test_a_path_below_the_users_folder_needs_quotes(conf, params, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bits.json").write_text("{}")
+    with pytest.raises(UserError, match=r"a value with .* ~ or spaces needs quotes of its own"):
+        run(["quant.node_bits=file:~/bits.json"], conf, params, check_only=False)
+    run(['quant.node_bits="file:~/bits.json"'], conf, params, check_only=False)
+    assert values(params)["watch"]["node_bits"] == f"{tmp_path}/bits.json"
+
+
 def test_a_sound_file_of_node_bits_is_taken_whatever_its_nodes(conf, params, tmp_path):
     (tmp_path / "bits.json").write_text('{"a": {"QUANT_FEATURE_BIT": 8, "MIN": 0, "MAX": 1}}')
     run([f"quant.node_bits=file:{tmp_path}/bits.json"], conf, params, check_only=False)

@@ -113,7 +113,7 @@ def _explain_hydra(error: Exception) -> str:
         options = ", ".join(error.options or [])
         return f"{group or 'config'}={name}: there is no such file in conf/{group}; choose one of {options}"
     if isinstance(error, OverrideParseException):
-        hint = "a value with ( ) { } [ ] , = or spaces needs quotes of its own, as in 'key=\"value\"'"
+        hint = "a value with ( ) { } [ ] , = ~ or spaces needs quotes of its own, as in 'key=\"value\"'"
         return f"override {error.override!r} is not KEY=VALUE; {hint}"
     if "multirun" in str(error):
         return "an override with several values is a sweep, not one experiment: give one value"
