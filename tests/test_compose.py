@@ -51,6 +51,41 @@ def test_a_key_that_comes_or_goes_is_shown(conf, params, capsys):
     assert shown[:2] == ["  model.torch.arguments.new: (none) -> [1, 2]", "  model.torch.arguments.old: 1 -> (none)"]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not JSON: "),
+        ("[]", "give one group of keys a node"),
+        ('{"a": {"QUANT_FEATURE_BIT": "8"}}', "quant.node_bits: a: QUANT_FEATURE_BIT=8: give a number of bits"),
+        ('{"a": {"MIN": 1, "MAX": 0}}', "quant.node_bits: a: MIN=1, MAX=0: MIN must be below MAX"),
+        (None, "bits.json does not exist"),
+    ],
+)
+def test_a_broken_file_of_node_bits_is_refused(conf, params, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "bits.json").write_text(content)
+    with pytest.raises(UserError) as caught:
+        run([f"quant.node_bits=file:{tmp_path}/bits.json"], conf, params, check_only=False)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not params.exists()
+
+
+def test_a_path_below_the_users_folder_needs_quotes(conf, params, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bits.json").write_text("{}")
+    with pytest.raises(UserError, match=r"a value with .* ~ or spaces needs quotes of its own"):
+        run(["quant.node_bits=file:~/bits.json"], conf, params, check_only=False)
+    run(['quant.node_bits="file:~/bits.json"'], conf, params, check_only=False)
+    assert values(params)["watch"]["node_bits"] == f"{tmp_path}/bits.json"
+
+
+def test_a_sound_file_of_node_bits_is_taken_whatever_its_nodes(conf, params, tmp_path):
+    (tmp_path / "bits.json").write_text('{"a": {"QUANT_FEATURE_BIT": 8, "MIN": 0, "MAX": 1}}')
+    run([f"quant.node_bits=file:{tmp_path}/bits.json"], conf, params, check_only=False)
+    assert values(params)["watch"]["node_bits"] == f"{tmp_path}/bits.json"
+
+
 def test_the_same_call_changes_nothing(conf, params, capsys):
     run(["soc=t41"], conf, params, check_only=False)
     before = params.read_bytes()

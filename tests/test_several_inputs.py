@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,19 @@ def test_the_outputs_cosine_is_that_of_the_twin(model):
     assert found["count"] == COUNTS["evaluation"]
     assert found["cosine"] == pytest.approx(np.mean(cosines), abs=1e-6)
     assert found["cosine"] > 0.99
+
+
+def test_samples_that_are_no_pictures_are_called_samples(model, capsys):
+    composed("data.debug.source=file:calibration", "data.debug.size=1", "data.evaluation.source=file:calibration")
+    capsys.readouterr()
+    stages(compare, evaluate)
+    out, err = capsys.readouterr()
+    assert "outputs on 12 samples: cosine" in out
+    assert "12 of 12 evaluation samples served to quantize" in err
+    assert re.search(r"debug sample \S+ is also calibration sample \S+: use others", err)
+    found = json.loads(Path("out/compare/diagnosis.json").read_text())["findings"]
+    assert any(entry["sentence"].startswith("1 of 1 debug sample served") for entry in found)
+    assert "picture" not in out + err
 
 
 def test_compare_says_the_network_is_sound_and_dumps_every_input(model):

@@ -18,7 +18,7 @@ from stages.autotune.report import comparison, curve_csv, curve_plot, described,
 from stages.autotune.sensitivity import Sensitivities
 from stages.autotune.tuner import REPORT, Bound, Tuner
 from stages.autotune.verify import Verified
-from stages.core.artifacts import write_json, write_text
+from stages.core.artifacts import check_targets, write_json, write_text
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import counted, output
@@ -96,6 +96,7 @@ def autotune(config: Config, arguments: argparse.Namespace) -> None:
     for option, least in (("pictures", 1), ("points", 2)):
         if getattr(arguments, option) < least:
             raise UserError(f"--{option} {getattr(arguments, option)}: give {least} or more")
+    check_targets(arguments.node_bits, arguments.json)
     tuner = Tuner(config, arguments.cost, arguments.allow_float, arguments.pictures)
     bounds = tuner.bounds(budgets, mean_bits)
     minimized = arguments.minimize or tuner.usual_cost()

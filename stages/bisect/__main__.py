@@ -29,7 +29,7 @@ from stages.bisect.report import (
     width_verdict,
 )
 from stages.bisect.search import Found, Trials, search
-from stages.core.artifacts import write_json
+from stages.core.artifacts import check_targets, write_json
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
@@ -74,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def bisect(config: Config, arguments: argparse.Namespace) -> int:
+    check_targets(arguments.json)
     metric, below = arguments.metric, arguments.below
     relative = metric == ACCURACY and -1 < below <= 0
     if not (relative or 0 < below <= 1):

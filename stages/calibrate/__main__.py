@@ -6,7 +6,7 @@ from stages.core.command import run_stage
 from stages.core.config import Config
 from stages.core.console import counted, output
 from stages.core.graph import load_model
-from stages.core.inputs import load_inputs, only_picture
+from stages.core.inputs import load_inputs, noun_of
 from stages.core.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.samples import calibration_samples
 from stages.core.statistics import save_statistics
@@ -18,7 +18,7 @@ def calibrate(config: Config) -> None:
     statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, inputs, "calibrate"))
     with output_folder(CALIBRATE) as folder:
         save_statistics(folder / STATISTICS.name, statistics, len(samples))
-    noun = "picture" if only_picture(inputs) else "sample"
+    noun = noun_of(inputs)
     output.print(f"calibrated {counted(len(statistics), 'tensor')} on {counted(len(samples), noun)}")
 
 

@@ -8,7 +8,7 @@ from stages.core.artifacts import output_folder
 from stages.core.command import run_stage
 from stages.core.config import Config
 from stages.core.console import counted, output, track, warn
-from stages.core.inputs import NetworkInput, load_inputs, only_picture
+from stages.core.inputs import NetworkInput, load_inputs, noun_of
 from stages.core.paths import CALIBSET, INPUTS
 from stages.core.samples import CALIBRATION, CORRECTION, VALIDATION, SampleWriter
 from stages.core.sets import read_samples, select
@@ -16,7 +16,7 @@ from stages.core.sets import read_samples, select
 
 def calibset(config: Config) -> None:
     inputs = load_inputs(INPUTS)
-    noun = "picture" if only_picture(inputs) else "sample"
+    noun = noun_of(inputs)
     with output_folder(CALIBSET) as folder:
         calibration, flat = write_samples(folder, CALIBRATION, config, inputs)
         given = {}

@@ -21,7 +21,7 @@ from stages.check.values import Cause
 from stages.check.verdict import State, compare_input, compare_layers
 from stages.check.versions import check_versions, find_logs, parse_versions, read_text
 from stages.core.arrays import read_array
-from stages.core.artifacts import write_json, write_text
+from stages.core.artifacts import check_targets, write_json, write_text
 from stages.core.command import guarded
 from stages.core.console import output
 from stages.core.dumps import dumped_layers
@@ -71,6 +71,7 @@ def main() -> None:
 def check(arguments: argparse.Namespace) -> int:
     if arguments.count < 0:
         raise UserError(f"--count {arguments.count}: give a number of layers, or 0 for all")
+    check_targets(arguments.html, arguments.json)
     found = cases(arguments.pc, arguments.board)
     logs = arguments.log or find_logs(arguments.board)
     notes = [versions_note(log) for log in logs] or [

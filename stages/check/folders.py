@@ -11,11 +11,12 @@ from pathlib import Path
 
 from stages.core.errors import UserError, one_line
 
-__all__ = ["Dump", "Pairs", "cases", "input_shape", "pair_files", "read_dump"]
+__all__ = ["Dump", "Pairs", "cases", "fed_picture", "input_shape", "is_picture", "pair_files", "read_dump"]
 
 PARAMETERS = re.compile(r"_(bt|weight)\.bin$")
 RESULTS = re.compile(r"^output_\d+\.bin$")  # the network's outputs again, as floats
 INPUT = re.compile(r"^(.+_data_shape(?:_\d+)+|input|input_uint8)(_out)?\.bin$")
+PICTURE_RANK = 4
 SHAPE = re.compile(r"_data_shape((?:_\d+)+)(_out)?\.bin$")
 QUANTIZED = re.compile(r"_Quantize(Feature)?$")
 
@@ -148,6 +149,17 @@ def input_shape(name: str) -> tuple[int, ...] | None:
     """The shape in the name of an input's dump: N, H, W, C of a picture."""
     match = SHAPE.search(name)
     return tuple(map(int, match[1].split("_")[1:])) if match else None
+
+
+def is_picture(name: str) -> bool:
+    """Whether an input's dump may be of a picture, as far as its name tells."""
+    shape = input_shape(name)
+    return shape is None or len(shape) == PICTURE_RANK
+
+
+def fed_picture(dump: Dump) -> bool:
+    """Whether one of the network's inputs may be a picture."""
+    return not dump.inputs or any(map(is_picture, dump.inputs))
 
 
 def _usual_names(name: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from stages.check.folders import QUANTIZED, Dump, input_shape
+from stages.check.folders import PICTURE_RANK, QUANTIZED, Dump, input_shape
 from stages.check.layers import Form, Layer, as_picture
 from stages.core.artifacts import read_json
 from stages.core.dumps import NODE_INFO, DumpedLayer, dumped_layers, node_info
@@ -19,7 +19,6 @@ from stages.core.paths import INTEGER_MODEL
 __all__ = ["Known", "guesses", "input_form", "known_layers"]
 
 ENOUGH = 0.5  # of the PC's files have to be the experiment's
-PICTURE_RANK = 4
 PYRAMID = 7  # times that a network halves a picture at most
 DUMPED = re.compile(
     r"([^/\s]+\.bin)\s*-+>?\s*shape:\s*\[([\d,\s]+)\]"

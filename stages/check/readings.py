@@ -27,8 +27,11 @@ __all__ = ["Match", "Reading", "best_match", "same_values"]
 
 MOST_STEPS = 3
 SAMPLE = 20_000  # values that rank readings, the same ones every time
-NEAR = 1e-3  # of a float tensor's span
+NEAR = 1e-3  # of a float
 CLEARLY = 0.5  # another reading has to halve what the plain one leaves
+LEAST = 8  # more values have to agree by it
+CHANCE = 32  # bits of different values that are no chance
+MANY = 16  # values whose places are none
 ON_GRID = 0.02  # of a step: how far from its grid a dequantized value may be
 Step = Storage | Padding | Order | Meaning
 
@@ -86,6 +89,11 @@ class Match:
     equal: bool
 
     @property
+    def plain(self) -> bool:
+        """Whether both are read the usual way."""
+        return not (self.pc.steps or self.board.steps)
+
+    @property
     def harmless(self) -> bool:
         """Whether the steps change how values are written, and not what they are."""
         return self.board.meaning.harmless and not self.board.storage.keeps
@@ -100,10 +108,10 @@ def best_match(pc: bytes, board: bytes, form: Form) -> Match | None:
         form: what the PC's holds.
 
     Returns:
-        The reading of fewest steps under which both hold the same values; else the usual one, unless another leaves
-        half as many values different. None where no reading fits the files' sizes.
+        The reading of fewest steps under which both hold the same values, and not by chance; else the usual one, unless
+        another leaves half as many values different. None where no reading fits the files' sizes.
     """
-    candidates = []
+    candidates: list[tuple[float, Match]] = []
     for one, other in _pairs(form.bits):
         if one.size(form.shape) != len(pc) or other.size(form.shape) != len(board):
             continue
@@ -112,14 +120,18 @@ def best_match(pc: bytes, board: bytes, form: Form) -> Match | None:
             continue
         keeps = other.storage.keeps
         kept = expected if keeps is None else keeps(expected)
+        plain = candidates and candidates[0][1].plain  # the usual reading fits, but its values differ
         if same_values(kept, found):
+            if plain and _by_chance(kept, form.bits):
+                continue
             return Match(one, other, kept, found, True)
         candidates.append((_near(kept, found), Match(one, other, kept, found, False)))
     if not candidates:
         return None
     first = candidates[0]
     near, best = max(candidates, key=lambda candidate: candidate[0])  # of equals the first: the simplest
-    return best if 1 - near < CLEARLY * (1 - first[0]) else first[1]
+    clearly = 1 - near < CLEARLY * (1 - first[0]) and (near - first[0]) * min(form.count, SAMPLE) >= LEAST
+    return best if clearly else first[1]
 
 
 def same_values(one: Array, other: Array) -> bool:
@@ -167,13 +179,22 @@ def _codes(values: Array, form: Form) -> Array | None:
     return codes.astype(np.int32)
 
 
+def _by_chance(values: Array, bits: int | None) -> bool:
+    """Whether another tensor may well be equal to this one once it is read some other way: few codes, or one code."""
+    different = np.unique(values).size
+    return different * (bits or 32) < CHANCE and (different == 1 or values.size < MANY)
+
+
 def _near(expected: Array, found: Array) -> float:
-    """The share of a sample of values that are the same or next to it."""
+    """The share of a sample of values that are the same or next to it.
+
+    A float is measured by itself: bytes read as floats that they are not have a span in which all others are near.
+    """
     places: Any = np.unravel_index(_sample(expected.size), expected.shape)
-    with np.errstate(invalid="ignore"):  # bytes read as floats that they are not
+    with np.errstate(invalid="ignore"):  # such bytes may be infinite, or no number
         one, other = (np.asarray(each[places], np.float64) for each in (expected, found))
-    limit = 1.0 if expected.dtype.kind != "f" else NEAR * float(np.ptp(one))
-    return float(np.mean(np.abs(one - other) <= limit))
+        limit = 1.0 if expected.dtype.kind != "f" else NEAR * np.minimum(np.abs(one), np.abs(other))
+        return float(np.mean(np.abs(one - other) <= limit))
 
 
 @cache

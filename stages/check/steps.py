@@ -215,7 +215,8 @@ def _signed(values: Array, bits: int | None) -> Array | None:
 
 
 def _reversed(values: Array, _: int | None) -> Array | None:
-    return values[..., ::-1] if values.shape[-1] == 3 else None
+    picture = min(values.shape[1:3]) > 1 and values.shape[-1] == 3  # three numbers in a row are no colours
+    return values[..., ::-1] if picture else None
 
 
 MEANINGS = (

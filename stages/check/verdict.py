@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from stages.check.folders import Dump, Pairs
+from stages.check.folders import Dump, Pairs, fed_picture, is_picture
 from stages.check.knowledge import guesses
 from stages.check.layers import Form, Layer
 from stages.check.readings import Match, best_match
@@ -39,7 +39,8 @@ class Found:
         layer: it.
         state: what became of it.
         board: the board's file; empty: missing.
-        match: how the files were read; None for equal, missing and unreadable ones.
+        match: how the files were read; None for equal, missing and unreadable ones. Of what only follows no reading is
+            claimed that leaves values different.
         difference: of the values, where some differ.
         cause: what is wrong or otherwise written, and what to do; None where nothing is, or for what only follows.
     """
@@ -81,7 +82,8 @@ def compare_layers(
         before = _spoiled_before(layer, spoiled, found) or (near and input_differs)
         result = _compared(layer, pc, board, pairs)
         if result.state is State.DIFFERS and before:
-            result = replace(result, state=State.FOLLOWS, cause=None)
+            sure = result.match if result.match and result.match.equal else None
+            result = replace(result, state=State.FOLLOWS, match=sure, cause=None)
         elif result.state is State.DIFFERS:
             content = board.read(result.board)
             swapped = digests.get(_digest(content))
@@ -90,7 +92,10 @@ def compare_layers(
             elif swapped is not None and swapped != layer.name:
                 result = replace(result, cause=_exchanged(swapped))
             elif near:
-                result = replace(result, cause=_fed(layer, result, mistakes))
+                fed = mistakes(layer, result.match.found) if result.match else None
+                result = replace(
+                    result, cause=fed or _of_input(result.cause, fed_picture(pc), "; this is the first layer, so ")
+                )
         spoiled[layer.name] = result.state in (State.DIFFERS, State.FOLLOWS) or (
             result.state is State.MISSING and before
         )
@@ -109,7 +114,8 @@ def compare_input(pc: Dump, board: Dump, files: tuple[str, str], form: Form | No
     """
     layer = Layer("input", files[0], form, (), True)
     pairs = Pairs({files[0]: files[1]}, (), (), ())
-    return _compared(layer, pc, board, pairs)
+    found = _compared(layer, pc, board, pairs)
+    return replace(found, cause=_of_input(found.cause, is_picture(files[0]), ": "))
 
 
 def _compared(layer: Layer, pc: Dump, board: Dump, pairs: Pairs) -> Found:
@@ -217,16 +223,15 @@ def _exchanged(name: str) -> Cause:
     )
 
 
-def _fed(layer: Layer, found: Found, mistakes: Callable[[Layer, Array], Cause | None]) -> Cause | None:
-    """The cause of a difference next to the input."""
-    fed = mistakes(layer, found.match.found) if found.match else None
-    if fed is not None or found.cause is None or found.cause.kind not in ("unrelated", "values"):
-        return fed or found.cause
+def _of_input(cause: Cause | None, picture: bool, so: str) -> Cause | None:
+    """The cause of a difference of the input, or next to it: nothing in particular is another input."""
+    if cause is None or cause.kind not in ("unrelated", "values"):
+        return cause
+    pixels = " (a picture in its colour order; of 4 channels, channel 3 zero)" if picture else ""
     return Cause(
         "other input",
-        f"{found.cause.sentence}; this is the first layer, so another input",
-        "run the board on the PC's input_data_shape_*.bin (4 channels: channel 3 zero), in its colour order, mean and "
-        "normal applied once",
+        f"{cause.sentence}{so}another input",
+        f"run the board on the PC's *_data_shape_*.bin{pixels}, mean and normal applied once",
     )
 
 

@@ -18,7 +18,7 @@ from stages.core.console import counted, output
 from stages.core.paths import COMPARE, DIAGNOSIS, REPORT, SIMILARITY
 from stages.core.tables import similarity_table, widths_line
 
-MORE = "isolated, features, weights: 3 more networks on each debug picture; compare.isolated=false leaves them out"
+MORE = "isolated, features, weights: 3 more networks on each debug {noun}; compare.isolated=false leaves them out"
 LOOKED_AT = 6  # layers that the report shows closely
 
 
@@ -43,7 +43,7 @@ def compare(config: Config) -> None:
     for line in finding_lines(diagnosis.findings):
         output.print(line)
     if loaded.parts:
-        output.print(MORE)
+        output.print(MORE.format(noun=loaded.noun))
     output.print(f"report: {REPORT.resolve().as_uri()}")
 
 
@@ -86,7 +86,7 @@ def _write_report(
     config, case, rows = loaded.config, gathered.case, gathered.rows
     made = dict(zip(case.tensors, rows, strict=True))
     title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, "
-    title += counted(len(loaded.files), "picture")
+    title += counted(len(loaded.files), loaded.noun)
     marked = [finding.node for finding in diagnosis.findings if finding.node]
     names = list(shown.values())
     curve = curve_figure(drawing, rows, names, marked)
@@ -100,6 +100,7 @@ def _write_report(
         notes=gathered.notes,
         pictures=loaded.pictures,
         calibration_pictures=case.pictures,
+        noun=loaded.noun,
         curve=curve.figure(),
         layers=[Layer(made[name], [sketch.figure() for sketch in sketches[name]]) for name in shown],
         bits=bits.figure(),

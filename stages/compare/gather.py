@@ -20,7 +20,7 @@ from stages.core.artifacts import read_json
 from stages.core.config import Config
 from stages.core.console import track, warn
 from stages.core.graph import Graph, load_model
-from stages.core.inputs import NetworkInput, Sample, feeds, load_inputs
+from stages.core.inputs import NetworkInput, Sample, feeds, load_inputs, noun_of
 from stages.core.integer.model import load_integer_model
 from stages.core.paths import (
     CALIBSET,
@@ -67,6 +67,11 @@ class Loaded:
     parts: Parts | None
     files: Sequence[SampleFiles]
     sets: dict[str, SampleReader]
+
+    @property
+    def noun(self) -> str:
+        """What messages call one of them."""
+        return noun_of(self.inputs)
 
     @property
     def pictures(self) -> list[str]:
@@ -152,6 +157,7 @@ def gather(loaded: Loaded, folder: Path) -> Gathered:
         pictures=len(calibration),
         available=len(select(replace(config.data.calibration, size=None), loaded.inputs, "data.calibration")),
         flat=calibration.flat,
+        noun=loaded.noun,
     )
     labelled = partial(labelled_pictures, config, loaded.inputs, outputs)
     witness = witness_of(loaded.reference, loaded.inputs, read_json(NORMALIZATION), calibration, labelled)
@@ -179,14 +185,14 @@ class _Pictures:
         files, inputs = self.loaded.files, self.loaded.inputs
         sets, preprocess = self.loaded.sets, self.loaded.config.model.preprocess
         used = {
-            content: f"{kind} picture {name}"
+            content: f"{kind} {self.loaded.noun} {name}"
             for kind in reversed(sets)
             for content, name in sets[kind].by_digest.items()
         }
         for picture in track(read_samples(files, inputs, preprocess, KEY), "compare", len(files)):
             if twin := used.get(digest(picture.sample)):
                 self.known.append(picture.name)
-                self.notes.append(f"debug picture {picture.name} is also {twin}: use others")
+                self.notes.append(f"debug {self.loaded.noun} {picture.name} is also {twin}: use others")
                 warn(self.notes[-1])
             self.first = self.first or picture.sample
             self.names.append(picture.name)

@@ -62,6 +62,7 @@ class Page:
         notes: lines from quantize and compare that the user should read.
         pictures: names of the debug pictures.
         calibration_pictures: how many calibrated.
+        noun: what one of them is called.
         curve: similarity over depth.
         layers: the worst, worst first.
         bits: widths over depth.
@@ -75,6 +76,7 @@ class Page:
     notes: Sequence[str]
     pictures: Sequence[str]
     calibration_pictures: int
+    noun: str
     curve: Figure
     layers: Sequence[Layer]
     bits: Figure

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stages.core.errors import UserError, one_line
 
-__all__ = ["output_folder", "read_json", "save_model", "write_arrays", "write_json", "write_text"]
+__all__ = ["check_targets", "output_folder", "read_json", "save_model", "write_arrays", "write_json", "write_text"]
 
 
 @contextmanager
@@ -39,20 +39,40 @@ def output_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step.
+def check_targets(*paths: Path | None) -> None:
+    """Refuse what cannot be a file, before the work whose result it is to hold. Folders above it are made, if missing.
 
     Raises:
-        UserError: if there is a folder of that name.
+        UserError: if there is a folder of that name, or a file in the place of a folder above it.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: name a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    Path(temporary).chmod(0o644)
-    Path(temporary).replace(path)
+    for path in filter(None, paths):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: name a file")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise UserError(f"{path}: {above} is a file, not a folder")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one step; the folders above it are made, if missing. A failure leaves it as it was.
+
+    Raises:
+        UserError: if it cannot be written: a folder of that name, a full disk.
+    """
+    check_targets(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {one_line(error)}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -114,7 +114,7 @@ def _explain_hydra(error: Exception) -> str:
         options = ", ".join(error.options or [])
         return f"{group or 'config'}={name}: there is no such file in conf/{group}; choose one of {options}"
     if isinstance(error, OverrideParseException):
-        hint = "a value with ( ) { } [ ] , = or spaces needs quotes of its own, as in 'key=\"value\"'"
+        hint = "a value with ( ) { } [ ] , = ~ or spaces needs quotes of its own, as in 'key=\"value\"'"
         return f"override {error.override!r} is not KEY=VALUE; {hint}"
     unknown = re.match(r"Could not override '(.+?)'\. No match in the defaults list", one_line(error))
     if unknown:

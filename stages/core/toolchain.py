@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stages.core.config import ToolchainConfig
 from stages.core.errors import UserError
-from stages.core.sources import PINNED
+from stages.core.sources import PINNED, expanded
 
 __all__ = ["find_tool", "watched_tool"]
 
@@ -18,7 +18,8 @@ def watched_tool(path: str | None, name: str) -> str:
     """
     if not path:
         return PINNED
-    return str(Path(path) / name if Path(path).is_dir() else Path(path))
+    found = Path(expanded(path))
+    return str(found / name if found.is_dir() else found)
 
 
 def find_tool(toolchain: ToolchainConfig) -> Path | None:

@@ -10,7 +10,7 @@ from stages.core.command import run_stage
 from stages.core.config import Config, Task
 from stages.core.console import output, track, warn
 from stages.core.errors import UserError
-from stages.core.inputs import feeds, load_inputs
+from stages.core.inputs import feeds, load_inputs, noun_of
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.labels import labels_of
@@ -48,12 +48,12 @@ def evaluate(config: Config) -> None:
         writer.writerow([read.name, content, *score.add(label, expected, actual)])
         known += content in used
     if known:
-        warn(f"{known} of {len(files)} evaluation pictures served to quantize: the result flatters")
+        warn(f"{known} of {len(files)} evaluation {noun_of(inputs)}s served to quantize: the result flatters")
     metrics = score.metrics()
     with output_folder(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())
-    output.print(accuracy_line(metrics))
+    output.print(accuracy_line(metrics, noun_of(inputs)))
 
 
 def new_score(task: Task) -> Score:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from stages.core.artifacts import read_json, write_json
+from stages.core.artifacts import check_targets, read_json, write_json
 from stages.core.command import run_command
 from stages.core.config import Config
 from stages.core.console import output
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def infer(config: Config, arguments: argparse.Namespace) -> None:
+    check_targets(arguments.json)
     inputs = load_inputs(INPUTS)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     model = load_integer_model(INTEGER_MODEL)

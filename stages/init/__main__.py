@@ -59,6 +59,8 @@ def main() -> None:
 
 def init(arguments: argparse.Namespace) -> None:
     conf = arguments.conf
+    if arguments.model:
+        _check_network(arguments.model)
     reading = read(arguments.files)
     experiment = interpret(reading.entries, reading.find, reading.notes)
     experiment.network = arguments.model or experiment.network
@@ -81,6 +83,20 @@ def init(arguments: argparse.Namespace) -> None:
     output.print(shlex.join([*HEAD.removeprefix("# ").split(), *overrides]))
     if arguments.compose:
         compose_into(overrides, conf, Path("params.yaml"), check_only=False)
+
+
+def _check_network(path: Path) -> None:
+    """Refuse a network that export would; of one that the config names it is only said that it is missing.
+
+    That path is of the machine where it was converted, and the line is there to be edited.
+
+    Raises:
+        UserError: if it is no .onnx file.
+    """
+    if not path.is_file():
+        raise UserError(f"--model {path}: {'is a folder' if path.is_dir() else 'does not exist'}; give the .onnx file")
+    if path.suffix.lower() != ".onnx":
+        raise UserError(f"--model {path}: is no .onnx file; convert the network to ONNX first")
 
 
 def _check_soc(experiment: Experiment, reading: Reading, conf: Path) -> None:

@@ -1,8 +1,10 @@
 """Reads the files that a user names, and those that they name."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stages.core.errors import UserError, one_line
 from stages.init.lenient import is_config, parse_config
@@ -11,6 +13,9 @@ from stages.init.spellings import from_call, from_config
 from stages.init.values import Entries
 
 __all__ = ["Reading", "read"]
+
+REPEATED = ("MEAN", "NORMAL", "COLOR")  # one value serves all channels, or all inputs
+SPELLED = {"true": 1.0, "on": 1.0, "false": 0.0, "off": 0.0}
 
 
 @dataclass
@@ -82,5 +87,29 @@ def _add_folders(reading: Reading, *folders: Path) -> None:
 def _merge(reading: Reading, entries: Entries) -> None:
     for key, entry in entries.items():
         before = reading.entries.setdefault(key, entry)
-        if str(before.value) != str(entry.value):
+        if _plain(before.value, key in REPEATED) != _plain(entry.value, key in REPEATED):
             reading.notes.append(f"{entry.where}={entry.value} is left out: {before.where} says {before.value}")
+
+
+def _plain(value: Any, repeated: bool) -> Any:
+    """A value in the one spelling that equal values share: numbers, texts, and lists of several of them.
+
+    Args:
+        value: of a config.
+        repeated: whether a list of the same value is that value.
+    """
+    if isinstance(value, list | tuple):
+        items = [_plain(item, repeated) for item in value]
+        alike = len(items) == 1 or (repeated and items and all(item == items[0] for item in items))
+        return items[0] if alike else items
+    if isinstance(value, dict):
+        return {key: _plain(item, repeated) for key, item in value.items()}
+    said = str("" if value is None else value).strip()
+    if "," in said:
+        return _plain(said.split(","), repeated)
+    if said.lower() in SPELLED:
+        return SPELLED[said.lower()]
+    try:
+        return float(said)
+    except ValueError:
+        return os.path.normpath(said) if "/" in said else said

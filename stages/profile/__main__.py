@@ -1,7 +1,7 @@
 """Read a board's profile log and memory report: the layers that take the time, and a cost model fitted to them.
 
 What the board measured of the current experiment goes into its MLflow run, beside what the PC found: board.latency_ms,
-board.nmem_peak_kb, and each layer's time over depth (layers/board_ms). The same log again adds nothing.
+board.nmem_peak_kb, and each layer's time over depth (layers/board_ms). The same files again add nothing.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.core.artifacts import write_json
+from stages.core.artifacts import check_targets, write_json
 from stages.core.command import guarded
 from stages.core.config import Config
 from stages.core.console import counted, output, warn
@@ -166,9 +166,9 @@ def tracked(
         warn(reason)
     from stages.profile.tracking import log, measurement  # noqa: PLC0415  MLflow takes a second to import
 
-    files = [*request.logs, *([request.nmem] if request.nmem else [])]
     total, layers = (contents[0]["total_ms"], contents[0]["layers"]) if contents else (None, [])
-    for line in log(config, RUN, measurement(total, layers, memory, files)):
+    found = measurement(total, layers, memory, next(iter(request.logs), None), request.nmem)
+    for line in log(config, RUN, found):
         output.print(line)
 
 
@@ -245,6 +245,7 @@ def _requested(arguments: argparse.Namespace) -> None:
     for option, target in (("--write", arguments.write), ("--json", arguments.json)):
         if target and target.resolve() in [log.resolve() for log in (*arguments.logs, arguments.nmem) if log]:
             raise UserError(f"{option} {target} would replace that log: name another file")
+    check_targets(arguments.write, arguments.json)
     profile(
         Request(
             arguments.logs,

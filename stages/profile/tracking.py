@@ -46,7 +46,7 @@ def log(config: Config, run: Path, found: Measurement) -> list[str]:
 
 
 def measurement(
-    total: float | None, layers: Sequence[Mapping[str, Any]], memory: Memory | None, files: Sequence[Path]
+    total: float | None, layers: Sequence[Mapping[str, Any]], memory: Memory | None, log: Path | None, nmem: Path | None
 ) -> Measurement:
     """Gather a measurement.
 
@@ -54,22 +54,24 @@ def measurement(
         total: ms of the network; None: no profile.
         layers: rows of `hot_layers`.
         memory: the nmem report; None: none.
-        files: what both were read from.
+        log: what the times were read from.
+        nmem: what the memory was read from.
     """
-    metrics: dict[str, float] = {}
-    if total is not None:
-        metrics["board.latency_ms"] = total
-    if memory is not None:
-        metrics |= {"board.nmem_peak_kb": memory.peak, "board.nmem_total_kb": memory.total}
+    times_of = {} if total is None else {"board.latency_ms": total}
+    memory_of = {"board.nmem_peak_kb": memory.peak, "board.nmem_total_kb": memory.total} if memory else {}
+    metrics = times_of | memory_of
     depths = {row["node"]: depth for depth, row in enumerate(read_json(SIMILARITY))}
     times: dict[int, float] = {}
     for row in layers:
         if row["node"] in depths:
             times[depths[row["node"]]] = times.get(depths[row["node"]], 0.0) + row["ms"]
     content = {"layers": list(layers), "memory": asdict(memory) if memory else None, **metrics}
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    digest.update(repr(sorted(metrics.items())).encode())  # another --run of the same log is another measurement
+    files = {path: found for path, found in ((log, times_of), (nmem, memory_of)) if path is not None}
     curves = {"layers/board_ms": dict(sorted(times.items()))} if times else {}
-    return Measurement(digest.hexdigest()[:16], metrics, curves, content, files)
+    return Measurement([_told(*file) for file in files.items()], metrics, curves, content, list(files))
+
+
+def _told(file: Path, metrics: Mapping[str, float]) -> str:
+    """The fingerprint of a file as it was read: another --run of the same log is another measurement."""
+    read = repr(sorted(metrics.items())).encode()
+    return hashlib.sha256(hashlib.sha256(file.read_bytes()).digest() + read).hexdigest()[:16]

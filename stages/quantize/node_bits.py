@@ -12,7 +12,7 @@ from stages.core.errors import UserError, did_you_mean, one_line
 from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams
 from stages.core.sources import open_source
 
-__all__ = ["NodeBits", "load_node_bits", "node_bits", "without"]
+__all__ = ["NodeBits", "load_node_bits", "node_bits", "read_node_bits", "without"]
 
 KEY = "quant.node_bits"
 LARGEST = float(np.finfo(np.float32).max)
@@ -40,7 +40,7 @@ class NodeBits:
 
 
 def load_node_bits(source: str | None, known: Iterable[str], ranges: bool) -> dict[str, NodeBits]:
-    """Read and check the file.
+    """Read the file and check it against the network.
 
     Args:
         source: `quant.node_bits`, file:PATH; None for no file.
@@ -50,8 +50,24 @@ def load_node_bits(source: str | None, known: Iterable[str], ranges: bool) -> di
     Raises:
         UserError: naming the file, the node and the key that is wrong.
     """
-    if source is None:
-        return {}
+    found = read_node_bits(source, ranges) if source is not None else {}
+    names = sorted(known)
+    for name in found:
+        if name not in names:
+            raise UserError(f"{KEY}: {name}: no such node or input; {did_you_mean(name, names)}")
+    return found
+
+
+def read_node_bits(source: str, ranges: bool) -> dict[str, NodeBits]:
+    """Read the file: what can be said of it without the network.
+
+    Args:
+        source: `quant.node_bits`, file:PATH.
+        ranges: take MIN and MAX too.
+
+    Raises:
+        UserError: naming the file, the node and the key that is wrong.
+    """
     files = open_source(source, KEY)
     if len(files) != 1:
         raise UserError(f"{KEY}={source}: is {len(files)} files; give one")
@@ -61,8 +77,7 @@ def load_node_bits(source: str | None, known: Iterable[str], ranges: bool) -> di
         raise UserError(f"{KEY}={source}: is not JSON: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f'{KEY}={source}: give one group of keys a node: {{"NODE": {{"{FEATURE_BIT}": 8}}}}')
-    names = sorted(known)
-    return {name: _entry(f"{KEY}: {name}", name, entry, names, ranges) for name, entry in content.items()}
+    return {name: _entry(f"{KEY}: {name}", entry, ranges) for name, entry in content.items()}
 
 
 def without(
@@ -92,9 +107,7 @@ def without(
     return {name: entry for name, entry in by_node.items() if name not in left_out}
 
 
-def _entry(where: str, name: str, entry: Any, known: Sequence[str], ranges: bool) -> NodeBits:
-    if name not in known:
-        raise UserError(f"{where}: no such node or input; {did_you_mean(name, known)}")
+def _entry(where: str, entry: Any, ranges: bool) -> NodeBits:
     if not isinstance(entry, dict):
         raise UserError(f"{where}: give keys {FEATURE_BIT}, {WEIGHT_BIT}, {MIN}, {MAX}")
     unknown = [key for key in entry if key not in (FEATURE_BIT, WEIGHT_BIT, MIN, MAX)]

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 TAG = "fingerprint"
-MEASURED = "board.measurements"
+MEASURED, JOINED = "board.measurements", "+"
 KIND = "mlflow.experimentKind"
 
 
@@ -95,14 +95,14 @@ class Measurement:
     """What a board measured of an experiment that is logged.
 
     Attributes:
-        fingerprint: tells it from others.
+        fingerprints: of each thing that was measured, tells it from others.
         metrics: flat metrics.
         curves: metric name -> depth of a node -> its value.
         content: all of it, for those who read on.
         files: what it was read from.
     """
 
-    fingerprint: str
+    fingerprints: Sequence[str]
     metrics: Mapping[str, float]
     curves: Mapping[str, Mapping[int, float]]
     content: Mapping[str, Any]
@@ -110,7 +110,7 @@ class Measurement:
 
 
 def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri: str) -> tuple[int, bool]:
-    """Add a measurement to a finished run, unless it is there.
+    """Add a measurement to a finished run, unless all that it measures is there.
 
     The n-th measurement of a run is the n-th step of its metrics; curves, whose steps are depths, get `_n` behind their
     names from the second on. Its files and `measurement.json` go to `board/n/`.
@@ -122,7 +122,7 @@ def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri:
         uri: of the tracking store.
 
     Returns:
-        Its number, from 1, and whether it is new.
+        Its number, from 1, and whether it is new; of one that is not, that of the last measurement with any of it.
 
     Raises:
         UserError: if the store cannot be reached or written, the run is gone, or is another experiment's.
@@ -135,8 +135,9 @@ def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri:
         if tags.get(TAG) != experiment:
             raise UserError(f"MLflow run {run_id} is another experiment's than out/ holds: run `dvc repro` first")
         known = tags.get(MEASURED, "").split()
-        if measurement.fingerprint in known:
-            return known.index(measurement.fingerprint) + 1, False
+        there = {part: n for n, parts in enumerate(known, 1) for part in parts.split(JOINED)}
+        if there.keys() >= {*measurement.fingerprints}:
+            return max(there[part] for part in measurement.fingerprints), False
         number, now = len(known) + 1, int(time.time() * 1000)
         behind = "" if number == 1 else f"_{number}"
         points = [Metric(name, value, now, number - 1) for name, value in measurement.metrics.items()]
@@ -146,7 +147,7 @@ def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri:
         for file in measurement.files:
             client.log_artifact(run_id, str(file), f"board/{number}")
         client.log_dict(run_id, dict(measurement.content), f"board/{number}/measurement.json")
-        client.set_tag(run_id, MEASURED, " ".join([*known, measurement.fingerprint]))
+        client.set_tag(run_id, MEASURED, " ".join([*known, JOINED.join(measurement.fingerprints)]))
         return number, True
 
 

@@ -255,6 +255,37 @@ def test_a_wrongly_fed_board_is_told_how(at, monkeypatch, change, cause, said, f
     assert rows(case)[LEFT]["state"] == "follows"
 
 
+def test_what_follows_another_input_is_only_said_to_follow(at, monkeypatch):
+    """No layout is read out of a float output of five values."""
+    at()
+    np.save("fed.npy", plants.picture(4))
+    plants.dump("fed.npy", into="fed")
+    plants.board_of(Path("fed"))
+    _, (case,) = run(monkeypatch, "pc", "board")
+    assert {row["state"] for row in case["layers"]} == {"follows"}
+    assert all((row["read_as"], row["cause"]) == ([], None) for row in case["layers"])
+    assert rows(case)[LAST]["largest"] < 100
+    assert (case["input"]["cause"], case["input"]["do"]) == (
+        "other input",
+        "run the board on the PC's *_data_shape_*.bin (a picture in its colour order; of 4 channels, channel 3 zero), "
+        "mean and normal applied once",
+    )
+
+
+def test_an_input_that_is_no_picture_has_no_colours(tmp_path, monkeypatch):
+    """A network of one vector, as the files' names tell."""
+    monkeypatch.chdir(tmp_path)
+    Path("pc").mkdir()
+    Path("board").mkdir()
+    rng = np.random.default_rng(0)
+    for folder, end in (("pc", ""), ("board", "_out")):
+        Path(f"{folder}/input_data_shape_1_10.bin").write_bytes(rng.normal(0, 1, 10).astype("<f4").tobytes())
+        Path(f"{folder}/first_Quantize{end}.bin").write_bytes(bytes(rng.integers(0, 256, 40).tolist()))
+    _, (case,) = run(monkeypatch, "pc", "board")
+    assert case["input"]["read_as"] == []
+    assert case["input"]["do"] == "run the board on the PC's *_data_shape_*.bin, mean and normal applied once"
+
+
 def test_another_picture(at, monkeypatch):
     """Another picture than the PC's, then one of several that the PC ran."""
     at()
@@ -494,6 +525,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(at, monkeypatch, capsys, argument
     assert (code, found, out) == (2, [], "")
     assert err.startswith(said)
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_a_folder_for_the_result_is_refused_before_the_work(at, monkeypatch, capsys, option):
+    at()
+    monkeypatch.setattr("stages.check.__main__.compared", lambda *_: pytest.fail("compared"))
+    monkeypatch.setattr(sys, "argv", ["check", "pc", "board", option, "both"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (2, "error: both is a folder: name a file\n")
 
 
 def test_a_damaged_list_is_refused(at, monkeypatch, capsys):

@@ -51,6 +51,7 @@ def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=()
             notes=notes,
             pictures=pictures,
             calibration_pictures=13,
+            noun="picture",
             curve=Figure(plot, "", plot),
             layers=layers,
             bits=Figure(plot, "", plot),

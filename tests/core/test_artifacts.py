@@ -1,10 +1,11 @@
 import json
+import os
 from pathlib import Path
 
 import onnx
 import pytest
 
-from stages.core.artifacts import missing, output_folder, read_json, save_model, write_json, write_text
+from stages.core.artifacts import check_targets, missing, output_folder, read_json, save_model, write_json, write_text
 from stages.core.errors import UserError
 from tests.networks import tiny_classifier
 
@@ -50,6 +51,39 @@ def test_a_folder_is_not_replaced_by_text(tmp_path):
     with pytest.raises(UserError, match="is a folder: name a file"):
         write_text(tmp_path, "text")
     assert not list(tmp_path.parent.glob(f".{tmp_path.name}-*"))
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("text")
+    for write in (check_targets, lambda path: write_text(path, "text")):
+        with pytest.raises(UserError, match=r"a/b\.json: .*file is a file, not a folder"):
+            write(tmp_path / "file" / "a" / "b.json")
+    check_targets(tmp_path / "file", tmp_path / "new" / "a.json", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="only Linux has a device that is always full")
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    opened = os.fdopen
+
+    def onto_a_full_disk(handle, *arguments, **words):
+        os.dup2(full, handle)
+        return opened(handle, *arguments, **words)
+
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(os, "fdopen", onto_a_full_disk)
+    with pytest.raises(UserError, match=r"a\.txt cannot be written: .*No space left on device"):
+        write_text(path, "new")
+    assert (list(tmp_path.iterdir()), path.read_text()) == ([path], "old")
+    os.close(full)
+
+
+def test_text_that_cannot_be_encoded_leaves_no_file(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.txt", "\ud800")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_keeps_order_and_exact_floats(tmp_path):

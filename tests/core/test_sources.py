@@ -112,6 +112,18 @@ def test_what_dvc_has_to_watch(value, path):
     assert watched_path(value) == path
 
 
+def test_a_source_below_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bits.json").write_text("{}")
+    assert watched_path("file:~/bits.json") == f"{tmp_path}/bits.json"
+    assert watched_path("file:~old/bits.json") == "~old/bits.json"  # a name may begin so
+    assert watched_path("file:~/data/*.png") == f"{tmp_path}/data"
+    assert parse("file:~/bits.json") == Source("file:~/bits.json", "file", f"{tmp_path}/bits.json")
+    assert [file.read() for file in open_source("file:~/*.json")] == [b"{}"]
+    with pytest.raises(UserError, match=rf"{tmp_path}/none does not exist"):
+        open_source("file:~/none")
+
+
 def test_pinned_sources_are_watched_through_the_code_that_fetches_them():
     assert PINNED == "stages/core/sources.py"
     assert Path(sources.__file__).as_posix().endswith(PINNED)

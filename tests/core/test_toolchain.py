@@ -36,6 +36,13 @@ def test_the_executable_is_found_by_folder_or_file(kit, path):
     assert find_tool(ToolchainConfig("tool", path)) == kit.resolve()
 
 
+@pytest.mark.parametrize("path", ["~/kit", "~/kit/tool"])
+def test_the_executable_is_found_below_the_users_folder(kit, monkeypatch, path):
+    monkeypatch.setenv("HOME", str(kit.parents[1]))
+    assert watched_tool(path, "tool") == str(kit)
+    assert find_tool(ToolchainConfig("tool", path)) == kit.resolve()
+
+
 @pytest.mark.parametrize("path", [None, ""])
 def test_without_a_path_there_is_none(path):
     assert find_tool(ToolchainConfig("tool", path)) is None

@@ -102,6 +102,23 @@ def test_a_cfg_alone_says_what_it_lacks(vendor, command):
     assert compose(composed_line(named), Path("conf"))[0].model.source == "file:post/tiny.onnx"
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("run_t40.sh", "is no .onnx file; convert the network to ONNX first"),
+        ("cfg", "is a folder; give the .onnx file"),
+        ("absent.onnx", "does not exist; give the .onnx file"),
+    ],
+)
+def test_a_network_that_is_none_is_refused(vendor, monkeypatch, capsys, model, said):
+    before = sorted(Path("conf/model").iterdir())
+    monkeypatch.setattr("sys.argv", ["init", "--from", "post/run_t40.sh", "--model", f"post/{model}"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err == f"error: --model post/{model}: {said}\n"
+    assert sorted(Path("conf/model").iterdir()) == before
+
+
 def test_what_is_there_is_not_overwritten_without_force(vendor, command):
     path = Path("conf/model/onnx.yaml")
     before = path.read_text()

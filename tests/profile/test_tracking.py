@@ -80,6 +80,20 @@ def test_the_same_log_again_makes_no_second_value(tracked, capsys):
     assert tracked("layers/board_ms_2") == tracked("layers/board_ms")
 
 
+def test_a_file_that_was_logged_with_another_is_not_logged_again(tracked, capsys):
+    profile(Request([Path("board.log")], nmem=Path("nmem.txt")))
+    for request in (Request([], nmem=Path("nmem.txt")), Request([Path("board.log")])):
+        profile(request)
+        assert "board measurement 1 (logged before)" in capsys.readouterr().out
+    assert (tracked("board.nmem_peak_kb"), tracked("board.latency_ms")) == ([(0, 15157)], [(0, 4.5)])
+    Path("nmem.txt").write_text(REPORT + "\n")
+    profile(Request([], nmem=Path("nmem.txt")))
+    assert "board measurement 2 (new)" in capsys.readouterr().out
+    profile(Request([Path("board.log")], nmem=Path("nmem.txt")))  # each of another measurement
+    assert "board measurement 2 (logged before)" in capsys.readouterr().out
+    assert len(tracked("board.nmem_peak_kb")) == 2
+
+
 def test_memory_alone(tracked):
     profile(Request([], nmem=Path("nmem.txt")))
     assert tracked("board.nmem_peak_kb") == [(0, 15157)]

@@ -14,7 +14,7 @@ from rich.text import Text
 from stages.build.pluto.check import check
 from stages.build.pluto.folder import report
 from stages.build.pluto.refusals import Effect, Refusal
-from stages.core.artifacts import write_json
+from stages.core.artifacts import check_targets, write_json
 from stages.core.command import guarded
 from stages.core.console import counted, output
 from stages.core.errors import UserError, one_line
@@ -30,6 +30,7 @@ REFUSED = 1
 
 def verdict(file: Path, json: Path | None) -> int:
     """Print what keeps the file from the camera; gives the exit code."""
+    check_targets(json)
     try:
         refusals = check(load_model(file))
     except onnx.shape_inference.InferenceError as error:

@@ -30,6 +30,7 @@ def calibration_findings(
     pictures: int,
     available: int,
     flat: Sequence[str],
+    noun: str = "picture",
 ) -> list[Finding]:
     """Find what is poor about the calibration pictures.
 
@@ -40,6 +41,7 @@ def calibration_findings(
         pictures: how many calibrated.
         available: how many the source has.
         flat: names of those of one flat colour.
+        noun: what messages call one.
     """
     found = []
     cure = source_override("data.calibration.source", data.debug.source)
@@ -53,9 +55,9 @@ def calibration_findings(
             Finding(
                 "calibration",
                 None,
-                f"calibration saw less than the debug pictures show: {len(outgrown)} of {counted(len(own), 'feature')} "
+                f"calibration saw less than the debug {noun}s show: {len(outgrown)} of {counted(len(own), 'feature')} "
                 f"are cut; {worst.node} reaches {seen.low:.4g} .. {seen.high:.4g}, calibration saw "
-                f"{worst.seen_low:.4g} .. {worst.seen_high:.4g}. Calibrate on pictures of the same kind",
+                f"{worst.seen_low:.4g} .. {worst.seen_high:.4g}. Calibrate on {noun}s of the same kind",
                 {
                     "features": len(own),
                     "outgrown": len(outgrown),
@@ -83,7 +85,7 @@ def calibration_findings(
             Finding(
                 "calibration",
                 None,
-                f"{counted(pictures, 'calibration picture')} are few: take {FEWEST} to 200",
+                f"{counted(pictures, f'calibration {noun}')} are few: take {FEWEST} to 200",
                 {"pictures": pictures, "available": available},
                 f"data.calibration.size={more}" if more > pictures else None,
             )
@@ -91,7 +93,7 @@ def calibration_findings(
     return found
 
 
-def debug_finding(known: Sequence[str], pictures: int) -> list[Finding]:
+def debug_finding(known: Sequence[str], pictures: int, noun: str = "picture") -> list[Finding]:
     """Find debug pictures that served to quantize; `known` says of each what it is too."""
     if not known:
         return []
@@ -99,7 +101,7 @@ def debug_finding(known: Sequence[str], pictures: int) -> list[Finding]:
         Finding(
             "debug",
             None,
-            f"{len(known)} of {counted(pictures, 'debug picture')} served to quantize, so the table flatters",
+            f"{len(known)} of {counted(pictures, f'debug {noun}')} served to quantize, so the table flatters",
             {"pictures": pictures, "known": len(known)},
         )
     ]

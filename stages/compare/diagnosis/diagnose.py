@@ -49,6 +49,7 @@ class Case:
         pictures: how many calibrated.
         available: how many the calibration source has.
         flat: names of those of one flat colour.
+        noun: what messages call a sample.
     """
 
     config: Config
@@ -64,6 +65,7 @@ class Case:
     pictures: int
     available: int
     flat: Sequence[str]
+    noun: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def diagnose(case: Case, inputs: Sequence[NetworkInput], witness: Witness) -> Di
     configured = Way(inputs[0])
     found = search(configured, witness) if witness.able else configured
     findings = input_finding(configured, found, witness, config.model.inputs)
-    findings += calibration_findings(params, observed, config.data, case.pictures, case.available, case.flat)
+    counts = (case.pictures, case.available)
+    findings += calibration_findings(params, observed, config.data, *counts, case.flat, case.noun)
     findings += range_findings(params, observed, config.soc, config.quant)
     findings += width_findings(case.graph, params, case.rows, case.end, config.quant)
     named = {finding.node for finding in findings}
@@ -111,7 +114,7 @@ def diagnose(case: Case, inputs: Sequence[NetworkInput], witness: Witness) -> Di
     findings += [finding for finding in spread if finding.node not in named]
     if not findings:
         findings += curve_findings(case.rows, case.end, params, config.soc, config.quant)
-    findings += debug_finding(case.known, case.debug_pictures)
+    findings += debug_finding(case.known, case.debug_pictures, case.noun)
     information = float_layers(case.graph, case.in_integers, params, config.soc.name)
     information += dead_channels(params, observed)
     return Diagnosis(in_order(findings), information, witness.tried())

@@ -106,6 +106,16 @@ def test_memory_is_reported_as_the_vendor_does(native, tmp_path):
     assert free == total - used
 
 
+def test_help_is_no_mistake(debug):
+    for arguments in (["--help"], ["none.sqm", "-h"]):
+        done = debug.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("usage: ")
+    done = debug.run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ")
+
+
 def test_mistakes_end_in_one_line_and_exit_code_2(debug, picture, tmp_path):
     path, pixels = picture
     content = path.read_bytes()

@@ -82,7 +82,9 @@ def test_a_dumped_input_that_is_compiled_in(tree, tmp_path, channels):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["none.png"], "error: none.png cannot be read as a picture\n"),
+        (["none.png"], "error: none.png cannot be read: No such file or directory\n"),
+        (["model.h"], "error: model.h cannot be read as a picture\n"),
+        (["empty.png"], "error: empty.png cannot be read as a picture\n"),
         (["photo.png", 31, 24, 3, "bin"], "error: 31 24 3: the input is 32 24 3\n"),
         (["photo.png", 32, 24, 1, "bin"], "error: 32 24 1: the input is 32 24 3\n"),
         (["photo.png", 32, 24, 3, "bin"], "bytes; uint8 24 x 32 x 3 has 2304\n"),
@@ -94,7 +96,9 @@ def test_a_dumped_input_that_is_compiled_in(tree, tmp_path, channels):
 def test_what_is_given_is_wrong(tmp_path, words, said):
     folder = programs.written(tmp_path / "net", config(), picture(), [LOGITS])
     photo(folder)
+    (folder / "empty.png").touch()
     done = generate(folder, *words)
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert done.stderr.endswith(said)
+    assert "\n" not in done.stderr.removesuffix("\n") or done.stderr.startswith("usage: ")
     assert not (folder / "img_input.h").exists()

@@ -109,6 +109,11 @@ bool work(int count, char** words) {
 }  // namespace
 
 int main(int count, char** words) {
+    for (int i = 1; i < count; i++)
+        if (strcmp(words[i], "-h") == 0 || strcmp(words[i], "--help") == 0) {
+            printf(usage, words[0]);
+            return 0;
+        }
     if (count < 2) {
         fprintf(stderr, usage, words[0]);
         return 2;
