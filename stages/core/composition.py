@@ -17,7 +17,7 @@ from stages.core.config import Config
 from stages.core.errors import UserError, one_line
 from stages.core.settings import check, conform, explain, missing_keys, register_resolver
 
-__all__ = ["compose", "finished", "open_conf", "register_schema"]
+__all__ = ["compose", "explained", "finished", "open_conf", "register_schema"]
 
 
 def register_schema(schema: type[Config] = Config) -> None:
@@ -63,9 +63,15 @@ def open_conf(folder: Path, overrides: Sequence[str] = (), schema: type[Config] 
         raise UserError(f"{folder}/config.yaml is missing: run this in the project's folder")
     register_schema(schema)
     GlobalHydra.instance().clear()
+    with explained(folder, overrides), hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+        yield
+
+
+@contextmanager
+def explained(folder: Path, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Say what Hydra refuses inside the block in one line; arguments and error as of `open_conf`."""
     try:
-        with hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
-            yield
+        yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(_explain_hydra(error)) from error
     except ValueError as error:  # Hydra on a list's item, or a group that is given something else than a file's name

@@ -1,7 +1,11 @@
 """What a sweep is going to run, and which of it cannot work: found before anything starts."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -9,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 
+from stages.core.composition import explained
 from stages.core.config import Task
 from stages.core.console import track, warn
 from stages.core.errors import UserError
@@ -80,27 +85,33 @@ def check_points(composed: DictConfig, plan: Plan, project: Path) -> None:
         project: the repository, the current folder.
 
     Raises:
-        HydraException: for a value that Hydra refuses.
-        UserError: if no point can work.
+        UserError: if no point can work, or for a value that Hydra refuses.
     """
     if plan.points is None:
         if refused := _refusal(composed, project):
             warn(f"the experiment cannot work without what the sweep varies: {refused}")
         return
-    loader = GlobalHydra.instance().config_loader()
-    refusals: dict[int, str] = {}
-    for number, overrides in enumerate(track(plan.points, "check"), start=1):
-        point = loader.load_sweep_config(composed, list(overrides))
-        if "experiment" in plan.varied and point.hydra.sweeper.get("params"):  # Hydra would leave them out in silence
-            name = point.hydra.runtime.choices.experiment
-            refusals[number] = f"experiment={name} is a sweep of its own: run it alone"
-        elif refused := _refusal(point, project):
-            refusals[number] = refused
+    # processes, since composing is Python alone; forked, so that they have Hydra as it is initialized here
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        found = pool.map(partial(_refusal_of_point, composed, plan.varied, project), plan.points)
+        reasons = list(track(found, "check", len(plan.points)))
+    refusals = {number: refused for number, refused in enumerate(reasons, start=1) if refused}
     if len(refusals) == len(plan.points):
         raise UserError(_none_left(refusals))
     for number, refused in refusals.items():
         name = label(plan.points[number - 1], plan.varied)
         warn(f"point {number} of {plan.total} ({name}) will fail, the others go on: {refused}")
+
+
+def _refusal_of_point(
+    composed: DictConfig, varied: Collection[str], project: Path, overrides: Sequence[str]
+) -> str | None:
+    """The same as `_refusal` of one of a sweep's points."""
+    with explained(project / "conf", overrides):
+        point = GlobalHydra.instance().config_loader().load_sweep_config(composed, list(overrides))
+    if "experiment" in varied and point.hydra.sweeper.get("params"):  # Hydra would leave them out in silence
+        return f"experiment={point.hydra.runtime.choices.experiment} is a sweep of its own: run it alone"
+    return _refusal(point, project)
 
 
 def _refusal(composed: DictConfig, project: Path) -> str | None:
