@@ -32,7 +32,7 @@ from benchmarks.common import alone, alternated, link_pictures, run, steady
 from benchmarks.networks import NETWORKS, find_data, networks_command
 from stages.build.runtime.folder import SOURCES
 from stages.core.artifacts import write_json
-from stages.core.console import console, output
+from stages.core.console import console, counted, output
 from stages.core.errors import UserError
 from stages.core.inputs import feeds, load_inputs
 from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS
@@ -147,7 +147,7 @@ def simulated() -> tuple[list[str], list[dict[str, str]]]:
     run("infer", *map(str, files), "--dump", "dump")
     digests = []
     for file in files:
-        layers = (path for path in Path("dump", file.stem).iterdir() if not path.name.startswith("input_data_shape_"))
+        layers = (path for path in Path("dump", file.stem).glob("*.bin") if not path.name.startswith("input_data_shape_"))
         digests.append({path.name.removesuffix(".bin") + "_out.bin": md5(path) for path in layers})
     return [str(file) for file in files], digests
 
@@ -196,7 +196,7 @@ def compared(
             found = {path.name: md5(path) for path in Path(folder).iterdir()}
             differing |= {name for name, digest in digests.items() if found.get(name) != digest}
     if differing:
-        console.print(f"{len(differing)} layers differ: {', '.join(sorted(differing)[:4])}")
+        console.print(f"{counted(len(differing), 'layer')} differ: {', '.join(sorted(differing)[:4])}")
     return not differing and bool(expected[0]), len(expected[0])
 
 
