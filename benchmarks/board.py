@@ -147,7 +147,8 @@ def simulated() -> tuple[list[str], list[dict[str, str]]]:
     run("infer", *map(str, files), "--dump", "dump")
     digests = []
     for file in files:
-        layers = (path for path in Path("dump", file.stem).glob("*.bin") if not path.name.startswith("input_data_shape_"))
+        dumped = Path("dump", file.stem).glob("*.bin")
+        layers = (path for path in dumped if not path.name.startswith("input_data_shape_"))
         digests.append({path.name.removesuffix(".bin") + "_out.bin": md5(path) for path in layers})
     return [str(file) for file in files], digests
 

@@ -40,7 +40,7 @@ def output_folder(final: Path) -> Iterator[Path]:
 
 
 def check_targets(*paths: Path | None) -> None:
-    """Refuse what cannot be a file, before the work whose result it is to hold. Missing folders above it are no mistake.
+    """Refuse what cannot be a file, before the work whose result it is to hold. Folders above it may be missing.
 
     Raises:
         UserError: if there is a folder of that name, or a file in the place of a folder above it.
