@@ -28,7 +28,10 @@ FORMS = {
     FEATURE_BITS: ("features", "{:.2f}"),
     WEIGHT_BITS: ("weights", "{:.2f}"),
 }
-AXES = COSTS | {BITS: "mean of feature and weight bits"}
+AXES = COSTS | {"latency": "latency in ms", BITS: "mean of feature and weight bits"}
+
+NAME = (32.0, 12.0)
+"""Width and height of a uniform width's name in the plot, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,6 @@ def curve_plot(
             label="uniform (features/weights), measured",
             **named,
         )
-        for name, cost, error in uniform:
-            where: Any = {"xytext": (3, 6), "textcoords": "offset points", "fontsize": 7}
-            axes.annotate(name, (cost, max(error, least)), color=SOFT, parse_math=False, **where)
         axes.plot(
             [chosen[0]],
             [max(chosen[1], least)],
@@ -159,4 +159,23 @@ def curve_plot(
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         axes.grid(visible=True, alpha=0.6)
         axes.legend(loc="upper right")
+        figure.draw_without_rendering()  # places are known after the layout
+        spots = [axes.transData.transform((cost, max(error, least))).tolist() for _, cost, error in uniform]
+        for members in _together(spots):
+            where: Any = {"xytext": (3, 6), "textcoords": "offset points", "fontsize": 7}
+            _, cost, error = uniform[members[0]]
+            text = ", ".join(uniform[member][0] for member in members)
+            axes.annotate(text, (cost, max(error, least)), color=SOFT, parse_math=False, **where)
         return svg_text(figure)
+
+
+def _together(spots: Sequence[Sequence[float]]) -> list[list[int]]:
+    """Indices of places [x, y] in pixels, those together whose labels would overlap: the leftmost first."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(spots)), key=lambda index: tuple(spots[index])):
+        near = (g for g in groups if all(abs(spots[index][i] - spots[g[-1]][i]) < NAME[i] for i in (0, 1)))
+        if group := next(near, None):
+            group.append(index)
+        else:
+            groups.append([index])
+    return groups

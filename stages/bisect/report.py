@@ -33,6 +33,8 @@ MANY = 0.25
 """namely if more than this part of the nodes have to stay in float."""
 SHOWN = 4
 """Nodes that a row of the table names."""
+ENDS = 10
+"""Simulations that the table shows from either end; of a long search those between look alike."""
 
 
 def metric_text(metric: str, value: float) -> str:
@@ -41,7 +43,7 @@ def metric_text(metric: str, value: float) -> str:
 
 
 def path_table(metric: str, trials: Sequence[Trial], of_float: float, below: float) -> Table:
-    """Lay out the simulations in their order, the float network first."""
+    """Lay out the simulations in their order, the float network first; of many the first and the last ones."""
     table = Table(title=f"{counted(len(trials), 'simulation')}", title_justify="left", header_style="bold")
     table.add_column("#", justify="right")
     table.add_column("in float", overflow="fold")
@@ -50,7 +52,12 @@ def path_table(metric: str, trials: Sequence[Trial], of_float: float, below: flo
     table.add_column("verdict", no_wrap=True)
     poor = any(not trial.restored for trial in trials[:1])
     table.add_row("-", "everything", "", metric_text(metric, of_float), _judgement(of_float >= below, poor))
+    left_out = range(ENDS, len(trials) - ENDS)
     for number, trial in enumerate(trials, 1):
+        if number - 1 in left_out:
+            if number - 1 == left_out[0]:
+                table.add_row("...", f"{len(left_out)} more in --json FILE", "", "", "")
+            continue
         value = metric_text(metric, trial.value)
         count = str(len(trial.nodes))
         table.add_row(str(number), Text(_skipped(trial)), count, value, _judgement(trial.restored, poor))

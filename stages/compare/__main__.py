@@ -42,6 +42,8 @@ def compare(config: Config) -> None:
     output.print(said.sentence)
     for line in finding_lines(diagnosis.findings):
         output.print(line)
+    if diagnosis.unchecked:
+        output.print(f"note: {diagnosis.unchecked.sentence}")
     if loaded.parts:
         output.print(MORE.format(noun=loaded.noun))
     output.print(f"report: {REPORT.resolve().as_uri()}")

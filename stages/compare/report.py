@@ -122,6 +122,7 @@ def render(page: Page) -> str:
         widths=widths(page.config.quant),
         poor=POOR,
         settings=_settings(page.config),
+        information=[each for each in page.diagnosis.information if each is not page.diagnosis.unchecked],
         command_line=command_line,
         plain=_plain,
         drawn=drawn,

@@ -8,8 +8,20 @@ from stages.compare.diagnosis.finding import Finding
 from stages.compare.similarity import POOR, Row
 from stages.core.metrics import SQNR_CAP
 
-__all__ = ["LOST", "Verdict", "command_line", "finding_lines", "verdict"]
+__all__ = ["FIRST_LOOK", "LOST", "Verdict", "command_line", "finding_lines", "verdict"]
 
+FIRST_LOOK = {
+    "input": "the input: colour order, mean and normal",
+    "calibration": "the calibration set",
+    "range": "the range of {node}",
+    "width": "the width of {node}",
+    "spread": "the channels of {node}",
+    "first_layer": "the input: colour order, mean and normal",
+    "falls": "{node}",
+    "accumulates": "the error that accumulates",
+    "debug": "the debug set",
+}
+"""Kind of the first finding -> where to look; the finding itself says the rest."""
 LOST = 0.95
 """The vendor's guide: below it a last layer is lost."""
 
@@ -40,16 +52,17 @@ def verdict(rows: Sequence[Row], end: Row, findings: Sequence[Finding], guilty: 
     output = f"the output ({end['node']}) has cosine {end['cosine_avg']:.4f}"
     if not findings and not poor:
         return Verdict("good", f"Good: {output}, and no node is below {POOR}.")
-    share = f"{len(poor)} of {len(rows)} nodes are below {POOR}" if poor else f"no node is below {POOR}"
+    verb = "is" if len(poor) == 1 else "are"
+    share = f"{len(poor)} of {len(rows)} nodes {verb} below {POOR}" if poor else f"no node is below {POOR}"
     level, word = ("broken", "Broken") if end["cosine_avg"] < LOST else ("look", "Look here")
     if findings:
-        reason = findings[0].sentence
+        reason = f"look first at {FIRST_LOOK[findings[0].kind].format(node=findings[0].node)} (finding 1)"
     elif guilty is not None and guilty.get("isolated_sqnr", SQNR_CAP) < SQNR_CAP:
         reason = f"the layer that errs most by itself is {guilty['node']} ({guilty['isolated_sqnr']:.1f} dB alone)"
     else:
         worst = guilty or min(poor, key=lambda row: row["cosine_avg"])
         reason = f"the worst is {worst['node']} ({worst['cosine_avg']:.4f})"
-    return Verdict(level, f"{word}: {output}, {share}; {reason.rstrip('.')}.")
+    return Verdict(level, f"{word}: {output}, {share}; {reason}.")
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:

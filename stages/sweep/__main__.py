@@ -216,8 +216,6 @@ def _finish(session: Session, json: Path | None) -> int:
         if find_spec("plotly"):
             files.append(session.folder / "parallel.html")
             interactive(results, session, files[-1])
-        else:
-            warn('no page of parallel coordinates: pip install -e ".[sweep]" (plotly)')
         metrics |= {f"best.{key}": value for key, value in best.metrics.items() if not key.startswith("export.")}
         metrics["pareto"] = float(len(pareto(results, session)))
         tags = {"best": label(best.overrides, session.varied), "best_run_id": str(best.run)}

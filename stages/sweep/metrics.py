@@ -6,7 +6,7 @@ from stages.core.config import Task
 from stages.core.errors import UserError, did_you_mean
 from stages.sweep.cost import COSTS
 
-__all__ = ["chosen_metric", "known_metrics"]
+__all__ = ["chosen_metric", "is_share", "known_metrics"]
 
 SCORES = {
     Task.classification: (
@@ -23,6 +23,11 @@ def known_metrics(*tasks: Task) -> list[str]:
     """Every metric that a point of one of the tasks ends with (docs/sweep.md)."""
     scores = dict.fromkeys(name for task in tasks for name in SCORES[task])
     return [*scores, *OTHERS, *(f"cost.{name}" for name in COSTS)]
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric cannot be above 1: an accuracy, the agreement, a cosine."""
+    return metric.rpartition(".")[2].startswith(("top", "agreement", "cosine"))
 
 
 def chosen_metric(wanted: str | None, metrics: Collection[str]) -> str:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from stages.core.artifacts import write_text
 from stages.sweep.cost import COSTS
+from stages.sweep.metrics import is_share
 from stages.sweep.ranking import metric_of, pareto, ranked
 from stages.sweep.report import metrics_shown, settings, settings_of
 from stages.sweep.session import Result, Session
@@ -22,6 +23,7 @@ __all__ = ["draw", "interactive"]
 
 STYLE: Any = {"svg.hashsalt": "socquant", "svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif"}
 COLOURS = "viridis"
+MARGIN = 0.04  # of the axis, above a share of 1
 
 
 def draw(results: Sequence[Result], session: Session, files: Sequence[Path]) -> None:
@@ -114,6 +116,10 @@ def _front(axes: Axes, results: Sequence[Result], session: Session) -> None:
     axes.set_ylabel(name)
     axes.set_title(f"{name} against {unit} (names: {' / '.join(settings(session))})", loc="left", parse_math=False)
     axes.margins(0.12)
+    if is_share(name):
+        low, high = axes.get_ylim()
+        axes.set_yticks([place for place in axes.get_yticks() if low <= place <= min(high, 1.0)])
+        axes.set_ylim(low, min(high, 1.0 + MARGIN * (1.0 - low)))  # a point at 1 is not cut
     axes.grid(visible=True, alpha=0.25)
     axes.legend(loc="lower right", frameon=False)
 

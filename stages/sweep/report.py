@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from stages.core.console import counted
 from stages.sweep.cost import COSTS
 from stages.sweep.ranking import metric_of, pareto, ranked
 from stages.sweep.session import Result, Session, label
@@ -55,7 +56,9 @@ def results_table(results: Sequence[Result], session: Session, width: int) -> Ta
         metrics, costs = metrics[:1], {session.cost: COSTS[session.cost]}
     name = metric_of(results, session)
     front = {result.number for result in pareto(results, session)}
-    table = Table(title=f"{len(results)} points by {name}" if name else None, title_justify="left", header_style="bold")
+    table = Table(
+        title=f"{counted(len(results), 'point')} by {name}" if name else None, title_justify="left", header_style="bold"
+    )
     table.add_column("")
     for heading in settings(session):
         table.add_column(heading, overflow="fold")

@@ -1,5 +1,6 @@
 """What all points of a sweep share, in a file that jobs in other processes and on other machines read."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ __all__ = ["Result", "Session", "label", "load_results", "load_session", "save_r
 
 SESSION = "sweep.json"
 RESULT = "result.json"
+ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")  # as Hydra writes a value that it passes on
 SHORT = {"quant.feature_bits": "a", "quant.weight_bits": "w"}  # as in quant=a8w4: MLflow's list shows 15 letters
 
 
@@ -75,17 +77,19 @@ class Result:
     seconds: float
 
     def setting(self, key: str) -> str:
-        """The value that the point was given for a key; "" if none."""
-        return dict(override.split("=", 1) for override in self.overrides).get(key, "")
+        """The value that the point was given for a key, as it was typed; "" if none."""
+        return ESCAPED.sub(r"\1", dict(override.split("=", 1) for override in self.overrides).get(key, ""))
 
 
 def label(overrides: tuple[str, ...], varied: tuple[str, ...]) -> str:
-    """Name a point by what varies, as in `a4 w8 soc=t41`; a sweep of one point by all it was given."""
-    chosen = [override for override in overrides if override.split("=", 1)[0] in varied] or overrides
+    """Name a point by what varies, as in `a4 w8 soc=t41`; a sweep of one point by all that its experiment was given."""
+    chosen = [override for override in overrides if override.split("=", 1)[0] in varied]
+    chosen = chosen or [override for override in overrides if not override.startswith("sweep.")]
     return " ".join(_short(*override.split("=", 1)) for override in chosen) or "default"
 
 
 def _short(key: str, value: str) -> str:
+    value = ESCAPED.sub(r"\1", value)
     return f"{SHORT[key]}{value}" if key in SHORT else f"{key.rpartition('.')[2]}={value}"
 
 

@@ -23,9 +23,19 @@ def test_the_plot_names_what_it_shows():
     assert {"net on T40", "8/8", "4/$4$", "mean of feature and weight bits", "chosen, measured"} <= shown
 
 
-@pytest.mark.parametrize(("kind", "axis"), [("latency", "ms"), ("size", "bytes"), ("bitops", "bit operations")])
+@pytest.mark.parametrize(
+    ("kind", "axis"), [("latency", "latency in ms"), ("size", "bytes"), ("bitops", "bit operations")]
+)
 def test_the_axis_is_the_cost(kind, axis):
     assert axis in curve_plot(POINTS, [], (4.0, 0.0), kind, "t")
+
+
+def test_names_that_would_overlap_stand_together():
+    near = [("10/8", 7.0, 1e-4), ("12/8", 7.1, 1.01e-4), ("4/4", 4.0, 0.02)]
+    svg = curve_plot(POINTS, near, (4.5, 0.004), BITS, "t")
+    shown = {"".join(e.itertext()).strip() for e in ElementTree.fromstring(svg).iter() if "text" in e.tag}
+    assert {"10/8, 12/8", "4/4"} <= shown
+    assert "12/8" not in shown
 
 
 def test_the_curve_as_csv():

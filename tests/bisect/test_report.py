@@ -35,10 +35,10 @@ def test_the_line_to_type_means_these_names_to_the_shell_and_to_hydra(names):
     assert all(isinstance(entry, str) for entry in (getattr(entry, "text", entry) for entry in value))
 
 
-def shown(metric, below):
+def shown(metric, below, trials=TRIALS):
     console = Console(width=100, record=True, file=None, markup=False)
     with console.capture() as captured:
-        console.print(path_table(metric, TRIALS, 1.0, below))
+        console.print(path_table(metric, trials, 1.0, below))
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in captured.get().splitlines() if "│" in line]
 
 
@@ -50,6 +50,13 @@ def test_a_row_a_simulation():
         ["3", "a, b, c, 2 more, f", "6", "0.99400", "restored"],
         ["4", "a, [b]", "2", "0.97000", "too low"],
     ]
+
+
+def test_of_a_long_search_the_first_and_the_last_are_shown():
+    rows = shown("cosine", 0.98, [TRIALS[0]] * 23)
+    assert [row[0] for row in rows[1:]] == [*map(str, range(1, 11)), "...", *map(str, range(14, 24))]
+    assert rows[11][1] == "3 more in --json FILE"
+    assert [row[0] for row in shown("cosine", 0.98, [TRIALS[0]] * 20)[1:]] == [*map(str, range(1, 21))]
 
 
 def test_accuracy_is_in_percent():

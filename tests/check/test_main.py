@@ -557,6 +557,6 @@ def test_the_page_needs_nothing_else_and_is_the_same_every_time(at, monkeypatch)
     assert text == Path("two.html").read_text()
     assert "http" not in text
     assert "left_relu is the first layer that differs" not in text.split("<body>")[0]
-    assert "Left_relu is the first layer that differs: only the border differs" in text
+    assert "left_relu is the first layer that differs: only the border differs" in text
     assert text.count('<tr class="follows">') == 1
     assert 'class="differs" title="2 left_relu: differs"' in text

@@ -1,7 +1,7 @@
 import pytest
 
-from stages.compare.diagnosis.finding import Effect, Finding
-from stages.compare.verdict import finding_lines, verdict
+from stages.compare.diagnosis.finding import KINDS, Effect, Finding
+from stages.compare.verdict import FIRST_LOOK, finding_lines, verdict
 
 CURE = "quant.skip_nodes=[/mid/Conv]"
 FINDINGS = [
@@ -40,15 +40,20 @@ def test_the_least_similar_is_named_where_nothing_else_is_known(guilty):
     rows = [row("/mid/Conv", 0.4321), row("fc", 0.9912)]
     assert said(rows, guilty=guilty) == (
         "look",
-        "Look here: the output (fc) has cosine 0.9912, 1 of 2 nodes are below 0.98; the worst is /mid/Conv (0.4321).",
+        "Look here: the output (fc) has cosine 0.9912, 1 of 2 nodes is below 0.98; the worst is /mid/Conv (0.4321).",
     )
 
 
 def test_a_finding_goes_first():
     rows = [row("stem", 0.9999), row("fc", 0.9912)]
     assert said(rows, FINDINGS, rows[0]) == (
-        "look", "Look here: the output (fc) has cosine 0.9912, no node is below 0.98; it falls <here>.",
+        "look",
+        "Look here: the output (fc) has cosine 0.9912, no node is below 0.98; look first at /mid/Conv (finding 1).",
     )  # fmt: skip
+
+
+def test_every_kind_of_finding_has_a_place_to_look_at():
+    assert set(FIRST_LOOK) == set(KINDS)
 
 
 def test_findings_on_the_terminal():

@@ -46,6 +46,10 @@ def test_the_table_fits_the_terminal():
     assert "failed" in narrow
 
 
+def test_one_point_is_one_point():
+    assert "1 point by agreement" in shown(POINTS[:1], made_up(), 150)
+
+
 def test_a_table_of_failures_alone_stands():
     assert "failed" in shown([failure(0)], made_up(), 100)
     assert "failed: a9 w8: no such bits" in markdown([failure(0)], made_up())
@@ -87,6 +91,13 @@ def test_the_picture_is_the_same_each_time(tmp_path, points, varied):
     assert [file.read_bytes() for file in files] == before
     assert cv2.imread(str(files[0])) is not None
     assert "agreement" in " ".join(ET.parse(files[1]).getroot().itertext())
+
+
+def test_no_tick_stands_above_a_share_of_1(tmp_path):
+    draw([result(0, "8", "8", 1.0, 0.9, 4)], made_up(), [tmp_path / "a.svg"])
+    axis = next(e for e in ET.parse(tmp_path / "a.svg").getroot().iter() if e.get("id") == "matplotlib.axis_2")
+    ticks = [float("".join(e.itertext())) for e in axis.iter() if e.tag.endswith("text") and e.text != "agreement"]
+    assert max(ticks) == 1.0
 
 
 def test_the_page_needs_no_network(tmp_path):

@@ -34,6 +34,9 @@ def test_results_come_by_number(tmp_path):
         (("quant.weight_bits=4", "soc=t41"), ("quant.weight_bits", "soc"), "w4 soc=t41"),
         (("soc=t41",), (), "soc=t41"),
         (("data.calibration.source=file:a=b",), ("data.calibration.source",), "source=file:a=b"),
+        (("quant.feature_bits=8", "sweep.metric=similarity.cosine_mean"), (), "a8"),
+        (("sweep.cost=weight_bytes",), (), "default"),
+        ((r"data.debug.source=file\:no\ such\=1",), ("data.debug.source",), "source=file:no such=1"),
         ((), (), "default"),
     ],
 )  # fmt: skip
@@ -44,3 +47,4 @@ def test_a_point_is_named_by_what_varies(overrides, varied, expected):
 def test_a_setting_is_found_by_its_key():
     assert result(0, "4", "8", 1, 1, 1).setting("quant.weight_bits") == "8"
     assert result(0, "4", "8", 1, 1, 1).setting("soc") == ""
+    assert result(0, r"file\:a", "8", 1, 1, 1).setting("quant.feature_bits") == "file:a"

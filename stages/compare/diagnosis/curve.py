@@ -64,9 +64,12 @@ def _falls(
     rows: Sequence[Row], start: int, end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
 ) -> Finding:
     node, evidence = rows[start]["node"], _evidence(rows, start, end)
-    sentence = (
-        f"similarity falls from {node} on ({rows[start]['cosine_avg']:.4f}) to {end['cosine_avg']:.4f} at the end"
-    )
+    least = min(rows, key=lambda row: row["cosine_avg"])
+    evidence |= {"least_node": least["node"], "least_cosine": least["cosine_avg"]}
+    between = least["node"] not in (node, end["node"])
+    sentence = f"similarity is first below {POOR} at {node} ({rows[start]['cosine_avg']:.4f})"
+    sentence += f", least at {least['node']} ({least['cosine_avg']:.4f})" if between else ""
+    sentence += f", {end['cosine_avg']:.4f} at the end"
     if "isolated_cosine" in rows[0]:
         alone = min(rows, key=lambda row: row["isolated_cosine"])
         if alone["isolated_cosine"] < POOR and _share(alone, rows) > SHARE:

@@ -9,7 +9,7 @@ import onnx
 from stages.compare.diagnosis.calibration import calibration_findings, debug_finding
 from stages.compare.diagnosis.curve import curve_findings
 from stages.compare.diagnosis.finding import Finding, in_order, to_json
-from stages.compare.diagnosis.information import dead_channels, float_layers
+from stages.compare.diagnosis.information import UNCHECKED, dead_channels, float_layers, unchecked_input
 from stages.compare.diagnosis.inputs import Labelled, Way, Witness, input_finding, search
 from stages.compare.diagnosis.observed import Observed
 from stages.compare.diagnosis.ranges import range_findings
@@ -82,6 +82,11 @@ class Diagnosis:
     information: Sequence[Finding]
     inputs: Sequence[Mapping[str, Any]]
 
+    @property
+    def unchecked(self) -> Finding | None:
+        """The information that the input could not be checked; None where it was."""
+        return next((each for each in self.information if each.kind == UNCHECKED), None)
+
     def to_json(self) -> dict[str, Any]:
         """Plain form for JSON."""
         return {
@@ -115,7 +120,8 @@ def diagnose(case: Case, inputs: Sequence[NetworkInput], witness: Witness) -> Di
     if not findings:
         findings += curve_findings(case.rows, case.end, params, config.soc, config.quant)
     findings += debug_finding(case.known, case.debug_pictures, case.noun)
-    information = float_layers(case.graph, case.in_integers, params, config.soc.name)
+    information = [] if witness.able else [unchecked_input(only_picture(inputs), witness.noted)]
+    information += float_layers(case.graph, case.in_integers, params, config.soc.name)
     information += dead_channels(params, observed)
     return Diagnosis(in_order(findings), information, witness.tried())
 

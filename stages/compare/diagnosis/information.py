@@ -1,4 +1,4 @@
-"""What is worth knowing and no fault: layers in float on this SOC, channels that never say anything."""
+"""What is worth knowing and no fault: what could not be checked, layers in float on this SOC, channels that are 0."""
 
 from collections.abc import Collection, Mapping
 
@@ -9,9 +9,28 @@ from stages.compare.diagnosis.observed import Observed
 from stages.core.graph import Graph
 from stages.core.qparams import CONSTANT, SHARED, QuantParams
 
-__all__ = ["dead_channels", "float_layers"]
+__all__ = ["UNCHECKED", "dead_channels", "float_layers", "unchecked_input"]
+
+UNCHECKED = "input_unchecked"
+"""The kind of what `unchecked_input` says."""
 
 SHOWN = 4  # names in a sentence
+
+
+def unchecked_input(one_picture: bool, norms: int) -> Finding:
+    """Say that nobody can tell whether the network is fed as it was trained, and why.
+
+    Args:
+        one_picture: whether one picture is all that the network takes.
+        norms: how many batch norms export noted.
+    """
+    if not one_picture:
+        why = "that takes a network whose only input is a picture"
+    elif norms:
+        why = "there are too few calibration pictures to go by its batch norms, and no labels (or too few)"
+    else:
+        why = "the network has no batch norms that export could note, and there are no labels (or too few)"
+    return Finding(UNCHECKED, None, f"input (colour order, mean, normal) not checked: {why}", {"batch_norms": norms})
 
 
 def float_layers(graph: Graph, in_integers: Collection[str], params: QuantParams, soc: str) -> list[Finding]:

@@ -139,6 +139,9 @@ class Witness:
         norms: what export noted, tensor, mean and deviation; may be empty.
         samples: calibration pictures, uint8 [H, W, C] in the configured colour.
         labelled: gives pictures with labels, or None; asked once, where batch norms cannot tell.
+
+    Attributes:
+        noted: how many batch norms export noted.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Witness:
         samples: Sequence[NDArray[np.uint8]],
         labelled: Callable[[], Labelled | None],
     ) -> None:
+        self.noted = len(norms)
         self._norms = list(norms) if len(samples) >= FEWEST else []
         # evenly over all, those of the first glance before the others
         stride = max(len(samples) // GLANCE, 1)
@@ -386,8 +390,8 @@ def input_finding(configured: Way, found: Way, witness: Witness, config: Sequenc
     if witness.likelihoods(configured).size and witness.likelihoods(found).size:
         before, after = (float(witness.likelihoods(each).mean()) for each in (configured, found))
         evidence |= {"log_likelihood_configured": before, "log_likelihood_fits": after}
-        effect = effect or Effect("log-likelihood of the labels", before, after)
-        said.append(f"the labels' mean log-likelihood is {after:.3g}, not {before:.3g}")
+        effect = effect or Effect("log-likelihood of the labels in nats", before, after)
+        said.append(f"the labels' mean log-likelihood is {after:.3g} nats, not {before:.3g}")
     sentence = f"the network is fed {configured}, and {found} fits it better: {'; '.join(said)}"
     return [Finding("input", None, sentence, evidence, inputs_override(config, found), effect)]
 

@@ -38,6 +38,16 @@ def test_it_falls_because_of_a_layer_that_is_poor_alone():
     assert finding.effect.before == 0.7
 
 
+def test_the_sentence_says_where_similarity_is_least():
+    (finding,) = find([0.999, 0.9, 0.97, 0.85, 0.93], sides=None)
+    assert finding.sentence == (
+        "similarity is first below 0.98 at n1 (0.9000), least at n3 (0.8500), 0.9300 at the end"
+    )
+    assert (finding.evidence["least_node"], finding.evidence["least_cosine"]) == ("n3", 0.85)
+    (finding,) = find([0.999, 0.8778, 0.8842], sides=None)
+    assert finding.sentence == "similarity is first below 0.98 at n1 (0.8778), 0.8842 at the end"
+
+
 @pytest.mark.parametrize(
     ("sides", "soc", "cure"),
     [

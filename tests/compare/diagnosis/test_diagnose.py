@@ -12,8 +12,9 @@ from onnx import numpy_helper
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
+from stages.core.config import Task
 from stages.core.inputs import load_inputs
-from stages.core.paths import DIAGNOSIS, INPUTS
+from stages.core.paths import DIAGNOSIS, INPUTS, REPORT
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures
@@ -36,6 +37,17 @@ def test_a_sound_network_has_none(quantized, seed, capsys):
     onnx.save(tiny_classifier(seed=seed), "tiny.onnx")
     assert diagnosis(quantized)["findings"] == []
     assert "finding" not in capsys.readouterr().out
+
+
+def test_an_input_that_nothing_can_judge(quantized, capsys):
+    """No batch norms and no labels: compare does not claim that the input is right."""
+    quantized.data.evaluation.labels, quantized.data.evaluation.task = None, Task.none
+    entry, *_ = diagnosis(quantized, (compare,))["information"]
+    assert (entry["kind"], entry["evidence"]) == ("input_unchecked", {"batch_norms": 0})
+    assert f"note: {entry['sentence']}" in capsys.readouterr().out.splitlines()
+    page = REPORT.read_text()
+    assert "nothing is wrong with calibration, ranges" in page
+    assert page.count("not checked: the network has no batch norms") == 1
 
 
 def test_few_pictures(quantized, capsys):
@@ -108,6 +120,8 @@ def test_a_network_with_batch_norms_fed_wrongly(quantized):
     onnx.save(model, "tiny.onnx")
     right = diagnosis(quantized)
     assert right["findings"] == []
+    assert all(entry["kind"] != "input_unchecked" for entry in right["information"])
+    assert "nothing is wrong with input, calibration" in REPORT.read_text()
     assert right["inputs"][0]["misfit"] < 0.01
     quantized.model.inputs[0].mean, quantized.model.inputs[0].normal = [0.0], [1.0]
     wrong = diagnosis(quantized)

@@ -1,6 +1,21 @@
-from stages.compare.diagnosis.information import dead_channels, float_layers
+import pytest
+
+from stages.compare.diagnosis.information import dead_channels, float_layers, unchecked_input
 from stages.core.qparams import QuantParams
 from tests.compare.diagnosis.cases import chain, feature, observed
+
+
+@pytest.mark.parametrize(
+    ("one_picture", "norms", "why"),
+    [
+        (True, 0, "the network has no batch norms that export could note, and there are no labels (or too few)"),
+        (True, 4, "there are too few calibration pictures to go by its batch norms, and no labels (or too few)"),
+        (False, 4, "that takes a network whose only input is a picture"),
+    ],
+)
+def test_why_the_input_was_not_checked(one_picture, norms, why):
+    finding = unchecked_input(one_picture, norms)
+    assert finding.sentence == f"input (colour order, mean, normal) not checked: {why}"
 
 
 def test_layers_in_float_that_nobody_asked_for():

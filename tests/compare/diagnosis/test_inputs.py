@@ -144,7 +144,8 @@ def test_a_planted_fault_is_found_by_the_labels():
     found = search(Way(wrong), witness)
     assert (found.entry.color, found.flipped) == (Color.RGB, True)
     (finding,) = input_finding(Way(wrong), found, witness, [])
-    assert finding.effect.metric == "log-likelihood of the labels"
+    assert finding.effect.metric == "log-likelihood of the labels in nats"
+    assert " nats, not " in finding.sentence
     assert finding.effect.after > finding.effect.before + 0.1
     assert search(Way(TRAINED), Witness(model, [], [], lambda: given)) == Way(TRAINED)
 
