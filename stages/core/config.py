@@ -379,7 +379,7 @@ class QuantConfig:
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
     equalization: Equalization = Equalization.none
     rounding: Rounding = Rounding.nearest
-    steps: int | None = None  # reconstruct only: steps a block; null: 100, and 200 where anything has fewer than 8 bits
+    steps: int | None = None  # reconstruct only: steps a block; null: 125, and 200 where anything has fewer than 8 bits
     variants: int = 4  # reconstruct only: pictures made of each: itself, its mirror image, cut-outs
     weight_correction: bool = False  # biases make good what rounding the weights adds to a layer's mean
     feature_correction: bool = False  # biases make good what quantized features add to it

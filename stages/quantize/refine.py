@@ -29,7 +29,7 @@ def refines(quant: QuantConfig) -> bool:
 def steps(quant: QuantConfig) -> int:
     """Steps a block of reconstruction: fewer where little is lost to rounding."""
     narrow = min(quant.feature_bits, quant.weight_bits) < 8
-    return quant.steps or (200 if narrow else 100)
+    return quant.steps or (200 if narrow else 125)
 
 
 def refine(
