@@ -3,7 +3,6 @@
 The file's first line is a comment with the overrides that it was composed with; `--keep` starts from those.
 """
 
-import argparse
 import shlex
 import sys
 import textwrap
@@ -16,7 +15,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from stages.core.artifacts import write_text
-from stages.core.command import guarded
+from stages.core.command import Parser, guarded
 from stages.core.composition import compose
 from stages.core.config import Color, Config
 from stages.core.console import counted, output, warn
@@ -43,12 +42,7 @@ SWEEP = "experiment"  # the group of the named sweeps
 
 def main() -> None:
     """Run the command; exits."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.compose",
-        description="Compose conf/ with overrides into params.yaml.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("stages.compose", "Compose conf/ with overrides into params.yaml.", EPILOG)
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: GROUP=FILE or KEY=VALUE")
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the file to write (%(default)s)")
