@@ -340,7 +340,7 @@ def explain(error: OmegaConfBaseException) -> str:
         return f"{behind[1] if behind else key} has no value: set it in conf/ or as an override"
     if isinstance(error, (ConfigKeyError, ConfigAttributeError)):
         parent, _, leaf = key.rpartition(".")
-        allowed = _schema_keys(parent)
+        allowed = _schema_keys(parent) or _keys_of(error.object_type)  # of a sweep's own settings
         where = f" of {parent}" if parent else ""
         hint = did_you_mean(leaf, allowed) if allowed else f"to add one write +{key}=..."
         return f"{key}: no such key{where}; {hint}"
@@ -394,7 +394,10 @@ def _unwrap(kind: Any) -> Any:
 
 
 def _schema_keys(key: str) -> list[str]:
-    kind = _schema_type(key) if key else Config
+    return _keys_of(_schema_type(key) if key else Config)
+
+
+def _keys_of(kind: Any) -> list[str]:
     return [item.name for item in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
