@@ -20,9 +20,9 @@ from stages.core.composition import compose
 from stages.core.config import Color, Config
 from stages.core.console import counted, output, warn
 from stages.core.errors import UserError
+from stages.core.local_files import check_local_files
 from stages.core.overrides import numbers
-from stages.core.settings import check_files
-from stages.quantize.node_bits import read_node_bits
+from stages.quantize.node_bits import check_widths, read_node_bits
 
 EPILOG = """\
 examples:
@@ -81,9 +81,9 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     given, overrides = overrides, joined(earlier, overrides)
     refuse_sweeps(overrides)
     config, text = compose(overrides, conf)
-    check_files(config)
+    check_local_files(config)
     if (config.quant.node_bits or "").startswith("file:"):
-        read_node_bits(config.quant.node_bits or "", config.quant.node_ranges)
+        check_widths(read_node_bits(config.quant.node_bits or "", config.quant.node_ranges), config.soc)
     before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
     after = _flat(text)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
