@@ -130,9 +130,9 @@ def autotune(config: Config, arguments: argparse.Namespace) -> None:
                 "that is of every second evaluation picture, which chose the widths and flatters them; of the others: "
                 f"float {before:.1%}, chosen {after:.1%}"
             )
-            least = target.bound if asked.bound > 0 or asked.like else before + asked.bound
-            if after < least - ROUNDING:
-                doubts.append(f"the other pictures miss the target: {after:.1%}, asked for {least:.1%}")
+            wanted = target.bound if asked.bound > 0 or asked.like else before + asked.bound
+            if after < wanted - ROUNDING:
+                doubts.append(f"the other pictures miss the target: {after:.1%}, asked for {wanted:.1%}")
         _write(config, tuner, arguments, chosen, tried, minimized, bounds, found, unseen, doubts)
         return
     chosen, allotted = tuner.spend(bounds, minimized, found)

@@ -73,7 +73,9 @@ def parse_budget(text: str) -> Budget:
     found = _number(amount.removesuffix("x"))
     if found is None or found <= 0:
         unit = COSTS[kind]
-        raise UserError(f"--budget {text}: give {unit}, as {kind}={EXAMPLES[kind]}, or a share of uniform 8 bits, as {kind}=0.5x")
+        raise UserError(
+            f"--budget {text}: give {unit}, as {kind}={EXAMPLES[kind]}, or a share of uniform 8 bits, as {kind}=0.5x"
+        )
     return Budget(kind, found, relative)
 
 

@@ -61,7 +61,11 @@ def row(problem: Problem, name: str, allotment: Allotment, error: float, within:
 
 def comparison(rows: Sequence[Row]) -> Grid:
     """Lay the rows out, the last one, the chosen, in bold; those beyond the bounds are dim."""
-    grid = Grid(title="error of the outputs, costs, mean bits of features and of weights", title_justify="left", header_style="bold")
+    grid = Grid(
+        title="error of the outputs, costs, mean bits of features and of weights",
+        title_justify="left",
+        header_style="bold",
+    )
     grid.add_column("widths", no_wrap=True)
     grid.add_column("error", justify="right", no_wrap=True)
     kinds = list(rows[-1].costs)

@@ -104,7 +104,10 @@ def compared(name: str, pc: Dump, board: Dump, log: str, notes: Sequence[str], o
     if unknown:  # left from another dump: no layer that the board could have
         layers = [entry for entry in layers if entry not in unknown]
         files = ", ".join(entry.layer.file for entry in unknown)
-        notes = [*notes, f"not compared: {files} in {pc.folder}, which {known.source} does not list; nor has the board it"]
+        notes = [
+            *notes,
+            f"not compared: {files} in {pc.folder}, which {known.source} does not list; nor has the board it",
+        ]
     return Case(name, str(pc.folder), str(board.folder), known, pairs, layers, fed, notes)
 
 

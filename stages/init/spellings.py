@@ -135,9 +135,7 @@ def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Entr
 def _refuse_others(content: Mapping[str, Any], name: str) -> None:
     """Refuse a file of another kind, such as the one of single nodes' widths that lies beside a cfg."""
     if content and all(isinstance(value, dict) and value and {*value} <= OF_NODES for value in content.values()):
-        raise UserError(
-            f"{name}: this is a node-bits file: give run.sh or the cfg; quant.node_bits=file:... reads it"
-        )
+        raise UserError(f"{name}: this is a node-bits file: give run.sh or the cfg; quant.node_bits=file:... reads it")
     if not any(_plain(key) in (*SPELLED, *GROUPS) for key in content):
         raise UserError(f"{name}: none of its keys is one of a converter's config, such as SOC, INPUT_SHAPE, MEAN")
 

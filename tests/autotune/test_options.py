@@ -2,7 +2,16 @@ import re
 
 import pytest
 
-from stages.autotune.options import Budget, MeanBits, Target, parse_budget, parse_mean_bits, parse_target, plain, too_few
+from stages.autotune.options import (
+    Budget,
+    MeanBits,
+    Target,
+    parse_budget,
+    parse_mean_bits,
+    parse_target,
+    plain,
+    too_few,
+)
 from stages.core.errors import UserError
 
 

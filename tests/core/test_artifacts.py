@@ -83,8 +83,8 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path, monkeypatch):
-    def refused(prefix, dir):
-        raise OSError(errno.EROFS, "Read-only file system", f"{dir}/{prefix}x")
+    def refused(**_):
+        raise OSError(errno.EROFS, "Read-only file system", "out/.compare-x")
 
     monkeypatch.setattr(tempfile, "mkdtemp", refused)
     monkeypatch.chdir(tmp_path)

@@ -229,7 +229,10 @@ def test_what_is_taken_otherwise_is_said(changes, expected):
         (PTQ | {"debug": True}, r"a\.cfg: debug=True: give a group of keys"),
         (KIT | {"MODEL": {"FORMAT": "caffe"}}, r"MODEL\.FORMAT=caffe: convert the network to ONNX first"),
         (KIT | {"MODEL": {"INPUT": [{"WIDTH": 5}]}}, r"MODEL\.INPUT\[0\] lacks CHANNEL, HEIGHT"),
-        ({"conv": {"QUANT_FEATURE_BIT": 8}, "fc": {"MIN": -1, "MAX": 1}}, r"^a\.cfg: this is a node-bits file: give run\.sh or the cfg"),
+        (
+            {"conv": {"QUANT_FEATURE_BIT": 8}, "fc": {"MIN": -1, "MAX": 1}},
+            r"^a\.cfg: this is a node-bits file: give run\.sh or the cfg",
+        ),
         ({"conv": 1, "fc": {}}, r"^a\.cfg: none of its keys is one of a converter's config"),
         ({}, r"^a\.cfg: none of its keys"),
         (KIT | {"MODEL": {"INPUT": {}}}, r"MODEL\.INPUT=\{\}: give a list of inputs"),
