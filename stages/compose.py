@@ -3,7 +3,6 @@
 The file's first line is a comment with the overrides that it was composed with; `--keep` starts from those.
 """
 
-import argparse
 import shlex
 import sys
 import textwrap
@@ -16,14 +15,14 @@ import yaml
 from omegaconf import OmegaConf
 
 from stages.core.artifacts import write_text
-from stages.core.command import guarded
+from stages.core.command import Parser, guarded
 from stages.core.composition import compose
 from stages.core.config import Color, Config
 from stages.core.console import counted, output, warn
 from stages.core.errors import UserError
+from stages.core.local_files import check_local_files
 from stages.core.overrides import numbers
-from stages.core.settings import check_files
-from stages.quantize.node_bits import read_node_bits
+from stages.quantize.node_bits import check_widths, read_node_bits
 
 EPILOG = """\
 examples:
@@ -43,12 +42,7 @@ SWEEP = "experiment"  # the group of the named sweeps
 
 def main() -> None:
     """Run the command; exits."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.compose",
-        description="Compose conf/ with overrides into params.yaml.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("stages.compose", "Compose conf/ with overrides into params.yaml.", EPILOG)
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: GROUP=FILE or KEY=VALUE")
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the file to write (%(default)s)")
@@ -87,9 +81,9 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     given, overrides = overrides, joined(earlier, overrides)
     refuse_sweeps(overrides)
     config, text = compose(overrides, conf)
-    check_files(config)
+    check_local_files(config)
     if (config.quant.node_bits or "").startswith("file:"):
-        read_node_bits(config.quant.node_bits or "", config.quant.node_ranges)
+        check_widths(read_node_bits(config.quant.node_bits or "", config.quant.node_ranges), config.soc)
     before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
     after = _flat(text)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]

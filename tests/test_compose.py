@@ -57,6 +57,10 @@ def test_a_key_that_comes_or_goes_is_shown(conf, params, capsys):
         ("{", "is not JSON: "),
         ("[]", "give one group of keys a node"),
         ('{"a": {"QUANT_FEATURE_BIT": "8"}}', "quant.node_bits: a: QUANT_FEATURE_BIT=8: give a number of bits"),
+        (
+            '{"a": {"QUANT_FEATURE_BIT": 9}}',
+            "quant.node_bits: a: QUANT_FEATURE_BIT=9: the T40 cannot do 9 bits; it can",
+        ),
         ('{"a": {"MIN": 1, "MAX": 0}}', "quant.node_bits: a: MIN=1, MAX=0: MIN must be below MAX"),
         (None, "bits.json does not exist"),
     ],

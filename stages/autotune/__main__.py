@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.autotune.options import COSTS, parse_budget, parse_mean_bits, parse_target
+from stages.autotune.options import COSTS, parse_budget, parse_mean_bits, parse_target, too_few
 from stages.autotune.pareto import BITS, curve, spent
 from stages.autotune.problem import file_content
-from stages.autotune.report import comparison, curve_csv, curve_plot, described, row, sensitivity_rows
+from stages.autotune.report import comparison, curve_csv, curve_plot, described, notes, row, sensitivity_rows
 from stages.autotune.sensitivity import Sensitivities
-from stages.autotune.tuner import REPORT, Bound, Tuner
+from stages.autotune.tuner import REPORT, ROUNDING, Bound, Tuner
 from stages.autotune.verify import Verified
 from stages.core.artifacts import check_targets, write_json, write_text
 from stages.core.command import run_command
 from stages.core.config import Config
-from stages.core.console import counted, output
+from stages.core.console import counted, output, warn
 from stages.core.errors import UserError
 from stages.core.paths import AUTOTUNE
+from stages.profile.options import check_bits
 from stages.trial import ACCURACY
 
 EPILOG = """\
@@ -93,6 +94,8 @@ def autotune(config: Config, arguments: argparse.Namespace) -> None:
     target = parse_target(arguments.target) if arguments.target else None
     if not budgets and mean_bits is None and target is None:
         raise UserError("give what to keep within (--budget, --mean-bits) or to reach (--target); --help has examples")
+    if target is not None and target.like is not None:
+        check_bits([target.like], config, f"--target {target.metric}=")
     for option, least in (("pictures", 1), ("points", 2)):
         if getattr(arguments, option) < least:
             raise UserError(f"--{option} {getattr(arguments, option)}: give {least} or more")
@@ -102,8 +105,13 @@ def autotune(config: Config, arguments: argparse.Namespace) -> None:
     minimized = arguments.minimize or tuner.usual_cost()
     tuner.problem.tables(minimized)  # refuses a latency that nobody knows before anything is measured
     tuner.check(bounds)
+    few = too_few(target, tuner.seen()) if target is not None and target.metric == ACCURACY else None
+    if few:
+        warn(few)
     found = tuner.sensitivities()
+    doubts = [few] if few else []
     if target is not None:
+        asked = target
         chosen, steps, target = tuner.reach(target, minimized, bounds, found)
         reached = next(step.found for step in steps if step.allotment == chosen.allotment)
         tried = [
@@ -122,11 +130,14 @@ def autotune(config: Config, arguments: argparse.Namespace) -> None:
                 "that is of every second evaluation picture, which chose the widths and flatters them; of the others: "
                 f"float {before:.1%}, chosen {after:.1%}"
             )
-        _write(config, tuner, arguments, chosen, tried, minimized, bounds, found, unseen)
+            wanted = target.bound if asked.bound > 0 or asked.like else before + asked.bound
+            if after < wanted - ROUNDING:
+                doubts.append(f"the other pictures miss the target: {after:.1%}, asked for {wanted:.1%}")
+        _write(config, tuner, arguments, chosen, tried, minimized, bounds, found, unseen, doubts)
         return
     chosen, allotted = tuner.spend(bounds, minimized, found)
     tried = [{"predicted": entry.predicted, "error": entry.error} for entry in allotted]
-    _write(config, tuner, arguments, chosen, tried, budgets[0].kind if budgets else BITS, bounds, found, None)
+    _write(config, tuner, arguments, chosen, tried, budgets[0].kind if budgets else BITS, bounds, found, None, doubts)
 
 
 def _write(
@@ -139,6 +150,7 @@ def _write(
     bounds: Sequence[Bound],
     found: Sensitivities,
     unseen: dict[str, float] | None,
+    doubts: Sequence[str],
 ) -> None:
     """Write the files, log the run; print the table and what to type."""
     problem, uniform = tuner.problem, tuner.uniform()
@@ -173,6 +185,8 @@ def _write(
     write_text(AUTOTUNE / "pareto.csv", curve_csv(points, kind))
     write_text(AUTOTUNE / "pareto.svg", curve_plot(points, spots, marked, kind, title))
     output.print(comparison(rows))
+    for line in notes(rows):
+        output.print(line)
     output.print(described(problem, chosen.allotment))
     output.print(f"error of the outputs: predicted {chosen.predicted:.3g}, measured {chosen.error:.3g}")
     if problem.cost.timed and problem.cost.note:
@@ -186,7 +200,9 @@ def _write(
         options = {key: getattr(arguments, key) for key in keys} | {"budget": " ".join(arguments.budget) or None}
         for line in log(config, options, report, files):
             output.print(line)
-    output.print("use it, then `dvc repro`:")
+    for line in doubts:
+        warn(line)
+    output.print("to use it in spite of that, then `dvc repro`:" if doubts else "use it, then `dvc repro`:")
     output.print(f"  python -m stages.compose --keep quant.node_bits=file:{arguments.node_bits}")
 
 

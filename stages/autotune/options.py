@@ -6,10 +6,22 @@ from dataclasses import dataclass
 
 from stages.core.errors import UserError
 
-__all__ = ["COSTS", "Budget", "MeanBits", "Target", "parse_budget", "parse_mean_bits", "parse_target"]
+__all__ = [
+    "COSTS",
+    "Budget",
+    "MeanBits",
+    "Target",
+    "parse_budget",
+    "parse_mean_bits",
+    "parse_target",
+    "plain",
+    "too_few",
+]
 
 COSTS = {"latency": "ms", "size": "bytes", "bitops": "bit operations"}
 """Kinds of cost and their units."""
+EXAMPLES = {"latency": "30", "size": "2500000", "bitops": "2e10"}
+PLAIN = 1000.0  # from here on whole numbers
 METRICS = {"cosine": (0.0, 1.0), "accuracy": (-1.0, 1.0), "error": (0.0, math.inf)}
 """What a target can be of, and the least and the most that it can be."""
 
@@ -61,7 +73,9 @@ def parse_budget(text: str) -> Budget:
     found = _number(amount.removesuffix("x"))
     if found is None or found <= 0:
         unit = COSTS[kind]
-        raise UserError(f"--budget {text}: give {unit}, as {kind}=1e6, or a share of uniform 8 bits, as {kind}=0.5x")
+        raise UserError(
+            f"--budget {text}: give {unit}, as {kind}={EXAMPLES[kind]}, or a share of uniform 8 bits, as {kind}=0.5x"
+        )
     return Budget(kind, found, relative)
 
 
@@ -97,6 +111,27 @@ def parse_target(text: str) -> Target:
     if not low <= bound <= high:
         raise UserError(f"--target {text}: give {'an' if metric[0] in 'ae' else 'a'} {metric} of {low:g} to {high:g}")
     return Target(metric, bound)
+
+
+def plain(amount: float) -> str:
+    """An amount of a cost as one reads it: no exponent, six digits at least."""
+    return f"{amount:.0f}" if amount >= PLAIN else f"{amount:.6g}"
+
+
+def too_few(target: Target, pictures: int) -> str | None:
+    """Say why so many pictures cannot show whether a target is kept; None if they can.
+
+    Args:
+        target: of an accuracy, what may be lost.
+        pictures: that it is measured on, every second one of `data.evaluation`.
+    """
+    lost = -target.bound
+    if target.metric != "accuracy" or target.like is not None or lost <= 0 or lost * pictures >= 1:
+        return None
+    return (
+        f"{pictures} pictures cannot show a loss of {lost:g}: one is {1 / pictures:.2g} of them; use error or cosine, "
+        f"or {2 * math.ceil(1 / lost)} pictures in data.evaluation, every second of which chooses"
+    )
 
 
 def _number(text: str) -> float | None:

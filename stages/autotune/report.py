@@ -19,7 +19,7 @@ from stages.core.config import FLOAT_BITS
 from stages.core.page import BLUE, RED, SOFT
 from stages.core.svg import style, svg_text
 
-__all__ = ["Row", "comparison", "curve_csv", "curve_plot", "described", "row", "sensitivity_rows"]
+__all__ = ["Row", "comparison", "curve_csv", "curve_plot", "described", "notes", "row", "sensitivity_rows"]
 
 FORMS = {
     "latency": ("ms", "{:.3g}"),
@@ -28,6 +28,7 @@ FORMS = {
     FEATURE_BITS: ("features", "{:.2f}"),
     WEIGHT_BITS: ("weights", "{:.2f}"),
 }
+MEAN_DIGITS = 0.005  # what the table shows of a mean
 AXES = COSTS | {"latency": "latency in ms", BITS: "mean of feature and weight bits"}
 
 NAME = (32.0, 12.0)
@@ -63,7 +64,11 @@ def row(problem: Problem, name: str, allotment: Allotment, error: float, within:
 
 def comparison(rows: Sequence[Row]) -> Grid:
     """Lay the rows out, the last one, the chosen, in bold; those beyond the bounds are dim."""
-    grid = Grid(title="error of the outputs, costs, mean bits", title_justify="left", header_style="bold")
+    grid = Grid(
+        title="error of the outputs, costs, mean bits of features and of weights",
+        title_justify="left",
+        header_style="bold",
+    )
     grid.add_column("widths", no_wrap=True)
     grid.add_column("error", justify="right", no_wrap=True)
     kinds = list(rows[-1].costs)
@@ -74,6 +79,20 @@ def comparison(rows: Sequence[Row]) -> Grid:
         costs = (FORMS[kind][1].format(entry.costs[kind]) for kind in kinds)
         grid.add_row(entry.name, f"{entry.error:.3g}", *costs, style=style)
     return grid
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What the table does not say itself: the error's measure, and why a mean is not the width of its row."""
+    lines = ["error: squared difference to the float network's outputs, relative to their variance; 0.01 is 20 dB"]
+    wider = []
+    for entry in rows[:-1]:
+        widths = map(int, entry.name.removeprefix("uniform ").split("/"))
+        means = (entry.costs[FEATURE_BITS], entry.costs[WEIGHT_BITS])
+        if any(mean and abs(mean - width) > MEAN_DIGITS for mean, width in zip(means, widths, strict=True)):
+            wider.append(entry.name)
+    if wider:
+        lines.append(f"{', '.join(wider)}: what has no such width takes the next wider one it has, else its widest")
+    return lines
 
 
 def described(problem: Problem, allotment: Allotment) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.autotune.memory import Memory, memory_key
-from stages.autotune.options import COSTS, Budget, MeanBits, Target
+from stages.autotune.options import COSTS, Budget, MeanBits, Target, plain
 from stages.autotune.pareto import uniform_widths
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, file_content, find_problem, from_content
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_by_width, sensitivities
@@ -24,12 +24,13 @@ from stages.core.errors import UserError
 from stages.core.inputs import feeds
 from stages.core.paths import AUTOTUNE, CALIBSET, STATISTICS
 from stages.core.samples import SampleReader, correction_samples, validation_samples
+from stages.core.sets import select
 from stages.quantize.drafting import Drafter, remove_leftovers
 from stages.quantize.node_bits import NodeBits
 from stages.quantize.simulation import Simulation
 from stages.trial import ACCURACY, Metric, as_judged, opened
 
-__all__ = ["REPORT", "Bound", "Tuner", "Uniform"]
+__all__ = ["REPORT", "ROUNDING", "Bound", "Tuner", "Uniform"]
 
 Feeds = dict[str, NDArray[np.float32]]
 REPORT = AUTOTUNE / "autotune.json"
@@ -104,7 +105,8 @@ class Tuner:
             tables = self.problem.tables(budget.kind)
             whole = value(tables, self.problem.widths, self.problem.uniform(8, 8)) if budget.relative else 1.0
             suffix = "x" if budget.relative else ""
-            asked = f"--budget {budget.kind}={budget.amount:g}{suffix}"
+            shown = f"{budget.amount:g}" if budget.relative else plain(budget.amount)
+            asked = f"--budget {budget.kind}={shown}{suffix}"
             found.append(Bound(asked, COSTS[budget.kind], Limit(tables, budget.amount * whole)))
         if mean_bits is not None:
             asked = f"--mean-bits {mean_bits.features:g}/{mean_bits.weights:g}"
@@ -123,8 +125,8 @@ class Tuner:
             least = value(bound.limit.tables, widths, cheapest_one or {})
             if least > bound.limit.most * (1 + GAP):
                 raise UserError(
-                    f"{bound.asked}: that is {bound.limit.most:.6g} {bound.what}; the least that this network can have "
-                    f"on the {self.config.soc.name} is {least:.6g}"
+                    f"{bound.asked}: that is {plain(bound.limit.most)} {bound.what}; the least that this network can "
+                    f"have on the {self.config.soc.name} is {plain(least)}"
                 )
         if solve(widths, [], [bound.limit for bound in bounds]) is None:
             listed = " and ".join(dict.fromkeys(bound.asked for bound in bounds))
@@ -196,6 +198,10 @@ class Tuner:
             if target.metric == ACCURACY and target.bound <= 0 and target.like is None:
                 target = replace(target, bound=metric.of_float() + target.bound - ROUNDING)
             return self._search(target, lambda each: metric.of(self.verifier.draft(each)), kind, bounds, found)
+
+    def seen(self) -> int:
+        """How many evaluation pictures an accuracy target is measured on."""
+        return len(select(self.config.data.evaluation, self.inputs, "data.evaluation")[TUNED_ON])
 
     def unseen(self, allotment: Allotment) -> tuple[float, float]:
         """Top-1 of the float network, and of an allotment, on those evaluation pictures that no target is tuned on."""

@@ -22,7 +22,7 @@ from stages.check.verdict import State, compare_input, compare_layers
 from stages.check.versions import check_versions, find_logs, parse_versions, read_text
 from stages.core.arrays import read_array
 from stages.core.artifacts import check_targets, write_json, write_text
-from stages.core.command import guarded
+from stages.core.command import Parser, guarded
 from stages.core.console import output
 from stages.core.dumps import dumped_layers
 from stages.core.errors import UserError
@@ -39,12 +39,7 @@ examples:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.check",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("stages.check", __doc__, EPILOG)
     parser.add_argument("pc", type=Path, metavar="PC_DIR", help="the PC's dump, or a folder with one for each input")
     parser.add_argument("board", type=Path, metavar="BOARD_DIR", help="the board's dump")
     parser.add_argument(
@@ -105,6 +100,14 @@ def compared(name: str, pc: Dump, board: Dump, log: str, notes: Sequence[str], o
     if undumped:  # the vendor's runtime takes pixels, and dumps what it computes
         layers = [entry for entry in layers if entry not in undumped]
         notes = [*notes, f"not compared: the board has no dump of its input's codes ({undumped[0].layer.name})"]
+    unknown = [entry for entry in layers if entry.state is State.MISSING and not entry.layer.listed]
+    if unknown:  # left from another dump: no layer that the board could have
+        layers = [entry for entry in layers if entry not in unknown]
+        files = ", ".join(entry.layer.file for entry in unknown)
+        notes = [
+            *notes,
+            f"not compared: {files} in {pc.folder}, which {known.source} does not list; nor has the board it",
+        ]
     return Case(name, str(pc.folder), str(board.folder), known, pairs, layers, fed, notes)
 
 

@@ -91,8 +91,16 @@ def cases(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
         one with the most equal files.
 
     Raises:
-        UserError: if a folder is missing or holds no dumps, or the two are exchanged.
+        UserError: if a folder is missing or holds no dumps, or the two are exchanged or one and the same.
     """
+    found = _found(pc, board)
+    for _, one, other in found:
+        if one.folder.samefile(other.folder):
+            raise UserError(f"{pc} and {board} are the same folder: give the PC's dump, then the board's")
+    return found
+
+
+def _found(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
     one, other = read_dump(pc), read_dump(board)
     if one.files and other.files:
         _check_sides(one, other)

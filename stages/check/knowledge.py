@@ -151,7 +151,7 @@ def _in_order(pc: Dump, layers: Sequence[Layer]) -> tuple[Layer, ...]:
             found.append(replace(layer, file=name))
             left = {key: other for key, other in left.items() if other != name}
     rest = dict.fromkeys(left.values())
-    return (*found, *(Layer(_plain(name), name) for name in pc.files if name in rest))
+    return (*found, *(Layer(_plain(name), name, listed=False) for name in pc.files if name in rest))
 
 
 def _same(listed: dict[str, Any], own: dict[str, Any]) -> bool:

@@ -39,6 +39,7 @@ class Layer:
         form: what it holds; None: to be guessed.
         takes: names of the layers that it is computed from; None: not known.
         is_input: whether it is the picture as it was fed, or its codes.
+        listed: whether a list of the network's layers has it, where there is one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Layer:
     form: Form | None = None
     takes: tuple[str, ...] | None = None
     is_input: bool = False
+    listed: bool = True
 
 
 def as_picture(shape: tuple[int, ...]) -> Shape:

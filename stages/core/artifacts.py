@@ -24,17 +24,22 @@ def output_folder(final: Path) -> Iterator[Path]:
     """Give a temporary folder that takes the place of `final` when the block ends well.
 
     A failure or a kill in between leaves `final` as it was; what a killed run left behind is cleared away.
+
+    Raises:
+        UserError: if the folder cannot be made or replaced.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in final.parent.glob(f".{final.name}-*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    with _writing(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for abandoned in final.parent.glob(f".{final.name}-*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
     try:
         yield temporary
-        temporary.chmod(0o755)
-        if final.exists():
-            shutil.rmtree(final)
-        temporary.replace(final)
+        with _writing(final):
+            temporary.chmod(0o755)
+            if final.exists():
+                shutil.rmtree(final)
+            temporary.replace(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -60,7 +65,7 @@ def write_text(path: Path, text: str) -> None:
         UserError: if it cannot be written: a folder of that name, a full disk.
     """
     check_targets(path)
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         temporary = Path(name)
@@ -71,8 +76,15 @@ def write_text(path: Path, text: str) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say in one line that `path`, not the temporary one beside it, cannot be written."""
+    try:
+        yield
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {one_line(error)}") from error
+        raise UserError(f"{path} cannot be written: {error.strerror or one_line(error)}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

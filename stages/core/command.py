@@ -1,31 +1,55 @@
 """The frame around every command: arguments, one-line errors, exit codes."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from stages.core.config import Config
 from stages.core.console import console, say
 from stages.core.errors import UserError, one_line
 from stages.core.settings import load_params
 
-__all__ = ["guarded", "run_command", "run_stage"]
+__all__ = ["Parser", "guarded", "run_command", "run_stage"]
 
 EXIT_USER = 2
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+UNWRITABLE = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+DENIED = {errno.EACCES, errno.EPERM}
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's parser: a mistake is one line, without the usage before it; help keeps its line breaks.
+
+    Args:
+        module: the command, as `python -m` takes it.
+        description: the help text.
+        epilog: what the help ends with, for instance examples.
+    """
+
+    def __init__(self, module: str, description: str | None, epilog: str = "") -> None:
+        form = argparse.RawDescriptionHelpFormatter
+        super().__init__(f"python -m {module}", description=description, epilog=epilog, formatter_class=form)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments; exits with code 2."""
+        say("error", f"{message}; see --help", "red")
+        sys.exit(EXIT_USER)
 
 
 def guarded(work: Callable[[], int | None], debug: bool) -> int:
     """Run `work`; turn an exception into one line on standard error and an exit code.
 
     Returns:
-        What `work` returns, 0 for None; 2 for a user's mistake, 130 for Ctrl-C, 1 for anything unforeseen.
+        What `work` returns, 0 for None; 2 for a user's mistake or a place that cannot be
+        written, 130 for Ctrl-C, 1 for anything unforeseen.
     """
     debug = debug or os.environ.get("SOCQUANT_DEBUG", "") not in ("", "0")
     try:
@@ -41,6 +65,9 @@ def guarded(work: Callable[[], int | None], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and (reason := _refused(error)):
+            say("error", reason, "red")
+            return EXIT_USER
         where = "(SOCQUANT_DEBUG=1 or --debug shows where)"
         say("internal error", f"{type(error).__name__}: {one_line(error)} {where}", "red")
         return EXIT_INTERNAL
@@ -72,18 +99,23 @@ def run_command(
         add_arguments: adds the command's arguments to those that all have.
         epilog: what the help ends with, for instance examples.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {_module_name()}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(_module_name(), description, epilog)
     add_arguments(parser)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the composed config (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(guarded(lambda: work(load_params(arguments.params), arguments), arguments.debug))
+
+
+def _refused(error: OSError) -> str | None:
+    """What the file system refused, in one line; None where it may be the program's fault."""
+    what = error.filename or "a file"  # a disk that is full says so of no file
+    if error.errno in UNWRITABLE:
+        return f"{what} cannot be written: {error.strerror}"
+    if error.errno in DENIED and error.filename is not None:
+        return f"{what} cannot be read or written: {error.strerror}"
+    return None
 
 
 def _module_name() -> str:

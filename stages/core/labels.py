@@ -13,7 +13,7 @@ from stages.core.inputs import NetworkInput
 from stages.core.sets import SampleFiles, select
 from stages.core.sources import SourceFile, open_source
 
-__all__ = ["class_count", "find_labels", "labels_of"]
+__all__ = ["class_count", "find_labels", "labels_of", "read_table"]
 
 SET = "data.evaluation"
 KEY = f"{SET}.labels"
@@ -118,7 +118,15 @@ def _by_pattern(pattern: str, name: str) -> int:
     return int(match[1])
 
 
-def _by_table(labels: str, files: Sequence[Named]) -> list[int]:
+def read_table(labels: str) -> dict[str, str]:
+    """Read a CSV of labels: file -> what stands in its column `label` or `index`.
+
+    Args:
+        labels: `file:CSV`.
+
+    Raises:
+        UserError: if it is not one CSV with these columns, or has two labels for a file.
+    """
     tables = open_source(labels, KEY)
     if len(tables) != 1:
         raise UserError(f"{KEY}={labels}: is {len(tables)} files; give one CSV")
@@ -134,6 +142,11 @@ def _by_table(labels: str, files: Sequence[Named]) -> list[int]:
     for row in _rows(reader, labels):
         if by_name.setdefault(row["file"], row[column]) != row[column]:
             raise UserError(f"{KEY}={labels}: {row['file']!r} has the labels {by_name[row['file']]} and {row[column]}")
+    return by_name
+
+
+def _by_table(labels: str, files: Sequence[Named]) -> list[int]:
+    by_name = read_table(labels)
     shared = Counter(PurePosixPath(file.name).name for file in files)
     found = []
     for file in files:

@@ -41,6 +41,7 @@ __all__ = [
     "allowed_widths",
     "check",
     "check_files",
+    "check_width",
     "conform",
     "explain",
     "load_params",
@@ -112,6 +113,20 @@ def conform(content: Any) -> Config:
 def allowed_widths(operators: Iterable[OperatorWidths], side: str) -> list[int]:
     """Collect the widths that any of the operators runs at; `side` is "feature_bits" or "weight_bits"."""
     return sorted({width for operator in operators for width in getattr(operator, side)})
+
+
+def check_width(key: str, width: int, soc: SocConfig, side: str) -> None:
+    """Refuse a width that no operator of the SOC has; `side` is "feature_bits" or "weight_bits".
+
+    Raises:
+        UserError: naming those that there are.
+    """
+    widths, simulated = allowed_widths(soc.operators.values(), side), getattr(soc.simulated, side)
+    if width not in (*widths, *simulated, FLOAT_BITS):
+        listed = _listed(widths, simulated)
+        raise UserError(
+            f"{key}={width}: the {soc.name} cannot do {width} bits; it can do {listed}; {FLOAT_BITS} stands for float"
+        )
 
 
 def check(config: Config) -> None:
@@ -228,14 +243,7 @@ def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
 def _check_quant(config: Config) -> None:
     soc: SocConfig = config.soc
     for side in ("feature_bits", "weight_bits"):
-        width = getattr(config.quant, side)
-        widths, simulated = allowed_widths(soc.operators.values(), side), getattr(soc.simulated, side)
-        if width not in (*widths, *simulated, FLOAT_BITS):
-            listed = _listed(widths, simulated)
-            raise UserError(
-                f"quant.{side}={width}: the {soc.name} cannot do {width} bits; it can do {listed}; "
-                f"{FLOAT_BITS} stands for float"
-            )
+        check_width(f"quant.{side}", getattr(config.quant, side), soc, side)
     _check_edges(config)
     if config.quant.node_bits is not None:
         _check_sources("quant.node_bits", [config.quant.node_bits])
@@ -340,7 +348,7 @@ def explain(error: OmegaConfBaseException) -> str:
         return f"{behind[1] if behind else key} has no value: set it in conf/ or as an override"
     if isinstance(error, (ConfigKeyError, ConfigAttributeError)):
         parent, _, leaf = key.rpartition(".")
-        allowed = _schema_keys(parent)
+        allowed = _schema_keys(parent) or _keys_of(error.object_type)  # of a sweep's own settings
         where = f" of {parent}" if parent else ""
         hint = did_you_mean(leaf, allowed) if allowed else f"to add one write +{key}=..."
         return f"{key}: no such key{where}; {hint}"
@@ -394,7 +402,10 @@ def _unwrap(kind: Any) -> Any:
 
 
 def _schema_keys(key: str) -> list[str]:
-    kind = _schema_type(key) if key else Config
+    return _keys_of(_schema_type(key) if key else Config)
+
+
+def _keys_of(kind: Any) -> list[str]:
     return [item.name for item in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 

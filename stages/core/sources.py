@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -35,6 +35,7 @@ __all__ = [
     "SourceFile",
     "cache_folder",
     "expanded",
+    "files_below",
     "import_path",
     "open_source",
     "parse",
@@ -210,12 +211,18 @@ def _local_files(source: Source) -> list[SourceFile]:
     if path.is_file():
         return [SourceFile(path.name, path.read_bytes)]
     if path.is_dir():
-        found = [p for p in path.rglob("*") if (p.is_file() or p.is_symlink()) and not _hidden(p.relative_to(path))]
-        return _named([p for p in found if not p.is_dir()], path)
+        return _named(list(files_below(path)), path)
     found = [Path(p) for p in glob.glob(source.location, flags=GLOB_FLAGS) if Path(p).is_file()]
     if not found:
         raise UserError(f"source {source.text!r}: nothing matches")
     return _named(found, Path(watched_path(source.text)))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files in a folder and its folders, hidden ones left out, in no order; broken links among them."""
+    for path in folder.rglob("*"):
+        if (path.is_file() or path.is_symlink()) and not path.is_dir() and not _hidden(path.relative_to(folder)):
+            yield path
 
 
 def _hidden(path: Path) -> bool:

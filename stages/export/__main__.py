@@ -13,26 +13,20 @@ from stages.core.console import output
 from stages.core.errors import UserError
 from stages.core.graph import parse_model
 from stages.core.inputs import assign_names, resolve_inputs, to_json
+from stages.core.local_files import model_file
 from stages.core.paths import EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
 from stages.core.session import Runner
-from stages.core.sources import SourceFile, open_source
+from stages.core.sources import SourceFile
 from stages.export import canonical, normalization, torch_source, verify
-
-CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
 
 
 def export(config: Config) -> None:
     model = config.model
-    file = _model_file(model)
-    suffix = Path(file.name).suffix.lower() if file else ""
-    if suffix == ".onnx" and file:
+    file = model_file(model)
+    if file and Path(file.name).suffix.lower() == ".onnx":
         source, torch_difference, norms = _load_onnx(file), 0.0, None
-    elif not file or suffix in CHECKPOINTS:
-        source, torch_difference, norms = _from_torch(model, file)
     else:
-        raise UserError(
-            f"model.source: {file.name} is neither .onnx nor a checkpoint ({', '.join(sorted(CHECKPOINTS))})"
-        )
+        source, torch_difference, norms = _from_torch(model, file)
 
     cut = canonical.find_cut(source, [entry.name for entry in model.inputs], model.outputs)
     configured = [replace(entry, name=name) for entry, name in zip(model.inputs, cut.configured, strict=True)]
@@ -64,15 +58,6 @@ def export(config: Config) -> None:
         f"exported {model.name}: {len(exported.graph.node)} nodes, inputs {listed}, "
         f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
     )
-
-
-def _model_file(model: ModelConfig) -> SourceFile | None:
-    if not model.source:
-        return None
-    files = open_source(model.source, "model.source")
-    if len(files) != 1:
-        raise UserError(f"model.source matches {len(files)} files ({files[0].name}, ...): give one")
-    return files[0]
 
 
 def _load_onnx(file: SourceFile) -> onnx.ModelProto:

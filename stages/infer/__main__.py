@@ -65,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def infer(config: Config, arguments: argparse.Namespace) -> None:
     check_targets(arguments.json)
+    if arguments.dump:
+        check_dump(arguments.dump, len(arguments.inputs))
     inputs = load_inputs(INPUTS)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     model = load_integer_model(INTEGER_MODEL)
@@ -108,6 +110,25 @@ def described(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:
     return [path.name, name, "x".join(map(str, values.shape)), f"{values.min():.4g}", f"{values.max():.4g}", best]
 
 
+def check_dump(folder: Path, inputs: int) -> None:
+    """Refuse to mix a dump with other files: `stages.check` would take them for layers.
+
+    Args:
+        folder: of --dump.
+        inputs: how many there are; several have a folder each in it.
+
+    Raises:
+        UserError: if it is a file, or holds anything but an earlier dump of the same form.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--dump: {folder} is a file: give a folder")
+    inside = sorted(folder.iterdir()) if folder.exists() else []
+    dumps = [folder] * len(inside) if inputs == 1 else inside
+    other = next((path for path, dump in zip(inside, dumps, strict=True) if not (dump / NODE_INFO).is_file()), None)
+    if other is not None:
+        raise UserError(f"--dump: {folder} holds {other.name}, no earlier dump: give a new or an empty folder")
+
+
 def clear_dump(folder: Path) -> None:
     """Remove the layers of an earlier dump, which may be of another network: by the list that it left."""
     listed = folder / NODE_INFO
@@ -117,9 +138,7 @@ def clear_dump(folder: Path) -> None:
 
 
 def write_dump(folder: Path, inputs: Sequence[NetworkInput], sample: Sample, layers: dict[str, bytes]) -> None:
-    """Write the inputs and the layers beside what the folder may hold already."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--dump: {folder} is a file: give a folder")
+    """Write the inputs and the layers."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for entry, stem in zip(inputs, input_stems([entry.name for entry in inputs]), strict=True):

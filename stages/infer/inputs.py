@@ -25,7 +25,12 @@ def sample_files(path: Path, inputs: Sequence[NetworkInput]) -> SampleFiles:
     """
     if path.is_dir():
         inside = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
-        return folder_sample(str(path), [SourceFile(str(file), file.read_bytes) for file in inside], inputs, KEY)
+        try:
+            return folder_sample(str(path), [SourceFile(str(file), file.read_bytes) for file in inside], inputs, KEY)
+        except UserError as error:
+            if len(inputs) > 1:
+                raise
+            raise UserError(f"{error}; of a folder of pictures give these themselves, as in {path}/*") from error
     if not path.exists():
         raise UserError(f"{KEY}: {path} does not exist")
     if len(inputs) > 1 and path.suffix.lower() != ".npz":

@@ -14,7 +14,7 @@ from pathlib import Path
 from stages.compose import HEAD
 from stages.compose import run as compose_into
 from stages.core.artifacts import write_text
-from stages.core.command import guarded
+from stages.core.command import Parser, guarded
 from stages.core.composition import compose
 from stages.core.console import output, warn
 from stages.core.errors import UserError, did_you_mean
@@ -36,12 +36,7 @@ Exit code: 0, 2 for a file or value that cannot be taken.
 
 def main() -> None:
     """Run the command; exits."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.init",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("stages.init", __doc__, EPILOG)
     parser.add_argument(
         "--from", dest="files", type=Path, nargs="+", required=True, metavar="FILE", help="what to read"
     )

@@ -57,6 +57,8 @@ def _read(path: Path, reading: Reading) -> None:
         return
     try:
         content = path.read_text(encoding="utf-8-sig")
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: give the script or the config in it") from None
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:

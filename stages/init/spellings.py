@@ -9,6 +9,7 @@ from typing import Any
 
 from stages.core.errors import UserError, did_you_mean
 from stages.init.values import Entries, Entry, flag
+from stages.quantize.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT
 
 __all__ = ["NETWORK", "VALIDATION_PATH", "from_call", "from_config"]
 
@@ -58,6 +59,9 @@ CALL = {
     "framework": "FORMAT",
 }
 CONFIG_FILES = ("cfg", "config", "ptq_config_path")
+GROUPS = ("debug", "bias_corr")
+OF_NODES = {FEATURE_BIT, WEIGHT_BIT, MIN, MAX}
+MANY = 4  # unknown keys that are said each by itself
 WITHOUT_MEANING = {"o", "outputpath", "save_quantize_model"}  # what it writes: nothing to configure here
 
 
@@ -99,10 +103,15 @@ def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Entr
         content: the parsed file.
         name: of the file.
         notes: takes what the user should know.
+
+    Raises:
+        UserError: for a value of a wrong kind, or a file that is no config: none of its keys is known.
     """
     if {"arch", "model"} & {_plain(key) for key in content}:
         return _from_kit(content, name, notes)
+    _refuse_others(content, name)
     entries: Entries = {}
+    unknown: list[str] = []
     for spelled, value in content.items():
         key, where = _plain(spelled), f"{name}: {spelled}"
         if key == "debug":
@@ -114,9 +123,21 @@ def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Entr
                 raise UserError(f"{where} and {entries[SPELLED[key]].where} are two spellings of one key: keep one")
             entries[SPELLED[key]] = Entry(value, where)
         else:
-            known = [*FLAT, *(key for key in SPELLED if SPELLED[key].lower() != key), "debug", "bias_corr"]
-            notes.append(f"{where}: unknown, left out; {did_you_mean(str(spelled), known)}")
+            unknown.append(str(spelled))
+    if len(unknown) > MANY:
+        notes.append(f"{name}: {len(unknown)} keys unknown, left out: {', '.join(unknown[:MANY])}, ...")
+    else:
+        known = [*FLAT, *(key for key in SPELLED if SPELLED[key].lower() != key), *GROUPS]
+        notes += [f"{name}: {key}: unknown, left out; {did_you_mean(key, known)}" for key in unknown]
     return entries
+
+
+def _refuse_others(content: Mapping[str, Any], name: str) -> None:
+    """Refuse a file of another kind, such as the one of single nodes' widths that lies beside a cfg."""
+    if content and all(isinstance(value, dict) and value and {*value} <= OF_NODES for value in content.values()):
+        raise UserError(f"{name}: this is a node-bits file: give run.sh or the cfg; quant.node_bits=file:... reads it")
+    if not any(_plain(key) in (*SPELLED, *GROUPS) for key in content):
+        raise UserError(f"{name}: none of its keys is one of a converter's config, such as SOC, INPUT_SHAPE, MEAN")
 
 
 def _plain(key: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.artifacts import check_targets, write_json
-from stages.core.command import guarded
+from stages.core.command import Parser, guarded
 from stages.core.config import Config
 from stages.core.console import counted, output, warn
 from stages.core.cost import load_cost, save_cost
@@ -55,12 +55,7 @@ The log: build the board program with `make build_type=profile`, run it on the b
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.profile",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("stages.profile", __doc__, EPILOG)
     parser.add_argument(
         "logs", nargs="*", type=Path, metavar="LOG", help="what the board printed; may hold several runs"
     )

@@ -94,6 +94,8 @@ def read_log(path: Path) -> list[Run]:
     """
     try:
         return parse_log(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: give the log in it") from None
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except OSError as error:

@@ -65,8 +65,8 @@ def usual_bits(config: Config | None) -> tuple[int, int]:
     return (8, 8) if FLOAT_BITS in widths else widths
 
 
-def check_bits(pairs: Sequence[tuple[int, int]], config: Config | None) -> None:
-    """Refuse widths that the SOC has not.
+def check_bits(pairs: Sequence[tuple[int, int]], config: Config | None, asked: str = "--bits ") -> None:
+    """Refuse widths that the SOC has not; `asked` is what stands before them, for messages.
 
     Raises:
         UserError: naming those that it has.
@@ -77,4 +77,4 @@ def check_bits(pairs: Sequence[tuple[int, int]], config: Config | None) -> None:
             if pair[index] not in widths:
                 who = f"the {config.soc.name} has" if config else "SOCs have"
                 listed, what = ", ".join(map(str, widths)), side.removesuffix("_bits")
-                raise UserError(f"--bits {pair[0]}/{pair[1]}: {who} {what}s of {listed} bits")
+                raise UserError(f"{asked}{pair[0]}/{pair[1]}: {who} {what}s of {listed} bits")

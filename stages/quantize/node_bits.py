@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.config import FLOAT_BITS
+from stages.core.config import FLOAT_BITS, SocConfig
+from stages.core.console import counted
 from stages.core.errors import UserError, did_you_mean, one_line
 from stages.core.qparams import CONSTANT, SHARED, FeatureParams, QuantParams
+from stages.core.settings import check_width
 from stages.core.sources import open_source
 
-__all__ = ["NodeBits", "load_node_bits", "node_bits", "read_node_bits", "without"]
+__all__ = ["NodeBits", "check_widths", "load_node_bits", "node_bits", "read_node_bits", "without"]
 
 KEY = "quant.node_bits"
 LARGEST = float(np.finfo(np.float32).max)
@@ -70,7 +72,7 @@ def read_node_bits(source: str, ranges: bool) -> dict[str, NodeBits]:
     """
     files = open_source(source, KEY)
     if len(files) != 1:
-        raise UserError(f"{KEY}={source}: is {len(files)} files; give one")
+        raise UserError(f"{KEY}={source}: a folder or pattern of {counted(len(files), 'file')}; give one file")
     try:
         content = json.loads(files[0].read())
     except ValueError as error:
@@ -78,6 +80,18 @@ def read_node_bits(source: str, ranges: bool) -> dict[str, NodeBits]:
     if not isinstance(content, dict):
         raise UserError(f'{KEY}={source}: give one group of keys a node: {{"NODE": {{"{FEATURE_BIT}": 8}}}}')
     return {name: _entry(f"{KEY}: {name}", entry, ranges) for name, entry in content.items()}
+
+
+def check_widths(by_node: Mapping[str, NodeBits], soc: SocConfig) -> None:
+    """Refuse widths that no operator of the SOC has; which one a node's has, the network tells.
+
+    Raises:
+        UserError: naming the node, the key, and the SOC's widths.
+    """
+    for name, said in by_node.items():
+        for key, side in ((FEATURE_BIT, "feature_bits"), (WEIGHT_BIT, "weight_bits")):
+            if (width := getattr(said, side)) is not None:
+                check_width(f"{KEY}: {name}: {key}", width, soc, side)
 
 
 def without(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +16,8 @@ from omegaconf import DictConfig, open_dict
 from stages.core.composition import explained
 from stages.core.config import Task
 from stages.core.console import track, warn
-from stages.core.errors import UserError
+from stages.core.errors import UserError, did_you_mean
+from stages.sweep.config import SweepSettings
 from stages.sweep.cost import COSTS
 from stages.sweep.metrics import chosen_metric, known_metrics
 from stages.sweep.point import checked, reason
@@ -62,12 +63,15 @@ def planned(composed: DictConfig) -> Plan:
 
 
 def check_settings(composed: DictConfig) -> None:
-    """Refuse a cost, a direction or a metric that no sweep has.
+    """Refuse a key, a cost, a direction or a metric that no sweep has.
 
     Raises:
         UserError: naming those that there are.
     """
-    settings = composed.sweep
+    settings, known = composed.sweep, [entry.name for entry in fields(SweepSettings)]
+    for key in settings:
+        if key not in known:  # added with +
+            raise UserError(f"sweep.{key}: no such key of sweep; {did_you_mean(str(key), known)}")
     for key, allowed in (("cost", [*COSTS]), ("direction", ["maximize", "minimize"])):
         if settings[key] not in allowed:
             raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")

@@ -16,9 +16,10 @@ from stages.core.composition import finished
 from stages.core.config import Config
 from stages.core.errors import UserError, one_line
 from stages.core.graph import Graph, load_model
+from stages.core.local_files import check_local_files
 from stages.core.paths import FLOAT_MODEL, QPARAMS
 from stages.core.qparams import load_qparams
-from stages.core.settings import check_files, register_resolver
+from stages.core.settings import register_resolver
 from stages.sweep.cost import network_cost
 from stages.sweep.launchers import end_if_orphaned
 from stages.sweep.metrics import chosen_metric
@@ -107,7 +108,7 @@ def checked(composed: DictConfig, soc: str | None, project: Path) -> tuple[Confi
         The config, and the text of params.yaml.
 
     Raises:
-        UserError: for what the schema or the checks refuse, and for local files that do not exist.
+        UserError: for what the schema or the checks refuse, and for local files that are missing or of a wrong kind.
     """
     content = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
     assert isinstance(content, dict)
@@ -119,7 +120,7 @@ def checked(composed: DictConfig, soc: str | None, project: Path) -> tuple[Confi
             outside = os.path.normpath(project / value.removeprefix("file:"))
             OmegaConf.update(composed, key, f"file:{outside}")
     config, text = finished(composed, soc, Path("conf"))
-    check_files(config)
+    check_local_files(config)
     return config, text
 
 

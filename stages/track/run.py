@@ -160,6 +160,10 @@ def store(uri: str) -> Iterator[None]:
     """
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first use of a store narrates its migrations
+    path = Path(uri.removeprefix("sqlite:///"))
+    places = [place for place in (path, path.parent) if place.exists()] if uri.startswith("sqlite:///") else []
+    if not all(os.access(place, os.W_OK) for place in places):  # MLflow would try for a minute
+        raise UserError(f"MLflow at {uri}: {path} cannot be written")
     try:
         mlflow.set_tracking_uri(uri)
         yield

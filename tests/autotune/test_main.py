@@ -103,6 +103,14 @@ def test_an_accuracy_target_is_of_one_half_of_what_evaluate_then_measures_and_sa
     assert report["unseen"] == unseen
 
 
+def test_pictures_too_few_for_a_target_are_said(calibrated, capsys):
+    tune(calibrated, "--target", "accuracy=-0.003")
+    out, err = capsys.readouterr()
+    assert err.count("warning: 3 pictures cannot show a loss of 0.003: one is 0.33 of them") == 2  # before and after
+    assert "to use it in spite of that" in out
+    assert "use it, then" not in out
+
+
 def test_a_target_by_example_is_as_good_for_less(calibrated):
     report = tune(calibrated, "--target", "error=8/6", "--minimize", "bitops")
     example = next(row for row in report["rows"] if row["name"] == "uniform 8/6")
@@ -244,6 +252,8 @@ def test_float_where_it_is_allowed(calibrated):
         ([], ["--budget", "size=50"], "the least that this network can have on the T40 is 94"),
         ([], ["--mean-bits", "3"], "mean feature bits; the least that this network can have on the T40 is 4"),
         ([], ["--target", "cosine=1"], "the most precise widths have 0.99"),
+        ([], ["--target", "error=9/9"], "--target error=9/9: the T40 has features of 4, 8, 10, 12 bits"),
+        ([], ["--target", "cosine=8/7"], "--target cosine=8/7: the T40 has weights of 2, 4, 6, 8 bits"),
         ([], ["--pictures", "0", "--mean-bits", "6"], "--pictures 0"),
         (["soc=bm1684x"], ["--mean-bits", "6"], "--allow-float"),
         (["soc=bm1684x"], ["--budget", "latency=1", "--allow-float"], "no times are known"),

@@ -1,6 +1,17 @@
+import re
+
 import pytest
 
-from stages.autotune.options import Budget, MeanBits, Target, parse_budget, parse_mean_bits, parse_target
+from stages.autotune.options import (
+    Budget,
+    MeanBits,
+    Target,
+    parse_budget,
+    parse_mean_bits,
+    parse_target,
+    plain,
+    too_few,
+)
 from stages.core.errors import UserError
 
 
@@ -29,6 +40,26 @@ def test_a_target_is_met_from_its_own_side():
     assert not Target("error", 0.01).met(0.02)
 
 
+def test_amounts_have_no_exponent():
+    assert [plain(value) for value in (1152250.4, 1000.0, 94.0, 0.123456789)] == ["1152250", "1000", "94", "0.123457"]
+
+
+@pytest.mark.parametrize(
+    ("text", "pictures", "said"),
+    [
+        ("accuracy=-0.003", 10, "10 pictures cannot show a loss of 0.003: one is 0.1 of them; .* or 668 pictures"),
+        ("accuracy=-0.003", 334, None),
+        ("accuracy=-0.1", 10, None),
+        ("accuracy=0", 10, None),
+        ("accuracy=0.7", 10, None),
+        ("cosine=0.99", 1, None),
+    ],
+)
+def test_a_loss_of_less_than_a_picture_cannot_be_seen(text, pictures, said):
+    found = too_few(parse_target(text), pictures)
+    assert found is None if said is None else re.match(said, found)
+
+
 @pytest.mark.parametrize(
     ("parse", "text", "said"),
     [
@@ -37,6 +68,7 @@ def test_a_target_is_met_from_its_own_side():
         (parse_budget, "size=-1", "size=0.5x"),
         (parse_budget, "size=", "size=0.5x"),
         (parse_budget, "latency=nan", "give ms"),
+        (parse_budget, "latency=0", "give ms, as latency=30, or"),
         (parse_mean_bits, "six", "as 6"),
         (parse_mean_bits, "8/", "8/5.5"),
         (parse_mean_bits, "0", "as 6"),

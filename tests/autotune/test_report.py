@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from stages.autotune.pareto import BITS, Point
-from stages.autotune.report import Row, comparison, curve_csv, curve_plot, described
+from stages.autotune.report import Row, comparison, curve_csv, curve_plot, described, notes
 from tests.autotune.stubs import made_up
 
 POINTS = [Point(2.0, 0.5, {}), Point(4.0, 0.01, {}), Point(8.0, 0.0, {})]
@@ -53,6 +53,14 @@ def test_the_table_shows_every_row_with_its_costs():
     text = captured.get()
     for said in ("bytes", "features", "uniform 8/8", "0.0123", "376", "chosen", "0.000456", "5.50"):
         assert said in text
+
+
+def test_a_mean_that_is_not_its_rows_width_is_explained():
+    even = Row("uniform 8/8", 0.01, {"feature bits": 8.0, "weight bits": 8.0}, None)
+    wider = Row("uniform 8/6", 0.01, {"feature bits": 8.0, "weight bits": 6.56}, None)
+    chosen = Row("chosen", 0.01, {"feature bits": 5.0, "weight bits": 5.0}, None)
+    assert [line.partition(":")[0] for line in notes([even, chosen])] == ["error"]
+    assert [line.partition(":")[0] for line in notes([even, wider, chosen])] == ["error", "uniform 8/6"]
 
 
 def test_widths_are_counted():

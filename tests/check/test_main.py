@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -374,6 +375,15 @@ def test_a_board_that_stopped(at, monkeypatch):
     assert case["verdict"] == "the board stopped after right_relu: 4 layers missing from sum on"
 
 
+def test_a_file_that_the_pcs_list_does_not_know_is_no_layer_of_the_board(at, monkeypatch):
+    at()
+    Path("pc/zzz_Quantize.bin").write_bytes(b"1")
+    code, (case,) = run(monkeypatch, "pc", "board")
+    assert (code, case["verdict"]) == (0, "all 8 layers are equal")
+    known = "zzz_Quantize.bin in pc, which pc/model_node_info.json does not list"
+    assert f"not compared: {known}; nor has the board it" in case["notes"]
+
+
 def test_an_extra_file_alone_does_no_harm(at, monkeypatch):
     board = at()
     (board.folder / "model.bin").write_bytes(b"1")
@@ -438,7 +448,8 @@ def test_shapes_are_guessed_where_nothing_tells_them(at, monkeypatch, tmp_path):
     assert case["layers_known_from"].startswith("guessed from names and sizes")
     assert rows(case)[STEM]["read_as"] == ["NCHW"]
     assert (first_wrong(case)["layer"], first_wrong(case)["cause"]) == (LEFT, "rounding")
-    assert run(monkeypatch, "pc", "pc")[0] == 0
+    shutil.copytree("pc", "twin")
+    assert run(monkeypatch, "pc", "twin")[0] == 0
 
 
 def test_a_log_tells_shapes_and_order(at, monkeypatch):
@@ -513,11 +524,17 @@ def test_a_runtime_older_than_the_model_is_refused(at, monkeypatch, capsys):
         (["pc", "board", "--log", "none.log"], "error: none.log cannot be read: "),
         (["pc", "board", "--count", "-1"], "error: --count -1: give a number of layers"),
         (["both", "conf"], "error: conf holds no dumps"),
+        (["pc", "pc"], "error: pc and pc are the same folder: give the PC's dump, then the board's"),
+        (["pc", "others/../pc"], "error: pc and others/../pc are the same folder"),
+        (["linked", "pc"], "error: linked and pc are the same folder"),
+        (["both", "both"], "error: both and both are the same folder"),
+        (["both", "both/cat"], "error: both and both/cat are the same folder"),
         (["pc", "both"], "error: both holds no dumps itself, but folders of them: give one of cat, dog"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(at, monkeypatch, capsys, arguments, said):
     at()
+    Path("linked").symlink_to("pc")
     Path("others").mkdir()
     Path("others/x_Quantize_out.bin").write_bytes(b"1")
     code, found = run(monkeypatch, *arguments)

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import onnx
@@ -78,6 +80,17 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         write_text(path, "new")
     assert (list(tmp_path.iterdir()), path.read_text()) == ([path], "old")
     os.close(full)
+
+
+def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path, monkeypatch):
+    def refused(**_):
+        raise OSError(errno.EROFS, "Read-only file system", "out/.compare-x")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught, output_folder(Path("out/compare")):
+        raise AssertionError
+    assert str(caught.value) == "out/compare cannot be written: Read-only file system"
 
 
 def test_text_that_cannot_be_encoded_leaves_no_file(tmp_path):

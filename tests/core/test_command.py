@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import sys
@@ -46,6 +47,26 @@ def test_work_may_give_its_own_code():
 def test_an_exception_becomes_one_line_and_an_exit_code(capsys, error, code, line):
     assert guarded(fail_with(error), debug=False) == code
     assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "out/a"), "out/a cannot be written: Read-only file system"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "out/a"), "out/a cannot be written: Disk quota exceeded"),
+        (OSError(errno.ENOSPC, "No space left on device"), "a file cannot be written: No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a cannot be read or written: Permission denied"),
+    ],
+)
+def test_what_the_file_system_refuses_is_the_users(capsys, error, line):
+    assert guarded(fail_with(error), debug=False) == 2
+    assert capsys.readouterr() == ("", f"error: {line}\n")
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "No such file", "a"), PermissionError("no file")])
+def test_another_error_of_the_system_is_unforeseen(capsys, error):
+    assert guarded(fail_with(error), debug=False) == 1
+    assert capsys.readouterr().err.startswith("internal error: ")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +133,11 @@ def test_a_terminated_stage_leaves_no_temporary_folder(project, monkeypatch):
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert sorted(project.iterdir()) == before
+
+
+def test_a_wrong_argument_is_one_line(monkeypatch, capsys):
+    assert run_with(monkeypatch, lambda config: None, "--keepp") == 2
+    assert capsys.readouterr() == ("", "error: unrecognized arguments: --keepp; see --help\n")
 
 
 def test_help_names_the_stage_and_what_it_does(monkeypatch, capsys):

@@ -9,6 +9,7 @@ from stages.core.config import Color, PreprocessConfig
 from stages.core.errors import UserError
 from stages.core.inputs import NetworkInput
 from stages.core.sets import read_samples
+from stages.infer.__main__ import check_dump
 from stages.infer.inputs import KEY, sample_files
 
 
@@ -50,6 +51,35 @@ def test_dumps_have_the_vendors_names(command, quantized):
     assert (residual["shape"], residual["bits"], residual["type"]) == ([1, 8, 8, 8], 8, "uint8")
     assert residual["takes"] == ["stem_relu", "project"]
     assert files["fc"] == {"file": "fc.bin", "shape": [1, 3], "takes": ["flatten"]}
+
+
+def test_a_dump_is_not_mixed_with_other_files(tmp_path):
+    check_dump(tmp_path / "new", 1)
+    (tmp_path / "model_node_info.json").touch()
+    (tmp_path / "fc.bin").touch()
+    check_dump(tmp_path, 1)
+    with pytest.raises(UserError, match=r"holds fc\.bin, no earlier dump: give a new or an empty folder"):
+        check_dump(tmp_path, 2)
+    (tmp_path / "model_node_info.json").rename(tmp_path / "a.txt")
+    with pytest.raises(UserError, match=r"holds a\.txt, no earlier dump"):
+        check_dump(tmp_path, 1)
+    with pytest.raises(UserError, match=r"a\.txt is a file: give a folder"):
+        check_dump(tmp_path / "a.txt", 1)
+
+
+def test_a_dump_of_several_inputs_has_a_folder_for_each(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/model_node_info.json").touch()
+    check_dump(tmp_path, 2)
+    with pytest.raises(UserError, match="holds cat, no earlier dump"):
+        check_dump(tmp_path, 1)
+
+
+def test_a_folder_of_pictures_is_told_from_a_sample(tmp_path):
+    (tmp_path / "cat.png").touch()
+    inputs = [NetworkInput("images", (1, 3, 2, 2), (0.0,) * 3, (1.0,) * 3, Color.RGB)]
+    with pytest.raises(UserError, match=r"no file for input 'images' .*; of a folder of pictures give .*/\*$"):
+        sample_files(tmp_path, inputs)
 
 
 def test_a_file_that_does_not_fit_is_refused(command, quantized):

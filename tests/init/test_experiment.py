@@ -229,12 +229,23 @@ def test_what_is_taken_otherwise_is_said(changes, expected):
         (PTQ | {"debug": True}, r"a\.cfg: debug=True: give a group of keys"),
         (KIT | {"MODEL": {"FORMAT": "caffe"}}, r"MODEL\.FORMAT=caffe: convert the network to ONNX first"),
         (KIT | {"MODEL": {"INPUT": [{"WIDTH": 5}]}}, r"MODEL\.INPUT\[0\] lacks CHANNEL, HEIGHT"),
+        (
+            {"conv": {"QUANT_FEATURE_BIT": 8}, "fc": {"MIN": -1, "MAX": 1}},
+            r"^a\.cfg: this is a node-bits file: give run\.sh or the cfg",
+        ),
+        ({"conv": 1, "fc": {}}, r"^a\.cfg: none of its keys is one of a converter's config"),
+        ({}, r"^a\.cfg: none of its keys"),
         (KIT | {"MODEL": {"INPUT": {}}}, r"MODEL\.INPUT=\{\}: give a list of inputs"),
     ],
 )
 def test_refused(content, expected):
     with pytest.raises(UserError, match=expected):
         understood(content)
+
+
+def test_many_unknown_keys_are_one_line():
+    (note,) = flat(**{f"conv{index}": 1 for index in range(9)})[1]
+    assert note == "a.cfg: 9 keys unknown, left out: conv0, conv1, conv2, conv3, ..."
 
 
 def test_the_kits_unknown_keys_are_named():

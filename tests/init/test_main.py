@@ -167,6 +167,11 @@ def test_a_file_that_is_not_there(vendor, command):
     assert (done.returncode, done.stderr) == (2, "error: post/absent.cfg does not exist\n")
 
 
+def test_a_folder(vendor, command):
+    done = command("init", "--from", "post")
+    assert (done.returncode, done.stderr) == (2, "error: post is a folder: give the script or the config in it\n")
+
+
 def line_of(monkeypatch, capsys, *arguments):
     """The overrides that the command prints, run in this process."""
     monkeypatch.setattr("sys.argv", ["init", *arguments])

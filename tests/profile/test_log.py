@@ -119,7 +119,7 @@ def test_what_is_no_log_is_refused_with_its_line(text, said):
 def test_a_missing_file(tmp_path):
     with pytest.raises(UserError, match=r"none\.log is missing$"):
         read_log(tmp_path / "none.log")
-    with pytest.raises(UserError, match=r"cannot be read"):
+    with pytest.raises(UserError, match=r"is a folder: give the log in it$"):
         read_log(tmp_path)
 
 

@@ -105,7 +105,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 def test_a_folder_of_files_is_refused(tmp_path):
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(UserError, match="is 2 files; give one"):
+    with pytest.raises(UserError, match="a folder or pattern of 2 files; give one file"):
         load_node_bits(f"file:{tmp_path}", KNOWN, True)
 
 

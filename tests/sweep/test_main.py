@@ -63,6 +63,8 @@ def folder_of(project, points):
         (["experiment=bit"], r"^experiment=bit: there is no such file .* choose one of best, bits, ladder"),
         (["sweep.cost=money"], r"^sweep\.cost=money: give one of bit_operations, weight_bytes$"),
         (["hydra.launcher.n_jobs=0"], r"^hydra\.launcher\.n_jobs=0: give how many points"),
+        (["sweep.metrics=top1"], r"^sweep\.metrics: no such key of sweep; did you mean 'metric'\?$"),
+        (["+sweep.foo=up"], r"^sweep\.foo: no such key of sweep; known: 'metric', 'direction', 'cost'$"),
         (["sweep.direction=up"], r"^sweep\.direction=up: give one of maximize, minimize$"),
         (
             ["sweep.metric=nosuch"],

@@ -192,6 +192,12 @@ def test_git_revision_without_git(monkeypatch, tmp_path):
     assert git_revision() == "none"
 
 
+def test_a_store_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatch, experiment):
+    monkeypatch.setattr("os.access", lambda *_: False)  # as on a file system that is mounted read-only
+    with pytest.raises(UserError, match=r"mlflow\.db cannot be written$"):
+        log_once(experiment, f"sqlite:///{tmp_path}/mlflow.db")
+
+
 @pytest.mark.parametrize("inside", [".", ".dvc/tmp/exps/tmpabc", ".dvc/tmp/exps/standalone/tmpabc"])
 def test_a_temporary_workspace_logs_into_the_projects_store(tmp_path, monkeypatch, inside):
     folder = tmp_path / inside

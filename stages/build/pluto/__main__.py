@@ -3,7 +3,6 @@
 Reads any QDQ ONNX file, from any quantizer. Exit code 0: it takes it; 1: it does not, or would compute something else.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from stages.build.pluto.check import check
 from stages.build.pluto.folder import report
 from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.artifacts import check_targets, write_json
-from stages.core.command import guarded
+from stages.core.command import Parser, guarded
 from stages.core.console import counted, output
 from stages.core.errors import UserError, one_line
 from stages.core.graph import load_model
@@ -58,12 +57,7 @@ def _table(refusals: list[Refusal]) -> Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.build.pluto",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("stages.build.pluto", __doc__, EPILOG)
     parser.add_argument("file", type=Path, metavar="FILE.onnx", help="a quantized network")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the refusals there too")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -4,7 +4,8 @@
 read, not run on a camera.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -70,7 +71,14 @@ def check(model: onnx.ModelProto) -> list[Refusal]:
     if layers > MOST_LAYERS:
         reason = f"{layers} layers; the runtime holds {MOST_LAYERS}"
         found.append(Refusal(model.graph.name, "", Effect.load, reason, "a smaller network", "runtime/plt_engine.h"))
-    return found
+    return _cured(found)
+
+
+def _cured(found: Sequence[Refusal]) -> list[Refusal]:
+    """Quantizing anew leaves what is refused of the network itself: beside that, no cure gives the commands for it."""
+    if all("quant" in entry.cure for entry in found):  # the recipe, or a key of the experiment
+        return list(found)
+    return [replace(entry, cure=entry.cure.removesuffix(f": {RECIPE}")) for entry in found]
 
 
 def input_meaning(edges: Edges) -> onnx.NodeProto | None:

@@ -173,7 +173,8 @@ def check_pool(edges: Edges, node: onnx.NodeProto) -> Iterator[Refusal]:
     """Refusals of a global average pool."""
     source = "runtime/exec/plt_pool_mxu.c"
     feature = edges.taken(node.input[0])
-    if feature is not None and feature.per_tensor and feature.zero != LOWEST:
+    signed = feature is not None and feature.zero_point.dtype == np.int8  # other codes are refused by themselves
+    if feature is not None and signed and feature.per_tensor and feature.zero != LOWEST:
         reason = f"its input's zero point is {feature.zero}; the kernel sums rightly at {LOWEST} only, so behind a ReLU"
         yield refusal(node, Effect.wrong, reason, "a network with a ReLU before the pool", source)
     others = [entry for entry in edges.consumers(node.output[0]) if entry.op_type != "Gemm"]

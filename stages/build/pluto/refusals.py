@@ -7,8 +7,8 @@ import onnx
 
 __all__ = ["RECIPE", "Effect", "Refusal", "refusal"]
 
-RECIPE = "python -m stages.compose soc=t41 quant=int8 && dvc repro writes it to out/build/t41/pluto"
-"""What gives a file of the right form, as far as the network itself allows it."""
+RECIPE = "python -m stages.compose --keep soc=t41 quant=int8 && dvc repro writes it to out/build/t41/pluto"
+"""What gives a file of the right form, if the network itself is not refused."""
 
 
 class Effect(Enum):

@@ -416,6 +416,16 @@ def test_what_onnx_runtime_writes_otherwise(tmp_path):
     assert all("QOperator" in entry.reason for entry in operators)
 
 
+def test_cures_show_the_recipe_unless_the_network_itself_is_refused(tmp_path):
+    model = by_onnx_runtime(*classifier(), tmp_path, activation_type=QuantType.QUInt8)
+    recipe = "int8 activations: python -m stages.compose --keep soc=t41 quant=int8 && dvc repro"
+    assert any(entry.cure.startswith(recipe) for entry in check(model))
+    put(model, "depthwise", dilations=[2, 2], pads=[2] * 4)
+    found = check(model)
+    assert {entry.cure for entry in found if "uint8" in entry.reason} == {"int8 activations"}
+    assert not any("dvc repro" in entry.cure for entry in found)
+
+
 def test_dynamic_and_float(tmp_path):
     model, _ = classifier()
     assert [(entry.node, entry.reason) for entry in check(model)] == [("net", "is a float network")]
