@@ -120,7 +120,8 @@ def diagnose(case: Case, inputs: Sequence[NetworkInput], witness: Witness) -> Di
     if not findings:
         findings += curve_findings(case.rows, case.end, params, config.soc, config.quant)
     findings += debug_finding(case.known, case.debug_pictures, case.noun)
-    information = [] if witness.able else [unchecked_input(only_picture(inputs), witness.noted)]
+    fed_picture = any(entry.takes_picture for entry in inputs)  # other inputs have no colours to exchange
+    information = [unchecked_input(only_picture(inputs), witness.noted)] if fed_picture and not witness.able else []
     information += float_layers(case.graph, case.in_integers, params, config.soc.name)
     information += dead_channels(params, observed)
     return Diagnosis(in_order(findings), information, witness.tried())
