@@ -179,9 +179,8 @@ def bars(row: Row, before: Sequence[Row], plain: Row) -> dict[str, bool]:
         cost = row["method"].split()[-1]
         least = min((other[cost] for other in uniform if float_like(other, plain)), default=math.inf)
         found = {"float accuracy": float_like(row, plain), f"{cost} below uniform": row[cost] < least}
-    elif any(
-        float_like(other, plain) for other in uniform
-    ):  # no more bits can win but cost, whatever noise makes of it
+    elif any(float_like(other, plain) for other in uniform):
+        # more bits can win nothing but cost, whatever noise makes of it
         same = uniform[-1]
         found = {
             "as exact": row["cosine"] >= same["cosine"] - NOISE and accuracy(row) >= accuracy(same) - POINTS,

@@ -82,8 +82,9 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     refuse_sweeps(overrides)
     config, text = compose(overrides, conf)
     check_local_files(config)
-    if (config.quant.node_bits or "").startswith("file:"):
-        check_widths(read_node_bits(config.quant.node_bits or "", config.quant.node_ranges), config.soc)
+    node_bits = config.quant.node_bits
+    if node_bits and node_bits.startswith("file:"):
+        check_widths(read_node_bits(node_bits, config.quant.node_ranges), config.soc)
     before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
     after = _flat(text)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]

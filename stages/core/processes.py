@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ended", "run_streaming"]
+__all__ = ["run_streaming", "running"]
 
 GRACE = 10.0  # seconds that a program has to clear up
 
@@ -33,20 +33,7 @@ def run_streaming(
     Raises:
         OSError: if it cannot be started.
     """
-    with (
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        ) as process,
-        ended(process),
-    ):
+    with running(command, folder, subprocess.PIPE, environment) as process:
         assert process.stdout is not None
         process.stdout.reconfigure(newline="")  # type: ignore[attr-defined]
         for line in process.stdout:
@@ -55,15 +42,37 @@ def run_streaming(
 
 
 @contextmanager
-def ended(process: "subprocess.Popen[Any]") -> Iterator[None]:
-    """End a process's whole group when the block ends by an exception: politely, then by force."""
-    try:
-        yield
-    except BaseException:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(GRACE)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
-        raise
+def running(
+    command: Sequence[str], folder: Path, streams: Any, environment: Mapping[str, str] | None = None
+) -> "Iterator[subprocess.Popen[str]]":
+    """Run a program without input, in a process group of its own.
+
+    When the block ends by an exception the whole group is ended: politely, then by force.
+
+    Args:
+        command: the program and its arguments.
+        folder: it runs there.
+        streams: where both its streams go, as `subprocess` takes it.
+        environment: in place of this process's.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=streams,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    os.killpg(process.pid, number)
+                    process.wait(GRACE)
+                except (ProcessLookupError, subprocess.TimeoutExpired):
+                    continue
+            raise

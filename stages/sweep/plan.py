@@ -96,7 +96,7 @@ def check_points(composed: DictConfig, plan: Plan, project: Path) -> None:
             warn(f"the experiment cannot work without what the sweep varies: {refused}")
         return
     # processes, since composing is Python alone; forked, so that they have Hydra as it is initialized here
-    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(plan.points)), get_context("fork")) as pool:
         found = pool.map(partial(_refusal_of_point, composed, plan.varied, project), plan.points)
         reasons = list(track(found, "check", len(plan.points)))
     refusals = {number: refused for number, refused in enumerate(reasons, start=1) if refused}

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from stages.core.artifacts import write_text
 from stages.core.errors import UserError
-from stages.core.processes import ended
+from stages.core.processes import running
 
 __all__ = [
     "TARGETS",
@@ -202,7 +202,8 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
     environment.pop("DVC_SITE_CACHE_DIR", None)
     while True:
         with (folder / LOG).open("w+", encoding="utf-8", errors="replace") as log:
-            code = _run([sys.executable, "-m", "dvc", "repro", *targets], folder, environment, log)
+            with running([sys.executable, "-m", "dvc", "repro", *targets], folder, log, environment) as process:
+                code = process.wait()
             log.seek(0)
             text = log.read()
         if code == 0:
@@ -212,23 +213,6 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
         if not any(sign in text for sign in BUSY):
             raise UserError(guilty_line(text))
         time.sleep(PATIENCE)  # a killed sweep's stage, about to end
-
-
-def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Any) -> int:
-    """Run a command in a process group of its own; whatever ends this process politely ends the group too."""
-    with (
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as process,
-        ended(process),
-    ):
-        return process.wait()
 
 
 def guilty_line(text: str) -> str:

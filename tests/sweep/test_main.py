@@ -55,6 +55,14 @@ def folder_of(project, points):
 # --- without running anything
 
 
+@pytest.fixture
+def conf_alone(tmp_path, monkeypatch):
+    """The current folder, with nothing but conf/ in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -74,12 +82,10 @@ def folder_of(project, points):
         (["cost=t40"], r"^cost: no such part of an experiment"),
     ],
 )
-def test_a_mistake_is_said_before_anything_is_opened(tmp_path, monkeypatch, overrides, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+def test_a_mistake_is_said_before_anything_is_opened(conf_alone, overrides, message):
     with pytest.raises(UserError, match=message):
         sweep(overrides, None)
-    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+    assert [path.name for path in conf_alone.iterdir()] == ["conf"]
 
 
 @pytest.mark.parametrize(
@@ -95,18 +101,14 @@ def test_a_mistake_is_said_before_anything_is_opened(tmp_path, monkeypatch, over
         ),
     ],
 )
-def test_a_sweep_without_a_point_that_can_work_does_not_begin(tmp_path, monkeypatch, overrides, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+def test_a_sweep_without_a_point_that_can_work_does_not_begin(conf_alone, overrides, message):
     with pytest.raises(UserError, match=message):
         sweep(overrides, None)
-    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+    assert [path.name for path in conf_alone.iterdir()] == ["conf"]
 
 
-def test_what_cannot_work_is_said_first(tmp_path, monkeypatch, capsys):
+def test_what_cannot_work_is_said_first(conf_alone, capsys):
     """Then the sweep begins, which here ends it: there is no DVC project."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
     with pytest.raises(UserError, match="is no DVC project"):
         sweep(["quant.feature_bits=8,9", "quant.weight_bits=4,8"], None)
     lines = capsys.readouterr().err.splitlines()
