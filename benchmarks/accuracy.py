@@ -48,10 +48,10 @@ from benchmarks.detection import require_metric
 from benchmarks.evaluation import FLOAT, QUANTIZED, SAMPLES, TASKS, Task, float_outputs, moved, score, simulated_outputs
 from benchmarks.networks import find_data
 from benchmarks.peers.environments import Hosted, find_peers, run_peer
-from stages.core.artifacts import write_json
+from stages.core.base.artifacts import write_json
+from stages.core.base.console import console, output, warn
+from stages.core.base.errors import UserError, did_you_mean
 from stages.core.command import guarded
-from stages.core.console import console, output, warn
-from stages.core.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 

@@ -22,10 +22,10 @@ from rich.table import Table
 
 from benchmarks.common import PROJECT, link_pictures, pictures_in
 from benchmarks.networks import NETWORKS
-from stages.core.artifacts import write_json
+from stages.core.base.artifacts import write_json
+from stages.core.base.console import output, say
+from stages.core.base.errors import UserError
 from stages.core.command import guarded
-from stages.core.console import output, say
-from stages.core.errors import UserError
 
 YOLOX = NETWORKS["yolox_nano"]
 YOLOX_FOLDERS = (

@@ -37,10 +37,10 @@ from benchmarks.common import alone, run
 from benchmarks.detection import require_metric
 from benchmarks.evaluation import FLOAT, QUANTIZED, TASKS, float_outputs, moved, score, simulated_outputs
 from benchmarks.networks import find_data
-from stages.core.artifacts import read_json, write_json
+from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.console import console, output
+from stages.core.base.paths import AUTOTUNE
 from stages.core.command import guarded
-from stages.core.console import console, output
-from stages.core.paths import AUTOTUNE
 
 SETTINGS = ("soc=t41", "quant.feature_method=OUTPUT", "quant.weight_method=MSE")
 """What takes seconds and serves narrow widths best; every row has it."""

@@ -31,14 +31,14 @@ from rich.table import Table
 from benchmarks.common import alone, alternated, link_pictures, run, steady
 from benchmarks.networks import NETWORKS, find_data, networks_command
 from stages.build.runtime.folder import SOURCES
-from stages.core.artifacts import write_json
-from stages.core.console import console, counted, output
-from stages.core.errors import UserError
-from stages.core.inputs import feeds, load_inputs
-from stages.core.paths import BUILD, FLOAT_MODEL, INPUTS
-from stages.core.session import Runner
-from stages.core.sets import read_samples, select
-from stages.core.settings import load_params
+from stages.core.base.artifacts import write_json
+from stages.core.base.console import console, counted, output
+from stages.core.base.errors import UserError
+from stages.core.base.paths import BUILD, FLOAT_MODEL, INPUTS
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import feeds, load_inputs
+from stages.core.data.sample_files import read_samples, select
+from stages.core.graph.session import Runner
 
 CALIBRATION, PICTURES = 16, 4
 WIDTHS = ((8, 8), (12, 8), (4, 4))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 __all__ = ["best_classes", "top1"]
 

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 __all__ = ["PROJECT", "Usage", "alone", "alternated", "clock", "link_pictures", "pictures_in", "run", "steady"]
 

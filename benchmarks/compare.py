@@ -32,10 +32,10 @@ from benchmarks.bars import Row, Verdict, bar_table
 from benchmarks.common import PROJECT, alone, clock, run
 from benchmarks.networks import NETWORKS, find_data, networks_command
 from benchmarks.passes import passes
-from stages.core.artifacts import write_json
-from stages.core.console import console, output
-from stages.core.errors import UserError
-from stages.core.settings import load_params
+from stages.core.base.artifacts import write_json
+from stages.core.base.console import console, output
+from stages.core.base.errors import UserError
+from stages.core.config.settings import load_params
 
 COUNTS = {"calibration": 64, "debug": 16, "evaluation": 32}
 """Pictures of each kind, no picture of two kinds."""

@@ -16,10 +16,10 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.common import run
-from stages.core.artifacts import read_json, write_json
+from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.console import output, track
+from stages.core.base.paths import CALIBRATE, CALIBSET, EXPORT, NODE_BITS, QPARAMS, SIMILARITY
 from stages.core.command import guarded
-from stages.core.console import output, track
-from stages.core.paths import CALIBRATE, CALIBSET, EXPORT, NODE_BITS, QPARAMS, SIMILARITY
 
 NODES = "bits.json"  # a node-bits file that this benchmark writes
 SETTINGS: list[list[str]] = [

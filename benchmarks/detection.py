@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 __all__ = ["Boxes", "decode", "mean_average_precision", "precisions", "read_labels", "require_metric", "suppress"]
 

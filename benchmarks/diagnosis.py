@@ -36,18 +36,18 @@ from benchmarks.bars import Verdict, bar_table
 from benchmarks.common import PROJECT, alone
 from benchmarks.faults import SOUND, Fault, plant
 from benchmarks.networks import NETWORKS, find_data
-from stages.core.artifacts import read_json, write_json, write_text
+from stages.core.base.artifacts import read_json, write_json, write_text
+from stages.core.base.console import console, output
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.paths import DIAGNOSIS, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS
 from stages.core.command import guarded
-from stages.core.console import console, output
-from stages.core.errors import UserError, did_you_mean
-from stages.core.inputs import feeds, load_inputs
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import feeds, load_inputs
+from stages.core.data.sample_files import read_samples, select
+from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
-from stages.core.metrics import cosine
-from stages.core.paths import DIAGNOSIS, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS
-from stages.core.session import Runner
-from stages.core.sets import read_samples, select
-from stages.core.settings import load_params
+from stages.core.statistics.metrics import cosine
 
 Row = dict[str, Any]
 Outputs = NDArray[np.float32]

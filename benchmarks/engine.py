@@ -32,9 +32,9 @@ from benchmarks import measures
 from benchmarks.bars import COLUMNS, Row, bar_table, row_table, verdicts
 from benchmarks.common import alone, link_pictures, run
 from benchmarks.networks import NETWORKS, find_data, networks_command
-from stages.core.artifacts import write_json
-from stages.core.console import console, output, warn
-from stages.core.paths import INTEGER_MODEL, QUANTIZED_MODEL, STATISTICS
+from stages.core.base.artifacts import write_json
+from stages.core.base.console import console, output, warn
+from stages.core.base.paths import INTEGER_MODEL, QUANTIZED_MODEL, STATISTICS
 
 CALIBRATION = 64
 PEAKS = {16: 5, 256: 2}  # pictures: runs

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from benchmarks.classification import best_classes, top1
 from benchmarks.detection import precisions
 from benchmarks.networks import NETWORKS, Network
-from stages.core.errors import UserError
-from stages.core.inputs import load_inputs, normalize
+from stages.core.base.errors import UserError
+from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import load_inputs, normalize
+from stages.core.data.sample_files import read_samples, select
+from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
-from stages.core.metrics import cosine
-from stages.core.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
-from stages.core.session import Runner
-from stages.core.sets import read_samples, select
-from stages.core.settings import load_params
+from stages.core.statistics.metrics import cosine
 
 __all__ = ["FLOAT", "QUANTIZED", "SAMPLES", "TASKS", "Task", "float_outputs", "moved", "score", "simulated_outputs"]
 

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from stages.core.artifacts import read_json, write_json
-from stages.core.errors import UserError
-from stages.core.graph import Graph, attribute, load_model
-from stages.core.paths import FLOAT_MODEL, NODE_BITS
+from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.errors import UserError
+from stages.core.base.paths import FLOAT_MODEL, NODE_BITS
+from stages.core.graph.onnx_graph import Graph, attribute, load_model
 
 __all__ = ["SOUND", "Fault", "plant", "scalable_pair", "scaled_channel"]
 

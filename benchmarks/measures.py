@@ -15,18 +15,18 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from benchmarks.common import alternated, clock, steady
 from benchmarks.peers.adapter import Feeder
 from benchmarks.qdq import layer_distances
-from stages.core.collect import collect
-from stages.core.graph import load_model
-from stages.core.inputs import feeds, load_inputs
+from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QUANTIZED_MODEL
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import feeds, load_inputs
+from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_store import calibration_samples
+from stages.core.graph.onnx_graph import load_model
+from stages.core.graph.session import Runner
 from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.reference import run_twin
 from stages.core.integer.simulator import simulator_model
-from stages.core.integer.twin import run_twin
-from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QUANTIZED_MODEL
-from stages.core.samples import calibration_samples
-from stages.core.session import Runner
-from stages.core.sets import read_samples, select
-from stages.core.settings import load_params
-from stages.core.statistics import save_statistics
+from stages.core.statistics.collect import collect
+from stages.core.statistics.tensor_statistics import save_statistics
 from stages.quantize.__main__ import quantize
 
 __all__ = [

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import pictures_in
+from stages.core.base.errors import UserError
 from stages.core.command import guarded
-from stages.core.errors import UserError
 
 __all__ = ["NETWORKS", "Network", "find_data", "networks_command"]
 

@@ -7,14 +7,14 @@ both on each. With `--every` the networks return all tensors that compare's tabl
 import sys
 from pathlib import Path
 
-from stages.core.graph import Graph, load_model
-from stages.core.inputs import feeds, load_inputs
+from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import feeds, load_inputs
+from stages.core.data.sample_files import read_samples, select
+from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
-from stages.core.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
-from stages.core.session import Runner, with_outputs
-from stages.core.sets import read_samples, select
-from stages.core.settings import load_params
 
 __all__ = ["passes"]
 

@@ -9,10 +9,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner
 from stages.core.integer.model import code_tensors
 from stages.core.integer.simulator import simulator_model
-from stages.core.session import Runner
 
 __all__ = ["layer_distances"]
 

@@ -43,12 +43,12 @@ import onnx
 from rich.table import Table
 
 from benchmarks.common import PROJECT
-from stages.core.artifacts import write_json
+from stages.core.base.artifacts import write_json
+from stages.core.base.console import console, output
+from stages.core.base.errors import UserError
 from stages.core.command import guarded
-from stages.core.composition import compose
-from stages.core.console import console, output
-from stages.core.errors import UserError
-from stages.core.overrides import quoted
+from stages.core.config.composition import compose
+from stages.core.config.overrides import quoted
 
 SEED = 1
 KILLS = 10

@@ -14,15 +14,15 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from stages.core.artifacts import write_text
+from stages.core.base.artifacts import write_text
+from stages.core.base.console import counted, output, warn
+from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
-from stages.core.composition import compose
-from stages.core.config import Color, Config
-from stages.core.console import counted, output, warn
-from stages.core.errors import UserError
-from stages.core.local_files import check_local_files
-from stages.core.overrides import numbers
-from stages.quantize.node_bits import check_widths, read_node_bits
+from stages.core.config.composition import compose
+from stages.core.config.overrides import numbers
+from stages.core.config.schema import Color, Config
+from stages.core.data.local_files import check_local_files
+from stages.quantize.quantizers.node_bits import check_widths, read_node_bits
 
 EPILOG = """\
 examples:

@@ -9,16 +9,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 
-from stages.core.config import ChannelScales, Config, Equalization, QuantConfig, Rounding, Task
-from stages.core.console import track
-from stages.core.errors import UserError
-from stages.core.inputs import NetworkInput, feeds
-from stages.core.labels import labels_of
-from stages.core.samples import SampleReader, SampleWriter
-from stages.core.session import Runner
-from stages.core.sets import read_samples, select
+from stages.core.base.console import track
+from stages.core.base.errors import UserError
+from stages.core.config.schema import ChannelScales, Config, Equalization, QuantConfig, Rounding, Task
+from stages.core.data.inputs import NetworkInput, feeds
+from stages.core.data.labels import labels_of
+from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_store import SampleReader, SampleWriter
+from stages.core.graph.session import Runner
 from stages.evaluate.scores import ClassificationScore
-from stages.quantize.draft import Draft
+from stages.quantize.candidate import Draft
 from stages.quantize.simulation import Outputs, Simulation, mean_cosine
 
 __all__ = ["ACCURACY", "COSINE", "Metric", "as_judged", "opened"]

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.core.collect import collect
-from stages.core.config import Config, QuantConfig, SocConfig
-from stages.core.graph import Graph
-from stages.core.qparams import QuantParams
-from stages.quantize.choose import choose_features, choose_weights
-from stages.quantize.lower import lower
-from stages.quantize.node_bits import NodeBits
-from stages.quantize.placement import Placement, place
-from stages.quantize.qdq import insert_quantizers
+from stages.core.config.schema import Config, QuantConfig, SocConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import QuantParams
+from stages.core.statistics.collect import collect
+from stages.quantize.emit.lower import lower
+from stages.quantize.emit.qdq import insert_quantizers
+from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.quantizers.node_bits import NodeBits
+from stages.quantize.quantizers.setup import Placement, place
 
 
 def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from stages.compose import main, run
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from tests.conftest import REPOSITORY, project_overrides
 from tests.core.lean import lean_conf
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from stages.core.samples import calibration_samples
+from stages.core.data.sample_store import calibration_samples
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow

@@ -18,11 +18,11 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
 from stages.compose import run as compose_into
+from stages.core.base.paths import FLOAT_MODEL, INTEGER_MODEL
+from stages.core.config.settings import load_params
 from stages.core.integer.model import code_tensors, load_integer_model
-from stages.core.integer.twin import run_twin
-from stages.core.paths import FLOAT_MODEL, INTEGER_MODEL
-from stages.core.settings import load_params
-from stages.core.statistics import load_statistics
+from stages.core.integer.reference import run_twin
+from stages.core.statistics.tensor_statistics import load_statistics
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize

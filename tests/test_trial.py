@@ -5,11 +5,11 @@ import onnx
 import pytest
 
 from stages.calibset.__main__ import calibset
-from stages.core.config import Equalization, QuantConfig, Rounding
-from stages.core.errors import UserError
-from stages.core.inputs import load_inputs
-from stages.core.paths import FLOAT_MODEL, INPUTS
-from stages.core.settings import load_params
+from stages.core.base.errors import UserError
+from stages.core.base.paths import FLOAT_MODEL, INPUTS
+from stages.core.config.schema import Equalization, QuantConfig, Rounding
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import load_inputs
 from stages.export.__main__ import export
 from stages.quantize.simulation import mean_cosine
 from stages.trial import ACCURACY, as_judged, opened

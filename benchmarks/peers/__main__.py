@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks.peers.adapter import Peer, Pictures, Predict
 from benchmarks.peers.settings import PEERS
-from stages.core.errors import one_line
-from stages.core.inputs import load_inputs
-from stages.core.paths import CALIBSET, FLOAT_MODEL, INPUTS
-from stages.core.samples import CALIBRATION
+from stages.core.base.errors import one_line
+from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS
+from stages.core.data.inputs import load_inputs
+from stages.core.data.sample_store import CALIBRATION
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def plain_network(path: Path, name: str) -> Predict:
     Raises:
         FileNotFoundError: if the toolkit has written none.
     """
-    from stages.core.session import Runner  # noqa: PLC0415  a toolkit's environment may lack what it needs
+    from stages.core.graph.session import Runner  # noqa: PLC0415  a toolkit's environment may lack what it needs
 
     if not path.is_file():
         raise FileNotFoundError("the toolkit ended without an error and without a network")

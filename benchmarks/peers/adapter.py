@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.data.inputs import NetworkInput, normalize
 
 __all__ = ["Adapter", "Array", "Feeder", "Peer", "Pictures", "Predict", "input_name"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.common import PROJECT
 from benchmarks.peers.adapter import Peer
 from benchmarks.peers.settings import PEERS
-from stages.core.errors import UserError, did_you_mean, one_line
+from stages.core.base.errors import UserError, did_you_mean, one_line
 
 __all__ = ["Hosted", "failure", "find_peers", "run_peer"]
 

@@ -1,9 +1,9 @@
-"""Gives Hydra the schema of `stages.core.config` when DVC composes conf/ by itself (`dvc exp run -S ...`)."""
+"""Gives Hydra the schema of `stages.core.config.schema` when DVC composes conf/ by itself (`dvc exp run -S ...`)."""
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from stages.core.composition import register_schema
+from stages.core.config.composition import register_schema
 
 register_schema()
 

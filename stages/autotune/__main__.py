@@ -18,12 +18,12 @@ from stages.autotune.report import comparison, curve_csv, curve_plot, described,
 from stages.autotune.sensitivity import Sensitivities
 from stages.autotune.tuner import REPORT, ROUNDING, Bound, Tuner
 from stages.autotune.verify import Verified
-from stages.core.artifacts import check_targets, write_json, write_text
+from stages.core.base.artifacts import check_targets, write_json, write_text
+from stages.core.base.console import counted, output, warn
+from stages.core.base.errors import UserError
+from stages.core.base.paths import AUTOTUNE
 from stages.core.command import run_command
-from stages.core.config import Config
-from stages.core.console import counted, output, warn
-from stages.core.errors import UserError
-from stages.core.paths import AUTOTUNE
+from stages.core.config.schema import Config
 from stages.profile.options import check_bits
 from stages.trial import ACCURACY
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.core.config import Config
+from stages.core.config.schema import Config
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
 
 __all__ = ["experiment", "log"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.autotune.problem import Problem
-from stages.core.artifacts import read_json, write_json
-from stages.core.config import Config
-from stages.core.samples import SampleReader
+from stages.core.base.artifacts import read_json, write_json
+from stages.core.config.schema import Config
+from stages.core.data.sample_store import SampleReader
 
 __all__ = ["Memory", "memory_key"]
 

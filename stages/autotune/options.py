@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 __all__ = [
     "COSTS",

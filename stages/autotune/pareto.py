@@ -8,7 +8,7 @@ import numpy as np
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, Problem
 from stages.autotune.sensitivity import Sensitivities, error_tables
 from stages.autotune.solve import Allotment, Limit, solve, value
-from stages.core.config import FLOAT_BITS
+from stages.core.config.schema import FLOAT_BITS
 
 __all__ = ["BITS", "Point", "curve", "spent", "uniform_widths"]
 

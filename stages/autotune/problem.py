@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from stages.autotune.solve import Allotment, Table, table
-from stages.core.config import FLOAT_BITS, Config
+from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import CostModel, LayerWork, bit_operations, size
-from stages.core.graph import Graph
-from stages.quantize.layers import Layer, edges
-from stages.quantize.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT, NodeBits
-from stages.quantize.placement import Placement, WeightPlace, nearest_width, place
-from stages.quantize.work import layer_work
+from stages.core.graph.onnx_graph import Graph
+from stages.quantize.partition.layer_work import layer_work
+from stages.quantize.partition.layers import Layer, edges
+from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT, NodeBits
+from stages.quantize.quantizers.setup import Placement, WeightPlace, nearest_width, place
 
 __all__ = ["FEATURE_BITS", "WEIGHT_BITS", "Problem", "Variable", "file_content", "find_problem", "from_content"]
 

@@ -15,9 +15,9 @@ from stages.autotune.pareto import BITS, Point, spent
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, Problem
 from stages.autotune.sensitivity import Sensitivities
 from stages.autotune.solve import Allotment
-from stages.core.config import FLOAT_BITS
-from stages.core.page import BLUE, RED, SOFT
-from stages.core.svg import style, svg_text
+from stages.core.config.schema import FLOAT_BITS
+from stages.core.render.page import BLUE, RED, SOFT
+from stages.core.render.svg import style, svg_text
 
 __all__ = ["Row", "comparison", "curve_csv", "curve_plot", "described", "notes", "row", "sensitivity_rows"]
 

@@ -13,19 +13,19 @@ from onnx import helper
 
 from stages.autotune.problem import Problem
 from stages.autotune.solve import Table
-from stages.core.config import FLOAT_BITS, FeatureMethod, QuantConfig
-from stages.core.console import track
-from stages.core.graph import Graph
-from stages.core.qparams import FeatureParams
-from stages.core.session import Runner, with_outputs
-from stages.quantize.choose import choose_features, choose_weights
-from stages.quantize.drafting import Drafter
-from stages.quantize.layers import Layer
-from stages.quantize.pieces import Piece, find_rest, piece_model
-from stages.quantize.placement import Placement, place
-from stages.quantize.replay import TensorFiles, fake_quantize
+from stages.core.base.console import track
+from stages.core.config.schema import FLOAT_BITS, FeatureMethod, QuantConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner, with_outputs
+from stages.core.integer.qparams import FeatureParams
+from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.parameters.weight_scales import dequantized
+from stages.quantize.partition.layers import Layer
+from stages.quantize.partition.subgraphs import Piece, find_rest, piece_model
+from stages.quantize.pipeline import Drafter
+from stages.quantize.quantizers.setup import Placement, place
+from stages.quantize.rounding.replay import TensorFiles, fake_quantize
 from stages.quantize.simulation import relative_error
-from stages.quantize.weights import dequantized
 
 __all__ = ["Ranges", "Sensitivities", "error_tables", "ranges_by_width", "ranges_of", "sensitivities"]
 

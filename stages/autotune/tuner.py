@@ -16,17 +16,17 @@ from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, file_content, fin
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_by_width, sensitivities
 from stages.autotune.solve import GAP, Allotment, Limit, solve, value
 from stages.autotune.verify import MISJUDGED, Search, Verified, Verifier, affordable, allot, cheapest
-from stages.core.artifacts import read_json
-from stages.core.config import FLOAT_BITS, Config
-from stages.core.console import warn
+from stages.core.base.artifacts import read_json
+from stages.core.base.console import warn
+from stages.core.base.errors import UserError
+from stages.core.base.paths import AUTOTUNE, CALIBSET, STATISTICS
+from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import cost_file, load_cost
-from stages.core.errors import UserError
-from stages.core.inputs import feeds
-from stages.core.paths import AUTOTUNE, CALIBSET, STATISTICS
-from stages.core.samples import SampleReader, correction_samples, validation_samples
-from stages.core.sets import select
-from stages.quantize.drafting import Drafter, remove_leftovers
-from stages.quantize.node_bits import NodeBits
+from stages.core.data.inputs import feeds
+from stages.core.data.sample_files import select
+from stages.core.data.sample_store import SampleReader, correction_samples, validation_samples
+from stages.quantize.pipeline import Drafter, remove_leftovers
+from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.simulation import Simulation
 from stages.trial import ACCURACY, Metric, as_judged, opened
 

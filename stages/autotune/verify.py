@@ -8,10 +8,10 @@ from stages.autotune.options import Target
 from stages.autotune.problem import Problem
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_of
 from stages.autotune.solve import Allotment, Limit, Table, solve, value
-from stages.core.config import FLOAT_BITS
-from stages.quantize.draft import Draft
-from stages.quantize.drafting import Drafter
-from stages.quantize.placement import place
+from stages.core.config.schema import FLOAT_BITS
+from stages.quantize.candidate import Draft
+from stages.quantize.pipeline import Drafter
+from stages.quantize.quantizers.setup import place
 from stages.quantize.simulation import Simulation
 
 __all__ = ["Search", "Verified", "Verifier", "affordable", "allot", "cheapest"]

@@ -29,15 +29,15 @@ from stages.bisect.report import (
     width_verdict,
 )
 from stages.bisect.search import Found, Trials, search
-from stages.core.artifacts import check_targets, write_json
+from stages.core.base.artifacts import check_targets, write_json
+from stages.core.base.console import output
+from stages.core.base.errors import UserError
+from stages.core.base.paths import QUANTIZE
 from stages.core.command import run_command
-from stages.core.config import Config
-from stages.core.console import output
-from stages.core.errors import UserError
-from stages.core.overrides import skip_override
-from stages.core.paths import QUANTIZE
-from stages.quantize.draft import Draft
-from stages.quantize.drafting import Drafter
+from stages.core.config.overrides import skip_override
+from stages.core.config.schema import Config
+from stages.quantize.candidate import Draft
+from stages.quantize.pipeline import Drafter
 from stages.trial import ACCURACY, COSINE, as_judged, opened
 
 NOT_RESTORED = 1

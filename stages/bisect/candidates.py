@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.core.artifacts import read_json
-from stages.core.config import Config, SocConfig
-from stages.core.errors import UserError
-from stages.core.graph import Graph, output_name
-from stages.core.paths import QPARAMS, SIMILARITY
-from stages.core.qparams import load_qparams
-from stages.quantize.draft import Draft
-from stages.quantize.layers import Layer, why_float
+from stages.core.base.artifacts import read_json
+from stages.core.base.errors import UserError
+from stages.core.base.paths import QPARAMS, SIMILARITY
+from stages.core.config.schema import Config, SocConfig
+from stages.core.graph.onnx_graph import Graph, output_name
+from stages.core.integer.qparams import load_qparams
+from stages.quantize.candidate import Draft
+from stages.quantize.partition.layers import Layer, why_float
 
 __all__ = ["Candidate", "find_candidates", "similarity_rows"]
 

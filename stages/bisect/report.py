@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stages.bisect.search import Found, Trial, Trials
-from stages.core.config import QuantConfig
-from stages.core.console import counted
-from stages.core.overrides import skip_override
+from stages.core.base.console import counted
+from stages.core.config.overrides import skip_override
+from stages.core.config.schema import QuantConfig
 from stages.trial import ACCURACY
 
 __all__ = [

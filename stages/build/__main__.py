@@ -16,17 +16,17 @@ from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
 from stages.build.venus.folder import write_venus
 from stages.build.venus.outputs import BoardOutput, board_outputs
-from stages.core.artifacts import output_folder
+from stages.core.base.artifacts import output_folder
+from stages.core.base.console import output, warn
+from stages.core.base.paths import BUILD, CONVERTER_LOG, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_stage
-from stages.core.config import Config, OpenRuntime, Vendor
-from stages.core.console import output, warn
-from stages.core.graph import Graph, load_model
-from stages.core.inputs import NetworkInput, load_inputs, only_picture
+from stages.core.config.schema import Config, OpenRuntime, Vendor
+from stages.core.config.toolchain import find_tool
+from stages.core.data.inputs import NetworkInput, load_inputs, only_picture
+from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.model import load_integer_model
-from stages.core.paths import BUILD, CONVERTER_LOG, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
-from stages.core.qparams import load_qparams
-from stages.core.tables import similarity_table
-from stages.core.toolchain import find_tool
+from stages.core.integer.qparams import load_qparams
+from stages.core.render.tables import similarity_table
 
 MAGIK, VENUS, RUNTIME = "magik", "venus", "runtime"
 WORST = 10  # rows of the converter's table that are printed

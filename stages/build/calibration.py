@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.artifacts import write_arrays
-from stages.core.config import Color
-from stages.core.dumps import file_names
-from stages.core.inputs import NetworkInput, Sample, feeds, only_picture
+from stages.core.base.artifacts import write_arrays
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput, Sample, feeds, only_picture
+from stages.core.integer.dumps import file_names
 
 __all__ = ["write_bins", "write_npz", "write_samples"]
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.build.calibration import write_npz, write_samples
-from stages.core.artifacts import write_text
-from stages.core.config import Config, FeatureMethod
-from stages.core.graph import Graph
-from stages.core.inputs import NetworkInput
-from stages.core.paths import CALIBSET, FLOAT_MODEL, PREPARED_MODEL
-from stages.core.qparams import QuantParams
-from stages.core.samples import calibration_samples
+from stages.core.base.artifacts import write_text
+from stages.core.base.paths import CALIBSET, FLOAT_MODEL, PREPARED_MODEL
+from stages.core.config.schema import Config, FeatureMethod
+from stages.core.data.inputs import NetworkInput
+from stages.core.data.sample_store import calibration_samples
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import QuantParams
 
 __all__ = ["quantize_table", "run_script", "write_tpu_mlir"]
 

@@ -1,15 +1,15 @@
 """Reads out/export and out/calibset; writes out/calibrate/statistics.npz."""
 
-from stages.core.artifacts import output_folder
-from stages.core.collect import calibration_feeds, collect
+from stages.core.base.artifacts import output_folder
+from stages.core.base.console import counted, output
+from stages.core.base.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.command import run_stage
-from stages.core.config import Config
-from stages.core.console import counted, output
-from stages.core.graph import load_model
-from stages.core.inputs import load_inputs, noun_of
-from stages.core.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
-from stages.core.samples import calibration_samples
-from stages.core.statistics import save_statistics
+from stages.core.config.schema import Config
+from stages.core.data.inputs import load_inputs, noun_of
+from stages.core.data.sample_store import calibration_samples
+from stages.core.graph.onnx_graph import load_model
+from stages.core.statistics.collect import calibration_feeds, collect
+from stages.core.statistics.tensor_statistics import save_statistics
 
 
 def calibrate(config: Config) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.calibset.inspect import flat_pictures, flat_share, shared_samples, warnings_for
-from stages.core.artifacts import output_folder
+from stages.core.base.artifacts import output_folder
+from stages.core.base.console import counted, output, track, warn
+from stages.core.base.paths import CALIBSET, INPUTS
 from stages.core.command import run_stage
-from stages.core.config import Config
-from stages.core.console import counted, output, track, warn
-from stages.core.inputs import NetworkInput, load_inputs, noun_of
-from stages.core.paths import CALIBSET, INPUTS
-from stages.core.samples import CALIBRATION, CORRECTION, VALIDATION, SampleWriter
-from stages.core.sets import read_samples, select
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput, load_inputs, noun_of
+from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_store import CALIBRATION, CORRECTION, VALIDATION, SampleWriter
 
 
 def calibset(config: Config) -> None:

@@ -20,15 +20,15 @@ from stages.check.steps import Array
 from stages.check.values import Cause
 from stages.check.verdict import State, compare_input, compare_layers
 from stages.check.versions import check_versions, find_logs, parse_versions, read_text
-from stages.core.arrays import read_array
-from stages.core.artifacts import check_targets, write_json, write_text
+from stages.core.base.artifacts import check_targets, write_json, write_text
+from stages.core.base.console import output
+from stages.core.base.errors import UserError
+from stages.core.base.paths import CHECK, INPUTS
+from stages.core.base.sources import SourceFile
 from stages.core.command import Parser, guarded
-from stages.core.console import output
-from stages.core.dumps import dumped_layers
-from stages.core.errors import UserError
-from stages.core.inputs import load_inputs, only_picture
-from stages.core.paths import CHECK, INPUTS
-from stages.core.sources import SourceFile
+from stages.core.data.arrays import read_array
+from stages.core.data.inputs import load_inputs, only_picture
+from stages.core.integer.dumps import dumped_layers
 
 EPILOG = """\
 examples:

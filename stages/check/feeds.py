@@ -8,10 +8,10 @@ import onnx
 
 from stages.check.steps import Array
 from stages.check.values import Cause
-from stages.core.dumps import nhwc
-from stages.core.inputs import NetworkInput, normalize
+from stages.core.data.inputs import NetworkInput, normalize
+from stages.core.graph.session import Runner
+from stages.core.integer.dumps import nhwc
 from stages.core.integer.simulator import simulator_model
-from stages.core.session import Runner
 from stages.infer.precise import precise
 
 __all__ = ["MISTAKES", "Mistake", "find_mistake"]

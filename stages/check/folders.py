@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core.errors import UserError, one_line
+from stages.core.base.errors import UserError, one_line
 
 __all__ = ["Dump", "Pairs", "cases", "fed_picture", "input_shape", "is_picture", "pair_files", "read_dump"]
 

@@ -10,11 +10,11 @@ import onnx
 
 from stages.check.folders import PICTURE_RANK, QUANTIZED, Dump, input_shape
 from stages.check.layers import Form, Layer, as_picture
-from stages.core.artifacts import read_json
-from stages.core.dumps import NODE_INFO, DumpedLayer, dumped_layers, node_info
-from stages.core.errors import UserError
+from stages.core.base.artifacts import read_json
+from stages.core.base.errors import UserError
+from stages.core.base.paths import INTEGER_MODEL
+from stages.core.integer.dumps import NODE_INFO, DumpedLayer, dumped_layers, node_info
 from stages.core.integer.model import Codes, load_integer_model
-from stages.core.paths import INTEGER_MODEL
 
 __all__ = ["Known", "guesses", "input_form", "known_layers"]
 

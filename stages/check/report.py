@@ -14,7 +14,7 @@ from stages.check.folders import Pairs
 from stages.check.knowledge import Known
 from stages.check.steps import Array
 from stages.check.verdict import Found, State, headline
-from stages.core.console import counted
+from stages.core.base.console import counted
 
 __all__ = ["Case", "advice", "content", "differing_table", "page", "summary"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.console import counted
+from stages.core.base.console import counted
 
 __all__ = ["Cause", "Difference", "difference", "find_cause"]
 

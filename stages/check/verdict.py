@@ -13,7 +13,7 @@ from stages.check.layers import Form, Layer
 from stages.check.readings import Match, best_match
 from stages.check.steps import Array
 from stages.check.values import Cause, Difference, difference, find_cause
-from stages.core.console import counted, track
+from stages.core.base.console import counted, track
 
 __all__ = ["Found", "State", "compare_input", "compare_layers", "headline"]
 

@@ -11,12 +11,12 @@ from stages.compare.gather import Gathered, Loaded, gather, load
 from stages.compare.report import Layer, Page, render
 from stages.compare.similarity import BY_PICTURE, rows_csv, table_csv
 from stages.compare.verdict import Verdict, finding_lines, verdict
-from stages.core.artifacts import output_folder, write_json, write_text
+from stages.core.base.artifacts import output_folder, write_json, write_text
+from stages.core.base.console import counted, output
+from stages.core.base.paths import COMPARE, DIAGNOSIS, REPORT, SIMILARITY
 from stages.core.command import run_stage
-from stages.core.config import Config
-from stages.core.console import counted, output
-from stages.core.paths import COMPARE, DIAGNOSIS, REPORT, SIMILARITY
-from stages.core.tables import similarity_table, widths_line
+from stages.core.config.schema import Config
+from stages.core.render.tables import similarity_table, widths_line
 
 MORE = "isolated, features, weights: 3 more networks on each debug {noun}; compare.isolated=false leaves them out"
 LOOKED_AT = 6  # layers that the report shows closely

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from stages.compare.networks import along_channels
 from stages.compare.similarity import Compared, Row
-from stages.core.histogram import TensorCollector
 from stages.core.integer.model import inner_tensors
-from stages.core.metrics import SQNR_CAP
-from stages.core.qparams import SHARED, QuantParams
-from stages.core.statistics import TensorStatistics
+from stages.core.integer.qparams import SHARED, QuantParams
+from stages.core.statistics.histogram import TensorCollector
+from stages.core.statistics.metrics import SQNR_CAP
+from stages.core.statistics.tensor_statistics import TensorStatistics
 
 __all__ = ["PAIRS", "CloseUp", "Closer", "enclosing_layers", "layer_tensors", "layers_to_show", "worst_layers"]
 

@@ -12,14 +12,14 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.compare.similarity import Compared
-from stages.core.artifacts import write_arrays, write_json
-from stages.core.config import Vendor
-from stages.core.dumps import file_names, input_stems, nhwc
-from stages.core.graph import output_name
-from stages.core.inputs import Sample
+from stages.core.base.artifacts import write_arrays, write_json
+from stages.core.config.schema import Vendor
+from stages.core.data.inputs import Sample
+from stages.core.graph.onnx_graph import output_name
+from stages.core.graph.session import Runner
+from stages.core.integer.dumps import file_names, input_stems, nhwc
 from stages.core.integer.model import code_tensors, inner_tensors
 from stages.core.integer.simulator import simulator_model
-from stages.core.session import Runner
 
 __all__ = ["magik_dump", "npz_dump", "write_dump"]
 

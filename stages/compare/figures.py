@@ -9,8 +9,8 @@ from stages.compare.diagnosis.observed import Observed
 from stages.compare.drawing import Drawing, Sketch
 from stages.compare.networks import made_in_integers
 from stages.compare.similarity import Row, node_names
-from stages.core.graph import Graph
-from stages.core.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
 
 __all__ = ["bits_figure", "curve_figure", "layer_figures"]
 

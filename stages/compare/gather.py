@@ -16,13 +16,9 @@ from stages.compare.diagnosis.observed import Observer
 from stages.compare.dump import write_dump
 from stages.compare.networks import Parts, feature_model, isolated_model, made_in_integers
 from stages.compare.similarity import Compared, Row, compare_networks, node_names, output_row, picture_rows
-from stages.core.artifacts import read_json
-from stages.core.config import Config
-from stages.core.console import track, warn
-from stages.core.graph import Graph, load_model
-from stages.core.inputs import NetworkInput, Sample, feeds, load_inputs, noun_of
-from stages.core.integer.model import load_integer_model
-from stages.core.paths import (
+from stages.core.base.artifacts import read_json
+from stages.core.base.console import track, warn
+from stages.core.base.paths import (
     CALIBSET,
     FLOAT_MODEL,
     INPUTS,
@@ -33,9 +29,13 @@ from stages.core.paths import (
     QPARAMS,
     QUANTIZED_MODEL,
 )
-from stages.core.qparams import QuantParams, load_qparams
-from stages.core.samples import CALIBRATION, SampleReader, digest, stored_sets
-from stages.core.sets import SampleFiles, read_samples, select
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput, Sample, feeds, load_inputs, noun_of
+from stages.core.data.sample_files import SampleFiles, read_samples, select
+from stages.core.data.sample_store import CALIBRATION, SampleReader, digest, stored_sets
+from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.qparams import QuantParams, load_qparams
 
 __all__ = ["Gathered", "Loaded", "gather", "load"]
 

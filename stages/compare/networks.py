@@ -14,9 +14,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from stages.core.graph import Graph, used_names
+from stages.core.graph.onnx_graph import Graph, used_names
 from stages.core.integer.model import DOMAIN, code_tensors, inner_tensors
-from stages.core.qparams import QuantParams
+from stages.core.integer.qparams import QuantParams
 
 __all__ = ["Isolated", "Parts", "along_channels", "feature_model", "isolated_model", "made_in_integers"]
 

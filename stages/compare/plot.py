@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from stages.compare.similarity import POOR
-from stages.core.metrics import SQNR_CAP
-from stages.core.page import BLUE, GREEN, INK, ORANGE, PAPER, RED, SOFT
-from stages.core.statistics import TensorStatistics
-from stages.core.svg import style, svg_text
+from stages.core.render.page import BLUE, GREEN, INK, ORANGE, PAPER, RED, SOFT
+from stages.core.render.svg import style, svg_text
+from stages.core.statistics.metrics import SQNR_CAP
+from stages.core.statistics.tensor_statistics import TensorStatistics
 
 __all__ = ["bits_plot", "channel_plot", "histogram_plot", "pair_plot", "similarity_plot"]
 

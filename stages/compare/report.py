@@ -11,10 +11,10 @@ from markupsafe import Markup
 from stages.compare.diagnosis.diagnose import Diagnosis
 from stages.compare.similarity import POOR, SOURCES, Row
 from stages.compare.verdict import Verdict, command_line
-from stages.core.config import Config
-from stages.core.page import inline
-from stages.core.qparams import FeatureParams, QuantParams, WeightParams
-from stages.core.tables import widths
+from stages.core.config.schema import Config
+from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.render.page import inline
+from stages.core.render.tables import widths
 
 __all__ = ["Figure", "Layer", "Page", "render"]
 
@@ -26,7 +26,7 @@ class Figure:
     """A plot.
 
     Attributes:
-        svg: as `stages.core.svg` saves it.
+        svg: as `stages.core.render.svg` saves it.
         caption: what it shows; may be empty.
         narrow: the same for a phone; None: it serves both.
     """

@@ -14,11 +14,11 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.compare.networks import Parts, along_channels
-from stages.core.errors import UserError
-from stages.core.graph import Graph, output_name
+from stages.core.base.errors import UserError
+from stages.core.graph.onnx_graph import Graph, output_name
+from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.simulator import simulator_model
-from stages.core.metrics import SQNR_CAP, Distance, distance, summarize
-from stages.core.session import Runner, with_outputs
+from stages.core.statistics.metrics import SQNR_CAP, Distance, distance, summarize
 
 __all__ = [
     "BY_PICTURE",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages.compare.diagnosis.finding import Finding
 from stages.compare.similarity import POOR, Row
-from stages.core.metrics import SQNR_CAP
+from stages.core.statistics.metrics import SQNR_CAP
 
 __all__ = ["FIRST_LOOK", "LOST", "Verdict", "command_line", "finding_lines", "verdict"]
 

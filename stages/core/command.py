@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from stages.core.config import Config
-from stages.core.console import console, say
-from stages.core.errors import UserError, one_line
-from stages.core.settings import load_params
+from stages.core.base.console import console, say
+from stages.core.base.errors import UserError, one_line
+from stages.core.config.schema import Config
+from stages.core.config.settings import load_params
 
 __all__ = ["Parser", "guarded", "run_command", "run_stage"]
 

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from stages.core.artifacts import write_text
-from stages.core.config import FLOAT_BITS
-from stages.core.errors import UserError, did_you_mean
+from stages.core.base.artifacts import write_text
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.config.schema import FLOAT_BITS
 
 __all__ = [
     "COSTS",

@@ -5,21 +5,21 @@ import io
 
 import numpy as np
 
-from stages.core.artifacts import output_folder, write_json, write_text
+from stages.core.base.artifacts import output_folder, write_json, write_text
+from stages.core.base.console import output, track, warn
+from stages.core.base.errors import UserError
+from stages.core.base.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
 from stages.core.command import run_stage
-from stages.core.config import Config, Task
-from stages.core.console import output, track, warn
-from stages.core.errors import UserError
-from stages.core.inputs import feeds, load_inputs, noun_of
+from stages.core.config.schema import Config, Task
+from stages.core.data.inputs import feeds, load_inputs, noun_of
+from stages.core.data.labels import labels_of
+from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_store import digest, stored_sets
+from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
+from stages.core.integer.qparams import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.core.labels import labels_of
-from stages.core.paths import CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
-from stages.core.qparams import load_qparams
-from stages.core.samples import digest, stored_sets
-from stages.core.session import Runner
-from stages.core.sets import read_samples, select
-from stages.core.tables import accuracy_line
+from stages.core.render.tables import accuracy_line
 from stages.evaluate.scores import ClassificationScore, OutputScore, Score
 
 KEY = "data.evaluation"

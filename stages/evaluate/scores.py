@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.errors import UserError
-from stages.core.labels import class_count
-from stages.core.metrics import cosine
+from stages.core.base.errors import UserError
+from stages.core.data.labels import class_count
+from stages.core.statistics.metrics import cosine
 
 __all__ = ["ClassificationScore", "OutputScore", "Score", "classes_ranked"]
 

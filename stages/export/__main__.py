@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from stages.core.artifacts import output_folder, save_model, write_json
+from stages.core.base.artifacts import output_folder, save_model, write_json
+from stages.core.base.console import output
+from stages.core.base.errors import UserError
+from stages.core.base.paths import EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
+from stages.core.base.sources import SourceFile
 from stages.core.command import run_stage
-from stages.core.config import Config, ModelConfig
-from stages.core.console import output
-from stages.core.errors import UserError
-from stages.core.graph import parse_model
-from stages.core.inputs import assign_names, resolve_inputs, to_json
-from stages.core.local_files import model_file
-from stages.core.paths import EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
-from stages.core.session import Runner
-from stages.core.sources import SourceFile
+from stages.core.config.schema import Config, ModelConfig
+from stages.core.data.inputs import assign_names, resolve_inputs, to_json
+from stages.core.data.local_files import model_file
+from stages.core.graph.onnx_graph import parse_model
+from stages.core.graph.session import Runner
 from stages.export import canonical, normalization, torch_source, verify
 
 

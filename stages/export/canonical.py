@@ -8,8 +8,8 @@ import onnx
 import onnxslim
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
-from stages.core.errors import UserError, did_you_mean, one_line
-from stages.core.graph import Graph, attribute, used_names
+from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.graph.onnx_graph import Graph, attribute, used_names
 
 __all__ = ["Cut", "canonicalize", "find_cut", "fix_shapes", "graph_shapes"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.graph import Graph
-from stages.core.session import Runner, with_outputs
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner, with_outputs
 
 if TYPE_CHECKING:
     import torch

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.config import ModelConfig
-from stages.core.console import console
-from stages.core.errors import UserError, did_you_mean, one_line
-from stages.core.sources import SourceFile, import_path
+from stages.core.base.console import console
+from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.base.sources import SourceFile, import_path
+from stages.core.config.schema import ModelConfig
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.config import Color
-from stages.core.errors import UserError
-from stages.core.inputs import NetworkInput, normalize
-from stages.core.session import Runner, with_outputs
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput, normalize
+from stages.core.graph.session import Runner, with_outputs
 from stages.export.canonical import Cut
 
 __all__ = ["check_difference", "largest_difference", "network_difference", "random_feeds", "values_at", "zeros"]

@@ -14,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from stages.core.artifacts import check_targets, read_json, write_json
+from stages.core.base.artifacts import check_targets, read_json, write_json
+from stages.core.base.console import output
+from stages.core.base.errors import UserError, one_line
+from stages.core.base.paths import INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_command
-from stages.core.config import Config
-from stages.core.console import output
-from stages.core.dumps import (
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput, Sample, feeds, load_inputs
+from stages.core.data.sample_files import read_samples
+from stages.core.graph.session import Runner
+from stages.core.integer.dumps import (
     NODE_INFO,
     dump_names,
     dumped_layers,
@@ -28,14 +33,9 @@ from stages.core.dumps import (
     nhwc,
     node_info,
 )
-from stages.core.errors import UserError, one_line
-from stages.core.inputs import NetworkInput, Sample, feeds, load_inputs
 from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.qparams import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.core.paths import INPUTS, INTEGER_MODEL, QPARAMS
-from stages.core.qparams import load_qparams
-from stages.core.session import Runner
-from stages.core.sets import read_samples
 from stages.infer.inputs import KEY, sample_files
 from stages.infer.precise import precise
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.core.errors import UserError
-from stages.core.inputs import NetworkInput
-from stages.core.sets import SampleFiles, folder_sample
-from stages.core.sources import SourceFile
+from stages.core.base.errors import UserError
+from stages.core.base.sources import SourceFile
+from stages.core.data.inputs import NetworkInput
+from stages.core.data.sample_files import SampleFiles, folder_sample
 
 __all__ = ["KEY", "sample_files"]
 

@@ -12,9 +12,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.core.graph import Graph, attribute
+from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.model import DOMAIN, code_tensors
-from stages.quantize.layers import window
+from stages.quantize.partition.layers import window
 
 __all__ = ["precise"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from stages.compose import HEAD
 from stages.compose import run as compose_into
-from stages.core.artifacts import write_text
+from stages.core.base.artifacts import write_text
+from stages.core.base.console import output, warn
+from stages.core.base.errors import UserError, did_you_mean
 from stages.core.command import Parser, guarded
-from stages.core.composition import compose
-from stages.core.console import output, warn
-from stages.core.errors import UserError, did_you_mean
+from stages.core.config.composition import compose
 from stages.init.experiment import Experiment, interpret
 from stages.init.read import Reading, read
 from stages.init.write import MISSING_NETWORK, MISSING_PICTURES, experiment_overrides, model_yaml

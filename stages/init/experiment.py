@@ -7,9 +7,9 @@ from typing import Any
 
 import onnx
 
-from stages.core.config import FLOAT_BITS, FeatureMethod, WeightMethod
-from stages.core.errors import UserError, did_you_mean
-from stages.core.paths import NODE_BITS
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.paths import NODE_BITS
+from stages.core.config.schema import FLOAT_BITS, FeatureMethod, WeightMethod
 from stages.init.spellings import NETWORK, VALIDATION_PATH
 from stages.init.values import Entries, Entry, color, flag, numbers_by_input, shapes_by_input, text, texts, whole
 

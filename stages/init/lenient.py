@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from stages.core.errors import UserError, one_line
+from stages.core.base.errors import UserError, one_line
 
 __all__ = ["is_config", "parse_config", "uncommented"]
 

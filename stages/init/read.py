@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.core.errors import UserError, one_line
+from stages.core.base.errors import UserError, one_line
 from stages.init.lenient import is_config, parse_config
 from stages.init.script import converter_call
 from stages.init.spellings import from_call, from_config

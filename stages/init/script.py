@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 __all__ = ["TOOL", "converter_call"]
 

@@ -7,9 +7,9 @@ keys in several ways), samples of the training kit (nested json).
 from collections.abc import Mapping
 from typing import Any
 
-from stages.core.errors import UserError, did_you_mean
+from stages.core.base.errors import UserError, did_you_mean
 from stages.init.values import Entries, Entry, flag
-from stages.quantize.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT
+from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT
 
 __all__ = ["NETWORK", "VALIDATION_PATH", "from_call", "from_config"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 __all__ = ["Entries", "Entry", "color", "flag", "numbers_by_input", "shapes_by_input", "text", "texts", "whole"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from stages.core.errors import UserError
-from stages.core.overrides import list_override, quoted
-from stages.core.paths import EXPORT
+from stages.core.base.errors import UserError
+from stages.core.base.paths import EXPORT
+from stages.core.config.overrides import list_override, quoted
 from stages.init.experiment import Experiment
 
 __all__ = ["MISSING_NETWORK", "MISSING_PICTURES", "experiment_overrides", "model_yaml", "source"]

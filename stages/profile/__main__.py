@@ -12,23 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.core.artifacts import check_targets, write_json
+from stages.core.base.artifacts import check_targets, write_json
+from stages.core.base.console import counted, output, warn
+from stages.core.base.errors import UserError
+from stages.core.base.paths import FLOAT_MODEL, SIMILARITY, TRACK
 from stages.core.command import Parser, guarded
-from stages.core.config import Config
-from stages.core.console import counted, output, warn
+from stages.core.config.schema import Config
+from stages.core.config.settings import load_params
 from stages.core.cost import load_cost, save_cost
-from stages.core.errors import UserError
-from stages.core.graph import Graph, load_model
-from stages.core.paths import FLOAT_MODEL, SIMILARITY, TRACK
-from stages.core.settings import load_params
+from stages.core.graph.onnx_graph import Graph, load_model
 from stages.profile.fit import Sample, fit_cost
 from stages.profile.log import LayerRow, Run, averaged, read_log
 from stages.profile.nmem import Memory, read_nmem
 from stages.profile.options import Request, check_bits, usual_bits, widths_of
 from stages.profile.show import FEW, show_fit, show_memory, shown
 from stages.profile.work import Names, row_work
-from stages.quantize.layers import find_layers
-from stages.quantize.work import layer_work
+from stages.quantize.partition.layer_work import layer_work
+from stages.quantize.partition.layers import find_layers
 
 NAMED = 0.5  # of a log's rows are layers of the network, or it is another network's
 RUN = TRACK / "run.json"

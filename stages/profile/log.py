@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stages.core.errors import UserError, one_line
+from stages.core.base.errors import UserError, one_line
 
 __all__ = ["LayerRow", "OperatorRow", "Run", "averaged", "parse_log", "read_log"]
 

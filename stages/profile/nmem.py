@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core.errors import UserError, one_line
+from stages.core.base.errors import UserError, one_line
 
 __all__ = ["Memory", "parse_nmem", "read_nmem"]
 

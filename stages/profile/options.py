@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core.config import FLOAT_BITS, Config
-from stages.core.console import counted
-from stages.core.errors import UserError
-from stages.core.settings import allowed_widths
+from stages.core.base.console import counted
+from stages.core.base.errors import UserError
+from stages.core.config.schema import FLOAT_BITS, Config
+from stages.core.config.settings import allowed_widths
 
 __all__ = ["Request", "check_bits", "usual_bits", "widths_of"]
 

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.core.console import counted, output, warn
+from stages.core.base.console import counted, output, warn
+from stages.core.base.paths import FLOAT_MODEL
 from stages.core.cost import CostModel
-from stages.core.paths import FLOAT_MODEL
 from stages.profile.fit import Fit, Sample
 from stages.profile.hot import hot_layers, hot_table, operator_table
 from stages.profile.log import Run

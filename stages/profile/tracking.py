@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.core.artifacts import read_json
-from stages.core.config import Config
-from stages.core.errors import UserError
-from stages.core.paths import INTEGER_MODEL, METRICS, QPARAMS, QUANTIZED_MODEL, SIMILARITY
-from stages.core.qparams import load_qparams
+from stages.core.base.artifacts import read_json
+from stages.core.base.errors import UserError
+from stages.core.base.paths import INTEGER_MODEL, METRICS, QPARAMS, QUANTIZED_MODEL, SIMILARITY
+from stages.core.config.schema import Config
+from stages.core.integer.qparams import load_qparams
 from stages.profile.nmem import Memory
 from stages.track.__main__ import run_params
 from stages.track.run import Measurement, add_measurement, fingerprint, shown_store, tracking_uri

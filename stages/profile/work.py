@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from stages.core.cost import GIGA, LayerWork
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
 from stages.profile.log import LayerRow
-from stages.quantize.layers import Layer
-from stages.quantize.work import folded
+from stages.quantize.partition.layer_work import folded
+from stages.quantize.partition.layers import Layer
 
 __all__ = ["Names", "row_work"]
 

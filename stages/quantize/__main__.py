@@ -6,11 +6,9 @@ There: the integer, the QDQ and the prepared float network, their parameters, th
 from collections import Counter
 from collections.abc import Sequence
 
-from stages.core.artifacts import output_folder, save_model, write_json
-from stages.core.command import run_stage
-from stages.core.config import Config
-from stages.core.console import counted, output
-from stages.core.paths import (
+from stages.core.base.artifacts import output_folder, save_model, write_json
+from stages.core.base.console import counted, output
+from stages.core.base.paths import (
     INTEGER_MODEL,
     NODE_BITS,
     NOTES,
@@ -19,12 +17,14 @@ from stages.core.paths import (
     QUANTIZE,
     QUANTIZED_MODEL,
 )
-from stages.core.qparams import FeatureParams, WeightParams, save_qparams
-from stages.quantize.choose import symmetric_features
-from stages.quantize.drafting import Drafter, remove_leftovers
-from stages.quantize.node_bits import node_bits
-from stages.quantize.prepared import prepared_model
-from stages.quantize.qdq import insert_quantizers
+from stages.core.command import run_stage
+from stages.core.config.schema import Config
+from stages.core.integer.qparams import FeatureParams, WeightParams, save_qparams
+from stages.quantize.emit.prepared import prepared_model
+from stages.quantize.emit.qdq import insert_quantizers
+from stages.quantize.parameters.choose import symmetric_features
+from stages.quantize.pipeline import Drafter, remove_leftovers
+from stages.quantize.quantizers.node_bits import node_bits
 
 
 def quantize(config: Config) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.graph.session import Runner
+from stages.core.integer.qparams import QuantParams
 from stages.core.integer.simulator import simulator_model
-from stages.core.metrics import cosine
-from stages.core.qparams import QuantParams
-from stages.core.session import Runner
-from stages.quantize.draft import Draft
-from stages.quantize.prepared import prepared_model
-from stages.quantize.qdq import insert_quantizers
+from stages.core.statistics.metrics import cosine
+from stages.quantize.candidate import Draft
+from stages.quantize.emit.prepared import prepared_model
+from stages.quantize.emit.qdq import insert_quantizers
 
 __all__ = ["Outputs", "Simulation", "mean_cosine", "relative_error"]
 

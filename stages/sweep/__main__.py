@@ -17,12 +17,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from stages.core.artifacts import write_json, write_text
+from stages.core.base.artifacts import write_json, write_text
+from stages.core.base.console import console, counted, output, say, warn
+from stages.core.base.errors import UserError, one_line
 from stages.core.command import EXIT_TERMINATED, guarded
-from stages.core.composition import open_conf, register_schema
-from stages.core.console import console, counted, output, say, warn
-from stages.core.errors import UserError, one_line
-from stages.core.overrides import quoted
+from stages.core.config.composition import open_conf, register_schema
+from stages.core.config.overrides import quoted
 from stages.sweep.config import SweepConfig
 from stages.sweep.launchers import check_launcher, check_plugins, sole, threads_of_a_point
 from stages.sweep.plan import check_points, check_settings, planned

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from stages.core.config import Config
+from stages.core.config.schema import Config
 
 __all__ = ["SweepConfig", "SweepSettings"]
 

@@ -1,11 +1,11 @@
 """What a quantized network costs whatever the board: bit operations and bytes of weights."""
 
-from stages.core.config import FLOAT_BITS, Config
+from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import bit_operations, size
-from stages.core.graph import Graph
-from stages.core.qparams import QuantParams
-from stages.quantize.layers import Layer, find_layers
-from stages.quantize.work import layer_work
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import QuantParams
+from stages.quantize.partition.layer_work import layer_work
+from stages.quantize.partition.layers import Layer, find_layers
 
 __all__ = ["COSTS", "network_cost"]
 

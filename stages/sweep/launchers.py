@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
+from stages.core.base.errors import UserError
 from stages.core.command import EXIT_TERMINATED
-from stages.core.errors import UserError
 
 __all__ = ["check_launcher", "check_plugins", "end_if_orphaned", "sole", "threads_of_a_point"]
 

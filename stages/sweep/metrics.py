@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from stages.core.config import Task
-from stages.core.errors import UserError, did_you_mean
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.config.schema import Task
 from stages.sweep.cost import COSTS
 
 __all__ = ["chosen_metric", "is_share", "known_metrics"]

@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from stages.core.artifacts import write_text
+from stages.core.base.artifacts import write_text
 from stages.sweep.cost import COSTS
 from stages.sweep.metrics import is_share
 from stages.sweep.ranking import metric_of, pareto, ranked

@@ -13,10 +13,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 
-from stages.core.composition import explained
-from stages.core.config import Task
-from stages.core.console import track, warn
-from stages.core.errors import UserError, did_you_mean
+from stages.core.base.console import track, warn
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.config.composition import explained
+from stages.core.config.schema import Task
 from stages.sweep.config import SweepSettings
 from stages.sweep.cost import COSTS
 from stages.sweep.metrics import chosen_metric, known_metrics

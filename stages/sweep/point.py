@@ -12,14 +12,14 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from stages.core.composition import finished
-from stages.core.config import Config
-from stages.core.errors import UserError, one_line
-from stages.core.graph import Graph, load_model
-from stages.core.local_files import check_local_files
-from stages.core.paths import FLOAT_MODEL, QPARAMS
-from stages.core.qparams import load_qparams
-from stages.core.settings import register_resolver
+from stages.core.base.errors import UserError, one_line
+from stages.core.base.paths import FLOAT_MODEL, QPARAMS
+from stages.core.config.composition import finished
+from stages.core.config.schema import Config
+from stages.core.config.settings import register_resolver
+from stages.core.data.local_files import check_local_files
+from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.integer.qparams import load_qparams
 from stages.sweep.cost import network_cost
 from stages.sweep.launchers import end_if_orphaned
 from stages.sweep.metrics import chosen_metric

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from stages.core import console
+from stages.core.base import console
 from stages.sweep.session import Result, Session, label, load_results
 
 __all__ = ["point_line", "watched"]

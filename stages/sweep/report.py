@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stages.core.console import counted
+from stages.core.base.console import counted
 from stages.sweep.cost import COSTS
 from stages.sweep.ranking import metric_of, pareto, ranked
 from stages.sweep.session import Result, Session, label

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core.artifacts import read_json, write_json
+from stages.core.base.artifacts import read_json, write_json
 
 __all__ = ["Result", "Session", "label", "load_results", "load_session", "save_result", "save_session"]
 

@@ -12,9 +12,9 @@ import mlflow
 from filelock import FileLock, Timeout
 from mlflow.entities import Metric, Param, RunTag
 
-from stages.core.artifacts import read_json
-from stages.core.config import Config
-from stages.core.paths import FLOAT_MODEL, METRICS, SIMILARITY
+from stages.core.base.artifacts import read_json
+from stages.core.base.paths import FLOAT_MODEL, METRICS, SIMILARITY
+from stages.core.config.schema import Config
 from stages.sweep.session import Session, load_session, save_session
 from stages.track.__main__ import experiment, run_params
 from stages.track.run import git_revision, log_run, open_experiment, store

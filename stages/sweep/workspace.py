@@ -17,9 +17,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from stages.core.artifacts import write_text
-from stages.core.errors import UserError
-from stages.core.processes import running
+from stages.core.base.artifacts import write_text
+from stages.core.base.errors import UserError
+from stages.core.base.processes import running
 
 __all__ = [
     "TARGETS",

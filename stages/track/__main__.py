@@ -5,11 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.core.artifacts import output_folder, read_json, write_json
-from stages.core.command import run_stage
-from stages.core.config import Config
-from stages.core.console import output
-from stages.core.paths import (
+from stages.core.base.artifacts import output_folder, read_json, write_json
+from stages.core.base.console import output
+from stages.core.base.paths import (
     CALIBSET,
     COMPARE,
     EVALUATE,
@@ -24,9 +22,11 @@ from stages.core.paths import (
     SIMILARITY,
     TRACK,
 )
-from stages.core.qparams import load_qparams
-from stages.core.samples import stored_sets
-from stages.core.tables import accuracy_line, similarity_table, widths
+from stages.core.command import run_stage
+from stages.core.config.schema import Config
+from stages.core.data.sample_store import stored_sets
+from stages.core.integer.qparams import load_qparams
+from stages.core.render.tables import accuracy_line, similarity_table, widths
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
 
 SHOWN = 5  # least similar nodes in the closing summary

@@ -19,7 +19,7 @@ import mlflow
 from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
 
-from stages.core.errors import UserError, one_line
+from stages.core.base.errors import UserError, one_line
 
 __all__ = [
     "Experiment",

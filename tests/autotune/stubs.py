@@ -2,10 +2,10 @@
 
 from stages.autotune.problem import Problem, Variable
 from stages.autotune.solve import Table, table
-from stages.core.config import QuantConfig, SocConfig
+from stages.core.config.schema import QuantConfig, SocConfig
 from stages.core.cost import CostModel
-from stages.core.graph import Graph
-from stages.quantize.placement import place
+from stages.core.graph.onnx_graph import Graph
+from stages.quantize.quantizers.setup import place
 from tests.networks import soc_config, tiny_classifier
 
 

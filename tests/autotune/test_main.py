@@ -14,8 +14,8 @@ from stages.autotune.__main__ import add_arguments, autotune
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
-from stages.core.errors import UserError
-from stages.core.settings import load_params
+from stages.core.base.errors import UserError
+from stages.core.config.settings import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize

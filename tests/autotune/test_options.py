@@ -12,7 +12,7 @@ from stages.autotune.options import (
     plain,
     too_few,
 )
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 
 def test_budgets():

@@ -2,9 +2,9 @@ import pytest
 
 from stages.autotune.pareto import BITS, curve, spent, uniform_widths
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, find_problem
-from stages.core.config import Config, QuantConfig
+from stages.core.config.schema import Config, QuantConfig
 from stages.core.cost import CostModel
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
 from tests.autotune.stubs import made_up
 from tests.networks import soc_config, tiny_classifier
 

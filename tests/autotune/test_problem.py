@@ -5,12 +5,12 @@ from onnx import numpy_helper
 
 from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, file_content, find_problem
 from stages.autotune.solve import value
-from stages.core.config import Config, QuantConfig
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Config, QuantConfig
 from stages.core.cost import CostModel
-from stages.core.errors import UserError
-from stages.core.graph import Graph
-from stages.quantize.node_bits import NodeBits
-from stages.quantize.placement import place
+from stages.core.graph.onnx_graph import Graph
+from stages.quantize.quantizers.node_bits import NodeBits
+from stages.quantize.quantizers.setup import place
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 

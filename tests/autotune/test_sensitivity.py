@@ -7,14 +7,14 @@ from onnx import numpy_helper
 
 from stages.autotune.problem import find_problem
 from stages.autotune.sensitivity import sensitivities
-from stages.core.collect import collect
-from stages.core.config import Color, Config, QuantConfig
+from stages.core.config.schema import Color, Config, QuantConfig
 from stages.core.cost import CostModel
-from stages.core.graph import Graph
-from stages.core.inputs import NetworkInput
-from stages.core.session import Runner, with_outputs
-from stages.quantize.drafting import Drafter
-from stages.quantize.network import Network
+from stages.core.data.inputs import NetworkInput
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner, with_outputs
+from stages.core.statistics.collect import collect
+from stages.quantize.float_network import Network
+from stages.quantize.pipeline import Drafter
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 

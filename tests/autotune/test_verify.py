@@ -8,14 +8,14 @@ from stages.autotune.options import Target
 from stages.autotune.problem import find_problem
 from stages.autotune.solve import Limit, value
 from stages.autotune.verify import Verified, Verifier, affordable, allot, cheapest
-from stages.core.collect import collect
-from stages.core.config import Color, Config, QuantConfig
+from stages.core.config.schema import Color, Config, QuantConfig
 from stages.core.cost import CostModel
-from stages.core.graph import Graph
-from stages.core.inputs import NetworkInput
-from stages.core.session import Runner
-from stages.quantize.drafting import Drafter
-from stages.quantize.network import Network
+from stages.core.data.inputs import NetworkInput
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner
+from stages.core.statistics.collect import collect
+from stages.quantize.float_network import Network
+from stages.quantize.pipeline import Drafter
 from stages.quantize.simulation import Simulation
 from stages.trial import Metric
 from tests.autotune.stubs import bits, made_up

@@ -2,8 +2,8 @@ import pytest
 
 from benchmarks.accuracy import ABLATIONS, KEYS, PRESETS, Preset, chosen, complete, split, table
 from benchmarks.evaluation import TASKS
-from stages.core.composition import compose
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.config.composition import compose
 from tests.conftest import REPOSITORY
 
 INT8 = Preset("int8", 8, 8, "t40", ())

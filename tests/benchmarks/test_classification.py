@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.classification import best_classes, top1
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 OUTPUTS = np.array([[0, 3, 1], [5, 5, 1], [0, 1, 2]], dtype=np.float32)
 PICTURES = [Path("b.jpg"), Path("a.jpg"), Path("c.jpg")]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.detection import Boxes, decode, mean_average_precision, precisions, read_labels, suppress
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 ANCHORS = 52 * 52 + 26 * 26 + 13 * 13
 FINEST_ROW = 52

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.diagnosis import base_overrides, chosen, composing, first_cure, verdicts
 from benchmarks.faults import Fault
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 SOUND = Fault("sound", None, None, ())
 WIDE = Fault("wide", "spread", "/a/Conv", ("model.source=file:a.onnx",))

@@ -4,9 +4,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.faults import scalable_pair, scaled_channel
-from stages.core.errors import UserError
-from stages.core.graph import Graph
-from stages.core.session import Runner
+from stages.core.base.errors import UserError
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner
 from tests.compare.diagnosis.cases import chain
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from stages.bisect.candidates import find_candidates, similarity_rows
 from stages.compare.__main__ import compare
-from stages.core.collect import collect
-from stages.core.config import Config, FakeQuant, QuantConfig
-from stages.core.graph import Graph
-from stages.quantize.drafting import Drafter
-from stages.quantize.network import Network
+from stages.core.config.schema import Config, FakeQuant, QuantConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.statistics.collect import collect
+from stages.quantize.float_network import Network
+from stages.quantize.pipeline import Drafter
 from tests.networks import soc_config, tiny_classifier
 
 NODES = ["stem", "depthwise", "project", "residual", "pool", "flatten", "fc"]

@@ -11,9 +11,9 @@ from stages.bisect.__main__ import add_arguments, bisect
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
-from stages.core.config import ChannelScales, Equalization, Rounding, Task
-from stages.core.errors import UserError
-from stages.core.settings import load_params
+from stages.core.base.errors import UserError
+from stages.core.config.schema import ChannelScales, Equalization, Rounding, Task
+from stages.core.config.settings import load_params
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.bisect.networks import chain

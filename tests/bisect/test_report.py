@@ -6,7 +6,7 @@ from rich.console import Console
 
 from stages.bisect.report import command_line, narrow_sides, path_table, to_json, too_many, width_verdict
 from stages.bisect.search import Found, Trial
-from stages.core.config import QuantConfig
+from stages.core.config.schema import QuantConfig
 
 TRIALS = [
     Trial((), (), 0.5, False),

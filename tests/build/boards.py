@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from stages.core.config import (
+from stages.core.config.schema import (
     Color,
     Config,
     FeatureMethod,
@@ -14,7 +14,7 @@ from stages.core.config import (
     ToolchainConfig,
     Vendor,
 )
-from stages.core.inputs import NetworkInput
+from stages.core.data.inputs import NetworkInput
 
 PICTURE = NetworkInput("images", (1, 3, 16, 24), (127.0, 116.28, 103.53), (128.0, 57.12, 64.0), Color.RGB)
 STATE = NetworkInput("state", (1, 4), (0.0,) * 4, (1.0,) * 4, Color.GRAY)

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from stages.build.calibration import write_bins, write_samples
-from stages.core.config import Color
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput
 
 TO_SAMPLE = {
     Color.RGB: lambda path: cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB),

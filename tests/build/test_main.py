@@ -10,8 +10,8 @@ from stages.build.__main__ import build
 from stages.build.runtime.folder import SOURCES
 from stages.build.runtime.program import UnsupportedError
 from stages.build.venus.folder import COMMON, WRITTEN
-from stages.core.config import DetectorKind, Vendor
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.config.schema import DetectorKind, Vendor
 from stages.quantize.__main__ import quantize
 from tests.build import boards
 

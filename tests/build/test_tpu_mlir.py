@@ -3,9 +3,9 @@ import os
 import pytest
 
 from stages.build.tpu_mlir import quantize_table, run_script
-from stages.core.config import Color, FeatureMethod, Vendor
-from stages.core.graph import Graph
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Color, FeatureMethod, Vendor
+from stages.core.data.inputs import NetworkInput
+from stages.core.graph.onnx_graph import Graph
 from tests.build import boards
 from tests.build.boards import PICTURE, STATE, board_config
 from tests.networks import tiny_classifier

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.core.statistics import load_statistics
+from stages.core.statistics.tensor_statistics import load_statistics
 
 STATISTICS = Path("out/calibrate/statistics.npz")
 

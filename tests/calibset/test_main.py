@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stages.calibset.__main__ import calibset
-from stages.core.artifacts import write_json
-from stages.core.config import Anchor, Config, DataConfig, Fit, Interpolation, PictureSet, PreprocessConfig
-from stages.core.errors import UserError
+from stages.core.base.artifacts import write_json
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Anchor, Config, DataConfig, Fit, Interpolation, PictureSet, PreprocessConfig
 from tests.networks import write_pictures
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from stages.check.versions import Versions, check_versions, find_logs, parse_versions
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 SAMPLE = """\
 INFO(magik): venus memory map size: 0

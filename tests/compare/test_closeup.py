@@ -3,8 +3,8 @@ import pytest
 
 from stages.compare.closeup import PAIRS, Closer, enclosing_layers, layer_tensors, layers_to_show, worst_layers
 from stages.compare.similarity import Compared, node_names
-from stages.core.graph import Graph
-from stages.core.metrics import SQNR_CAP
+from stages.core.graph.onnx_graph import Graph
+from stages.core.statistics.metrics import SQNR_CAP
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from stages.compare.dump import write_dump
 from stages.compare.similarity import Compared, compare_networks
-from stages.core.config import ChannelScales, Vendor
-from stages.core.dumps import file_names, nhwc
-from stages.core.integer.twin import run_twin
-from stages.core.session import Runner, with_outputs
+from stages.core.config.schema import ChannelScales, Vendor
+from stages.core.graph.session import Runner, with_outputs
+from stages.core.integer.dumps import file_names, nhwc
+from stages.core.integer.reference import run_twin
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 

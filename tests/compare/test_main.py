@@ -11,11 +11,11 @@ import pytest
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
 from stages.compare.similarity import COLUMNS, SOURCES
-from stages.core.config import Equalization, FakeQuant
-from stages.core.errors import UserError
-from stages.core.inputs import load_inputs
-from stages.core.paths import INPUTS
-from stages.core.sets import read_samples, select
+from stages.core.base.errors import UserError
+from stages.core.base.paths import INPUTS
+from stages.core.config.schema import Equalization, FakeQuant
+from stages.core.data.inputs import load_inputs
+from stages.core.data.sample_files import read_samples, select
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import soc_config, tiny_classifier

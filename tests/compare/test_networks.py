@@ -5,17 +5,17 @@ from onnx import numpy_helper
 
 from stages.compare.networks import Parts, feature_model, isolated_model
 from stages.compare.similarity import SOURCES, compare_networks
-from stages.core.collect import collect
-from stages.core.config import ChannelScales, Config, FakeQuant, QuantConfig
-from stages.core.graph import Graph
-from stages.core.qparams import QuantParams
-from stages.core.session import Runner, with_outputs
-from stages.quantize.choose import choose_features, choose_weights
-from stages.quantize.equalize import equalize
-from stages.quantize.lower import lower
-from stages.quantize.placement import place
-from stages.quantize.prepared import prepared_model
-from stages.quantize.qdq import insert_quantizers
+from stages.core.config.schema import ChannelScales, Config, FakeQuant, QuantConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner, with_outputs
+from stages.core.integer.qparams import QuantParams
+from stages.core.statistics.collect import collect
+from stages.quantize.emit.lower import lower
+from stages.quantize.emit.prepared import prepared_model
+from stages.quantize.emit.qdq import insert_quantizers
+from stages.quantize.equalize.cross_layer import equalize
+from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.quantizers.setup import place
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.compare.plot import bits_plot, channel_plot, histogram_plot, pair_plot, similarity_plot
-from stages.core.histogram import TensorCollector
+from stages.core.statistics.histogram import TensorCollector
 
 
 def rows(*averages, **more):

@@ -8,8 +8,8 @@ from stages.compare.diagnosis.finding import Effect, Finding
 from stages.compare.plot import similarity_plot
 from stages.compare.report import Figure, Layer, Page, render
 from stages.compare.verdict import Verdict
-from stages.core.config import Config, DataConfig, ModelConfig, QuantConfig, SocConfig, WeightScale
-from stages.core.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.config.schema import Config, DataConfig, ModelConfig, QuantConfig, SocConfig, WeightScale
+from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
 
 
 def row(name, average, kind="Conv"):

@@ -18,9 +18,9 @@ from stages.compare.similarity import (
     table_csv,
     worst,
 )
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.simulator import simulator_model
-from stages.core.session import Runner, with_outputs
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from stages.core.base.errors import UserError
 from stages.core.command import guarded, run_command, run_stage
-from stages.core.errors import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,9 @@ from functools import cache
 import pytest
 import yaml
 
-from stages.core.composition import compose
-from stages.core.config import (
+from stages.core.base.errors import UserError
+from stages.core.config.composition import compose
+from stages.core.config.schema import (
     ChannelScales,
     Config,
     Equalization,
@@ -18,9 +19,8 @@ from stages.core.config import (
     WeightMethod,
     WeightScale,
 )
-from stages.core.errors import UserError
-from stages.core.settings import allowed_widths
-from stages.quantize import lower
+from stages.core.config.settings import allowed_widths
+from stages.quantize.emit import lower
 from tests.conftest import REPOSITORY
 
 CONF = REPOSITORY / "conf"
@@ -213,7 +213,7 @@ def test_everything_in_the_default_experiment_is_pinned():
     sources = [found.model.source, found.model.torch.code, *found.data.calibration.source]
     sources += [found.data.debug.source, found.data.evaluation.source]
     assert all("#sha256=" in source for source in sources)
-    assert {*vars(found.watch).values()} == {"stages/core/sources.py"}
+    assert {*vars(found.watch).values()} == {"stages/core/base/sources.py"}
 
 
 @pytest.mark.parametrize("network", sorted(files("model")))

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from stages.core.base.errors import UserError
 from stages.core.cost import (
     CostModel,
     LayerWork,
@@ -13,7 +14,6 @@ from stages.core.cost import (
     size,
     stored_bits,
 )
-from stages.core.errors import UserError
 from tests.conftest import REPOSITORY
 
 COSTS = REPOSITORY / "conf" / "cost"

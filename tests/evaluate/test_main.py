@@ -9,11 +9,11 @@ import onnx
 import pytest
 
 from stages.calibset.__main__ import calibset
-from stages.core.config import Task
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Task
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.twin import run_twin
-from stages.core.qparams import load_qparams
+from stages.core.integer.qparams import load_qparams
+from stages.core.integer.reference import run_twin
 from stages.evaluate.__main__ import evaluate
 from stages.quantize.__main__ import quantize
 from tests.export.graphs import run_onnx

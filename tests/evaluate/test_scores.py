@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.core.errors import UserError
-from stages.core.labels import class_count
+from stages.core.base.errors import UserError
+from stages.core.data.labels import class_count
 from stages.evaluate.scores import ClassificationScore, OutputScore, classes_ranked
 
 

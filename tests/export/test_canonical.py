@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.export.canonical import Cut, canonicalize, find_cut, fix_shapes, graph_shapes
 from tests.export.graphs import graph_model, node, normalized_model, run_onnx
 from tests.networks import tiny_classifier

@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from stages.core.config import Color, Config, InputConfig, ModelConfig
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Color, Config, InputConfig, ModelConfig
 from stages.export.__main__ import export
 from stages.export.canonical import graph_shapes
 from tests.export.graphs import normalized_model, run_onnx
@@ -178,7 +178,7 @@ def test_a_module_from_a_relative_folder(command):
     config = yaml.safe_load(params.read_text())
     config["model"] |= {"source": None, "inputs": [{"name": "images", "shape": [1, 3, 8, 8]}]}
     config["model"]["torch"] |= {"callable": "relative_code:build", "code": "file:code"}
-    config["watch"] |= {"model": "stages/core/sources.py", "code": "code"}
+    config["watch"] |= {"model": "stages/core/base/sources.py", "code": "code"}
     params.write_text(yaml.safe_dump(config))
     done = command("export")
     assert done.returncode == 0, done.stderr

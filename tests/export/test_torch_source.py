@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.core.config import ModelConfig, TorchConfig
-from stages.core.errors import UserError
-from stages.core.sources import SourceFile
+from stages.core.base.errors import UserError
+from stages.core.base.sources import SourceFile
+from stages.core.config.schema import ModelConfig, TorchConfig
 from stages.export.torch_source import build_module, reference, trace
 from tests.export.graphs import run_onnx
 

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.core.config import Color, PreprocessConfig
-from stages.core.errors import UserError
-from stages.core.inputs import NetworkInput
-from stages.core.sets import read_samples
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Color, PreprocessConfig
+from stages.core.data.inputs import NetworkInput
+from stages.core.data.sample_files import read_samples
 from stages.infer.__main__ import check_dump
 from stages.infer.inputs import KEY, sample_files
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.init.experiment import interpret
 from stages.init.spellings import from_call, from_config
 

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.init.lenient import is_config, parse_config
 
 WANTED = {"SOC": "T40", "MEAN": [0, 0.5], "PATH": "./a//b # c", "OPEN": True, "NONE": None}

@@ -9,17 +9,17 @@ import pytest
 
 from stages.build.__main__ import build
 from stages.compose import recorded
-from stages.core.composition import compose
-from stages.core.config import (
+from stages.core.config.composition import compose
+from stages.core.config.schema import (
     Color,
     FakeQuant,
     FeatureMethod,
     InputConfig,
     WeightMethod,
 )
-from stages.core.graph import Graph
-from stages.core.inputs import resolve_inputs
-from stages.core.settings import load_params
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import resolve_inputs
+from stages.core.graph.onnx_graph import Graph
 from stages.init.__main__ import main
 from stages.quantize.__main__ import quantize
 from tests.conftest import REPOSITORY

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.init.script import converter_call
 
 

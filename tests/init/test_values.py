@@ -1,6 +1,6 @@
 import pytest
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.init.values import Entry, color, flag, numbers_by_input, shapes_by_input, texts, whole
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.profile.log import LayerRow, OperatorRow, averaged, parse_log, read_log
 from tests.profile.logs import ADD, EXAMPLE, HEADING, SUMMARY, TITLE, log_text, row
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from stages.compose import run as compose_into
+from stages.core.base.errors import UserError
+from stages.core.config.settings import load_params
 from stages.core.cost import CostModel, load_cost
-from stages.core.errors import UserError
-from stages.core.settings import load_params
 from stages.export.__main__ import export
 from stages.profile.__main__ import main, profile
 from stages.profile.log import parse_log

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from stages.core.cost import LayerWork
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
 from stages.profile.log import LayerRow
 from stages.profile.work import Names, row_work
-from stages.quantize.layers import Layer, find_layers
-from stages.quantize.work import layer_work
+from stages.quantize.partition.layer_work import layer_work
+from stages.quantize.partition.layers import Layer, find_layers
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 

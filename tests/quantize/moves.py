@@ -8,14 +8,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.collect import collect
-from stages.core.config import Config, QuantConfig, SocConfig
-from stages.core.graph import Graph
-from stages.quantize.choose import choose_features, choose_weights
-from stages.quantize.draft import Draft
-from stages.quantize.pieces import Piece, find_pieces, piece_model
-from stages.quantize.placement import place
-from stages.quantize.replay import Replay
+from stages.core.config.schema import Config, QuantConfig, SocConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.statistics.collect import collect
+from stages.quantize.candidate import Draft
+from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.partition.subgraphs import Piece, find_pieces, piece_model
+from stages.quantize.quantizers.setup import place
+from stages.quantize.rounding.replay import Replay
 
 Feeds = Sequence[Mapping[str, NDArray[np.float32]]]
 

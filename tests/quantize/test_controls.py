@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from stages.core.config import FakeQuant, Head, OperatorWidths, QuantConfig, SimulatedWidths, SocConfig
-from stages.core.errors import UserError
-from stages.core.graph import Graph
-from stages.quantize.node_bits import NodeBits
-from stages.quantize.placement import place
+from stages.core.base.errors import UserError
+from stages.core.config.schema import FakeQuant, Head, OperatorWidths, QuantConfig, SimulatedWidths, SocConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.quantize.quantizers.node_bits import NodeBits
+from stages.quantize.quantizers.setup import place
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
-from tests.quantize.test_layers import detector
+from tests.quantize.partition.test_layers import detector
 
 TENSORS = ["images", "r1", "r2", "c3", "sum", "pooled", "flat"]
 WEIGHTS = ["stem", "depthwise", "project", "fc"]

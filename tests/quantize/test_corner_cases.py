@@ -7,14 +7,22 @@ import pytest
 from onnx import TensorProto, helper
 
 from stages.compare.similarity import compare_networks
-from stages.core.config import QuantConfig
-from stages.core.errors import UserError
-from stages.core.graph import Graph
-from stages.quantize.node_bits import NodeBits, load_node_bits, node_bits
-from stages.quantize.placement import place
+from stages.core.base.errors import UserError
+from stages.core.config.schema import QuantConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, node_bits
+from stages.quantize.quantizers.setup import place
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
-from tests.quantize.test_lower import PICTURE, assert_twin_equal, code_differences, images, output_cosine, tiny, values
+from tests.quantize.emit.test_lower import (
+    PICTURE,
+    assert_twin_equal,
+    code_differences,
+    images,
+    output_cosine,
+    tiny,
+    values,
+)
 
 X = {"x": PICTURE}
 W = values(5, 4, 3, 3)

@@ -7,8 +7,8 @@ import pytest
 
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
-from stages.core.collect import collect
-from stages.core.config import (
+from stages.core.base.errors import UserError
+from stages.core.config.schema import (
     Config,
     FeatureMethod,
     FeatureZeroPoint,
@@ -20,17 +20,17 @@ from stages.core.config import (
     WeightMethod,
     WeightScale,
 )
-from stages.core.errors import UserError
-from stages.core.graph import Graph
+from stages.core.config.settings import load_params
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import load_integer_model
-from stages.core.qparams import QuantParams, load_qparams
-from stages.core.session import Runner, with_outputs
-from stages.core.settings import load_params
+from stages.core.integer.qparams import QuantParams, load_qparams
+from stages.core.statistics.collect import collect
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from stages.quantize.choose import choose_features, choose_weights
-from stages.quantize.placement import place
-from stages.quantize.qdq import insert_quantizers
+from stages.quantize.emit.qdq import insert_quantizers
+from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.quantizers.setup import place
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import tiny_classifier
 

@@ -1,8 +1,8 @@
 import pytest
 
-from stages.core.config import Config, QuantConfig
-from stages.core.graph import Graph
-from stages.core.qparams import QuantParams
+from stages.core.config.schema import Config, QuantConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import QuantParams
 from stages.sweep.cost import network_cost
 from tests.networks import quantized_network, soc_config, tiny_classifier
 

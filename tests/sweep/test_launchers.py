@@ -5,7 +5,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.sweep import launchers
 from stages.sweep.launchers import check_launcher, check_plugins, end_if_orphaned, sole, threads_of_a_point
 

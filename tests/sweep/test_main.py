@@ -14,9 +14,9 @@ import mlflow
 import pytest
 import yaml
 
-from stages.core.composition import compose
-from stages.core.config import Task
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.config.composition import compose
+from stages.core.config.schema import Task
 from stages.sweep.__main__ import main, sweep
 from stages.sweep.metrics import known_metrics
 from stages.track.run import flatten

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.core.config import Task
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Task
 from stages.evaluate.__main__ import new_score
 from stages.sweep.metrics import chosen_metric, known_metrics
 from stages.track.run import flatten

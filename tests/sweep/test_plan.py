@@ -4,7 +4,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from stages.core.composition import open_conf
+from stages.core.config.composition import open_conf
 from stages.sweep.config import SweepConfig
 from stages.sweep.plan import Plan, check_points, planned
 from tests.conftest import REPOSITORY

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.sweep.session import label, load_results, load_session, save_result, save_session
 from tests.sweep.sweeps import failure, made_up, result
 

@@ -8,8 +8,8 @@ import time
 import pytest
 import yaml
 
-from stages.core import processes
-from stages.core.errors import UserError
+from stages.core.base import processes
+from stages.core.base.errors import UserError
 from stages.sweep import workspace
 from stages.sweep.workspace import cache_folder, clear_leftovers, guilty_line, prepare, reproduce, upstream_params
 from tests.conftest import REPOSITORY

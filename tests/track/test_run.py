@@ -5,7 +5,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
 
 

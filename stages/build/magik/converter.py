@@ -13,11 +13,11 @@ from typing import Any
 from stages.build.magik.scripts import Options
 from stages.build.magik.similarity import parse_table, table_csv
 from stages.build.magik.words import CONVERTED
-from stages.core.artifacts import write_json, write_text
-from stages.core.console import console, warn
-from stages.core.errors import UserError, one_line
-from stages.core.graph import Graph
-from stages.core.processes import run_streaming
+from stages.core.base.artifacts import write_json, write_text
+from stages.core.base.console import console, warn
+from stages.core.base.errors import UserError, one_line
+from stages.core.base.processes import run_streaming
+from stages.core.graph.onnx_graph import Graph
 
 __all__ = ["Converted", "convert", "last_error"]
 

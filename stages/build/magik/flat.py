@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stages.build.magik.words import CALIBRATION, DEBUG, feature_method, weight_method
-from stages.core.config import Config
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput
 
 __all__ = ["flat_cfg"]
 

@@ -10,13 +10,13 @@ from stages.build.magik.ptq import ptq_json
 from stages.build.magik.scripts import OLD_SCRIPT, SCRIPT, old_script, run_script
 from stages.build.magik.training import training_json
 from stages.build.magik.words import CALIBRATION, DEBUG, PTQ, cfg_name, training_name
-from stages.core.artifacts import write_json, write_text
-from stages.core.config import Config
-from stages.core.inputs import NetworkInput
-from stages.core.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, PREPARED_MODEL
-from stages.core.qparams import QuantParams
-from stages.core.samples import calibration_samples
-from stages.core.sets import read_samples, select
+from stages.core.base.artifacts import write_json, write_text
+from stages.core.base.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, PREPARED_MODEL
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput
+from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_store import calibration_samples
+from stages.core.integer.qparams import QuantParams
 
 __all__ = ["write_magik"]
 

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Sequence
 
 from stages.build.magik.words import CALIBRATION, PTQ, cfg_name, header_name
-from stages.core.config import Config
-from stages.core.inputs import NetworkInput
-from stages.core.paths import FLOAT_MODEL, NODE_BITS
+from stages.core.base.paths import FLOAT_MODEL, NODE_BITS
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput
 
 __all__ = ["OLD_SCRIPT", "SCRIPT", "Options", "old_options", "old_script", "options", "run_script"]
 

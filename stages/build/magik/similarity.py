@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.core.graph import Graph, output_name
+from stages.core.graph.onnx_graph import Graph, output_name
 
 __all__ = ["COLUMNS", "parse_table", "table_csv"]
 

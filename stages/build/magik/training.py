@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stages.core.config import Config
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput
 
 __all__ = ["training_json"]
 

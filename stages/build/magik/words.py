@@ -1,6 +1,6 @@
 """What the vendor calls things: names of files and of methods, the same in all generations."""
 
-from stages.core.config import Config, FeatureMethod, QuantConfig, WeightMethod
+from stages.core.config.schema import Config, FeatureMethod, QuantConfig, WeightMethod
 
 __all__ = [
     "CALIBRATION",

@@ -13,11 +13,11 @@ from rich.text import Text
 from stages.build.pluto.check import check
 from stages.build.pluto.folder import report
 from stages.build.pluto.refusals import Effect, Refusal
-from stages.core.artifacts import check_targets, write_json
+from stages.core.base.artifacts import check_targets, write_json
+from stages.core.base.console import counted, output
+from stages.core.base.errors import UserError, one_line
 from stages.core.command import Parser, guarded
-from stages.core.console import counted, output
-from stages.core.errors import UserError, one_line
-from stages.core.graph import load_model
+from stages.core.graph.onnx_graph import load_model
 
 EPILOG = """\
 examples:

@@ -23,7 +23,7 @@ from stages.build.pluto.operators import (
 )
 from stages.build.pluto.refusals import RECIPE, Effect, Refusal, refusal
 from stages.build.pluto.weighted import check_conv, check_gemm
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
 
 __all__ = ["check", "fed_complement", "input_meaning"]
 

@@ -17,8 +17,8 @@ from onnx import helper, numpy_helper
 from stages.build.pluto.check import fed_complement
 from stages.build.pluto.edges import Edges
 from stages.build.pluto.refusals import Effect, Refusal
-from stages.core.graph import Graph, attribute, used_names
-from stages.core.qparams import QuantParams
+from stages.core.graph.onnx_graph import Graph, attribute, used_names
+from stages.core.integer.qparams import QuantParams
 
 __all__ = ["BITS", "convert", "unsuited"]
 

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from stages.core.graph import Graph, attribute
+from stages.core.graph.onnx_graph import Graph, attribute
 
 __all__ = ["LAYERS", "VIEWS", "Edges", "Meaning"]
 

@@ -14,15 +14,15 @@ from stages.build.pluto.convert import convert, unsuited
 from stages.build.pluto.edges import Edges
 from stages.build.pluto.packing import input_bytes
 from stages.build.pluto.refusals import Refusal
-from stages.core.artifacts import save_model, write_json, write_text
-from stages.core.console import output, warn
-from stages.core.graph import Graph, load_model
-from stages.core.inputs import NetworkInput, feeds
-from stages.core.paths import BUILD, CALIBSET, QUANTIZED_MODEL, STATISTICS
-from stages.core.qparams import QuantParams
-from stages.core.samples import calibration_samples
-from stages.core.session import Runner, with_outputs
-from stages.core.statistics import load_statistics
+from stages.core.base.artifacts import save_model, write_json, write_text
+from stages.core.base.console import output, warn
+from stages.core.base.paths import BUILD, CALIBSET, QUANTIZED_MODEL, STATISTICS
+from stages.core.data.inputs import NetworkInput, feeds
+from stages.core.data.sample_store import calibration_samples
+from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.graph.session import Runner, with_outputs
+from stages.core.integer.qparams import QuantParams
+from stages.core.statistics.tensor_statistics import load_statistics
 
 __all__ = ["CHECK", "report", "write_pluto"]
 

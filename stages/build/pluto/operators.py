@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stages.build.pluto.edges import Edges, Meaning
 from stages.build.pluto.refusals import Effect, Refusal, refusal
-from stages.core.graph import attribute
+from stages.core.graph.onnx_graph import attribute
 
 __all__ = ["check_add", "check_concat", "check_focus", "check_max_pool", "check_mul", "check_pool", "check_resize"]
 

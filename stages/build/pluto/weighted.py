@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.build.pluto.edges import Edges, Meaning
 from stages.build.pluto.refusals import RECIPE, Effect, Refusal, refusal
-from stages.core.graph import attribute
+from stages.core.graph.onnx_graph import attribute
 
 __all__ = ["check_conv", "check_gemm"]
 

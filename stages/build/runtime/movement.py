@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.dumps import nhwc
-from stages.core.integer.twin import run_node
+from stages.core.integer.dumps import nhwc
+from stages.core.integer.reference import run_node
 
 __all__ = ["Axis", "Movement", "moved", "movement", "physical", "positions"]
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 __all__ = ["Kind", "Opcode", "Operation", "Program", "Tensor", "UnsupportedError"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import jinja2
 
 from stages.build.venus.outputs import BoardOutput, View, levels
-from stages.core.artifacts import write_text
-from stages.core.config import Anchor, Color, Config, DetectorKind
-from stages.core.inputs import NetworkInput
+from stages.core.base.artifacts import write_text
+from stages.core.config.schema import Anchor, Color, Config, DetectorKind
+from stages.core.data.inputs import NetworkInput
 from stages.core.integer.model import Codes
 
 __all__ = ["COMMON", "WRITTEN", "write_venus"]

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.core.config import DetectorConfig, DetectorKind
-from stages.core.errors import UserError
-from stages.core.graph import Graph
+from stages.core.base.errors import UserError
+from stages.core.config.schema import DetectorConfig, DetectorKind
+from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.model import Codes
-from stages.core.qparams import QuantParams
+from stages.core.integer.qparams import QuantParams
 
 __all__ = ["BoardOutput", "Level", "View", "board_outputs", "levels"]
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from stages.compare.diagnosis.finding import Finding
 from stages.compare.diagnosis.observed import Observed
-from stages.core.config import DataConfig
-from stages.core.console import counted
-from stages.core.overrides import quoted
-from stages.core.qparams import CONSTANT, QuantParams
+from stages.core.base.console import counted
+from stages.core.config.overrides import quoted
+from stages.core.config.schema import DataConfig
+from stages.core.integer.qparams import CONSTANT, QuantParams
 
 __all__ = ["calibration_findings", "debug_finding", "source_override"]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from stages.compare.diagnosis.finding import Effect, Finding
 from stages.compare.diagnosis.ranges import UNWEIGHED
-from stages.core.config import FeatureMethod, QuantConfig, Rounding, SocConfig
-from stages.core.overrides import skip_override
-from stages.core.qparams import QuantParams
+from stages.core.config.overrides import skip_override
+from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding, SocConfig
+from stages.core.integer.qparams import QuantParams
 
 __all__ = ["curve_findings"]
 

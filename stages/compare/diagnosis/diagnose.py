@@ -15,14 +15,14 @@ from stages.compare.diagnosis.observed import Observed
 from stages.compare.diagnosis.ranges import range_findings
 from stages.compare.diagnosis.spread import spread_findings
 from stages.compare.diagnosis.widths import width_findings
-from stages.core.config import Config, Task
-from stages.core.errors import UserError
-from stages.core.graph import Graph
-from stages.core.inputs import NetworkInput, only_picture
-from stages.core.labels import labels_of
-from stages.core.qparams import QuantParams
-from stages.core.samples import SampleReader
-from stages.core.sets import read_samples, select
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Config, Task
+from stages.core.data.inputs import NetworkInput, only_picture
+from stages.core.data.labels import labels_of
+from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_store import SampleReader
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import QuantParams
 
 __all__ = ["Case", "Diagnosis", "diagnose", "labelled_pictures", "witness_of"]
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from stages.compare.diagnosis.finding import Finding
 from stages.compare.diagnosis.observed import Observed
-from stages.core.graph import Graph
-from stages.core.qparams import CONSTANT, SHARED, QuantParams
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import CONSTANT, SHARED, QuantParams
 
 __all__ = ["UNCHECKED", "dead_channels", "float_layers", "unchecked_input"]
 

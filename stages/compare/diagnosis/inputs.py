@@ -16,10 +16,10 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.compare.diagnosis.finding import Effect, Finding
-from stages.core.config import Color, InputConfig
-from stages.core.inputs import NetworkInput, normalize
-from stages.core.overrides import numbers, quoted
-from stages.core.session import Runner, with_outputs
+from stages.core.config.overrides import numbers, quoted
+from stages.core.config.schema import Color, InputConfig
+from stages.core.data.inputs import NetworkInput, normalize
+from stages.core.graph.session import Runner, with_outputs
 
 __all__ = [
     "Labelled",

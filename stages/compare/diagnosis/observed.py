@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.networks import along_channels
-from stages.core.qparams import FeatureParams, QuantParams
+from stages.core.integer.qparams import FeatureParams, QuantParams
 
 __all__ = ["Observed", "Observer"]
 

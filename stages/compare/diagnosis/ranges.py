@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from stages.compare.diagnosis.finding import Finding
 from stages.compare.diagnosis.observed import Observed
-from stages.core.config import FeatureMethod, FeatureZeroPoint, QuantConfig, Requantization, SocConfig
-from stages.core.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, QuantParams
+from stages.core.config.schema import FeatureMethod, FeatureZeroPoint, QuantConfig, Requantization, SocConfig
+from stages.core.integer.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, QuantParams
 
 __all__ = ["UNWEIGHED", "range_findings"]
 

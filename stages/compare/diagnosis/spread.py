@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from stages.compare.diagnosis.finding import Effect, Finding
 from stages.compare.diagnosis.observed import Observed
-from stages.core.config import Equalization, FeatureMethod, QuantConfig, Rounding
-from stages.core.graph import Graph
-from stages.core.overrides import skip_override
-from stages.core.qparams import CONSTANT, FeatureParams, QuantParams
+from stages.core.config.overrides import skip_override
+from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import CONSTANT, FeatureParams, QuantParams
 
 __all__ = ["spread_findings"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from stages.compare.diagnosis.finding import Effect, Finding
-from stages.core.config import QuantConfig
-from stages.core.graph import Graph
-from stages.core.overrides import list_override, skip_override
-from stages.core.qparams import CONSTANT, QuantParams
+from stages.core.config.overrides import list_override, skip_override
+from stages.core.config.schema import QuantConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import CONSTANT, QuantParams
 
 __all__ = ["edge_nodes", "width_findings"]
 

@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import DTypeLike, NDArray
 from onnx import helper
 
-from stages.core.errors import UserError
-from stages.core.graph import attribute, load_model
+from stages.core.base.errors import UserError
+from stages.core.graph.onnx_graph import attribute, load_model
 
 __all__ = ["DOMAIN", "VERSION", "Codes", "code_tensors", "inner_tensors", "load_integer_model"]
 

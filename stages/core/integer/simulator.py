@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from stages.core.graph import attribute, used_names
+from stages.core.graph.onnx_graph import attribute, used_names
 from stages.core.integer.model import DOMAIN
 from stages.core.integer.writer import FLOAT32_EXACT, TABLE_ROWS, Array, Term, Writer
 

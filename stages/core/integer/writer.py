@@ -19,8 +19,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.core.errors import UserError
-from stages.core.graph import attribute
+from stages.core.base.errors import UserError
+from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.model import Codes, code_tensors
 
 __all__ = ["FLOAT32_EXACT", "Term", "Writer"]

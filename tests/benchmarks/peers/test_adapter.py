@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.peers.adapter import Feeder, Pictures, input_name
 from benchmarks.peers.settings import PEERS
-from stages.core.config import Color
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput
 from tests.networks import tiny_classifier
 
 INPUT = NetworkInput("x", (1, 3, 1, 2), (1.0, 2.0, 3.0), (2.0, 2.0, 4.0), Color.RGB)

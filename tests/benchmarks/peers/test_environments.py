@@ -9,7 +9,7 @@ from benchmarks.peers import __main__ as child
 from benchmarks.peers.adapter import Peer, Pictures
 from benchmarks.peers.environments import Hosted, failure, find_peers, run_peer
 from benchmarks.peers.settings import PEERS
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 
 
 def fake_python(folder: Path, script: str) -> str:

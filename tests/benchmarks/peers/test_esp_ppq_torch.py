@@ -3,7 +3,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.peers.esp_ppq_torch import any_batch
-from stages.core.session import Runner
+from stages.core.graph.session import Runner
 
 
 def test_any_batch() -> None:

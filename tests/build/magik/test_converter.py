@@ -14,9 +14,9 @@ import pytest
 from stages.build.__main__ import build
 from stages.build.magik.converter import last_error
 from stages.compose import run as compose_into
-from stages.core.config import ToolchainConfig
-from stages.core.errors import UserError
-from stages.core.paths import CONVERTER_LOG
+from stages.core.base.errors import UserError
+from stages.core.base.paths import CONVERTER_LOG
+from stages.core.config.schema import ToolchainConfig
 from tests.build.magik import stand_in
 from tests.conftest import project_overrides
 

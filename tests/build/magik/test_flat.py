@@ -4,7 +4,7 @@ import pytest
 
 from stages.build.magik.flat import flat_cfg
 from stages.build.magik.words import cfg_name
-from stages.core.config import FakeQuant, FeatureMethod, WeightMethod
+from stages.core.config.schema import FakeQuant, FeatureMethod, WeightMethod
 from tests.build.boards import PICTURE, STATE, board_config
 
 BASIC = ["SOC", "INPUT", "INPUT_SHAPE", "MEAN", "NORMAL", "COLOR", "OUTPUT", "QUANT_DATASET_PATH"]

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.build.magik.ptq import ptq_json
-from stages.core.config import FakeQuant, FeatureMethod
+from stages.core.config.schema import FakeQuant, FeatureMethod
 from tests.build.boards import PICTURE, board_config
 
 

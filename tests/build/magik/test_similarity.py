@@ -1,7 +1,7 @@
 """Rows of the guide's log (July 2022, chapter 3.3): ResNet-18, as printed."""
 
 from stages.build.magik.similarity import parse_table, table_csv
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
 from tests.build.magik.stand_in import HEAD, NUMBERS
 from tests.networks import tiny_classifier
 

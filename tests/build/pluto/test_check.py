@@ -10,7 +10,7 @@ from stages.build.pluto.check import check
 from stages.build.pluto.edges import Meaning
 from stages.build.pluto.operators import fixed_point_shift, repeats
 from stages.build.pluto.weighted import _dense, _pointwise
-from stages.core.graph import Graph
+from stages.core.graph.onnx_graph import Graph
 from tests.build.pluto.networks import accepted, classifier, conv
 
 

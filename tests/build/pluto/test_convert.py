@@ -5,9 +5,9 @@ from onnx import TensorProto
 
 from stages.build.pluto.check import check
 from stages.build.pluto.convert import convert, unsuited
-from stages.core.config import ChannelScales
-from stages.core.graph import Graph
-from stages.core.session import Runner, with_outputs
+from stages.core.config.schema import ChannelScales
+from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner, with_outputs
 from tests.build.pluto.networks import classifier, detector, quantized, ranges
 
 

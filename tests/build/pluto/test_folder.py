@@ -14,11 +14,11 @@ from stages.build.pluto.packing import input_bytes
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
-from stages.core.inputs import feeds, load_inputs
-from stages.core.paths import CALIBSET, INPUTS
-from stages.core.samples import calibration_samples
-from stages.core.session import Runner
-from stages.core.settings import load_params
+from stages.core.base.paths import CALIBSET, INPUTS
+from stages.core.config.settings import load_params
+from stages.core.data.inputs import feeds, load_inputs
+from stages.core.data.sample_store import calibration_samples
+from stages.core.graph.session import Runner
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.build import boards

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from stages.build.runtime.binary import model_bytes
 from stages.build.runtime.memory import blocks_of, plan
 from stages.build.runtime.translate import translate
-from stages.core.config import Color
-from stages.core.dumps import dump_names, packed
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput
+from stages.core.integer.dumps import dump_names, packed
 from stages.core.integer.model import code_tensors
 from tests.core.integer.nets import Net
 

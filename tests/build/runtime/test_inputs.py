@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from stages.core.config import Color
-from stages.core.dumps import dump_names
-from stages.core.inputs import NetworkInput, feeds
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput, feeds
+from stages.core.graph.session import Runner
+from stages.core.integer.dumps import dump_names
 from stages.core.integer.simulator import simulator_model
-from stages.core.session import Runner
 from stages.infer.precise import precise
 from tests.build.runtime.programs import dumps, expected_dumps, model_file
 from tests.core.integer.nets import Net

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from stages.core.dumps import layer_dumps
+from stages.core.graph.session import Runner
+from stages.core.integer.dumps import layer_dumps
 from stages.core.integer.model import Codes
 from stages.core.integer.simulator import simulator_model
-from stages.core.session import Runner
 from stages.infer.precise import precise
 from tests.build.runtime.programs import dumps, model_file
 from tests.build.runtime.small import small_codes, small_net

@@ -11,8 +11,8 @@ from onnx import helper
 
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
-from stages.core.config import Color
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput
 from stages.core.integer.model import Codes
 from stages.profile.log import parse_log
 from tests.build.runtime import programs

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from stages.build.venus.folder import write_venus
 from stages.build.venus.outputs import BoardOutput
-from stages.core.composition import compose
-from stages.core.config import Color, Config
-from stages.core.inputs import NetworkInput
+from stages.core.config.composition import compose
+from stages.core.config.schema import Color, Config
+from stages.core.data.inputs import NetworkInput
 from tests.conftest import REPOSITORY, project_overrides
 
 TOOLKIT = Path(__file__).parent / "toolkit"

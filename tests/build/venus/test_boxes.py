@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stages.build.venus.outputs import BoardOutput
-from stages.core.config import DetectorConfig, DetectorKind
-from stages.core.dumps import packed
+from stages.core.config.schema import DetectorConfig, DetectorKind
+from stages.core.integer.dumps import packed
 from stages.core.integer.model import Codes
 from tests.build.venus import detection, programs
 from tests.build.venus.programs import config, picture

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from stages.build.venus.outputs import BoardOutput
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.core.integer.model import Codes
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stages.build.venus.outputs import BoardOutput
-from stages.core.config import Color
-from stages.core.preprocess import fit, to_color
+from stages.core.config.schema import Color
+from stages.core.data.preprocess import fit, to_color
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture
 

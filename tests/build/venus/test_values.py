@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.build.venus.outputs import BoardOutput
-from stages.core.dumps import packed
+from stages.core.integer.dumps import packed
 from stages.core.integer.model import Codes
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture

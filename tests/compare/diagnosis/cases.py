@@ -5,8 +5,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.compare.diagnosis.observed import Observed
-from stages.core.graph import Graph
-from stages.core.qparams import FeatureParams, WeightParams
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import FeatureParams, WeightParams
 
 
 def feature(tensor="t", low=-1.0, high=1.55, seen=(-1.0, 1.5), method="MAX_ABS", bits=8, node=None):

@@ -1,8 +1,8 @@
 import pytest
 
 from stages.compare.diagnosis.calibration import calibration_findings, debug_finding, source_override
-from stages.core.config import DataConfig, PictureSet
-from stages.core.qparams import QuantParams
+from stages.core.config.schema import DataConfig, PictureSet
+from stages.core.integer.qparams import QuantParams
 from tests.compare.diagnosis.cases import feature, observed
 
 DATA = DataConfig("d", debug=PictureSet("file:debug"))

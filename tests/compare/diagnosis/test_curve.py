@@ -2,8 +2,8 @@ import pytest
 
 from stages.compare.diagnosis.curve import curve_findings
 from stages.compare.similarity import SOURCES
-from stages.core.config import FeatureMethod, QuantConfig, Rounding
-from stages.core.qparams import QuantParams
+from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding
+from stages.core.integer.qparams import QuantParams
 from tests.compare.diagnosis.cases import feature, row, weight
 from tests.networks import soc_config
 

@@ -12,9 +12,9 @@ from onnx import numpy_helper
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
-from stages.core.config import Task
-from stages.core.inputs import load_inputs
-from stages.core.paths import DIAGNOSIS, INPUTS, REPORT
+from stages.core.base.paths import DIAGNOSIS, INPUTS, REPORT
+from stages.core.config.schema import Task
+from stages.core.data.inputs import load_inputs
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.compare.diagnosis.information import dead_channels, float_layers, unchecked_input
-from stages.core.qparams import QuantParams
+from stages.core.integer.qparams import QuantParams
 from tests.compare.diagnosis.cases import chain, feature, observed
 
 

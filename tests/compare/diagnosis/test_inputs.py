@@ -22,8 +22,8 @@ from stages.compare.diagnosis.inputs import (
     search,
     surely_likelier,
 )
-from stages.core.config import Color, InputConfig
-from stages.core.inputs import NetworkInput
+from stages.core.config.schema import Color, InputConfig
+from stages.core.data.inputs import NetworkInput
 
 TRAINED = NetworkInput("x", (1, 3, 12, 12), (127.0,) * 3, (128.0,) * 3, Color.RGB)
 

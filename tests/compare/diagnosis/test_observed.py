@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.compare.diagnosis.observed import Observer
-from stages.core.qparams import FeatureParams, QuantParams
+from stages.core.integer.qparams import FeatureParams, QuantParams
 
 
 def entry(**more):

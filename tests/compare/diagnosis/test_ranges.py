@@ -1,8 +1,8 @@
 import pytest
 
 from stages.compare.diagnosis.ranges import range_findings
-from stages.core.config import FeatureMethod, QuantConfig
-from stages.core.qparams import NODE_BITS, QuantParams
+from stages.core.config.schema import FeatureMethod, QuantConfig
+from stages.core.integer.qparams import NODE_BITS, QuantParams
 from tests.compare.diagnosis.cases import feature, observed
 from tests.networks import soc_config
 

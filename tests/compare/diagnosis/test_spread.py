@@ -1,8 +1,8 @@
 import pytest
 
 from stages.compare.diagnosis.spread import spread_findings
-from stages.core.config import Equalization, FeatureMethod, QuantConfig, Rounding
-from stages.core.qparams import QuantParams
+from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
+from stages.core.integer.qparams import QuantParams
 from tests.compare.diagnosis.cases import chain, feature, observed, weight
 
 WIDE = observed((0.0,) * 8, (255.0, *[5.0] * 7))  # of 256 codes the median channel has 5

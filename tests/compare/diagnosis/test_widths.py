@@ -1,8 +1,8 @@
 import pytest
 
 from stages.compare.diagnosis.widths import edge_nodes, width_findings
-from stages.core.config import QuantConfig
-from stages.core.qparams import QuantParams
+from stages.core.config.schema import QuantConfig
+from stages.core.integer.qparams import QuantParams
 from tests.compare.diagnosis.cases import chain, row, weight
 
 NODES = [name for index in range(4) for name in (f"c{index}", f"r{index}")]

@@ -8,10 +8,10 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from stages.core.graph.session import Runner
 from stages.core.integer.model import DOMAIN, Codes, code_tensors
+from stages.core.integer.reference import run_twin
 from stages.core.integer.simulator import simulator_model
-from stages.core.integer.twin import run_twin
-from stages.core.session import Runner
 
 Values = dict[str, NDArray]
 

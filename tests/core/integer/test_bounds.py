@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from stages.core.graph import attribute
+from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.model import Codes
 from tests.core.integer import reference
 from tests.core.integer.nets import Net, agree

@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
 from stages.core.integer.model import DOMAIN, VERSION, Codes, code_tensors, load_integer_model
 from tests.core.integer.nets import Net
 from tests.networks import tiny_classifier

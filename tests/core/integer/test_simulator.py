@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.graph.session import Runner
 from stages.core.integer import rules
 from stages.core.integer.model import Codes
-from stages.core.session import Runner
 from tests.core.integer import reference
 from tests.core.integer.cases import (
     RULES,

@@ -1,0 +1,125 @@
+"""Writing artifacts: whole or not at all, and the same bytes for the same content."""
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.base.errors import UserError, one_line
+
+__all__ = ["check_targets", "output_folder", "read_json", "save_model", "write_arrays", "write_json", "write_text"]
+
+
+@contextmanager
+def output_folder(final: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `final` when the block ends well.
+
+    A failure or a kill in between leaves `final` as it was; what a killed run left behind is cleared away.
+
+    Raises:
+        UserError: if the folder cannot be made or replaced.
+    """
+    with _writing(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for abandoned in final.parent.glob(f".{final.name}-*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        yield temporary
+        with _writing(final):
+            temporary.chmod(0o755)
+            if final.exists():
+                shutil.rmtree(final)
+            temporary.replace(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_targets(*paths: Path | None) -> None:
+    """Refuse what cannot be a file, before the work whose result it is to hold. Folders above it may be missing.
+
+    Raises:
+        UserError: if there is a folder of that name, or a file in the place of a folder above it.
+    """
+    for path in filter(None, paths):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: name a file")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise UserError(f"{path}: {above} is a file, not a folder")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one step; the folders above it are made, if missing. A failure leaves it as it was.
+
+    Raises:
+        UserError: if it cannot be written: a folder of that name, a full disk.
+    """
+    check_targets(path)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say in one line that `path`, not the temporary one beside it, cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or one_line(error)}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in the order given: floats in their shortest exact form, NaN refused."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON artifact.
+
+    Raises:
+        UserError: if it is missing (says which stage makes it) or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON: {one_line(error)}") from error
+
+
+def missing(path: Path) -> UserError:
+    """The error for an artifact that is not there, naming the stage that makes it."""
+    stage = path.parts[1] if len(path.parts) > 2 and path.parts[0] == "out" else None
+    return UserError(f"{path} is missing" + (f": run `dvc repro {stage}` first" if stage else ""))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an npz file with deterministic bytes; NumPy's own writer takes no array called `file`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+
+
+def save_model(path: Path, model: onnx.ModelProto) -> None:
+    """Write an ONNX model with deterministic bytes."""
+    path.write_bytes(model.SerializeToString(deterministic=True))

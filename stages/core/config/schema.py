@@ -1,0 +1,454 @@
+"""The schema of an experiment: one dataclass a config group.
+
+Each field's comment is its documentation; `settings` beside it checks values before any work starts.
+"""
+
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+__all__ = [
+    "FLOAT_BITS",
+    "Anchor",
+    "ChannelScales",
+    "Color",
+    "CompareConfig",
+    "Config",
+    "DataConfig",
+    "DetectorConfig",
+    "DetectorKind",
+    "Equalization",
+    "FakeQuant",
+    "FeatureMethod",
+    "FeatureZeroPoint",
+    "Fit",
+    "Head",
+    "InputConfig",
+    "Interpolation",
+    "LabelledSet",
+    "ModelConfig",
+    "OpenRuntime",
+    "OperatorWidths",
+    "PictureSet",
+    "PreprocessConfig",
+    "QuantConfig",
+    "Requantization",
+    "Rounding",
+    "SimulatedWidths",
+    "SocConfig",
+    "Task",
+    "ToolchainConfig",
+    "TorchConfig",
+    "TrackConfig",
+    "Vendor",
+    "WatchConfig",
+    "WeightMethod",
+    "WeightScale",
+]
+
+MISSING: Any = "???"  # OmegaConf's mark for a value that has no default
+FLOAT_BITS = 32
+"""The width that stands for float: nothing is quantized."""
+
+
+# --- soc ------------------------------------------------------------------------------------------------------
+
+
+class Vendor(Enum):
+    """Who makes the SOC: decides what the build stage writes."""
+
+    ingenic = "ingenic"
+    sophgo = "sophgo"
+
+
+class Requantization(Enum):
+    """How the accumulator becomes an output code."""
+
+    nna = "nna"  # floor((4*acc + bias) / mult) + 2^(bits-1), per channel
+    multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
+    shift = "shift"  # acc >> shift, one shift a layer
+
+
+class FeatureZeroPoint(Enum):
+    """Whether a feature's zero may lie anywhere."""
+
+    affine = "affine"  # unsigned codes, any zero point
+    symmetric = "symmetric"  # zero point at 0 (unsigned) or in the middle (signed)
+
+
+class WeightScale(Enum):
+    """How many weight scales a layer has."""
+
+    per_channel = "per_channel"
+    per_tensor = "per_tensor"
+
+
+class OpenRuntime(Enum):
+    """A runtime that drives the unit without the vendor's toolkit."""
+
+    pluto = "pluto"  # github.com/inoop/t41-pluto
+
+
+@dataclass
+class OperatorWidths:
+    """Bit widths that one operator runs at."""
+
+    feature_bits: list[int] = field(default_factory=list)  # empty: the operator runs in float only
+    weight_bits: list[int] = field(default_factory=list)  # empty: the operator has no weights
+
+
+@dataclass
+class SimulatedWidths:
+    """Widths that exist on the PC only, to find out what more bits would bring."""
+
+    feature_bits: list[int] = field(default_factory=list)
+    weight_bits: list[int] = field(default_factory=list)
+
+
+@dataclass
+class ToolchainConfig:
+    """The vendor's converter."""
+
+    name: str = MISSING  # its executable
+    path: str | None = (
+        None  # the executable, or a folder that has it: build runs it then; null: build prepares its folder
+    )
+
+
+@dataclass
+class RuntimeConfig:
+    """What a board program links."""
+
+    tree: str = ""  # folder of the vendor's runtime inside its toolkit
+    libraries: dict[str, list[str]] = field(default_factory=dict)  # build type -> library names, in link order
+
+
+@dataclass
+class SocConfig:
+    """What a SOC can do (`conf/soc/`)."""
+
+    name: str = MISSING  # as the vendor's converter spells it
+    vendor: Vendor = MISSING
+    toolchain: ToolchainConfig = field(default_factory=ToolchainConfig)
+    npu: str = MISSING  # generation of the neural unit
+    layout: str = MISSING  # feature layout in the unit's memory
+    channel_alignment: int = MISSING  # channels of a group in that layout
+    input_channels: int = 0  # channels of a picture as the board wants it; 0: as the network has
+    requantization: Requantization = MISSING
+    feature_zero_point: FeatureZeroPoint = MISSING
+    weight_scale: WeightScale = MISSING
+    float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
+    float_outputs: bool = False  # a convolution or fully connected layer that ends the network returns float
+    fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
+    operators: dict[str, OperatorWidths] = field(default_factory=dict)  # ONNX type, DepthwiseConv or Silu -> widths
+    simulated: SimulatedWidths = field(default_factory=SimulatedWidths)  # of every operator that runs in integers
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """What a quantized network may follow from: not with what it is converted, linked or run afterwards."""
+        later = ("toolchain", "runtime", "open_runtime")
+        return {key: value for key, value in asdict(self).items() if key not in later}
+
+
+# --- model ----------------------------------------------------------------------------------------------------
+
+
+class Color(Enum):
+    """Channel order of a picture at the network's input."""
+
+    RGB = "RGB"
+    BGR = "BGR"
+    GRAY = "GRAY"
+
+
+class Fit(Enum):
+    """How a picture of any size becomes one of the input's size."""
+
+    stretch = "stretch"  # resize both sides, aspect ratio lost
+    letterbox = "letterbox"  # resize to fit inside, pad the rest
+    crop = "crop"  # resize the shorter side to `shorter_side`, cut the centre
+
+
+class Interpolation(Enum):
+    """OpenCV's interpolation when resizing."""
+
+    nearest = "nearest"
+    linear = "linear"
+    area = "area"
+    cubic = "cubic"
+
+
+class Anchor(Enum):
+    """Where a letterboxed picture lies."""
+
+    center = "center"
+    top_left = "top_left"
+
+
+@dataclass
+class PreprocessConfig:
+    """From a decoded picture to the network's input size."""
+
+    fit: Fit = Fit.stretch
+    shorter_side: int = 0  # crop only: pixels of the shorter side before cutting; 0: as large as the cut
+    interpolation: Interpolation = Interpolation.linear
+    pad: int = 114  # letterbox only: grey level of the border, 0..255
+    anchor: Anchor = Anchor.center  # letterbox only
+
+
+@dataclass
+class InputConfig:
+    """One network input.
+
+    The vendor's broadcasting holds: one mean or normal serves all channels; a field that is left out takes the
+    value of the input before it. A tensor that no picture fits has mean 0 and normal 1 unless it has its own.
+    """
+
+    name: str | None = None  # a tensor or node of the graph (cuts it there); left out: the graph's own input
+    shape: list[int] | None = None  # of a picture NCHW; left out: from the graph
+    mean: list[float] | None = None  # in the units of pixels or numbers: (x - mean) / normal; default [0]
+    normal: list[float] | None = None  # a standard deviation in those units; default [1]
+    color: Color | None = None  # default RGB
+
+
+@dataclass
+class TorchConfig:
+    """How to build a PyTorch module."""
+
+    callable: str | None = None  # "module:function" or "module:Class.method", returns the nn.Module
+    arguments: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the callable
+    code: str | None = None  # source (package:, file:) put on the import path first
+    output_names: list[str] = field(default_factory=list)  # names for the module's outputs
+
+
+class DetectorKind(Enum):
+    """How a detector's outputs become boxes."""
+
+    none = "none"  # no detector
+    yolox = "yolox"  # centre (x + column) * stride, size exp(w) * stride
+    yolov5 = "yolov5"  # centre (2 s(x) - 0.5 + column) * stride, size (2 s(w))^2 * anchor; s the logistic function
+
+
+@dataclass
+class DetectorConfig:
+    """What the board program has to know of a detector to print boxes."""
+
+    kind: DetectorKind = DetectorKind.none
+    strides: list[int] = field(default_factory=lambda: [8, 16, 32])  # pixels of the input a cell, the finest grid first
+    anchors: list[float] = field(default_factory=list)  # yolov5: w, h, w, h, ... in pixels, as many for each stride
+    classes: int = 80
+    score_threshold: float = 0.3  # boxes below it are dropped; a score is objectness times class
+    nms_threshold: float = 0.6  # intersection over union from which the worse of two boxes of a class is dropped
+    logits: bool | None = None  # scores come before the logistic function; null: as the kind is exported, yolov5 so
+
+
+@dataclass
+class ModelConfig:
+    """A trained network (`conf/model/`)."""
+
+    name: str = MISSING
+    source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; .onnx or a checkpoint
+    torch: TorchConfig = field(default_factory=TorchConfig)
+    inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
+    outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    fp32_diff: float = 0.001  # largest difference allowed between the source and the exported network
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What a quantized network may follow from: not what is done with its outputs afterwards."""
+        return {key: value for key, value in asdict(self).items() if key != "detector"}
+
+
+# --- data -----------------------------------------------------------------------------------------------------
+
+
+class Task(Enum):
+    """What the labels mean."""
+
+    classification = "classification"  # one output, one class a picture
+    none = "none"  # no labels: how far the outputs move is all that is measured
+
+
+@dataclass
+class PictureSet:
+    """A set of pictures, or of other samples: see `stages/core/data/sample_files.py`."""
+
+    source: Any = MISSING  # one source or a list: package:NAME==VERSION/glob | file:FOLDER
+    size: int | None = None  # how many, evenly over the sorted names; null: all
+
+
+def _taken_out() -> PictureSet:
+    """A set that is taken out of the calibration pictures unless it has a source."""
+    return PictureSet(source=None)
+
+
+@dataclass
+class LabelledSet(PictureSet):
+    """Pictures with labels."""
+
+    labels: str | None = None  # pattern:REGEX on the name | folders | file:CSV with columns file,label
+    task: Task = Task.classification
+
+
+@dataclass
+class DataConfig:
+    """The pictures (`conf/data/`)."""
+
+    name: str = MISSING
+    calibration: PictureSet = field(default_factory=PictureSet)
+    correction: PictureSet = field(default_factory=_taken_out)  # null: the calibration pictures but `validation`'s
+    validation: PictureSet = field(default_factory=_taken_out)  # null: every fifth calibration picture
+    debug: PictureSet = field(default_factory=PictureSet)  # what compare runs
+    evaluation: LabelledSet = field(default_factory=LabelledSet)
+
+
+# --- quant ----------------------------------------------------------------------------------------------------
+
+
+class FeatureMethod(Enum):
+    """How a feature's range is chosen from its statistics."""
+
+    MAX_ABS = "MAX_ABS"  # everything that was seen
+    KL = "KL"  # the clip of least Kullback-Leibler divergence
+    MSE = "MSE"  # the clip of least squared error
+    ADMM = "ADMM"  # scale and codes fitted in turns, each the best for the other
+    OUTPUT = "OUTPUT"  # the clip of least error in what the next operators make of it; both ends by themselves
+    PERCENTILE = "PERCENTILE"  # the clip that leaves out the farthest values, see `percentile`
+
+
+class WeightMethod(Enum):
+    """How a weight's scale is chosen."""
+
+    MAX_ABS = "MAX_ABS"  # the largest magnitude gets the largest code
+    MSE = "MSE"  # the scale of least squared error
+    ADMM = "ADMM"  # scale and codes fitted in turns, each the best for the other
+
+
+class Equalization(Enum):
+    """Whether channel scales move from layer to layer before anything is quantized."""
+
+    none = "none"
+    cross_layer = "cross_layer"  # so that a feature's channels, which share one scale, are of like range
+    measured = "measured"  # the same, if the validation pictures have less error by it
+
+
+class ChannelScales(Enum):
+    """Whether features that only depthwise convolutions and tables take have a scale a channel, where the SOC can."""
+
+    never = "never"
+    always = "always"
+    measured = "measured"  # whichever has the less error on the validation pictures
+
+
+class Rounding(Enum):
+    """How weights are rounded."""
+
+    nearest = "nearest"  # each for itself
+    compensate = "compensate"  # one by one, the rest making good each error (GPTQ)
+    reconstruct = "reconstruct"  # learned block by block, with biases and scales (BRECQ, LSQ, QDrop); needs PyTorch
+
+
+class FakeQuant(Enum):
+    """Quantizing one side only, to see which side costs the accuracy."""
+
+    none = "none"  # both sides
+    feature = "feature"  # features only: weights stay in float
+    weight = "weight"  # weights only: features stay in float
+
+
+class Head(Enum):
+    """What becomes of a detector's head."""
+
+    quantized = "quantized"  # as the rest
+    float = "float"  # the last convolutions before each output, and all after them, stay in float
+
+
+@dataclass
+class QuantConfig:
+    """Bits and methods (`conf/quant/`)."""
+
+    name: str = MISSING
+    feature_bits: int = 8  # 32: float
+    weight_bits: int = 8  # 32: float
+    feature_method: FeatureMethod = FeatureMethod.MAX_ABS
+    weight_method: WeightMethod = WeightMethod.MAX_ABS
+    percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
+    equalization: Equalization = Equalization.none
+    rounding: Rounding = Rounding.nearest
+    steps: int | None = None  # reconstruct only: steps a block; null: 125, and 200 where anything has fewer than 8 bits
+    variants: int = 4  # reconstruct only: pictures made of each: itself, its mirror image, cut-outs
+    weight_correction: bool = False  # biases make good what rounding the weights adds to a layer's mean
+    feature_correction: bool = False  # biases make good what quantized features add to it
+    skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float
+    skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
+    fake_quant: FakeQuant = FakeQuant.none
+    head: Head = Head.quantized
+    edge_bits: int | None = None  # least width of the first and last layers' weights and inputs; null: as the rest
+    node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
+    node_ranges: bool = True  # false: of node_bits take the widths only
+    node_bits_ignore: list[str] = field(default_factory=list)  # layers of node_bits that follow the rest all the same
+    # a scale a channel for features that only depthwise convolutions and tables (SiLU, ...) take, where the SOC
+    # requantizes per channel
+    channel_scales: ChannelScales = ChannelScales.never
+
+    @property
+    def float_features(self) -> bool:
+        """Whether features stay in float: at 32 bits, or because weights alone are quantized."""
+        return self.feature_bits == FLOAT_BITS or self.fake_quant is FakeQuant.weight
+
+    @property
+    def float_weights(self) -> bool:
+        """Whether weights stay in float: at 32 bits, or because features alone are quantized."""
+        return self.weight_bits == FLOAT_BITS or self.fake_quant is FakeQuant.feature
+
+
+# --- the rest -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class CompareConfig:
+    """What compare does beyond the similarity table."""
+
+    isolated: bool = True  # also where the error comes from: each layer alone, features alone, weights alone quantized
+    # also every tensor of the first debug picture, float and quantized, as the vendor's tools dump it
+    dump: bool = False
+
+
+@dataclass
+class TrackConfig:
+    """Where the MLflow run goes; the store itself is MLFLOW_TRACKING_URI, by default mlflow.db here."""
+
+    experiment: str = "socquant"
+
+
+@dataclass
+class WatchConfig:
+    """Local paths behind the sources, for DVC to watch. Filled in by composition; not for editing."""
+
+    model: str = "${watch:${model.source}}"
+    code: str = "${watch:${model.torch.code}}"
+    calibration: str = "${watch:${data.calibration.source}}"
+    correction: str = "${watch:${data.correction.source}}"
+    validation: str = "${watch:${data.validation.source}}"
+    debug: str = "${watch:${data.debug.source}}"
+    evaluation: str = "${watch:${data.evaluation.source}}"
+    labels: str = "${watch:${data.evaluation.labels}}"
+    node_bits: str = "${watch:${quant.node_bits}}"
+    toolchain: str = "${watch_tool:${soc.toolchain.path},${soc.toolchain.name}}"
+
+
+@dataclass
+class Config:
+    """One experiment: what `conf/` composes to and `params.yaml` holds."""
+
+    soc: SocConfig = field(default_factory=SocConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    quant: QuantConfig = field(default_factory=QuantConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)

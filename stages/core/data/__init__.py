@@ -1,0 +1,1 @@
+"""Samples: which files make them up, how they are decoded and stored, and their labels."""

@@ -1,0 +1,100 @@
+"""Arrays on disk for one input of the network: `.npy`, `.npz` and `.bin`."""
+
+import io
+import zipfile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.base.sources import SourceFile
+from stages.core.data.inputs import PICTURE_RANK, NetworkInput
+
+__all__ = ["SUFFIXES", "read_array"]
+
+SUFFIXES = {".npy", ".npz", ".bin"}
+KINDS = (np.dtype("u1"), np.dtype("<f4"))
+"""What a file without a header may hold; its size tells which."""
+
+Values = NDArray[np.uint8] | NDArray[np.float32]
+
+
+def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: str) -> Values:
+    """Read what an input is fed, before mean and normal.
+
+    Args:
+        file: `.npy`; `.npz` with an entry of the input's name; `.bin`, the numbers alone, uint8 or little-endian
+            float32. An input of rank 4 lies there as [H, W, C], as for the vendor's tools, with or without a 1 in
+            front; three channels may have a fourth behind them that nobody uses, as a board's inputs have. Any other
+            tensor has its own shape, with or without the 1.
+        suffix: which of these.
+        network_input: the input.
+        key: what the file belongs to, for messages.
+
+    Returns:
+        uint8 or float32 in the input's `sample_shape`.
+
+    Raises:
+        UserError: if the file cannot be read, is of another size, or holds what is no number.
+    """
+    where = f"{key}: {file.name}"
+    try:
+        content = file.read()
+        values = _typed(content, where, network_input) if suffix == ".bin" else _loaded(content, where, network_input)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{where} cannot be read: {one_line(error)}") from error
+    if values.dtype.kind not in "uif":
+        raise UserError(f"{where} holds {values.dtype}: give uint8 or float32")
+    fitted = _fitted(values, where, network_input)
+    if fitted.dtype != np.uint8:
+        with np.errstate(over="ignore"):  # becomes infinite, which is refused
+            fitted = fitted.astype(np.float32)
+    if not np.isfinite(fitted).all():
+        raise UserError(f"{where} holds values that are infinite or not a number")
+    return np.ascontiguousarray(fitted)
+
+
+def _loaded(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
+    """The array of a `.npy` or `.npz` file."""
+    loaded = np.load(io.BytesIO(content), allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    name = network_input.name
+    if name not in loaded:
+        raise UserError(f"{where} has no entry for input {name!r}; {did_you_mean(name, list(loaded))}")
+    found: NDArray[np.generic] = loaded[name]
+    return found
+
+
+def _typed(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
+    """The numbers of a file without a header."""
+    for kind in KINDS:
+        for shape in _shapes(network_input):
+            if len(content) == kind.itemsize * int(np.prod(shape)):
+                return np.frombuffer(content, kind).reshape(shape)
+    count = int(np.prod(network_input.shape))
+    raise UserError(
+        f"{where} has {len(content)} bytes; {_wanted(network_input)}: {count} bytes (uint8) or {4 * count} (float32)"
+    )
+
+
+def _fitted(values: NDArray[np.generic], where: str, network_input: NetworkInput) -> NDArray[np.generic]:
+    """The values in the input's shape; refuses another one."""
+    for shape in _shapes(network_input):
+        own = shape[1:] if len(network_input.shape) != PICTURE_RANK and shape[:1] == (1,) else shape
+        if values.shape in (shape, own, (1, *own)):
+            kept = values.reshape(shape)
+            return kept[..., : network_input.channels] if len(network_input.shape) == PICTURE_RANK else kept
+    raise UserError(f"{where} has shape {list(values.shape)}; {_wanted(network_input)}")
+
+
+def _shapes(network_input: NetworkInput) -> list[tuple[int, ...]]:
+    """The shapes that a sample may have: with a fourth channel too where there are three."""
+    shape = network_input.sample_shape
+    fourth = len(network_input.shape) == PICTURE_RANK and network_input.channels == 3
+    return [shape, (*shape[:2], 4)] if fourth else [shape]
+
+
+def _wanted(network_input: NetworkInput) -> str:
+    layout = " (NHWC)" if len(network_input.shape) == PICTURE_RANK else ""
+    return f"input {network_input.name!r} takes {list(network_input.sample_shape)}{layout}"

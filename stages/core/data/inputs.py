@@ -1,0 +1,212 @@
+"""The network's inputs, resolved: what export writes and every stage that feeds the network reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.base.artifacts import read_json
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.config.schema import Color, InputConfig
+
+__all__ = [
+    "NetworkInput",
+    "Sample",
+    "assign_names",
+    "feeds",
+    "from_json",
+    "load_inputs",
+    "normalize",
+    "noun_of",
+    "only_picture",
+    "resolve_inputs",
+    "to_json",
+]
+
+PICTURE_RANK = 4
+Sample = Mapping[str, NDArray[Any]]
+"""Input -> what it is fed, before mean and normal: uint8 or float32 in the input's `sample_shape`."""
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """One input of the network: a picture, or any other tensor.
+
+    Attributes:
+        name: tensor name in the exported graph.
+        shape: NCHW for a picture, batch 1 first.
+        mean: one value a channel, in the sample's units (pixels of a picture).
+        normal: one value a channel, in the same units: x' = (x - mean) / normal.
+        color: channel order of a picture.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    normal: tuple[float, ...]
+    color: Color
+
+    @property
+    def channels(self) -> int:
+        """Size of the channel axis (axis 1; 1 for a vector)."""
+        return self.shape[1] if len(self.shape) > 1 else 1
+
+    @property
+    def height(self) -> int:
+        """Picture height in pixels."""
+        return self.shape[2]
+
+    @property
+    def width(self) -> int:
+        """Picture width in pixels."""
+        return self.shape[3]
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample: [H, W, C] for rank 4, as the vendor's tools and boards lay it out; else the input's."""
+        return (self.height, self.width, self.channels) if len(self.shape) == PICTURE_RANK else self.shape
+
+    @property
+    def takes_picture(self) -> bool:
+        """Whether a picture fits: NCHW with as many channels as the colour has."""
+        wanted = 1 if self.color is Color.GRAY else 3
+        return len(self.shape) == PICTURE_RANK and self.channels == wanted
+
+    def __str__(self) -> str:
+        """Its size, as messages have it: "16x16 RGB", or the sizes of a tensor."""
+        size = "x".join(map(str, self.sample_shape[:2] if self.takes_picture else self.shape)) or "number"
+        return f"{size} {self.color.value}" if self.takes_picture else size
+
+
+def resolve_inputs(configured: Sequence[InputConfig], graph_shapes: Mapping[str, Sequence[int]]) -> list[NetworkInput]:
+    """Apply the vendor's broadcasting and fill in what the graph knows.
+
+    A field that is left out takes the value of the input before it (the last shape is repeated); one mean or normal
+    serves all channels. A tensor that no picture fits is as it is, mean 0 and normal 1, unless it has its own: what
+    pixels need would only spoil it.
+
+    Args:
+        configured: `model.inputs`; the n-th belongs to the n-th graph input unless it has a name.
+        graph_shapes: the exported graph's inputs in order, name to shape.
+
+    Raises:
+        UserError: for a count, name, length or colour that does not fit.
+    """
+    assigned = assign_names(configured, list(graph_shapes))
+    resolved = []
+    usual = mean, normal = [0.0], [1.0]
+    color = Color.RGB
+    for index, (name, entry) in enumerate(assigned.items()):
+        color = entry.color or color
+        found = NetworkInput(name, tuple(entry.shape or graph_shapes[name]), (), (), color)
+        before = (mean, normal) if found.takes_picture else usual
+        own_mean = before[0] if entry.mean is None else entry.mean
+        own_normal = before[1] if entry.normal is None else entry.normal
+        if found.takes_picture:
+            mean, normal = own_mean, own_normal
+        resolved.append(
+            replace(
+                found,
+                mean=_per_channel(own_mean, found.channels, f"model.inputs[{index}].mean", name),
+                normal=_per_channel(own_normal, found.channels, f"model.inputs[{index}].normal", name),
+            )
+        )
+    return sorted(resolved, key=lambda entry: list(graph_shapes).index(entry.name))
+
+
+def assign_names(configured: Sequence[InputConfig], names: Sequence[str]) -> dict[str, InputConfig]:
+    """Give each input of the graph its config, in the config's order; inputs beyond the config come last, empty.
+
+    Raises:
+        UserError: if the config has more inputs than the graph, or a name twice or that the graph lacks.
+    """
+    if len(configured) > len(names):
+        raise UserError(f"model.inputs has {len(configured)} inputs; the network has {len(names)}: {', '.join(names)}")
+    given = [entry.name for entry in configured if entry.name]
+    for index, name in enumerate(given):
+        if name not in names:
+            raise UserError(f"model.inputs[].name: the network has no input {name!r}; {did_you_mean(name, names)}")
+        if name in given[:index]:
+            raise UserError(f"model.inputs[].name: {name!r} is there twice")
+    free = [name for name in names if name not in given]
+    assigned = {entry.name or free.pop(0): entry for entry in configured}
+    return assigned | {name: InputConfig() for name in free}
+
+
+def _per_channel(values: Sequence[float], channels: int, key: str, name: str) -> tuple[float, ...]:
+    if len(values) not in (1, channels):
+        wanted = "1 value" if channels == 1 else f"1 value or {channels}"
+        raise UserError(f"{key} has {len(values)} values; input {name!r} has {channels} channels: give {wanted}")
+    return tuple(float(v) for v in values) * (channels if len(values) == 1 else 1)
+
+
+def only_picture(inputs: Sequence[NetworkInput]) -> bool:
+    """Whether one picture is all that a network takes."""
+    return len(inputs) == 1 and inputs[0].takes_picture
+
+
+def noun_of(inputs: Sequence[NetworkInput]) -> str:
+    """What messages call a sample."""
+    return "picture" if only_picture(inputs) else "sample"
+
+
+def feeds(sample: Sample, inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32]]:
+    """Turn a sample into what the network takes: input -> float32 in the input's shape."""
+    return {entry.name: normalize(sample[entry.name], entry) for entry in inputs}
+
+
+def normalize(values: NDArray[Any], network_input: NetworkInput) -> NDArray[np.float32]:
+    """Turn one input's part of a sample into what the network takes.
+
+    Args:
+        values: uint8 or float32, in the input's `sample_shape`.
+        network_input: the input.
+
+    Returns:
+        float32 in the input's shape: (values - mean) / normal, a value a channel: axis 1 of the input's shape.
+    """
+    mean = np.asarray(network_input.mean, dtype=np.float32)
+    normal = np.asarray(network_input.normal, dtype=np.float32)
+    rank = len(network_input.shape)
+    if rank != PICTURE_RANK:
+        mean, normal = (part.reshape(-1, *[1] * max(rank - 2, 0)) for part in (mean, normal))
+    scaled = (values.astype(np.float32) - mean) / normal
+    if rank == PICTURE_RANK:
+        scaled = scaled.transpose(2, 0, 1)
+    return np.ascontiguousarray(scaled).reshape(network_input.shape)
+
+
+def to_json(inputs: Sequence[NetworkInput]) -> list[dict[str, Any]]:
+    """Plain form for JSON."""
+    return [
+        {
+            "name": entry.name,
+            "shape": list(entry.shape),
+            "mean": list(entry.mean),
+            "normal": list(entry.normal),
+            "color": entry.color.value,
+        }
+        for entry in inputs
+    ]
+
+
+def from_json(content: Sequence[Mapping[str, Any]]) -> list[NetworkInput]:
+    """Read what `to_json` made."""
+    return [
+        NetworkInput(
+            name=entry["name"],
+            shape=tuple(entry["shape"]),
+            mean=tuple(entry["mean"]),
+            normal=tuple(entry["normal"]),
+            color=Color(entry["color"]),
+        )
+        for entry in content
+    ]
+
+
+def load_inputs(path: Path) -> list[NetworkInput]:
+    """Load the artifact that export writes."""
+    return from_json(read_json(path))

@@ -1,0 +1,168 @@
+"""Finding each picture's class index."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.sources import SourceFile, open_source
+from stages.core.config.schema import LabelledSet, PictureSet
+from stages.core.data.inputs import NetworkInput
+from stages.core.data.sample_files import SampleFiles, select
+
+__all__ = ["class_count", "find_labels", "labels_of", "read_table"]
+
+SET = "data.evaluation"
+KEY = f"{SET}.labels"
+Named = SourceFile | SampleFiles
+
+
+def labels_of(
+    data: LabelledSet,
+    files: Sequence[SampleFiles],
+    inputs: Sequence[NetworkInput],
+    outputs: Mapping[str, Sequence[int | str]],
+) -> Sequence[int | None]:
+    """Give the class index of each sample of the evaluation set; None each where it has no labels.
+
+    Args:
+        data: the set.
+        files: its samples.
+        inputs: the network's.
+        outputs: the network's, name -> shape.
+
+    Raises:
+        UserError: for a picture without a label, or a network that is no classifier.
+    """
+    if data.labels is None:
+        return [None] * len(files)
+    names = [file.name for file in select(PictureSet(source=data.source), inputs, SET)]
+    return find_labels(data.labels, files, names, class_count(outputs))
+
+
+def find_labels(labels: str, files: Sequence[Named], all_names: Sequence[str], classes: int) -> list[int]:
+    r"""Give the class index of each file.
+
+    Args:
+        labels: `pattern:REGEX`, whose first group in the file's name is the index; `folders`, one folder a class, its
+            name the index, or else as many folders as classes, numbered in sorted order; or `file:CSV` with columns
+            `file` and `label` (or `index`).
+        files: the pictures.
+        all_names: names of all pictures of the source; a class may have none among `files`.
+        classes: how many the network has.
+
+    Raises:
+        UserError: for a picture without a label, or folders that cannot be told to be which classes.
+    """
+    if labels.startswith("pattern:"):
+        return [_by_pattern(labels.removeprefix("pattern:"), file.name) for file in files]
+    if labels == "folders":
+        return _by_folder(files, all_names, classes)
+    return _by_table(labels, files)
+
+
+def class_count(outputs: Mapping[str, Sequence[int | str]]) -> int:
+    """Count a classifier's classes.
+
+    Args:
+        outputs: name -> shape.
+
+    Raises:
+        UserError: if there are several outputs, or one that is not [1, classes] (further sizes may be 1).
+    """
+    shapes = list(outputs.values())
+    if len(shapes) != 1:
+        raise UserError(f"classification needs one output; the network has {', '.join(outputs)}")
+    sizes = [size for size in shapes[0] if size != 1]
+    if len(shapes[0]) < 2 or len(sizes) != 1 or not isinstance(sizes[0], int) or shapes[0][1] != sizes[0]:
+        shown = f"{next(iter(outputs))} {list(shapes[0])}"
+        raise UserError(f"classification needs an output [1, classes]; the network's is {shown}; try task=none")
+    return sizes[0]
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a plain class number."""
+    return re.fullmatch(r"[0-9]+", text) is not None
+
+
+def _by_folder(files: Sequence[Named], all_names: Sequence[str], classes: int) -> list[int]:
+    def folder(name: str) -> str:
+        parts = PurePosixPath(name).parts
+        return parts[0] if len(parts) > 1 else ""
+
+    folders = sorted({folder(name) for name in all_names})
+    if "" in folders:
+        raise UserError(f"{KEY}=folders: some pictures lie in no folder of a class; make one folder a class")
+    if all(map(is_number, folders)):
+        return [int(folder(file.name)) for file in files]
+    if len(folders) != classes:
+        raise UserError(
+            f"{KEY}=folders: {len(folders)} folders ({', '.join(folders[:3])}, ...) for {classes} classes: name them "
+            "by class number, or give labels=file:CSV"
+        )
+    return [folders.index(folder(file.name)) for file in files]
+
+
+def _by_pattern(pattern: str, name: str) -> int:
+    try:
+        match = re.search(pattern, name)
+    except re.error as error:
+        raise UserError(f"{KEY}=pattern:{pattern}: not a regular expression: {error}") from error
+    if not match or not match.groups() or not is_number(match[1] or ""):
+        raise UserError(
+            f"{KEY}=pattern:{pattern}: finds no class number in {name!r}; its first group must be the digits"
+        )
+    return int(match[1])
+
+
+def read_table(labels: str) -> dict[str, str]:
+    """Read a CSV of labels: file -> what stands in its column `label` or `index`.
+
+    Args:
+        labels: `file:CSV`.
+
+    Raises:
+        UserError: if it is not one CSV with these columns, or has two labels for a file.
+    """
+    tables = open_source(labels, KEY)
+    if len(tables) != 1:
+        raise UserError(f"{KEY}={labels}: is {len(tables)} files; give one CSV")
+    try:
+        reader = csv.DictReader(io.StringIO(tables[0].read().decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{KEY}={labels}: is not UTF-8 text: {error}") from error
+    columns = reader.fieldnames or []
+    column = next((name for name in ("label", "index") if name in columns), None)
+    if "file" not in columns or column is None:
+        raise UserError(f"{KEY}={labels}: needs the columns file and label; it has {', '.join(columns) or 'none'}")
+    by_name: dict[str, str] = {}
+    for row in _rows(reader, labels):
+        if by_name.setdefault(row["file"], row[column]) != row[column]:
+            raise UserError(f"{KEY}={labels}: {row['file']!r} has the labels {by_name[row['file']]} and {row[column]}")
+    return by_name
+
+
+def _by_table(labels: str, files: Sequence[Named]) -> list[int]:
+    by_name = read_table(labels)
+    shared = Counter(PurePosixPath(file.name).name for file in files)
+    found = []
+    for file in files:
+        short = PurePosixPath(file.name).name
+        if file.name not in by_name and short in by_name and shared[short] > 1:
+            raise UserError(f"{KEY}={labels}: {short!r} names {shared[short]} pictures; give their folders too")
+        label = by_name.get(file.name) or by_name.get(short)
+        if label is None or not is_number(label.strip()):
+            hint = "not a class number: " + label if label else did_you_mean(file.name, by_name)
+            raise UserError(f"{KEY}={labels}: no label for {file.name!r}; {hint}")
+        found.append(int(label))
+    return found
+
+
+def _rows(reader: "csv.DictReader[str]", labels: str) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"{KEY}={labels}: is not a CSV: {error}") from error

@@ -1,0 +1,84 @@
+"""What can be said of an experiment's local files without its network: composition asks, long before a stage would."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from stages.core.base.errors import UserError
+from stages.core.base.sources import SourceFile, files_below, open_source, parse
+from stages.core.config.schema import Config, LabelledSet, ModelConfig
+from stages.core.config.settings import check_files
+from stages.core.data import arrays, preprocess
+from stages.core.data.labels import read_table
+
+__all__ = ["check_local_files", "model_file"]
+
+CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
+SETS = ("calibration", "correction", "validation", "debug", "evaluation")
+
+
+def check_local_files(config: Config) -> None:
+    """Refuse `file:` sources that are missing, or of another kind than what their stage reads.
+
+    Files and folders only: a pattern may have its files later.
+
+    Raises:
+        UserError: naming the key and the path.
+    """
+    check_files(config)
+    if _local(config.model.source) is not None:
+        model_file(config.model)
+    for name in SETS:
+        path = _local(getattr(config.data, name).source)
+        if path is not None and not any(_is_sample(name) for name, _ in _files(path)):
+            suffixes = ", ".join(sorted(arrays.SUFFIXES | preprocess.SUFFIXES))
+            what = f"no file in {path} is a sample" if path.is_dir() else f"{path} is no sample"
+            raise UserError(f"data.{name}.source: {what} ({suffixes})")
+    if _local(config.data.evaluation.labels) is not None:
+        _check_table(config.data.evaluation)
+
+
+def model_file(model: ModelConfig) -> SourceFile | None:
+    """The network's file; None where a PyTorch module has no checkpoint.
+
+    Raises:
+        UserError: if the source is not one file, or none that can be read.
+    """
+    if not model.source:
+        return None
+    files = open_source(model.source, "model.source")
+    if len(files) != 1:
+        named = f" ({files[0].name}, ...)" if files else ""
+        raise UserError(f"model.source matches {len(files)} files{named}: give one")
+    suffix = PurePosixPath(files[0].name).suffix.lower()
+    if suffix != ".onnx" and suffix not in CHECKPOINTS:
+        raise UserError(
+            f"model.source: {files[0].name} is neither .onnx nor a checkpoint ({', '.join(sorted(CHECKPOINTS))})"
+        )
+    return files[0]
+
+
+def _check_table(data: LabelledSet) -> None:
+    """Refuse labels that are no table, or of none of the pictures."""
+    assert data.labels is not None
+    table, pictures = read_table(data.labels), _local(data.source)
+    if pictures is not None and not any(name in table or path.name in table for name, path in _files(pictures)):
+        raise UserError(f"data.evaluation.labels={data.labels}: names no file of {pictures}")
+
+
+def _local(source: object) -> Path | None:
+    """The file or folder of a `file:` source; None for a pinned one, a pattern, or none."""
+    if not isinstance(source, str) or not source.startswith("file:"):
+        return None
+    path = Path(parse(source).location)
+    return path if path.exists() else None
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """A file or those of a folder, each with its name inside the source."""
+    if path.is_dir():
+        return ((file.relative_to(path).as_posix(), file) for file in files_below(path))
+    return iter([(path.name, path)])
+
+
+def _is_sample(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in arrays.SUFFIXES | preprocess.SUFFIXES

@@ -1,0 +1,152 @@
+"""Reading ONNX graphs."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from stages.core.base.artifacts import missing
+from stages.core.base.errors import UserError, one_line
+
+__all__ = ["Graph", "attribute", "captured_names", "load_model", "output_name", "parse_model", "used_names"]
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file.
+
+    Raises:
+        UserError: if it is missing or is not ONNX.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
+    return parse_model(content, str(path))
+
+
+def parse_model(content: bytes, name: str) -> onnx.ModelProto:
+    """Parse the bytes of an ONNX file.
+
+    Raises:
+        UserError: if they are not ONNX.
+    """
+    try:
+        model = onnx.load_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise UserError(f"{name} is not an ONNX file: {one_line(error)}") from error
+    if not model.graph.node:
+        raise UserError(f"{name} is not an ONNX file: it holds no nodes")
+    return model
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Give a node's attribute, or `default`."""
+    for entry in node.attribute:
+        if entry.name == name:
+            return onnx.helper.get_attribute_value(entry)
+    return default
+
+
+def used_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Every tensor that some nodes take, and that the bodies of their If, Loop and Scan take."""
+    return {name for node in nodes for name in (*node.input, *captured_names(node))}
+
+
+def captured_names(node: onnx.NodeProto) -> set[str]:
+    """Tensors that the bodies of an If, Loop or Scan name: what they capture, and their own, which do no harm."""
+    return {name for body in _bodies(node) for name in _named(body)}
+
+
+def output_name(node: onnx.NodeProto, tensor: str) -> str:
+    """Name a node's output in tables and node-bits files: as the node; a further output as node:tensor."""
+    return str(node.name) if node.output[0] == tensor else f"{node.name}:{tensor}"
+
+
+@dataclass
+class Graph:
+    """A view of a model's main graph, indexed by tensor name. Build it anew after changing the model.
+
+    Attributes:
+        model: the model it shows; shapes are inferred on a copy.
+        producers: tensor -> node that makes it.
+        consumers: tensor -> nodes that take it, in graph order.
+        constants: initializer name -> its proto.
+        shapes: tensor -> static shape, where known.
+        types: tensor -> type as far as known: kind of element and what is known of the shape.
+        float_tensors: float32 tensors that are computed or fed, in graph order: inputs first.
+        captured: tensors that the bodies of If, Loop and Scan take from this graph.
+    """
+
+    model: onnx.ModelProto
+    producers: dict[str, onnx.NodeProto] = field(init=False)
+    consumers: dict[str, list[onnx.NodeProto]] = field(init=False)
+    constants: dict[str, onnx.TensorProto] = field(init=False)
+    shapes: dict[str, list[int]] = field(init=False)
+    types: dict[str, onnx.TypeProto] = field(init=False)
+    float_tensors: list[str] = field(init=False)
+    captured: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        graph = self.model.graph
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        self.producers = {name: node for node in graph.node for name in node.output if name}
+        self.consumers = {}
+        for node in graph.node:
+            for name in dict.fromkeys(filter(None, node.input)):
+                self.consumers.setdefault(name, []).append(node)
+        inferred = onnx.shape_inference.infer_shapes(self.model).graph
+        self.types = {info.name: info.type for info in (*inferred.value_info, *inferred.input, *inferred.output)}
+        infos = {name: kind.tensor_type for name, kind in self.types.items()}
+        self.shapes = {name: [d.dim_value for d in info.shape.dim] for name, info in infos.items() if _static(info)}
+        self.captured = {name for node in graph.node for name in captured_names(node)}
+        made = [name for node in graph.node for name in node.output if name]
+        self.float_tensors = [
+            name for name in (*self.inputs, *made) if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
+        ]
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """The nodes in topological order."""
+        return list(self.model.graph.node)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the fed inputs (initializers left out)."""
+        return [entry.name for entry in self.model.graph.input if entry.name not in self.constants]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the graph's outputs."""
+        return [entry.name for entry in self.model.graph.output]
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """An initializer's value, or None for a computed tensor."""
+        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
+
+    def is_depthwise(self, node: onnx.NodeProto) -> bool:
+        """Whether a Conv works on each input channel alone: as many groups as channels, more than one."""
+        weight = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
+        return weight is not None and weight.dims[1] == 1 and attribute(node, "group", 1) > 1
+
+
+def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [entry.g for entry in node.attribute if entry.type == onnx.AttributeProto.GRAPH]
+
+
+def _named(body: onnx.GraphProto) -> Iterator[str]:
+    for node in body.node:
+        yield from node.input
+        for inner in _bodies(node):
+            yield from _named(inner)
+    yield from (entry.name for entry in body.output)
+
+
+def _static(info: onnx.TypeProto.Tensor) -> bool:
+    return info.HasField("shape") and all(dim.HasField("dim_value") for dim in info.shape.dim)

@@ -1,0 +1,100 @@
+"""ONNX Runtime sessions, all made the same way."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from stages.core.base.artifacts import missing
+from stages.core.base.errors import UserError, one_line
+from stages.core.graph.onnx_graph import used_names
+
+__all__ = ["Runner", "with_outputs"]
+
+
+Optimize = Literal["all", "safe", "none"]
+
+REARRANGING = [
+    "ConvAddFusion",
+    "ConvBNFusion",
+    "ConvMulFusion",
+    "DivMulFusion",
+    "GemmSumFusion",
+    "MatMulAddFusion",
+    "MatMulBNFusion",
+    "MatMulScaleFusion",
+]
+"""ONNX Runtime's rewrites that fold one constant into another, or a sum into a product."""
+
+
+class Runner:
+    """A network ready to run on the CPU.
+
+    `optimize` says how far ONNX Runtime may rewrite the graph: "all" for float networks; "safe" for a simulator, whose
+    constants must stay the integers that they are; "none" for a network of QuantizeLinear and DequantizeLinear, so that
+    each acts as the standard says and none is fused into a kernel that rounds otherwise.
+
+    It takes `threads` cores; without that as many as SOCQUANT_THREADS says, or else all but `beside`, which other work
+    needs: ONNX Runtime's threads wait for each other spinning, so that more of them than cores cost both.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto | Path,
+        *,
+        optimize: Optimize = "all",
+        threads: int | None = None,
+        beside: int = 0,
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or _wanted_threads(beside)
+        level = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_DISABLE_ALL if optimize == "none" else level.ORT_ENABLE_ALL
+        if isinstance(model, Path) and not model.is_file():
+            raise missing(model)
+        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                source,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=REARRANGING if optimize == "safe" else [],
+            )
+        except Exception as error:  # ONNX Runtime's own exception types share no base
+            raise UserError(f"ONNX Runtime cannot load the network: {one_line(error)}") from error
+        self.inputs: dict[str, list[int | str]] = {i.name: list(i.shape) for i in self._session.get_inputs()}
+        self.outputs: dict[str, list[int | str]] = {o.name: list(o.shape) for o in self._session.get_outputs()}
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """Run once; gives every output by name."""
+        return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds)), strict=True))
+
+
+def _wanted_threads(beside: int) -> int:
+    """SOCQUANT_THREADS; at 0, the default, all cores but `beside`: 0 lets ONNX Runtime take every one."""
+    wanted = os.environ.get("SOCQUANT_THREADS", "0")
+    if not wanted.isdigit():
+        raise UserError(f"SOCQUANT_THREADS={wanted}: give a number; 0 takes every core")
+    return int(wanted) or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
+
+
+def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """Copy a model so that it returns just these tensors, in this order, and runs no node that they do not need."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    needed, kept = set(tensors), []
+    for node in reversed(shown.graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= used_names([node])
+    del shown.graph.node[:]
+    shown.graph.node.extend(kept[::-1])
+    del shown.graph.output[:]
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    return shown

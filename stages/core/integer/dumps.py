@@ -1,0 +1,184 @@
+"""Dumps of layers: which there are, what their files are called, and how their bytes lie.
+
+The vendor's tools write a layer as `<name>_Quantize.bin` on the PC and as `<name>_Quantize_out.bin` on the board, NHWC,
+4-bit codes two a byte; equal files mean equal layers.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.graph.onnx_graph import Graph, output_name
+from stages.core.integer.model import DOMAIN, Codes, code_tensors
+
+__all__ = [
+    "NODE_INFO",
+    "DumpedLayer",
+    "dump_names",
+    "dumped_layers",
+    "file_names",
+    "input_stems",
+    "layer_dumps",
+    "nhwc",
+    "node_info",
+    "packed",
+]
+
+NODE_INFO = "model_node_info.json"
+"""The file beside dumps that says what they hold; compare's and the converter's debug run have it too."""
+PICTURE_RANK = 4
+LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
+
+
+def nhwc(values: NDArray[Any]) -> NDArray[Any]:
+    """A picture-shaped tensor [N, C, H, W] as [N, H, W, C]; of any other rank as it is."""
+    return values.transpose(0, 2, 3, 1) if values.ndim == PICTURE_RANK else values
+
+
+def file_names(nodes: Sequence[str]) -> list[str]:
+    """Names of files for nodes: letters, digits, `.`, `_` and `-` stay, any other character becomes `_`.
+
+    A leading `/`, which PyTorch's exporter writes, is left out. Where two become the same, upper and lower case not
+    told apart, the later gets `_2`, `_3`, ... behind it.
+    """
+    found: dict[str, None] = {}
+    names = []
+    for node in nodes:
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", node.removeprefix("/"))[:LONGEST] or "_"
+        name, count = stem, 1
+        while name.lower() in found:
+            count += 1
+            name = f"{stem}_{count}"
+        found[name.lower()] = None
+        names.append(f"{name}.bin")
+    return names
+
+
+def input_stems(names: Sequence[str]) -> list[str]:
+    """How the dumps of a network's inputs begin: `input`, as the vendor's tools have it; of several, their names."""
+    return ["input"] if len(names) == 1 else [file.removesuffix(".bin") for file in file_names(names)]
+
+
+def dump_names(model: onnx.ModelProto) -> dict[str, str]:
+    """The layers of an integer model that are dumped: tensor -> name of its file without its suffix.
+
+    Constants and dequantized values are left out. What a node makes is named after the node, the codes of an input or
+    of a layer that runs in float after their tensor.
+    """
+    named = {}
+    for node in model.graph.node:
+        if node.domain == DOMAIN and node.op_type in ("Constant", "Dequantize"):
+            continue
+        own = node.domain == DOMAIN and node.op_type == "Quantize"
+        named.update({name: name if own else output_name(node, name) for name in node.output if name})
+    stems = (name.removesuffix(".bin") for name in file_names(list(named.values())))
+    return dict(zip(named, stems, strict=True))
+
+
+def packed(values: NDArray[Any], codes: Codes | None) -> bytes:
+    """The bytes of a layer's dump: NHWC, little-endian, without padding.
+
+    Codes of 4 bits lie two a byte, the even channel below; a last one of an odd number has nothing above it.
+
+    Args:
+        values: codes as uint8 or uint16, or float32; shape as in the network.
+        codes: what they mean; None for floats.
+    """
+    rows = np.ascontiguousarray(nhwc(values))
+    if codes is None or codes.bits > 4:
+        return rows.astype(rows.dtype.newbyteorder("<")).tobytes()
+    rows = rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)
+    pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
+    return bytes((pairs[:, ::2] | pairs[:, 1::2] << 4).astype(np.uint8).tobytes())
+
+
+@dataclass(frozen=True)
+class DumpedLayer:
+    """A layer of an integer model that is dumped.
+
+    Attributes:
+        tensor: what it makes.
+        node: its name in tables.
+        file: of the PC's dump.
+        shape: as it lies in the file: NHWC for rank 4.
+        codes: what its codes mean; None for float32.
+        takes: tensors of the dumped layers that it is computed from.
+    """
+
+    tensor: str
+    node: str
+    file: str
+    shape: tuple[int, ...]
+    codes: Codes | None
+    takes: tuple[str, ...]
+
+
+def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
+    """The layers of `dump_names`, in graph order."""
+    graph, meanings, stems = Graph(model), code_tensors(model.graph.node), dump_names(model)
+
+    def sources(tensor: str) -> Iterator[str]:
+        for name in filter(None, graph.producers[tensor].input):
+            if name in stems:
+                yield name
+            elif name in graph.producers:
+                yield from sources(name)
+
+    found = []
+    for tensor, stem in stems.items():
+        shape = graph.shapes.get(tensor, [])
+        rows = [shape[axis] for axis in (0, 2, 3, 1)] if len(shape) == PICTURE_RANK else shape
+        producer = graph.producers[tensor]
+        own = producer.domain == DOMAIN and producer.op_type == "Quantize"
+        node = tensor if own else output_name(producer, tensor)
+        file = _file(stem, tensor in meanings)
+        takes = tuple(dict.fromkeys(sources(tensor)))
+        found.append(DumpedLayer(tensor, node, file, tuple(rows), meanings.get(tensor), takes))
+    return found
+
+
+def node_info(layers: Sequence[DumpedLayer]) -> dict[str, Any]:
+    """What `model_node_info.json` says: of each node its file, what that holds, and the nodes it is computed from.
+
+    Args:
+        layers: in graph order.
+    """
+    nodes = {layer.tensor: layer.node for layer in layers}
+    listed: dict[str, Any] = {}
+    for layer in layers:
+        listed[layer.node] = {"file": layer.file, "shape": list(layer.shape), "takes": [nodes[t] for t in layer.takes]}
+        if (codes := layer.codes) is not None:
+            listed[layer.node] |= {
+                "type": np.dtype(codes.dtype).name,
+                "bits": codes.bits,
+                "scale": codes.scale,
+                "zero_point": codes.zero_point,
+                "channel_scales": list(codes.channel_scales),
+            }
+    return {"files": listed}
+
+
+def layer_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
+    """The PC's dumps of an integer model's layers; a board's have `_out` before `.bin`.
+
+    Args:
+        model: the integer model.
+        values: of every tensor in `dump_names`: codes, or float32 where it has none.
+
+    Returns:
+        File name -> bytes: `<layer>_Quantize.bin` for codes, `<layer>.bin` for float32.
+    """
+    meanings = code_tensors(model.graph.node)
+    return {
+        _file(stem, name in meanings): packed(values[name], meanings.get(name))
+        for name, stem in dump_names(model).items()
+    }
+
+
+def _file(stem: str, codes: bool) -> str:
+    return f"{stem}_Quantize.bin" if codes else f"{stem}.bin"

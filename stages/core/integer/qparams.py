@@ -1,0 +1,178 @@
+"""Quantization parameters on disk: what quantize chose for every feature and weight."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Config
+from stages.core.integer.model import Codes
+
+__all__ = [
+    "CONSTANT",
+    "NODE_BITS",
+    "SHARED",
+    "FeatureParams",
+    "QuantParams",
+    "WeightParams",
+    "load_qparams",
+    "save_qparams",
+]
+
+
+SHARED = "shared"
+"""The method of a feature that passes on the codes of the operator before."""
+NODE_BITS = "node_bits"
+"""The method of a feature whose range the user gave."""
+CONSTANT = "constant"
+"""The method of a constant operand: its own smallest and largest value."""
+
+
+@dataclass(frozen=True)
+class FeatureParams:
+    """One quantized feature: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1.
+
+    Where only depthwise convolutions and tables take it, each channel may have its own scale.
+
+    Attributes:
+        tensor: its name.
+        node: the node that makes it (the last of a fused layer); for an input or a constant its own name.
+        bits: width of a code.
+        scale: float32 value; of several scales the largest.
+        zero_point: the code of real 0, in every channel.
+        low: smallest real value that a code stands for, at `scale`.
+        high: largest.
+        seen_low: smallest value during calibration.
+        seen_high: largest.
+        method: how the range was chosen: a feature method, `NODE_BITS` for the user's own, `SHARED` or `CONSTANT`.
+        channel_scales: float32 values, one a channel (axis 1); empty where `scale` serves all.
+    """
+
+    tensor: str
+    node: str
+    bits: int
+    scale: float
+    zero_point: int
+    low: float
+    high: float
+    seen_low: float
+    seen_high: float
+    method: str
+    channel_scales: tuple[float, ...] = ()
+
+    @property
+    def codes(self) -> Codes:
+        """What its codes mean."""
+        return Codes(self.bits, self.scale, self.zero_point, self.channel_scales)
+
+    @property
+    def scales(self) -> NDArray[np.float32]:
+        """float32 [C], the scale of each channel, or [1] where one serves all."""
+        return self.codes.scales
+
+
+@dataclass(frozen=True)
+class WeightParams:
+    """One quantized weight: real = code * scale[channel], codes -(2**(bits-1) - 1) .. 2**(bits-1) - 1.
+
+    Attributes:
+        tensor: the initializer's name in the float network.
+        node: the node that uses it.
+        bits: width of a code.
+        axis: the output-channel axis, or None for one scale a tensor.
+        scales: float32 values, one a channel or just one.
+        method: how the scales were chosen.
+    """
+
+    tensor: str
+    node: str
+    bits: int
+    axis: int | None
+    scales: tuple[float, ...]
+    method: str
+
+
+@dataclass(frozen=True)
+class QuantParams:
+    """All parameters of a quantized network, in graph order.
+
+    Attributes:
+        features: what has codes.
+        weights: what weights have codes.
+        float_nodes: nodes that the user's settings keep in float (skip lists, head).
+        factors: tensor that equalization scaled -> one factor a channel (axis 1), float32 values: original = scaled *
+            factor. Features, weights and ranges are those of the scaled network.
+    """
+
+    features: Sequence[FeatureParams]
+    weights: Sequence[WeightParams]
+    float_nodes: Sequence[str] = ()
+    factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
+    """Write as JSON, together with the SOC and the quant settings that they were made with."""
+    write_json(
+        path,
+        _made_with(config)
+        | {
+            "settings": _settings(config),
+            "features": [asdict(entry) for entry in params.features],
+            "weights": [asdict(entry) for entry in params.weights],
+            "float_nodes": list(params.float_nodes),
+            "factors": {name: list(factors) for name, factors in params.factors.items()},
+        },
+    )
+
+
+def load_qparams(path: Path, config: Config) -> QuantParams:
+    """Read what `save_qparams` wrote.
+
+    Raises:
+        UserError: if it was made with other settings than the config's: a stage was run by hand before quantize.
+    """
+    content = read_json(path)
+    for key, value in _made_with(config).items():
+        if content.get(key) == value:
+            continue
+        said, now = f"{key}={content.get(key)}", f", not {value}"
+        if "," in key:  # a digest tells nobody anything: name the keys that it stands for
+            before = content.get("settings", {})
+            changed = [name for name, digest in _settings(config).items() if before.get(name) != digest]
+            said, now = f"another {', '.join(changed) or key}", ""
+        raise UserError(f"{path} was made with {said}{now}: run `dvc repro`")
+    return QuantParams(
+        features=[
+            FeatureParams(**entry | {"channel_scales": tuple(entry["channel_scales"])}) for entry in content["features"]
+        ],
+        weights=[WeightParams(**entry | {"scales": tuple(entry["scales"])}) for entry in content["weights"]],
+        float_nodes=content["float_nodes"],
+        factors={name: tuple(factors) for name, factors in content["factors"].items()},
+    )
+
+
+def _made_with(config: Config) -> dict[str, str | int]:
+    """The settings that a quantized network follows from; soc, model and the pictures used as one digest."""
+    quant = {f"quant.{key}": getattr(value, "name", value) for key, value in asdict(config.quant).items()}
+    data = config.data
+    pictures = [asdict(part) for part in (data.calibration, data.correction, data.validation)]
+    rest = repr([config.soc.arithmetic, config.model.network, *pictures])
+    digest = hashlib.sha256(rest.encode()).hexdigest()[:16]
+    return {"soc.name": config.soc.name, "model.name": config.model.name} | quant | {"soc, model, calibration": digest}
+
+
+def _settings(config: Config) -> dict[str, str]:
+    """A short digest of each setting of soc, model and the pictures that quantize uses, to tell which one changed."""
+    data = config.data
+    parts = {"soc": asdict(config.soc), "model": asdict(config.model)}
+    parts |= {f"data.{name}": asdict(getattr(data, name)) for name in ("calibration", "correction", "validation")}
+    return {
+        f"{name}.{key}": hashlib.sha256(repr(value).encode()).hexdigest()[:8]
+        for name, part in parts.items()
+        for key, value in part.items()
+    }

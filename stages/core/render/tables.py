@@ -1,0 +1,84 @@
+"""Tables for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from stages.core.config.schema import QuantConfig
+
+__all__ = ["accuracy_line", "similarity_table", "widths", "widths_line"]
+
+GOOD, FAIR = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
+WIDE = 120  # columns of a terminal that takes more than the narrow table
+WIDEST = 190  # that takes all measures, those of where the error comes from too
+MEASURES = {  # key -> heading and form
+    "cosine_avg": ("cos avg", "{:.5f}"),
+    "cosine_min": ("min", "{:.5f}"),
+    "cosine_max": ("max", "{:.5f}"),
+    "isolated_cosine": ("isolated", "{:.5f}"),
+    "feature_cosine": ("features", "{:.5f}"),
+    "weight_cosine": ("weights", "{:.5f}"),
+    "sqnr": ("sqnr dB", "{:.1f}"),
+    "euclidean": ("euclid", "{:.4f}"),
+    "standard_deviation": ("std", "{:.4g}"),
+    "max_absolute": ("max abs", "{:.4g}"),
+    "max_normalized": ("max norm", "{:.4f}"),
+}
+NARROW = ("cosine_avg", "cosine_min", "max_normalized")
+SPREAD = ("cosine_max", "euclidean", "standard_deviation", "max_absolute")  # give way to where the error comes from
+
+
+def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> Table:
+    """Lay out the vendor's similarity table.
+
+    Args:
+        rows: in graph order.
+        width: columns of the terminal; a narrow one gets fewer measures. Measures that the rows lack have no column.
+        count: show only this many, worst first; None: all, in graph order.
+    """
+    shown = list(rows) if count is None else sorted(rows, key=lambda row: row["cosine_avg"])[:count]
+    title = f"the {len(shown)} least similar of {len(rows)} nodes" if count else f"similarity of {len(rows)} nodes"
+    shown_keys = [key for key in MEASURES if not rows or key in rows[0]]
+    if width < WIDE:
+        shown_keys = list(NARROW)
+    elif width < WIDEST and "isolated_cosine" in shown_keys:
+        shown_keys = [key for key in shown_keys if key not in SPREAD]
+    measures = {key: MEASURES[key] for key in shown_keys}
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("node", overflow="fold")
+    table.add_column("type", no_wrap=True)
+    for heading, _ in measures.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in shown:
+        average = row["cosine_avg"]
+        style = "red" if average < FAIR else "yellow" if average < GOOD else None
+        values = (form.format(row[key]) for key, (_, form) in measures.items())
+        table.add_row(Text(row["node"]), row["op_type"], *values, style=style)
+    return table
+
+
+def widths(quant: QuantConfig) -> tuple[str, str]:
+    """What features and weights are: "8-bit" or "float"."""
+    features = "float" if quant.float_features else f"{quant.feature_bits}-bit"
+    weights = "float" if quant.float_weights else f"{quant.weight_bits}-bit"
+    return features, weights
+
+
+def widths_line(quant: QuantConfig) -> str:
+    """Say in a few words how an experiment quantizes."""
+    features, weights = widths(quant)
+    return f"{features} features, {weights} weights"
+
+
+def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
+    """Say in one line how both networks did: accuracy where there are labels, else how far the outputs moved."""
+    if "float" not in metrics:
+        return f"outputs on {metrics['count']} {noun}s: cosine {metrics['cosine']:.4f} (no labels, no accuracy)"
+    reference, quantized = metrics["float"], metrics["quantized"]
+    return (
+        f"accuracy on {metrics['count']} {noun}s: top-1 float {reference['top1']:.1%}, quantized "
+        f"{quantized['top1']:.1%}; top-5 {reference['top5']:.1%}, {quantized['top5']:.1%}; "
+        f"agreement {metrics['agreement']:.1%}, cosine of the logits {metrics['cosine']:.4f}"
+    )

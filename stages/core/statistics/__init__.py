@@ -1,0 +1,1 @@
+"""Statistics of tensors over pictures, and the similarity of two tensors."""

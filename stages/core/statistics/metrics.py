@@ -1,0 +1,115 @@
+"""Measures of how far a quantized tensor is from its float one."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SQNR_CAP", "Distance", "cosine", "distance", "summarize"]
+
+SQNR_CAP = 200.0
+"""Decibels that stand for no error at all (float32's rounding is near 150); the negative stands for error alone."""
+PART = 8192  # values of a part: BLAS shares out sums of 10000 and more among threads
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Distance of one tensor on one picture.
+
+    Attributes:
+        cosine: cosine similarity, 1 for equal directions.
+        euclidean: |f - q| / |f|, the error's length relative to the float tensor's.
+        standard_deviation: of f - q, in the tensor's unit.
+        max_absolute: max |f - q|, in the tensor's unit.
+        max_normalized: max |f - q| / (max f - min f), in parts of the float tensor's span.
+        sqnr: signal to quantization noise, 10 log10(sum f^2 / sum (f - q)^2) in dB, within -+`SQNR_CAP`.
+        euclidean_similarity: 1 - |f - q| / |(f + q) / 2|, 1 for equal tensors: the second of the three numbers in which
+            Sophgo's npz comparison states a similarity, `--tolerance 0.8,0.5` being least cosine and least of these.
+            Where f + q is 0 throughout: 1 for no error, -1 for any, as for an f of zeros.
+    """
+
+    cosine: float
+    euclidean: float
+    standard_deviation: float
+    max_absolute: float
+    max_normalized: float
+    sqnr: float
+    euclidean_similarity: float
+
+
+def cosine(left: NDArray[Any], right: NDArray[Any]) -> float:
+    """Cosine similarity of two tensors of equal shape; 1 if both are all zero, 0 if only one is.
+
+    Sums up in double, a part at a time: whole tensors in double would leave the CPU's caches, and parts are too short
+    for BLAS to share out among threads, so that the sums do not depend on their number.
+    """
+    left, right = left.reshape(-1), right.reshape(-1)
+    f_squared = q_squared = product = 0.0
+    for start in range(0, left.size, PART):
+        f, q = (side[start : start + PART].astype(np.float64) for side in (left, right))
+        f_squared, q_squared, product = f_squared + float(f @ f), q_squared + float(q @ q), product + float(f @ q)
+    return _cosine(f_squared, q_squared, product)
+
+
+def distance(reference: NDArray[Any], quantized: NDArray[Any]) -> Distance:
+    """Compare a quantized tensor with its float reference; where one is not finite neither is the deviation."""
+    from stages.core.statistics.error_statistics import error_sums  # noqa: PLC0415  numba takes time to load, which `cosine` need not spend
+
+    sums = error_sums(reference, quantized)
+    signal, noise = math.sqrt(sums.f_squared), math.sqrt(sums.error_squared)
+    joint = math.sqrt(max(sums.f_squared + sums.q_squared + 2 * sums.product, 0.0)) / 2
+    count = max(reference.size, 1)
+    variance = sums.error_squared / count - (sums.error / count) ** 2
+    return Distance(
+        cosine=_cosine(sums.f_squared, sums.q_squared, sums.product),
+        euclidean=_ratio(noise, signal),
+        standard_deviation=math.sqrt(max(variance, 0.0)),
+        max_absolute=sums.worst,
+        max_normalized=_ratio(sums.worst, sums.high - sums.low),
+        sqnr=_decibels(sums.f_squared, sums.error_squared),
+        euclidean_similarity=1.0 - (noise / joint if joint else 2.0 * (noise > 0.0)),
+    )
+
+
+def _cosine(f_squared: float, q_squared: float, product: float) -> float:
+    lengths = math.sqrt(f_squared) * math.sqrt(q_squared)
+    if lengths == 0.0:
+        return float(f_squared == q_squared)
+    return float(np.clip(product / lengths, -1.0, 1.0))
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Part / whole; where the whole is 0: 0 for no error, 1 for any."""
+    return part / whole if whole else float(part > 0.0)
+
+
+def _decibels(signal: float, noise: float) -> float:
+    """Ten times the logarithm of signal / noise, both powers, within the cap; no noise is the cap."""
+    if noise == 0.0:
+        return SQNR_CAP
+    if signal == 0.0:
+        return -SQNR_CAP
+    return float(np.clip(10.0 * (math.log10(signal) - math.log10(noise)), -SQNR_CAP, SQNR_CAP))
+
+
+def summarize(distances: Sequence[Distance]) -> dict[str, float]:
+    """Fold one tensor's distances over the pictures into a row of the vendor's similarity table.
+
+    Cosine as average, least and greatest; Euclidean distance, standard deviation, signal to noise (in dB) and Euclidean
+    similarity averaged; the largest maxima.
+    """
+    cosines = [entry.cosine for entry in distances]
+    return {
+        "cosine_avg": float(np.mean(cosines)),
+        "cosine_min": min(cosines),
+        "cosine_max": max(cosines),
+        "euclidean": float(np.mean([entry.euclidean for entry in distances])),
+        "standard_deviation": float(np.mean([entry.standard_deviation for entry in distances])),
+        "max_absolute": max(entry.max_absolute for entry in distances),
+        "max_normalized": max(entry.max_normalized for entry in distances),
+        "sqnr": float(np.mean([entry.sqnr for entry in distances])),
+        "euclidean_similarity": float(np.mean([entry.euclidean_similarity for entry in distances])),
+    }

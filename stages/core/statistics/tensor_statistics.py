@@ -1,0 +1,108 @@
+"""What calibration learns about every tensor: one file, no bit width in it, so that a sweep calibrates once."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.base.artifacts import missing
+from stages.core.base.errors import UserError
+
+__all__ = ["BINS", "TensorStatistics", "load_statistics", "save_statistics"]
+
+BINS = 4096
+"""Bins of a histogram. Their width is a power of two, so between a half and all of them cover the range."""
+
+
+@dataclass(frozen=True)
+class TensorStatistics:
+    """Statistics of one tensor over all calibration pictures.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        histogram: int64 [BINS], how many values fell into each bin.
+        exponent: a bin is 2**exponent wide.
+        first: bin i covers [first + i, first + i + 1) * 2**exponent.
+        channel_low: float32 [C], smallest value of each channel (axis 1).
+        channel_high: float32 [C].
+        channel_mean: float64 [C].
+    """
+
+    low: float
+    high: float
+    histogram: NDArray[np.int64]
+    exponent: int
+    first: int
+    channel_low: NDArray[np.float32]
+    channel_high: NDArray[np.float32]
+    channel_mean: NDArray[np.float64]
+
+    @property
+    def width(self) -> float:
+        """Width of a bin."""
+        return float(2.0**self.exponent)
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """float64 [BINS + 1], the edges of the bins."""
+        return np.arange(self.first, self.first + BINS + 1, dtype=np.float64) * self.width
+
+
+def save_statistics(path: Path, statistics: Mapping[str, TensorStatistics], pictures: int) -> None:
+    """Write all tensors' statistics as one npz; the same content gives the same bytes."""
+    entries = list(statistics.values())
+    lengths = [len(entry.channel_low) for entry in entries]
+
+    def joined(parts: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            tensors=np.array(list(statistics), dtype=np.str_),
+            pictures=np.int64(pictures),
+            low=np.array([entry.low for entry in entries], dtype=np.float32),
+            high=np.array([entry.high for entry in entries], dtype=np.float32),
+            histogram=np.array([entry.histogram for entry in entries], dtype=np.int64).reshape(-1, BINS),
+            exponent=np.array([entry.exponent for entry in entries], dtype=np.int64),
+            first=np.array([entry.first for entry in entries], dtype=np.int64),
+            channels=np.array(lengths, dtype=np.int64),
+            channel_low=joined([entry.channel_low for entry in entries]),
+            channel_high=joined([entry.channel_high for entry in entries]),
+            channel_mean=joined([entry.channel_mean for entry in entries]),
+        )
+
+
+def load_statistics(path: Path) -> dict[str, TensorStatistics]:
+    """Read what `save_statistics` wrote: tensor name -> statistics, in graph order.
+
+    Raises:
+        UserError: if the file is missing or is not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        tensors, ends = arrays["tensors"], np.cumsum(arrays["channels"])
+        spans = [slice(end - count, end) for end, count in zip(ends, arrays["channels"], strict=True)]
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is not a statistics file: run `dvc repro calibrate`") from error
+    return {
+        str(name): TensorStatistics(
+            low=float(arrays["low"][i]),
+            high=float(arrays["high"][i]),
+            histogram=arrays["histogram"][i],
+            exponent=int(arrays["exponent"][i]),
+            first=int(arrays["first"][i]),
+            channel_low=arrays["channel_low"][spans[i]],
+            channel_high=arrays["channel_high"][spans[i]],
+            channel_mean=arrays["channel_mean"][spans[i]],
+        )
+        for i, name in enumerate(tensors)
+    }

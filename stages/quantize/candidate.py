@@ -1,0 +1,121 @@
+"""What has been chosen for a network so far: rounding methods change it piece by piece."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.config.schema import Rounding, SocConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.quantize.emit.lower import lower
+from stages.quantize.emit.prepared import prepared_model, with_biases
+from stages.quantize.parameters.choose import alignments
+from stages.quantize.parameters.scales import representable
+from stages.quantize.parameters.weight_scales import along, largest_code
+from stages.quantize.partition.layers import bias_of, find_layers
+from stages.quantize.partition.subgraphs import Piece, piece_model
+from stages.quantize.quantizers.setup import Placement
+
+__all__ = ["Draft"]
+
+Array = NDArray[np.float32]
+STAYS = 0.05
+"""Relative move of a scale that leaves its codes alone."""
+
+
+@dataclass
+class Draft:
+    """A network being quantized.
+
+    Attributes:
+        graph: the float network.
+        placement: what is quantized.
+        soc: what it is for.
+        features: tensor -> parameters, in graph order.
+        weights: node -> parameters, in graph order.
+        codes: node -> int32 codes of its weight.
+        factors: tensor that equalization scaled -> float32 [C]: original = scaled * factor.
+        biases: node -> corrected bias, float32 [channels]; others keep the float network's.
+        rounding: how the codes were found.
+    """
+
+    graph: Graph
+    placement: Placement
+    soc: SocConfig
+    features: dict[str, FeatureParams]
+    weights: dict[str, WeightParams]
+    codes: dict[str, NDArray[np.int32]]
+    factors: Mapping[str, Array] = field(default_factory=dict)
+    biases: dict[str, Array] = field(default_factory=dict)
+    rounding: Rounding = Rounding.nearest
+
+    def copy(self) -> "Draft":
+        """A draft that may change without this one."""
+        return replace(
+            self,
+            features=dict(self.features),
+            weights=dict(self.weights),
+            codes=dict(self.codes),
+            biases=dict(self.biases),
+        )
+
+    def params(self) -> QuantParams:
+        """All parameters as they stand."""
+        factors = {name: tuple(factor.tolist()) for name, factor in self.factors.items()}
+        return QuantParams(list(self.features.values()), list(self.weights.values()), self.placement.skipped, factors)
+
+    def lowered(self) -> tuple[onnx.ModelProto, list[str]]:
+        """The integer model, and notes about it."""
+        model = self.model()
+        placement = replace(self.placement, layers=find_layers(Graph(model), self.soc))
+        return lower(model, self.soc, placement, self.params(), self.codes)
+
+    def model(self) -> onnx.ModelProto:
+        """The float network with the biases as they stand."""
+        return with_biases(self.graph.model, self.biases)
+
+    def piece(self, piece: Piece) -> onnx.ModelProto:
+        """A piece in float, its weights on their grid and its biases as they stand."""
+        names = {node.name for node in piece.nodes}
+        weights = [entry for name, entry in self.weights.items() if name in names]
+        model = prepared_model(piece_model(self.graph, piece), QuantParams([], weights), self.codes)
+        return with_biases(model, {name: bias for name, bias in self.biases.items() if name in names})
+
+    def made(self, piece: Piece) -> list[FeatureParams]:
+        """Parameters of the features that a piece takes and makes."""
+        names = {name for node in piece.nodes for name in (*node.input, *node.output)}
+        return [entry for name, entry in self.features.items() if name in names]
+
+    def bias(self, node: onnx.NodeProto) -> Array | None:
+        """A weighted node's bias as it stands, float32 [channels]."""
+        return self.biases[node.name] if node.name in self.biases else bias_of(self.graph, node)
+
+    def rescale(self, tensor: str, scales: Array) -> None:
+        """Give a feature other scales, float32 [1] or [C]; so to all that pass its codes on."""
+        for place in self.placement.features:
+            if place.source == tensor:
+                entry, largest = self.features[place.tensor], float(scales.max())
+                low, high = representable(largest, entry.zero_point, entry.bits)
+                each = tuple(scales.tolist()) if len(scales) > 1 else ()
+                self.features[place.tensor] = replace(entry, scale=largest, channel_scales=each, low=low, high=high)
+
+    def reround(self, node: onnx.NodeProto, scales: Array, codes: NDArray[np.int32]) -> None:
+        """Give a weight other scales and codes.
+
+        Scales move to the nearest that the SOC's integers do justice. Codes stay where that is by little, so that what
+        was learned is not rounded twice; else they follow.
+        """
+        entry = self.weights[node.name]
+        where = next(place for place in self.placement.weights if place.node == node.name)
+        taken, made = self.features.get(node.input[0]), self.features.get(where.output)
+        candidates = np.stack(alignments(scales, entry.axis, self.bias(node), taken, made, self.soc))
+        nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)
+        chosen = np.take_along_axis(candidates, nearest[np.newaxis], axis=0)[0]
+        moved = (scales / chosen).reshape(along(codes.ndim, entry.axis))
+        top = largest_code(entry.bits)
+        followed = np.clip(np.rint(codes * moved), -top, top).astype(np.int32)
+        self.weights[node.name] = replace(entry, scales=tuple(chosen.tolist()))
+        self.codes[node.name] = np.where(np.abs(moved - 1.0) < STAYS, codes, followed)

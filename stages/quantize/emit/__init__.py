@@ -1,0 +1,1 @@
+"""What quantize writes: the integer model, the QDQ network, the network prepared for converters."""

@@ -1,0 +1,193 @@
+"""Writing the quantized network as standard ONNX: QuantizeLinear and DequantizeLinear around every feature.
+
+Tensors keep their names: the dequantized value of tensor `t` is `t`, so both networks are compared name by name. The
+float value before is `t/float`, the codes are `t/codes`. A network input keeps its name; its dequantized value is
+`t/dequantized`. Codes of a width that has no type of its own (6, 10, 12, 14 bits) are stored in the next wider one,
+features clipped to their width first. Features below 8 bits are stored in 8: ONNX Runtime fuses convolutions of 4-bit
+features into kernels that it does not have. A feature with a scale a channel is divided by them, quantized with the
+scale 1 and multiplied by them: quantizers along an axis ONNX Runtime fuses into kernels that take one scale.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper, version_converter
+
+from stages.core.base.errors import UserError, one_line
+from stages.core.graph.onnx_graph import Graph, used_names
+from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.quantize.parameters.scales import bias_codes, representable, spread
+from stages.quantize.partition.layers import bias_of
+
+__all__ = ["insert_quantizers", "storage_type"]
+
+IR_OF_WIDE_TYPES = 10  # the IR version that goes with opset 21
+WIDE_TYPES_OPSET = 21  # QuantizeLinear and DequantizeLinear with 4- and 16-bit types
+SIGNED = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}
+UNSIGNED = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
+NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
+    TensorProto.INT8: np.int8,
+    TensorProto.UINT8: np.uint8,
+    TensorProto.INT16: np.int16,
+    TensorProto.UINT16: np.uint16,
+}
+
+
+def storage_type(bits: int, signed: bool) -> tuple[int, int]:
+    """Give the narrowest type used here that holds `bits`, and its width."""
+    types = SIGNED if signed else UNSIGNED
+    width = next(width for width in types if bits <= width)
+    return types[width], width
+
+
+def insert_quantizers(
+    model: onnx.ModelProto, params: QuantParams, codes: Mapping[str, NDArray[np.int32]]
+) -> onnx.ModelProto:
+    """Build the quantized network.
+
+    Args:
+        model: the canonical float network; not changed.
+        params: what to quantize and how.
+        codes: node -> int32 codes of its weight.
+
+    Returns:
+        A model that ONNX's checker accepts; opset 21 where a 4- or 16-bit type is used, else the float network's.
+    """
+    return _Writer(model, params, codes).write()
+
+
+class _Writer:
+    """Holds what is being written: new nodes and initializers."""
+
+    def __init__(self, model: onnx.ModelProto, params: QuantParams, codes: Mapping[str, NDArray[np.int32]]) -> None:
+        widths = {storage_type(entry.bits, signed=False)[1] for entry in params.features}
+        widths |= {storage_type(entry.bits, signed=True)[1] for entry in params.weights}
+        self._model = _with_types(model, widths)
+        self._graph = Graph(self._model)
+        self._features = {entry.tensor: entry for entry in params.features}
+        self._weights = {entry.node: entry for entry in params.weights}
+        self._codes = codes
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = dict(self._graph.constants)
+
+    def write(self) -> onnx.ModelProto:
+        renamed = {}
+        for name in (*self._graph.inputs, *self._graph.constants):
+            if name in self._features:
+                renamed[name] = f"{name}/dequantized"
+                self._quantize_feature(self._features[name], name, renamed[name])
+        for source in self._graph.nodes:
+            node = onnx.NodeProto()
+            node.CopyFrom(source)
+            if node.name in self._weights:
+                self._quantize_weight(self._weights[node.name], node)
+            for i, name in enumerate(node.input):
+                node.input[i] = renamed.get(name, name)
+            made = [self._features[name] for name in node.output if name in self._features]
+            for i, name in enumerate(node.output):
+                if name in self._features:
+                    node.output[i] = f"{name}/float"
+            self._nodes.append(node)
+            for entry in made:
+                self._quantize_feature(entry, f"{entry.tensor}/float", entry.tensor)
+        return self._finish()
+
+    def _quantize_feature(self, entry: FeatureParams, source: str, target: str) -> None:
+        """Add Clip (where the type is wider than the codes), QuantizeLinear and DequantizeLinear.
+
+        Around them Div and Mul where each channel has its own scale.
+        """
+        kind, width = storage_type(entry.bits, signed=False)
+        tensor, stem = entry.tensor, entry.tensor if source == entry.tensor else entry.node
+        one = np.float32(1.0 if entry.channel_scales else entry.scale)
+        scale = self._constant(f"{tensor}/scale", one)
+        zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
+        steps = ""
+        if entry.channel_scales:
+            steps = self._constant(f"{tensor}/channel_scales", entry.codes.step(len(self._graph.shapes[tensor])))
+            source = self._add("Div", [source, steps], f"{tensor}/in_steps", f"{stem}/Div")
+        if width != entry.bits:
+            low, high = representable(float(one), entry.zero_point, entry.bits)
+            bounds = [
+                self._constant(f"{tensor}/low", np.float32(low)),
+                self._constant(f"{tensor}/high", np.float32(high)),
+            ]
+            source = self._add("Clip", [source, *bounds], f"{tensor}/clipped", f"{stem}/Clip")
+        real = f"{tensor}/centred" if steps else target
+        self._add("QuantizeLinear", [source, scale, zero], f"{tensor}/codes", f"{stem}/QuantizeLinear")
+        self._add("DequantizeLinear", [f"{tensor}/codes", scale, zero], real, f"{stem}/DequantizeLinear")
+        if steps:
+            self._add("Mul", [real, steps], target, f"{stem}/Mul")
+
+    def _quantize_weight(self, entry: WeightParams, node: onnx.NodeProto) -> None:
+        """Replace the node's weight and bias by dequantized codes."""
+        kind, _ = storage_type(entry.bits, signed=True)
+        scales = np.asarray(entry.scales, dtype=np.float32)
+        one = entry.axis is None
+        stem = f"{node.name}/weight"
+        stored = self._typed(f"{stem}/codes", kind, self._codes[node.name])
+        scale = self._constant(f"{stem}/scale", scales[0] if one else scales)
+        zero = self._typed(f"{stem}/zero_point", kind, np.zeros([] if one else len(scales), dtype=np.int32))
+        node.input[1] = self._add("DequantizeLinear", [stored, scale, zero], f"{stem}/dequantized", stem, entry.axis)
+        feature = self._features.get(node.input[0])
+        if feature and (bias := bias_of(self._graph, node)) is not None:
+            taken = spread(feature.scales, len(scales)).astype(np.float32)
+            self._quantize_bias(node, bias, np.broadcast_to(taken * scales, bias.shape))
+
+    def _quantize_bias(self, node: onnx.NodeProto, bias: NDArray[np.float32], scales: NDArray[np.float32]) -> None:
+        """Store the bias as int32 at the accumulator's scale."""
+        stem = f"{node.name}/bias"
+        stored = self._constant(f"{stem}/codes", bias_codes(bias, scales))
+        scale = self._constant(f"{stem}/scale", np.ascontiguousarray(scales))
+        node.input[2] = self._add("DequantizeLinear", [stored, scale], f"{stem}/dequantized", stem, axis=0)
+
+    def _add(self, kind: str, inputs: Sequence[str], target: str, name: str, axis: int | None = None) -> str:
+        node = helper.make_node(kind, list(inputs), [target], name=name)
+        if axis is not None:
+            node.attribute.append(helper.make_attribute("axis", axis))
+        self._nodes.append(node)
+        return target
+
+    def _constant(self, name: str, value: np.float32 | NDArray[np.generic]) -> str:
+        self._constants[name] = numpy_helper.from_array(np.asarray(value), name)
+        return name
+
+    def _typed(self, name: str, kind: int, values: NDArray[np.int32]) -> str:
+        """Add an initializer of an integer type, 4-bit ones included."""
+        if kind in NUMPY_TYPES:
+            return self._constant(name, values.astype(NUMPY_TYPES[kind]))
+        self._constants[name] = helper.make_tensor(name, kind, values.shape, values.reshape(-1))
+        return name
+
+    def _finish(self) -> onnx.ModelProto:
+        result = onnx.ModelProto()
+        result.CopyFrom(self._model)
+        used = used_names(self._nodes)
+        del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
+        result.graph.node.extend(self._nodes)
+        result.graph.initializer.extend(tensor for name, tensor in self._constants.items() if name in used)
+        result = onnx.shape_inference.infer_shapes(result)
+        onnx.checker.check_model(result)
+        return result
+
+
+def _with_types(model: onnx.ModelProto, widths: set[int]) -> onnx.ModelProto:
+    """Raise the opset where a type of `widths` needs it."""
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if widths <= {8} or opset >= WIDE_TYPES_OPSET:
+        return model
+    try:
+        converted = version_converter.convert_version(model, WIDE_TYPES_OPSET)
+    except Exception as error:  # the converter's C++ side raises many types
+        raise UserError(
+            f"the network's opset {opset} cannot be raised to {WIDE_TYPES_OPSET}, which these widths need: "
+            f"{one_line(error)}"
+        ) from error
+    converted.ir_version = max(converted.ir_version, IR_OF_WIDE_TYPES)
+    names = {node.output[0]: node.name for node in model.graph.node}
+    for node in converted.graph.node:  # the converter drops names and may add constants
+        node.name = names.get(node.output[0]) or f"{node.op_type}_{node.output[0]}"
+    return converted

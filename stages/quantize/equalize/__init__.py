@@ -1,0 +1,1 @@
+"""Cross-layer equalization: factors that move channel scales from layer to layer."""

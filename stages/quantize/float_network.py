@@ -1,0 +1,64 @@
+"""The float network that is quantized, as it is or equalized, with its statistics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.base.console import counted
+from stages.core.config.schema import FLOAT_BITS, QuantConfig
+from stages.core.data.inputs import NetworkInput
+from stages.core.data.sample_store import SampleReader
+from stages.core.graph.onnx_graph import Graph
+from stages.core.statistics.collect import calibration_feeds, collect
+from stages.core.statistics.tensor_statistics import TensorStatistics
+from stages.quantize.equalize.cross_layer import equalize
+
+__all__ = ["Network", "equalized"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A float network to quantize.
+
+    Attributes:
+        graph: it, its channels scaled or not.
+        statistics: of its tensors.
+        factors: scaled tensor -> float32 [C]: original = scaled * factor.
+        groups: how many groups of tensors were scaled.
+        ranges: chosen by what follows, of the features that have them.
+    """
+
+    graph: Graph
+    statistics: Mapping[str, TensorStatistics]
+    factors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    groups: int = 0
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def note(self) -> str:
+        """Say how much was scaled."""
+        if not self.factors:
+            return (
+                "quant.equalization: nothing was scaled: no channels between weighted layers, with only operators "
+                "between that scale along (Relu, Add, pools, ...), would lose error by it"
+            )
+        tensors, groups = counted(len(self.factors), "tensor"), counted(self.groups, "group")
+        return (
+            f"quant.equalization: channels of {tensors} in {groups} scaled; ranges here are those of the scaled network"
+        )
+
+
+def equalized(network: Network, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput]) -> Network:
+    """Scale a network's channels by its statistics; those of scaled tensors are collected anew on `samples`.
+
+    A side that stays in float has the width that stands for it.
+    """
+    bits = FLOAT_BITS if quant.float_features else quant.feature_bits
+    found = equalize(
+        network.graph.model, network.statistics, bits, FLOAT_BITS if quant.float_weights else quant.weight_bits
+    )
+    if not found.factors:
+        return network
+    anew = collect(found.model, calibration_feeds(samples, inputs, "equalize"), found.factors)
+    return Network(Graph(found.model), {**network.statistics, **anew}, found.factors, found.groups)

@@ -1,0 +1,93 @@
+"""What each layer of a network does: multiplications and elements moved, for a SOC's cost model."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import onnx
+
+from stages.core.cost import LayerWork
+from stages.core.graph.onnx_graph import Graph, attribute
+from stages.quantize.partition.layers import Layer
+
+__all__ = ["folded", "layer_work"]
+
+VIEWS = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
+"""Operators that name the same memory anew."""
+ACTIVATIONS = {"Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Silu", "Tanh"}
+
+
+def layer_work(graph: Graph, layers: Sequence[Layer]) -> list[LayerWork]:
+    """Count what layers do, one entry a layer, in their order.
+
+    An activation that a weighted layer before it takes in (`folded`) does nothing more. A tensor without a static shape
+    counts nothing; export writes none of floats.
+    """
+    inside = folded(graph, layers)
+    return [_work(graph, layer, layer.name in inside) for layer in layers]
+
+
+def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
+    """Find activations that run inside the weighted layer before them, which nothing else takes.
+
+    Their codes are counted and simulated as layers of their own; on the unit they are a table in the loop over tiles.
+    Source: the vendor's runtime lists relu, relu6, prelu, leaky_relu, tanh, silu, sigmoid, swish as fused; for a T41
+    the open runtime's manual (third party) says so of SiLU.
+
+    Returns:
+        The activation's layer -> the weighted layer.
+    """
+    made_by = {layer.output: layer for layer in layers}
+    found = {}
+    for layer in layers:
+        before = made_by.get(layer.first.input[0]) if layer.kind in ACTIVATIONS else None
+        if before is None or not before.weighted(graph):
+            continue
+        shared = before.output in graph.outputs or before.output in graph.captured
+        takers = [node.name for node in graph.consumers.get(before.output, [])]
+        if not shared and {*takers} <= {*layer.names}:
+            found[layer.name] = before.name
+    return found
+
+
+def _work(graph: Graph, layer: Layer, inside: bool) -> LayerWork:
+    node = layer.first
+    weight = node.input[1] if layer.weighted(graph) else None
+    made = _elements(graph, filter(None, layer.nodes[-1].output))
+    taken = _elements(graph, (name for name in dict.fromkeys(layer.operands(graph)) if name != weight))
+    if node.op_type in VIEWS or inside:
+        taken = made = 0
+    elif node.op_type == "Slice":
+        taken = made  # what it leaves out it need not read
+    return LayerWork(
+        layer.name,
+        layer.kind,
+        _macs(graph, node),
+        taken,
+        made,
+        math.prod(graph.constants[weight].dims) if weight else 0,
+    )
+
+
+def _macs(graph: Graph, node: onnx.NodeProto) -> int:
+    """Multiplications of one picture; zeros in padding count, as in the board's log."""
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return 0
+    shapes = [_shape(graph, name) for name in (*node.input[:2], node.output[0])]
+    if any(shape is None for shape in shapes):
+        return 0
+    taken, weight, made = (shape or [] for shape in shapes)
+    if node.op_type == "Conv":
+        return math.prod(made) * math.prod(weight[1:])
+    if node.op_type == "ConvTranspose":
+        return math.prod(taken) * math.prod(weight[1:])
+    axis = 0 if node.op_type == "Gemm" and attribute(node, "transA", 0) else -1
+    return math.prod(made) * taken[axis]
+
+
+def _elements(graph: Graph, names: Iterable[str]) -> int:
+    return sum(math.prod(shape) for shape in (_shape(graph, name) for name in names) if shape is not None)
+
+
+def _shape(graph: Graph, name: str) -> list[int] | None:
+    constant = graph.constants.get(name)
+    return graph.shapes.get(name) if constant is None else list(constant.dims)

@@ -1,0 +1,193 @@
+"""Cutting a network into pieces: a run of layers as an ONNX model of its own."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import helper
+
+from stages.core.graph.onnx_graph import Graph, captured_names, used_names
+from stages.quantize.partition.layers import Layer
+
+__all__ = ["Piece", "find_blocks", "find_pieces", "find_rest", "piece_model", "taken"]
+
+MOST = 4
+"""Weighted layers of a block, unless a shortcut spans more."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive layers.
+
+    Attributes:
+        layers: in graph order.
+        inputs: computed or fed tensors that they take from before.
+        outputs: tensors that they make and others take, or the network returns.
+    """
+
+    layers: tuple[Layer, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """Their nodes, in graph order."""
+        return [node for layer in self.layers for node in layer.nodes]
+
+
+def find_pieces(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
+    """Make every layer a piece, several only where a tensor between them cannot be handed over."""
+    cutter = _Cutter(graph, layers)
+    pieces, start = [], 0
+    for end in range(len(layers)):
+        if end == len(layers) - 1 or cutter.may_cut(start, end):
+            pieces.append(cutter.piece(start, end))
+            start = end + 1
+    return pieces
+
+
+def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
+    """Group the layers into blocks to be learned one at a time.
+
+    A block may end where one tensor leaves it and nothing from before it is still needed soon: not inside a residual
+    block, but inside the long arms of a feature pyramid. Of such places the narrowest within `MOST` weighted layers
+    is taken, so that an expansion and the projection after it stay together and little has to be kept between blocks.
+    Source for blocks as units: Y. Li et al., "BRECQ", ICLR 2021.
+    """
+    cutter = _Cutter(graph, layers)
+    blocks, start = [], 0
+    while start < len(layers):
+        end = cutter.end_of_block(start)
+        blocks.append(cutter.piece(start, end))
+        start = end + 1
+    return blocks
+
+
+def find_rest(graph: Graph, layers: Sequence[Layer], tensor: str) -> Piece:
+    """Collect the layers that a tensor reaches: all that has to run again when it changes.
+
+    Also those between that make a tensor of unknown rank, which no model can take.
+
+    Returns:
+        A piece whose layers need not be consecutive; its outputs are those of the network that the tensor reaches.
+    """
+    return _Cutter(graph, layers).rest(tensor)
+
+
+def piece_model(graph: Graph, piece: Piece) -> onnx.ModelProto:
+    """Write a piece as a model: `graph`'s constants, `piece`'s inputs and outputs, tensors' names and types kept."""
+    used = used_names(piece.nodes)
+    constants = [tensor for name, tensor in graph.constants.items() if name in used]
+    inputs, outputs = (
+        [helper.make_value_info(name, graph.types[name]) for name in names] for names in (piece.inputs, piece.outputs)
+    )
+    body = helper.make_graph(piece.nodes, "piece", inputs, outputs, constants)
+    return helper.make_model(body, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
+
+
+def taken(pieces: Sequence[Piece]) -> set[str]:
+    """All tensors that pieces take."""
+    return {name for piece in pieces for name in piece.inputs}
+
+
+class _Cutter:
+    def __init__(self, graph: Graph, layers: Sequence[Layer]) -> None:
+        self._graph, self._layers = graph, layers
+        self._made = [{name for node in layer.nodes for name in node.output if name} for layer in layers]
+        self._taken = [self._takes(layer) - made for layer, made in zip(layers, self._made, strict=True)]
+        self._last = {name: i for i, taken in enumerate(self._taken) for name in taken}
+        self._last |= dict.fromkeys(graph.outputs, len(layers))
+        self._weighted = [layer.weighted(graph) for layer in layers]
+
+    def _takes(self, layer: Layer) -> set[str]:
+        names = {name for node in layer.nodes for name in (*node.input, *captured_names(node)) if name}
+        return {name for name in names if name in self._graph.producers or name in self._graph.inputs}
+
+    def piece(self, start: int, end: int) -> Piece:
+        layers = tuple(self._layers[start : end + 1])
+        return Piece(layers, tuple(self._inputs(start, end)), tuple(self._outputs(start, end)))
+
+    def _outputs(self, start: int, end: int) -> list[str]:
+        made = [name for layer in self._layers[start : end + 1] for node in layer.nodes for name in node.output]
+        return [name for name in made if self._last.get(name, -1) > end]
+
+    def _inputs(self, start: int, end: int) -> list[str]:
+        made = set().union(*self._made[start : end + 1])
+        taken = dict.fromkeys(name for i in range(start, end + 1) for name in sorted(self._taken[i]))
+        return [name for name in taken if name not in made]
+
+    def rest(self, tensor: str) -> Piece:
+        changed, reached = {tensor}, set()
+        for index, taken in enumerate(self._taken):
+            if not changed.isdisjoint(taken):
+                reached.add(index)
+                changed |= self._made[index]
+        makers = {name: index for index, made in enumerate(self._made) for name in made}
+        inputs: list[str] = []
+        pending = sorted(reached)
+        while pending:  # from the end: what a layer takes from before
+            index = pending.pop()
+            for name in sorted(self._taken[index]):
+                maker = makers.get(name)
+                if maker in reached or name in inputs:
+                    continue
+                if name == tensor or maker is None or self._of_known_rank(name):
+                    inputs.append(name)
+                else:
+                    reached.add(maker)
+                    pending.append(maker)
+        taken = {name for index in reached for name in self._taken[index]}
+        made = {name for index in reached for name in self._made[index]}
+        return Piece(
+            tuple(self._layers[index] for index in sorted(reached)),
+            tuple(name for name in inputs if name in taken and name not in made),
+            tuple(name for name in self._graph.outputs if name in made & changed),
+        )
+
+    def may_cut(self, start: int, end: int) -> bool:
+        """Whether all that leaves a piece can: tensors of known rank, as a model's inputs and outputs have to be."""
+        return all(self._of_known_rank(name) for name in self._outputs(start, end))
+
+    def _of_known_rank(self, name: str) -> bool:
+        kind = self._graph.types.get(name)
+        return kind is not None and kind.tensor_type.HasField("shape")
+
+    def _may_end(self, start: int, end: int) -> bool:
+        if not self.may_cut(start, end):
+            return False
+        leaving = [name for name in self._outputs(start, end) if self._near(end + 1, name)]
+        open_shortcuts = [
+            name for name in self._inputs(start, end) if end < self._last[name] and self._near(start, name)
+        ]
+        return len(leaving) <= 1 and not open_shortcuts
+
+    def _near(self, start: int, name: str) -> bool:
+        """Whether a tensor's last taker is so close to a layer that it closes a shortcut rather than a long arm."""
+        return sum(self._weighted[start : self._last[name]]) <= MOST + 1
+
+    def _size(self, start: int, end: int) -> int:
+        return sum(math.prod(self._graph.shapes.get(name, [])) for name in self._outputs(start, end))
+
+    def _pools(self, start: int, before: int, after: int) -> bool:
+        """Whether a picture becomes a vector in between: what is learned from positions is learned before."""
+        ranks = [
+            max((math.prod(self._graph.shapes.get(name, [1])[2:]) for name in self._outputs(start, end)), default=1)
+            for end in (before, after)
+        ]
+        return ranks[0] > 1 and ranks[1] == 1
+
+    def end_of_block(self, start: int) -> int:
+        best: int | None = None
+        for end in range(start, len(self._layers)):
+            count = sum(self._weighted[start : end + 1])
+            if best is not None and count > MOST:
+                return best
+            if end == len(self._layers) - 1:
+                return best if best is not None and self._size(start, end) > self._size(start, best) else end
+            if count and self._may_end(start, end):
+                wider = best is not None and self._size(start, end) > self._size(start, best)
+                if best is not None and (wider or self._pools(start, best, end)):
+                    return best
+                best = end
+        return len(self._layers) - 1

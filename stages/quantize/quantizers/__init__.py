@@ -1,0 +1,1 @@
+"""Where quantizers go, at which bit width: from the SOC, the settings and the node-bits file."""

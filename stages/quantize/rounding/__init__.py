@@ -1,0 +1,1 @@
+"""What pictures improve: ranges by output, bias correction, GPTQ, block reconstruction."""

@@ -1,0 +1,58 @@
+"""More pictures out of few: what is learned from them is held to the float network's answers, so no label can break."""
+
+from collections.abc import Collection, Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.data.inputs import Sample
+
+__all__ = ["picture_variants", "variants"]
+
+LEAST_SHARE, STRETCH = 0.35, 0.3
+
+
+def variants(sample: Sample, pictures: Collection[str], count: int, seed: int) -> Iterator[Sample]:
+    """Give a sample, then others with its pictures varied and its tensors as they are.
+
+    Pictures of one size, as of two cameras, are cut alike.
+
+    Args:
+        sample: what each input is fed.
+        pictures: inputs that take pictures; those fed float32 are left alone.
+        count: how many to give, the sample included; one without pictures is given once.
+        seed: of the cut-outs.
+    """
+    varied = {
+        name: picture_variants(values, count, seed)
+        for name, values in sample.items()
+        if name in pictures and values.dtype == np.uint8
+    }
+    for _ in range(count if varied else 1):
+        yield {name: next(varied[name]) if name in varied else values for name, values in sample.items()}
+
+
+def picture_variants(sample: NDArray[np.uint8], count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Give a picture, its mirror image, then cut-outs of it, resized, every second one mirrored.
+
+    Args:
+        sample: uint8 [H, W, C].
+        count: how many to give, the picture included.
+        seed: of the cut-outs: they cover `LEAST_SHARE` to all of it, stretched by up to exp(`STRETCH`).
+
+    Returns:
+        Pictures of the same shape.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = sample.shape[:2]
+    for index in range(count):
+        cut = sample
+        if index > 1:
+            share, stretch = rng.uniform(LEAST_SHARE, 1.0), np.exp(rng.uniform(-STRETCH, STRETCH))
+            rows = max(1, min(height, int(height * np.sqrt(share * stretch))))
+            columns = max(1, min(width, int(width * np.sqrt(share / stretch))))
+            top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+            part = sample[top : top + rows, left : left + columns]
+            cut = cv2.resize(part, (width, height)).reshape(sample.shape).astype(np.uint8)
+        yield np.ascontiguousarray(cut[:, ::-1] if index % 2 else cut)

@@ -1,0 +1,48 @@
+"""Bias correction: what quantization adds to the mean of a layer's output, its bias takes away.
+
+Source: M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, in the
+form with pictures; the vendor's `weight_corr` and `feature_corr`.
+"""
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.graph.session import Runner
+from stages.quantize.candidate import Draft
+from stages.quantize.partition.layers import Layer, bias_of
+from stages.quantize.partition.subgraphs import Piece, piece_model
+from stages.quantize.rounding.replay import Replay
+
+__all__ = ["correct_bias", "corrigible"]
+
+Array = NDArray[np.float32]
+
+
+def corrigible(node: onnx.NodeProto) -> bool:
+    """Whether a weighted node can have a bias: a MatMul cannot."""
+    return node.op_type in ("Conv", "ConvTranspose", "Gemm")
+
+
+def correct_bias(draft: Draft, node: onnx.NodeProto, replay: Replay, weights: bool, features: bool) -> None:
+    """Correct one node's bias.
+
+    The mean over pictures and positions of its output in float, less that with its quantized weight (`weights`), with
+    its input as the quantized layers before make it (`features`), or with both.
+    """
+    layer = Layer(node.op_type, (node,))
+    alone = Piece((layer,), (node.input[0],), (node.output[0],))
+    original = piece_model(draft.graph, alone)
+    plain = Runner(original, threads=1)
+    changed = Runner(draft.piece(alone) if weights else original, threads=1)
+    source = replay.quantized if features else replay.float
+    axis = 1 if node.op_type != "Gemm" else -1
+    total = np.zeros(())
+    for index in range(replay.count):
+        before = plain.run({node.input[0]: replay.float.read(node.input[0], index)})[node.output[0]]
+        after = changed.run({node.input[0]: source.read(node.input[0], index)})[node.output[0]]
+        others = tuple(i for i in range(before.ndim) if i != axis % before.ndim)
+        total = total + (before.mean(axis=others, dtype=np.float64) - after.mean(axis=others, dtype=np.float64))
+    given = draft.bias(node) if weights else bias_of(draft.graph, node)
+    shift = total / replay.count
+    draft.biases[node.name] = (shift if given is None else given + shift).astype(np.float32)

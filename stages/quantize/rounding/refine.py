@@ -1,0 +1,95 @@
+"""Making a draft better with pictures: better rounding, corrected biases, piece after piece."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stages.core.base.console import track
+from stages.core.base.errors import UserError
+from stages.core.config.schema import QuantConfig, Rounding
+from stages.core.data.inputs import NetworkInput, feeds
+from stages.core.data.sample_store import SampleReader
+from stages.quantize.candidate import Draft
+from stages.quantize.partition.subgraphs import Piece, find_blocks, find_pieces, piece_model, taken
+from stages.quantize.rounding.augment import variants
+from stages.quantize.rounding.bias_correction import correct_bias, corrigible
+from stages.quantize.rounding.gptq import compensable, compensate
+from stages.quantize.rounding.replay import Replay
+
+__all__ = ["refine", "refines"]
+
+Improve = Callable[[Draft, Piece, Replay, int], str | None]
+"""Changes a draft's part that belongs to a piece; gives the reason where that cannot be done."""
+
+
+def refines(quant: QuantConfig) -> bool:
+    """Whether the settings ask for anything that `refine` does."""
+    return quant.rounding is not Rounding.nearest or quant.weight_correction or quant.feature_correction
+
+
+def steps(quant: QuantConfig) -> int:
+    """Steps a block of reconstruction: fewer where little is lost to rounding."""
+    narrow = min(quant.feature_bits, quant.weight_bits) < 8
+    return quant.steps or (200 if narrow else 125)
+
+
+def refine(
+    draft: Draft, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput], scratch: Path
+) -> list[str]:
+    """Change a draft's codes, biases and scales by `quant.rounding` and the bias corrections.
+
+    Args:
+        draft: what to change.
+        quant: the settings.
+        samples: what to fit on.
+        inputs: the network's.
+        scratch: an empty folder for what is passed between pieces.
+
+    Returns:
+        A line for each piece that was left as it was.
+    """
+    improve, learns = _improvement(quant), quant.rounding is Rounding.reconstruct
+    count = quant.variants if learns else 1
+    pictures = [entry.name for entry in inputs if entry.takes_picture]
+    fed = (
+        feeds(variant, inputs)
+        for index, sample in enumerate(samples)
+        for variant in variants(sample, pictures, count, index)
+    )
+    pieces = (find_blocks if learns else find_pieces)(draft.graph, draft.placement.layers)
+    draft.rounding = quant.rounding
+    replay = Replay(scratch / "replay", fed, draft.features)
+    notes = []
+    for index, piece in enumerate(track(pieces, str(quant.rounding.value))):
+        if not piece.outputs:  # nobody takes what it makes
+            continue
+        replay.advance_float(piece, piece_model(draft.graph, piece))
+        reason = improve(draft, piece, replay, index)
+        if reason is not None:
+            names = ", ".join(node.name for node in piece.nodes if node.name in draft.weights)
+            notes.append(f"{names} ({quant.rounding.value}): left as rounded to the nearest: {reason}")
+        replay.advance_quantized(piece, draft.piece(piece), draft.made(piece))
+        replay.keep(taken(pieces[index + 1 :]))
+    return notes
+
+
+def _improvement(quant: QuantConfig) -> Improve:
+    """What is done to each piece."""
+    if quant.rounding is Rounding.reconstruct:
+        try:
+            from stages.quantize.rounding.reconstruct import learn_block  # noqa: PLC0415  PyTorch is an extra, and slow to load
+        except ModuleNotFoundError as error:
+            raise UserError('quant.rounding=reconstruct needs PyTorch: pip install -e ".[torch]"') from error
+        return lambda draft, piece, replay, index: learn_block(draft, piece, replay, steps(quant), index)
+
+    def improve(draft: Draft, piece: Piece, replay: Replay, index: int) -> str | None:
+        del index
+        for node in piece.nodes:
+            if node.name not in draft.weights or node.input[0] not in piece.inputs:  # a constant, or not kept
+                continue
+            if quant.rounding is Rounding.compensate and compensable(node):
+                compensate(draft, node, replay)
+            elif (quant.weight_correction or quant.feature_correction) and corrigible(node):
+                correct_bias(draft, node, replay, quant.weight_correction, quant.feature_correction)
+        return None
+
+    return improve

@@ -1,0 +1,116 @@
+"""Running a network piece by piece over all pictures, in float and quantized side by side.
+
+What a piece hands to later ones lies in files, so that memory does not grow with the number of pictures, and each layer
+runs once, whatever happens between pieces.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.graph.session import Runner
+from stages.core.integer.qparams import FeatureParams, QuantParams
+from stages.quantize.emit.qdq import insert_quantizers
+from stages.quantize.partition.subgraphs import Piece
+
+__all__ = ["Replay", "TensorFiles", "advance", "fake_quantize"]
+
+Array = NDArray[np.float32]
+AT_ONCE = 4
+"""Pictures a thread before their tensors are written: what waits in memory."""
+
+
+class TensorFiles:
+    """Tensors of all pictures, a file each, read and written one picture at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self._paths: dict[str, Path] = {}
+        self._places: dict[tuple[str, int], tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
+        self._made = 0
+
+    def write(self, name: str, index: int, value: NDArray[Any]) -> None:
+        """Store one picture's tensor of any type and shape; not from several threads at once."""
+        if name not in self._paths:
+            self._paths[name] = self._folder / str(self._made)
+            self._made += 1
+        with self._paths[name].open("ab", buffering=0) as file:
+            self._places[name, index] = file.tell(), value.dtype, value.shape
+            np.ascontiguousarray(value).tofile(file)
+
+    def read(self, name: str, index: int) -> NDArray[Any]:
+        """Give one picture's tensor as it was written."""
+        offset, kind, shape = self._places[name, index]
+        count = int(np.prod(shape))
+        return np.fromfile(self._paths[name], dtype=kind, count=count, offset=offset).reshape(shape)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Forget all other tensors."""
+        kept = set(names)
+        for name in set(self._paths) - kept:
+            self._paths.pop(name).unlink()
+        self._places = {key: place for key, place in self._places.items() if key[0] in kept}
+
+
+class Replay:
+    """What the next piece takes, of every picture: in float, and as the quantized pieces before it make it."""
+
+    def __init__(
+        self, folder: Path, feeds: Iterable[Mapping[str, Array]], features: Mapping[str, FeatureParams]
+    ) -> None:
+        self.float, self.quantized = TensorFiles(folder / "float"), TensorFiles(folder / "quantized")
+        self.count = 0
+        for feed in feeds:
+            for name, value in feed.items():
+                self.float.write(name, self.count, value)
+                given = features.get(name)
+                self.quantized.write(name, self.count, fake_quantize(value, given) if given else value)
+            self.count += 1
+
+    def advance_float(self, piece: Piece, model: onnx.ModelProto) -> None:
+        """Run the next piece in float on all pictures."""
+        advance(piece, self.float, Runner(model, threads=1), self.count)
+
+    def advance_quantized(self, piece: Piece, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
+        """Run it quantized: `model` has its weights on their grid, `features` are all that it takes and makes."""
+        quantized = insert_quantizers(model, QuantParams(features, []), {})
+        advance(piece, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Forget all tensors but these."""
+        names = set(names)
+        self.float.keep(names)
+        self.quantized.keep(names)
+
+
+def advance(piece: Piece, files: TensorFiles, runner: Runner, count: int) -> None:
+    """Run a piece on the first `count` pictures of its inputs' files, and store what it makes.
+
+    The runner has one thread, and each picture goes by itself: results do not depend on the number of cores.
+    """
+
+    def run(index: int) -> dict[str, Array]:
+        return runner.run({name: files.read(name, index) for name in piece.inputs})
+
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, count, threads * AT_ONCE):
+            indices = range(start, min(start + threads * AT_ONCE, count))
+            for index, made in zip(indices, pool.map(run, indices), strict=True):
+                for name, value in made.items():
+                    files.write(name, index, value)
+
+
+def fake_quantize(values: Array, params: FeatureParams) -> Array:
+    """Quantize and dequantize."""
+    step = params.codes.step(values.ndim)
+    codes = np.clip(np.rint(values / step) + params.zero_point, 0, params.codes.top)
+    quantized: Array = ((codes - params.zero_point) * step).astype(np.float32)
+    return quantized

@@ -1,0 +1,152 @@
+import errno
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import onnx
+import pytest
+
+from stages.core.base.artifacts import (
+    check_targets,
+    missing,
+    output_folder,
+    read_json,
+    save_model,
+    write_json,
+    write_text,
+)
+from stages.core.base.errors import UserError
+from tests.networks import tiny_classifier
+
+
+def test_a_finished_folder_takes_the_place_of_the_old_one(tmp_path):
+    final = tmp_path / "out" / "stage"
+    final.mkdir(parents=True)
+    (final / "old").write_text("old")
+    with output_folder(final) as folder:
+        (folder / "new").write_text("new")
+    assert [path.name for path in final.iterdir()] == ["new"]
+    assert [path.name for path in final.parent.iterdir()] == ["stage"]
+    assert final.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_folder_and_no_other(tmp_path, failure):
+    final = tmp_path / "stage"
+    final.mkdir()
+    (final / "old").write_text("old")
+
+    def work():
+        with output_folder(final) as folder:
+            (folder / "half").write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        work()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["stage", "stage/old"]
+    assert (final / "old").read_text() == "old"
+
+
+def test_text_is_replaced_and_no_temporary_file_stays(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "one\n")
+    write_text(path, "zwei ü\n")
+    assert path.read_bytes() == "zwei ü\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_is_not_replaced_by_text(tmp_path):
+    with pytest.raises(UserError, match="is a folder: name a file"):
+        write_text(tmp_path, "text")
+    assert not list(tmp_path.parent.glob(f".{tmp_path.name}-*"))
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("text")
+    for write in (check_targets, lambda path: write_text(path, "text")):
+        with pytest.raises(UserError, match=r"a/b\.json: .*file is a file, not a folder"):
+            write(tmp_path / "file" / "a" / "b.json")
+    check_targets(tmp_path / "file", tmp_path / "new" / "a.json", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="only Linux has a device that is always full")
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    opened = os.fdopen
+
+    def onto_a_full_disk(handle, *arguments, **words):
+        os.dup2(full, handle)
+        return opened(handle, *arguments, **words)
+
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(os, "fdopen", onto_a_full_disk)
+    with pytest.raises(UserError, match=r"a\.txt cannot be written: .*No space left on device"):
+        write_text(path, "new")
+    assert (list(tmp_path.iterdir()), path.read_text()) == ([path], "old")
+    os.close(full)
+
+
+def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path, monkeypatch):
+    def refused(**_):
+        raise OSError(errno.EROFS, "Read-only file system", "out/.compare-x")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught, output_folder(Path("out/compare")):
+        raise AssertionError
+    assert str(caught.value) == "out/compare cannot be written: Read-only file system"
+
+
+def test_text_that_cannot_be_encoded_leaves_no_file(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.txt", "\ud800")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_keeps_order_and_exact_floats(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 0.1, "a": ["ü", 1e-45]})
+    text = path.read_text(encoding="utf-8")
+    assert text == '{\n "b": 0.1,\n "a": [\n  "ü",\n  1e-45\n ]\n}\n'
+    assert json.loads(text) == read_json(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_json_refuses_what_is_no_number_and_keeps_the_old_file(tmp_path, value):
+    path = tmp_path / "a.json"
+    write_json(path, [1])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"x": value})
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_json(path) == [1]
+
+
+def test_broken_json_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("{")
+    with pytest.raises(UserError, match=r"a\.json is not JSON") as caught:
+        read_json(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_artifact_names_its_stage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        read_json(Path("out/export/inputs.json"))
+    assert str(caught.value) == "out/export/inputs.json is missing: run `dvc repro export` first"
+
+
+@pytest.mark.parametrize("path", ["elsewhere/file.json", "out/file.json", "/out/export/model.onnx"])
+def test_a_missing_file_of_no_stage_names_no_stage(path):
+    assert str(missing(Path(path))) == f"{path} is missing"
+
+
+def test_a_model_is_written_with_the_same_bytes_each_time(tmp_path):
+    model = tiny_classifier()
+    save_model(tmp_path / "a.onnx", model)
+    save_model(tmp_path / "b.onnx", onnx.load(tmp_path / "a.onnx"))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()

@@ -1,0 +1,27 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from stages.core.base import console
+from stages.core.base.console import track, warn
+
+
+@pytest.mark.parametrize("message", ["two pictures are alike", "pictures/[a].png", "[/a].png is grey", "a:x:b"])
+def test_a_warning_is_one_line_as_it_is(capsys, message):
+    warn(message)
+    assert capsys.readouterr() == ("", f"warning: {message}\n")
+
+
+def test_progress_passes_every_item_on_and_is_silent_without_a_terminal(capsys):
+    assert list(track(iter("abc"), "reading", total=3)) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_shows_how_many_are_done(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(console, "console", terminal)
+    assert list(track([1, 2, 3], "reading")) == [1, 2, 3]
+    shown = terminal.file.getvalue()
+    assert "reading" in shown
+    assert "3/3" in shown

@@ -1,0 +1,119 @@
+import pytest
+
+from stages.core.base.console import output
+from stages.core.config.schema import FakeQuant, QuantConfig
+from stages.core.render.tables import accuracy_line, similarity_table, widths, widths_line
+
+
+def row(node, average):
+    measures = {"cosine_min": 0.5, "cosine_max": 1.0, "euclidean": 0.25, "standard_deviation": 1234.5}
+    measures |= {"max_absolute": 0.001, "max_normalized": 0.125}
+    return {"node": node, "op_type": "Conv", "cosine_avg": average, **measures}
+
+
+ROWS = [row("first", 0.995), row("second", 0.97), row("third", 0.985)]
+
+
+def cells(table, column):
+    return [str(cell) for cell in table.columns[column].cells]
+
+
+def test_all_nodes_appear_in_graph_order():
+    table = similarity_table(ROWS, width=200)
+    assert cells(table, 0) == ["first", "second", "third"]
+    assert table.title == "similarity of 3 nodes"
+
+
+def test_a_count_shows_the_least_similar_first():
+    table = similarity_table(ROWS, width=200, count=2)
+    assert cells(table, 0) == ["second", "third"]
+    assert table.title == "the 2 least similar of 3 nodes"
+
+
+def test_a_wide_terminal_gets_every_measure():
+    table = similarity_table(ROWS[:1], width=120)
+    values = [cells(table, index)[0] for index in range(len(table.columns))]
+    assert values == ["first", "Conv", "0.99500", "0.50000", "1.00000", "0.2500", "1234", "0.001", "0.1250"]
+
+
+def test_a_narrow_terminal_gets_fewer():
+    table = similarity_table(ROWS, width=119)
+    assert [column.header for column in table.columns] == ["node", "type", "cos avg", "min", "max norm"]
+
+
+def sourced():
+    sources = {"isolated_cosine": 0.75, "isolated_sqnr": 3.0, "feature_cosine": 0.625, "weight_cosine": 0.875}
+    return row("first", 0.995) | {"sqnr": 31.25, "euclidean_similarity": 0.5} | sources
+
+
+def test_where_the_error_comes_from_takes_the_place_of_its_spread():
+    table = similarity_table([sourced()], width=150)
+    assert {column.header: cells(table, i)[0] for i, column in enumerate(table.columns)} == {
+        "node": "first",
+        "type": "Conv",
+        "cos avg": "0.99500",
+        "min": "0.50000",
+        "isolated": "0.75000",
+        "features": "0.62500",
+        "weights": "0.87500",
+        "sqnr dB": "31.2",
+        "max norm": "0.1250",
+    }
+
+
+def test_a_very_wide_terminal_gets_both():
+    headers = [column.header for column in similarity_table([sourced()], width=190).columns]
+    assert headers[2:] == [
+        "cos avg", "min", "max", "isolated", "features", "weights", "sqnr dB", "euclid", "std", "max abs", "max norm",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("average", "style"), [(0.97999, "red"), (0.98, "yellow"), (0.98999, "yellow"), (0.99, None), (1.0, None)]
+)
+def test_colour_tells_how_good_a_node_is(average, style):
+    assert similarity_table([row("a", average)], width=120).rows[0].style == style
+
+
+def test_a_node_name_with_brackets_is_shown_as_it_is():
+    with output.capture() as capture:
+        output.print(similarity_table([row("block[a]/conv:x:", 1.0)], width=100))
+    assert "block[a]/conv:x:" in capture.get()
+
+
+def test_accuracy_of_both_networks():
+    metrics = {
+        "count": 20,
+        "float": {"top1": 0.9, "top5": 1.0},
+        "quantized": {"top1": 0.855, "top5": 0.95},
+        "agreement": 0.8,
+        "cosine": 0.99871,
+    }
+    assert accuracy_line(metrics) == (
+        "accuracy on 20 pictures: top-1 float 90.0%, quantized 85.5%; top-5 100.0%, 95.0%; "
+        "agreement 80.0%, cosine of the logits 0.9987"
+    )
+
+
+def test_without_labels_only_the_outputs_are_compared():
+    line = accuracy_line({"count": 3, "cosine": 0.5})
+    assert line == "outputs on 3 pictures: cosine 0.5000 (no labels, no accuracy)"
+
+
+@pytest.mark.parametrize(
+    ("bits", "weight_bits", "one_side", "said"),
+    [
+        (10, 4, "none", ("10-bit", "4-bit")),
+        (32, 8, "none", ("float", "8-bit")),
+        (8, 32, "none", ("8-bit", "float")),
+        (32, 32, "none", ("float", "float")),
+        (8, 4, "feature", ("8-bit", "float")),
+        (8, 4, "weight", ("float", "4-bit")),
+        (32, 4, "feature", ("float", "float")),
+    ],
+)
+def test_either_side_may_be_float(bits, weight_bits, one_side, said):
+    quant = QuantConfig("q", bits, weight_bits, fake_quant=FakeQuant[one_side])
+    assert widths(quant) == said
+    assert widths_line(quant) == f"{said[0]} features, {said[1]} weights"
+    assert (quant.float_features, quant.float_weights) == tuple(side == "float" for side in said)

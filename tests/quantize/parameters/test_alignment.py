@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.core.config.schema import Requantization
+from stages.quantize.parameters.alignment import aligned_scales
+
+scales = st.floats(2.0**-20, 1.0, width=32)
+features = st.floats(2.0**-10, 2.0, width=32)
+EXACT = {"rel": 1e-6}  # a scale is a float32
+
+
+LIMIT = np.int64([65535])
+
+
+def gains(wanted, taken, made, rule, limit=LIMIT):
+    """Gains of the candidates for one channel."""
+    found = aligned_scales(np.float32([wanted]), taken, made, rule, limit)
+    return [float(candidate[0]) * taken / made for candidate in found]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "below", "above"),
+    [
+        (1.0, 4 / 4, 4 / 4),
+        (0.3, 4 / 13, 4 / 14),  # 4 / 0.3 = 13.33
+        (0.011, 4 / 363, 4 / 364),
+        (3.0, 4 / 1, 4 / 2),
+        (9.0, 4 / 1, 4 / 1),  # the largest that there is
+        (1e-5, 4 / 65535, 4 / 65535),  # the smallest
+    ],
+)
+def test_nna_gains_are_four_over_a_whole_number(wanted, below, above):
+    assert gains(wanted, 1.0, 1.0, Requantization.nna) == pytest.approx([below, above], **EXACT)
+
+
+def test_a_channels_own_limit_holds():
+    assert gains(0.01, 1.0, 1.0, Requantization.nna, np.int64([300])) == pytest.approx([4 / 300] * 2, **EXACT)
+    assert gains(0.01, 1.0, 1.0, Requantization.shift, np.int64([300])) == pytest.approx([2**-6, 2**-7], **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "candidates"),
+    [(0.25, [0.25, 0.25]), (0.3, [0.5, 0.25]), (0.01, [2**-6, 2**-7]), (0.9, [0.5, 0.5]), (1e-15, [2**-46, 2**-46])],
+)
+def test_shift_gains_are_powers_of_two(wanted, candidates):
+    assert gains(wanted, 1.0, 1.0, Requantization.shift) == pytest.approx(candidates, **EXACT)
+
+
+@settings(deadline=None)
+@given(scales, features, features)
+def test_nna_candidates_enclose_the_wanted_gain(wanted, taken, made):
+    gain = wanted * taken / made
+    found = gains(wanted, taken, made, Requantization.nna)
+    divisors = [4 / candidate for candidate in found]
+    assert divisors == pytest.approx([round(d) for d in divisors], rel=1e-6)
+    assert abs(divisors[1] - divisors[0]) <= 1.01
+    if 4 / 65535 < gain < 4:
+        assert min(found) * (1 - 1e-6) <= gain <= max(found) * (1 + 1e-6)
+
+
+@settings(deadline=None)
+@given(scales, features, features)
+def test_shift_candidates_enclose_the_wanted_gain(wanted, taken, made):
+    gain = wanted * taken / made
+    found = gains(wanted, taken, made, Requantization.shift)
+    exponents = [np.log2(candidate) for candidate in found]
+    assert exponents == pytest.approx([round(e) for e in exponents], abs=1e-5)
+    if gain < 0.5:
+        assert min(found) * (1 - 1e-6) <= gain <= max(found) * (1 + 1e-6)
+        assert max(found) <= 2.0001 * min(found)
+
+
+@settings(deadline=None)
+@given(scales, features, features)
+def test_a_multiplier_and_shift_barely_moves_the_scale(wanted, taken, made):
+    (found,) = gains(wanted, taken, made, Requantization.multiplier_shift)
+    assert found == pytest.approx(wanted * taken / made, rel=2.0**-14)
+    mantissa, _ = np.frexp(found)
+    assert mantissa * 2**15 == pytest.approx(round(mantissa * 2**15), rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", list(Requantization))
+@pytest.mark.parametrize("channels", [1, 5])
+def test_each_channel_is_aligned_on_its_own(rule, channels):
+    wanted = np.linspace(0.001, 0.3, channels, dtype=np.float32)
+    limits = np.int64([100, 65535, 50, 65535, 65535])[:channels]
+    together = aligned_scales(wanted, 0.02, 0.05, rule, limits)
+    alone = [aligned_scales(wanted[i : i + 1], 0.02, 0.05, rule, limits[i : i + 1]) for i in range(channels)]
+    for which, candidate in enumerate(together):
+        assert candidate.dtype == np.float32
+        np.testing.assert_array_equal(candidate, [found[which][0] for found in alone])
+
+
+@pytest.mark.parametrize("rule", [Requantization.nna, Requantization.multiplier_shift])
+def test_channels_of_their_own_feature_scales_are_aligned_each_to_its_own(rule):
+    wanted, limits = np.float32([0.01, 0.02, 0.3]), np.int64([65535, 300, 65535])
+    taken, made = np.array([0.02, 0.3, 0.001]), np.array([0.05, 0.07, 0.0004])
+    together = aligned_scales(wanted, taken, made, rule, limits)
+    for i in range(3):
+        alone = aligned_scales(wanted[i : i + 1], float(taken[i]), float(made[i]), rule, limits[i : i + 1])
+        assert [candidate[i] for candidate in together] == [candidate[0] for candidate in alone]
