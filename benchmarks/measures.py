@@ -22,7 +22,7 @@ from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import load_model
 from stages.core.graph.session import Runner
-from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.reference import run_twin
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.collect import collect
@@ -125,7 +125,7 @@ def simulation_turns(turns: int, runs: int) -> tuple[float, float, float]:
     """
     feeds = next(_debug_feeds())
     model, reference = load_integer_model(INTEGER_MODEL), Runner(FLOAT_MODEL)
-    layers = code_tensors(model.graph.node)
+    layers = tensor_quant_params(model.graph.node)
     outputs = list(reference.outputs)
     both = [*layers, *(name for name in outputs if name not in layers)]
     simulator = Runner(simulator_model(model, outputs), optimize="safe")
@@ -148,7 +148,7 @@ def differing_layers() -> tuple[list[str], int]:
         The layers that differ on any picture, and how many were compared.
     """
     model = load_integer_model(INTEGER_MODEL)
-    layers = list(code_tensors(model.graph.node))
+    layers = list(tensor_quant_params(model.graph.node))
     simulator = Runner(simulator_model(model, layers, codes=True), optimize="safe")
     differing: set[str] = set()
     for fed in _debug_feeds():

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
-from stages.core.integer.model import code_tensors
+from stages.core.integer.model import tensor_quant_params
 from stages.core.integer.simulator import simulator_model
 
 __all__ = ["layer_distances"]
@@ -31,7 +31,7 @@ def layer_distances(quantized: onnx.ModelProto, integer: onnx.ModelProto, feeds:
     Returns:
         Tensor of codes -> the largest difference from the simulator, in codes.
     """
-    layers = list(code_tensors(integer.graph.node))
+    layers = list(tensor_quant_params(integer.graph.node))
     codes = Runner(simulator_model(integer, layers, codes=True), optimize="safe").run(feeds)
     values = Runner(simulator_model(integer, layers), optimize="safe").run(feeds)
     known = {

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.config.schema import Config, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from stages.core.statistics.collect import collect
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.qdq import insert_quantizers
@@ -167,7 +167,7 @@ class Quantized:
 
     model: onnx.ModelProto
     placement: Placement
-    params: QuantParams
+    params: NetworkParams
     qdq: onnx.ModelProto
     integer: onnx.ModelProto
     notes: list[str]
@@ -197,7 +197,7 @@ def quantized_network(
     statistics = collect(model, ((str(index), dict(feeds)) for index, feeds in enumerate(pictures)))
     features = choose_features(placement, graph, statistics, config)
     weights, codes = choose_weights(placement, graph, features, config)
-    params = QuantParams(features, weights)
+    params = NetworkParams(features, weights)
     integer, wide = lower(model, soc, placement, params, codes)
     qdq = insert_quantizers(model, params, codes)
     return Quantized(model, placement, params, qdq, integer, placement.notes + wide)

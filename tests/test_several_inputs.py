@@ -20,7 +20,7 @@ from stages.compare.__main__ import compare
 from stages.compose import run as compose_into
 from stages.core.base.paths import FLOAT_MODEL, INTEGER_MODEL
 from stages.core.config.settings import load_params
-from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.reference import run_twin
 from stages.core.statistics.tensor_statistics import load_statistics
 from stages.evaluate.__main__ import evaluate
@@ -117,7 +117,7 @@ def test_the_outputs_cosine_is_that_of_the_twin(model):
     integer, cosines = load_integer_model(INTEGER_MODEL), []
     outputs = [entry.name for entry in model.graph.output]
     session = onnxruntime.InferenceSession(str(FLOAT_MODEL), providers=["CPUExecutionProvider"])
-    meanings = code_tensors(integer.graph.node)
+    meanings = tensor_quant_params(integer.graph.node)
     for feeds in fed(model, Path("evaluation")):
         expected = dict(zip(outputs, session.run(outputs, feeds), strict=True))
         values = run_twin(integer, feeds)

@@ -15,7 +15,7 @@ from stages.core.config.schema import Config, FeatureMethod
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["quantize_table", "run_script", "write_tpu_mlir"]
 
@@ -32,7 +32,7 @@ METHODS = {
 
 
 def write_tpu_mlir(
-    folder: Path, config: Config, inputs: Sequence[NetworkInput], graph: Graph, params: QuantParams
+    folder: Path, config: Config, inputs: Sequence[NetworkInput], graph: Graph, params: NetworkParams
 ) -> None:
     """Write what `model_transform.py`, `run_calibration.py` and `model_deploy.py` need."""
     samples = calibration_samples(CALIBSET)

@@ -14,7 +14,7 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.base.paths import INTEGER_MODEL
 from stages.core.integer.dumps import NODE_INFO, DumpedLayer, dumped_layers, node_info
-from stages.core.integer.model import Codes, load_integer_model
+from stages.core.integer.model import QuantParams, load_integer_model
 
 __all__ = ["Known", "guesses", "input_form", "known_layers"]
 
@@ -128,7 +128,7 @@ def _from_list(content: dict[str, Any], path: Path) -> list[Layer]:
             codes = None
             if "bits" in entry:
                 scales = tuple(map(float, entry.get("channel_scales", ())))
-                codes = Codes(int(entry["bits"]), float(entry["scale"]), int(entry["zero_point"]), scales)
+                codes = QuantParams(int(entry["bits"]), float(entry["scale"]), int(entry["zero_point"]), scales)
             form = Form(as_picture(tuple(map(int, entry["shape"]))), codes.bits if codes else None, codes)
             takes = tuple(map(str, entry["takes"])) if "takes" in entry else None
             layers.append(Layer(node, str(entry["file"]), form, takes, takes == ()))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from stages.check.steps import Shape
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 
 __all__ = ["Form", "Layer", "as_picture"]
 
@@ -21,7 +21,7 @@ class Form:
 
     shape: Shape
     bits: int | None
-    codes: Codes | None = None
+    codes: QuantParams | None = None
 
     @property
     def count(self) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stages.compare.networks import along_channels
 from stages.compare.similarity import Compared, Row
 from stages.core.integer.model import inner_tensors
-from stages.core.integer.qparams import SHARED, QuantParams
+from stages.core.integer.qparams import SHARED, NetworkParams
 from stages.core.statistics.histogram import TensorCollector
 from stages.core.statistics.metrics import SQNR_CAP
 from stages.core.statistics.tensor_statistics import TensorStatistics
@@ -78,7 +78,7 @@ class Closer:
         return CloseUp(self._collectors[tensor].finish(), *self._pairs[tensor])
 
 
-def layer_tensors(tensors: Iterable[str], integer: onnx.ModelProto, params: QuantParams) -> list[str]:
+def layer_tensors(tensors: Iterable[str], integer: onnx.ModelProto, params: NetworkParams) -> list[str]:
     """Those tensors that are made by layers: not inside a fused layer, and not codes passed on as they are."""
     shared = {entry.tensor for entry in params.features if entry.method == SHARED}
     left_out = shared | inner_tensors(integer.graph.node)

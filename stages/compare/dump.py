@@ -18,7 +18,7 @@ from stages.core.data.inputs import Sample
 from stages.core.graph.onnx_graph import output_name
 from stages.core.graph.session import Runner
 from stages.core.integer.dumps import file_names, input_stems, nhwc
-from stages.core.integer.model import code_tensors, inner_tensors
+from stages.core.integer.model import inner_tensors, tensor_quant_params
 from stages.core.integer.simulator import simulator_model
 
 __all__ = ["magik_dump", "npz_dump", "write_dump"]
@@ -60,7 +60,7 @@ def magik_dump(
     producers = {name: node for node in reference.graph.node for name in node.output}
     nodes = {name: output_name(producers[name], name) for name in compared.expected if name in producers}
     files = dict(zip(nodes, file_names(list(nodes.values())), strict=True))
-    meanings = {name: codes for name, codes in code_tensors(integer.graph.node).items() if name in nodes}
+    meanings = {name: codes for name, codes in tensor_quant_params(integer.graph.node).items() if name in nodes}
     codes = Runner(simulator_model(integer, list(meanings), codes=True), optimize="safe").run(compared.feeds)
     inside = inner_tensors(integer.graph.node)
     for name in ("float_model", "ptq_model", "ptq_model_dequantize"):

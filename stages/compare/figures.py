@@ -10,7 +10,7 @@ from stages.compare.drawing import Drawing, Sketch
 from stages.compare.networks import made_in_integers
 from stages.compare.similarity import Row, node_names
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 
 __all__ = ["bits_figure", "curve_figure", "layer_figures"]
 
@@ -26,7 +26,7 @@ def curve_figure(drawing: Drawing, rows: Sequence[Row], named: Sequence[str], ma
     return Sketch(wide, "", narrow)
 
 
-def bits_figure(drawing: Drawing, graph: Graph, integer: onnx.ModelProto, params: QuantParams) -> Sketch:
+def bits_figure(drawing: Drawing, graph: Graph, integer: onnx.ModelProto, params: NetworkParams) -> Sketch:
     """Widths over depth, of the table's rows in their order."""
     tensors, in_integers = node_names(graph), made_in_integers(integer)
     features = {entry.tensor: entry.bits for entry in params.features}
@@ -45,7 +45,7 @@ def layer_figures(
     tensors: Sequence[str],
     graph: Graph,
     integer: onnx.ModelProto,
-    params: QuantParams,
+    params: NetworkParams,
     closer: Closer,
     observed: Mapping[str, Observed],
 ) -> dict[str, list[Sketch]]:

@@ -35,7 +35,7 @@ from stages.core.data.sample_files import SampleFiles, read_samples, select
 from stages.core.data.sample_store import CALIBRATION, SampleReader, digest, stored_sets
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import QuantParams, load_qparams
+from stages.core.integer.qparams import NetworkParams, load_qparams
 
 __all__ = ["Gathered", "Loaded", "gather", "load"]
 
@@ -59,7 +59,7 @@ class Loaded:
     """
 
     config: Config
-    params: QuantParams
+    params: NetworkParams
     inputs: Sequence[NetworkInput]
     reference: onnx.ModelProto
     graph: Graph
@@ -115,7 +115,7 @@ def load(config: Config) -> Loaded:
     return Loaded(config, params, inputs, reference, Graph(reference), integer, parts, files, sets)
 
 
-def _parts(reference: onnx.ModelProto, integer: onnx.ModelProto, params: QuantParams) -> Parts:
+def _parts(reference: onnx.ModelProto, integer: onnx.ModelProto, params: NetworkParams) -> Parts:
     quantized = load_model(QUANTIZED_MODEL)
     return Parts(
         isolated_model(quantized, integer, reference, params),

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from stages.core.graph.onnx_graph import Graph, used_names
-from stages.core.integer.model import DOMAIN, code_tensors, inner_tensors
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.model import DOMAIN, inner_tensors, tensor_quant_params
+from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["Isolated", "Parts", "along_channels", "feature_model", "isolated_model", "made_in_integers"]
 
@@ -59,7 +59,7 @@ def along_channels(factors: Sequence[float], rank: int) -> NDArray[np.float32]:
 
 
 def isolated_model(
-    quantized: onnx.ModelProto, integer: onnx.ModelProto, reference: onnx.ModelProto, params: QuantParams
+    quantized: onnx.ModelProto, integer: onnx.ModelProto, reference: onnx.ModelProto, params: NetworkParams
 ) -> Isolated:
     """Write the network in which each layer takes the float network's tensors, rounded to their codes.
 
@@ -76,7 +76,7 @@ def isolated_model(
     return _Isolating(quantized, integer, reference, params).write()
 
 
-def feature_model(quantized: onnx.ModelProto, reference: onnx.ModelProto, params: QuantParams) -> onnx.ModelProto:
+def feature_model(quantized: onnx.ModelProto, reference: onnx.ModelProto, params: NetworkParams) -> onnx.ModelProto:
     """Write the network whose features are quantized, its weights and biases those of the float network.
 
     It returns every float tensor that it computes, under the float network's names and in its units: a feature that
@@ -141,7 +141,7 @@ def _scaled_constants(
 class _Writer:
     """A network while it is written from the one with quantizers."""
 
-    def __init__(self, quantized: onnx.ModelProto, params: QuantParams) -> None:
+    def __init__(self, quantized: onnx.ModelProto, params: NetworkParams) -> None:
         self.source = quantized
         self.nodes: list[onnx.NodeProto] = []
         self.constants = {tensor.name: tensor for tensor in quantized.graph.initializer}
@@ -201,7 +201,7 @@ class _Isolating(_Writer):
     """Writes the network of isolated layers."""
 
     def __init__(
-        self, quantized: onnx.ModelProto, integer: onnx.ModelProto, reference: onnx.ModelProto, params: QuantParams
+        self, quantized: onnx.ModelProto, integer: onnx.ModelProto, reference: onnx.ModelProto, params: NetworkParams
     ) -> None:
         super().__init__(quantized, params)
         self._graph, self._factors = Graph(reference), params.factors
@@ -277,7 +277,7 @@ class _Isolating(_Writer):
 
 def made_in_integers(integer: onnx.ModelProto) -> set[str]:
     """Tensors that layers in integers make, those inside fused layers too."""
-    codes = code_tensors(integer.graph.node)
+    codes = tensor_quant_params(integer.graph.node)
     made = inner_tensors(integer.graph.node)
     for node in integer.graph.node:
         own = node.domain == DOMAIN

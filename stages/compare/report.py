@@ -12,7 +12,7 @@ from stages.compare.diagnosis.diagnose import Diagnosis
 from stages.compare.similarity import POOR, SOURCES, Row
 from stages.compare.verdict import Verdict, command_line
 from stages.core.config.schema import Config
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 from stages.core.render.page import inline
 from stages.core.render.tables import widths
 
@@ -69,7 +69,7 @@ class Page:
     """
 
     config: Config
-    params: QuantParams
+    params: NetworkParams
     rows: Sequence[Row]
     verdict: Verdict
     diagnosis: Diagnosis
@@ -135,7 +135,7 @@ def _worst_first(rows: Sequence[Row]) -> list[Row]:
     return sorted(placed, key=lambda row: row.get("isolated_sqnr", row["cosine_avg"]))
 
 
-def _columns(rows: Sequence[Row], params: QuantParams) -> list[Column]:
+def _columns(rows: Sequence[Row], params: NetworkParams) -> list[Column]:
     features = {entry.node: entry for entry in params.features}
     weights = {entry.node: entry for entry in params.weights}
     nodes = [row["node"] for row in rows]

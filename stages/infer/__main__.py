@@ -33,7 +33,7 @@ from stages.core.integer.dumps import (
     nhwc,
     node_info,
 )
-from stages.core.integer.model import code_tensors, load_integer_model
+from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.qparams import load_qparams
 from stages.core.integer.simulator import simulator_model
 from stages.infer.inputs import KEY, sample_files
@@ -70,7 +70,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     inputs = load_inputs(INPUTS)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     model = load_integer_model(INTEGER_MODEL)
-    meanings = code_tensors(model.graph.node)
+    meanings = tensor_quant_params(model.graph.node)
     outputs = [entry.name for entry in model.graph.output]
     tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
     runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")

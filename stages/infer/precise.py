@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.graph.onnx_graph import Graph, attribute
-from stages.core.integer.model import DOMAIN, code_tensors
+from stages.core.integer.model import DOMAIN, tensor_quant_params
 from stages.quantize.partition.layers import window
 
 __all__ = ["precise"]
@@ -28,7 +28,7 @@ def precise(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: the integer model; the copy computes the same tensors, each under its name.
     """
-    codes, graph = code_tensors(model.graph.node), Graph(model)
+    codes, graph = tensor_quant_params(model.graph.node), Graph(model)
     found = onnx.ModelProto()
     found.CopyFrom(model)
     del found.graph.node[:]

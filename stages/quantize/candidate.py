@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stages.core.config.schema import Rounding, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
 from stages.quantize.parameters.choose import alignments
@@ -62,10 +62,10 @@ class Draft:
             biases=dict(self.biases),
         )
 
-    def params(self) -> QuantParams:
+    def params(self) -> NetworkParams:
         """All parameters as they stand."""
         factors = {name: tuple(factor.tolist()) for name, factor in self.factors.items()}
-        return QuantParams(list(self.features.values()), list(self.weights.values()), self.placement.skipped, factors)
+        return NetworkParams(list(self.features.values()), list(self.weights.values()), self.placement.skipped, factors)
 
     def lowered(self) -> tuple[onnx.ModelProto, list[str]]:
         """The integer model, and notes about it."""
@@ -81,7 +81,7 @@ class Draft:
         """A piece in float, its weights on their grid and its biases as they stand."""
         names = {node.name for node in piece.nodes}
         weights = [entry for name, entry in self.weights.items() if name in names]
-        model = prepared_model(piece_model(self.graph, piece), QuantParams([], weights), self.codes)
+        model = prepared_model(piece_model(self.graph, piece), NetworkParams([], weights), self.codes)
         return with_biases(model, {name: bias for name, bias in self.biases.items() if name in names})
 
     def made(self, piece: Piece) -> list[FeatureParams]:

@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.session import Runner
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.metrics import cosine
 from stages.quantize.candidate import Draft
@@ -48,9 +48,9 @@ class Simulation:
     def part_error(self, draft: Draft, features: Collection[str], nodes: Collection[str]) -> float:
         """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
         weights = [entry for entry in draft.weights.values() if entry.node in nodes]
-        model = prepared_model(draft.model(), QuantParams([], weights), draft.codes)
+        model = prepared_model(draft.model(), NetworkParams([], weights), draft.codes)
         kept = [entry for entry in draft.features.values() if entry.tensor in features]
-        return _mean_error(self._beside(Runner(insert_quantizers(model, QuantParams(kept, []), {}), optimize="none")))
+        return _mean_error(self._beside(Runner(insert_quantizers(model, NetworkParams(kept, []), {}), optimize="none")))
 
     def of_float(self) -> Iterator[Outputs]:
         """Give the float network's outputs on each picture."""

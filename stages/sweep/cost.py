@@ -3,7 +3,7 @@
 from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import bit_operations, size
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from stages.quantize.partition.layer_work import layer_work
 from stages.quantize.partition.layers import Layer, find_layers
 
@@ -13,7 +13,7 @@ COSTS = {"bit_operations": ("G bit ops", 1e9), "weight_bytes": ("MB weights", 1e
 """Cost -> its unit on a chart, and how much of it that is."""
 
 
-def network_cost(graph: Graph, config: Config, params: QuantParams) -> dict[str, float]:
+def network_cost(graph: Graph, config: Config, params: NetworkParams) -> dict[str, float]:
     """Add up what the layers cost at the widths that they got.
 
     A layer with either operand in float counts 32 bits on both sides.

@@ -8,7 +8,7 @@ from stages.compare.similarity import SOURCES, compare_networks
 from stages.core.config.schema import ChannelScales, Config, FakeQuant, QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from stages.core.statistics.collect import collect
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model
@@ -239,10 +239,10 @@ def equalized():
     placement = place(graph, config.soc, config.quant)
     features = choose_features(placement, graph, collect(found.model, fed), config)
     chosen, codes = choose_weights(placement, graph, features, config)
-    params = QuantParams(features, chosen, (), {name: tuple(map(float, f)) for name, f in found.factors.items()})
+    params = NetworkParams(features, chosen, (), {name: tuple(map(float, f)) for name, f in found.factors.items()})
     integer, _ = lower(found.model, config.soc, placement, params, codes)
     qdq = insert_quantizers(found.model, params, codes)
-    one_sided = insert_quantizers(found.model, QuantParams(features, []), {})
+    one_sided = insert_quantizers(found.model, NetworkParams(features, []), {})
     return model, params, integer, qdq, one_sided, prepared_model(found.model, params, codes), found.model
 
 

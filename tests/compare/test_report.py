@@ -9,7 +9,7 @@ from stages.compare.plot import similarity_plot
 from stages.compare.report import Figure, Layer, Page, render
 from stages.compare.verdict import Verdict
 from stages.core.config.schema import Config, DataConfig, ModelConfig, QuantConfig, SocConfig, WeightScale
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 
 
 def row(name, average, kind="Conv"):
@@ -36,7 +36,7 @@ def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=()
         data=DataConfig(name="street"),
         quant=QuantConfig("q", 10, 4, percentile=99.5, skip_nodes=["x", "<y>"]),
     )
-    params = QuantParams(
+    params = NetworkParams(
         [FeatureParams("t", "stem", 10, 0.5, 1, -0.5, 511.0, -0.4, 500.0, "MAX_ABS")],
         [WeightParams("w", "stem", 4, 0, (0.1,), "MAX_ABS")],
     )

@@ -24,7 +24,7 @@ from stages.core.config.settings import load_params
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import QuantParams, load_qparams
+from stages.core.integer.qparams import NetworkParams, load_qparams
 from stages.core.statistics.collect import collect
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
@@ -71,7 +71,7 @@ def quantized_by(config, model, fed):
     placement = place(graph, config.soc, config.quant)
     features = choose_features(placement, graph, collect(model, fed), config)
     weights, codes = choose_weights(placement, graph, features, config)
-    params = QuantParams(features, weights)
+    params = NetworkParams(features, weights)
     return params, insert_quantizers(model, params, codes)
 
 

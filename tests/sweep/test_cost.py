@@ -2,7 +2,7 @@ import pytest
 
 from stages.core.config.schema import Config, QuantConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from stages.sweep.cost import network_cost
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -31,7 +31,7 @@ def test_multiplications_times_both_widths(features, weights):
 
 
 def test_in_float_both_sides_count_32_bits():
-    found = cost(QuantParams([], []))
+    found = cost(NetworkParams([], []))
     assert found == {"bit_operations": sum(MACS.values()) * 32 * 32, "weight_bytes": sum(WEIGHTS.values()) * 4.0}
 
 

@@ -16,7 +16,7 @@ from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import calibration_samples
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["write_magik"]
 
@@ -24,7 +24,7 @@ DEBUG_KEY = "data.debug"
 
 
 def write_magik(
-    folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], params: QuantParams
+    folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[str], params: NetworkParams
 ) -> None:
     """Write everything that `magik-transform-tools` needs.
 

@@ -18,7 +18,7 @@ from stages.build.pluto.check import fed_complement
 from stages.build.pluto.edges import Edges
 from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["BITS", "convert", "unsuited"]
 
@@ -30,7 +30,7 @@ LAST = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Reshape", "Flatten", "Squ
 COMPOSE = "python -m stages.compose --keep"
 
 
-def unsuited(params: QuantParams) -> list[Refusal]:
+def unsuited(params: NetworkParams) -> list[Refusal]:
     """What an experiment chose that the runtime has not, in the experiment's own terms."""
     found = []
 

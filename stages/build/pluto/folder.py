@@ -21,7 +21,7 @@ from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from stages.core.statistics.tensor_statistics import load_statistics
 
 __all__ = ["CHECK", "report", "write_pluto"]
@@ -46,7 +46,7 @@ def report(refusals: Sequence[Refusal], notes: Sequence[str] = ()) -> dict[str, 
     return {"accepted": not refusals, "refusals": rows, "notes": list(notes)}
 
 
-def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params: QuantParams) -> None:
+def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params: NetworkParams) -> None:
     """Write the folder; of a network that the runtime does not take, `check.json` alone, and warn."""
     folder.mkdir()
     place = BUILD / folder.parent.name / folder.name

@@ -18,7 +18,7 @@ from stages.build.runtime.program import Kind, Opcode, Operation, Program, Tenso
 from stages.core.data.inputs import PICTURE_RANK, NetworkInput
 from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.dumps import dump_names
-from stages.core.integer.model import DOMAIN, code_tensors
+from stages.core.integer.model import DOMAIN, tensor_quant_params
 
 __all__ = ["translate"]
 
@@ -52,7 +52,7 @@ class _Translation:
     def __init__(self, model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> None:
         self.program = Program()
         self.model = model
-        self.meanings = code_tensors(model.graph.node)
+        self.meanings = tensor_quant_params(model.graph.node)
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         self.graph_inputs = [entry.name for entry in model.graph.input if entry.name not in self.constants]
         self._inputs = {entry.name: entry for entry in inputs}

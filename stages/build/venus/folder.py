@@ -11,7 +11,7 @@ from stages.build.venus.outputs import BoardOutput, View, levels
 from stages.core.base.artifacts import write_text
 from stages.core.config.schema import Anchor, Color, Config, DetectorKind
 from stages.core.data.inputs import NetworkInput
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 
 __all__ = ["COMMON", "WRITTEN", "write_venus"]
 
@@ -104,7 +104,7 @@ def _c_list(values: Sequence[float], suffix: str = "") -> str:
     return "{" + ", ".join(f"{value}{suffix}" for value in values) + "}"
 
 
-def _c_codes(codes: Codes | None) -> str:
+def _c_codes(codes: QuantParams | None) -> str:
     """Bits, scale, zero point of an output."""
     return "32, 1.0f, 0" if codes is None else f"{codes.bits}, {codes.scale}f, {codes.zero_point}"
 

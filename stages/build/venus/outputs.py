@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.model import Codes
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.model import QuantParams
+from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["BoardOutput", "Level", "View", "board_outputs", "levels"]
 
@@ -28,7 +28,7 @@ class BoardOutput:
 
     name: str
     shape: tuple[int, ...]
-    codes: Codes | None
+    codes: QuantParams | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Level:
     classes: View
 
 
-def board_outputs(graph: Graph, params: QuantParams) -> list[BoardOutput]:
+def board_outputs(graph: Graph, params: NetworkParams) -> list[BoardOutput]:
     """Describe a network's outputs in order: those that have codes give codes, the others float32."""
     codes = {entry.tensor: entry.codes for entry in params.features}
     return [BoardOutput(name, _on_board(graph.shapes[name]), codes.get(name)) for name in graph.outputs]

@@ -8,7 +8,7 @@ from stages.compare.diagnosis.observed import Observed
 from stages.core.base.console import counted
 from stages.core.config.overrides import quoted
 from stages.core.config.schema import DataConfig
-from stages.core.integer.qparams import CONSTANT, QuantParams
+from stages.core.integer.qparams import CONSTANT, NetworkParams
 
 __all__ = ["calibration_findings", "debug_finding", "source_override"]
 
@@ -24,7 +24,7 @@ MANY = 0.25
 
 
 def calibration_findings(
-    params: QuantParams,
+    params: NetworkParams,
     observed: Mapping[str, Observed],
     data: DataConfig,
     pictures: int,

@@ -7,7 +7,7 @@ from stages.compare.diagnosis.finding import Effect, Finding
 from stages.compare.diagnosis.ranges import UNWEIGHED
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding, SocConfig
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["curve_findings"]
 
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 
 def curve_findings(
-    rows: Sequence[Row], end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
+    rows: Sequence[Row], end: Row, params: NetworkParams, soc: SocConfig, quant: QuantConfig
 ) -> list[Finding]:
     """Name the phenomenon: A the first layer is low, B similarity falls from some layer on, C only the last ones fall.
 
@@ -61,7 +61,7 @@ def _first_layer(row: Row) -> Finding:
 
 
 def _falls(
-    rows: Sequence[Row], start: int, end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
+    rows: Sequence[Row], start: int, end: Row, params: NetworkParams, soc: SocConfig, quant: QuantConfig
 ) -> Finding:
     node, evidence = rows[start]["node"], _evidence(rows, start, end)
     least = min(rows, key=lambda row: row["cosine_avg"])
@@ -84,7 +84,7 @@ def _falls(
 
 
 def _accumulates(
-    rows: Sequence[Row], start: int, end: Row, params: QuantParams, soc: SocConfig, quant: QuantConfig
+    rows: Sequence[Row], start: int, end: Row, params: NetworkParams, soc: SocConfig, quant: QuantConfig
 ) -> Finding:
     side, said = _side(end, params)
     sentence = (
@@ -100,7 +100,7 @@ def _share(row: Row, rows: Sequence[Row]) -> float:
     return float(10.0 ** (-row["isolated_sqnr"] / 10.0) / sum(errors))
 
 
-def _side(end: Row, params: QuantParams) -> tuple[str, str]:
+def _side(end: Row, params: NetworkParams) -> tuple[str, str]:
     """Which side costs more at the output, and words for it.
 
     Without the columns that tell it is the only one of few bits, else features, which cost more often.
@@ -113,7 +113,7 @@ def _side(end: Row, params: QuantParams) -> tuple[str, str]:
     return side, f"; {alone}{_said(narrow)}"
 
 
-def _narrow(params: QuantParams) -> dict[str, int]:
+def _narrow(params: NetworkParams) -> dict[str, int]:
     """Of features and of weights the width that is usual, where that is below 8 bits."""
     widths = {
         "features": sorted(entry.bits for entry in params.features),
@@ -127,7 +127,7 @@ def _said(narrow: Mapping[str, int]) -> str:
     return f"; {' and '.join(f'{what} have {bits} bits' for what, bits in narrow.items())}" if narrow else ""
 
 
-def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:
+def _cure(side: str, params: NetworkParams, soc: SocConfig, quant: QuantConfig) -> str | None:
     """The mildest step that has not been taken: a better choice at the same width, then a wider one.
 
     Compensated rounding brings more than corrected biases, which alone do harm below 8 bits, and makes good the
@@ -146,7 +146,7 @@ def _cure(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) ->
     return _wider(side, params, soc, quant)
 
 
-def _wider(side: str, params: QuantParams, soc: SocConfig, quant: QuantConfig) -> str | None:
+def _wider(side: str, params: NetworkParams, soc: SocConfig, quant: QuantConfig) -> str | None:
     """The override for the next wider features or weights that an operator of the SOC has."""
     entries = params.features if side == "features" else params.weights
     now = quant.feature_bits if side == "features" else quant.weight_bits

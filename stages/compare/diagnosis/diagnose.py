@@ -22,7 +22,7 @@ from stages.core.data.labels import labels_of
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import SampleReader
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["Case", "Diagnosis", "diagnose", "labelled_pictures", "witness_of"]
 
@@ -54,7 +54,7 @@ class Case:
 
     config: Config
     graph: Graph
-    params: QuantParams
+    params: NetworkParams
     rows: Sequence[Mapping[str, Any]]
     tensors: Sequence[str]
     end: Mapping[str, Any]

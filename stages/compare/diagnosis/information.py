@@ -7,7 +7,7 @@ import numpy as np
 from stages.compare.diagnosis.finding import Finding
 from stages.compare.diagnosis.observed import Observed
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import CONSTANT, SHARED, QuantParams
+from stages.core.integer.qparams import CONSTANT, SHARED, NetworkParams
 
 __all__ = ["UNCHECKED", "dead_channels", "float_layers", "unchecked_input"]
 
@@ -33,7 +33,7 @@ def unchecked_input(one_picture: bool, norms: int) -> Finding:
     return Finding(UNCHECKED, None, f"input (colour order, mean, normal) not checked: {why}", {"batch_norms": norms})
 
 
-def float_layers(graph: Graph, in_integers: Collection[str], params: QuantParams, soc: str) -> list[Finding]:
+def float_layers(graph: Graph, in_integers: Collection[str], params: NetworkParams, soc: str) -> list[Finding]:
     """Say which layers run in float though the settings do not ask for it.
 
     Args:
@@ -60,7 +60,7 @@ def float_layers(graph: Graph, in_integers: Collection[str], params: QuantParams
     return [Finding("float_layers", None, sentence, {"nodes": len(nodes), "of": len(graph.nodes), "names": shown})]
 
 
-def dead_channels(params: QuantParams, observed: Mapping[str, Observed]) -> list[Finding]:
+def dead_channels(params: NetworkParams, observed: Mapping[str, Observed]) -> list[Finding]:
     """Say how many channels of features were 0 throughout on the debug pictures, and where most are."""
     dead, channels = dict[str, int](), 0
     for entry in params.features:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.networks import along_channels
-from stages.core.integer.qparams import FeatureParams, QuantParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams
 
 __all__ = ["Observed", "Observer"]
 
@@ -64,7 +64,7 @@ class Observed:
 class Observer:
     """Takes in pictures one by one."""
 
-    def __init__(self, params: QuantParams) -> None:
+    def __init__(self, params: NetworkParams) -> None:
         self._features, self._factors = params.features, params.factors
         self.by_tensor: dict[str, Observed] = {}
 

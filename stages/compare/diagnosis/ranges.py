@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from stages.compare.diagnosis.finding import Finding
 from stages.compare.diagnosis.observed import Observed
 from stages.core.config.schema import FeatureMethod, FeatureZeroPoint, QuantConfig, Requantization, SocConfig
-from stages.core.integer.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, QuantParams
+from stages.core.integer.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, NetworkParams
 
 __all__ = ["UNWEIGHED", "range_findings"]
 
@@ -20,7 +20,7 @@ NO_RANGES = "quant.node_ranges=false"
 
 
 def range_findings(
-    params: QuantParams, observed: Mapping[str, Observed], soc: SocConfig, quant: QuantConfig
+    params: NetworkParams, observed: Mapping[str, Observed], soc: SocConfig, quant: QuantConfig
 ) -> list[Finding]:
     """Find ranges that fit neither calibration nor the debug pictures, those that cost most first.
 

@@ -10,7 +10,7 @@ from stages.compare.diagnosis.observed import Observed
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import CONSTANT, FeatureParams, QuantParams
+from stages.core.integer.qparams import CONSTANT, FeatureParams, NetworkParams
 
 __all__ = ["spread_findings"]
 
@@ -29,7 +29,7 @@ SCALABLE = {
 
 def spread_findings(
     graph: Graph,
-    params: QuantParams,
+    params: NetworkParams,
     observed: Mapping[str, Observed],
     isolated: Mapping[str, float],
     quant: QuantConfig,

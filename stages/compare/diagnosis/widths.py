@@ -11,7 +11,7 @@ from stages.compare.diagnosis.finding import Effect, Finding
 from stages.core.config.overrides import list_override, skip_override
 from stages.core.config.schema import QuantConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import CONSTANT, QuantParams
+from stages.core.integer.qparams import CONSTANT, NetworkParams
 
 __all__ = ["edge_nodes", "width_findings"]
 
@@ -38,7 +38,7 @@ class _Width:
 
 
 def width_findings(
-    graph: Graph, params: QuantParams, rows: Sequence[Mapping[str, Any]], end: Mapping[str, Any], quant: QuantConfig
+    graph: Graph, params: NetworkParams, rows: Sequence[Mapping[str, Any]], end: Mapping[str, Any], quant: QuantConfig
 ) -> list[Finding]:
     """Find nodes narrower than the rest whose error alone dominates, and edges that would deserve 8 bits.
 
@@ -70,7 +70,7 @@ def width_findings(
     return found
 
 
-def _widths(params: QuantParams) -> list[_Width]:
+def _widths(params: NetworkParams) -> list[_Width]:
     features = [entry for entry in params.features if entry.method != CONSTANT]
     of_features, of_weights = ([entry.bits for entry in entries] for entries in (features, params.weights))
     found = [_Width(e.node, "features", "QUANT_FEATURE_BIT", e.bits, _usual(of_features)) for e in features]

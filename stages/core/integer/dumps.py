@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.onnx_graph import Graph, output_name
-from stages.core.integer.model import DOMAIN, Codes, code_tensors
+from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
 
 __all__ = [
     "NODE_INFO",
@@ -80,7 +80,7 @@ def dump_names(model: onnx.ModelProto) -> dict[str, str]:
     return dict(zip(named, stems, strict=True))
 
 
-def packed(values: NDArray[Any], codes: Codes | None) -> bytes:
+def packed(values: NDArray[Any], codes: QuantParams | None) -> bytes:
     """The bytes of a layer's dump: NHWC, little-endian, without padding.
 
     Codes of 4 bits lie two a byte, the even channel below; a last one of an odd number has nothing above it.
@@ -114,13 +114,13 @@ class DumpedLayer:
     node: str
     file: str
     shape: tuple[int, ...]
-    codes: Codes | None
+    codes: QuantParams | None
     takes: tuple[str, ...]
 
 
 def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
     """The layers of `dump_names`, in graph order."""
-    graph, meanings, stems = Graph(model), code_tensors(model.graph.node), dump_names(model)
+    graph, meanings, stems = Graph(model), tensor_quant_params(model.graph.node), dump_names(model)
 
     def sources(tensor: str) -> Iterator[str]:
         for name in filter(None, graph.producers[tensor].input):
@@ -173,7 +173,7 @@ def layer_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> d
     Returns:
         File name -> bytes: `<layer>_Quantize.bin` for codes, `<layer>.bin` for float32.
     """
-    meanings = code_tensors(model.graph.node)
+    meanings = tensor_quant_params(model.graph.node)
     return {
         _file(stem, name in meanings): packed(values[name], meanings.get(name))
         for name, stem in dump_names(model).items()

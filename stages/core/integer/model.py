@@ -18,14 +18,14 @@ from onnx import helper
 from stages.core.base.errors import UserError
 from stages.core.graph.onnx_graph import attribute, load_model
 
-__all__ = ["DOMAIN", "VERSION", "Codes", "code_tensors", "inner_tensors", "load_integer_model"]
+__all__ = ["DOMAIN", "VERSION", "QuantParams", "code_tensors", "inner_tensors", "load_integer_model"]
 
 DOMAIN = "socquant"
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Codes:
+class QuantParams:
     """What the codes of a tensor mean: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1.
 
     Attributes:
@@ -65,15 +65,15 @@ class Codes:
         return int(helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
 
 
-def code_tensors(nodes: Iterable[onnx.NodeProto]) -> dict[str, Codes]:
+def tensor_quant_params(nodes: Iterable[onnx.NodeProto]) -> dict[str, QuantParams]:
     """Map every tensor that holds codes to their meaning; nodes in topological order."""
-    found: dict[str, Codes] = {}
+    found: dict[str, QuantParams] = {}
     for node in nodes:
         if node.domain == DOMAIN:
             bits: Any = attribute(node, "bits")
             if bits is not None:
                 scales = tuple(map(float, attribute(node, "channel_scales", ())))
-                codes = Codes(bits, float(attribute(node, "scale")), attribute(node, "zero_point"), scales)
+                codes = QuantParams(bits, float(attribute(node, "scale")), attribute(node, "zero_point"), scales)
                 found.update(dict.fromkeys(node.output, codes))
         elif node.input and node.input[0] in found:
             found.update(dict.fromkeys(node.output, found[node.input[0]]))

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from stages.core.base.artifacts import read_json, write_json
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 
 __all__ = [
     "CONSTANT",
     "NODE_BITS",
     "SHARED",
     "FeatureParams",
-    "QuantParams",
+    "NetworkParams",
     "WeightParams",
     "load_qparams",
     "save_qparams",
@@ -66,9 +66,9 @@ class FeatureParams:
     channel_scales: tuple[float, ...] = ()
 
     @property
-    def codes(self) -> Codes:
+    def codes(self) -> QuantParams:
         """What its codes mean."""
-        return Codes(self.bits, self.scale, self.zero_point, self.channel_scales)
+        return QuantParams(self.bits, self.scale, self.zero_point, self.channel_scales)
 
     @property
     def scales(self) -> NDArray[np.float32]:
@@ -98,7 +98,7 @@ class WeightParams:
 
 
 @dataclass(frozen=True)
-class QuantParams:
+class NetworkParams:
     """All parameters of a quantized network, in graph order.
 
     Attributes:
@@ -115,7 +115,7 @@ class QuantParams:
     factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
-def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
+def save_qparams(path: Path, params: NetworkParams, config: Config) -> None:
     """Write as JSON, together with the SOC and the quant settings that they were made with."""
     write_json(
         path,
@@ -130,7 +130,7 @@ def save_qparams(path: Path, params: QuantParams, config: Config) -> None:
     )
 
 
-def load_qparams(path: Path, config: Config) -> QuantParams:
+def load_qparams(path: Path, config: Config) -> NetworkParams:
     """Read what `save_qparams` wrote.
 
     Raises:
@@ -146,7 +146,7 @@ def load_qparams(path: Path, config: Config) -> QuantParams:
             changed = [name for name, digest in _settings(config).items() if before.get(name) != digest]
             said, now = f"another {', '.join(changed) or key}", ""
         raise UserError(f"{path} was made with {said}{now}: run `dvc repro`")
-    return QuantParams(
+    return NetworkParams(
         features=[
             FeatureParams(**entry | {"channel_scales": tuple(entry["channel_scales"])}) for entry in content["features"]
         ],

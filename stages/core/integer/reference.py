@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from stages.core.graph.onnx_graph import attribute, captured_names
 from stages.core.graph.session import Runner
 from stages.core.integer import rules
-from stages.core.integer.model import DOMAIN, Codes, code_tensors
+from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
 
 __all__ = ["run_node", "run_twin"]
 
@@ -30,7 +30,7 @@ def run_twin(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Ar
     Returns:
         Every tensor by name: codes as uint8 or uint16, the rest as float32.
     """
-    meanings = code_tensors(model.graph.node)
+    meanings = tensor_quant_params(model.graph.node)
     values: dict[str, Array] = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     values |= feeds
     opset = model.opset_import
@@ -45,7 +45,7 @@ def run_twin(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Ar
 def run_node(
     node: onnx.NodeProto,
     inputs: list[Array | None],
-    meanings: Mapping[str, Codes],
+    meanings: Mapping[str, QuantParams],
     opset: list[onnx.OperatorSetIdProto],
     captured: Mapping[str, Array] | None = None,
 ) -> list[Array]:
@@ -54,7 +54,7 @@ def run_node(
     Args:
         node: of an integer model.
         inputs: its input values, None for one that is left out.
-        meanings: tensor -> what its codes mean (see `code_tensors`).
+        meanings: tensor -> what its codes mean (see `tensor_quant_params`).
         opset: the model's operator sets.
         captured: what the bodies of an If or Loop take from outside.
 
@@ -71,9 +71,9 @@ def run_node(
 class _Call:
     """One node with its inputs: centred codes (code - zero_point) and attributes at hand."""
 
-    def __init__(self, node: onnx.NodeProto, inputs: list[Array | None], meanings: Mapping[str, Codes]) -> None:
+    def __init__(self, node: onnx.NodeProto, inputs: list[Array | None], meanings: Mapping[str, QuantParams]) -> None:
         self._node, self._inputs, self._meanings = node, inputs, meanings
-        self.out = meanings.get(node.output[0], Codes(0, 1.0, 0))
+        self.out = meanings.get(node.output[0], QuantParams(0, 1.0, 0))
         self.count = len(inputs)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -277,7 +277,7 @@ _OPERATORS: dict[str, Callable[[_Call], Array]] = {
 
 
 def _move_codes(
-    node: onnx.NodeProto, inputs: list[Array | None], codes: Codes, opset: list[onnx.OperatorSetIdProto]
+    node: onnx.NodeProto, inputs: list[Array | None], codes: QuantParams, opset: list[onnx.OperatorSetIdProto]
 ) -> list[Array]:
     """An operator that only moves or picks codes: ONNX Runtime does it in float32, which holds every code exactly."""
     floats = [

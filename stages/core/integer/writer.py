@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.base.errors import UserError
 from stages.core.graph.onnx_graph import attribute
-from stages.core.integer.model import Codes, code_tensors
+from stages.core.integer.model import QuantParams, tensor_quant_params
 
 __all__ = ["FLOAT32_EXACT", "Term", "Writer"]
 
@@ -55,7 +55,7 @@ class Writer:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.meanings: dict[str, Codes] = code_tensors(model.graph.node)
+        self.meanings: dict[str, QuantParams] = tensor_quant_params(model.graph.node)
         self._shapes = {
             info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim]
             for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)

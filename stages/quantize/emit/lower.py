@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.core.config.schema import Requantization, SocConfig
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
 from stages.core.integer import rules
-from stages.core.integer.model import DOMAIN, VERSION, Codes
-from stages.core.integer.qparams import QuantParams, WeightParams
+from stages.core.integer.model import DOMAIN, VERSION, QuantParams
+from stages.core.integer.qparams import NetworkParams, WeightParams
 from stages.quantize.emit.interpolation import interpolation, weight_bits
 from stages.quantize.parameters.scales import bias_codes, spread
 from stages.quantize.parameters.weight_scales import dequantized
@@ -28,7 +28,7 @@ SUM_BITS = 52  # of a sum times its multiplier: exact in double
 
 
 def lower(
-    model: onnx.ModelProto, soc: SocConfig, placement: Placement, params: QuantParams, codes: Codebook
+    model: onnx.ModelProto, soc: SocConfig, placement: Placement, params: NetworkParams, codes: Codebook
 ) -> tuple[onnx.ModelProto, list[str]]:
     """Write the integer model.
 
@@ -50,7 +50,7 @@ def lower(
 
 class _Lowering:
     def __init__(
-        self, model: onnx.ModelProto, soc: SocConfig, placement: Placement, params: QuantParams, codes: Codebook
+        self, model: onnx.ModelProto, soc: SocConfig, placement: Placement, params: NetworkParams, codes: Codebook
     ) -> None:
         self.graph = Graph(model)
         self.soc = soc
@@ -91,7 +91,7 @@ class _Lowering:
     def has_codes(self, tensor: str) -> bool:
         return tensor in self._meanings
 
-    def meaning(self, tensor: str) -> Codes:
+    def meaning(self, tensor: str) -> QuantParams:
         return self._meanings[tensor]
 
     def coded(self, tensor: str) -> str:
@@ -106,7 +106,13 @@ class _Lowering:
         return self._weights[layer.first.name], self._weight_codes[layer.first.name]
 
     def add(
-        self, kind: str, inputs: Sequence[str], output: str, made: Codes | None, layer: Layer | None = None, **more: Any
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        output: str,
+        made: QuantParams | None,
+        layer: Layer | None = None,
+        **more: Any,
     ) -> None:
         """Add a node of the integer domain; `made` says what its codes mean, None for a float output."""
         if layer is not None:
@@ -153,7 +159,7 @@ class _Lowering:
 
     # --- the rest ---
 
-    def _declare(self, name: str, made: Codes | None, tensor: str) -> None:
+    def _declare(self, name: str, made: QuantParams | None, tensor: str) -> None:
         """Note the type of a new tensor; its shape is that of `tensor` in the float network."""
         given = self.graph.constants.get(tensor)
         shape = self.graph.shapes.get(tensor) if given is None else list(given.dims)
@@ -161,7 +167,7 @@ class _Lowering:
         if shape is not None:
             self._infos[name] = helper.make_tensor_value_info(name, kind, shape)
 
-    def _clamp(self, layer: Layer | None, made: Codes) -> tuple[int, int]:
+    def _clamp(self, layer: Layer | None, made: QuantParams) -> tuple[int, int]:
         """The codes that a fused activation lets through."""
         if layer is None or len(layer.nodes) == 1 or layer.gated:
             return 0, made.top
@@ -169,7 +175,7 @@ class _Lowering:
         lows, highs = np.clip(np.rint(bounds), 0, made.top).astype(int)
         return int(lows.min()), int(highs.max())  # the same in every channel: placement sees to it
 
-    def _constant_codes(self, name: str, meaning: Codes) -> None:
+    def _constant_codes(self, name: str, meaning: QuantParams) -> None:
         value = self.graph.constant(name)
         assert value is not None
         codes = np.rint(value / np.float32(meaning.scale)).astype(np.float64) + meaning.zero_point

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from stages.core.graph.onnx_graph import captured_names
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from stages.quantize.parameters.weight_scales import dequantized
 
 __all__ = ["prepared_model", "with_biases"]
 
 
 def prepared_model(
-    model: onnx.ModelProto, params: QuantParams, codes: Mapping[str, NDArray[np.int32]]
+    model: onnx.ModelProto, params: NetworkParams, codes: Mapping[str, NDArray[np.int32]]
 ) -> onnx.ModelProto:
     """Replace every quantized weight by its dequantized codes.
 

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import Graph, used_names
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 from stages.quantize.parameters.scales import bias_codes, representable, spread
 from stages.quantize.partition.layers import bias_of
 
@@ -44,7 +44,7 @@ def storage_type(bits: int, signed: bool) -> tuple[int, int]:
 
 
 def insert_quantizers(
-    model: onnx.ModelProto, params: QuantParams, codes: Mapping[str, NDArray[np.int32]]
+    model: onnx.ModelProto, params: NetworkParams, codes: Mapping[str, NDArray[np.int32]]
 ) -> onnx.ModelProto:
     """Build the quantized network.
 
@@ -62,7 +62,7 @@ def insert_quantizers(
 class _Writer:
     """Holds what is being written: new nodes and initializers."""
 
-    def __init__(self, model: onnx.ModelProto, params: QuantParams, codes: Mapping[str, NDArray[np.int32]]) -> None:
+    def __init__(self, model: onnx.ModelProto, params: NetworkParams, codes: Mapping[str, NDArray[np.int32]]) -> None:
         widths = {storage_type(entry.bits, signed=False)[1] for entry in params.features}
         widths |= {storage_type(entry.bits, signed=True)[1] for entry in params.weights}
         self._model = _with_types(model, widths)

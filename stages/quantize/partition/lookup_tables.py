@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.onnx_graph import Graph, attribute
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from stages.quantize.partition.layers import Layer
 
 __all__ = ["TABLES", "clamp_bounds", "inner_values", "table"]
@@ -24,7 +24,7 @@ def clamp_bounds(graph: Graph, node: onnx.NodeProto) -> tuple[float, float]:
     return (-np.inf if low is None else float(low)), (np.inf if high is None else float(high))
 
 
-def table(graph: Graph, layer: Layer, taken: Codes, made: Codes) -> NDArray[np.int32]:
+def table(graph: Graph, layer: Layer, taken: QuantParams, made: QuantParams) -> NDArray[np.int32]:
     """round(f(x) / scale) + zero_point for every input code, clamped; computed in float64.
 
     Args:
@@ -41,18 +41,18 @@ def table(graph: Graph, layer: Layer, taken: Codes, made: Codes) -> NDArray[np.i
     return codes.astype(np.int32)
 
 
-def inner_values(graph: Graph, layer: Layer, taken: Codes) -> NDArray[np.float32]:
+def inner_values(graph: Graph, layer: Layer, taken: QuantParams) -> NDArray[np.float32]:
     """f(x) of a layer x * f(x), for every input code: what the tensor inside it holds."""
     values: Values = _FUNCTIONS[layer.first.op_type](graph, layer.first, _reals(taken))
     return values.astype(np.float32)
 
 
-def _reals(codes: Codes) -> Values:
+def _reals(codes: QuantParams) -> Values:
     """What every code stands for: [2**bits], or [C, 2**bits] where each channel has its own scale."""
     return (np.arange(codes.top + 1, dtype=np.float64) - codes.zero_point) * _step(codes)
 
 
-def _step(codes: Codes) -> Values:
+def _step(codes: QuantParams) -> Values:
     """The scale, or a column of one a channel."""
     return np.array(codes.channel_scales).reshape(-1, 1) if codes.channel_scales else np.array(codes.scale)
 

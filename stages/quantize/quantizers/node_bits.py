@@ -12,7 +12,7 @@ from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import open_source
 from stages.core.config.schema import FLOAT_BITS, SocConfig
 from stages.core.config.settings import check_width
-from stages.core.integer.qparams import CONSTANT, SHARED, FeatureParams, QuantParams
+from stages.core.integer.qparams import CONSTANT, SHARED, FeatureParams, NetworkParams
 
 __all__ = ["NodeBits", "check_widths", "load_node_bits", "node_bits", "read_node_bits", "without"]
 
@@ -150,7 +150,7 @@ def _range(where: str, entry: dict[str, Any]) -> tuple[float, float] | None:
 
 
 def node_bits(
-    params: QuantParams, weight_bits: int, symmetric: bool, by_node: Mapping[str, NodeBits]
+    params: NetworkParams, weight_bits: int, symmetric: bool, by_node: Mapping[str, NodeBits]
 ) -> dict[str, dict[str, float | int]]:
     """Write the choices down as such a file: loading it again gives the same network, but for scales a channel.
 

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.session import Runner
-from stages.core.integer.qparams import FeatureParams, QuantParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.partition.subgraphs import Piece
 
@@ -80,7 +80,7 @@ class Replay:
 
     def advance_quantized(self, piece: Piece, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
         """Run it quantized: `model` has its weights on their grid, `features` are all that it takes and makes."""
-        quantized = insert_quantizers(model, QuantParams(features, []), {})
+        quantized = insert_quantizers(model, NetworkParams(features, []), {})
         advance(piece, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
 
     def keep(self, names: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from stages.build.runtime.translate import translate
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput
 from stages.core.integer.dumps import dump_names, packed
-from stages.core.integer.model import code_tensors
+from stages.core.integer.model import tensor_quant_params
 from tests.core.integer.nets import Net
 
 SOURCES = Path(__file__).resolve().parents[3] / "stages/build/runtime/src"
@@ -78,7 +78,7 @@ def dumps(runtime: Runtime, content: bytes, feeds: Sequence[NDArray]) -> dict[st
 
 def expected_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray]) -> dict[str, bytes]:
     """The dumps of every layer from its values."""
-    meanings = code_tensors(model.graph.node)
+    meanings = tensor_quant_params(model.graph.node)
     found = {}
     for tensor, stem in dump_names(model).items():
         codes = meanings.get(tensor)

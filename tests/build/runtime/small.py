@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.core.integer.nets import Net
 
 
 def small_net(bits: int = 8) -> Net:
     """Input `x` [1, 3, 6, 6] of so many bits; convolutions by each rule, sums, pools, tables, floats, movements."""
     rng = np.random.default_rng(0)
-    net, taken, made = Net(), Codes(bits, 0.5, 3), Codes(bits, 0.5, 2**bits // 2)
+    net, taken, made = Net(), QuantParams(bits, 0.5, 3), QuantParams(bits, 0.5, 2**bits // 2)
     net.feature("x", [1, 3, 6, 6], taken)
 
     def conv(name, x, shape, group, kind="Conv", **more):
@@ -37,7 +37,7 @@ def small_net(bits: int = 8) -> Net:
     net.plain("Pad", ["turned", np.array([0, 0, 0, 0, 0, 1, 0, 2]), np.array(7, made.dtype)], "padded")
     net.add("Dequantize", ["padded"], None, "real")
     net.plain("Softmax", ["real"], "soft", axis=-1)
-    net.add("Quantize", ["soft"], Codes(bits, 1 / 256, 0), "again")
+    net.add("Quantize", ["soft"], QuantParams(bits, 1 / 256, 0), "again")
     net.add("Mean", ["table"], made, "mean", multipliers=[900], shift=13, axes=[2, 3], keepdims=0, terms=9)
     weight = rng.integers(-8, 8, (10, 4)).astype(np.int8)
     net.add("MatMul", ["mean", weight, np.arange(4, dtype=np.int32), np.full(4, 0.01, np.float32)], None, "logits",

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.build.runtime.programs import dumps, model_file
 from tests.core.integer.nets import Net
 
-X = Codes(12, 0.01, 2000)
+X = QuantParams(12, 0.01, 2000)
 SHAPE = (1, 3, 4, 5)
 
 

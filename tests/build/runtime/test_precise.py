@@ -3,7 +3,7 @@ import pytest
 
 from stages.core.graph.session import Runner
 from stages.core.integer.dumps import layer_dumps
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from stages.core.integer.simulator import simulator_model
 from stages.infer.precise import precise
 from tests.build.runtime.programs import dumps, model_file
@@ -24,7 +24,7 @@ KINDS = [
 @pytest.mark.parametrize(("kind", "more", "attributes"), KINDS)
 def test_the_board_gives_the_same_bytes(debug, kind, more, attributes):
     net = Net()
-    net.feature("x", (1, 3, 4, 5), Codes(8, 0.02, 100))
+    net.feature("x", (1, 3, 4, 5), QuantParams(8, 0.02, 100))
     net.add("Dequantize", ["x"], None, "r")
     net.plain(kind, ["r", *more], "y", **attributes)
     codes = np.random.default_rng(1).integers(0, 256, (1, 3, 4, 5))

@@ -13,7 +13,7 @@ from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from stages.profile.log import parse_log
 from tests.build.runtime import programs
 from tests.build.runtime.programs import Runtime, compiled, model_file
@@ -40,7 +40,7 @@ def test_vectors_of_any_length_give_the_same_bytes(tmp_path, flags):
 def picture(tmp_path):
     """A model file of a network that hands its input's codes out, with mean and normal, and 2x2 pixels for it."""
     net = Net()
-    net.feature("x", [1, 3, 2, 2], Codes(8, 0.5, 10))
+    net.feature("x", [1, 3, 2, 2], QuantParams(8, 0.5, 10))
     net.plain("Identity", ["x"], "y")
     entry = NetworkInput("x/real", (1, 3, 2, 2), (10.0, 20.0, 30.0), (2.0, 2.0, 4.0), Color.RGB)
     path = tmp_path / "model.sqm"
@@ -63,7 +63,7 @@ def test_pixels_may_be_bytes_or_floats_of_three_channels_or_four(debug, picture,
 
 def test_four_bit_dumps_hold_two_channels_a_byte(debug, tmp_path):
     net = Net()
-    net.feature("x", [1, 3, 1, 2], Codes(4, 1.0, 0))
+    net.feature("x", [1, 3, 1, 2], QuantParams(4, 1.0, 0))
     net.plain("Identity", ["x"], "y")
     feeds = net.feeds({"x": [1, 2, 3, 4, 5, 6]})
     found = programs.dumps(debug, model_file(net.model(net.twin(x=range(6)))), [feeds["x/real"]])
@@ -162,7 +162,7 @@ def test_a_folder_holds_all_that_is_needed(tmp_path):
 def test_four_bit_weights_take_half_the_room():
     def size(limit):
         net = Net()
-        net.feature("x", [1, 64], Codes(8, 1.0, 0))
+        net.feature("x", [1, 64], QuantParams(8, 1.0, 0))
         weight = np.random.default_rng(0).integers(-limit, limit, (64, 1000), endpoint=True).astype(np.int8)
         values = [np.zeros(1000, np.int32), np.ones(1000, np.float32)]
         net.add("MatMul", ["x", weight, *values], None, rule="float")
@@ -174,7 +174,7 @@ def test_four_bit_weights_take_half_the_room():
 @pytest.mark.parametrize("kind", ["Erf", "Mod"])
 def test_what_the_runtime_does_not_do_is_named(kind):
     net = Net()
-    net.feature("x", [1, 4], Codes(8, 1.0, 0))
+    net.feature("x", [1, 4], QuantParams(8, 1.0, 0))
     net.add("Dequantize", ["x"], None, "r")
     net.plain(kind, ["r", *([np.float32(2)] if kind == "Mod" else [])], "y", **({"fmod": 1} if kind == "Mod" else {}))
     with pytest.raises(UnsupportedError, match=rf"y \({kind}\): the board's reference runtime does not do this"):
@@ -183,7 +183,7 @@ def test_what_the_runtime_does_not_do_is_named(kind):
 
 def test_unknown_shapes_are_named():
     net = Net()
-    net.feature("x", [1, 4], Codes(8, 1.0, 0))
+    net.feature("x", [1, 4], QuantParams(8, 1.0, 0))
     net.plain("Identity", ["x"], "y")
     model = net.model({})
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", 2, None))

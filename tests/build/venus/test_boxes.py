@@ -8,7 +8,7 @@ import pytest
 from stages.build.venus.outputs import BoardOutput
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.integer.dumps import packed
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.build.venus import detection, programs
 from tests.build.venus.programs import config, picture
 
@@ -127,7 +127,7 @@ def test_yolov5(tree, tmp_path):
 
 def test_yolov5_from_codes_of_several_widths(tree, tmp_path):
     # a board that gives codes; the coarse ones where few rows are, so that no two scores are equal
-    codes = [Codes(12, 0.004, 2000), Codes(10, 0.016, 500), Codes(8, 0.05, 120)]
+    codes = [QuantParams(12, 0.004, 2000), QuantParams(10, 0.016, 500), QuantParams(8, 0.05, 120)]
     maps = [
         np.clip(np.rint(m / c.scale) + c.zero_point, 0, c.top).astype(c.dtype)
         for m, c in zip(yolov5_maps(5), codes, strict=True)

@@ -6,7 +6,7 @@ import pytest
 
 from stages.build.venus.outputs import BoardOutput
 from stages.core.base.errors import UserError
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture
 
@@ -27,7 +27,7 @@ TREES = {
     "t41": "InferenceKit/nna2/mips720-glibc229/T41",
     "a1": "InferenceKit/nna2/mips720-glibc229/A1",
 }
-YOLOX = BoardOutput("y", (1, 12, 6), Codes(8, 0.0625, 3))
+YOLOX = BoardOutput("y", (1, 12, 6), QuantParams(8, 0.0625, 3))
 DETECTS = ("model.detector.kind=yolox", "model.detector.classes=1", "model.detector.strides=[8]")
 
 

@@ -4,8 +4,8 @@ from stages.build.venus.outputs import BoardOutput, Level, View, board_outputs, 
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.model import Codes
-from stages.core.integer.qparams import FeatureParams, QuantParams
+from stages.core.integer.model import QuantParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams
 from tests.networks import tiny_classifier
 
 ANCHORS = [10.0, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]
@@ -35,8 +35,8 @@ def test_an_output_with_codes_and_a_picture_shaped_one_lies_nhwc():
         model.graph.output[1].type.tensor_type.shape.dim.add().dim_value = size
     graph = Graph(model)
     graph.shapes["r2"] = [1, 8, 6, 4]
-    found = board_outputs(graph, QuantParams([feature("r1"), feature("r2")], []))
-    assert found == [BoardOutput("logits", (1, 3), None), BoardOutput("r2", (1, 6, 4, 8), Codes(8, 0.5, 7))]
+    found = board_outputs(graph, NetworkParams([feature("r1"), feature("r2")], []))
+    assert found == [BoardOutput("logits", (1, 3), None), BoardOutput("r2", (1, 6, 4, 8), QuantParams(8, 0.5, 7))]
 
 
 def test_yolox_in_one_tensor():

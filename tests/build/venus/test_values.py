@@ -5,7 +5,7 @@ import pytest
 
 from stages.build.venus.outputs import BoardOutput
 from stages.core.integer.dumps import packed
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture
 
@@ -48,7 +48,7 @@ def test_a_runtime_may_write_more_sizes_of_one(classifier, place):
 
 @pytest.mark.parametrize("bits", [3, 4, 8, 10, 12])
 def test_outputs_with_codes(tree, tmp_path, bits):
-    codes = Codes(bits, 0.25, 1 << (bits - 1))
+    codes = QuantParams(bits, 0.25, 1 << (bits - 1))
     vector, feature = np.arange(7) % (1 << bits), np.arange(3 * 4 * 5).reshape(1, 3, 4, 5) % (1 << bits)
     outputs = [BoardOutput('a "name" \\ é', (1, 7), codes), BoardOutput("map", (1, 4, 5, 3), codes)]
     folder = programs.written(tmp_path / "net", config(), picture(), outputs)

@@ -2,7 +2,7 @@ import pytest
 
 from stages.compare.diagnosis.calibration import calibration_findings, debug_finding, source_override
 from stages.core.config.schema import DataConfig, PictureSet
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from tests.compare.diagnosis.cases import feature, observed
 
 DATA = DataConfig("d", debug=PictureSet("file:debug"))
@@ -11,7 +11,7 @@ FEATURES = [feature(name) for name in "abcd"]
 
 def find(beyond=(0.0, 0.0, 0.0, 0.0), pictures=12, available=12, flat=()):
     seen = {name: observed((-1.0,), (9.0,), beyond=part) for name, part in zip("abcd", beyond, strict=True)}
-    return calibration_findings(QuantParams(FEATURES, []), seen, DATA, pictures, available, flat)
+    return calibration_findings(NetworkParams(FEATURES, []), seen, DATA, pictures, available, flat)
 
 
 def test_ranges_that_the_debug_pictures_leave():
@@ -57,5 +57,5 @@ def test_a_list_of_sources():
 def test_pixels_that_calibration_never_saw():
     entries = [feature("x", node="x"), *FEATURES]
     seen = {name: observed((-1.0,), (9.0,), beyond=0.5 if name == "x" else 0.0) for name in "xabcd"}
-    (finding,) = calibration_findings(QuantParams(entries, []), seen, DATA, 12, 12, [])
+    (finding,) = calibration_findings(NetworkParams(entries, []), seen, DATA, 12, 12, [])
     assert finding.evidence["outgrown"] == 1

@@ -3,11 +3,11 @@ import pytest
 from stages.compare.diagnosis.curve import curve_findings
 from stages.compare.similarity import SOURCES
 from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from tests.compare.diagnosis.cases import feature, row, weight
 from tests.networks import soc_config
 
-PARAMS = QuantParams([feature()], [weight("n0")])
+PARAMS = NetworkParams([feature()], [weight("n0")])
 
 
 def find(cosines, alone=None, sides=(0.9, 0.99), params=PARAMS, soc="t40", **quant):
@@ -28,7 +28,7 @@ def test_a_first_layer_below_099():
 
 
 def test_at_few_bits_a_low_first_layer_says_nothing():
-    assert find([0.985, 0.999, 0.999], params=QuantParams([feature(bits=4)], [])) == []
+    assert find([0.985, 0.999, 0.999], params=NetworkParams([feature(bits=4)], [])) == []
 
 
 def test_it_falls_because_of_a_layer_that_is_poor_alone():
@@ -81,7 +81,7 @@ def test_a_layer_that_is_poor_alone_among_others_is_not_to_blame():
     ],
 )
 def test_the_mildest_step_first(sides, bits, settings, cure):
-    params = QuantParams([feature(bits=bits)], [weight("n0", bits=bits)])
+    params = NetworkParams([feature(bits=bits)], [weight("n0", bits=bits)])
     (finding,) = find([0.999, 0.999, 0.9, 0.9, 0.9, 0.9], sides=sides, params=params, **settings)
     assert finding.cure == cure
 
@@ -112,13 +112,13 @@ def test_all_is_fine(cosines):
     ],
 )
 def test_few_bits_are_named_without_the_isolated_errors(bits, weight_bits, said, cure):
-    params = QuantParams([feature(bits=bits)] * 3, [weight("n0", bits=weight_bits)] * 3)
+    params = NetworkParams([feature(bits=bits)] * 3, [weight("n0", bits=weight_bits)] * 3)
     (finding,) = find([0.995, 0.9, 0.5], sides=None, params=params, feature_bits=bits, weight_bits=weight_bits)
     assert finding.sentence.endswith(said or "at the end")
     assert finding.cure == cure
 
 
 def test_without_the_isolated_errors_the_side_of_few_bits_is_to_blame():
-    params = QuantParams([feature(bits=8)], [weight("n0", bits=4)])
+    params = NetworkParams([feature(bits=8)], [weight("n0", bits=4)])
     (finding,) = find([0.995, 0.9, 0.5], sides=None, params=params, weight_bits=4, rounding=Rounding.compensate)
     assert finding.cure == "quant.weight_bits=6"

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.compare.diagnosis.information import dead_channels, float_layers, unchecked_input
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from tests.compare.diagnosis.cases import chain, feature, observed
 
 
@@ -19,15 +19,15 @@ def test_why_the_input_was_not_checked(one_picture, norms, why):
 
 
 def test_layers_in_float_that_nobody_asked_for():
-    params = QuantParams([feature()], [], float_nodes=["c1"])
+    params = NetworkParams([feature()], [], float_nodes=["c1"])
     (finding,) = float_layers(chain(2), {"C0", "R0"}, params, "T40")
     assert (finding.sentence, finding.evidence["nodes"]) == ("1 of 4 nodes run in float on T40: r1", 1)
     assert float_layers(chain(2), {"C0", "R0", "R1"}, params, "T40") == []
-    assert float_layers(chain(2), set(), QuantParams([], []), "T40") == []
+    assert float_layers(chain(2), set(), NetworkParams([], []), "T40") == []
 
 
 def test_channels_that_are_always_0():
-    params = QuantParams([feature("a"), feature("b"), feature("c", method="shared")], [])
+    params = NetworkParams([feature("a"), feature("b"), feature("c", method="shared")], [])
     seen = {
         "a": observed((0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
         "b": observed((0.0, 0.0), (0.0, 0.0)),
@@ -35,4 +35,4 @@ def test_channels_that_are_always_0():
     }
     (finding,) = dead_channels(params, seen)
     assert finding.evidence == {"dead": 3, "channels": 5, "most": "b_node", "most_dead": 2}
-    assert dead_channels(QuantParams([feature("a")], []), {"a": observed((0.0, -1.0), (1.0, 0.0))}) == []
+    assert dead_channels(NetworkParams([feature("a")], []), {"a": observed((0.0, -1.0), (1.0, 0.0))}) == []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.compare.diagnosis.observed import Observer
-from stages.core.integer.qparams import FeatureParams, QuantParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams
 
 
 def entry(**more):
@@ -11,7 +11,7 @@ def entry(**more):
 
 
 def of(feature, *pictures, factors=None):
-    observer = Observer(QuantParams([feature], [], factors=factors or {}))
+    observer = Observer(NetworkParams([feature], [], factors=factors or {}))
     for values in pictures:
         observer.add({"t": np.array(values, dtype=np.float32).reshape(1, 2, 1, -1), "other": np.zeros(1)})
     return observer.by_tensor["t"]

@@ -2,7 +2,7 @@ import pytest
 
 from stages.compare.diagnosis.ranges import range_findings
 from stages.core.config.schema import FeatureMethod, QuantConfig
-from stages.core.integer.qparams import NODE_BITS, QuantParams
+from stages.core.integer.qparams import NODE_BITS, NetworkParams
 from tests.compare.diagnosis.cases import feature, observed
 from tests.networks import soc_config
 
@@ -10,7 +10,7 @@ FILE = "file:bits.json"
 
 
 def find(entry, seen, soc="t40", **quant):
-    return range_findings(QuantParams([entry], []), {"t": seen}, soc_config(soc), QuantConfig("q", **quant))
+    return range_findings(NetworkParams([entry], []), {"t": seen}, soc_config(soc), QuantConfig("q", **quant))
 
 
 def test_a_range_of_the_user_that_wastes_codes():
@@ -66,5 +66,5 @@ def test_sound_ranges_and_what_calibration_missed_are_no_finding():
 def test_worst_first():
     entries = [feature("a", -4.0, 9.0, method=NODE_BITS), feature("b", -40.0, 90.0, method=NODE_BITS)]
     seen = {name: observed((-1.0,), (1.5,)) for name in "ab"}
-    found = range_findings(QuantParams(entries, []), seen, soc_config("t40"), QuantConfig("q", node_bits=FILE))
+    found = range_findings(NetworkParams(entries, []), seen, soc_config("t40"), QuantConfig("q", node_bits=FILE))
     assert [finding.node for finding in found] == ["b_node", "a_node"]

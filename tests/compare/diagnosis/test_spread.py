@@ -2,7 +2,7 @@ import pytest
 
 from stages.compare.diagnosis.spread import spread_findings
 from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from tests.compare.diagnosis.cases import chain, feature, observed, weight
 
 WIDE = observed((0.0,) * 8, (255.0, *[5.0] * 7))  # of 256 codes the median channel has 5
@@ -10,7 +10,7 @@ ENTRY = feature("R0", 0.0, 255.0, seen=(0.0, 255.0), node="r0")
 
 
 def find(graph=None, entry=ENTRY, seen=WIDE, alone=0.9, weights=(), **quant):
-    params = QuantParams([entry], list(weights))
+    params = NetworkParams([entry], list(weights))
     return spread_findings(
         graph or chain(), params, {"R0": seen}, {"C1": alone, "C0": alone}, QuantConfig("q", **quant)
     )
@@ -57,13 +57,13 @@ def test_a_spread_that_nobody_feels_is_none():
 def test_weights_that_are_felt_behind_a_fused_activation_only(coded, found):
     """The activation is part of the layer unless there are codes between the two."""
     shared = weight("c0", axis=None, tensor="c0_w", scales=(2.0,))
-    params = QuantParams([feature(coded)], [shared])
+    params = NetworkParams([feature(coded)], [shared])
     alone = {"C0": 0.995, "R0": 0.9}
     assert len(spread_findings(chain(scale_of={0: 100.0}), params, {}, alone, QuantConfig("q"))) == found
 
 
 def test_weights_before_a_clip_with_bounds_cannot_be_scaled():
-    params = QuantParams([], [weight("c0", axis=None, tensor="c0_w", scales=(2.0,))])
+    params = NetworkParams([], [weight("c0", axis=None, tensor="c0_w", scales=(2.0,))])
     graph = chain(scale_of={0: 100.0}, clip=True)
     (finding,) = spread_findings(graph, params, {}, {"C0": 0.9}, QuantConfig("q"))
     assert finding.cure == "quant.rounding=compensate"

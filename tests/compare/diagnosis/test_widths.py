@@ -2,7 +2,7 @@ import pytest
 
 from stages.compare.diagnosis.widths import edge_nodes, width_findings
 from stages.core.config.schema import QuantConfig
-from stages.core.integer.qparams import QuantParams
+from stages.core.integer.qparams import NetworkParams
 from tests.compare.diagnosis.cases import chain, row, weight
 
 NODES = [name for index in range(4) for name in (f"c{index}", f"r{index}")]
@@ -11,7 +11,7 @@ NODES = [name for index in range(4) for name in (f"c{index}", f"r{index}")]
 def find(bits, decibels, cosine=0.9, alone=0.985, **quant):
     """Weights of c0 .. c3 with these bits; rows with 40 dB but for those given."""
     rows = [row(name, alone=alone, decibels=decibels.get(name, 40.0)) for name in NODES]
-    params = QuantParams([], [weight(f"c{index}", each) for index, each in enumerate(bits)])
+    params = NetworkParams([], [weight(f"c{index}", each) for index, each in enumerate(bits)])
     return width_findings(chain(), params, rows, {"cosine_avg": cosine}, QuantConfig("q", **quant))
 
 
@@ -64,7 +64,7 @@ def test_no_finding(bits, decibels, cosine):
 
 def test_without_isolated_errors_nothing_is_said():
     rows = [{"node": "c0", "cosine_avg": 0.5}]
-    assert width_findings(chain(), QuantParams([], [weight("c0", 2)]), rows, rows[0], QuantConfig("q")) == []
+    assert width_findings(chain(), NetworkParams([], [weight("c0", 2)]), rows, rows[0], QuantConfig("q")) == []
 
 
 def test_edges_of_a_graph():

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.core.integer import reference
 from tests.core.integer.nets import Net
 
@@ -20,27 +20,27 @@ weight_bits = st.sampled_from([2, 4, 8, 8, 12, 16])
 
 
 @st.composite
-def meanings(draw, bits=feature_bits) -> Codes:
+def meanings(draw, bits=feature_bits) -> QuantParams:
     """Any zero point, often at an end."""
     width = draw(bits)
     top = 2**width - 1
     zero_point = draw(st.sampled_from([0, top, 2 ** (width - 1)]) | st.integers(0, top))
-    return Codes(width, draw(scales), zero_point)
+    return QuantParams(width, draw(scales), zero_point)
 
 
 scales = st.floats(-12, 4).map(lambda power: float(np.float32(2.0**power)))
 
 
 @st.composite
-def channel_meanings(draw, channels: int) -> Codes:
+def channel_meanings(draw, channels: int) -> QuantParams:
     """Any zero point, and any scale in each channel."""
     meaning = draw(meanings())
     found = tuple(draw(st.lists(scales, min_size=channels, max_size=channels)))
-    return Codes(meaning.bits, max(found), meaning.zero_point, found)
+    return QuantParams(meaning.bits, max(found), meaning.zero_point, found)
 
 
 @st.composite
-def clamps(draw, made: Codes) -> dict[str, int]:
+def clamps(draw, made: QuantParams) -> dict[str, int]:
     """What a fused activation lets through; mostly everything."""
     if draw(st.booleans()):
         return {}
@@ -54,7 +54,7 @@ class Weighted:
 
     kind: str
     shape: list[int]
-    taken: Codes
+    taken: QuantParams
     weight: NDArray[np.int64]
     window: dict[str, object]
     accumulate: reference.Accumulate
@@ -64,7 +64,7 @@ class Weighted:
     def sums(self, codes: NDArray) -> NDArray[np.int64]:
         return reference.sums(self.accumulate, codes.astype(np.int64) - self.taken.zero_point)
 
-    def net(self, parameters: list[NDArray], rule: str, made: Codes | None, clamp: dict[str, int]) -> Net:
+    def net(self, parameters: list[NDArray], rule: str, made: QuantParams | None, clamp: dict[str, int]) -> Net:
         net = Net()
         net.feature("x", self.shape, self.taken)
         weight = self.weight.astype(np.int8 if np.abs(self.weight).max() < 128 else np.int16)
@@ -153,7 +153,9 @@ def inputs(draw, layer: Weighted) -> NDArray[np.int64]:
 
 
 @st.composite
-def parameters(draw, rule: str, acc: NDArray, channel_axis: int, channels: int, made: Codes | None) -> list[NDArray]:
+def parameters(
+    draw, rule: str, acc: NDArray, channel_axis: int, channels: int, made: QuantParams | None
+) -> list[NDArray]:
     """Bias and gains with which the outputs use their codes, some sums right on a rounding boundary or one below."""
     rng = np.random.default_rng(draw(seeds))
     reach = max(int(np.abs(acc).max()), 1)

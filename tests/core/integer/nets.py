@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.graph.session import Runner
-from stages.core.integer.model import DOMAIN, Codes, code_tensors
+from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
 from stages.core.integer.reference import run_twin
 from stages.core.integer.simulator import simulator_model
 
@@ -22,15 +22,15 @@ class Net:
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: dict[str, Sequence[int]] = field(default_factory=dict)
-    features: dict[str, Codes] = field(default_factory=dict)
+    features: dict[str, QuantParams] = field(default_factory=dict)
     constants: dict[str, NDArray] = field(default_factory=dict)
 
-    def feature(self, name: str, shape: Sequence[int], codes: Codes) -> str:
+    def feature(self, name: str, shape: Sequence[int], codes: QuantParams) -> str:
         """A network input `<name>/real` that is quantized to `name`."""
         self.inputs[f"{name}/real"], self.features[name] = shape, codes
         return self.add("Quantize", [f"{name}/real"], codes, name)
 
-    def add(self, kind: str, inputs: Sequence, made: Codes | None, name: str = "y", **more) -> str:
+    def add(self, kind: str, inputs: Sequence, made: QuantParams | None, name: str = "y", **more) -> str:
         """A node of the integer domain; it lets all codes through unless told `low` or `high`."""
         if made is not None:
             more = {"low": 0, "high": made.top, **more}
@@ -92,7 +92,7 @@ class Net:
         return simulator_model(self.model(values), tensors or self.tensors, codes)
 
 
-def real(codes: NDArray, meaning: Codes) -> NDArray[np.float32]:
+def real(codes: NDArray, meaning: QuantParams) -> NDArray[np.float32]:
     """What codes stand for."""
     centred = (codes.astype(np.int64) - meaning.zero_point).astype(np.float32)
     if not meaning.channel_scales:
@@ -115,7 +115,7 @@ def agree(net: Net, **codes: ArrayLike) -> Values:
     Codes are asked for as compare and evaluate run the simulator, values from plain ONNX Runtime.
     """
     feeds, values = net.feeds(codes), net.twin(**codes)
-    meanings = code_tensors(net.nodes)
+    meanings = tensor_quant_params(net.nodes)
     as_codes = Runner(net.simulator(values), optimize="safe", threads=1).run(feeds)
     as_reals = Runner(net.simulator(values, codes=False), optimize="none", threads=1).run(feeds)
     for name in net.tensors:

@@ -10,13 +10,13 @@ import pytest
 from onnx import TensorProto
 
 from stages.core.graph.onnx_graph import attribute
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.core.integer import reference
 from tests.core.integer.nets import Net, agree
 
 LIMIT = 2**24
-BYTES = Codes(8, 1.0, 0)
-FULL = Codes(16, 1.0, 0)
+BYTES = QuantParams(8, 1.0, 0)
+FULL = QuantParams(16, 1.0, 0)
 
 
 def int32(values):
@@ -76,7 +76,7 @@ def of_sum(total, most=32767):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_sums_up_to_the_bound_stay_in_float32(kind, zero_point, sign):
     """65793 * 255 = 2**24 - 1: reached by all codes at the end that is far from the zero point."""
-    taken = Codes(8, 1.0, zero_point)
+    taken = QuantParams(8, 1.0, zero_point)
     weights = sign * np.array(of_sum(65793))
     largest = (1 if zero_point == 0 else -1) * sign * (LIMIT - 1)
     net = summing(kind, taken, weights, -largest + 7)
@@ -90,7 +90,7 @@ def test_sums_up_to_the_bound_stay_in_float32(kind, zero_point, sign):
 @pytest.mark.parametrize("total", [65794, 65795, 131587, 263171, 263173])
 def test_sums_beyond_the_bound_are_split(kind, zero_point, sign, total):
     """Up to 2**26, where a sum in float32 would miss up to two; the bias leaves the last digits of the sum."""
-    taken = Codes(8, 1.0, zero_point)
+    taken = QuantParams(8, 1.0, zero_point)
     weights = sign * np.array(of_sum(total))
     largest = (1 if zero_point == 0 else -1) * sign * total * 255
     bias = -int(np.round(largest / 2**20)) * 2**20
@@ -105,7 +105,7 @@ def test_sums_beyond_the_bound_are_split(kind, zero_point, sign, total):
 @pytest.mark.parametrize(("total", "split"), [(131071, False), (131073, True)])
 def test_both_ends_of_the_features_count(total, split):
     """Codes -128 .. 127: weights of both signs reach -128 * sum|w|, here by codes at one end and weights' signs."""
-    taken = Codes(8, 1.0, 128)
+    taken = QuantParams(8, 1.0, 128)
     weights = np.array(of_sum(total)) * -1
     net = summing("Conv", taken, weights, -LIMIT)
     found = checked(net, {"x": np.zeros(len(weights), int)}, Conv=2 if split else 1)
@@ -116,7 +116,7 @@ def test_no_partial_sum_leaves_float32_behind_a_small_total():
     """The total is small, the way there is not: all large ones come first."""
     weights = np.concatenate([np.full(300, 32767), np.full(300, -32767), [1]])
     for kind in KINDS:
-        net = summing(kind, Codes(8, 1.0, 0), weights)
+        net = summing(kind, QuantParams(8, 1.0, 0), weights)
         codes = np.concatenate([np.full(300, 253), np.full(299, 253), [252], [3]])
         assert ways(net, net.twin(x=codes))[KINDS[kind]] > 1
         assert agree(net, x=codes)["y"].item() == 32767 + 3
@@ -126,7 +126,7 @@ def test_no_partial_sum_leaves_float32_behind_a_small_total():
 def test_a_digit_of_a_feature_reaches_all_its_values(total, convolutions):
     """Codes -32768 .. 32767: the low byte is up to 255, which times 65795 is beyond the bound; the high one is not."""
     weights = of_sum(total)
-    net = summing("Conv", Codes(16, 1.0, 32768), weights, -LIMIT)
+    net = summing("Conv", QuantParams(16, 1.0, 32768), weights, -LIMIT)
     for code in (255, 511, -1, 32767):
         codes = np.full(len(weights), code + 32768)
         assert checked(net, {"x": codes}, Conv=convolutions)["y"].item() == float(np.float32(total * code - LIMIT))
@@ -139,7 +139,7 @@ def test_sixteen_bit_weights_with_sixteen_bit_features(kind, count, zero_point):
     """The widest there is, at its extremes: sums of 31 bits and more."""
     rng = np.random.default_rng(count)
     weights = rng.choice([-32768, 32767, -32767, 1], count)
-    taken = Codes(16, 1.0, zero_point)
+    taken = QuantParams(16, 1.0, zero_point)
     for codes in (np.where(weights > 0, 65535, 0), np.where(weights > 0, 0, 65535), np.full(count, 65535)):
         exact = sum(int(w) * (int(code) - zero_point) for w, code in zip(weights, codes, strict=True))
         bias = int(np.clip(-exact, 1 - 2**31, 2**31 - 1))
@@ -151,7 +151,7 @@ def test_sixteen_bit_weights_with_sixteen_bit_features(kind, count, zero_point):
 @pytest.mark.parametrize("zero_point", [0, 2048, 4095])
 def test_a_seven_by_seven_depthwise_convolution_of_twelve_bits(zero_point, sign):
     """49 * 4095 * 127 = 25.5 million: beyond the bound, with 8-bit weights all at their end."""
-    taken, channels = Codes(12, 1.0, zero_point), 3
+    taken, channels = QuantParams(12, 1.0, zero_point), 3
     rng = np.random.default_rng(1)
     weight = np.where(rng.random((channels, 1, 7, 7)) < 0.5, 127, -128).astype(np.int8)
     weight[0], weight[1] = 127, -128
@@ -225,7 +225,7 @@ def depthwise(rule, made, acc, *parameters):
 def test_quotients_at_a_boundary_and_one_below(bits, mult, double, zero_point):
     """4*acc + bias is an exact multiple of mult, and one or four less: that many units below the next code."""
     top = 2**bits - 1
-    made = Codes(bits, 1.0, {"low": 0, "middle": 2 ** (bits - 1), "high": top}[zero_point])
+    made = QuantParams(bits, 1.0, {"low": 0, "middle": 2 ** (bits - 1), "high": top}[zero_point])
     steps = np.unique(
         np.concatenate([np.arange(-2, 70), np.linspace(0, top, 60).astype(int), np.arange(top - 70, top + 3)])
     )
@@ -252,7 +252,7 @@ def test_one_wide_channel_takes_all_to_double():
 )
 def test_a_bias_that_float32_cannot_hold_goes_to_double(bias, double):
     """A quarter of it is what is added, in whole numbers of 24 bits."""
-    made = Codes(8, 1.0, 128)
+    made = QuantParams(8, 1.0, 128)
     weights = np.array(of_sum(65793, most=127), np.int8)
     net = Net()
     net.feature("x", [1, len(weights), 1], BYTES)
@@ -275,7 +275,7 @@ def test_a_bias_of_the_float_rule_is_added_exactly(bias):
 
 @pytest.mark.parametrize(("shift", "double"), [(1, 0), (13, 0), (14, 1), (20, 1), (46, 1)])
 def test_shifts_at_a_boundary_and_one_below(shift, double):
-    made = Codes(8, 1.0, 128)
+    made = QuantParams(8, 1.0, 128)
     steps = np.repeat(np.arange(-2, 258) - 128, 2)
     less = np.tile([0, 1], 260)
     bias = steps * 2**shift - 2 ** (shift - 1) - 12345 - less
@@ -292,7 +292,7 @@ def test_shifts_at_a_boundary_and_one_below(shift, double):
 @pytest.mark.parametrize("bits", [4, 8, 12, 16])
 def test_fixed_point_products_at_a_boundary_and_one_below(bits):
     """2**14 / 2**shift: a sum is a whole number of halves of a code."""
-    made = Codes(bits, 1.0, 2 ** (bits - 1))
+    made = QuantParams(bits, 1.0, 2 ** (bits - 1))
     steps = np.repeat(np.unique(np.linspace(-2, made.top + 3, 200).astype(int)) - made.zero_point, 2)
     less = np.arange(len(steps)) % 2
     for shift in (15, 20, 26):
@@ -322,7 +322,7 @@ def every_pair(kind, left, right, made, multipliers, shift, **clamp):
     return found
 
 
-TEN, TWELVE = Codes(10, 1.0, 0), Codes(12, 1.0, 0)
+TEN, TWELVE = QuantParams(10, 1.0, 0), QuantParams(12, 1.0, 0)
 
 
 @pytest.mark.parametrize(
@@ -338,14 +338,14 @@ TEN, TWELVE = Codes(10, 1.0, 0), Codes(12, 1.0, 0)
     ],
 )
 def test_sums_of_every_pair_of_ten_bit_codes(multipliers, shift, double):
-    made = TWELVE if multipliers[1] > 0 else Codes(12, 1.0, 2048)
+    made = TWELVE if multipliers[1] > 0 else QuantParams(12, 1.0, 2048)
     assert every_pair("Add", TEN, TEN, made, multipliers, shift) == double
 
 
 @pytest.mark.parametrize("zero_points", [(0, 0), (512, 1023), (1023, 1023)])
 def test_sums_of_every_pair_whatever_the_zero_points(zero_points):
-    left, right = (Codes(10, 1.0, zero_point) for zero_point in zero_points)
-    every_pair("Add", left, right, Codes(12, 1.0, 1800), (16383, 13001), 14)
+    left, right = (QuantParams(10, 1.0, zero_point) for zero_point in zero_points)
+    every_pair("Add", left, right, QuantParams(12, 1.0, 1800), (16383, 13001), 14)
 
 
 @pytest.mark.parametrize(
@@ -353,17 +353,17 @@ def test_sums_of_every_pair_whatever_the_zero_points(zero_points):
 )
 def test_products_of_every_pair_of_bytes(multiplier, shift, double):
     """255 * 255 * 258 + 2**8 is the last below 2**24."""
-    made = Codes(8 if shift > 8 else 16, 1.0, 0)
+    made = QuantParams(8 if shift > 8 else 16, 1.0, 0)
     assert every_pair("Mul", BYTES, BYTES, made, (multiplier,), shift) == double
-    signed = Codes(8, 1.0, 130)
-    every_pair("Mul", signed, BYTES, Codes(12, 1.0, 2048), (multiplier,), shift)
+    signed = QuantParams(8, 1.0, 130)
+    every_pair("Mul", signed, BYTES, QuantParams(12, 1.0, 2048), (multiplier,), shift)
 
 
 @pytest.mark.parametrize(("bits", "double"), [((12, 12), 0), ((12, 13), 2), ((13, 13), 2), ((16, 16), 2)])
 def test_products_themselves_leave_float32(bits, double):
     """4095 * 4095 does not; then nothing but halving, so that every unit shows: odd products have their half."""
-    left, right = (Codes(width, 1.0, 0) for width in bits)
-    net, made = Net(), Codes(16, 1.0, 0)
+    left, right = (QuantParams(width, 1.0, 0) for width in bits)
+    net, made = Net(), QuantParams(16, 1.0, 0)
     net.feature("a", [64, 1], left)
     net.feature("b", [1, 64], right)
     shift = sum(bits) - 16
@@ -388,7 +388,7 @@ def test_matrix_products_of_features_leave_float32(terms, double):
 
     The gain of 2 / 2**1 takes the sums to double in any case; of 1023 terms not the product before.
     """
-    taken, made = Codes(8, 1.0, 128), Codes(16, 1.0, 32768)
+    taken, made = QuantParams(8, 1.0, 128), QuantParams(16, 1.0, 32768)
     net, rng = Net(), np.random.default_rng(2)
     net.feature("a", [6, terms], taken)
     net.feature("b", [terms, 2], taken)
@@ -421,7 +421,7 @@ def test_large_matrix_products_of_features_keep_their_last_digit(terms):
 @pytest.mark.parametrize(("count", "double"), [(131071, 0), (131072, 1)])
 def test_sums_of_a_mean_leave_float32(count, double):
     """Codes -128 .. 127, all at their low end: 131072 * -128 = -2**24."""
-    net, taken = Net(), Codes(8, 1.0, 128)
+    net, taken = Net(), QuantParams(8, 1.0, 128)
     net.feature("x", [1, count], taken)
     net.add("Mean", ["x"], taken, "y", multipliers=[1], shift=17, axes=[1], keepdims=1, terms=count)
     values = net.twin(x=np.zeros(count))
@@ -447,7 +447,7 @@ def test_means_of_wide_codes_keep_their_last_digit(count):
 @pytest.mark.parametrize(("bits", "first"), [(10, "MatMul"), (11, "Cast")])
 def test_interpolated_codes_keep_their_last_digit(bits, first):
     """1023 * 2**14 < 2**24. All pairs of weights, so that many sums are one below a boundary; counted below."""
-    taken = Codes(bits, 1.0, 0)
+    taken = QuantParams(bits, 1.0, 0)
     weights = np.stack([np.arange(129), 128 - np.arange(129)], 1).astype(np.int32)
     net = Net()
     net.feature("x", [1, 40, 2, 2], taken)
@@ -465,7 +465,7 @@ def test_interpolated_codes_keep_their_last_digit(bits, first):
 @pytest.mark.parametrize("zero_point", ["low", "middle", "high"])
 def test_prelu_of_every_code(bits, zero_point):
     top = 2**bits - 1
-    taken = Codes(bits, 1.0, {"low": 0, "middle": 2 ** (bits - 1), "high": top}[zero_point])
+    taken = QuantParams(bits, 1.0, {"low": 0, "middle": 2 ** (bits - 1), "high": top}[zero_point])
     slopes = int32([16384, 8191, -5000, 1, 0])[:, None]
     net = Net()
     net.feature("x", [5, top + 1], taken)
@@ -481,7 +481,7 @@ def test_prelu_of_every_code(bits, zero_point):
 @pytest.mark.parametrize("kind", ["Concat", "Max", "Min"])
 @pytest.mark.parametrize("multiplier", [16383, 12289])
 def test_every_code_in_another_scale(kind, bits, multiplier):
-    taken, made = Codes(bits, 1.0, 3), Codes(bits, 1.0, 5)
+    taken, made = QuantParams(bits, 1.0, 3), QuantParams(bits, 1.0, 5)
     net = Net()
     net.feature("x", [1, taken.top + 1], taken)
     more = {"axis": 0} if kind == "Concat" else {}
@@ -496,9 +496,9 @@ def test_every_code_in_another_scale(kind, bits, multiplier):
 @pytest.mark.parametrize("zero_point", ["low", "middle", "high"])
 def test_a_table_of_every_code(bits, zero_point):
     top = 2**bits - 1
-    taken = Codes(bits, 1.0, {"low": 0, "middle": 2 ** (bits - 1), "high": top}[zero_point])
+    taken = QuantParams(bits, 1.0, {"low": 0, "middle": 2 ** (bits - 1), "high": top}[zero_point])
     table = np.random.default_rng(bits).permutation(top + 1).astype(np.int32)
     net = Net()
     net.feature("x", [top + 1], taken)
-    net.add("Table", ["x", table], Codes(16, 1.0, 9))
+    net.add("Table", ["x", table], QuantParams(16, 1.0, 9))
     assert agree(net, x=np.arange(top + 1))["y"].tolist() == table.tolist()

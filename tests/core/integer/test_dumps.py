@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from stages.core.integer.dumps import dump_names, dumped_layers, layer_dumps, node_info, packed
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.core.integer.nets import Net
 
 
 def test_bytes_lie_as_nhwc():
     values = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
-    assert list(packed(values, Codes(8, 1.0, 0))) == [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
-    wide = packed(values.astype(np.uint16) * 256, Codes(12, 1.0, 0))
+    assert list(packed(values, QuantParams(8, 1.0, 0))) == [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
+    wide = packed(values.astype(np.uint16) * 256, QuantParams(12, 1.0, 0))
     assert wide == b"".join(bytes([0, value]) for value in [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11])
     assert packed(np.float32([[1]]), None) == bytes([0, 0, 0x80, 0x3F])
 
@@ -20,11 +20,11 @@ def test_bytes_lie_as_nhwc():
 )
 def test_four_bits_lie_two_a_byte_the_even_channel_below(shape, expected):
     values = np.arange(1, 7, dtype=np.uint8).reshape(shape)
-    assert list(packed(values, Codes(4, 1.0, 0))) == expected
+    assert list(packed(values, QuantParams(4, 1.0, 0))) == expected
 
 
 def test_layers_are_named_after_nodes_inputs_after_their_tensor():
-    net, codes = Net(), Codes(8, 1.0, 0)
+    net, codes = Net(), QuantParams(8, 1.0, 0)
     net.feature("x", [1, 2], codes)
     net.add("Constant", [np.array([1, 2], np.uint8)], codes, "c")
     net.add("Add", ["x", "c"], codes, "/block/sum", multipliers=[1, 1], shift=1)

@@ -4,12 +4,12 @@ import pytest
 from onnx import helper
 
 from stages.core.base.errors import UserError
-from stages.core.integer.model import DOMAIN, VERSION, Codes, code_tensors, load_integer_model
+from stages.core.integer.model import DOMAIN, VERSION, QuantParams, load_integer_model, tensor_quant_params
 from tests.core.integer.nets import Net
 from tests.networks import tiny_classifier
 
-BYTES = Codes(8, 0.5, 3)
-WIDE = Codes(12, 0.25, 2048)
+BYTES = QuantParams(8, 0.5, 3)
+WIDE = QuantParams(12, 0.25, 2048)
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def net():
      (9, 511, np.uint16, onnx.TensorProto.UINT16), (16, 65535, np.uint16, onnx.TensorProto.UINT16)],
 )  # fmt: skip
 def test_codes_are_stored_in_the_smallest_type(bits, top, dtype, onnx_type):
-    codes = Codes(bits, 1.0, 0)
+    codes = QuantParams(bits, 1.0, 0)
     assert (codes.top, codes.dtype, codes.onnx_type) == (top, dtype, onnx_type)
 
 
 def test_a_node_of_the_domain_gives_its_output_a_meaning(net):
     net.add("Add", ["x", "x"], WIDE, "sum", multipliers=[1, 1], shift=1)
-    assert code_tensors(net.nodes) == {"x": BYTES, "sum": WIDE}
+    assert tensor_quant_params(net.nodes) == {"x": BYTES, "sum": WIDE}
 
 
 def test_moving_operators_hand_the_meaning_on_through_a_chain(net):
@@ -41,7 +41,7 @@ def test_moving_operators_hand_the_meaning_on_through_a_chain(net):
     net.plain("MaxPool", ["c"], "e", kernel_shape=[2, 2])
     net.add("Mul", ["d", "e"], WIDE, "f", multipliers=[1], shift=1)
     net.plain("Flatten", ["f"], "g")
-    found = code_tensors(net.nodes)
+    found = tensor_quant_params(net.nodes)
     assert found == {**dict.fromkeys(["x", "a", "b", "c", "d", "e"], BYTES), "f": WIDE, "g": WIDE}
 
 
@@ -52,26 +52,26 @@ def test_float_tensors_have_no_meaning(net):
     net.add("Quantize", ["t"], WIDE, "q")
     net.add("MatMul", ["q", np.ones((144, 2), np.int8), np.zeros(2, np.int32), np.ones(2, np.float32)], None, "y",
             rule="float")  # fmt: skip
-    assert code_tensors(net.nodes) == {"x": BYTES, "q": WIDE}
+    assert tensor_quant_params(net.nodes) == {"x": BYTES, "q": WIDE}
 
 
 def test_a_constant_moved_by_onnx_has_no_meaning():
     """Only the first input counts: a shape or an axis that happens to be code-like does not."""
     net = Net()
     net.plain("Reshape", [np.zeros(4, np.float32), np.array([2, 2])], "y")
-    assert code_tensors(net.nodes) == {}
+    assert tensor_quant_params(net.nodes) == {}
 
 
 def test_a_scale_is_the_float32_of_its_attribute():
     net = Net()
-    net.feature("x", [1], Codes(8, 0.1, 0))
-    assert code_tensors(net.nodes)["x"].scale == float(np.float32(0.1))
+    net.feature("x", [1], QuantParams(8, 0.1, 0))
+    assert tensor_quant_params(net.nodes)["x"].scale == float(np.float32(0.1))
 
 
 def test_a_scale_a_channel_is_that_of_its_attribute():
-    net, own = Net(), Codes(8, 0.5, 3, (0.5, 0.25, float(np.float32(0.1))))
+    net, own = Net(), QuantParams(8, 0.5, 3, (0.5, 0.25, float(np.float32(0.1))))
     net.feature("x", [1, 3, 4, 4], own)
-    assert code_tensors(net.nodes) == {"x": own}
+    assert tensor_quant_params(net.nodes) == {"x": own}
     np.testing.assert_array_equal(own.scales, np.float32([0.5, 0.25, 0.1]))
     assert [own.step(rank).shape for rank in (2, 3, 4)] == [(3,), (3, 1), (3, 1, 1)]
     assert (BYTES.scales.tolist(), BYTES.step(4).shape) == ([0.5], ())

@@ -18,7 +18,7 @@ from stages.core.config.schema import (
     QuantConfig,
     SocConfig,
 )
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams, load_qparams, save_qparams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams, load_qparams, save_qparams
 
 CONFIG = Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8"))
 FEATURE = FeatureParams("r1", "stem", 8, float(np.float32(0.1)), 3, -0.3, 25.2, -0.29, 25.0, "MAX_ABS")
@@ -29,7 +29,7 @@ PER_TENSOR = WeightParams("w2", "fc", 8, None, (0.5,), "MAX_ABS")
 def test_parameters_come_back_exactly_and_in_order(tmp_path):
     path = tmp_path / "qparams.json"
     factors = {"r1": (float(np.float32(1 / 3)), 1.0), "c1": (16.0,)}
-    params = QuantParams([FEATURE], [PER_TENSOR, PER_CHANNEL], ["stem", "fc"], factors)
+    params = NetworkParams([FEATURE], [PER_TENSOR, PER_CHANNEL], ["stem", "fc"], factors)
     save_qparams(path, params, CONFIG)
     assert load_qparams(path, CONFIG) == params
     assert list(load_qparams(path, CONFIG).factors) == ["r1", "c1"]
@@ -37,7 +37,7 @@ def test_parameters_come_back_exactly_and_in_order(tmp_path):
 
 def test_scales_of_channels_come_back(tmp_path):
     own = replace(FEATURE, channel_scales=(FEATURE.scale, float(np.float32(0.03))))
-    save_qparams(tmp_path / "qparams.json", QuantParams([own, FEATURE], []), CONFIG)
+    save_qparams(tmp_path / "qparams.json", NetworkParams([own, FEATURE], []), CONFIG)
     assert load_qparams(tmp_path / "qparams.json", CONFIG).features == [own, FEATURE]
     np.testing.assert_array_equal(own.scales, np.float32([0.1, 0.03]))
     np.testing.assert_array_equal(FEATURE.scales, np.float32([0.1]))
@@ -45,13 +45,13 @@ def test_scales_of_channels_come_back(tmp_path):
 
 def test_settings_with_lists_come_back(tmp_path):
     config = replace(CONFIG, quant=QuantConfig("q", skip_nodes=["a", "b"], skip_ops=["Conv"], node_bits="file:a.json"))
-    save_qparams(tmp_path / "qparams.json", QuantParams([], []), config)
-    assert load_qparams(tmp_path / "qparams.json", config) == QuantParams([], [], [])
+    save_qparams(tmp_path / "qparams.json", NetworkParams([], []), config)
+    assert load_qparams(tmp_path / "qparams.json", config) == NetworkParams([], [], [])
 
 
 def test_the_file_holds_plain_named_values(tmp_path):
     path = tmp_path / "qparams.json"
-    save_qparams(path, QuantParams([FEATURE], [PER_TENSOR]), CONFIG)
+    save_qparams(path, NetworkParams([FEATURE], [PER_TENSOR]), CONFIG)
     content = json.loads(path.read_text())
     assert content["features"][0]["zero_point"] == 3
     assert content["weights"] == [
@@ -107,6 +107,6 @@ def test_a_missing_file_is_named(tmp_path):
 )
 def test_parameters_of_other_settings_are_refused(tmp_path, other, said):
     path = tmp_path / "qparams.json"
-    save_qparams(path, QuantParams([FEATURE], []), CONFIG)
+    save_qparams(path, NetworkParams([FEATURE], []), CONFIG)
     with pytest.raises(UserError, match=f"was made with {said}.*: run `dvc repro`"):
         load_qparams(path, other)

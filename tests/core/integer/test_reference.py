@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from stages.core.integer.reference import run_twin
 from tests.core.integer import reference
 from tests.core.integer.cases import RULES, clamps, gains, inputs, meanings, parameters, seeds, weighted
 from tests.core.integer.nets import Net
 
 EXAMPLES = settings(deadline=None, max_examples=40)
-PLAIN = Codes(8, 1.0, 0)
-SHIFTED = Codes(8, 1.0, 100)
+PLAIN = QuantParams(8, 1.0, 0)
+SHIFTED = QuantParams(8, 1.0, 100)
 
 
 def int32(*values):
@@ -61,7 +61,7 @@ def test_weighted_operators_are_torchs_sums_under_the_rule(layer, rule, data):
 
 def test_a_convolution_gives_the_four_bit_codes_of_the_manual():
     """acc -11, -10, 0, 20, 55 -> 0, 1, 2, 4, 7, through a 1x1 convolution with weight -1 and codes counted from 60."""
-    net, taken, made = Net(), Codes(8, 0.5, 60), Codes(4, 0.25, 9)
+    net, taken, made = Net(), QuantParams(8, 0.5, 60), QuantParams(4, 0.25, 9)
     net.feature("x", [1, 1, 1, 5], taken)
     net.add("Conv", ["x", np.full((1, 1, 1, 1), -1, np.int8), int32(-238), int32(40)], made, rule="nna",
             strides=[1, 1], dilations=[1, 1], pads=[0, 0, 0, 0], group=1)  # fmt: skip
@@ -79,14 +79,14 @@ def convolved(x, taken, weight, bias=0, **window):
     kind = "ConvTranspose" if "output_padding" in window else "Conv"
     channels = weight.shape[1] * window["group"] if kind == "ConvTranspose" else len(weight)
     values = [int32(*[bias] * channels), int32(*[2] * channels), int32(*[1] * channels)]
-    net.add(kind, ["x", weight.astype(np.int8), *values], Codes(16, 1.0, 1000), rule="multiplier_shift", **window)
+    net.add(kind, ["x", weight.astype(np.int8), *values], QuantParams(16, 1.0, 1000), rule="multiplier_shift", **window)
     return (net.twin(x=x)["y"].astype(int) - 1000).tolist()
 
 
 def test_a_padded_convolution_pads_with_the_zero_point():
     """Codes 3, 5, 9 stand for 1, 3, 7; the padding for 0."""
     x, weight = [[[3, 5, 9]]], np.array([[[1, -2, 10]]])
-    assert convolved(x, Codes(8, 1.0, 2), weight, pads=[1, 1]) == [[[-2 + 30, 1 - 6 + 70, 3 - 14]]]
+    assert convolved(x, QuantParams(8, 1.0, 2), weight, pads=[1, 1]) == [[[-2 + 30, 1 - 6 + 70, 3 - 14]]]
 
 
 def test_strides_and_dilations_of_a_convolution_by_hand():
@@ -104,7 +104,7 @@ def test_groups_of_a_convolution_see_their_own_channels():
 
 def test_a_transposed_convolution_by_hand():
     x, weight = [[[11, 12]]], np.array([[[1, 10, 100]]])
-    taken, extra = Codes(8, 1.0, 10), {"output_padding": [0]}
+    taken, extra = QuantParams(8, 1.0, 10), {"output_padding": [0]}
     assert convolved(x, taken, weight, **extra) == [[[1, 12, 120, 200]]]
     assert convolved(x, taken, weight, strides=[2], output_padding=[1]) == [[[1, 10, 102, 20, 200, 0]]]
     assert convolved(x, taken, weight, strides=[2], pads=[1, 2], output_padding=[1]) == [[[10, 102, 20]]]
@@ -113,7 +113,7 @@ def test_a_transposed_convolution_by_hand():
 
 def test_a_matrix_product_by_hand():
     net = Net()
-    net.feature("x", [2, 2], Codes(8, 1.0, 1))
+    net.feature("x", [2, 2], QuantParams(8, 1.0, 1))
     net.add("MatMul", ["x", np.array([[1, -1], [2, 3]], np.int8), int32(0, 4), np.array([0.5, 2], np.float32)], None,
             rule="float")  # fmt: skip
     assert net.twin(x=[[1, 2], [0, 4]])["y"].tolist() == [[1.0, 14.0], [2.5, 28.0]]
@@ -149,8 +149,8 @@ def test_a_sum_of_features_is_the_plain_one(left, right, made, how, seed, data):
 def test_a_sum_and_a_difference_by_hand():
     """Halves go up: (3 - 6) / 2 = -1.5 -> -1."""
     net = Net()
-    net.feature("a", [3], Codes(8, 1.0, 10))
-    net.feature("b", [3], Codes(8, 2.0, 0))
+    net.feature("a", [3], QuantParams(8, 1.0, 10))
+    net.feature("b", [3], QuantParams(8, 2.0, 0))
     net.add("Add", ["a", "b"], SHIFTED, "sum", multipliers=[1, 2], shift=1)
     net.add("Add", ["a", "b"], SHIFTED, "difference", multipliers=[1, -2], shift=1)
     found = net.twin(a=[13, 10, 0], b=[3, 1, 200])
@@ -176,8 +176,8 @@ def test_a_product_of_features_is_the_plain_one(left, right, made, how, seed, da
 def test_a_product_by_hand():
     """(7 - 10) * (5 - 2) * 3 / 4 = -6.75 -> -7; (12 - 10) * (3 - 2) * 3 / 4 = 1.5 -> 2."""
     net = Net()
-    net.feature("a", [2], Codes(8, 1.0, 10))
-    net.feature("b", [2], Codes(8, 1.0, 2))
+    net.feature("a", [2], QuantParams(8, 1.0, 10))
+    net.feature("b", [2], QuantParams(8, 1.0, 2))
     net.add("Mul", ["a", "b"], SHIFTED, multipliers=[3], shift=2)
     assert net.twin(a=[7, 12], b=[5, 3])["y"].tolist() == [93, 102]
 
@@ -203,8 +203,8 @@ def test_a_matrix_product_of_features_is_the_plain_one(left, right, made, how, s
 def test_a_matrix_product_of_features_by_hand():
     """[1 2] . [3 -1] = 1, [0 4] . [3 -1] = -4; times 1.5."""
     net = Net()
-    net.feature("a", [2, 2], Codes(8, 1.0, 5))
-    net.feature("b", [2, 1], Codes(8, 1.0, 1))
+    net.feature("a", [2, 2], QuantParams(8, 1.0, 5))
+    net.feature("b", [2, 1], QuantParams(8, 1.0, 1))
     net.add("MatMulFeatures", ["a", "b"], SHIFTED, multipliers=[3], shift=1, terms=2)
     assert net.twin(a=[[6, 7], [5, 9]], b=[[4], [0]])["y"].tolist() == [[102], [94]]
 
@@ -240,8 +240,8 @@ def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made
 def test_joined_features_by_hand():
     """The second operand is worth half a code a step: 10 - 7 = 3 -> 1.5 -> 2."""
     net = Net()
-    net.feature("a", [1, 2], Codes(8, 1.0, 0))
-    net.feature("b", [1, 2], Codes(8, 0.5, 7))
+    net.feature("a", [1, 2], QuantParams(8, 1.0, 0))
+    net.feature("b", [1, 2], QuantParams(8, 0.5, 7))
     how = {"multipliers": [2, 1], "shift": 1}
     net.add("Concat", ["a", "b"], SHIFTED, "joined", axis=-1, **how)
     net.add("Max", ["a", "b"], SHIFTED, "larger", **how)
@@ -277,7 +277,7 @@ def test_a_mean_is_the_plain_one(taken, made, how, axes, keepdims, seed, data):
 def test_a_mean_by_hand():
     """(1 + 2 + 3 - 4) / 4 = 0.5 -> 1."""
     net = Net()
-    net.feature("x", [1, 1, 2, 2], Codes(8, 1.0, 4))
+    net.feature("x", [1, 1, 2, 2], QuantParams(8, 1.0, 4))
     net.add("Mean", ["x"], SHIFTED, multipliers=[1], shift=2, axes=[2, 3], keepdims=0, terms=4)
     assert net.twin(x=[5, 6, 7, 0])["y"].tolist() == [[101]]
 
@@ -313,7 +313,7 @@ def test_an_average_pool_is_the_plain_one(taken, made, by_place, seed, data):
 def test_an_average_pool_by_hand():
     """Codes 12, 14, 20 stand for 2, 4, 10; the window at the edge has its own multiplier, which counts no padding."""
     net = Net()
-    net.feature("x", [1, 1, 3], Codes(8, 1.0, 10))
+    net.feature("x", [1, 1, 3], QuantParams(8, 1.0, 10))
     window = {"kernel_shape": [2], "strides": [1], "dilations": [1], "pads": [1, 0], "shift": 3}
     net.add("AveragePool", ["x", int32(8, 4, 4)], SHIFTED, "inside", **window)
     net.add("AveragePool", ["x", np.array(4, np.int32)], SHIFTED, "padded", **window)
@@ -336,21 +336,21 @@ def test_a_table_gives_every_code_its_entry(taken, made, data):
 
 def test_a_table_by_hand():
     net = Net()
-    net.feature("x", [4], Codes(4, 1.0, 3))
+    net.feature("x", [4], QuantParams(4, 1.0, 3))
     net.add("Table", ["x", int32(*range(160, 0, -10))], SHIFTED, high=150)
     assert net.twin(x=[0, 1, 3, 15])["y"].tolist() == [150, 150, 130, 10]
 
 
 def test_a_table_of_each_channel_by_hand():
     net = Net()
-    net.feature("x", [1, 2, 3], Codes(2, 1.0, 0))
+    net.feature("x", [1, 2, 3], QuantParams(2, 1.0, 0))
     net.add("Table", ["x", np.array([[0, 10, 20, 30], [5, 15, 25, 35]], dtype=np.int32)], SHIFTED, high=30)
     assert net.twin(x=[[[0, 3, 1], [0, 3, 1]]])["y"].tolist() == [[[0, 30, 10], [5, 30, 15]]]
 
 
 def test_values_of_channels_with_their_own_scales_by_hand():
     """Round(x / scale) + 100: -1 is 2 steps of 0.5 down, 4 of 0.25; 0.6 is 1.2 steps and 2.4; 100 saturates."""
-    own = Codes(8, 0.5, 100, (0.5, 0.25))
+    own = QuantParams(8, 0.5, 100, (0.5, 0.25))
     net = Net()
     net.feature("x", [1, 2, 3], own)
     net.add("Dequantize", ["x"], None)
@@ -380,7 +380,7 @@ def test_prelu_has_a_gain_for_each_side_of_zero(taken, made, how, seed, data):
 def test_prelu_by_hand():
     """A slope of -1/4: -6 -> 1.5 -> 2."""
     net = Net()
-    net.feature("x", [3], Codes(8, 1.0, 10))
+    net.feature("x", [3], QuantParams(8, 1.0, 10))
     net.add("PRelu", ["x", np.array(-1, np.int32)], SHIFTED, multipliers=[4], shift=2)
     assert net.twin(x=[4, 10, 17])["y"].tolist() == [102, 100, 107]
 
@@ -463,7 +463,7 @@ def test_a_constant_is_its_stored_codes():
 @pytest.fixture
 def moving():
     net = Net()
-    net.feature("x", [1, 2, 2, 3], Codes(12, 0.5, 2000))
+    net.feature("x", [1, 2, 2, 3], QuantParams(12, 0.5, 2000))
     return net
 
 

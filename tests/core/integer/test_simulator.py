@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stages.core.base.errors import UserError
 from stages.core.graph.session import Runner
 from stages.core.integer import rules
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from tests.core.integer import reference
 from tests.core.integer.cases import (
     RULES,
@@ -26,7 +26,7 @@ from tests.core.integer.cases import (
 from tests.core.integer.nets import Net, agree, assert_same, real
 
 EXAMPLES = settings(deadline=None, max_examples=40)
-PLAIN = Codes(8, 1.0, 0)
+PLAIN = QuantParams(8, 1.0, 0)
 
 
 def random_codes(seed, shape, meaning):
@@ -51,14 +51,14 @@ def test_weighted_operators_agree(layer, rule, data):
 
 def test_an_operand_in_the_outputs_scale_is_clamped_too():
     """_rescaled takes an unchanged operand past the node's low..high; the twin clamps it."""
-    net, made = Net(), Codes(8, 1.0, 10)
+    net, made = Net(), QuantParams(8, 1.0, 10)
     net.feature("x", [1, 4], made)
     net.add("Concat", ["x", "x"], made, axis=0, multipliers=[2**13, 2**13], shift=13, low=10, high=100)
     agree(net, x=[0, 10, 20, 255])
 
 
 def test_sums_that_double_cannot_hold_are_refused():
-    net, wide = Net(), Codes(16, 1.0, 0)
+    net, wide = Net(), QuantParams(16, 1.0, 0)
     net.feature("a", [1, 512], wide)
     net.feature("b", [512, 1], wide)
     net.add("MatMulFeatures", ["a", "b"], wide, multipliers=[16381], shift=40, terms=512)
@@ -107,9 +107,9 @@ def test_joined_features_agree(kind, taken, made, data):
 
 @pytest.mark.parametrize("kind", ["Concat", "Max", "Min"])
 def test_operands_in_the_outputs_scale_are_joined_as_they_are(kind):
-    net, made = Net(), Codes(8, 0.5, 7)
+    net, made = Net(), QuantParams(8, 0.5, 7)
     net.feature("a", [2, 256], made)
-    net.feature("b", [2, 256], Codes(8, 1.0, 7))
+    net.feature("b", [2, 256], QuantParams(8, 1.0, 7))
     net.add(kind, ["a", "b"], made, multipliers=[2**12, 2**13], shift=12, **({"axis": 0} if kind == "Concat" else {}))
     every = np.arange(512).reshape(2, 256) % 256
     found = agree(net, a=every, b=every[:, ::-1])
@@ -208,9 +208,9 @@ def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, mu
 
 def test_inside_a_layer_of_channels_each_has_its_own_scale():
     """Sums 3 and 6 of gain 1/2 are 1.5 and 3 codes: 0.75 at a scale of 0.5, 0.75 at 0.25."""
-    net, taken = Net(), Codes(8, 1.0, 0)
+    net, taken = Net(), QuantParams(8, 1.0, 0)
     net.feature("x", [1, 2, 1], taken)
-    made = Codes(8, 0.5, 10, (0.5, 0.25))
+    made = QuantParams(8, 0.5, 10, (0.5, 0.25))
     weight, bias = np.ones((2, 1, 1), np.int8), np.zeros(2, np.int32)
     net.add("Conv", ["x", weight, bias, np.int32([1, 1]), np.int32([1, 1])], made, rule="multiplier_shift",
             strides=[1], dilations=[1], pads=[0, 0], group=2, low=10, high=11, inner=["inside"])  # fmt: skip
@@ -220,11 +220,11 @@ def test_inside_a_layer_of_channels_each_has_its_own_scale():
 
 
 def test_inside_a_gated_layer_of_channels_each_has_its_own_table():
-    net, taken = Net(), Codes(4, 0.5, 6, (0.5, 0.25))
+    net, taken = Net(), QuantParams(4, 0.5, 6, (0.5, 0.25))
     net.feature("x", [1, 2, 16], taken)
     inside = np.linspace(0, 1, 32, dtype=np.float32).reshape(2, 16)
     table = np.arange(32, dtype=np.int32).reshape(2, 16) * 8
-    net.add("Table", ["x", table, inside], Codes(8, 0.1, 20), inner=["inside"])
+    net.add("Table", ["x", table, inside], QuantParams(8, 0.1, 20), inner=["inside"])
     found, values = inner_of(net, np.stack([np.arange(16), np.arange(16)[::-1]]))
     assert found[0, 0].tolist() == inside[0].tolist()
     assert found[0, 1].tolist() == inside[1, ::-1].tolist()
@@ -306,7 +306,9 @@ MOVES = [
 
 
 @pytest.mark.parametrize(("kind", "more", "attributes"), MOVES)
-@pytest.mark.parametrize("meaning", [PLAIN, Codes(8, 0.1, 255), Codes(12, 0.5, 1000), Codes(16, 3.0, 65535)], ids=str)
+@pytest.mark.parametrize(
+    "meaning", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000), QuantParams(16, 3.0, 65535)], ids=str
+)
 def test_moved_codes_agree(kind, more, attributes, meaning):
     net = Net()
     net.feature("x", [1, 4, 2, 4], meaning)
@@ -315,7 +317,7 @@ def test_moved_codes_agree(kind, more, attributes, meaning):
 
 
 def test_every_output_of_a_split_agrees():
-    meaning, net = Codes(12, 0.5, 1000), Net()
+    meaning, net = QuantParams(12, 0.5, 1000), Net()
     net.feature("x", [1, 7, 2], meaning)
     net.plain("Split", ["x", np.array([2, 4, 1])], "a", "b", "c", axis=1)
     net.add("Add", ["b", "b"], PLAIN, "sum", multipliers=[2**9, 2**9], shift=13)
@@ -323,7 +325,7 @@ def test_every_output_of_a_split_agrees():
     assert [found[name].shape for name in ("a", "b", "c", "sum")] == [(1, 2, 2), (1, 4, 2), (1, 1, 2), (1, 4, 2)]
 
 
-@pytest.mark.parametrize("meaning", [PLAIN, Codes(8, 0.1, 255), Codes(12, 0.5, 1000)], ids=str)
+@pytest.mark.parametrize("meaning", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000)], ids=str)
 @pytest.mark.parametrize("padded", [0, 3, 255])
 def test_padding_is_a_code(meaning, padded):
     """And it counts in a pool after it, which pads on its own too, with less than any code."""
@@ -338,7 +340,7 @@ def test_padding_is_a_code(meaning, padded):
 
 
 def test_a_convolution_after_padding_takes_the_padded_code():
-    net, meaning = Net(), Codes(8, 1.0, 10)
+    net, meaning = Net(), QuantParams(8, 1.0, 10)
     net.feature("x", [1, 1, 2], meaning)
     net.plain("Pad", ["x", np.array([0, 0, 1, 0, 0, 0]), np.array(13, np.uint8)], "y")
     net.add("Conv", ["y", np.array([[[1, 10]]], np.int8), np.zeros(1, np.int32), np.ones(1, np.float32)], None, "z",
@@ -410,10 +412,10 @@ def test_chains_of_operators_agree(case):
 
 def test_float_operators_between_integer_ones_run_as_they_are():
     net = Net()
-    net.feature("x", [1, 6], Codes(8, 0.5, 10))
+    net.feature("x", [1, 6], QuantParams(8, 0.5, 10))
     net.add("Dequantize", ["x"], None, "r")
     net.plain("Abs", ["r"], "s")
-    net.add("Quantize", ["s"], Codes(8, 0.25, 0), "q")
+    net.add("Quantize", ["s"], QuantParams(8, 0.25, 0), "q")
     net.plain("Reshape", ["q", np.array([2, 3])], "t")
     found = agree(net, x=[0, 5, 10, 12, 200, 255])
     assert found["t"].tolist() == [[20, 10, 0], [4, 255, 255]]
@@ -423,8 +425,8 @@ def test_float_operators_between_integer_ones_run_as_they_are():
 def wide():
     """A net with every way to sum up, large enough to be spread over threads; its codes and what the twin makes."""
     rng = np.random.default_rng(0)
-    net, made = Net(), Codes(8, 0.5, 100)
-    net.feature("x", [1, 32, 40, 40], Codes(12, 0.5, 2048))
+    net, made = Net(), QuantParams(8, 0.5, 100)
+    net.feature("x", [1, 32, 40, 40], QuantParams(12, 0.5, 2048))
 
     def conv(name, weight, group, reach, **more):
         mult = np.full(32, 4 * reach // 256, np.int32)
@@ -441,7 +443,7 @@ def wide():
     net.add("Mean", ["sum"], made, "mean", multipliers=[2**13], shift=23, axes=[2, 3], keepdims=1, terms=1600)
     net.plain("Reshape", ["sum", np.array([32, 40, 40])], "a")
     net.plain("Transpose", ["a"], "b", perm=[0, 2, 1])
-    net.add("MatMulFeatures", ["a", "b"], Codes(16, 1.0, 3), "product", multipliers=[2**13], shift=19, terms=40)
+    net.add("MatMulFeatures", ["a", "b"], QuantParams(16, 1.0, 3), "product", multipliers=[2**13], shift=19, terms=40)
     codes = rng.integers(0, 4096, (1, 32, 40, 40))
     return net, codes, net.twin(x=codes)
 
@@ -461,7 +463,7 @@ def test_any_number_of_threads_gives_the_same_bytes(wide, threads, optimize):
 def test_codes_are_stored_in_the_smallest_type_and_values_are_float32():
     net = Net()
     for bits in (4, 8, 9, 16):
-        net.feature(f"x{bits}", [1, 2], Codes(bits, 0.3, 3))
+        net.feature(f"x{bits}", [1, 2], QuantParams(bits, 0.3, 3))
     feeds = net.feeds({f"x{bits}": [0, 2**bits - 1] for bits in (4, 8, 9, 16)})
     codes = Runner(net.simulator({}), optimize="safe").run(feeds)
     values = Runner(net.simulator({}, codes=False), optimize="safe").run(feeds)
@@ -529,7 +531,7 @@ def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, 
 
 
 def test_inside_a_fused_sum_is_the_sum_before_the_clamp():
-    net, taken, made = Net(), Codes(8, 0.5, 100), Codes(8, 0.25, 50)
+    net, taken, made = Net(), QuantParams(8, 0.5, 100), QuantParams(8, 0.25, 50)
     net.feature("x", [1, 4], taken)
     net.add("Add", ["x", "x"], made, multipliers=[3, 1], shift=3, low=50, inner=["inside"])
     found, codes = inner_of(net, [0, 99, 101, 255])
@@ -539,17 +541,17 @@ def test_inside_a_fused_sum_is_the_sum_before_the_clamp():
 
 @pytest.mark.parametrize("codes", [True, False])
 def test_inside_a_gated_layer_is_the_gates_own_table(codes):
-    net, taken = Net(), Codes(4, 0.5, 6)
+    net, taken = Net(), QuantParams(4, 0.5, 6)
     net.feature("x", [2, 8], taken)
     inside = np.linspace(0, 1, 16, dtype=np.float32)
-    net.add("Table", ["x", np.arange(16, dtype=np.int32) * 9, inside], Codes(8, 0.1, 20), inner=["inside"])
+    net.add("Table", ["x", np.arange(16, dtype=np.int32) * 9, inside], QuantParams(8, 0.1, 20), inner=["inside"])
     found, values = inner_of(net, np.arange(16)[::-1], codes=codes)
     assert found.ravel().tolist() == inside[::-1].tolist()
     assert values.ravel().tolist() == [9 * code for code in range(15, -1, -1)]
 
 
 def test_inner_tensors_that_nobody_asks_for_cost_nothing():
-    net, taken = Net(), Codes(8, 0.5, 100)
+    net, taken = Net(), QuantParams(8, 0.5, 100)
     net.feature("x", [1, 4], taken)
     net.add("Add", ["x", "x"], taken, multipliers=[1, 1], shift=1, inner=["inside"])
     asked, plain = (net.simulator({}, tensors) for tensors in (["inside", "y"], ["y"]))
@@ -559,7 +561,7 @@ def test_inner_tensors_that_nobody_asks_for_cost_nothing():
 def test_halves_at_ends_of_a_fixed_point_sum_go_up():
     """The plainest boundary: -2.5, -1.5, -0.5, 0.5, 1.5 of a code."""
     net = Net()
-    net.feature("x", [5], Codes(8, 1.0, 10))
-    net.add("Add", ["x", "x"], Codes(8, 1.0, 100), multipliers=[1, 0], shift=1)
+    net.feature("x", [5], QuantParams(8, 1.0, 10))
+    net.add("Add", ["x", "x"], QuantParams(8, 1.0, 100), multipliers=[1, 0], shift=1)
     assert agree(net, x=[5, 7, 9, 11, 13])["y"].tolist() == [98, 99, 100, 101, 102]
     assert reference.halves_up(-5, 1) == -2

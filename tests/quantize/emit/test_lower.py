@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from stages.core.config.schema import FakeQuant
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
-from stages.core.integer.model import DOMAIN, code_tensors
+from stages.core.integer.model import DOMAIN, tensor_quant_params
 from stages.core.integer.reference import run_twin
 from stages.core.integer.simulator import simulator_model
 from stages.quantize.partition.layers import Layer
@@ -256,7 +256,7 @@ def layer_in_float(found: Quantized, layer: Layer, dequantized: dict[str, np.nda
 
 def code_differences(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, int]:
     """How far each integer layer is from the float layer on the same input, in codes of its output."""
-    codes, meanings = simulated(found, feeds), code_tensors(found.integer.graph.node)
+    codes, meanings = simulated(found, feeds), tensor_quant_params(found.integer.graph.node)
     given = {*feeds, *(tensor.name for tensor in found.model.graph.initializer)}
     dequantized = {}
     for entry in found.params.features:

@@ -5,7 +5,7 @@ from onnx import numpy_helper
 
 from stages.core.config.schema import FakeQuant, WeightMethod
 from stages.core.graph.session import Runner
-from stages.core.integer.qparams import QuantParams, WeightParams
+from stages.core.integer.qparams import NetworkParams, WeightParams
 from stages.quantize.emit.prepared import prepared_model, with_biases
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
@@ -32,7 +32,7 @@ def prepared(model, *entries):
     weights = [
         WeightParams(tensor, name, 8, axis, tuple(scales), "by hand") for tensor, name, axis, scales, _ in entries
     ]
-    return prepared_model(model, QuantParams([], weights), {entry[1]: np.int32(entry[4]) for entry in entries})
+    return prepared_model(model, NetworkParams([], weights), {entry[1]: np.int32(entry[4]) for entry in entries})
 
 
 # --- one weight

@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 from stages.quantize.emit.qdq import insert_quantizers, storage_type
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import tiny_classifier
@@ -33,7 +33,7 @@ def exact_case(bits, weight_bits, per_channel=True):
     codes = rng.integers(-top, top + 1, (4, 3, 2, 2)).astype(np.int32)
     exponents = rng.integers(-2, 1, 4 if per_channel else 1)
     scales = 2.0**exponents / (top + 1)
-    params = QuantParams(
+    params = NetworkParams(
         features=[
             feature("x", "x", bits, 4.0 / 2**bits, 2 ** (bits - 2)),
             feature("y", "conv", bits, 8.0 / 2**bits, 2 ** (bits - 1)),
@@ -193,20 +193,20 @@ def test_float_weights_and_biases_are_gone():
 
 def test_a_bias_behind_a_float_feature_stays_in_float():
     model, params, codes = exact_case(8, 8)
-    quantized = insert_quantizers(model, QuantParams(params.features[1:], params.weights), codes)
+    quantized = insert_quantizers(model, NetworkParams(params.features[1:], params.weights), codes)
     assert types(quantized)["b"] == TensorProto.FLOAT
 
 
 def test_nothing_to_quantize_gives_the_same_network():
     model = tiny_classifier()
-    assert insert_quantizers(model, QuantParams([], []), {}).graph.node == model.graph.node
+    assert insert_quantizers(model, NetworkParams([], []), {}).graph.node == model.graph.node
 
 
 def test_tensors_of_a_whole_network_keep_their_names():
     model = tiny_classifier()
     tensors = [name for entry in model.graph.node for name in entry.output]
     nodes = {entry.output[0]: entry.name for entry in model.graph.node}
-    params = QuantParams([feature(name, nodes[name], 10, 0.01, 512) for name in tensors], [])
+    params = NetworkParams([feature(name, nodes[name], 10, 0.01, 512) for name in tensors], [])
     quantized = insert_quantizers(model, params, {})
     picture = {"images": np.random.default_rng(0).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)}
     for name, value in zip(tensors, run_exactly(quantized, picture, tensors), strict=True):
@@ -219,7 +219,7 @@ def test_tensors_of_a_whole_network_keep_their_names():
 def test_an_input_that_several_nodes_take_is_quantized_once():
     nodes = [node("Relu", ["x"], ["r"], "relu"), node("Add", ["x", "r"], ["y"], "sum")]
     model = graph_model(nodes, {"x": [1, 4]}, ["y"])
-    quantized = insert_quantizers(model, QuantParams([feature("x", "x", 8, 0.5, 100)], []), {})
+    quantized = insert_quantizers(model, NetworkParams([feature("x", "x", 8, 0.5, 100)], []), {})
     assert [entry.op_type for entry in quantized.graph.node].count("QuantizeLinear") == 1
     (found,) = run_exactly(quantized, {"x": np.float32([[0.6, -0.6, 0.2, 1.3]])})
     np.testing.assert_array_equal(found, [[1.0, -0.5, 0.0, 3.0]])
@@ -227,7 +227,7 @@ def test_an_input_that_several_nodes_take_is_quantized_once():
 
 def test_a_constant_operand_is_quantized_like_a_feature():
     model = graph_model([node("Add", ["x", "k"], ["y"], "sum")], {"x": [1, 2]}, ["y"], {"k": [[0.6, -0.3]]})
-    quantized = insert_quantizers(model, QuantParams([feature("k", "k", 8, 0.5, 100)], []), {})
+    quantized = insert_quantizers(model, NetworkParams([feature("k", "k", 8, 0.5, 100)], []), {})
     assert [(entry.op_type, entry.output[0]) for entry in quantized.graph.node] == [
         ("QuantizeLinear", "k/codes"), ("DequantizeLinear", "k/dequantized"), ("Add", "y"),
     ]  # fmt: skip
@@ -239,7 +239,7 @@ def test_a_bias_of_one_value_serves_every_output():
     weights = [WeightParams("w", "fc", 8, 1, (1.0, 2.0), "MAX_ABS")]
     nodes = [node("Gemm", ["x", "w", "b"], ["y"], "fc")]
     model = graph_model(nodes, {"x": [1, 2]}, ["y"], {"w": [[1, 2], [3, 4]], "b": [3.0]})
-    params = QuantParams([feature("x", "x", 8, 0.5, 0)], weights)
+    params = NetworkParams([feature("x", "x", 8, 0.5, 0)], weights)
     quantized = insert_quantizers(model, params, {"fc": np.int32([[1, 1], [3, 2]])})
     assert types(quantized)["fc/bias/codes"] == TensorProto.INT32
     (found,) = run_exactly(quantized, {"x": np.float32([[1.0, 1.0]])})
@@ -249,7 +249,7 @@ def test_a_bias_of_one_value_serves_every_output():
 def test_a_node_with_several_outputs():
     nodes = [node("Split", ["x"], ["a", "b"], "split", axis=1, num_outputs=2), node("Add", ["a", "b"], ["y"], "sum")]
     model = graph_model(nodes, {"x": [1, 4]}, ["y"], opset=18)
-    params = QuantParams([feature("a", "split", 8, 0.5, 0), feature("b", "split:b", 8, 0.25, 0)], [])
+    params = NetworkParams([feature("a", "split", 8, 0.5, 0), feature("b", "split:b", 8, 0.25, 0)], [])
     quantized = insert_quantizers(model, params, {})
     names = [entry.name for entry in quantized.graph.node]
     assert len(set(names)) == len(names) == 6
@@ -265,7 +265,7 @@ def test_layers_that_use_the_same_weight_have_codes_of_their_own():
         WeightParams("w", "two", 8, 1, (1.0, 2.0), "MAX_ABS"),
     ]
     codes = {"one": np.int32([[1, 2], [3, 4]]), "two": np.int32([[1, 1], [3, 2]])}
-    quantized = insert_quantizers(model, QuantParams([], weights), codes)
+    quantized = insert_quantizers(model, NetworkParams([], weights), codes)
     (found,) = run_exactly(quantized, {"x": np.float32([[1, 1]])})
     np.testing.assert_array_equal(found, [[24, 34]])
 
@@ -289,7 +289,7 @@ def test_raising_the_opset_keeps_every_operator(kind, attributes, opset_before):
     model = graph_model(nodes, {"x": [1, 4, 3, 3]}, ["y"], opset=opset_before)
     value = np.random.default_rng(1).uniform(-3, 3, (1, 4, 3, 3)).astype(np.float32)
     (expected,) = run_onnx(model, {"x": value})
-    quantized = insert_quantizers(model, QuantParams([feature("y", "active", 16, 2.0**-12, 0)], []), {})
+    quantized = insert_quantizers(model, NetworkParams([feature("y", "active", 16, 2.0**-12, 0)], []), {})
     assert opset(quantized) == 21
     (found,) = run_exactly(quantized, {"x": value})
     np.testing.assert_allclose(found, expected, rtol=0, atol=2.0**-12)

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.model import Codes
+from stages.core.integer.model import QuantParams
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.lookup_tables import TABLES, clamp_bounds, inner_values, table
 from tests.export.graphs import graph_model, node
@@ -67,7 +67,7 @@ def assert_equal(found, wanted):
 @pytest.mark.parametrize("kind", ONE)
 def test_a_table_is_the_function_rounded_to_codes(kind, widths):
     entry, function = ONE[kind]
-    taken, made = Codes(*widths[:3]), Codes(*widths[3:])
+    taken, made = QuantParams(*widths[:3]), QuantParams(*widths[3:])
     found = table(graph_of(entry), Layer(kind, (entry,)), taken, made)
     assert found.dtype == np.int32
     assert_equal(found, expected(function, taken, made))
@@ -78,7 +78,7 @@ def test_a_table_is_the_function_rounded_to_codes(kind, widths):
 def test_a_gated_function_written_as_two_nodes(kind, widths):
     gate, function = GATES[kind]
     product = node("Mul", ["g", "x"], ["y"], "n")
-    taken, made = Codes(*widths[:3]), Codes(*widths[3:])
+    taken, made = QuantParams(*widths[:3]), QuantParams(*widths[3:])
     layer, graph = Layer(kind, (gate, product)), graph_of(gate, product)
     assert_equal(table(graph, layer, taken, made), expected(lambda x: x * function(x), taken, made))
     inner = [function((code - taken.zero_point) * taken.scale) for code in range(2**taken.bits)]
@@ -94,20 +94,20 @@ def test_a_gated_function_written_as_two_nodes(kind, widths):
 )
 def test_attributes_count(kind, attributes, codes):
     entry = node(kind, ["x"], ["y"], "n", **attributes)
-    found = table(graph_of(entry), Layer(kind, (entry,)), Codes(2, 2.0, 2), Codes(4, 1.0, 7))
+    found = table(graph_of(entry), Layer(kind, (entry,)), QuantParams(2, 2.0, 2), QuantParams(4, 1.0, 7))
     assert found.tolist() == codes
 
 
 def test_codes_beyond_the_width_are_clamped():
     entry = node("Relu", ["x"], ["y"], "n")
-    found = table(graph_of(entry), Layer("Relu", (entry,)), Codes(3, 1.0, 2), Codes(2, 1.0, 1))
+    found = table(graph_of(entry), Layer("Relu", (entry,)), QuantParams(3, 1.0, 2), QuantParams(2, 1.0, 1))
     assert found.tolist() == [1, 1, 1, 2, 3, 3, 3, 3]
 
 
 def test_a_sigmoid_far_from_zero_does_not_overflow():
     entry = node("Sigmoid", ["x"], ["y"], "n")
     with np.errstate(all="raise"):
-        found = table(graph_of(entry), Layer("Sigmoid", (entry,)), Codes(2, 1e5, 1), Codes(8, 1 / 255, 0))
+        found = table(graph_of(entry), Layer("Sigmoid", (entry,)), QuantParams(2, 1e5, 1), QuantParams(8, 1 / 255, 0))
     assert found.tolist() == [0, 128, 255, 255]
 
 
@@ -132,11 +132,11 @@ def test_every_kind_of_table_is_tested_here():
 def test_a_channel_of_its_own_scale_has_its_own_table():
     """Relu: codes 3, 4, 5 are 0, 1, 2 steps; of 0.5 into 0.25, 0.5 into 1 (halves to even)."""
     entry = node("Relu", ["x"], ["y"], "n")
-    made = Codes(8, 1.0, 10, (0.25, 1.0))
-    found = table(graph_of(entry), Layer("Relu", (entry,)), Codes(3, 0.5, 3), made)
+    made = QuantParams(8, 1.0, 10, (0.25, 1.0))
+    found = table(graph_of(entry), Layer("Relu", (entry,)), QuantParams(3, 0.5, 3), made)
     assert found.tolist() == [[10, 10, 10, 10, 12, 14, 16, 18], [10, 10, 10, 10, 10, 11, 12, 12]]
-    taken = Codes(2, 1.0, 1, (0.5, 1.0))
-    found = table(graph_of(entry), Layer("Relu", (entry,)), taken, Codes(8, 0.25, 10))
+    taken = QuantParams(2, 1.0, 1, (0.5, 1.0))
+    found = table(graph_of(entry), Layer("Relu", (entry,)), taken, QuantParams(8, 0.25, 10))
     assert found.tolist() == [[10, 10, 12, 14], [10, 10, 14, 18]]
     found = table(graph_of(entry), Layer("Relu", (entry,)), taken, made)
     assert found.tolist() == [[10, 10, 12, 14], [10, 10, 11, 12]]
@@ -146,6 +146,6 @@ def test_inside_a_gated_layer_each_channel_has_its_own_values():
     gate, gated = GATES["Silu"]
     del gated
     product = node("Mul", ["x", "g"], ["y"], "n")
-    layer, taken = Layer("Silu", (gate, product)), Codes(2, 2.0, 1, (2.0, 1.0))
+    layer, taken = Layer("Silu", (gate, product)), QuantParams(2, 2.0, 1, (2.0, 1.0))
     found = inner_values(graph_of(gate, product), layer, taken)
     assert found.ravel().tolist() == pytest.approx([sigmoid(x) for x in (-2, 0, 2, 4, -1, 0, 1, 2)], rel=1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
-from stages.core.integer.qparams import FeatureParams, QuantParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 from stages.quantize.__main__ import quantize
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, node_bits
 
@@ -121,7 +121,7 @@ def test_written_golden():
         FeatureParams("s", "/layer/Add", 4, 1.0, 0, 0.0, 15.0, 0.0, 9.0, "node_bits"),
     ]
     weights = [WeightParams("w1", "/layer/Conv", 8, 0, (1.0,), "MSE"), WeightParams("w2", "fc", 4, 0, (1.0,), "MSE")]
-    assert node_bits(QuantParams(features, weights), 8, symmetric=False, by_node={}) == {
+    assert node_bits(NetworkParams(features, weights), 8, symmetric=False, by_node={}) == {
         "images": {"QUANT_FEATURE_BIT": 8, "MIN": -1.0, "MAX": 126.5},
         "/layer/Relu": {"QUANT_FEATURE_BIT": 10, "MIN": 0.0, "MAX": 255.75},
         "/layer/Add": {"QUANT_FEATURE_BIT": 4, "MIN": 0.0, "MAX": 15.0},
@@ -141,14 +141,14 @@ def test_written_golden():
 )
 def test_scales_of_channels_are_written_as_the_range_of_a_single_one(symmetric, seen, written):
     entry = FeatureParams("a", "/act/Mul", 8, 0.5, 80, -40.0, 87.5, *seen, "MAX_ABS", (0.5, 0.01))
-    found = node_bits(QuantParams([entry], []), 8, symmetric, {})
+    found = node_bits(NetworkParams([entry], []), 8, symmetric, {})
     assert found == {"/act/Mul": {"QUANT_FEATURE_BIT": 8, "MIN": written[0], "MAX": written[1]}}
 
 
 def test_a_node_of_its_own_weights_is_written_once():
     features = [FeatureParams("c", "conv", 8, 0.5, 0, 0.0, 127.5, 0.0, 120.0, "MAX_ABS")]
     weights = [WeightParams("w", "conv", 4, 0, (1.0,), "MAX_ABS")]
-    assert node_bits(QuantParams(features, weights), 8, symmetric=False, by_node={}) == {
+    assert node_bits(NetworkParams(features, weights), 8, symmetric=False, by_node={}) == {
         "conv": {"QUANT_FEATURE_BIT": 8, "MIN": 0.0, "MAX": 127.5, "QUANT_WEIGHT_BIT": 4}
     }
 

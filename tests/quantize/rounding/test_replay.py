@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto
 
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import FeatureParams, QuantParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.partition.subgraphs import find_blocks, find_pieces
@@ -88,7 +88,7 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
     weights_only = prepared_model(draft.graph.model, params, draft.codes)
     wholes = (
         draft.graph.model,
-        insert_quantizers(weights_only, QuantParams(params.features, []), {}),
+        insert_quantizers(weights_only, NetworkParams(params.features, []), {}),
         insert_quantizers(draft.graph.model, params, draft.codes),
     )
     sides = [Runner(with_outputs(whole, handed), optimize="none") for whole in wholes]
