@@ -97,7 +97,7 @@ class _Pair:
         return float(self.changed.mean())
 
     @property
-    def top(self) -> int:
+    def qmax(self) -> int:
         return (1 << (self.bits or 0)) - 1
 
     def at_changes(self) -> tuple[Array, Array]:
@@ -172,8 +172,8 @@ def _saturation(pair: _Pair) -> Cause | None:
             )
     if pair.bits is None or pair.changed.sum() <= 2:
         return None
-    wrapped = ((one == pair.top) & (other < one)) | ((one == 0) & (other > one))
-    if pair.expected.max() == pair.top and wrapped.all() and np.abs(one - other).max() > 1:
+    wrapped = ((one == pair.qmax) & (other < one)) | ((one == 0) & (other > one))
+    if pair.expected.max() == pair.qmax and wrapped.all() and np.abs(one - other).max() > 1:
         return Cause(
             "overflow",
             f"only values at the ends of the codes differ, {pair.share:.2%}: the board wraps where it should clamp",
@@ -185,7 +185,7 @@ def _saturation(pair: _Pair) -> Cause | None:
 def _offset(pair: _Pair) -> Cause | None:
     if pair.bits is None:
         return None
-    inside = (pair.found > 0) & (pair.found < pair.top) & (pair.expected > 0) & (pair.expected < pair.top)
+    inside = (pair.found > 0) & (pair.found < pair.qmax) & (pair.expected > 0) & (pair.expected < pair.qmax)
     less = pair.found[inside].astype(np.int64) - pair.expected[inside].astype(np.int64)
     if not less.size or pair.share < 0.1:
         return None
@@ -252,7 +252,7 @@ def _columns(pair: _Pair) -> Iterator[tuple[Array, Array]]:
     for channel in range(min(pair.expected.shape[-1], 64)):
         one, other = (each[..., channel].ravel()[:65536].astype(np.float64) for each in (pair.expected, pair.found))
         if pair.bits is not None:
-            inside = (one > 0) & (one < pair.top) & (other > 0) & (other < pair.top)
+            inside = (one > 0) & (one < pair.qmax) & (other > 0) & (other < pair.qmax)
             one, other = one[inside], other[inside]
         if one.size > 2:
             yield one, other

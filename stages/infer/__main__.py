@@ -85,7 +85,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
             found = values[name]
             if codes is not None:
                 centred = found.astype(np.int64) - codes.zero_point
-                found = centred.astype(np.float32) * codes.step(found.ndim)
+                found = centred.astype(np.float32) * codes.broadcast_scale(found.ndim)
             table.add_row(*described(path, name, found))
             shape, numbers = list(found.shape), found.ravel().tolist()
             content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})

@@ -45,12 +45,12 @@ class QuantParams:
         """float32 [C], the scale of each channel, or [1] where one serves all."""
         return np.array(self.channel_scales or (self.scale,), dtype=np.float32)
 
-    def step(self, rank: int) -> NDArray[np.float32]:
+    def broadcast_scale(self, rank: int) -> NDArray[np.float32]:
         """The scale as it broadcasts against a tensor of that rank: float32 [C, 1, ...] for axis 1, or a scalar."""
         return self.scales.reshape([-1, *[1] * (rank - 2)] if self.channel_scales else [])
 
     @property
-    def top(self) -> int:
+    def qmax(self) -> int:
         """The largest code."""
         return (1 << self.bits) - 1
 

@@ -90,8 +90,8 @@ class _Call:
     def centred(self, index: int) -> Integers:
         return self.integers(index) - self._meanings[self._node.input[index]].zero_point
 
-    def step(self, index: int) -> NDArray[np.float32]:
-        return self._meanings[self._node.input[index]].step(self.raw(index).ndim)
+    def broadcast_scale(self, index: int) -> NDArray[np.float32]:
+        return self._meanings[self._node.input[index]].broadcast_scale(self.raw(index).ndim)
 
     def all_centred(self) -> list[Integers]:
         return [self.centred(index) for index in range(len(self._inputs))]
@@ -107,12 +107,12 @@ class _Call:
 
 def _quantize(call: _Call) -> Array:
     x = call.raw(0)
-    scaled = np.rint(x / call.out.step(x.ndim)).astype(np.float64)
-    return np.clip(scaled + call.out.zero_point, 0, call.out.top).astype(call.out.dtype)
+    scaled = np.rint(x / call.out.broadcast_scale(x.ndim)).astype(np.float64)
+    return np.clip(scaled + call.out.zero_point, 0, call.out.qmax).astype(call.out.dtype)
 
 
 def _dequantize(call: _Call) -> Array:
-    return call.centred(0).astype(np.float32) * call.step(0)
+    return call.centred(0).astype(np.float32) * call.broadcast_scale(0)
 
 
 def _constant(call: _Call) -> Array:

@@ -65,13 +65,13 @@ def _move(to: Writer, node: onnx.NodeProto) -> None:
 
 def _quantize(to: Writer, node: onnx.NodeProto) -> None:
     target = to.centred(node.output[0])
-    rounded = to.op("Round", to.op("Div", node.input[0], to.step(node.output[0])))
+    rounded = to.op("Round", to.op("Div", node.input[0], to.broadcast_scale(node.output[0])))
     to.op("Clip", rounded, np.float32(target.low), np.float32(target.high), to_name=target.name)
 
 
 def _dequantize(to: Writer, node: onnx.NodeProto) -> None:
     codes = node.input[0]
-    to.op("Mul", to.centred(codes).name, to.step(codes), to_name=node.output[0])
+    to.op("Mul", to.centred(codes).name, to.broadcast_scale(codes), to_name=node.output[0])
 
 
 def _constant(to: Writer, node: onnx.NodeProto) -> None:
@@ -133,7 +133,7 @@ def _requantize(to: Writer, node: onnx.NodeProto, acc: Term, shape: Sequence[int
         factor = multiplier.astype(np.float64)
         divisor = 2.0 ** shift.astype(np.float64)
         offset = wide_bias * factor + divisor / 2
-    in_range = float(divisor.max()) * 4 * (meaning.top + 2)
+    in_range = float(divisor.max()) * 4 * (meaning.qmax + 2)
     if not np.all(factor == 1):
         acc = to.doubled(acc)
         to.check_double(node, acc.largest * int(factor.max()))
@@ -191,7 +191,7 @@ def _rescaled(to: Writer, node: onnx.NodeProto) -> list[str]:
     names = []
     for name, multiplier in zip(node.input, multipliers, strict=True):
         made = to.meanings[node.output[0]]
-        clamped = (attribute(node, "low"), attribute(node, "high")) != (0, made.top)
+        clamped = (attribute(node, "low"), attribute(node, "high")) != (0, made.qmax)
         unchanged = multiplier == 2**shift and to.meanings[name] == made and not clamped
         term = to.centred(name)
         target = f"simulator/operand/{len(to.nodes)}"

@@ -87,15 +87,15 @@ class Writer:
 
     # --- tensors of codes ---
 
-    def step(self, tensor: str) -> NDArray[np.float32]:
+    def broadcast_scale(self, tensor: str) -> NDArray[np.float32]:
         """The scale of a tensor of codes, as it broadcasts against it."""
         meaning = self.meanings[tensor]
-        return meaning.step(len(self.shape(tensor)) if meaning.channel_scales else 0)
+        return meaning.broadcast_scale(len(self.shape(tensor)) if meaning.channel_scales else 0)
 
     def centred(self, tensor: str) -> Term:
         """The codes of a tensor less their zero point."""
         meaning = self.meanings[tensor]
-        return Term(f"simulator/centred/{tensor}", -meaning.zero_point, meaning.top - meaning.zero_point)
+        return Term(f"simulator/centred/{tensor}", -meaning.zero_point, meaning.qmax - meaning.zero_point)
 
     def returned(self, tensor: str, codes: bool) -> None:
         """Make a tensor of the integer model an output: its codes, or its real values."""
@@ -107,7 +107,7 @@ class Writer:
             shifted = self.op("Add", self.centred(tensor).name, np.float32(meaning.zero_point))
             self.op("Cast", shifted, to_name=tensor, to=meaning.onnx_type)
         else:
-            self.op("Mul", self.centred(tensor).name, self.step(tensor), to_name=tensor)
+            self.op("Mul", self.centred(tensor).name, self.broadcast_scale(tensor), to_name=tensor)
 
     def round_down(self, quotient: str, node: onnx.NodeProto, double: bool, to_name: str = "") -> str:
         """floor(quotient), clamped: the centred codes of the node's output (or of an operand, `to_name`)."""
@@ -124,7 +124,7 @@ class Writer:
         def unrounded(name: str) -> None:
             """The layer's value before rounding and clamping, which the fused activation takes."""
             exact = self.op("Cast", quotient, to=TensorProto.FLOAT)
-            self.op("Mul", self.op("Sub", exact, np.float32(0.5)), self.step(node.output[0]), to_name=name)
+            self.op("Mul", self.op("Sub", exact, np.float32(0.5)), self.broadcast_scale(node.output[0]), to_name=name)
 
         self.keep_inner(node, unrounded)
         return target

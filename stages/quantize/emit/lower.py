@@ -138,7 +138,7 @@ class _Lowering:
             meaning = self.meaning(layer.output)
             code = np.rint(np.float64(0.0 if value is None else value.item()) / meaning.scale) + meaning.zero_point
             del node.input[2:]
-            padded = np.array(np.clip(code, 0, meaning.top), dtype=meaning.dtype)
+            padded = np.array(np.clip(code, 0, meaning.qmax), dtype=meaning.dtype)
             node.input.extend([self.constant(f"{node.name}/padded", padded), *after])
         for name in node.output:
             self._declare(name, self.meaning(name), name)
@@ -149,7 +149,7 @@ class _Lowering:
         taken = self.meaning(layer.first.input[0])
         others = tuple(i for i in range(weight.ndim) if i != axis % weight.ndim)
         factor = 4 if self.soc.requantization is Requantization.nna else 1
-        reach = max(taken.zero_point, taken.top - taken.zero_point)
+        reach = max(taken.zero_point, taken.qmax - taken.zero_point)
         worst = factor * reach * int(np.abs(weight.astype(np.int64)).sum(axis=others).max())
         if worst >= ACCUMULATOR_LIMIT:
             self._notes.append(
@@ -170,16 +170,16 @@ class _Lowering:
     def _clamp(self, layer: Layer | None, made: QuantParams) -> tuple[int, int]:
         """The codes that a fused activation lets through."""
         if layer is None or len(layer.nodes) == 1 or layer.gated:
-            return 0, made.top
+            return 0, made.qmax
         bounds = np.array(clamp_bounds(self.graph, layer.nodes[-1]))[:, None] / made.scales + made.zero_point
-        lows, highs = np.clip(np.rint(bounds), 0, made.top).astype(int)
+        lows, highs = np.clip(np.rint(bounds), 0, made.qmax).astype(int)
         return int(lows.min()), int(highs.max())  # the same in every channel: placement sees to it
 
     def _constant_codes(self, name: str, meaning: QuantParams) -> None:
         value = self.graph.constant(name)
         assert value is not None
         codes = np.rint(value / np.float32(meaning.scale)).astype(np.float64) + meaning.zero_point
-        stored = self.constant(f"{name}/stored", np.clip(codes, 0, meaning.top).astype(meaning.dtype))
+        stored = self.constant(f"{name}/stored", np.clip(codes, 0, meaning.qmax).astype(meaning.dtype))
         self._declare(self.coded(name), meaning, name)
         self.add("Constant", [stored], self.coded(name), meaning)
 
@@ -258,7 +258,7 @@ def _mat_mul(to: _Lowering, layer: Layer) -> None:
         left, right = (to.meaning(name) for name in node.input)
         gain = left.scale * right.scale / to.meaning(layer.output).scale
         terms = to.graph.shapes[node.input[0]][-1]
-        room = SUM_BITS - (left.top * right.top * terms).bit_length()
+        room = SUM_BITS - (left.qmax * right.qmax * terms).bit_length()
         _fixed(to, layer, "MatMulFeatures", node.input, [gain], bits=min(rules.FIXED_BITS, room), terms=terms)
         return
     entry, codes = to.weight(layer)

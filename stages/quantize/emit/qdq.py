@@ -107,7 +107,9 @@ class _Writer:
         zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
         steps = ""
         if entry.channel_scales:
-            steps = self._constant(f"{tensor}/channel_scales", entry.codes.step(len(self._graph.shapes[tensor])))
+            steps = self._constant(
+                f"{tensor}/channel_scales", entry.codes.broadcast_scale(len(self._graph.shapes[tensor]))
+            )
             source = self._add("Div", [source, steps], f"{tensor}/in_steps", f"{stem}/Div")
         if width != entry.bits:
             low, high = representable(float(one), entry.zero_point, entry.bits)

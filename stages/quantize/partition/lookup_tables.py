@@ -37,7 +37,7 @@ def table(graph: Graph, layer: Layer, taken: QuantParams, made: QuantParams) -> 
         int32 [2**bits of the input], or [C, 2**bits] where each channel of the input or the output has its own scale.
     """
     values: Values = _FUNCTIONS[layer.kind](graph, layer.first, _reals(taken))
-    codes: Values = np.clip(np.rint(values / _step(made)) + made.zero_point, 0, made.top)
+    codes: Values = np.clip(np.rint(values / _step(made)) + made.zero_point, 0, made.qmax)
     return codes.astype(np.int32)
 
 
@@ -49,7 +49,7 @@ def inner_values(graph: Graph, layer: Layer, taken: QuantParams) -> NDArray[np.f
 
 def _reals(codes: QuantParams) -> Values:
     """What every code stands for: [2**bits], or [C, 2**bits] where each channel has its own scale."""
-    return (np.arange(codes.top + 1, dtype=np.float64) - codes.zero_point) * _step(codes)
+    return (np.arange(codes.qmax + 1, dtype=np.float64) - codes.zero_point) * _step(codes)
 
 
 def _step(codes: QuantParams) -> Values:

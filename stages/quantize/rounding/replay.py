@@ -110,7 +110,7 @@ def advance(piece: Piece, files: TensorFiles, runner: Runner, count: int) -> Non
 
 def fake_quantize(values: Array, params: FeatureParams) -> Array:
     """Quantize and dequantize."""
-    step = params.codes.step(values.ndim)
-    codes = np.clip(np.rint(values / step) + params.zero_point, 0, params.codes.top)
+    step = params.codes.broadcast_scale(values.ndim)
+    codes = np.clip(np.rint(values / step) + params.zero_point, 0, params.codes.qmax)
     quantized: Array = ((codes - params.zero_point) * step).astype(np.float32)
     return quantized

@@ -129,7 +129,7 @@ def test_yolov5_from_codes_of_several_widths(tree, tmp_path):
     # a board that gives codes; the coarse ones where few rows are, so that no two scores are equal
     codes = [QuantParams(12, 0.004, 2000), QuantParams(10, 0.016, 500), QuantParams(8, 0.05, 120)]
     maps = [
-        np.clip(np.rint(m / c.scale) + c.zero_point, 0, c.top).astype(c.dtype)
+        np.clip(np.rint(m / c.scale) + c.zero_point, 0, c.qmax).astype(c.dtype)
         for m, c in zip(yolov5_maps(5), codes, strict=True)
     ]
     reals = [(m.astype(np.float64) - c.zero_point) * c.scale for m, c in zip(maps, codes, strict=True)]

@@ -44,8 +44,8 @@ def clamps(draw, made: QuantParams) -> dict[str, int]:
     """What a fused activation lets through; mostly everything."""
     if draw(st.booleans()):
         return {}
-    low = draw(st.sampled_from([0, made.zero_point]) | st.integers(0, made.top))
-    return {"low": low, "high": draw(st.integers(low, made.top))}
+    low = draw(st.sampled_from([0, made.zero_point]) | st.integers(0, made.qmax))
+    return {"low": low, "high": draw(st.integers(low, made.qmax))}
 
 
 @dataclass
@@ -140,7 +140,7 @@ weighted = st.one_of(convolutions(), transposed_convolutions(), matrix_products(
 @st.composite
 def inputs(draw, layer: Weighted) -> NDArray[np.int64]:
     """Input codes: noise, all at an end, or those that make one sum as large or small as it can be."""
-    top, zero_point = layer.taken.top, layer.taken.zero_point
+    top, zero_point = layer.taken.qmax, layer.taken.zero_point
     how = draw(st.sampled_from(["noise", "least", "most", "largest", "smallest", "largest", "smallest"]))
     if how in ("least", "most"):
         return np.full(layer.shape, 0 if how == "least" else top)
@@ -167,7 +167,7 @@ def parameters(
         return [_int32(bias), (2.0 ** rng.uniform(-20, 2, channels)).astype(np.float32)]
     assert made is not None
     fill = 2.0 ** rng.uniform(-3, 3, channels)
-    steps = rng.integers(-1, made.top + 2, channels)
+    steps = rng.integers(-1, made.qmax + 2, channels)
     if rule == "nna":
         mult = np.clip(np.rint(4 * reach * fill / 2**made.bits), 1, 2**16 - 1).astype(np.int64)
         bias = (steps - 2 ** (made.bits - 1)) * mult - 4 * chosen - below

@@ -33,7 +33,7 @@ class Net:
     def add(self, kind: str, inputs: Sequence, made: QuantParams | None, name: str = "y", **more) -> str:
         """A node of the integer domain; it lets all codes through unless told `low` or `high`."""
         if made is not None:
-            more = {"low": 0, "high": made.top, **more}
+            more = {"low": 0, "high": made.qmax, **more}
             more |= {"bits": made.bits, "scale": float(made.scale), "zero_point": made.zero_point}
             more |= {"channel_scales": made.channel_scales} if made.channel_scales else {}
         self.nodes.append(helper.make_node(kind, self._names(inputs), [name], name=name, domain=DOMAIN, **more))

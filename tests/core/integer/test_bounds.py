@@ -293,7 +293,7 @@ def test_shifts_at_a_boundary_and_one_below(shift, double):
 def test_fixed_point_products_at_a_boundary_and_one_below(bits):
     """2**14 / 2**shift: a sum is a whole number of halves of a code."""
     made = QuantParams(bits, 1.0, 2 ** (bits - 1))
-    steps = np.repeat(np.unique(np.linspace(-2, made.top + 3, 200).astype(int)) - made.zero_point, 2)
+    steps = np.repeat(np.unique(np.linspace(-2, made.qmax + 3, 200).astype(int)) - made.zero_point, 2)
     less = np.arange(len(steps)) % 2
     for shift in (15, 20, 26):
         bias = steps * 2 ** (shift - 14) - 2 ** (shift - 15) - 12345 - less
@@ -301,7 +301,7 @@ def test_fixed_point_products_at_a_boundary_and_one_below(bits):
             "multiplier_shift", made, 12345, bias, *([value] * len(bias) for value in (2**14, shift))
         )
         found = checked(net, codes, double=1, Conv=1)["y"]
-        np.testing.assert_array_equal(found.ravel(), np.clip(steps + made.zero_point - less, 0, made.top))
+        np.testing.assert_array_equal(found.ravel(), np.clip(steps + made.zero_point - less, 0, made.qmax))
 
 
 # --- fixed-point operators: sum of reach * multiplier around 2**24 ---
@@ -310,15 +310,15 @@ def test_fixed_point_products_at_a_boundary_and_one_below(bits):
 def every_pair(kind, left, right, made, multipliers, shift, **clamp):
     """All pairs of codes of two features: what the simulator takes to double, and the codes, in Python's integers."""
     net = Net()
-    net.feature("a", [left.top + 1, 1], left)
-    net.feature("b", [1, right.top + 1], right)
+    net.feature("a", [left.qmax + 1, 1], left)
+    net.feature("b", [1, right.qmax + 1], right)
     net.add(kind, ["a", "b"], made, multipliers=multipliers, shift=shift, **clamp)
-    codes = {"a": np.arange(left.top + 1), "b": np.arange(right.top + 1)}
+    codes = {"a": np.arange(left.qmax + 1), "b": np.arange(right.qmax + 1)}
     found = ways(net, net.twin(**codes))["double"]
     a, b = codes["a"][:, None] - left.zero_point, codes["b"][None] - right.zero_point
     acc = a * multipliers[0] + b * multipliers[1] if kind == "Add" else a * b * multipliers[0]
     expected = np.floor_divide(2 * acc + 2**shift, 2 ** (shift + 1)) + made.zero_point
-    np.testing.assert_array_equal(agree(net, **codes)["y"], np.clip(expected, 0, made.top))
+    np.testing.assert_array_equal(agree(net, **codes)["y"], np.clip(expected, 0, made.qmax))
     return found
 
 
@@ -369,12 +369,12 @@ def test_products_themselves_leave_float32(bits, double):
     shift = sum(bits) - 16
     net.add("Mul", ["a", "b"], made, multipliers=[1], shift=shift)
     rng = np.random.default_rng(5)
-    codes = {"a": left.top - np.arange(64), "b": right.top - rng.permutation(64)}
+    codes = {"a": left.qmax - np.arange(64), "b": right.qmax - rng.permutation(64)}
     # one below a boundary, wherever there is such a product: the whole range is searched
     wanted = 2 ** (shift - 1) - 1
-    odd = left.top - 2 * np.arange(32)
+    odd = left.qmax - 2 * np.arange(32)
     partners = [pow(int(value), -1, 2**shift) * wanted % 2**shift for value in odd]
-    partners = [value + (right.top - value) // 2**shift * 2**shift for value in partners]
+    partners = [value + (right.qmax - value) // 2**shift * 2**shift for value in partners]
     codes["a"][:32], codes["b"][:32] = odd, partners
     found = checked(net, codes, double=double)["y"]
     exact = codes["a"][:, None] * codes["b"][None]
@@ -452,12 +452,12 @@ def test_interpolated_codes_keep_their_last_digit(bits, first):
     net = Net()
     net.feature("x", [1, 40, 2, 2], taken)
     net.add("Resize", ["x", weights, weights], taken, shift=14)
-    codes = np.random.default_rng(bits).integers(taken.top - 80, taken.top, (40, 2, 2), endpoint=True)
+    codes = np.random.default_rng(bits).integers(taken.qmax - 80, taken.qmax, (40, 2, 2), endpoint=True)
     values = net.twin(x=codes)
     kinds = [node.op_type for node in net.simulator(values).graph.node]
     assert kinds[kinds.index("Clip") + 1] == first
     sums = np.einsum("ia,cab,jb->cij", weights.astype(np.int64), codes, weights.astype(np.int64))
-    assert ((sums % 2**14 == 2**13 - 1) & (sums > taken.top * 2**13)).sum() > 5
+    assert ((sums % 2**14 == 2**13 - 1) & (sums > taken.qmax * 2**13)).sum() > 5
     np.testing.assert_array_equal(agree(net, x=codes)["y"][0], (sums + 2**13) >> 14)
 
 
@@ -483,11 +483,11 @@ def test_prelu_of_every_code(bits, zero_point):
 def test_every_code_in_another_scale(kind, bits, multiplier):
     taken, made = QuantParams(bits, 1.0, 3), QuantParams(bits, 1.0, 5)
     net = Net()
-    net.feature("x", [1, taken.top + 1], taken)
+    net.feature("x", [1, taken.qmax + 1], taken)
     more = {"axis": 0} if kind == "Concat" else {}
     net.add(kind, ["x", "x"], made, multipliers=[multiplier, multiplier // 2], shift=14, **more)
-    codes = np.arange(taken.top + 1)
-    parts = [np.clip((((codes - 3) * m + 2**13) >> 14) + 5, 0, made.top) for m in (multiplier, multiplier // 2)]
+    codes = np.arange(taken.qmax + 1)
+    parts = [np.clip((((codes - 3) * m + 2**13) >> 14) + 5, 0, made.qmax) for m in (multiplier, multiplier // 2)]
     join = {"Concat": np.stack, "Max": lambda p: np.max(p, 0)[None], "Min": lambda p: np.min(p, 0)[None]}[kind]
     np.testing.assert_array_equal(agree(net, x=codes)["y"], join(parts))
 

@@ -26,7 +26,7 @@ def net():
 )  # fmt: skip
 def test_codes_are_stored_in_the_smallest_type(bits, top, dtype, onnx_type):
     codes = QuantParams(bits, 1.0, 0)
-    assert (codes.top, codes.dtype, codes.onnx_type) == (top, dtype, onnx_type)
+    assert (codes.qmax, codes.dtype, codes.onnx_type) == (top, dtype, onnx_type)
 
 
 def test_a_node_of_the_domain_gives_its_output_a_meaning(net):
@@ -73,8 +73,8 @@ def test_a_scale_a_channel_is_that_of_its_attribute():
     net.feature("x", [1, 3, 4, 4], own)
     assert tensor_quant_params(net.nodes) == {"x": own}
     np.testing.assert_array_equal(own.scales, np.float32([0.5, 0.25, 0.1]))
-    assert [own.step(rank).shape for rank in (2, 3, 4)] == [(3,), (3, 1), (3, 1, 1)]
-    assert (BYTES.scales.tolist(), BYTES.step(4).shape) == ([0.5], ())
+    assert [own.broadcast_scale(rank).shape for rank in (2, 3, 4)] == [(3,), (3, 1), (3, 1, 1)]
+    assert (BYTES.scales.tolist(), BYTES.broadcast_scale(4).shape) == ([0.5], ())
 
 
 def test_an_integer_model_is_loaded(net, tmp_path):

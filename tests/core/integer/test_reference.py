@@ -21,7 +21,7 @@ def int32(*values):
 
 
 def random_codes(seed, shape, meaning):
-    return np.random.default_rng(seed).integers(0, meaning.top, shape, endpoint=True)
+    return np.random.default_rng(seed).integers(0, meaning.qmax, shape, endpoint=True)
 
 
 def centred(codes, meaning):
@@ -30,7 +30,7 @@ def centred(codes, meaning):
 
 def scaled(made, clamp, shift, numerator):
     """A fixed-point operator's code, in Python integers."""
-    low, high = clamp.get("low", 0), clamp.get("high", made.top)
+    low, high = clamp.get("low", 0), clamp.get("high", made.qmax)
     return reference.clamp(reference.halves_up(int(numerator), shift) + made.zero_point, low, high)
 
 
@@ -56,7 +56,7 @@ def test_weighted_operators_are_torchs_sums_under_the_rule(layer, rule, data):
     apply = reference.nna if rule == "nna" else reference.multiplier_shift
     more = [np.array([made.zero_point])] if rule == "multiplier_shift" else []
     expected = reference.per_channel(apply, acc, layer.channel_axis, *values, *more, np.array([made.bits]))
-    np.testing.assert_array_equal(found, np.clip(expected, clamp.get("low", 0), clamp.get("high", made.top)))
+    np.testing.assert_array_equal(found, np.clip(expected, clamp.get("low", 0), clamp.get("high", made.qmax)))
 
 
 def test_a_convolution_gives_the_four_bit_codes_of_the_manual():
@@ -325,12 +325,14 @@ def test_an_average_pool_by_hand():
 @EXAMPLES
 @given(meanings(), meanings(), st.data())
 def test_a_table_gives_every_code_its_entry(taken, made, data):
-    table = np.random.default_rng(data.draw(seeds)).integers(0, made.top, taken.top + 1, endpoint=True, dtype=np.int32)
+    table = np.random.default_rng(data.draw(seeds)).integers(
+        0, made.qmax, taken.qmax + 1, endpoint=True, dtype=np.int32
+    )
     clamp, net = data.draw(clamps(made)), Net()
-    net.feature("x", [taken.top + 1], taken)
+    net.feature("x", [taken.qmax + 1], taken)
     net.add("Table", ["x", table], made, **clamp)
-    found = net.twin(x=np.arange(taken.top + 1))["y"]
-    low, high = clamp.get("low", 0), clamp.get("high", made.top)
+    found = net.twin(x=np.arange(taken.qmax + 1))["y"]
+    low, high = clamp.get("low", 0), clamp.get("high", made.qmax)
     assert found.tolist() == [reference.clamp(entry, low, high) for entry in table.tolist()]
 
 
@@ -432,7 +434,7 @@ def test_quantize_rounds_to_even_and_clamps(made, steps, offset):
     net.feature("x", x.shape, made)
     codes = run_twin(net.model(), {"x/real": x})["x"]
     assert codes.dtype == (np.uint8 if made.bits <= 8 else np.uint16)
-    expected = [reference.clamp(round(float(value / scale)) + made.zero_point, 0, made.top) for value in x]
+    expected = [reference.clamp(round(float(value / scale)) + made.zero_point, 0, made.qmax) for value in x]
     assert codes.tolist() == expected
 
 
@@ -440,12 +442,12 @@ def test_quantize_rounds_to_even_and_clamps(made, steps, offset):
 @given(meanings())
 def test_dequantize_gives_the_real_value_of_every_code(taken):
     net = Net()
-    net.feature("x", [taken.top + 1], taken)
+    net.feature("x", [taken.qmax + 1], taken)
     net.add("Dequantize", ["x"], None)
-    found = net.twin(x=np.arange(taken.top + 1))["y"]
+    found = net.twin(x=np.arange(taken.qmax + 1))["y"]
     scale = np.float32(taken.scale)
     assert found.dtype == np.float32
-    assert found.tolist() == [float(np.float32(code - taken.zero_point) * scale) for code in range(taken.top + 1)]
+    assert found.tolist() == [float(np.float32(code - taken.zero_point) * scale) for code in range(taken.qmax + 1)]
 
 
 def test_a_constant_is_its_stored_codes():

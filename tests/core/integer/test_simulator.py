@@ -32,8 +32,8 @@ PLAIN = QuantParams(8, 1.0, 0)
 def random_codes(seed, shape, meaning):
     """Noise, or one time in four nothing but ends."""
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, meaning.top, shape, endpoint=True)
-    return np.where(codes > meaning.top // 2, meaning.top, 0) if seed % 4 == 0 else codes
+    codes = rng.integers(0, meaning.qmax, shape, endpoint=True)
+    return np.where(codes > meaning.qmax // 2, meaning.qmax, 0) if seed % 4 == 0 else codes
 
 
 # --- any model of one operator ---
@@ -153,13 +153,13 @@ def test_average_pools_agree(taken, made, by_place, data):
 @given(meanings(), meanings(), st.data())
 def test_tables_agree_on_every_code(taken, made, data):
     rng = np.random.default_rng(data.draw(seeds))
-    table = rng.integers(0, made.top, taken.top + 1, endpoint=True, dtype=np.int32)
-    shape = data.draw(st.sampled_from([[1, 3, 7], [taken.top + 1], [5, 5], [2, 4, 2, 2]]))
+    table = rng.integers(0, made.qmax, taken.qmax + 1, endpoint=True, dtype=np.int32)
+    shape = data.draw(st.sampled_from([[1, 3, 7], [taken.qmax + 1], [5, 5], [2, 4, 2, 2]]))
     net = Net()
     net.feature("x", shape, taken)
     net.add("Table", ["x", table], made, **data.draw(clamps(made)))
     size = int(np.prod(shape))
-    codes = np.arange(size) if size == taken.top + 1 else rng.integers(0, taken.top, size, endpoint=True)
+    codes = np.arange(size) if size == taken.qmax + 1 else rng.integers(0, taken.qmax, size, endpoint=True)
     agree(net, x=codes)
 
 
@@ -170,10 +170,10 @@ def test_tables_of_each_channel_agree(taken_own, made_own, pictures, size, data)
     taken, made = (data.draw(channel_meanings(3) if own else meanings()) for own in (taken_own, made_own))
     rng, net = np.random.default_rng(data.draw(seeds)), Net()
     net.feature("x", [pictures, 3, *size], taken)
-    table = rng.integers(0, made.top, (3, taken.top + 1), endpoint=True, dtype=np.int32)
+    table = rng.integers(0, made.qmax, (3, taken.qmax + 1), endpoint=True, dtype=np.int32)
     net.add("Table", ["x", table], made, "t", **data.draw(clamps(made)))
     net.add("Dequantize", ["t"], None)
-    agree(net, x=rng.integers(0, taken.top, (pictures, 3, *size), endpoint=True))
+    agree(net, x=rng.integers(0, taken.qmax, (pictures, 3, *size), endpoint=True))
 
 
 @settings(deadline=None, max_examples=80)
@@ -185,7 +185,7 @@ def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, mu
     weight = rng.integers(-127, 127, (channels * multiplier, 1, 3, 2), endpoint=True)
     strides, dilations, pads = [2, 1], [1, 2], [1, 0, 2, 1]
     sum_up = reference.convolution(weight, strides, dilations, pads, channels)
-    codes = rng.integers(0, taken.top, (1, channels, 5, 6), endpoint=True)
+    codes = rng.integers(0, taken.qmax, (1, channels, 5, 6), endpoint=True)
     acc = reference.sums(sum_up, codes - taken.zero_point)
     values = data.draw(parameters(rule, acc, 1, channels * multiplier, made))
     net = Net()
@@ -203,7 +203,7 @@ def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, mu
             code = reference.multiplier_shift(int(acc[index]), *map(int, at), made.zero_point, made.bits)
         else:
             continue
-        assert found[index] == reference.clamp(code, more.get("low", 0), more.get("high", made.top))
+        assert found[index] == reference.clamp(code, more.get("low", 0), more.get("high", made.qmax))
 
 
 def test_inside_a_layer_of_channels_each_has_its_own_scale():
@@ -268,7 +268,7 @@ def test_quantize_agrees_on_any_number(made, steps):
     codes, reals = (
         Runner(net.simulator({}, codes=codes), optimize="safe", threads=1).run({"x/real": x}) for codes in (True, False)
     )
-    expected = np.clip(np.rint(x / np.float32(made.scale)).astype(np.float64) + made.zero_point, 0, made.top)
+    expected = np.clip(np.rint(x / np.float32(made.scale)).astype(np.float64) + made.zero_point, 0, made.qmax)
     assert_same(codes["x"], expected.astype(made.dtype))
     for found in (reals["x"], reals["y"], codes["y"]):
         np.testing.assert_array_equal(found, real(codes["x"], made))
@@ -365,7 +365,7 @@ def chains(draw):
         made = draw(meanings())
         bits = draw(st.sampled_from([4, 8, 12]))
         weight = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (channels, channels // group, kernel, kernel))
-        reach = taken.top * np.abs(weight).sum((1, 2, 3)).max()
+        reach = taken.qmax * np.abs(weight).sum((1, 2, 3)).max()
         if draw(st.booleans()):
             mult = np.clip(rng.uniform(0.3, 2, channels) * 4 * reach / 2**made.bits, 1, 65535)
             values, rule = [(mult * rng.uniform(-40, 40)).astype(np.int32), mult.astype(np.int32)], "nna"
@@ -380,7 +380,7 @@ def chains(draw):
 
     name, meaning = conv(name, 0, 1, 3, 1, taken)
     table_made = draw(meanings())
-    table = rng.integers(0, table_made.top, meaning.top + 1, endpoint=True, dtype=np.int32)
+    table = rng.integers(0, table_made.qmax, meaning.qmax + 1, endpoint=True, dtype=np.int32)
     net.add("Table", [name, table], table_made, "table")
     name, deep = conv("table", 1, 4, 7, 1, table_made)
     made = draw(meanings())
@@ -514,8 +514,8 @@ def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, 
     codes = data.draw(inputs(layer))
     acc = layer.sums(codes)
     bias, *gain = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
-    low = data.draw(st.integers(0, made.top))
-    net = layer.net([bias, *gain], rule, made, {"low": low, "high": made.top, "inner": ["inside"]})
+    low = data.draw(st.integers(0, made.qmax))
+    net = layer.net([bias, *gain], rule, made, {"low": low, "high": made.qmax, "inner": ["inside"]})
     found, _ = inner_of(net, codes)
     for index in np.ndindex(acc.shape):
         channel = index[layer.channel_axis]
