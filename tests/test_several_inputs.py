@@ -117,14 +117,14 @@ def test_the_outputs_cosine_is_that_of_the_twin(model):
     integer, cosines = load_integer_model(INTEGER_MODEL), []
     outputs = [entry.name for entry in model.graph.output]
     session = onnxruntime.InferenceSession(str(FLOAT_MODEL), providers=["CPUExecutionProvider"])
-    meanings = tensor_quant_params(integer.graph.node)
+    quant_params = tensor_quant_params(integer.graph.node)
     for feeds in fed(model, Path("evaluation")):
         expected = dict(zip(outputs, session.run(outputs, feeds), strict=True))
         values = run_twin(integer, feeds)
         for name in outputs:
             a, b = expected[name].ravel().astype(float), values[name].ravel().astype(float)
-            if name in meanings:
-                b = (b - meanings[name].zero_point) * meanings[name].scale
+            if name in quant_params:
+                b = (b - quant_params[name].zero_point) * quant_params[name].scale
             cosines.append(a @ b / np.sqrt((a @ a) * (b @ b)))
     found = json.loads(Path("out/evaluate/metrics.json").read_text())
     assert found["count"] == COUNTS["evaluation"]

@@ -60,8 +60,8 @@ def magik_dump(
     producers = {name: node for node in reference.graph.node for name in node.output}
     nodes = {name: output_name(producers[name], name) for name in compared.expected if name in producers}
     files = dict(zip(nodes, file_names(list(nodes.values())), strict=True))
-    meanings = {name: codes for name, codes in tensor_quant_params(integer.graph.node).items() if name in nodes}
-    codes = Runner(simulator_model(integer, list(meanings), codes=True), optimize="safe").run(compared.feeds)
+    quant_params = {name: codes for name, codes in tensor_quant_params(integer.graph.node).items() if name in nodes}
+    codes = Runner(simulator_model(integer, list(quant_params), codes=True), optimize="safe").run(compared.feeds)
     inside = inner_tensors(integer.graph.node)
     for name in ("float_model", "ptq_model", "ptq_model_dequantize"):
         (folder / name).mkdir(parents=True)
@@ -77,15 +77,15 @@ def magik_dump(
         if name in inside:
             continue
         _write(folder / "ptq_model_dequantize" / file, compared.actual[name])
-        if name in meanings:
+        if name in quant_params:
             _write(folder / "ptq_model" / file, codes[name])
-            meaning = meanings[name]
+            qparams = quant_params[name]
             listed[nodes[name]] |= {
-                "type": np.dtype(meaning.dtype).name,
-                "bits": meaning.bits,
-                "scale": meaning.scale,
-                "zero_point": meaning.zero_point,
-                "channel_scales": list(meaning.channel_scales),
+                "type": np.dtype(qparams.dtype).name,
+                "bits": qparams.bits,
+                "scale": qparams.scale,
+                "zero_point": qparams.zero_point,
+                "channel_scales": list(qparams.channel_scales),
             }
             types.setdefault(producers[name].op_type, []).append(nodes[name])
     content = {"all_type": sorted(types)} | {kind: types[kind] for kind in sorted(types)} | {"files": listed}

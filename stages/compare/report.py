@@ -87,7 +87,7 @@ class Column:
     """A column of the table: its heading, what it means, and its cells."""
 
     heading: str
-    meaning: str
+    qparams: str
     cells: Sequence[str]
     text: bool = False
     sorted: bool = False
@@ -141,8 +141,8 @@ def _columns(rows: Sequence[Row], params: NetworkParams) -> list[Column]:
     nodes = [row["node"] for row in rows]
     sources = bool(rows) and SOURCES[0] in rows[0]
 
-    def numbers(key: str, form: str, heading: str, meaning: str, ordered: bool = False) -> Column:
-        return Column(heading, meaning, [form.format(row[key]) for row in rows], sorted=ordered)
+    def numbers(key: str, form: str, heading: str, qparams: str, ordered: bool = False) -> Column:
+        return Column(heading, qparams, [form.format(row[key]) for row in rows], sorted=ordered)
 
     columns = [
         numbers("depth", "{}", "depth", "place in the graph"),

@@ -70,7 +70,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     inputs = load_inputs(INPUTS)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     model = load_integer_model(INTEGER_MODEL)
-    meanings = tensor_quant_params(model.graph.node)
+    quant_params = tensor_quant_params(model.graph.node)
     outputs = [entry.name for entry in model.graph.output]
     tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
     runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")
@@ -81,7 +81,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
         (read,) = read_samples([sample_files(path, inputs)], inputs, config.model.preprocess, KEY)
         values = runner.run(feeds(read.sample, inputs))
         for name in outputs:
-            codes = meanings.get(name)
+            codes = quant_params.get(name)
             found = values[name]
             if codes is not None:
                 centred = found.astype(np.int64) - codes.zero_point

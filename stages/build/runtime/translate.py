@@ -52,7 +52,7 @@ class _Translation:
     def __init__(self, model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> None:
         self.program = Program()
         self.model = model
-        self.meanings = tensor_quant_params(model.graph.node)
+        self.quant_params = tensor_quant_params(model.graph.node)
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         self.graph_inputs = [entry.name for entry in model.graph.input if entry.name not in self.constants]
         self._inputs = {entry.name: entry for entry in inputs}
@@ -75,11 +75,11 @@ class _Translation:
             self._node = node
             if node.domain == DOMAIN:
                 _OPERATORS[node.op_type](self, node)
-            elif node.op_type in _MOVING and (node.input[0] in self.meanings or self._is_float(node.input[0])):
+            elif node.op_type in _MOVING and (node.input[0] in self.quant_params or self._is_float(node.input[0])):
                 _move(self, node)
             elif node.op_type in ("MaxPool", "GlobalMaxPool"):
                 _max_pool(self, node)
-            elif node.input[0] not in self.meanings and node.op_type in _FLOATS:
+            elif node.input[0] not in self.quant_params and node.op_type in _FLOATS:
                 _FLOATS[node.op_type](self, node)
             else:
                 raise self.unsupported()
@@ -133,11 +133,11 @@ class _Translation:
         return self.new(self._like(name, tuple(shape), ""))
 
     def _like(self, name: str, shape: tuple[int, ...], stem: str) -> Tensor:
-        meaning = self.meanings.get(name)
-        if meaning is None:
+        qparams = self.quant_params.get(name)
+        if qparams is None:
             return Tensor(Kind.f32, shape or (1,), name=stem)
-        kind = Kind.u8 if meaning.bits <= 8 else Kind.u16
-        return Tensor(kind, shape or (1,), meaning.bits, meaning.zero_point, stem)
+        kind = Kind.u8 if qparams.bits <= 8 else Kind.u16
+        return Tensor(kind, shape or (1,), qparams.bits, qparams.zero_point, stem)
 
     def constant_codes(self, name: str, codes: Array) -> None:
         """A feature that never changes, as it lies in memory."""
@@ -161,7 +161,7 @@ class _Translation:
         channels = max(map(len, parts))
         inputs = [self.stored(Kind.f32, np.resize(values, channels)) for values in parts]
         if codes is not None:
-            inputs.append(self.stored(Kind.f32, self.meanings[codes].scales))
+            inputs.append(self.stored(Kind.f32, self.quant_params[codes].scales))
         made = self.result(codes or name)
         self.emit(Opcode.input, inputs, made, [self.graph_inputs.index(name), channels])
         return made
@@ -186,7 +186,7 @@ class _Translation:
 
     def _real(self, name: str) -> int:
         """The float values of a result."""
-        if name not in self.meanings:
+        if name not in self.quant_params:
             return self.operand(name)
         codes = self._numbers[name]
         made = self.new(Tensor(Kind.f32, self.program.tensors[codes].shape))
@@ -197,11 +197,11 @@ class _Translation:
     # --- channels, axes and layouts ---
 
     def scales(self, codes: str) -> int:
-        return self.stored(Kind.f32, self.meanings[codes].scales)
+        return self.stored(Kind.f32, self.quant_params[codes].scales)
 
     def channels(self, codes: str) -> list[int]:
         """How many scales a tensor of codes has, and how many elements of a channel are neighbours."""
-        count = len(self.meanings[codes].scales)
+        count = len(self.quant_params[codes].scales)
         return [count, 1 if count == 1 else self.inner(codes)]
 
     def inner(self, tensor: str) -> int:
@@ -395,7 +395,7 @@ def _width(weight: Array) -> int:
 
 def _quantize(to: _Translation, node: onnx.NodeProto) -> None:
     x, y = node.input[0], node.output[0]
-    if to.is_input(x) and len(to.meanings[y].scales) == 1:
+    if to.is_input(x) and len(to.quant_params[y].scales) == 1:
         to.feed_codes(x, y)
         return
     taken = to.operand(x)
@@ -462,7 +462,7 @@ def _concat(to: _Translation, node: onnx.NodeProto) -> None:
     at = to.lying(range(len(shape))).index(axis % len(shape))
     lengths = [int(np.prod(physical(to.shape(name))[at:], dtype=np.int64)) for name in node.input]
     outer = int(np.prod(physical(shape)[:at], dtype=np.int64))
-    coded = y in to.meanings
+    coded = y in to.quant_params
     multipliers = attribute(node, "multipliers") if coded else [0] * len(lengths)
     attributes = [outer, *(to.scaled(node) if coded else [1, 0, 0])]
     for length, multiplier in zip(lengths, multipliers, strict=True):
@@ -472,7 +472,7 @@ def _concat(to: _Translation, node: onnx.NodeProto) -> None:
 
 def _table(to: _Translation, node: onnx.NodeProto) -> None:
     x, y, entries = node.input[0], node.output[0], to.constants[node.input[1]]
-    made = to.meanings[y]
+    made = to.quant_params[y]
     kind = Kind.u8 if made.bits <= 8 else Kind.u16
     channels = [1, 1] if entries.ndim == 1 else [len(entries), to.inner(x)]
     stored = to.stored(kind, entries, made.bits)

@@ -120,7 +120,7 @@ class DumpedLayer:
 
 def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
     """The layers of `dump_names`, in graph order."""
-    graph, meanings, stems = Graph(model), tensor_quant_params(model.graph.node), dump_names(model)
+    graph, quant_params, stems = Graph(model), tensor_quant_params(model.graph.node), dump_names(model)
 
     def sources(tensor: str) -> Iterator[str]:
         for name in filter(None, graph.producers[tensor].input):
@@ -136,9 +136,9 @@ def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
         producer = graph.producers[tensor]
         own = producer.domain == DOMAIN and producer.op_type == "Quantize"
         node = tensor if own else output_name(producer, tensor)
-        file = _file(stem, tensor in meanings)
+        file = _file(stem, tensor in quant_params)
         takes = tuple(dict.fromkeys(sources(tensor)))
-        found.append(DumpedLayer(tensor, node, file, tuple(rows), meanings.get(tensor), takes))
+        found.append(DumpedLayer(tensor, node, file, tuple(rows), quant_params.get(tensor), takes))
     return found
 
 
@@ -173,9 +173,9 @@ def layer_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray[Any]]) -> d
     Returns:
         File name -> bytes: `<layer>_Quantize.bin` for codes, `<layer>.bin` for float32.
     """
-    meanings = tensor_quant_params(model.graph.node)
+    quant_params = tensor_quant_params(model.graph.node)
     return {
-        _file(stem, name in meanings): packed(values[name], meanings.get(name))
+        _file(stem, name in quant_params): packed(values[name], quant_params.get(name))
         for name, stem in dump_names(model).items()
     }
 

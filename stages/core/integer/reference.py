@@ -30,14 +30,14 @@ def run_twin(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Ar
     Returns:
         Every tensor by name: codes as uint8 or uint16, the rest as float32.
     """
-    meanings = tensor_quant_params(model.graph.node)
+    quant_params = tensor_quant_params(model.graph.node)
     values: dict[str, Array] = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     values |= feeds
     opset = model.opset_import
     for node in model.graph.node:
         inputs = [values[name] if name else None for name in node.input]
         captured = {name: values[name] for name in captured_names(node) if name in values}
-        results = run_node(node, inputs, meanings, list(opset), captured)
+        results = run_node(node, inputs, quant_params, list(opset), captured)
         values.update(zip(node.output, results, strict=True))
     return values
 
@@ -45,7 +45,7 @@ def run_twin(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Ar
 def run_node(
     node: onnx.NodeProto,
     inputs: list[Array | None],
-    meanings: Mapping[str, QuantParams],
+    quant_params: Mapping[str, QuantParams],
     opset: list[onnx.OperatorSetIdProto],
     captured: Mapping[str, Array] | None = None,
 ) -> list[Array]:
@@ -62,18 +62,20 @@ def run_node(
         Its outputs.
     """
     if node.domain == DOMAIN:
-        return [_OPERATORS[node.op_type](_Call(node, inputs, meanings))]
-    if node.input and node.input[0] in meanings:
-        return _move_codes(node, inputs, meanings[node.input[0]], opset)
+        return [_OPERATORS[node.op_type](_Call(node, inputs, quant_params))]
+    if node.input and node.input[0] in quant_params:
+        return _move_codes(node, inputs, quant_params[node.input[0]], opset)
     return _run_alone(node, inputs, opset, captured or {})
 
 
 class _Call:
     """One node with its inputs: centred codes (code - zero_point) and attributes at hand."""
 
-    def __init__(self, node: onnx.NodeProto, inputs: list[Array | None], meanings: Mapping[str, QuantParams]) -> None:
-        self._node, self._inputs, self._meanings = node, inputs, meanings
-        self.out = meanings.get(node.output[0], QuantParams(0, 1.0, 0))
+    def __init__(
+        self, node: onnx.NodeProto, inputs: list[Array | None], quant_params: Mapping[str, QuantParams]
+    ) -> None:
+        self._node, self._inputs, self._quant_params = node, inputs, quant_params
+        self.out = quant_params.get(node.output[0], QuantParams(0, 1.0, 0))
         self.count = len(inputs)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -88,10 +90,10 @@ class _Call:
         return self.raw(index).astype(np.int64)
 
     def centred(self, index: int) -> Integers:
-        return self.integers(index) - self._meanings[self._node.input[index]].zero_point
+        return self.integers(index) - self._quant_params[self._node.input[index]].zero_point
 
     def broadcast_scale(self, index: int) -> NDArray[np.float32]:
-        return self._meanings[self._node.input[index]].broadcast_scale(self.raw(index).ndim)
+        return self._quant_params[self._node.input[index]].broadcast_scale(self.raw(index).ndim)
 
     def all_centred(self) -> list[Integers]:
         return [self.centred(index) for index in range(len(self._inputs))]

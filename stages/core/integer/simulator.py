@@ -32,7 +32,7 @@ def simulator_model(model: onnx.ModelProto, tensors: Sequence[str], codes: bool 
     for node in model.graph.node:
         if node.domain == DOMAIN:
             _OPERATORS[node.op_type](writer, node)
-        elif node.input and node.input[0] in writer.meanings:
+        elif node.input and node.input[0] in writer.quant_params:
             _move(writer, node)
         else:
             writer.nodes.append(node)
@@ -56,7 +56,7 @@ def _move(to: Writer, node: onnx.NodeProto) -> None:
     moved.CopyFrom(node)
     moved.input[0] = to.centred(node.input[0]).name
     if node.op_type == "Pad" and len(node.input) > PADDED_VALUE and node.input[PADDED_VALUE]:
-        code = to.array(node.input[PADDED_VALUE]).item() - to.meanings[node.input[0]].zero_point
+        code = to.array(node.input[PADDED_VALUE]).item() - to.quant_params[node.input[0]].zero_point
         moved.input[PADDED_VALUE] = to.constant(np.float32(code))
     for index, name in enumerate(node.output):
         moved.output[index] = to.centred(name).name
@@ -75,7 +75,7 @@ def _dequantize(to: Writer, node: onnx.NodeProto) -> None:
 
 
 def _constant(to: Writer, node: onnx.NodeProto) -> None:
-    codes = to.array(node.input[0]).astype(np.float32) - np.float32(to.meanings[node.output[0]].zero_point)
+    codes = to.array(node.input[0]).astype(np.float32) - np.float32(to.quant_params[node.output[0]].zero_point)
     to.constant(codes, to.centred(node.output[0]).name)
 
 
@@ -122,18 +122,18 @@ def _requantize(to: Writer, node: onnx.NodeProto, acc: Term, shape: Sequence[int
         single = to.op("Cast", total.name, to=TensorProto.FLOAT) if total.double else total.name
         to.op("Mul", single, parameters[0].astype(np.float32), to_name=node.output[0])
         return
-    meaning = to.meanings[node.output[0]]
+    qparams = to.quant_params[node.output[0]]
     wide_bias = bias.astype(np.float64)
     if rule == "nna":
         # centred codes: what is added after the floor goes below it
         factor, divisor = np.ones(1), parameters[0].astype(np.float64) / 4
-        offset = wide_bias / 4 + (2 ** (meaning.bits - 1) - meaning.zero_point) * divisor
+        offset = wide_bias / 4 + (2 ** (qparams.bits - 1) - qparams.zero_point) * divisor
     else:
         multiplier, shift = parameters
         factor = multiplier.astype(np.float64)
         divisor = 2.0 ** shift.astype(np.float64)
         offset = wide_bias * factor + divisor / 2
-    in_range = float(divisor.max()) * 4 * (meaning.qmax + 2)
+    in_range = float(divisor.max()) * 4 * (qparams.qmax + 2)
     if not np.all(factor == 1):
         acc = to.doubled(acc)
         to.check_double(node, acc.largest * int(factor.max()))
@@ -190,9 +190,9 @@ def _rescaled(to: Writer, node: onnx.NodeProto) -> list[str]:
     multipliers, shift = _fixed(node)
     names = []
     for name, multiplier in zip(node.input, multipliers, strict=True):
-        made = to.meanings[node.output[0]]
+        made = to.quant_params[node.output[0]]
         clamped = (attribute(node, "low"), attribute(node, "high")) != (0, made.qmax)
-        unchanged = multiplier == 2**shift and to.meanings[name] == made and not clamped
+        unchanged = multiplier == 2**shift and to.quant_params[name] == made and not clamped
         term = to.centred(name)
         target = f"simulator/operand/{len(to.nodes)}"
         names.append(term.name if unchanged else to.scaled([(term, multiplier)], shift, node, target))
@@ -248,9 +248,9 @@ def _resize(to: Writer, node: onnx.NodeProto) -> None:
 
 
 def _table(to: Writer, node: onnx.NodeProto) -> None:
-    meaning = to.meanings[node.output[0]]
+    qparams = to.quant_params[node.output[0]]
     low, high = attribute(node, "low"), attribute(node, "high")
-    table = np.clip(to.array(node.input[1]).astype(np.int64), low, high) - meaning.zero_point
+    table = np.clip(to.array(node.input[1]).astype(np.int64), low, high) - qparams.zero_point
     _look_up(to, node, table, to.centred(node.output[0]).name)
     if len(node.input) > 2:
         to.keep_inner(node, lambda name: _look_up(to, node, to.array(node.input[2]), name))
@@ -262,7 +262,7 @@ def _look_up(to: Writer, node: onnx.NodeProto, table: Array, target: str) -> Non
     The input is cut into rows, each with a copy of the table, or with its channel's table where it has one a channel.
     """
     shape = to.shape(node.input[0])
-    rolled = np.roll(table.astype(np.float32), -to.meanings[node.input[0]].zero_point, axis=-1)
+    rolled = np.roll(table.astype(np.float32), -to.quant_params[node.input[0]].zero_point, axis=-1)
     copies = shape[0]
     if table.ndim == 1:
         copies = next(n for n in range(TABLE_ROWS, 0, -1) if int(np.prod(shape)) % n == 0)

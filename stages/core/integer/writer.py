@@ -55,7 +55,7 @@ class Writer:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.meanings: dict[str, QuantParams] = tensor_quant_params(model.graph.node)
+        self.quant_params: dict[str, QuantParams] = tensor_quant_params(model.graph.node)
         self._shapes = {
             info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim]
             for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)
@@ -89,31 +89,31 @@ class Writer:
 
     def broadcast_scale(self, tensor: str) -> NDArray[np.float32]:
         """The scale of a tensor of codes, as it broadcasts against it."""
-        meaning = self.meanings[tensor]
-        return meaning.broadcast_scale(len(self.shape(tensor)) if meaning.channel_scales else 0)
+        qparams = self.quant_params[tensor]
+        return qparams.broadcast_scale(len(self.shape(tensor)) if qparams.channel_scales else 0)
 
     def centred(self, tensor: str) -> Term:
         """The codes of a tensor less their zero point."""
-        meaning = self.meanings[tensor]
-        return Term(f"simulator/centred/{tensor}", -meaning.zero_point, meaning.qmax - meaning.zero_point)
+        qparams = self.quant_params[tensor]
+        return Term(f"simulator/centred/{tensor}", -qparams.zero_point, qparams.qmax - qparams.zero_point)
 
     def returned(self, tensor: str, codes: bool) -> None:
         """Make a tensor of the integer model an output: its codes, or its real values."""
-        meaning = self.meanings.get(tensor)
-        if meaning is None:
+        qparams = self.quant_params.get(tensor)
+        if qparams is None:
             if tensor in self._inner:
                 self._inner[tensor](tensor)
         elif codes:
-            shifted = self.op("Add", self.centred(tensor).name, np.float32(meaning.zero_point))
-            self.op("Cast", shifted, to_name=tensor, to=meaning.onnx_type)
+            shifted = self.op("Add", self.centred(tensor).name, np.float32(qparams.zero_point))
+            self.op("Cast", shifted, to_name=tensor, to=qparams.onnx_type)
         else:
             self.op("Mul", self.centred(tensor).name, self.broadcast_scale(tensor), to_name=tensor)
 
     def round_down(self, quotient: str, node: onnx.NodeProto, double: bool, to_name: str = "") -> str:
         """floor(quotient), clamped: the centred codes of the node's output (or of an operand, `to_name`)."""
-        meaning = self.meanings[node.output[0]]
+        qparams = self.quant_params[node.output[0]]
         kind = np.float64 if double else np.float32
-        low, high = (kind(attribute(node, name) - meaning.zero_point) for name in ("low", "high"))
+        low, high = (kind(attribute(node, name) - qparams.zero_point) for name in ("low", "high"))
         target = to_name or self.centred(node.output[0]).name
         floor = self.op("Floor", quotient)
         if double:

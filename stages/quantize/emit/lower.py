@@ -58,11 +58,11 @@ class _Lowering:
         self._float_tensors = set(self.graph.float_tensors)
         self._weights = {entry.node: entry for entry in params.weights}
         self._weight_codes = codes
-        self._meanings = {entry.tensor: entry.codes for entry in params.features}
+        self._quant_params = {entry.tensor: entry.codes for entry in params.features}
         self.zeros = {f.tensor for f in params.features if f.seen_low == f.seen_high == 0.0}
         self._nodes: list[onnx.NodeProto] = []
         self._constants = dict(self.graph.constants)
-        self._renamed = {name: f"{name}/codes" for name in self._meanings if self._is_given(name)}
+        self._renamed = {name: f"{name}/codes" for name in self._quant_params if self._is_given(name)}
         self._float_names: dict[str, str] = {}
         self._infos: dict[str, onnx.ValueInfoProto] = {}
         self._notes: list[str] = []
@@ -71,12 +71,12 @@ class _Lowering:
         return tensor in self.graph.inputs or tensor in self.graph.constants
 
     def run(self) -> tuple[onnx.ModelProto, list[str]]:
-        for name, meaning in self._meanings.items():
+        for name, qparams in self._quant_params.items():
             if name in self.graph.inputs:
-                self._declare(self.coded(name), meaning, name)
-                self.add("Quantize", [name], self.coded(name), meaning)
+                self._declare(self.coded(name), qparams, name)
+                self.add("Quantize", [name], self.coded(name), qparams)
             elif name in self.graph.constants:
-                self._constant_codes(name, meaning)
+                self._constant_codes(name, qparams)
         for layer in self._placement.layers:
             if layer.name in self._placement.integer:
                 kind = layer.kind if layer.kind in TABLES else layer.first.op_type
@@ -89,10 +89,10 @@ class _Lowering:
     # --- what the operators below ask for ---
 
     def has_codes(self, tensor: str) -> bool:
-        return tensor in self._meanings
+        return tensor in self._quant_params
 
-    def meaning(self, tensor: str) -> QuantParams:
-        return self._meanings[tensor]
+    def qparams(self, tensor: str) -> QuantParams:
+        return self._quant_params[tensor]
 
     def coded(self, tensor: str) -> str:
         """The name of a tensor's codes: its own, unless the float one is given from outside."""
@@ -135,18 +135,18 @@ class _Lowering:
         if node.op_type == "Pad" and attribute(node, "mode", b"constant") == b"constant":
             given, after = list(node.input[2:3]), list(node.input[3:])
             value = self.graph.constant(given[0]) if given and given[0] else None
-            meaning = self.meaning(layer.output)
-            code = np.rint(np.float64(0.0 if value is None else value.item()) / meaning.scale) + meaning.zero_point
+            qparams = self.qparams(layer.output)
+            code = np.rint(np.float64(0.0 if value is None else value.item()) / qparams.scale) + qparams.zero_point
             del node.input[2:]
-            padded = np.array(np.clip(code, 0, meaning.qmax), dtype=meaning.dtype)
+            padded = np.array(np.clip(code, 0, qparams.qmax), dtype=qparams.dtype)
             node.input.extend([self.constant(f"{node.name}/padded", padded), *after])
         for name in node.output:
-            self._declare(name, self.meaning(name), name)
+            self._declare(name, self.qparams(name), name)
         self._nodes.append(node)
 
     def warn_if_wide(self, layer: Layer, weight: NDArray[np.int32], axis: int) -> None:
         """Note a layer whose worst sum does not fit the SOC's 32 bits."""
-        taken = self.meaning(layer.first.input[0])
+        taken = self.qparams(layer.first.input[0])
         others = tuple(i for i in range(weight.ndim) if i != axis % weight.ndim)
         factor = 4 if self.soc.requantization is Requantization.nna else 1
         reach = max(taken.zero_point, taken.qmax - taken.zero_point)
@@ -175,13 +175,13 @@ class _Lowering:
         lows, highs = np.clip(np.rint(bounds), 0, made.qmax).astype(int)
         return int(lows.min()), int(highs.max())  # the same in every channel: placement sees to it
 
-    def _constant_codes(self, name: str, meaning: QuantParams) -> None:
+    def _constant_codes(self, name: str, qparams: QuantParams) -> None:
         value = self.graph.constant(name)
         assert value is not None
-        codes = np.rint(value / np.float32(meaning.scale)).astype(np.float64) + meaning.zero_point
-        stored = self.constant(f"{name}/stored", np.clip(codes, 0, meaning.qmax).astype(meaning.dtype))
-        self._declare(self.coded(name), meaning, name)
-        self.add("Constant", [stored], self.coded(name), meaning)
+        codes = np.rint(value / np.float32(qparams.scale)).astype(np.float64) + qparams.zero_point
+        stored = self.constant(f"{name}/stored", np.clip(codes, 0, qparams.qmax).astype(qparams.dtype))
+        self._declare(self.coded(name), qparams, name)
+        self.add("Constant", [stored], self.coded(name), qparams)
 
     def copy(self, source: onnx.NodeProto) -> None:
         """Add a node in float: its inputs and weights are dequantized, what it makes is quantized if it has codes."""
@@ -191,19 +191,19 @@ class _Lowering:
             node.input[index] = self._float(name)
         if source.name in self._weights:
             node.input[1] = self._float_weight(self._weights[source.name])
-        coded = [name for name in node.output if name in self._meanings]
+        coded = [name for name in node.output if name in self._quant_params]
         for index, name in enumerate(node.output):
             node.output[index] = f"{name}/float" if name in coded else name
             if name in self._float_tensors:
                 self._declare(node.output[index], None, name)
         self._nodes.append(node)
         for name in coded:
-            self._declare(name, self._meanings[name], name)
-            self.add("Quantize", [f"{name}/float"], name, self._meanings[name])
+            self._declare(name, self._quant_params[name], name)
+            self.add("Quantize", [f"{name}/float"], name, self._quant_params[name])
 
     def _float(self, tensor: str) -> str:
         """The float values of a tensor, dequantized once where it is made as codes."""
-        if tensor not in self._meanings or tensor in self.graph.constants:
+        if tensor not in self._quant_params or tensor in self.graph.constants:
             return tensor
         if tensor not in self._float_names:
             self._float_names[tensor] = f"{tensor}/dequantized"
@@ -255,8 +255,8 @@ def _conv_transpose(to: _Lowering, layer: Layer) -> None:
 def _mat_mul(to: _Lowering, layer: Layer) -> None:
     node = layer.first
     if node.input[1] not in to.graph.constants:
-        left, right = (to.meaning(name) for name in node.input)
-        gain = left.scale * right.scale / to.meaning(layer.output).scale
+        left, right = (to.qparams(name) for name in node.input)
+        gain = left.scale * right.scale / to.qparams(layer.output).scale
         terms = to.graph.shapes[node.input[0]][-1]
         room = SUM_BITS - (left.qmax * right.qmax * terms).bit_length()
         _fixed(to, layer, "MatMulFeatures", node.input, [gain], bits=min(rules.FIXED_BITS, room), terms=terms)
@@ -270,7 +270,7 @@ def _weighted(
     to: _Lowering, layer: Layer, kind: str, entry: WeightParams, codes: NDArray[np.int32], axis: int, **sliding: Any
 ) -> None:
     """Add a weighted operator with the parameters of the SOC's rule."""
-    node, taken = layer.first, to.meaning(layer.first.input[0])
+    node, taken = layer.first, to.qparams(layer.first.input[0])
     channels = to.graph.shapes[node.output[0]][axis if kind == "MatMul" else 1]
     scales = np.broadcast_to(np.asarray(entry.scales, dtype=np.float32), (channels,))
     bias = bias_of(to.graph, node)
@@ -278,7 +278,7 @@ def _weighted(
     to.warn_if_wide(layer, codes, axis)
     stem = node.name
     stored = to.constant(f"{stem}/weight", codes.astype(np.int8 if entry.bits <= 8 else np.int16))
-    made = to.meaning(layer.output) if to.has_codes(layer.output) else None
+    made = to.qparams(layer.output) if to.has_codes(layer.output) else None
     taken_steps = spread(taken.scales, channels)
     products = taken_steps.astype(np.float32) * scales
     if made is None:
@@ -317,14 +317,14 @@ def _fixed(
     """Add an operator that multiplies by fixed-point gains."""
     multipliers, shift = rules.fixed_point(list(gains), bits)
     inputs = [to.coded(name) for name in operands]
-    made = to.meaning(layer.output)
+    made = to.qparams(layer.output)
     to.add(kind, inputs, layer.output, made, layer, multipliers=multipliers, shift=shift, **more)
 
 
 def _gains(to: _Lowering, layer: Layer) -> list[float]:
     """Each operand's scale in the output's; none for one that was always zero, whose scale says nothing."""
-    made = to.meaning(layer.output)
-    return [0.0 if name in to.zeros else to.meaning(name).scale / made.scale for name in layer.first.input]
+    made = to.qparams(layer.output)
+    return [0.0 if name in to.zeros else to.qparams(name).scale / made.scale for name in layer.first.input]
 
 
 def _add(to: _Lowering, layer: Layer) -> None:
@@ -333,8 +333,8 @@ def _add(to: _Lowering, layer: Layer) -> None:
 
 
 def _mul(to: _Lowering, layer: Layer) -> None:
-    left, right = (to.meaning(name).scale for name in layer.first.input)
-    _fixed(to, layer, "Mul", layer.first.input, [left * right / to.meaning(layer.output).scale])
+    left, right = (to.qparams(name).scale for name in layer.first.input)
+    _fixed(to, layer, "Mul", layer.first.input, [left * right / to.qparams(layer.output).scale])
 
 
 def _concat(to: _Lowering, layer: Layer) -> None:
@@ -353,7 +353,7 @@ def _mean(to: _Lowering, layer: Layer) -> None:
         listed = attribute(node, "axes", given.tolist() if given is not None else []) or range(len(shape))
         axes, keepdims = sorted(axis % len(shape) for axis in listed), attribute(node, "keepdims", 1)
     count = int(np.prod([shape[axis] for axis in axes]))
-    gain = to.meaning(node.input[0]).scale / (count * to.meaning(layer.output).scale)
+    gain = to.qparams(node.input[0]).scale / (count * to.qparams(layer.output).scale)
     _fixed(to, layer, "Mean", node.input[:1], [gain], axes=axes, keepdims=keepdims, terms=count)
 
 
@@ -364,12 +364,12 @@ def _average_pool(to: _Lowering, layer: Layer) -> None:
     counts = np.array(float(np.prod(kernel)))
     if any(sliding["pads"]) and not attribute(node, "count_include_pad", 0):
         counts = _counts(to.graph.shapes[node.input[0]][2:], kernel, **sliding)
-    gains = to.meaning(node.input[0]).scale / (counts * to.meaning(layer.output).scale)
+    gains = to.qparams(node.input[0]).scale / (counts * to.qparams(layer.output).scale)
     _, shift = rules.fixed_point([float(gains.max())])
     multipliers = to.constant(f"{node.name}/multipliers", np.rint(gains * 2.0**shift).astype(np.int32))
     inputs = [to.coded(node.input[0]), multipliers]
     to.add(
-        "AveragePool", inputs, layer.output, to.meaning(layer.output), layer,
+        "AveragePool", inputs, layer.output, to.qparams(layer.output), layer,
         kernel_shape=kernel, shift=shift, **sliding,
     )  # fmt: skip
 
@@ -388,10 +388,10 @@ def _counts(
 
 
 def _prelu(to: _Lowering, layer: Layer) -> None:
-    node, made = layer.first, to.meaning(layer.output)
+    node, made = layer.first, to.qparams(layer.output)
     slopes = to.graph.constant(node.input[1])
     assert slopes is not None
-    gain = to.meaning(node.input[0]).scale / made.scale
+    gain = to.qparams(node.input[0]).scale / made.scale
     gains = slopes.astype(np.float64) * gain
     (positive, *_), shift = rules.fixed_point([gain, float(np.abs(gains).max())])
     negative = to.constant(f"{node.name}/slopes", np.rint(gains * 2.0**shift).astype(np.int32))
@@ -409,16 +409,16 @@ def _resize(to: _Lowering, layer: Layer) -> None:
     given = to.graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     axes = [axis % len(before) for axis in attribute(node, "axes", range(len(before)))]
     scales = {} if given is None else dict(zip(axes, given.tolist(), strict=False))
-    bits = weight_bits(to.meaning(layer.output).bits)
+    bits = weight_bits(to.qparams(layer.output).bits)
     rows, columns = (interpolation(before[i], after[i], way, bits, scales.get(i)) for i in (2, 3))
     names = [to.constant(f"{node.name}/{n}", v) for n, v in (("rows", rows), ("columns", columns))]
-    made = to.meaning(layer.output)
+    made = to.qparams(layer.output)
     to.add("Resize", [to.coded(node.input[0]), *names], layer.output, made, layer, shift=2 * bits)
 
 
 def _table(to: _Lowering, layer: Layer) -> None:
     node = layer.first
-    taken, made = to.meaning(node.input[0]), to.meaning(layer.output)
+    taken, made = to.qparams(node.input[0]), to.qparams(layer.output)
     entries = table(to.graph, layer, taken, made).astype(made.dtype)
     inputs = [to.coded(node.input[0]), to.constant(f"{layer.name}/table", entries)]
     if layer.gated:

@@ -78,10 +78,10 @@ def dumps(runtime: Runtime, content: bytes, feeds: Sequence[NDArray]) -> dict[st
 
 def expected_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray]) -> dict[str, bytes]:
     """The dumps of every layer from its values."""
-    meanings = tensor_quant_params(model.graph.node)
+    quant_params = tensor_quant_params(model.graph.node)
     found = {}
     for tensor, stem in dump_names(model).items():
-        codes = meanings.get(tensor)
+        codes = quant_params.get(tensor)
         name = f"{stem}_out.bin" if codes is None else f"{stem}_Quantize_out.bin"
         found[name] = packed(values[tensor], codes)
     return found

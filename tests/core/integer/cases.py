@@ -20,7 +20,7 @@ weight_bits = st.sampled_from([2, 4, 8, 8, 12, 16])
 
 
 @st.composite
-def meanings(draw, bits=feature_bits) -> QuantParams:
+def quant_params(draw, bits=feature_bits) -> QuantParams:
     """Any zero point, often at an end."""
     width = draw(bits)
     top = 2**width - 1
@@ -34,9 +34,9 @@ scales = st.floats(-12, 4).map(lambda power: float(np.float32(2.0**power)))
 @st.composite
 def channel_meanings(draw, channels: int) -> QuantParams:
     """Any zero point, and any scale in each channel."""
-    meaning = draw(meanings())
+    qparams = draw(quant_params())
     found = tuple(draw(st.lists(scales, min_size=channels, max_size=channels)))
-    return QuantParams(meaning.bits, max(found), meaning.zero_point, found)
+    return QuantParams(qparams.bits, max(found), qparams.zero_point, found)
 
 
 @st.composite
@@ -103,7 +103,7 @@ def convolutions(draw) -> Weighted:
     window = {"strides": strides, "dilations": dilations, "pads": pads, "group": group}
     shape = [draw(st.integers(1, 2)), group * inside, *size]
     run = reference.convolution(weight, strides, dilations, pads, group)
-    return Weighted("Conv", shape, draw(meanings()), weight, window, run, 1, len(weight))
+    return Weighted("Conv", shape, draw(quant_params()), weight, window, run, 1, len(weight))
 
 
 @st.composite
@@ -123,7 +123,7 @@ def transposed_convolutions(draw) -> Weighted:
     window = {"strides": strides, "dilations": dilations, "pads": pads, "output_padding": extra, "group": group}
     shape = [draw(st.integers(1, 2)), group * inside, *size]
     run = reference.transposed_convolution(weight, strides, dilations, pads, extra, group)
-    return Weighted("ConvTranspose", shape, draw(meanings()), weight, window, run, 1, group * outside)
+    return Weighted("ConvTranspose", shape, draw(quant_params()), weight, window, run, 1, group * outside)
 
 
 @st.composite
@@ -131,7 +131,7 @@ def matrix_products(draw) -> Weighted:
     inside, outside = draw(st.integers(1, 20)), draw(st.integers(1, 6))
     weight = _weights(draw, (inside, outside))
     shape = [*draw(st.sampled_from([[1], [3], [2, 3], [1, 2, 2]])), inside]
-    return Weighted("MatMul", shape, draw(meanings()), weight, {}, reference.product(weight), -1, outside)
+    return Weighted("MatMul", shape, draw(quant_params()), weight, {}, reference.product(weight), -1, outside)
 
 
 weighted = st.one_of(convolutions(), transposed_convolutions(), matrix_products())

@@ -79,8 +79,8 @@ class Net:
     def feeds(self, codes: Mapping[str, ArrayLike]) -> Values:
         """Network inputs that quantize to these codes."""
         return {
-            f"{name}/real": real(np.asarray(codes[name]).reshape(self.inputs[f"{name}/real"]), meaning)
-            for name, meaning in self.features.items()
+            f"{name}/real": real(np.asarray(codes[name]).reshape(self.inputs[f"{name}/real"]), qparams)
+            for name, qparams in self.features.items()
         }
 
     def twin(self, **codes: ArrayLike) -> Values:
@@ -92,12 +92,12 @@ class Net:
         return simulator_model(self.model(values), tensors or self.tensors, codes)
 
 
-def real(codes: NDArray, meaning: QuantParams) -> NDArray[np.float32]:
+def real(codes: NDArray, qparams: QuantParams) -> NDArray[np.float32]:
     """What codes stand for."""
-    centred = (codes.astype(np.int64) - meaning.zero_point).astype(np.float32)
-    if not meaning.channel_scales:
-        return centred * np.float32(meaning.scale)
-    channels = zip(np.moveaxis(centred, 1, 0), meaning.channel_scales, strict=True)
+    centred = (codes.astype(np.int64) - qparams.zero_point).astype(np.float32)
+    if not qparams.channel_scales:
+        return centred * np.float32(qparams.scale)
+    channels = zip(np.moveaxis(centred, 1, 0), qparams.channel_scales, strict=True)
     return np.stack([channel * np.float32(scale) for channel, scale in channels], axis=1)
 
 
@@ -115,14 +115,14 @@ def agree(net: Net, **codes: ArrayLike) -> Values:
     Codes are asked for as compare and evaluate run the simulator, values from plain ONNX Runtime.
     """
     feeds, values = net.feeds(codes), net.twin(**codes)
-    meanings = tensor_quant_params(net.nodes)
+    quant_params = tensor_quant_params(net.nodes)
     as_codes = Runner(net.simulator(values), optimize="safe", threads=1).run(feeds)
     as_reals = Runner(net.simulator(values, codes=False), optimize="none", threads=1).run(feeds)
     for name in net.tensors:
         assert_same(as_codes[name], values[name])
-        if name in meanings:
-            assert values[name].dtype == (np.uint8 if meanings[name].bits <= 8 else np.uint16)
-            np.testing.assert_array_equal(as_reals[name], real(values[name], meanings[name]))
+        if name in quant_params:
+            assert values[name].dtype == (np.uint8 if quant_params[name].bits <= 8 else np.uint16)
+            np.testing.assert_array_equal(as_reals[name], real(values[name], quant_params[name]))
         else:
             assert_same(as_reals[name], values[name])
     return values

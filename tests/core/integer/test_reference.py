@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stages.core.integer.model import QuantParams
 from stages.core.integer.reference import run_twin
 from tests.core.integer import reference
-from tests.core.integer.cases import RULES, clamps, gains, inputs, meanings, parameters, seeds, weighted
+from tests.core.integer.cases import RULES, clamps, gains, inputs, parameters, quant_params, seeds, weighted
 from tests.core.integer.nets import Net
 
 EXAMPLES = settings(deadline=None, max_examples=40)
@@ -20,12 +20,12 @@ def int32(*values):
     return np.array(values, dtype=np.int32)
 
 
-def random_codes(seed, shape, meaning):
-    return np.random.default_rng(seed).integers(0, meaning.qmax, shape, endpoint=True)
+def random_codes(seed, shape, qparams):
+    return np.random.default_rng(seed).integers(0, qparams.qmax, shape, endpoint=True)
 
 
-def centred(codes, meaning):
-    return codes.astype(np.int64) - meaning.zero_point
+def centred(codes, qparams):
+    return codes.astype(np.int64) - qparams.zero_point
 
 
 def scaled(made, clamp, shift, numerator):
@@ -40,7 +40,7 @@ def scaled(made, clamp, shift, numerator):
 @EXAMPLES
 @given(weighted, st.sampled_from(RULES), st.data())
 def test_weighted_operators_are_torchs_sums_under_the_rule(layer, rule, data):
-    made = None if rule == "float" else data.draw(meanings())
+    made = None if rule == "float" else data.draw(quant_params())
     codes = data.draw(inputs(layer))
     acc = layer.sums(codes)
     values = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
@@ -131,7 +131,7 @@ def test_the_float_rule_rounds_a_sum_once_before_the_scale():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), meanings(), gains(2, negative=True), seeds, st.data())
+@given(quant_params(), quant_params(), quant_params(), gains(2, negative=True), seeds, st.data())
 def test_a_sum_of_features_is_the_plain_one(left, right, made, how, seed, data):
     (first, second), shift = how
     clamp, net = data.draw(clamps(made)), Net()
@@ -159,7 +159,7 @@ def test_a_sum_and_a_difference_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), meanings(), gains(), seeds, st.data())
+@given(quant_params(), quant_params(), quant_params(), gains(), seeds, st.data())
 def test_a_product_of_features_is_the_plain_one(left, right, made, how, seed, data):
     ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
     net.feature("a", [2, 3], left)
@@ -183,7 +183,7 @@ def test_a_product_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), meanings(), gains(), seeds, st.data())
+@given(quant_params(), quant_params(), quant_params(), gains(), seeds, st.data())
 def test_a_matrix_product_of_features_is_the_plain_one(left, right, made, how, seed, data):
     ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
     net.feature("a", [2, 2, 3], left)
@@ -210,12 +210,12 @@ def test_a_matrix_product_of_features_by_hand():
 
 
 @EXAMPLES
-@given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(meanings(), min_size=2, max_size=3), meanings(), seeds,
+@given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(quant_params(), min_size=2, max_size=3), quant_params(), seeds,
        st.data())  # fmt: skip
 def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made, seed, data):
     multipliers, shift = data.draw(gains(len(taken)))
     clamp, net = data.draw(clamps(made)), Net()
-    names = [net.feature(f"x{i}", [2, 3], meaning) for i, meaning in enumerate(taken)]
+    names = [net.feature(f"x{i}", [2, 3], qparams) for i, qparams in enumerate(taken)]
     more = {"axis": 1} if kind == "Concat" else {}
     net.add(kind, names, made, multipliers=multipliers, shift=shift, **more, **clamp)
     codes = {name: random_codes(seed + i, (2, 3), taken[i]) for i, name in enumerate(names)}
@@ -253,7 +253,7 @@ def test_joined_features_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), gains(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), seeds,
+@given(quant_params(), quant_params(), gains(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), seeds,
        st.data())  # fmt: skip
 def test_a_mean_is_the_plain_one(taken, made, how, axes, keepdims, seed, data):
     ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
@@ -283,7 +283,7 @@ def test_a_mean_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), st.booleans(), seeds, st.data())
+@given(quant_params(), quant_params(), st.booleans(), seeds, st.data())
 def test_an_average_pool_is_the_plain_one(taken, made, by_place, seed, data):
     kernel, strides, dilations = (data.draw(st.tuples(*[st.integers(1, n)] * 2)) for n in (3, 2, 2))
     pads = [data.draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)]
@@ -323,7 +323,7 @@ def test_an_average_pool_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), st.data())
+@given(quant_params(), quant_params(), st.data())
 def test_a_table_gives_every_code_its_entry(taken, made, data):
     table = np.random.default_rng(data.draw(seeds)).integers(
         0, made.qmax, taken.qmax + 1, endpoint=True, dtype=np.int32
@@ -363,7 +363,7 @@ def test_values_of_channels_with_their_own_scales_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), gains(), seeds, st.data())
+@given(quant_params(), quant_params(), gains(), seeds, st.data())
 def test_prelu_has_a_gain_for_each_side_of_zero(taken, made, how, seed, data):
     ([positive], shift), clamp, net = how, data.draw(clamps(made)), Net()
     slopes = np.random.default_rng(seed).integers(-(2**14), 2**14, (3, 1, 1), endpoint=True, dtype=np.int32)
@@ -388,7 +388,7 @@ def test_prelu_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), seeds, st.data())
+@given(quant_params(), quant_params(), seeds, st.data())
 def test_a_linear_resize_is_the_plain_sum_of_pixels(taken, made, seed, data):
     rng = np.random.default_rng(seed)
     height, width, rows_out, columns_out = (data.draw(st.integers(1, 5)) for _ in range(4))
@@ -426,7 +426,7 @@ def test_a_linear_resize_by_hand():
 
 
 @EXAMPLES
-@given(meanings(), st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), st.floats(-1, 1, width=32))
+@given(quant_params(), st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), st.floats(-1, 1, width=32))
 def test_quantize_rounds_to_even_and_clamps(made, steps, offset):
     scale = np.float32(made.scale)
     x = np.array([*steps, offset, 0.5, 1.5, -0.5, -1.5, 1e30, -1e30], np.float32) * scale
@@ -439,7 +439,7 @@ def test_quantize_rounds_to_even_and_clamps(made, steps, offset):
 
 
 @EXAMPLES
-@given(meanings())
+@given(quant_params())
 def test_dequantize_gives_the_real_value_of_every_code(taken):
     net = Net()
     net.feature("x", [taken.qmax + 1], taken)

@@ -18,8 +18,8 @@ from tests.core.integer.cases import (
     fixed,
     gains,
     inputs,
-    meanings,
     parameters,
+    quant_params,
     seeds,
     weighted,
 )
@@ -29,11 +29,11 @@ EXAMPLES = settings(deadline=None, max_examples=40)
 PLAIN = QuantParams(8, 1.0, 0)
 
 
-def random_codes(seed, shape, meaning):
+def random_codes(seed, shape, qparams):
     """Noise, or one time in four nothing but ends."""
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, meaning.qmax, shape, endpoint=True)
-    return np.where(codes > meaning.qmax // 2, meaning.qmax, 0) if seed % 4 == 0 else codes
+    codes = rng.integers(0, qparams.qmax, shape, endpoint=True)
+    return np.where(codes > qparams.qmax // 2, qparams.qmax, 0) if seed % 4 == 0 else codes
 
 
 # --- any model of one operator ---
@@ -42,7 +42,7 @@ def random_codes(seed, shape, meaning):
 @settings(deadline=None, max_examples=150)
 @given(weighted, st.sampled_from(RULES), st.data())
 def test_weighted_operators_agree(layer, rule, data):
-    made = None if rule == "float" else data.draw(meanings())
+    made = None if rule == "float" else data.draw(quant_params())
     codes = data.draw(inputs(layer))
     values = data.draw(parameters(rule, layer.sums(codes), layer.channel_axis, layer.channels, made))
     clamp = data.draw(clamps(made)) if made else {}
@@ -67,7 +67,7 @@ def test_sums_that_double_cannot_hold_are_refused():
 
 
 @EXAMPLES
-@given(st.sampled_from(["Add", "Mul"]), meanings(), meanings(), meanings(), st.data())
+@given(st.sampled_from(["Add", "Mul"]), quant_params(), quant_params(), quant_params(), st.data())
 def test_sums_and_products_of_features_agree(kind, left, right, made, data):
     count = 2 if kind == "Add" else 1
     multipliers, shift = data.draw(gains(count, negative=kind == "Add"))
@@ -82,7 +82,7 @@ def test_sums_and_products_of_features_agree(kind, left, right, made, data):
 
 
 @EXAMPLES
-@given(meanings(), meanings(), meanings(), st.integers(1, 40), st.data())
+@given(quant_params(), quant_params(), quant_params(), st.integers(1, 40), st.data())
 def test_matrix_products_of_features_agree(left, right, made, terms, data):
     ([multiplier], shift), net = data.draw(gains()), Net()
     shift = min(shift + max(left.bits + right.bits + terms.bit_length() - made.bits, 0), 46)
@@ -95,11 +95,16 @@ def test_matrix_products_of_features_agree(left, right, made, terms, data):
 
 
 @EXAMPLES
-@given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(meanings(), min_size=1, max_size=3), meanings(), st.data())
+@given(
+    st.sampled_from(["Concat", "Max", "Min"]),
+    st.lists(quant_params(), min_size=1, max_size=3),
+    quant_params(),
+    st.data(),
+)
 def test_joined_features_agree(kind, taken, made, data):
     multipliers, shift = data.draw(gains(len(taken)))
     net, seed = Net(), data.draw(seeds)
-    names = [net.feature(f"x{i}", [2, 3, 4], meaning) for i, meaning in enumerate(taken)]
+    names = [net.feature(f"x{i}", [2, 3, 4], qparams) for i, qparams in enumerate(taken)]
     more = {"axis": data.draw(st.integers(-3, 2))} if kind == "Concat" else {}
     net.add(kind, names, made, multipliers=multipliers, shift=shift, **more, **data.draw(clamps(made)))
     agree(net, **{name: random_codes(seed + i, (2, 3, 4), taken[i]) for i, name in enumerate(names)})
@@ -119,7 +124,7 @@ def test_operands_in_the_outputs_scale_are_joined_as_they_are(kind):
 
 
 @EXAMPLES
-@given(meanings(), meanings(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), st.data())
+@given(quant_params(), quant_params(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), st.data())
 def test_means_agree(taken, made, axes, keepdims, data):
     shape, ([multiplier], shift), net = (2, 3, 5, 4), data.draw(gains()), Net()
     count = int(np.prod([shape[axis] for axis in axes]))
@@ -131,7 +136,7 @@ def test_means_agree(taken, made, axes, keepdims, data):
 
 
 @EXAMPLES
-@given(meanings(), meanings(), st.booleans(), st.data())
+@given(quant_params(), quant_params(), st.booleans(), st.data())
 def test_average_pools_agree(taken, made, by_place, data):
     kernel, strides, dilations = (data.draw(st.tuples(*[st.integers(1, n)] * 2)) for n in (4, 2, 2))
     pads = [data.draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)]
@@ -150,7 +155,7 @@ def test_average_pools_agree(taken, made, by_place, data):
 
 
 @EXAMPLES
-@given(meanings(), meanings(), st.data())
+@given(quant_params(), quant_params(), st.data())
 def test_tables_agree_on_every_code(taken, made, data):
     rng = np.random.default_rng(data.draw(seeds))
     table = rng.integers(0, made.qmax, taken.qmax + 1, endpoint=True, dtype=np.int32)
@@ -167,7 +172,7 @@ def test_tables_agree_on_every_code(taken, made, data):
 @given(st.booleans(), st.booleans(), st.integers(1, 2), st.sampled_from([[], [7], [3, 5]]), st.data())
 def test_tables_of_each_channel_agree(taken_own, made_own, pictures, size, data):
     """The first input is quantized and the output dequantized at the channels' own scales, where they have some."""
-    taken, made = (data.draw(channel_meanings(3) if own else meanings()) for own in (taken_own, made_own))
+    taken, made = (data.draw(channel_meanings(3) if own else quant_params()) for own in (taken_own, made_own))
     rng, net = np.random.default_rng(data.draw(seeds)), Net()
     net.feature("x", [pictures, 3, *size], taken)
     table = rng.integers(0, made.qmax, (3, taken.qmax + 1), endpoint=True, dtype=np.int32)
@@ -181,7 +186,9 @@ def test_tables_of_each_channel_agree(taken_own, made_own, pictures, size, data)
 def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, multiplier, made_own, data):
     channels = 3
     rng, taken = np.random.default_rng(data.draw(seeds)), data.draw(channel_meanings(channels))
-    made = data.draw(channel_meanings(channels * multiplier) if made_own else meanings()) if rule != "float" else None
+    made = (
+        data.draw(channel_meanings(channels * multiplier) if made_own else quant_params()) if rule != "float" else None
+    )
     weight = rng.integers(-127, 127, (channels * multiplier, 1, 3, 2), endpoint=True)
     strides, dilations, pads = [2, 1], [1, 2], [1, 0, 2, 1]
     sum_up = reference.convolution(weight, strides, dilations, pads, channels)
@@ -232,7 +239,7 @@ def test_inside_a_gated_layer_of_channels_each_has_its_own_table():
 
 
 @EXAMPLES
-@given(meanings(), meanings(), gains(), st.booleans(), st.data())
+@given(quant_params(), quant_params(), gains(), st.booleans(), st.data())
 def test_prelus_agree(taken, made, how, by_channel, data):
     ([positive], shift), net, seed = how, Net(), data.draw(seeds)
     rng = np.random.default_rng(seed)
@@ -244,7 +251,7 @@ def test_prelus_agree(taken, made, how, by_channel, data):
 
 
 @EXAMPLES
-@given(meanings(), meanings(), st.data())
+@given(quant_params(), quant_params(), st.data())
 def test_linear_resizes_agree(taken, made, data):
     rng = np.random.default_rng(data.draw(seeds))
     height, width, rows_out, columns_out = (data.draw(st.integers(1, 7)) for _ in range(4))
@@ -259,7 +266,7 @@ def test_linear_resizes_agree(taken, made, data):
 
 
 @EXAMPLES
-@given(meanings(), st.lists(st.floats(-7e4, 7e4, width=32), min_size=1, max_size=20))
+@given(quant_params(), st.lists(st.floats(-7e4, 7e4, width=32), min_size=1, max_size=20))
 def test_quantize_agrees_on_any_number(made, steps):
     x = np.array([*steps, 0.5, 1.5, 2.5, -0.5, -1.5, 1e30, -1e30], np.float32) * np.float32(made.scale)
     net = Net()
@@ -275,7 +282,7 @@ def test_quantize_agrees_on_any_number(made, steps):
 
 
 @EXAMPLES
-@given(meanings(), meanings(), gains(2), seeds)
+@given(quant_params(), quant_params(), gains(2), seeds)
 def test_constants_agree(taken, made, how, seed):
     multipliers, shift = how
     net = Net()
@@ -309,16 +316,16 @@ MOVES = [
 @pytest.mark.parametrize(
     "meaning", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000), QuantParams(16, 3.0, 65535)], ids=str
 )
-def test_moved_codes_agree(kind, more, attributes, meaning):
+def test_moved_codes_agree(kind, more, attributes, qparams):
     net = Net()
-    net.feature("x", [1, 4, 2, 4], meaning)
+    net.feature("x", [1, 4, 2, 4], qparams)
     net.plain(kind, ["x", *more], "y", **attributes)
-    agree(net, x=random_codes(1, (1, 4, 2, 4), meaning))
+    agree(net, x=random_codes(1, (1, 4, 2, 4), qparams))
 
 
 def test_every_output_of_a_split_agrees():
-    meaning, net = QuantParams(12, 0.5, 1000), Net()
-    net.feature("x", [1, 7, 2], meaning)
+    qparams, net = QuantParams(12, 0.5, 1000), Net()
+    net.feature("x", [1, 7, 2], qparams)
     net.plain("Split", ["x", np.array([2, 4, 1])], "a", "b", "c", axis=1)
     net.add("Add", ["b", "b"], PLAIN, "sum", multipliers=[2**9, 2**9], shift=13)
     found = agree(net, x=np.arange(14) * 300 % 4096)
@@ -327,11 +334,11 @@ def test_every_output_of_a_split_agrees():
 
 @pytest.mark.parametrize("meaning", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000)], ids=str)
 @pytest.mark.parametrize("padded", [0, 3, 255])
-def test_padding_is_a_code(meaning, padded):
+def test_padding_is_a_code(qparams, padded):
     """And it counts in a pool after it, which pads on its own too, with less than any code."""
     net = Net()
-    net.feature("x", [1, 1, 2, 2], meaning)
-    net.plain("Pad", ["x", np.array([0, 0, 0, 1, 0, 0, 0, 0]), np.array(padded, meaning.dtype)], "y")
+    net.feature("x", [1, 1, 2, 2], qparams)
+    net.plain("Pad", ["x", np.array([0, 0, 0, 1, 0, 0, 0, 0]), np.array(padded, qparams.dtype)], "y")
     net.plain("MaxPool", ["y"], "z", kernel_shape=[1, 2], pads=[0, 1, 0, 0])
     codes = np.array([1, 2, 5, 4])
     found = agree(net, x=codes)
@@ -340,8 +347,8 @@ def test_padding_is_a_code(meaning, padded):
 
 
 def test_a_convolution_after_padding_takes_the_padded_code():
-    net, meaning = Net(), QuantParams(8, 1.0, 10)
-    net.feature("x", [1, 1, 2], meaning)
+    net, qparams = Net(), QuantParams(8, 1.0, 10)
+    net.feature("x", [1, 1, 2], qparams)
     net.plain("Pad", ["x", np.array([0, 0, 1, 0, 0, 0]), np.array(13, np.uint8)], "y")
     net.add("Conv", ["y", np.array([[[1, 10]]], np.int8), np.zeros(1, np.int32), np.ones(1, np.float32)], None, "z",
             rule="float", strides=[1], dilations=[1], pads=[0, 1], group=1)  # fmt: skip
@@ -357,12 +364,12 @@ def chains(draw):
     seed = draw(seeds)
     rng = np.random.default_rng(seed)
     net = Net()
-    taken = draw(meanings())
+    taken = draw(quant_params())
     net.feature("x", [1, 4, 8, 8], taken)
     name, channels = "x", 4
 
     def conv(name, index, group, kernel, stride, taken):
-        made = draw(meanings())
+        made = draw(quant_params())
         bits = draw(st.sampled_from([4, 8, 12]))
         weight = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (channels, channels // group, kernel, kernel))
         reach = taken.qmax * np.abs(weight).sum((1, 2, 3)).max()
@@ -378,22 +385,22 @@ def chains(draw):
                 dilations=[1, 1], pads=[kernel // 2] * 4, group=group, **draw(clamps(made)))  # fmt: skip
         return f"conv{index}", made
 
-    name, meaning = conv(name, 0, 1, 3, 1, taken)
-    table_made = draw(meanings())
-    table = rng.integers(0, table_made.qmax, meaning.qmax + 1, endpoint=True, dtype=np.int32)
+    name, qparams = conv(name, 0, 1, 3, 1, taken)
+    table_made = draw(quant_params())
+    table = rng.integers(0, table_made.qmax, qparams.qmax + 1, endpoint=True, dtype=np.int32)
     net.add("Table", [name, table], table_made, "table")
     name, deep = conv("table", 1, 4, 7, 1, table_made)
-    made = draw(meanings())
+    made = draw(quant_params())
     multipliers, shift = fixed([2.0 ** (made.bits - m.bits - 1) for m in (deep, table_made)])
     net.add("Add", [name, "table"], made, "sum", multipliers=multipliers, shift=shift)
     net.plain("MaxPool", ["sum"], "pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     rows = rng.multinomial(128, np.ones(4) / 4, 8).astype(np.int32)
     net.add("Resize", ["pool", rows, rows], made, "large", shift=14)
     net.plain("Split", ["large", np.array([1, 3])], "one", "three", axis=1)
-    joined = draw(meanings())
+    joined = draw(quant_params())
     multipliers, shift = fixed([2.0 ** (joined.bits - made.bits)] * 2)
     net.add("Concat", ["three", "one"], joined, "joined", multipliers=multipliers, shift=shift, axis=1)
-    square = draw(meanings())
+    square = draw(quant_params())
     net.add("Mul", ["joined", "sum"], square, "product", multipliers=[2**13],
             shift=min(13 + joined.bits + made.bits - square.bits, 46))  # fmt: skip
     net.add("Mean", ["product"], square, "mean", multipliers=[2**13], shift=19, axes=[2, 3], keepdims=1, terms=64)
@@ -510,7 +517,7 @@ def inner_of(net, x, codes=True):
 @settings(deadline=None, max_examples=40)
 @given(weighted, st.sampled_from(RULES[:2]), st.data())
 def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, rule, data):
-    made = data.draw(meanings())
+    made = data.draw(quant_params())
     codes = data.draw(inputs(layer))
     acc = layer.sums(codes)
     bias, *gain = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))

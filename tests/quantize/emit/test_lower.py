@@ -256,7 +256,7 @@ def layer_in_float(found: Quantized, layer: Layer, dequantized: dict[str, np.nda
 
 def code_differences(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, int]:
     """How far each integer layer is from the float layer on the same input, in codes of its output."""
-    codes, meanings = simulated(found, feeds), tensor_quant_params(found.integer.graph.node)
+    codes, quant_params = simulated(found, feeds), tensor_quant_params(found.integer.graph.node)
     given = {*feeds, *(tensor.name for tensor in found.model.graph.initializer)}
     dequantized = {}
     for entry in found.params.features:
@@ -264,11 +264,11 @@ def code_differences(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str
         scale = np.float32(entry.scale)
         if entry.channel_scales:
             scale = np.float32(entry.channel_scales).reshape(1, -1, *[1] * (codes[name].ndim - 2))
-        real = (codes[name].astype(np.float32) - np.float32(meanings[name].zero_point)) * scale
+        real = (codes[name].astype(np.float32) - np.float32(quant_params[name].zero_point)) * scale
         dequantized[f"{entry.tensor}/dequantized" if entry.tensor in given else entry.tensor] = np.asarray(real)
     differences = {}
     for layer in found.placement.layers:
-        if layer.output in meanings and found.domain_node(layer.output).op_type != "Quantize":
+        if layer.output in quant_params and found.domain_node(layer.output).op_type != "Quantize":
             others = {name: value for name, value in dequantized.items() if name not in layer.nodes[-1].output}
             expected = layer_in_float(found, layer, others, f"{layer.output}/codes")
             distance = np.abs(expected.astype(np.int64) - codes[layer.output].astype(np.int64))
