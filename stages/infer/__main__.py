@@ -84,8 +84,8 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
             codes = quant_params.get(name)
             found = values[name]
             if codes is not None:
-                centred = found.astype(np.int64) - codes.zero_point
-                found = centred.astype(np.float32) * codes.broadcast_scale(found.ndim)
+                minus_zp = found.astype(np.int64) - codes.zero_point
+                found = minus_zp.astype(np.float32) * codes.broadcast_scale(found.ndim)
             table.add_row(*described(path, name, found))
             shape, numbers = list(found.shape), found.ravel().tolist()
             content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})

@@ -69,7 +69,7 @@ def run_node(
 
 
 class _Call:
-    """One node with its inputs: centred codes (code - zero_point) and attributes at hand."""
+    """One node with its inputs: codes minus their zero point (code - zero_point) and attributes at hand."""
 
     def __init__(
         self, node: onnx.NodeProto, inputs: list[Array | None], quant_params: Mapping[str, QuantParams]
@@ -89,14 +89,14 @@ class _Call:
     def integers(self, index: int) -> Integers:
         return self.raw(index).astype(np.int64)
 
-    def centred(self, index: int) -> Integers:
+    def minus_zp(self, index: int) -> Integers:
         return self.integers(index) - self._quant_params[self._node.input[index]].zero_point
 
     def broadcast_scale(self, index: int) -> NDArray[np.float32]:
         return self._quant_params[self._node.input[index]].broadcast_scale(self.raw(index).ndim)
 
-    def all_centred(self) -> list[Integers]:
-        return [self.centred(index) for index in range(len(self._inputs))]
+    def all_minus_zp(self) -> list[Integers]:
+        return [self.minus_zp(index) for index in range(len(self._inputs))]
 
     def codes(self, values: Integers) -> Array:
         """Clamp codes as a fused activation does, and store them."""
@@ -114,7 +114,7 @@ def _quantize(call: _Call) -> Array:
 
 
 def _dequantize(call: _Call) -> Array:
-    return call.centred(0).astype(np.float32) * call.broadcast_scale(0)
+    return call.minus_zp(0).astype(np.float32) * call.broadcast_scale(0)
 
 
 def _constant(call: _Call) -> Array:
@@ -123,20 +123,20 @@ def _constant(call: _Call) -> Array:
 
 def _conv(call: _Call) -> Array:
     strides, dilations = call.get("strides"), call.get("dilations")
-    acc = _convolve(call.centred(0), call.integers(1), strides, dilations, call.get("pads"), call.get("group"))
+    acc = _convolve(call.minus_zp(0), call.integers(1), strides, dilations, call.get("pads"), call.get("group"))
     return _requantize(call, acc, channel_axis=1)
 
 
 def _conv_transpose(call: _Call) -> Array:
     acc = _convolve_transposed(
-        call.centred(0), call.integers(1), call.get("strides"), call.get("dilations"), call.get("pads"),
+        call.minus_zp(0), call.integers(1), call.get("strides"), call.get("dilations"), call.get("pads"),
         call.get("output_padding"), call.get("group"),
     )  # fmt: skip
     return _requantize(call, acc, channel_axis=1)
 
 
 def _mat_mul(call: _Call) -> Array:
-    return _requantize(call, call.centred(0) @ call.integers(1), channel_axis=-1)
+    return _requantize(call, call.minus_zp(0) @ call.integers(1), channel_axis=-1)
 
 
 def _requantize(call: _Call, acc: Integers, channel_axis: int) -> Array:
@@ -195,23 +195,23 @@ def _window(
 
 
 def _add(call: _Call) -> Array:
-    left, right = (c * m for c, m in zip(call.all_centred(), call.get("multipliers"), strict=True))
+    left, right = (c * m for c, m in zip(call.all_minus_zp(), call.get("multipliers"), strict=True))
     return call.scaled(left + right)
 
 
 def _mul(call: _Call) -> Array:
-    left, right = call.all_centred()
+    left, right = call.all_minus_zp()
     return call.scaled(left * right * call.get("multipliers")[0])
 
 
 def _mat_mul_features(call: _Call) -> Array:
-    left, right = call.all_centred()
+    left, right = call.all_minus_zp()
     return call.scaled((left @ right) * call.get("multipliers")[0])
 
 
 def _rescaled(call: _Call) -> list[Array]:
     """Every operand's codes in the output's scale."""
-    return [call.scaled(c * m) for c, m in zip(call.all_centred(), call.get("multipliers"), strict=True)]
+    return [call.scaled(c * m) for c, m in zip(call.all_minus_zp(), call.get("multipliers"), strict=True)]
 
 
 def _concat(call: _Call) -> Array:
@@ -229,12 +229,12 @@ def _min(call: _Call) -> Array:
 
 
 def _mean(call: _Call) -> Array:
-    total = call.centred(0).sum(axis=tuple(call.get("axes")), keepdims=bool(call.get("keepdims")))
+    total = call.minus_zp(0).sum(axis=tuple(call.get("axes")), keepdims=bool(call.get("keepdims")))
     return call.scaled(total * call.get("multipliers")[0])
 
 
 def _average_pool(call: _Call) -> Array:
-    x = call.centred(0)
+    x = call.minus_zp(0)
     ones = np.ones((x.shape[1], 1, *call.get("kernel_shape")), dtype=np.int64)
     total = _convolve(x, ones, call.get("strides"), call.get("dilations"), call.get("pads"), x.shape[1])
     return call.scaled(total * call.integers(1))
@@ -249,12 +249,12 @@ def _table(call: _Call) -> Array:
 
 
 def _prelu(call: _Call) -> Array:
-    x = call.centred(0)
+    x = call.minus_zp(0)
     return call.scaled(np.where(x >= 0, x * call.get("multipliers")[0], x * call.integers(1)))
 
 
 def _resize(call: _Call) -> Array:
-    return call.scaled(call.integers(1) @ call.centred(0) @ call.integers(2).T)
+    return call.scaled(call.integers(1) @ call.minus_zp(0) @ call.integers(2).T)
 
 
 _OPERATORS: dict[str, Callable[[_Call], Array]] = {

@@ -51,32 +51,32 @@ def simulator_model(model: onnx.ModelProto, tensors: Sequence[str], codes: bool 
 
 
 def _move(to: Writer, node: onnx.NodeProto) -> None:
-    """An operator that moves or picks codes does the same to centred codes; a padded value is a code too."""
+    """An operator that moves or picks codes does the same to codes minus their zero point; a padded value is a code too."""
     moved = onnx.NodeProto()
     moved.CopyFrom(node)
-    moved.input[0] = to.centred(node.input[0]).name
+    moved.input[0] = to.minus_zp(node.input[0]).name
     if node.op_type == "Pad" and len(node.input) > PADDED_VALUE and node.input[PADDED_VALUE]:
         code = to.array(node.input[PADDED_VALUE]).item() - to.quant_params[node.input[0]].zero_point
         moved.input[PADDED_VALUE] = to.constant(np.float32(code))
     for index, name in enumerate(node.output):
-        moved.output[index] = to.centred(name).name
+        moved.output[index] = to.minus_zp(name).name
     to.nodes.append(moved)
 
 
 def _quantize(to: Writer, node: onnx.NodeProto) -> None:
-    target = to.centred(node.output[0])
+    target = to.minus_zp(node.output[0])
     rounded = to.op("Round", to.op("Div", node.input[0], to.broadcast_scale(node.output[0])))
     to.op("Clip", rounded, np.float32(target.low), np.float32(target.high), to_name=target.name)
 
 
 def _dequantize(to: Writer, node: onnx.NodeProto) -> None:
     codes = node.input[0]
-    to.op("Mul", to.centred(codes).name, to.broadcast_scale(codes), to_name=node.output[0])
+    to.op("Mul", to.minus_zp(codes).name, to.broadcast_scale(codes), to_name=node.output[0])
 
 
 def _constant(to: Writer, node: onnx.NodeProto) -> None:
     codes = to.array(node.input[0]).astype(np.float32) - np.float32(to.quant_params[node.output[0]].zero_point)
-    to.constant(codes, to.centred(node.output[0]).name)
+    to.constant(codes, to.minus_zp(node.output[0]).name)
 
 
 # --- weighted operators ---
@@ -88,7 +88,7 @@ def _conv(to: Writer, node: onnx.NodeProto) -> None:
     def multiply(x: str, weight: Array) -> str:
         return to.op("Conv", x, weight, **window)
 
-    x, weight = to.centred(node.input[0]), to.array(node.input[1])
+    x, weight = to.minus_zp(node.input[0]), to.array(node.input[1])
     _requantize(to, node, to.accumulate(x, weight, 0, multiply), [1, -1, *[1] * (weight.ndim - 2)])
 
 
@@ -99,7 +99,7 @@ def _conv_transpose(to: Writer, node: onnx.NodeProto) -> None:
     def multiply(x: str, weight: Array) -> str:
         return to.op("ConvTranspose", x, weight, **window)
 
-    x, weight = to.centred(node.input[0]), to.array(node.input[1])
+    x, weight = to.minus_zp(node.input[0]), to.array(node.input[1])
     acc = to.accumulate(x, weight, 1, multiply, groups=window["group"])
     _requantize(to, node, acc, [1, -1, *[1] * (weight.ndim - 2)])
 
@@ -108,7 +108,7 @@ def _mat_mul(to: Writer, node: onnx.NodeProto) -> None:
     def multiply(x: str, weight: Array) -> str:
         return to.op("MatMul", x, weight)
 
-    x, weight = to.centred(node.input[0]), to.array(node.input[1])
+    x, weight = to.minus_zp(node.input[0]), to.array(node.input[1])
     _requantize(to, node, to.accumulate(x, weight, -1, multiply), [-1])
 
 
@@ -125,7 +125,7 @@ def _requantize(to: Writer, node: onnx.NodeProto, acc: Term, shape: Sequence[int
     qparams = to.quant_params[node.output[0]]
     wide_bias = bias.astype(np.float64)
     if rule == "nna":
-        # centred codes: what is added after the floor goes below it
+        # codes minus their zero point: what is added after the floor goes below it
         factor, divisor = np.ones(1), parameters[0].astype(np.float64) / 4
         offset = wide_bias / 4 + (2 ** (qparams.bits - 1) - qparams.zero_point) * divisor
     else:
@@ -162,7 +162,7 @@ def _fixed(node: onnx.NodeProto) -> tuple[list[int], int]:
 
 def _add(to: Writer, node: onnx.NodeProto) -> None:
     multipliers, shift = _fixed(node)
-    terms = [(to.centred(name), multiplier) for name, multiplier in zip(node.input, multipliers, strict=True)]
+    terms = [(to.minus_zp(name), multiplier) for name, multiplier in zip(node.input, multipliers, strict=True)]
     to.scaled(terms, shift, node)
 
 
@@ -176,7 +176,7 @@ def _mat_mul_features(to: Writer, node: onnx.NodeProto) -> None:
 
 def _product(to: Writer, node: onnx.NodeProto, kind: str, terms: int) -> None:
     """A product of two features; each of its values sums up `terms` products."""
-    left, right = (to.centred(name) for name in node.input)
+    left, right = (to.minus_zp(name) for name in node.input)
     largest = left.largest * right.largest * terms
     if largest >= FLOAT32_EXACT:
         left, right = to.doubled(left), to.doubled(right)
@@ -193,7 +193,7 @@ def _rescaled(to: Writer, node: onnx.NodeProto) -> list[str]:
         made = to.quant_params[node.output[0]]
         clamped = (attribute(node, "low"), attribute(node, "high")) != (0, made.qmax)
         unchanged = multiplier == 2**shift and to.quant_params[name] == made and not clamped
-        term = to.centred(name)
+        term = to.minus_zp(name)
         target = f"simulator/operand/{len(to.nodes)}"
         names.append(term.name if unchanged else to.scaled([(term, multiplier)], shift, node, target))
     return names
@@ -201,15 +201,15 @@ def _rescaled(to: Writer, node: onnx.NodeProto) -> list[str]:
 
 def _concat(to: Writer, node: onnx.NodeProto) -> None:
     axis = attribute(node, "axis")
-    to.op("Concat", *_rescaled(to, node), to_name=to.centred(node.output[0]).name, axis=axis)
+    to.op("Concat", *_rescaled(to, node), to_name=to.minus_zp(node.output[0]).name, axis=axis)
 
 
 def _extreme(to: Writer, node: onnx.NodeProto) -> None:
-    to.op(node.op_type, *_rescaled(to, node), to_name=to.centred(node.output[0]).name)
+    to.op(node.op_type, *_rescaled(to, node), to_name=to.minus_zp(node.output[0]).name)
 
 
 def _mean(to: Writer, node: onnx.NodeProto) -> None:
-    x, count = to.centred(node.input[0]), attribute(node, "terms")
+    x, count = to.minus_zp(node.input[0]), attribute(node, "terms")
     if x.largest * count >= FLOAT32_EXACT:
         x = to.doubled(x)
     axes, keepdims = np.array(attribute(node, "axes"), dtype=np.int64), attribute(node, "keepdims")
@@ -219,7 +219,7 @@ def _mean(to: Writer, node: onnx.NodeProto) -> None:
 
 
 def _average_pool(to: Writer, node: onnx.NodeProto) -> None:
-    x, channels = to.centred(node.input[0]), to.shape(node.input[0])[1]
+    x, channels = to.minus_zp(node.input[0]), to.shape(node.input[0])[1]
     window = {name: attribute(node, name) for name in ("strides", "pads", "dilations")}
 
     def multiply(values: str, weight: Array) -> str:
@@ -230,7 +230,7 @@ def _average_pool(to: Writer, node: onnx.NodeProto) -> None:
 
 
 def _prelu(to: Writer, node: onnx.NodeProto) -> None:
-    x = to.centred(node.input[0])
+    x = to.minus_zp(node.input[0])
     positive = Term(to.op("Relu", x.name), 0, x.high)
     negative = Term(to.op("Min", x.name, np.float32(0)), x.low, 0)
     multipliers, shift = _fixed(node)
@@ -238,7 +238,7 @@ def _prelu(to: Writer, node: onnx.NodeProto) -> None:
 
 
 def _resize(to: Writer, node: onnx.NodeProto) -> None:
-    x, rows, columns = to.centred(node.input[0]), to.array(node.input[1]), to.array(node.input[2]).T
+    x, rows, columns = to.minus_zp(node.input[0]), to.array(node.input[1]), to.array(node.input[2]).T
     gain = int(rows.sum(axis=1).max()) * int(columns.sum(axis=0).max())
     if x.largest * gain >= FLOAT32_EXACT:
         x = to.doubled(x)
@@ -251,13 +251,13 @@ def _table(to: Writer, node: onnx.NodeProto) -> None:
     qparams = to.quant_params[node.output[0]]
     low, high = attribute(node, "low"), attribute(node, "high")
     table = np.clip(to.array(node.input[1]).astype(np.int64), low, high) - qparams.zero_point
-    _look_up(to, node, table, to.centred(node.output[0]).name)
+    _look_up(to, node, table, to.minus_zp(node.output[0]).name)
     if len(node.input) > 2:
         to.keep_inner(node, lambda name: _look_up(to, node, to.array(node.input[2]), name))
 
 
 def _look_up(to: Writer, node: onnx.NodeProto, table: Array, target: str) -> None:
-    """Look every code of the node's input up; a negative centred code counts from the table's end.
+    """Look every code of the node's input up; a negative code minus its zero point counts from the table's end.
 
     The input is cut into rows, each with a copy of the table, or with its channel's table where it has one a channel.
     """
@@ -267,7 +267,7 @@ def _look_up(to: Writer, node: onnx.NodeProto, table: Array, target: str) -> Non
     if table.ndim == 1:
         copies = next(n for n in range(TABLE_ROWS, 0, -1) if int(np.prod(shape)) % n == 0)
     tables = np.tile(rolled, (copies, 1))
-    index = to.op("Cast", to.centred(node.input[0]).name, to=TensorProto.INT32)
+    index = to.op("Cast", to.minus_zp(node.input[0]).name, to=TensorProto.INT32)
     index = to.op("Reshape", index, np.array([len(tables), -1], dtype=np.int64))
     found = to.op("GatherElements", tables, index, axis=1)
     to.op("Reshape", found, np.array(shape, dtype=np.int64), to_name=target)

@@ -92,10 +92,10 @@ class Writer:
         qparams = self.quant_params[tensor]
         return qparams.broadcast_scale(len(self.shape(tensor)) if qparams.channel_scales else 0)
 
-    def centred(self, tensor: str) -> Term:
+    def minus_zp(self, tensor: str) -> Term:
         """The codes of a tensor less their zero point."""
         qparams = self.quant_params[tensor]
-        return Term(f"simulator/centred/{tensor}", -qparams.zero_point, qparams.qmax - qparams.zero_point)
+        return Term(f"simulator/minus_zp/{tensor}", -qparams.zero_point, qparams.qmax - qparams.zero_point)
 
     def returned(self, tensor: str, codes: bool) -> None:
         """Make a tensor of the integer model an output: its codes, or its real values."""
@@ -104,17 +104,17 @@ class Writer:
             if tensor in self._inner:
                 self._inner[tensor](tensor)
         elif codes:
-            shifted = self.op("Add", self.centred(tensor).name, np.float32(qparams.zero_point))
+            shifted = self.op("Add", self.minus_zp(tensor).name, np.float32(qparams.zero_point))
             self.op("Cast", shifted, to_name=tensor, to=qparams.onnx_type)
         else:
-            self.op("Mul", self.centred(tensor).name, self.broadcast_scale(tensor), to_name=tensor)
+            self.op("Mul", self.minus_zp(tensor).name, self.broadcast_scale(tensor), to_name=tensor)
 
     def round_down(self, quotient: str, node: onnx.NodeProto, double: bool, to_name: str = "") -> str:
-        """floor(quotient), clamped: the centred codes of the node's output (or of an operand, `to_name`)."""
+        """floor(quotient), clamped: the codes minus their zero point of the node's output (or of an operand, `to_name`)."""
         qparams = self.quant_params[node.output[0]]
         kind = np.float64 if double else np.float32
         low, high = (kind(attribute(node, name) - qparams.zero_point) for name in ("low", "high"))
-        target = to_name or self.centred(node.output[0]).name
+        target = to_name or self.minus_zp(node.output[0]).name
         floor = self.op("Floor", quotient)
         if double:
             self.op("Cast", self.op("Clip", floor, low, high), to_name=target, to=TensorProto.FLOAT)

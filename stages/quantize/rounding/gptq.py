@@ -65,7 +65,7 @@ def compensate(draft: Draft, node: onnx.NodeProto, replay: Replay) -> None:
         return first, second
 
     biased = corrigible(node)
-    moments = Moments.collect((pair(index) for index in range(replay.count)), centred=biased)
+    moments = Moments.collect((pair(index) for index in range(replay.count)), minus_zp=biased)
     scales = np.asarray(entry.scales, dtype=np.float32)
     each_output = spread(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
     codes = compensated_codes(refitted(rows, moments), each_output, largest_code(entry.bits), moments)
@@ -89,16 +89,16 @@ class Moments:
     samples: int
 
     @classmethod
-    def collect(cls, pairs: Iterable[tuple[Array, Array]], centred: bool) -> "Moments":
+    def collect(cls, pairs: Iterable[tuple[Array, Array]], minus_zp: bool) -> "Moments":
         """Add up rows of inputs, float and quantized, each float32 [groups, positions, D], picture by picture.
 
-        `centred` takes them about the means, else about 0.
+        `minus_zp` takes them about the means, else about 0.
         """
         quantized = crossed = mean_float = mean_quantized = np.zeros(())
         origins: tuple[Array, Array] | None = None
         samples = 0
         for float_rows, quantized_rows in pairs:
-            if centred:
+            if minus_zp:
                 # counted from near the mean: of large numbers that vary little float32 would keep nothing
                 if origins is None:
                     origins = float_rows.mean(axis=1, keepdims=True), quantized_rows.mean(axis=1, keepdims=True)
@@ -110,7 +110,7 @@ class Moments:
             mean_quantized = mean_quantized + quantized_rows.sum(axis=1, dtype=np.float64)
             samples += float_rows.shape[1]
         quantized, crossed = quantized / samples, crossed / samples
-        if centred:
+        if minus_zp:
             quantized = quantized - _outer(mean_quantized, mean_quantized) / samples**2
             crossed = crossed - _outer(mean_float, mean_quantized) / samples**2
         return cls(quantized.astype(np.float64), crossed.astype(np.float64), samples)

@@ -94,10 +94,10 @@ class Net:
 
 def real(codes: NDArray, qparams: QuantParams) -> NDArray[np.float32]:
     """What codes stand for."""
-    centred = (codes.astype(np.int64) - qparams.zero_point).astype(np.float32)
+    minus_zp = (codes.astype(np.int64) - qparams.zero_point).astype(np.float32)
     if not qparams.channel_scales:
-        return centred * np.float32(qparams.scale)
-    channels = zip(np.moveaxis(centred, 1, 0), qparams.channel_scales, strict=True)
+        return minus_zp * np.float32(qparams.scale)
+    channels = zip(np.moveaxis(minus_zp, 1, 0), qparams.channel_scales, strict=True)
     return np.stack([channel * np.float32(scale) for channel, scale in channels], axis=1)
 
 

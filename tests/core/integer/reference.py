@@ -79,9 +79,9 @@ def product(weight: NDArray) -> Accumulate:
     return lambda x: x @ torch.from_numpy(weight.astype(np.float64))
 
 
-def sums(accumulate: Accumulate, centred: NDArray) -> NDArray[np.int64]:
+def sums(accumulate: Accumulate, minus_zp: NDArray) -> NDArray[np.int64]:
     """The accumulators; float64 holds them."""
-    found = accumulate(torch.from_numpy(centred.astype(np.float64))).numpy()
+    found = accumulate(torch.from_numpy(minus_zp.astype(np.float64))).numpy()
     assert np.abs(found).max(initial=0) < 2**53
     return found.astype(np.int64)
 

@@ -24,7 +24,7 @@ def random_codes(seed, shape, qparams):
     return np.random.default_rng(seed).integers(0, qparams.qmax, shape, endpoint=True)
 
 
-def centred(codes, qparams):
+def minus_zp(codes, qparams):
     return codes.astype(np.int64) - qparams.zero_point
 
 
@@ -140,7 +140,7 @@ def test_a_sum_of_features_is_the_plain_one(left, right, made, how, seed, data):
     net.add("Add", ["a", "b"], made, multipliers=[first, second], shift=shift, **clamp)
     a, b = random_codes(seed, (1, 2, 3), left), random_codes(seed + 1, (3, 2, 1), right)
     found = net.twin(a=a, b=b)["y"]
-    a, b = centred(a, left), centred(b, right)
+    a, b = minus_zp(a, left), minus_zp(b, right)
     code = partial(scaled, made, clamp, shift)
     expected = reference.looped((3, 2, 3), lambda i, j, k: code(int(a[0, j, k]) * first + int(b[i, j, 0]) * second))
     np.testing.assert_array_equal(found, expected)
@@ -167,7 +167,7 @@ def test_a_product_of_features_is_the_plain_one(left, right, made, how, seed, da
     net.add("Mul", ["a", "b"], made, multipliers=[multiplier], shift=shift, **clamp)
     a, b = random_codes(seed, (2, 3), left), random_codes(seed + 1, (3,), right)
     found = net.twin(a=a, b=b)["y"]
-    a, b = centred(a, left), centred(b, right)
+    a, b = minus_zp(a, left), minus_zp(b, right)
     code = partial(scaled, made, clamp, shift)
     expected = reference.looped((2, 3), lambda i, j: code(int(a[i, j]) * int(b[j]) * multiplier))
     np.testing.assert_array_equal(found, expected)
@@ -191,7 +191,7 @@ def test_a_matrix_product_of_features_is_the_plain_one(left, right, made, how, s
     net.add("MatMulFeatures", ["a", "b"], made, multipliers=[multiplier], shift=shift, terms=3, **clamp)
     a, b = random_codes(seed, (2, 2, 3), left), random_codes(seed + 1, (1, 3, 2), right)
     found = net.twin(a=a, b=b)["y"]
-    a, b = centred(a, left), centred(b, right)
+    a, b = minus_zp(a, left), minus_zp(b, right)
 
     def value(n, i, j):
         total = sum(int(a[n, i, k]) * int(b[0, k, j]) for k in range(3))
@@ -224,7 +224,7 @@ def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made
         reference.looped(
             (2, 3),
             lambda i, j, n=n: scaled(
-                made, clamp, shift, int(centred(codes[names[n]], taken[n])[i, j]) * multipliers[n]
+                made, clamp, shift, int(minus_zp(codes[names[n]], taken[n])[i, j]) * multipliers[n]
             ),
         ).tolist()
         for n in range(len(names))
@@ -267,7 +267,7 @@ def test_a_mean_is_the_plain_one(taken, made, how, axes, keepdims, seed, data):
     total: dict[tuple[int, ...], int] = {}
     for index in np.ndindex(shape):
         kept = tuple(0 if axis in axes else place for axis, place in enumerate(index))
-        total[kept] = total.get(kept, 0) + int(centred(x, taken)[index])
+        total[kept] = total.get(kept, 0) + int(minus_zp(x, taken)[index])
     size = [1 if axis in axes else length for axis, length in enumerate(shape)]
     expected = reference.looped(size, lambda *at: scaled(made, clamp, shift, total[at] * multiplier))
     kept = size if keepdims else [length for axis, length in enumerate(shape) if axis not in axes]
