@@ -21,7 +21,7 @@ from stages.core.integer.qparams import FeatureParams
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.subgraphs import Piece, find_rest, piece_model
+from stages.quantize.partition.subgraphs import Subgraph, find_rest, subgraph_model
 from stages.quantize.pipeline import Drafter
 from stages.quantize.quantizers.setup import Placement, place
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
@@ -52,8 +52,8 @@ class _Site:
     tensor: str
     features: Mapping[tuple[str, int], FeatureParams]
     weights: Sequence[tuple[str, int]]
-    maker: Piece | None
-    rest: Piece
+    maker: Subgraph | None
+    rest: Subgraph
 
     @property
     def needs(self) -> set[str]:
@@ -200,10 +200,10 @@ def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) ->
             yield _Site(tensor, features.get(tensor, {}), by_tensor.get(tensor, []), maker, rest)
 
 
-def _alone(layer: Layer, graph: Graph) -> Piece:
-    """A weighted layer as a piece."""
+def _alone(layer: Layer, graph: Graph) -> Subgraph:
+    """A weighted layer as a subgraph."""
     taken = [name for name in layer.first.input if name and name not in graph.constants]
-    return Piece((layer,), tuple(dict.fromkeys(taken)), (layer.output,))
+    return Subgraph((layer,), tuple(dict.fromkeys(taken)), (layer.output,))
 
 
 def _run_float(graph: Graph, feeds: Iterable[Mapping[str, Array]], needed: set[str], files: TensorFiles) -> int:
@@ -227,13 +227,13 @@ class _Trial:
         self, graph: Graph, site: _Site, files: TensorFiles, weights: TensorFiles, outputs: Sequence[str]
     ) -> None:
         self._site, self._files, self._outputs = site, files, outputs
-        self._rest = Runner(piece_model(graph, site.rest), threads=1) if site.rest.outputs else None
+        self._rest = Runner(subgraph_model(graph, site.rest), threads=1) if site.rest.outputs else None
         self._maker: Runner | None = None
         self._weights: dict[tuple[str, int], Array] = {}
         if site.maker:
             node = site.maker.layers[0].first
             self._tensor = node.input[1]
-            self._maker = Runner(_with_weight_as_input(piece_model(graph, site.maker), self._tensor), threads=1)
+            self._maker = Runner(_with_weight_as_input(subgraph_model(graph, site.maker), self._tensor), threads=1)
             self._weights = {key: weights.read(f"{node.name} {key[1]}", 0) for key in site.weights}
 
     def errors(self, picture: int) -> dict[tuple[str, int], float]:

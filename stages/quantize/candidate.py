@@ -1,4 +1,4 @@
-"""What has been chosen for a network so far: rounding methods change it piece by piece."""
+"""What has been chosen for a network so far: rounding methods change it subgraph by subgraph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from stages.quantize.parameters.choose import alignments
 from stages.quantize.parameters.scales import representable
 from stages.quantize.parameters.weight_scales import along, largest_code
 from stages.quantize.partition.layers import bias_of, find_layers
-from stages.quantize.partition.subgraphs import Piece, piece_model
+from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
 from stages.quantize.quantizers.setup import Placement
 
 __all__ = ["Draft"]
@@ -77,16 +77,16 @@ class Draft:
         """The float network with the biases as they stand."""
         return with_biases(self.graph.model, self.biases)
 
-    def piece(self, piece: Piece) -> onnx.ModelProto:
-        """A piece in float, its weights on their grid and its biases as they stand."""
-        names = {node.name for node in piece.nodes}
+    def subgraph(self, subgraph: Subgraph) -> onnx.ModelProto:
+        """A subgraph in float, its weights on their grid and its biases as they stand."""
+        names = {node.name for node in subgraph.nodes}
         weights = [entry for name, entry in self.weights.items() if name in names]
-        model = prepared_model(piece_model(self.graph, piece), NetworkParams([], weights), self.codes)
+        model = prepared_model(subgraph_model(self.graph, subgraph), NetworkParams([], weights), self.codes)
         return with_biases(model, {name: bias for name, bias in self.biases.items() if name in names})
 
-    def made(self, piece: Piece) -> list[FeatureParams]:
-        """Parameters of the features that a piece takes and makes."""
-        names = {name for node in piece.nodes for name in (*node.input, *node.output)}
+    def made(self, subgraph: Subgraph) -> list[FeatureParams]:
+        """Parameters of the features that a subgraph takes and makes."""
+        names = {name for node in subgraph.nodes for name in (*node.input, *node.output)}
         return [entry for name, entry in self.features.items() if name in names]
 
     def bias(self, node: onnx.NodeProto) -> Array | None:

@@ -1,4 +1,4 @@
-"""A draft of a small network and what runs it piece by piece, for the tests of roundings."""
+"""A draft of a small network and what runs it subgraph by subgraph, for the tests of roundings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.statistics.collect import collect
 from stages.quantize.candidate import Draft
 from stages.quantize.parameters.choose import choose_features, choose_weights
-from stages.quantize.partition.subgraphs import Piece, find_pieces, piece_model
+from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model
 from stages.quantize.quantizers.setup import place
 from stages.quantize.rounding.replay import Replay
 
@@ -31,19 +31,19 @@ def draft_of(model: onnx.ModelProto, feeds: Feeds, soc: SocConfig, **quant: Any)
     return Draft(graph, placement, soc, {f.tensor: f for f in features}, {w.node: w for w in weights}, codes)
 
 
-def advance(draft: Draft, replay: Replay, piece: Piece) -> None:
-    """Run one more piece on both sides."""
-    replay.advance_float(piece, piece_model(draft.graph, piece))
-    replay.advance_quantized(piece, draft.piece(piece), draft.made(piece))
+def advance(draft: Draft, replay: Replay, subgraph: Subgraph) -> None:
+    """Run one more subgraph on both sides."""
+    replay.advance_float(subgraph, subgraph_model(draft.graph, subgraph))
+    replay.advance_quantized(subgraph, draft.subgraph(subgraph), draft.made(subgraph))
 
 
 def replay_until(draft: Draft, feeds: Feeds, tensor: str | None, folder: Path) -> Replay:
-    """Run all pieces up to the one that makes `tensor`, or all."""
+    """Run all subgraphs up to the one that makes `tensor`, or all."""
     replay = Replay(folder, feeds, draft.features)
-    for piece in find_pieces(draft.graph, draft.placement.layers):
+    for subgraph in find_pieces(draft.graph, draft.placement.layers):
         if tensor in draft.graph.inputs:
             break
-        advance(draft, replay, piece)
-        if tensor in piece.outputs:
+        advance(draft, replay, subgraph)
+        if tensor in subgraph.outputs:
             break
     return replay

@@ -1,4 +1,4 @@
-"""Cutting a network into pieces: a run of layers as an ONNX model of its own."""
+"""Cutting a network into subgraphs: a run of layers as an ONNX model of its own."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from onnx import helper
 from stages.core.graph.onnx_graph import Graph, captured_names, used_names
 from stages.quantize.partition.layers import Layer
 
-__all__ = ["Piece", "find_blocks", "find_pieces", "find_rest", "piece_model", "taken"]
+__all__ = ["Subgraph", "find_blocks", "find_pieces", "find_rest", "piece_model", "taken"]
 
 MOST = 4
 """Weighted layers of a block, unless a shortcut spans more."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class Subgraph:
     """Consecutive layers.
 
     Attributes:
@@ -36,18 +36,18 @@ class Piece:
         return [node for layer in self.layers for node in layer.nodes]
 
 
-def find_pieces(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
-    """Make every layer a piece, several only where a tensor between them cannot be handed over."""
+def find_pieces(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
+    """Make every layer a subgraph, several only where a tensor between them cannot be handed over."""
     cutter = _Cutter(graph, layers)
-    pieces, start = [], 0
+    subgraphs, start = [], 0
     for end in range(len(layers)):
         if end == len(layers) - 1 or cutter.may_cut(start, end):
-            pieces.append(cutter.piece(start, end))
+            subgraphs.append(cutter.subgraph(start, end))
             start = end + 1
-    return pieces
+    return subgraphs
 
 
-def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
+def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
     """Group the layers into blocks to be learned one at a time.
 
     A block may end where one tensor leaves it and nothing from before it is still needed soon: not inside a residual
@@ -59,36 +59,37 @@ def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Piece]:
     blocks, start = [], 0
     while start < len(layers):
         end = cutter.end_of_block(start)
-        blocks.append(cutter.piece(start, end))
+        blocks.append(cutter.subgraph(start, end))
         start = end + 1
     return blocks
 
 
-def find_rest(graph: Graph, layers: Sequence[Layer], tensor: str) -> Piece:
+def find_rest(graph: Graph, layers: Sequence[Layer], tensor: str) -> Subgraph:
     """Collect the layers that a tensor reaches: all that has to run again when it changes.
 
     Also those between that make a tensor of unknown rank, which no model can take.
 
     Returns:
-        A piece whose layers need not be consecutive; its outputs are those of the network that the tensor reaches.
+        A subgraph whose layers need not be consecutive; its outputs are those of the network that the tensor reaches.
     """
     return _Cutter(graph, layers).rest(tensor)
 
 
-def piece_model(graph: Graph, piece: Piece) -> onnx.ModelProto:
-    """Write a piece as a model: `graph`'s constants, `piece`'s inputs and outputs, tensors' names and types kept."""
-    used = used_names(piece.nodes)
+def subgraph_model(graph: Graph, subgraph: Subgraph) -> onnx.ModelProto:
+    """Write a subgraph as a model: `graph`'s constants, `subgraph`'s inputs and outputs, tensors' names and types kept."""
+    used = used_names(subgraph.nodes)
     constants = [tensor for name, tensor in graph.constants.items() if name in used]
     inputs, outputs = (
-        [helper.make_value_info(name, graph.types[name]) for name in names] for names in (piece.inputs, piece.outputs)
+        [helper.make_value_info(name, graph.types[name]) for name in names]
+        for names in (subgraph.inputs, subgraph.outputs)
     )
-    body = helper.make_graph(piece.nodes, "piece", inputs, outputs, constants)
+    body = helper.make_graph(subgraph.nodes, "subgraph", inputs, outputs, constants)
     return helper.make_model(body, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
 
 
-def taken(pieces: Sequence[Piece]) -> set[str]:
-    """All tensors that pieces take."""
-    return {name for piece in pieces for name in piece.inputs}
+def taken(subgraphs: Sequence[Subgraph]) -> set[str]:
+    """All tensors that subgraphs take."""
+    return {name for subgraph in subgraphs for name in subgraph.inputs}
 
 
 class _Cutter:
@@ -104,9 +105,9 @@ class _Cutter:
         names = {name for node in layer.nodes for name in (*node.input, *captured_names(node)) if name}
         return {name for name in names if name in self._graph.producers or name in self._graph.inputs}
 
-    def piece(self, start: int, end: int) -> Piece:
+    def subgraph(self, start: int, end: int) -> Subgraph:
         layers = tuple(self._layers[start : end + 1])
-        return Piece(layers, tuple(self._inputs(start, end)), tuple(self._outputs(start, end)))
+        return Subgraph(layers, tuple(self._inputs(start, end)), tuple(self._outputs(start, end)))
 
     def _outputs(self, start: int, end: int) -> list[str]:
         made = [name for layer in self._layers[start : end + 1] for node in layer.nodes for name in node.output]
@@ -117,7 +118,7 @@ class _Cutter:
         taken = dict.fromkeys(name for i in range(start, end + 1) for name in sorted(self._taken[i]))
         return [name for name in taken if name not in made]
 
-    def rest(self, tensor: str) -> Piece:
+    def rest(self, tensor: str) -> Subgraph:
         changed, reached = {tensor}, set()
         for index, taken in enumerate(self._taken):
             if not changed.isdisjoint(taken):
@@ -139,14 +140,14 @@ class _Cutter:
                     pending.append(maker)
         taken = {name for index in reached for name in self._taken[index]}
         made = {name for index in reached for name in self._made[index]}
-        return Piece(
+        return Subgraph(
             tuple(self._layers[index] for index in sorted(reached)),
             tuple(name for name in inputs if name in taken and name not in made),
             tuple(name for name in self._graph.outputs if name in made & changed),
         )
 
     def may_cut(self, start: int, end: int) -> bool:
-        """Whether all that leaves a piece can: tensors of known rank, as a model's inputs and outputs have to be."""
+        """Whether all that leaves a subgraph can: tensors of known rank, as a model's inputs and outputs have to be."""
         return all(self._of_known_rank(name) for name in self._outputs(start, end))
 
     def _of_known_rank(self, name: str) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stages.core.graph.session import Runner
 from stages.quantize.candidate import Draft
 from stages.quantize.partition.layers import Layer, bias_of
-from stages.quantize.partition.subgraphs import Piece, piece_model
+from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
 from stages.quantize.rounding.replay import Replay
 
 __all__ = ["correct_bias", "corrigible"]
@@ -31,10 +31,10 @@ def correct_bias(draft: Draft, node: onnx.NodeProto, replay: Replay, weights: bo
     its input as the quantized layers before make it (`features`), or with both.
     """
     layer = Layer(node.op_type, (node,))
-    alone = Piece((layer,), (node.input[0],), (node.output[0],))
-    original = piece_model(draft.graph, alone)
+    alone = Subgraph((layer,), (node.input[0],), (node.output[0],))
+    original = subgraph_model(draft.graph, alone)
     plain = Runner(original, threads=1)
-    changed = Runner(draft.piece(alone) if weights else original, threads=1)
+    changed = Runner(draft.subgraph(alone) if weights else original, threads=1)
     source = replay.quantized if features else replay.float
     axis = 1 if node.op_type != "Gemm" else -1
     total = np.zeros(())

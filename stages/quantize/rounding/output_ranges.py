@@ -20,7 +20,7 @@ from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.scales import affine
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.lookup_tables import TABLES
-from stages.quantize.partition.subgraphs import Piece, find_pieces, piece_model, taken
+from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model, taken
 from stages.quantize.quantizers.setup import FeaturePlace, Placement
 from stages.quantize.rounding.replay import TensorFiles, advance
 
@@ -83,15 +83,15 @@ def output_ranges(
                 seen = statistics[name].low, statistics[name].high
                 found[name] = _chosen(graph, place, layers, values, seen, symmetric, pool)
 
-    pieces = find_pieces(graph, placement.layers)
+    subgraphs = find_pieces(graph, placement.layers)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         choose(graph.inputs)
-        for index, piece in enumerate(track(pieces, "ranges by output")):
-            if not piece.outputs:
+        for index, subgraph in enumerate(track(subgraphs, "ranges by output")):
+            if not subgraph.outputs:
                 continue
-            advance(piece, files, Runner(piece_model(graph, piece), threads=1), count)
-            choose(piece.outputs)
-            files.keep(taken(pieces[index + 1 :]))
+            advance(subgraph, files, Runner(subgraph_model(graph, subgraph), threads=1), count)
+            choose(subgraph.outputs)
+            files.keep(taken(subgraphs[index + 1 :]))
     return found
 
 
@@ -122,7 +122,8 @@ def _chosen(
     pool: ThreadPoolExecutor,
 ) -> Range:
     runners = [
-        Runner(piece_model(graph, Piece((layer,), (place.tensor,), (layer.output,))), threads=1) for layer in layers
+        Runner(subgraph_model(graph, Subgraph((layer,), (place.tensor,), (layer.output,))), threads=1)
+        for layer in layers
     ]
     wanted = [[next(iter(runner.run({place.tensor: value}).values())) for runner in runners] for value in values]
     spreads = [[max(float(expected.var()), 1e-30) for expected in each] for each in wanted]

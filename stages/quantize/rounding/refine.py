@@ -1,4 +1,4 @@
-"""Making a draft better with pictures: better rounding, corrected biases, piece after piece."""
+"""Making a draft better with pictures: better rounding, corrected biases, subgraph after subgraph."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from stages.core.config.schema import QuantConfig, Rounding
 from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
 from stages.quantize.candidate import Draft
-from stages.quantize.partition.subgraphs import Piece, find_blocks, find_pieces, piece_model, taken
+from stages.quantize.partition.subgraphs import Subgraph, find_blocks, find_pieces, subgraph_model, taken
 from stages.quantize.rounding.augment import variants
 from stages.quantize.rounding.bias_correction import correct_bias, corrigible
 from stages.quantize.rounding.gptq import compensable, compensate
@@ -17,8 +17,8 @@ from stages.quantize.rounding.replay import Replay
 
 __all__ = ["refine", "refines"]
 
-Improve = Callable[[Draft, Piece, Replay, int], str | None]
-"""Changes a draft's part that belongs to a piece; gives the reason where that cannot be done."""
+Improve = Callable[[Draft, Subgraph, Replay, int], str | None]
+"""Changes a draft's part that belongs to a subgraph; gives the reason where that cannot be done."""
 
 
 def refines(quant: QuantConfig) -> bool:
@@ -42,10 +42,10 @@ def refine(
         quant: the settings.
         samples: what to fit on.
         inputs: the network's.
-        scratch: an empty folder for what is passed between pieces.
+        scratch: an empty folder for what is passed between subgraphs.
 
     Returns:
-        A line for each piece that was left as it was.
+        A line for each subgraph that was left as it was.
     """
     improve, learns = _improvement(quant), quant.rounding is Rounding.reconstruct
     count = quant.variants if learns else 1
@@ -55,36 +55,36 @@ def refine(
         for index, sample in enumerate(samples)
         for variant in variants(sample, pictures, count, index)
     )
-    pieces = (find_blocks if learns else find_pieces)(draft.graph, draft.placement.layers)
+    subgraphs = (find_blocks if learns else find_pieces)(draft.graph, draft.placement.layers)
     draft.rounding = quant.rounding
     replay = Replay(scratch / "replay", fed, draft.features)
     notes = []
-    for index, piece in enumerate(track(pieces, str(quant.rounding.value))):
-        if not piece.outputs:  # nobody takes what it makes
+    for index, subgraph in enumerate(track(subgraphs, str(quant.rounding.value))):
+        if not subgraph.outputs:  # nobody takes what it makes
             continue
-        replay.advance_float(piece, piece_model(draft.graph, piece))
-        reason = improve(draft, piece, replay, index)
+        replay.advance_float(subgraph, subgraph_model(draft.graph, subgraph))
+        reason = improve(draft, subgraph, replay, index)
         if reason is not None:
-            names = ", ".join(node.name for node in piece.nodes if node.name in draft.weights)
+            names = ", ".join(node.name for node in subgraph.nodes if node.name in draft.weights)
             notes.append(f"{names} ({quant.rounding.value}): left as rounded to the nearest: {reason}")
-        replay.advance_quantized(piece, draft.piece(piece), draft.made(piece))
-        replay.keep(taken(pieces[index + 1 :]))
+        replay.advance_quantized(subgraph, draft.subgraph(subgraph), draft.made(subgraph))
+        replay.keep(taken(subgraphs[index + 1 :]))
     return notes
 
 
 def _improvement(quant: QuantConfig) -> Improve:
-    """What is done to each piece."""
+    """What is done to each subgraph."""
     if quant.rounding is Rounding.reconstruct:
         try:
             from stages.quantize.rounding.reconstruct import learn_block  # noqa: PLC0415  PyTorch is an extra, and slow to load
         except ModuleNotFoundError as error:
             raise UserError('quant.rounding=reconstruct needs PyTorch: pip install -e ".[torch]"') from error
-        return lambda draft, piece, replay, index: learn_block(draft, piece, replay, steps(quant), index)
+        return lambda draft, subgraph, replay, index: learn_block(draft, subgraph, replay, steps(quant), index)
 
-    def improve(draft: Draft, piece: Piece, replay: Replay, index: int) -> str | None:
+    def improve(draft: Draft, subgraph: Subgraph, replay: Replay, index: int) -> str | None:
         del index
-        for node in piece.nodes:
-            if node.name not in draft.weights or node.input[0] not in piece.inputs:  # a constant, or not kept
+        for node in subgraph.nodes:
+            if node.name not in draft.weights or node.input[0] not in subgraph.inputs:  # a constant, or not kept
                 continue
             if quant.rounding is Rounding.compensate and compensable(node):
                 compensate(draft, node, replay)

@@ -1,7 +1,7 @@
-"""Running a network piece by piece over all pictures, in float and quantized side by side.
+"""Running a network subgraph by subgraph over all pictures, in float and quantized side by side.
 
-What a piece hands to later ones lies in files, so that memory does not grow with the number of pictures, and each layer
-runs once, whatever happens between pieces.
+What a subgraph hands to later ones lies in files, so that memory does not grow with the number of pictures, and each layer
+runs once, whatever happens between subgraphs.
 """
 
 import os
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stages.core.graph.session import Runner
 from stages.core.integer.qparams import FeatureParams, NetworkParams
 from stages.quantize.emit.qdq import insert_quantizers
-from stages.quantize.partition.subgraphs import Piece
+from stages.quantize.partition.subgraphs import Subgraph
 
 __all__ = ["Replay", "TensorFiles", "advance", "fake_quantize"]
 
@@ -60,7 +60,7 @@ class TensorFiles:
 
 
 class Replay:
-    """What the next piece takes, of every picture: in float, and as the quantized pieces before it make it."""
+    """What the next subgraph takes, of every picture: in float, and as the quantized subgraphs before it make it."""
 
     def __init__(
         self, folder: Path, feeds: Iterable[Mapping[str, Array]], features: Mapping[str, FeatureParams]
@@ -74,14 +74,14 @@ class Replay:
                 self.quantized.write(name, self.count, fake_quantize(value, given) if given else value)
             self.count += 1
 
-    def advance_float(self, piece: Piece, model: onnx.ModelProto) -> None:
-        """Run the next piece in float on all pictures."""
-        advance(piece, self.float, Runner(model, threads=1), self.count)
+    def advance_float(self, subgraph: Subgraph, model: onnx.ModelProto) -> None:
+        """Run the next subgraph in float on all pictures."""
+        advance(subgraph, self.float, Runner(model, threads=1), self.count)
 
-    def advance_quantized(self, piece: Piece, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
+    def advance_quantized(self, subgraph: Subgraph, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
         """Run it quantized: `model` has its weights on their grid, `features` are all that it takes and makes."""
         quantized = insert_quantizers(model, NetworkParams(features, []), {})
-        advance(piece, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
+        advance(subgraph, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all tensors but these."""
@@ -90,14 +90,14 @@ class Replay:
         self.quantized.keep(names)
 
 
-def advance(piece: Piece, files: TensorFiles, runner: Runner, count: int) -> None:
-    """Run a piece on the first `count` pictures of its inputs' files, and store what it makes.
+def advance(subgraph: Subgraph, files: TensorFiles, runner: Runner, count: int) -> None:
+    """Run a subgraph on the first `count` pictures of its inputs' files, and store what it makes.
 
     The runner has one thread, and each picture goes by itself: results do not depend on the number of cores.
     """
 
     def run(index: int) -> dict[str, Array]:
-        return runner.run({name: files.read(name, index) for name in piece.inputs})
+        return runner.run({name: files.read(name, index) for name in subgraph.inputs})
 
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:

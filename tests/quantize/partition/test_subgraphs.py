@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.quantize.partition.layers import find_layers
-from stages.quantize.partition.subgraphs import find_blocks, find_pieces, find_rest, piece_model
+from stages.quantize.partition.subgraphs import find_blocks, find_pieces, find_rest, subgraph_model
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
@@ -33,13 +33,13 @@ def blocks(graph):
     return [[node.name for node in block.nodes] for block in find_blocks(graph, layers_of(graph))]
 
 
-# --- every layer a piece
+# --- every layer a subgraph
 
 
 def test_a_piece_is_a_layer_and_names_what_it_takes_and_makes():
     graph = Graph(tiny_classifier())
-    pieces = find_pieces(graph, layers_of(graph))
-    assert [(p.layers[0].names, p.inputs, p.outputs) for p in pieces] == [
+    subgraphs = find_pieces(graph, layers_of(graph))
+    assert [(p.layers[0].names, p.inputs, p.outputs) for p in subgraphs] == [
         (["stem", "stem_relu"], ("images",), ("r1",)),
         (["depthwise", "depthwise_relu6"], ("r1",), ("r2",)),
         (["project"], ("r2",), ("c3",)),
@@ -84,9 +84,9 @@ def with_if():
 
 def test_what_a_body_captures_is_an_input():
     graph = with_if()
-    pieces = {p.layers[-1].name: p for p in find_pieces(graph, layers_of(graph))}
-    assert (pieces["a"].outputs, pieces["b"].outputs) == (("a",), ("b",))
-    assert set(pieces["choice"].inputs) == {"yes", "a", "b"}
+    subgraphs = {p.layers[-1].name: p for p in find_pieces(graph, layers_of(graph))}
+    assert (subgraphs["a"].outputs, subgraphs["b"].outputs) == (("a",), ("b",))
+    assert set(subgraphs["choice"].inputs) == {"yes", "a", "b"}
 
 
 def test_a_tensor_of_unknown_rank_stays_inside():
@@ -107,22 +107,22 @@ def test_a_tensor_of_unknown_rank_stays_inside():
     model.graph.initializer.append(helper.make_tensor("both", TensorProto.BOOL, [2], [True, True]))
     graph = Graph(onnx.shape_inference.infer_shapes(model))
     assert not graph.types["odd"].tensor_type.HasField("shape")
-    pieces = find_pieces(graph, layers_of(graph))
-    assert [[layer.name for layer in p.layers] for p in pieces if len(p.layers) > 1] == [["odd", "positive", "y"]]
-    for piece in pieces:
-        onnx.checker.check_model(piece_model(graph, piece))
+    subgraphs = find_pieces(graph, layers_of(graph))
+    assert [[layer.name for layer in p.layers] for p in subgraphs if len(p.layers) > 1] == [["odd", "positive", "y"]]
+    for subgraph in subgraphs:
+        onnx.checker.check_model(subgraph_model(graph, subgraph))
 
 
-# --- a piece as a model
+# --- a subgraph as a model
 
 
-def run_by_pieces(graph, pieces, feeds):
+def run_by_pieces(graph, subgraphs, feeds):
     values = dict(feeds)
-    for piece in pieces:
-        model = piece_model(graph, piece)
+    for subgraph in subgraphs:
+        model = subgraph_model(graph, subgraph)
         onnx.checker.check_model(model)
-        if piece.outputs:
-            values |= Runner(model).run({name: values[name] for name in piece.inputs})
+        if subgraph.outputs:
+            values |= Runner(model).run({name: values[name] for name in subgraph.inputs})
     return values
 
 
@@ -154,11 +154,11 @@ def test_boundaries_have_their_own_types():
         node("Reshape", ["chosen", "shape"], ["y"], "y"),
     ]
     graph = network(nodes, ["y"], factor=np.int64([1, 1, 1, 1]), one=1.0)
-    pieces = find_pieces(graph, layers_of(graph))
+    subgraphs = find_pieces(graph, layers_of(graph))
     kinds = {
         info.name: info.type.tensor_type.elem_type
-        for piece in pieces
-        for info in piece_model(graph, piece).graph.output
+        for subgraph in subgraphs
+        for info in subgraph_model(graph, subgraph).graph.output
     }
     assert kinds == {
         "a": TensorProto.FLOAT,
@@ -168,7 +168,7 @@ def test_boundaries_have_their_own_types():
         "chosen": TensorProto.FLOAT,
         "y": TensorProto.FLOAT,
     }
-    values = run_by_pieces(graph, pieces, PICTURE)
+    values = run_by_pieces(graph, subgraphs, PICTURE)
     np.testing.assert_allclose(values["y"], Runner(graph.model).run(PICTURE)["y"], rtol=1e-5, atol=1e-6)
 
 
@@ -274,5 +274,5 @@ def test_the_rest_computes_what_the_whole_network_does():
     shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("r1", "r2"))
     values = Runner(shown).run(picture)
     rest = find_rest(graph, layers_of(graph), "r2")
-    again = Runner(piece_model(graph, rest)).run({name: values[name] for name in rest.inputs})
+    again = Runner(subgraph_model(graph, rest)).run({name: values[name] for name in rest.inputs})
     np.testing.assert_allclose(again["logits"], values["logits"], rtol=1e-5, atol=1e-6)

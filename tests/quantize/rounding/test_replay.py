@@ -75,15 +75,15 @@ def test_fake_quantize_by_channel():
     np.testing.assert_array_equal(fake_quantize(values, params), [[[0.0, 2.0, 4.0], [1.0, 1.0, 127.5]]])
 
 
-# --- the whole network, piece by piece
+# --- the whole network, subgraph by subgraph
 
 
 @pytest.mark.parametrize("find", [find_pieces, find_blocks])
 @pytest.mark.parametrize(("features", "weights"), [(8, 8), (4, 4), (10, 8)])
 def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features, weights):
     draft = draft_of(tiny_classifier(), PICTURES, soc_config("t40"), feature_bits=features, weight_bits=weights)
-    pieces = find(draft.graph, draft.placement.layers)
-    handed = [name for piece in pieces for name in piece.outputs]
+    subgraphs = find(draft.graph, draft.placement.layers)
+    handed = [name for subgraph in subgraphs for name in subgraph.outputs]
     params = draft.params()
     weights_only = prepared_model(draft.graph.model, params, draft.codes)
     wholes = (
@@ -94,8 +94,8 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
     sides = [Runner(with_outputs(whole, handed), optimize="none") for whole in wholes]
     replay = Replay(tmp_path / "replay", PICTURES, draft.features)
     assert replay.count == len(PICTURES)
-    for piece in pieces:
-        advance(draft, replay, piece)
+    for subgraph in subgraphs:
+        advance(draft, replay, subgraph)
     for index, feeds in enumerate(PICTURES):
         wanted = [side.run(feeds) for side in sides]
         for name in handed:
@@ -111,12 +111,12 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
 
 def test_memory_on_disk_is_given_back(tmp_path):
     draft = draft_of(tiny_classifier(), PICTURES, soc_config("t40"))
-    pieces = find_pieces(draft.graph, draft.placement.layers)
+    subgraphs = find_pieces(draft.graph, draft.placement.layers)
     replay = Replay(tmp_path / "replay", PICTURES, draft.features)
     counts = []
-    for index, piece in enumerate(pieces):
-        advance(draft, replay, piece)
-        replay.keep({name for later in pieces[index + 1 :] for name in later.inputs})
+    for index, subgraph in enumerate(subgraphs):
+        advance(draft, replay, subgraph)
+        replay.keep({name for later in subgraphs[index + 1 :] for name in later.inputs})
         counts.append(len([path for path in (tmp_path / "replay").rglob("*") if path.is_file()]))
     # r1 stays for the residual sum while r2 and c3 come and go; the last output nobody takes
     assert counts == [2, 4, 4, 2, 2, 2, 0]
@@ -136,8 +136,8 @@ def test_shapes_and_truths_pass_from_piece_to_piece(tmp_path):
     feeds = [{"x": np.random.default_rng(i).normal(0, 1, (1, 3, 4, 4)).astype(np.float32)} for i in range(3)]
     draft = draft_of(onnx.shape_inference.infer_shapes(model), feeds, soc_config("t40"))
     replay = Replay(tmp_path / "replay", feeds, draft.features)
-    for piece in find_pieces(draft.graph, draft.placement.layers):
-        advance(draft, replay, piece)
+    for subgraph in find_pieces(draft.graph, draft.placement.layers):
+        advance(draft, replay, subgraph)
     for index, each in enumerate(feeds):
         np.testing.assert_array_equal(replay.float.read("size", index), [1, 2, 4, 4])
         assert replay.quantized.read("signs", index).dtype == np.bool_
@@ -154,6 +154,6 @@ def test_a_piece_may_take_nothing(tmp_path):
     feeds = [{"x": np.full((1, 3, 4, 4), index + 1, dtype=np.float32)} for index in range(2)]
     draft = draft_of(model, feeds, soc_config("t40"))
     replay = Replay(tmp_path / "replay", feeds, draft.features)
-    for piece in find_pieces(draft.graph, draft.placement.layers):
-        advance(draft, replay, piece)
+    for subgraph in find_pieces(draft.graph, draft.placement.layers):
+        advance(draft, replay, subgraph)
     np.testing.assert_array_equal(replay.float.read("y", 1), np.full((1, 2, 4, 4), 6.0))

@@ -22,7 +22,7 @@ from stages.core.integer.qparams import NODE_BITS, SHARED, WeightParams
 from stages.quantize.candidate import Draft
 from stages.quantize.parameters.weight_scales import along, largest_code
 from stages.quantize.partition.lookup_tables import clamp_bounds
-from stages.quantize.partition.subgraphs import Piece
+from stages.quantize.partition.subgraphs import Subgraph
 from stages.quantize.rounding.reconstruct.fake_quant import FeatureQuantizer
 from stages.quantize.rounding.reconstruct.operators import Values, run_node
 from stages.quantize.rounding.replay import Replay, TensorFiles, fake_quantize
@@ -51,7 +51,7 @@ FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError,
 """What operators raise on a form of them that they do not cover."""
 
 
-def learn_block(draft: Draft, piece: Piece, replay: Replay, steps: int, seed: int) -> str | None:
+def learn_block(draft: Draft, subgraph: Subgraph, replay: Replay, steps: int, seed: int) -> str | None:
     """Learn what belongs to one block of a draft, and write it into the draft.
 
     Codes that are passed on are not rounded again: of the operators that pass them on only a linear Resize would
@@ -59,7 +59,7 @@ def learn_block(draft: Draft, piece: Piece, replay: Replay, steps: int, seed: in
 
     Args:
         draft: what to change.
-        piece: the block.
+        subgraph: the block.
         replay: what it takes, and makes in float.
         steps: how many to learn in.
         seed: decides which pictures each step takes, and which values stay in float.
@@ -67,12 +67,12 @@ def learn_block(draft: Draft, piece: Piece, replay: Replay, steps: int, seed: in
     Returns:
         Why the block was left as it was, or None.
     """
-    if not any(node.name in draft.weights for node in piece.nodes) or replay.count == 0:
+    if not any(node.name in draft.weights for node in subgraph.nodes) or replay.count == 0:
         return None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        learner = _Learner(draft, piece, replay, seed)
+        learner = _Learner(draft, subgraph, replay, seed)
         return learner.trouble() or learner.run(steps)
     finally:
         torch.set_num_threads(threads)
@@ -112,12 +112,12 @@ class _State:
 
 
 class _Learner:
-    def __init__(self, draft: Draft, piece: Piece, replay: Replay, seed: int) -> None:
-        self._draft, self._piece, self._replay = draft, piece, replay
+    def __init__(self, draft: Draft, subgraph: Subgraph, replay: Replay, seed: int) -> None:
+        self._draft, self._subgraph, self._replay = draft, subgraph, replay
         self._seed = seed
         graph = draft.graph
         self._constants = {
-            name: value for node in piece.nodes for name in node.input if (value := graph.constant(name)) is not None
+            name: value for node in subgraph.nodes for name in node.input if (value := graph.constant(name)) is not None
         }
         self._quantized_constants = self._constants | {
             name: fake_quantize(value, draft.features[name]).reshape(value.shape)
@@ -125,7 +125,7 @@ class _Learner:
             if name in draft.features
         }
         self._spreads: dict[str, float] = {}
-        self._nodes = {node.name: node for node in piece.nodes if node.name in draft.weights}
+        self._nodes = {node.name: node for node in subgraph.nodes if node.name in draft.weights}
         self._weights = {
             name: _Weight(draft.weights[name], self._constants[node.input[1]]) for name, node in self._nodes.items()
         }
@@ -137,11 +137,11 @@ class _Learner:
         # a clamp that is fused belongs to its quantizer
         self._bounds = {
             layer.output: clamp_bounds(graph, layer.nodes[-1])
-            for layer in piece.layers
+            for layer in subgraph.layers
             if len(layer.nodes) > 1 and layer.nodes[-1].op_type in ("Relu", "Clip") and layer.output in draft.features
         }
-        self._clamps = {layer.name for layer in piece.layers if layer.output in self._bounds}
-        made = [name for layer in piece.layers for name in layer.nodes[-1].output]
+        self._clamps = {layer.name for layer in subgraph.layers if layer.output in self._bounds}
+        made = [name for layer in subgraph.layers for name in layer.nodes[-1].output]
         self._own = [name for name in made if name in draft.features and draft.features[name].method != SHARED]
         # where every gain is a power of two, scales cannot move by little; a range that the user gave stays
         self._scales_move = draft.soc.requantization is not Requantization.shift
@@ -152,13 +152,13 @@ class _Learner:
     def trouble(self) -> str | None:
         """Compare the float block in PyTorch with ONNX Runtime's: say what is not covered, or None."""
         pictures = list(range(min(SHARDS, self._replay.count)))
-        node = self._piece.nodes[0]
+        node = self._subgraph.nodes[0]
         try:
-            values = self._read(self._replay.float, self._piece.inputs, pictures)
+            values = self._read(self._replay.float, self._subgraph.inputs, pictures)
             with torch.no_grad():
-                for node in self._piece.nodes:
+                for node in self._subgraph.nodes:
                     run_node(node, values, self._constants, None)
-            target = self._read(self._replay.float, self._piece.outputs, pictures)
+            target = self._read(self._replay.float, self._subgraph.outputs, pictures)
             self._spreads = {
                 name: float(values[node.output[0]].std(correction=0)) for name, node in self._nodes.items()
             }
@@ -247,14 +247,14 @@ class _Learner:
         weights = {name: weight.detach().requires_grad_() for name, (weight, _) in now.weights.items()}
         biases = {name: bias.detach().requires_grad_() for name, (_, bias) in now.weights.items() if bias is not None}
         scales = {name: scale.detach().requires_grad_() for name, scale in now.scales.items()}
-        given = self._read(self._replay.quantized, self._piece.inputs, pictures)
+        given = self._read(self._replay.quantized, self._subgraph.inputs, pictures)
         mixed = [name for name in given if self._kept(name) < 1.0]
         plain = self._read(self._replay.float, mixed, pictures)
         random = torch.Generator().manual_seed(seed)
         for name in mixed:
             quantized = torch.rand(given[name].shape, generator=random) < self._kept(name)
             given[name] = _laid_out(torch.where(quantized, given[name], plain[name]))
-        target = self._read(self._replay.float, self._piece.outputs, pictures)
+        target = self._read(self._replay.float, self._subgraph.outputs, pictures)
         pairs = {name: (weight, biases.get(name)) for name, weight in weights.items()}
         made = self._forward(given, _State(pairs, scales), seed)
         losses = [((made[name] - wanted) ** 2).mean() / _variance(wanted) for name, wanted in target.items()]
@@ -263,7 +263,7 @@ class _Learner:
 
     def _forward(self, inputs: Values, state: _State, seed: int) -> Values:
         values = dict(inputs)
-        for index, node in enumerate(self._piece.nodes):
+        for index, node in enumerate(self._subgraph.nodes):
             if node.name in self._clamps:
                 values[node.output[0]] = values[node.input[0]]
             else:

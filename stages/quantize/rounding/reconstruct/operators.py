@@ -1,4 +1,4 @@
-"""A piece of a network in PyTorch: ONNX operators on batches of any size."""
+"""A subgraph of a network in PyTorch: ONNX operators on batches of any size."""
 
 from collections.abc import Callable, Mapping
 from functools import reduce

@@ -41,7 +41,7 @@ from stages.quantize.__main__ import quantize
 from stages.quantize.candidate import Draft
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
-from stages.quantize.partition.subgraphs import find_blocks, piece_model
+from stages.quantize.partition.subgraphs import find_blocks, subgraph_model
 from stages.quantize.quantizers.setup import place
 from stages.quantize.rounding.reconstruct import learn, learn_block
 from stages.quantize.rounding.refine import refine
@@ -123,10 +123,10 @@ def learned(draft, feeds, steps=3):
     changed, reasons = draft.copy(), []
     with TemporaryDirectory() as folder:
         replay = Replay(Path(folder) / "replay", feeds, changed.features)
-        for index, piece in enumerate(find_blocks(changed.graph, changed.placement.layers)):
-            replay.advance_float(piece, piece_model(changed.graph, piece))
-            reasons.append(learn_block(changed, piece, replay, steps, index))
-            replay.advance_quantized(piece, changed.piece(piece), changed.made(piece))
+        for index, subgraph in enumerate(find_blocks(changed.graph, changed.placement.layers)):
+            replay.advance_float(subgraph, subgraph_model(changed.graph, subgraph))
+            reasons.append(learn_block(changed, subgraph, replay, steps, index))
+            replay.advance_quantized(subgraph, changed.subgraph(subgraph), changed.made(subgraph))
     return changed, reasons
 
 
@@ -352,12 +352,12 @@ def test_learning_starts_from_what_the_quantized_network_computes(form, setting,
     monkeypatch.setattr(learn._Learner, "_forward", spied)
     with TemporaryDirectory() as folder:
         replay = Replay(Path(folder) / "replay", pictures(1, 4, shape_of(FORMS[form])), draft.features)
-        for piece in find_blocks(draft.graph, draft.placement.layers):
+        for subgraph in find_blocks(draft.graph, draft.placement.layers):
             passes.clear()
-            replay.advance_float(piece, piece_model(draft.graph, piece))
-            learn_block(draft.copy(), piece, replay, 1, 0)
-            replay.advance_quantized(piece, draft.piece(piece), draft.made(piece))
-            for name in piece.outputs if passes else ():
+            replay.advance_float(subgraph, subgraph_model(draft.graph, subgraph))
+            learn_block(draft.copy(), subgraph, replay, 1, 0)
+            replay.advance_quantized(subgraph, draft.subgraph(subgraph), draft.made(subgraph))
+            for name in subgraph.outputs if passes else ():
                 made, expected = passes[0][name].detach().numpy(), replay.quantized.read(name, 0)
                 # a sum that lies just between two codes may round either way
                 differs = np.abs(made - expected) > 1e-4 * np.abs(expected).max()
