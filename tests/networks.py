@@ -21,7 +21,7 @@ from stages.quantize.emit.lower import lower
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import Placement, place
+from stages.quantize.quantizers.setup import QuantizerSetup
 
 
 def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:
@@ -166,7 +166,7 @@ class Quantized:
     """A network after calibration and quantization, as the stages do it, without files."""
 
     model: onnx.ModelProto
-    placement: Placement
+    setup: QuantizerSetup
     params: NetworkParams
     qdq: onnx.ModelProto
     integer: onnx.ModelProto
@@ -193,11 +193,11 @@ def quantized_network(
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
     config = Config(soc=soc, quant=QuantConfig("q", **quant))
-    placement = place(graph, soc, config.quant, by_node)
+    setup = place(graph, soc, config.quant, by_node)
     statistics = collect(model, ((str(index), dict(feeds)) for index, feeds in enumerate(pictures)))
-    features = choose_features(placement, graph, statistics, config)
-    weights, codes = choose_weights(placement, graph, features, config)
+    features = choose_features(setup, graph, statistics, config)
+    weights, codes = choose_weights(setup, graph, features, config)
     params = NetworkParams(features, weights)
-    integer, wide = lower(model, soc, placement, params, codes)
+    integer, wide = lower(model, soc, setup, params, codes)
     qdq = insert_quantizers(model, params, codes)
-    return Quantized(model, placement, params, qdq, integer, placement.notes + wide)
+    return Quantized(model, setup, params, qdq, integer, setup.notes + wide)

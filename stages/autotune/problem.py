@@ -15,7 +15,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layer_work import layer_work
 from stages.quantize.partition.layers import Layer, edges
 from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT, NodeBits
-from stages.quantize.quantizers.setup import Placement, WeightPlace, nearest_width, place
+from stages.quantize.quantizers.setup import QuantizerSetup, WeightQuantizer, nearest_width, place
 
 __all__ = ["FEATURE_BITS", "WEIGHT_BITS", "Problem", "Variable", "file_content", "find_problem", "from_content"]
 
@@ -62,7 +62,7 @@ class Problem:
     """
 
     graph: Graph
-    placement: Placement
+    setup: QuantizerSetup
     variables: tuple[Variable, ...]
     given: Mapping[str, NodeBits]
     cost: CostModel
@@ -87,7 +87,7 @@ class Problem:
             UserError: for latency, if no times are known for the SOC.
         """
         if kind not in self._tables:
-            layers = zip(self.placement.layers, self._works, strict=True)
+            layers = zip(self.setup.layers, self._works, strict=True)
             if kind in (FEATURE_BITS, WEIGHT_BITS):
                 self._tables[kind] = self._mean_width(FEATURE if kind == FEATURE_BITS else WEIGHT)
             else:
@@ -113,7 +113,7 @@ class Problem:
 
     @cached_property
     def _works(self) -> list[LayerWork]:
-        return layer_work(self.graph, self.placement.layers)
+        return layer_work(self.graph, self.setup.layers)
 
     def _mean_width(self, kind: str) -> list[Table]:
         entries = [entry for entry in self.variables if entry.kind == kind]
@@ -125,7 +125,7 @@ class Problem:
     @cached_property
     def _fixed(self) -> dict[str, int]:
         """Widths of tensors with codes that are no variables: constant operands."""
-        return {entry.tensor: entry.bits for entry in self.placement.features if entry.tensor not in self._features}
+        return {entry.tensor: entry.bits for entry in self.setup.features if entry.tensor not in self._features}
 
     @cached_property
     def _features(self) -> dict[str, str]:
@@ -147,7 +147,7 @@ class Problem:
             taken, made = self._bits(name, allotment), self._bits(layer.output, allotment)
             weighted = layer.weighted(self.graph)
             weights = allotment.get(weight or "", FLOAT_BITS) if weighted else taken
-            runs = layer.name in self.placement.integer and FLOAT_BITS not in (taken, weights)
+            runs = layer.name in self.setup.integer and FLOAT_BITS not in (taken, weights)
             if not runs or (made == FLOAT_BITS and not weighted):
                 taken = weights = FLOAT_BITS
             if kind == "size":
@@ -188,9 +188,9 @@ def find_problem(
         cost: times on the SOC.
         allow_float: let everything that is not given stay in float too.
     """
-    placement = place(graph, config.soc, config.quant, by_node)
-    finder = _Finder(graph, config, by_node, placement, allow_float)
-    return Problem(graph, placement, (*finder.features(), *finder.weights()), by_node, cost)
+    setup = place(graph, config.soc, config.quant, by_node)
+    finder = _Finder(graph, config, by_node, setup, allow_float)
+    return Problem(graph, setup, (*finder.features(), *finder.weights()), by_node, cost)
 
 
 class _Finder:
@@ -199,24 +199,24 @@ class _Finder:
         graph: Graph,
         config: Config,
         by_node: Mapping[str, NodeBits],
-        placement: Placement,
+        setup: QuantizerSetup,
         allow_float: bool,
     ) -> None:
-        self._graph, self._config, self._by_node, self._placement = graph, config, by_node, placement
+        self._graph, self._config, self._by_node, self._setup = graph, config, by_node, setup
         self._float = (FLOAT_BITS,) if allow_float else ()
-        self._makers = {name: layer for layer in placement.layers for name in layer.nodes[-1].output}
-        self._layers = {name: layer for layer in placement.layers for name in layer.names}
-        ends = edges(graph, placement.layers) & placement.integer if config.quant.edge_bits else set()
-        self._edges = {layer.first.name for layer in placement.layers if layer.name in ends}
-        self._edge_tensors = {layer.first.input[0] for layer in placement.layers if layer.name in ends}
+        self._makers = {name: layer for layer in setup.layers for name in layer.nodes[-1].output}
+        self._layers = {name: layer for layer in setup.layers for name in layer.names}
+        ends = edges(graph, setup.layers) & setup.integer if config.quant.edge_bits else set()
+        self._edges = {layer.first.name for layer in setup.layers if layer.name in ends}
+        self._edge_tensors = {layer.first.input[0] for layer in setup.layers if layer.name in ends}
 
     def features(self) -> list[Variable]:
         members: dict[str, list[str]] = {}
-        nodes = {entry.tensor: entry.node for entry in self._placement.features}
-        for entry in self._placement.features:
+        nodes = {entry.tensor: entry.node for entry in self._setup.features}
+        for entry in self._setup.features:
             members.setdefault(entry.source, []).append(entry.tensor)
         found = []
-        for entry in self._placement.features:
+        for entry in self._setup.features:
             if entry.source != entry.tensor or entry.tensor in self._graph.constants:
                 continue
             group = members[entry.tensor]
@@ -235,9 +235,9 @@ class _Finder:
         return found
 
     def weights(self) -> list[Variable]:
-        return [self._weight(entry) for entry in self._placement.weights]
+        return [self._weight(entry) for entry in self._setup.weights]
 
-    def _weight(self, entry: WeightPlace) -> Variable:
+    def _weight(self, entry: WeightQuantizer) -> Variable:
         simulated = self._config.soc.simulated.weight_bits
         widths = self._widths(entry.widths, simulated, entry.node in self._edges)
         if any(self._by_node.get(name, NodeBits()).weight_bits for name in self._layers[entry.node].names):

@@ -23,7 +23,7 @@ from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.subgraphs import Subgraph, find_rest, subgraph_model
 from stages.quantize.pipeline import Drafter
-from stages.quantize.quantizers.setup import Placement, place
+from stages.quantize.quantizers.setup import QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
 from stages.quantize.simulation import relative_error
 
@@ -93,14 +93,14 @@ def ranges_by_width(problem: Problem, drafter: Drafter) -> dict[tuple[str, int],
     for bits in sorted({*_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
         quant = replace(config.quant, feature_bits=bits, edge_bits=None)
         ranges = replace(drafter, config=replace(config, quant=quant)).ranged(drafter.network).ranges
-        placement = place(problem.graph, config.soc, quant, drafter.by_node)
-        found |= {(e.tensor, e.bits): ranges[e.tensor] for e in placement.features if e.tensor in ranges}
+        setup = place(problem.graph, config.soc, quant, drafter.by_node)
+        found |= {(e.tensor, e.bits): ranges[e.tensor] for e in setup.features if e.tensor in ranges}
     return found
 
 
-def ranges_of(ranges: Ranges, placement: Placement) -> dict[str, tuple[float, float]]:
+def ranges_of(ranges: Ranges, setup: QuantizerSetup) -> dict[str, tuple[float, float]]:
     """The ranges at the widths of a placement."""
-    entries = {entry.tensor: (entry.tensor, entry.bits) for entry in placement.features}
+    entries = {entry.tensor: (entry.tensor, entry.bits) for entry in setup.features}
     return {tensor: ranges[key] for tensor, key in entries.items() if key in ranges}
 
 
@@ -155,9 +155,9 @@ def _candidates(
 
     def chosen(quant: QuantConfig) -> list[FeatureParams]:
         config = replace(drafter.config, quant=quant)
-        placement = place(problem.graph, config.soc, quant, drafter.by_node)
-        given = ranges_of(ranges, placement)
-        return choose_features(placement, problem.graph, drafter.network.statistics, config, given)
+        setup = place(problem.graph, config.soc, quant, drafter.by_node)
+        given = ranges_of(ranges, setup)
+        return choose_features(setup, problem.graph, drafter.network.statistics, config, given)
 
     for bits in _widths(problem, "feature"):
         features |= {(entry.tensor, entry.bits): entry for entry in chosen(replace(base, feature_bits=bits))}
@@ -165,8 +165,8 @@ def _candidates(
     stored: set[tuple[str, int]] = set()
     for bits in _widths(problem, "weight"):
         config = replace(drafter.config, quant=replace(base, weight_bits=bits))
-        placement = place(problem.graph, config.soc, config.quant, drafter.by_node)
-        params, codes = choose_weights(placement, problem.graph, around, config)
+        setup = place(problem.graph, config.soc, config.quant, drafter.by_node)
+        params, codes = choose_weights(setup, problem.graph, around, config)
         for entry in params:
             if (entry.node, entry.bits) not in stored:
                 stored.add((entry.node, entry.bits))
@@ -181,7 +181,7 @@ def _widths(problem: Problem, kind: str) -> list[int]:
 
 def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) -> Iterator[_Site]:
     """What to try, in graph order."""
-    graph, layers = problem.graph, problem.placement.layers
+    graph, layers = problem.graph, problem.setup.layers
     by_tensor: dict[str, list[tuple[str, int]]] = {}
     features: dict[str, dict[tuple[str, int], FeatureParams]] = {}
     for entry in problem.variables:

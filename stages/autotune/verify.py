@@ -58,8 +58,8 @@ class Verifier:
         """Choose all parameters at the allotted widths; weights are rounded to the nearest."""
         drafter = replace(self._drafter, by_node=self._problem.node_bits(allotment))
         quant, network = drafter.config.quant, drafter.network
-        placement = place(network.graph, drafter.config.soc, quant, drafter.by_node)
-        return drafter.draft(replace(network, ranges=ranges_of(self._ranges(), placement)), quant)
+        setup = place(network.graph, drafter.config.soc, quant, drafter.by_node)
+        return drafter.draft(replace(network, ranges=ranges_of(self._ranges(), setup)), quant)
 
     def error(self, allotment: Allotment) -> float:
         """Measure the error of the outputs in the exact simulator."""

@@ -42,7 +42,7 @@ def find_candidates(draft: Draft, soc: SocConfig, rows: Sequence[Mapping[str, An
         soc: what runs in integers.
         rows: the similarity table; None: all weigh the same.
     """
-    layers = [layer for layer in draft.placement.layers if _quantized(draft, layer, soc)]
+    layers = [layer for layer in draft.setup.layers if _quantized(draft, layer, soc)]
     drops = _drops(draft.graph, layers, rows) if rows else []
     total = sum(drops)
     shares = [drop / total for drop in drops] if total else [0.0] * len(layers)
@@ -55,7 +55,7 @@ def find_candidates(draft: Draft, soc: SocConfig, rows: Sequence[Mapping[str, An
 def _quantized(draft: Draft, layer: Layer, soc: SocConfig) -> bool:
     """Whether keeping a layer in float changes anything: its weight has codes, or what it takes or makes."""
     widths = soc.operators.get(layer.kind)
-    if layer.nodes[-1].name in draft.placement.skipped or widths is None or not widths.feature_bits:
+    if layer.nodes[-1].name in draft.setup.skipped or widths is None or not widths.feature_bits:
         return False
     around = {*layer.operands(draft.graph), *layer.nodes[-1].output}
     coded = layer.first.name in draft.weights or not around.isdisjoint(draft.features)

@@ -34,7 +34,7 @@ def quantize(config: Config) -> None:
     draft, notes = drafter.best()
     params, prepared = draft.params(), draft.model()
     integer, wide = draft.lowered()
-    notes += draft.placement.notes + wide
+    notes += draft.setup.notes + wide
     with output_folder(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, draft.codes))
         save_model(folder / INTEGER_MODEL.name, integer)

@@ -17,7 +17,7 @@ from stages.quantize.parameters.scales import representable
 from stages.quantize.parameters.weight_scales import along, largest_code
 from stages.quantize.partition.layers import bias_of, find_layers
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
-from stages.quantize.quantizers.setup import Placement
+from stages.quantize.quantizers.setup import QuantizerSetup
 
 __all__ = ["Draft"]
 
@@ -43,7 +43,7 @@ class Draft:
     """
 
     graph: Graph
-    placement: Placement
+    setup: QuantizerSetup
     soc: SocConfig
     features: dict[str, FeatureParams]
     weights: dict[str, WeightParams]
@@ -65,13 +65,13 @@ class Draft:
     def params(self) -> NetworkParams:
         """All parameters as they stand."""
         factors = {name: tuple(factor.tolist()) for name, factor in self.factors.items()}
-        return NetworkParams(list(self.features.values()), list(self.weights.values()), self.placement.skipped, factors)
+        return NetworkParams(list(self.features.values()), list(self.weights.values()), self.setup.skipped, factors)
 
     def lowered(self) -> tuple[onnx.ModelProto, list[str]]:
         """The integer model, and notes about it."""
         model = self.model()
-        placement = replace(self.placement, layers=find_layers(Graph(model), self.soc))
-        return lower(model, self.soc, placement, self.params(), self.codes)
+        setup = replace(self.setup, layers=find_layers(Graph(model), self.soc))
+        return lower(model, self.soc, setup, self.params(), self.codes)
 
     def model(self) -> onnx.ModelProto:
         """The float network with the biases as they stand."""
@@ -95,7 +95,7 @@ class Draft:
 
     def rescale(self, tensor: str, scales: Array) -> None:
         """Give a feature other scales, float32 [1] or [C]; so to all that pass its codes on."""
-        for place in self.placement.features:
+        for place in self.setup.features:
             if place.source == tensor:
                 entry, largest = self.features[place.tensor], float(scales.max())
                 low, high = representable(largest, entry.zero_point, entry.bits)
@@ -109,7 +109,7 @@ class Draft:
         was learned is not rounded twice; else they follow.
         """
         entry = self.weights[node.name]
-        where = next(place for place in self.placement.weights if place.node == node.name)
+        where = next(place for place in self.setup.weights if place.node == node.name)
         taken, made = self.features.get(node.input[0]), self.features.get(where.output)
         candidates = np.stack(alignments(scales, entry.axis, self.bias(node), taken, made, self.soc))
         nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)

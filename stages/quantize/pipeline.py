@@ -23,7 +23,7 @@ from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.partition.layers import find_layers
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
-from stages.quantize.quantizers.setup import Placement, place
+from stages.quantize.quantizers.setup import QuantizerSetup
 from stages.quantize.rounding.output_ranges import PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
 from stages.quantize.validation import Judge
@@ -140,13 +140,13 @@ class Drafter:
     def draft(self, network: Network, quant: QuantConfig) -> Draft:
         """Choose all parameters from statistics; weights are rounded to the nearest."""
         config, graph = replace(self.config, quant=quant), network.graph
-        placement = self._placed(network, quant)
-        features = choose_features(placement, graph, network.statistics, config, network.ranges)
-        weights, codes = choose_weights(placement, graph, features, config)
+        setup = self._placed(network, quant)
+        features = choose_features(setup, graph, network.statistics, config, network.ranges)
+        weights, codes = choose_weights(setup, graph, features, config)
         by_tensor, by_node = {entry.tensor: entry for entry in features}, {entry.node: entry for entry in weights}
-        return Draft(graph, placement, config.soc, by_tensor, by_node, codes, network.factors)
+        return Draft(graph, setup, config.soc, by_tensor, by_node, codes, network.factors)
 
-    def _placed(self, network: Network, quant: QuantConfig) -> Placement:
+    def _placed(self, network: Network, quant: QuantConfig) -> QuantizerSetup:
         return place(network.graph, self.config.soc, quant, self.by_node)
 
     def ranged(self, network: Network) -> Network:
@@ -154,11 +154,11 @@ class Drafter:
         quant = self.config.quant
         if quant.feature_method is not FeatureMethod.OUTPUT:
             return network
-        placement = self._placed(network, replace(quant, channel_scales=ChannelScales.never))
+        setup = self._placed(network, replace(quant, channel_scales=ChannelScales.never))
         samples, symmetric = calibration_samples(self.calibset), symmetric_features(self.config.soc)
         fed = self._feeds(samples.subset(range(0, len(samples), -(-len(samples) // PICTURES))))
         with self.folder() as folder:
-            ranges = output_ranges(network.graph, placement, network.statistics, fed, symmetric, folder)
+            ranges = output_ranges(network.graph, setup, network.statistics, fed, symmetric, folder)
         return replace(network, ranges=ranges)
 
     def _feeds(self, samples: SampleReader) -> Iterator[dict[str, Array]]:

@@ -236,11 +236,11 @@ def equalized():
     fed = [(str(index), feeds) for index, feeds in enumerate(pictures())]
     found = equalize(model, collect(model, fed), 8, 8)
     graph, config = Graph(found.model), Config(soc=soc_config("t40"), quant=QuantConfig("q"))
-    placement = place(graph, config.soc, config.quant)
-    features = choose_features(placement, graph, collect(found.model, fed), config)
-    chosen, codes = choose_weights(placement, graph, features, config)
+    setup = place(graph, config.soc, config.quant)
+    features = choose_features(setup, graph, collect(found.model, fed), config)
+    chosen, codes = choose_weights(setup, graph, features, config)
     params = NetworkParams(features, chosen, (), {name: tuple(map(float, f)) for name, f in found.factors.items()})
-    integer, _ = lower(found.model, config.soc, placement, params, codes)
+    integer, _ = lower(found.model, config.soc, setup, params, codes)
     qdq = insert_quantizers(found.model, params, codes)
     one_sided = insert_quantizers(found.model, NetworkParams(features, []), {})
     return model, params, integer, qdq, one_sided, prepared_model(found.model, params, codes), found.model

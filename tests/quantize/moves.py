@@ -24,11 +24,11 @@ def draft_of(model: onnx.ModelProto, feeds: Feeds, soc: SocConfig, **quant: Any)
     """Quantize to the nearest, as the stage does it first."""
     graph = Graph(onnx.shape_inference.infer_shapes(model))
     config = Config(soc=soc, quant=QuantConfig("q", **quant))
-    placement = place(graph, soc, config.quant)
+    setup = place(graph, soc, config.quant)
     statistics = collect(graph.model, ((str(index), dict(each)) for index, each in enumerate(feeds)))
-    features = choose_features(placement, graph, statistics, config)
-    weights, codes = choose_weights(placement, graph, features, config)
-    return Draft(graph, placement, soc, {f.tensor: f for f in features}, {w.node: w for w in weights}, codes)
+    features = choose_features(setup, graph, statistics, config)
+    weights, codes = choose_weights(setup, graph, features, config)
+    return Draft(graph, setup, soc, {f.tensor: f for f in features}, {w.node: w for w in weights}, codes)
 
 
 def advance(draft: Draft, replay: Replay, subgraph: Subgraph) -> None:
@@ -40,7 +40,7 @@ def advance(draft: Draft, replay: Replay, subgraph: Subgraph) -> None:
 def replay_until(draft: Draft, feeds: Feeds, tensor: str | None, folder: Path) -> Replay:
     """Run all subgraphs up to the one that makes `tensor`, or all."""
     replay = Replay(folder, feeds, draft.features)
-    for subgraph in find_pieces(draft.graph, draft.placement.layers):
+    for subgraph in find_pieces(draft.graph, draft.setup.layers):
         if tensor in draft.graph.inputs:
             break
         advance(draft, replay, subgraph)

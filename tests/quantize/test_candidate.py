@@ -55,7 +55,7 @@ def test_a_copy_changes_by_itself():
 def test_a_piece_has_its_weights_on_their_grid_and_its_own_biases():
     draft = tiny(weight_bits=4)
     draft.biases |= {"stem": np.arange(8, dtype=np.float32), "fc": np.zeros(3, dtype=np.float32)}
-    subgraph = find_pieces(draft.graph, draft.placement.layers)[0]
+    subgraph = find_pieces(draft.graph, draft.setup.layers)[0]
     model = draft.subgraph(subgraph)
     value = Graph(model).constant("w1")
     scales = np.float32(draft.weights["stem"].scales).reshape(-1, 1, 1, 1)
@@ -67,7 +67,7 @@ def test_a_piece_has_its_weights_on_their_grid_and_its_own_biases():
 
 def test_features_of_a_piece():
     draft = tiny()
-    subgraphs = find_pieces(draft.graph, draft.placement.layers)
+    subgraphs = find_pieces(draft.graph, draft.setup.layers)
     assert [entry.tensor for entry in draft.made(subgraphs[0])] == ["images", "r1"]
     assert [entry.tensor for entry in draft.made(subgraphs[3])] == ["r1", "c3", "sum"]
 

@@ -36,12 +36,12 @@ def placed(by_node=None, chip=None, graph=None, **quant):
     return place(graph or Graph(tiny_classifier()), chip or soc(), QuantConfig("q", **quant), by_node)
 
 
-def bits(placement):
-    return {entry.tensor: entry.bits for entry in placement.features}
+def bits(setup):
+    return {entry.tensor: entry.bits for entry in setup.features}
 
 
-def weight_bits(placement):
-    return {entry.node: entry.bits for entry in placement.weights}
+def weight_bits(setup):
+    return {entry.node: entry.bits for entry in setup.weights}
 
 
 def refusal(*arguments, **quant):

@@ -214,4 +214,4 @@ def test_a_size_that_is_known_only_at_run_time_stays_float():
     ]
     found, _ = go(nodes)
     assert found.params.features == []
-    assert any("its size is not known before it runs" in line for line in found.placement.notes)
+    assert any("its size is not known before it runs" in line for line in found.setup.notes)

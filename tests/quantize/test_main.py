@@ -68,9 +68,9 @@ def quantized_by(config, model, fed):
     """The whole way from a network and its inputs to parameters and the quantized network."""
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
-    placement = place(graph, config.soc, config.quant)
-    features = choose_features(placement, graph, collect(model, fed), config)
-    weights, codes = choose_weights(placement, graph, features, config)
+    setup = place(graph, config.soc, config.quant)
+    features = choose_features(setup, graph, collect(model, fed), config)
+    weights, codes = choose_weights(setup, graph, features, config)
     params = NetworkParams(features, weights)
     return params, insert_quantizers(model, params, codes)
 
@@ -128,9 +128,9 @@ def test_number_of_weight_scales(scale, counts):
 def test_statistics_that_lack_a_tensor_are_refused():
     config = make_config()
     graph = Graph(tiny_classifier())
-    placement = place(graph, config.soc, config.quant)
+    setup = place(graph, config.soc, config.quant)
     with pytest.raises(UserError, match="no statistics of tensor 'images': run `dvc repro calibrate`"):
-        choose_features(placement, graph, {}, config)
+        choose_features(setup, graph, {}, config)
 
 
 @pytest.mark.parametrize("method", list(FeatureMethod))

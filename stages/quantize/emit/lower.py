@@ -18,7 +18,7 @@ from stages.quantize.parameters.scales import bias_codes, spread
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import PASS_CODES, Layer, bias_of, window
 from stages.quantize.partition.lookup_tables import TABLES, clamp_bounds, inner_values, table
-from stages.quantize.quantizers.setup import Placement
+from stages.quantize.quantizers.setup import QuantizerSetup
 
 __all__ = ["lower"]
 
@@ -28,7 +28,7 @@ SUM_BITS = 52  # of a sum times its multiplier: exact in double
 
 
 def lower(
-    model: onnx.ModelProto, soc: SocConfig, placement: Placement, params: NetworkParams, codes: Codebook
+    model: onnx.ModelProto, soc: SocConfig, setup: QuantizerSetup, params: NetworkParams, codes: Codebook
 ) -> tuple[onnx.ModelProto, list[str]]:
     """Write the integer model.
 
@@ -45,16 +45,16 @@ def lower(
     Returns:
         The model, and notes: layers whose sums may not fit a 32-bit accumulator.
     """
-    return _Lowering(model, soc, placement, params, codes).run()
+    return _Lowering(model, soc, setup, params, codes).run()
 
 
 class _Lowering:
     def __init__(
-        self, model: onnx.ModelProto, soc: SocConfig, placement: Placement, params: NetworkParams, codes: Codebook
+        self, model: onnx.ModelProto, soc: SocConfig, setup: QuantizerSetup, params: NetworkParams, codes: Codebook
     ) -> None:
         self.graph = Graph(model)
         self.soc = soc
-        self._placement = placement
+        self._setup = setup
         self._float_tensors = set(self.graph.float_tensors)
         self._weights = {entry.node: entry for entry in params.weights}
         self._weight_codes = codes
@@ -77,8 +77,8 @@ class _Lowering:
                 self.add("Quantize", [name], self.coded(name), qparams)
             elif name in self.graph.constants:
                 self._constant_codes(name, qparams)
-        for layer in self._placement.layers:
-            if layer.name in self._placement.integer:
+        for layer in self._setup.layers:
+            if layer.name in self._setup.integer:
                 kind = layer.kind if layer.kind in TABLES else layer.first.op_type
                 _LOWERINGS[kind](self, layer)
             else:

@@ -18,13 +18,13 @@ from stages.quantize.parameters.ranges import feature_range
 from stages.quantize.parameters.scales import affine, least_bias_scales, representable, spread
 from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_scales
 from stages.quantize.partition.layers import bias_of
-from stages.quantize.quantizers.setup import FeaturePlace, Placement, WeightPlace
+from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup, WeightQuantizer
 
 __all__ = ["alignments", "choose_features", "choose_weights", "symmetric_features"]
 
 
 def choose_features(
-    placement: Placement,
+    setup: QuantizerSetup,
     graph: Graph,
     statistics: Mapping[str, TensorStatistics],
     config: Config,
@@ -36,10 +36,10 @@ def choose_features(
     """
     symmetric = symmetric_features(config.soc)
     chosen: dict[str, FeatureParams] = {}
-    makers = {layer.output: layer for layer in placement.layers}
-    weights = {where.node: where for where in placement.weights}
+    makers = {layer.output: layer for layer in setup.layers}
+    weights = {where.node: where for where in setup.weights}
 
-    def finest(where: FeaturePlace) -> NDArray[np.float64] | float:
+    def finest(where: FeatureQuantizer) -> NDArray[np.float64] | float:
         """The smallest scales that make sense for a feature's channels."""
         node = makers[where.tensor].first
         if node.name not in weights:
@@ -49,7 +49,7 @@ def choose_features(
         taken = spread(chosen[node.input[0]].scales, weight.shape[place.axis])
         return least_steps(weight, place.axis, place.bits, taken)
 
-    def choose(where: FeaturePlace) -> FeatureParams:
+    def choose(where: FeatureQuantizer) -> FeatureParams:
         constant = graph.constant(where.tensor)
         if constant is not None:
             seen, method = (float(constant.min()), float(constant.max())), CONSTANT
@@ -86,7 +86,7 @@ def choose_features(
         )
         return chosen[where.tensor]
 
-    return [choose(where) for where in track(placement.features, "ranges")]
+    return [choose(where) for where in track(setup.features, "ranges")]
 
 
 def symmetric_features(soc: SocConfig) -> bool:
@@ -95,14 +95,14 @@ def symmetric_features(soc: SocConfig) -> bool:
 
 
 def choose_weights(
-    placement: Placement, graph: Graph, features: Sequence[FeatureParams], config: Config
+    setup: QuantizerSetup, graph: Graph, features: Sequence[FeatureParams], config: Config
 ) -> tuple[list[WeightParams], dict[str, NDArray[np.int32]]]:
     """Quantize every weight; gives the codes by node."""
     by_tensor = {entry.tensor: entry for entry in features}
     nodes = {node.name: node for node in graph.nodes}
     params, codes = [], {}
 
-    def choose(where: WeightPlace) -> None:
+    def choose(where: WeightQuantizer) -> None:
         node = nodes[where.node]
         weight, bias = graph.constant(where.tensor), bias_of(graph, node)
         assert weight is not None
@@ -118,7 +118,7 @@ def choose_weights(
         chosen = tuple(float(scale) for scale in scales)
         params.append(WeightParams(where.tensor, where.node, where.bits, axis, chosen, config.quant.weight_method.name))
 
-    for where in track(placement.weights, "weights"):
+    for where in track(setup.weights, "weights"):
         choose(where)
     return params, codes
 

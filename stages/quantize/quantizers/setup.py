@@ -22,11 +22,11 @@ from stages.quantize.partition.layers import PASS_CODES, Layer, edges, find_laye
 from stages.quantize.partition.lookup_tables import TABLES, clamp_bounds
 from stages.quantize.quantizers.node_bits import NodeBits
 
-__all__ = ["FeaturePlace", "Placement", "WeightPlace", "nearest_width", "place"]
+__all__ = ["FeatureQuantizer", "QuantizerSetup", "WeightQuantizer", "nearest_width", "place"]
 
 
 @dataclass(frozen=True)
-class FeaturePlace:
+class FeatureQuantizer:
     """A tensor to quantize.
 
     Attributes:
@@ -49,7 +49,7 @@ class FeaturePlace:
 
 
 @dataclass(frozen=True)
-class WeightPlace:
+class WeightQuantizer:
     """A weight to quantize.
 
     Attributes:
@@ -70,7 +70,7 @@ class WeightPlace:
 
 
 @dataclass(frozen=True)
-class Placement:
+class QuantizerSetup:
     """Everything to quantize, in graph order, and what deserves a line in the report.
 
     Attributes:
@@ -84,8 +84,8 @@ class Placement:
 
     layers: list[Layer]
     integer: set[str]
-    features: list[FeaturePlace]
-    weights: list[WeightPlace]
+    features: list[FeatureQuantizer]
+    weights: list[WeightQuantizer]
     skipped: list[str]
     notes: list[str]
 
@@ -96,7 +96,9 @@ def nearest_width(wanted: int, allowed: Iterable[int]) -> int:
     return next((width for width in widths if width >= wanted), widths[-1])
 
 
-def place(graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits] | None = None) -> Placement:
+def place(
+    graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits] | None = None
+) -> QuantizerSetup:
     """Place quantizers.
 
     A tensor is quantized if a layer that runs in integers makes or takes it, except on a SOC with float outputs
@@ -154,13 +156,13 @@ class _Placer:
             if layer.name in self._edges and (name := layer.first.input[0]) in self._sources
         }
 
-    def place(self) -> Placement:
+    def place(self) -> QuantizerSetup:
         features = self._features()
         weights = self._weights()
         integer = self._integer({entry.tensor for entry in features}, {entry.node for entry in weights})
         features = [replace(entry, per_channel=self._own_scales(entry, integer)) for entry in features]
         skipped = [name for layer in self._layers if layer.name in self._skipped for name in layer.names]
-        return Placement(self._layers, integer, features, weights, skipped, self._notes(features, weights))
+        return QuantizerSetup(self._layers, integer, features, weights, skipped, self._notes(features, weights))
 
     # --- which layers ---
 
@@ -237,7 +239,7 @@ class _Placer:
         tensors = [name for name in (*constants, *self._graph.float_tensors) if name not in inside]
         return [name for name in tensors if self._touching(name) and not self._stays_float(name)]
 
-    def _features(self) -> list[FeaturePlace]:
+    def _features(self) -> list[FeatureQuantizer]:
         sources = self._sources
         common: dict[str, set[int]] = {}
         for tensor, source in sources.items():
@@ -250,7 +252,7 @@ class _Placer:
                     )
         bits = {source: self._width(source, widths) for source, widths in common.items()}
         return [
-            FeaturePlace(
+            FeatureQuantizer(
                 name,
                 self._owner(name),
                 bits[source],
@@ -314,7 +316,7 @@ class _Placer:
             sources[tensor] = sources.get(origin, tensor)
         return sources
 
-    def _own_scales(self, entry: FeaturePlace, integer: set[str]) -> bool:
+    def _own_scales(self, entry: FeatureQuantizer, integer: set[str]) -> bool:
         """Whether each channel of a feature may have its own scale, and every integer stays exact.
 
         What takes it has to keep channels apart: a depthwise convolution takes their scales into its gains, a table is
@@ -336,7 +338,7 @@ class _Placer:
 
     # --- weights ---
 
-    def _weights(self) -> list[WeightPlace]:
+    def _weights(self) -> list[WeightQuantizer]:
         if self._quant.fake_quant is FakeQuant.feature:
             return []
         found = []
@@ -356,7 +358,7 @@ class _Placer:
             if wanted != FLOAT_BITS and allowed:
                 bits = nearest_width(wanted, allowed)
                 axis, widths = self._channel_axis(layer), tuple(sorted(allowed))
-                found.append(WeightPlace(node.input[1], node.name, bits, axis, layer.output, widths))
+                found.append(WeightQuantizer(node.input[1], node.name, bits, axis, layer.output, widths))
         return found
 
     def _wanted_weight(self, layer: Layer) -> int:
@@ -376,7 +378,7 @@ class _Placer:
 
     # --- lines for the report ---
 
-    def _notes(self, features: Sequence[FeaturePlace], weights: Sequence[WeightPlace]) -> list[str]:
+    def _notes(self, features: Sequence[FeatureQuantizer], weights: Sequence[WeightQuantizer]) -> list[str]:
         """What runs in float, and what runs narrower or wider than wanted."""
         soc = self._soc
         makes_float = set(self._graph.float_tensors)
@@ -407,7 +409,7 @@ class _Placer:
         ]
         return notes + self._channel_scales(features) + self._unused(features, weights)
 
-    def _channel_scales(self, features: Sequence[FeaturePlace]) -> list[str]:
+    def _channel_scales(self, features: Sequence[FeatureQuantizer]) -> list[str]:
         """What became of `quant.channel_scales`."""
         if self._quant.channel_scales is ChannelScales.never:
             return []
@@ -422,7 +424,7 @@ class _Placer:
             "pictures or more: a channel's range shows later than its tensor's"
         ]
 
-    def _unused(self, features: Sequence[FeaturePlace], weights: Sequence[WeightPlace]) -> list[str]:
+    def _unused(self, features: Sequence[FeatureQuantizer], weights: Sequence[WeightQuantizer]) -> list[str]:
         """What the node-bits file asks in vain."""
         own = {place.node for place in features if place.source == place.tensor}
         weighted = {place.node for place in weights}

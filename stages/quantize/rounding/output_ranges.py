@@ -21,7 +21,7 @@ from stages.quantize.parameters.scales import affine
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.lookup_tables import TABLES
 from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model, taken
-from stages.quantize.quantizers.setup import FeaturePlace, Placement
+from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, advance
 
 __all__ = ["best_range", "output_ranges"]
@@ -43,7 +43,7 @@ WORSE = 2.0
 
 def output_ranges(
     graph: Graph,
-    placement: Placement,
+    setup: QuantizerSetup,
     statistics: Mapping[str, TensorStatistics],
     feeds: Iterable[Mapping[str, Array]],
     symmetric: bool,
@@ -63,8 +63,8 @@ def output_ranges(
         Tensor -> range. Features that other operators take, those with a scale a channel, and those of too few
         positions to judge by, are left out.
     """
-    places = {place.tensor: place for place in placement.features if place.source == place.tensor}
-    takers = _takers(graph, placement)
+    places = {place.tensor: place for place in setup.features if place.source == place.tensor}
+    takers = _takers(graph, setup)
     files, count = TensorFiles(scratch / "tensors"), 0
     for feed in feeds:
         for name, value in feed.items():
@@ -83,7 +83,7 @@ def output_ranges(
                 seen = statistics[name].low, statistics[name].high
                 found[name] = _chosen(graph, place, layers, values, seen, symmetric, pool)
 
-    subgraphs = find_pieces(graph, placement.layers)
+    subgraphs = find_pieces(graph, setup.layers)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         choose(graph.inputs)
         for index, subgraph in enumerate(track(subgraphs, "ranges by output")):
@@ -95,14 +95,14 @@ def output_ranges(
     return found
 
 
-def _takers(graph: Graph, placement: Placement) -> dict[str, list[Layer]]:
+def _takers(graph: Graph, setup: QuantizerSetup) -> dict[str, list[Layer]]:
     """Map each tensor to the layers that take it, if all of them are weighted layers or tables in integers."""
-    layers = {node.name: layer for layer in placement.layers for node in layer.nodes}
+    layers = {node.name: layer for layer in setup.layers for node in layer.nodes}
     found: dict[str, list[Layer]] = {}
     for tensor, nodes in graph.consumers.items():
         taking = list({layers[node.name].name: layers[node.name] for node in nodes}.values())
         alone = all(
-            layer.name in placement.integer
+            layer.name in setup.integer
             and (layer.weighted(graph) or layer.kind in TABLES)
             and layer.operands(graph) == [tensor]
             for layer in taking
@@ -114,7 +114,7 @@ def _takers(graph: Graph, placement: Placement) -> dict[str, list[Layer]]:
 
 def _chosen(
     graph: Graph,
-    place: FeaturePlace,
+    place: FeatureQuantizer,
     layers: Sequence[Layer],
     values: Sequence[Array],
     seen: Range,

@@ -55,7 +55,7 @@ def refine(
         for index, sample in enumerate(samples)
         for variant in variants(sample, pictures, count, index)
     )
-    subgraphs = (find_blocks if learns else find_pieces)(draft.graph, draft.placement.layers)
+    subgraphs = (find_blocks if learns else find_pieces)(draft.graph, draft.setup.layers)
     draft.rounding = quant.rounding
     replay = Replay(scratch / "replay", fed, draft.features)
     notes = []

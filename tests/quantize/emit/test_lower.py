@@ -267,7 +267,7 @@ def code_differences(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str
         real = (codes[name].astype(np.float32) - np.float32(quant_params[name].zero_point)) * scale
         dequantized[f"{entry.tensor}/dequantized" if entry.tensor in given else entry.tensor] = np.asarray(real)
     differences = {}
-    for layer in found.placement.layers:
+    for layer in found.setup.layers:
         if layer.output in quant_params and found.domain_node(layer.output).op_type != "Quantize":
             others = {name: value for name, value in dequantized.items() if name not in layer.nodes[-1].output}
             expected = layer_in_float(found, layer, others, f"{layer.output}/codes")
@@ -398,7 +398,7 @@ def test_a_weighted_operator_that_ends_a_t40_network_returns_floats(name):
     assert [entry.type.tensor_type.elem_type for entry in found.integer.graph.output] == [onnx.TensorProto.FLOAT]
     assert_twin_equal(found, feeds)
     actual = simulated(found, feeds)["y"]
-    (layer,) = found.placement.layers
+    (layer,) = found.setup.layers
     taken = dequantized_inputs(found, feeds)
     np.testing.assert_allclose(actual, layer_in_float(found, layer, taken, "y"), rtol=1e-4, atol=1e-5)
     assert output_cosine(found, feeds) > 0.99

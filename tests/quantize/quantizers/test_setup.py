@@ -5,7 +5,7 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.config.schema import OperatorWidths, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.quantizers.setup import FeaturePlace, nearest_width, place
+from stages.quantize.quantizers.setup import FeatureQuantizer, nearest_width, place
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 
@@ -34,8 +34,8 @@ def placed(model, chip=None, bits=8, weight_bits=8):
     return place(Graph(onnx.shape_inference.infer_shapes(model)), chip or soc(), quant)
 
 
-def widths(placement):
-    return {entry.tensor: entry.bits for entry in placement.features}
+def widths(setup):
+    return {entry.tensor: entry.bits for entry in setup.features}
 
 
 EXTRA = {"Reshape": [1, -1], "Squeeze": [0], "Unsqueeze": [0], "Resize": [1, 4, 9, 9]}
@@ -197,7 +197,7 @@ def test_an_activation_after_a_float_operator_runs_in_float_with_it():
 )
 def test_an_operator_that_passes_codes_on_shares_parameters(kind):
     found = placed(chain("Conv", kind), soc(**{kind: WIDE}))
-    assert found.features[-1] == FeaturePlace("t2", "n2", 8, "t1")
+    assert found.features[-1] == FeatureQuantizer("t2", "n2", 8, "t1")
 
 
 def test_codes_are_passed_on_over_several_operators():
@@ -271,8 +271,8 @@ def scaled(kind="Mul", opset=17):
 def test_a_constant_operand_has_codes_like_a_feature(kind):
     found = placed(scaled(kind), soc(**{kind: [8]}))
     assert found.features == [
-        FeaturePlace("k", "k", 8, "k"), FeaturePlace("x", "x", 8, "x"), FeaturePlace("c", "conv", 8, "c"),
-        FeaturePlace("y", "scaled", 8, "y"),
+        FeatureQuantizer("k", "k", 8, "k"), FeatureQuantizer("x", "x", 8, "x"), FeatureQuantizer("c", "conv", 8, "c"),
+        FeatureQuantizer("y", "scaled", 8, "y"),
     ]  # fmt: skip
     assert found.notes == []
 

@@ -73,9 +73,9 @@ def test_without_any_finite_error_it_is_what_was_seen():
 
 def chosen(model, feeds, tmp_path, soc="t40", **quant):
     graph = Graph(onnx.shape_inference.infer_shapes(model))
-    placement = place(graph, soc_config(soc), QuantConfig("q", **quant), {})
+    setup = place(graph, soc_config(soc), QuantConfig("q", **quant), {})
     statistics = collect(graph.model, ((str(index), dict(each)) for index, each in enumerate(feeds)))
-    return output_ranges(graph, placement, statistics, feeds, False, tmp_path / "scratch"), statistics
+    return output_ranges(graph, setup, statistics, feeds, False, tmp_path / "scratch"), statistics
 
 
 def before_silu():

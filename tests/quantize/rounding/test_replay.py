@@ -82,7 +82,7 @@ def test_fake_quantize_by_channel():
 @pytest.mark.parametrize(("features", "weights"), [(8, 8), (4, 4), (10, 8)])
 def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features, weights):
     draft = draft_of(tiny_classifier(), PICTURES, soc_config("t40"), feature_bits=features, weight_bits=weights)
-    subgraphs = find(draft.graph, draft.placement.layers)
+    subgraphs = find(draft.graph, draft.setup.layers)
     handed = [name for subgraph in subgraphs for name in subgraph.outputs]
     params = draft.params()
     weights_only = prepared_model(draft.graph.model, params, draft.codes)
@@ -111,7 +111,7 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
 
 def test_memory_on_disk_is_given_back(tmp_path):
     draft = draft_of(tiny_classifier(), PICTURES, soc_config("t40"))
-    subgraphs = find_pieces(draft.graph, draft.placement.layers)
+    subgraphs = find_pieces(draft.graph, draft.setup.layers)
     replay = Replay(tmp_path / "replay", PICTURES, draft.features)
     counts = []
     for index, subgraph in enumerate(subgraphs):
@@ -136,7 +136,7 @@ def test_shapes_and_truths_pass_from_piece_to_piece(tmp_path):
     feeds = [{"x": np.random.default_rng(i).normal(0, 1, (1, 3, 4, 4)).astype(np.float32)} for i in range(3)]
     draft = draft_of(onnx.shape_inference.infer_shapes(model), feeds, soc_config("t40"))
     replay = Replay(tmp_path / "replay", feeds, draft.features)
-    for subgraph in find_pieces(draft.graph, draft.placement.layers):
+    for subgraph in find_pieces(draft.graph, draft.setup.layers):
         advance(draft, replay, subgraph)
     for index, each in enumerate(feeds):
         np.testing.assert_array_equal(replay.float.read("size", index), [1, 2, 4, 4])
@@ -154,6 +154,6 @@ def test_a_piece_may_take_nothing(tmp_path):
     feeds = [{"x": np.full((1, 3, 4, 4), index + 1, dtype=np.float32)} for index in range(2)]
     draft = draft_of(model, feeds, soc_config("t40"))
     replay = Replay(tmp_path / "replay", feeds, draft.features)
-    for subgraph in find_pieces(draft.graph, draft.placement.layers):
+    for subgraph in find_pieces(draft.graph, draft.setup.layers):
         advance(draft, replay, subgraph)
     np.testing.assert_array_equal(replay.float.read("y", 1), np.full((1, 2, 4, 4), 6.0))

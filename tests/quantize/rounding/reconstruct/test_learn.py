@@ -111,11 +111,11 @@ def drafted(model, feeds, chip=None, **quant):
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
     config = Config(soc=chip or soc(), quant=QuantConfig("q", **quant))
-    placement = place(graph, config.soc, config.quant)
+    setup = place(graph, config.soc, config.quant)
     statistics = collect(model, ((str(index), dict(fed)) for index, fed in enumerate(feeds)))
-    features = choose_features(placement, graph, statistics, config)
-    weights, codes = choose_weights(placement, graph, features, config)
-    return Draft(graph, placement, config.soc, {f.tensor: f for f in features}, {w.node: w for w in weights}, codes)
+    features = choose_features(setup, graph, statistics, config)
+    weights, codes = choose_weights(setup, graph, features, config)
+    return Draft(graph, setup, config.soc, {f.tensor: f for f in features}, {w.node: w for w in weights}, codes)
 
 
 def learned(draft, feeds, steps=3):
@@ -123,7 +123,7 @@ def learned(draft, feeds, steps=3):
     changed, reasons = draft.copy(), []
     with TemporaryDirectory() as folder:
         replay = Replay(Path(folder) / "replay", feeds, changed.features)
-        for index, subgraph in enumerate(find_blocks(changed.graph, changed.placement.layers)):
+        for index, subgraph in enumerate(find_blocks(changed.graph, changed.setup.layers)):
             replay.advance_float(subgraph, subgraph_model(changed.graph, subgraph))
             reasons.append(learn_block(changed, subgraph, replay, steps, index))
             replay.advance_quantized(subgraph, changed.subgraph(subgraph), changed.made(subgraph))
@@ -352,7 +352,7 @@ def test_learning_starts_from_what_the_quantized_network_computes(form, setting,
     monkeypatch.setattr(learn._Learner, "_forward", spied)
     with TemporaryDirectory() as folder:
         replay = Replay(Path(folder) / "replay", pictures(1, 4, shape_of(FORMS[form])), draft.features)
-        for subgraph in find_blocks(draft.graph, draft.placement.layers):
+        for subgraph in find_blocks(draft.graph, draft.setup.layers):
             passes.clear()
             replay.advance_float(subgraph, subgraph_model(draft.graph, subgraph))
             learn_block(draft.copy(), subgraph, replay, 1, 0)
