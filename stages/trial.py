@@ -1,4 +1,4 @@
-"""What the commands that try drafts of a network share: the settings to try by, and the metric of a draft."""
+"""What the commands that try candidates of a network share: the settings to try by, and the metric of a candidate."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import SampleReader, SampleWriter
 from stages.core.graph.session import Runner
 from stages.evaluate.scores import ClassificationScore
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.simulation import Outputs, Simulation, mean_cosine
 
 __all__ = ["ACCURACY", "COSINE", "Metric", "as_judged", "opened"]
@@ -29,9 +29,9 @@ EVERY = slice(None)
 
 
 def as_judged(quant: QuantConfig) -> tuple[QuantConfig, list[str]]:
-    """Give the settings that drafts are tried by, and a note on what they leave out: all that is fitted on pictures.
+    """Give the settings that candidates are tried by, and a note on what they leave out: all that is fitted on pictures.
 
-    That would take minutes a draft, and a correction fitted around one draft says little about another.
+    That would take minutes a candidate, and a correction fitted around one candidate says little about another.
     """
     plain = replace(
         quant,
@@ -54,7 +54,7 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class Metric:
-    """How good a draft is on pictures: top-1 as a share of them, or the average cosine of the least similar output.
+    """How good a candidate is on pictures: top-1 as a share of them, or the average cosine of the least similar output.
 
     Attributes:
         simulation: the pictures.
@@ -64,9 +64,9 @@ class Metric:
     simulation: Simulation
     labels: Sequence[int | None] | None
 
-    def of(self, draft: Draft) -> float:
-        """The metric of a draft, run in the exact simulator."""
-        return self._value(self.simulation.simulated(draft))
+    def of(self, candidate: Candidate) -> float:
+        """The metric of a candidate, run in the exact simulator."""
+        return self._value(self.simulation.simulated(candidate))
 
     def of_float(self) -> float:
         """The metric of the float network: what it is with everything in float."""

@@ -22,7 +22,7 @@ from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.subgraphs import Subgraph, find_rest, subgraph_model
-from stages.quantize.pipeline import Drafter
+from stages.quantize.pipeline import Pipeline
 from stages.quantize.quantizers.setup import QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
 from stages.quantize.simulation import relative_error
@@ -80,20 +80,20 @@ def error_tables(found: Sensitivities, problem: Problem, factors: Mapping[tuple[
     ]
 
 
-def ranges_by_width(problem: Problem, drafter: Drafter) -> dict[tuple[str, int], tuple[float, float]]:
+def ranges_by_width(problem: Problem, pipeline: Pipeline) -> dict[tuple[str, int], tuple[float, float]]:
     """Choose ranges by output for every width, once: a tensor's depends on its own width alone.
 
     Returns:
         Nothing where the method is another one, which takes no time.
     """
-    config = drafter.config
+    config = pipeline.config
     found: dict[tuple[str, int], tuple[float, float]] = {}
     if config.quant.feature_method is not FeatureMethod.OUTPUT:
         return {}
     for bits in sorted({*_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
         quant = replace(config.quant, feature_bits=bits, edge_bits=None)
-        ranges = replace(drafter, config=replace(config, quant=quant)).ranged(drafter.network).ranges
-        setup = place(problem.graph, config.soc, quant, drafter.by_node)
+        ranges = replace(pipeline, config=replace(config, quant=quant)).ranged(pipeline.network).ranges
+        setup = place(problem.graph, config.soc, quant, pipeline.by_node)
         found |= {(e.tensor, e.bits): ranges[e.tensor] for e in setup.features if e.tensor in ranges}
     return found
 
@@ -105,7 +105,7 @@ def ranges_of(ranges: Ranges, setup: QuantizerSetup) -> dict[str, tuple[float, f
 
 
 def sensitivities(
-    problem: Problem, drafter: Drafter, ranges: Ranges, feeds: Iterable[Mapping[str, Array]], folder: Path
+    problem: Problem, pipeline: Pipeline, ranges: Ranges, feeds: Iterable[Mapping[str, Array]], folder: Path
 ) -> dict[str, dict[int, float]]:
     """Measure every variable at every width.
 
@@ -128,7 +128,7 @@ def sensitivities(
         output's variance.
     """
     graph = problem.graph
-    features, weights = _candidates(problem, drafter, ranges, TensorFiles(folder / "weights"))
+    features, weights = _candidates(problem, pipeline, ranges, TensorFiles(folder / "weights"))
     sites = list(_sites(problem, features))
     outputs = [name for name in graph.outputs if name in graph.float_tensors]
     files = TensorFiles(folder / "float")
@@ -147,25 +147,25 @@ def sensitivities(
 
 
 def _candidates(
-    problem: Problem, drafter: Drafter, ranges: Ranges, files: TensorFiles
+    problem: Problem, pipeline: Pipeline, ranges: Ranges, files: TensorFiles
 ) -> tuple[dict[tuple[str, int], FeatureParams], TensorFiles]:
     """Parameters of (tensor, width), and dequantized weights of (node, width), chosen as quantize does."""
-    base = replace(drafter.config.quant, edge_bits=None)
+    base = replace(pipeline.config.quant, edge_bits=None)
     features: dict[tuple[str, int], FeatureParams] = {}
 
     def chosen(quant: QuantConfig) -> list[FeatureParams]:
-        config = replace(drafter.config, quant=quant)
-        setup = place(problem.graph, config.soc, quant, drafter.by_node)
+        config = replace(pipeline.config, quant=quant)
+        setup = place(problem.graph, config.soc, quant, pipeline.by_node)
         given = ranges_of(ranges, setup)
-        return choose_features(setup, problem.graph, drafter.network.statistics, config, given)
+        return choose_features(setup, problem.graph, pipeline.network.statistics, config, given)
 
     for bits in _widths(problem, "feature"):
         features |= {(entry.tensor, entry.bits): entry for entry in chosen(replace(base, feature_bits=bits))}
     around = chosen(base)
     stored: set[tuple[str, int]] = set()
     for bits in _widths(problem, "weight"):
-        config = replace(drafter.config, quant=replace(base, weight_bits=bits))
-        setup = place(problem.graph, config.soc, config.quant, drafter.by_node)
+        config = replace(pipeline.config, quant=replace(base, weight_bits=bits))
+        setup = place(problem.graph, config.soc, config.quant, pipeline.by_node)
         params, codes = choose_weights(setup, problem.graph, around, config)
         for entry in params:
             if (entry.node, entry.bits) not in stored:

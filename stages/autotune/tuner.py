@@ -25,7 +25,7 @@ from stages.core.cost import cost_file, load_cost
 from stages.core.data.inputs import feeds
 from stages.core.data.sample_files import select
 from stages.core.data.sample_store import SampleReader, correction_samples, validation_samples
-from stages.quantize.pipeline import Drafter, remove_leftovers
+from stages.quantize.pipeline import Pipeline, remove_leftovers
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.simulation import Simulation
 from stages.trial import ACCURACY, Metric, as_judged, opened
@@ -68,9 +68,9 @@ class Tuner:
         self.config = config = replace(config, quant=quant)
         for line in notes:
             warn(line)
-        drafter = Drafter.open(config, AUTOTUNE)
-        self.inputs, network = drafter.inputs, drafter.equalized()
-        given = _given_before(drafter.by_node)
+        pipeline = Pipeline.open(config, AUTOTUNE)
+        self.inputs, network = pipeline.inputs, pipeline.equalized()
+        given = _given_before(pipeline.by_node)
         costs = load_cost(cost or cost_file(config.soc.name))
         self.problem = find_problem(network.graph, config, given, costs, allow_float)
         if all(len(widths) == 1 for widths in self.problem.widths.values()):
@@ -81,11 +81,11 @@ class Tuner:
             )
         AUTOTUNE.mkdir(parents=True, exist_ok=True)
         remove_leftovers(AUTOTUNE)
-        self.drafter = replace(drafter, network=network, by_node=given)
+        self.pipeline = replace(pipeline, network=network, by_node=given)
         self.pictures = _evenly(correction_samples(CALIBSET), pictures)
         validation = _evenly(validation_samples(CALIBSET), VERIFY)
         simulation = Simulation(network.graph.model, lambda: self._feeds(validation), keep=True)
-        self.verifier = Verifier(self.problem, self.drafter, self.ranges, simulation)
+        self.verifier = Verifier(self.problem, self.pipeline, self.ranges, simulation)
         key = memory_key(self.problem, config, STATISTICS, self.pictures, validation)
         self.memory = Memory(AUTOTUNE / "measured", key)
 
@@ -137,16 +137,16 @@ class Tuner:
     def ranges(self) -> Ranges:
         """Ranges by width: known from before, or chosen now."""
         if self.memory.ranges is None:
-            self.memory.ranges = ranges_by_width(self.problem, self.drafter)
+            self.memory.ranges = ranges_by_width(self.problem, self.pipeline)
             self.memory.save()
         return self.memory.ranges
 
     def sensitivities(self) -> Sensitivities:
         """What was measured before, or is measured now."""
         if self.memory.sensitivities is None:
-            with self.drafter.folder() as scratch:
+            with self.pipeline.folder() as scratch:
                 fed, ranges = self._feeds(self.pictures), self.ranges()
-                self.memory.sensitivities = sensitivities(self.problem, self.drafter, ranges, fed, scratch)
+                self.memory.sensitivities = sensitivities(self.problem, self.pipeline, ranges, fed, scratch)
             self.memory.save()
         return self.memory.sensitivities
 
@@ -197,7 +197,7 @@ class Tuner:
         with self._opened(target.metric, TUNED_ON) as metric:
             if target.metric == ACCURACY and target.bound <= 0 and target.like is None:
                 target = replace(target, bound=metric.of_float() + target.bound - ROUNDING)
-            return self._search(target, lambda each: metric.of(self.verifier.draft(each)), kind, bounds, found)
+            return self._search(target, lambda each: metric.of(self.verifier.candidate(each)), kind, bounds, found)
 
     def seen(self) -> int:
         """How many evaluation pictures an accuracy target is measured on."""
@@ -206,7 +206,7 @@ class Tuner:
     def unseen(self, allotment: Allotment) -> tuple[float, float]:
         """Top-1 of the float network, and of an allotment, on those evaluation pictures that no target is tuned on."""
         with self._opened(ACCURACY, UNSEEN) as metric:
-            return metric.of_float(), metric.of(self.verifier.draft(allotment))
+            return metric.of_float(), metric.of(self.verifier.candidate(allotment))
 
     def _opened(self, metric: str, part: slice) -> AbstractContextManager[Metric]:
         part = part if metric == ACCURACY else slice(None)

@@ -9,8 +9,8 @@ from stages.autotune.problem import Problem
 from stages.autotune.sensitivity import Ranges, Sensitivities, error_tables, ranges_of
 from stages.autotune.solve import Allotment, Limit, Table, solve, value
 from stages.core.config.schema import FLOAT_BITS
-from stages.quantize.candidate import Draft
-from stages.quantize.pipeline import Drafter
+from stages.quantize.candidate import Candidate
+from stages.quantize.pipeline import Pipeline
 from stages.quantize.quantizers.setup import place
 from stages.quantize.simulation import Simulation
 
@@ -49,35 +49,35 @@ class Verifier:
     """
 
     def __init__(
-        self, problem: Problem, drafter: Drafter, ranges: Callable[[], Ranges], simulation: Simulation
+        self, problem: Problem, pipeline: Pipeline, ranges: Callable[[], Ranges], simulation: Simulation
     ) -> None:
-        self._problem, self._drafter, self._ranges, self._simulation = problem, drafter, ranges, simulation
+        self._problem, self._drafter, self._ranges, self._simulation = problem, pipeline, ranges, simulation
         self._known: dict[tuple[tuple[str, int], ...], float] = {}
 
-    def draft(self, allotment: Allotment) -> Draft:
+    def candidate(self, allotment: Allotment) -> Candidate:
         """Choose all parameters at the allotted widths; weights are rounded to the nearest."""
-        drafter = replace(self._drafter, by_node=self._problem.node_bits(allotment))
-        quant, network = drafter.config.quant, drafter.network
-        setup = place(network.graph, drafter.config.soc, quant, drafter.by_node)
-        return drafter.draft(replace(network, ranges=ranges_of(self._ranges(), setup)), quant)
+        pipeline = replace(self._drafter, by_node=self._problem.node_bits(allotment))
+        quant, network = pipeline.config.quant, pipeline.network
+        setup = place(network.graph, pipeline.config.soc, quant, pipeline.by_node)
+        return pipeline.candidate(replace(network, ranges=ranges_of(self._ranges(), setup)), quant)
 
     def error(self, allotment: Allotment) -> float:
         """Measure the error of the outputs in the exact simulator."""
         key = tuple(allotment.items())
         if key not in self._known:
-            self._known[key] = self._simulation.error(self.draft(allotment))
+            self._known[key] = self._simulation.error(self.candidate(allotment))
         return self._known[key]
 
     def classes(self, allotment: Allotment) -> Classes:
         """Measure the error of each class of variables alone: the features, and the weights, of each width."""
-        draft, found = self.draft(allotment), {}
+        candidate, found = self.candidate(allotment), {}
         for kind, width in sorted({(entry.kind, allotment[entry.name]) for entry in self._problem.variables}):
             if width == FLOAT_BITS:
                 continue
             chosen = [e for e in self._problem.variables if (e.kind, allotment[e.name]) == (kind, width)]
             features = {name for entry in chosen for name in entry.members}
             nodes = {entry.node for entry in chosen if entry.kind == "weight"}
-            found[kind, width] = self._simulation.part_error(draft, features, nodes)
+            found[kind, width] = self._simulation.part_error(candidate, features, nodes)
         return found
 
 

@@ -36,8 +36,8 @@ from stages.core.base.paths import QUANTIZE
 from stages.core.command import run_command
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Config
-from stages.quantize.candidate import Draft
-from stages.quantize.pipeline import Drafter
+from stages.quantize.candidate import Candidate
+from stages.quantize.pipeline import Pipeline
 from stages.trial import ACCURACY, COSINE, as_judged, opened
 
 NOT_RESTORED = 1
@@ -84,24 +84,24 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     if arguments.limit is not None and arguments.limit < 1:
         raise UserError(f"--limit {arguments.limit}: give 1 or more")
     quant, notes = as_judged(config.quant)
-    drafter = Drafter.open(replace(config, quant=quant), QUANTIZE.parent)
-    graph, network = drafter.network.graph, drafter.ranged(drafter.equalized())
+    pipeline = Pipeline.open(replace(config, quant=quant), QUANTIZE.parent)
+    graph, network = pipeline.network.graph, pipeline.ranged(pipeline.equalized())
 
-    def draft(nodes: Sequence[str] = ()) -> Draft:
+    def candidate(nodes: Sequence[str] = ()) -> Candidate:
         """The network with these nodes in float, beside those that the settings keep so."""
-        return drafter.draft(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
+        return pipeline.candidate(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
 
     rows, more = similarity_rows(config, graph)
     notes += more
-    candidates = find_candidates(draft(), config.soc, rows)
+    candidates = find_candidates(candidate(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")
-    with opened(config, graph.model, drafter.inputs, metric) as pictures:
+    with opened(config, graph.model, pipeline.inputs, metric) as pictures:
         of_float, found, widths = pictures.of_float(), Found((), complete=True), list[str]()
         if relative:
             below = of_float + below - ROUNDING
         names = [entry.name for entry in candidates]
-        trials = Trials(lambda nodes: pictures.of(draft(nodes)), below, names, arguments.limit)
+        trials = Trials(lambda nodes: pictures.of(candidate(nodes)), below, names, arguments.limit)
         if trials.restores([]):
             said = fine(metric, trials.done[0].value, below)
         elif of_float < below or not candidates:
@@ -111,7 +111,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
             said = verdict(metric, trials, found, of_float)
             narrow = narrow_sides(quant)
             if narrow and too_many(found, len(candidates)):
-                value = pictures.of(wide_draft(drafter))
+                value = pictures.of(wide_draft(pipeline))
                 if value >= below:
                     widths = [f"quant.{side}_bits={FULL_BITS}" for side in narrow]
                     said = width_verdict(metric, narrow, found, len(candidates), value)
@@ -145,13 +145,13 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     return 0 if restored else NOT_RESTORED
 
 
-def wide_draft(drafter: Drafter) -> Draft:
+def wide_draft(pipeline: Pipeline) -> Candidate:
     """The network with 8 bits where the settings give fewer; ranges are chosen anew."""
-    quant = drafter.config.quant
+    quant = pipeline.config.quant
     features, weights = max(quant.feature_bits, FULL_BITS), max(quant.weight_bits, FULL_BITS)
     quant = replace(quant, feature_bits=features, weight_bits=weights)
-    other = replace(drafter, config=replace(drafter.config, quant=quant))
-    return other.draft(other.ranged(other.equalized()), quant)
+    other = replace(pipeline, config=replace(pipeline.config, quant=quant))
+    return other.candidate(other.ranged(other.equalized()), quant)
 
 
 if __name__ == "__main__":

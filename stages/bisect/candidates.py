@@ -10,7 +10,7 @@ from stages.core.base.paths import QPARAMS, SIMILARITY
 from stages.core.config.schema import Config, SocConfig
 from stages.core.graph.onnx_graph import Graph, output_name
 from stages.core.integer.qparams import load_qparams
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.partition.layers import Layer, why_float
 
 __all__ = ["Candidate", "find_candidates", "similarity_rows"]
@@ -31,19 +31,19 @@ class Candidate:
     weight: float
 
 
-def find_candidates(draft: Draft, soc: SocConfig, rows: Sequence[Mapping[str, Any]] | None) -> list[Candidate]:
-    """List the layers that a draft quantizes, in graph order.
+def find_candidates(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping[str, Any]] | None) -> list[Candidate]:
+    """List the layers that a candidate quantizes, in graph order.
 
     Half of the weight is spread evenly, half in proportion to how far similarity falls at a layer. So a layer that
     stands out is tried early, and a table that misleads costs a simulation more.
 
     Args:
-        draft: quantized as the settings say.
+        candidate: quantized as the settings say.
         soc: what runs in integers.
         rows: the similarity table; None: all weigh the same.
     """
-    layers = [layer for layer in draft.setup.layers if _quantized(draft, layer, soc)]
-    drops = _drops(draft.graph, layers, rows) if rows else []
+    layers = [layer for layer in candidate.setup.layers if _quantized(candidate, layer, soc)]
+    drops = _drops(candidate.graph, layers, rows) if rows else []
     total = sum(drops)
     shares = [drop / total for drop in drops] if total else [0.0] * len(layers)
     return [
@@ -52,14 +52,14 @@ def find_candidates(draft: Draft, soc: SocConfig, rows: Sequence[Mapping[str, An
     ]
 
 
-def _quantized(draft: Draft, layer: Layer, soc: SocConfig) -> bool:
+def _quantized(candidate: Candidate, layer: Layer, soc: SocConfig) -> bool:
     """Whether keeping a layer in float changes anything: its weight has codes, or what it takes or makes."""
     widths = soc.operators.get(layer.kind)
-    if layer.nodes[-1].name in draft.setup.skipped or widths is None or not widths.feature_bits:
+    if layer.nodes[-1].name in candidate.setup.skipped or widths is None or not widths.feature_bits:
         return False
-    around = {*layer.operands(draft.graph), *layer.nodes[-1].output}
-    coded = layer.first.name in draft.weights or not around.isdisjoint(draft.features)
-    return coded and why_float(draft.graph, layer) is None
+    around = {*layer.operands(candidate.graph), *layer.nodes[-1].output}
+    coded = layer.first.name in candidate.weights or not around.isdisjoint(candidate.features)
+    return coded and why_float(candidate.graph, layer) is None
 
 
 def _drops(graph: Graph, layers: Sequence[Layer], rows: Sequence[Mapping[str, Any]]) -> list[float]:

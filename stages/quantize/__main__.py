@@ -23,24 +23,24 @@ from stages.core.integer.qparams import FeatureParams, WeightParams, save_qparam
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import symmetric_features
-from stages.quantize.pipeline import Drafter, remove_leftovers
+from stages.quantize.pipeline import Pipeline, remove_leftovers
 from stages.quantize.quantizers.node_bits import node_bits
 
 
 def quantize(config: Config) -> None:
-    drafter = Drafter.open(config, QUANTIZE.parent)
+    pipeline = Pipeline.open(config, QUANTIZE.parent)
     QUANTIZE.parent.mkdir(exist_ok=True)
     remove_leftovers(QUANTIZE.parent)
-    draft, notes = drafter.best()
-    params, prepared = draft.params(), draft.model()
-    integer, wide = draft.lowered()
-    notes += draft.setup.notes + wide
+    candidate, notes = pipeline.best()
+    params, prepared = candidate.params(), candidate.model()
+    integer, wide = candidate.lowered()
+    notes += candidate.setup.notes + wide
     with output_folder(QUANTIZE) as folder:
-        save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, draft.codes))
+        save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, candidate.codes))
         save_model(folder / INTEGER_MODEL.name, integer)
-        save_model(folder / PREPARED_MODEL.name, prepared_model(prepared, params, draft.codes))
+        save_model(folder / PREPARED_MODEL.name, prepared_model(prepared, params, candidate.codes))
         save_qparams(folder / QPARAMS.name, params, config)
-        bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), drafter.by_node)
+        bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), pipeline.by_node)
         write_json(folder / NODE_BITS.name, bits)
         write_json(folder / NOTES.name, notes)
     for line in notes:
@@ -48,7 +48,7 @@ def quantize(config: Config) -> None:
     output.print(
         f"quantized for the {config.soc.name}: {_widths('feature', params.features)} "
         f"({config.quant.feature_method.name}), {_widths('weight', params.weights)} "
-        f"({config.quant.weight_method.name}, {draft.rounding.name})"
+        f"({config.quant.weight_method.name}, {candidate.rounding.name})"
     )
 
 

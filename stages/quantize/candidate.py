@@ -19,7 +19,7 @@ from stages.quantize.partition.layers import bias_of, find_layers
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
 from stages.quantize.quantizers.setup import QuantizerSetup
 
-__all__ = ["Draft"]
+__all__ = ["Candidate"]
 
 Array = NDArray[np.float32]
 STAYS = 0.05
@@ -27,7 +27,7 @@ STAYS = 0.05
 
 
 @dataclass
-class Draft:
+class Candidate:
     """A network being quantized.
 
     Attributes:
@@ -52,8 +52,8 @@ class Draft:
     biases: dict[str, Array] = field(default_factory=dict)
     rounding: Rounding = Rounding.nearest
 
-    def copy(self) -> "Draft":
-        """A draft that may change without this one."""
+    def copy(self) -> "Candidate":
+        """A candidate that may change without this one."""
         return replace(
             self,
             features=dict(self.features),

@@ -1,4 +1,4 @@
-"""From settings to a draft: parameters from statistics, then what pictures can improve, judged on others."""
+"""From settings to a candidate: parameters from statistics, then what pictures can improve, judged on others."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from stages.core.data.sample_store import SampleReader, calibration_samples, cor
 from stages.core.graph.onnx_graph import Graph, load_model, output_name
 from stages.core.statistics.collect import calibration_feeds, collect
 from stages.core.statistics.tensor_statistics import load_statistics
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.partition.layers import find_layers
@@ -28,7 +28,7 @@ from stages.quantize.rounding.output_ranges import PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
 from stages.quantize.validation import Judge
 
-__all__ = ["Drafter", "remove_leftovers"]
+__all__ = ["Pipeline", "remove_leftovers"]
 
 Array = NDArray[np.float32]
 SCRATCH = ".quantize-"
@@ -45,8 +45,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Drafter:
-    """Makes drafts of one network.
+class Pipeline:
+    """Makes candidates of one network.
 
     Attributes:
         config: the experiment.
@@ -65,7 +65,7 @@ class Drafter:
     scratch: Path
 
     @classmethod
-    def open(cls, config: Config, scratch: Path) -> "Drafter":
+    def open(cls, config: Config, scratch: Path) -> "Pipeline":
         """Make one from what export, calibset and calibrate wrote, and the node-bits file."""
         graph = Graph(load_model(FLOAT_MODEL))
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
@@ -77,25 +77,25 @@ class Drafter:
             raise UserError(f"{INPUTS} was made with other model.inputs: run `dvc repro`")
         return cls(config, Network(graph, load_statistics(STATISTICS)), by_node, inputs, CALIBSET, scratch)
 
-    def best(self) -> tuple[Draft, list[str]]:
-        """The draft that the settings ask for, and a note for each comparison that decided."""
+    def best(self) -> tuple[Candidate, list[str]]:
+        """The candidate that the settings ask for, and a note for each comparison that decided."""
         quant = self.config.quant
         judge = Judge(self.network.graph.model, self.inputs, validation_samples(self.calibset))
         network, notes = self._equalized(judge)
         measured = quant.channel_scales is ChannelScales.measured
-        draft = self._scaled(network, judge) if measured else self.draft(network, quant)
-        if refines(quant) and not draft.weights:
+        candidate = self._scaled(network, judge) if measured else self.candidate(network, quant)
+        if refines(quant) and not candidate.weights:
             notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
         elif refines(quant):
-            changed = draft.copy()
+            changed = candidate.copy()
             with self.folder() as folder:
                 notes += refine(changed, quant, correction_samples(self.calibset), self.inputs, folder)
             if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
                 notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
             nearest = quant.rounding is Rounding.nearest
             what = "bias correction" if nearest else f"quant.rounding={quant.rounding.value}"
-            draft = judge.better(draft, changed, what)
-        return draft, judge.notes + notes
+            candidate = judge.better(candidate, changed, what)
+        return candidate, judge.notes + notes
 
     def _equalized(self, judge: Judge) -> tuple[Network, list[str]]:
         """The network with its channels scaled, if that is wanted."""
@@ -111,25 +111,25 @@ class Drafter:
         note, scaled = scaled.note(), self.ranged(scaled)
         if measured and scaled.factors:
             plain, without = self.ranged(self.network), replace(quant, channel_scales=ChannelScales.never)
-            before, after = self.draft(plain, without), self.draft(scaled, without)
+            before, after = self.candidate(plain, without), self.candidate(scaled, without)
             better = judge.better(before, after, "quant.equalization=measured: channels scaled", features_only=learns)
             if better is before:
                 return plain, []
         return scaled, [note]
 
-    def _scaled(self, network: Network, judge: Judge) -> Draft:
+    def _scaled(self, network: Network, judge: Judge) -> Candidate:
         """The better of both: with and without a scale a channel."""
         quant = self.config.quant
         without = replace(quant, channel_scales=ChannelScales.never)
         own = [entry.tensor for entry in self._placed(network, quant).features if entry.per_channel]
         if not own:
-            return self.draft(network, quant)
+            return self.candidate(network, quant)
         # judged by ranges that have not seen the judge's pictures
         fed = calibration_feeds(correction_samples(self.calibset), self.inputs, "ranges")
         seen = replace(network, statistics={**network.statistics, **collect(network.graph.model, fed, own)})
-        plain, scaled = self.draft(seen, without), self.draft(seen, quant)
+        plain, scaled = self.candidate(seen, without), self.candidate(seen, quant)
         better = judge.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
-        return self.draft(network, quant if better is scaled else without)
+        return self.candidate(network, quant if better is scaled else without)
 
     def equalized(self) -> Network:
         """The network with its channels scaled by all calibration pictures, unless the settings want none of that."""
@@ -137,14 +137,14 @@ class Drafter:
             return self.network
         return equalized(self.network, self.config.quant, calibration_samples(self.calibset), self.inputs)
 
-    def draft(self, network: Network, quant: QuantConfig) -> Draft:
+    def candidate(self, network: Network, quant: QuantConfig) -> Candidate:
         """Choose all parameters from statistics; weights are rounded to the nearest."""
         config, graph = replace(self.config, quant=quant), network.graph
         setup = self._placed(network, quant)
         features = choose_features(setup, graph, network.statistics, config, network.ranges)
         weights, codes = choose_weights(setup, graph, features, config)
         by_tensor, by_node = {entry.tensor: entry for entry in features}, {entry.node: entry for entry in weights}
-        return Draft(graph, setup, config.soc, by_tensor, by_node, codes, network.factors)
+        return Candidate(graph, setup, config.soc, by_tensor, by_node, codes, network.factors)
 
     def _placed(self, network: Network, quant: QuantConfig) -> QuantizerSetup:
         return place(network.graph, self.config.soc, quant, self.by_node)

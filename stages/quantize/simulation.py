@@ -1,4 +1,4 @@
-"""Running a draft beside the float network on pictures, and how far its outputs are off."""
+"""Running a candidate beside the float network on pictures, and how far its outputs are off."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
@@ -10,7 +10,7 @@ from stages.core.graph.session import Runner
 from stages.core.integer.qparams import NetworkParams
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.metrics import cosine
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 
@@ -22,7 +22,7 @@ Outputs = Mapping[str, Array]
 
 
 class Simulation:
-    """Runs drafts of one network beside the float network.
+    """Runs candidates of one network beside the float network.
 
     Args:
         reference: the float network.
@@ -36,20 +36,20 @@ class Simulation:
         self._reference, self._feeds, self._keep = reference, feeds, keep
         self._kept: list[Outputs] = []
 
-    def simulated(self, draft: Draft) -> Iterator[tuple[Outputs, Outputs]]:
-        """Give both networks' outputs on each picture, float ones first; the draft runs in the exact simulator."""
+    def simulated(self, candidate: Candidate) -> Iterator[tuple[Outputs, Outputs]]:
+        """Give both networks' outputs on each picture, float ones first; the candidate runs in the exact simulator."""
         names = [entry.name for entry in self._reference.graph.output]
-        return self._beside(Runner(simulator_model(draft.lowered()[0], names), optimize="safe"))
+        return self._beside(Runner(simulator_model(candidate.lowered()[0], names), optimize="safe"))
 
-    def error(self, draft: Draft) -> float:
-        """The squared error of a draft's outputs relative to the float outputs' variance: the mean over pictures."""
-        return _mean_error(self.simulated(draft))
+    def error(self, candidate: Candidate) -> float:
+        """The squared error of a candidate's outputs relative to the float outputs' variance: the mean over pictures."""
+        return _mean_error(self.simulated(candidate))
 
-    def part_error(self, draft: Draft, features: Collection[str], nodes: Collection[str]) -> float:
+    def part_error(self, candidate: Candidate, features: Collection[str], nodes: Collection[str]) -> float:
         """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
-        weights = [entry for entry in draft.weights.values() if entry.node in nodes]
-        model = prepared_model(draft.model(), NetworkParams([], weights), draft.codes)
-        kept = [entry for entry in draft.features.values() if entry.tensor in features]
+        weights = [entry for entry in candidate.weights.values() if entry.node in nodes]
+        model = prepared_model(candidate.model(), NetworkParams([], weights), candidate.codes)
+        kept = [entry for entry in candidate.features.values() if entry.tensor in features]
         return _mean_error(self._beside(Runner(insert_quantizers(model, NetworkParams(kept, []), {}), optimize="none")))
 
     def of_float(self) -> Iterator[Outputs]:

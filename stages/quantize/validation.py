@@ -1,4 +1,4 @@
-"""Comparing drafts on pictures that none of them has seen."""
+"""Comparing candidates on pictures that none of them has seen."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ import onnx
 from stages.core.base.console import counted
 from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.simulation import Simulation
 
 __all__ = ["Judge"]
 
 
 class Judge:
-    """Compares drafts on the validation pictures.
+    """Compares candidates on the validation pictures.
 
     Attributes:
         notes: a line for each comparison.
@@ -25,21 +25,23 @@ class Judge:
         self._pictures = counted(len(samples), "validation picture")
         self._simulation = Simulation(reference, lambda: (feeds(sample, inputs) for sample in samples))
 
-    def better(self, draft: Draft, candidate: Draft, what: str, features_only: bool = False) -> Draft:
-        """Give the candidate if its outputs are nearer to the float network's, else the draft; `what` names it.
+    def better(self, candidate: Candidate, candidate: Candidate, what: str, features_only: bool = False) -> Candidate:
+        """Give the candidate if its outputs are nearer to the float network's, else the candidate; `what` names it.
 
         With `features_only` both have their weights in float: before weights are learned, what rounding them costs
         hides what features cost.
         """
-        before, after = (self.error(each, features_only) for each in (draft, candidate))
+        before, after = (self.error(each, features_only) for each in (candidate, candidate))
         taken = after < before
         change = f"error of the outputs on {self._pictures} {before:.4g} -> {after:.4g}"
         without = " with weights in float" if features_only else ""
         self.notes.append(f"{what}: {change}{without}" + ("" if taken else ": refused, it does not improve"))
-        return candidate if taken else draft
+        return candidate if taken else candidate
 
-    def error(self, draft: Draft, features_only: bool = False) -> float:
-        """The relative squared error of a draft's outputs, see `Simulation.error`."""
+    def error(self, candidate: Candidate, features_only: bool = False) -> float:
+        """The relative squared error of a candidate's outputs, see `Simulation.error`."""
         return (
-            self._simulation.part_error(draft, draft.features, ()) if features_only else self._simulation.error(draft)
+            self._simulation.part_error(candidate, candidate.features, ())
+            if features_only
+            else self._simulation.error(candidate)
         )

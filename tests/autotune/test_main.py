@@ -226,11 +226,11 @@ def test_what_is_verified_is_what_quantize_makes(calibrated):
     report = tune(config, "--mean-bits", "6")
     found = tuner.Tuner(config, None, allow_float=False, pictures=8)
     bits = {(entry["kind"], entry["node"]): entry["bits"] for entry in report["variables"]}
-    draft = found.verifier.draft({e.name: bits[e.kind, e.node] for e in found.problem.variables})
+    candidate = found.verifier.candidate({e.name: bits[e.kind, e.node] for e in found.problem.variables})
     quantize(composed("quant.feature_method=OUTPUT", "quant.node_bits=file:out/autotune/node_bits.json"))
     params = json.loads(Path("out/quantize/qparams.json").read_text())
-    assert [entry["scale"] for entry in params["features"]] == [entry.scale for entry in draft.params().features]
-    assert [tuple(entry["scales"]) for entry in params["weights"]] == [e.scales for e in draft.params().weights]
+    assert [entry["scale"] for entry in params["features"]] == [entry.scale for entry in candidate.params().features]
+    assert [tuple(entry["scales"]) for entry in params["weights"]] == [e.scales for e in candidate.params().weights]
 
 
 def test_a_network_whose_channels_are_scaled(calibrated):

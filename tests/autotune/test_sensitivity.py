@@ -14,7 +14,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.statistics.collect import collect
 from stages.quantize.float_network import Network
-from stages.quantize.pipeline import Drafter
+from stages.quantize.pipeline import Pipeline
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
@@ -27,8 +27,8 @@ def measured(model, folder, **quant):
     statistics = collect(graph.model, ((str(i), dict(feeds)) for i, feeds in enumerate(PICTURES)))
     problem = find_problem(graph, config, {}, CostModel(), allow_float=False)
     images = NetworkInput("images", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
-    drafter = Drafter(config, Network(graph, statistics), {}, images, folder, folder)
-    return sensitivities(problem, drafter, {}, PICTURES, folder / "scratch"), statistics
+    pipeline = Pipeline(config, Network(graph, statistics), {}, images, folder, folder)
+    return sensitivities(problem, pipeline, {}, PICTURES, folder / "scratch"), statistics
 
 
 def relative(expected, actual):

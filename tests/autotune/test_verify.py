@@ -15,7 +15,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.core.statistics.collect import collect
 from stages.quantize.float_network import Network
-from stages.quantize.pipeline import Drafter
+from stages.quantize.pipeline import Pipeline
 from stages.quantize.simulation import Simulation
 from stages.trial import Metric
 from tests.autotune.stubs import bits, made_up
@@ -203,9 +203,9 @@ def tuned(tmp_path_factory):
     statistics = collect(graph.model, ((str(i), dict(feeds)) for i, feeds in enumerate(PICTURES)))
     problem = find_problem(graph, config, {}, CostModel(), allow_float=True)
     images = NetworkInput("images", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
-    drafter = Drafter(config, Network(graph, statistics), {}, images, folder, folder)
+    pipeline = Pipeline(config, Network(graph, statistics), {}, images, folder, folder)
     simulation = Simulation(graph.model, lambda: PICTURES, keep=True)
-    return problem, Verifier(problem, drafter, dict, simulation), simulation
+    return problem, Verifier(problem, pipeline, dict, simulation), simulation
 
 
 def relative(expected, actual):
@@ -236,17 +236,17 @@ def test_a_class_alone_leaves_the_rest_in_float(tuned):
     assert found["weight", 2] == pytest.approx(verifier.error(allotment), rel=0.2)
     assert found["feature", 8] < found["weight", 2] / 100
     alone = dict.fromkeys(problem.widths, 32) | {name: 2 for name in problem.widths if name.startswith("weight")}
-    assert simulation.error(verifier.draft(alone)) == pytest.approx(found["weight", 2], rel=0.2)
+    assert simulation.error(verifier.candidate(alone)) == pytest.approx(found["weight", 2], rel=0.2)
 
 
 def test_cosine_and_error_of_the_same_draft_agree(tuned):
     problem, verifier, simulation = tuned
-    draft = verifier.draft(problem.uniform(8, 8))
+    candidate = verifier.candidate(problem.uniform(8, 8))
     metric = Metric(simulation, labels=None)
-    cosine = metric.of(draft)
+    cosine = metric.of(candidate)
     angle = math.acos(cosine)
     assert 0 < angle < 0.1
-    assert metric.of(verifier.draft(problem.uniform(4, 2))) < cosine
+    assert metric.of(verifier.candidate(problem.uniform(4, 2))) < cosine
 
 
 def test_accuracy_counts_both_networks(tuned):
@@ -254,4 +254,4 @@ def test_accuracy_counts_both_networks(tuned):
     labels = [int(Runner(tiny_classifier()).run(picture)["logits"].argmax()) for picture in PICTURES]
     labels[0] = (labels[0] + 1) % 3
     metric = Metric(simulation, labels)
-    assert (metric.of(verifier.draft(problem.uniform(8, 8))), metric.of_float()) == (2 / 3, 2 / 3)
+    assert (metric.of(verifier.candidate(problem.uniform(8, 8))), metric.of_float()) == (2 / 3, 2 / 3)

@@ -99,50 +99,50 @@ def convert(quantized: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]
     """
     model = onnx.ModelProto()
     model.CopyFrom(quantized)
-    draft = _Draft(model, {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer})
-    _sign(draft)
-    _fold(draft)
-    _end(draft)
-    _shape_gemms(draft)
-    _give_ranges(draft, ranges)
-    _move_input(draft)
-    draft.graph()
+    candidate = _Draft(model, {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer})
+    _sign(candidate)
+    _fold(candidate)
+    _end(candidate)
+    _shape_gemms(candidate)
+    _give_ranges(candidate, ranges)
+    _move_input(candidate)
+    candidate.graph()
     del model.graph.value_info[:]
     result = onnx.shape_inference.infer_shapes(model)
     onnx.checker.check_model(result)
-    return result, draft.notes
+    return result, candidate.notes
 
 
-def _sign(draft: _Draft) -> None:
+def _sign(candidate: _Draft) -> None:
     """Features' codes from 0 .. 255 to -128 .. 127: the zero points alone say which."""
-    quantizers = [node for node in draft.nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    quantizers = [node for node in candidate.nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     for name in {node.input[2] for node in quantizers if len(node.input) > 2}:
-        value = draft.constants[name]
+        value = candidate.constants[name]
         if value.dtype == np.uint8:
-            draft.constants[name] = (value.astype(np.int16) + LOWEST).astype(np.int8)
+            candidate.constants[name] = (value.astype(np.int16) + LOWEST).astype(np.int8)
 
 
-def _fold(draft: _Draft) -> None:
+def _fold(candidate: _Draft) -> None:
     """Leave out each Relu and Clip whose bounds the codes behind it have anyway."""
-    graph = draft.graph()
+    graph = candidate.graph()
     moved = {}
     for node in graph.nodes:
-        bounds = _bounds(node, draft.constants)
+        bounds = _bounds(node, candidate.constants)
         after = graph.consumers.get(node.output[0], [])
         before = graph.producers.get(node.input[0]) if node.input else None
         if bounds is None or before is None or before.op_type == "DequantizeLinear":
             continue
         if len(after) != 1 or after[0].op_type != "QuantizeLinear" or len(graph.consumers[node.input[0]]) != 1:
             continue
-        scale, zero = (draft.constants[name] for name in after[0].input[1:3])
+        scale, zero = (candidate.constants[name] for name in after[0].input[1:3])
         low, high = (np.rint(bound / np.float64(scale)) + zero for bound in bounds)
         if low <= LOWEST and high >= HIGHEST:
             moved[node.output[0]] = node.input[0]
-    kept = [node for node in draft.nodes if node.output[0] not in moved]
+    kept = [node for node in candidate.nodes if node.output[0] not in moved]
     for node in kept:
         for i, name in enumerate(node.input):
             node.input[i] = moved.get(name, name)
-    draft.replace(kept)
+    candidate.replace(kept)
 
 
 def _bounds(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> tuple[float, float] | None:
@@ -156,9 +156,9 @@ def _bounds(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> tupl
     return -np.inf if low is None else low, np.inf if high is None else high
 
 
-def _end(draft: _Draft) -> None:
+def _end(candidate: _Draft) -> None:
     """End at the last Gemm where functions of its output alone follow."""
-    graph = draft.graph()
+    graph = candidate.graph()
     name = graph.outputs[0]
     left, node = [], graph.producers.get(name)
     while node is not None and node.op_type in (*LAST, "QuantizeLinear", "DequantizeLinear"):
@@ -170,43 +170,45 @@ def _end(draft: _Draft) -> None:
         return
     if left[-1].op_type == "QuantizeLinear":
         left, name = left[:-2], left[-2].output[0]
-    draft.replace(entry for entry in draft.nodes if not any(entry.output[0] == cut.output[0] for cut in left))
-    del draft.model.graph.output[:]
-    draft.model.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, graph.shapes.get(name)))
-    draft.notes.append(f"ends at {name}: {', '.join(reversed(functions))} behind it is left to the program")
+    candidate.replace(entry for entry in candidate.nodes if not any(entry.output[0] == cut.output[0] for cut in left))
+    del candidate.model.graph.output[:]
+    candidate.model.graph.output.append(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, graph.shapes.get(name))
+    )
+    candidate.notes.append(f"ends at {name}: {', '.join(reversed(functions))} behind it is left to the program")
 
 
-def _shape_gemms(draft: _Draft) -> None:
+def _shape_gemms(candidate: _Draft) -> None:
     """Each Gemm's weight as [outputs, inputs], and a bias."""
-    graph = draft.graph()
-    for node in draft.nodes:
+    graph = candidate.graph()
+    for node in candidate.nodes:
         weight = graph.producers.get(node.input[1]) if node.op_type == "Gemm" else None
-        if weight is None or weight.op_type != "DequantizeLinear" or weight.input[0] not in draft.constants:
+        if weight is None or weight.op_type != "DequantizeLinear" or weight.input[0] not in candidate.constants:
             continue
         if not attribute(node, "transB", 0):
             stored = f"{weight.input[0]}/transposed"
-            draft.constants[stored] = np.ascontiguousarray(draft.constants[weight.input[0]].T)
+            candidate.constants[stored] = np.ascontiguousarray(candidate.constants[weight.input[0]].T)
             weight.input[0] = stored
             _set(weight, "axis", 0)
             _set(node, "transB", 1)
         if len(node.input) < 3 or not node.input[2]:
-            _add_bias(draft, node, weight)
+            _add_bias(candidate, node, weight)
 
 
-def _add_bias(draft: _Draft, node: onnx.NodeProto, weight: onnx.NodeProto) -> None:
-    feature = next((entry for entry in draft.nodes if entry.output[0] == node.input[0]), None)
+def _add_bias(candidate: _Draft, node: onnx.NodeProto, weight: onnx.NodeProto) -> None:
+    feature = next((entry for entry in candidate.nodes if entry.output[0] == node.input[0]), None)
     if feature is None or feature.op_type != "DequantizeLinear":
         return
     stem = f"{node.name or node.output[0]}/no_bias"
-    scales = draft.constants[weight.input[1]].reshape(-1)
-    draft.constants[f"{stem}/codes"] = np.zeros(len(scales), np.int32)
-    draft.constants[f"{stem}/scale"] = draft.constants[feature.input[1]].reshape(()) * scales
+    scales = candidate.constants[weight.input[1]].reshape(-1)
+    candidate.constants[f"{stem}/codes"] = np.zeros(len(scales), np.int32)
+    candidate.constants[f"{stem}/scale"] = candidate.constants[feature.input[1]].reshape(()) * scales
     inputs = [f"{stem}/codes", f"{stem}/scale"]
     made = helper.make_node("DequantizeLinear", inputs, [f"{stem}/dequantized"], stem, axis=0)
-    position = next(i for i, entry in enumerate(draft.nodes) if entry.output[0] == node.output[0])
+    position = next(i for i, entry in enumerate(candidate.nodes) if entry.output[0] == node.output[0])
     del node.input[2:]
     node.input.append(f"{stem}/dequantized")
-    draft.replace([*draft.nodes[:position], made, *draft.nodes[position:]])
+    candidate.replace([*candidate.nodes[:position], made, *candidate.nodes[position:]])
 
 
 def _set(node: onnx.NodeProto, name: str, value: int) -> None:
@@ -215,16 +217,16 @@ def _set(node: onnx.NodeProto, name: str, value: int) -> None:
     node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
 
-def _give_ranges(draft: _Draft, ranges: Mapping[str, tuple[float, float]]) -> None:
+def _give_ranges(candidate: _Draft, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Quantize what ends the network and is float: the runtime stores codes of everything."""
-    edges = Edges(draft.graph())
+    edges = Edges(candidate.graph())
     for name in edges.outputs:
         if edges.quantizers(name) or name not in ranges:
             continue
         low, high = min(ranges[name][0], 0.0), max(ranges[name][1], 0.0)
         scale = np.float32((high - low) / CODES or 1.0)
         zero = np.int8(np.clip(np.rint(LOWEST - low / np.float64(scale)), LOWEST, HIGHEST))
-        draft.constants |= {f"{name}/scale": np.asarray(scale), f"{name}/zero_point": np.asarray(zero)}
+        candidate.constants |= {f"{name}/scale": np.asarray(scale), f"{name}/zero_point": np.asarray(zero)}
         settings = [f"{name}/scale", f"{name}/zero_point"]
         pair = [
             helper.make_node(
@@ -233,28 +235,30 @@ def _give_ranges(draft: _Draft, ranges: Mapping[str, tuple[float, float]]) -> No
             helper.make_node("DequantizeLinear", [f"{name}/codes", *settings], [name], f"{name}/DequantizeLinear"),
         ]
         nodes = []
-        for node in draft.nodes:
+        for node in candidate.nodes:
             nodes.append(node)
             if name in node.output:
                 node.output[list(node.output).index(name)] = f"{name}/float"
                 nodes += pair
-        draft.replace(nodes)
-        draft.notes.append(f"{name} ends the network and is float; here it has 8 bits too, {low:g} to {high:g} as seen")
+        candidate.replace(nodes)
+        candidate.notes.append(
+            f"{name} ends the network and is float; here it has 8 bits too, {low:g} to {high:g} as seen"
+        )
 
 
-def _move_input(draft: _Draft) -> None:
+def _move_input(candidate: _Draft) -> None:
     """Move the input's zero point to 0 where it is one off; one code at the end of the range is lost."""
-    edges = Edges(draft.graph())
+    edges = Edges(candidate.graph())
     made = edges.quantizers(edges.graph.inputs[0])
     if len(made) != 1 or not fed_complement(edges):
         return
     name = made[0].input[2]
-    zero = int(draft.constants[name])
-    if abs(zero) != 1 or sum(name in node.input for node in draft.nodes) != 2:
+    zero = int(candidate.constants[name])
+    if abs(zero) != 1 or sum(name in node.input for node in candidate.nodes) != 2:
         return
-    draft.constants[name] = np.asarray(np.int8(0))
+    candidate.constants[name] = np.asarray(np.int8(0))
     end, code = ("largest", HIGHEST) if zero < 0 else ("smallest", LOWEST)
-    draft.notes.append(
+    candidate.notes.append(
         f"{edges.graph.inputs[0]}: zero point moved from {zero} to 0, as the runtime needs it; "
         f"the {end} value, which would be {code - zero}, has the code {code}"
     )

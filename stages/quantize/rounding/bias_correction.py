@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.session import Runner
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.partition.layers import Layer, bias_of
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
 from stages.quantize.rounding.replay import Replay
@@ -24,7 +24,7 @@ def corrigible(node: onnx.NodeProto) -> bool:
     return node.op_type in ("Conv", "ConvTranspose", "Gemm")
 
 
-def correct_bias(draft: Draft, node: onnx.NodeProto, replay: Replay, weights: bool, features: bool) -> None:
+def correct_bias(candidate: Candidate, node: onnx.NodeProto, replay: Replay, weights: bool, features: bool) -> None:
     """Correct one node's bias.
 
     The mean over pictures and positions of its output in float, less that with its quantized weight (`weights`), with
@@ -32,9 +32,9 @@ def correct_bias(draft: Draft, node: onnx.NodeProto, replay: Replay, weights: bo
     """
     layer = Layer(node.op_type, (node,))
     alone = Subgraph((layer,), (node.input[0],), (node.output[0],))
-    original = subgraph_model(draft.graph, alone)
+    original = subgraph_model(candidate.graph, alone)
     plain = Runner(original, threads=1)
-    changed = Runner(draft.subgraph(alone) if weights else original, threads=1)
+    changed = Runner(candidate.subgraph(alone) if weights else original, threads=1)
     source = replay.quantized if features else replay.float
     axis = 1 if node.op_type != "Gemm" else -1
     total = np.zeros(())
@@ -43,6 +43,6 @@ def correct_bias(draft: Draft, node: onnx.NodeProto, replay: Replay, weights: bo
         after = changed.run({node.input[0]: source.read(node.input[0], index)})[node.output[0]]
         others = tuple(i for i in range(before.ndim) if i != axis % before.ndim)
         total = total + (before.mean(axis=others, dtype=np.float64) - after.mean(axis=others, dtype=np.float64))
-    given = draft.bias(node) if weights else bias_of(draft.graph, node)
+    given = candidate.bias(node) if weights else bias_of(candidate.graph, node)
     shift = total / replay.count
-    draft.biases[node.name] = (shift if given is None else given + shift).astype(np.float32)
+    candidate.biases[node.name] = (shift if given is None else given + shift).astype(np.float32)

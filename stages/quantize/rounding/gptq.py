@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.onnx_graph import Graph, attribute
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.scales import spread
 from stages.quantize.parameters.weight_scales import largest_code
 from stages.quantize.partition.layers import window
@@ -47,13 +47,13 @@ def compensable(node: onnx.NodeProto) -> bool:
     return node.op_type in ("Conv", "Gemm", "MatMul")
 
 
-def compensate(draft: Draft, node: onnx.NodeProto, replay: Replay) -> None:
+def compensate(candidate: Candidate, node: onnx.NodeProto, replay: Replay) -> None:
     """Refit a node's weight to its quantized input, then round it, each error compensated by the rest.
 
     The weight answers for what varies; the mean is its bias's, which is corrected after (see `correct_bias`). Without a
     bias the weight answers for both.
     """
-    entry, weight = draft.weights[node.name], draft.graph.constant(node.input[1])
+    entry, weight = candidate.weights[node.name], candidate.graph.constant(node.input[1])
     assert weight is not None
     rows = group_rows(node, weight)
     wanted = int(np.clip(SAMPLES * rows.shape[2], FEWEST, MOST))
@@ -61,7 +61,7 @@ def compensate(draft: Draft, node: onnx.NodeProto, replay: Replay) -> None:
 
     def pair(index: int) -> tuple[Array, Array]:
         values = (files.read(node.input[0], index) for files in (replay.float, replay.quantized))
-        first, second = (input_rows(draft.graph, node, value, each, index) for value in values)
+        first, second = (input_rows(candidate.graph, node, value, each, index) for value in values)
         return first, second
 
     biased = corrigible(node)
@@ -69,9 +69,9 @@ def compensate(draft: Draft, node: onnx.NodeProto, replay: Replay) -> None:
     scales = np.asarray(entry.scales, dtype=np.float32)
     each_output = spread(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
     codes = compensated_codes(refitted(rows, moments), each_output, largest_code(entry.bits), moments)
-    draft.codes[node.name] = ungroup_rows(node, codes, weight.shape)
+    candidate.codes[node.name] = ungroup_rows(node, codes, weight.shape)
     if biased:
-        correct_bias(draft, node, replay, weights=True, features=True)
+        correct_bias(candidate, node, replay, weights=True, features=True)
 
 
 @dataclass

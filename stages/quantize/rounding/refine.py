@@ -1,4 +1,4 @@
-"""Making a draft better with pictures: better rounding, corrected biases, subgraph after subgraph."""
+"""Making a candidate better with pictures: better rounding, corrected biases, subgraph after subgraph."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import QuantConfig, Rounding
 from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.partition.subgraphs import Subgraph, find_blocks, find_pieces, subgraph_model, taken
 from stages.quantize.rounding.augment import variants
 from stages.quantize.rounding.bias_correction import correct_bias, corrigible
@@ -17,8 +17,8 @@ from stages.quantize.rounding.replay import Replay
 
 __all__ = ["refine", "refines"]
 
-Improve = Callable[[Draft, Subgraph, Replay, int], str | None]
-"""Changes a draft's part that belongs to a subgraph; gives the reason where that cannot be done."""
+Improve = Callable[[Candidate, Subgraph, Replay, int], str | None]
+"""Changes a candidate's part that belongs to a subgraph; gives the reason where that cannot be done."""
 
 
 def refines(quant: QuantConfig) -> bool:
@@ -33,12 +33,12 @@ def steps(quant: QuantConfig) -> int:
 
 
 def refine(
-    draft: Draft, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput], scratch: Path
+    candidate: Candidate, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput], scratch: Path
 ) -> list[str]:
-    """Change a draft's codes, biases and scales by `quant.rounding` and the bias corrections.
+    """Change a candidate's codes, biases and scales by `quant.rounding` and the bias corrections.
 
     Args:
-        draft: what to change.
+        candidate: what to change.
         quant: the settings.
         samples: what to fit on.
         inputs: the network's.
@@ -55,19 +55,19 @@ def refine(
         for index, sample in enumerate(samples)
         for variant in variants(sample, pictures, count, index)
     )
-    subgraphs = (find_blocks if learns else find_pieces)(draft.graph, draft.setup.layers)
-    draft.rounding = quant.rounding
-    replay = Replay(scratch / "replay", fed, draft.features)
+    subgraphs = (find_blocks if learns else find_pieces)(candidate.graph, candidate.setup.layers)
+    candidate.rounding = quant.rounding
+    replay = Replay(scratch / "replay", fed, candidate.features)
     notes = []
     for index, subgraph in enumerate(track(subgraphs, str(quant.rounding.value))):
         if not subgraph.outputs:  # nobody takes what it makes
             continue
-        replay.advance_float(subgraph, subgraph_model(draft.graph, subgraph))
-        reason = improve(draft, subgraph, replay, index)
+        replay.advance_float(subgraph, subgraph_model(candidate.graph, subgraph))
+        reason = improve(candidate, subgraph, replay, index)
         if reason is not None:
-            names = ", ".join(node.name for node in subgraph.nodes if node.name in draft.weights)
+            names = ", ".join(node.name for node in subgraph.nodes if node.name in candidate.weights)
             notes.append(f"{names} ({quant.rounding.value}): left as rounded to the nearest: {reason}")
-        replay.advance_quantized(subgraph, draft.subgraph(subgraph), draft.made(subgraph))
+        replay.advance_quantized(subgraph, candidate.subgraph(subgraph), candidate.made(subgraph))
         replay.keep(taken(subgraphs[index + 1 :]))
     return notes
 
@@ -79,17 +79,17 @@ def _improvement(quant: QuantConfig) -> Improve:
             from stages.quantize.rounding.reconstruct import learn_block  # noqa: PLC0415  PyTorch is an extra, and slow to load
         except ModuleNotFoundError as error:
             raise UserError('quant.rounding=reconstruct needs PyTorch: pip install -e ".[torch]"') from error
-        return lambda draft, subgraph, replay, index: learn_block(draft, subgraph, replay, steps(quant), index)
+        return lambda candidate, subgraph, replay, index: learn_block(candidate, subgraph, replay, steps(quant), index)
 
-    def improve(draft: Draft, subgraph: Subgraph, replay: Replay, index: int) -> str | None:
+    def improve(candidate: Candidate, subgraph: Subgraph, replay: Replay, index: int) -> str | None:
         del index
         for node in subgraph.nodes:
-            if node.name not in draft.weights or node.input[0] not in subgraph.inputs:  # a constant, or not kept
+            if node.name not in candidate.weights or node.input[0] not in subgraph.inputs:  # a constant, or not kept
                 continue
             if quant.rounding is Rounding.compensate and compensable(node):
-                compensate(draft, node, replay)
+                compensate(candidate, node, replay)
             elif (quant.weight_correction or quant.feature_correction) and corrigible(node):
-                correct_bias(draft, node, replay, quant.weight_correction, quant.feature_correction)
+                correct_bias(candidate, node, replay, quant.weight_correction, quant.feature_correction)
         return None
 
     return improve

@@ -372,7 +372,7 @@ def test_measured_equalization_that_does_not_help_is_refused(spread_project, mon
     """The judge is one who finds scaled networks worse."""
     run_stages(spread_project, quantize)
     plain = INTEGER_MODEL.read_bytes()
-    monkeypatch.setattr(Judge, "error", lambda _, draft, features_only: float(bool(draft.factors)))
+    monkeypatch.setattr(Judge, "error", lambda _, candidate, features_only: float(bool(candidate.factors)))
     spread_project.quant.equalization = Equalization.measured
     run_stages(spread_project, quantize)
     assert verdict()[0].endswith("0 -> 1: refused, it does not improve")

@@ -4,7 +4,7 @@ import pytest
 from stages.quantize.rounding.bias_correction import correct_bias, corrigible
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import soc_config
-from tests.quantize.moves import draft_of, replay_until
+from tests.quantize.moves import candidate_of, replay_until
 
 RNG = np.random.default_rng(5)
 FEEDS = [{"x": RNG.gamma(1.0, 1.0, (1, 4, 6, 6)).astype(np.float32)} for _ in range(5)]
@@ -51,32 +51,32 @@ def mean_output(kind, weight, bias, files):
 @pytest.mark.parametrize("kind", ["Conv", "ConvTranspose", "Gemm"])
 @pytest.mark.parametrize(("weights", "features"), [(True, False), (False, True), (True, True)])
 def test_the_mean_output_is_that_in_float(tmp_path, kind, bias, weights, features):
-    draft = draft_of(network(kind, bias), FEEDS, soc_config("t40"), feature_bits=4, weight_bits=4)
-    replay = replay_until(draft, FEEDS, "a", tmp_path / "replay")
-    (target,) = (n for n in draft.graph.nodes if n.name == "n")
-    correct_bias(draft, target, replay, weights, features)
-    entry, weight = draft.weights["n"], {"Conv": CONV, "ConvTranspose": UP, "Gemm": FULL}[kind]
+    candidate = candidate_of(network(kind, bias), FEEDS, soc_config("t40"), feature_bits=4, weight_bits=4)
+    replay = replay_until(candidate, FEEDS, "a", tmp_path / "replay")
+    (target,) = (n for n in candidate.graph.nodes if n.name == "n")
+    correct_bias(candidate, target, replay, weights, features)
+    entry, weight = candidate.weights["n"], {"Conv": CONV, "ConvTranspose": UP, "Gemm": FULL}[kind]
     shape = [1] * weight.ndim
     shape[entry.axis if entry.axis is not None else 0] = -1
-    dequantized = draft.codes["n"] * np.float32(entry.scales).reshape(shape)
+    dequantized = candidate.codes["n"] * np.float32(entry.scales).reshape(shape)
     given = BIAS if bias == "given" else np.zeros(6, dtype=np.float32)
     expected = mean_output(kind, weight, given, replay.float)
     source = replay.quantized if features else replay.float
     before = mean_output(kind, dequantized if weights else weight, given, source)
-    after = mean_output(kind, dequantized if weights else weight, draft.biases["n"], source)
+    after = mean_output(kind, dequantized if weights else weight, candidate.biases["n"], source)
     assert np.abs(before - expected).max() > 1e-3
     np.testing.assert_allclose(after, expected, rtol=0, atol=2e-5)
-    assert draft.biases["n"].dtype == np.float32
+    assert candidate.biases["n"].dtype == np.float32
 
 
 def test_correcting_twice_changes_nothing(tmp_path):
-    draft = draft_of(network("Conv", "given"), FEEDS, soc_config("t40"), weight_bits=4)
-    replay = replay_until(draft, FEEDS, "a", tmp_path / "replay")
-    (target,) = (n for n in draft.graph.nodes if n.name == "n")
-    correct_bias(draft, target, replay, weights=True, features=True)
-    once = draft.biases["n"].copy()
-    correct_bias(draft, target, replay, weights=True, features=True)
-    np.testing.assert_allclose(draft.biases["n"], once, rtol=0, atol=1e-6)
+    candidate = candidate_of(network("Conv", "given"), FEEDS, soc_config("t40"), weight_bits=4)
+    replay = replay_until(candidate, FEEDS, "a", tmp_path / "replay")
+    (target,) = (n for n in candidate.graph.nodes if n.name == "n")
+    correct_bias(candidate, target, replay, weights=True, features=True)
+    once = candidate.biases["n"].copy()
+    correct_bias(candidate, target, replay, weights=True, features=True)
+    np.testing.assert_allclose(candidate.biases["n"], once, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "can"), [("Conv", True), ("ConvTranspose", True), ("Gemm", True), ("MatMul", False)])

@@ -19,7 +19,7 @@ from stages.quantize.rounding.gptq import (
 )
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import soc_config
-from tests.quantize.moves import draft_of, replay_until
+from tests.quantize.moves import candidate_of, replay_until
 
 RNG = np.random.default_rng(11)
 
@@ -213,7 +213,7 @@ def test_the_error_of_the_outputs_is_less_than_that_of_the_nearest(bits):
     assert np.median(ratios) < 0.7
 
 
-# --- a layer of a draft
+# --- a layer of a candidate
 
 FEEDS = [{"x": RNG.gamma(1.0, 1.0, (1, 4, 8, 8)).astype(np.float32)} for _ in range(6)]
 
@@ -232,15 +232,15 @@ def small(kind):
 
 @pytest.mark.parametrize("kind", ["Conv", "MatMul"])
 def test_a_layer_comes_closer_to_float_than_by_rounding_to_the_nearest(tmp_path, kind):
-    draft = draft_of(small(kind), FEEDS, soc_config("t40"), feature_bits=4, weight_bits=4)
-    nearest = draft.copy()
-    replay = replay_until(draft, FEEDS, "a", tmp_path / "replay")
-    target = draft.graph.nodes[-1]
-    compensate(draft, target, replay)
-    assert draft.weights == nearest.weights
-    assert not np.array_equal(draft.codes["n"], nearest.codes["n"])
-    assert np.abs(draft.codes["n"]).max() <= 7
-    assert ("n" in draft.biases) is (kind == "Conv")
+    candidate = candidate_of(small(kind), FEEDS, soc_config("t40"), feature_bits=4, weight_bits=4)
+    nearest = candidate.copy()
+    replay = replay_until(candidate, FEEDS, "a", tmp_path / "replay")
+    target = candidate.graph.nodes[-1]
+    compensate(candidate, target, replay)
+    assert candidate.weights == nearest.weights
+    assert not np.array_equal(candidate.codes["n"], nearest.codes["n"])
+    assert np.abs(candidate.codes["n"]).max() <= 7
+    assert ("n" in candidate.biases) is (kind == "Conv")
 
     def outputs(weight, bias, files):
         attributes = {"auto_pad": "SAME_UPPER"} if kind == "Conv" else {}
@@ -253,9 +253,9 @@ def test_a_layer_comes_closer_to_float_than_by_rounding_to_the_nearest(tmp_path,
         entry = one.weights["n"]
         return outputs(dequantized(one.codes["n"], entry.scales, entry.axis), one.biases.get("n"), replay.quantized)
 
-    expected = outputs(draft.graph.constant("w"), None, replay.float)
-    errors = [float(np.square(of(one) - expected).mean()) for one in (draft, nearest)]
+    expected = outputs(candidate.graph.constant("w"), None, replay.float)
+    errors = [float(np.square(of(one) - expected).mean()) for one in (candidate, nearest)]
     assert errors[0] < 0.8 * errors[1]
     if kind == "Conv":  # a bias is corrected along: the mean is exact
         axes = (0, 1, 3, 4)
-        np.testing.assert_allclose(of(draft).mean(axis=axes), expected.mean(axis=axes), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(of(candidate).mean(axis=axes), expected.mean(axis=axes), rtol=0, atol=1e-5)

@@ -22,7 +22,7 @@ from stages.quantize.validation import Judge
 from tests.conftest import project_overrides
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
-from tests.quantize.moves import draft_of
+from tests.quantize.moves import candidate_of
 
 
 def stages_of(*overrides):
@@ -47,7 +47,7 @@ def fed(samples):
 
 
 def drafted(**quant):
-    return draft_of(onnx.load(FLOAT_MODEL), fed(correction_samples(CALIBSET)), soc_config("t40"), **quant)
+    return candidate_of(onnx.load(FLOAT_MODEL), fed(correction_samples(CALIBSET)), soc_config("t40"), **quant)
 
 
 def judge():
@@ -68,8 +68,8 @@ def plain_error(integer):
 
 
 def test_the_judge_measures_on_the_validation_pictures(calibrated):
-    draft = drafted(weight_bits=4)
-    assert judge().error(draft) == pytest.approx(plain_error(draft.lowered()[0].SerializeToString()), rel=1e-5)
+    candidate = drafted(weight_bits=4)
+    assert judge().error(candidate) == pytest.approx(plain_error(candidate.lowered()[0].SerializeToString()), rel=1e-5)
 
 
 def test_the_judge_takes_what_improves_and_says_by_how_much(calibrated):
@@ -109,31 +109,33 @@ def test_whether_there_is_anything_to_refine(quant, expected):
     "keys", [("weight_correction",), ("feature_correction",), ("weight_correction", "feature_correction")]
 )
 def test_corrections_change_biases_alone(calibrated, tmp_path, keys):
-    draft = drafted(weight_bits=4)
-    before = draft.copy()
+    candidate = drafted(weight_bits=4)
+    before = candidate.copy()
     quant = QuantConfig("q", weight_bits=4, **dict.fromkeys(keys, True))
-    refine(draft, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
-    assert draft.biases.keys() == draft.weights.keys()
-    assert (draft.features, draft.weights) == (before.features, before.weights)
-    for name, codes in draft.codes.items():
+    refine(candidate, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
+    assert candidate.biases.keys() == candidate.weights.keys()
+    assert (candidate.features, candidate.weights) == (before.features, before.weights)
+    for name, codes in candidate.codes.items():
         np.testing.assert_array_equal(codes, before.codes[name])
 
 
 def test_compensation_changes_codes_and_biases_and_leaves_nothing_behind(calibrated, tmp_path):
-    draft = drafted(weight_bits=4)
-    before = draft.copy()
+    candidate = drafted(weight_bits=4)
+    before = candidate.copy()
     quant = QuantConfig("q", weight_bits=4, rounding=Rounding.compensate)
-    refine(draft, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
-    assert draft.biases.keys() == draft.weights.keys()
-    assert all(not np.array_equal(draft.codes[name], before.codes[name]) for name in ("stem", "depthwise", "project"))
+    refine(candidate, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
+    assert candidate.biases.keys() == candidate.weights.keys()
+    assert all(
+        not np.array_equal(candidate.codes[name], before.codes[name]) for name in ("stem", "depthwise", "project")
+    )
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
     found = judge()
-    assert found.error(draft) < found.error(before)
+    assert found.error(candidate) < found.error(before)
 
 
 def test_the_float_mean_of_the_output_comes_back(calibrated, tmp_path):
     """With both corrections the last layer's mean over the pictures it was fitted on is the float network's."""
-    draft = drafted(feature_bits=4, weight_bits=4)
+    candidate = drafted(feature_bits=4, weight_bits=4)
     quant = QuantConfig("q", feature_bits=4, weight_bits=4, weight_correction=True, feature_correction=True)
     samples = correction_samples(CALIBSET)
     expected = np.mean([Runner(FLOAT_MODEL).run(given)["logits"] for given in fed(samples)], axis=0)
@@ -143,9 +145,9 @@ def test_the_float_mean_of_the_output_comes_back(calibrated, tmp_path):
         made = np.mean([runner.run(given)["logits"] for given in fed(samples)], axis=0)
         return np.abs(made - expected).max()
 
-    before = off(draft)
-    refine(draft, quant, samples, inputs(), tmp_path / "scratch")
-    assert off(draft) < 0.25 * before
+    before = off(candidate)
+    refine(candidate, quant, samples, inputs(), tmp_path / "scratch")
+    assert off(candidate) < 0.25 * before
 
 
 # --- the stage
@@ -232,10 +234,10 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
     pictures = [np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8) for i in range(4)]
     samples = [{"images": picture} for picture in pictures]
     given = [NetworkInput("images", (1, 3, 8, 8), (128.0,) * 3, (64.0,) * 3, Color.RGB)]
-    draft = draft_of(model, [feeds(sample, given) for sample in samples], soc_config(soc))
-    refine(draft, QuantConfig("q", **quant), samples, given, tmp_path / "scratch")
-    assert "f" in draft.biases
-    assert np.isfinite(Judge(model, given, samples).error(draft))
+    candidate = candidate_of(model, [feeds(sample, given) for sample in samples], soc_config(soc))
+    refine(candidate, QuantConfig("q", **quant), samples, given, tmp_path / "scratch")
+    assert "f" in candidate.biases
+    assert np.isfinite(Judge(model, given, samples).error(candidate))
 
 
 @pytest.mark.parametrize(

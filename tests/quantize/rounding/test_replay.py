@@ -11,7 +11,7 @@ from stages.quantize.partition.subgraphs import find_blocks, find_pieces
 from stages.quantize.rounding.replay import Replay, TensorFiles, fake_quantize
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
-from tests.quantize.moves import advance, draft_of
+from tests.quantize.moves import advance, candidate_of
 
 PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(11)]
 
@@ -81,28 +81,28 @@ def test_fake_quantize_by_channel():
 @pytest.mark.parametrize("find", [find_pieces, find_blocks])
 @pytest.mark.parametrize(("features", "weights"), [(8, 8), (4, 4), (10, 8)])
 def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features, weights):
-    draft = draft_of(tiny_classifier(), PICTURES, soc_config("t40"), feature_bits=features, weight_bits=weights)
-    subgraphs = find(draft.graph, draft.setup.layers)
+    candidate = candidate_of(tiny_classifier(), PICTURES, soc_config("t40"), feature_bits=features, weight_bits=weights)
+    subgraphs = find(candidate.graph, candidate.setup.layers)
     handed = [name for subgraph in subgraphs for name in subgraph.outputs]
-    params = draft.params()
-    weights_only = prepared_model(draft.graph.model, params, draft.codes)
+    params = candidate.params()
+    weights_only = prepared_model(candidate.graph.model, params, candidate.codes)
     wholes = (
-        draft.graph.model,
+        candidate.graph.model,
         insert_quantizers(weights_only, NetworkParams(params.features, []), {}),
-        insert_quantizers(draft.graph.model, params, draft.codes),
+        insert_quantizers(candidate.graph.model, params, candidate.codes),
     )
     sides = [Runner(with_outputs(whole, handed), optimize="none") for whole in wholes]
-    replay = Replay(tmp_path / "replay", PICTURES, draft.features)
+    replay = Replay(tmp_path / "replay", PICTURES, candidate.features)
     assert replay.count == len(PICTURES)
     for subgraph in subgraphs:
-        advance(draft, replay, subgraph)
+        advance(candidate, replay, subgraph)
     for index, feeds in enumerate(PICTURES):
         wanted = [side.run(feeds) for side in sides]
         for name in handed:
             np.testing.assert_allclose(replay.float.read(name, index), wanted[0][name], rtol=1e-4, atol=1e-5)
             made, step = (
                 replay.quantized.read(name, index),
-                draft.features[name].scale if name in draft.features else 0.05,
+                candidate.features[name].scale if name in candidate.features else 0.05,
             )
             np.testing.assert_allclose(made, wanted[1][name], rtol=0, atol=1e-3 * step)
             # biases have codes in the quantized network: now and then that moves a value over the edge of one
@@ -110,12 +110,12 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
 
 
 def test_memory_on_disk_is_given_back(tmp_path):
-    draft = draft_of(tiny_classifier(), PICTURES, soc_config("t40"))
-    subgraphs = find_pieces(draft.graph, draft.setup.layers)
-    replay = Replay(tmp_path / "replay", PICTURES, draft.features)
+    candidate = candidate_of(tiny_classifier(), PICTURES, soc_config("t40"))
+    subgraphs = find_pieces(candidate.graph, candidate.setup.layers)
+    replay = Replay(tmp_path / "replay", PICTURES, candidate.features)
     counts = []
     for index, subgraph in enumerate(subgraphs):
-        advance(draft, replay, subgraph)
+        advance(candidate, replay, subgraph)
         replay.keep({name for later in subgraphs[index + 1 :] for name in later.inputs})
         counts.append(len([path for path in (tmp_path / "replay").rglob("*") if path.is_file()]))
     # r1 stays for the residual sum while r2 and c3 come and go; the last output nobody takes
@@ -134,10 +134,10 @@ def test_shapes_and_truths_pass_from_piece_to_piece(tmp_path):
     constants = {"w": np.ones((2, 3, 1, 1)), "same": np.int64([1, 1, 1, 1]), "one": 1.0}
     model = graph_model(nodes, {"x": [1, 3, 4, 4]}, ["y"], constants)
     feeds = [{"x": np.random.default_rng(i).normal(0, 1, (1, 3, 4, 4)).astype(np.float32)} for i in range(3)]
-    draft = draft_of(onnx.shape_inference.infer_shapes(model), feeds, soc_config("t40"))
-    replay = Replay(tmp_path / "replay", feeds, draft.features)
-    for subgraph in find_pieces(draft.graph, draft.setup.layers):
-        advance(draft, replay, subgraph)
+    candidate = candidate_of(onnx.shape_inference.infer_shapes(model), feeds, soc_config("t40"))
+    replay = Replay(tmp_path / "replay", feeds, candidate.features)
+    for subgraph in find_pieces(candidate.graph, candidate.setup.layers):
+        advance(candidate, replay, subgraph)
     for index, each in enumerate(feeds):
         np.testing.assert_array_equal(replay.float.read("size", index), [1, 2, 4, 4])
         assert replay.quantized.read("signs", index).dtype == np.bool_
@@ -152,8 +152,8 @@ def test_a_piece_may_take_nothing(tmp_path):
     ]
     model = graph_model(nodes, {"x": [1, 3, 4, 4]}, ["y"], {"w": np.ones((2, 3, 1, 1)), "length": np.int64([4])})
     feeds = [{"x": np.full((1, 3, 4, 4), index + 1, dtype=np.float32)} for index in range(2)]
-    draft = draft_of(model, feeds, soc_config("t40"))
-    replay = Replay(tmp_path / "replay", feeds, draft.features)
-    for subgraph in find_pieces(draft.graph, draft.setup.layers):
-        advance(draft, replay, subgraph)
+    candidate = candidate_of(model, feeds, soc_config("t40"))
+    replay = Replay(tmp_path / "replay", feeds, candidate.features)
+    for subgraph in find_pieces(candidate.graph, candidate.setup.layers):
+        advance(candidate, replay, subgraph)
     np.testing.assert_array_equal(replay.float.read("y", 1), np.full((1, 2, 4, 4), 6.0))

@@ -19,7 +19,7 @@ from torch import Tensor
 from stages.core.base.errors import one_line
 from stages.core.config.schema import Requantization
 from stages.core.integer.qparams import NODE_BITS, SHARED, WeightParams
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.weight_scales import along, largest_code
 from stages.quantize.partition.lookup_tables import clamp_bounds
 from stages.quantize.partition.subgraphs import Subgraph
@@ -51,14 +51,14 @@ FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError,
 """What operators raise on a form of them that they do not cover."""
 
 
-def learn_block(draft: Draft, subgraph: Subgraph, replay: Replay, steps: int, seed: int) -> str | None:
-    """Learn what belongs to one block of a draft, and write it into the draft.
+def learn_block(candidate: Candidate, subgraph: Subgraph, replay: Replay, steps: int, seed: int) -> str | None:
+    """Learn what belongs to one block of a candidate, and write it into the candidate.
 
     Codes that are passed on are not rounded again: of the operators that pass them on only a linear Resize would
     round, and what that loses is not learned.
 
     Args:
-        draft: what to change.
+        candidate: what to change.
         subgraph: the block.
         replay: what it takes, and makes in float.
         steps: how many to learn in.
@@ -67,12 +67,12 @@ def learn_block(draft: Draft, subgraph: Subgraph, replay: Replay, steps: int, se
     Returns:
         Why the block was left as it was, or None.
     """
-    if not any(node.name in draft.weights for node in subgraph.nodes) or replay.count == 0:
+    if not any(node.name in candidate.weights for node in subgraph.nodes) or replay.count == 0:
         return None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        learner = _Learner(draft, subgraph, replay, seed)
+        learner = _Learner(candidate, subgraph, replay, seed)
         return learner.trouble() or learner.run(steps)
     finally:
         torch.set_num_threads(threads)
@@ -112,40 +112,44 @@ class _State:
 
 
 class _Learner:
-    def __init__(self, draft: Draft, subgraph: Subgraph, replay: Replay, seed: int) -> None:
-        self._draft, self._subgraph, self._replay = draft, subgraph, replay
+    def __init__(self, candidate: Candidate, subgraph: Subgraph, replay: Replay, seed: int) -> None:
+        self._candidate, self._subgraph, self._replay = candidate, subgraph, replay
         self._seed = seed
-        graph = draft.graph
+        graph = candidate.graph
         self._constants = {
             name: value for node in subgraph.nodes for name in node.input if (value := graph.constant(name)) is not None
         }
         self._quantized_constants = self._constants | {
-            name: fake_quantize(value, draft.features[name]).reshape(value.shape)
+            name: fake_quantize(value, candidate.features[name]).reshape(value.shape)
             for name, value in self._constants.items()
-            if name in draft.features
+            if name in candidate.features
         }
         self._spreads: dict[str, float] = {}
-        self._nodes = {node.name: node for node in subgraph.nodes if node.name in draft.weights}
+        self._nodes = {node.name: node for node in subgraph.nodes if node.name in candidate.weights}
         self._weights = {
-            name: _Weight(draft.weights[name], self._constants[node.input[1]]) for name, node in self._nodes.items()
+            name: _Weight(candidate.weights[name], self._constants[node.input[1]]) for name, node in self._nodes.items()
         }
         self._biases = {
             name: torch.from_numpy(np.array(bias, dtype=np.float32))
             for name, node in self._nodes.items()
-            if (bias := draft.bias(node)) is not None
+            if (bias := candidate.bias(node)) is not None
         }
         # a clamp that is fused belongs to its quantizer
         self._bounds = {
             layer.output: clamp_bounds(graph, layer.nodes[-1])
             for layer in subgraph.layers
-            if len(layer.nodes) > 1 and layer.nodes[-1].op_type in ("Relu", "Clip") and layer.output in draft.features
+            if len(layer.nodes) > 1
+            and layer.nodes[-1].op_type in ("Relu", "Clip")
+            and layer.output in candidate.features
         }
         self._clamps = {layer.name for layer in subgraph.layers if layer.output in self._bounds}
         made = [name for layer in subgraph.layers for name in layer.nodes[-1].output]
-        self._own = [name for name in made if name in draft.features and draft.features[name].method != SHARED]
+        self._own = [name for name in made if name in candidate.features and candidate.features[name].method != SHARED]
         # where every gain is a power of two, scales cannot move by little; a range that the user gave stays
-        self._scales_move = draft.soc.requantization is not Requantization.shift
-        self._moving = [name for name in self._own if self._scales_move and draft.features[name].method != NODE_BITS]
+        self._scales_move = candidate.soc.requantization is not Requantization.shift
+        self._moving = [
+            name for name in self._own if self._scales_move and candidate.features[name].method != NODE_BITS
+        ]
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
         self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
 
@@ -177,9 +181,9 @@ class _Learner:
 
     def run(self, steps: int) -> str | None:
         """Learn, and write what was learned unless it is not finite."""
-        draft = self._draft
+        candidate = self._candidate
         shifts = {name: torch.zeros_like(bias) for name, bias in self._biases.items()}
-        logs = {name: torch.zeros(len(draft.features[name].scales)) for name in self._moving}
+        logs = {name: torch.zeros(len(candidate.features[name].scales)) for name in self._moving}
         for leaf in (*shifts.values(), *logs.values()):
             leaf.requires_grad_()
         learned = [weight for name, weight in self._weights.items() if self._positions(name) >= weight.fan_in]
@@ -205,7 +209,7 @@ class _Learner:
                 bias = self._biases.get(name)
                 shifted = None if bias is None else bias + self._spreads[name] * shifts[name]
                 weights[name] = weight.rounded(), shifted
-            given = {name: torch.from_numpy(draft.features[name].scales.copy()) for name in self._own}
+            given = {name: torch.from_numpy(candidate.features[name].scales.copy()) for name in self._own}
             return _State(weights, given | {name: given[name] * logs[name].exp() for name in self._moving})
 
         with ThreadPoolExecutor(SHARDS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -234,12 +238,12 @@ class _Learner:
         if not all(bool(value.isfinite().all()) for value in values):
             return "learning led to values that are not finite"
         for name in self._moving:
-            draft.rescale(name, last.scales[name].detach().numpy())
+            candidate.rescale(name, last.scales[name].detach().numpy())
         for name, weight in self._weights.items():
             bias = last.weights[name][1]
             if bias is not None:
-                draft.biases[name] = bias.detach().numpy()
-            draft.reround(self._nodes[name], weight.scales().detach().numpy().reshape(-1), weight.codes())
+                candidate.biases[name] = bias.detach().numpy()
+            candidate.reround(self._nodes[name], weight.scales().detach().numpy().reshape(-1), weight.codes())
         return None
 
     def _gradients(self, now: _State, pictures: list[int], share: float, seed: int) -> list[Tensor | None]:
@@ -275,7 +279,7 @@ class _Learner:
 
     def _quantized(self, name: str, value: Tensor, scales: Tensor, seed: int) -> Tensor:
         """Quantize a feature, with the clamp that is fused before it."""
-        entry, shape = self._draft.features[name], value.shape
+        entry, shape = self._candidate.features[name], value.shape
         if len(scales) > 1:
             value = value.reshape([*shape[:2], -1, 1]) if value.ndim != 4 else value
         bounds = self._bounds.get(name, (-math.inf, math.inf))
@@ -287,12 +291,12 @@ class _Learner:
     def _positions(self, name: str) -> int:
         """How many outputs of a weighted node each of its weights is learned from, over all pictures."""
         node = self._nodes[name]
-        shape = self._draft.graph.shapes[node.output[0]]
+        shape = self._candidate.graph.shapes[node.output[0]]
         return self._replay.count * math.prod(shape[1:-1] if node.op_type in ("Gemm", "MatMul") else shape[2:])
 
     def _kept(self, name: str) -> float:
         """Share of a feature's values that are quantized while learning."""
-        entry = self._draft.features.get(name)
+        entry = self._candidate.features.get(name)
         return KEPT if entry is not None and entry.bits < FEW_BITS else 1.0
 
     def _read(self, files: TensorFiles, names: Sequence[str], pictures: list[int]) -> Values:

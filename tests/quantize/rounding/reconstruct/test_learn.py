@@ -38,7 +38,7 @@ from stages.core.graph.session import Runner
 from stages.core.statistics.collect import collect
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from stages.quantize.candidate import Draft
+from stages.quantize.candidate import Candidate
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.subgraphs import find_blocks, subgraph_model
@@ -115,12 +115,12 @@ def drafted(model, feeds, chip=None, **quant):
     statistics = collect(model, ((str(index), dict(fed)) for index, fed in enumerate(feeds)))
     features = choose_features(setup, graph, statistics, config)
     weights, codes = choose_weights(setup, graph, features, config)
-    return Draft(graph, setup, config.soc, {f.tensor: f for f in features}, {w.node: w for w in weights}, codes)
+    return Candidate(graph, setup, config.soc, {f.tensor: f for f in features}, {w.node: w for w in weights}, codes)
 
 
-def learned(draft, feeds, steps=3):
+def learned(candidate, feeds, steps=3):
     """Learn all blocks of a copy: the copy, and the reason or None of each block."""
-    changed, reasons = draft.copy(), []
+    changed, reasons = candidate.copy(), []
     with TemporaryDirectory() as folder:
         replay = Replay(Path(folder) / "replay", feeds, changed.features)
         for index, subgraph in enumerate(find_blocks(changed.graph, changed.setup.layers)):
@@ -130,10 +130,10 @@ def learned(draft, feeds, steps=3):
     return changed, reasons
 
 
-def error(draft, feeds):
+def error(candidate, feeds):
     """Squared error of the QDQ network's outputs relative to the float outputs' variance."""
-    qdq = insert_quantizers(draft.model(), draft.params(), draft.codes)
-    plain, quantized = Runner(draft.graph.model), Runner(qdq, optimize="none")
+    qdq = insert_quantizers(candidate.model(), candidate.params(), candidate.codes)
+    plain, quantized = Runner(candidate.graph.model), Runner(qdq, optimize="none")
     expected, made = (np.concatenate([side.run(fed)["y"] for fed in feeds]) for side in (plain, quantized))
     return float(((made - expected) ** 2).mean() / expected.var())
 
@@ -148,53 +148,53 @@ def same(one, other):
     )
 
 
-def in_range(draft):
-    tops = {name: 2 ** (entry.bits - 1) - 1 for name, entry in draft.weights.items()}
+def in_range(candidate):
+    tops = {name: 2 ** (entry.bits - 1) - 1 for name, entry in candidate.weights.items()}
     return (
-        all(np.abs(codes).max() <= tops[name] for name, codes in draft.codes.items())
-        and all(np.all(entry.scales > 0) and np.isfinite(entry.scales).all() for entry in draft.features.values())
-        and all(min(entry.scales) > 0 for entry in draft.weights.values())
-        and all(np.isfinite(bias).all() for bias in draft.biases.values())
+        all(np.abs(codes).max() <= tops[name] for name, codes in candidate.codes.items())
+        and all(np.all(entry.scales > 0) and np.isfinite(entry.scales).all() for entry in candidate.features.values())
+        and all(min(entry.scales) > 0 for entry in candidate.weights.values())
+        and all(np.isfinite(bias).all() for bias in candidate.biases.values())
     )
 
 
 @pytest.mark.parametrize(("feature_bits", "steps", "share"), [(8, 40, 0.4), (4, 90, 0.6)])
 def test_what_is_learned_holds_on_unseen_pictures(feature_bits, steps, share):
     feeds, unseen = pictures(24, 1), pictures(24, 2)
-    draft = drafted(two_blocks(), feeds, soc(float_outputs=True), weight_bits=4, feature_bits=feature_bits)
-    better, reasons = learned(draft, feeds, steps=steps)
+    candidate = drafted(two_blocks(), feeds, soc(float_outputs=True), weight_bits=4, feature_bits=feature_bits)
+    better, reasons = learned(candidate, feeds, steps=steps)
     assert set(reasons) == {None}
     assert in_range(better)
-    assert error(better, unseen) < share * error(draft, unseen)
+    assert error(better, unseen) < share * error(candidate, unseen)
 
 
 def test_a_draft_that_is_not_learned_stays_as_it_was():
     feeds = pictures(4, 1)
-    draft = drafted(two_blocks(), feeds, weight_bits=4)
-    before = draft.copy()
-    learned(draft, feeds)
-    assert same(draft, before)
+    candidate = drafted(two_blocks(), feeds, weight_bits=4)
+    before = candidate.copy()
+    learned(candidate, feeds)
+    assert same(candidate, before)
 
 
 def test_the_same_again_and_the_number_of_threads_comes_back():
     feeds, threads = pictures(5, 1), torch.get_num_threads()
-    draft = drafted(two_blocks(), feeds, weight_bits=4, feature_bits=4)
+    candidate = drafted(two_blocks(), feeds, weight_bits=4, feature_bits=4)
     torch.set_num_threads(3)
     try:
-        one, other = learned(draft, feeds, 6)[0], learned(draft, feeds, 6)[0]
+        one, other = learned(candidate, feeds, 6)[0], learned(candidate, feeds, 6)[0]
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
     assert same(one, other)
-    assert not same(one, draft)
+    assert not same(one, candidate)
 
 
 def digest():
     """What a few steps on the two blocks lead to."""
     feeds = pictures(5, 1)
-    draft, _ = learned(drafted(two_blocks(), feeds, weight_bits=4, feature_bits=4), feeds, 6)
-    state = hashlib.sha256(repr((draft.features, draft.weights)).encode())
-    for value in (*draft.codes.values(), *draft.biases.values()):
+    candidate, _ = learned(drafted(two_blocks(), feeds, weight_bits=4, feature_bits=4), feeds, 6)
+    state = hashlib.sha256(repr((candidate.features, candidate.weights)).encode())
+    for value in (*candidate.codes.values(), *candidate.biases.values()):
         state.update(np.ascontiguousarray(value).tobytes())
     return state.hexdigest()
 
@@ -314,23 +314,23 @@ SETTINGS = {
 def test_every_form_of_a_block_is_learned(form, setting, count):
     model, settings = FORMS[form], SETTINGS[setting]
     feeds = pictures(count, 3, shape_of(model))
-    draft = drafted(model, feeds, **settings)
-    changed, reasons = learned(draft, feeds)
+    candidate = drafted(model, feeds, **settings)
+    changed, reasons = learned(candidate, feeds)
     few = "there are too few pictures to learn its weights from, and it has nothing else"
     assert set(reasons) <= {None, few if setting in ("weights alone", "shift") else None}
     assert in_range(changed)
     changed.lowered()
     if setting == "shift":
-        assert changed.features == draft.features
+        assert changed.features == candidate.features
     if setting not in ("features alone", "a float layer"):
         assert "conv" in changed.biases
 
 
 def test_features_of_a_row_get_scales_a_channel():
-    draft = drafted(
+    candidate = drafted(
         FORMS["row with a scale a channel"], pictures(2, 3, (1, 3, 20)), channel_scales=ChannelScales.always
     )
-    assert len(draft.features["r"].channel_scales) == 6
+    assert len(candidate.features["r"].channel_scales) == 6
 
 
 @pytest.mark.parametrize("setting", [name for name in SETTINGS if name != "4 bits"])
@@ -341,7 +341,7 @@ def test_learning_starts_from_what_the_quantized_network_computes(form, setting,
     Left out are 4 bits, where a part of the values passes in float, and the linear Resize of the gated block, whose
     rounding is not learned with.
     """
-    draft = drafted(FORMS[form], pictures(1, 3, shape_of(FORMS[form])), **SETTINGS[setting])
+    candidate = drafted(FORMS[form], pictures(1, 3, shape_of(FORMS[form])), **SETTINGS[setting])
     passes = []
     original = learn._Learner._forward
 
@@ -351,12 +351,12 @@ def test_learning_starts_from_what_the_quantized_network_computes(form, setting,
 
     monkeypatch.setattr(learn._Learner, "_forward", spied)
     with TemporaryDirectory() as folder:
-        replay = Replay(Path(folder) / "replay", pictures(1, 4, shape_of(FORMS[form])), draft.features)
-        for subgraph in find_blocks(draft.graph, draft.setup.layers):
+        replay = Replay(Path(folder) / "replay", pictures(1, 4, shape_of(FORMS[form])), candidate.features)
+        for subgraph in find_blocks(candidate.graph, candidate.setup.layers):
             passes.clear()
-            replay.advance_float(subgraph, subgraph_model(draft.graph, subgraph))
-            learn_block(draft.copy(), subgraph, replay, 1, 0)
-            replay.advance_quantized(subgraph, draft.subgraph(subgraph), draft.made(subgraph))
+            replay.advance_float(subgraph, subgraph_model(candidate.graph, subgraph))
+            learn_block(candidate.copy(), subgraph, replay, 1, 0)
+            replay.advance_quantized(subgraph, candidate.subgraph(subgraph), candidate.made(subgraph))
             for name in subgraph.outputs if passes else ():
                 made, expected = passes[0][name].detach().numpy(), replay.quantized.read(name, 0)
                 # a sum that lies just between two codes may round either way
@@ -391,9 +391,9 @@ ON_C = {
 def test_a_block_that_is_not_covered_is_left_with_the_reason(name):
     nodes, constants, said = ON_C[name]
     feeds = pictures(3, 3)
-    draft = drafted(chain(nodes, constants), feeds)
-    changed, reasons = learned(draft, feeds)
-    assert same(changed, draft)
+    candidate = drafted(chain(nodes, constants), feeds)
+    changed, reasons = learned(candidate, feeds)
+    assert same(changed, candidate)
     assert [said in reason for reason in reasons if reason] == [True]
 
 
@@ -405,18 +405,18 @@ def test_a_block_that_mixes_up_pictures_is_left():
     ]
     constants = {"k": drawn(3, 3, 1, 1), "s": np.array([0]), "e": np.array([1]), "v": drawn(4, 3, 1, 1)}
     feeds = pictures(3, 3)
-    draft = drafted(graph_model(nodes, {"x": SHAPE}, ["y"], constants), feeds)
-    changed, reasons = learned(draft, feeds)
+    candidate = drafted(graph_model(nodes, {"x": SHAPE}, ["y"], constants), feeds)
+    changed, reasons = learned(candidate, feeds)
     assert reasons == ["Add spread is not covered in this form"]
-    assert same(changed, draft)
+    assert same(changed, candidate)
 
 
 def test_infinite_pictures_leave_the_block():
     feeds = pictures(3, 3)
-    draft = drafted(FORMS["scale a channel"], feeds)
+    candidate = drafted(FORMS["scale a channel"], feeds)
     feeds[0]["x"][0, 0, 0, 0] = np.nan
-    changed, reasons = learned(draft, feeds)
-    assert same(changed, draft)
+    changed, reasons = learned(candidate, feeds)
+    assert same(changed, candidate)
     assert "differs by nan of its norm" in reasons[0]
 
 
@@ -430,9 +430,9 @@ INPUTS = [NetworkInput("x", SHAPE, (128.0,) * 3, (64.0,) * 3, Color.RGB)]
 
 def test_refine_notes_the_blocks_that_are_left(tmp_path):
     nodes = [node("Erf", ["c"], ["e"], "erf"), node("Conv", ["e", "v"], ["y"], "last")]
-    draft = drafted(chain(nodes, {"v": drawn(4, 6, 1, 1)}), pictures(3, 3))
+    candidate = drafted(chain(nodes, {"v": drawn(4, 6, 1, 1)}), pictures(3, 3))
     quant = QuantConfig("q", rounding=Rounding.reconstruct, steps=2, variants=2)
-    notes = refine(draft, quant, samples(2), INPUTS, tmp_path)
+    notes = refine(candidate, quant, samples(2), INPUTS, tmp_path)
     reason = "(reconstruct): left as rounded to the nearest: Erf is not covered"
     assert [note for note in notes if note.endswith(reason)] == notes
     assert len(notes) == 1
@@ -444,9 +444,9 @@ def test_without_pytorch_the_user_is_told_what_to_install(missing, monkeypatch, 
     for name in [name for name in sys.modules if name.startswith("stages.quantize.rounding.reconstruct")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    draft = drafted(FORMS["residual"], pictures(1, 3))
+    candidate = drafted(FORMS["residual"], pictures(1, 3))
     with pytest.raises(UserError, match=r'^quant.rounding=reconstruct needs PyTorch: pip install -e "\.\[torch\]"$'):
-        refine(draft, QuantConfig("q", rounding=Rounding.reconstruct), samples(1), INPUTS, tmp_path)
+        refine(candidate, QuantConfig("q", rounding=Rounding.reconstruct), samples(1), INPUTS, tmp_path)
 
 
 @pytest.mark.slow
