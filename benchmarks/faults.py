@@ -61,9 +61,9 @@ def plant() -> list[Fault]:
     for level in GREYS:
         cv2.imwrite(f"grey/{level}.png", np.full((256, 256, 3), level, dtype=np.uint8))
     network = load_model(FLOAT_MODEL)
-    maker, taker = scalable_pair(Graph(network))
-    onnx.save(scaled_channel(network, maker, None), "plain.onnx")
-    onnx.save(scaled_channel(network, maker, taker), "undone.onnx")
+    producer, consumer = scalable_pair(Graph(network))
+    onnx.save(scaled_channel(network, producer, None), "plain.onnx")
+    onnx.save(scaled_channel(network, producer, consumer), "undone.onnx")
     given = ("model.torch.callable=null", "model.torch.code=null")
     ranges = read_json(NODE_BITS)[RANGED]
     write_json(Path("range.json"), {RANGED: {key: TIMES_AS_WIDE * ranges[key] for key in ("MIN", "MAX")}})
@@ -73,8 +73,8 @@ def plant() -> list[Fault]:
     return [
         Fault("BGR for RGB", "input", None, (f"model.inputs=[{{{INPUT}, mean: [127], normal: [128], color: BGR}}]",)),
         Fault("ImageNet mean and normal", "input", None, (f"model.inputs=[{{{INPUT}, {IMAGENET}, color: RGB}}]",)),
-        Fault("channel x64 and back", "spread", maker, (*given, "model.source=file:undone.onnx")),
-        Fault("channel x64", "spread", maker, (*given, "model.source=file:plain.onnx"), own_reference=True),
+        Fault("channel x64 and back", "spread", producer, (*given, "model.source=file:undone.onnx")),
+        Fault("channel x64", "spread", producer, (*given, "model.source=file:plain.onnx"), own_reference=True),
         Fault("flat grey calibration", "calibration", None, ("data.calibration.source=file:grey",)),
         Fault("range 20 times too wide", "range", RANGED, ("quant.node_bits=file:range.json",)),
         Fault("4 bits in the first layer", "width", STEM, ("quant.node_bits=file:width.json",)),
@@ -90,28 +90,28 @@ def scalable_pair(graph: Graph) -> tuple[str, str]:
         UserError: if there is none.
     """
     for node in graph.nodes:
-        takers = graph.consumers.get(node.output[0], [])
-        alone = node.op_type == "Conv" and len(takers) == 1 and node.output[0] not in graph.outputs
-        if alone and takers[0].op_type == "Conv" and attribute(takers[0], "group", 1) == 1:
-            return node.name, takers[0].name
+        consumers = graph.consumers.get(node.output[0], [])
+        alone = node.op_type == "Conv" and len(consumers) == 1 and node.output[0] not in graph.outputs
+        if alone and consumers[0].op_type == "Conv" and attribute(consumers[0], "group", 1) == 1:
+            return node.name, consumers[0].name
     raise UserError("the network has no convolution that only another, ungrouped one takes")
 
 
-def scaled_channel(network: onnx.ModelProto, maker: str, taker: str | None) -> onnx.ModelProto:
+def scaled_channel(network: onnx.ModelProto, producer: str, consumer: str | None) -> onnx.ModelProto:
     """Multiply a convolution's first output channel by 64.
 
     Args:
         network: where; it is not changed.
         maker: the convolution's name.
-        taker: the convolution whose weights for this channel are divided by 64; None: the network computes
+        consumer: the convolution whose weights for this channel are divided by 64; None: the network computes
             something else.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(network)
     nodes = {node.name: node for node in changed.graph.node}
-    factors = dict.fromkeys(nodes[maker].input[1:], (0, FACTOR))
-    if taker:
-        factors[nodes[taker].input[1]] = (1, 1 / FACTOR)
+    factors = dict.fromkeys(nodes[producer].input[1:], (0, FACTOR))
+    if consumer:
+        factors[nodes[consumer].input[1]] = (1, 1 / FACTOR)
     for tensor in changed.graph.initializer:
         if tensor.name in factors:
             axis, factor = factors[tensor.name]

@@ -204,7 +204,7 @@ class _Finder:
     ) -> None:
         self._graph, self._config, self._by_node, self._setup = graph, config, by_node, setup
         self._float = (FLOAT_BITS,) if allow_float else ()
-        self._makers = {name: layer for layer in setup.layers for name in layer.nodes[-1].output}
+        self._producers = {name: layer for layer in setup.layers for name in layer.nodes[-1].output}
         self._layers = {name: layer for layer in setup.layers for name in layer.names}
         ends = edges(graph, setup.layers) & setup.integer if config.quant.edge_bits else set()
         self._edges = {layer.first.name for layer in setup.layers if layer.name in ends}
@@ -252,7 +252,7 @@ class _Finder:
 
     def _said(self, tensor: str, node: str) -> NodeBits:
         """What the experiment's node bits say of a tensor: of any node of its layer."""
-        layer = self._makers.get(tensor)
+        layer = self._producers.get(tensor)
         names = layer.names if layer is not None and layer.output == tensor else [node]
         said = NodeBits()
         for name in names:

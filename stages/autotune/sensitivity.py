@@ -52,13 +52,13 @@ class _Site:
     tensor: str
     features: Mapping[tuple[str, int], FeatureParams]
     weights: Sequence[tuple[str, int]]
-    maker: Subgraph | None
+    producer: Subgraph | None
     rest: Subgraph
 
     @property
     def needs(self) -> set[str]:
         """Float tensors that trying takes."""
-        return {self.tensor, *self.rest.inputs, *(self.maker.inputs if self.maker else ())}
+        return {self.tensor, *self.rest.inputs, *(self.producer.inputs if self.producer else ())}
 
 
 def error_tables(found: Sensitivities, problem: Problem, factors: Mapping[tuple[str, int], float]) -> list[Table]:
@@ -192,12 +192,12 @@ def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) ->
                 by_tensor.setdefault(entry.tensor, []).append((entry.name, width))
             else:
                 features.setdefault(entry.tensor, {})[entry.name, width] = params[entry.tensor, width]
-    makers = {layer.output: layer for layer in layers}
+    producers = {layer.output: layer for layer in layers}
     for tensor in graph.float_tensors:
         if tensor in features or tensor in by_tensor:
-            maker = _alone(makers[tensor], graph) if tensor in by_tensor else None
+            producer = _alone(producers[tensor], graph) if tensor in by_tensor else None
             rest = find_rest(graph, layers, tensor)
-            yield _Site(tensor, features.get(tensor, {}), by_tensor.get(tensor, []), maker, rest)
+            yield _Site(tensor, features.get(tensor, {}), by_tensor.get(tensor, []), producer, rest)
 
 
 def _alone(layer: Layer, graph: Graph) -> Subgraph:
@@ -230,10 +230,10 @@ class _Trial:
         self._rest = Runner(subgraph_model(graph, site.rest), threads=1) if site.rest.outputs else None
         self._maker: Runner | None = None
         self._weights: dict[tuple[str, int], Array] = {}
-        if site.maker:
-            node = site.maker.layers[0].first
+        if site.producer:
+            node = site.producer.layers[0].first
             self._tensor = node.input[1]
-            self._maker = Runner(_with_weight_as_input(subgraph_model(graph, site.maker), self._tensor), threads=1)
+            self._maker = Runner(_with_weight_as_input(subgraph_model(graph, site.producer), self._tensor), threads=1)
             self._weights = {key: weights.read(f"{node.name} {key[1]}", 0) for key in site.weights}
 
     def errors(self, picture: int) -> dict[tuple[str, int], float]:
@@ -245,8 +245,8 @@ class _Trial:
         found = {}
         for key, params in site.features.items():
             found[key] = self._error(fake_quantize(value, params), others, expected)
-        if self._maker is not None and site.maker is not None:
-            taken = {name: read(name, picture) for name in site.maker.inputs}
+        if self._maker is not None and site.producer is not None:
+            taken = {name: read(name, picture) for name in site.producer.inputs}
             for key, weight in self._weights.items():
                 made = self._maker.run({**taken, self._tensor: weight})[site.tensor]
                 found[key] = self._error(made, others, expected)

@@ -67,8 +67,8 @@ def _drops(graph: Graph, layers: Sequence[Layer], rows: Sequence[Mapping[str, An
     cosines = {str(row["node"]): float(row["cosine_avg"]) for row in rows}
 
     def cosine(tensor: str) -> float:
-        maker = graph.producers.get(tensor)
-        return 1.0 if maker is None else cosines.get(output_name(maker, tensor), 1.0)
+        producer = graph.producers.get(tensor)
+        return 1.0 if producer is None else cosines.get(output_name(producer, tensor), 1.0)
 
     return [max(0.0, min(map(cosine, layer.operands(graph)), default=1.0) - cosine(layer.output)) for layer in layers]
 

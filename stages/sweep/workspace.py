@@ -155,9 +155,9 @@ def upstream_params(pipeline: Mapping[str, Any], params: Mapping[str, Any], targ
         for dependency in stages[name].get("deps", []):
             if dependency.startswith("${"):
                 found.add(dependency[2:-1])
-            for out, maker in made.items():
+            for out, producer in made.items():
                 if dependency == out or dependency.startswith(f"{out}/"):
-                    found |= keys(maker)
+                    found |= keys(producer)
         return found
 
     def value(key: str) -> Any:

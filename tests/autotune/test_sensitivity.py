@@ -65,11 +65,11 @@ def with_feature_quantized(model, tensor, low, high, bits):
     zero = round(-low / scale)
     for name, number in (("s", scale), ("bottom", -zero), ("top", 2**bits - 1 - zero)):
         changed.graph.initializer.append(numpy_helper.from_array(np.float32(number), f"q/{name}"))
-    for taker in changed.graph.node:
-        for index, name in enumerate(taker.input):
+    for consumer in changed.graph.node:
+        for index, name in enumerate(consumer.input):
             if name == tensor:
-                taker.input[index] = "q/out"
-    at = next((i + 1 for i, maker in enumerate(changed.graph.node) if tensor in maker.output), 0)
+                consumer.input[index] = "q/out"
+    at = next((i + 1 for i, producer in enumerate(changed.graph.node) if tensor in producer.output), 0)
     steps = [("Div", tensor, "q/s", "a"), ("Round", "q/a", None, "b"), ("Clip", "q/b", ("q/bottom", "q/top"), "c")]
     for offset, (kind, source, more, made) in enumerate([*steps, ("Mul", "q/c", "q/s", "out")]):
         given = [source, *([more] if isinstance(more, str) else more or ())]

@@ -19,7 +19,7 @@ def network() -> onnx.ModelProto:
         helper.make_node("Conv", ["x", "w0"], ["a"], "first"),
         helper.make_node("Relu", ["a"], ["b"], "relu"),
         helper.make_node("Conv", ["b", "w1", "bias"], ["c"], "maker"),
-        helper.make_node("Conv", ["c", "w2"], ["y"], "taker"),
+        helper.make_node("Conv", ["c", "w2"], ["y"], "consumer"),
     ]
     shape = [1, 4, 2, 2]
     ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)] for name in ("x", "y")]
@@ -37,14 +37,14 @@ def made(model: onnx.ModelProto, name: str) -> np.ndarray:
 
 
 def test_the_pair_between_which_a_channel_scales_freely() -> None:
-    assert scalable_pair(Graph(network())) == ("maker", "taker")
+    assert scalable_pair(Graph(network())) == ("maker", "consumer")
     with pytest.raises(UserError, match="no convolution"):
         scalable_pair(chain())
 
 
 def test_a_channel_scaled_and_scaled_back_computes_the_same() -> None:
     model = network()
-    changed = scaled_channel(model, "maker", "taker")
+    changed = scaled_channel(model, "maker", "consumer")
     np.testing.assert_allclose(made(changed, "y"), made(model, "y"), rtol=1e-5, atol=1e-5)
     ratio = made(changed, "c") / made(model, "c")
     np.testing.assert_allclose(ratio[0, 0], 64.0, rtol=1e-5)

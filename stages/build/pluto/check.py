@@ -268,7 +268,7 @@ def _folded_silus(edges: Edges) -> int:
     count = 0
     for node in edges.nodes:
         silu = edges.silu_input(node) if node.op_type == "Mul" else None
-        made = edges.maker(silu) if silu is not None else None
+        made = edges.producer(silu) if silu is not None else None
         if made is not None and made.op_type == "Conv":
             count += {entry.op_type for entry in edges.consumers(made.output[0])} <= {"Mul", "Sigmoid"}
     return count

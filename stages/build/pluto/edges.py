@@ -125,7 +125,7 @@ class Edges:
             node = self.graph.producers.get(name)
         return name
 
-    def maker(self, name: str) -> onnx.NodeProto | None:
+    def producer(self, name: str) -> onnx.NodeProto | None:
         """The layer that a layer's input comes from; None for a network input or a constant."""
         return self.graph.producers.get(self.source(name))
 
@@ -140,7 +140,7 @@ class Edges:
     def silu_input(self, node: onnx.NodeProto) -> str | None:
         """Of a Mul the input x if it is x * Sigmoid(x)."""
         for gate, name in (tuple(node.input), tuple(reversed(node.input))):
-            sigmoid = self.maker(gate)
+            sigmoid = self.producer(gate)
             if sigmoid is None or sigmoid.op_type != "Sigmoid":
                 continue
             if self.source(sigmoid.input[0]) == self.source(name):
@@ -149,8 +149,8 @@ class Edges:
 
     def is_focus(self, node: onnx.NodeProto) -> bool:
         """Whether a Concat joins slices only: the compiler takes it for YOLOX's Focus on the network's input."""
-        makers = [self.maker(name) for name in node.input]
-        return node.op_type == "Concat" and all(made is not None and made.op_type == "Slice" for made in makers)
+        producers = [self.producer(name) for name in node.input]
+        return node.op_type == "Concat" and all(made is not None and made.op_type == "Slice" for made in producers)
 
     def consumers(self, name: str) -> list[onnx.NodeProto]:
         """The layers that take a tensor's values, quantizers and views looked through."""
@@ -200,7 +200,7 @@ class Edges:
     def _ancestors(self, outputs: list[str]) -> Iterator[onnx.NodeProto]:
         open_, seen = list(outputs), set[str]()
         while open_:
-            node = self.maker(open_.pop())
+            node = self.producer(open_.pop())
             if node is None or node.output[0] in seen:
                 continue
             seen.add(node.output[0])

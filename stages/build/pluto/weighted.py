@@ -41,7 +41,7 @@ def check_gemm(edges: Edges, node: onnx.NodeProto) -> Iterator[Refusal]:
         reason = "has no bias, which the compiler reads"
         yield refusal(node, Effect.compile, reason, "give the layer a bias of zeros", IMPORT)
     yield from _parameters(edges, node)
-    made = edges.maker(node.input[0])
+    made = edges.producer(node.input[0])
     if made is None or made.op_type != "GlobalAveragePool":
         reason = f"comes after {_name(made)}; the runtime's fully connected layer reads a global average pool's vector"
         yield refusal(node, Effect.wrong, reason, "make it a 1x1 convolution", "runtime/exec/plt_fc_mxu.c")

@@ -48,8 +48,8 @@ def spread_findings(
     """
     found = []
     for entry in params.features:
-        seen, takers = observed.get(entry.tensor), _takers(graph, entry.tensor)
-        felt = min((isolated[name] for name in takers if name in isolated), default=1.0)
+        seen, consumers = observed.get(entry.tensor), _consumers(graph, entry.tensor)
+        felt = min((isolated[name] for name in consumers if name in isolated), default=1.0)
         if seen is None or entry.method == CONSTANT or entry.channel_scales or felt >= FELT:
             continue
         ranges = np.maximum(seen.channel_high, 0.0) - np.minimum(seen.channel_low, 0.0)
@@ -80,7 +80,7 @@ def spread_findings(
     return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]
 
 
-def _takers(graph: Graph, tensor: str) -> list[str]:
+def _consumers(graph: Graph, tensor: str) -> list[str]:
     """What the layers that take a tensor make, the activation behind each too."""
     direct = [name for node in graph.consumers.get(tensor, []) for name in node.output]
     return direct + [name for first in direct for node in graph.consumers.get(first, []) for name in node.output]

@@ -97,7 +97,7 @@ def _factors(
         name = node.input[0] if node.op_type in WEIGHTED else ""
         if name in channels.first and name in statistics and not fixed[channels.of(name)].all():
             weight = np.asarray(graph.constant(node.input[1]))
-            groups[channels.groups[name]].takers.append(_taker(channels.of(name), statistics[name], node, weight))
+            groups[channels.groups[name]].consumers.append(_taker(channels.of(name), statistics[name], node, weight))
     factors = np.ones(len(fixed))
     for group in groups.values():
         factors = group.best(factors, fixed, feature_bits, weight_bits)
@@ -183,25 +183,25 @@ class _Group:
     """Tensors that share factors, and who takes them."""
 
     features: list[_Feature]
-    takers: list[_Taker]
+    consumers: list[_Taker]
 
     def best(self, factors: Array, fixed: Mask, feature_bits: int, weight_bits: int) -> Array:
         """Give the factors with those of this group chosen; of equally good ones the first, as they are before all."""
         columns, sensitivity = np.zeros((2, len(fixed)))
-        takers = [taker for taker in self.takers if taker.made > 0]
-        for taker in takers:
-            np.maximum.at(columns, taker.own, taker.columns())
-            np.add.at(sensitivity, taker.own, taker.squares.sum(axis=1).reshape(-1) / taker.made)
+        consumers = [consumer for consumer in self.consumers if consumer.made > 0]
+        for consumer in consumers:
+            np.maximum.at(columns, consumer.own, consumer.columns())
+            np.add.at(sensitivity, consumer.own, consumer.squares.sum(axis=1).reshape(-1) / consumer.made)
 
         def cost(candidate: Array) -> float:
-            """Expected power of the error in what the takers make, relative to its own.
+            """Expected power of the error in what the consumers make, relative to its own.
 
             A step is one for all channels of a feature, or of a weight's row, in the new units.
             """
             features = sum(
                 float(sensitivity[entry.own] @ entry.rounding(candidate, feature_bits)) for entry in self.features
             )
-            return features + sum(taker.rounding(candidate, weight_bits) / taker.made for taker in takers)
+            return features + sum(consumer.rounding(candidate, weight_bits) / consumer.made for consumer in consumers)
 
         found, least = factors, cost(factors)
         for headroom, share in product(HEADROOMS, SHARES):

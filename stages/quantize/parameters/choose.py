@@ -36,12 +36,12 @@ def choose_features(
     """
     symmetric = symmetric_features(config.soc)
     chosen: dict[str, FeatureParams] = {}
-    makers = {layer.output: layer for layer in setup.layers}
+    producers = {layer.output: layer for layer in setup.layers}
     weights = {where.node: where for where in setup.weights}
 
     def finest(where: FeatureQuantizer) -> NDArray[np.float64] | float:
         """The smallest scales that make sense for a feature's channels."""
-        node = makers[where.tensor].first
+        node = producers[where.tensor].first
         if node.name not in weights:
             return 0.0
         weight, place = graph.constant(node.input[1]), weights[node.name]

@@ -36,15 +36,15 @@ def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
     Returns:
         The activation's layer -> the weighted layer.
     """
-    made_by = {layer.output: layer for layer in layers}
+    producers = {layer.output: layer for layer in layers}
     found = {}
     for layer in layers:
-        before = made_by.get(layer.first.input[0]) if layer.kind in ACTIVATIONS else None
+        before = producers.get(layer.first.input[0]) if layer.kind in ACTIVATIONS else None
         if before is None or not before.weighted(graph):
             continue
         shared = before.output in graph.outputs or before.output in graph.captured
-        takers = [node.name for node in graph.consumers.get(before.output, [])]
-        if not shared and {*takers} <= {*layer.names}:
+        consumers = [node.name for node in graph.consumers.get(before.output, [])]
+        if not shared and {*consumers} <= {*layer.names}:
             found[layer.name] = before.name
     return found
 

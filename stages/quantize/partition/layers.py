@@ -172,11 +172,11 @@ def head(graph: Graph, layers: Sequence[Layer]) -> set[str]:
         Names of layers. Source: Sophgo's calibration guide, which keeps "the last three convolution layers and
         everything after" of a YOLO in float.
     """
-    made_by = {name: layer for layer in layers for node in layer.nodes for name in node.output}
+    producers = {name: layer for layer in layers for node in layer.nodes for name in node.output}
     found: set[str] = set()
     pending = list(graph.outputs)
     while pending:
-        layer = made_by.get(pending.pop())
+        layer = producers.get(pending.pop())
         if layer is None or layer.name in found:
             continue
         found.add(layer.name)

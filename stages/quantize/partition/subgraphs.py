@@ -124,20 +124,20 @@ class _Cutter:
             if not changed.isdisjoint(taken):
                 reached.add(index)
                 changed |= self._made[index]
-        makers = {name: index for index, made in enumerate(self._made) for name in made}
+        producers = {name: index for index, made in enumerate(self._made) for name in made}
         inputs: list[str] = []
         pending = sorted(reached)
         while pending:  # from the end: what a layer takes from before
             index = pending.pop()
             for name in sorted(self._taken[index]):
-                maker = makers.get(name)
-                if maker in reached or name in inputs:
+                producer = producers.get(name)
+                if producer in reached or name in inputs:
                     continue
-                if name == tensor or maker is None or self._of_known_rank(name):
+                if name == tensor or producer is None or self._of_known_rank(name):
                     inputs.append(name)
                 else:
-                    reached.add(maker)
-                    pending.append(maker)
+                    reached.add(producer)
+                    pending.append(producer)
         taken = {name for index in reached for name in self._taken[index]}
         made = {name for index in reached for name in self._made[index]}
         return Subgraph(
@@ -164,7 +164,7 @@ class _Cutter:
         return len(leaving) <= 1 and not open_shortcuts
 
     def _near(self, start: int, name: str) -> bool:
-        """Whether a tensor's last taker is so close to a layer that it closes a shortcut rather than a long arm."""
+        """Whether a tensor's last consumer is so close to a layer that it closes a shortcut rather than a long arm."""
         return sum(self._weighted[start : self._last[name]]) <= MOST + 1
 
     def _size(self, start: int, end: int) -> int:

@@ -140,12 +140,12 @@ class _Placer:
     def __init__(self, graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits]) -> None:
         self._graph, self._soc, self._quant, self._by_node = graph, soc, quant, by_node
         self._layers = find_layers(graph, soc)
-        self._makers = {name: layer for layer in self._layers for name in layer.nodes[-1].output}
+        self._producers = {name: layer for layer in self._layers for name in layer.nodes[-1].output}
         self._named = {name: layer for layer in self._layers for name in layer.names}
-        self._takers: dict[str, list[Layer]] = {}
+        self._consumers: dict[str, list[Layer]] = {}
         for layer in self._layers:
             for name in dict.fromkeys(layer.operands(graph)):
-                self._takers.setdefault(name, []).append(layer)
+                self._consumers.setdefault(name, []).append(layer)
         self._skipped = self._skips()
         self._reasons = self._why_float()
         self._edges = edges(graph, self._layers) - self._reasons.keys() if quant.edge_bits else set()
@@ -224,18 +224,18 @@ class _Placer:
 
     def _touching(self, tensor: str) -> list[Layer]:
         """Integer layers that make or take a tensor."""
-        made = [self._makers[tensor]] if tensor in self._makers else []
+        made = [self._producers[tensor]] if tensor in self._producers else []
         ends = tensor in self._graph.outputs and any(layer.weighted(self._graph) for layer in made)
         if self._soc.float_outputs and ends:
             made = []
-        return [layer for layer in (*made, *self._takers.get(tensor, [])) if layer.name not in self._reasons]
+        return [layer for layer in (*made, *self._consumers.get(tensor, [])) if layer.name not in self._reasons]
 
     def _quantized(self) -> list[str]:
         """The tensors that get codes, constant operands first."""
         if self._quant.fake_quant is FakeQuant.weight:
             return []
         inside = {name for layer in self._layers for name in layer.inner}
-        constants = [name for name in self._takers if name in self._graph.constants]
+        constants = [name for name in self._consumers if name in self._graph.constants]
         tensors = [name for name in (*constants, *self._graph.float_tensors) if name not in inside]
         return [name for name in tensors if self._touching(name) and not self._stays_float(name)]
 
@@ -270,11 +270,11 @@ class _Placer:
         return wanted == FLOAT_BITS or tensor in self._graph.captured
 
     def _owner(self, tensor: str) -> str:
-        return output_name(self._makers[tensor].nodes[-1], tensor) if tensor in self._makers else tensor
+        return output_name(self._producers[tensor].nodes[-1], tensor) if tensor in self._producers else tensor
 
     def _asked(self, tensor: str) -> NodeBits:
         """What the user asks of a tensor: of any node of its layer, the last first."""
-        layer = self._makers.get(tensor)
+        layer = self._producers.get(tensor)
         if layer is None or tensor != layer.output:
             return self._by_node.get(self._owner(tensor), NodeBits())
         return self._asked_of(layer)
@@ -310,7 +310,7 @@ class _Placer:
         """Map each quantized tensor to the one whose codes it passes on (itself for most)."""
         sources: dict[str, str] = {}
         for tensor in quantized:
-            layer = self._makers.get(tensor)
+            layer = self._producers.get(tensor)
             passes = layer is not None and layer.first.op_type in PASS_CODES and layer.name not in self._reasons
             origin = layer.first.input[0] if passes and layer is not None else tensor
             sources[tensor] = sources.get(origin, tensor)
@@ -323,7 +323,7 @@ class _Placer:
         then one a channel. An operator that sums them up, or moves them, could not. What makes it has to have a gain
         or a table a channel too.
         """
-        layer, tensor = self._makers.get(entry.tensor), entry.tensor
+        layer, tensor = self._producers.get(entry.tensor), entry.tensor
         if (
             not (self._quant.channel_scales is not ChannelScales.never and scales_a_channel(self._soc))
             or layer is None
@@ -332,9 +332,9 @@ class _Placer:
             return False
         if layer.name not in integer or tensor in self._graph.outputs or len(self._graph.shapes[tensor]) < 3:
             return False
-        takers = [self._named[node.name] for node in self._graph.consumers.get(tensor, [])]
-        apart = all(taker.name in integer and taker.kind in {"DepthwiseConv"} | TABLES for taker in takers)
-        return bool(takers) and apart and _makes_channels(self._graph, layer)
+        consumers = [self._named[node.name] for node in self._graph.consumers.get(tensor, [])]
+        apart = all(consumer.name in integer and consumer.kind in {"DepthwiseConv"} | TABLES for consumer in consumers)
+        return bool(consumers) and apart and _makes_channels(self._graph, layer)
 
     # --- weights ---
 

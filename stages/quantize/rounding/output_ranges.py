@@ -64,7 +64,7 @@ def output_ranges(
         positions to judge by, are left out.
     """
     places = {place.tensor: place for place in setup.features if place.source == place.tensor}
-    takers = _takers(graph, setup)
+    consumers = _consumers(graph, setup)
     files, count = TensorFiles(scratch / "tensors"), 0
     for feed in feeds:
         for name, value in feed.items():
@@ -74,7 +74,7 @@ def output_ranges(
 
     def choose(names: Iterable[str]) -> None:
         for name in names:
-            place, layers = places.get(name), takers.get(name, [])
+            place, layers = places.get(name), consumers.get(name, [])
             if place and layers and place.range is None and not place.per_channel and name in statistics:
                 needed = max(LEAST, -(-POSITIONS // math.prod(graph.shapes[name][2:])))
                 if needed > max(count, LEAST):
@@ -95,7 +95,7 @@ def output_ranges(
     return found
 
 
-def _takers(graph: Graph, setup: QuantizerSetup) -> dict[str, list[Layer]]:
+def _consumers(graph: Graph, setup: QuantizerSetup) -> dict[str, list[Layer]]:
     """Map each tensor to the layers that take it, if all of them are weighted layers or tables in integers."""
     layers = {node.name: layer for layer in setup.layers for node in layer.nodes}
     found: dict[str, list[Layer]] = {}

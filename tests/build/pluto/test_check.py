@@ -155,9 +155,9 @@ def float_edge(model):
     node(model, "last").input[0] = "sum/float"
 
 
-def without_pair(model, name, taker):
+def without_pair(model, name, consumer):
     """Take a tensor's pair out: the next node takes the float value."""
-    entry = node(model, taker)
+    entry = node(model, consumer)
     entry.input[list(entry.input).index(name)] = f"{name}/float"
     kept = [other for other in model.graph.node if not {name, f"{name}/codes"} & set(other.output)]
     del model.graph.node[:]

@@ -228,13 +228,13 @@ def layer_in_float(found: Quantized, layer: Layer, dequantized: dict[str, np.nda
         dequantized: tensor of the QDQ network -> value.
         target: tensor of the QDQ network to return.
     """
-    makers = {name: entry for entry in found.qdq.graph.node for name in entry.output}
+    producers = {name: entry for entry in found.qdq.graph.node for name in entry.output}
     needed, pending = {}, [target]
     while pending:
         name = pending.pop()
-        if name in makers and name not in dequantized and makers[name].name not in needed:
-            needed[makers[name].name] = makers[name]
-            pending.extend(makers[name].input)
+        if name in producers and name not in dequantized and producers[name].name not in needed:
+            needed[producers[name].name] = producers[name]
+            pending.extend(producers[name].input)
     assert set(layer.names) <= set(needed)
     nodes = [entry for entry in found.qdq.graph.node if entry.name in needed]
     taken = {name for entry in nodes for name in entry.input}

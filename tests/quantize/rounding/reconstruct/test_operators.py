@@ -161,7 +161,7 @@ def test_a_second_output_that_is_not_made_is_named():
     values = {"x": torch.zeros(2, 4, 4, 4)}
     run_node(node("MaxPool", ["x"], ["y", "where"], "pool", kernel_shape=[2, 2]), values, {}, None)
     with pytest.raises(NotImplementedError, match="Identity takes 'where', which is not made here"):
-        run_node(node("Identity", ["where"], ["z"], "taker"), values, {}, None)
+        run_node(node("Identity", ["where"], ["z"], "consumer"), values, {}, None)
 
 
 def test_a_weight_that_is_handed_in_takes_the_place_of_the_nodes_own():
