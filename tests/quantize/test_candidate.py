@@ -111,9 +111,9 @@ def test_where_every_gain_is_a_power_of_two_codes_follow_the_scales():
     codes = candidate.codes["project"].copy()
     candidate.reround(target, wanted, codes)
     entry = candidate.weights["project"]
-    gains = candidate.features["r2"].scale * np.float64(entry.scales) / candidate.features["c3"].scale
-    _, shift = shift_parameters(gains)
-    np.testing.assert_allclose(gains, 2.0**-shift, rtol=1e-5)
+    effective_scales = candidate.features["r2"].scale * np.float64(entry.scales) / candidate.features["c3"].scale
+    _, shift = shift_parameters(effective_scales)
+    np.testing.assert_allclose(effective_scales, 2.0**-shift, rtol=1e-5)
     moved = wanted / np.float32(entry.scales)
     expected = np.clip(np.rint(codes * moved.reshape(-1, 1, 1, 1)), -127, 127)
     np.testing.assert_array_equal(candidate.codes["project"], expected if abs(moved[0] - 1) >= 0.05 else codes)

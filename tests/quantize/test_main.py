@@ -176,7 +176,7 @@ def test_a_constant_operand_has_the_scale_of_its_own_values(value, scale, zero_p
 # --- weights at scales that the SOC can requantize
 
 
-def gains(params):
+def effective_scales(params):
     """Gain of each channel of each weighted layer: input scale * weight scale / output scale."""
     entries = {entry.tensor: entry for entry in params.features}
     around = {"stem": ("images", "r1"), "depthwise": ("r1", "r2"), "project": ("r2", "c3"), "fc": ("flat", "logits")}
@@ -189,14 +189,14 @@ def gains(params):
 
 
 def test_nna_gains_are_four_over_whole_numbers():
-    divisors = 4 / gains(tiny_quantized(requantization=Requantization.nna)[0])
+    divisors = 4 / effective_scales(tiny_quantized(requantization=Requantization.nna)[0])
     np.testing.assert_allclose(divisors, np.rint(divisors), rtol=1e-6)
     assert divisors.size == 27
 
 
 def test_shift_gains_are_powers_of_two():
     config = {"requantization": Requantization.shift, "weight_scale": WeightScale.per_tensor}
-    exponents = np.log2(gains(tiny_quantized(**config)[0]))
+    exponents = np.log2(effective_scales(tiny_quantized(**config)[0]))
     np.testing.assert_allclose(exponents, np.rint(exponents), atol=1e-6)
     assert exponents.size == 4
 

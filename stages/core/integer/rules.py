@@ -71,21 +71,21 @@ def multiplier_shift(acc: Integers, multiplier: Integers, shift: Integers, zero_
     return np.clip(scale_sum(acc * multiplier, shift) + zero_point, 0, 2**bits - 1)
 
 
-def multiplier_shift_parameters(gains: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def multiplier_shift_parameters(effective_scales: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Write gains as multiplier / 2**shift with multipliers of 15 bits, 0 for a gain too small to matter."""
-    gains = gains.astype(np.float64)
-    shift = np.clip(FIXED_BITS - np.floor(np.log2(gains)), 1, SHIFT_LIMIT)
-    multiplier = np.minimum(np.rint(gains * 2.0**shift), 2**31 - 1)
+    effective_scales = effective_scales.astype(np.float64)
+    shift = np.clip(FIXED_BITS - np.floor(np.log2(effective_scales)), 1, SHIFT_LIMIT)
+    multiplier = np.minimum(np.rint(effective_scales * 2.0**shift), 2**31 - 1)
     return multiplier.astype(np.int32), shift.astype(np.int32)
 
 
-def shift_parameters(gains: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def shift_parameters(effective_scales: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Write gains as 1 / 2**shift, the nearest power of two."""
-    shift = np.clip(-np.rint(np.log2(gains.astype(np.float64))), 1, SHIFT_LIMIT)
+    shift = np.clip(-np.rint(np.log2(effective_scales.astype(np.float64))), 1, SHIFT_LIMIT)
     return np.ones_like(shift, dtype=np.int32), shift.astype(np.int32)
 
 
-def fixed_point(gains: list[float], bits: int = FIXED_BITS) -> tuple[list[int], int]:
+def fixed_point(effective_scales: list[float], bits: int = FIXED_BITS) -> tuple[list[int], int]:
     """Write the gains of a sum's operands with one shift.
 
     Args:
@@ -95,9 +95,9 @@ def fixed_point(gains: list[float], bits: int = FIXED_BITS) -> tuple[list[int], 
     Returns:
         multipliers of at most that many bits and a sign, and the shift: gain = multiplier / 2**shift.
     """
-    largest = max(abs(gain) for gain in gains) or 1.0
+    largest = max(abs(effective_scale) for effective_scale in effective_scales) or 1.0
     shift = int(np.clip(bits - 1 - np.floor(np.log2(largest)), 1, SHIFT_LIMIT))
-    return [int(np.rint(gain * 2.0**shift)) for gain in gains], shift
+    return [int(np.rint(effective_scale * 2.0**shift)) for effective_scale in effective_scales], shift
 
 
 def scale_sum(acc: Integers, shift: Integers | int) -> Integers:

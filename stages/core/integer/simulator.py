@@ -239,12 +239,14 @@ def _prelu(to: Writer, node: onnx.NodeProto) -> None:
 
 def _resize(to: Writer, node: onnx.NodeProto) -> None:
     x, rows, columns = to.minus_zp(node.input[0]), to.array(node.input[1]), to.array(node.input[2]).T
-    gain = int(rows.sum(axis=1).max()) * int(columns.sum(axis=0).max())
-    if x.largest * gain >= FLOAT32_EXACT:
+    effective_scale = int(rows.sum(axis=1).max()) * int(columns.sum(axis=0).max())
+    if x.largest * effective_scale >= FLOAT32_EXACT:
         x = to.doubled(x)
     kind = np.float64 if x.double else np.float32
     total = to.op("MatMul", to.op("MatMul", rows.astype(kind), x.name), columns.astype(kind))
-    to.scaled([(Term(total, x.low * gain, x.high * gain, x.double), 1)], attribute(node, "shift"), node)
+    to.scaled(
+        [(Term(total, x.low * effective_scale, x.high * effective_scale, x.double), 1)], attribute(node, "shift"), node
+    )
 
 
 def _table(to: Writer, node: onnx.NodeProto) -> None:

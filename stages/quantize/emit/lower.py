@@ -256,10 +256,12 @@ def _mat_mul(to: _Lowering, layer: Layer) -> None:
     node = layer.first
     if node.input[1] not in to.graph.constants:
         left, right = (to.qparams(name) for name in node.input)
-        gain = left.scale * right.scale / to.qparams(layer.output).scale
+        effective_scale = left.scale * right.scale / to.qparams(layer.output).scale
         terms = to.graph.shapes[node.input[0]][-1]
         room = SUM_BITS - (left.qmax * right.qmax * terms).bit_length()
-        _fixed(to, layer, "MatMulFeatures", node.input, [gain], bits=min(rules.FIXED_BITS, room), terms=terms)
+        _fixed(
+            to, layer, "MatMulFeatures", node.input, [effective_scale], bits=min(rules.FIXED_BITS, room), terms=terms
+        )
         return
     entry, codes = to.weight(layer)
     turned = node.op_type == "Gemm" and attribute(node, "transB", 0)
@@ -288,10 +290,10 @@ def _weighted(
         parameters = rules.nna_parameters(taken_steps, scales, real, made_steps, made.zero_point, made.bits)
         rule, values = "nna", list(parameters)
     else:
-        gains = products.astype(np.float64) / spread(made.scales, channels)
+        effective_scales = products.astype(np.float64) / spread(made.scales, channels)
         shift_only = to.soc.requantization is Requantization.shift
         choose = rules.shift_parameters if shift_only else rules.multiplier_shift_parameters
-        rule, values = "multiplier_shift", [bias_codes(real, products), *choose(gains)]
+        rule, values = "multiplier_shift", [bias_codes(real, products), *choose(effective_scales)]
     # a float result is clamped by the activation itself, in float
     result = layer if made is not None else Layer(layer.kind, layer.nodes[:1])
     names = {"float": ("bias", "scale"), "nna": ("bias", "mult"), "multiplier_shift": ("bias", "multiplier", "shift")}
@@ -310,25 +312,25 @@ def _fixed(
     layer: Layer,
     kind: str,
     operands: Sequence[str],
-    gains: Sequence[float],
+    effective_scales: Sequence[float],
     bits: int = rules.FIXED_BITS,
     **more: Any,
 ) -> None:
     """Add an operator that multiplies by fixed-point gains."""
-    multipliers, shift = rules.fixed_point(list(gains), bits)
+    multipliers, shift = rules.fixed_point(list(effective_scales), bits)
     inputs = [to.coded(name) for name in operands]
     made = to.qparams(layer.output)
     to.add(kind, inputs, layer.output, made, layer, multipliers=multipliers, shift=shift, **more)
 
 
-def _gains(to: _Lowering, layer: Layer) -> list[float]:
+def _effective_scales(to: _Lowering, layer: Layer) -> list[float]:
     """Each operand's scale in the output's; none for one that was always zero, whose scale says nothing."""
     made = to.qparams(layer.output)
     return [0.0 if name in to.zeros else to.qparams(name).scale / made.scale for name in layer.first.input]
 
 
 def _add(to: _Lowering, layer: Layer) -> None:
-    left, right = _gains(to, layer)
+    left, right = _effective_scales(to, layer)
     _fixed(to, layer, "Add", layer.first.input, [left, -right if layer.first.op_type == "Sub" else right])
 
 
@@ -338,11 +340,11 @@ def _mul(to: _Lowering, layer: Layer) -> None:
 
 
 def _concat(to: _Lowering, layer: Layer) -> None:
-    _fixed(to, layer, "Concat", layer.first.input, _gains(to, layer), axis=attribute(layer.first, "axis"))
+    _fixed(to, layer, "Concat", layer.first.input, _effective_scales(to, layer), axis=attribute(layer.first, "axis"))
 
 
 def _extreme(to: _Lowering, layer: Layer) -> None:
-    _fixed(to, layer, layer.first.op_type, layer.first.input, _gains(to, layer))
+    _fixed(to, layer, layer.first.op_type, layer.first.input, _effective_scales(to, layer))
 
 
 def _mean(to: _Lowering, layer: Layer) -> None:
@@ -353,8 +355,8 @@ def _mean(to: _Lowering, layer: Layer) -> None:
         listed = attribute(node, "axes", given.tolist() if given is not None else []) or range(len(shape))
         axes, keepdims = sorted(axis % len(shape) for axis in listed), attribute(node, "keepdims", 1)
     count = int(np.prod([shape[axis] for axis in axes]))
-    gain = to.qparams(node.input[0]).scale / (count * to.qparams(layer.output).scale)
-    _fixed(to, layer, "Mean", node.input[:1], [gain], axes=axes, keepdims=keepdims, terms=count)
+    effective_scale = to.qparams(node.input[0]).scale / (count * to.qparams(layer.output).scale)
+    _fixed(to, layer, "Mean", node.input[:1], [effective_scale], axes=axes, keepdims=keepdims, terms=count)
 
 
 def _average_pool(to: _Lowering, layer: Layer) -> None:
@@ -364,9 +366,9 @@ def _average_pool(to: _Lowering, layer: Layer) -> None:
     counts = np.array(float(np.prod(kernel)))
     if any(sliding["pads"]) and not attribute(node, "count_include_pad", 0):
         counts = _counts(to.graph.shapes[node.input[0]][2:], kernel, **sliding)
-    gains = to.qparams(node.input[0]).scale / (counts * to.qparams(layer.output).scale)
-    _, shift = rules.fixed_point([float(gains.max())])
-    multipliers = to.constant(f"{node.name}/multipliers", np.rint(gains * 2.0**shift).astype(np.int32))
+    effective_scales = to.qparams(node.input[0]).scale / (counts * to.qparams(layer.output).scale)
+    _, shift = rules.fixed_point([float(effective_scales.max())])
+    multipliers = to.constant(f"{node.name}/multipliers", np.rint(effective_scales * 2.0**shift).astype(np.int32))
     inputs = [to.coded(node.input[0]), multipliers]
     to.add(
         "AveragePool", inputs, layer.output, to.qparams(layer.output), layer,
@@ -391,10 +393,10 @@ def _prelu(to: _Lowering, layer: Layer) -> None:
     node, made = layer.first, to.qparams(layer.output)
     slopes = to.graph.constant(node.input[1])
     assert slopes is not None
-    gain = to.qparams(node.input[0]).scale / made.scale
-    gains = slopes.astype(np.float64) * gain
-    (positive, *_), shift = rules.fixed_point([gain, float(np.abs(gains).max())])
-    negative = to.constant(f"{node.name}/slopes", np.rint(gains * 2.0**shift).astype(np.int32))
+    effective_scale = to.qparams(node.input[0]).scale / made.scale
+    effective_scales = slopes.astype(np.float64) * effective_scale
+    (positive, *_), shift = rules.fixed_point([effective_scale, float(np.abs(effective_scales).max())])
+    negative = to.constant(f"{node.name}/slopes", np.rint(effective_scales * 2.0**shift).astype(np.int32))
     inputs = [to.coded(node.input[0]), negative]
     to.add("PRelu", inputs, layer.output, made, layer, multipliers=[positive], shift=shift)
 

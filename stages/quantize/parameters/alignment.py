@@ -27,12 +27,12 @@ def aligned_scales(
     Returns:
         Candidates of the same shape: the nearest gain below and the nearest above; one where the gains lie dense.
     """
-    gains = taken * scales.astype(np.float64) / made
+    effective_scales = taken * scales.astype(np.float64) / made
     if rule is Requantization.nna:
-        found = [4.0 / np.clip(toward(4.0 / gains), 1, limits) for toward in (np.floor, np.ceil)]
+        found = [4.0 / np.clip(toward(4.0 / effective_scales), 1, limits) for toward in (np.floor, np.ceil)]
     elif rule is Requantization.shift:
-        found = [2.0 ** -np.clip(toward(-np.log2(gains)), 1, SHIFT_LIMIT) for toward in (np.floor, np.ceil)]
+        found = [2.0 ** -np.clip(toward(-np.log2(effective_scales)), 1, SHIFT_LIMIT) for toward in (np.floor, np.ceil)]
     else:
-        multiplier, shift = multiplier_shift_parameters(gains)
-        found = [np.where(multiplier > 0, multiplier / 2.0**shift, gains)]
-    return [(gain * made / taken).astype(np.float32) for gain in found]
+        multiplier, shift = multiplier_shift_parameters(effective_scales)
+        found = [np.where(multiplier > 0, multiplier / 2.0**shift, effective_scales)]
+    return [(effective_scale * made / taken).astype(np.float32) for effective_scale in found]

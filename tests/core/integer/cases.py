@@ -195,16 +195,16 @@ def _int32(values: NDArray) -> NDArray[np.int32]:
     return np.clip(values, -LIMIT, LIMIT).astype(np.int64).astype(np.int32)
 
 
-def fixed(gains: list[float]) -> tuple[list[int], int]:
+def fixed(effective_scales: list[float]) -> tuple[list[int], int]:
     """Multipliers of 14 bits and the shift that they share."""
-    shift = min(max(13 - math.floor(math.log2(max(map(abs, gains)))), 1), 46)
-    return [round(gain * 2**shift) for gain in gains], shift
+    shift = min(max(13 - math.floor(math.log2(max(map(abs, effective_scales)))), 1), 46)
+    return [round(effective_scale * 2**shift) for effective_scale in effective_scales], shift
 
 
 @st.composite
-def gains(draw, count: int = 1, negative: bool = False) -> tuple[list[int], int]:
+def effective_scales(draw, count: int = 1, negative: bool = False) -> tuple[list[int], int]:
     """Multipliers and shift of a fixed-point operator; every other time powers of two, whose sums meet boundaries."""
     power = st.floats(-7, 2) if draw(st.booleans()) else st.integers(-7, 2)
     found = [2.0 ** draw(power) for _ in range(count)]
     signs = [draw(st.sampled_from([1, -1])) if negative else 1 for _ in found]
-    return fixed([sign * gain for sign, gain in zip(signs, found, strict=True)])
+    return fixed([sign * effective_scale for sign, effective_scale in zip(signs, found, strict=True)])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stages.core.integer.model import QuantParams
 from stages.core.integer.reference import run_twin
 from tests.core.integer import reference
-from tests.core.integer.cases import RULES, clamps, gains, inputs, parameters, quant_params, seeds, weighted
+from tests.core.integer.cases import RULES, clamps, effective_scales, inputs, parameters, quant_params, seeds, weighted
 from tests.core.integer.nets import Net
 
 EXAMPLES = settings(deadline=None, max_examples=40)
@@ -131,7 +131,7 @@ def test_the_float_rule_rounds_a_sum_once_before_the_scale():
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), quant_params(), gains(2, negative=True), seeds, st.data())
+@given(quant_params(), quant_params(), quant_params(), effective_scales(2, negative=True), seeds, st.data())
 def test_a_sum_of_features_is_the_plain_one(left, right, made, how, seed, data):
     (first, second), shift = how
     clamp, net = data.draw(clamps(made)), Net()
@@ -159,7 +159,7 @@ def test_a_sum_and_a_difference_by_hand():
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), quant_params(), gains(), seeds, st.data())
+@given(quant_params(), quant_params(), quant_params(), effective_scales(), seeds, st.data())
 def test_a_product_of_features_is_the_plain_one(left, right, made, how, seed, data):
     ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
     net.feature("a", [2, 3], left)
@@ -183,7 +183,7 @@ def test_a_product_by_hand():
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), quant_params(), gains(), seeds, st.data())
+@given(quant_params(), quant_params(), quant_params(), effective_scales(), seeds, st.data())
 def test_a_matrix_product_of_features_is_the_plain_one(left, right, made, how, seed, data):
     ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
     net.feature("a", [2, 2, 3], left)
@@ -213,7 +213,7 @@ def test_a_matrix_product_of_features_by_hand():
 @given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(quant_params(), min_size=2, max_size=3), quant_params(), seeds,
        st.data())  # fmt: skip
 def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made, seed, data):
-    multipliers, shift = data.draw(gains(len(taken)))
+    multipliers, shift = data.draw(effective_scales(len(taken)))
     clamp, net = data.draw(clamps(made)), Net()
     names = [net.feature(f"x{i}", [2, 3], qparams) for i, qparams in enumerate(taken)]
     more = {"axis": 1} if kind == "Concat" else {}
@@ -253,7 +253,7 @@ def test_joined_features_by_hand():
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), gains(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), seeds,
+@given(quant_params(), quant_params(), effective_scales(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), seeds,
        st.data())  # fmt: skip
 def test_a_mean_is_the_plain_one(taken, made, how, axes, keepdims, seed, data):
     ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
@@ -363,7 +363,7 @@ def test_values_of_channels_with_their_own_scales_by_hand():
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), gains(), seeds, st.data())
+@given(quant_params(), quant_params(), effective_scales(), seeds, st.data())
 def test_prelu_has_a_gain_for_each_side_of_zero(taken, made, how, seed, data):
     ([positive], shift), clamp, net = how, data.draw(clamps(made)), Net()
     slopes = np.random.default_rng(seed).integers(-(2**14), 2**14, (3, 1, 1), endpoint=True, dtype=np.int32)

@@ -73,9 +73,9 @@ def test_nna_parameters_follow_the_manuals_formula(in_scale, weight_scale, bias,
     scales, real = np.array([weight_scale], np.float32), np.array([bias], np.float32)
     offset, mult = rules.nna_parameters(in_scale, scales, real, out_scale, zero_point, bits)
     assert (offset.dtype, mult.dtype) == (np.int32, np.int32)
-    gain = 4 * Fraction(out_scale) / (Fraction(in_scale) * Fraction(weight_scale))
-    wanted = min(max(nearest_even(gain), 1), 2**16 - 1)
-    assert abs(mult.item() - wanted) <= (1 if abs(gain % 1 - Fraction(1, 2)) < Fraction(1, 2**30) else 0)
+    effective_scale = 4 * Fraction(out_scale) / (Fraction(in_scale) * Fraction(weight_scale))
+    wanted = min(max(nearest_even(effective_scale), 1), 2**16 - 1)
+    assert abs(mult.item() - wanted) <= (1 if abs(effective_scale % 1 - Fraction(1, 2)) < Fraction(1, 2**30) else 0)
     with localcontext() as context:
         context.prec = 60
         share = Decimal(bias) / Decimal(out_scale)
@@ -137,13 +137,13 @@ def test_scale_sum_takes_halves_up_on_both_sides_of_zero():
 
 @given(st.lists(st.floats(-28, 12), min_size=1, max_size=8))
 def test_multipliers_have_fifteen_bits_and_are_close_to_their_gains(powers):
-    gains = np.array([2.0**power for power in powers])
-    multiplier, shift = rules.multiplier_shift_parameters(gains)
+    effective_scales = np.array([2.0**power for power in powers])
+    multiplier, shift = rules.multiplier_shift_parameters(effective_scales)
     assert (multiplier.dtype, shift.dtype) == (np.int32, np.int32)
-    for gain, m, s in zip(gains, multiplier.tolist(), shift.tolist(), strict=True):
+    for effective_scale, m, s in zip(effective_scales, multiplier.tolist(), shift.tolist(), strict=True):
         assert 2**14 <= m <= 2**15
         assert 1 <= s <= 46
-        assert abs(Fraction(m, 2**s) / Fraction(float(gain)) - 1) <= Fraction(1, 2**15)
+        assert abs(Fraction(m, 2**s) / Fraction(float(effective_scale)) - 1) <= Fraction(1, 2**15)
 
 
 def test_multipliers_stay_within_their_limits():
@@ -166,14 +166,14 @@ def test_shifts_stay_within_their_limits():
 
 @given(st.lists(st.floats(-20, 8), min_size=1, max_size=4), st.data())
 def test_fixed_point_gains_share_a_shift(powers, data):
-    gains = [data.draw(st.sampled_from([1, -1])) * 2.0**power for power in powers]
-    multipliers, shift = rules.fixed_point(gains)
+    effective_scales = [data.draw(st.sampled_from([1, -1])) * 2.0**power for power in powers]
+    multipliers, shift = rules.fixed_point(effective_scales)
     assert 1 <= shift <= 46
     assert max(map(abs, multipliers)) <= 2**14
-    for gain, multiplier in zip(gains, multipliers, strict=True):
-        assert abs(Fraction(multiplier) - Fraction(gain) * 2**shift) <= Fraction(1, 2)
-    largest = max(range(len(gains)), key=lambda i: abs(gains[i]))
-    assert abs(Fraction(multipliers[largest], 2**shift) / Fraction(gains[largest]) - 1) <= Fraction(1, 2**14)
+    for effective_scale, multiplier in zip(effective_scales, multipliers, strict=True):
+        assert abs(Fraction(multiplier) - Fraction(effective_scale) * 2**shift) <= Fraction(1, 2)
+    largest = max(range(len(effective_scales)), key=lambda i: abs(effective_scales[i]))
+    assert abs(Fraction(multipliers[largest], 2**shift) / Fraction(effective_scales[largest]) - 1) <= Fraction(1, 2**14)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_fixed_point_gains_share_a_shift(powers, data):
         ([2.0**20], ([2**21], 1)),
     ],
 )
-def test_fixed_point_gains_worked_out_by_hand(gains, expected):
-    assert rules.fixed_point(gains) == expected
+def test_fixed_point_gains_worked_out_by_hand(effective_scales, expected):
+    assert rules.fixed_point(effective_scales) == expected
 
 
 @settings(deadline=None)

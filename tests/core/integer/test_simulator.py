@@ -15,8 +15,8 @@ from tests.core.integer.cases import (
     RULES,
     channel_meanings,
     clamps,
+    effective_scales,
     fixed,
-    gains,
     inputs,
     parameters,
     quant_params,
@@ -70,7 +70,7 @@ def test_sums_that_double_cannot_hold_are_refused():
 @given(st.sampled_from(["Add", "Mul"]), quant_params(), quant_params(), quant_params(), st.data())
 def test_sums_and_products_of_features_agree(kind, left, right, made, data):
     count = 2 if kind == "Add" else 1
-    multipliers, shift = data.draw(gains(count, negative=kind == "Add"))
+    multipliers, shift = data.draw(effective_scales(count, negative=kind == "Add"))
     if kind == "Mul":  # so that products use the output's codes
         shift = min(shift + max(left.bits + right.bits - made.bits, 0), 46)
     net = Net()
@@ -84,7 +84,7 @@ def test_sums_and_products_of_features_agree(kind, left, right, made, data):
 @EXAMPLES
 @given(quant_params(), quant_params(), quant_params(), st.integers(1, 40), st.data())
 def test_matrix_products_of_features_agree(left, right, made, terms, data):
-    ([multiplier], shift), net = data.draw(gains()), Net()
+    ([multiplier], shift), net = data.draw(effective_scales()), Net()
     shift = min(shift + max(left.bits + right.bits + terms.bit_length() - made.bits, 0), 46)
     net.feature("a", [2, 2, terms], left)
     net.feature("b", [2, terms, 3], right)
@@ -102,7 +102,7 @@ def test_matrix_products_of_features_agree(left, right, made, terms, data):
     st.data(),
 )
 def test_joined_features_agree(kind, taken, made, data):
-    multipliers, shift = data.draw(gains(len(taken)))
+    multipliers, shift = data.draw(effective_scales(len(taken)))
     net, seed = Net(), data.draw(seeds)
     names = [net.feature(f"x{i}", [2, 3, 4], qparams) for i, qparams in enumerate(taken)]
     more = {"axis": data.draw(st.integers(-3, 2))} if kind == "Concat" else {}
@@ -126,7 +126,7 @@ def test_operands_in_the_outputs_scale_are_joined_as_they_are(kind):
 @EXAMPLES
 @given(quant_params(), quant_params(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), st.data())
 def test_means_agree(taken, made, axes, keepdims, data):
-    shape, ([multiplier], shift), net = (2, 3, 5, 4), data.draw(gains()), Net()
+    shape, ([multiplier], shift), net = (2, 3, 5, 4), data.draw(effective_scales()), Net()
     count = int(np.prod([shape[axis] for axis in axes]))
     shift = min(shift + count.bit_length(), 46)
     net.feature("x", shape, taken)
@@ -239,7 +239,7 @@ def test_inside_a_gated_layer_of_channels_each_has_its_own_table():
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), gains(), st.booleans(), st.data())
+@given(quant_params(), quant_params(), effective_scales(), st.booleans(), st.data())
 def test_prelus_agree(taken, made, how, by_channel, data):
     ([positive], shift), net, seed = how, Net(), data.draw(seeds)
     rng = np.random.default_rng(seed)
@@ -282,7 +282,7 @@ def test_quantize_agrees_on_any_number(made, steps):
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), gains(2), seeds)
+@given(quant_params(), quant_params(), effective_scales(2), seeds)
 def test_constants_agree(taken, made, how, seed):
     multipliers, shift = how
     net = Net()
@@ -377,9 +377,9 @@ def chains(draw):
             mult = np.clip(rng.uniform(0.3, 2, channels) * 4 * reach / 2**made.bits, 1, 65535)
             values, rule = [(mult * rng.uniform(-40, 40)).astype(np.int32), mult.astype(np.int32)], "nna"
         else:
-            gain = rng.uniform(0.5, 3, channels) * 2**made.bits / reach
+            effective_scale = rng.uniform(0.5, 3, channels) * 2**made.bits / reach
             bias = (rng.uniform(-0.2, 0.2, channels) * reach).astype(np.int32)
-            values, rule = [bias, *rules.multiplier_shift_parameters(gain)], "multiplier_shift"
+            values, rule = [bias, *rules.multiplier_shift_parameters(effective_scale)], "multiplier_shift"
         weight = weight.astype(np.int8 if bits <= 8 else np.int16)
         net.add("Conv", [name, weight, *values], made, f"conv{index}", rule=rule, strides=[stride] * 2,
                 dilations=[1, 1], pads=[kernel // 2] * 4, group=group, **draw(clamps(made)))  # fmt: skip
@@ -520,18 +520,20 @@ def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, 
     made = data.draw(quant_params())
     codes = data.draw(inputs(layer))
     acc = layer.sums(codes)
-    bias, *gain = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
+    bias, *effective_scale = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
     low = data.draw(st.integers(0, made.qmax))
-    net = layer.net([bias, *gain], rule, made, {"low": low, "high": made.qmax, "inner": ["inside"]})
+    net = layer.net([bias, *effective_scale], rule, made, {"low": low, "high": made.qmax, "inner": ["inside"]})
     found, _ = inner_of(net, codes)
     for index in np.ndindex(acc.shape):
         channel = index[layer.channel_axis]
         total = int(acc[index]) + Fraction(int(bias[channel]))
         if rule == "nna":  # bias holds the half that turns the floor into rounding
-            total = Fraction(4 * int(acc[index]) + int(bias[channel]), int(gain[0][channel])) - Fraction(1, 2)
+            total = Fraction(4 * int(acc[index]) + int(bias[channel]), int(effective_scale[0][channel])) - Fraction(
+                1, 2
+            )
             steps = total + 2 ** (made.bits - 1) - made.zero_point
         else:
-            steps = total * int(gain[0][channel]) / 2 ** int(gain[1][channel])
+            steps = total * int(effective_scale[0][channel]) / 2 ** int(effective_scale[1][channel])
         # one rounding each of the quotient (with its half) and of the product with the scale
         slack = float(abs(steps) + 1) * 2.0**-22 * made.scale
         assert abs(float(found[index]) - float(steps) * made.scale) <= slack

@@ -14,7 +14,7 @@ EXACT = {"rel": 1e-6}  # a scale is a float32
 LIMIT = np.int64([65535])
 
 
-def gains(wanted, taken, made, rule, limit=LIMIT):
+def effective_scales(wanted, taken, made, rule, limit=LIMIT):
     """Gains of the candidates for one channel."""
     found = aligned_scales(np.float32([wanted]), taken, made, rule, limit)
     return [float(candidate[0]) * taken / made for candidate in found]
@@ -32,12 +32,16 @@ def gains(wanted, taken, made, rule, limit=LIMIT):
     ],
 )
 def test_nna_gains_are_four_over_a_whole_number(wanted, below, above):
-    assert gains(wanted, 1.0, 1.0, Requantization.nna) == pytest.approx([below, above], **EXACT)
+    assert effective_scales(wanted, 1.0, 1.0, Requantization.nna) == pytest.approx([below, above], **EXACT)
 
 
 def test_a_channels_own_limit_holds():
-    assert gains(0.01, 1.0, 1.0, Requantization.nna, np.int64([300])) == pytest.approx([4 / 300] * 2, **EXACT)
-    assert gains(0.01, 1.0, 1.0, Requantization.shift, np.int64([300])) == pytest.approx([2**-6, 2**-7], **EXACT)
+    assert effective_scales(0.01, 1.0, 1.0, Requantization.nna, np.int64([300])) == pytest.approx(
+        [4 / 300] * 2, **EXACT
+    )
+    assert effective_scales(0.01, 1.0, 1.0, Requantization.shift, np.int64([300])) == pytest.approx(
+        [2**-6, 2**-7], **EXACT
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,37 +49,37 @@ def test_a_channels_own_limit_holds():
     [(0.25, [0.25, 0.25]), (0.3, [0.5, 0.25]), (0.01, [2**-6, 2**-7]), (0.9, [0.5, 0.5]), (1e-15, [2**-46, 2**-46])],
 )
 def test_shift_gains_are_powers_of_two(wanted, candidates):
-    assert gains(wanted, 1.0, 1.0, Requantization.shift) == pytest.approx(candidates, **EXACT)
+    assert effective_scales(wanted, 1.0, 1.0, Requantization.shift) == pytest.approx(candidates, **EXACT)
 
 
 @settings(deadline=None)
 @given(scales, features, features)
 def test_nna_candidates_enclose_the_wanted_gain(wanted, taken, made):
-    gain = wanted * taken / made
-    found = gains(wanted, taken, made, Requantization.nna)
+    effective_scale = wanted * taken / made
+    found = effective_scales(wanted, taken, made, Requantization.nna)
     divisors = [4 / candidate for candidate in found]
     assert divisors == pytest.approx([round(d) for d in divisors], rel=1e-6)
     assert abs(divisors[1] - divisors[0]) <= 1.01
-    if 4 / 65535 < gain < 4:
-        assert min(found) * (1 - 1e-6) <= gain <= max(found) * (1 + 1e-6)
+    if 4 / 65535 < effective_scale < 4:
+        assert min(found) * (1 - 1e-6) <= effective_scale <= max(found) * (1 + 1e-6)
 
 
 @settings(deadline=None)
 @given(scales, features, features)
 def test_shift_candidates_enclose_the_wanted_gain(wanted, taken, made):
-    gain = wanted * taken / made
-    found = gains(wanted, taken, made, Requantization.shift)
+    effective_scale = wanted * taken / made
+    found = effective_scales(wanted, taken, made, Requantization.shift)
     exponents = [np.log2(candidate) for candidate in found]
     assert exponents == pytest.approx([round(e) for e in exponents], abs=1e-5)
-    if gain < 0.5:
-        assert min(found) * (1 - 1e-6) <= gain <= max(found) * (1 + 1e-6)
+    if effective_scale < 0.5:
+        assert min(found) * (1 - 1e-6) <= effective_scale <= max(found) * (1 + 1e-6)
         assert max(found) <= 2.0001 * min(found)
 
 
 @settings(deadline=None)
 @given(scales, features, features)
 def test_a_multiplier_and_shift_barely_moves_the_scale(wanted, taken, made):
-    (found,) = gains(wanted, taken, made, Requantization.multiplier_shift)
+    (found,) = effective_scales(wanted, taken, made, Requantization.multiplier_shift)
     assert found == pytest.approx(wanted * taken / made, rel=2.0**-14)
     mantissa, _ = np.frexp(found)
     assert mantissa * 2**15 == pytest.approx(round(mantissa * 2**15), rel=1e-6)
