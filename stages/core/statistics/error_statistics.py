@@ -6,10 +6,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ErrorSums", "error_sums"]
+__all__ = ["ErrorStatistics", "error_sums"]
 
 
-class ErrorSums(NamedTuple):
+class ErrorStatistics(NamedTuple):
     """Of a tensor f, another one q, and the error f - q.
 
     Attributes:
@@ -33,7 +33,7 @@ class ErrorSums(NamedTuple):
     high: float
 
 
-def error_sums(f: NDArray[Any], q: NDArray[Any]) -> ErrorSums:
+def error_statistics(f: NDArray[Any], q: NDArray[Any]) -> ErrorStatistics:
     """Sum up in double what two tensors of equal shape hold; all is 0 for empty ones.
 
     The sums do not depend on the number of threads. Where a value is not finite `error` is not; extremes then are
@@ -42,7 +42,7 @@ def error_sums(f: NDArray[Any], q: NDArray[Any]) -> ErrorSums:
     if f.dtype != np.float32 or q.dtype != np.float32:
         f, q = f.astype(np.float64), q.astype(np.float64)
     flat, other = (np.ascontiguousarray(side).reshape(-1) for side in (f, q))
-    return ErrorSums(*_sums(flat, other), *_extremes(flat, other)) if flat.size else ErrorSums(*[0.0] * 8)
+    return ErrorStatistics(*_sums(flat, other), *_extremes(flat, other)) if flat.size else ErrorStatistics(*[0.0] * 8)
 
 
 @numba.njit(cache=True, nogil=True)

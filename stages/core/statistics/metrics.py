@@ -56,9 +56,9 @@ def cosine(left: NDArray[Any], right: NDArray[Any]) -> float:
 
 def distance(reference: NDArray[Any], quantized: NDArray[Any]) -> Distance:
     """Compare a quantized tensor with its float reference; where one is not finite neither is the deviation."""
-    from stages.core.statistics.error_statistics import error_sums  # noqa: PLC0415  numba takes time to load, which `cosine` need not spend
+    from stages.core.statistics.error_statistics import error_statistics  # noqa: PLC0415  numba takes time to load, which `cosine` need not spend
 
-    sums = error_sums(reference, quantized)
+    sums = error_statistics(reference, quantized)
     signal, noise = math.sqrt(sums.f_squared), math.sqrt(sums.error_squared)
     joint = math.sqrt(max(sums.f_squared + sums.q_squared + 2 * sums.product, 0.0)) / 2
     count = max(reference.size, 1)
