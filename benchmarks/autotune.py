@@ -122,9 +122,9 @@ def measure(name: str, data: Path, overrides: Sequence[str], target: Path | None
         alone(float_outputs)
         plain = alone(score, name, FLOAT, evaluation, data)[0]
         tuned("--mean-bits", "6")
-        for widths in UNIFORM[name]:
-            features, _, weights = widths.partition("/")
-            same = add(f"uniform {widths}", f"quant.feature_bits={features}", f"quant.weight_bits={weights}")
+        for bit_widths in UNIFORM[name]:
+            features, _, weights = bit_widths.partition("/")
+            same = add(f"uniform {bit_widths}", f"quant.feature_bits={features}", f"quant.weight_bits={weights}")
             tuned("--mean-bits", f"{_rounded_up(same['mean_feature_bits'])}/{_rounded_up(same['mean_weight_bits'])}")
         for wanted, *more in TARGETS[name]:
             for cost in COSTS:

@@ -84,7 +84,7 @@ def measured(name: str, pictures: list[Path], file: Path | None, programs: dict[
         link_pictures(Path("debug"), [picture for picture in pictures if picture not in taken], PICTURES)
         if file:
             Path("network.onnx").symlink_to(file)
-        return [measure(name, *widths, programs) for widths in WIDTHS]
+        return [measure(name, *bit_widths, programs) for bit_widths in WIDTHS]
 
 
 def measure(name: str, bits: int, weight_bits: int, programs: dict[str, Programs]) -> Row:

@@ -232,10 +232,10 @@ def two_at_once(bench: Bench) -> list[dict[str, Any]]:
 def bad_points(bench: Bench) -> list[dict[str, Any]]:
     """One point that the SOC cannot do; pictures that are not there."""
     folder = bench.clone("bad")
-    widths = bench.sweep(folder, ("quant.feature_bits=4,8,9,10,12,14,16,32",))
+    bit_widths = bench.sweep(folder, ("quant.feature_bits=4,8,9,10,12,14,16,32",))
     sources = bench.sweep(folder, (f"data.calibration.source={quoted(bench.pictures)},file:nowhere", EIGHT[0]))
     return [
-        _row("bad width", sum(point["error"] is None for point in widths), 7),
+        _row("bad width", sum(point["error"] is None for point in bit_widths), 7),
         _row("bad folder", sum(point["error"] is None for point in sources), 4),
     ]
 

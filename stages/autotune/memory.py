@@ -28,7 +28,7 @@ def memory_key(
         "inputs": repr([asdict(entry) for entry in config.model.inputs]),
         "quant": quant,
         "given": {name: vars(said) for name, said in problem.given.items()},
-        "widths": problem.widths,
+        "widths": problem.bit_widths,
         "pictures": pictures.digests,
         "verification": verification.digests,
     }

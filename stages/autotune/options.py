@@ -102,8 +102,8 @@ def parse_target(text: str) -> Target:
         UserError: if it is neither, or no network can keep it.
     """
     metric, _, amount = text.partition("=")
-    if metric in METRICS and (widths := re.fullmatch(r"(\d+)/(\d+)", amount)):
-        return Target(metric, 0.0, (int(widths[1]), int(widths[2])))
+    if metric in METRICS and (bit_widths := re.fullmatch(r"(\d+)/(\d+)", amount)):
+        return Target(metric, 0.0, (int(bit_widths[1]), int(bit_widths[2])))
     bound = _number(amount)
     if metric not in METRICS or bound is None:
         raise UserError(f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), error=0.01, error=8/8")

@@ -28,7 +28,7 @@ class Point:
 def spent(problem: Problem, kind: str, allotment: Allotment) -> float:
     """What an allotment costs, in the kind's unit."""
     if kind != BITS:
-        return value(problem.tables(kind), problem.widths, allotment)
+        return value(problem.tables(kind), problem.bit_widths, allotment)
     return (spent(problem, FEATURE_BITS, allotment) + spent(problem, WEIGHT_BITS, allotment)) / 2
 
 
@@ -44,25 +44,27 @@ def curve(problem: Problem, found: Sensitivities, kind: str, count: int) -> list
     Returns:
         Points by rising cost and falling error.
     """
-    errors, widths = error_tables(found, problem, {}), problem.widths
+    errors, bit_widths = error_tables(found, problem, {}), problem.bit_widths
     kinds = (FEATURE_BITS, WEIGHT_BITS) if kind == BITS else (kind,)
     sums = [problem.tables(each) for each in kinds]
-    low = max(value(tables, widths, solve(widths, tables, []) or {}) for tables in sums)
-    high = max(value(tables, widths, _widest(problem)) for tables in sums)
+    low = max(value(tables, bit_widths, solve(bit_widths, tables, []) or {}) for tables in sums)
+    high = max(value(tables, bit_widths, _widest(problem)) for tables in sums)
     points: list[Point] = []
     for share in np.linspace(0.0, 1.0, count):
         # costs that span decades are spread by ratio, widths evenly
         bound = low + (high - low) * share if kind == BITS or low <= 0 else low * (high / low) ** share
-        allotment = solve(widths, errors, [Limit(tables, float(bound)) for tables in sums])
+        allotment = solve(bit_widths, errors, [Limit(tables, float(bound)) for tables in sums])
         if allotment is not None:
-            points.append(Point(spent(problem, kind, allotment), value(errors, widths, allotment), allotment))
+            points.append(Point(spent(problem, kind, allotment), value(errors, bit_widths, allotment), allotment))
     return _front(points)
 
 
 def uniform_widths(problem: Problem) -> list[tuple[int, int]]:
     """Pairs of feature and weight widths to compare with: equal ones or nearly, and 8-bit features."""
     sides = [
-        sorted({width for entry in problem.variables if entry.kind == kind for width in entry.widths} - {FLOAT_BITS})
+        sorted(
+            {width for entry in problem.variables if entry.kind == kind for width in entry.bit_widths} - {FLOAT_BITS}
+        )
         for kind in ("feature", "weight")
     ]
     features, weights = (side or [FLOAT_BITS] for side in sides)
@@ -76,7 +78,7 @@ def uniform_widths(problem: Problem) -> list[tuple[int, int]]:
 
 
 def _widest(problem: Problem) -> dict[str, int]:
-    return {entry.name: entry.widths[-1] for entry in problem.variables}
+    return {entry.name: entry.bit_widths[-1] for entry in problem.variables}
 
 
 def _front(points: Sequence[Point]) -> list[Point]:

@@ -15,7 +15,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layer_work import layer_work
 from stages.quantize.partition.layers import Layer, edges
 from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT, NodeBits
-from stages.quantize.quantizers.setup import QuantizerSetup, WeightQuantizer, nearest_width, place
+from stages.quantize.quantizers.setup import QuantizerSetup, WeightQuantizer, nearest_bit_width, place
 
 __all__ = ["FEATURE_BITS", "WEIGHT_BITS", "Problem", "Variable", "file_content", "find_problem", "from_content"]
 
@@ -45,7 +45,7 @@ class Variable:
     node: str
     members: tuple[str, ...]
     keys: tuple[str, ...]
-    widths: tuple[int, ...]
+    bit_widths: tuple[int, ...]
     elements: int
 
 
@@ -68,14 +68,14 @@ class Problem:
     cost: CostModel
 
     @cached_property
-    def widths(self) -> dict[str, tuple[int, ...]]:
+    def bit_widths(self) -> dict[str, tuple[int, ...]]:
         """Variable -> widths that it may take."""
-        return {entry.name: entry.widths for entry in self.variables}
+        return {entry.name: entry.bit_widths for entry in self.variables}
 
     def uniform(self, features: int, weights: int) -> dict[str, int]:
         """The allotment that `quant.feature_bits` and `quant.weight_bits` alone would give."""
         wanted = {FEATURE: features, WEIGHT: weights}
-        return {entry.name: nearest_width(wanted[entry.kind], entry.widths) for entry in self.variables}
+        return {entry.name: nearest_bit_width(wanted[entry.kind], entry.bit_widths) for entry in self.variables}
 
     def tables(self, kind: str) -> list[Table]:
         """The summands of a cost.
@@ -119,7 +119,8 @@ class Problem:
         entries = [entry for entry in self.variables if entry.kind == kind]
         total = sum(entry.elements for entry in entries) or 1
         return [
-            Table((entry.name,), np.array(entry.widths, dtype=np.float64) * entry.elements / total) for entry in entries
+            Table((entry.name,), np.array(entry.bit_widths, dtype=np.float64) * entry.elements / total)
+            for entry in entries
         ]
 
     @cached_property
@@ -157,7 +158,7 @@ class Problem:
             return share * self.cost.latency(work, taken, made, weights)
 
         return [
-            table(needed, self.widths, partial(cost, name, share))
+            table(needed, self.bit_widths, partial(cost, name, share))
             for needed, (name, share) in zip(names, shares, strict=True)
         ]
 
@@ -222,14 +223,21 @@ class _Finder:
             group = members[entry.tensor]
             simulated = self._config.soc.simulated.feature_bits
             edge = not self._edge_tensors.isdisjoint(group)
-            widths = self._widths(entry.widths, simulated, edge)
+            bit_widths = self._bit_widths(entry.bit_widths, simulated, edge)
             if self._said(entry.tensor, entry.node).feature_bits is not None:
-                widths = (entry.bits,)
+                bit_widths = (entry.bits,)
             count = sum(_elements(self._graph, name) for name in group)
             keys = tuple(nodes[name] for name in group)
             found.append(
                 Variable(
-                    f"{FEATURE} {entry.tensor}", FEATURE, entry.tensor, entry.node, tuple(group), keys, widths, count
+                    f"{FEATURE} {entry.tensor}",
+                    FEATURE,
+                    entry.tensor,
+                    entry.node,
+                    tuple(group),
+                    keys,
+                    bit_widths,
+                    count,
                 )
             )
         return found
@@ -239,13 +247,15 @@ class _Finder:
 
     def _weight(self, entry: WeightQuantizer) -> Variable:
         simulated = self._config.soc.simulated.weight_bits
-        widths = self._widths(entry.widths, simulated, entry.node in self._edges)
+        bit_widths = self._bit_widths(entry.bit_widths, simulated, entry.node in self._edges)
         if any(self._by_node.get(name, NodeBits()).weight_bits for name in self._layers[entry.node].names):
-            widths = (entry.bits,)
+            bit_widths = (entry.bits,)
         count = math.prod(self._graph.constants[entry.tensor].dims)
-        return Variable(f"{WEIGHT} {entry.node}", WEIGHT, entry.output, entry.node, (), (entry.node,), widths, count)
+        return Variable(
+            f"{WEIGHT} {entry.node}", WEIGHT, entry.output, entry.node, (), (entry.node,), bit_widths, count
+        )
 
-    def _widths(self, able: Sequence[int], simulated: Sequence[int], edge: bool) -> tuple[int, ...]:
+    def _bit_widths(self, able: Sequence[int], simulated: Sequence[int], edge: bool) -> tuple[int, ...]:
         real = [width for width in able if width not in simulated]
         least = (self._config.quant.edge_bits or 0) if edge else 0
         return (*(real if not edge else [width for width in real if width >= least] or real[-1:]), *self._float)

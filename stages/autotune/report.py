@@ -86,9 +86,9 @@ def notes(rows: Sequence[Row]) -> list[str]:
     lines = ["error: squared difference to the float network's outputs, relative to their variance; 0.01 is 20 dB"]
     wider = []
     for entry in rows[:-1]:
-        widths = map(int, entry.name.removeprefix("uniform ").split("/"))
+        bit_widths = map(int, entry.name.removeprefix("uniform ").split("/"))
         means = (entry.costs[FEATURE_BITS], entry.costs[WEIGHT_BITS])
-        if any(mean and abs(mean - width) > MEAN_DIGITS for mean, width in zip(means, widths, strict=True)):
+        if any(mean and abs(mean - width) > MEAN_DIGITS for mean, width in zip(means, bit_widths, strict=True)):
             wider.append(entry.name)
     if wider:
         lines.append(f"{', '.join(wider)}: what has no such width takes the next wider one it has, else its widest")
@@ -116,7 +116,7 @@ def sensitivity_rows(problem: Problem, found: Sensitivities, allotment: Allotmen
             "node": entry.node,
             "elements": entry.elements,
             "bits": allotment[entry.name],
-            "errors": {str(width): found[entry.name].get(width, 0.0) for width in entry.widths},
+            "errors": {str(width): found[entry.name].get(width, 0.0) for width in entry.bit_widths},
         }
         for entry in problem.variables
     ]

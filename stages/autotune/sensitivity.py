@@ -73,7 +73,10 @@ def error_tables(found: Sensitivities, problem: Problem, factors: Mapping[tuple[
         Table(
             (entry.name,),
             np.array(
-                [found[entry.name].get(width, 0.0) * factors.get((entry.kind, width), 1.0) for width in entry.widths]
+                [
+                    found[entry.name].get(width, 0.0) * factors.get((entry.kind, width), 1.0)
+                    for width in entry.bit_widths
+                ]
             ),
         )
         for entry in problem.variables
@@ -90,7 +93,7 @@ def ranges_by_width(problem: Problem, pipeline: Pipeline) -> dict[tuple[str, int
     found: dict[tuple[str, int], tuple[float, float]] = {}
     if config.quant.feature_method is not FeatureMethod.OUTPUT:
         return {}
-    for bits in sorted({*_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
+    for bits in sorted({*_bit_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
         quant = replace(config.quant, feature_bits=bits, edge_bits=None)
         ranges = replace(pipeline, config=replace(config, quant=quant)).ranged(pipeline.network).ranges
         setup = place(problem.graph, config.soc, quant, pipeline.by_node)
@@ -141,7 +144,9 @@ def sensitivities(
                 for key, error in found.items():
                     errors.setdefault(key, []).append(error)
     return {
-        entry.name: {width: float(np.mean(errors[entry.name, width])) for width in entry.widths if width != FLOAT_BITS}
+        entry.name: {
+            width: float(np.mean(errors[entry.name, width])) for width in entry.bit_widths if width != FLOAT_BITS
+        }
         for entry in problem.variables
     }
 
@@ -159,11 +164,11 @@ def _candidates(
         given = ranges_of(ranges, setup)
         return choose_features(setup, problem.graph, pipeline.network.statistics, config, given)
 
-    for bits in _widths(problem, "feature"):
+    for bits in _bit_widths(problem, "feature"):
         features |= {(entry.tensor, entry.bits): entry for entry in chosen(replace(base, feature_bits=bits))}
     around = chosen(base)
     stored: set[tuple[str, int]] = set()
-    for bits in _widths(problem, "weight"):
+    for bits in _bit_widths(problem, "weight"):
         config = replace(pipeline.config, quant=replace(base, weight_bits=bits))
         setup = place(problem.graph, config.soc, config.quant, pipeline.by_node)
         params, codes = choose_weights(setup, problem.graph, around, config)
@@ -174,9 +179,9 @@ def _candidates(
     return features, files
 
 
-def _widths(problem: Problem, kind: str) -> list[int]:
+def _bit_widths(problem: Problem, kind: str) -> list[int]:
     """All integer widths of the features, or of the weights."""
-    return sorted({width for e in problem.variables if e.kind == kind for width in e.widths} - {FLOAT_BITS})
+    return sorted({width for e in problem.variables if e.kind == kind for width in e.bit_widths} - {FLOAT_BITS})
 
 
 def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) -> Iterator[_Site]:
@@ -185,7 +190,7 @@ def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) ->
     by_tensor: dict[str, list[tuple[str, int]]] = {}
     features: dict[str, dict[tuple[str, int], FeatureParams]] = {}
     for entry in problem.variables:
-        for width in entry.widths:
+        for width in entry.bit_widths:
             if width == FLOAT_BITS:
                 continue
             if entry.kind == "weight":

@@ -56,23 +56,24 @@ class Limit:
     most: float
 
 
-def table(variables: Iterable[str], widths: Widths, cost: Callable[[Allotment], float]) -> Table:
+def table(variables: Iterable[str], bit_widths: Widths, cost: Callable[[Allotment], float]) -> Table:
     """Tabulate a cost over all combinations of some variables' widths; a variable that is named twice has one axis."""
     names = tuple(dict.fromkeys(variables))
-    shape = [len(widths[name]) for name in names]
-    combinations = itertools.product(*(widths[name] for name in names))
+    shape = [len(bit_widths[name]) for name in names]
+    combinations = itertools.product(*(bit_widths[name] for name in names))
     costs = [cost(dict(zip(names, chosen, strict=True))) for chosen in combinations]
     return Table(names, np.array(costs, dtype=np.float64).reshape(shape))
 
 
-def value(tables: Iterable[Table], widths: Widths, allotment: Allotment) -> float:
+def value(tables: Iterable[Table], bit_widths: Widths, allotment: Allotment) -> float:
     """Sum tables up for given widths."""
     return sum(
-        float(entry.values[tuple(widths[name].index(allotment[name]) for name in entry.variables)]) for entry in tables
+        float(entry.values[tuple(bit_widths[name].index(allotment[name]) for name in entry.variables)])
+        for entry in tables
     )
 
 
-def solve(widths: Widths, objective: Sequence[Table], limits: Sequence[Limit]) -> dict[str, int] | None:
+def solve(bit_widths: Widths, objective: Sequence[Table], limits: Sequence[Limit]) -> dict[str, int] | None:
     """Find the widths of least objective within all limits.
 
     Solver: HiGHS (Q. Huangfu, J. A. J. Hall, Mathematical Programming Computation 10, 2018), through SciPy. Its
@@ -86,9 +87,9 @@ def solve(widths: Widths, objective: Sequence[Table], limits: Sequence[Limit]) -
     Returns:
         Variable -> width; None if no widths are within the limits.
     """
-    if not widths:
-        return {} if all(value(limit.tables, widths, {}) <= limit.most for limit in limits) else None
-    program = _Program(widths, [objective, *(limit.tables for limit in limits)])
+    if not bit_widths:
+        return {} if all(value(limit.tables, bit_widths, {}) <= limit.most for limit in limits) else None
+    program = _Program(bit_widths, [objective, *(limit.tables for limit in limits)])
     costs = program.costs[0]
     rows: list[LinearConstraint] = []
     for limit, coefficients in zip(limits, program.costs[1:], strict=True):
@@ -102,7 +103,7 @@ def solve(widths: Widths, objective: Sequence[Table], limits: Sequence[Limit]) -
     if relaxed is None:
         return None
     scaled = costs / highest / max(relaxed, GAP)
-    whole = np.arange(program.size) < program.widths
+    whole = np.arange(program.size) < program.bit_widths
     with _quiet_solver():
         found = milp(
             scaled,
@@ -149,17 +150,17 @@ class _Program:
         size: all unknowns.
     """
 
-    def __init__(self, widths: Widths, sums: Sequence[Sequence[Table]]) -> None:
-        self._widths = widths
-        self._starts = dict(zip(widths, np.cumsum([0, *map(len, widths.values())])[:-1].tolist(), strict=True))
-        self.widths = sum(map(len, widths.values()))
+    def __init__(self, bit_widths: Widths, sums: Sequence[Sequence[Table]]) -> None:
+        self._bit_widths = bit_widths
+        self._starts = dict(zip(bit_widths, np.cumsum([0, *map(len, bit_widths.values())])[:-1].tolist(), strict=True))
+        self.bit_widths = sum(map(len, bit_widths.values()))
         merged = [_merged(tables) for tables in sums]
         coupled = dict.fromkeys(key for each in merged for key in each if len(key) > 1)
         self._blocks: dict[tuple[str, ...], int] = {}
-        self.size = self.widths
+        self.size = self.bit_widths
         for key in coupled:
             self._blocks[key] = self.size
-            self.size += int(np.prod([len(widths[name]) for name in key]))
+            self.size += int(np.prod([len(bit_widths[name]) for name in key]))
         self.constants = [float(each[()]) if () in each else 0.0 for each in merged]
         self.costs = [self._coefficients(each) for each in merged]
         self.choices = self._choices()
@@ -185,9 +186,9 @@ class _Program:
             sides.append(side)
 
         for name, start in self._starts.items():
-            add({start + index: 1.0 for index in range(len(self._widths[name]))}, 1.0)
+            add({start + index: 1.0 for index in range(len(self._bit_widths[name]))}, 1.0)
         for key, start in self._blocks.items():
-            shape = [len(self._widths[name]) for name in key]
+            shape = [len(self._bit_widths[name]) for name in key]
             block = np.arange(int(np.prod(shape))).reshape(shape) + start
             for axis, name in enumerate(key):
                 for index in range(shape[axis]):
@@ -199,7 +200,7 @@ class _Program:
     def allotment(self, found: NDArray[np.float64]) -> dict[str, int]:
         return {
             name: chosen[int(found[start : start + len(chosen)].argmax())]
-            for (name, chosen), start in zip(self._widths.items(), self._starts.values(), strict=True)
+            for (name, chosen), start in zip(self._bit_widths.items(), self._starts.values(), strict=True)
         }
 
 

@@ -73,7 +73,7 @@ class Tuner:
         given = _given_before(pipeline.by_node)
         costs = load_cost(cost or cost_file(config.soc.name))
         self.problem = find_problem(network.graph, config, given, costs, allow_float)
-        if all(len(widths) == 1 for widths in self.problem.widths.values()):
+        if all(len(bit_widths) == 1 for bit_widths in self.problem.bit_widths.values()):
             settings = "quant.node_bits gives" if given else f"the {config.soc.name} and your settings leave"
             raise UserError(
                 f"there is nothing to choose: {settings} each tensor one width"
@@ -103,14 +103,14 @@ class Tuner:
         found = []
         for budget in budgets:
             tables = self.problem.tables(budget.kind)
-            whole = value(tables, self.problem.widths, self.problem.uniform(8, 8)) if budget.relative else 1.0
+            whole = value(tables, self.problem.bit_widths, self.problem.uniform(8, 8)) if budget.relative else 1.0
             suffix = "x" if budget.relative else ""
             shown = f"{budget.amount:g}" if budget.relative else plain(budget.amount)
             asked = f"--budget {budget.kind}={shown}{suffix}"
             found.append(Bound(asked, COSTS[budget.kind], Limit(tables, budget.amount * whole)))
         if mean_bits is not None:
             asked = f"--mean-bits {mean_bits.features:g}/{mean_bits.weights:g}"
-            widest = max(max(widths) for widths in self.problem.widths.values())
+            widest = max(max(bit_widths) for bit_widths in self.problem.bit_widths.values())
             if max(mean_bits.features, mean_bits.weights) > widest:
                 raise UserError(f"{asked}: that bounds nothing, the widest that may be chosen are {widest} bits")
             for kind, most in ((FEATURE_BITS, mean_bits.features), (WEIGHT_BITS, mean_bits.weights)):
@@ -119,16 +119,16 @@ class Tuner:
 
     def check(self, bounds: Sequence[Bound]) -> None:
         """Refuse bounds that no widths keep, with the least that some would."""
-        widths = self.problem.widths
+        bit_widths = self.problem.bit_widths
         for bound in bounds:
-            cheapest_one = solve(widths, bound.limit.tables, [])
-            least = value(bound.limit.tables, widths, cheapest_one or {})
+            cheapest_one = solve(bit_widths, bound.limit.tables, [])
+            least = value(bound.limit.tables, bit_widths, cheapest_one or {})
             if least > bound.limit.most * (1 + GAP):
                 raise UserError(
                     f"{bound.asked}: that is {plain(bound.limit.most)} {bound.what}; the least that this network can "
                     f"have on the {self.config.soc.name} is {plain(least)}"
                 )
-        if solve(widths, [], [bound.limit for bound in bounds]) is None:
+        if solve(bit_widths, [], [bound.limit for bound in bounds]) is None:
             listed = " and ".join(dict.fromkeys(bound.asked for bound in bounds))
             raise UserError(f"{listed}: each can be kept, but not all at once: loosen one")
 
@@ -162,23 +162,23 @@ class Tuner:
 
     def spend(self, bounds: Sequence[Bound], kind: str, found: Sensitivities) -> tuple[Verified, list[Verified]]:
         """The allotment to take within the bounds, of those solved for and of uniform widths: see `affordable`."""
-        limits, cost, widths = [bound.limit for bound in bounds], self.problem.tables(kind), self.problem.widths
+        limits, cost, bit_widths = [bound.limit for bound in bounds], self.problem.tables(kind), self.problem.bit_widths
         plain = error_tables(found, self.problem, {})
         rivals = [
-            Verified(entry.allotment, value(plain, widths, entry.allotment), entry.error)
+            Verified(entry.allotment, value(plain, bit_widths, entry.allotment), entry.error)
             for entry in self.uniform()
             if self.within(entry.allotment, bounds)
         ]
         tried = allot(self.problem, found, limits, cost, self.verifier.error, self.verifier.classes, rivals)
         left = affordable([*tried, *rivals], rivals)
-        return min(left, key=lambda entry: (value(cost, widths, entry.allotment), entry.error)), tried
+        return min(left, key=lambda entry: (value(cost, bit_widths, entry.allotment), entry.error)), tried
 
     def within(self, allotment: Allotment, bounds: Sequence[Bound]) -> bool | None:
         """Whether an allotment keeps the bounds; None if there are none."""
         if not bounds:
             return None
         return all(
-            value(bound.limit.tables, self.problem.widths, allotment) <= bound.limit.most * (1 + GAP)
+            value(bound.limit.tables, self.problem.bit_widths, allotment) <= bound.limit.most * (1 + GAP)
             for bound in bounds
         )
 
@@ -229,12 +229,12 @@ class Tuner:
         error = self.verifier.error(best.allotment) if best else math.inf
         for rival in self._rivals(kind, best.cost if best else math.inf, error, bounds, found):
             measured = measure(rival.allotment)
-            cost = value(costs, self.problem.widths, rival.allotment)
+            cost = value(costs, self.problem.bit_widths, rival.allotment)
             steps.append(Search(rival.allotment, rival.predicted, cost, measured, target.met(measured)))
             if steps[-1].met:
                 return rival, steps, target
         if best is None:
-            floats = any(FLOAT_BITS in widths for widths in self.problem.widths.values())
+            floats = any(FLOAT_BITS in bit_widths for bit_widths in self.problem.bit_widths.values())
             reached = (min if target.metric == "error" else max)(step.found for step in steps)
             raise UserError(
                 f"--target {target.metric}={target.bound:.6g} is out of reach: the most precise widths "
@@ -248,15 +248,19 @@ class Tuner:
         self, kind: str, most: float, error: float, bounds: Sequence[Bound], found: Sensitivities
     ) -> list[Verified]:
         """Uniform widths within the bounds that cost less than `most` and hardly err more than `error`, by cost."""
-        costs, sums, widths = self.problem.tables(kind), error_tables(found, self.problem, {}), self.problem.widths
+        costs, sums, bit_widths = (
+            self.problem.tables(kind),
+            error_tables(found, self.problem, {}),
+            self.problem.bit_widths,
+        )
         rivals = [
-            Verified(entry.allotment, value(sums, widths, entry.allotment), entry.error)
+            Verified(entry.allotment, value(sums, bit_widths, entry.allotment), entry.error)
             for entry in self.uniform()
             if self.within(entry.allotment, bounds) is not False
-            and value(costs, widths, entry.allotment) < most
+            and value(costs, bit_widths, entry.allotment) < most
             and entry.error <= MISJUDGED * error
         ]
-        return sorted(rivals, key=lambda entry: value(costs, widths, entry.allotment))
+        return sorted(rivals, key=lambda entry: value(costs, bit_widths, entry.allotment))
 
 
 def _given_before(given: Mapping[str, NodeBits]) -> Mapping[str, NodeBits]:

@@ -108,13 +108,13 @@ def allot(
     Returns:
         All that was tried, in order. Empty if nothing is within the limits.
     """
-    plain, widths = error_tables(found, problem, {}), problem.widths
+    plain, bit_widths = error_tables(found, problem, {}), problem.bit_widths
     factors: dict[tuple[str, int], float] = {}
     tried: list[Verified] = []
     used: list[list[Table]] = []
 
     def attempt(allotment: Allotment, tables: list[Table]) -> None:
-        tried.append(Verified(allotment, value(plain, widths, allotment), measure(allotment)))
+        tried.append(Verified(allotment, value(plain, bit_widths, allotment), measure(allotment)))
         used.append(tables)
 
     for _ in range(ROUNDS + 1):
@@ -123,7 +123,7 @@ def allot(
         if allotment is None or allotment in [entry.allotment for entry in tried]:
             break
         attempt(allotment, tables)
-        if tried[-1].error <= MISJUDGED * value(tables, widths, allotment):
+        if tried[-1].error <= MISJUDGED * value(tables, bit_widths, allotment):
             break
         for key, actual in classes(allotment).items():
             alone = sum(found[e.name][key[1]] for e in problem.variables if (e.kind, allotment[e.name]) == key)
@@ -194,14 +194,14 @@ def cheapest(
         All that was tried. First come the most precise within the limits, and what is predicted to be nearly so: if all
         these miss the target, nothing else is tried. Empty if nothing is within the limits.
     """
-    errors, widths = error_tables(found, problem, {}), problem.widths
+    errors, bit_widths = error_tables(found, problem, {}), problem.bit_widths
     steps: list[Search] = []
 
     def attempt(allotment: Allotment) -> bool:
         known = next((step for step in steps if step.allotment == allotment), None)
         if known is None:
             measured = measure(allotment)
-            costs = value(errors, widths, allotment), value(cost, widths, allotment)
+            costs = value(errors, bit_widths, allotment), value(cost, bit_widths, allotment)
             known = Search(allotment, *costs, measured, target.met(measured))
             steps.append(known)
         return known.met
@@ -209,10 +209,10 @@ def cheapest(
     def least(more: Sequence[Limit]) -> dict[str, int] | None:
         """The least cost, and of those allotments that have it the most precise."""
         bounds = [*limits, *more]
-        allotment = solve(widths, cost, bounds)
+        allotment = solve(bit_widths, cost, bounds)
         if allotment is None:
             return None
-        bounds.append(Limit(cost, value(cost, widths, allotment)))
+        bounds.append(Limit(cost, value(cost, bit_widths, allotment)))
         return _precise(problem, errors, bounds, spared, SLACKS[0]) or allotment
 
     fine = (_precise(problem, errors, limits, spared, slack) for slack in (0.0, *reversed(SLACKS)))
@@ -240,11 +240,11 @@ def _precise(
     problem: Problem, errors: Sequence[Table], limits: Sequence[Limit], cost: Sequence[Table], slack: float
 ) -> dict[str, int] | None:
     """The allotment of least cost among those within the limits whose errors are within `slack` of the least."""
-    allotment = solve(problem.widths, errors, limits)
+    allotment = solve(problem.bit_widths, errors, limits)
     if allotment is None:
         return None
-    most = value(errors, problem.widths, allotment) * (1.0 + slack)
-    return solve(problem.widths, cost, [*limits, Limit(errors, most)]) or allotment
+    most = value(errors, problem.bit_widths, allotment) * (1.0 + slack)
+    return solve(problem.bit_widths, cost, [*limits, Limit(errors, most)]) or allotment
 
 
 def _guess(target: Target) -> float:

@@ -97,7 +97,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     for line in notes:
         output.print(f"note: {line}")
     with opened(config, graph.model, pipeline.inputs, metric) as pictures:
-        of_float, found, widths = pictures.of_float(), Found((), complete=True), list[str]()
+        of_float, found, bit_widths = pictures.of_float(), Found((), complete=True), list[str]()
         if relative:
             below = of_float + below - ROUNDING
         names = [entry.name for entry in candidates]
@@ -113,16 +113,16 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
             if narrow and too_many(found, len(candidates)):
                 value = pictures.of(wide_draft(pipeline))
                 if value >= below:
-                    widths = [f"quant.{side}_bits={FULL_BITS}" for side in narrow]
+                    bit_widths = [f"quant.{side}_bits={FULL_BITS}" for side in narrow]
                     said = width_verdict(metric, narrow, found, len(candidates), value)
     output.print(path_table(metric, trials.done, of_float, below))
     output.print(said)
     skipped = [*quant.skip_nodes, *found.nodes]
-    if widths:
+    if bit_widths:
         output.print(
             "give them more bits, then `dvc repro` (or keep the bits: quant=best, `python -m stages.autotune`):"
         )
-        output.print(f"  python -m stages.compose --keep {' '.join(widths)}")
+        output.print(f"  python -m stages.compose --keep {' '.join(bit_widths)}")
     elif found.nodes:
         output.print("keep them in float, then `dvc repro`:")
         output.print(f"  {command_line(skipped)}")
@@ -137,7 +137,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
             "complete": found.complete,
             "nodes": [{"node": name, "type": kinds[name]} for name in found.nodes],
             "override": skip_override(skipped) if found.nodes else None,
-            "widths": widths,
+            "widths": bit_widths,
             "verdict": said,
             "notes": notes,
         }

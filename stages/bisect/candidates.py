@@ -54,8 +54,8 @@ def find_candidates(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping
 
 def _quantized(candidate: Candidate, layer: Layer, soc: SocConfig) -> bool:
     """Whether keeping a layer in float changes anything: its weight has codes, or what it takes or makes."""
-    widths = soc.operators.get(layer.kind)
-    if layer.nodes[-1].name in candidate.setup.skipped or widths is None or not widths.feature_bits:
+    bit_widths = soc.operators.get(layer.kind)
+    if layer.nodes[-1].name in candidate.setup.skipped or bit_widths is None or not bit_widths.feature_bits:
         return False
     around = {*layer.operands(candidate.graph), *layer.nodes[-1].output}
     coded = layer.first.name in candidate.weights or not around.isdisjoint(candidate.features)

@@ -119,8 +119,8 @@ def innocent(metric: str, of_float: float, below: float) -> str:
 
 def narrow_sides(quant: QuantConfig) -> dict[str, int]:
     """Which of "feature" and "weight" the settings give fewer than 8 bits -> how many."""
-    widths = {"feature": quant.feature_bits, "weight": quant.weight_bits}
-    return {side: bits for side, bits in widths.items() if bits < FULL_BITS}
+    bit_widths = {"feature": quant.feature_bits, "weight": quant.weight_bits}
+    return {side: bits for side, bits in bit_widths.items() if bits < FULL_BITS}
 
 
 def too_many(found: Found, candidates: int) -> bool:

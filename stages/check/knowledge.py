@@ -82,10 +82,10 @@ def guesses(layer: Layer, size: int, inputs: Sequence[str]) -> Iterator[Form]:
         inputs: names of the input's dumps, which may tell its size.
     """
     shape = next((found for name in inputs if len(found := input_shape(name) or ()) == PICTURE_RANK), None)
-    widths: list[tuple[int | None, int, int]] = [(8, 1, 1), (4, 1, 2), (12, 2, 1)]
+    bit_widths: list[tuple[int | None, int, int]] = [(8, 1, 1), (4, 1, 2), (12, 2, 1)]
     if not QUANTIZED.search(layer.file.removesuffix(".bin")) and size % 4 == 0:
-        widths.insert(0, (None, 4, 1))
-    for bits, of_bytes, a_byte in widths:
+        bit_widths.insert(0, (None, 4, 1))
+    for bits, of_bytes, a_byte in bit_widths:
         if size % of_bytes:
             continue
         count = size // of_bytes * a_byte

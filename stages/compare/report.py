@@ -14,7 +14,7 @@ from stages.compare.verdict import Verdict, command_line
 from stages.core.config.schema import Config
 from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 from stages.core.render.page import inline
-from stages.core.render.tables import widths
+from stages.core.render.tables import bit_widths
 
 __all__ = ["Figure", "Layer", "Page", "render"]
 
@@ -119,7 +119,7 @@ def render(page: Page) -> str:
         columns=columns,
         table=[(row["cosine_avg"] < POOR, cells) for row, cells in zip(rows, _lines(columns), strict=True)],
         sources=bool(rows) and SOURCES[0] in rows[0],
-        widths=widths(page.config.quant),
+        bit_widths=bit_widths(page.config.quant),
         poor=POOR,
         settings=_settings(page.config),
         information=[each for each in page.diagnosis.information if each is not page.diagnosis.unchecked],

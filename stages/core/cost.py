@@ -135,7 +135,7 @@ class CostModel:
         if key in times and in_bits == out_bits:
             return times[key]
         modelled = self.parts(work, in_bits, out_bits, weight_bits).total
-        if FLOAT_BITS in (*_widths(key), out_bits):
+        if FLOAT_BITS in (*_bit_widths(key), out_bits):
             return modelled
         ratios = [
             ratio for other in ([key] if key in times else times) if (ratio := self._ratio(work, other)) is not None
@@ -144,7 +144,7 @@ class CostModel:
 
     def _ratio(self, work: LayerWork, key: str) -> float | None:
         """A layer's measured time over the modelled one; None where that says nothing."""
-        features, weights = _widths(key)
+        features, weights = _bit_widths(key)
         modelled = self.parts(work, features, features, weights).total
         return self.measured[work.node][key] / modelled if modelled and FLOAT_BITS not in (features, weights) else None
 
@@ -177,11 +177,11 @@ class CostModel:
         integer entries: the widest one's price for each pass, an operand being cut into parts of its width (10-bit
         features on an 8-bit unit: two passes; an estimate). Float without an entry: `FLOAT_PRICE`.
         """
-        prices = {_widths(key): price for key, price in self.ms_per_gmac.items()}
+        prices = {_bit_widths(key): price for key, price in self.ms_per_gmac.items()}
         exact = prices.get((feature_bits, weight_bits))
         if exact is not None:
             return exact
-        integer = {widths: price for widths, price in prices.items() if FLOAT_BITS not in widths}
+        integer = {bit_widths: price for bit_widths, price in prices.items() if FLOAT_BITS not in bit_widths}
         if FLOAT_BITS in (feature_bits, weight_bits) or not integer:
             return prices.get((FLOAT_BITS, FLOAT_BITS), FLOAT_PRICE)
         wider = [price for (f, w), price in integer.items() if f >= feature_bits and w >= weight_bits]
@@ -216,14 +216,14 @@ def stored_bits(bits: int) -> int:
     return 1 << (bits - 1).bit_length()
 
 
-def width_key(feature_bits: int, weight_bits: int) -> str:
+def bit_widths_key(feature_bits: int, weight_bits: int) -> str:
     """Name a pair of widths as the cost files do: "8/4"."""
     return f"{feature_bits}/{weight_bits}"
 
 
 def layer_key(work: LayerWork, feature_bits: int, weight_bits: int) -> str:
     """Name the widths of a layer; what has no weights multiplies features, if anything."""
-    return width_key(feature_bits, weight_bits if work.weights else feature_bits)
+    return bit_widths_key(feature_bits, weight_bits if work.weights else feature_bits)
 
 
 def cost_file(soc: str, folder: Path = COSTS) -> Path:
@@ -280,6 +280,6 @@ def _require(path: Path, key: str, value: Any) -> None:
         raise UserError(f"{path}: {key}={value}: give milliseconds, not negative")
 
 
-def _widths(key: str) -> tuple[int, int]:
+def _bit_widths(key: str) -> tuple[int, int]:
     features, _, weights = key.partition("/")
     return int(features), int(weights)

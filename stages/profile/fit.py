@@ -30,7 +30,7 @@ class Sample:
     known: bool = False
 
     @property
-    def widths(self) -> str:
+    def bit_widths(self) -> str:
         """The key of its price."""
         return layer_key(self.work, self.feature_bits, self.weight_bits)
 
@@ -70,11 +70,11 @@ def fit_cost(samples: Sequence[Sample], name: str, note: str, base: CostModel | 
         base: gives prices for widths that no sample has (its own, times fitted over its own price of those that have
             one) and measured times at those widths.
     """
-    keys = sorted({sample.widths for sample in samples if sample.work.macs})
+    keys = sorted({sample.bit_widths for sample in samples if sample.work.macs})
     matrix = np.zeros((len(samples), len(keys) + 2))
     for row, sample in zip(matrix, samples, strict=True):
         if sample.work.macs:
-            row[keys.index(sample.widths)] = sample.work.macs / GIGA
+            row[keys.index(sample.bit_widths)] = sample.work.macs / GIGA
         row[-2], row[-1] = sample.megabytes, 1
     times = np.array([sample.ms for sample in samples])
     scale = np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)  # columns of like size: well conditioned
@@ -106,7 +106,7 @@ def _measured(samples: Sequence[Sample], base: CostModel | None) -> dict[str, di
     times: dict[str, dict[str, list[float]]] = {}
     for sample in samples:
         if sample.known:
-            times.setdefault(sample.work.node, {}).setdefault(sample.widths, []).append(sample.ms)
+            times.setdefault(sample.work.node, {}).setdefault(sample.bit_widths, []).append(sample.ms)
     found = {node: dict(at) for node, at in base.measured.items()} if base else {}
     for node, at in times.items():
         found.setdefault(node, {}).update({key: _rounded(sum(values) / len(values)) for key, values in at.items()})

@@ -8,7 +8,7 @@ from pathlib import Path
 from stages.core.base.console import counted
 from stages.core.base.errors import UserError
 from stages.core.config.schema import FLOAT_BITS, Config
-from stages.core.config.settings import allowed_widths
+from stages.core.config.settings import allowed_bit_widths
 
 __all__ = ["Request", "check_bits", "usual_bits", "widths_of"]
 
@@ -61,8 +61,8 @@ def widths_of(texts: Sequence[str], logs: int) -> list[tuple[int, int]]:
 
 def usual_bits(config: Config | None) -> tuple[int, int]:
     """The experiment's widths; 8/8 where there is none, or a side is in float."""
-    widths = (config.quant.feature_bits, config.quant.weight_bits) if config else (8, 8)
-    return (8, 8) if FLOAT_BITS in widths else widths
+    bit_widths = (config.quant.feature_bits, config.quant.weight_bits) if config else (8, 8)
+    return (8, 8) if FLOAT_BITS in bit_widths else bit_widths
 
 
 def check_bits(pairs: Sequence[tuple[int, int]], config: Config | None, asked: str = "--bits ") -> None:
@@ -73,8 +73,8 @@ def check_bits(pairs: Sequence[tuple[int, int]], config: Config | None, asked: s
     """
     for pair in pairs:
         for index, side in enumerate(("feature_bits", "weight_bits")):
-            widths = allowed_widths(config.soc.operators.values(), side) if config else list(WIDTHS)
-            if pair[index] not in widths:
+            bit_widths = allowed_bit_widths(config.soc.operators.values(), side) if config else list(WIDTHS)
+            if pair[index] not in bit_widths:
                 who = f"the {config.soc.name} has" if config else "SOCs have"
-                listed, what = ", ".join(map(str, widths)), side.removesuffix("_bits")
+                listed, what = ", ".join(map(str, bit_widths)), side.removesuffix("_bits")
                 raise UserError(f"{asked}{pair[0]}/{pair[1]}: {who} {what}s of {listed} bits")

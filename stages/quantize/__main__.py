@@ -46,13 +46,13 @@ def quantize(config: Config) -> None:
     for line in notes:
         output.print(f"note: {line}")
     output.print(
-        f"quantized for the {config.soc.name}: {_widths('feature', params.features)} "
-        f"({config.quant.feature_method.name}), {_widths('weight', params.weights)} "
+        f"quantized for the {config.soc.name}: {_bit_widths('feature', params.features)} "
+        f"({config.quant.feature_method.name}), {_bit_widths('weight', params.weights)} "
         f"({config.quant.weight_method.name}, {candidate.rounding.name})"
     )
 
 
-def _widths(what: str, entries: Sequence[FeatureParams | WeightParams]) -> str:
+def _bit_widths(what: str, entries: Sequence[FeatureParams | WeightParams]) -> str:
     counts = sorted(Counter(entry.bits for entry in entries).items())
     return ", ".join(f"{counted(count, what)} at {bits} bits" for bits, count in counts) or f"no {what}s"
 

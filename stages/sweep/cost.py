@@ -40,7 +40,7 @@ def network_cost(graph: Graph, config: Config, params: NetworkParams) -> dict[st
 
 def _operand_bits(graph: Graph, layer: Layer, features: dict[str, int], weights: dict[str, int]) -> tuple[int, int]:
     """Widths of a layer's two operands: feature and weight, or two features."""
-    widths = [features.get(name, FLOAT_BITS) for name in layer.operands(graph)] or [FLOAT_BITS]
+    bit_widths = [features.get(name, FLOAT_BITS) for name in layer.operands(graph)] or [FLOAT_BITS]
     weighted = layer.weighted(graph)
-    other = weights.get(layer.first.name, FLOAT_BITS) if weighted else widths[-1]
-    return (FLOAT_BITS, FLOAT_BITS) if FLOAT_BITS in (widths[0], other) else (widths[0], other)
+    other = weights.get(layer.first.name, FLOAT_BITS) if weighted else bit_widths[-1]
+    return (FLOAT_BITS, FLOAT_BITS) if FLOAT_BITS in (bit_widths[0], other) else (bit_widths[0], other)

@@ -26,7 +26,7 @@ from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.data.sample_store import stored_sets
 from stages.core.integer.qparams import load_qparams
-from stages.core.render.tables import accuracy_line, similarity_table, widths
+from stages.core.render.tables import accuracy_line, bit_widths, similarity_table
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
 
 SHOWN = 5  # least similar nodes in the closing summary
@@ -59,7 +59,7 @@ def experiment(
     """
     params = run_params(config)
     quant = config.quant
-    features, weights = (side.removesuffix("-bit") for side in widths(quant))
+    features, weights = (side.removesuffix("-bit") for side in bit_widths(quant))
     cosines = [row["cosine_avg"] for row in rows]
     results = [folder / path for path in (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY)]
     return Experiment(

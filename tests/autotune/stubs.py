@@ -9,12 +9,14 @@ from stages.quantize.quantizers.setup import place
 from tests.networks import soc_config, tiny_classifier
 
 
-def made_up(features: int = 3, weights: int = 3, widths: tuple[int, ...] = (2, 4, 8)) -> Problem:
+def made_up(features: int = 3, weights: int = 3, bit_widths: tuple[int, ...] = (2, 4, 8)) -> Problem:
     """Variables `feature 0`, ..., `weight 0`, ...; the network behind them is the tiny classifier."""
     graph = Graph(tiny_classifier())
     soc: SocConfig = soc_config("t40")
     variables = [
-        Variable(f"{kind} {i}", kind, f"t{i}", f"{kind}{i}", (f"t{i}",) if kind == "feature" else (), (), widths, 10)
+        Variable(
+            f"{kind} {i}", kind, f"t{i}", f"{kind}{i}", (f"t{i}",) if kind == "feature" else (), (), bit_widths, 10
+        )
         for kind, count in (("feature", features), ("weight", weights))
         for i in range(count)
     ]
@@ -23,4 +25,7 @@ def made_up(features: int = 3, weights: int = 3, widths: tuple[int, ...] = (2, 4
 
 def bits(problem: Problem) -> list[Table]:
     """The sum of all widths as a cost."""
-    return [table([name], problem.widths, lambda allotment: float(sum(allotment.values()))) for name in problem.widths]
+    return [
+        table([name], problem.bit_widths, lambda allotment: float(sum(allotment.values())))
+        for name in problem.bit_widths
+    ]

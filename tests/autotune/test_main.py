@@ -119,9 +119,9 @@ def test_a_target_by_example_is_as_good_for_less(calibrated):
 
 
 def test_a_target_never_costs_more_than_uniform_widths_that_keep_it(calibrated):
-    for widths in ("8/8", "8/4", "12/8"):
-        report = tune(calibrated, "--target", f"error={widths}")
-        bound = next(row["error"] for row in report["rows"] if row["name"] == f"uniform {widths}")
+    for bit_widths in ("8/8", "8/4", "12/8"):
+        report = tune(calibrated, "--target", f"error={bit_widths}")
+        bound = next(row["error"] for row in report["rows"] if row["name"] == f"uniform {bit_widths}")
         good = [row["latency"] for row in report["rows"][:-1] if row["error"] <= bound]
         assert chosen(report)["latency"] <= min(good)
 

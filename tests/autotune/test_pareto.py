@@ -10,7 +10,7 @@ from tests.networks import soc_config, tiny_classifier
 
 
 def errors(problem):
-    return {name: {width: 4.0**-width for width in widths} for name, widths in problem.widths.items()}
+    return {name: {width: 4.0**-width for width in bit_widths} for name, bit_widths in problem.bit_widths.items()}
 
 
 def test_the_curve_falls_from_the_least_bits_to_the_most():

@@ -24,12 +24,12 @@ def problem(model=None, given=None, soc="t40", cost=None, allow_float=False, **q
 
 
 def spent(found, kind, allotment):
-    return value(found.tables(kind), found.widths, allotment)
+    return value(found.tables(kind), found.bit_widths, allotment)
 
 
 def test_a_variable_a_feature_and_a_weight_with_the_widths_of_the_soc():
     # conf/soc/t40.yaml: convolutions 4, 8, 10, 12 and 2, 4, 6, 8; a fully connected layer 4, 8 and 2, 4, 8
-    found = problem().widths
+    found = problem().bit_widths
     assert list(found) == [*(f"feature {name}" for name in FEATURES), *(f"weight {name}" for name in WEIGHTS)]
     assert found["feature images"] == (4, 8, 10, 12)
     assert found["feature pooled"] == (4, 8)
@@ -45,9 +45,9 @@ def test_tensors_that_share_codes_are_one_variable():
 def test_what_the_user_gave_stays():
     given = {"stem": NodeBits(feature_bits=10, weight_bits=4), "project": NodeBits(range=(-1.0, 2.0))}
     found = problem(given=given)
-    assert found.widths["feature r1"] == (10,)  # given for the convolution of a fused layer
-    assert found.widths["weight stem"] == (4,)
-    assert len(found.widths["feature c3"]) == 4
+    assert found.bit_widths["feature r1"] == (10,)  # given for the convolution of a fused layer
+    assert found.bit_widths["weight stem"] == (4,)
+    assert len(found.bit_widths["feature c3"]) == 4
     bits = found.node_bits(found.uniform(8, 8))
     assert bits["project"] == NodeBits(8, 8, (-1.0, 2.0))
     assert bits["stem_relu"].feature_bits == 10
@@ -55,7 +55,7 @@ def test_what_the_user_gave_stays():
 
 def test_edges_are_no_narrower_than_asked():
     # stem takes the images, the fully connected layer what was pooled
-    found = problem(edge_bits=8).widths
+    found = problem(edge_bits=8).bit_widths
     assert found["feature images"] == (8, 10, 12)
     assert found["feature pooled"] == (8,)
     assert found["weight stem"] == found["weight fc"] == (8,)
@@ -63,14 +63,14 @@ def test_edges_are_no_narrower_than_asked():
 
 
 def test_widths_of_the_pc_alone_are_not_offered():
-    assert problem(feature_bits=16, weight_bits=16).widths["feature images"] == (4, 8, 10, 12)
-    assert problem(feature_bits=16, weight_bits=16).widths["weight stem"] == (2, 4, 6, 8)
+    assert problem(feature_bits=16, weight_bits=16).bit_widths["feature images"] == (4, 8, 10, 12)
+    assert problem(feature_bits=16, weight_bits=16).bit_widths["weight stem"] == (2, 4, 6, 8)
 
 
 def test_float_where_it_is_allowed():
     found = problem(allow_float=True)
-    assert found.widths["feature pooled"] == (4, 8, 32)
-    assert found.widths["weight fc"] == (2, 4, 8, 32)
+    assert found.bit_widths["feature pooled"] == (4, 8, 32)
+    assert found.bit_widths["weight fc"] == (2, 4, 8, 32)
     allotment = found.uniform(8, 8) | {"feature pooled": 32}
     bits = found.node_bits(allotment)
     assert bits["pool"].feature_bits == bits["flatten"].feature_bits == 32
@@ -80,7 +80,7 @@ def test_float_where_it_is_allowed():
 
 
 def test_a_soc_of_one_width_has_nothing_to_choose():
-    assert {len(widths) for widths in problem(soc="bm1684x").widths.values()} == {1}
+    assert {len(bit_widths) for bit_widths in problem(soc="bm1684x").bit_widths.values()} == {1}
 
 
 def test_uniform_is_what_two_keys_would_give():
@@ -164,4 +164,4 @@ def test_a_constant_operand_is_no_variable():
     model = tiny_classifier()
     model.graph.initializer.append(numpy_helper.from_array(np.float32(0.5), "half"))
     model.graph.node[5].input[1] = "half"  # residual: r1 + 0.5
-    assert "feature half" not in problem(model).widths
+    assert "feature half" not in problem(model).bit_widths

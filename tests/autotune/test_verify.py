@@ -27,8 +27,8 @@ PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).ast
 def halving(problem, per_variable):
     """Errors that fall fourfold a bit, as rounding does; `per_variable` scales them."""
     return {
-        name: {width: per_variable.get(name, 1.0) * 4.0**-width for width in widths}
-        for name, widths in problem.widths.items()
+        name: {width: per_variable.get(name, 1.0) * 4.0**-width for width in bit_widths}
+        for name, bit_widths in problem.bit_widths.items()
     }
 
 
@@ -57,7 +57,7 @@ def test_a_class_that_was_misjudged_is_mended():
     problem = made_up()
     found = {
         name: {2: 0.02, 4: 0.01, 8: 0.0} if name.startswith("weight") else {2: 0.5, 4: 0.02, 8: 0.0}
-        for name in problem.widths
+        for name in problem.bit_widths
     }
     limit = Limit(bits(problem), 24.0)
 
@@ -140,7 +140,7 @@ def test_the_cheapest_that_keeps_the_target(bound, misjudged):
     found = halving(problem, {"weight 0": 30.0, "feature 1": 3.0})
     steps, _ = searched(problem, found, Target("error", bound), lambda each: misjudged * total(found, each))
     met = [step for step in steps if step.met]
-    names = list(problem.widths)
+    names = list(problem.bit_widths)
     best = min(
         sum(chosen)
         for chosen in np.ndindex(9, 9, 9, 9)
@@ -189,7 +189,7 @@ def test_a_target_by_a_metric_of_another_kind():
     best = min((step for step in steps if step.met), key=lambda step: step.cost)
     assert 2 * (1 - best.found) == pytest.approx(total(found, best.allotment))
     assert best.found >= 0.995
-    assert value(cost, problem.widths, best.allotment) < 48
+    assert value(cost, problem.bit_widths, best.allotment) < 48
 
 
 # --- on a network
@@ -224,7 +224,7 @@ def test_a_uniform_allotment_errs_as_the_quantized_network_does(tuned):
 
 def test_float_alone_has_no_error(tuned):
     problem, verifier, _ = tuned
-    assert verifier.error(dict.fromkeys(problem.widths, 32)) < 1e-10
+    assert verifier.error(dict.fromkeys(problem.bit_widths, 32)) < 1e-10
 
 
 def test_a_class_alone_leaves_the_rest_in_float(tuned):
@@ -235,7 +235,9 @@ def test_a_class_alone_leaves_the_rest_in_float(tuned):
     # 2-bit weights alone make nearly all of the error, 8-bit features next to none
     assert found["weight", 2] == pytest.approx(verifier.error(allotment), rel=0.2)
     assert found["feature", 8] < found["weight", 2] / 100
-    alone = dict.fromkeys(problem.widths, 32) | {name: 2 for name in problem.widths if name.startswith("weight")}
+    alone = dict.fromkeys(problem.bit_widths, 32) | {
+        name: 2 for name in problem.bit_widths if name.startswith("weight")
+    }
     assert simulation.error(verifier.candidate(alone)) == pytest.approx(found["weight", 2], rel=0.2)
 
 

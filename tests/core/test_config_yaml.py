@@ -19,7 +19,7 @@ from stages.core.config.schema import (
     WeightMethod,
     WeightScale,
 )
-from stages.core.config.settings import allowed_widths
+from stages.core.config.settings import allowed_bit_widths
 from stages.quantize.emit import lower
 from tests.conftest import REPOSITORY
 
@@ -65,7 +65,7 @@ def test_a_soc_composes_under_its_own_name(name):
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_weights_belong_to_convolutions_and_products(name):
     operators = soc(name).operators
-    assert {operator for operator, widths in operators.items() if widths.weight_bits} == WEIGHTED
+    assert {operator for operator, bit_widths in operators.items() if bit_widths.weight_bits} == WEIGHTED
     assert all(operators[operator].feature_bits for operator in WEIGHTED)
 
 
@@ -78,8 +78,8 @@ def test_softmax_stays_in_float(name):
 @pytest.mark.parametrize("name", INGENIC)
 def test_ingenic_takes_features_to_12_bits_and_weights_to_8(name):
     operators = soc(name).operators
-    assert allowed_widths(operators.values(), "feature_bits") == [4, 8, 10, 12]
-    assert max(allowed_widths(operators.values(), "weight_bits")) == 8
+    assert allowed_bit_widths(operators.values(), "feature_bits") == [4, 8, 10, 12]
+    assert max(allowed_bit_widths(operators.values(), "weight_bits")) == 8
     assert operators["Conv"].feature_bits == [4, 8, 10, 12]
     assert {4, 8} <= set(operators["Conv"].weight_bits)
 
@@ -125,7 +125,7 @@ def test_socs_with_the_same_unit_run_the_same_operators(one, other):
 def test_sophgo_runs_at_8_bits_with_symmetric_features(name):
     found = soc(name)
     for side in ("feature_bits", "weight_bits"):
-        assert allowed_widths(found.operators.values(), side) == [8]
+        assert allowed_bit_widths(found.operators.values(), side) == [8]
     assert found.feature_zero_point is FeatureZeroPoint.symmetric
     assert found.toolchain == ToolchainConfig("tpu-mlir")
     assert found.layout == "NCHW"
@@ -151,13 +151,13 @@ def test_every_operator_that_passes_codes_or_computes_on_them_has_feature_widths
         "Mul", "Max", "Min", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Resize",
         "Concat", "Slice", "Split", "Pad", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze",
     }  # fmt: skip
-    assert known | WEIGHTED == {kind for kind, widths in operators.items() if widths.feature_bits}
+    assert known | WEIGHTED == {kind for kind, bit_widths in operators.items() if bit_widths.feature_bits}
 
 
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_every_operator_of_a_soc_has_an_integer_rule(name):
     """Written out, so that a new line in a SOC's file asks for arithmetic."""
-    operators = {kind for kind, widths in soc(name).operators.items() if widths.feature_bits}
+    operators = {kind for kind, bit_widths in soc(name).operators.items() if bit_widths.feature_bits}
     assert operators <= {"DepthwiseConv"} | set(lower._LOWERINGS)
 
 
@@ -167,7 +167,7 @@ def test_only_ingenic_widths_go_further_on_the_pc(name):
     ladder = ([14, 16], [16]) if name in INGENIC else ([], [])
     assert (found.simulated.feature_bits, found.simulated.weight_bits) == ladder
     for side, simulated in zip(("feature_bits", "weight_bits"), ladder, strict=True):
-        assert set(simulated).isdisjoint(allowed_widths(found.operators.values(), side))
+        assert set(simulated).isdisjoint(allowed_bit_widths(found.operators.values(), side))
 
 
 @pytest.mark.parametrize("preset", LADDER)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import FakeQuant, Head, OperatorWidths, QuantConfig, SimulatedWidths, SocConfig
+from stages.core.config.schema import FakeQuant, Head, OperatorBitWidths, QuantConfig, SimulatedBitWidths, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.quantizers.setup import place
@@ -14,7 +14,7 @@ from tests.quantize.partition.test_layers import detector
 
 TENSORS = ["images", "r1", "r2", "c3", "sum", "pooled", "flat"]
 WEIGHTS = ["stem", "depthwise", "project", "fc"]
-SIMULATED = SimulatedWidths([14, 16], [16])
+SIMULATED = SimulatedBitWidths([14, 16], [16])
 
 
 def soc(simulated=None, **operators):
@@ -27,8 +27,8 @@ def soc(simulated=None, **operators):
         name="S1",
         float_outputs=True,
         fused_activations=["Relu", "Clip"],
-        operators={kind: OperatorWidths(*widths) for kind, widths in known.items()},
-        simulated=simulated or SimulatedWidths(),
+        operators={kind: OperatorBitWidths(*bit_widths) for kind, bit_widths in known.items()},
+        simulated=simulated or SimulatedBitWidths(),
     )
 
 

@@ -115,11 +115,11 @@ def _side(end: Row, params: NetworkParams) -> tuple[str, str]:
 
 def _narrow(params: NetworkParams) -> dict[str, int]:
     """Of features and of weights the width that is usual, where that is below 8 bits."""
-    widths = {
+    bit_widths = {
         "features": sorted(entry.bits for entry in params.features),
         "weights": sorted(entry.bits for entry in params.weights),
     }
-    usual = {what: bits[len(bits) // 2] for what, bits in widths.items() if bits}
+    usual = {what: bits[len(bits) // 2] for what, bits in bit_widths.items() if bits}
     return {what: bits for what, bits in usual.items() if bits < FULL_BITS}
 
 
@@ -133,8 +133,8 @@ def _cure(side: str, params: NetworkParams, soc: SocConfig, quant: QuantConfig) 
     Compensated rounding brings more than corrected biases, which alone do harm below 8 bits, and makes good the
     features' error too (docs/accuracy.md has the numbers).
     """
-    widths = [entry.bits for entry in params.features] + [entry.bits for entry in params.weights]
-    narrow = any(bits < FULL_BITS for bits in widths)
+    bit_widths = [entry.bits for entry in params.features] + [entry.bits for entry in params.weights]
+    narrow = any(bits < FULL_BITS for bits in bit_widths)
     if (narrow or side == "weights") and params.weights and quant.rounding is Rounding.nearest:
         return f"quant.rounding={Rounding.compensate.value}"
     clips = quant.feature_method in UNWEIGHED

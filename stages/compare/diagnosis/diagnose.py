@@ -6,6 +6,7 @@ from typing import Any
 
 import onnx
 
+from stages.compare.diagnosis.bit_widths import width_findings
 from stages.compare.diagnosis.calibration import calibration_findings, debug_finding
 from stages.compare.diagnosis.curve import curve_findings
 from stages.compare.diagnosis.finding import Finding, in_order, to_json
@@ -14,7 +15,6 @@ from stages.compare.diagnosis.inputs import Labelled, Way, Witness, input_findin
 from stages.compare.diagnosis.observed import Observed
 from stages.compare.diagnosis.ranges import range_findings
 from stages.compare.diagnosis.spread import spread_findings
-from stages.compare.diagnosis.widths import width_findings
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config, Task
 from stages.core.data.inputs import NetworkInput, only_picture

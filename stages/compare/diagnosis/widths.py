@@ -53,12 +53,12 @@ def width_findings(
         return []
     hurt = {row["node"] for row in rows if end["cosine_avg"] < FINE or row["isolated_cosine"] < POOR}
     noise = {row["node"]: float(10.0 ** (-row["isolated_sqnr"] / 10.0)) for row in rows}
-    widths = _widths(params)
-    narrow = {width.node for width in widths if width.bits < width.usual}
+    bit_widths = _bit_widths(params)
+    narrow = {width.node for width in bit_widths if width.bits < width.usual}
     usual = [value for node, value in noise.items() if node not in narrow]
     median, total = float(np.median(usual)) if usual else 0.0, sum(noise.values())
     edges, found, named = edge_nodes(graph), list[Finding](), set[str]()
-    for width in sorted(widths, key=lambda width: (-noise.get(width.node, 0.0), width.bits)):
+    for width in sorted(bit_widths, key=lambda width: (-noise.get(width.node, 0.0), width.bits)):
         error = noise.get(width.node, 0.0)
         dominates = error > max(SHARE * total, TIMES * median, AUDIBLE)
         edge_wanted = quant.edge_bits is None or quant.node_bits is not None  # an edge width of the user is on purpose
@@ -70,7 +70,7 @@ def width_findings(
     return found
 
 
-def _widths(params: NetworkParams) -> list[_Width]:
+def _bit_widths(params: NetworkParams) -> list[_Width]:
     features = [entry for entry in params.features if entry.method != CONSTANT]
     of_features, of_weights = ([entry.bits for entry in entries] for entries in (features, params.weights))
     found = [_Width(e.node, "features", "QUANT_FEATURE_BIT", e.bits, _usual(of_features)) for e in features]

@@ -28,13 +28,13 @@ __all__ = [
     "LabelledSet",
     "ModelConfig",
     "OpenRuntime",
-    "OperatorWidths",
+    "OperatorBitWidths",
     "PictureSet",
     "PreprocessConfig",
     "QuantConfig",
     "Requantization",
     "Rounding",
-    "SimulatedWidths",
+    "SimulatedBitWidths",
     "SocConfig",
     "Task",
     "ToolchainConfig",
@@ -90,7 +90,7 @@ class OpenRuntime(Enum):
 
 
 @dataclass
-class OperatorWidths:
+class OperatorBitWidths:
     """Bit widths that one operator runs at."""
 
     feature_bits: list[int] = field(default_factory=list)  # empty: the operator runs in float only
@@ -98,7 +98,7 @@ class OperatorWidths:
 
 
 @dataclass
-class SimulatedWidths:
+class SimulatedBitWidths:
     """Widths that exist on the PC only, to find out what more bits would bring."""
 
     feature_bits: list[int] = field(default_factory=list)
@@ -140,8 +140,8 @@ class SocConfig:
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
     float_outputs: bool = False  # a convolution or fully connected layer that ends the network returns float
     fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
-    operators: dict[str, OperatorWidths] = field(default_factory=dict)  # ONNX type, DepthwiseConv or Silu -> widths
-    simulated: SimulatedWidths = field(default_factory=SimulatedWidths)  # of every operator that runs in integers
+    operators: dict[str, OperatorBitWidths] = field(default_factory=dict)  # ONNX type, DepthwiseConv or Silu -> widths
+    simulated: SimulatedBitWidths = field(default_factory=SimulatedBitWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
 

@@ -30,7 +30,7 @@ from stages.core.config.schema import (
     InputConfig,
     LabelledSet,
     ModelConfig,
-    OperatorWidths,
+    OperatorBitWidths,
     SocConfig,
     Task,
     Vendor,
@@ -110,20 +110,20 @@ def conform(content: Any) -> Config:
 # --- checks that types cannot express ---------------------------------------------------------------------------
 
 
-def allowed_widths(operators: Iterable[OperatorWidths], side: str) -> list[int]:
+def allowed_bit_widths(operators: Iterable[OperatorBitWidths], side: str) -> list[int]:
     """Collect the widths that any of the operators runs at; `side` is "feature_bits" or "weight_bits"."""
     return sorted({width for operator in operators for width in getattr(operator, side)})
 
 
-def check_width(key: str, width: int, soc: SocConfig, side: str) -> None:
+def check_bit_width(key: str, width: int, soc: SocConfig, side: str) -> None:
     """Refuse a width that no operator of the SOC has; `side` is "feature_bits" or "weight_bits".
 
     Raises:
         UserError: naming those that there are.
     """
-    widths, simulated = allowed_widths(soc.operators.values(), side), getattr(soc.simulated, side)
-    if width not in (*widths, *simulated, FLOAT_BITS):
-        listed = _listed(widths, simulated)
+    bit_widths, simulated = allowed_bit_widths(soc.operators.values(), side), getattr(soc.simulated, side)
+    if width not in (*bit_widths, *simulated, FLOAT_BITS):
+        listed = _listed(bit_widths, simulated)
         raise UserError(
             f"{key}={width}: the {soc.name} cannot do {width} bits; it can do {listed}; {FLOAT_BITS} stands for float"
         )
@@ -192,11 +192,11 @@ def _check_watch(config: Config) -> None:
 
 
 def _check_operators(soc: SocConfig) -> None:
-    for kind, widths in soc.operators.items():
+    for kind, bit_widths in soc.operators.items():
         if kind not in ("DepthwiseConv", "Silu") and not onnx.defs.has(kind):
             raise UserError(f"soc.operators.{kind}: is no ONNX operator (nor DepthwiseConv or Silu)")
         for side in ("feature_bits", "weight_bits"):
-            found = getattr(widths, side)
+            found = getattr(bit_widths, side)
             _require(all(2 <= w <= 16 for w in found), f"soc.operators.{kind}.{side}", found, "widths of 2 to 16 bits")
 
 
@@ -243,7 +243,7 @@ def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
 def _check_quant(config: Config) -> None:
     soc: SocConfig = config.soc
     for side in ("feature_bits", "weight_bits"):
-        check_width(f"quant.{side}", getattr(config.quant, side), soc, side)
+        check_bit_width(f"quant.{side}", getattr(config.quant, side), soc, side)
     _check_edges(config)
     if config.quant.node_bits is not None:
         _check_sources("quant.node_bits", [config.quant.node_bits])
@@ -258,14 +258,16 @@ def _check_edges(config: Config) -> None:
     """Refuse a width that neither features nor weights have on the SOC."""
     soc, width = config.soc, config.quant.edge_bits
     sides = ("feature_bits", "weight_bits")
-    widths = sorted({width for side in sides for width in allowed_widths(soc.operators.values(), side)})
-    simulated = sorted({width for side in sides for width in getattr(soc.simulated, side)} - {*widths})
-    if width not in (None, *widths, *simulated):
-        raise UserError(f"quant.edge_bits={width}: the {soc.name} can do {_listed(widths, simulated)}; null for none")
+    bit_widths = sorted({width for side in sides for width in allowed_bit_widths(soc.operators.values(), side)})
+    simulated = sorted({width for side in sides for width in getattr(soc.simulated, side)} - {*bit_widths})
+    if width not in (None, *bit_widths, *simulated):
+        raise UserError(
+            f"quant.edge_bits={width}: the {soc.name} can do {_listed(bit_widths, simulated)}; null for none"
+        )
 
 
-def _listed(widths: list[int], simulated: list[int]) -> str:
-    listed = ", ".join(map(str, widths))
+def _listed(bit_widths: list[int], simulated: list[int]) -> str:
+    listed = ", ".join(map(str, bit_widths))
     return listed + (f" (on the PC also {', '.join(map(str, simulated))})" if simulated else "")
 
 

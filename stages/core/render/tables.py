@@ -59,7 +59,7 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
     return table
 
 
-def widths(quant: QuantConfig) -> tuple[str, str]:
+def bit_widths(quant: QuantConfig) -> tuple[str, str]:
     """What features and weights are: "8-bit" or "float"."""
     features = "float" if quant.float_features else f"{quant.feature_bits}-bit"
     weights = "float" if quant.float_weights else f"{quant.weight_bits}-bit"
@@ -68,7 +68,7 @@ def widths(quant: QuantConfig) -> tuple[str, str]:
 
 def widths_line(quant: QuantConfig) -> str:
     """Say in a few words how an experiment quantizes."""
-    features, weights = widths(quant)
+    features, weights = bit_widths(quant)
     return f"{features} features, {weights} weights"
 
 

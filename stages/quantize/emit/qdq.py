@@ -63,9 +63,9 @@ class _Writer:
     """Holds what is being written: new nodes and initializers."""
 
     def __init__(self, model: onnx.ModelProto, params: NetworkParams, codes: Mapping[str, NDArray[np.int32]]) -> None:
-        widths = {storage_type(entry.bits, signed=False)[1] for entry in params.features}
-        widths |= {storage_type(entry.bits, signed=True)[1] for entry in params.weights}
-        self._model = _with_types(model, widths)
+        bit_widths = {storage_type(entry.bits, signed=False)[1] for entry in params.features}
+        bit_widths |= {storage_type(entry.bits, signed=True)[1] for entry in params.weights}
+        self._model = _with_types(model, bit_widths)
         self._graph = Graph(self._model)
         self._features = {entry.tensor: entry for entry in params.features}
         self._weights = {entry.node: entry for entry in params.weights}
@@ -176,10 +176,10 @@ class _Writer:
         return result
 
 
-def _with_types(model: onnx.ModelProto, widths: set[int]) -> onnx.ModelProto:
-    """Raise the opset where a type of `widths` needs it."""
+def _with_types(model: onnx.ModelProto, bit_widths: set[int]) -> onnx.ModelProto:
+    """Raise the opset where a type of `bit_widths` needs it."""
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if widths <= {8} or opset >= WIDE_TYPES_OPSET:
+    if bit_widths <= {8} or opset >= WIDE_TYPES_OPSET:
         return model
     try:
         converted = version_converter.convert_version(model, WIDE_TYPES_OPSET)

@@ -11,7 +11,7 @@ from stages.core.base.console import counted
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import open_source
 from stages.core.config.schema import FLOAT_BITS, SocConfig
-from stages.core.config.settings import check_width
+from stages.core.config.settings import check_bit_width
 from stages.core.integer.qparams import CONSTANT, SHARED, FeatureParams, NetworkParams
 
 __all__ = ["NodeBits", "check_widths", "load_node_bits", "node_bits", "read_node_bits", "without"]
@@ -91,7 +91,7 @@ def check_widths(by_node: Mapping[str, NodeBits], soc: SocConfig) -> None:
     for name, said in by_node.items():
         for key, side in ((FEATURE_BIT, "feature_bits"), (WEIGHT_BIT, "weight_bits")):
             if (width := getattr(said, side)) is not None:
-                check_width(f"{KEY}: {name}: {key}", width, soc, side)
+                check_bit_width(f"{KEY}: {name}: {key}", width, soc, side)
 
 
 def without(

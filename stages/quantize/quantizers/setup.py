@@ -45,7 +45,7 @@ class FeatureQuantizer:
     source: str
     range: tuple[float, float] | None = None
     per_channel: bool = False
-    widths: tuple[int, ...] = field(default=(), compare=False)
+    bit_widths: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class WeightQuantizer:
     bits: int
     axis: int
     output: str
-    widths: tuple[int, ...] = field(default=(), compare=False)
+    bit_widths: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class QuantizerSetup:
     notes: list[str]
 
 
-def nearest_width(wanted: int, allowed: Iterable[int]) -> int:
+def nearest_bit_width(wanted: int, allowed: Iterable[int]) -> int:
     """Give the narrowest allowed width that holds the wanted one, or the widest allowed if none does."""
-    widths = sorted(allowed)
-    return next((width for width in widths if width >= wanted), widths[-1])
+    bit_widths = sorted(allowed)
+    return next((width for width in bit_widths if width >= wanted), bit_widths[-1])
 
 
 def place(
@@ -171,14 +171,14 @@ class _Placer:
         reasons = {}
         floats = set(self._graph.float_tensors)
         for layer in self._layers:
-            widths = self._soc.operators.get(layer.kind)
+            bit_widths = self._soc.operators.get(layer.kind)
             if layer.output not in floats:
                 reasons[layer.name] = "it computes no float32 values"
             elif any(name not in self._graph.shapes for name in (layer.output, *self._computed(layer))):
                 reasons[layer.name] = "its size is not known before it runs"
             elif layer.name in self._skipped:
                 reasons[layer.name] = self._skipped[layer.name]
-            elif widths is None or not widths.feature_bits:
+            elif bit_widths is None or not bit_widths.feature_bits:
                 reasons[layer.name] = f"the {self._soc.name} has no integer {layer.kind}"
             elif (limit := why_float(self._graph, layer)) is not None:
                 reasons[layer.name] = limit
@@ -244,13 +244,13 @@ class _Placer:
         common: dict[str, set[int]] = {}
         for tensor, source in sources.items():
             for layer in self._touching(tensor):
-                widths = self._widths(layer, "feature_bits", self._wanted(source))
-                common[source] = common.get(source, widths) & widths
+                bit_widths = self._bit_widths(layer, "feature_bits", self._wanted(source))
+                common[source] = common.get(source, bit_widths) & bit_widths
                 if not common[source]:
                     raise UserError(
                         f"the {self._soc.name}'s operators around {tensor!r} share no feature width (conf/soc)"
                     )
-        bits = {source: self._width(source, widths) for source, widths in common.items()}
+        bits = {source: self._width(source, bit_widths) for source, bit_widths in common.items()}
         return [
             FeatureQuantizer(
                 name,
@@ -258,7 +258,7 @@ class _Placer:
                 bits[source],
                 source,
                 self._asked(source).range,
-                widths=tuple(sorted(common[source])),
+                bit_widths=tuple(sorted(common[source])),
             )
             for name, source in sources.items()
         ]
@@ -291,7 +291,7 @@ class _Placer:
         """The wanted width, or a wider one at the network's edges; float (the largest number) stays."""
         return max(bits, self._quant.edge_bits or 0) if edge else bits
 
-    def _widths(self, layer: Layer, side: str, wanted: int) -> set[int]:
+    def _bit_widths(self, layer: Layer, side: str, wanted: int) -> set[int]:
         """Widths of a layer; those that exist on the PC only when they are the very ones that are wanted."""
         simulated = set(getattr(self._soc.simulated, side)) & {wanted}
         return set(getattr(self._soc.operators[layer.kind], side)) | simulated
@@ -304,7 +304,7 @@ class _Placer:
                 f"quant.node_bits: {self._owner(tensor)}: {asked} bits: the {self._soc.name}'s operators around "
                 f"{tensor!r} can do {listed}, or {FLOAT_BITS} for float"
             )
-        return nearest_width(self._wanted(tensor), allowed)
+        return nearest_bit_width(self._wanted(tensor), allowed)
 
     def _code_sources(self, quantized: Sequence[str]) -> dict[str, str]:
         """Map each quantized tensor to the one whose codes it passes on (itself for most)."""
@@ -348,7 +348,7 @@ class _Placer:
                 continue
             asked = self._asked_of(layer).weight_bits
             wanted = self._wanted_weight(layer)
-            allowed = self._widths(layer, "weight_bits", wanted)
+            allowed = self._bit_widths(layer, "weight_bits", wanted)
             if asked is not None and asked not in allowed | {FLOAT_BITS}:
                 listed = ", ".join(map(str, sorted(allowed)))
                 raise UserError(
@@ -356,9 +356,9 @@ class _Placer:
                     f"or {FLOAT_BITS} for float"
                 )
             if wanted != FLOAT_BITS and allowed:
-                bits = nearest_width(wanted, allowed)
-                axis, widths = self._channel_axis(layer), tuple(sorted(allowed))
-                found.append(WeightQuantizer(node.input[1], node.name, bits, axis, layer.output, widths))
+                bits = nearest_bit_width(wanted, allowed)
+                axis, bit_widths = self._channel_axis(layer), tuple(sorted(allowed))
+                found.append(WeightQuantizer(node.input[1], node.name, bits, axis, layer.output, bit_widths))
         return found
 
     def _wanted_weight(self, layer: Layer) -> int:

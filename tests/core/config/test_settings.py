@@ -13,11 +13,11 @@ from stages.core.config.schema import (
     FeatureMethod,
     Fit,
     Head,
-    OperatorWidths,
+    OperatorBitWidths,
     PictureSet,
     Rounding,
 )
-from stages.core.config.settings import allowed_widths, check, check_files, load_params
+from stages.core.config.settings import allowed_bit_widths, check, check_files, load_params
 from tests.conftest import project_overrides
 from tests.core.lean import lean_conf
 
@@ -288,16 +288,24 @@ def test_widths_of_the_pc_are_allowed_where_the_soc_has_them(conf, refused):
 @pytest.mark.parametrize(
     ("kind", "widths", "said"),
     [
-        ("Silu", OperatorWidths([8], []), None),
-        ("DepthwiseConv", OperatorWidths([16], [2]), None),
-        ("Silo", OperatorWidths([8], []), r"soc\.operators\.Silo: is no ONNX operator \(nor DepthwiseConv or Silu\)"),
-        ("Silu", OperatorWidths([17], []), r"soc\.operators\.Silu\.feature_bits=\[17\]: give widths of 2 to 16 bits"),
-        ("Conv", OperatorWidths([8], [1]), r"soc\.operators\.Conv\.weight_bits=\[1\]: give widths of 2 to 16 bits"),
+        ("Silu", OperatorBitWidths([8], []), None),
+        ("DepthwiseConv", OperatorBitWidths([16], [2]), None),
+        (
+            "Silo",
+            OperatorBitWidths([8], []),
+            r"soc\.operators\.Silo: is no ONNX operator \(nor DepthwiseConv or Silu\)",
+        ),
+        (
+            "Silu",
+            OperatorBitWidths([17], []),
+            r"soc\.operators\.Silu\.feature_bits=\[17\]: give widths of 2 to 16 bits",
+        ),
+        ("Conv", OperatorBitWidths([8], [1]), r"soc\.operators\.Conv\.weight_bits=\[1\]: give widths of 2 to 16 bits"),
     ],
 )
-def test_operators_of_a_soc_are_checked(conf, kind, widths, said):
+def test_operators_of_a_soc_are_checked(conf, kind, bit_widths, said):
     config, _ = compose([], conf)
-    config.soc.operators[kind] = widths
+    config.soc.operators[kind] = bit_widths
     with pytest.raises(UserError, match=said) if said else nullcontext():
         check(config)
 
@@ -403,10 +411,10 @@ def test_several_inputs_keep_their_order(conf):
 
 
 def test_allowed_widths_are_those_of_any_operator():
-    operators = [OperatorWidths([8, 4], [8]), OperatorWidths([], []), OperatorWidths([12, 8], [])]
-    assert allowed_widths(operators, "feature_bits") == [4, 8, 12]
-    assert allowed_widths(operators, "weight_bits") == [8]
-    assert allowed_widths([], "weight_bits") == []
+    operators = [OperatorBitWidths([8, 4], [8]), OperatorBitWidths([], []), OperatorBitWidths([12, 8], [])]
+    assert allowed_bit_widths(operators, "feature_bits") == [4, 8, 12]
+    assert allowed_bit_widths(operators, "weight_bits") == [8]
+    assert allowed_bit_widths([], "weight_bits") == []
 
 
 # --- params.yaml

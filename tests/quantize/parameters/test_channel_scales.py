@@ -53,18 +53,18 @@ def test_every_channel_is_covered_from_the_zero_point_of_least_cost(channels, bi
         assert -zero_point * scale <= a * (1 - 1e-6)
         assert (top - zero_point) * scale >= b * (1 - 1e-6)
 
-    widths = [float(b) - float(a) for a, b in zip(low, high, strict=True)]
+    bit_widths = [float(b) - float(a) for a, b in zip(low, high, strict=True)]
 
     def cost(z):
         total = 0.0
-        for a, b, width in zip(low, high, widths, strict=True):
+        for a, b, width in zip(low, high, bit_widths, strict=True):
             if (a < 0 and z == 0) or (b > 0 and z == top):
                 return np.inf
             covering = max(-float(a) / z if z else 0.0, float(b) / (top - z) if z < top else 0.0)
-            total += (covering * top / max(width, max(widths) / 256)) ** 2
+            total += (covering * top / max(width, max(bit_widths) / 256)) ** 2
         return total
 
-    if max(widths) > 0:
+    if max(bit_widths) > 0:
         assert cost(zero_point) <= min(map(cost, range(top + 1))) * (1 + 1e-9)
 
 

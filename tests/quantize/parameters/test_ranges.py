@@ -213,7 +213,7 @@ def seen(entry):
 
 
 symmetries = st.booleans()
-widths = st.sampled_from([4, 6, 8, 10, 12, 14, 16])
+bit_widths = st.sampled_from([4, 6, 8, 10, 12, 14, 16])
 
 
 @st.composite
@@ -266,7 +266,7 @@ class TestEdges:
 
 
 @settings(deadline=None, max_examples=40)
-@given(histograms(), widths, symmetries, st.sampled_from(FeatureMethod))
+@given(histograms(), bit_widths, symmetries, st.sampled_from(FeatureMethod))
 def test_the_same_statistics_give_the_same_range(entry, bits, symmetric, method):
     found = feature_range(entry, method, bits, 99.0, symmetric)
     assert found[0] <= found[1]
@@ -397,7 +397,7 @@ def test_mse_clips_random_cases_and_zero_points_matter():
 
 
 @settings(deadline=None)
-@given(histograms(), widths, symmetries)
+@given(histograms(), bit_widths, symmetries)
 def test_mse_is_no_worse_than_max_abs_and_kl(entry, bits, symmetric):
     ranges = [mse_range(entry, bits, symmetric), seen(entry), kl_range(entry, bits)]
     error, *others = plain_errors(entry, ranges, bits, symmetric)
@@ -468,7 +468,7 @@ def test_admm_comes_close_to_brute_force(seed, bits, symmetric):
 
 
 @settings(deadline=None)
-@given(histograms(), widths, symmetries)
+@given(histograms(), bit_widths, symmetries)
 def test_admm_is_no_worse_than_max_abs(entry, bits, symmetric):
     error, other = plain_errors(entry, [admm_range(entry, bits, symmetric), seen(entry)], bits, symmetric)
     assert error <= other * slack(bits) + 1e-9 * entry.width**2 * entry.histogram.sum()

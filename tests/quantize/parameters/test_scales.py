@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stages.quantize.parameters.scales import affine, bias_codes, fit_scales, least_bias_scales, representable, spread
 
 values = st.floats(-(2.0**100), 2.0**100, width=32)
-widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
+bit_widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
 
 
 # --- features
@@ -53,7 +53,7 @@ def test_symmetric_golden(low, high, bits, scale, zero_point):
 
 
 @settings(deadline=None)
-@given(values, values, widths, st.booleans())
+@given(values, values, bit_widths, st.booleans())
 def test_zero_is_always_a_code(low, high, bits, symmetric):
     low, high = sorted((low, high))
     scale, zero_point = affine(low, high, bits, symmetric)
@@ -66,7 +66,7 @@ def test_zero_is_always_a_code(low, high, bits, symmetric):
 
 
 @settings(deadline=None)
-@given(values, values, widths, st.booleans())
+@given(values, values, bit_widths, st.booleans())
 def test_codes_reach_both_ends_within_half_a_step(low, high, bits, symmetric):
     low, high = sorted((low, high))
     scale, zero_point = affine(low, high, bits, symmetric)

@@ -11,7 +11,7 @@ from stages.quantize.parameters.weight_scales import squared_errors, weight_code
 MAX_ABS, MSE, ADMM = WeightMethod.MAX_ABS, WeightMethod.MSE, WeightMethod.ADMM
 
 methods = st.sampled_from(WeightMethod)
-widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
+bit_widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
 weights = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 3), st.integers(1, 9)), elements=st.floats(-(2.0**70), 2.0**70, width=32)
 )
@@ -87,7 +87,7 @@ def test_a_value_just_below_the_middle_rounds_down():
 
 
 @settings(deadline=None)
-@given(weights, widths, methods)
+@given(weights, bit_widths, methods)
 def test_opposite_weights_have_opposite_codes(weight, bits, method):
     scales = weight_scales(weight, bits, 0, method)
     np.testing.assert_array_equal(weight_scales(-weight, bits, 0, method), scales)
@@ -95,7 +95,7 @@ def test_opposite_weights_have_opposite_codes(weight, bits, method):
 
 
 @settings(deadline=None)
-@given(weights, widths, st.sampled_from([None, 0, 1]))
+@given(weights, bit_widths, st.sampled_from([None, 0, 1]))
 def test_max_abs_moves_weights_by_half_a_step_at_most(weight, bits, axis):
     scales = weight_scales(weight, bits, axis, MAX_ABS)
     codes = weight_codes(weight, scales, bits, axis)
@@ -119,7 +119,7 @@ def test_squared_errors_golden():
 
 
 @settings(deadline=None)
-@given(weights, widths, methods, st.floats(0.01, 1.5))
+@given(weights, bit_widths, methods, st.floats(0.01, 1.5))
 def test_squared_errors_are_those_of_the_codes(weight, bits, method, factor):
     scales = weight_scales(weight, bits, 1, method) * np.float32(factor)
     moved = weight - weight_codes(weight, scales, bits, 1) * scales.astype(np.float64)
@@ -165,7 +165,7 @@ def test_equal_magnitudes_are_met_exactly(method, bits):
 
 
 @settings(deadline=None)
-@given(weights, widths, st.sampled_from([None, 0, 1]))
+@given(weights, bit_widths, st.sampled_from([None, 0, 1]))
 def test_no_method_is_worse_than_max_abs(weight, bits, axis):
     worst = squared_errors(weight, weight_scales(weight, bits, axis, MAX_ABS), bits, axis)
     for method in (MSE, ADMM):

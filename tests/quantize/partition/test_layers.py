@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import pytest
 
-from stages.core.config.schema import OperatorWidths, SocConfig
+from stages.core.config.schema import OperatorBitWidths, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layers import Layer, edges, find_layers, head, why_float, window
 from tests.export.graphs import graph_model, node
@@ -14,7 +14,9 @@ WEIGHT = {"w": np.ones((4, 4, 1, 1)), "low": np.float32(0), "high": np.float32(6
 
 def soc(*kinds, fused=("Relu", "Clip")):
     known = kinds or ("Silu", "HardSwish")
-    return SocConfig(name="S1", fused_activations=list(fused), operators={kind: OperatorWidths([8]) for kind in known})
+    return SocConfig(
+        name="S1", fused_activations=list(fused), operators={kind: OperatorBitWidths([8]) for kind in known}
+    )
 
 
 def graph_of(nodes, outputs=("y",), inputs=None, constants=None, opset=17):

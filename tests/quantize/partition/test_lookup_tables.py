@@ -65,9 +65,9 @@ def assert_equal(found, wanted):
 
 @pytest.mark.parametrize("widths", WIDTHS, ids=lambda w: f"{w[0]}-{w[3]}")
 @pytest.mark.parametrize("kind", ONE)
-def test_a_table_is_the_function_rounded_to_codes(kind, widths):
+def test_a_table_is_the_function_rounded_to_codes(kind, bit_widths):
     entry, function = ONE[kind]
-    taken, made = QuantParams(*widths[:3]), QuantParams(*widths[3:])
+    taken, made = QuantParams(*bit_widths[:3]), QuantParams(*bit_widths[3:])
     found = table(graph_of(entry), Layer(kind, (entry,)), taken, made)
     assert found.dtype == np.int32
     assert_equal(found, expected(function, taken, made))
@@ -75,10 +75,10 @@ def test_a_table_is_the_function_rounded_to_codes(kind, widths):
 
 @pytest.mark.parametrize("widths", WIDTHS, ids=lambda w: f"{w[0]}-{w[3]}")
 @pytest.mark.parametrize("kind", GATES)
-def test_a_gated_function_written_as_two_nodes(kind, widths):
+def test_a_gated_function_written_as_two_nodes(kind, bit_widths):
     gate, function = GATES[kind]
     product = node("Mul", ["g", "x"], ["y"], "n")
-    taken, made = QuantParams(*widths[:3]), QuantParams(*widths[3:])
+    taken, made = QuantParams(*bit_widths[:3]), QuantParams(*bit_widths[3:])
     layer, graph = Layer(kind, (gate, product)), graph_of(gate, product)
     assert_equal(table(graph, layer, taken, made), expected(lambda x: x * function(x), taken, made))
     inner = [function((code - taken.zero_point) * taken.scale) for code in range(2**taken.bits)]

@@ -3,9 +3,9 @@ import onnx
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import OperatorWidths, QuantConfig, SocConfig
+from stages.core.config.schema import OperatorBitWidths, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.quantizers.setup import FeatureQuantizer, nearest_width, place
+from stages.quantize.quantizers.setup import FeatureQuantizer, nearest_bit_width, place
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 
@@ -20,12 +20,14 @@ def soc(float_outputs=True, fused=("Relu", "Clip"), **operators):
         **dict.fromkeys(("Relu", "Clip", "Add", "MaxPool", "GlobalAveragePool", "Flatten", "Reshape"), (WIDE, [])),
         "Softmax": ([], []),
     }
-    known |= {name: (widths, known.get(name, ([], []))[1]) for name, widths in operators.items()}
+    known |= {name: (bit_widths, known.get(name, ([], []))[1]) for name, bit_widths in operators.items()}
     return SocConfig(
         name="S1",
         float_outputs=float_outputs,
         fused_activations=list(fused),
-        operators={name: OperatorWidths(*widths) for name, widths in known.items() if widths[0] is not None},
+        operators={
+            name: OperatorBitWidths(*bit_widths) for name, bit_widths in known.items() if bit_widths[0] is not None
+        },
     )
 
 
@@ -34,7 +36,7 @@ def placed(model, chip=None, bits=8, weight_bits=8):
     return place(Graph(onnx.shape_inference.infer_shapes(model)), chip or soc(), quant)
 
 
-def widths(setup):
+def bit_widths(setup):
     return {entry.tensor: entry.bits for entry in setup.features}
 
 
@@ -67,12 +69,12 @@ def chain(*kinds, channels=4, output=None):
     [(8, [4, 8, 10], 8), (9, [4, 8, 10], 10), (2, [4, 8], 4), (16, [12, 4, 10], 12), (5, [8, 6, 4], 6), (8, [4], 4)],
 )
 def test_nearest_width(wanted, allowed, width):
-    assert nearest_width(wanted, allowed) == width
+    assert nearest_bit_width(wanted, allowed) == width
 
 
 def test_a_tensor_has_a_width_that_all_around_it_do():
     found = placed(tiny_classifier(), bits=10)
-    assert widths(found) == {"images": 10, "r1": 10, "r2": 10, "c3": 10, "sum": 10, "pooled": 8, "flat": 8}
+    assert bit_widths(found) == {"images": 10, "r1": 10, "r2": 10, "c3": 10, "sum": 10, "pooled": 8, "flat": 8}
     assert [line.split()[0] for line in found.notes] == ["pooled", "flat"]
     assert all("8-bit codes, not 10" in line for line in found.notes)
 
@@ -85,19 +87,23 @@ def test_weights_have_the_nearest_width_with_a_note():
 
 def test_a_depthwise_convolution_is_an_operator_of_its_own():
     found = placed(tiny_classifier(), soc(DepthwiseConv=NARROW), bits=12)
-    assert widths(found)["r1"] == 8
-    assert widths(found)["images"] == 12
+    assert bit_widths(found)["r1"] == 8
+    assert bit_widths(found)["images"] == 12
 
 
 def test_what_a_fused_layer_makes_has_a_width_of_its_weighted_operator():
     found = placed(chain("Conv", "Relu"), soc(float_outputs=False, Conv=NARROW), bits=12)
-    assert widths(found) == {"x": 8, "t2": 8}
+    assert bit_widths(found) == {"x": 8, "t2": 8}
 
 
 def test_the_widths_that_a_tensor_could_have_are_those_that_all_around_it_do():
     found = placed(chain("Conv", "MaxPool"), soc(Conv=[4, 8, 12], MaxPool=[8, 12]))
-    assert {entry.tensor: entry.widths for entry in found.features} == {"x": (4, 8, 12), "t1": (8, 12), "t2": (8, 12)}
-    assert [entry.widths for entry in found.weights] == [(2, 4, 6, 8)]
+    assert {entry.tensor: entry.bit_widths for entry in found.features} == {
+        "x": (4, 8, 12),
+        "t1": (8, 12),
+        "t2": (8, 12),
+    }
+    assert [entry.bit_widths for entry in found.weights] == [(2, 4, 6, 8)]
 
 
 def test_operators_that_share_no_width_are_refused():
@@ -121,7 +127,7 @@ def pooled_sum():
 
 
 def test_a_fused_activation_hides_the_tensor_before_it():
-    assert {"c1", "c2"}.isdisjoint(widths(placed(tiny_classifier())))
+    assert {"c1", "c2"}.isdisjoint(bit_widths(placed(tiny_classifier())))
 
 
 @pytest.mark.parametrize(
@@ -134,45 +140,45 @@ def test_a_fused_activation_hides_the_tensor_before_it():
     ids=["output", "pooling", "not fused"],
 )
 def test_other_activations_hide_nothing(model, fused):
-    assert "t1" in widths(placed(model, soc(float_outputs=False, fused=fused)))
+    assert "t1" in bit_widths(placed(model, soc(float_outputs=False, fused=fused)))
 
 
 def test_an_activation_hides_nothing_that_another_node_takes():
     model = chain("Conv", "Relu")
     model.graph.node.append(node("Add", ["t1", "t2"], ["t3"], "n3"))
     model.graph.output[0].name = "t3"
-    assert widths(placed(model)) == {"x": 8, "t1": 8, "t2": 8, "t3": 8}
+    assert bit_widths(placed(model)) == {"x": 8, "t1": 8, "t2": 8, "t3": 8}
 
 
 @pytest.mark.parametrize(("float_outputs", "quantized"), [(True, False), (False, True)])
 def test_a_weighted_operator_that_ends_the_network(float_outputs, quantized):
-    assert ("logits" in widths(placed(tiny_classifier(), soc(float_outputs)))) is quantized
+    assert ("logits" in bit_widths(placed(tiny_classifier(), soc(float_outputs)))) is quantized
 
 
 @pytest.mark.parametrize(("float_outputs", "expected"), [(True, {"x": 8}), (False, {"x": 8, "t2": 8})])
 def test_a_fused_layer_that_ends_the_network(float_outputs, expected):
-    assert widths(placed(chain("Conv", "Relu"), soc(float_outputs))) == expected
+    assert bit_widths(placed(chain("Conv", "Relu"), soc(float_outputs))) == expected
 
 
 def test_another_operator_that_ends_the_network_is_quantized():
-    assert widths(placed(chain("Conv", "MaxPool"))) == {"x": 8, "t1": 8, "t2": 8}
+    assert bit_widths(placed(chain("Conv", "MaxPool"))) == {"x": 8, "t1": 8, "t2": 8}
 
 
 def test_a_float_output_that_goes_on_is_quantized_for_who_takes_it():
     found = placed(chain("Conv", "MaxPool", output=["t1", "t2"]))
-    assert "t1" in widths(found)
+    assert "t1" in bit_widths(found)
 
 
 @pytest.mark.parametrize("kind", ["Softmax", "Erf"])
 def test_an_unknown_operator_stays_in_float_with_a_note(kind):
     found = placed(chain("Conv", kind))
-    assert widths(found) == {"x": 8, "t1": 8}
+    assert bit_widths(found) == {"x": 8, "t1": 8}
     assert found.notes == [f"n2 ({kind}) runs in float: the S1 has no integer {kind}"]
 
 
 def test_a_float_operator_between_integer_ones_has_codes_on_both_sides():
     found = placed(chain("Conv", "Erf", "Conv"))
-    assert widths(found) == {"x": 8, "t1": 8, "t2": 8}
+    assert bit_widths(found) == {"x": 8, "t1": 8, "t2": 8}
 
 
 def test_a_network_of_unknown_operators_has_no_codes():
@@ -183,7 +189,7 @@ def test_a_network_of_unknown_operators_has_no_codes():
 
 def test_an_activation_after_a_float_operator_runs_in_float_with_it():
     found = placed(chain("Conv", "Relu"), soc(Conv=[]))
-    assert widths(found) == {}
+    assert bit_widths(found) == {}
     assert found.weights == []
     assert found.notes == ["n2 (Conv) runs in float: the S1 has no integer Conv"]
 
@@ -216,12 +222,12 @@ def test_an_operator_that_computes_has_parameters_of_its_own(kind):
 
 def test_a_passing_operator_in_float_shares_nothing():
     found = placed(chain("Conv", "Flatten"), soc(Flatten=[]))
-    assert widths(found) == {"x": 8, "t1": 8}
+    assert bit_widths(found) == {"x": 8, "t1": 8}
 
 
 def test_width_is_common_to_all_tensors_that_share_codes():
     found = placed(pooled_sum(), soc(Add=[8]), bits=12)
-    assert widths(found) == {"x": 12, "t1": 8, "t2": 8, "t3": 8}
+    assert bit_widths(found) == {"x": 12, "t1": 8, "t2": 8, "t3": 8}
 
 
 # --- weights
@@ -255,7 +261,7 @@ def test_a_product_of_two_features_has_no_weight():
     model = graph_model([node("MatMul", ["a", "b"], ["y"], "n")], {"a": [1, 4], "b": [4, 4]}, ["y"])
     found = placed(model, soc(float_outputs=False))
     assert found.weights == []
-    assert widths(found) == {"a": 8, "b": 8, "y": 8}
+    assert bit_widths(found) == {"a": 8, "b": 8, "y": 8}
 
 
 # --- constant operands
@@ -278,18 +284,18 @@ def test_a_constant_operand_has_codes_like_a_feature(kind):
 
 
 def test_a_constant_operand_has_a_width_that_its_operator_does():
-    assert widths(placed(scaled(), soc(Mul=[4, 10]), bits=8)) == {"k": 10, "x": 8, "c": 10, "y": 10}
+    assert bit_widths(placed(scaled(), soc(Mul=[4, 10]), bits=8)) == {"k": 10, "x": 8, "c": 10, "y": 10}
 
 
 def test_a_constant_of_a_float_operator_stays_as_it_is():
-    assert widths(placed(scaled())) == {"x": 8, "c": 8}
+    assert bit_widths(placed(scaled())) == {"x": 8, "c": 8}
 
 
 def test_whole_numbers_have_no_codes():
     nodes = [node("ArgMax", ["x"], ["i"], "best", axis=1), node("Add", ["i", "one"], ["j"], "next")]
     nodes.append(node("Cast", ["j"], ["y"], "cast", to=1))
     model = graph_model(nodes, {"x": [1, 4]}, ["y"], {"one": np.array([1])})
-    assert widths(placed(model)) == {}
+    assert bit_widths(placed(model)) == {}
 
 
 def test_bounds_slopes_and_shapes_are_no_operands():
@@ -300,14 +306,14 @@ def test_bounds_slopes_and_shapes_are_no_operands():
     ]
     constants = {"slope": np.ones((4, 1, 1)), "low": np.float32(1), "shape": np.array([1, -1])}
     model = graph_model(nodes, {"x": [1, 4, 6, 6]}, ["y"], constants)
-    assert list(widths(placed(model, soc(PRelu=[8])))) == ["x", "p", "c", "y"]
+    assert list(bit_widths(placed(model, soc(PRelu=[8])))) == ["x", "p", "c", "y"]
 
 
 def test_a_constant_that_two_layers_take_is_coded_once():
     nodes = [node("Add", ["x", "k"], ["a"], "one"), node("Mul", ["a", "k"], ["y"], "two")]
     model = graph_model(nodes, {"x": [1, 4]}, ["y"], {"k": np.float32(2)})
     found = placed(model, soc(Add=[4, 8], Mul=[8, 12]), bits=4)
-    assert widths(found) == {"k": 8, "x": 4, "a": 8, "y": 8}
+    assert bit_widths(found) == {"k": 8, "x": 4, "a": 8, "y": 8}
 
 
 # --- which layers run in integers

@@ -244,5 +244,5 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
     ("widths", "asked", "expected"),
     [((8, 8), None, 125), ((8, 4), None, 200), ((4, 8), None, 200), ((16, 8), None, 125), ((4, 8), 7, 7)],
 )
-def test_few_bits_take_more_steps(widths, asked, expected):
-    assert steps(QuantConfig("q", *widths, steps=asked)) == expected
+def test_few_bits_take_more_steps(bit_widths, asked, expected):
+    assert steps(QuantConfig("q", *bit_widths, steps=asked)) == expected

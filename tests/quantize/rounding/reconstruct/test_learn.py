@@ -24,7 +24,7 @@ from stages.core.config.schema import (
     Config,
     FakeQuant,
     FeatureZeroPoint,
-    OperatorWidths,
+    OperatorBitWidths,
     QuantConfig,
     Requantization,
     Rounding,
@@ -61,7 +61,7 @@ def soc(**changes):
         "feature_zero_point": FeatureZeroPoint.affine,
         "weight_scale": WeightScale.per_channel,
         "fused_activations": ["Relu", "Clip"],
-        "operators": {kind: OperatorWidths([4, 8], [2, 4, 8]) for kind in KINDS},
+        "operators": {kind: OperatorBitWidths([4, 8], [2, 4, 8]) for kind in KINDS},
     }
     return SocConfig(name="S1", **given | changes)
 
