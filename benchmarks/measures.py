@@ -23,7 +23,7 @@ from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import load_model
 from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model, tensor_quant_params
-from stages.core.integer.reference import run_twin
+from stages.core.integer.reference import run_reference
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.collect import collect
 from stages.core.statistics.tensor_statistics import save_statistics
@@ -142,7 +142,7 @@ def simulation_turns(turns: int, runs: int) -> tuple[float, float, float]:
 
 
 def differing_layers() -> tuple[list[str], int]:
-    """Compare every layer's codes, simulator against NumPy twin, byte by byte on the debug pictures.
+    """Compare every layer's codes, simulator against NumPy reference, byte by byte on the debug pictures.
 
     Returns:
         The layers that differ on any picture, and how many were compared.
@@ -152,7 +152,7 @@ def differing_layers() -> tuple[list[str], int]:
     simulator = Runner(simulator_model(model, layers, codes=True), optimize="safe")
     differing: set[str] = set()
     for fed in _debug_feeds():
-        expected, found = run_twin(model, fed), simulator.run(fed)
+        expected, found = run_reference(model, fed), simulator.run(fed)
         differing |= {name for name in layers if not _same_bytes(expected[name], found[name])}
     return [name for name in layers if name in differing], len(layers)
 

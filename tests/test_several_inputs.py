@@ -21,7 +21,7 @@ from stages.compose import run as compose_into
 from stages.core.base.paths import FLOAT_MODEL, INTEGER_MODEL
 from stages.core.config.settings import load_params
 from stages.core.integer.model import load_integer_model, tensor_quant_params
-from stages.core.integer.reference import run_twin
+from stages.core.integer.reference import run_reference
 from stages.core.statistics.tensor_statistics import load_statistics
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
@@ -112,7 +112,7 @@ def test_calibration_sees_what_every_input_is_fed(model):
 
 
 def test_the_outputs_cosine_is_that_of_the_twin(model):
-    """Float outputs by ONNX Runtime, quantized ones by the NumPy twin, on feeds worked out anew."""
+    """Float outputs by ONNX Runtime, quantized ones by the NumPy reference, on feeds worked out anew."""
     stages(evaluate)
     integer, cosines = load_integer_model(INTEGER_MODEL), []
     outputs = [entry.name for entry in model.graph.output]
@@ -120,7 +120,7 @@ def test_the_outputs_cosine_is_that_of_the_twin(model):
     quant_params = tensor_quant_params(integer.graph.node)
     for feeds in fed(model, Path("evaluation")):
         expected = dict(zip(outputs, session.run(outputs, feeds), strict=True))
-        values = run_twin(integer, feeds)
+        values = run_reference(integer, feeds)
         for name in outputs:
             a, b = expected[name].ravel().astype(float), values[name].ravel().astype(float)
             if name in quant_params:

@@ -190,9 +190,9 @@ class _Pictures:
             for content, name in sets[kind].by_digest.items()
         }
         for picture in track(read_samples(files, inputs, preprocess, KEY), "compare", len(files)):
-            if twin := used.get(digest(picture.sample)):
+            if reference := used.get(digest(picture.sample)):
                 self.known.append(picture.name)
-                self.notes.append(f"debug {self.loaded.noun} {picture.name} is also {twin}: use others")
+                self.notes.append(f"debug {self.loaded.noun} {picture.name} is also {reference}: use others")
                 warn(self.notes[-1])
             self.first = self.first or picture.sample
             self.names.append(picture.name)

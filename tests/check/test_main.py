@@ -448,8 +448,8 @@ def test_shapes_are_guessed_where_nothing_tells_them(at, monkeypatch, tmp_path):
     assert case["layers_known_from"].startswith("guessed from names and sizes")
     assert rows(case)[STEM]["read_as"] == ["NCHW"]
     assert (first_wrong(case)["layer"], first_wrong(case)["cause"]) == (LEFT, "rounding")
-    shutil.copytree("pc", "twin")
-    assert run(monkeypatch, "pc", "twin")[0] == 0
+    shutil.copytree("pc", "reference")
+    assert run(monkeypatch, "pc", "reference")[0] == 0
 
 
 def test_a_log_tells_shapes_and_order(at, monkeypatch):

@@ -9,7 +9,7 @@ from stages.compare.similarity import Compared, compare_networks
 from stages.core.config.schema import ChannelScales, Vendor
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.dumps import file_names, nhwc
-from stages.core.integer.reference import run_twin
+from stages.core.integer.reference import run_reference
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -76,12 +76,12 @@ def test_float_tensors_are_nhwc(tmp_path):
 def test_codes_are_the_twin_s_and_their_real_values_lie_beside(tmp_path, bits, kind):
     found, _ = dump(tmp_path, feature_bits=bits)
     folder = tmp_path / "magik_dump_path"
-    twin = run_twin(found.integer, FEEDS)
+    reference = run_reference(found.integer, FEEDS)
     entries = {entry.tensor: entry for entry in found.params.features}
     for path in (folder / "ptq_model").iterdir():
         tensor = TENSORS[path.stem]
         stored = np.fromfile(path, "<u1" if entries[tensor].bits <= 8 else kind)
-        np.testing.assert_array_equal(stored, transposed(twin[tensor]), err_msg=path.stem)
+        np.testing.assert_array_equal(stored, transposed(reference[tensor]), err_msg=path.stem)
         real = np.fromfile(folder / "ptq_model_dequantize" / path.name, "<f4")
         expected = (stored.astype(np.float64) - entries[tensor].zero_point) * entries[tensor].scale
         np.testing.assert_allclose(real, expected, rtol=1e-6)
@@ -138,8 +138,8 @@ def test_files_of_tpu_mlir(tmp_path):
     assert top.keys() - made.keys() == {"c1_Conv", "c2_Conv"}
     np.testing.assert_array_equal(top["sum_Add"], compared.expected["sum"])
     entry = next(entry for entry in found.params.features if entry.tensor == "sum")
-    twin = run_twin(found.integer, FEEDS)["sum"].astype(np.float64)
-    np.testing.assert_allclose(made["sum_Add"], (twin - entry.zero_point) * entry.scale, rtol=1e-6)
+    reference = run_reference(found.integer, FEEDS)["sum"].astype(np.float64)
+    np.testing.assert_allclose(made["sum_Add"], (reference - entry.zero_point) * entry.scale, rtol=1e-6)
 
 
 def test_an_input_may_be_called_as_numpy_calls_its_own(tmp_path):

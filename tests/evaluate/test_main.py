@@ -13,7 +13,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import Task
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.qparams import load_qparams
-from stages.core.integer.reference import run_twin
+from stages.core.integer.reference import run_reference
 from stages.evaluate.__main__ import evaluate
 from stages.quantize.__main__ import quantize
 from tests.export.graphs import run_onnx
@@ -113,7 +113,7 @@ def files():
 
 @pytest.mark.parametrize("soc", ["t40", "bm1684x"])
 def test_the_scores_are_of_the_integer_arithmetic(quantized, soc):
-    """The NumPy twin gives the predictions that are written."""
+    """The NumPy reference gives the predictions that are written."""
     quantized.soc = soc_config(soc)
     quantize(quantized)
     evaluate(quantized)
@@ -121,7 +121,7 @@ def test_the_scores_are_of_the_integer_arithmetic(quantized, soc):
     params = {entry.tensor: entry for entry in load_qparams(Path("out/quantize/qparams.json"), quantized).features}
     assert ("logits" in params) is (soc == "bm1684x")
     for row in results()[1]:
-        logits = run_twin(integer, {"images": float_input(row["file"])})["logits"][0].astype(np.float64)
+        logits = run_reference(integer, {"images": float_input(row["file"])})["logits"][0].astype(np.float64)
         assert row["quantized_top5"].split()[0] == str(np.argmax(logits))
 
 

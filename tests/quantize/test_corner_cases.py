@@ -16,7 +16,7 @@ from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 from tests.quantize.emit.test_lower import (
     PICTURE,
-    assert_twin_equal,
+    assert_reference_equal,
     code_differences,
     images,
     output_cosine,
@@ -62,7 +62,7 @@ def test_both_nodes_of_a_last_layer_have_a_row():
 def test_pad_with_a_value_in_the_twin(value):
     constants = {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1])} | ({"v": np.float32(value)} if value else {})
     found, feeds = go([node("Pad", ["x", *constants], ["y"], "pad")], constants)
-    assert_twin_equal(found, feeds)
+    assert_reference_equal(found, feeds)
 
 
 @pytest.mark.parametrize("value", [None, 0.7])
@@ -91,7 +91,7 @@ def test_mean_with_empty_axes(noop):
     found, feeds = go(
         [node("ReduceMean", ["x", "a"], ["y"], "m", noop_with_empty_axes=noop)], {"a": np.zeros(0, np.int64)}, opset=18
     )
-    assert_twin_equal(found, feeds)
+    assert_reference_equal(found, feeds)
     assert output_cosine(found, feeds) > 0.99
 
 
@@ -202,7 +202,7 @@ def test_what_the_body_of_an_if_takes_stays_float():
     ]
     found, feeds = go(nodes, {"w": W, "k": np.float32(0.5)})
     assert [feature.tensor for feature in found.params.features] == ["x"]
-    assert_twin_equal(found, feeds)
+    assert_reference_equal(found, feeds)
     assert output_cosine(found, feeds) > 0.99
 
 

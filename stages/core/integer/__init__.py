@@ -1,1 +1,1 @@
-"""The integer model: its rules in NumPy (the twin), and as a network that ONNX Runtime runs (the simulator)."""
+"""The integer model: its rules in NumPy (the reference), and as a network that ONNX Runtime runs (the simulator)."""

@@ -1,4 +1,4 @@
-"""The NumPy twin: every integer operator written down plainly. Slow; what the fast simulator is tested against."""
+"""The NumPy reference: every integer operator written down plainly. Slow; what the fast simulator is tested against."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Integers = NDArray[np.int64]
 
 
-def run_twin(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def run_reference(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Run an integer model.
 
     Args:

@@ -1,4 +1,4 @@
-"""The simulator: an integer model as plain ONNX that ONNX Runtime runs fast, with the very results of the twin."""
+"""The simulator: an integer model as plain ONNX that ONNX Runtime runs fast, with the very results of the reference."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -88,8 +88,8 @@ def expected_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray]) -> dic
 
 
 def agree(runtime: Runtime, net: Net, **codes: ArrayLike) -> dict[str, NDArray]:
-    """Check that the runtime gives the twin's bytes in every layer; a softmax to a few units in the last place."""
-    feeds, values = net.feeds(codes), net.twin(**codes)
+    """Check that the runtime gives the reference's bytes in every layer; a softmax to a few units in the last place."""
+    feeds, values = net.feeds(codes), net.reference(**codes)
     model = net.model(values)
     found = dumps(runtime, model_file(model), [feeds[entry.name] for entry in model.graph.input])
     close = {f"{node.output[0]}_out.bin" for node in net.nodes if node.op_type == "Softmax"}

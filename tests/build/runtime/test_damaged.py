@@ -54,7 +54,7 @@ def repaired(content: bytes) -> bytes:
 def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part):
     rng = np.random.default_rng(part)
     net = small_net()
-    content = model_file(net.model(net.twin(x=small_codes())))
+    content = model_file(net.model(net.reference(x=small_codes())))
     (tmp_path / "in.bin").write_bytes(bytes(6 * 6 * 3))
     survived = 0
     for number in range(MUTANTS // 4):
@@ -75,7 +75,7 @@ def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part):
 
 def test_every_shorter_file_is_refused(debug, tmp_path):
     net = small_net()
-    content = model_file(net.model(net.twin(x=small_codes())))
+    content = model_file(net.model(net.reference(x=small_codes())))
     path = tmp_path / "short.sqm"
     for length in [*range(60), *range(60, len(content), 97)]:
         for how in (content[:length], repaired(content[:length]) if length > 20 else b""):

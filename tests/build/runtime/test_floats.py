@@ -59,7 +59,7 @@ def values(runtime, kind, more, attributes):
         more, attributes = [np.array(attributes["axes"])], {"keepdims": attributes["keepdims"]}
     net.plain(kind, ["r", *more], "y", **attributes)
     codes = np.random.default_rng(0).integers(0, 4096, SHAPE)
-    expected = net.twin(x=codes)
+    expected = net.reference(x=codes)
     model = net.model(expected)
     found = dumps(runtime, model_file(model), [net.feeds({"x": codes})["x/real"]])["y_out.bin"]
     lying = expected["y"].transpose(0, 2, 3, 1) if expected["y"].ndim == 4 else expected["y"]

@@ -1,4 +1,4 @@
-"""Every operator of the integer domain in C++ against the twin.
+"""Every operator of the integer domain in C++ against the reference.
 
 The cases are those of tests/core/integer/test_simulator.py: its tests run here with another implementation to compare.
 """
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def compared(debug):
-    """`agree` of those tests compares the runtime with the twin, layer by layer."""
+    """`agree` of those tests compares the runtime with the reference, layer by layer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases, "agree", partial(programs.agree, debug))
         yield

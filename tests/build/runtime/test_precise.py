@@ -37,7 +37,7 @@ def test_every_layer_of_a_network_has_the_same_bytes(debug):
 
 
 def compared(runtime, net, codes):
-    feeds, values = net.feeds({"x": codes}), net.twin(x=codes)
+    feeds, values = net.feeds({"x": codes}), net.reference(x=codes)
     model = net.model(values)
     tensors = [name for name in net.tensors if name in values]
     found = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe").run(feeds)

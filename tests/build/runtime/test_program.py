@@ -44,7 +44,7 @@ def picture(tmp_path):
     net.plain("Identity", ["x"], "y")
     entry = NetworkInput("x/real", (1, 3, 2, 2), (10.0, 20.0, 30.0), (2.0, 2.0, 4.0), Color.RGB)
     path = tmp_path / "model.sqm"
-    path.write_bytes(model_file(net.model(net.twin(x=np.zeros(12))), [entry]))
+    path.write_bytes(model_file(net.model(net.reference(x=np.zeros(12))), [entry]))
     return path, np.arange(40, 52, dtype=np.uint8).reshape(2, 2, 3)
 
 
@@ -66,13 +66,13 @@ def test_four_bit_dumps_hold_two_channels_a_byte(debug, tmp_path):
     net.feature("x", [1, 3, 1, 2], QuantParams(4, 1.0, 0))
     net.plain("Identity", ["x"], "y")
     feeds = net.feeds({"x": [1, 2, 3, 4, 5, 6]})
-    found = programs.dumps(debug, model_file(net.model(net.twin(x=range(6)))), [feeds["x/real"]])
+    found = programs.dumps(debug, model_file(net.model(net.reference(x=range(6)))), [feeds["x/real"]])
     assert found["y_Quantize_out.bin"] == bytes([0x31, 0x05, 0x42, 0x06])
 
 
 def test_the_profile_is_one_that_profile_reads(native, tmp_path):
     net = small_net()
-    (tmp_path / "m.sqm").write_bytes(model_file(net.model(net.twin(x=small_codes()))))
+    (tmp_path / "m.sqm").write_bytes(model_file(net.model(net.reference(x=small_codes()))))
     (tmp_path / "in.bin").write_bytes(bytes(6 * 6 * 3))
     done = native("profile").run(tmp_path / "m.sqm", tmp_path / "in.bin", "-o", tmp_path, "-n", "3")
     (run,) = parse_log(done.stdout, "log")
@@ -90,7 +90,7 @@ def test_the_profile_is_one_that_profile_reads(native, tmp_path):
 
 def test_memory_is_reported_as_the_vendor_does(native, tmp_path):
     net = small_net()
-    (tmp_path / "m.sqm").write_bytes(model_file(net.model(net.twin(x=small_codes()))))
+    (tmp_path / "m.sqm").write_bytes(model_file(net.model(net.reference(x=small_codes()))))
     (tmp_path / "in.bin").write_bytes(bytes(6 * 6 * 3))
     runtime = native("nmem")
     reporting = Runtime(runtime.program, environment={"NMEM_FILE": str(tmp_path / "nmem.txt")})
@@ -150,7 +150,7 @@ def test_mistakes_end_in_one_line_and_exit_code_2(debug, picture, tmp_path):
 
 def test_a_folder_holds_all_that_is_needed(tmp_path):
     net = small_net()
-    model = net.model(net.twin(x=small_codes()))
+    model = net.model(net.reference(x=small_codes()))
     built = write_runtime(tmp_path / "runtime", "net", model, programs.plain_inputs(model))
     assert built.model == tmp_path / "runtime" / "net.sqm"
     assert built.size == built.model.stat().st_size
@@ -166,7 +166,7 @@ def test_four_bit_weights_take_half_the_room():
         weight = np.random.default_rng(0).integers(-limit, limit, (64, 1000), endpoint=True).astype(np.int8)
         values = [np.zeros(1000, np.int32), np.ones(1000, np.float32)]
         net.add("MatMul", ["x", weight, *values], None, rule="float")
-        return len(model_file(net.model(net.twin(x=np.zeros(64)))))
+        return len(model_file(net.model(net.reference(x=np.zeros(64)))))
 
     assert size(127) - size(7) == 32000
 
@@ -178,7 +178,7 @@ def test_what_the_runtime_does_not_do_is_named(kind):
     net.add("Dequantize", ["x"], None, "r")
     net.plain(kind, ["r", *([np.float32(2)] if kind == "Mod" else [])], "y", **({"fmod": 1} if kind == "Mod" else {}))
     with pytest.raises(UnsupportedError, match=rf"y \({kind}\): the board's reference runtime does not do this"):
-        model_file(net.model(net.twin(x=np.arange(4))))
+        model_file(net.model(net.reference(x=np.arange(4))))
 
 
 def test_unknown_shapes_are_named():

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.graph.session import Runner
 from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
-from stages.core.integer.reference import run_twin
+from stages.core.integer.reference import run_reference
 from stages.core.integer.simulator import simulator_model
 
 Values = dict[str, NDArray]
@@ -83,9 +83,9 @@ class Net:
             for name, qparams in self.features.items()
         }
 
-    def twin(self, **codes: ArrayLike) -> Values:
-        """Every tensor, by the twin."""
-        return run_twin(self.model(), self.feeds(codes))
+    def reference(self, **codes: ArrayLike) -> Values:
+        """Every tensor, by the reference."""
+        return run_reference(self.model(), self.feeds(codes))
 
     def simulator(self, values: Mapping[str, NDArray], tensors: Sequence[str] = (), codes: bool = True):
         """The simulator that returns `tensors`, or all; `values` tell the shapes."""
@@ -110,11 +110,11 @@ def assert_same(actual: NDArray, expected: NDArray) -> None:
 
 
 def agree(net: Net, **codes: ArrayLike) -> Values:
-    """Check that twin and simulator give the same codes, and that real values are what the codes stand for.
+    """Check that reference and simulator give the same codes, and that real values are what the codes stand for.
 
     Codes are asked for as compare and evaluate run the simulator, values from plain ONNX Runtime.
     """
-    feeds, values = net.feeds(codes), net.twin(**codes)
+    feeds, values = net.feeds(codes), net.reference(**codes)
     quant_params = tensor_quant_params(net.nodes)
     as_codes = Runner(net.simulator(values), optimize="safe", threads=1).run(feeds)
     as_reals = Runner(net.simulator(values, codes=False), optimize="none", threads=1).run(feeds)

@@ -32,8 +32,8 @@ def ways(net, values):
 
 
 def checked(net, codes, **expected):
-    """Values on which twin and simulator agree, once the simulator took the expected way."""
-    found = ways(net, net.twin(**codes))
+    """Values on which reference and simulator agree, once the simulator took the expected way."""
+    found = ways(net, net.reference(**codes))
     assert {kind: found[kind] for kind in expected} == expected
     return agree(net, **codes)
 
@@ -96,7 +96,7 @@ def test_sums_beyond_the_bound_are_split(kind, zero_point, sign, total):
     bias = -int(np.round(largest / 2**20)) * 2**20
     net = summing(kind, taken, weights, bias)
     codes = np.full(len(weights), 255 - zero_point)
-    found = ways(net, net.twin(x=codes))
+    found = ways(net, net.reference(x=codes))
     assert found[KINDS[kind]] > 1
     assert found["double"] == found[KINDS[kind]]
     assert agree(net, x=codes)["y"].item() == float(largest + bias)
@@ -118,7 +118,7 @@ def test_no_partial_sum_leaves_float32_behind_a_small_total():
     for kind in KINDS:
         net = summing(kind, QuantParams(8, 1.0, 0), weights)
         codes = np.concatenate([np.full(300, 253), np.full(299, 253), [252], [3]])
-        assert ways(net, net.twin(x=codes))[KINDS[kind]] > 1
+        assert ways(net, net.reference(x=codes))[KINDS[kind]] > 1
         assert agree(net, x=codes)["y"].item() == 32767 + 3
 
 
@@ -166,7 +166,7 @@ def test_a_seven_by_seven_depthwise_convolution_of_twelve_bits(zero_point, sign)
         names = ("strides", "dilations", "pads", "group")
         net.add("Conv", ["x", weight, int32(bias), np.ones(channels, np.float32)], None, rule="float",
                 **dict(zip(names, window, strict=True)))  # fmt: skip
-        values = net.twin(x=codes)
+        values = net.reference(x=codes)
         assert (ways(net, values)["Conv"] > 1) == (zero_point != 2048)
         found = agree(net, x=codes)["y"]
         np.testing.assert_array_equal(found, (acc + bias[:, None, None]).astype(np.float32))
@@ -181,7 +181,7 @@ def test_each_group_of_a_transposed_convolution_has_its_own_sums(groups):
     net.feature("x", [1, 4, 1], BYTES)
     net.add("ConvTranspose", ["x", weight, int32([-LIMIT] * count), np.ones(count, np.float32)], None,
             rule="float", strides=[1], dilations=[1], pads=[0, 0], output_padding=[0], group=groups)  # fmt: skip
-    found = ways(net, net.twin(x=np.full(4, 255)))
+    found = ways(net, net.reference(x=np.full(4, 255)))
     assert (found["ConvTranspose"] > 1) == (groups == 1)
     expected = [255 * 65534 - LIMIT, 255 * 261 - LIMIT] if groups == 2 else [255 * 65795 - LIMIT]
     assert agree(net, x=np.full(4, 255))["y"].ravel().tolist() == expected
@@ -314,7 +314,7 @@ def every_pair(kind, left, right, made, multipliers, shift, **clamp):
     net.feature("b", [1, right.qmax + 1], right)
     net.add(kind, ["a", "b"], made, multipliers=multipliers, shift=shift, **clamp)
     codes = {"a": np.arange(left.qmax + 1), "b": np.arange(right.qmax + 1)}
-    found = ways(net, net.twin(**codes))["double"]
+    found = ways(net, net.reference(**codes))["double"]
     a, b = codes["a"][:, None] - left.zero_point, codes["b"][None] - right.zero_point
     acc = a * multipliers[0] + b * multipliers[1] if kind == "Add" else a * b * multipliers[0]
     expected = np.floor_divide(2 * acc + 2**shift, 2 ** (shift + 1)) + made.zero_point
@@ -424,7 +424,7 @@ def test_sums_of_a_mean_leave_float32(count, double):
     net, taken = Net(), QuantParams(8, 1.0, 128)
     net.feature("x", [1, count], taken)
     net.add("Mean", ["x"], taken, "y", multipliers=[1], shift=17, axes=[1], keepdims=1, terms=count)
-    values = net.twin(x=np.zeros(count))
+    values = net.reference(x=np.zeros(count))
     nodes = [node for node in net.simulator(values).graph.node if node.op_type in ("Cast", "ReduceSum")]
     summed = [node.op_type for node in nodes if attribute(node, "to") == TensorProto.DOUBLE or node.op_type != "Cast"]
     assert summed[: 1 + double] == (["Cast", "ReduceSum"] if double else ["ReduceSum"])
@@ -453,7 +453,7 @@ def test_interpolated_codes_keep_their_last_digit(bits, first):
     net.feature("x", [1, 40, 2, 2], taken)
     net.add("Resize", ["x", weights, weights], taken, shift=14)
     codes = np.random.default_rng(bits).integers(taken.qmax - 80, taken.qmax, (40, 2, 2), endpoint=True)
-    values = net.twin(x=codes)
+    values = net.reference(x=codes)
     kinds = [node.op_type for node in net.simulator(values).graph.node]
     assert kinds[kinds.index("Clip") + 1] == first
     sums = np.einsum("ia,cab,jb->cij", weights.astype(np.int64), codes, weights.astype(np.int64))

@@ -30,7 +30,7 @@ def test_layers_are_named_after_nodes_inputs_after_their_tensor():
     net.add("Add", ["x", "c"], codes, "/block/sum", multipliers=[1, 1], shift=1)
     net.add("Dequantize", ["/block/sum"], None, "r")
     net.plain("Abs", ["r"], "abs")
-    values = net.twin(x=[1, 2])
+    values = net.reference(x=[1, 2])
     model = net.model(values)
     assert dump_names(model) == {"x": "x", "/block/sum": "block_sum", "abs": "abs"}
     codes_of_x, total, magnitude = dumped_layers(model)

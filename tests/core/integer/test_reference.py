@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core.integer.model import QuantParams
-from stages.core.integer.reference import run_twin
+from stages.core.integer.reference import run_reference
 from tests.core.integer import reference
 from tests.core.integer.cases import RULES, clamps, effective_scales, inputs, parameters, quant_params, seeds, weighted
 from tests.core.integer.nets import Net
@@ -45,7 +45,7 @@ def test_weighted_operators_are_torchs_sums_under_the_rule(layer, rule, data):
     acc = layer.sums(codes)
     values = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
     clamp = data.draw(clamps(made)) if made else {}
-    found = layer.net(values, rule, made, clamp).twin(x=codes)["y"]
+    found = layer.net(values, rule, made, clamp).reference(x=codes)["y"]
     bias = values[0].astype(np.int64)
     if rule == "float":
         sums = np.moveaxis(acc, layer.channel_axis, -1) + bias
@@ -65,7 +65,7 @@ def test_a_convolution_gives_the_four_bit_codes_of_the_manual():
     net.feature("x", [1, 1, 1, 5], taken)
     net.add("Conv", ["x", np.full((1, 1, 1, 1), -1, np.int8), int32(-238), int32(40)], made, rule="nna",
             strides=[1, 1], dilations=[1, 1], pads=[0, 0, 0, 0], group=1)  # fmt: skip
-    found = net.twin(x=[71, 70, 60, 40, 5])["y"]
+    found = net.reference(x=[71, 70, 60, 40, 5])["y"]
     assert found.dtype == np.uint8
     assert found.ravel().tolist() == [0, 1, 2, 4, 7]
 
@@ -80,7 +80,7 @@ def convolved(x, taken, weight, bias=0, **window):
     channels = weight.shape[1] * window["group"] if kind == "ConvTranspose" else len(weight)
     values = [int32(*[bias] * channels), int32(*[2] * channels), int32(*[1] * channels)]
     net.add(kind, ["x", weight.astype(np.int8), *values], QuantParams(16, 1.0, 1000), rule="multiplier_shift", **window)
-    return (net.twin(x=x)["y"].astype(int) - 1000).tolist()
+    return (net.reference(x=x)["y"].astype(int) - 1000).tolist()
 
 
 def test_a_padded_convolution_pads_with_the_zero_point():
@@ -116,7 +116,7 @@ def test_a_matrix_product_by_hand():
     net.feature("x", [2, 2], QuantParams(8, 1.0, 1))
     net.add("MatMul", ["x", np.array([[1, -1], [2, 3]], np.int8), int32(0, 4), np.array([0.5, 2], np.float32)], None,
             rule="float")  # fmt: skip
-    assert net.twin(x=[[1, 2], [0, 4]])["y"].tolist() == [[1.0, 14.0], [2.5, 28.0]]
+    assert net.reference(x=[[1, 2], [0, 4]])["y"].tolist() == [[1.0, 14.0], [2.5, 28.0]]
 
 
 def test_the_float_rule_rounds_a_sum_once_before_the_scale():
@@ -124,7 +124,7 @@ def test_the_float_rule_rounds_a_sum_once_before_the_scale():
     net = Net()
     net.feature("x", [2, 1], PLAIN)
     net.add("MatMul", ["x", np.array([[1]], np.int8), int32(2**24), np.array([3], np.float32)], None, rule="float")
-    assert net.twin(x=[[1], [3]])["y"].ravel().tolist() == [3 * 2.0**24, 3 * (2.0**24 + 4)]
+    assert net.reference(x=[[1], [3]])["y"].ravel().tolist() == [3 * 2.0**24, 3 * (2.0**24 + 4)]
 
 
 # --- fixed-point operators ---
@@ -139,7 +139,7 @@ def test_a_sum_of_features_is_the_plain_one(left, right, made, how, seed, data):
     net.feature("b", [3, 2, 1], right)
     net.add("Add", ["a", "b"], made, multipliers=[first, second], shift=shift, **clamp)
     a, b = random_codes(seed, (1, 2, 3), left), random_codes(seed + 1, (3, 2, 1), right)
-    found = net.twin(a=a, b=b)["y"]
+    found = net.reference(a=a, b=b)["y"]
     a, b = minus_zp(a, left), minus_zp(b, right)
     code = partial(scaled, made, clamp, shift)
     expected = reference.looped((3, 2, 3), lambda i, j, k: code(int(a[0, j, k]) * first + int(b[i, j, 0]) * second))
@@ -153,7 +153,7 @@ def test_a_sum_and_a_difference_by_hand():
     net.feature("b", [3], QuantParams(8, 2.0, 0))
     net.add("Add", ["a", "b"], SHIFTED, "sum", multipliers=[1, 2], shift=1)
     net.add("Add", ["a", "b"], SHIFTED, "difference", multipliers=[1, -2], shift=1)
-    found = net.twin(a=[13, 10, 0], b=[3, 1, 200])
+    found = net.reference(a=[13, 10, 0], b=[3, 1, 200])
     assert found["sum"].tolist() == [105, 101, 255]
     assert found["difference"].tolist() == [99, 99, 0]
 
@@ -166,7 +166,7 @@ def test_a_product_of_features_is_the_plain_one(left, right, made, how, seed, da
     net.feature("b", [3], right)
     net.add("Mul", ["a", "b"], made, multipliers=[multiplier], shift=shift, **clamp)
     a, b = random_codes(seed, (2, 3), left), random_codes(seed + 1, (3,), right)
-    found = net.twin(a=a, b=b)["y"]
+    found = net.reference(a=a, b=b)["y"]
     a, b = minus_zp(a, left), minus_zp(b, right)
     code = partial(scaled, made, clamp, shift)
     expected = reference.looped((2, 3), lambda i, j: code(int(a[i, j]) * int(b[j]) * multiplier))
@@ -179,7 +179,7 @@ def test_a_product_by_hand():
     net.feature("a", [2], QuantParams(8, 1.0, 10))
     net.feature("b", [2], QuantParams(8, 1.0, 2))
     net.add("Mul", ["a", "b"], SHIFTED, multipliers=[3], shift=2)
-    assert net.twin(a=[7, 12], b=[5, 3])["y"].tolist() == [93, 102]
+    assert net.reference(a=[7, 12], b=[5, 3])["y"].tolist() == [93, 102]
 
 
 @EXAMPLES
@@ -190,7 +190,7 @@ def test_a_matrix_product_of_features_is_the_plain_one(left, right, made, how, s
     net.feature("b", [1, 3, 2], right)
     net.add("MatMulFeatures", ["a", "b"], made, multipliers=[multiplier], shift=shift, terms=3, **clamp)
     a, b = random_codes(seed, (2, 2, 3), left), random_codes(seed + 1, (1, 3, 2), right)
-    found = net.twin(a=a, b=b)["y"]
+    found = net.reference(a=a, b=b)["y"]
     a, b = minus_zp(a, left), minus_zp(b, right)
 
     def value(n, i, j):
@@ -206,7 +206,7 @@ def test_a_matrix_product_of_features_by_hand():
     net.feature("a", [2, 2], QuantParams(8, 1.0, 5))
     net.feature("b", [2, 1], QuantParams(8, 1.0, 1))
     net.add("MatMulFeatures", ["a", "b"], SHIFTED, multipliers=[3], shift=1, terms=2)
-    assert net.twin(a=[[6, 7], [5, 9]], b=[[4], [0]])["y"].tolist() == [[102], [94]]
+    assert net.reference(a=[[6, 7], [5, 9]], b=[[4], [0]])["y"].tolist() == [[102], [94]]
 
 
 @EXAMPLES
@@ -219,7 +219,7 @@ def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made
     more = {"axis": 1} if kind == "Concat" else {}
     net.add(kind, names, made, multipliers=multipliers, shift=shift, **more, **clamp)
     codes = {name: random_codes(seed + i, (2, 3), taken[i]) for i, name in enumerate(names)}
-    found = net.twin(**codes)["y"]
+    found = net.reference(**codes)["y"]
     parts = [
         reference.looped(
             (2, 3),
@@ -246,7 +246,7 @@ def test_joined_features_by_hand():
     net.add("Concat", ["a", "b"], SHIFTED, "joined", axis=-1, **how)
     net.add("Max", ["a", "b"], SHIFTED, "larger", **how)
     net.add("Min", ["a", "b"], SHIFTED, "smaller", **how)
-    found = net.twin(a=[[1, 200]], b=[[10, 0]])
+    found = net.reference(a=[[1, 200]], b=[[10, 0]])
     assert found["joined"].tolist() == [[101, 255, 102, 97]]
     assert found["larger"].tolist() == [[102, 255]]
     assert found["smaller"].tolist() == [[101, 97]]
@@ -263,7 +263,7 @@ def test_a_mean_is_the_plain_one(taken, made, how, axes, keepdims, seed, data):
     net.add("Mean", ["x"], made, multipliers=[multiplier], shift=shift, axes=axes, keepdims=int(keepdims), terms=count,
             **clamp)  # fmt: skip
     x = random_codes(seed, shape, taken)
-    found = net.twin(x=x)["y"]
+    found = net.reference(x=x)["y"]
     total: dict[tuple[int, ...], int] = {}
     for index in np.ndindex(shape):
         kept = tuple(0 if axis in axes else place for axis, place in enumerate(index))
@@ -279,7 +279,7 @@ def test_a_mean_by_hand():
     net = Net()
     net.feature("x", [1, 1, 2, 2], QuantParams(8, 1.0, 4))
     net.add("Mean", ["x"], SHIFTED, multipliers=[1], shift=2, axes=[2, 3], keepdims=0, terms=4)
-    assert net.twin(x=[5, 6, 7, 0])["y"].tolist() == [[101]]
+    assert net.reference(x=[5, 6, 7, 0])["y"].tolist() == [[101]]
 
 
 @EXAMPLES
@@ -296,7 +296,7 @@ def test_an_average_pool_is_the_plain_one(taken, made, by_place, seed, data):
     net.add("AveragePool", ["x", multipliers], made, kernel_shape=kernel, shift=shift, strides=strides,
             dilations=dilations, pads=pads, **clamp)  # fmt: skip
     x = random_codes(seed, (2, 2, *size), taken)
-    found = net.twin(x=x)["y"]
+    found = net.reference(x=x)["y"]
 
     def value(n, c, i, j):
         total = 0
@@ -317,7 +317,7 @@ def test_an_average_pool_by_hand():
     window = {"kernel_shape": [2], "strides": [1], "dilations": [1], "pads": [1, 0], "shift": 3}
     net.add("AveragePool", ["x", int32(8, 4, 4)], SHIFTED, "inside", **window)
     net.add("AveragePool", ["x", np.array(4, np.int32)], SHIFTED, "padded", **window)
-    found = net.twin(x=[12, 14, 20])
+    found = net.reference(x=[12, 14, 20])
     assert found["inside"].ravel().tolist() == [102, 103, 107]
     assert found["padded"].ravel().tolist() == [101, 103, 107]
 
@@ -331,7 +331,7 @@ def test_a_table_gives_every_code_its_entry(taken, made, data):
     clamp, net = data.draw(clamps(made)), Net()
     net.feature("x", [taken.qmax + 1], taken)
     net.add("Table", ["x", table], made, **clamp)
-    found = net.twin(x=np.arange(taken.qmax + 1))["y"]
+    found = net.reference(x=np.arange(taken.qmax + 1))["y"]
     low, high = clamp.get("low", 0), clamp.get("high", made.qmax)
     assert found.tolist() == [reference.clamp(entry, low, high) for entry in table.tolist()]
 
@@ -340,14 +340,14 @@ def test_a_table_by_hand():
     net = Net()
     net.feature("x", [4], QuantParams(4, 1.0, 3))
     net.add("Table", ["x", int32(*range(160, 0, -10))], SHIFTED, high=150)
-    assert net.twin(x=[0, 1, 3, 15])["y"].tolist() == [150, 150, 130, 10]
+    assert net.reference(x=[0, 1, 3, 15])["y"].tolist() == [150, 150, 130, 10]
 
 
 def test_a_table_of_each_channel_by_hand():
     net = Net()
     net.feature("x", [1, 2, 3], QuantParams(2, 1.0, 0))
     net.add("Table", ["x", np.array([[0, 10, 20, 30], [5, 15, 25, 35]], dtype=np.int32)], SHIFTED, high=30)
-    assert net.twin(x=[[[0, 3, 1], [0, 3, 1]]])["y"].tolist() == [[[0, 30, 10], [5, 30, 15]]]
+    assert net.reference(x=[[[0, 3, 1], [0, 3, 1]]])["y"].tolist() == [[[0, 30, 10], [5, 30, 15]]]
 
 
 def test_values_of_channels_with_their_own_scales_by_hand():
@@ -357,7 +357,7 @@ def test_values_of_channels_with_their_own_scales_by_hand():
     net.feature("x", [1, 2, 3], own)
     net.add("Dequantize", ["x"], None)
     values = np.float32([[[-1, 0.6, 100], [-1, 0.6, 100]]])
-    found = run_twin(net.model(), {"x/real": values})
+    found = run_reference(net.model(), {"x/real": values})
     assert found["x"].tolist() == [[[98, 101, 255], [96, 102, 255]]]
     assert found["y"].tolist() == [[[-1, 0.5, 77.5], [-1, 0.5, 38.75]]]
 
@@ -370,7 +370,7 @@ def test_prelu_has_a_gain_for_each_side_of_zero(taken, made, how, seed, data):
     net.feature("x", [1, 3, 2, 4], taken)
     net.add("PRelu", ["x", slopes], made, multipliers=[positive], shift=shift, **clamp)
     x = random_codes(seed, (1, 3, 2, 4), taken)
-    found = net.twin(x=x)["y"]
+    found = net.reference(x=x)["y"]
 
     def value(n, c, i, j):
         step = int(x[n, c, i, j]) - taken.zero_point
@@ -384,7 +384,7 @@ def test_prelu_by_hand():
     net = Net()
     net.feature("x", [3], QuantParams(8, 1.0, 10))
     net.add("PRelu", ["x", np.array(-1, np.int32)], SHIFTED, multipliers=[4], shift=2)
-    assert net.twin(x=[4, 10, 17])["y"].tolist() == [102, 100, 107]
+    assert net.reference(x=[4, 10, 17])["y"].tolist() == [102, 100, 107]
 
 
 @EXAMPLES
@@ -400,7 +400,7 @@ def test_a_linear_resize_is_the_plain_sum_of_pixels(taken, made, seed, data):
     net.feature("x", [1, 2, height, width], taken)
     net.add("Resize", ["x", rows, columns], made, shift=14, **clamp)
     x = random_codes(seed, (1, 2, height, width), taken)
-    found = net.twin(x=x)["y"]
+    found = net.reference(x=x)["y"]
 
     def value(n, c, i, j):
         total = sum(
@@ -419,7 +419,7 @@ def test_a_linear_resize_by_hand():
     net.feature("x", [1, 1, 2, 2], PLAIN)
     rows, columns = np.array([[0, 128], [128, 0]], np.int32), np.array([[128, 0], [64, 64], [0, 128]], np.int32)
     net.add("Resize", ["x", rows, columns], PLAIN, shift=14)
-    assert net.twin(x=[10, 21, 7, 255])["y"].tolist() == [[[[7, 131, 255], [10, 16, 21]]]]
+    assert net.reference(x=[10, 21, 7, 255])["y"].tolist() == [[[[7, 131, 255], [10, 16, 21]]]]
 
 
 # --- in and out ---
@@ -432,7 +432,7 @@ def test_quantize_rounds_to_even_and_clamps(made, steps, offset):
     x = np.array([*steps, offset, 0.5, 1.5, -0.5, -1.5, 1e30, -1e30], np.float32) * scale
     net = Net()
     net.feature("x", x.shape, made)
-    codes = run_twin(net.model(), {"x/real": x})["x"]
+    codes = run_reference(net.model(), {"x/real": x})["x"]
     assert codes.dtype == (np.uint8 if made.bits <= 8 else np.uint16)
     expected = [reference.clamp(round(float(value / scale)) + made.zero_point, 0, made.qmax) for value in x]
     assert codes.tolist() == expected
@@ -444,7 +444,7 @@ def test_dequantize_gives_the_real_value_of_every_code(taken):
     net = Net()
     net.feature("x", [taken.qmax + 1], taken)
     net.add("Dequantize", ["x"], None)
-    found = net.twin(x=np.arange(taken.qmax + 1))["y"]
+    found = net.reference(x=np.arange(taken.qmax + 1))["y"]
     scale = np.float32(taken.scale)
     assert found.dtype == np.float32
     assert found.tolist() == [float(np.float32(code - taken.zero_point) * scale) for code in range(taken.qmax + 1)]
@@ -454,7 +454,7 @@ def test_a_constant_is_its_stored_codes():
     net = Net()
     net.add("Constant", [np.array([1, 5, 255], np.uint8)], SHIFTED, "c")
     net.add("Add", ["c", "c"], SHIFTED, multipliers=[1, 0], shift=1)
-    found = net.twin()
+    found = net.reference()
     assert (found["c"].dtype, found["c"].tolist()) == (np.uint8, [1, 5, 255])
     assert found["y"].tolist() == [51, 53, 178]
 
@@ -495,14 +495,14 @@ CODES = np.array([[[[0, 1, 2], [3, 4, 5]], [[4090, 4091, 4092], [4093, 4094, 409
 )  # fmt: skip
 def test_onnx_operators_move_and_pick_codes(moving, kind, inputs, attributes, expected):
     moving.plain(kind, ["x", *inputs], "y", **attributes)
-    found = moving.twin(x=CODES)["y"]
+    found = moving.reference(x=CODES)["y"]
     assert found.dtype == np.uint16
     assert found.tolist() == np.asarray(expected).tolist()
 
 
 def test_split_moves_codes_to_several_outputs(moving):
     moving.plain("Split", ["x", np.array([1, 2])], "a", "b", axis=3)
-    found = moving.twin(x=CODES)
+    found = moving.reference(x=CODES)
     assert found["a"].tolist() == CODES[..., :1].tolist()
     assert found["b"].tolist() == CODES[..., 1:].tolist()
     assert found["a"].dtype == found["b"].dtype == np.uint16

@@ -50,7 +50,7 @@ def test_weighted_operators_agree(layer, rule, data):
 
 
 def test_an_operand_in_the_outputs_scale_is_clamped_too():
-    """_rescaled takes an unchanged operand past the node's low..high; the twin clamps it."""
+    """_rescaled takes an unchanged operand past the node's low..high; the reference clamps it."""
     net, made = Net(), QuantParams(8, 1.0, 10)
     net.feature("x", [1, 4], made)
     net.add("Concat", ["x", "x"], made, axis=0, multipliers=[2**13, 2**13], shift=13, low=10, high=100)
@@ -430,7 +430,7 @@ def test_float_operators_between_integer_ones_run_as_they_are():
 
 @pytest.fixture(scope="module")
 def wide():
-    """A net with every way to sum up, large enough to be spread over threads; its codes and what the twin makes."""
+    """A net with every way to sum up, large enough to be spread over threads; its codes and what the reference makes."""
     rng = np.random.default_rng(0)
     net, made = Net(), QuantParams(8, 0.5, 100)
     net.feature("x", [1, 32, 40, 40], QuantParams(12, 0.5, 2048))
@@ -452,7 +452,7 @@ def wide():
     net.plain("Transpose", ["a"], "b", perm=[0, 2, 1])
     net.add("MatMulFeatures", ["a", "b"], QuantParams(16, 1.0, 3), "product", multipliers=[2**13], shift=19, terms=40)
     codes = rng.integers(0, 4096, (1, 32, 40, 40))
-    return net, codes, net.twin(x=codes)
+    return net, codes, net.reference(x=codes)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -506,7 +506,7 @@ def test_the_simulator_is_standard_onnx_with_the_same_inputs(wide):
 
 
 def inner_of(net, x, codes=True):
-    """The inner tensor `inside`, and the codes of the layer, by the simulator; the layer agrees with the twin."""
+    """The inner tensor `inside`, and the codes of the layer, by the simulator; the layer agrees with the reference."""
     values = agree(net, x=x)
     simulator = net.simulator(values, ["inside", "y"], codes)
     found = Runner(simulator, optimize="safe").run(net.feeds({"x": x}))

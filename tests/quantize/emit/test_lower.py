@@ -1,4 +1,4 @@
-"""Every operator through calibration, quantization and lowering: twin, simulator, QDQ and float network agree."""
+"""Every operator through calibration, quantization and lowering: reference, simulator, QDQ and float network agree."""
 
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -13,7 +13,7 @@ from stages.core.config.schema import FakeQuant
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.core.integer.model import DOMAIN, tensor_quant_params
-from stages.core.integer.reference import run_twin
+from stages.core.integer.reference import run_reference
 from stages.core.integer.simulator import simulator_model
 from stages.quantize.partition.layers import Layer
 from stages.quantize.quantizers.node_bits import NodeBits
@@ -211,9 +211,9 @@ def simulated(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, np.nd
     return Runner(simulator_model(found.integer, tensors, codes=True), optimize="safe").run(feeds)
 
 
-def assert_twin_equal(found: Quantized, feeds: dict[str, np.ndarray]) -> None:
+def assert_reference_equal(found: Quantized, feeds: dict[str, np.ndarray]) -> None:
     """Twin and simulator give the same bytes for every tensor."""
-    expected = run_twin(found.integer, feeds)
+    expected = run_reference(found.integer, feeds)
     for tensor, array in simulated(found, feeds).items():
         assert (array.dtype, array.shape) == (expected[tensor].dtype, expected[tensor].shape), tensor
         np.testing.assert_array_equal(array, expected[tensor], err_msg=tensor)
@@ -307,7 +307,7 @@ class TestOperators:
         assert kinds(quantized_case(name, soc)) == CASES[name].made_of
 
     def test_twin_and_simulator_give_the_same_bytes(self, name, soc):
-        assert_twin_equal(quantized_case(name, soc), CASES[name].feeds(1))
+        assert_reference_equal(quantized_case(name, soc), CASES[name].feeds(1))
 
     def test_each_layer_is_within_a_code_of_the_float_layer(self, name, soc):
         differences = code_differences(quantized_case(name, soc), CASES[name].feeds(1))
@@ -327,7 +327,7 @@ def test_other_widths_agree_too(name, bits, weight_bits, codes):
     """A fixed-point factor has 14 bits, which at 16 bits is a few codes; an interpolation's weights have 7."""
     found = quantized_case(name, "t40", bits=bits, weight_bits=weight_bits)
     feeds = CASES[name].feeds(1)
-    assert_twin_equal(found, feeds)
+    assert_reference_equal(found, feeds)
     differences = code_differences(found, feeds)
     limit = max(codes, 2**bits // 256) if name.startswith("resize_linear") else codes
     assert max(differences.values()) <= limit, differences
@@ -345,7 +345,7 @@ def tiny(soc: str = "t40", model: onnx.ModelProto | None = None, by_node: Any = 
 @pytest.mark.parametrize("soc", ["a1", "bm1684", "bm1684x", "bm1688", "cv186x", "t40", "t41", "x2500"])
 def test_every_soc(soc):
     found = tiny(soc)
-    assert_twin_equal(found, images(0))
+    assert_reference_equal(found, images(0))
     differences = code_differences(found, images(0))
     assert set(differences) >= {"stem_relu", "depthwise_relu6", "project", "residual", "pool"}
     assert max(differences.values()) <= 1
@@ -360,7 +360,7 @@ def test_older_and_newer_operator_sets(opset, bits):
     model.ir_version = 10
     found = tiny(model=model, feature_bits=bits[0], weight_bits=bits[1])
     assert {(entry.domain, entry.version) for entry in found.integer.opset_import} == {("", opset), (DOMAIN, 1)}
-    assert_twin_equal(found, images(0))
+    assert_reference_equal(found, images(0))
     assert output_cosine(found, images(0)) > (0.99 if bits == (8, 8) else 0.9)
 
 
@@ -382,7 +382,7 @@ def test_operators_of_opset_13(kind, attributes, constants):
         nodes = [node(kind, ["x"], ["y", "z"], "op", **attributes)]
     model = graph_model(nodes, {"x": PICTURE}, ["y"], given, opset=13)
     found = quantized_network(model, [{"x": values(*PICTURE)}], soc_config("bm1684x"))
-    assert_twin_equal(found, {"x": values(*PICTURE)})
+    assert_reference_equal(found, {"x": values(*PICTURE)})
     assert output_cosine(found, {"x": values(*PICTURE)}) > 0.99
 
 
@@ -396,7 +396,7 @@ def test_a_weighted_operator_that_ends_a_t40_network_returns_floats(name):
     assert onnx.helper.get_attribute_value(next(a for a in made.attribute if a.name == "rule")) == b"float"
     assert "y" not in found.bits
     assert [entry.type.tensor_type.elem_type for entry in found.integer.graph.output] == [onnx.TensorProto.FLOAT]
-    assert_twin_equal(found, feeds)
+    assert_reference_equal(found, feeds)
     actual = simulated(found, feeds)["y"]
     (layer,) = found.setup.layers
     taken = dequantized_inputs(found, feeds)
@@ -422,7 +422,7 @@ def test_with_features_alone_weighted_layers_run_in_float_on_dequantized_codes(q
     plain = [entry.op_type for entry in found.integer.graph.node if not entry.domain]
     assert plain == ["Conv", "Relu", "Conv", "Clip", "Conv", "Flatten", "Gemm"]
     assert len(found.bits) == 8
-    expected = run_twin(found.integer, images(0))
+    expected = run_reference(found.integer, images(0))
     for tensor, array in simulated(found, images(0)).items():
         step = 1 if tensor in found.bits else 1e-5  # float convolutions may add in another order
         np.testing.assert_allclose(array.astype("f4"), expected[tensor].astype("f4"), rtol=0, atol=step)
@@ -456,7 +456,7 @@ def test_a_tensor_kept_in_float_is_dequantized_before_and_quantized_after():
     assert made[3:7] == [
         ("Conv", "c3"), ("Dequantize", "r1/dequantized"), ("Add", "sum/float"), ("Quantize", "sum"),
     ]  # fmt: skip
-    assert_twin_equal(found, images(0))
+    assert_reference_equal(found, images(0))
     assert output_cosine(found, images(0)) > 0.99
 
 
