@@ -26,7 +26,7 @@ from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, witho
 from stages.quantize.quantizers.setup import QuantizerSetup
 from stages.quantize.rounding.output_ranges import PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
-from stages.quantize.validation import Judge
+from stages.quantize.validation import Validator
 
 __all__ = ["Pipeline", "remove_leftovers"]
 
@@ -80,10 +80,10 @@ class Pipeline:
     def best(self) -> tuple[Candidate, list[str]]:
         """The candidate that the settings ask for, and a note for each comparison that decided."""
         quant = self.config.quant
-        judge = Judge(self.network.graph.model, self.inputs, validation_samples(self.calibset))
-        network, notes = self._equalized(judge)
+        validator = Validator(self.network.graph.model, self.inputs, validation_samples(self.calibset))
+        network, notes = self._equalized(validator)
         measured = quant.channel_scales is ChannelScales.measured
-        candidate = self._scaled(network, judge) if measured else self.candidate(network, quant)
+        candidate = self._scaled(network, validator) if measured else self.candidate(network, quant)
         if refines(quant) and not candidate.weights:
             notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
         elif refines(quant):
@@ -94,10 +94,10 @@ class Pipeline:
                 notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
             nearest = quant.rounding is Rounding.nearest
             what = "bias correction" if nearest else f"quant.rounding={quant.rounding.value}"
-            candidate = judge.better(candidate, changed, what)
-        return candidate, judge.notes + notes
+            candidate = validator.better(candidate, changed, what)
+        return candidate, validator.notes + notes
 
-    def _equalized(self, judge: Judge) -> tuple[Network, list[str]]:
+    def _equalized(self, validator: Validator) -> tuple[Network, list[str]]:
         """The network with its channels scaled, if that is wanted."""
         quant = self.config.quant
         measured = quant.equalization is Equalization.measured
@@ -112,12 +112,14 @@ class Pipeline:
         if measured and scaled.factors:
             plain, without = self.ranged(self.network), replace(quant, channel_scales=ChannelScales.never)
             before, after = self.candidate(plain, without), self.candidate(scaled, without)
-            better = judge.better(before, after, "quant.equalization=measured: channels scaled", features_only=learns)
+            better = validator.better(
+                before, after, "quant.equalization=measured: channels scaled", features_only=learns
+            )
             if better is before:
                 return plain, []
         return scaled, [note]
 
-    def _scaled(self, network: Network, judge: Judge) -> Candidate:
+    def _scaled(self, network: Network, validator: Validator) -> Candidate:
         """The better of both: with and without a scale a channel."""
         quant = self.config.quant
         without = replace(quant, channel_scales=ChannelScales.never)
@@ -128,7 +130,7 @@ class Pipeline:
         fed = calibration_feeds(correction_samples(self.calibset), self.inputs, "ranges")
         seen = replace(network, statistics={**network.statistics, **collect(network.graph.model, fed, own)})
         plain, scaled = self.candidate(seen, without), self.candidate(seen, quant)
-        better = judge.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
+        better = validator.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
         return self.candidate(network, quant if better is scaled else without)
 
     def equalized(self) -> Network:

@@ -10,10 +10,10 @@ from stages.core.data.sample_store import SampleReader
 from stages.quantize.candidate import Candidate
 from stages.quantize.simulation import Simulation
 
-__all__ = ["Judge"]
+__all__ = ["Validator"]
 
 
-class Judge:
+class Validator:
     """Compares candidates on the validation pictures.
 
     Attributes:

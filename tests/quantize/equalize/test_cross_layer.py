@@ -25,7 +25,7 @@ from stages.export.__main__ import export
 from stages.quantize import float_network as network
 from stages.quantize.__main__ import quantize
 from stages.quantize.equalize.cross_layer import equalize
-from stages.quantize.validation import Judge
+from stages.quantize.validation import Validator
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -372,7 +372,7 @@ def test_measured_equalization_that_does_not_help_is_refused(spread_project, mon
     """The judge is one who finds scaled networks worse."""
     run_stages(spread_project, quantize)
     plain = INTEGER_MODEL.read_bytes()
-    monkeypatch.setattr(Judge, "error", lambda _, candidate, features_only: float(bool(candidate.factors)))
+    monkeypatch.setattr(Validator, "error", lambda _, candidate, features_only: float(bool(candidate.factors)))
     spread_project.quant.equalization = Equalization.measured
     run_stages(spread_project, quantize)
     assert verdict()[0].endswith("0 -> 1: refused, it does not improve")

@@ -18,7 +18,7 @@ from stages.core.integer.simulator import simulator_model
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from stages.quantize.rounding.refine import refine, refines, steps
-from stages.quantize.validation import Judge
+from stages.quantize.validation import Validator
 from tests.conftest import project_overrides
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
@@ -50,8 +50,8 @@ def drafted(**quant):
     return candidate_of(onnx.load(FLOAT_MODEL), fed(correction_samples(CALIBSET)), soc_config("t40"), **quant)
 
 
-def judge():
-    return Judge(onnx.load(FLOAT_MODEL), inputs(), validation_samples(CALIBSET))
+def validator():
+    return Validator(onnx.load(FLOAT_MODEL), inputs(), validation_samples(CALIBSET))
 
 
 def plain_error(integer):
@@ -69,18 +69,20 @@ def plain_error(integer):
 
 def test_the_judge_measures_on_the_validation_pictures(calibrated):
     candidate = drafted(weight_bits=4)
-    assert judge().error(candidate) == pytest.approx(plain_error(candidate.lowered()[0].SerializeToString()), rel=1e-5)
+    assert validator().error(candidate) == pytest.approx(
+        plain_error(candidate.lowered()[0].SerializeToString()), rel=1e-5
+    )
 
 
 def test_the_judge_takes_what_improves_and_says_by_how_much(calibrated):
-    coarse, fine, found = drafted(weight_bits=2), drafted(weight_bits=8), judge()
+    coarse, fine, found = drafted(weight_bits=2), drafted(weight_bits=8), validator()
     assert found.better(coarse, fine, "more bits") is fine
     errors = f"{found.error(coarse):.4g} -> {found.error(fine):.4g}"
     assert found.notes == [f"more bits: error of the outputs on 2 validation pictures {errors}"]
 
 
 def test_the_judge_refuses_what_does_not_and_says_so(calibrated):
-    coarse, fine, found = drafted(weight_bits=2), drafted(weight_bits=8), judge()
+    coarse, fine, found = drafted(weight_bits=2), drafted(weight_bits=8), validator()
     assert found.better(fine, coarse, "fewer bits") is fine
     assert found.notes[0].startswith("fewer bits: error of the outputs on 2 validation pictures ")
     assert found.notes[0].endswith(": refused, it does not improve")
@@ -129,7 +131,7 @@ def test_compensation_changes_codes_and_biases_and_leaves_nothing_behind(calibra
         not np.array_equal(candidate.codes[name], before.codes[name]) for name in ("stem", "depthwise", "project")
     )
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
-    found = judge()
+    found = validator()
     assert found.error(candidate) < found.error(before)
 
 
@@ -237,7 +239,7 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
     candidate = candidate_of(model, [feeds(sample, given) for sample in samples], soc_config(soc))
     refine(candidate, QuantConfig("q", **quant), samples, given, tmp_path / "scratch")
     assert "f" in candidate.biases
-    assert np.isfinite(Judge(model, given, samples).error(candidate))
+    assert np.isfinite(Validator(model, given, samples).error(candidate))
 
 
 @pytest.mark.parametrize(
