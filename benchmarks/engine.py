@@ -13,7 +13,7 @@ peak_mb_16, _256    peak memory of `python -m stages.calibrate` with 16 and with
 quantize_s          seconds of the quantize stage's function in a fresh process, imports not counted;
                     quantize_process_s counts the whole `python -m stages.quantize`
 simulate_ratio      exact simulation of one picture / float inference; simulate_all_ratio with every layer as output
-exact_8_8, ...      at these feature and weight bits, are the codes of all layers those of the NumPy reference, on 2 pictures
+exact_8_8, ...      at these feature and weight bits, are all layers' codes those of the NumPy reference, on 2 pictures
 qdq_codes           largest distance of the QDQ network's layers in plain ONNX Runtime from the integers, each on the
                     simulator's own input, in codes (8/8)
 bytes_equal         are statistics.npz, quantized.onnx and integer.onnx the same on 1 and 2 threads, and run again

@@ -102,7 +102,7 @@ def scaled_channel(network: onnx.ModelProto, producer: str, consumer: str | None
 
     Args:
         network: where; it is not changed.
-        maker: the convolution's name.
+        producer: the convolution's name.
         consumer: the convolution whose weights for this channel are divided by 64; None: the network computes
             something else.
     """

@@ -29,7 +29,7 @@ EVERY = slice(None)
 
 
 def as_judged(quant: QuantConfig) -> tuple[QuantConfig, list[str]]:
-    """Give the settings that candidates are tried by, and a note on what they leave out: all that is fitted on pictures.
+    """Give the settings that candidates are tried by, and a note on what they leave out: what is fitted on pictures.
 
     That would take minutes a candidate, and a correction fitted around one candidate says little about another.
     """

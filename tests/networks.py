@@ -21,7 +21,7 @@ from stages.quantize.emit.lower import lower
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import QuantizerSetup
+from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
 
 
 def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:
@@ -193,7 +193,7 @@ def quantized_network(
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
     config = Config(soc=soc, quant=QuantConfig("q", **quant))
-    setup = place(graph, soc, config.quant, by_node)
+    setup = place_quantizers(graph, soc, config.quant, by_node)
     statistics = collect(model, ((str(index), dict(feeds)) for index, feeds in enumerate(pictures)))
     features = choose_features(setup, graph, statistics, config)
     weights, codes = choose_weights(setup, graph, features, config)

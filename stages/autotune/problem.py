@@ -15,7 +15,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layer_work import layer_work
 from stages.quantize.partition.layers import Layer, edges
 from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT, NodeBits
-from stages.quantize.quantizers.setup import QuantizerSetup, WeightQuantizer, nearest_bit_width, place
+from stages.quantize.quantizers.setup import QuantizerSetup, WeightQuantizer, nearest_bit_width, place_quantizers
 
 __all__ = ["FEATURE_BITS", "WEIGHT_BITS", "Problem", "Variable", "file_content", "find_problem", "from_content"]
 
@@ -35,7 +35,7 @@ class Variable:
         node: whose entry in a node-bits file sets it.
         members: tensors with its codes; empty for a weight.
         keys: entries of a node-bits file that together keep it in float.
-        widths: what it may take, narrowest first.
+        bit_widths: what it may take, narrowest first.
         elements: of all its members, or of the weight.
     """
 
@@ -55,7 +55,7 @@ class Problem:
 
     Attributes:
         graph: the float network.
-        placement: its quantizers at the experiment's widths.
+        setup: its quantizers at the experiment's widths.
         variables: in graph order, features first.
         given: the experiment's own node bits, which stay.
         cost: times on the SOC.
@@ -189,7 +189,7 @@ def find_problem(
         cost: times on the SOC.
         allow_float: let everything that is not given stay in float too.
     """
-    setup = place(graph, config.soc, config.quant, by_node)
+    setup = place_quantizers(graph, config.soc, config.quant, by_node)
     finder = _Finder(graph, config, by_node, setup, allow_float)
     return Problem(graph, setup, (*finder.features(), *finder.weights()), by_node, cost)
 

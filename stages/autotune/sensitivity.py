@@ -23,7 +23,7 @@ from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.subgraphs import Subgraph, find_rest, subgraph_model
 from stages.quantize.pipeline import Pipeline
-from stages.quantize.quantizers.setup import QuantizerSetup
+from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
 from stages.quantize.simulation import relative_error
 
@@ -96,7 +96,7 @@ def ranges_by_width(problem: Problem, pipeline: Pipeline) -> dict[tuple[str, int
     for bits in sorted({*_bit_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
         quant = replace(config.quant, feature_bits=bits, edge_bits=None)
         ranges = replace(pipeline, config=replace(config, quant=quant)).ranged(pipeline.network).ranges
-        setup = place(problem.graph, config.soc, quant, pipeline.by_node)
+        setup = place_quantizers(problem.graph, config.soc, quant, pipeline.by_node)
         found |= {(e.tensor, e.bits): ranges[e.tensor] for e in setup.features if e.tensor in ranges}
     return found
 
@@ -121,7 +121,7 @@ def sensitivities(
 
     Args:
         problem: the variables.
-        drafter: of the experiment, for its settings and statistics.
+        pipeline: of the experiment, for its settings and statistics.
         ranges: of `ranges_by_width`.
         feeds: network inputs of each picture.
         folder: a scratch folder.
@@ -160,7 +160,7 @@ def _candidates(
 
     def chosen(quant: QuantConfig) -> list[FeatureParams]:
         config = replace(pipeline.config, quant=quant)
-        setup = place(problem.graph, config.soc, quant, pipeline.by_node)
+        setup = place_quantizers(problem.graph, config.soc, quant, pipeline.by_node)
         given = ranges_of(ranges, setup)
         return choose_features(setup, problem.graph, pipeline.network.statistics, config, given)
 
@@ -170,7 +170,7 @@ def _candidates(
     stored: set[tuple[str, int]] = set()
     for bits in _bit_widths(problem, "weight"):
         config = replace(pipeline.config, quant=replace(base, weight_bits=bits))
-        setup = place(problem.graph, config.soc, config.quant, pipeline.by_node)
+        setup = place_quantizers(problem.graph, config.soc, config.quant, pipeline.by_node)
         params, codes = choose_weights(setup, problem.graph, around, config)
         for entry in params:
             if (entry.node, entry.bits) not in stored:

@@ -80,7 +80,7 @@ def solve(bit_widths: Widths, objective: Sequence[Table], limits: Sequence[Limit
     random choices are seeded and its work is bounded by branches, not by time: the same problem gives the same widths.
 
     Args:
-        widths: the variables.
+        bit_widths: the variables.
         objective: what is minimized.
         limits: what is bounded; a bound may be missed by `GAP` of itself.
 
@@ -146,7 +146,7 @@ class _Program:
         costs: coefficients of each sum of tables.
         constants: of each sum.
         choices: one width a variable, and combinations that agree with them.
-        widths: unknowns that are whole.
+        bit_widths: unknowns that are whole.
         size: all unknowns.
     """
 

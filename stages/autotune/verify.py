@@ -11,7 +11,7 @@ from stages.autotune.solve import Allotment, Limit, Table, solve, value
 from stages.core.config.schema import FLOAT_BITS
 from stages.quantize.candidate import Candidate
 from stages.quantize.pipeline import Pipeline
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from stages.quantize.simulation import Simulation
 
 __all__ = ["Search", "Verified", "Verifier", "affordable", "allot", "cheapest"]
@@ -43,7 +43,7 @@ class Verifier:
 
     Args:
         problem: the variables.
-        drafter: of the experiment; its node bits are replaced.
+        pipeline: of the experiment; its node bits are replaced.
         ranges: gives ranges by width.
         simulation: the pictures.
     """
@@ -58,7 +58,7 @@ class Verifier:
         """Choose all parameters at the allotted widths; weights are rounded to the nearest."""
         pipeline = replace(self._drafter, by_node=self._problem.node_bits(allotment))
         quant, network = pipeline.config.quant, pipeline.network
-        setup = place(network.graph, pipeline.config.soc, quant, pipeline.by_node)
+        setup = place_quantizers(network.graph, pipeline.config.soc, quant, pipeline.by_node)
         return pipeline.candidate(replace(network, ranges=ranges_of(self._ranges(), setup)), quant)
 
     def error(self, allotment: Allotment) -> float:

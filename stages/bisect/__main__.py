@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stages.bisect.candidates import find_candidates, similarity_rows
 from stages.bisect.report import (
     FULL_BITS,
     command_line,
@@ -29,6 +28,7 @@ from stages.bisect.report import (
     width_verdict,
 )
 from stages.bisect.search import Found, Trials, search
+from stages.bisect.suspects import find_suspects, similarity_rows
 from stages.core.base.artifacts import check_targets, write_json
 from stages.core.base.console import output
 from stages.core.base.errors import UserError
@@ -93,28 +93,28 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
 
     rows, more = similarity_rows(config, graph)
     notes += more
-    candidates = find_candidates(candidate(), config.soc, rows)
+    suspects = find_suspects(candidate(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")
     with opened(config, graph.model, pipeline.inputs, metric) as pictures:
         of_float, found, bit_widths = pictures.of_float(), Found((), complete=True), list[str]()
         if relative:
             below = of_float + below - ROUNDING
-        names = [entry.name for entry in candidates]
+        names = [entry.name for entry in suspects]
         trials = Trials(lambda nodes: pictures.of(candidate(nodes)), below, names, arguments.limit)
         if trials.restores([]):
             said = fine(metric, trials.done[0].value, below)
-        elif of_float < below or not candidates:
+        elif of_float < below or not suspects:
             said = innocent(metric, of_float, below)
         else:
-            found = search(trials, candidates, by_kind=not arguments.nodes_only)
+            found = search(trials, suspects, by_kind=not arguments.nodes_only)
             said = verdict(metric, trials, found, of_float)
             narrow = narrow_sides(quant)
-            if narrow and too_many(found, len(candidates)):
+            if narrow and too_many(found, len(suspects)):
                 value = pictures.of(wide_draft(pipeline))
                 if value >= below:
                     bit_widths = [f"quant.{side}_bits={FULL_BITS}" for side in narrow]
-                    said = width_verdict(metric, narrow, found, len(candidates), value)
+                    said = width_verdict(metric, narrow, found, len(suspects), value)
     output.print(path_table(metric, trials.done, of_float, below))
     output.print(said)
     skipped = [*quant.skip_nodes, *found.nodes]
@@ -131,7 +131,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
         )
     restored = bool(found.nodes) or trials.done[0].restored
     if arguments.json:
-        kinds = {entry.name: entry.kind for entry in candidates}
+        kinds = {entry.name: entry.kind for entry in suspects}
         result: dict[str, Any] = {
             "restored": restored,
             "complete": found.complete,

@@ -123,24 +123,24 @@ def narrow_sides(quant: QuantConfig) -> dict[str, int]:
     return {side: bits for side, bits in bit_widths.items() if bits < FULL_BITS}
 
 
-def too_many(found: Found, candidates: int) -> bool:
+def too_many(found: Found, suspects: int) -> bool:
     """Whether what was found is no short list of culprits: then it is what all nodes have in common that costs."""
-    return not found.nodes or len(found.nodes) > MANY * candidates
+    return not found.nodes or len(found.nodes) > MANY * suspects
 
 
-def width_verdict(metric: str, narrow: Mapping[str, int], found: Found, candidates: int, wide: float) -> str:
+def width_verdict(metric: str, narrow: Mapping[str, int], found: Found, suspects: int, wide: float) -> str:
     """Say that few bits are to blame.
 
     Args:
         metric: its name.
         narrow: from `narrow_sides`.
         found: what the search ended with.
-        candidates: how many nodes there were to choose from.
+        suspects: how many nodes there were to choose from.
         wide: the metric with 8 bits in their place.
     """
     said = " and ".join(f"{bits}-bit {side}s" for side, bits in narrow.items())
-    count = f"{len(found.nodes)} of {counted(candidates, 'node')} would have to stay in float" if found.nodes else ""
-    count = count or f"the search found no set of the {counted(candidates, 'node')} that restores it"
+    count = f"{len(found.nodes)} of {counted(suspects, 'node')} would have to stay in float" if found.nodes else ""
+    count = count or f"the search found no set of the {counted(suspects, 'node')} that restores it"
     return (
         f"no few nodes are to blame but the width, {said}: {count}; with {FULL_BITS} bits in their place {metric} is "
         f"{metric_text(metric, wide)}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from stages.bisect.candidates import Candidate
+from stages.bisect.suspects import Suspect
 
 __all__ = ["Found", "Trial", "Trials", "explain", "search"]
 
@@ -93,18 +93,18 @@ class Found:
     complete: bool
 
 
-def search(trials: Trials, candidates: Sequence[Candidate], by_kind: bool) -> Found:
+def search(trials: Trials, suspects: Sequence[Suspect], by_kind: bool) -> Found:
     """Find a set of nodes that restores the metric and of which none can be left out.
 
-    First among operator types, then among the nodes of those types. All candidates together must restore the metric,
+    First among operator types, then among the nodes of those types. All suspects together must restore the metric,
     none at all must not.
 
     Args:
         trials: asks for the metric.
-        candidates: nodes that may stay in float, each with its weight.
+        suspects: nodes that may stay in float, each with its weight.
         by_kind: search among types first.
     """
-    left = list(candidates)
+    left = list(suspects)
     try:
         if by_kind:
             left = _of_guilty_kinds(trials, left)
@@ -118,18 +118,18 @@ def search(trials: Trials, candidates: Sequence[Candidate], by_kind: bool) -> Fo
     names = {left[i].name for i in indices}
     if (best := trials.best).restored and len(best.nodes) < len(names):  # nodes in float did harm
         return Found(best.nodes, complete=False)
-    return Found(tuple(entry.name for entry in candidates if entry.name in names), complete=True)
+    return Found(tuple(entry.name for entry in suspects if entry.name in names), complete=True)
 
 
-def _of_guilty_kinds(trials: Trials, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates of the types that a minimal set of types has."""
+def _of_guilty_kinds(trials: Trials, suspects: Sequence[Suspect]) -> list[Suspect]:
+    """The suspects of the types that a minimal set of types has."""
     weights: dict[str, float] = {}
-    for entry in candidates:
+    for entry in suspects:
         weights[entry.kind] = weights.get(entry.kind, 0.0) + entry.weight
     kinds = sorted(weights, key=lambda kind: -weights[kind])
 
-    def of(chosen: Sequence[str]) -> list[Candidate]:
-        return [entry for entry in candidates if entry.kind in chosen]
+    def of(chosen: Sequence[str]) -> list[Suspect]:
+        return [entry for entry in suspects if entry.kind in chosen]
 
     def restores(chosen: Sequence[int]) -> bool:
         named = [kinds[i] for i in sorted(chosen)]

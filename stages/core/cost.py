@@ -23,6 +23,7 @@ __all__ = [
     "LayerTime",
     "LayerWork",
     "bit_operations",
+    "bit_widths_key",
     "bytes_moved",
     "cost_file",
     "layer_key",
@@ -30,7 +31,6 @@ __all__ = [
     "save_cost",
     "size",
     "stored_bits",
-    "width_key",
 ]
 
 COSTS = Path(__file__).resolve().parents[2] / "conf" / "cost"

@@ -32,7 +32,7 @@ class Candidate:
 
     Attributes:
         graph: the float network.
-        placement: what is quantized.
+        setup: what is quantized.
         soc: what it is for.
         features: tensor -> parameters, in graph order.
         weights: node -> parameters, in graph order.

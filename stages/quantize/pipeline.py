@@ -23,7 +23,7 @@ from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.partition.layers import find_layers
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
-from stages.quantize.quantizers.setup import QuantizerSetup
+from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
 from stages.quantize.rounding.output_ranges import PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
 from stages.quantize.validation import Validator
@@ -149,7 +149,7 @@ class Pipeline:
         return Candidate(graph, setup, config.soc, by_tensor, by_node, codes, network.factors)
 
     def _placed(self, network: Network, quant: QuantConfig) -> QuantizerSetup:
-        return place(network.graph, self.config.soc, quant, self.by_node)
+        return place_quantizers(network.graph, self.config.soc, quant, self.by_node)
 
     def ranged(self, network: Network) -> Network:
         """With ranges by output, where the method wants them: of all features that have one scale or could."""

@@ -42,7 +42,7 @@ class Simulation:
         return self._beside(Runner(simulator_model(candidate.lowered()[0], names), optimize="safe"))
 
     def error(self, candidate: Candidate) -> float:
-        """The squared error of a candidate's outputs relative to the float outputs' variance: the mean over pictures."""
+        """Squared error of a candidate's outputs relative to the float outputs' variance: the mean over pictures."""
         return _mean_error(self.simulated(candidate))
 
     def part_error(self, candidate: Candidate, features: Collection[str], nodes: Collection[str]) -> float:

@@ -25,18 +25,18 @@ class Validator:
         self._pictures = counted(len(samples), "validation picture")
         self._simulation = Simulation(reference, lambda: (feeds(sample, inputs) for sample in samples))
 
-    def better(self, candidate: Candidate, candidate: Candidate, what: str, features_only: bool = False) -> Candidate:
-        """Give the candidate if its outputs are nearer to the float network's, else the candidate; `what` names it.
+    def better(self, current: Candidate, changed: Candidate, what: str, features_only: bool = False) -> Candidate:
+        """Give the candidate whose outputs are nearer to the float network's; `what` names the change.
 
         With `features_only` both have their weights in float: before weights are learned, what rounding them costs
         hides what features cost.
         """
-        before, after = (self.error(each, features_only) for each in (candidate, candidate))
-        taken = after < before
+        before, after = (self.error(each, features_only) for each in (current, changed))
+        improves = after < before
         change = f"error of the outputs on {self._pictures} {before:.4g} -> {after:.4g}"
         without = " with weights in float" if features_only else ""
-        self.notes.append(f"{what}: {change}{without}" + ("" if taken else ": refused, it does not improve"))
-        return candidate if taken else candidate
+        self.notes.append(f"{what}: {change}{without}" + ("" if improves else ": refused, it does not improve"))
+        return changed if improves else current
 
     def error(self, candidate: Candidate, features_only: bool = False) -> float:
         """The relative squared error of a candidate's outputs, see `Simulation.error`."""

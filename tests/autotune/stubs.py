@@ -5,7 +5,7 @@ from stages.autotune.solve import Table, table
 from stages.core.config.schema import QuantConfig, SocConfig
 from stages.core.cost import CostModel
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from tests.networks import soc_config, tiny_classifier
 
 
@@ -20,7 +20,7 @@ def made_up(features: int = 3, weights: int = 3, bit_widths: tuple[int, ...] = (
         for kind, count in (("feature", features), ("weight", weights))
         for i in range(count)
     ]
-    return Problem(graph, place(graph, soc, QuantConfig("q")), tuple(variables), {}, CostModel())
+    return Problem(graph, place_quantizers(graph, soc, QuantConfig("q")), tuple(variables), {}, CostModel())
 
 
 def bits(problem: Problem) -> list[Table]:

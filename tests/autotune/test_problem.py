@@ -10,7 +10,7 @@ from stages.core.config.schema import Config, QuantConfig
 from stages.core.cost import CostModel
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
@@ -75,7 +75,7 @@ def test_float_where_it_is_allowed():
     bits = found.node_bits(allotment)
     assert bits["pool"].feature_bits == bits["flatten"].feature_bits == 32
     config = Config(soc=soc_config("t40"), quant=QuantConfig("q"))
-    quantized = {entry.tensor for entry in place(found.graph, config.soc, config.quant, bits).features}
+    quantized = {entry.tensor for entry in place_quantizers(found.graph, config.soc, config.quant, bits).features}
     assert quantized == {"images", "r1", "r2", "c3", "sum"}
 
 

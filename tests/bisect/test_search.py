@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from stages.bisect.candidates import Candidate
 from stages.bisect.search import Trials, explain, search
+from stages.bisect.suspects import Suspect
 
 COUNT = 50
 MOST = 12
@@ -41,15 +41,15 @@ MIXES = [
 def network(kinds, shares=None):
     shares = shares or [0.0] * len(kinds)
     return [
-        Candidate(f"n{i}", kind, 1 / len(kinds) + share)
+        Suspect(f"n{i}", kind, 1 / len(kinds) + share)
         for i, (kind, share) in enumerate(zip(kinds, shares, strict=True))
     ]
 
 
-def found_by(candidates, guilty, by_kind=True, limit=None):
-    trials = Trials(planted(guilty), 0.98, [entry.name for entry in candidates], limit)
+def found_by(suspects, guilty, by_kind=True, limit=None):
+    trials = Trials(planted(guilty), 0.98, [entry.name for entry in suspects], limit)
     assert not trials.restores([])
-    return search(trials, candidates, by_kind), trials
+    return search(trials, suspects, by_kind), trials
 
 
 @pytest.mark.parametrize("by_kind", [True, False])
@@ -127,12 +127,12 @@ def test_nothing_is_simulated_twice():
         asked.append(frozenset(nodes))
         return planted({"n3", "n30"})(nodes)
 
-    candidates = network(MIXES[4])
-    trials = Trials(measure, 0.98, [entry.name for entry in candidates])
+    suspects = network(MIXES[4])
+    trials = Trials(measure, 0.98, [entry.name for entry in suspects])
     trials.restores([])
-    search(trials, candidates, by_kind=True)
+    search(trials, suspects, by_kind=True)
     assert len(asked) == len(set(asked)) == len(trials.done)
-    assert frozenset(entry.name for entry in candidates) not in asked
+    assert frozenset(entry.name for entry in suspects) not in asked
 
 
 def test_the_limit_ends_the_search_with_the_best_so_far():

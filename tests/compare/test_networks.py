@@ -15,7 +15,7 @@ from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.equalize.cross_layer import equalize
 from stages.quantize.parameters.choose import choose_features, choose_weights
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -236,7 +236,7 @@ def equalized():
     fed = [(str(index), feeds) for index, feeds in enumerate(pictures())]
     found = equalize(model, collect(model, fed), 8, 8)
     graph, config = Graph(found.model), Config(soc=soc_config("t40"), quant=QuantConfig("q"))
-    setup = place(graph, config.soc, config.quant)
+    setup = place_quantizers(graph, config.soc, config.quant)
     features = choose_features(setup, graph, collect(found.model, fed), config)
     chosen, codes = choose_weights(setup, graph, features, config)
     params = NetworkParams(features, chosen, (), {name: tuple(map(float, f)) for name, f in found.factors.items()})

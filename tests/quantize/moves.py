@@ -14,7 +14,7 @@ from stages.core.statistics.collect import collect
 from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from stages.quantize.rounding.replay import Replay
 
 Feeds = Sequence[Mapping[str, NDArray[np.float32]]]
@@ -24,7 +24,7 @@ def candidate_of(model: onnx.ModelProto, feeds: Feeds, soc: SocConfig, **quant: 
     """Quantize to the nearest, as the stage does it first."""
     graph = Graph(onnx.shape_inference.infer_shapes(model))
     config = Config(soc=soc, quant=QuantConfig("q", **quant))
-    setup = place(graph, soc, config.quant)
+    setup = place_quantizers(graph, soc, config.quant)
     statistics = collect(graph.model, ((str(index), dict(each)) for index, each in enumerate(feeds)))
     features = choose_features(setup, graph, statistics, config)
     weights, codes = choose_weights(setup, graph, features, config)

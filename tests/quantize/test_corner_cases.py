@@ -11,7 +11,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, node_bits
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 from tests.quantize.emit.test_lower import (
@@ -121,19 +121,21 @@ def assert_round_trip(soc, by_node, symmetric):
 
 def test_a_single_node_of_codes_in_a_float_network():
     graph = Graph(tiny_classifier())
-    found = place(graph, soc_config("t40"), QuantConfig("q", 32, 32), {"stem_relu": NodeBits(8, 8)})
+    found = place_quantizers(graph, soc_config("t40"), QuantConfig("q", 32, 32), {"stem_relu": NodeBits(8, 8)})
     assert [w.node for w in found.weights] == ["stem"]
     assert [f.tensor for f in found.features] == ["r1"]
 
 
 def test_a_width_asked_for_by_the_second_name_needs_no_note():
-    found = place(Graph(tiny_classifier()), soc_config("t40"), QuantConfig("q"), {"stem_relu": NodeBits(weight_bits=4)})
+    found = place_quantizers(
+        Graph(tiny_classifier()), soc_config("t40"), QuantConfig("q"), {"stem_relu": NodeBits(weight_bits=4)}
+    )
     assert found.notes == []
 
 
 def test_entries_of_both_names_add_up():
     by_node = {"stem": NodeBits(feature_bits=10), "stem_relu": NodeBits(weight_bits=4)}
-    found = place(Graph(tiny_classifier()), soc_config("t40"), QuantConfig("q"), by_node)
+    found = place_quantizers(Graph(tiny_classifier()), soc_config("t40"), QuantConfig("q"), by_node)
     assert next(f.bits for f in found.features if f.tensor == "r1") == 10  # 8
     assert next(w.bits for w in found.weights if w.node == "stem") == 4  # 8
 

@@ -30,7 +30,7 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import tiny_classifier
 
@@ -68,7 +68,7 @@ def quantized_by(config, model, fed):
     """The whole way from a network and its inputs to parameters and the quantized network."""
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
-    setup = place(graph, config.soc, config.quant)
+    setup = place_quantizers(graph, config.soc, config.quant)
     features = choose_features(setup, graph, collect(model, fed), config)
     weights, codes = choose_weights(setup, graph, features, config)
     params = NetworkParams(features, weights)
@@ -128,7 +128,7 @@ def test_number_of_weight_scales(scale, counts):
 def test_statistics_that_lack_a_tensor_are_refused():
     config = make_config()
     graph = Graph(tiny_classifier())
-    setup = place(graph, config.soc, config.quant)
+    setup = place_quantizers(graph, config.soc, config.quant)
     with pytest.raises(UserError, match="no statistics of tensor 'images': run `dvc repro calibrate`"):
         choose_features(setup, graph, {}, config)
 

@@ -38,10 +38,10 @@ from stages.core.config.schema import (
 from stages.core.config.toolchain import find_tool, watched_tool
 
 __all__ = [
-    "allowed_widths",
+    "allowed_bit_widths",
     "check",
+    "check_bit_width",
     "check_files",
-    "check_width",
     "conform",
     "explain",
     "load_params",

@@ -18,7 +18,7 @@ from onnx import helper
 from stages.core.base.errors import UserError
 from stages.core.graph.onnx_graph import attribute, load_model
 
-__all__ = ["DOMAIN", "VERSION", "QuantParams", "code_tensors", "inner_tensors", "load_integer_model"]
+__all__ = ["DOMAIN", "VERSION", "QuantParams", "inner_tensors", "load_integer_model", "tensor_quant_params"]
 
 DOMAIN = "socquant"
 VERSION = 1

@@ -14,7 +14,7 @@ from stages.core.graph.session import Runner
 from stages.core.integer import rules
 from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
 
-__all__ = ["run_node", "run_twin"]
+__all__ = ["run_node", "run_reference"]
 
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
@@ -54,7 +54,7 @@ def run_node(
     Args:
         node: of an integer model.
         inputs: its input values, None for one that is left out.
-        meanings: tensor -> what its codes mean (see `tensor_quant_params`).
+        quant_params: tensor -> what its codes mean (see `tensor_quant_params`).
         opset: the model's operator sets.
         captured: what the bodies of an If or Loop take from outside.
 

@@ -89,7 +89,7 @@ def fixed_point(effective_scales: list[float], bits: int = FIXED_BITS) -> tuple[
     """Write the gains of a sum's operands with one shift.
 
     Args:
-        gains: one an operand.
+        effective_scales: one an operand.
         bits: of the largest multiplier.
 
     Returns:

@@ -51,7 +51,7 @@ def simulator_model(model: onnx.ModelProto, tensors: Sequence[str], codes: bool 
 
 
 def _move(to: Writer, node: onnx.NodeProto) -> None:
-    """An operator that moves or picks codes does the same to codes minus their zero point; a padded value is a code too."""
+    """An operator that moves or picks codes does so to codes minus their zero point; a padded value is a code too."""
     moved = onnx.NodeProto()
     moved.CopyFrom(node)
     moved.input[0] = to.minus_zp(node.input[0]).name

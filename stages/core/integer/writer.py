@@ -110,7 +110,7 @@ class Writer:
             self.op("Mul", self.minus_zp(tensor).name, self.broadcast_scale(tensor), to_name=tensor)
 
     def round_down(self, quotient: str, node: onnx.NodeProto, double: bool, to_name: str = "") -> str:
-        """floor(quotient), clamped: the codes minus their zero point of the node's output (or of an operand, `to_name`)."""
+        """floor(quotient), clamped: the output's (or an operand's, `to_name`) codes minus their zero point."""
         qparams = self.quant_params[node.output[0]]
         kind = np.float64 if double else np.float32
         low, high = (kind(attribute(node, name) - qparams.zero_point) for name in ("low", "high"))

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from stages.core.config.schema import QuantConfig
 
-__all__ = ["accuracy_line", "similarity_table", "widths", "widths_line"]
+__all__ = ["accuracy_line", "bit_widths", "similarity_table", "widths_line"]
 
 GOOD, FAIR = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
 WIDE = 120  # columns of a terminal that takes more than the narrow table

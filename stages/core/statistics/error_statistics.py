@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ErrorStatistics", "error_sums"]
+__all__ = ["ErrorStatistics", "error_statistics"]
 
 
 class ErrorStatistics(NamedTuple):

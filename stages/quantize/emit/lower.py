@@ -38,7 +38,7 @@ def lower(
     Args:
         model: the canonical float network.
         soc: for its requantization rule.
-        placement: the layers, and which of them run in integers.
+        setup: the layers, and which of them run in integers.
         params: scales and zero points.
         codes: node -> int32 codes of its weight.
 

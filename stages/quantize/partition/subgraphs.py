@@ -10,7 +10,7 @@ from onnx import helper
 from stages.core.graph.onnx_graph import Graph, captured_names, used_names
 from stages.quantize.partition.layers import Layer
 
-__all__ = ["Subgraph", "find_blocks", "find_pieces", "find_rest", "piece_model", "taken"]
+__all__ = ["Subgraph", "find_blocks", "find_pieces", "find_rest", "subgraph_model", "taken"]
 
 MOST = 4
 """Weighted layers of a block, unless a shortcut spans more."""
@@ -76,7 +76,7 @@ def find_rest(graph: Graph, layers: Sequence[Layer], tensor: str) -> Subgraph:
 
 
 def subgraph_model(graph: Graph, subgraph: Subgraph) -> onnx.ModelProto:
-    """Write a subgraph as a model: `graph`'s constants, `subgraph`'s inputs and outputs, tensors' names and types kept."""
+    """Write a subgraph as a model: the graph's constants, its own inputs and outputs; names and types are kept."""
     used = used_names(subgraph.nodes)
     constants = [tensor for name, tensor in graph.constants.items() if name in used]
     inputs, outputs = (

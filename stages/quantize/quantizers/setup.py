@@ -22,7 +22,7 @@ from stages.quantize.partition.layers import PASS_CODES, Layer, edges, find_laye
 from stages.quantize.partition.lookup_tables import TABLES, clamp_bounds
 from stages.quantize.quantizers.node_bits import NodeBits
 
-__all__ = ["FeatureQuantizer", "QuantizerSetup", "WeightQuantizer", "nearest_width", "place"]
+__all__ = ["FeatureQuantizer", "QuantizerSetup", "WeightQuantizer", "nearest_bit_width", "place_quantizers"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class FeatureQuantizer:
         source: the tensor whose range it takes: itself unless its codes are passed on.
         range: the user's own range.
         per_channel: whether each channel may have its own scale.
-        widths: all that it could have: the operators around it, and around what shares its codes, do them.
+        bit_widths: all that it could have: the operators around it, and around what shares its codes, do them.
     """
 
     tensor: str
@@ -58,7 +58,7 @@ class WeightQuantizer:
         bits: width of its codes.
         axis: its output-channel axis.
         output: the tensor that the layer makes.
-        widths: all that it could have.
+        bit_widths: all that it could have.
     """
 
     tensor: str
@@ -96,7 +96,7 @@ def nearest_bit_width(wanted: int, allowed: Iterable[int]) -> int:
     return next((width for width in bit_widths if width >= wanted), bit_widths[-1])
 
 
-def place(
+def place_quantizers(
     graph: Graph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits] | None = None
 ) -> QuantizerSetup:
     """Place quantizers.

@@ -53,7 +53,7 @@ def output_ranges(
 
     Args:
         graph: the float network.
-        placement: what is quantized.
+        setup: what is quantized.
         statistics: of all tensors: the ranges that were seen.
         feeds: network inputs of a few pictures.
         symmetric: whether the zero point is bound, see `affine`.

@@ -1,7 +1,7 @@
 """Running a network subgraph by subgraph over all pictures, in float and quantized side by side.
 
-What a subgraph hands to later ones lies in files, so that memory does not grow with the number of pictures, and each layer
-runs once, whatever happens between subgraphs.
+What a subgraph hands to later ones lies in files, so that memory does not grow with the number of pictures, and each
+layer runs once, whatever happens between subgraphs.
 """
 
 import os

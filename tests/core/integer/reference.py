@@ -1,4 +1,4 @@
-"""The integer arithmetic once more, written apart from the reference: plain loops, Python integers, torch in float64."""
+"""The integer arithmetic once more, independent of the product's: plain loops, Python integers, torch in float64."""
 
 import itertools
 from collections.abc import Callable, Sequence

@@ -210,8 +210,8 @@ def test_a_matrix_product_of_features_by_hand():
 
 
 @EXAMPLES
-@given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(quant_params(), min_size=2, max_size=3), quant_params(), seeds,
-       st.data())  # fmt: skip
+@given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(quant_params(), min_size=2, max_size=3), quant_params(),
+       seeds, st.data())  # fmt: skip
 def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made, seed, data):
     multipliers, shift = data.draw(effective_scales(len(taken)))
     clamp, net = data.draw(clamps(made)), Net()
@@ -253,8 +253,8 @@ def test_joined_features_by_hand():
 
 
 @EXAMPLES
-@given(quant_params(), quant_params(), effective_scales(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), seeds,
-       st.data())  # fmt: skip
+@given(quant_params(), quant_params(), effective_scales(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]),
+       st.booleans(), seeds, st.data())  # fmt: skip
 def test_a_mean_is_the_plain_one(taken, made, how, axes, keepdims, seed, data):
     ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
     shape = (2, 3, 2, 4)

@@ -430,7 +430,7 @@ def test_float_operators_between_integer_ones_run_as_they_are():
 
 @pytest.fixture(scope="module")
 def wide():
-    """A net with every way to sum up, large enough to be spread over threads; its codes and what the reference makes."""
+    """A net with every way to sum up, large enough for several threads; its codes and what the reference computes."""
     rng = np.random.default_rng(0)
     net, made = Net(), QuantParams(8, 0.5, 100)
     net.feature("x", [1, 32, 40, 40], QuantParams(12, 0.5, 2048))

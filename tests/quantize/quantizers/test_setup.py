@@ -5,7 +5,7 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.config.schema import OperatorBitWidths, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.quantizers.setup import FeatureQuantizer, nearest_bit_width, place
+from stages.quantize.quantizers.setup import FeatureQuantizer, nearest_bit_width, place_quantizers
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 
@@ -33,7 +33,7 @@ def soc(float_outputs=True, fused=("Relu", "Clip"), **operators):
 
 def placed(model, chip=None, bits=8, weight_bits=8):
     quant = QuantConfig("q", bits, weight_bits)
-    return place(Graph(onnx.shape_inference.infer_shapes(model)), chip or soc(), quant)
+    return place_quantizers(Graph(onnx.shape_inference.infer_shapes(model)), chip or soc(), quant)
 
 
 def bit_widths(setup):

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from stages.core.config.schema import QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.statistics.collect import collect
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from stages.quantize.rounding.output_ranges import best_range, output_ranges
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
@@ -73,7 +73,7 @@ def test_without_any_finite_error_it_is_what_was_seen():
 
 def chosen(model, feeds, tmp_path, soc="t40", **quant):
     graph = Graph(onnx.shape_inference.infer_shapes(model))
-    setup = place(graph, soc_config(soc), QuantConfig("q", **quant), {})
+    setup = place_quantizers(graph, soc_config(soc), QuantConfig("q", **quant), {})
     statistics = collect(graph.model, ((str(index), dict(each)) for index, each in enumerate(feeds)))
     return output_ranges(graph, setup, statistics, feeds, False, tmp_path / "scratch"), statistics
 

@@ -42,7 +42,7 @@ from stages.quantize.candidate import Candidate
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.subgraphs import find_blocks, subgraph_model
-from stages.quantize.quantizers.setup import place
+from stages.quantize.quantizers.setup import place_quantizers
 from stages.quantize.rounding.reconstruct import learn, learn_block
 from stages.quantize.rounding.refine import refine
 from stages.quantize.rounding.replay import Replay
@@ -111,7 +111,7 @@ def drafted(model, feeds, chip=None, **quant):
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
     config = Config(soc=chip or soc(), quant=QuantConfig("q", **quant))
-    setup = place(graph, config.soc, config.quant)
+    setup = place_quantizers(graph, config.soc, config.quant)
     statistics = collect(model, ((str(index), dict(fed)) for index, fed in enumerate(feeds)))
     features = choose_features(setup, graph, statistics, config)
     weights, codes = choose_weights(setup, graph, features, config)

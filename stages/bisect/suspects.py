@@ -13,11 +13,11 @@ from stages.core.integer.qparams import load_qparams
 from stages.quantize.candidate import Candidate
 from stages.quantize.partition.layers import Layer, why_float
 
-__all__ = ["Candidate", "find_candidates", "similarity_rows"]
+__all__ = ["Suspect", "find_suspects", "similarity_rows"]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Suspect:
     """A layer that may stay in float.
 
     Attributes:
@@ -31,7 +31,7 @@ class Candidate:
     weight: float
 
 
-def find_candidates(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping[str, Any]] | None) -> list[Candidate]:
+def find_suspects(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping[str, Any]] | None) -> list[Suspect]:
     """List the layers that a candidate quantizes, in graph order.
 
     Half of the weight is spread evenly, half in proportion to how far similarity falls at a layer. So a layer that
@@ -47,7 +47,7 @@ def find_candidates(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping
     total = sum(drops)
     shares = [drop / total for drop in drops] if total else [0.0] * len(layers)
     return [
-        Candidate(str(layer.first.name), layer.kind, 1 / len(layers) + share)
+        Suspect(str(layer.first.name), layer.kind, 1 / len(layers) + share)
         for layer, share in zip(layers, shares, strict=True)
     ]
 
@@ -67,8 +67,8 @@ def _drops(graph: Graph, layers: Sequence[Layer], rows: Sequence[Mapping[str, An
     cosines = {str(row["node"]): float(row["cosine_avg"]) for row in rows}
 
     def cosine(tensor: str) -> float:
-        producer = graph.producers.get(tensor)
-        return 1.0 if producer is None else cosines.get(output_name(producer, tensor), 1.0)
+        maker = graph.producers.get(tensor)
+        return 1.0 if maker is None else cosines.get(output_name(maker, tensor), 1.0)
 
     return [max(0.0, min(map(cosine, layer.operands(graph)), default=1.0) - cosine(layer.output)) for layer in layers]
 

@@ -1,6 +1,6 @@
 import pytest
-from stages.compare.diagnosis.bit_widths import edge_nodes, width_findings
 
+from stages.compare.diagnosis.bit_widths import edge_nodes, width_findings
 from stages.core.config.schema import QuantConfig
 from stages.core.integer.qparams import NetworkParams
 from tests.compare.diagnosis.cases import chain, row, weight

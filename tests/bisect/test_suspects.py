@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import pytest
 
-from stages.bisect.candidates import find_candidates, similarity_rows
+from stages.bisect.suspects import find_suspects, similarity_rows
 from stages.compare.__main__ import compare
 from stages.core.config.schema import Config, FakeQuant, QuantConfig
 from stages.core.graph.onnx_graph import Graph
@@ -29,7 +29,7 @@ def rows(**cosines):
 
 
 def test_layers_are_candidates_a_fused_one_by_its_first_node():
-    found = find_candidates(candidate(), soc_config("t40"), None)
+    found = find_suspects(candidate(), soc_config("t40"), None)
     assert [entry.name for entry in found] == NODES
     assert [entry.kind for entry in found] == KINDS
     assert [entry.weight for entry in found] == pytest.approx([1 / 7] * 7)
@@ -37,18 +37,18 @@ def test_layers_are_candidates_a_fused_one_by_its_first_node():
 
 @pytest.mark.parametrize("side", [FakeQuant.weight, FakeQuant.feature])
 def test_with_one_side_in_float_all_that_the_other_touches_are(side):
-    found = [entry.name for entry in find_candidates(candidate(fake_quant=side), soc_config("t40"), None)]
+    found = [entry.name for entry in find_suspects(candidate(fake_quant=side), soc_config("t40"), None)]
     weighted = ["stem", "depthwise", "project", "fc"]
     assert found == (weighted if side is FakeQuant.weight else NODES)
 
 
 def test_what_is_in_float_anyway_is_none():
     skipping = candidate(skip_nodes=["depthwise_relu6"], skip_ops=["Gemm"])
-    found = find_candidates(skipping, soc_config("t40"), None)
+    found = find_suspects(skipping, soc_config("t40"), None)
     assert [entry.name for entry in found] == ["stem", "project", "residual", "pool", "flatten"]
     model = tiny_classifier()
     model.graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["p"], "softmax"))
-    found = find_candidates(candidate(onnx.shape_inference.infer_shapes(model)), soc_config("t40"), None)
+    found = find_suspects(candidate(onnx.shape_inference.infer_shapes(model)), soc_config("t40"), None)
     assert "softmax" not in [entry.name for entry in found]
 
 
@@ -64,13 +64,13 @@ def test_a_layer_weighs_as_much_as_similarity_falls_there():
         fc=0.97,
         depthwise=0.1,
     )
-    found = find_candidates(candidate(), soc_config("t40"), table)
+    found = find_suspects(candidate(), soc_config("t40"), table)
     expected = [1 / 7 + share for share in (0.2, 0, 0.6, 0.2, 0, 0, 0)]
     assert [entry.weight for entry in found] == pytest.approx(expected)
 
 
 def test_a_table_without_a_fall_tells_nothing():
-    found = find_candidates(candidate(), soc_config("t40"), rows())
+    found = find_suspects(candidate(), soc_config("t40"), rows())
     assert [entry.weight for entry in found] == pytest.approx([1 / 7] * 7)
 
 
