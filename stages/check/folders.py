@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.graph.onnx_graph import PICTURE_RANK
 
 __all__ = ["Dump", "Pairs", "cases", "fed_picture", "input_shape", "is_picture", "pair_files", "read_dump"]
 
 PARAMETERS = re.compile(r"_(bt|weight)\.bin$")
 RESULTS = re.compile(r"^output_\d+\.bin$")  # the network's outputs again, as floats
 INPUT = re.compile(r"^(.+_data_shape(?:_\d+)+|input|input_uint8)(_out)?\.bin$")
-PICTURE_RANK = 4
 SHAPE = re.compile(r"_data_shape((?:_\d+)+)(_out)?\.bin$")
 QUANTIZED = re.compile(r"_Quantize(Feature)?$")
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import onnx
 
-from stages.check.folders import PICTURE_RANK, QUANTIZED, Dump, input_shape
+from stages.check.folders import QUANTIZED, Dump, input_shape
 from stages.check.layers import Form, Layer, as_picture
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.base.paths import INTEGER_MODEL
+from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.integer.dumps import NODE_INFO, DumpedLayer, dumped_layers, node_info
 from stages.core.integer.model import QuantParams, load_integer_model
 

@@ -14,13 +14,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from stages.core.graph.onnx_graph import Graph, used_names
+from stages.core.graph.onnx_graph import WEIGHTED, Graph, used_names
 from stages.core.integer.model import DOMAIN, inner_tensors, tensor_quant_params
 from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["Isolated", "Parts", "along_channels", "feature_model", "isolated_model", "made_in_integers"]
 
-WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 AT_BORDERS = {"Quantize", "Dequantize", "Constant"}  # integer nodes that are no layer
 
 

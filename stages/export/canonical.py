@@ -9,11 +9,10 @@ import onnxslim
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.base.errors import UserError, did_you_mean, one_line
-from stages.core.graph.onnx_graph import Graph, attribute, used_names
+from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute, used_names
 
 __all__ = ["Cut", "canonicalize", "find_cut", "fix_shapes", "graph_shapes"]
 
-PICTURE_RANK = 4
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what ONNX Runtime has operators of
 OLDEST_OPSET = 13  # per-channel DequantizeLinear
 

@@ -15,8 +15,8 @@ from onnx import numpy_helper
 
 from stages.build.runtime.movement import Movement, moved, movement, physical, positions
 from stages.build.runtime.program import Kind, Opcode, Operation, Program, Tensor, UnsupportedError
-from stages.core.data.inputs import PICTURE_RANK, NetworkInput
-from stages.core.graph.onnx_graph import attribute
+from stages.core.data.inputs import NetworkInput
+from stages.core.graph.onnx_graph import PICTURE_RANK, attribute
 from stages.core.integer.dumps import dump_names
 from stages.core.integer.model import DOMAIN, tensor_quant_params
 

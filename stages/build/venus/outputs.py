@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
-from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.onnx_graph import PICTURE_RANK, Graph
 from stages.core.integer.model import QuantParams
 from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["BoardOutput", "Level", "View", "board_outputs", "levels"]
 
-PICTURE_RANK = 4
 BOX = 4  # x, y, width, height
 SPLIT = 3  # outputs a stride where box, objectness and classes are apart
 

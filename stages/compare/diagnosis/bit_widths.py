@@ -10,7 +10,7 @@ import numpy as np
 from stages.compare.diagnosis.finding import Effect, Finding
 from stages.core.config.overrides import list_override, skip_override
 from stages.core.config.schema import QuantConfig
-from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.onnx_graph import WEIGHTED, Graph
 from stages.core.integer.qparams import CONSTANT, NetworkParams
 
 __all__ = ["edge_nodes", "width_findings"]
@@ -22,7 +22,6 @@ SHARE = 0.25
 TIMES = 10.0
 """and so many times the error of the median layer of the usual widths."""
 AUDIBLE = 1e-3  # error in parts of the signal (30 dB) that 8 bits seldom reach
-WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 EDGE_BITS = 8
 
 

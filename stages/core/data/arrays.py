@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
-from stages.core.data.inputs import PICTURE_RANK, NetworkInput
+from stages.core.data.inputs import NetworkInput
+from stages.core.graph.onnx_graph import PICTURE_RANK
 
 __all__ = ["SUFFIXES", "read_array"]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Color, InputConfig
+from stages.core.graph.onnx_graph import PICTURE_RANK
 
 __all__ = [
     "NetworkInput",
@@ -26,7 +27,6 @@ __all__ = [
     "to_json",
 ]
 
-PICTURE_RANK = 4
 Sample = Mapping[str, NDArray[Any]]
 """Input -> what it is fed, before mean and normal: uint8 or float32 in the input's `sample_shape`."""
 

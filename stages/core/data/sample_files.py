@@ -18,8 +18,9 @@ from stages.core.base.sources import SourceFile, open_source
 from stages.core.config.schema import Color, PictureSet, PreprocessConfig
 from stages.core.data import arrays, preprocess
 from stages.core.data.arrays import read_array
-from stages.core.data.inputs import PICTURE_RANK, NetworkInput, Sample
+from stages.core.data.inputs import NetworkInput, Sample
 from stages.core.data.preprocess import read_picture
+from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.integer.dumps import file_names
 
 __all__ = ["ReadSample", "SampleFiles", "folder_sample", "read_samples", "select"]

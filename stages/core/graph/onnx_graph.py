@@ -13,7 +13,22 @@ from onnx import numpy_helper
 from stages.core.base.artifacts import missing
 from stages.core.base.errors import UserError, one_line
 
-__all__ = ["Graph", "attribute", "captured_names", "load_model", "output_name", "parse_model", "used_names"]
+__all__ = [
+    "PICTURE_RANK",
+    "WEIGHTED",
+    "Graph",
+    "attribute",
+    "captured_names",
+    "load_model",
+    "output_name",
+    "parse_model",
+    "used_names",
+]
+
+PICTURE_RANK = 4
+"""Axes of a batch of pictures: N, C, H, W."""
+WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+"""Operators that multiply a feature by a weight, their second input."""
 
 
 def load_model(path: Path) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.graph.onnx_graph import Graph, output_name
+from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, output_name
 from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
 
 NODE_INFO = "model_node_info.json"
 """The file beside dumps that says what they hold; compare's and the converter's debug run have it too."""
-PICTURE_RANK = 4
 LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.graph.onnx_graph import Graph, attribute
-from stages.quantize.partition.layers import WEIGHTED, bias_of
+from stages.core.graph.onnx_graph import WEIGHTED, Graph, attribute
+from stages.quantize.partition.layers import bias_of
 
 __all__ = ["Channels", "Indices", "scaled_constants"]
 

@@ -20,7 +20,7 @@ from onnx import numpy_helper
 from stages.core.graph.onnx_graph import Graph, attribute, captured_names
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.equalize.channel_ties import Channels, Indices, scaled_constants
-from stages.quantize.partition.layers import CLAMPS, WEIGHTED, bias_of
+from stages.quantize.partition.layers import CLAMPS, bias_of
 
 __all__ = ["Equalized", "equalize"]
 

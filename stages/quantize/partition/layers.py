@@ -9,12 +9,11 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.config.schema import SocConfig
-from stages.core.graph.onnx_graph import Graph, attribute, captured_names
+from stages.core.graph.onnx_graph import PICTURE_RANK, WEIGHTED, Graph, attribute, captured_names
 
 __all__ = [
     "PASS_CODES",
     "TAKES_CONSTANTS",
-    "WEIGHTED",
     "Layer",
     "bias_of",
     "edges",
@@ -24,7 +23,6 @@ __all__ = [
     "window",
 ]
 
-WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 FUSES = WEIGHTED | {"Add", "Sub"}  # operators whose end clamp serves as a Relu or Clip
 CLAMPS = {"Relu", "Clip"}
 GATED = {"Sigmoid": "Silu", "HardSigmoid": "HardSwish"}  # f -> the operator x * f(x)
@@ -35,7 +33,6 @@ PASS_CODES = {
 """Operators whose output has its input's codes, moved, picked or interpolated: no parameters of their own."""
 TAKES_CONSTANTS = {"Add", "Concat", "Max", "Min", "Mul", "Sub"}
 """Operators whose constant operands are quantized like features."""
-PICTURE_RANK = 4
 
 
 @dataclass(frozen=True)
