@@ -15,7 +15,8 @@ from stages.core.base.errors import UserError
 from stages.core.base.paths import INTEGER_MODEL
 from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.integer.dumps import NODE_INFO, DumpedLayer, dumped_layers, node_info
-from stages.core.integer.model import QuantParams, load_integer_model
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.quant_params import QuantParams
 
 __all__ = ["Known", "guesses", "input_form", "known_layers"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from stages.check.steps import Shape
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 
 __all__ = ["Form", "Layer", "as_picture"]
 

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.integer.dumps import nhwc
-from stages.core.integer.reference import run_node
+from stages.core.integer.reference import run_onnx_node
 
 __all__ = ["Axis", "Movement", "moved", "movement", "physical", "positions"]
 
@@ -74,7 +74,7 @@ def moved(
         others[1] = np.zeros_like(others[1], dtype=np.float32)
     digits = []
     for digit in (numbers % DIGIT, numbers // DIGIT):
-        found = run_node(node, [digit.astype(np.float32), *others], {}, list(opset))
+        found = run_onnx_node(node, [digit.astype(np.float32), *others], opset)
         digits.append([np.asarray(values).astype(np.int64) for values in found])
     return [low + DIGIT * high - 1 for low, high in zip(*digits, strict=True)]
 

@@ -11,7 +11,7 @@ from stages.build.venus.outputs import BoardOutput, View, levels
 from stages.core.base.artifacts import write_text
 from stages.core.config.schema import Anchor, Color, Config, DetectorKind
 from stages.core.data.inputs import NetworkInput
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 
 __all__ = ["COMMON", "WRITTEN", "write_venus"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph
-from stages.core.integer.model import QuantParams
 from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.quant_params import QuantParams
 
 __all__ = ["BoardOutput", "Level", "View", "board_outputs", "levels"]
 

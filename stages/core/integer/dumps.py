@@ -14,7 +14,8 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, output_name
-from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
+from stages.core.integer.model import DOMAIN, tensor_quant_params
+from stages.core.integer.quant_params import QuantParams
 
 __all__ = [
     "NODE_INFO",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stages.core.base.artifacts import read_json, write_json
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 
 __all__ = [
     "CONSTANT",

@@ -9,10 +9,10 @@ below 2**24: the quotient is then at least 1/d away from it, more than half a un
 rounding may be wrong, but it is monotone: what should be clamped is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -20,17 +20,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.base.errors import UserError
-from stages.core.graph.onnx_graph import attribute
-from stages.core.integer.model import QuantParams, tensor_quant_params
+from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["FLOAT32_EXACT", "Term", "Writer"]
+__all__ = ["FLOAT32_EXACT", "Clamped", "Term", "Writer"]
 
 Array = NDArray[Any]
 
 FLOAT32_EXACT = 2**24
 """Integers up to here are exact in float32."""
 FLOAT64_EXACT = 2**53
-TABLE_ROWS = 8  # copies of a table: its rows are looked up on several threads
 MOST_DIGITS = 16
 
 
@@ -49,13 +47,29 @@ class Term:
         return max(-self.low, self.high)
 
 
-class Writer:
-    """Holds the simulator while it is written."""
+class Clamped(Protocol):
+    """What the writer asks of an operator: its clamp, and the tensors inside it."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    @property
+    def low(self) -> int: ...  # noqa: D102
+    @property
+    def high(self) -> int: ...  # noqa: D102
+    @property
+    def inner(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+class Writer:
+    """Holds the simulator while it is written.
+
+    Args:
+        model: the integer model.
+        quant_params: of its tensors that hold codes.
+    """
+
+    def __init__(self, model: onnx.ModelProto, quant_params: Mapping[str, QuantParams]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.quant_params: dict[str, QuantParams] = tensor_quant_params(model.graph.node)
+        self.quant_params = quant_params
         self._shapes = {
             info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim]
             for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)
@@ -109,11 +123,13 @@ class Writer:
         else:
             self.op("Mul", self.minus_zp(tensor).name, self.broadcast_scale(tensor), to_name=tensor)
 
-    def round_down(self, quotient: str, node: onnx.NodeProto, double: bool, to_name: str = "") -> str:
+    def round_down(
+        self, quotient: str, node: onnx.NodeProto, operator: Clamped, double: bool, to_name: str = ""
+    ) -> str:
         """floor(quotient), clamped: the output's (or an operand's, `to_name`) codes minus their zero point."""
         qparams = self.quant_params[node.output[0]]
         kind = np.float64 if double else np.float32
-        low, high = (kind(attribute(node, name) - qparams.zero_point) for name in ("low", "high"))
+        low, high = (kind(code - qparams.zero_point) for code in (operator.low, operator.high))
         target = to_name or self.minus_zp(node.output[0]).name
         floor = self.op("Floor", quotient)
         if double:
@@ -126,13 +142,12 @@ class Writer:
             exact = self.op("Cast", quotient, to=TensorProto.FLOAT)
             self.op("Mul", self.op("Sub", exact, np.float32(0.5)), self.broadcast_scale(node.output[0]), to_name=name)
 
-        self.keep_inner(node, unrounded)
+        self.keep_inner(operator, unrounded)
         return target
 
-    def keep_inner(self, node: onnx.NodeProto, write: Callable[[str], None]) -> None:
+    def keep_inner(self, operator: Clamped, write: Callable[[str], None]) -> None:
         """Remember how to write the tensors inside a fused layer, should they be asked for."""
-        for inner in attribute(node, "inner", []):
-            self._inner[inner.decode()] = write
+        self._inner.update(dict.fromkeys(operator.inner, write))
 
     def doubled(self, term: Term) -> Term:
         """The same integers as float64."""
@@ -154,7 +169,12 @@ class Writer:
             )
 
     def scaled(
-        self, terms: Sequence[tuple[Term, Array | int]], shift: int, node: onnx.NodeProto, to_name: str = ""
+        self,
+        terms: Sequence[tuple[Term, Array | int]],
+        shift: int,
+        node: onnx.NodeProto,
+        operator: Clamped,
+        to_name: str = "",
     ) -> str:
         """floor(sum of term * multiplier / 2**shift + 1/2), clamped: the end of every fixed-point operator."""
         largest = sum(term.largest * int(np.abs(multiplier).max()) for term, multiplier in terms)
@@ -167,7 +187,7 @@ class Writer:
             # dividing the multiplier by a power of two, not the sum, is as exact and saves a pass
             part = self.op("Mul", name, (np.asarray(multiplier) * 2.0**-shift).astype(kind))
             total = self.op("Add", total, part) if total else part
-        return self.round_down(self.op("Add", total, kind(0.5)), node, double, to_name)
+        return self.round_down(self.op("Add", total, kind(0.5)), node, operator, double, to_name)
 
     def accumulate(
         self, x: Term, weight: Array, channel_axis: int, multiply: Callable[[str, Array], str], groups: int = 1

@@ -11,8 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.core.config.schema import Requantization, SocConfig
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
 from stages.core.integer import rules
-from stages.core.integer.model import DOMAIN, VERSION, QuantParams
+from stages.core.integer.model import DOMAIN, VERSION
 from stages.core.integer.qparams import NetworkParams, WeightParams
+from stages.core.integer.quant_params import QuantParams
 from stages.quantize.emit.interpolation import interpolation, weight_bits
 from stages.quantize.parameters.scales import bias_codes, spread
 from stages.quantize.parameters.weight_scales import dequantized

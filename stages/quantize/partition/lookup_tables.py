@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.onnx_graph import Graph, attribute
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from stages.quantize.partition.layers import Layer
 
 __all__ = ["TABLES", "clamp_bounds", "inner_values", "table"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from tests.core.integer.nets import Net
 
 

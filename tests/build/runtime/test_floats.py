@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from tests.build.runtime.programs import dumps, model_file
 from tests.core.integer.nets import Net
 

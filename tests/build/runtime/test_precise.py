@@ -3,7 +3,7 @@ import pytest
 
 from stages.core.graph.session import Runner
 from stages.core.integer.dumps import layer_dumps
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.simulator import simulator_model
 from stages.infer.precise import precise
 from tests.build.runtime.programs import dumps, model_file

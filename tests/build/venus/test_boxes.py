@@ -8,7 +8,7 @@ import pytest
 from stages.build.venus.outputs import BoardOutput
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.integer.dumps import packed
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from tests.build.venus import detection, programs
 from tests.build.venus.programs import config, picture
 

@@ -6,7 +6,7 @@ import pytest
 
 from stages.build.venus.outputs import BoardOutput
 from stages.core.base.errors import UserError
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture
 

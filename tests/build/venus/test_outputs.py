@@ -4,8 +4,8 @@ from stages.build.venus.outputs import BoardOutput, Level, View, board_outputs, 
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.model import QuantParams
 from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.quant_params import QuantParams
 from tests.networks import tiny_classifier
 
 ANCHORS = [10.0, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]

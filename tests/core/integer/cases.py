@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from tests.core.integer import reference
 from tests.core.integer.nets import Net
 

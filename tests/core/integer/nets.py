@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.graph.session import Runner
-from stages.core.integer.model import DOMAIN, QuantParams, tensor_quant_params
+from stages.core.integer.model import DOMAIN, tensor_quant_params
+from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.reference import run_reference
 from stages.core.integer.simulator import simulator_model
 

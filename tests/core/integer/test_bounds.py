@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from stages.core.graph.onnx_graph import attribute
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from tests.core.integer import reference
 from tests.core.integer.nets import Net, agree
 

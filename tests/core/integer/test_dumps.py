@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.core.integer.dumps import dump_names, dumped_layers, layer_dumps, node_info, packed
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from tests.core.integer.nets import Net
 
 

@@ -4,7 +4,8 @@ import pytest
 from onnx import helper
 
 from stages.core.base.errors import UserError
-from stages.core.integer.model import DOMAIN, VERSION, QuantParams, load_integer_model, tensor_quant_params
+from stages.core.integer.model import DOMAIN, VERSION, load_integer_model, tensor_quant_params
+from stages.core.integer.quant_params import QuantParams
 from tests.core.integer.nets import Net
 from tests.networks import tiny_classifier
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.integer.model import QuantParams
+from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.reference import run_reference
 from tests.core.integer import reference
 from tests.core.integer.cases import RULES, clamps, effective_scales, inputs, parameters, quant_params, seeds, weighted

@@ -1,0 +1,56 @@
+"""The operators of the integer domain: one record each, and the one table from ONNX's operators to them."""
+
+import onnx
+
+from stages.core.integer.operators.average_pool import AveragePool
+from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
+from stages.core.integer.operators.fixed_point import Add, Concat, MatMulFeatures, Max, Mean, Min, Mul
+from stages.core.integer.operators.moves import MOVES, VIEWS
+from stages.core.integer.operators.prelu import PRelu
+from stages.core.integer.operators.record import DOMAIN, CodesOperator, Operands, Operator
+from stages.core.integer.operators.resize import Resize
+from stages.core.integer.operators.table import Table
+from stages.core.integer.operators.weighted import Conv, ConvTranspose, MatMul
+
+__all__ = [
+    "BOUNDARIES",
+    "BY_KIND",
+    "BY_ONNX_TYPE",
+    "DOMAIN",
+    "KEEPS_CODES",
+    "MOVES",
+    "OPERATORS",
+    "VIEWS",
+    "WEIGHTED",
+    "CodesOperator",
+    "Operands",
+    "Operator",
+    "operator_of",
+]
+
+BOUNDARIES: tuple[type[Operator], ...] = (Quantize, Dequantize, Constant)
+"""Where codes begin and end: no layers."""
+LAYERS: tuple[type[Operator], ...] = (
+    Conv, ConvTranspose, MatMul, MatMulFeatures, Add, Mul, Concat, Max, Min, Mean, AveragePool, Table, PRelu, Resize,
+)  # fmt: skip
+OPERATORS: dict[str, type[Operator]] = {record.op_type(): record for record in (*BOUNDARIES, *LAYERS)}
+"""Type of a node of the integer domain -> its record."""
+BY_ONNX_TYPE: dict[str, type[Operator]] = {name: record for record in LAYERS for name in record.onnx_types}
+"""ONNX operator -> the record that it is lowered to."""
+BY_KIND: dict[str, type[Operator]] = {name: record for record in LAYERS for name in record.listed_as()}
+"""Name in a SOC's list of operators -> record."""
+WEIGHTED = frozenset(name for name, record in BY_ONNX_TYPE.items() if record.weighted)
+"""ONNX operators that multiply a feature by a weight, their second input."""
+KEEPS_CODES = MOVES | {name for name, record in BY_ONNX_TYPE.items() if record.keeps_codes}
+"""ONNX operators whose output has its input's quantization parameters: codes moved, picked or interpolated."""
+
+
+def operator_of(node: onnx.NodeProto) -> Operator:
+    """Read the record of a node of the integer domain.
+
+    Raises:
+        ValueError: for a type or an attribute that is none of the domain's.
+    """
+    if node.op_type not in OPERATORS:
+        raise ValueError(f"{node.name}: {node.op_type} is no operator of the domain {DOMAIN}")
+    return OPERATORS[node.op_type].from_node(node)

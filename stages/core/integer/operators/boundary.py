@@ -1,0 +1,49 @@
+"""Where codes begin and end: Quantize, Dequantize, and features that never change."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from stages.core.integer.operators.record import Array, CodesOperator, Operands, Operator
+from stages.core.integer.writer import Writer
+
+__all__ = ["Constant", "Dequantize", "Quantize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantize(CodesOperator):
+    """Float values to codes: round(x / scale), halves to even, + zero point, clamped."""
+
+    def reference(self, x: Operands) -> Array:
+        qparams, values = self.output, x[0]
+        scaled = np.rint(values / qparams.broadcast_scale(values.ndim)).astype(np.float64)
+        return np.clip(scaled + qparams.zero_point, 0, qparams.qmax).astype(qparams.dtype)
+
+    def simulate(self, to: Writer, node: onnx.NodeProto) -> None:
+        target = to.minus_zp(node.output[0])
+        rounded = to.op("Round", to.op("Div", node.input[0], to.broadcast_scale(node.output[0])))
+        to.op("Clip", rounded, np.float32(target.low), np.float32(target.high), to_name=target.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dequantize(Operator):
+    """Codes to float values: (code - zero point) * scale."""
+
+    def reference(self, x: Operands) -> Array:
+        return x.minus_zp(0).astype(np.float32) * x.qparams(0).broadcast_scale(x[0].ndim)
+
+    def simulate(self, to: Writer, node: onnx.NodeProto) -> None:
+        to.op("Mul", to.minus_zp(node.input[0]).name, to.broadcast_scale(node.input[0]), to_name=node.output[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(CodesOperator):
+    """Codes of a feature that never changes: its input, as stored."""
+
+    def reference(self, x: Operands) -> Array:
+        return x[0]
+
+    def simulate(self, to: Writer, node: onnx.NodeProto) -> None:
+        codes = to.array(node.input[0]).astype(np.float32) - np.float32(self.zero_point)
+        to.constant(codes, to.minus_zp(node.output[0]).name)

@@ -1,0 +1,29 @@
+"""ONNX operators that move or pick codes: they stay what they are in the integer model, and work on codes."""
+
+import numpy as np
+import onnx
+
+from stages.core.integer.writer import Writer
+
+__all__ = ["MOVES", "VIEWS", "simulate_move"]
+
+VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+"""Those that name the same memory anew."""
+MOVES = VIEWS | {
+    "DepthToSpace", "GlobalMaxPool", "MaxPool", "Pad", "Resize", "Slice", "SpaceToDepth", "Split", "Transpose",
+}  # fmt: skip
+"""All of them; a Resize that interpolates is an operator of the integer domain instead."""
+PADDED_VALUE = 2  # which input of Pad holds the value
+
+
+def simulate_move(to: Writer, node: onnx.NodeProto) -> None:
+    """Write the same for codes minus their zero point; a padded value is a code too."""
+    moved = onnx.NodeProto()
+    moved.CopyFrom(node)
+    moved.input[0] = to.minus_zp(node.input[0]).name
+    if node.op_type == "Pad" and len(node.input) > PADDED_VALUE and node.input[PADDED_VALUE]:
+        code = to.array(node.input[PADDED_VALUE]).item() - to.quant_params[node.input[0]].zero_point
+        moved.input[PADDED_VALUE] = to.constant(np.float32(code))
+    for index, name in enumerate(node.output):
+        moved.output[index] = to.minus_zp(name).name
+    to.nodes.append(moved)
