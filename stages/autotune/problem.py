@@ -13,7 +13,7 @@ from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import CostModel, LayerWork, bit_operations, size
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layer_work import layer_work
-from stages.quantize.partition.layers import Layer, edges
+from stages.quantize.partition.layers import Layer, first_and_last_layers
 from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT, NodeBits
 from stages.quantize.quantizers.setup import QuantizerSetup, WeightQuantizer, nearest_bit_width, place_quantizers
 
@@ -207,7 +207,7 @@ class _Finder:
         self._float = (FLOAT_BITS,) if allow_float else ()
         self._producers = {name: layer for layer in setup.layers for name in layer.nodes[-1].output}
         self._layers = {name: layer for layer in setup.layers for name in layer.names}
-        ends = edges(graph, setup.layers) & setup.integer if config.quant.edge_bits else set()
+        ends = first_and_last_layers(graph, setup.layers) & setup.integer if config.quant.edge_bits else set()
         self._edges = {layer.first.name for layer in setup.layers if layer.name in ends}
         self._edge_tensors = {layer.first.input[0] for layer in setup.layers if layer.name in ends}
 

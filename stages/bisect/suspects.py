@@ -11,7 +11,8 @@ from stages.core.config.schema import Config, SocConfig
 from stages.core.graph.onnx_graph import Graph, output_name
 from stages.core.integer.qparams import load_qparams
 from stages.quantize.candidate import Candidate
-from stages.quantize.partition.layers import Layer, why_float
+from stages.quantize.operators import why_float
+from stages.quantize.partition.layers import Layer
 
 __all__ = ["Suspect", "find_suspects", "similarity_rows"]
 

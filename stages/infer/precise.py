@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.model import DOMAIN, tensor_quant_params
-from stages.quantize.partition.layers import window
+from stages.quantize.partition.nodes import sliding_window
 
 __all__ = ["precise"]
 
@@ -71,7 +71,7 @@ def _conv_in_double(node: onnx.NodeProto, graph: Graph, target: onnx.GraphProto)
         return name
 
     weight = numpy_helper.to_array(graph.constants[node.input[1]]).astype(np.float64)
-    slides, group = window(graph, node, weight.shape[2:]), attribute(node, "group", 1)
+    slides, group = sliding_window(graph, node, weight.shape[2:]), attribute(node, "group", 1)
     taken, made = graph.shapes[node.input[0]], graph.shapes[node.output[0]]
     rank = len(taken) - 2
     pads = [0, 0, *slides["pads"][:rank], 0, 0, *slides["pads"][rank:]]

@@ -15,7 +15,8 @@ from stages.quantize.emit.prepared import prepared_model, with_biases
 from stages.quantize.parameters.choose import alignments
 from stages.quantize.parameters.scales import representable
 from stages.quantize.parameters.weight_scales import along, largest_code
-from stages.quantize.partition.layers import bias_of, find_layers
+from stages.quantize.partition.layers import find_layers
+from stages.quantize.partition.nodes import bias_of
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
 from stages.quantize.quantizers.setup import QuantizerSetup
 

@@ -14,6 +14,8 @@ __all__ = [
     "MULT_LIMIT",
     "SHIFT_LIMIT",
     "Scale",
+    "bias_codes",
+    "broadcast_scales",
     "fixed_point",
     "multiplier_shift",
     "multiplier_shift_parameters",
@@ -104,3 +106,22 @@ def scale_sum(acc: Integers, shift: Integers | int) -> Integers:
     """Divide by 2**shift, rounding to the nearest, halves up."""
     half = np.left_shift(np.int64(1), np.asarray(shift, dtype=np.int64) - 1)
     return np.right_shift(acc + half, shift)
+
+
+def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Quantize a bias to int32 at the accumulator's scale, saturating."""
+    codes = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
+    return np.clip(codes, -(2**31), 2**31 - 1).astype(np.int32)
+
+
+def broadcast_scales(scales: NDArray[np.float32], channels: int) -> NDArray[np.float64]:
+    """Give a feature's scale as each output channel of a layer has it.
+
+    Args:
+        scales: float32 [1], or [C]: the output's own, or those of a depthwise convolution's input.
+        channels: of the output; a depthwise convolution computes `channels / C` of each channel, side by side.
+
+    Returns:
+        float64 [channels].
+    """
+    return np.repeat(scales.astype(np.float64), channels // len(scales))

@@ -19,8 +19,9 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import Graph, used_names
 from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
-from stages.quantize.parameters.scales import bias_codes, representable, spread
-from stages.quantize.partition.layers import bias_of
+from stages.core.integer.rules import bias_codes, broadcast_scales
+from stages.quantize.parameters.scales import representable
+from stages.quantize.partition.nodes import bias_of
 
 __all__ = ["insert_quantizers", "storage_type"]
 
@@ -136,8 +137,8 @@ class _Writer:
         node.input[1] = self._add("DequantizeLinear", [stored, scale, zero], f"{stem}/dequantized", stem, entry.axis)
         feature = self._features.get(node.input[0])
         if feature and (bias := bias_of(self._graph, node)) is not None:
-            taken = spread(feature.scales, len(scales)).astype(np.float32)
-            self._quantize_bias(node, bias, np.broadcast_to(taken * scales, bias.shape))
+            x_scales = broadcast_scales(feature.scales, len(scales)).astype(np.float32)
+            self._quantize_bias(node, bias, np.broadcast_to(x_scales * scales, bias.shape))
 
     def _quantize_bias(self, node: onnx.NodeProto, bias: NDArray[np.float32], scales: NDArray[np.float32]) -> None:
         """Store the bias as int32 at the accumulator's scale."""

@@ -17,10 +17,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from stages.core.graph.onnx_graph import WEIGHTED, Graph, attribute, captured_names
+from stages.core.graph.onnx_graph import Graph, attribute, captured_names
+from stages.core.integer.operators import WEIGHTED
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.equalize.channel_ties import Channels, Indices, scaled_constants
-from stages.quantize.partition.layers import CLAMPS, bias_of
+from stages.quantize.partition.layers import CLAMPS
+from stages.quantize.partition.nodes import bias_of
 
 __all__ = ["Equalized", "equalize"]
 

@@ -10,14 +10,14 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import Config, FeatureZeroPoint, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, WeightParams
-from stages.core.integer.rules import nna_limits
+from stages.core.integer.rules import broadcast_scales, nna_limits
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.alignment import aligned_scales
 from stages.quantize.parameters.channel_scales import channel_scales, least_steps
 from stages.quantize.parameters.ranges import feature_range
-from stages.quantize.parameters.scales import affine, least_bias_scales, representable, spread
+from stages.quantize.parameters.scales import affine, least_bias_scales, representable
 from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_scales
-from stages.quantize.partition.layers import bias_of
+from stages.quantize.partition.nodes import bias_of
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup, WeightQuantizer
 
 __all__ = ["alignments", "choose_features", "choose_weights", "symmetric_features"]
@@ -46,7 +46,7 @@ def choose_features(
             return 0.0
         weight, place = graph.constant(node.input[1]), weights[node.name]
         assert weight is not None
-        taken = spread(chosen[node.input[0]].scales, weight.shape[place.axis])
+        taken = broadcast_scales(chosen[node.input[0]].scales, weight.shape[place.axis])
         return least_steps(weight, place.axis, place.bits, taken)
 
     def choose(where: FeatureQuantizer) -> FeatureParams:
@@ -147,12 +147,12 @@ def alignments(
     real = np.zeros(1, dtype=np.float32) if bias is None else bias
     if taken is None:
         return [scales]
-    taken_steps = spread(taken.scales, len(scales))
+    taken_steps = broadcast_scales(taken.scales, len(scales))
     least = least_bias_scales(real, taken_steps)
     scales = np.maximum(scales, least if axis is not None else least.max())
     if made is None:
         return [scales]
-    made_steps = spread(made.scales, len(scales))
+    made_steps = broadcast_scales(made.scales, len(scales))
     limits = nna_limits(real, made_steps, made.bits)
     limits = limits if axis is not None else limits.min(keepdims=True)
     return aligned_scales(scales, taken_steps, made_steps, soc.requantization, limits)

@@ -9,12 +9,10 @@ from stages.core.integer.rules import Scale
 __all__ = [
     "SMALLEST_WEIGHT_SCALE",
     "affine",
-    "bias_codes",
     "fit_scales",
     "least_bias_scales",
     "positive",
     "representable",
-    "spread",
 ]
 
 SMALLEST_WEIGHT_SCALE = 2.0**-32
@@ -118,25 +116,6 @@ def least_bias_scales(bias: NDArray[np.float32], feature_scale: Scale) -> NDArra
     """
     least = np.abs(bias.astype(np.float64)) / (feature_scale * 2.0**30)
     return np.maximum(least, SMALLEST_WEIGHT_SCALE).astype(np.float32)
-
-
-def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Quantize a bias to int32 at the accumulator's scale, saturating."""
-    codes = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
-    return np.clip(codes, -(2**31), 2**31 - 1).astype(np.int32)
-
-
-def spread(scales: NDArray[np.float32], channels: int) -> NDArray[np.float64]:
-    """Give a feature's scale as each output channel of a layer has it.
-
-    Args:
-        scales: float32 [1], or [C]: the output's own, or those of a depthwise convolution's input.
-        channels: of the output; a depthwise convolution makes `channels / C` of each channel, side by side.
-
-    Returns:
-        float64 [channels].
-    """
-    return np.repeat(scales.astype(np.float64), channels // len(scales))
 
 
 def positive(scale: float) -> np.float32:

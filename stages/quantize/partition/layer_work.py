@@ -7,13 +7,10 @@ import onnx
 
 from stages.core.cost import LayerWork
 from stages.core.graph.onnx_graph import Graph, attribute
+from stages.core.integer.operators import BY_KIND, BY_ONNX_TYPE, VIEWS
 from stages.quantize.partition.layers import Layer
 
 __all__ = ["folded", "layer_work"]
-
-VIEWS = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
-"""Operators that name the same memory anew."""
-ACTIVATIONS = {"Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Silu", "Tanh"}
 
 
 def layer_work(graph: Graph, layers: Sequence[Layer]) -> list[LayerWork]:
@@ -39,7 +36,7 @@ def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
     producers = {layer.output: layer for layer in layers}
     found = {}
     for layer in layers:
-        before = producers.get(layer.first.input[0]) if layer.kind in ACTIVATIONS else None
+        before = producers.get(layer.first.input[0]) if _is_activation(layer) else None
         if before is None or not before.weighted(graph):
             continue
         shared = before.output in graph.outputs or before.output in graph.captured
@@ -52,36 +49,35 @@ def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
 def _work(graph: Graph, layer: Layer, inside: bool) -> LayerWork:
     node = layer.first
     weight = node.input[1] if layer.weighted(graph) else None
-    made = _elements(graph, filter(None, layer.nodes[-1].output))
-    taken = _elements(graph, (name for name in dict.fromkeys(layer.operands(graph)) if name != weight))
+    outputs = _elements(graph, filter(None, layer.nodes[-1].output))
+    inputs = _elements(graph, (name for name in dict.fromkeys(layer.operands(graph)) if name != weight))
     if node.op_type in VIEWS or inside:
-        taken = made = 0
+        inputs = outputs = 0
     elif node.op_type == "Slice":
-        taken = made  # what it leaves out it need not read
+        inputs = outputs  # what it leaves out it need not read
     return LayerWork(
         layer.name,
         layer.kind,
-        _macs(graph, node),
-        taken,
-        made,
+        _multiplications(graph, node),
+        inputs,
+        outputs,
         math.prod(graph.constants[weight].dims) if weight else 0,
     )
 
 
-def _macs(graph: Graph, node: onnx.NodeProto) -> int:
+def _multiplications(graph: Graph, node: onnx.NodeProto) -> int:
     """Multiplications of one picture; zeros in padding count, as in the board's log."""
-    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
-        return 0
+    record = BY_ONNX_TYPE.get(node.op_type)
     shapes = [_shape(graph, name) for name in (*node.input[:2], node.output[0])]
-    if any(shape is None for shape in shapes):
+    if record is None or not record.weighted or None in shapes:
         return 0
-    taken, weight, made = (shape or [] for shape in shapes)
-    if node.op_type == "Conv":
-        return math.prod(made) * math.prod(weight[1:])
-    if node.op_type == "ConvTranspose":
-        return math.prod(taken) * math.prod(weight[1:])
-    axis = 0 if node.op_type == "Gemm" and attribute(node, "transA", 0) else -1
-    return math.prod(made) * taken[axis]
+    x, weight, y = (shape or [] for shape in shapes)
+    transposed = node.op_type == "Gemm" and attribute(node, "transA", 0)
+    return record.multiplications(x[::-1] if transposed else x, weight, y)
+
+
+def _is_activation(layer: Layer) -> bool:
+    return layer.kind in BY_KIND and BY_KIND[layer.kind].activation
 
 
 def _elements(graph: Graph, names: Iterable[str]) -> int:

@@ -18,8 +18,10 @@ from stages.core.config.schema import (
     WeightScale,
 )
 from stages.core.graph.onnx_graph import Graph, attribute, output_name
-from stages.quantize.partition.layers import PASS_CODES, Layer, edges, find_layers, head, why_float
-from stages.quantize.partition.lookup_tables import TABLES, clamp_bounds
+from stages.core.integer.operators import BY_KIND, KEEPS_CODES
+from stages.quantize.operators import why_float
+from stages.quantize.partition.layers import Layer, find_layers, first_and_last_layers, head_layers
+from stages.quantize.partition.nodes import clamp_bounds
 from stages.quantize.quantizers.node_bits import NodeBits
 
 __all__ = ["FeatureQuantizer", "QuantizerSetup", "WeightQuantizer", "nearest_bit_width", "place_quantizers"]
@@ -123,17 +125,25 @@ def scales_a_channel(soc: SocConfig) -> bool:
     return soc.weight_scale is WeightScale.per_channel and soc.requantization is not Requantization.shift
 
 
-def _makes_channels(graph: Graph, layer: Layer) -> bool:
-    """Whether a layer has a gain or a table a channel, and clamps them all at one code.
+def _takes_channel_scales(layer: Layer) -> bool:
+    """Whether a layer keeps channels apart, so that the feature it takes may have a scale a channel."""
+    return layer.kind in BY_KIND and layer.kind in BY_KIND[layer.kind].per_channel_kinds
+
+
+def _gives_channel_scales(graph: Graph, layer: Layer) -> bool:
+    """Whether a layer has an effective scale or a table a channel, and clamps them all at one code.
 
     A fused activation must begin at 0, the zero point in every channel. It may end anywhere: the largest code of no
     channel lies beyond, since no channel's range does. Any other bound would be another code in each channel.
     """
-    if layer.kind in TABLES:
+    record = BY_KIND.get(layer.kind)
+    if record is None or not record.per_channel_output:
+        return False
+    if not record.weighted:
         return True
     grouped = layer.first.op_type == "ConvTranspose" and attribute(layer.first, "group", 1) > 1  # one weight scale
     bounds = clamp_bounds(graph, layer.nodes[-1]) if len(layer.nodes) > 1 else (0.0, np.inf)
-    return layer.first.op_type in {"Conv", "ConvTranspose"} and not grouped and bounds[0] == 0.0 <= bounds[1]
+    return not grouped and bounds[0] == 0.0 <= bounds[1]
 
 
 class _Placer:
@@ -148,7 +158,7 @@ class _Placer:
                 self._consumers.setdefault(name, []).append(layer)
         self._skipped = self._skips()
         self._reasons = self._why_float()
-        self._edges = edges(graph, self._layers) - self._reasons.keys() if quant.edge_bits else set()
+        self._edges = first_and_last_layers(graph, self._layers) - self._reasons.keys() if quant.edge_bits else set()
         self._sources = self._code_sources(self._quantized())
         self._edge_features = {
             self._sources[name]
@@ -199,7 +209,7 @@ class _Placer:
                 raise UserError(f"quant.skip_ops: the network has no {kind}; it has {', '.join(sorted(kinds))}")
         found = {}
         if self._quant.head is Head.float:
-            found = dict.fromkeys(head(self._graph, self._layers), "quant.head=float")
+            found = dict.fromkeys(head_layers(self._graph, self._layers), "quant.head=float")
         for layer in self._layers:
             if {layer.kind, *(node.op_type for node in layer.nodes)} & set(self._quant.skip_ops):
                 found[layer.name] = "quant.skip_ops"
@@ -311,7 +321,7 @@ class _Placer:
         sources: dict[str, str] = {}
         for tensor in quantized:
             layer = self._producers.get(tensor)
-            passes = layer is not None and layer.first.op_type in PASS_CODES and layer.name not in self._reasons
+            passes = layer is not None and layer.first.op_type in KEEPS_CODES and layer.name not in self._reasons
             origin = layer.first.input[0] if passes and layer is not None else tensor
             sources[tensor] = sources.get(origin, tensor)
         return sources
@@ -333,8 +343,8 @@ class _Placer:
         if layer.name not in integer or tensor in self._graph.outputs or len(self._graph.shapes[tensor]) < 3:
             return False
         consumers = [self._named[node.name] for node in self._graph.consumers.get(tensor, [])]
-        apart = all(consumer.name in integer and consumer.kind in {"DepthwiseConv"} | TABLES for consumer in consumers)
-        return bool(consumers) and apart and _makes_channels(self._graph, layer)
+        apart = all(consumer.name in integer and _takes_channel_scales(consumer) for consumer in consumers)
+        return bool(consumers) and apart and _gives_channel_scales(self._graph, layer)
 
     # --- weights ---
 

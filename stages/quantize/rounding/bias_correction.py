@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from stages.core.graph.session import Runner
 from stages.quantize.candidate import Candidate
-from stages.quantize.partition.layers import Layer, bias_of
+from stages.quantize.partition.layers import Layer
+from stages.quantize.partition.nodes import bias_of
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
 from stages.quantize.rounding.replay import Replay
 

@@ -14,10 +14,10 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.onnx_graph import Graph, attribute
+from stages.core.integer.rules import broadcast_scales
 from stages.quantize.candidate import Candidate
-from stages.quantize.parameters.scales import spread
 from stages.quantize.parameters.weight_scales import largest_code
-from stages.quantize.partition.layers import window
+from stages.quantize.partition.nodes import sliding_window
 from stages.quantize.rounding.bias_correction import correct_bias, corrigible
 from stages.quantize.rounding.replay import Replay
 
@@ -67,7 +67,7 @@ def compensate(candidate: Candidate, node: onnx.NodeProto, replay: Replay) -> No
     biased = corrigible(node)
     moments = Moments.collect((pair(index) for index in range(replay.count)), minus_zp=biased)
     scales = np.asarray(entry.scales, dtype=np.float32)
-    each_output = spread(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
+    each_output = broadcast_scales(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
     codes = compensated_codes(refitted(rows, moments), each_output, largest_code(entry.bits), moments)
     candidate.codes[node.name] = ungroup_rows(node, codes, weight.shape)
     if biased:
@@ -138,8 +138,8 @@ def input_rows(graph: Graph, node: onnx.NodeProto, value: Array, most: int, seed
         return rows[_chosen(len(rows), most, seed)][np.newaxis]
     kernel = list(graph.constants[node.input[1]].dims)[2:]
     rank, groups = len(kernel), attribute(node, "group", 1)
-    sliding = window(graph, node, kernel)
-    strides, dilations, pads = sliding["strides"], sliding["dilations"], sliding["pads"]
+    window = sliding_window(graph, node, kernel)
+    strides, dilations, pads = window["strides"], window["dilations"], window["pads"]
     padded = np.pad(value[0], [(0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
     sizes = graph.shapes[node.output[0]][2:]
     chosen = np.unravel_index(_chosen(int(np.prod(sizes)), most, seed), sizes)

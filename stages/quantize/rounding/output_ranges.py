@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from stages.core.base.console import track
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
+from stages.core.integer.operators.table import Table
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.scales import affine
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.lookup_tables import TABLES
 from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model, taken
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, advance
@@ -103,7 +103,7 @@ def _consumers(graph: Graph, setup: QuantizerSetup) -> dict[str, list[Layer]]:
         taking = list({layers[node.name].name: layers[node.name] for node in nodes}.values())
         alone = all(
             layer.name in setup.integer
-            and (layer.weighted(graph) or layer.kind in TABLES)
+            and (layer.weighted(graph) or layer.kind in Table.kinds)
             and layer.operands(graph) == [tensor]
             for layer in taking
         )

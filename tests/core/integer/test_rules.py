@@ -223,3 +223,38 @@ def test_nna_parameters_of_channels_worked_out_by_hand():
     assert (mult.tolist(), bias.tolist()) == ([400, 100], [-46000, -10750])
     wide = rules.nna_limits(np.array([2.0**20, 2.0**20]), np.array([1.0, 0.5]), 8)
     assert wide.tolist() == [(2**31 - 1) // (256 + 2**20), (2**31 - 1) // (256 + 2**21)]
+
+
+# --- biases and scales of output channels
+
+
+def test_bias_codes_golden():
+    codes = rules.bias_codes(np.float32([1.0, -2.0, 0.3]), np.float32([0.5, 0.25, 0.125]))
+    np.testing.assert_array_equal(codes, [2, -8, 2])
+    assert codes.dtype == np.int32
+
+
+def test_the_largest_bias_that_fits():
+    largest = np.float32(2**31 - 128)
+    np.testing.assert_array_equal(
+        rules.bias_codes(np.array([largest, -largest]), np.float32([1, 1])), [2**31 - 128, 128 - 2**31]
+    )
+
+
+def test_a_bias_that_overflows_saturates():
+    codes = rules.bias_codes(np.float32([0.0, 2.0**31, -1e30]), np.float32([1, 1, 1]))
+    np.testing.assert_array_equal(codes, [0, 2**31 - 1, -(2**31)])
+
+
+def test_no_bias_has_no_codes():
+    assert rules.bias_codes(np.zeros(0, np.float32), np.zeros(0, np.float32)).size == 0
+
+
+@pytest.mark.parametrize(
+    ("scales", "channels", "found"),
+    [([0.5], 3, [0.5] * 3), ([0.5, 0.25], 2, [0.5, 0.25]), ([0.5, 0.25], 4, [0.5, 0.5, 0.25, 0.25]), ([0.5], 1, [0.5])],
+)
+def test_scales_of_output_channels(scales, channels, found):
+    """Of a depthwise convolution with two outputs a channel, outputs 0 and 1 come from channel 0."""
+    each = rules.broadcast_scales(np.float32(scales), channels)
+    assert (each.dtype, each.tolist()) == (np.float64, found)

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.quantize.parameters.scales import affine, bias_codes, fit_scales, least_bias_scales, representable, spread
+from stages.core.integer.rules import bias_codes
+from stages.quantize.parameters.scales import affine, fit_scales, least_bias_scales, representable
 
 values = st.floats(-(2.0**100), 2.0**100, width=32)
 bit_widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
@@ -156,24 +157,6 @@ def test_each_round_of_a_fit_lowers_the_error(values, start, top):
 # --- biases
 
 
-def test_bias_codes_golden():
-    codes = bias_codes(np.float32([1.0, -2.0, 0.3]), np.float32([0.5, 0.25, 0.125]))
-    np.testing.assert_array_equal(codes, [2, -8, 2])
-    assert codes.dtype == np.int32
-
-
-def test_the_largest_bias_that_fits():
-    largest = np.float32(2**31 - 128)
-    np.testing.assert_array_equal(
-        bias_codes(np.array([largest, -largest]), np.float32([1, 1])), [2**31 - 128, 128 - 2**31]
-    )
-
-
-def test_a_bias_that_overflows_saturates():
-    codes = bias_codes(np.float32([0.0, 2.0**31, -1e30]), np.float32([1, 1, 1]))
-    np.testing.assert_array_equal(codes, [0, 2**31 - 1, -(2**31)])
-
-
 def test_least_scales_golden():
     least = least_bias_scales(np.float32([0.0, 2.0, -8.0]), 0.5)
     np.testing.assert_array_equal(least, np.float32([2.0**-32, 2.0**-28, 2.0**-26]))
@@ -192,20 +175,6 @@ def test_a_bias_fits_at_its_least_scale(values, feature_scale):
     assert np.abs(codes.astype(np.int64)).max() <= 1.001 * 2**30
     error = np.abs(codes * accumulator.astype(np.float64) - bias)
     assert (error <= 0.5001 * accumulator + 1e-6 * np.abs(bias)).all()
-
-
-def test_no_bias_has_no_codes():
-    assert bias_codes(np.zeros(0, np.float32), np.zeros(0, np.float32)).size == 0
-
-
-@pytest.mark.parametrize(
-    ("scales", "channels", "found"),
-    [([0.5], 3, [0.5] * 3), ([0.5, 0.25], 2, [0.5, 0.25]), ([0.5, 0.25], 4, [0.5, 0.5, 0.25, 0.25]), ([0.5], 1, [0.5])],
-)
-def test_scales_of_output_channels(scales, channels, found):
-    """Of a depthwise convolution with two outputs a channel, outputs 0 and 1 come from channel 0."""
-    spread_out = spread(np.float32(scales), channels)
-    assert (spread_out.dtype, spread_out.tolist()) == (np.float64, found)
 
 
 def test_least_scales_of_channels_golden():

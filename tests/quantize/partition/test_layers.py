@@ -4,7 +4,7 @@ import pytest
 
 from stages.core.config.schema import OperatorBitWidths, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.partition.layers import Layer, edges, find_layers, head, why_float, window
+from stages.quantize.partition.layers import find_layers, first_and_last_layers, head_layers
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 
@@ -180,7 +180,7 @@ def detector():
 
 def test_the_head_is_the_last_convolutions_and_all_after_them():
     graph = detector()
-    found = head(graph, find_layers(graph, soc()))
+    found = head_layers(graph, find_layers(graph, soc()))
     assert found == {"joined", *(f"{kind}{i}" for kind in ("last", "decode") for i in "012")}
 
 
@@ -188,31 +188,31 @@ def test_the_head_of_several_outputs():
     nodes = [CONV, node("Relu", ["c"], ["r"], "relu"), node("Conv", ["r", "w"], ["y"], "one")]
     nodes += [node("Conv", ["r", "w"], ["t"], "two"), node("Erf", ["t"], ["z"], "erf")]
     graph = graph_of(nodes, ("y", "z"))
-    assert head(graph, find_layers(graph, soc())) == {"one", "two", "erf"}
+    assert head_layers(graph, find_layers(graph, soc())) == {"one", "two", "erf"}
 
 
 def test_a_fused_last_convolution_is_in_the_head_as_a_whole():
     graph = graph_of([CONV, RELU])
-    assert head(graph, find_layers(graph, soc())) == {"relu"}
+    assert head_layers(graph, find_layers(graph, soc())) == {"relu"}
 
 
 def test_the_head_of_a_network_without_weights_is_all_of_it():
     graph = graph_of([node("Relu", ["x"], ["r"], "one"), node("Erf", ["r"], ["y"], "two")])
-    assert head(graph, find_layers(graph, soc())) == {"one", "two"}
+    assert head_layers(graph, find_layers(graph, soc())) == {"one", "two"}
 
 
 def test_an_early_branch_ends_at_its_own_last_convolution():
     """A skip connection into the decoding: its convolution is a last one too, though others follow on another way."""
     nodes = [CONV, node("Conv", ["c", "w"], ["d"], "second"), node("Add", ["c", "d"], ["y"], "sum")]
     graph = graph_of(nodes)
-    assert head(graph, find_layers(graph, soc())) == {"sum", "second", "conv"}
+    assert head_layers(graph, find_layers(graph, soc())) == {"sum", "second", "conv"}
 
 
 # --- the first and the last weighted layers
 
 
 def edges_of(graph):
-    return edges(graph, find_layers(graph, soc()))
+    return first_and_last_layers(graph, find_layers(graph, soc()))
 
 
 def test_first_and_last_are_named_by_the_last_node_of_a_fused_layer():
@@ -258,113 +258,6 @@ def test_a_product_of_features_is_passed():
     nodes += [node("Conv", ["c", "w"], ["d"], "second"), node("Conv", ["d", "w"], ["e"], "third")]
     nodes.append(node("MatMul", ["e", "e"], ["y"], "scores"))
     assert edges_of(graph_of(nodes)) == {"conv", "third"}
-
-
-# --- what keeps a layer in float
-
-DATA = {"x": [1, 4, 6, 6], "v": [4, 4, 1, 1], "s": [4], "row": [1, 4], "top": []}
-SQUARE, CUBE = np.ones((4, 4)), np.ones((1, 4, 4))
-
-
-@pytest.mark.parametrize(
-    ("kind", "takes", "attributes", "said"),
-    [
-        ("Conv", ["x", "v"], {}, "its weight is computed"),
-        ("Conv", ["x", "w", "s"], {}, "its bias is computed"),
-        ("Conv", ["x", "w"], {"auto_pad": "SAME_UPPER"}, None),
-        ("Conv", ["x", "w", ""], {}, None),
-        ("ConvTranspose", ["x", "w"], {"output_shape": [7, 7]}, "its padding follows from its output's shape"),
-        ("ConvTranspose", ["x", "w"], {"auto_pad": "SAME_UPPER"}, "its padding follows from its output's shape"),
-        ("ConvTranspose", ["x", "w"], {"auto_pad": "VALID"}, None),
-        ("ConvTranspose", ["x", "v"], {}, "its weight is computed"),
-        ("Gemm", ["row", "square"], {}, None),
-        ("Gemm", ["row", "square"], {"transA": 1}, "it transposes its input or scales its result"),
-        ("Gemm", ["row", "square"], {"alpha": 0.5}, "it transposes its input or scales its result"),
-        ("Gemm", ["row", "square", "four"], {"beta": 2.0}, "it transposes its input or scales its result"),
-        ("Gemm", ["row", "square", "four"], {"transB": 1}, None),
-        ("Gemm", ["row", "square", "low"], {}, None),
-        ("Gemm", ["row", "square", "s"], {}, "its bias is not one constant value an output"),
-        ("Gemm", ["square", "square", "square"], {}, "its bias is not one constant value an output"),
-        ("MatMul", ["row", "square"], {}, None),
-        ("MatMul", ["square", "row"], {}, "its left side is constant"),
-        ("MatMul", ["row", "cube"], {}, "its weight is no matrix"),
-        ("MatMul", ["x", "x"], {}, None),
-        ("AveragePool", ["x"], {"kernel_shape": [4, 4], "strides": [3, 3], "ceil_mode": 1}, "it rounds its size up"),
-        ("MaxPool", ["x"], {"kernel_shape": [4, 4], "strides": [3, 3], "ceil_mode": 1}, None),
-        ("Resize", ["x", "", "double"], {"mode": "nearest"}, None),
-        ("Resize", ["x", "", "double"], {"mode": "linear"}, None),
-        ("Resize", ["x", "", "double"], {"mode": "cubic"}, "mode cubic with half_pixel has no integer rule"),
-        ("Resize", ["x", "", "deep"], {"mode": "linear"}, "it does more than interpolate between pixels"),
-        ("PRelu", ["x", "low"], {}, None),
-        ("PRelu", ["x", "x"], {}, "its slope is computed"),
-        ("Clip", ["x", "low", "high"], {}, None),
-        ("Clip", ["x", "", "top"], {}, "its bounds are computed"),
-        ("Relu", ["x"], {}, None),
-        ("ReduceMean", ["x"], {"axes": [2]}, None),
-    ],
-)  # fmt: skip
-def test_limits_of_each_operator(kind, takes, attributes, said):
-    constants = {"square": SQUARE, "cube": CUBE, "four": np.ones(4)}
-    constants |= {"double": np.float32([1, 1, 2, 2]), "deep": np.float32([1, 2, 2, 2])}
-    graph = graph_of([node(kind, takes, ["y"], "n", **attributes)], inputs=DATA, constants=constants)
-    (layer,) = find_layers(graph, soc())
-    assert why_float(graph, layer) == said
-
-
-@pytest.mark.parametrize(
-    ("way", "said"),
-    [
-        *((way, None) for way in ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")),
-        ("tf_crop_and_resize", "mode linear with tf_crop_and_resize has no integer rule"),
-        ("half_pixel_symmetric", "mode linear with half_pixel_symmetric has no integer rule"),
-    ],
-)
-def test_ways_of_interpolation(way, said):
-    sizes = {"sizes": np.array([1, 4, 9, 9]), "roi": np.float32([0, 0, 0, 0, 1, 1, 1, 1])}
-    resize = node("Resize", ["x", "roi", "", "sizes"], ["y"], "n", mode="linear", coordinate_transformation_mode=way)
-    graph = graph_of([resize], constants=sizes, opset=19)
-    assert why_float(graph, Layer("Resize", (resize,))) == said
-
-
-def test_antialiased_interpolation_stays_in_float():
-    resize = node("Resize", ["x", "", "", "sizes"], ["y"], "n", mode="linear", antialias=1)
-    graph = graph_of([resize], constants={"sizes": np.array([1, 4, 3, 3])}, opset=18)
-    assert why_float(graph, Layer("Resize", (resize,))) == "it does more than interpolate between pixels"
-
-
-@pytest.mark.parametrize(("axes", "said"), [("known", None), ("fed", "its axes are computed")])
-def test_axes_of_a_mean_must_be_constant(axes, said):
-    nodes = [node("Cast", ["top"], ["fed"], "cast", to=7), node("ReduceMean", ["x", axes], ["y"], "n")]
-    inputs = {"x": [1, 4, 6, 6], "top": [1]}
-    graph = graph_of(nodes, inputs=inputs, constants={"known": np.array([2])}, opset=18)
-    assert why_float(graph, Layer("ReduceMean", (nodes[1],))) == said
-
-
-# --- sliding windows
-
-
-@pytest.mark.parametrize(
-    ("attributes", "expected"),
-    [
-        ({}, ([1, 1], [1, 1], [0, 0, 0, 0])),
-        (
-            {"strides": [2, 1], "dilations": [1, 2], "pads": [0, 1, 2, 3]},
-            ([2, 1], [1, 2], [0, 1, 2, 3]),
-        ),
-        ({"auto_pad": "VALID", "strides": [2, 2]}, ([2, 2], [1, 1], [0, 0, 0, 0])),
-        # 7 pixels at stride 2 make 4, which take (4 - 1) * 2 + 4 = 10: 3 more, the odd one after or before
-        ({"auto_pad": "SAME_UPPER", "strides": [2, 2]}, ([2, 2], [1, 1], [1, 0, 2, 1])),
-        ({"auto_pad": "SAME_LOWER", "strides": [2, 2]}, ([2, 2], [1, 1], [2, 1, 1, 0])),
-    ],
-)
-def test_a_window_is_written_out(attributes, expected):
-    model = graph_model([node("Conv", ["x", "w"], ["y"], "c", **attributes)], {"x": [1, 2, 7, 5]}, ["y"], WINDOW)
-    graph = Graph(onnx.shape_inference.infer_shapes(model))
-    found = window(graph, graph.nodes[0], [4, 2])
-    assert (found["strides"], found["dilations"], found["pads"]) == expected
-
-
-WINDOW = {"w": np.ones((2, 2, 4, 2))}
 
 
 def test_what_a_body_captures_is_no_inner_tensor():

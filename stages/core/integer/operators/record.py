@@ -105,6 +105,12 @@ class Operator(ABC):
         """The names under which a SOC lists it."""
         return cls.kinds or cls.onnx_types
 
+    @classmethod
+    def multiplications(cls, x: Sequence[int], weight: Sequence[int], y: Sequence[int]) -> int:
+        """Multiplications with accumulation, from the shapes of the inputs and the output; zeros in padding count."""
+        del x, weight, y
+        return 0
+
     def attributes(self) -> dict[str, Any]:
         """The node's attributes as ONNX stores them; empty ones are left out."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}

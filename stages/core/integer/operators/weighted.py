@@ -1,5 +1,6 @@
 """Operators that multiply features by weights: sums of products, then requantization by the SOC's rule."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,6 +136,10 @@ class Conv(Weighted):
     pads: tuple[int, ...]
     group: int = 1
 
+    @classmethod
+    def multiplications(cls, x: Sequence[int], weight: Sequence[int], y: Sequence[int]) -> int:
+        return math.prod(y) * math.prod(weight[1:])
+
     def accumulate(self, x: Integers, weight: Integers) -> Integers:
         return convolve(x, weight, Sliding(self.strides, self.dilations, self.pads, self.group))
 
@@ -159,6 +164,10 @@ class ConvTranspose(Weighted):
     output_padding: tuple[int, ...] = ()
     group: int = 1
 
+    @classmethod
+    def multiplications(cls, x: Sequence[int], weight: Sequence[int], y: Sequence[int]) -> int:
+        return math.prod(x) * math.prod(weight[1:])
+
     @property
     def groups(self) -> int:
         return self.group
@@ -182,6 +191,10 @@ class MatMul(Weighted):
     onnx_types: ClassVar[tuple[str, ...]] = ("Gemm", "MatMul")
     channel_axis: ClassVar[int] = -1
     weight_axis: ClassVar[int] = -1
+
+    @classmethod
+    def multiplications(cls, x: Sequence[int], weight: Sequence[int], y: Sequence[int]) -> int:
+        return math.prod(y) * x[-1]
 
     def accumulate(self, x: Integers, weight: Integers) -> Integers:
         product: Integers = x @ weight

@@ -21,10 +21,10 @@ from stages.core.config.schema import Requantization
 from stages.core.integer.qparams import NODE_BITS, SHARED, WeightParams
 from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.weight_scales import along, largest_code
-from stages.quantize.partition.lookup_tables import clamp_bounds
+from stages.quantize.partition.nodes import clamp_bounds
 from stages.quantize.partition.subgraphs import Subgraph
 from stages.quantize.rounding.reconstruct.fake_quant import FeatureQuantizer
-from stages.quantize.rounding.reconstruct.operators import Values, run_node
+from stages.quantize.rounding.reconstruct.forward import Values, run_node
 from stages.quantize.rounding.replay import Replay, TensorFiles, fake_quantize
 
 __all__ = ["learn_block"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.quantize.emit.interpolation import interpolation, weight_bits
+from stages.quantize.operators.interpolation import interpolation, weight_bits
 from tests.export.graphs import graph_model, node, run_onnx
 
 WAYS = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")

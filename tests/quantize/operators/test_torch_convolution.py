@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from stages.quantize.rounding.reconstruct.convolution import conv2d
+from stages.quantize.operators.torch_convolution import conv2d
 
 CASES = {
     "1 x 1": ((8, 6, 1, 1), [1, 1], [0, 0], [1, 1], 1),

@@ -6,8 +6,9 @@ import pytest
 
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.quant_params import QuantParams
+from stages.quantize.operators.tables import FUNCTIONS, inner_values, table
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.lookup_tables import TABLES, clamp_bounds, inner_values, table
+from stages.quantize.partition.nodes import clamp_bounds
 from tests.export.graphs import graph_model, node
 
 CONSTANTS = {"low": np.float32(-0.5), "high": np.float32(1.25)}
@@ -126,7 +127,7 @@ def test_bounds_of_a_clamp(entry, bounds):
 
 
 def test_every_kind_of_table_is_tested_here():
-    assert ONE.keys() | GATES.keys() == TABLES
+    assert ONE.keys() | GATES.keys() == FUNCTIONS.keys()
 
 
 def test_a_channel_of_its_own_scale_has_its_own_table():

@@ -1,0 +1,127 @@
+"""Pools and means over the spatial axes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.graph.onnx_graph import Graph, attribute
+from stages.core.integer import rules
+from stages.core.integer.operators.average_pool import AveragePool
+from stages.core.integer.operators.fixed_point import Mean
+from stages.quantize.operators.builder import IntegerModelBuilder
+from stages.quantize.operators.fixed_point import add_fixed_point
+from stages.quantize.operators.onnx_operator import OnnxOperator, Tie, tie_unary
+from stages.quantize.operators.torch_call import TorchCall, torch_window
+from stages.quantize.partition.layers import Layer
+from stages.quantize.partition.nodes import sliding_window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["OPERATORS"]
+
+
+def _average_limits(graph: Graph, node: onnx.NodeProto) -> str | None:
+    del graph
+    return "it rounds its size up" if attribute(node, "ceil_mode", 0) else None
+
+
+def _mean_limits(graph: Graph, node: onnx.NodeProto) -> str | None:
+    given = node.input[1] if len(node.input) > 1 else ""
+    if given and given not in graph.constants:
+        return "its axes are computed"
+    axes: Any = graph.constant(given) if given else attribute(node, "axes", ())
+    return "it reduces nothing" if attribute(node, "noop_with_empty_axes", 0) and not len(axes) else None
+
+
+def _lower_mean(to: IntegerModelBuilder, layer: Layer) -> None:
+    node, shape = layer.first, to.graph.shapes[layer.first.input[0]]
+    axes, keepdims = list(range(2, len(shape))), 1
+    if node.op_type == "ReduceMean":
+        given = to.graph.constant(node.input[1]) if len(node.input) > 1 and node.input[1] else None
+        listed = attribute(node, "axes", given.tolist() if given is not None else []) or range(len(shape))
+        axes, keepdims = sorted(axis % len(shape) for axis in listed), attribute(node, "keepdims", 1)
+    count = int(np.prod([shape[axis] for axis in axes]))
+    effective_scale = to.qparams(node.input[0]).scale / (count * to.qparams(layer.output).scale)
+    add_fixed_point(to, layer, Mean, node.input[:1], [effective_scale], axes=axes, keepdims=keepdims, terms=count)
+
+
+def _lower_average_pool(to: IntegerModelBuilder, layer: Layer) -> None:
+    node = layer.first
+    kernel = list(attribute(node, "kernel_shape"))
+    window = sliding_window(to.graph, node, kernel)
+    counts = np.array(float(np.prod(kernel)))
+    if any(window["pads"]) and not attribute(node, "count_include_pad", 0):
+        counts = _pixels_covered(to.graph.shapes[node.input[0]][2:], kernel, window)
+    effective_scales = to.qparams(node.input[0]).scale / (counts * to.qparams(layer.output).scale)
+    _, shift = rules.fixed_point([float(effective_scales.max())])
+    multipliers = np.rint(effective_scales * 2.0**shift).astype(np.int32)
+    inputs = [to.coded(node.input[0]), to.constant(f"{node.name}/multipliers", multipliers)]
+    to.add(AveragePool, inputs, layer, kernel_shape=kernel, shift=shift, **window)
+
+
+def _pixels_covered(
+    size: Sequence[int], kernel: Sequence[int], window: Mapping[str, Sequence[int]]
+) -> NDArray[np.float64]:
+    """How many pixels each window of a padded pool covers: [*S out]."""
+    strides, dilations, pads = window["strides"], window["dilations"], window["pads"]
+    counts = np.ones(())
+    for i, length in enumerate(size):
+        padded = np.pad(np.ones(length), (pads[i], pads[len(size) + i]))
+        starts = range(0, len(padded) - dilations[i] * (kernel[i] - 1), strides[i])
+        along = [padded[start : start + dilations[i] * (kernel[i] - 1) + 1 : dilations[i]].sum() for start in starts]
+        counts = np.multiply.outer(counts, np.array(along))
+    return counts
+
+
+def _tie_spatial_mean(graph: Graph, node: onnx.NodeProto) -> list[Tie] | None:
+    given = node.input[1] if len(node.input) > 1 else ""
+    if given and given not in graph.constants:
+        return None
+    axes: Any = graph.constant(given) if given else attribute(node, "axes", ())
+    rank = len(graph.shapes[node.input[0]])
+    return tie_unary(graph, node) if len(axes) and all(int(axis) % rank > 1 for axis in axes) else None
+
+
+def _torch_pool(maximum: bool) -> "Callable[[TorchCall], Tensor]":
+    def run(call: TorchCall) -> "Tensor":
+        kernel, functional = list(call.get("kernel_shape")), call.functional
+        rank = len(kernel)
+        strides, dilations, pads, padded = torch_window(call, rank)
+        if rank != 2 or call.get("ceil_mode", 0):
+            raise call.not_covered()
+        if maximum:
+            return functional.max_pool2d(padded(call[0], -float("inf")), kernel, strides, pads, dilations)
+        if padded(call[0][:1, :1], 0.0).shape[2:] != call[0].shape[2:] or dilations != [1] * rank:
+            raise call.not_covered()
+        counted = bool(call.get("count_include_pad", 0))
+        return functional.avg_pool2d(call[0], kernel, strides, pads, count_include_pad=counted)
+
+    return run
+
+
+def _torch_reduce_mean(call: TorchCall) -> "Tensor":
+    axes = call.numbers(1, "axes")
+    if not axes or any(axis % call[0].ndim == 0 for axis in axes):
+        raise call.not_covered()
+    return call[0].mean(axes, keepdim=bool(call.get("keepdims", 1)))
+
+
+def _spatial_axes(call: TorchCall) -> list[int]:
+    return list(range(2, call[0].ndim))
+
+
+OPERATORS = {
+    "AveragePool": OnnxOperator(_lower_average_pool, _average_limits, tie_unary, torch=_torch_pool(maximum=False)),
+    "GlobalAveragePool": OnnxOperator(
+        _lower_mean, ties=tie_unary, torch=lambda call: call[0].mean(_spatial_axes(call), keepdim=True)
+    ),
+    "ReduceMean": OnnxOperator(_lower_mean, _mean_limits, _tie_spatial_mean, torch=_torch_reduce_mean),
+    "MaxPool": OnnxOperator(IntegerModelBuilder.move, ties=tie_unary, torch=_torch_pool(maximum=True)),
+    "GlobalMaxPool": OnnxOperator(
+        IntegerModelBuilder.move, ties=tie_unary, torch=lambda call: call[0].amax(_spatial_axes(call), keepdim=True)
+    ),
+}
