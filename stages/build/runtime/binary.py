@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.build.runtime.contract import FORMAT_VERSION, Kind
 from stages.build.runtime.memory import Plan
-from stages.build.runtime.program import Kind, Program, Tensor
+from stages.build.runtime.program import Program, Tensor
 
-__all__ = ["FORMAT_VERSION", "model_bytes", "pack_weights"]
+__all__ = ["model_bytes", "pack_weights"]
 
 MAGIC = b"SOCQUANT"
-FORMAT_VERSION = 1
 DTYPES = {Kind.u8: "<u1", Kind.u16: "<u2", Kind.f32: "<f4", Kind.i32: "<i4"}
 LARGEST = 2**32  # a word
 CHUNK = 2**18  # weights that are packed at once: a whole number of bytes at any width

@@ -1,52 +1,18 @@
-"""The runtime's program: tensors as they lie in memory, and operations on them. src/ says what each computes."""
+"""The runtime's program: tensors as they lie in memory, and operations on them. contract.py has their attributes."""
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.build.runtime.contract import Kind, Opcode
 from stages.core.base.errors import UserError
 
-__all__ = ["Kind", "Opcode", "Operation", "Program", "Tensor", "UnsupportedError"]
+__all__ = ["Operation", "Program", "Tensor", "UnsupportedError"]
 
 
 class UnsupportedError(UserError):
     """The network holds something that the runtime does not do."""
-
-
-class Kind(IntEnum):
-    """How a tensor's elements are stored; the numbers stand in model files."""
-
-    u8 = 0
-    u16 = 1
-    f32 = 2
-    i32 = 3
-    weights = 4  # `bits` each, two's complement, without gaps
-
-
-class Opcode(IntEnum):
-    """What an operation does; the numbers stand in model files."""
-
-    input = 0
-    move = 1
-    conv = 2
-    binary = 3
-    concat = 4
-    table = 5
-    mean = 6
-    max_pool = 7
-    average_pool = 8
-    resize = 9
-    mat_mul_features = 10
-    quantize = 11
-    dequantize = 12
-    float_unary = 13
-    float_binary = 14
-    float_conv = 15
-    float_mat_mul = 16
-    float_sum = 17
-    softmax = 18
 
 
 ELEMENT_BYTES = {Kind.u8: 1, Kind.u16: 2, Kind.f32: 4, Kind.i32: 4}
@@ -90,13 +56,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation: numbers of tensors, and whole numbers that say the rest, in the order in which src/ reads them.
+    """An operation: numbers of tensors, and its attributes as whole numbers (`contract.words`).
 
     Attributes:
         opcode: what it does.
         layer: the node that it computes, for profiles.
-        inputs: tensors that it takes, constants among them.
-        output: the tensor that it makes.
+        inputs: tensors, constants among them.
+        output: the tensor that it computes.
         attributes: whole numbers.
     """
 

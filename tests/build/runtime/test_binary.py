@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.build.runtime.binary import model_bytes, pack_weights
+from stages.build.runtime.contract import Kind, Opcode
 from stages.build.runtime.memory import Plan
-from stages.build.runtime.program import Kind, Opcode, Operation, Program, Tensor
+from stages.build.runtime.program import Operation, Program, Tensor
 
 
 def test_four_bits_lie_two_a_byte_the_first_below():

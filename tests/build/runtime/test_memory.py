@@ -1,8 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.build.runtime.contract import Kind, Opcode
 from stages.build.runtime.memory import Block, Plan, blocks_of, plan
-from stages.build.runtime.program import Kind, Opcode, Operation, Program, Tensor
+from stages.build.runtime.program import Operation, Program, Tensor
 
 
 def test_a_chain_needs_two_neighbours_at_once():

@@ -36,8 +36,8 @@ inline float round_even(float x) {
 }
 
 // Real value -> code, as the simulator does: one division, halves to even, clamped.
-inline int32_t quantize(float value, float scale, int32_t zero_point, int32_t top) {
-    float low = float(-zero_point), high = float(top - zero_point), scaled = value / scale;
+inline int32_t quantize(float value, float scale, int32_t zero_point, int32_t qmax) {
+    float low = float(-zero_point), high = float(qmax - zero_point), scaled = value / scale;
     scaled = scaled > low ? (scaled < high ? scaled : high) : low;
     return int32_t(round_even(scaled)) + zero_point;
 }

@@ -70,15 +70,15 @@ class Buffer {
     size_t size_ = 0, bytes_ = 0;
 };
 
-constexpr uint64_t MOST = uint64_t(1) << 30;  // elements of a tensor
+constexpr uint64_t MAX_ELEMENTS = uint64_t(1) << 30;  // elements of a tensor
 
-// The product of sizes; `MOST + 1` where it is larger than `MOST`.
+// The product of sizes; `MAX_ELEMENTS + 1` where it is larger than `MAX_ELEMENTS`.
 template <class... Sizes>
 uint64_t product(Sizes... sizes) {
     uint64_t total = 1;
     for (uint64_t size : {uint64_t(sizes)...}) {
         if (size == 0) return 0;
-        total = total > MOST / size ? MOST + 1 : total * size;
+        total = total > MAX_ELEMENTS / size ? MAX_ELEMENTS + 1 : total * size;
     }
     return total;
 }

@@ -7,15 +7,11 @@ namespace socquant {
 
 class Broadcast {
   public:
-    // Attributes: rank, then of each axis its length and both operands' strides.
-    bool read(Call& call, const Tensor& a, const Tensor& b) {
-        int32_t rank = call.attribute(1, 16);
+    // Checks the axes of a result against it and its operands.
+    bool prepare(Call& call, const std::vector<contract::BroadcastAxis>& axes, const Tensor& a, const Tensor& b) {
         uint64_t elements = 1, last_a = 0, last_b = 0;
-        for (int32_t i = 0; i < rank && !call.bad(); i++) {
-            Axis axis;
-            axis.length = size_t(call.size());
-            axis.a = size_t(call.attribute(0, int32_t(MOST)));
-            axis.b = size_t(call.attribute(0, int32_t(MOST)));
+        for (const contract::BroadcastAxis& given : axes) {
+            Axis axis{size_t(given.length), size_t(given.a), size_t(given.b)};
             elements = product(elements, axis.length);
             last_a += uint64_t(axis.length - 1) * axis.a;
             last_b += uint64_t(axis.length - 1) * axis.b;
@@ -54,14 +50,11 @@ class Broadcast {
 // The same for one operand and a result that has fewer elements: sums over axes.
 class Reduction {
   public:
-    // Attributes: rank, then of each axis of the operand its length and the result's stride, 0 where it is summed up.
-    bool read(Call& call, const Tensor& x) {
-        int32_t rank = call.attribute(1, 16);
+    // Checks the axes of the operand against it and the result.
+    bool prepare(Call& call, const std::vector<contract::ReductionAxis>& axes, const Tensor& x) {
         uint64_t elements = 1, last = 0;
-        for (int32_t i = 0; i < rank && !call.bad(); i++) {
-            Axis axis;
-            axis.length = size_t(call.size());
-            axis.stride = size_t(call.attribute(0, int32_t(MOST)));
+        for (const contract::ReductionAxis& given : axes) {
+            Axis axis{size_t(given.length), size_t(given.stride)};
             elements = product(elements, axis.length);
             last += uint64_t(axis.length - 1) * axis.stride;
             axes_.push_back(axis);

@@ -10,53 +10,53 @@ namespace socquant {
 class Binary : public Operator {
   public:
     bool prepare(Call& call) override {
-        static const char* types[] = {"EltwiseAdd", "EltwiseMul", "EltwiseMax", "EltwiseMin", "PRelu"};
-        kind_ = Which(call.attribute(0, 4));
-        work.type = types[int(kind_)];
-        left_ = call.attribute(), right_ = call.attribute();
-        scaled_ = call.scaled();
+        contract::Binary attributes(call);
+        function_ = attributes.function;
+        work.type = profile_type(function_);
+        left_ = attributes.left, right_ = attributes.right;
+        scaled_ = call.scaled(attributes.scaled);
         Tensor &a = call.in(0), &b = call.in(1);
         call.need(call.inputs() == 2 && a.codes());
-        call.need(kind_ == Which::prelu ? b.constant && b.kind == Kind::i32 : b.codes());
-        if (!broadcast_.read(call, a, b)) return call.finished();
+        call.need(function_ == Function::prelu ? b.constant && b.kind == Kind::i32 : b.codes());
+        if (!broadcast_.prepare(call, attributes.axes, a, b)) return call.finished();
         a_ = Reader(a), out_ = &call.out();
-        if (kind_ == Which::prelu)
+        if (function_ == Function::prelu)
             slopes_ = b.as<int32_t>();
         else
             b_ = Reader(b);
         // 32 bits do for what most networks hold
-        small_ = kind_ == Which::add && a_.bytes && b_.bytes && scaled_.shift < 30 &&
+        small_ = function_ == Function::add && a_.bytes && b_.bytes && scaled_.shift < 30 &&
                  510 * (magnitude(left_) + magnitude(right_)) + (1 << (scaled_.shift - 1)) <= INT32_MAX;
         return call.finished();
     }
 
     void run() override {
         with_codes(*out_, [this](auto* out) {
-            switch (kind_) {
-                case Which::add:
+            switch (function_) {
+                case Function::add:
                     if (small_) return small_sums(out);
                     return each(out, [this](size_t a, size_t b) {
-                        return scaled_(add(multiply(a_.centred(a), left_), multiply(b_.centred(b), right_)));
+                        return scaled_(add(multiply(a_.minus_zp(a), left_), multiply(b_.minus_zp(b), right_)));
                     });
-                case Which::mul:
+                case Function::mul:
                     return each(out, [this](size_t a, size_t b) {
-                        return scaled_(multiply(multiply(a_.centred(a), b_.centred(b)), left_));
+                        return scaled_(multiply(multiply(a_.minus_zp(a), b_.minus_zp(b)), left_));
                     });
-                case Which::max:
+                case Function::max:
                     return each(out, [this](size_t a, size_t b) {
-                        int32_t x = scaled_(multiply(a_.centred(a), left_));
-                        int32_t y = scaled_(multiply(b_.centred(b), right_));
+                        int32_t x = scaled_(multiply(a_.minus_zp(a), left_));
+                        int32_t y = scaled_(multiply(b_.minus_zp(b), right_));
                         return x > y ? x : y;
                     });
-                case Which::min:
+                case Function::min:
                     return each(out, [this](size_t a, size_t b) {
-                        int32_t x = scaled_(multiply(a_.centred(a), left_));
-                        int32_t y = scaled_(multiply(b_.centred(b), right_));
+                        int32_t x = scaled_(multiply(a_.minus_zp(a), left_));
+                        int32_t y = scaled_(multiply(b_.minus_zp(b), right_));
                         return x < y ? x : y;
                     });
-                case Which::prelu:
+                case Function::prelu:
                     return each(out, [this](size_t a, size_t b) {
-                        int32_t x = a_.centred(a);
+                        int32_t x = a_.minus_zp(a);
                         return scaled_(multiply(x, x >= 0 ? left_ : slopes_[b]));
                     });
             }
@@ -64,7 +64,18 @@ class Binary : public Operator {
     }
 
   private:
-    enum class Which { add, mul, max, min, prelu };
+    using Function = contract::BinaryFunction;
+
+    static const char* profile_type(Function function) {
+        switch (function) {
+            case Function::add: return "EltwiseAdd";
+            case Function::mul: return "EltwiseMul";
+            case Function::max: return "EltwiseMax";
+            case Function::min: return "EltwiseMin";
+            case Function::prelu: return "PRelu";
+        }
+        return "";
+    }
 
     static int64_t magnitude(int32_t value) { return value < 0 ? -int64_t(value) : int64_t(value); }
 
@@ -97,7 +108,7 @@ class Binary : public Operator {
         });
     }
 
-    Which kind_ = Which::add;
+    Function function_ = Function::add;
     int32_t left_ = 0, right_ = 0;
     Scaled scaled_;
     Reader a_, b_;
@@ -113,23 +124,23 @@ class Concat : public Operator {
     bool prepare(Call& call) override {
         work.type = "Concat";
         out_ = &call.out();
-        outer_ = size_t(call.size());
+        contract::Concat attributes(call);
+        outer_ = size_t(attributes.outer);
         bool codes = out_->codes();
-        int32_t shift = call.attribute(1, 62), low = 0, high = 0;
-        call.clamps_if(codes, low, high);
+        Scaled scaled = codes ? call.scaled(attributes.scaled) : Scaled();
         size_t whole = 0;
-        for (size_t i = 0; i < call.inputs() && !call.bad(); i++) {
+        for (size_t i = 0; i < attributes.parts.size() && !call.bad(); i++) {
             Tensor& x = call.in(i);
             auto part = std::make_unique<Part>();
             part->in = &x;
-            part->length = size_t(call.size());
-            part->multiplier = call.attribute();
-            part->scaled = {shift, out_->zero_point, low, high};
+            part->length = size_t(attributes.parts[i].length);
+            part->multiplier = attributes.parts[i].multiplier;
+            part->scaled = scaled;
             call.need(x.elements == product(outer_, part->length) && (codes ? x.codes() : x.kind == out_->kind));
             if (call.bad()) break;
             whole += part->length;
-            part->same = !codes || (part->multiplier == int64_t(1) << shift && x.kind == out_->kind &&
-                                    x.zero_point == out_->zero_point && low == 0 && high == out_->top() &&
+            part->same = !codes || (part->multiplier == int64_t(1) << scaled.shift && x.kind == out_->kind &&
+                                    x.zero_point == out_->zero_point && scaled.low == 0 && scaled.high == out_->qmax() &&
                                     x.bits == out_->bits);
             if (!part->same && x.kind == Kind::u8) {
                 if (!part->table.allocate(256)) return false;
@@ -176,7 +187,7 @@ class Concat : public Operator {
         for (size_t i = 0; i < outer_; i++, out += whole_)
             for (size_t k = 0; k < part.length; k++) {
                 size_t at = i * part.length + k;
-                out[k] = x.bytes ? T(part.table[x.bytes[at]]) : T(part.scaled(multiply(x.centred(at), part.multiplier)));
+                out[k] = x.bytes ? T(part.table[x.bytes[at]]) : T(part.scaled(multiply(x.minus_zp(at), part.multiplier)));
             }
     }
 
@@ -191,9 +202,9 @@ class Table : public Operator {
     bool prepare(Call& call) override {
         work.type = "LookupTable";
         Tensor &x = call.in(0), &table = call.in(1), &out = call.out();
-        channels_ = size_t(call.size()), inner_ = size_t(call.size());
-        int32_t low, high;
-        call.clamps(low, high);
+        contract::Table attributes(call);
+        channels_ = size_t(attributes.channels), inner_ = size_t(attributes.inner);
+        call.need_clamp(attributes.clamp);
         call.need(call.inputs() == 2 && x.codes() && x.elements == out.elements);
         call.need(x.elements % product(channels_, inner_) == 0 && x.elements >= product(channels_, inner_));
         uint64_t entries = x.codes() ? uint64_t(1) << x.bits : 1;
@@ -206,7 +217,7 @@ class Table : public Operator {
             for (size_t q = 0; q < width_; q++) {
                 size_t from = c * entries + (q < entries ? q : entries - 1);
                 int32_t code = table.kind == Kind::u8 ? table.as<uint8_t>()[from] : table.as<uint16_t>()[from];
-                table_[c * width_ + q] = uint16_t(clamp(code, low, high));
+                table_[c * width_ + q] = uint16_t(clamp(code, attributes.clamp.low, attributes.clamp.high));
             }
         work.parameter_bytes = double(table.bytes());
         in_ = &x, out_ = &out;
@@ -244,11 +255,12 @@ class Mean : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Pooling";
-        multiplier_ = call.attribute();
-        scaled_ = call.scaled();
+        contract::Mean attributes(call);
+        multiplier_ = attributes.multiplier;
+        scaled_ = call.scaled(attributes.scaled);
         Tensor& x = call.in(0);
         call.need(call.inputs() == 1 && x.codes());
-        if (!reduction_.read(call, x)) return call.finished();
+        if (!reduction_.prepare(call, attributes.axes, x)) return call.finished();
         in_ = &x, out_ = &call.out();
         return call.finished() && sums_.allocate(out_->elements);
     }
@@ -278,11 +290,12 @@ class MaxPool : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Pooling";
-        window_.read(call);
+        contract::MaxPool attributes(call);
+        window_.emplace(call, attributes.window);
         Tensor &x = call.in(0), &out = call.out();
         call.need(call.inputs() == 1 && x.kind == out.kind && (x.codes() || x.kind == Kind::f32));
-        call.need(x.elements == window_.taken() && out.elements == window_.made(uint64_t(window_.c)));
-        window_.describe(work, uint32_t(window_.c), uint32_t(window_.c));
+        call.need(x.elements == window_->input_elements() && out.elements == window_->output_elements(uint64_t(window_->c)));
+        window_->describe(work, uint32_t(window_->c), uint32_t(window_->c));
         in_ = &x, out_ = &out;
         return call.finished();
     }
@@ -299,19 +312,19 @@ class MaxPool : public Operator {
   private:
     template <class T>
     void pool(const T* x, T* out, T least) {
-        size_t channels = size_t(window_.c);
-        for (int32_t n = 0; n < window_.n; n++, x += size_t(window_.h) * window_.w * channels)
-            for (int32_t row = 0; row < window_.ho; row++)
-                for (int32_t column = 0; column < window_.wo; column++, out += channels) {
+        size_t channels = size_t(window_->c);
+        for (int32_t n = 0; n < window_->n; n++, x += size_t(window_->h) * window_->w * channels)
+            for (int32_t row = 0; row < window_->ho; row++)
+                for (int32_t column = 0; column < window_->wo; column++, out += channels) {
                     for (size_t c = 0; c < channels; c++) out[c] = least;
-                    window_.each_tap(row, column, [&](size_t pixel, uint32_t) {
+                    window_->each_tap(row, column, [&](size_t pixel, uint32_t) {
                         const T* from = x + pixel * channels;
                         for (size_t c = 0; c < channels; c++) out[c] = from[c] > out[c] ? from[c] : out[c];
                     });
                 }
     }
 
-    Window window_;
+    std::optional<Window> window_;
     const Tensor *in_ = nullptr, *out_ = nullptr;
 };
 
@@ -319,17 +332,18 @@ class AveragePool : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Pooling";
-        window_.read(call);
-        scaled_ = call.scaled();
+        contract::AveragePool attributes(call);
+        window_.emplace(call, attributes.window);
+        scaled_ = call.scaled(attributes.scaled);
         Tensor &x = call.in(0), &multipliers = call.in(1);
-        call.need(call.inputs() == 2 && x.codes() && x.elements == window_.taken());
-        call.need(call.out().elements == window_.made(uint64_t(window_.c)));
+        call.need(call.inputs() == 2 && x.codes() && x.elements == window_->input_elements());
+        call.need(call.out().elements == window_->output_elements(uint64_t(window_->c)));
         places_ = multipliers.elements;
-        call.need(places_ == 1 || places_ == product(window_.ho, window_.wo));
+        call.need(places_ == 1 || places_ == product(window_->ho, window_->wo));
         call.need_constant(multipliers, Kind::i32, places_);
-        window_.describe(work, uint32_t(window_.c), uint32_t(window_.c));
+        window_->describe(work, uint32_t(window_->c), uint32_t(window_->c));
         in_ = &x, out_ = &call.out(), multipliers_ = multipliers.as<int32_t>();
-        return call.finished() && sums_.allocate(uint64_t(window_.c));
+        return call.finished() && sums_.allocate(uint64_t(window_->c));
     }
 
     void run() override {
@@ -339,22 +353,22 @@ class AveragePool : public Operator {
   private:
     template <class X, class T>
     void pool(const X* x, T* out) {
-        size_t channels = size_t(window_.c);
+        size_t channels = size_t(window_->c);
         int64_t zero_point = in_->zero_point;
-        for (int32_t n = 0; n < window_.n; n++, x += size_t(window_.h) * window_.w * channels)
-            for (int32_t row = 0; row < window_.ho; row++)
-                for (int32_t column = 0; column < window_.wo; column++, out += channels) {
+        for (int32_t n = 0; n < window_->n; n++, x += size_t(window_->h) * window_->w * channels)
+            for (int32_t row = 0; row < window_->ho; row++)
+                for (int32_t column = 0; column < window_->wo; column++, out += channels) {
                     memset(sums_.data(), 0, channels * sizeof(int64_t));
-                    window_.each_tap(row, column, [&](size_t pixel, uint32_t) {
+                    window_->each_tap(row, column, [&](size_t pixel, uint32_t) {
                         const X* from = x + pixel * channels;
                         for (size_t c = 0; c < channels; c++) sums_[c] += from[c] - zero_point;
                     });
-                    int32_t multiplier = multipliers_[places_ == 1 ? 0 : size_t(row) * window_.wo + column];
+                    int32_t multiplier = multipliers_[places_ == 1 ? 0 : size_t(row) * window_->wo + column];
                     for (size_t c = 0; c < channels; c++) out[c] = T(scaled_(multiply(sums_[c], multiplier)));
                 }
     }
 
-    Window window_;
+    std::optional<Window> window_;
     Scaled scaled_;
     const Tensor *in_ = nullptr, *out_ = nullptr;
     const int32_t* multipliers_ = nullptr;
@@ -367,9 +381,10 @@ class Resize : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Upsample";
-        n_ = size_t(call.size()), h_ = call.size(), w_ = call.size(), c_ = size_t(call.size());
-        ho_ = call.size(), wo_ = call.size();
-        scaled_ = call.scaled();
+        contract::Resize attributes(call);
+        n_ = size_t(attributes.n), h_ = attributes.h, w_ = attributes.w, c_ = size_t(attributes.c);
+        ho_ = attributes.ho, wo_ = attributes.wo;
+        scaled_ = call.scaled(attributes.scaled);
         Tensor &x = call.in(0), &out = call.out();
         call.need(call.inputs() == 7 && x.codes() && x.elements == product(n_, h_, w_, c_));
         call.need(out.elements == product(n_, ho_, wo_, c_));
@@ -433,9 +448,9 @@ struct Product {
     size_t batch = 1, rows = 1, inner = 1, columns = 1;
     const int32_t *left = nullptr, *right = nullptr;  // where each matrix begins
 
-    void read(Call& call) {
-        batch = size_t(call.size()), rows = size_t(call.size()), inner = size_t(call.size());
-        columns = size_t(call.size());
+    void prepare(Call& call, const contract::Product& shapes) {
+        batch = size_t(shapes.batch), rows = size_t(shapes.rows), inner = size_t(shapes.inner);
+        columns = size_t(shapes.columns);
         call.need(call.inputs() == 4 && call.out().elements == product(batch, rows, columns));
         left = starts(call, 0, product(rows, inner));
         right = starts(call, 1, product(inner, columns));
@@ -457,9 +472,10 @@ class MatMulFeatures : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "MatMul";
-        multiplier_ = call.attribute();
-        scaled_ = call.scaled();
-        product_.read(call);
+        contract::MatMulFeatures attributes(call);
+        multiplier_ = attributes.multiplier;
+        scaled_ = call.scaled(attributes.scaled);
+        product_.prepare(call, attributes.product);
         call.need(call.in(0).codes() && call.in(1).codes());
         work.operations = 2.0 * double(product_.batch) * double(product_.rows) * double(product_.inner) *
                           double(product_.columns);
@@ -483,8 +499,8 @@ class MatMulFeatures : public Operator {
     void sum(size_t left, size_t right) {
         memset(sums_.data(), 0, sums_.size() * sizeof(int64_t));
         for (size_t k = 0; k < product_.inner; k++, right += product_.columns) {
-            int64_t value = a_.centred(left + k);
-            for (size_t j = 0; j < product_.columns; j++) sums_[j] += value * b_.centred(right + j);
+            int64_t value = a_.minus_zp(left + k);
+            for (size_t j = 0; j < product_.columns; j++) sums_[j] += value * b_.minus_zp(right + j);
         }
     }
 

@@ -5,26 +5,23 @@
 // point goes into the bias. Layers whose sums might not fit 32 bits take 64.
 #pragma once
 
+#include <optional>
+
 #include "requantize.h"
 
 namespace socquant {
 
-// What a window is: shapes, and which input pixel an output pixel meets at a tap.
-struct Window {
-    int32_t n, h, w, c, ho, wo, kh, kw, sh, sw, dh, dw, ph, pw;
-    bool transposed = false;
+// A window's shapes, and which input pixel an output pixel meets at a tap.
+struct Window : contract::Window {
+    bool transposed;
 
-    void read(Call& call) {
-        n = call.size(), h = call.size(), w = call.size(), c = call.size(), ho = call.size(), wo = call.size();
-        kh = call.attribute(1, 65535), kw = call.attribute(1, 65535);
-        sh = call.attribute(1, 65535), sw = call.attribute(1, 65535);
-        dh = call.attribute(1, 65535), dw = call.attribute(1, 65535);
-        ph = call.attribute(0, 65535), pw = call.attribute(0, 65535);
+    Window(Call& call, const contract::Window& shapes, bool transposed = false)
+        : contract::Window(shapes), transposed(transposed) {
         // no position overflows 32 bits
         call.need(int64_t(ho) * sh + int64_t(kh) * dh < INT32_MAX && int64_t(wo) * sw + int64_t(kw) * dw < INT32_MAX);
     }
-    uint64_t taken() const { return product(n, h, w, c); }
-    uint64_t made(uint64_t channels) const { return product(n, ho, wo, channels); }
+    uint64_t input_elements() const { return product(n, h, w, c); }
+    uint64_t output_elements(uint64_t channels) const { return product(n, ho, wo, channels); }
 
     static int32_t source(int32_t out, int32_t tap, int32_t stride, int32_t dilation, int32_t pad, int32_t size,
                           bool transposed) {
@@ -127,23 +124,22 @@ inline void multiply_panel(const uint32_t* __restrict x, size_t depth, const W* 
 class Conv : public Operator {
   public:
     bool prepare(Call& call) override {
-        window_.transposed = call.attribute(0, 1);
-        window_.read(call);
-        groups_ = uint32_t(call.size());
-        channels_ = uint32_t(call.size());
+        contract::Conv attributes(call);
+        window_.emplace(call, attributes.window, attributes.transposed);
+        groups_ = uint32_t(attributes.groups), channels_ = uint32_t(attributes.channels);
         Tensor &x = call.in(0), &weights = call.in(1);
-        call.need(x.codes() && x.elements == window_.taken() && call.out().elements == window_.made(channels_));
-        call.need(window_.c % int32_t(groups_) == 0 && channels_ % groups_ == 0);
+        call.need(x.codes() && x.elements == window_->input_elements() && call.out().elements == window_->output_elements(channels_));
+        call.need(window_->c % int32_t(groups_) == 0 && channels_ % groups_ == 0);
         if (call.bad()) return call.finished();
-        inside_ = uint32_t(window_.c) / groups_, outside_ = channels_ / groups_;
-        depth_ = size_t(product(window_.kh, window_.kw, inside_));
+        inside_ = uint32_t(window_->c) / groups_, outside_ = channels_ / groups_;
+        depth_ = size_t(product(window_->kh, window_->kw, inside_));
         call.need_constant(weights, Kind::weights, product(channels_, depth_));
         if (call.bad()) return call.finished();
-        if (!requantizer_.prepare(call, 2, channels_)) return false;
+        if (!requantizer_.prepare(call, attributes, 2)) return false;
         if (!call.finished()) return false;
         in_ = &x, out_ = &call.out();
         describe(weights);
-        if (inside_ == 1 && outside_ == 1 && groups_ > 1 && !window_.transposed) {
+        if (inside_ == 1 && outside_ == 1 && groups_ > 1 && !window_->transposed) {
             if (!pack_by_tap(weights)) return false;
             if (narrow_) return prepare_rows();
         }
@@ -155,11 +151,11 @@ class Conv : public Operator {
     }
 
   private:
-    uint32_t taps() const { return uint32_t(window_.kh) * uint32_t(window_.kw); }
+    uint32_t taps() const { return uint32_t(window_->kh) * uint32_t(window_->kw); }
 
     // Takes note of a channel's weights: whether 32 bits do for its sums.
     void note(uint32_t channel, int64_t positive, int64_t negative) {
-        int64_t lowest = -in_->zero_point, highest = in_->top() - in_->zero_point;
+        int64_t lowest = -in_->zero_point, highest = in_->qmax() - in_->zero_point;
         narrow_ &= requantizer_.fits(channel, positive * lowest - negative * highest,
                                      positive * highest - negative * lowest);
     }
@@ -212,30 +208,30 @@ class Conv : public Operator {
         return true;
     }
 
-    // Rows of the picture as 32-bit centred codes, zeros at both ends: as many as a window spans.
+    // Rows of the picture as 32-bit codes minus their zero point, zeros at both ends: as many as a window spans.
     bool prepare_rows() {
-        int64_t right = int64_t(window_.wo - 1) * window_.sw + int64_t(window_.kw - 1) * window_.dw - window_.pw + 1;
-        int64_t beyond = right > window_.w ? right - window_.w : 0;
-        span_ = uint32_t((window_.kh - 1) * window_.dh + 1);
-        if (span_ > uint32_t(window_.h)) span_ = uint32_t(window_.h);
-        row_ = size_t(product(window_.w + window_.pw + beyond, channels_));
+        int64_t right = int64_t(window_->wo - 1) * window_->sw + int64_t(window_->kw - 1) * window_->dw - window_->pw + 1;
+        int64_t beyond = right > window_->w ? right - window_->w : 0;
+        span_ = uint32_t((window_->kh - 1) * window_->dh + 1);
+        if (span_ > uint32_t(window_->h)) span_ = uint32_t(window_->h);
+        row_ = size_t(product(window_->w + window_->pw + beyond, channels_));
         return rows_.allocate(product(span_, row_) + PANEL);
     }
 
     void describe(const Tensor& weights) {
-        bool product = taps() == 1 && window_.h == 1 && window_.w == 1;
+        bool product = taps() == 1 && window_->h == 1 && window_->w == 1;
         work.type = product ? "FullConnected" : inside_ == 1 && groups_ > 1 ? "DepthwiseConvolution" : "Convolution";
-        if (window_.transposed) work.type = "Deconvolution";
-        window_.describe(work, inside_, channels_);
-        double places = double(window_.n) * (window_.transposed ? double(window_.h) * window_.w
-                                                                : double(window_.ho) * window_.wo);
+        if (window_->transposed) work.type = "Deconvolution";
+        window_->describe(work, inside_, channels_);
+        double places = double(window_->n) * (window_->transposed ? double(window_->h) * window_->w
+                                                                : double(window_->ho) * window_->wo);
         work.operations = 2.0 * places * double(channels_) * double(depth_);
         work.parameter_bytes = double(weights.bytes()) + 8.0 * channels_;
     }
 
     template <class X>
     void dense(const X* x) {
-        size_t pixels = size_t(window_.n) * window_.ho * window_.wo;
+        size_t pixels = size_t(window_->n) * window_->ho * window_->wo;
         for (size_t first = 0; first < pixels; first += ROWS) {
             int rows = int(pixels - first < ROWS ? pixels - first : ROWS);
             for (int r = 0; r < rows; r++) find(first + size_t(r), sources_.data() + size_t(r) * taps());
@@ -253,13 +249,13 @@ class Conv : public Operator {
 
     // Where each tap of an output pixel begins in the input; -1: padding.
     void find(size_t pixel, int32_t* sources) const {
-        int32_t column = int32_t(pixel % window_.wo), row = int32_t(pixel / window_.wo % window_.ho);
-        int64_t picture = int64_t(pixel / window_.wo / window_.ho);
-        for (int32_t i = 0; i < window_.kh; i++) {
-            int32_t from = window_.row(row, i);
-            for (int32_t j = 0; j < window_.kw; j++) {
-                int32_t along = from < 0 ? -1 : window_.column(column, j);
-                *sources++ = along < 0 ? -1 : int32_t(((picture * window_.h + from) * window_.w + along) * window_.c);
+        int32_t column = int32_t(pixel % window_->wo), row = int32_t(pixel / window_->wo % window_->ho);
+        int64_t picture = int64_t(pixel / window_->wo / window_->ho);
+        for (int32_t i = 0; i < window_->kh; i++) {
+            int32_t from = window_->row(row, i);
+            for (int32_t j = 0; j < window_->kw; j++) {
+                int32_t along = from < 0 ? -1 : window_->column(column, j);
+                *sources++ = along < 0 ? -1 : int32_t(((picture * window_->h + from) * window_->w + along) * window_->c);
             }
         }
     }
@@ -312,16 +308,16 @@ class Conv : public Operator {
 
     template <class X>
     void depthwise(const X* x) {
-        for (int32_t picture = 0; picture < window_.n; picture++, x += size_t(window_.h) * window_.w * channels_) {
+        for (int32_t picture = 0; picture < window_->n; picture++, x += size_t(window_->h) * window_->w * channels_) {
             int32_t next = 0;
-            for (int32_t row = 0; row < window_.ho; row++) {
-                Window::Span down(row * window_.sh - window_.ph, window_.dh, window_.kh, window_.h);
-                int32_t last = down.first < down.last ? down.start + (down.last - 1) * window_.dh : -1;
+            for (int32_t row = 0; row < window_->ho; row++) {
+                Window::Span down(row * window_->sh - window_->ph, window_->dh, window_->kh, window_->h);
+                int32_t last = down.first < down.last ? down.start + (down.last - 1) * window_->dh : -1;
                 if (next < down.start) next = down.start;
-                for (; next <= last; next++) widen(x + size_t(next) * window_.w * channels_, row_at(next));
-                size_t index = (size_t(picture) * window_.ho + row) * window_.wo * channels_;
-                for (int32_t column = 0; column < window_.wo; column++, index += channels_)
-                    depthwise_pixel(down, size_t(column) * window_.sw * channels_, index);
+                for (; next <= last; next++) widen(x + size_t(next) * window_->w * channels_, row_at(next));
+                size_t index = (size_t(picture) * window_->ho + row) * window_->wo * channels_;
+                for (int32_t column = 0; column < window_->wo; column++, index += channels_)
+                    depthwise_pixel(down, size_t(column) * window_->sw * channels_, index);
             }
         }
     }
@@ -330,8 +326,8 @@ class Conv : public Operator {
     template <class X>
     void widen(const X* __restrict x, uint32_t* __restrict to) {
         uint32_t zero_point = uint32_t(in_->zero_point);
-        size_t count = size_t(window_.w) * channels_;
-        to += size_t(window_.pw) * channels_;
+        size_t count = size_t(window_->w) * channels_;
+        to += size_t(window_->pw) * channels_;
         for (size_t i = 0; i < count; i++) to[i] = x[i] - zero_point;
     }
 
@@ -350,11 +346,11 @@ class Conv : public Operator {
     inline void depthwise_channels(const Window::Span& down, size_t offset, size_t index, uint32_t channel, int count) {
         alignas(ALIGNMENT) uint32_t sums[PANEL];
         Lanes acc[COUNT] = {};
-        size_t step = size_t(window_.dw) * channels_;
+        size_t step = size_t(window_->dw) * channels_;
         for (int32_t i = down.first; i < down.last; i++) {
-            const uint32_t* x = row_at(down.start + i * window_.dh) + offset + channel;
-            const uint32_t* weight = tap_weights_.data() + size_t(i) * window_.kw * channels_ + channel;
-            for (int32_t j = 0; j < window_.kw; j++, x += step, weight += channels_)
+            const uint32_t* x = row_at(down.start + i * window_->dh) + offset + channel;
+            const uint32_t* weight = tap_weights_.data() + size_t(i) * window_->kw * channels_ + channel;
+            for (int32_t j = 0; j < window_->kw; j++, x += step, weight += channels_)
 #pragma GCC unroll 8
                 for (int c = 0; c < COUNT; c++) acc[c] += load_lanes(x + c * LANES) * load_lanes(weight + c * LANES);
         }
@@ -362,7 +358,7 @@ class Conv : public Operator {
         requantizer_.narrow(sums, channel, count, *out_, index + channel);
     }
 
-    Window window_;
+    std::optional<Window> window_;
     Requantizer requantizer_;
     const Tensor *in_ = nullptr, *out_ = nullptr;
     uint32_t groups_ = 1, channels_ = 1, inside_ = 1, outside_ = 1, panels_ = 1, held_ = 1, span_ = 1;

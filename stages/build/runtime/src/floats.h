@@ -10,8 +10,9 @@ namespace socquant {
 // The scale of each channel, or one for all; `inner` elements of a channel are neighbours.
 class Scales {
   public:
-    void read(Call& call, size_t operand, uint64_t elements) {
-        channels_ = size_t(call.size()), inner_ = size_t(call.size());
+    void prepare(Call& call, size_t operand, uint64_t elements) {
+        contract::Scales attributes(call);
+        channels_ = size_t(attributes.channels), inner_ = size_t(attributes.inner);
         Tensor& scales = call.in(operand);
         call.need_constant(scales, Kind::f32, channels_);
         call.need(channels_ == 1 || elements % product(channels_, inner_) == 0);
@@ -29,7 +30,7 @@ class Quantize : public Operator {
     bool prepare(Call& call) override {
         work.type = "Quantize";
         in_ = &call.in(0), out_ = &call.out();
-        scales_.read(call, 1, in_->elements);
+        scales_.prepare(call, 1, in_->elements);
         call.need(in_->kind == Kind::f32 && out_->codes() && in_->elements == out_->elements);
         return call.finished();
     }
@@ -38,7 +39,7 @@ class Quantize : public Operator {
         with_codes(*out_, [&](auto* out) {
             using T = std::remove_reference_t<decltype(*out)>;
             for (size_t i = 0; i < in_->elements; i++)
-                out[i] = T(quantize(x[i], scales_[i], out_->zero_point, out_->top()));
+                out[i] = T(quantize(x[i], scales_[i], out_->zero_point, out_->qmax()));
         });
     }
 
@@ -52,14 +53,14 @@ class Dequantize : public Operator {
     bool prepare(Call& call) override {
         work.type = "Dequantize";
         in_ = &call.in(0), out_ = &call.out();
-        scales_.read(call, 1, in_->elements);
+        scales_.prepare(call, 1, in_->elements);
         call.need(in_->codes() && out_->kind == Kind::f32 && in_->elements == out_->elements);
         return call.finished();
     }
     void run() override {
         Reader x(*in_);
         float* out = out_->as<float>();
-        for (size_t i = 0; i < in_->elements; i++) out[i] = float(x.centred(i)) * scales_[i];
+        for (size_t i = 0; i < in_->elements; i++) out[i] = float(x.minus_zp(i)) * scales_[i];
     }
 
   private:
@@ -70,10 +71,8 @@ class Dequantize : public Operator {
 class FloatUnary : public Operator {
   public:
     bool prepare(Call& call) override {
-        static const char* types[] = {"Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid",
-                                      "HardSwish", "Exp",  "Sqrt",    "Neg",  "Abs"};
-        kind_ = call.attribute(0, 9);
-        work.type = types[kind_];
+        function_ = contract::FloatUnary(call).function;
+        work.type = profile_type(function_);
         in_ = &call.in(0), out_ = &call.out();
         call.need(in_->kind == Kind::f32 && out_->kind == Kind::f32 && in_->elements == out_->elements);
         call.need_constant(call.in(1), Kind::f32, 2);
@@ -87,23 +86,42 @@ class FloatUnary : public Operator {
     }
 
   private:
-    float value(float x) const {
-        switch (kind_) {
-            case 0: return x < first_ ? first_ : x > second_ ? second_ : x;
-            case 1: return x < 0.0f ? x * first_ : x;
-            case 2: return float(1.0 / (1.0 + exponential(-double(x))));
-            case 3: return float(1.0 - 2.0 / (exponential(2.0 * double(x)) + 1.0));
-            case 4: return hard_sigmoid(x);
-            case 5: return x * hard_sigmoid(x);
-            case 6: return float(exponential(double(x)));
-            case 7: return __builtin_sqrtf(x);
-            case 8: return -x;
-            default: return __builtin_fabsf(x);
+    using Function = contract::FloatUnaryFunction;
+
+    static const char* profile_type(Function function) {
+        switch (function) {
+            case Function::clip: return "Clip";
+            case Function::leaky_relu: return "LeakyRelu";
+            case Function::sigmoid: return "Sigmoid";
+            case Function::tanh: return "Tanh";
+            case Function::hard_sigmoid: return "HardSigmoid";
+            case Function::hard_swish: return "HardSwish";
+            case Function::exp: return "Exp";
+            case Function::sqrt: return "Sqrt";
+            case Function::neg: return "Neg";
+            case Function::abs: return "Abs";
         }
+        return "";
+    }
+
+    float value(float x) const {
+        switch (function_) {
+            case Function::clip: return x < first_ ? first_ : x > second_ ? second_ : x;
+            case Function::leaky_relu: return x < 0.0f ? x * first_ : x;
+            case Function::sigmoid: return float(1.0 / (1.0 + exponential(-double(x))));
+            case Function::tanh: return float(1.0 - 2.0 / (exponential(2.0 * double(x)) + 1.0));
+            case Function::hard_sigmoid: return hard_sigmoid(x);
+            case Function::hard_swish: return x * hard_sigmoid(x);
+            case Function::exp: return float(exponential(double(x)));
+            case Function::sqrt: return __builtin_sqrtf(x);
+            case Function::neg: return -x;
+            case Function::abs: return __builtin_fabsf(x);
+        }
+        return x;
     }
     float hard_sigmoid(float x) const { return clamp(first_ * x + second_, 0.0f, 1.0f); }
 
-    int kind_ = 0;
+    Function function_ = Function::clip;
     float first_ = 0, second_ = 0;
     const Tensor *in_ = nullptr, *out_ = nullptr;
 };
@@ -111,13 +129,12 @@ class FloatUnary : public Operator {
 class FloatBinary : public Operator {
   public:
     bool prepare(Call& call) override {
-        static const char* types[] = {"EltwiseAdd", "EltwiseSub", "EltwiseMul", "EltwiseDiv", "EltwiseMax",
-                                      "EltwiseMin", "PRelu"};
-        kind_ = call.attribute(0, 6);
-        work.type = types[kind_];
+        contract::FloatBinary attributes(call);
+        function_ = attributes.function;
+        work.type = profile_type(function_);
         Tensor &a = call.in(0), &b = call.in(1);
         call.need(call.inputs() == 2 && a.kind == Kind::f32 && b.kind == Kind::f32 && call.out().kind == Kind::f32);
-        if (!broadcast_.read(call, a, b)) return call.finished();
+        if (!broadcast_.prepare(call, attributes.axes, a, b)) return call.finished();
         a_ = a.as<float>(), b_ = b.as<float>(), out_ = call.out().as<float>();
         return call.finished();
     }
@@ -128,19 +145,35 @@ class FloatBinary : public Operator {
     }
 
   private:
-    float value(float a, float b) const {
-        switch (kind_) {
-            case 0: return a + b;
-            case 1: return a - b;
-            case 2: return a * b;
-            case 3: return a / b;
-            case 4: return a > b ? a : b;
-            case 5: return a < b ? a : b;
-            default: return a < 0.0f ? a * b : a;
+    using Function = contract::FloatBinaryFunction;
+
+    static const char* profile_type(Function function) {
+        switch (function) {
+            case Function::add: return "EltwiseAdd";
+            case Function::sub: return "EltwiseSub";
+            case Function::mul: return "EltwiseMul";
+            case Function::div: return "EltwiseDiv";
+            case Function::max: return "EltwiseMax";
+            case Function::min: return "EltwiseMin";
+            case Function::prelu: return "PRelu";
         }
+        return "";
     }
 
-    int kind_ = 0;
+    float value(float a, float b) const {
+        switch (function_) {
+            case Function::add: return a + b;
+            case Function::sub: return a - b;
+            case Function::mul: return a * b;
+            case Function::div: return a / b;
+            case Function::max: return a > b ? a : b;
+            case Function::min: return a < b ? a : b;
+            case Function::prelu: return a < 0.0f ? a * b : a;
+        }
+        return a;
+    }
+
+    Function function_ = Function::add;
     Broadcast broadcast_;
     const float *a_ = nullptr, *b_ = nullptr;
     float* out_ = nullptr;
@@ -151,20 +184,20 @@ class FloatConv : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Convolution";
-        window_.transposed = call.attribute(0, 1);
-        window_.read(call);
-        groups_ = uint32_t(call.size()), channels_ = uint32_t(call.size());
+        contract::FloatConv attributes(call);
+        window_.emplace(call, attributes.window, attributes.transposed);
+        groups_ = uint32_t(attributes.groups), channels_ = uint32_t(attributes.channels);
         Tensor &x = call.in(0), &weights = call.in(1), &bias = call.in(2);
-        call.need(window_.c % int32_t(groups_) == 0 && channels_ % groups_ == 0 && call.inputs() == 3);
+        call.need(window_->c % int32_t(groups_) == 0 && channels_ % groups_ == 0 && call.inputs() == 3);
         if (call.bad()) return call.finished();
-        inside_ = uint32_t(window_.c) / groups_;
-        uint64_t depth = product(window_.kh, window_.kw, inside_);
-        call.need(x.kind == Kind::f32 && x.elements == window_.taken());
-        call.need(call.out().kind == Kind::f32 && call.out().elements == window_.made(channels_));
+        inside_ = uint32_t(window_->c) / groups_;
+        uint64_t depth = product(window_->kh, window_->kw, inside_);
+        call.need(x.kind == Kind::f32 && x.elements == window_->input_elements());
+        call.need(call.out().kind == Kind::f32 && call.out().elements == window_->output_elements(channels_));
         call.need_constant(weights, Kind::f32, product(channels_, depth));
         call.need_constant(bias, Kind::f32, channels_);
         x_ = x.as<float>(), weights_ = weights.as<float>(), bias_ = bias.as<float>(), out_ = call.out().as<float>();
-        window_.describe(work, inside_, channels_);
+        window_->describe(work, inside_, channels_);
         work.operations = 2.0 * double(call.out().elements) * double(depth);
         work.parameter_bytes = 4.0 * double(weights.elements + channels_);
         return call.finished();
@@ -172,9 +205,9 @@ class FloatConv : public Operator {
     void run() override {
         float* out = out_;
         uint32_t outside = channels_ / groups_;
-        for (int32_t n = 0; n < window_.n; n++)
-            for (int32_t row = 0; row < window_.ho; row++)
-                for (int32_t column = 0; column < window_.wo; column++)
+        for (int32_t n = 0; n < window_->n; n++)
+            for (int32_t row = 0; row < window_->ho; row++)
+                for (int32_t column = 0; column < window_->wo; column++)
                     for (uint32_t m = 0; m < channels_; m++)
                         *out++ = float(sum(n, row, column, m, m / outside * inside_) + double(bias_[m]));
     }
@@ -182,20 +215,20 @@ class FloatConv : public Operator {
   private:
     double sum(int32_t n, int32_t row, int32_t column, uint32_t m, uint32_t begin) const {
         double total = 0.0;
-        const float* weight = weights_ + size_t(m) * window_.kh * window_.kw * inside_;
-        for (int32_t i = 0; i < window_.kh; i++) {
-            int32_t from = window_.row(row, i);
-            for (int32_t j = 0; j < window_.kw; j++, weight += inside_) {
-                int32_t along = from < 0 ? -1 : window_.column(column, j);
+        const float* weight = weights_ + size_t(m) * window_->kh * window_->kw * inside_;
+        for (int32_t i = 0; i < window_->kh; i++) {
+            int32_t from = window_->row(row, i);
+            for (int32_t j = 0; j < window_->kw; j++, weight += inside_) {
+                int32_t along = from < 0 ? -1 : window_->column(column, j);
                 if (along < 0) continue;
-                const float* x = x_ + ((size_t(n) * window_.h + from) * window_.w + along) * window_.c + begin;
+                const float* x = x_ + ((size_t(n) * window_->h + from) * window_->w + along) * window_->c + begin;
                 for (uint32_t k = 0; k < inside_; k++) total += double(x[k]) * double(weight[k]);
             }
         }
         return total;
     }
 
-    Window window_;
+    std::optional<Window> window_;
     uint32_t groups_ = 1, channels_ = 1, inside_ = 1;
     const float *x_ = nullptr, *weights_ = nullptr, *bias_ = nullptr;
     float* out_ = nullptr;
@@ -205,7 +238,7 @@ class FloatMatMul : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "MatMul";
-        product_.read(call);
+        product_.prepare(call, contract::FloatMatMul(call).product);
         Tensor &a = call.in(0), &b = call.in(1);
         call.need(a.kind == Kind::f32 && b.kind == Kind::f32 && call.out().kind == Kind::f32);
         a_ = a.as<float>(), b_ = b.as<float>(), out_ = call.out().as<float>();
@@ -236,10 +269,11 @@ class FloatSum : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Reduce";
-        divisor_ = call.size();
+        contract::FloatSum attributes(call);
+        divisor_ = attributes.divisor;
         Tensor& x = call.in(0);
         call.need(call.inputs() == 1 && x.kind == Kind::f32 && call.out().kind == Kind::f32);
-        if (!reduction_.read(call, x)) return call.finished();
+        if (!reduction_.prepare(call, attributes.axes, x)) return call.finished();
         in_ = x.as<float>(), out_ = call.out().as<float>();
         return call.finished() && sums_.allocate(call.out().elements);
     }
@@ -261,7 +295,8 @@ class Softmax : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Softmax";
-        outer_ = size_t(call.size()), length_ = size_t(call.size()), inner_ = size_t(call.size());
+        contract::Softmax attributes(call);
+        outer_ = size_t(attributes.outer), length_ = size_t(attributes.length), inner_ = size_t(attributes.inner);
         Tensor& x = call.in(0);
         call.need(x.kind == Kind::f32 && call.out().kind == Kind::f32 && x.elements == call.out().elements);
         call.need(x.elements == product(outer_, length_, inner_));

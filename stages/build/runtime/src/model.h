@@ -5,16 +5,15 @@
 #include <string>
 #include <vector>
 
-#include "base.h"
+#include "contract.h"
 
 namespace socquant {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are little-endian");
 
-constexpr uint32_t FORMAT_VERSION = 1;
-constexpr size_t HEADER_WORDS = 14;
+using contract::Kind;
 
-enum class Kind : uint32_t { u8, u16, f32, i32, weights };
+constexpr size_t HEADER_WORDS = 14;
 
 struct Tensor {
     Kind kind;
@@ -30,7 +29,7 @@ struct Tensor {
         return kind == Kind::weights ? (elements * uint64_t(bits) + 7) / 8 : elements * element_bytes();
     }
     bool codes() const { return kind == Kind::u8 || kind == Kind::u16; }
-    int32_t top() const { return int32_t((1u << bits) - 1); }
+    int32_t qmax() const { return int32_t((1u << bits) - 1); }
     template <class T>
     T* as() const {
         return reinterpret_cast<T*>(data);
@@ -45,7 +44,8 @@ struct Operation {
     std::vector<int32_t> attributes;
 };
 
-struct Input {
+// A picture that is fed.
+struct Fed {
     std::string name;
     uint32_t elements, channels;
 };
@@ -58,7 +58,8 @@ struct Output {
 struct Model {
     std::vector<Tensor> tensors;
     std::vector<Operation> operations;
-    std::vector<Input> inputs;
+    std::vector<Fed> fed;
+    std::vector<Buffer<float>> pictures;  // as they are fed
     std::vector<Output> outputs;
     Buffer<uint8_t> arena, constants, weights;
 };
@@ -128,8 +129,8 @@ class Parser {
         uint32_t header[HEADER_WORDS];
         if (size < sizeof header || memcmp(file, "SOCQUANT", 8) != 0) return fail("%s is no model file", path_);
         memcpy(header, file, sizeof header);
-        if (header[2] != FORMAT_VERSION)
-            return fail("%s has format %u, this program reads %u: build both anew", path_, header[2], FORMAT_VERSION);
+        if (header[2] != contract::FORMAT_VERSION)
+            return fail("%s has format %u, this program reads %u: build both anew", path_, header[2], contract::FORMAT_VERSION);
         if (header[4] != size) return fail("%s has %zu bytes, not %u: truncated?", path_, size, header[4]);
         if (crc32(file + 16, size - 16) != header[3]) return fail("%s is damaged: its checksum is wrong", path_);
         uint64_t words = header[9], names = header[10], constants = header[11], weights = header[12];
@@ -149,14 +150,14 @@ class Parser {
         for (uint32_t i = 0; i < header[6]; i++)
             if (!operation(records)) return false;
         for (uint32_t i = 0; i < header[7]; i++) {
-            Input input{};
+            Fed input{};
             if (!name(records, input.name)) return false;
             input.elements = records.next();
             input.channels = records.next();
-            if (records.is_short() || input.channels == 0 || input.elements == 0 || input.elements > MOST ||
+            if (records.is_short() || input.channels == 0 || input.elements == 0 || input.elements > MAX_ELEMENTS ||
                 input.elements % input.channels)
                 return damaged("an input has no such shape");
-            model_.inputs.push_back(input);
+            model_.fed.push_back(input);
         }
         for (uint32_t i = 0; i < header[8]; i++) {
             Output output{};
@@ -193,16 +194,16 @@ class Parser {
             found.elements = product(found.elements, found.dims.back());
         }
         if (records.is_short()) return damaged("a tensor is cut off");
-        if (kind > 4 || constant > 1 || bits > 32) return damaged("a tensor of an unknown kind");
+        if (kind >= contract::KIND_COUNT || constant > 1 || bits > 32) return damaged("a tensor of an unknown kind");
         found.kind = Kind(kind);
         found.bits = int(bits);
         found.constant = constant;
         uint32_t widest = found.kind == Kind::u8 ? 8 : 16;
         if ((found.codes() || found.kind == Kind::weights) && (bits < 1 || bits > widest))
             return damaged("a tensor of an impossible width");
-        if (found.codes() && zero_point > uint32_t(found.top())) return damaged("a zero point that is no code");
+        if (found.codes() && zero_point > uint32_t(found.qmax())) return damaged("a zero point that is no code");
         found.zero_point = int(zero_point);
-        if (found.elements < 1 || found.elements > MOST) return damaged("a tensor of an impossible shape");
+        if (found.elements < 1 || found.elements > MAX_ELEMENTS) return damaged("a tensor of an impossible shape");
         bool packed = found.kind == Kind::weights;
         if (packed && !constant) return damaged("weights that are no constant");
         Buffer<uint8_t>& place = packed ? model_.weights : constant ? model_.constants : model_.arena;

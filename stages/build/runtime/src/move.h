@@ -13,17 +13,17 @@ class Move : public Operator {
         Tensor &x = call.in(0), &out = call.out();
         call.need(x.kind == out.kind && x.kind != Kind::weights);
         bytes_ = x.element_bytes();
-        pad_ = call.attribute();
-        int64_t base = call.attribute(0, int32_t(MOST)), least = base, most = base;
-        base_ = size_t(base);
-        int32_t rank = call.attribute(1, 16);
+        contract::Move attributes(call);
+        pad_ = attributes.padded;
+        int64_t least = attributes.base, most = attributes.base;
+        base_ = size_t(attributes.base);
         uint64_t elements = 1;
         size_t table = 1;
-        for (int32_t i = 0; i < rank && !call.bad(); i++) {
+        for (const contract::MoveAxis& given : attributes.axes) {
             Axis axis;
-            axis.length = size_t(call.size());
+            axis.length = size_t(given.length);
             elements = product(elements, axis.length);
-            if (call.attribute(0, 1)) {  // a table instead of a step
+            if (given.tabled) {
                 Tensor& offsets = call.in(table++);
                 call.need_constant(offsets, Kind::i32, axis.length);
                 if (call.bad()) break;
@@ -35,7 +35,7 @@ class Move : public Operator {
                 }
                 most += largest;
             } else {
-                axis.step = call.attribute();
+                axis.step = given.step;
                 int64_t end = int64_t(axis.step) * int64_t(axis.length - 1);
                 (end < 0 ? least : most) += end;
             }

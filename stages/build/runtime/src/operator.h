@@ -9,18 +9,23 @@
 
 namespace socquant {
 
-// One operation while it is checked: its operands, and its attributes in turn.
+// One operation while it is checked: its operands, its attributes in turn, and the pictures that are fed.
 class Call {
   public:
-    Call(const Operation& operation, std::vector<Tensor>& tensors) : operation_(operation), tensors_(tensors) {}
+    Call(const Operation& operation, Model& model) : operation_(operation), model_(model) {}
+
+    // The pictures that are fed.
+    size_t pictures() const { return model_.pictures.size(); }
+    const Buffer<float>& picture(size_t index) const { return model_.pictures[index]; }
+    uint64_t elements(size_t index) const { return model_.fed[index].elements; }
 
     size_t inputs() const { return operation_.inputs.size(); }
     // Beyond the last input: the output, whose kind and size the caller checks like any other's.
     Tensor& in(size_t index) {
         if (index >= inputs()) return bad_ = true, out();
-        return tensors_[operation_.inputs[index]];
+        return model_.tensors[operation_.inputs[index]];
     }
-    Tensor& out() { return tensors_[operation_.output]; }
+    Tensor& out() { return model_.tensors[operation_.output]; }
     int32_t attribute() {
         if (next_ >= operation_.attributes.size()) return bad_ = true, 0;
         return operation_.attributes[next_++];
@@ -31,23 +36,20 @@ class Call {
         if (value < low || value > high) bad_ = true;
         return value < low ? low : value > high ? high : value;
     }
-    int32_t size() { return attribute(1, int32_t(MOST)); }
-    Scaled scaled() {
-        Scaled rule;
-        rule.shift = attribute(1, 62);
-        clamps(rule.low, rule.high);
-        rule.zero_point = out().zero_point;
-        return rule;
+    int32_t size() { return attribute(1, int32_t(MAX_ELEMENTS)); }
+    size_t rank() { return size_t(attribute(1, 16)); }
+    template <class Part>
+    std::vector<Part> list(size_t count) {
+        std::vector<Part> parts;
+        for (size_t i = 0; i < count && !bad_; i++) parts.emplace_back(*this);
+        return parts;
     }
-    void clamps(int32_t& low, int32_t& high) {
-        low = attribute(0, 65535);
-        high = attribute(low, 65535);
-        need(out().codes() && high <= out().top());
+    void need_clamp(const contract::Clamp& clamp) {
+        need(clamp.low <= clamp.high && out().codes() && clamp.high <= out().qmax());
     }
-    void clamps_if(bool wanted, int32_t& low, int32_t& high) {
-        if (wanted) return clamps(low, high);
-        attribute();
-        attribute();
+    Scaled scaled(const contract::Scaled& given) {
+        need_clamp(given.clamp);
+        return {given.shift, out().zero_point, given.clamp.low, given.clamp.high};
     }
     void need(bool condition) { bad_ |= !condition; }
     void need_constant(Tensor& tensor, Kind kind, uint64_t elements) {
@@ -62,7 +64,7 @@ class Call {
 
   private:
     const Operation& operation_;
-    std::vector<Tensor>& tensors_;
+    Model& model_;
     size_t next_ = 0;
     bool bad_ = false;
 };
@@ -95,7 +97,7 @@ struct Reader {
         else
             words = tensor.as<uint16_t>();
     }
-    int32_t centred(size_t index) const { return int32_t(bytes ? bytes[index] : words[index]) - zero_point; }
+    int32_t minus_zp(size_t index) const { return int32_t(bytes ? bytes[index] : words[index]) - zero_point; }
 };
 
 // Calls `work(T*)` with the tensor's data as what they are.

@@ -6,29 +6,33 @@
 
 namespace socquant {
 
-enum class Rule : int32_t { nna, multiplier_shift, real };
+using contract::Rule;
 
 class Requantizer {
   public:
     // Reads the layer's parameters: bias, then mult | multiplier, shift | scale; one a channel.
-    bool prepare(Call& call, size_t first, uint32_t channels) {
-        rule_ = Rule(call.attribute(0, 2));
-        call.clamps_if(rule_ != Rule::real, low_, high_);
+    bool prepare(Call& call, const contract::Conv& attributes, size_t first) {
+        uint32_t channels = uint32_t(attributes.channels);
+        rule_ = attributes.rule;
         Tensor& out = call.out();
+        if (rule_ != Rule::real) {
+            call.need_clamp(attributes.clamp);
+            low_ = attributes.clamp.low, high_ = attributes.clamp.high;
+        }
         call.need(rule_ == Rule::real ? out.kind == Kind::f32 : out.codes());
         call.need(call.inputs() == first + (rule_ == Rule::multiplier_shift ? 3 : 2));
-        Tensor &bias = call.in(first), &gain = call.in(first + 1);
+        Tensor &bias = call.in(first), &factor = call.in(first + 1);
         call.need_constant(bias, Kind::i32, channels);
-        call.need_constant(gain, rule_ == Rule::real ? Kind::f32 : Kind::i32, channels);
+        call.need_constant(factor, rule_ == Rule::real ? Kind::f32 : Kind::i32, channels);
         if (rule_ == Rule::multiplier_shift) call.need_constant(call.in(first + 2), Kind::i32, channels);
         if (call.bad()) return true;
         zero_point_ = out.zero_point;
         half_ = rule_ == Rule::nna ? 1 << (out.bits - 1) : 0;
         small_ = out.bits <= 12;
         uint64_t room = uint64_t(channels) + PANEL;
-        if (!bias_.allocate(room) || !folded_.allocate(room) || !gain_.allocate(room)) return false;
+        if (!bias_.allocate(room) || !folded_.allocate(room) || !factor_.allocate(room)) return false;
         memcpy(bias_.data(), bias.data, channels * 4);
-        memcpy(gain_.data(), gain.data, channels * 4);
+        memcpy(factor_.data(), factor.data, channels * 4);
         if (rule_ == Rule::multiplier_shift) {
             if (!shift_.allocate(room)) return false;
             memcpy(shift_.data(), call.in(first + 2).data, channels * 4);
@@ -38,9 +42,9 @@ class Requantizer {
             if (!least_.allocate(room) || !most_.allocate(room) || !magic_.allocate(room) || !shift_.allocate(room))
                 return false;
             for (uint32_t c = 0; c < room; c++) {
-                if (c >= channels) gain_[c] = 1;
-                call.need(gain_[c] >= 1 && gain_[c] <= 65535);
-                int64_t mult = clamp(gain_[c], 1, 65535);
+                if (c >= channels) factor_[c] = 1;
+                call.need(factor_[c] >= 1 && factor_[c] <= 65535);
+                int64_t mult = clamp(factor_[c], 1, 65535);
                 least_[c] = int32_t((low_ - half_) * mult);
                 most_[c] = int32_t((high_ - half_) * mult + mult - 1);
                 // u / mult = u * magic >> shift for u < mult << bits: the excess of magic stays below 1 / mult
@@ -59,7 +63,7 @@ class Requantizer {
         int64_t factor = rule_ == Rule::nna ? 4 : 1, bias = bias_[channel];
         return factor * least + bias >= INT32_MIN && factor * most + bias <= INT32_MAX;
     }
-    // Lets `narrow` take sums of codes instead of centred codes: `amount` is what those sums are larger by.
+    // Lets `narrow` take sums of codes instead of codes minus their zero point: `amount` is what those sums are larger by.
     void fold(uint32_t channel, int64_t amount) {
         folded_[channel] = int32_t(uint32_t(bias_[channel]) - uint32_t(amount) * (rule_ == Rule::nna ? 4u : 1u));
     }
@@ -74,17 +78,17 @@ class Requantizer {
             codes(acc, channel, count, out.as<uint16_t>() + index);
     }
 
-    // The same from 64-bit sums of centred codes, a channel at a time.
+    // The same from 64-bit sums of codes minus their zero point, a channel at a time.
     void wide(int64_t acc, uint32_t channel, const Tensor& out, size_t index) const {
         if (rule_ == Rule::real) {
             float scale;
-            memcpy(&scale, &gain_[channel], 4);
+            memcpy(&scale, &factor_[channel], 4);
             out.as<float>()[index] = float(add(acc, bias_[channel])) * scale;
             return;
         }
         int64_t value;
         if (rule_ == Rule::nna)
-            value = floor_divide(add(multiply(acc, 4), bias_[channel]), gain_[channel]) + half_;
+            value = floor_divide(add(multiply(acc, 4), bias_[channel]), factor_[channel]) + half_;
         else
             value = shifted(add(acc, bias_[channel]), channel);
         value = clamp<int64_t>(value, low_, high_);
@@ -96,12 +100,12 @@ class Requantizer {
 
   private:
     int64_t shifted(int64_t sum, uint32_t channel) const {
-        int64_t scaled = add(multiply(sum, gain_[channel]), int64_t(1) << (shift_[channel] - 1));
+        int64_t scaled = add(multiply(sum, factor_[channel]), int64_t(1) << (shift_[channel] - 1));
         return (scaled >> shift_[channel]) + zero_point_;
     }
 
     void reals(const uint32_t* acc, uint32_t channel, int count, float* out) const {
-        const float* scale = reinterpret_cast<const float*>(gain_.data()) + channel;
+        const float* scale = reinterpret_cast<const float*>(factor_.data()) + channel;
         for (int i = 0; i < count; i++) out[i] = float(int32_t(acc[i] + uint32_t(folded_[channel + i]))) * scale[i];
     }
 
@@ -114,7 +118,7 @@ class Requantizer {
         else if (rule_ == Rule::nna)
             for (int i = 0; i < count; i++) {
                 uint32_t c = channel + uint32_t(i);
-                out[i] = T(uint32_t(low_) + above(acc[i], c) / uint32_t(gain_[c]));
+                out[i] = T(uint32_t(low_) + above(acc[i], c) / uint32_t(factor_[c]));
             }
         else
             for (int i = 0; i < count; i++) {
@@ -146,7 +150,7 @@ class Requantizer {
     Rule rule_ = Rule::nna;
     int32_t zero_point_ = 0, low_ = 0, high_ = 0, half_ = 0;
     bool small_ = false;
-    Buffer<int32_t> bias_, folded_, gain_, shift_, least_, most_;
+    Buffer<int32_t> bias_, folded_, factor_, shift_, least_, most_;
     Buffer<uint32_t> magic_;
 };
 

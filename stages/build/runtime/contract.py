@@ -1,0 +1,462 @@
+"""The contract with the C++ runtime: numbers, names and order of all that a model file's records hold.
+
+The dataclasses below are the one description of an operation's attributes: Python writes them in the order of their
+fields (`words`), and the header that the runtime compiles (`src/contract.h`) is generated from them by
+`python -m stages.build.runtime.header`. A test compares the two.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from typing import Annotated, Any
+
+__all__ = [
+    "ATTRIBUTES",
+    "ENUMS",
+    "FORMAT_VERSION",
+    "Attributes",
+    "AveragePool",
+    "Binary",
+    "BinaryFunction",
+    "BroadcastAxis",
+    "Clamp",
+    "Concat",
+    "ConcatPart",
+    "Conv",
+    "FloatBinary",
+    "FloatBinaryFunction",
+    "FloatConv",
+    "FloatMatMul",
+    "FloatSum",
+    "FloatUnary",
+    "FloatUnaryFunction",
+    "Input",
+    "Kind",
+    "MatMulFeatures",
+    "MaxPool",
+    "Mean",
+    "Move",
+    "MoveAxis",
+    "Opcode",
+    "Product",
+    "ReductionAxis",
+    "Resize",
+    "Rule",
+    "Scaled",
+    "Scales",
+    "Softmax",
+    "Table",
+    "Window",
+    "words",
+]
+
+FORMAT_VERSION = 1
+
+
+# --- enumerations; the numbers stand in model files ---
+
+
+class Kind(IntEnum):
+    """How a tensor's elements are stored."""
+
+    u8 = 0
+    u16 = 1
+    f32 = 2
+    i32 = 3
+    weights = 4  # `bits` each, two's complement, without gaps
+
+
+class Opcode(IntEnum):
+    """What an operation does."""
+
+    input = 0
+    move = 1
+    conv = 2
+    binary = 3
+    concat = 4
+    table = 5
+    mean = 6
+    max_pool = 7
+    average_pool = 8
+    resize = 9
+    mat_mul_features = 10
+    quantize = 11
+    dequantize = 12
+    float_unary = 13
+    float_binary = 14
+    float_conv = 15
+    float_mat_mul = 16
+    float_sum = 17
+    softmax = 18
+
+
+class Rule(IntEnum):
+    """How an accumulator becomes an output."""
+
+    nna = 0
+    multiplier_shift = 1
+    real = 2
+
+
+class BinaryFunction(IntEnum):
+    """Of two features."""
+
+    add = 0
+    mul = 1
+    max = 2
+    min = 3
+    prelu = 4
+
+
+class FloatUnaryFunction(IntEnum):
+    """Of one float."""
+
+    clip = 0
+    leaky_relu = 1
+    sigmoid = 2
+    tanh = 3
+    hard_sigmoid = 4
+    hard_swish = 5
+    exp = 6
+    sqrt = 7
+    neg = 8
+    abs = 9
+
+
+class FloatBinaryFunction(IntEnum):
+    """Of two floats."""
+
+    add = 0
+    sub = 1
+    mul = 2
+    div = 3
+    max = 4
+    min = 5
+    prelu = 6
+
+
+ENUMS: tuple[type[IntEnum], ...] = (Kind, Opcode, Rule, BinaryFunction, FloatUnaryFunction, FloatBinaryFunction)
+
+
+# --- whole numbers, and how the runtime reads each: what is out of bounds refuses the file ---
+
+
+@dataclass(frozen=True)
+class Read:
+    """How the runtime reads a number.
+
+    Attributes:
+        expression: in C++; `call` hands out the attributes in turn.
+        unless: a field before it: where that is not 0, the number is left out.
+    """
+
+    expression: str
+    unless: str = ""
+
+
+Whole = Annotated[int, Read("call.attribute()")]
+Flag = Annotated[int, Read("call.attribute(0, 1)")]
+Size = Annotated[int, Read("call.size()")]
+Offset = Annotated[int, Read("call.attribute(0, int32_t(MAX_ELEMENTS))")]
+Step = Annotated[int, Read("call.attribute(1, 65535)")]
+Pad = Annotated[int, Read("call.attribute(0, 65535)")]
+Code = Annotated[int, Read("call.attribute(0, 65535)")]
+Shift = Annotated[int, Read("call.attribute(1, 62)")]
+Untabled = Annotated[int, Read("call.attribute()", unless="tabled")]
+
+
+# --- parts of attributes ---
+
+
+class Attributes:
+    """Base of attributes and of their parts: a dataclass of numbers, enumerations and parts, and lists of parts."""
+
+
+@dataclass(frozen=True)
+class Clamp(Attributes):
+    """The codes that leave an operator."""
+
+    low: Code
+    high: Code
+
+
+@dataclass(frozen=True)
+class Scaled(Attributes):
+    """The end of a fixed-point operator: divided by 2**shift, clamped."""
+
+    shift: Shift
+    clamp: Clamp
+
+
+@dataclass(frozen=True)
+class Scales(Attributes):
+    """How many scales a tensor of codes has, and how many elements of a channel are neighbours."""
+
+    channels: Size
+    inner: Size
+
+
+@dataclass(frozen=True)
+class Window(Attributes):
+    """A window that slides over two axes: shapes NHWC, kernel, strides, dilations, pads before."""
+
+    n: Size
+    h: Size
+    w: Size
+    c: Size
+    ho: Size
+    wo: Size
+    kh: Step
+    kw: Step
+    sh: Step
+    sw: Step
+    dh: Step
+    dw: Step
+    ph: Pad
+    pw: Pad
+
+
+@dataclass(frozen=True)
+class Product(Attributes):
+    """Shapes of a product of computed matrices: [batch, rows, inner] x [batch, inner, columns]."""
+
+    batch: Size
+    rows: Size
+    inner: Size
+    columns: Size
+
+
+@dataclass(frozen=True)
+class BroadcastAxis(Attributes):
+    """An axis of a result, and how far apart its neighbours are in two operands."""
+
+    length: Size
+    a: Offset
+    b: Offset
+
+
+@dataclass(frozen=True)
+class ReductionAxis(Attributes):
+    """An axis of an operand, and how far apart its neighbours are in the result: 0 where it is summed up."""
+
+    length: Size
+    stride: Offset
+
+
+@dataclass(frozen=True)
+class MoveAxis(Attributes):
+    """An axis of a result: the operand's offsets are a multiple of `step`, or in a table, which is an input."""
+
+    length: Size
+    tabled: Flag
+    step: Untabled = 0
+
+
+@dataclass(frozen=True)
+class ConcatPart(Attributes):
+    """An operand of a concatenation."""
+
+    length: Size
+    multiplier: Whole
+
+
+# --- the attributes of each operation ---
+
+
+@dataclass(frozen=True)
+class Input(Attributes):
+    """A picture that is fed: which one, and how many values mean and normal have."""
+
+    index: Whole
+    channels: Size
+
+
+@dataclass(frozen=True)
+class Move(Attributes):
+    """Elements that move: result[i, j, ...] = x[base + offset_0(i) + offset_1(j) + ...], or the padded value."""
+
+    padded: Whole
+    base: Offset
+    axes: tuple[MoveAxis, ...]
+
+
+@dataclass(frozen=True)
+class Conv(Attributes):
+    """A weighted operation on codes."""
+
+    transposed: Flag
+    window: Window
+    groups: Size
+    channels: Size
+    rule: Rule
+    clamp: Clamp
+
+
+@dataclass(frozen=True)
+class Binary(Attributes):
+    """A function of two features, or of a feature and its slopes."""
+
+    function: BinaryFunction
+    left: Whole
+    right: Whole
+    scaled: Scaled
+    axes: tuple[BroadcastAxis, ...]
+
+
+@dataclass(frozen=True)
+class Concat(Attributes):
+    """Operands one behind the other, `outer` times; one part an operand."""
+
+    outer: Size
+    scaled: Scaled
+    parts: tuple[ConcatPart, ...]
+
+
+@dataclass(frozen=True)
+class Table(Attributes):
+    """A lookup table, or one a channel."""
+
+    channels: Size
+    inner: Size
+    clamp: Clamp
+
+
+@dataclass(frozen=True)
+class Mean(Attributes):
+    """A mean over axes."""
+
+    multiplier: Whole
+    scaled: Scaled
+    axes: tuple[ReductionAxis, ...]
+
+
+@dataclass(frozen=True)
+class MaxPool(Attributes):
+    """The largest value of each window."""
+
+    window: Window
+
+
+@dataclass(frozen=True)
+class AveragePool(Attributes):
+    """The mean of each window."""
+
+    window: Window
+    scaled: Scaled
+
+
+@dataclass(frozen=True)
+class Resize(Attributes):
+    """Linear interpolation of pictures NHWC."""
+
+    n: Size
+    h: Size
+    w: Size
+    c: Size
+    ho: Size
+    wo: Size
+    scaled: Scaled
+
+
+@dataclass(frozen=True)
+class MatMulFeatures(Attributes):
+    """A product of two features."""
+
+    multiplier: Whole
+    scaled: Scaled
+    product: Product
+
+
+@dataclass(frozen=True)
+class FloatUnary(Attributes):
+    """A function of one float tensor."""
+
+    function: FloatUnaryFunction
+
+
+@dataclass(frozen=True)
+class FloatBinary(Attributes):
+    """A function of two float tensors."""
+
+    function: FloatBinaryFunction
+    axes: tuple[BroadcastAxis, ...]
+
+
+@dataclass(frozen=True)
+class FloatConv(Attributes):
+    """A convolution or a product with a constant matrix in float."""
+
+    transposed: Flag
+    window: Window
+    groups: Size
+    channels: Size
+
+
+@dataclass(frozen=True)
+class FloatMatMul(Attributes):
+    """A product of two float tensors."""
+
+    product: Product
+
+
+@dataclass(frozen=True)
+class FloatSum(Attributes):
+    """A sum over axes, divided."""
+
+    divisor: Size
+    axes: tuple[ReductionAxis, ...]
+
+
+@dataclass(frozen=True)
+class Softmax(Attributes):
+    """Softmax over the middle one of three axes."""
+
+    outer: Size
+    length: Size
+    inner: Size
+
+
+ATTRIBUTES: dict[Opcode, type[Attributes]] = {
+    Opcode.input: Input,
+    Opcode.move: Move,
+    Opcode.conv: Conv,
+    Opcode.binary: Binary,
+    Opcode.concat: Concat,
+    Opcode.table: Table,
+    Opcode.mean: Mean,
+    Opcode.max_pool: MaxPool,
+    Opcode.average_pool: AveragePool,
+    Opcode.resize: Resize,
+    Opcode.mat_mul_features: MatMulFeatures,
+    Opcode.quantize: Scales,
+    Opcode.dequantize: Scales,
+    Opcode.float_unary: FloatUnary,
+    Opcode.float_binary: FloatBinary,
+    Opcode.float_conv: FloatConv,
+    Opcode.float_mat_mul: FloatMatMul,
+    Opcode.float_sum: FloatSum,
+    Opcode.softmax: Softmax,
+}
+"""What an operation's attributes are."""
+PREFIXED = (MoveAxis, BroadcastAxis, ReductionAxis)
+"""Parts whose lists begin with their number; a Concat has as many parts as operands."""
+
+
+def words(attributes: Attributes) -> tuple[int, ...]:
+    """Write attributes as the whole numbers of a model file."""
+    return tuple(_words(attributes))
+
+
+def _words(value: Any) -> Iterator[int]:
+    if is_dataclass(value):
+        for item in fields(value):
+            unless = next((r.unless for r in getattr(item.type, "__metadata__", ()) if isinstance(r, Read)), "")
+            if not (unless and getattr(value, unless)):
+                yield from _words(getattr(value, item.name))
+    elif isinstance(value, tuple):
+        if value and isinstance(value[0], PREFIXED):
+            yield len(value)
+        for part in value:
+            yield from _words(part)
+    else:
+        yield int(value)

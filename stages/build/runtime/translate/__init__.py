@@ -1,0 +1,56 @@
+"""From the integer model to the runtime's program: every node becomes one operation, or a few.
+
+Pictures (rank 4) lie in memory as NHWC, other tensors as in the network. Where an operator wants its operand otherwise
+(a matrix product of a picture's rows, a convolution along one axis), a movement goes before and after it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import onnx
+
+from stages.build.runtime.program import Program
+from stages.build.runtime.translate import boundary, elementwise, joined, moves, pools, reductions, resize, weighted
+from stages.build.runtime.translate.translation import Translation
+from stages.core.data.inputs import NetworkInput
+from stages.core.integer.operators import DOMAIN, Operator, operator_of
+
+__all__ = ["FLOATS", "INTEGERS", "translate"]
+
+FAMILIES = (boundary, weighted, elementwise, joined, pools, reductions, resize)
+INTEGERS: dict[type[Operator], Callable[..., None]] = {
+    record: function for family in FAMILIES for record, function in family.INTEGERS.items()
+}
+"""Record of the integer domain -> what writes its operations."""
+FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
+    name: function for family in FAMILIES for name, function in family.FLOATS.items()
+}
+"""ONNX operator in float -> what writes its operations."""
+
+
+def translate(model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Program:
+    """Write an integer model as a program.
+
+    Args:
+        model: the integer model, its tensors' shapes known.
+        inputs: mean and normal of the network's inputs.
+
+    Raises:
+        UnsupportedError: naming a node that the runtime has no operation for.
+    """
+    to = Translation(model, inputs)
+    to.begin()
+    for node in model.graph.node:
+        to.enter(node)
+        if node.domain == DOMAIN:
+            operator = operator_of(node)
+            INTEGERS[type(operator)](to, node, operator)
+        elif node.op_type in moves.MOVING and to.known(node.input[0]):
+            moves.move(to, node)
+        elif node.op_type in pools.MAX_POOLS:
+            pools.max_pool(to, node)
+        elif node.input[0] not in to.quant_params and node.op_type in FLOATS:
+            FLOATS[node.op_type](to, node)
+        else:
+            raise to.unsupported()
+    to.finish()
+    return to.program

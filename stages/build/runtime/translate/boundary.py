@@ -1,0 +1,40 @@
+"""Where codes begin and end."""
+
+from collections.abc import Callable
+
+import onnx
+
+from stages.build.runtime.contract import Opcode
+from stages.build.runtime.translate.translation import Translation
+from stages.core.integer.operators import Operator
+from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
+
+__all__ = ["FLOATS", "INTEGERS"]
+
+
+def _quantize(to: Translation, node: onnx.NodeProto, operator: Quantize) -> None:
+    x, y = node.input[0], node.output[0]
+    if to.is_input(x) and not operator.channel_scales:
+        to.feed_codes(x, y)
+        return
+    number = to.operand(x)
+    to.emit(Opcode.quantize, [number, to.scales(y)], to.result(y), to.channels(y))
+
+
+def _dequantize(to: Translation, node: onnx.NodeProto, operator: Dequantize) -> None:
+    del operator
+    x, y = node.input[0], node.output[0]
+    to.emit(Opcode.dequantize, [to.operand(x), to.scales(x)], to.result(y), to.channels(x))
+
+
+def _constant(to: Translation, node: onnx.NodeProto, operator: Constant) -> None:
+    del operator
+    to.constant_codes(node.output[0], to.constants[node.input[0]])
+
+
+INTEGERS: dict[type[Operator], Callable[..., None]] = {
+    Quantize: _quantize,
+    Dequantize: _dequantize,
+    Constant: _constant,
+}
+FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {}
