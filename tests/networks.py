@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from onnx import TensorProto, helper, numpy_helper
 
+from stages.core.config.composition import compose
 from stages.core.config.schema import Config, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.qparams import NetworkParams
@@ -155,10 +155,8 @@ def write_pictures(folder: Path, count: int, size: int = 24, seed: int = 0, suff
 @cache
 def soc_config(name: str) -> SocConfig:
     """The SOC of conf/soc/<name>.yaml."""
-    content = OmegaConf.load(Path(__file__).parent.parent / "conf" / "soc" / f"{name}.yaml")
-    soc = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SocConfig), content))
-    assert isinstance(soc, SocConfig)
-    return soc
+    config, _ = compose([f"soc={name}"], Path(__file__).parent.parent / "conf")
+    return config.soc
 
 
 @dataclass(frozen=True)

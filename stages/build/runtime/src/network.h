@@ -1,8 +1,8 @@
 // A network ready to run: the model's tensors in place, its operators checked.
 #pragma once
 
-#include "floats.h"
-#include "move.h"
+#include "operators/floats.h"
+#include "operators/move.h"
 
 namespace socquant {
 

@@ -1,16 +1,12 @@
 """The operators of the integer domain: one record each, and the one table from ONNX's operators to them."""
 
+from itertools import chain
+
 import onnx
 
-from stages.core.integer.operators.average_pool import AveragePool
-from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
-from stages.core.integer.operators.fixed_point import Add, Concat, MatMulFeatures, Max, Mean, Min, Mul
+from stages.core.integer.operators import average_pool, boundary, fixed_point, prelu, resize, table, weighted
 from stages.core.integer.operators.moves import MOVES, VIEWS
-from stages.core.integer.operators.prelu import PRelu
 from stages.core.integer.operators.record import DOMAIN, CodesOperator, Operands, Operator
-from stages.core.integer.operators.resize import Resize
-from stages.core.integer.operators.table import Table
-from stages.core.integer.operators.weighted import Conv, ConvTranspose, MatMul
 
 __all__ = [
     "BOUNDARIES",
@@ -28,16 +24,22 @@ __all__ = [
     "operator_of",
 ]
 
-BOUNDARIES: tuple[type[Operator], ...] = (Quantize, Dequantize, Constant)
+BOUNDARIES: dict[str, type[Operator]] = {record.op_type(): record for record in boundary.OPERATORS}
 """Where codes begin and end: no layers."""
-LAYERS: tuple[type[Operator], ...] = (
-    Conv, ConvTranspose, MatMul, MatMulFeatures, Add, Mul, Concat, Max, Min, Mean, AveragePool, Table, PRelu, Resize,
-)  # fmt: skip
-OPERATORS: dict[str, type[Operator]] = {record.op_type(): record for record in (*BOUNDARIES, *LAYERS)}
+LAYERS: dict[str, type[Operator]] = {
+    record.op_type(): record
+    for family in (weighted, fixed_point, average_pool, table, prelu, resize)
+    for record in family.OPERATORS
+}
+OPERATORS: dict[str, type[Operator]] = BOUNDARIES | LAYERS
 """Type of a node of the integer domain -> its record."""
-BY_ONNX_TYPE: dict[str, type[Operator]] = {name: record for record in LAYERS for name in record.onnx_types}
+BY_ONNX_TYPE: dict[str, type[Operator]] = dict(
+    chain.from_iterable(((name, record) for name in record.onnx_types) for record in LAYERS.values())
+)
 """ONNX operator -> the record that it is lowered to."""
-BY_KIND: dict[str, type[Operator]] = {name: record for record in LAYERS for name in record.listed_as()}
+BY_KIND: dict[str, type[Operator]] = dict(
+    chain.from_iterable(((name, record) for name in record.listed_as()) for record in LAYERS.values())
+)
 """Name in a SOC's list of operators -> record."""
 WEIGHTED = frozenset(name for name, record in BY_ONNX_TYPE.items() if record.weighted)
 """ONNX operators that multiply a feature by a weight, their second input."""

@@ -11,7 +11,7 @@ from stages.core.integer.operators.fixed_point import FixedPoint
 from stages.core.integer.operators.record import Array, Operands
 from stages.core.integer.writer import Writer
 
-__all__ = ["AveragePool"]
+__all__ = ["OPERATORS", "AveragePool"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +43,6 @@ class AveragePool(FixedPoint):
 
         total = to.accumulate(x, np.ones((channels, 1, *self.kernel_shape), np.int64), 0, product)
         to.scaled([(total, to.array(node.input[1]))], self.shift, node, self)
+
+
+OPERATORS = (AveragePool,)

@@ -8,7 +8,7 @@ import onnx
 from stages.core.integer.operators.record import Array, CodesOperator, Operands, Operator
 from stages.core.integer.writer import Writer
 
-__all__ = ["Constant", "Dequantize", "Quantize"]
+__all__ = ["OPERATORS", "Constant", "Dequantize", "Quantize"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +47,6 @@ class Constant(CodesOperator):
     def simulate(self, to: Writer, node: onnx.NodeProto) -> None:
         codes = to.array(node.input[0]).astype(np.float32) - np.float32(self.zero_point)
         to.constant(codes, to.minus_zp(node.output[0]).name)
+
+
+OPERATORS = (Quantize, Dequantize, Constant)

@@ -10,7 +10,7 @@ from stages.core.integer import rules
 from stages.core.integer.operators.record import Array, CodesOperator, Integers, Operands
 from stages.core.integer.writer import FLOAT32_EXACT, Term, Writer
 
-__all__ = ["Add", "Concat", "FixedPoint", "MatMulFeatures", "Max", "Mean", "Min", "Mul", "Multiplied"]
+__all__ = ["OPERATORS", "Add", "Concat", "FixedPoint", "MatMulFeatures", "Max", "Mean", "Min", "Mul", "Multiplied"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,3 +189,6 @@ class Mean(Multiplied):
         total = to.op("ReduceSum", x.name, np.array(self.axes, dtype=np.int64), keepdims=self.keepdims)
         acc = Term(total, x.low * self.terms, x.high * self.terms, x.double)
         to.scaled([(acc, self.multipliers[0])], self.shift, node, self)
+
+
+OPERATORS = (MatMulFeatures, Add, Mul, Concat, Max, Min, Mean)

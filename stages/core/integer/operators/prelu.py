@@ -10,7 +10,7 @@ from stages.core.integer.operators.fixed_point import Multiplied
 from stages.core.integer.operators.record import Array, Operands
 from stages.core.integer.writer import Term, Writer
 
-__all__ = ["PRelu"]
+__all__ = ["OPERATORS", "PRelu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +30,6 @@ class PRelu(Multiplied):
         positive = Term(to.op("Relu", x.name), 0, x.high)
         negative = Term(to.op("Min", x.name, np.float32(0)), x.low, 0)
         to.scaled([(positive, self.multipliers[0]), (negative, to.array(node.input[1]))], self.shift, node, self)
+
+
+OPERATORS = (PRelu,)

@@ -10,7 +10,7 @@ from stages.core.integer.operators.fixed_point import FixedPoint
 from stages.core.integer.operators.record import Array, Operands
 from stages.core.integer.writer import FLOAT32_EXACT, Term, Writer
 
-__all__ = ["Resize"]
+__all__ = ["OPERATORS", "Resize"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +35,6 @@ class Resize(FixedPoint):
         total = to.op("MatMul", to.op("MatMul", rows.astype(kind), x.name), columns.astype(kind))
         acc = Term(total, x.low * total_weight, x.high * total_weight, x.double)
         to.scaled([(acc, 1)], self.shift, node, self)
+
+
+OPERATORS = (Resize,)

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from stages.core.integer.operators.record import Array, CodesOperator, Operands
 from stages.core.integer.writer import Writer
 
-__all__ = ["Table"]
+__all__ = ["OPERATORS", "Table"]
 
 TABLE_COPIES = 8  # rows of copies of one table: they are looked up on several threads
 
@@ -57,3 +57,6 @@ def _look_up(to: Writer, node: onnx.NodeProto, table: Array, target: str) -> Non
     index = to.op("Reshape", index, np.array([len(tables), -1], dtype=np.int64))
     entries = to.op("GatherElements", tables, index, axis=1)
     to.op("Reshape", entries, np.array(shape, dtype=np.int64), to_name=target)
+
+
+OPERATORS = (Table,)

@@ -16,7 +16,7 @@ from stages.core.integer.operators.convolution import Sliding, convolve, convolv
 from stages.core.integer.operators.record import Array, CodesOperator, Integers, Operands
 from stages.core.integer.writer import FLOAT32_EXACT, Term, Writer
 
-__all__ = ["RULE_PARAMETERS", "Conv", "ConvTranspose", "MatMul", "Rule", "Weighted"]
+__all__ = ["OPERATORS", "RULE_PARAMETERS", "Conv", "ConvTranspose", "MatMul", "Rule", "Weighted"]
 
 
 class Rule(StrEnum):
@@ -210,3 +210,6 @@ def _subtract(to: Writer, acc: Term, amount: Array) -> Term:
         acc = to.doubled(acc)
     kind = np.float64 if acc.double else np.float32
     return Term(to.op("Sub", acc.name, amount.astype(kind)), acc.low, acc.high, acc.double)
+
+
+OPERATORS = (Conv, ConvTranspose, MatMul)

@@ -1,8 +1,8 @@
 // Operators on codes that have no weights: sums and products, joining, tables, means, pools, interpolation.
 #pragma once
 
-#include "broadcast.h"
-#include "conv.h"
+#include "operators/broadcast.h"
+#include "operators/conv.h"
 
 namespace socquant {
 

@@ -3,7 +3,7 @@
 // Runtime's).
 #pragma once
 
-#include "codes.h"
+#include "operators/codes.h"
 
 namespace socquant {
 

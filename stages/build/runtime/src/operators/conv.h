@@ -7,7 +7,7 @@
 
 #include <optional>
 
-#include "requantize.h"
+#include "operators/requantize.h"
 
 namespace socquant {
 

@@ -1,7 +1,7 @@
 // Accumulators of a weighted layer -> its output, by the SOC's rule.
 #pragma once
 
-#include "lanes.h"
+#include "operators/lanes.h"
 #include "operator.h"
 
 namespace socquant {
