@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from stages.core.base.console import console, say
 from stages.core.base.errors import UserError, one_line
+from stages.core.config.load import load_params
 from stages.core.config.schema import Config
-from stages.core.config.settings import load_params
 
 __all__ = ["Parser", "guarded", "run_command", "run_stage"]
 

@@ -18,8 +18,8 @@ def watched_tool(path: str | None, name: str) -> str:
     """
     if not path:
         return PINNED
-    found = Path(expanded(path))
-    return str(found / name if found.is_dir() else found)
+    toolkit = Path(expanded(path))
+    return str(toolkit / name if toolkit.is_dir() else toolkit)
 
 
 def find_tool(toolchain: ToolchainConfig) -> Path | None:

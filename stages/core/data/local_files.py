@@ -5,15 +5,14 @@ from pathlib import Path, PurePosixPath
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile, files_below, open_source, parse
-from stages.core.config.schema import Config, LabelledSet, ModelConfig
-from stages.core.config.settings import check_files
+from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, ModelConfig
+from stages.core.config.watch import check_files
 from stages.core.data import arrays, preprocess
 from stages.core.data.labels import read_table
 
 __all__ = ["check_local_files", "model_file"]
 
 CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
-SETS = ("calibration", "correction", "validation", "debug", "evaluation")
 
 
 def check_local_files(config: Config) -> None:
@@ -27,7 +26,7 @@ def check_local_files(config: Config) -> None:
     check_files(config)
     if _local(config.model.source) is not None:
         model_file(config.model)
-    for name in SETS:
+    for name in PICTURE_SETS:
         path = _local(getattr(config.data, name).source)
         if path is not None and not any(_is_sample(name) for name, _ in _files(path)):
             suffixes = ", ".join(sorted(arrays.SUFFIXES | preprocess.SUFFIXES))
