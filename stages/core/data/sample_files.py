@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import warn
 from stages.core.base.errors import UserError
+from stages.core.base.file_names import file_names
 from stages.core.base.sources import SourceFile, open_source
 from stages.core.config.schema import Color, PictureSet, PreprocessConfig
 from stages.core.data import arrays, preprocess
@@ -21,7 +22,6 @@ from stages.core.data.arrays import read_array
 from stages.core.data.inputs import NetworkInput, Sample
 from stages.core.data.preprocess import read_picture
 from stages.core.graph.onnx_graph import PICTURE_RANK
-from stages.core.integer.dumps import file_names
 
 __all__ = ["ReadSample", "SampleFiles", "folder_sample", "read_samples", "select"]
 
