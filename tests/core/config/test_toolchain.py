@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import PINNED
+from stages.core.base.sources import PINNED_PATH
 from stages.core.config.composition import compose
 from stages.core.config.schema import ModelConfig, SocConfig, ToolchainConfig
 from stages.core.config.toolchain import find_tool, watched_tool
@@ -25,7 +25,7 @@ def kit(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("path", "watched"),
-    [(None, PINNED), ("", PINNED), ("kit", "kit/tool"), ("kit/tool", "kit/tool"), ("absent", "absent")],
+    [(None, PINNED_PATH), ("", PINNED_PATH), ("kit", "kit/tool"), ("kit/tool", "kit/tool"), ("absent", "absent")],
 )
 def test_dvc_watches_the_executable(kit, path, watched):
     assert watched_tool(path, "tool") == watched
@@ -60,7 +60,7 @@ def test_composition_fills_in_what_is_watched(kit):
     tool = kit.rename(kit.with_name("magik-transform-tools"))
     config, _ = compose([f"soc.toolchain.path={tool.parent}"], CONF)
     assert config.watch.toolchain == str(tool)
-    assert compose([], CONF)[0].watch.toolchain == PINNED
+    assert compose([], CONF)[0].watch.toolchain == PINNED_PATH
 
 
 def test_only_ingenics_converter_is_run():
