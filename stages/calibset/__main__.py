@@ -30,8 +30,7 @@ def calibset(config: Config) -> None:
         calibration.close(warnings, flat_pictures(flat))
     for line in warnings:
         warn(line)
-    one, *others = inputs
-    size = ", ".join(f"{network_input.name} {network_input}" for network_input in inputs) if others else str(one)
+    size = str(inputs[0]) if len(inputs) == 1 else ", ".join(f"{one.name} {one}" for one in inputs)
     output.print(f"calibration set: {counted(len(calibration), noun)} as {size}")
     for name, writer in own_sets.items():
         output.print(f"{name} set: {counted(len(writer), noun)}")
@@ -50,10 +49,10 @@ def write_samples(
     (folder / name).mkdir()
     writer = SampleWriter(folder / name, [network_input.name for network_input in inputs], len(chosen))
     flat = {}
-    for sample in track(read_samples(chosen, inputs, config.model.preprocess, key), f"{name} set", len(chosen)):
-        writer.add(sample.name, sample.sample)
-        if sample.pictures:
-            flat[sample.name] = max(map(flat_share, sample.pictures))
+    for read in track(read_samples(chosen, inputs, config.model.preprocess, key), f"{name} set", len(chosen)):
+        writer.add(read.name, read.sample)
+        if read.pictures:
+            flat[read.name] = max(map(flat_share, read.pictures))
     return writer, flat
 
 
