@@ -1,9 +1,12 @@
 """dvc.yaml names the code that a stage runs: no less, or the cache lies; no more, or it computes again for nothing."""
 
+import dataclasses
+
 import grimp
 import pytest
 import yaml
 
+from stages.core.config.schema import ModelConfig, SocConfig
 from tests.conftest import REPOSITORY
 
 STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -39,7 +42,10 @@ def code_of(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_the_code_that_it_imports(graph, stage):
     paths = {path_of(module) for module in imported(graph, f"stages.{stage}.__main__")} - {None}
-    assert sorted(code_of(stage)) == sorted(paths)
+    not_listed, not_imported = paths - {*code_of(stage)}, {*code_of(stage)} - paths
+    assert not not_listed, "dvc.yaml lacks these"
+    assert not not_imported, "dvc.yaml has these for nothing"
+    assert len(code_of(stage)) == len(paths)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -59,3 +65,12 @@ def test_a_plot_s_colours_leave_calibration_as_it_is():
 
 def test_no_stage_depends_on_all_of_core():
     assert not [stage for stage in STAGES if {"stages", "stages/core"} & {*code_of(stage)}]
+
+
+@pytest.mark.parametrize("stage", ["quantize", "compare", "evaluate"])
+def test_dvc_watches_what_a_quantized_network_may_follow_from(stage):
+    (keys,) = [entry["params.yaml"] for entry in STAGES[stage]["params"] if isinstance(entry, dict)]
+    model, soc = ModelConfig().network, SocConfig(name="T40").arithmetic
+    assert keys == [*(f"model.{key}" for key in model), *(f"soc.{key}" for key in soc)]
+    assert len(soc) == len(dataclasses.fields(SocConfig)) - 3
+    assert len(model) == len(dataclasses.fields(ModelConfig)) - 1
