@@ -35,7 +35,7 @@ from stages.core.base.artifacts import write_json
 from stages.core.base.console import console, counted, output
 from stages.core.base.errors import UserError
 from stages.core.base.paths import BUILD, FLOAT_MODEL, INPUTS
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_files import read_samples, select
 from stages.core.graph.session import Runner

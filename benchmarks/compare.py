@@ -35,7 +35,7 @@ from benchmarks.passes import passes
 from stages.core.base.artifacts import write_json
 from stages.core.base.console import console, output
 from stages.core.base.errors import UserError
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 
 COUNTS = {"calibration": 64, "debug": 16, "evaluation": 32}
 """Pictures of each kind, no picture of two kinds."""

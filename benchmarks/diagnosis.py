@@ -41,7 +41,7 @@ from stages.core.base.console import console, output
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.base.paths import DIAGNOSIS, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS
 from stages.core.command import guarded
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_files import read_samples, select
 from stages.core.graph.session import Runner

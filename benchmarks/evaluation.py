@@ -17,7 +17,7 @@ from benchmarks.detection import precisions
 from benchmarks.networks import NETWORKS, Network
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.data.inputs import load_inputs, normalize
 from stages.core.data.sample_files import read_samples, select
 from stages.core.graph.session import Runner

@@ -16,7 +16,7 @@ from benchmarks.common import alternated, clock, steady
 from benchmarks.peers.adapter import Feeder
 from benchmarks.qdq import layer_distances
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QUANTIZED_MODEL
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import calibration_samples

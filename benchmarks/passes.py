@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_files import read_samples, select
 from stages.core.graph.onnx_graph import Graph, load_model

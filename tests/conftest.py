@@ -11,8 +11,8 @@ from hypothesis import settings
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
+from stages.core.config.load import load_params
 from stages.core.config.schema import Config
-from stages.core.config.settings import load_params
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures

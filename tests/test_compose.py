@@ -8,7 +8,7 @@ import yaml
 from stages.compose import main, run
 from stages.core.base.errors import UserError
 from tests.conftest import REPOSITORY, project_overrides
-from tests.core.lean import lean_conf
+from tests.lean_conf import lean_conf
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
 from stages.compose import run as compose_into
 from stages.core.base.paths import FLOAT_MODEL, INTEGER_MODEL
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.reference import run_reference
 from stages.core.statistics.tensor_statistics import load_statistics

@@ -7,8 +7,8 @@ import pytest
 from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, INPUTS
+from stages.core.config.load import load_params
 from stages.core.config.schema import Equalization, QuantConfig, Rounding
-from stages.core.config.settings import load_params
 from stages.core.data.inputs import load_inputs
 from stages.export.__main__ import export
 from stages.quantize.simulation import mean_cosine

@@ -26,7 +26,7 @@ from stages.core.data.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.qparams import load_qparams
-from stages.core.render.tables import similarity_table
+from stages.core.tables import similarity_table
 
 MAGIK, VENUS, RUNTIME = "magik", "venus", "runtime"
 WORST = 10  # rows of the converter's table that are printed

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.base.artifacts import write_arrays
+from stages.core.base.file_names import file_names
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput, Sample, feeds, only_picture
-from stages.core.integer.dumps import file_names
 
 __all__ = ["write_bins", "write_npz", "write_samples"]
 

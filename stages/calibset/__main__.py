@@ -19,20 +19,20 @@ def calibset(config: Config) -> None:
     noun = noun_of(inputs)
     with output_folder(CALIBSET) as folder:
         calibration, flat = write_samples(folder, CALIBRATION, config, inputs)
-        given = {}
+        own_sets = {}
         for name in (CORRECTION, VALIDATION):
             if getattr(config.data, name).source is not None:
-                given[name], _ = write_samples(folder, name, config, inputs)
-                given[name].close([])
+                own_sets[name], _ = write_samples(folder, name, config, inputs)
+                own_sets[name].close([])
         warnings = warnings_for(len(calibration), flat, noun)
-        if len(given) == 2:
-            warnings += shared_samples(given[CORRECTION].by_digest, given[VALIDATION].by_digest, noun)
+        if len(own_sets) == 2:
+            warnings += shared_samples(own_sets[CORRECTION].by_digest, own_sets[VALIDATION].by_digest, noun)
         calibration.close(warnings, flat_pictures(flat))
     for line in warnings:
         warn(line)
-    size = str(inputs[0]) if len(inputs) == 1 else ", ".join(f"{entry.name} {entry}" for entry in inputs)
+    size = str(inputs[0]) if len(inputs) == 1 else ", ".join(f"{one.name} {one}" for one in inputs)
     output.print(f"calibration set: {counted(len(calibration), noun)} as {size}")
-    for name, writer in given.items():
+    for name, writer in own_sets.items():
         output.print(f"{name} set: {counted(len(writer), noun)}")
 
 
@@ -47,7 +47,7 @@ def write_samples(
     key = f"data.{name}"
     chosen = select(getattr(config.data, name), inputs, key)
     (folder / name).mkdir()
-    writer = SampleWriter(folder / name, [entry.name for entry in inputs], len(chosen))
+    writer = SampleWriter(folder / name, [network_input.name for network_input in inputs], len(chosen))
     flat = {}
     for read in track(read_samples(chosen, inputs, config.model.preprocess, key), f"{name} set", len(chosen)):
         writer.add(read.name, read.sample)

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "FLAT_SHARE", "flat_pictures", "flat_share", "shared_samples", "warnings_for"]
+__all__ = ["FLAT_SHARE", "MIN_SAMPLES", "flat_pictures", "flat_share", "shared_samples", "warnings_for"]
 
-FEWEST = 10
+MIN_SAMPLES = 10
 """The vendors ask for 10 to 200 pictures (Ingenic) or 100 to 500 (Sophgo)."""
 
 FLAT_SHARE = 0.75
 """Above this share of one colour a picture says little about what the network will see."""
 
-TOLERANCE = 4  # grey levels on either side that still count as the same colour
+MAX_COLOUR_DIFFERENCE = 4
+"""Grey levels on either side that still count as the same colour."""
 
 
 def flat_share(content: NDArray[np.uint8]) -> float:
@@ -27,11 +28,11 @@ def flat_share(content: NDArray[np.uint8]) -> float:
     """
     pixels = content.reshape(-1, content.shape[-1]).astype(np.int16)
     # most frequent cell of a coarse grid, then its members' median: a flat area may straddle two cells
-    cells = pixels // (2 * TOLERANCE)
-    keys = np.ravel_multi_index(tuple(cells.T), (256 // (2 * TOLERANCE),) * pixels.shape[1])
+    cells = pixels // (2 * MAX_COLOUR_DIFFERENCE)
+    keys = np.ravel_multi_index(tuple(cells.T), (256 // (2 * MAX_COLOUR_DIFFERENCE),) * pixels.shape[1])
     values, counts = np.unique(keys, return_counts=True)
     center = np.median(pixels[keys == values[counts.argmax()]], axis=0)
-    return float((np.abs(pixels - center) <= TOLERANCE).all(axis=1).mean())
+    return float((np.abs(pixels - center) <= MAX_COLOUR_DIFFERENCE).all(axis=1).mean())
 
 
 def flat_pictures(flat: Mapping[str, float]) -> list[str]:
@@ -47,12 +48,12 @@ def warnings_for(count: int, flat: dict[str, float], noun: str = "picture") -> l
         flat: sample name -> share of one flat colour.
         noun: what a sample is called.
     """
-    found = []
-    if count < FEWEST:
-        found.append(f"{count} calibration {noun}s are few: take {FEWEST} to 200")
+    warnings = []
+    if count < MIN_SAMPLES:
+        warnings.append(f"{count} calibration {noun}s are few: take {MIN_SAMPLES} to 200")
     for name in flat_pictures(flat):
-        found.append(f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture")
-    return found
+        warnings.append(f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture")
+    return warnings
 
 
 def shared_samples(correction: Mapping[str, str], validation: Mapping[str, str], noun: str = "picture") -> list[str]:

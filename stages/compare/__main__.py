@@ -16,7 +16,7 @@ from stages.core.base.console import counted, output
 from stages.core.base.paths import COMPARE, DIAGNOSIS, REPORT, SIMILARITY
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
-from stages.core.render.tables import similarity_table, widths_line
+from stages.core.tables import bit_widths_line, similarity_table
 
 MORE = "isolated, features, weights: 3 more networks on each debug {noun}; compare.isolated=false leaves them out"
 LOOKED_AT = 6  # layers that the report shows closely
@@ -87,7 +87,7 @@ def _write_report(
     """
     config, case, rows = loaded.config, gathered.case, gathered.rows
     made = dict(zip(case.tensors, rows, strict=True))
-    title = f"{config.model.name} on {config.soc.name}: {widths_line(config.quant)}, "
+    title = f"{config.model.name} on {config.soc.name}: {bit_widths_line(config.quant)}, "
     title += counted(len(loaded.files), loaded.noun)
     marked = [finding.node for finding in diagnosis.findings if finding.node]
     names = list(shown.values())

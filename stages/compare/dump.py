@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from stages.compare.similarity import Compared
 from stages.core.base.artifacts import write_arrays, write_json
+from stages.core.base.file_names import file_names, input_stems
 from stages.core.config.schema import Vendor
 from stages.core.data.inputs import Sample
 from stages.core.graph.onnx_graph import output_name
 from stages.core.graph.session import Runner
-from stages.core.integer.dumps import file_names, input_stems, nhwc
+from stages.core.integer.dumps import nhwc
 from stages.core.integer.model import inner_tensors, tensor_quant_params
 from stages.core.integer.simulator import simulator_model
 

@@ -14,7 +14,7 @@ from stages.compare.verdict import Verdict, command_line
 from stages.core.config.schema import Config
 from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 from stages.core.render.page import inline
-from stages.core.render.tables import bit_widths
+from stages.core.tables import bit_widths
 
 __all__ = ["Figure", "Layer", "Page", "render"]
 

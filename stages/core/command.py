@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from stages.core.base.console import console, say
 from stages.core.base.errors import UserError, one_line
+from stages.core.config.load import load_params
 from stages.core.config.schema import Config
-from stages.core.config.settings import load_params
 
 __all__ = ["Parser", "guarded", "run_command", "run_stage"]
 
@@ -21,8 +21,8 @@ EXIT_USER = 2
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
-UNWRITABLE = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-DENIED = {errno.EACCES, errno.EPERM}
+WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+ACCESS_ERRNOS = {errno.EACCES, errno.EPERM}
 
 
 class Parser(argparse.ArgumentParser):
@@ -111,9 +111,9 @@ def run_command(
 def _refused(error: OSError) -> str | None:
     """What the file system refused, in one line; None where it may be the program's fault."""
     what = error.filename or "a file"  # a disk that is full says so of no file
-    if error.errno in UNWRITABLE:
+    if error.errno in WRITE_ERRNOS:
         return f"{what} cannot be written: {error.strerror}"
-    if error.errno in DENIED and error.filename is not None:
+    if error.errno in ACCESS_ERRNOS and error.filename is not None:
         return f"{what} cannot be read or written: {error.strerror}"
     return None
 

@@ -16,9 +16,9 @@ from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import FLOAT_BITS
 
 __all__ = [
-    "COSTS",
-    "GIGA",
-    "MEGABYTE",
+    "BYTES_PER_MEGABYTE",
+    "COST_FOLDER",
+    "MACS_PER_GMAC",
     "CostModel",
     "LayerTime",
     "LayerWork",
@@ -33,27 +33,27 @@ __all__ = [
     "stored_bits",
 ]
 
-COSTS = Path(__file__).resolve().parents[2] / "conf" / "cost"
+COST_FOLDER = Path(__file__).resolve().parents[2] / "conf" / "cost"
 """Cost files, one a SOC: the project's own, wherever a command runs."""
-GENERIC = "generic"
-MEGABYTE = 2**20  # as the board's profile log counts
-GIGA = 1e9
-"""Multiplications of a GMAC."""
-FLOAT_PRICE = 500.0
+GENERIC_NAME = "generic"
+BYTES_PER_MEGABYTE = 2**20
+"""As the board's profile log counts."""
+MACS_PER_GMAC = 1e9
+FLOAT_MS_PER_GMAC = 500.0
 """ms for 10^9 multiplications in float where a file has no `32/32`: an estimate, two a nanosecond on one MIPS core with
 SIMD. Ingenic's unit has no float and no public source times a float layer; it keeps float a last resort."""
 
 
 @dataclass(frozen=True)
 class LayerWork:
-    """What a layer does, before any width is chosen. Counts are of one picture.
+    """What a layer does, before any bit width is chosen. Counts are of one picture.
 
     Attributes:
         node: the layer's name, its last node's.
         kind: the operator that the SOC's table lists.
         macs: multiplications with accumulation; 0 where nothing is accumulated.
-        inputs: elements of all its features taken, and of constants that are quantized like them.
-        outputs: elements made.
+        inputs: elements of all its input features, and of constants that are quantized like them.
+        outputs: elements of its output features.
         weights: elements of its constant weight, without bias and requantization.
     """
 
@@ -87,11 +87,10 @@ class LayerTime:
 
 @dataclass
 class CostModel:
-    """Time on a SOC as a sum: multiplications at a price that depends on the widths, bytes moved, and a price a layer.
+    """Time on a SOC as a sum: multiplications at a price of their bit widths, bytes moved, and a price a layer.
 
     A sum, though a unit may overlap computing with moving: no public source says how far the boards do. A sum is at
-    most twice a maximum, shows a gain on whichever side a width is narrowed, and fitting it to a log is a linear
-    problem.
+    most twice a maximum, falls on whichever side a bit width is narrowed, and fitting it to a log is a linear problem.
 
     Attributes:
         name: the SOC.
@@ -117,15 +116,15 @@ class CostModel:
     def latency(self, work: LayerWork, in_bits: int, out_bits: int, weight_bits: int) -> float:
         """Time of a layer, ms.
 
-        What was measured at these widths, all features alike, is the answer; measured at others it scales the model: a
-        layer that took twice what the model says at 8/8 is taken to do so at 4/4. Float is not scaled: it may run on
-        another unit.
+        A time that was measured at these bit widths, all features alike, is the answer. One that was measured at others
+        scales the model: a layer that took twice what the model says at 8/8 is assumed to do so at 4/4. Float is not
+        scaled: it may run on another unit.
 
         Args:
             work: the layer.
-            in_bits: width of the features it takes; 32 is float.
-            out_bits: width of what it makes.
-            weight_bits: width of its weights; a layer without weights takes no notice of it.
+            in_bits: bit width of its input features; 32 is float.
+            out_bits: bit width of its output features.
+            weight_bits: bit width of its weights; ignored for a layer without weights.
 
         Raises:
             UserError: if no times are known.
@@ -163,19 +162,19 @@ class CostModel:
         if not work.macs and not moved:
             return LayerTime(0.0, 0.0, 0.0)
         return LayerTime(
-            self.compute_price(in_bits, weight_bits if work.weights else in_bits) * work.macs / GIGA
+            self.compute_price(in_bits, weight_bits if work.weights else in_bits) * work.macs / MACS_PER_GMAC
             if work.macs
             else 0.0,
-            self.ms_per_mbyte * moved / MEGABYTE,
+            self.ms_per_mbyte * moved / BYTES_PER_MEGABYTE,
             self.ms_per_layer,
         )
 
     def compute_price(self, feature_bits: int, weight_bits: int) -> float:
-        """Give the ms for 10^9 multiplications at two widths.
+        """Give the ms for 10^9 multiplications at two bit widths.
 
-        Widths without an entry take the least price of an entry at least as wide on both sides. Wider than all
+        Bit widths without an entry take the least price of an entry at least as wide on both sides. Wider than all
         integer entries: the widest one's price for each pass, an operand being cut into parts of its width (10-bit
-        features on an 8-bit unit: two passes; an estimate). Float without an entry: `FLOAT_PRICE`.
+        features on an 8-bit unit: two passes; an estimate). Float without an entry: `FLOAT_MS_PER_GMAC`.
         """
         prices = {_bit_widths(key): price for key, price in self.ms_per_gmac.items()}
         exact = prices.get((feature_bits, weight_bits))
@@ -183,7 +182,7 @@ class CostModel:
             return exact
         integer = {bit_widths: price for bit_widths, price in prices.items() if FLOAT_BITS not in bit_widths}
         if FLOAT_BITS in (feature_bits, weight_bits) or not integer:
-            return prices.get((FLOAT_BITS, FLOAT_BITS), FLOAT_PRICE)
+            return prices.get((FLOAT_BITS, FLOAT_BITS), FLOAT_MS_PER_GMAC)
         wider = [price for (f, w), price in integer.items() if f >= feature_bits and w >= weight_bits]
         if wider:
             return min(wider)
@@ -193,7 +192,7 @@ class CostModel:
 
 
 def bytes_moved(work: LayerWork, in_bits: int, out_bits: int, weight_bits: int) -> float:
-    """Bytes of features taken, features made and weights, each moved once."""
+    """Bytes of input features, output features and weights, each moved once."""
     bits = work.inputs * stored_bits(in_bits) + work.outputs * stored_bits(out_bits)
     return (bits + work.weights * stored_bits(weight_bits)) / 8
 
@@ -217,19 +216,19 @@ def stored_bits(bits: int) -> int:
 
 
 def bit_widths_key(feature_bits: int, weight_bits: int) -> str:
-    """Name a pair of widths as the cost files do: "8/4"."""
+    """Name a pair of bit widths as the cost files do: "8/4"."""
     return f"{feature_bits}/{weight_bits}"
 
 
 def layer_key(work: LayerWork, feature_bits: int, weight_bits: int) -> str:
-    """Name the widths of a layer; what has no weights multiplies features, if anything."""
+    """Name the bit widths of a layer; one without weights multiplies features, if anything."""
     return bit_widths_key(feature_bits, weight_bits if work.weights else feature_bits)
 
 
-def cost_file(soc: str, folder: Path = COSTS) -> Path:
+def cost_file(soc: str, folder: Path = COST_FOLDER) -> Path:
     """Find the cost file of a SOC by its name; the generic one, without times, where it has none."""
-    own = folder / f"{soc.lower()}.yaml"
-    return own if own.is_file() else folder / f"{GENERIC}.yaml"
+    path = folder / f"{soc.lower()}.yaml"
+    return path if path.is_file() else folder / f"{GENERIC_NAME}.yaml"
 
 
 def load_cost(path: Path) -> CostModel:
@@ -244,7 +243,7 @@ def load_cost(path: Path) -> CostModel:
             raise UserError(f"{path} is empty: give keys {', '.join(vars(CostModel()))}")
         model = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CostModel), content))
     except FileNotFoundError:
-        known = sorted(str(other) for other in COSTS.glob("*.yaml"))
+        known = sorted(str(other) for other in COST_FOLDER.glob("*.yaml"))
         raise UserError(f"{path} is missing; {did_you_mean(str(path), known)}") from None
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML with keys: {' '.join(str(error).split())}") from error

@@ -19,7 +19,7 @@ from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.qparams import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.core.render.tables import accuracy_line
+from stages.core.tables import accuracy_line
 from stages.evaluate.scores import ClassificationScore, OutputScore, Score
 
 KEY = "data.evaluation"

@@ -1,10 +1,11 @@
-"""Building a PyTorch module from a callable and a checkpoint, and tracing it to ONNX."""
+"""Reading a network that is a PyTorch module: built from a callable and a checkpoint, and traced to ONNX."""
 
 import importlib
 import io
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,56 @@ from stages.core.base.console import console
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile, import_path
 from stages.core.config.schema import ModelConfig
+from stages.core.data.inputs import resolve_inputs
+from stages.core.graph.session import Runner
+from stages.export.normalization import Norm, torch_norms
+from stages.export.verify import largest_difference, random_feeds
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["build_module", "reference", "trace"]
+__all__ = ["TracedModule", "build_module", "read_module", "reference", "trace"]
 
-OPSET = 17  # the TorchScript exporter's newest well-tested opset that vendors' converters still read
+TRACED_OPSET = 17  # the TorchScript exporter's newest well-tested opset that vendors' converters still read
 NESTED_KEYS = ("state_dict", "model", "model_state_dict", "ema")
+"""Keys under which checkpoints keep their weights."""
+
+
+@dataclass(frozen=True)
+class TracedModule:
+    """A PyTorch module as ONNX.
+
+    Attributes:
+        model: the traced network.
+        difference: its largest absolute difference to the module, over all outputs on random input.
+        norms: the module's first batch norms.
+    """
+
+    model: onnx.ModelProto
+    difference: float
+    norms: list[Norm]
+
+
+def read_module(config: ModelConfig, checkpoint: SourceFile | None) -> TracedModule:
+    """Build the configured module, trace it, and compare the trace with it.
+
+    Raises:
+        UserError: if the module cannot be built or traced, or an input has no shape to trace it with.
+    """
+    shapes = {network_input.name or f"input_{i}": network_input.shape for i, network_input in enumerate(config.inputs)}
+    unknown = next((name for name, shape in shapes.items() if not shape), None)
+    if unknown:
+        raise UserError(
+            f"model.inputs: {unknown!r} has no shape; a PyTorch module is traced with one, as [1,3,224,224]"
+        )
+    module = build_module(config, checkpoint)
+    feeds = random_feeds(resolve_inputs(config.inputs, {name: shape or [] for name, shape in shapes.items()}))
+    arrays = list(feeds.values())
+    traced = trace(module, arrays, list(feeds), config.torch.output_names)
+    outputs = Runner(traced, optimize="none").run(feeds)
+    pairs = zip(reference(module, arrays), outputs.values(), strict=True)
+    difference = max(largest_difference(np.asarray(expected), output) for expected, output in pairs)
+    return TracedModule(traced, difference, torch_norms(module, arrays))
 
 
 def build_module(config: ModelConfig, checkpoint: SourceFile | None) -> "torch.nn.Module":
@@ -82,7 +125,7 @@ def trace(
                 arguments,
                 buffer,
                 dynamo=False,
-                opset_version=OPSET,
+                opset_version=TRACED_OPSET,
                 input_names=list(names),
                 output_names=list(outputs) or None,
             )

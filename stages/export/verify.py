@@ -8,38 +8,36 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput, normalize
 from stages.core.graph.session import Runner, with_outputs
-from stages.export.canonical import Cut
+from stages.export.cut import Cut
+from stages.export.shapes import graph_shapes
 
 __all__ = ["check_difference", "largest_difference", "network_difference", "random_feeds", "values_at", "zeros"]
 
-SEED = 0
+RANDOM_SEED = 0
 
 
 def random_feeds(inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32]]:
     """Make reproducible random input: random pixels for a picture, standard normal numbers otherwise."""
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(RANDOM_SEED)
     feeds = {}
-    for entry in inputs:
-        if entry.takes_picture:
-            channels = 1 if entry.color is Color.GRAY else 3
-            pixels = generator.integers(0, 256, (entry.height, entry.width, channels), dtype=np.uint8)
-            feeds[entry.name] = normalize(pixels, entry)
+    for network_input in inputs:
+        if network_input.takes_picture:
+            pixels = generator.integers(0, 256, network_input.sample_shape, dtype=np.uint8)
+            feeds[network_input.name] = normalize(pixels, network_input)
         else:
-            feeds[entry.name] = generator.standard_normal(entry.shape).astype(np.float32)
+            feeds[network_input.name] = generator.standard_normal(network_input.shape).astype(np.float32)
     return feeds
 
 
 def zeros(source: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """Zeros for the inputs that are not float: an index that every table has. The exported network has none of them."""
-    constants = {tensor.name for tensor in source.graph.initializer}
-    kinds = {e.name: e.type.tensor_type for e in source.graph.input if e.name not in constants}
+    types = {info.name: info.type.tensor_type.elem_type for info in source.graph.input}
     return {
-        name: np.zeros([d.dim_value for d in kind.shape.dim], onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-        for name, kind in kinds.items()
-        if kind.elem_type != onnx.TensorProto.FLOAT
+        name: np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(types[name]))
+        for name, shape in graph_shapes(source).items()
+        if types[name] != onnx.TensorProto.FLOAT
     }
 
 

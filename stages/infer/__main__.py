@@ -17,6 +17,7 @@ from rich.table import Table
 from stages.core.base.artifacts import check_targets, read_json, write_json
 from stages.core.base.console import output
 from stages.core.base.errors import UserError, one_line
+from stages.core.base.file_names import file_names, input_stems
 from stages.core.base.paths import INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_command
 from stages.core.config.schema import Config
@@ -27,8 +28,6 @@ from stages.core.integer.dumps import (
     NODE_INFO,
     dump_names,
     dumped_layers,
-    file_names,
-    input_stems,
     layer_dumps,
     nhwc,
     node_info,

@@ -17,8 +17,8 @@ from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, SIMILARITY, TRACK
 from stages.core.command import Parser, guarded
+from stages.core.config.load import load_params
 from stages.core.config.schema import Config
-from stages.core.config.settings import load_params
 from stages.core.cost import load_cost, save_cost
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.profile.fit import Sample, fit_cost

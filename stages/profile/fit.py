@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from stages.core.cost import GIGA, MEGABYTE, CostModel, LayerWork, bytes_moved, layer_key
+from stages.core.cost import BYTES_PER_MEGABYTE, MACS_PER_GMAC, CostModel, LayerWork, bytes_moved, layer_key
 
 __all__ = ["Fit", "Sample", "fit_cost"]
 
@@ -37,7 +37,7 @@ class Sample:
     @property
     def megabytes(self) -> float:
         """2^20 bytes moved at these widths."""
-        return bytes_moved(self.work, self.feature_bits, self.feature_bits, self.weight_bits) / MEGABYTE
+        return bytes_moved(self.work, self.feature_bits, self.feature_bits, self.weight_bits) / BYTES_PER_MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def fit_cost(samples: Sequence[Sample], name: str, note: str, base: CostModel | 
     matrix = np.zeros((len(samples), len(keys) + 2))
     for row, sample in zip(matrix, samples, strict=True):
         if sample.work.macs:
-            row[keys.index(sample.bit_widths)] = sample.work.macs / GIGA
+            row[keys.index(sample.bit_widths)] = sample.work.macs / MACS_PER_GMAC
         row[-2], row[-1] = sample.megabytes, 1
     times = np.array([sample.ms for sample in samples])
     scale = np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)  # columns of like size: well conditioned

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stages.core.base.console import counted
 from stages.core.base.errors import UserError
+from stages.core.config.bit_widths import allowed_bit_widths
 from stages.core.config.schema import FLOAT_BITS, Config
-from stages.core.config.settings import allowed_bit_widths
 
 __all__ = ["Request", "check_bits", "usual_bits", "widths_of"]
 

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from stages.core.cost import GIGA, LayerWork
+from stages.core.cost import MACS_PER_GMAC, LayerWork
 from stages.core.graph.onnx_graph import Graph
 from stages.profile.log import LayerRow
 from stages.quantize.partition.layer_work import folded
@@ -47,9 +47,9 @@ def row_work(row: LayerRow) -> LayerWork:
     """
     macs = math.prod(row.output[:-1]) * math.prod(row.filter) if row.filter else 0
     if row.filter and row.gops is not None:
-        difference = abs(2 * macs / GIGA - row.gops)
+        difference = abs(2 * macs / MACS_PER_GMAC - row.gops)
         if difference > ROUNDING + row.gops / 100:
-            macs = round(row.gops * GIGA / 2)
+            macs = round(row.gops * MACS_PER_GMAC / 2)
     inputs = sum(math.prod(shape) for shape in row.inputs)
     outputs = math.prod(row.output) if row.output else 0
     return LayerWork(row.name, row.operator, macs, inputs, outputs, math.prod(row.filter) if row.filter else 0)

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.paths import FLOAT_MODEL, QPARAMS
 from stages.core.config.composition import finished
-from stages.core.config.schema import Config
-from stages.core.config.settings import register_resolver
+from stages.core.config.schema import SOURCE_KEYS, Config
+from stages.core.config.watch import register_resolvers
 from stages.core.data.local_files import check_local_files
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.qparams import load_qparams
@@ -29,12 +29,7 @@ from stages.sweep.workspace import LOG, prepare, reproduce, upstream_params
 
 __all__ = ["checked", "point", "reason"]
 
-register_resolver()  # for a job in another process, which gets its configuration before it gets to work
-
-SOURCES = (
-    "model.source", "model.torch.code", "data.calibration.source", "data.correction.source", "data.validation.source",
-    "data.debug.source", "data.evaluation.source", "data.evaluation.labels", "quant.node_bits",
-)  # fmt: skip
+register_resolvers()  # for a job in another process, which gets its configuration before it gets to work
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ def checked(composed: DictConfig, soc: str | None, project: Path) -> tuple[Confi
     assert isinstance(content, dict)
     del content["sweep"]
     composed = OmegaConf.create(content)
-    for key in SOURCES:  # from a point's folder `..` would lead elsewhere
+    for key in SOURCE_KEYS.values():  # from a point's folder `..` would lead elsewhere
         value = OmegaConf.select(composed, key)
         if isinstance(value, str) and value.startswith("file:../"):
             outside = os.path.normpath(project / value.removeprefix("file:"))

@@ -26,7 +26,7 @@ from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.data.sample_store import stored_sets
 from stages.core.integer.qparams import load_qparams
-from stages.core.render.tables import accuracy_line, bit_widths, similarity_table
+from stages.core.tables import accuracy_line, bit_widths, similarity_table
 from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
 
 SHOWN = 5  # least similar nodes in the closing summary

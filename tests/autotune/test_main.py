@@ -15,7 +15,7 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
 from stages.core.base.errors import UserError
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize

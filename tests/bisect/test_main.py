@@ -12,8 +12,8 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
 from stages.core.base.errors import UserError
+from stages.core.config.load import load_params
 from stages.core.config.schema import ChannelScales, Equalization, Rounding, Task
-from stages.core.config.settings import load_params
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.bisect.networks import chain

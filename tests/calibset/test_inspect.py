@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.calibset.inspect import FEWEST, flat_share, shared_samples, warnings_for
+from stages.calibset.inspect import MIN_SAMPLES, flat_share, shared_samples, warnings_for
 
 
 def picture(*colors, height=8, channels=3):
@@ -54,7 +54,7 @@ def test_enough_typical_pictures_give_no_warning():
 def test_few_pictures_are_warned_of(count):
     (line,) = warnings_for(count, {})
     assert line.startswith(f"{count} calibration pictures are few")
-    assert str(FEWEST) in line
+    assert str(MIN_SAMPLES) in line
 
 
 def test_flat_pictures_are_named_with_their_share():

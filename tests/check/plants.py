@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.export.__main__ import export
 from stages.infer.__main__ import infer
 from stages.quantize.__main__ import quantize

@@ -8,7 +8,7 @@ import pytest
 
 from stages.build.__main__ import build
 from stages.check.__main__ import main
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from tests.build.runtime.programs import Runtime, compiled
 from tests.check import plants
 from tests.check.plants import LAST, LEFT, POOL, RIGHT, SHAPES, STEM, SUM

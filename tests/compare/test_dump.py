@@ -8,7 +8,7 @@ from stages.compare.dump import write_dump
 from stages.compare.similarity import Compared, compare_networks
 from stages.core.config.schema import ChannelScales, Vendor
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.dumps import file_names, nhwc
+from stages.core.integer.dumps import nhwc
 from stages.core.integer.reference import run_reference
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
@@ -110,15 +110,6 @@ def test_scales_of_channels_are_in_the_index(tmp_path):
     real = np.fromfile(tmp_path / "magik_dump_path/ptq_model_dequantize/stem_relu.bin", "<f4").reshape(info["shape"])
     assert len(info["channel_scales"]) == 8
     np.testing.assert_allclose(real, (codes.astype(float) - info["zero_point"]) * info["channel_scales"], rtol=1e-6)
-
-
-def test_names_of_files():
-    assert file_names(["/a/Conv", "b c:d", "../x", "é", "a_Conv", "A_conv", ""]) == [
-        "a_Conv.bin", "b_c_d.bin", ".._x.bin", "_.bin", "a_Conv_2.bin", "A_conv_3.bin", "__2.bin",
-    ]  # fmt: skip
-    long = file_names(["n" * 400, "n" * 401])
-    assert len(set(long)) == 2
-    assert max(map(len, long)) < 255
 
 
 def test_only_pictures_are_transposed():

@@ -16,7 +16,7 @@ from stages.core.cost import (
 )
 from tests.conftest import REPOSITORY
 
-COSTS = REPOSITORY / "conf" / "cost"
+COST_FOLDER = REPOSITORY / "conf" / "cost"
 CONV = LayerWork("conv", "Conv", 2_000_000_000, 2**20, 2**21, 2**19)
 POOL = LayerWork("pool", "MaxPool", 0, 2**20, 2**18, 0)
 PRODUCT = LayerWork("product", "MatMul", 1_000_000_000, 0, 0, 0)
@@ -107,7 +107,7 @@ def test_a_file_is_read_back(tmp_path):
     assert (tmp_path / "c.yaml").read_text().startswith("# made here\nname: S1\n")
 
 
-@pytest.mark.parametrize("path", sorted(COSTS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(COST_FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_files_here_load_and_say_where_they_come_from(path):
     model = load_cost(path)
     assert model.name.lower() == ("" if path.stem == "generic" else path.stem)
@@ -129,13 +129,13 @@ def test_the_files_here_load_and_say_where_they_come_from(path):
 )
 def test_published_times_are_met(soc, gmac, mebibytes, bits, published):
     work = LayerWork("net", "Conv", round(gmac * 1e9), round(mebibytes * 2**20), 0, 1)
-    said = load_cost(COSTS / f"{soc}.yaml").latency(work, bits, bits, bits)
+    said = load_cost(COST_FOLDER / f"{soc}.yaml").latency(work, bits, bits, bits)
     assert said == pytest.approx(published, rel=0.15)
 
 
 def test_a_soc_without_a_file_gets_the_generic_one():
-    assert cost_file("T41", COSTS).name == "t41.yaml"
-    assert cost_file("bm1688", COSTS).name == "generic.yaml"
+    assert cost_file("T41", COST_FOLDER).name == "t41.yaml"
+    assert cost_file("bm1688", COST_FOLDER).name == "generic.yaml"
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_a_missing_file_is_named(tmp_path):
 def test_costs_are_finite_for_every_width():
     for features in (4, 8, 10, 12, 32):
         for weights in (2, 4, 6, 8, 32):
-            assert math.isfinite(load_cost(COSTS / "t40.yaml").latency(CONV, features, features, weights))
+            assert math.isfinite(load_cost(COST_FOLDER / "t40.yaml").latency(CONV, features, features, weights))

@@ -55,6 +55,17 @@ def normalized_model(height: int | str = 8, batch: int | str = 1, opset: int = 1
     return graph_model(nodes, {"x": [batch, 3, height, 8]}, ["y"], constants, opset)
 
 
+def single_input(kind: int = TensorProto.FLOAT, shape: Sequence[int] = (1, 3, 4, 4)) -> onnx.ModelProto:
+    """One input, an Identity, one output."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"], "same")],
+        "g",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", kind, shape)],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def run_onnx(model: onnx.ModelProto, feeds: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Run in plain ONNX Runtime with its default options."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -1,11 +1,13 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
 from stages.core.base.errors import UserError
-from stages.export.canonical import Cut, canonicalize, find_cut, fix_shapes, graph_shapes
-from tests.export.graphs import graph_model, node, normalized_model, run_onnx
+from stages.export.canonical import canonicalize
+from stages.export.cut import find_cut
+from stages.export.shapes import fix_shapes, graph_shapes
+from tests.export.graphs import graph_model, node, normalized_model, run_onnx, single_input
 from tests.networks import tiny_classifier
 
 
@@ -16,49 +18,6 @@ def canonical(model, inputs=(None,), outputs=(), shapes=None):
 
 def picture(*shape, seed=5):
     return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
-
-
-# --- shapes
-
-
-def test_static_shapes_stay():
-    assert graph_shapes(fix_shapes(tiny_classifier(), {"images": None})) == {"images": [1, 3, 16, 16]}
-
-
-def test_dynamic_batch_becomes_one():
-    fixed = fix_shapes(tiny_classifier(batch="N"), {"images": None})
-    assert graph_shapes(fixed) == {"images": [1, 3, 16, 16]}
-    output = fixed.graph.output[0].type.tensor_type.shape.dim
-    assert [dim.dim_value for dim in output] == [1, 3]
-
-
-def test_dynamic_height_without_a_shape_is_refused():
-    with pytest.raises(UserError, match=r"'x' has the dynamic shape \[1,3,\?,8\].*model\.inputs\[\]\.shape"):
-        fix_shapes(normalized_model(height="H"), {"x": None})
-
-
-def test_dynamic_height_takes_the_configured_shape():
-    fixed = fix_shapes(normalized_model(height="H", batch="N"), {"x": [1, 3, 12, 8]})
-    assert graph_shapes(fixed) == {"x": [1, 3, 12, 8]}
-    assert [dim.dim_value for dim in fixed.graph.output[0].type.tensor_type.shape.dim] == [1, 2, 12, 8]
-
-
-def test_later_dynamic_inputs_take_the_last_configured_shape():
-    model = graph_model([node("Add", ["a", "b"], ["y"], "sum")], {"a": [1, "C"], "b": [1, "C"]}, ["y"])
-    assert graph_shapes(fix_shapes(model, {"a": [1, 5], "b": None})) == {"a": [1, 5], "b": [1, 5]}
-
-
-@pytest.mark.parametrize("shape", [[1, 3, 16, 8], [1, 1, 8, 8], [3, 8, 8], [1, 3, 8, 8, 1]])
-def test_contradicting_shape_is_refused(shape):
-    with pytest.raises(UserError, match=r"'x' has shape \[1,3,8,8\] in the network; the config says \["):
-        fix_shapes(normalized_model(), {"x": shape})
-
-
-def test_fixing_shapes_leaves_the_source_alone():
-    model = normalized_model(height="H")
-    before = model.SerializeToString(deterministic=True)
-    fix_shapes(model, {"x": [1, 3, 8, 8]})
-    assert model.SerializeToString(deterministic=True) == before
 
 
 # --- simplification
@@ -180,80 +139,15 @@ def test_cut_at_both_ends_with_a_dynamic_batch():
     assert [entry.name for entry in exported.graph.node] == ["depthwise", "depthwise_relu6", "project"]
 
 
-def test_other_inputs_that_the_outputs_need_stay():
-    nodes = [node("Relu", ["a"], ["r"], "active"), node("Add", ["r", "b"], ["y"], "sum")]
-    model = graph_model(nodes, {"a": [1, 4], "b": [1, 4]}, ["y"])
-    assert find_cut(model, ["r"], []) == Cut(inputs=["r", "b"], outputs=["y"], configured=["r"])
-    assert find_cut(model, [None], ["active"]) == Cut(inputs=["a"], outputs=["r"], configured=[None])
-
-
 def test_several_outputs_keep_the_configured_order():
     exported = canonical(tiny_classifier(), outputs=["logits", "r2"])
     assert [entry.name for entry in exported.graph.output] == ["logits", "r2"]
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "message"),
-    [
-        (["image"], [], r"model\.inputs\[\]\.name: .*no tensor or node 'image'; did you mean 'images'\?"),
-        ([None], ["logit"], r"model\.outputs: .*no tensor or node 'logit'; did you mean 'logits'\?"),
-        ([None], ["depth_wise"], r"model\.outputs: .*did you mean 'depthwise'"),
-        (["logits"], ["r1"], r"'logits' does not lead to the outputs r1"),
-    ],
-)
-def test_unknown_or_useless_names_are_refused(inputs, outputs, message):
-    with pytest.raises(UserError, match=message):
-        find_cut(tiny_classifier(), inputs, outputs)
 
 
 def test_a_network_that_cannot_be_simplified_is_one_line():
     broken = graph_model([node("NoSuchOperator", ["x"], ["y"], "odd")], {"x": [1, 4]}, ["y"])
     with pytest.raises(UserError, match=r"^the network cannot be simplified: .+$"):
         canonicalize(broken, find_cut(broken, [None], []))
-
-
-def single_input(kind=TensorProto.FLOAT, shape=(1, 3, 4, 4)):
-    graph = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["y"], "same")],
-        "g",
-        [helper.make_tensor_value_info("x", kind, shape)],
-        [helper.make_tensor_value_info("y", kind, shape)],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (single_input(shape=(4, 3, 8, 8)), "has batch 4: export the network with batch 1"),
-        (
-            single_input(kind=TensorProto.UINT8),
-            "is uint8, and inputs are float: cut the network at its first float tensor",
-        ),
-    ],
-)
-def test_inputs_that_no_picture_feeds_are_refused(model, message):
-    with pytest.raises(UserError, match=message):
-        fix_shapes(model, {"x": None})
-
-
-def test_an_input_that_only_the_bodies_of_an_if_take_leads_to_the_output():
-    def body(kind):
-        made = helper.make_tensor_value_info("made", TensorProto.FLOAT, [1, 2])
-        return helper.make_graph([helper.make_node(kind, ["x"], ["made"])], kind, [], [made])
-
-    node = helper.make_node("If", ["which"], ["y"], "if", then_branch=body("Relu"), else_branch=body("Neg"))
-    fed = [("x", TensorProto.FLOAT, [1, 2]), ("which", TensorProto.BOOL, [])]
-    graph = helper.make_graph(
-        [node],
-        "g",
-        [helper.make_tensor_value_info(*each) for each in fed],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    assert find_cut(model, ["x"], []).inputs == ["x", "which"]
-    with pytest.raises(UserError, match="input 'which' is bool, and inputs are float"):
-        fix_shapes(model, {"x": None})
 
 
 def test_an_operator_of_another_domain_is_refused():
@@ -263,15 +157,6 @@ def test_an_operator_of_another_domain_is_refused():
     model.opset_import.append(helper.make_opsetid("acme", 1))
     with pytest.raises(UserError, match="cannot be"):
         canonicalize(fix_shapes(model, {"x": None}), find_cut(model, [None], []))
-
-
-def test_a_network_of_nothing_is_refused():
-    with pytest.raises(UserError, match="'x' is an input: there is no network in between"):
-        find_cut(single_input(), [None], ["x"])
-
-
-def test_an_output_given_twice_is_returned_once():
-    assert find_cut(single_input(), [None], ["y", "same"]).outputs == ["y"]
 
 
 def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one() -> None:

@@ -11,7 +11,7 @@ import yaml
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Color, Config, InputConfig, ModelConfig
 from stages.export.__main__ import export
-from stages.export.canonical import graph_shapes
+from stages.export.shapes import graph_shapes
 from tests.export.graphs import normalized_model, run_onnx
 from tests.networks import tiny_classifier
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.export.canonical import canonicalize, find_cut
-from stages.export.normalization import MOST, located, onnx_norms, to_json, torch_norms
+from stages.export.canonical import canonicalize
+from stages.export.cut import find_cut
+from stages.export.normalization import MAX_NORMS, located, onnx_norms, to_json, torch_norms
 
 GAMMA, BETA = [0.5, -2.0], [0.25, 1.0]
 
@@ -86,10 +87,10 @@ def test_a_module_gives_its_norms_as_they_run(inplace):
     assert [norm.mean.tolist() for norm in norms] == [BETA, [0.0, 0.0]]
     assert [norm.deviation.tolist() for norm in norms] == [[0.5, 2.0], [1.0, 1.0]]
     factors = np.array(GAMMA, dtype=np.float32).reshape(2, 1, 1) / np.sqrt(np.float32(1 + 1e-5))
-    np.testing.assert_allclose(norms[0].made[0], x[0] * factors + np.reshape(BETA, (2, 1, 1)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(norms[0].output[0], x[0] * factors + np.reshape(BETA, (2, 1, 1)), rtol=1e-5, atol=1e-6)
     assert not second._forward_hooks
 
 
 def test_only_the_first_are_noted():
-    module = torch.nn.Sequential(*(torch.nn.BatchNorm2d(2) for _ in range(MOST + 2))).eval()
-    assert len(torch_norms(module, [np.zeros((1, 2, 3, 3), dtype=np.float32)])) == MOST
+    module = torch.nn.Sequential(*(torch.nn.BatchNorm2d(2) for _ in range(MAX_NORMS + 2))).eval()
+    assert len(torch_norms(module, [np.zeros((1, 2, 3, 3), dtype=np.float32)])) == MAX_NORMS

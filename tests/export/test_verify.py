@@ -6,7 +6,7 @@ from onnx import numpy_helper
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput
-from stages.export.canonical import find_cut
+from stages.export.cut import find_cut
 from stages.export.verify import check_difference, largest_difference, network_difference, random_feeds
 from tests.networks import tiny_classifier
 

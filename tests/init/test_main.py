@@ -10,6 +10,7 @@ import pytest
 from stages.build.__main__ import build
 from stages.compose import recorded
 from stages.core.config.composition import compose
+from stages.core.config.load import load_params
 from stages.core.config.schema import (
     Color,
     FakeQuant,
@@ -17,7 +18,6 @@ from stages.core.config.schema import (
     InputConfig,
     WeightMethod,
 )
-from stages.core.config.settings import load_params
 from stages.core.data.inputs import resolve_inputs
 from stages.core.graph.onnx_graph import Graph
 from stages.init.__main__ import main

@@ -6,7 +6,7 @@ import pytest
 
 from stages.compose import run as compose_into
 from stages.core.base.errors import UserError
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.cost import CostModel, load_cost
 from stages.export.__main__ import export
 from stages.profile.__main__ import main, profile

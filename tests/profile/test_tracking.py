@@ -9,7 +9,7 @@ import pytest
 from stages.build.__main__ import build
 from stages.compare.__main__ import compare
 from stages.core.base.errors import UserError
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.profile.__main__ import profile
 from stages.profile.options import Request

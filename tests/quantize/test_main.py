@@ -8,6 +8,7 @@ import pytest
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
+from stages.core.config.load import load_params
 from stages.core.config.schema import (
     Config,
     FeatureMethod,
@@ -20,7 +21,6 @@ from stages.core.config.schema import (
     WeightMethod,
     WeightScale,
 )
-from stages.core.config.settings import load_params
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import load_integer_model

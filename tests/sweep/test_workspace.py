@@ -216,7 +216,7 @@ def test_being_ended_ends_the_stage_and_the_next_try_goes_on(project, monkeypatc
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(processes, "GRACE", 5.0)
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 5.0)
     before = signal.signal(signal.SIGALRM, interrupted)
 
     def wait_and_ring():

@@ -9,7 +9,7 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
 from stages.core.base.artifacts import read_json
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize

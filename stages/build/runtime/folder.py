@@ -10,8 +10,8 @@ import onnx
 from stages.build.runtime.binary import model_bytes
 from stages.build.runtime.memory import blocks_of, plan
 from stages.build.runtime.translate import translate
+from stages.core.base.file_names import file_names
 from stages.core.data.inputs import NetworkInput
-from stages.core.integer.dumps import file_names
 
 __all__ = ["SOURCES", "Built", "write_runtime"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 __all__ = ["UserError", "did_you_mean", "one_line"]
 
 
-NEARLY = 0.15
-"""A name is suggested beside the closest one if it is less close by less than this."""
+SIMILARITY_MARGIN = 0.15
+"""A name is suggested beside the closest one if its `SequenceMatcher.ratio` is less by less than this."""
 
 
 class UserError(Exception):
@@ -32,8 +32,8 @@ def did_you_mean(name: str, known: Iterable[str], limit: int = 8) -> str:
     """
     names = list(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    likeness = [difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in close]
-    close = [candidate for candidate, ratio in zip(close, likeness, strict=True) if ratio > likeness[0] - NEARLY]
+    ratios = [difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in close]
+    close = [candidate for candidate, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - SIMILARITY_MARGIN]
     if close:
         return f"did you mean {' or '.join(repr(candidate) for candidate in close)}?"
     listed = ", ".join(repr(candidate) for candidate in names[:limit])

@@ -10,7 +10,8 @@ from typing import Any
 
 __all__ = ["run_streaming", "running"]
 
-GRACE = 10.0  # seconds that a program has to clear up
+GRACE_SECONDS = 10.0
+"""What a program has to clear up before it is ended by force."""
 
 
 def run_streaming(
@@ -72,7 +73,7 @@ def running(
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:
                     os.killpg(process.pid, number)
-                    process.wait(GRACE)
+                    process.wait(GRACE_SECONDS)
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
             raise

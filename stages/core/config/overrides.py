@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 __all__ = ["list_override", "numbers", "quoted", "skip_override"]
 
-PLAIN = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
-WORDS = {"null", "true", "false", "nan", "inf"}
+PLAIN_TEXT = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
+RESERVED_WORDS = {"null", "true", "false", "nan", "inf"}
 
 
 def quoted(text: str) -> str:
     """A text inside a list or mapping: in quotes unless it is plain; there a backslash counts only before a quote."""
-    if PLAIN.fullmatch(text) and text.lower() not in WORDS:
+    if PLAIN_TEXT.fullmatch(text) and text.lower() not in RESERVED_WORDS:
         return text
     doubled = re.sub(r"(\\+)(?=\"|$)", r"\1\1", text)
     return '"' + doubled.replace('"', '\\"') + '"'

@@ -1,14 +1,16 @@
 """The schema of an experiment: one dataclass a config group.
 
-Each field's comment is its documentation; `settings` beside it checks values before any work starts.
+Each field's comment is its documentation; `check` beside it refuses what types cannot express, before any work starts.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
 __all__ = [
     "FLOAT_BITS",
+    "PICTURE_SETS",
+    "SOURCE_KEYS",
     "Anchor",
     "ChannelScales",
     "Color",
@@ -48,7 +50,7 @@ __all__ = [
 
 MISSING: Any = "???"  # OmegaConf's mark for a value that has no default
 FLOAT_BITS = 32
-"""The width that stands for float: nothing is quantized."""
+"""The bit width that stands for float: nothing is quantized."""
 
 
 # --- soc ------------------------------------------------------------------------------------------------------
@@ -99,7 +101,7 @@ class OperatorBitWidths:
 
 @dataclass
 class SimulatedBitWidths:
-    """Widths that exist on the PC only, to find out what more bits would bring."""
+    """Bit widths that exist on the PC only, to find out what more bits would bring."""
 
     feature_bits: list[int] = field(default_factory=list)
     weight_bits: list[int] = field(default_factory=list)
@@ -110,9 +112,8 @@ class ToolchainConfig:
     """The vendor's converter."""
 
     name: str = MISSING  # its executable
-    path: str | None = (
-        None  # the executable, or a folder that has it: build runs it then; null: build prepares its folder
-    )
+    # the executable, or a folder that has it: build runs it then; null: build prepares its folder
+    path: str | None = None
 
 
 @dataclass
@@ -140,7 +141,7 @@ class SocConfig:
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
     float_outputs: bool = False  # a convolution or fully connected layer that ends the network returns float
     fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
-    operators: dict[str, OperatorBitWidths] = field(default_factory=dict)  # ONNX type, DepthwiseConv or Silu -> widths
+    operators: dict[str, OperatorBitWidths] = field(default_factory=dict)  # by ONNX type, DepthwiseConv or Silu
     simulated: SimulatedBitWidths = field(default_factory=SimulatedBitWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
@@ -281,7 +282,7 @@ class PictureSet:
     size: int | None = None  # how many, evenly over the sorted names; null: all
 
 
-def _taken_out() -> PictureSet:
+def _held_out() -> PictureSet:
     """A set that is taken out of the calibration pictures unless it has a source."""
     return PictureSet(source=None)
 
@@ -300,10 +301,14 @@ class DataConfig:
 
     name: str = MISSING
     calibration: PictureSet = field(default_factory=PictureSet)
-    correction: PictureSet = field(default_factory=_taken_out)  # null: the calibration pictures but `validation`'s
-    validation: PictureSet = field(default_factory=_taken_out)  # null: every fifth calibration picture
+    correction: PictureSet = field(default_factory=_held_out)  # null: the calibration pictures but `validation`'s
+    validation: PictureSet = field(default_factory=_held_out)  # null: every fifth calibration picture
     debug: PictureSet = field(default_factory=PictureSet)  # what compare runs
     evaluation: LabelledSet = field(default_factory=LabelledSet)
+
+
+PICTURE_SETS = ("calibration", "correction", "validation", "debug", "evaluation")
+"""The sets of `DataConfig`."""
 
 
 # --- quant ----------------------------------------------------------------------------------------------------
@@ -425,20 +430,31 @@ class TrackConfig:
     experiment: str = "socquant"
 
 
+def _path_behind(key: str) -> Any:
+    """A field of `watch`: the local path behind the source that the config has under `key`."""
+    return field(default=f"${{watch:${{{key}}}}}", metadata={"source": key})
+
+
 @dataclass
 class WatchConfig:
     """Local paths behind the sources, for DVC to watch. Filled in by composition; not for editing."""
 
-    model: str = "${watch:${model.source}}"
-    code: str = "${watch:${model.torch.code}}"
-    calibration: str = "${watch:${data.calibration.source}}"
-    correction: str = "${watch:${data.correction.source}}"
-    validation: str = "${watch:${data.validation.source}}"
-    debug: str = "${watch:${data.debug.source}}"
-    evaluation: str = "${watch:${data.evaluation.source}}"
-    labels: str = "${watch:${data.evaluation.labels}}"
-    node_bits: str = "${watch:${quant.node_bits}}"
+    model: str = _path_behind("model.source")
+    code: str = _path_behind("model.torch.code")
+    calibration: str = _path_behind("data.calibration.source")
+    correction: str = _path_behind("data.correction.source")
+    validation: str = _path_behind("data.validation.source")
+    debug: str = _path_behind("data.debug.source")
+    evaluation: str = _path_behind("data.evaluation.source")
+    labels: str = _path_behind("data.evaluation.labels")
+    node_bits: str = _path_behind("quant.node_bits")
     toolchain: str = "${watch_tool:${soc.toolchain.path},${soc.toolchain.name}}"
+
+
+SOURCE_KEYS: dict[str, str] = {
+    watched.name: watched.metadata["source"] for watched in fields(WatchConfig) if "source" in watched.metadata
+}
+"""Field of `watch` -> the config key whose local path it holds."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import PINNED, expanded
+from stages.core.base.sources import PINNED_PATH, expanded
 from stages.core.config.schema import ToolchainConfig
 
 __all__ = ["find_tool", "watched_tool"]
@@ -14,12 +14,12 @@ def watched_tool(path: str | None, name: str) -> str:
     """Give the file whose content DVC has to watch for `soc.toolchain`: the executable.
 
     Its libraries are not watched: a toolkit takes gigabytes, and a release builds its executable anew. Without a path
-    nothing of the toolkit is used; `PINNED` stands for that.
+    nothing of the toolkit is used; `PINNED_PATH` stands for that.
     """
     if not path:
-        return PINNED
-    found = Path(expanded(path))
-    return str(found / name if found.is_dir() else found)
+        return PINNED_PATH
+    toolkit = Path(expanded(path))
+    return str(toolkit / name if toolkit.is_dir() else toolkit)
 
 
 def find_tool(toolchain: ToolchainConfig) -> Path | None:

@@ -11,22 +11,22 @@ from stages.core.base.sources import SourceFile
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.onnx_graph import PICTURE_RANK
 
-__all__ = ["SUFFIXES", "read_array"]
+__all__ = ["ARRAY_SUFFIXES", "read_array"]
 
-SUFFIXES = {".npy", ".npz", ".bin"}
-KINDS = (np.dtype("u1"), np.dtype("<f4"))
-"""What a file without a header may hold; its size tells which."""
+ARRAY_SUFFIXES = {".npy", ".npz", ".bin"}
+RAW_DTYPES = (np.dtype("u1"), np.dtype("<f4"))
+"""Types that a file without a header may hold; its size tells which."""
 
 Values = NDArray[np.uint8] | NDArray[np.float32]
 
 
 def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: str) -> Values:
-    """Read what an input is fed, before mean and normal.
+    """Read one input's part of a sample, before mean and normal.
 
     Args:
         file: `.npy`; `.npz` with an entry of the input's name; `.bin`, the numbers alone, uint8 or little-endian
             float32. An input of rank 4 lies there as [H, W, C], as for the vendor's tools, with or without a 1 in
-            front; three channels may have a fourth behind them that nobody uses, as a board's inputs have. Any other
+            front; three channels may have an unused fourth behind them, as a board's inputs have. Any other
             tensor has its own shape, with or without the 1.
         suffix: which of these.
         network_input: the input.
@@ -36,12 +36,13 @@ def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: 
         uint8 or float32 in the input's `sample_shape`.
 
     Raises:
-        UserError: if the file cannot be read, is of another size, or holds what is no number.
+        UserError: if the file cannot be read, is of another size, or holds other values than numbers.
     """
     where = f"{key}: {file.name}"
     try:
         content = file.read()
-        values = _typed(content, where, network_input) if suffix == ".bin" else _loaded(content, where, network_input)
+        read = _read_raw if suffix == ".bin" else _read_numpy
+        values = read(content, where, network_input)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{where} cannot be read: {one_line(error)}") from error
     if values.dtype.kind not in "uif":
@@ -55,7 +56,7 @@ def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: 
     return np.ascontiguousarray(fitted)
 
 
-def _loaded(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
+def _read_numpy(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
     """The array of a `.npy` or `.npz` file."""
     loaded = np.load(io.BytesIO(content), allow_pickle=False)
     if isinstance(loaded, np.ndarray):
@@ -63,30 +64,31 @@ def _loaded(content: bytes, where: str, network_input: NetworkInput) -> NDArray[
     name = network_input.name
     if name not in loaded:
         raise UserError(f"{where} has no entry for input {name!r}; {did_you_mean(name, list(loaded))}")
-    found: NDArray[np.generic] = loaded[name]
-    return found
+    values: NDArray[np.generic] = loaded[name]
+    return values
 
 
-def _typed(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
+def _read_raw(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
     """The numbers of a file without a header."""
-    for kind in KINDS:
+    for dtype in RAW_DTYPES:
         for shape in _shapes(network_input):
-            if len(content) == kind.itemsize * int(np.prod(shape)):
-                return np.frombuffer(content, kind).reshape(shape)
+            if len(content) == dtype.itemsize * int(np.prod(shape)):
+                return np.frombuffer(content, dtype).reshape(shape)
     count = int(np.prod(network_input.shape))
     raise UserError(
-        f"{where} has {len(content)} bytes; {_wanted(network_input)}: {count} bytes (uint8) or {4 * count} (float32)"
+        f"{where} has {len(content)} bytes; {_expected(network_input)}: {count} bytes (uint8) or {4 * count} (float32)"
     )
 
 
 def _fitted(values: NDArray[np.generic], where: str, network_input: NetworkInput) -> NDArray[np.generic]:
     """The values in the input's shape; refuses another one."""
+    picture_shaped = len(network_input.shape) == PICTURE_RANK
     for shape in _shapes(network_input):
-        own = shape[1:] if len(network_input.shape) != PICTURE_RANK and shape[:1] == (1,) else shape
-        if values.shape in (shape, own, (1, *own)):
-            kept = values.reshape(shape)
-            return kept[..., : network_input.channels] if len(network_input.shape) == PICTURE_RANK else kept
-    raise UserError(f"{where} has shape {list(values.shape)}; {_wanted(network_input)}")
+        unbatched = shape[1:] if not picture_shaped and shape[:1] == (1,) else shape
+        if values.shape in (shape, unbatched, (1, *unbatched)):
+            fitted = values.reshape(shape)
+            return fitted[..., : network_input.channels] if picture_shaped else fitted
+    raise UserError(f"{where} has shape {list(values.shape)}; {_expected(network_input)}")
 
 
 def _shapes(network_input: NetworkInput) -> list[tuple[int, ...]]:
@@ -96,6 +98,6 @@ def _shapes(network_input: NetworkInput) -> list[tuple[int, ...]]:
     return [shape, (*shape[:2], 4)] if fourth else [shape]
 
 
-def _wanted(network_input: NetworkInput) -> str:
+def _expected(network_input: NetworkInput) -> str:
     layout = " (NHWC)" if len(network_input.shape) == PICTURE_RANK else ""
     return f"input {network_input.name!r} takes {list(network_input.sample_shape)}{layout}"

@@ -72,8 +72,8 @@ class NetworkInput:
     @property
     def takes_picture(self) -> bool:
         """Whether a picture fits: NCHW with as many channels as the colour has."""
-        wanted = 1 if self.color is Color.GRAY else 3
-        return len(self.shape) == PICTURE_RANK and self.channels == wanted
+        color_channels = 1 if self.color is Color.GRAY else 3
+        return len(self.shape) == PICTURE_RANK and self.channels == color_channels
 
     def __str__(self) -> str:
         """Its size, as messages have it: "16x16 RGB", or the sizes of a tensor."""
@@ -97,24 +97,26 @@ def resolve_inputs(configured: Sequence[InputConfig], graph_shapes: Mapping[str,
     """
     assigned = assign_names(configured, list(graph_shapes))
     resolved = []
-    usual = mean, normal = [0.0], [1.0]
+    picture_mean, picture_normal = tensor_mean, tensor_normal = [0.0], [1.0]
     color = Color.RGB
-    for index, (name, entry) in enumerate(assigned.items()):
-        color = entry.color or color
-        found = NetworkInput(name, tuple(entry.shape or graph_shapes[name]), (), (), color)
-        before = (mean, normal) if found.takes_picture else usual
-        own_mean = before[0] if entry.mean is None else entry.mean
-        own_normal = before[1] if entry.normal is None else entry.normal
-        if found.takes_picture:
-            mean, normal = own_mean, own_normal
+    for index, (name, config) in enumerate(assigned.items()):
+        color = config.color or color
+        network_input = NetworkInput(name, tuple(config.shape or graph_shapes[name]), (), (), color)
+        is_picture = network_input.takes_picture
+        default_mean, default_normal = (picture_mean, picture_normal) if is_picture else (tensor_mean, tensor_normal)
+        mean = default_mean if config.mean is None else config.mean
+        normal = default_normal if config.normal is None else config.normal
+        if is_picture:
+            picture_mean, picture_normal = mean, normal
+        channels = network_input.channels
         resolved.append(
             replace(
-                found,
-                mean=_per_channel(own_mean, found.channels, f"model.inputs[{index}].mean", name),
-                normal=_per_channel(own_normal, found.channels, f"model.inputs[{index}].normal", name),
+                network_input,
+                mean=_per_channel(mean, channels, f"model.inputs[{index}].mean", name),
+                normal=_per_channel(normal, channels, f"model.inputs[{index}].normal", name),
             )
         )
-    return sorted(resolved, key=lambda entry: list(graph_shapes).index(entry.name))
+    return sorted(resolved, key=lambda network_input: list(graph_shapes).index(network_input.name))
 
 
 def assign_names(configured: Sequence[InputConfig], names: Sequence[str]) -> dict[str, InputConfig]:
@@ -125,26 +127,26 @@ def assign_names(configured: Sequence[InputConfig], names: Sequence[str]) -> dic
     """
     if len(configured) > len(names):
         raise UserError(f"model.inputs has {len(configured)} inputs; the network has {len(names)}: {', '.join(names)}")
-    given = [entry.name for entry in configured if entry.name]
-    for index, name in enumerate(given):
+    named = [config.name for config in configured if config.name]
+    for index, name in enumerate(named):
         if name not in names:
             raise UserError(f"model.inputs[].name: the network has no input {name!r}; {did_you_mean(name, names)}")
-        if name in given[:index]:
+        if name in named[:index]:
             raise UserError(f"model.inputs[].name: {name!r} is there twice")
-    free = [name for name in names if name not in given]
-    assigned = {entry.name or free.pop(0): entry for entry in configured}
-    return assigned | {name: InputConfig() for name in free}
+    unnamed = [name for name in names if name not in named]
+    assigned = {config.name or unnamed.pop(0): config for config in configured}
+    return assigned | {name: InputConfig() for name in unnamed}
 
 
 def _per_channel(values: Sequence[float], channels: int, key: str, name: str) -> tuple[float, ...]:
     if len(values) not in (1, channels):
-        wanted = "1 value" if channels == 1 else f"1 value or {channels}"
-        raise UserError(f"{key} has {len(values)} values; input {name!r} has {channels} channels: give {wanted}")
-    return tuple(float(v) for v in values) * (channels if len(values) == 1 else 1)
+        expected = "1 value" if channels == 1 else f"1 value or {channels}"
+        raise UserError(f"{key} has {len(values)} values; input {name!r} has {channels} channels: give {expected}")
+    return tuple(float(value) for value in values) * (channels if len(values) == 1 else 1)
 
 
 def only_picture(inputs: Sequence[NetworkInput]) -> bool:
-    """Whether one picture is all that a network takes."""
+    """Whether a picture is the network's only input."""
     return len(inputs) == 1 and inputs[0].takes_picture
 
 
@@ -154,12 +156,12 @@ def noun_of(inputs: Sequence[NetworkInput]) -> str:
 
 
 def feeds(sample: Sample, inputs: Sequence[NetworkInput]) -> dict[str, NDArray[np.float32]]:
-    """Turn a sample into what the network takes: input -> float32 in the input's shape."""
-    return {entry.name: normalize(sample[entry.name], entry) for entry in inputs}
+    """Turn a sample into the network's feeds: input -> float32 in the input's shape."""
+    return {network_input.name: normalize(sample[network_input.name], network_input) for network_input in inputs}
 
 
 def normalize(values: NDArray[Any], network_input: NetworkInput) -> NDArray[np.float32]:
-    """Turn one input's part of a sample into what the network takes.
+    """Turn one input's part of a sample into what the network is fed.
 
     Args:
         values: uint8 or float32, in the input's `sample_shape`.
@@ -183,27 +185,27 @@ def to_json(inputs: Sequence[NetworkInput]) -> list[dict[str, Any]]:
     """Plain form for JSON."""
     return [
         {
-            "name": entry.name,
-            "shape": list(entry.shape),
-            "mean": list(entry.mean),
-            "normal": list(entry.normal),
-            "color": entry.color.value,
+            "name": network_input.name,
+            "shape": list(network_input.shape),
+            "mean": list(network_input.mean),
+            "normal": list(network_input.normal),
+            "color": network_input.color.value,
         }
-        for entry in inputs
+        for network_input in inputs
     ]
 
 
 def from_json(content: Sequence[Mapping[str, Any]]) -> list[NetworkInput]:
-    """Read what `to_json` made."""
+    """Read what `to_json` gives."""
     return [
         NetworkInput(
-            name=entry["name"],
-            shape=tuple(entry["shape"]),
-            mean=tuple(entry["mean"]),
-            normal=tuple(entry["normal"]),
-            color=Color(entry["color"]),
+            name=item["name"],
+            shape=tuple(item["shape"]),
+            mean=tuple(item["mean"]),
+            normal=tuple(item["normal"]),
+            color=Color(item["color"]),
         )
-        for entry in content
+        for item in content
     ]
 
 

@@ -15,9 +15,10 @@ from stages.core.data.sample_files import SampleFiles, select
 
 __all__ = ["class_count", "find_labels", "labels_of", "read_table"]
 
-SET = "data.evaluation"
-KEY = f"{SET}.labels"
+SET_KEY = "data.evaluation"
+LABELS_KEY = f"{SET_KEY}.labels"
 Named = SourceFile | SampleFiles
+"""What has a name inside a source: a file, or a sample of files."""
 
 
 def labels_of(
@@ -39,7 +40,7 @@ def labels_of(
     """
     if data.labels is None:
         return [None] * len(files)
-    names = [file.name for file in select(PictureSet(source=data.source), inputs, SET)]
+    names = [file.name for file in select(PictureSet(source=data.source), inputs, SET_KEY)]
     return find_labels(data.labels, files, names, class_count(outputs))
 
 
@@ -95,13 +96,13 @@ def _by_folder(files: Sequence[Named], all_names: Sequence[str], classes: int) -
 
     folders = sorted({folder(name) for name in all_names})
     if "" in folders:
-        raise UserError(f"{KEY}=folders: some pictures lie in no folder of a class; make one folder a class")
+        raise UserError(f"{LABELS_KEY}=folders: some pictures lie in no folder of a class; make one folder a class")
     if all(map(is_number, folders)):
         return [int(folder(file.name)) for file in files]
     if len(folders) != classes:
+        listed = f"{len(folders)} folders ({', '.join(folders[:3])}, ...)"
         raise UserError(
-            f"{KEY}=folders: {len(folders)} folders ({', '.join(folders[:3])}, ...) for {classes} classes: name them "
-            "by class number, or give labels=file:CSV"
+            f"{LABELS_KEY}=folders: {listed} for {classes} classes: name them by class number, or give labels=file:CSV"
         )
     return [folders.index(folder(file.name)) for file in files]
 
@@ -110,10 +111,10 @@ def _by_pattern(pattern: str, name: str) -> int:
     try:
         match = re.search(pattern, name)
     except re.error as error:
-        raise UserError(f"{KEY}=pattern:{pattern}: not a regular expression: {error}") from error
+        raise UserError(f"{LABELS_KEY}=pattern:{pattern}: not a regular expression: {error}") from error
     if not match or not match.groups() or not is_number(match[1] or ""):
         raise UserError(
-            f"{KEY}=pattern:{pattern}: finds no class number in {name!r}; its first group must be the digits"
+            f"{LABELS_KEY}=pattern:{pattern}: finds no class number in {name!r}; its first group must be the digits"
         )
     return int(match[1])
 
@@ -127,42 +128,44 @@ def read_table(labels: str) -> dict[str, str]:
     Raises:
         UserError: if it is not one CSV with these columns, or has two labels for a file.
     """
-    tables = open_source(labels, KEY)
+    tables = open_source(labels, LABELS_KEY)
     if len(tables) != 1:
-        raise UserError(f"{KEY}={labels}: is {len(tables)} files; give one CSV")
+        raise UserError(f"{LABELS_KEY}={labels}: is {len(tables)} files; give one CSV")
     try:
         reader = csv.DictReader(io.StringIO(tables[0].read().decode("utf-8-sig")))
     except UnicodeDecodeError as error:
-        raise UserError(f"{KEY}={labels}: is not UTF-8 text: {error}") from error
+        raise UserError(f"{LABELS_KEY}={labels}: is not UTF-8 text: {error}") from error
     columns = reader.fieldnames or []
     column = next((name for name in ("label", "index") if name in columns), None)
     if "file" not in columns or column is None:
-        raise UserError(f"{KEY}={labels}: needs the columns file and label; it has {', '.join(columns) or 'none'}")
+        listed = ", ".join(columns) or "none"
+        raise UserError(f"{LABELS_KEY}={labels}: needs the columns file and label; it has {listed}")
     by_name: dict[str, str] = {}
     for row in _rows(reader, labels):
-        if by_name.setdefault(row["file"], row[column]) != row[column]:
-            raise UserError(f"{KEY}={labels}: {row['file']!r} has the labels {by_name[row['file']]} and {row[column]}")
+        name, label = row["file"], row[column]
+        if by_name.setdefault(name, label) != label:
+            raise UserError(f"{LABELS_KEY}={labels}: {name!r} has the labels {by_name[name]} and {label}")
     return by_name
 
 
 def _by_table(labels: str, files: Sequence[Named]) -> list[int]:
     by_name = read_table(labels)
     shared = Counter(PurePosixPath(file.name).name for file in files)
-    found = []
+    indices = []
     for file in files:
         short = PurePosixPath(file.name).name
         if file.name not in by_name and short in by_name and shared[short] > 1:
-            raise UserError(f"{KEY}={labels}: {short!r} names {shared[short]} pictures; give their folders too")
+            raise UserError(f"{LABELS_KEY}={labels}: {short!r} names {shared[short]} pictures; give their folders too")
         label = by_name.get(file.name) or by_name.get(short)
         if label is None or not is_number(label.strip()):
             hint = "not a class number: " + label if label else did_you_mean(file.name, by_name)
-            raise UserError(f"{KEY}={labels}: no label for {file.name!r}; {hint}")
-        found.append(int(label))
-    return found
+            raise UserError(f"{LABELS_KEY}={labels}: no label for {file.name!r}; {hint}")
+        indices.append(int(label))
+    return indices
 
 
 def _rows(reader: "csv.DictReader[str]", labels: str) -> Iterator[dict[str, str]]:
     try:
         yield from reader
     except csv.Error as error:
-        raise UserError(f"{KEY}={labels}: is not a CSV: {error}") from error
+        raise UserError(f"{LABELS_KEY}={labels}: is not a CSV: {error}") from error

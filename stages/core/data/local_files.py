@@ -1,19 +1,18 @@
-"""What can be said of an experiment's local files without its network: composition asks, long before a stage would."""
+"""Checking an experiment's local files without its network: composition does, long before a stage would."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile, files_below, open_source, parse
-from stages.core.config.schema import Config, LabelledSet, ModelConfig
-from stages.core.config.settings import check_files
-from stages.core.data import arrays, preprocess
+from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, ModelConfig
+from stages.core.config.watch import check_files
 from stages.core.data.labels import read_table
+from stages.core.data.sample_files import SAMPLE_SUFFIXES, is_sample
 
 __all__ = ["check_local_files", "model_file"]
 
-CHECKPOINTS = {".pt", ".pth", ".ckpt", ".bin"}
-SETS = ("calibration", "correction", "validation", "debug", "evaluation")
+CHECKPOINT_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin"}
 
 
 def check_local_files(config: Config) -> None:
@@ -27,10 +26,10 @@ def check_local_files(config: Config) -> None:
     check_files(config)
     if _local(config.model.source) is not None:
         model_file(config.model)
-    for name in SETS:
+    for name in PICTURE_SETS:
         path = _local(getattr(config.data, name).source)
-        if path is not None and not any(_is_sample(name) for name, _ in _files(path)):
-            suffixes = ", ".join(sorted(arrays.SUFFIXES | preprocess.SUFFIXES))
+        if path is not None and not any(is_sample(file) for file, _ in _files(path)):
+            suffixes = ", ".join(sorted(SAMPLE_SUFFIXES))
             what = f"no file in {path} is a sample" if path.is_dir() else f"{path} is no sample"
             raise UserError(f"data.{name}.source: {what} ({suffixes})")
     if _local(config.data.evaluation.labels) is not None:
@@ -50,10 +49,9 @@ def model_file(model: ModelConfig) -> SourceFile | None:
         named = f" ({files[0].name}, ...)" if files else ""
         raise UserError(f"model.source matches {len(files)} files{named}: give one")
     suffix = PurePosixPath(files[0].name).suffix.lower()
-    if suffix != ".onnx" and suffix not in CHECKPOINTS:
-        raise UserError(
-            f"model.source: {files[0].name} is neither .onnx nor a checkpoint ({', '.join(sorted(CHECKPOINTS))})"
-        )
+    if suffix != ".onnx" and suffix not in CHECKPOINT_SUFFIXES:
+        checkpoints = ", ".join(sorted(CHECKPOINT_SUFFIXES))
+        raise UserError(f"model.source: {files[0].name} is neither .onnx nor a checkpoint ({checkpoints})")
     return files[0]
 
 
@@ -78,7 +76,3 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     if path.is_dir():
         return ((file.relative_to(path).as_posix(), file) for file in files_below(path))
     return iter([(path.name, path)])
-
-
-def _is_sample(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in arrays.SUFFIXES | preprocess.SUFFIXES

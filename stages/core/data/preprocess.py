@@ -15,10 +15,10 @@ from stages.core.base.sources import SourceFile
 from stages.core.config.schema import Anchor, Color, Fit, Interpolation, PreprocessConfig
 from stages.core.data.inputs import NetworkInput
 
-__all__ = ["SUFFIXES", "Picture", "decode", "fit", "read_picture", "to_color"]
+__all__ = ["PICTURE_SUFFIXES", "Picture", "decode", "fit", "read_picture", "to_color"]
 
-SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2"}
-INTERPOLATION = {
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2"}
+OPENCV_INTERPOLATION = {
     Interpolation.nearest: cv2.INTER_NEAREST,
     Interpolation.linear: cv2.INTER_LINEAR,
     Interpolation.area: cv2.INTER_AREA,
@@ -110,7 +110,7 @@ def fit(
 
 
 def _resize(picture: NDArray[np.uint8], height: int, width: int, config: PreprocessConfig) -> NDArray[np.uint8]:
-    resized = cv2.resize(picture, (width, height), interpolation=INTERPOLATION[config.interpolation])
+    resized = cv2.resize(picture, (width, height), interpolation=OPENCV_INTERPOLATION[config.interpolation])
     return resized.astype(np.uint8, copy=False)
 
 

@@ -8,27 +8,29 @@ with it; or an `.npz` with an entry for each.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.base.console import warn
 from stages.core.base.errors import UserError
+from stages.core.base.file_names import file_names
 from stages.core.base.sources import SourceFile, open_source
 from stages.core.config.schema import Color, PictureSet, PreprocessConfig
-from stages.core.data import arrays, preprocess
-from stages.core.data.arrays import read_array
+from stages.core.data.arrays import ARRAY_SUFFIXES, read_array
 from stages.core.data.inputs import NetworkInput, Sample
-from stages.core.data.preprocess import read_picture
+from stages.core.data.preprocess import PICTURE_SUFFIXES, read_picture
 from stages.core.graph.onnx_graph import PICTURE_RANK
-from stages.core.integer.dumps import file_names
 
-__all__ = ["ReadSample", "SampleFiles", "folder_sample", "read_samples", "select"]
+__all__ = ["SAMPLE_SUFFIXES", "ReadSample", "SampleFiles", "folder_sample", "is_sample", "read_samples", "select"]
+
+SAMPLE_SUFFIXES = ARRAY_SUFFIXES | PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """What makes up a sample.
+    """The files of a sample.
 
     Attributes:
         name: of its file or folder inside the source.
@@ -47,7 +49,7 @@ class ReadSample:
 
     Attributes:
         name: of its file or folder inside the source.
-        sample: what each input is fed, before mean and normal.
+        sample: the values of each input, before mean and normal.
         pictures: of its pictures the parts without letterbox borders, uint8 [H, W, C].
     """
 
@@ -56,25 +58,30 @@ class ReadSample:
     pictures: Sequence[NDArray[np.uint8]]
 
 
-def select(wanted: PictureSet, inputs: Sequence[NetworkInput], key: str) -> list[SampleFiles]:
+def is_sample(name: str) -> bool:
+    """Whether a file's name ends as a picture's or an array's."""
+    return _suffix(name) in SAMPLE_SUFFIXES
+
+
+def select(pictures: PictureSet, inputs: Sequence[NetworkInput], key: str) -> list[SampleFiles]:
     """List the samples of a set: `size` of them, evenly over the sorted names.
 
     Args:
-        wanted: source and size.
+        pictures: source and size.
         inputs: the network's.
         key: the config key of the set, for messages.
 
     Raises:
         UserError: if the source cannot be opened or holds no samples, or one without a file for each input.
     """
-    texts = [wanted.source] if isinstance(wanted.source, str) else wanted.source
-    files = [file for text in texts for file in open_source(text, key)]
-    found = _single(files, inputs[0]) if len(inputs) == 1 else _several(files, inputs, key)
-    if not found:
-        raise UserError(f"{key}.source={texts[0]}: {_nothing(len(files), inputs)}")
-    count = min(wanted.size or len(found), len(found))
-    found = sorted(found, key=lambda each: each.name)
-    return [found[index * len(found) // count] for index in range(count)]
+    sources = [pictures.source] if isinstance(pictures.source, str) else pictures.source
+    files = [file for source in sources for file in open_source(source, key)]
+    samples = _file_samples(files, inputs[0]) if len(inputs) == 1 else _folder_samples(files, inputs, key)
+    if not samples:
+        raise UserError(f"{key}.source={sources[0]}: {_no_samples(len(files), inputs)}")
+    count = min(pictures.size or len(samples), len(samples))
+    samples = sorted(samples, key=lambda sample: sample.name)
+    return [samples[index * len(samples) // count] for index in range(count)]
 
 
 def folder_sample(sample: str, files: Sequence[SourceFile], inputs: Sequence[NetworkInput], key: str) -> SampleFiles:
@@ -86,36 +93,41 @@ def folder_sample(sample: str, files: Sequence[SourceFile], inputs: Sequence[Net
     Raises:
         UserError: for an input without a file or with two, or a file that may be two inputs'.
     """
-    stems = (_stem(file) for file in file_names([entry.name for entry in inputs]))
-    spelled = dict(zip([entry.name for entry in inputs], stems, strict=True))
-    own: dict[str, list[SourceFile]] = {name: [] for name in spelled}
-    readable = {entry.name: _readable(entry) for entry in inputs}
+    names = [network_input.name for network_input in inputs]
+    stems = dict(zip(names, (_stem(file) for file in file_names(names)), strict=True))
+    suffixes = dict(zip(names, map(_suffixes, inputs), strict=True))
+    candidates: dict[str, list[SourceFile]] = {
+        name: [file for file in files if _stem(file.name) == stem and _suffix(file.name) in suffixes[name]]
+        for name, stem in stems.items()
+    }
+    unmatched = [name for name in names if not candidates[name]]
     for file in files:
-        for name, stem in spelled.items():
-            if _stem(file.name) == stem and _suffix(file.name) in readable[name]:
-                own[name].append(file)
-    without = [name for name in spelled if not own[name]]
-    for file in files:
-        begins = [n for n in without if _stem(file.name).startswith(spelled[n]) and _suffix(file.name) in readable[n]]
-        if _stem(file.name) in spelled.values():
+        stem, suffix = _stem(file.name), _suffix(file.name)
+        begun = [name for name in unmatched if stem.startswith(stems[name]) and suffix in suffixes[name]]
+        if stem in stems.values():
             continue
-        if len(begins) > 1:
+        if len(begun) > 1:
             raise UserError(
-                f"{key}: sample {sample}: {_name(file)} may be of input {begins[0]!r} or of {begins[1]!r}: name files "
-                f"after their input alone, as {spelled[begins[0]]}{_suffix(file.name)}"
+                f"{key}: sample {sample}: {_name(file)} may be of input {begun[0]!r} or of {begun[1]!r}: name files "
+                f"after their input alone, as {stems[begun[0]]}{suffix}"
             )
-        for name in begins:
-            own[name].append(file)
-    for entry in inputs:
-        if not own[entry.name]:
-            expected = f"{spelled[entry.name]}.bin, .npy" + (", .png, ..." if entry.takes_picture else "")
-            raise UserError(f"{key}: sample {sample} has no file for input {entry.name!r} ({expected})")
-        if len(own[entry.name]) > 1:
-            listed = " and ".join(_name(file) for file in own[entry.name])
-            raise UserError(f"{key}: sample {sample} has several files for input {entry.name!r}, {listed}: leave one")
-    chosen = {name: found[0] for name, found in own.items()}
+        for name in begun:
+            candidates[name].append(file)
+    for name, network_input in zip(names, inputs, strict=True):
+        _require_one(candidates[name], network_input, stems[name], f"{key}: sample {sample}")
+    chosen = {name: matching[0] for name, matching in candidates.items()}
     used = {file.name for file in chosen.values()}
     return SampleFiles(sample, chosen, [file.name for file in files if file.name not in used])
+
+
+def _require_one(files: Sequence[SourceFile], network_input: NetworkInput, stem: str, where: str) -> None:
+    """Refuse a sample that has no file for an input, or several."""
+    if not files:
+        expected = f"{stem}.bin, .npy" + (", .png, ..." if network_input.takes_picture else "")
+        raise UserError(f"{where} has no file for input {network_input.name!r} ({expected})")
+    if len(files) > 1:
+        listed = " and ".join(_name(file) for file in files)
+        raise UserError(f"{where} has several files for input {network_input.name!r}, {listed}: leave one")
 
 
 def read_samples(
@@ -132,69 +144,81 @@ def read_samples(
     Raises:
         UserError: for a file that cannot be read or does not fit, or an input that is uint8 here and float32 there.
     """
-    kinds: dict[str, tuple[np.dtype[np.generic], str]] = {}
-    for each in chosen:
-        sample: dict[str, NDArray[np.generic]] = {}
+    first_dtypes: dict[str, tuple[np.dtype[np.generic], str]] = {}
+    for sample_files in chosen:
+        sample: dict[str, NDArray[Any]] = {}
         pictures = []
-        for entry in inputs:
-            file = each.files[entry.name]
-            suffix = _suffix(file.name)
-            if suffix in arrays.SUFFIXES:
-                sample[entry.name] = values = read_array(file, suffix, entry, key)
-                if entry.takes_picture and values.dtype == np.uint8:
-                    pictures.append(values.astype(np.uint8, copy=False))
-            else:
-                picture = read_picture(file, entry, config, key)
-                sample[entry.name] = picture.sample
-                pictures.append(picture.content)
-            kind = sample[entry.name].dtype
-            first, where = kinds.setdefault(entry.name, (kind, file.name))
-            if kind != first:
-                raise UserError(
-                    f"{key}: input {entry.name!r} is {first} in {where} and {kind} in {file.name}: give all alike"
-                )
-        yield ReadSample(each.name, sample, pictures)
-    strays = [name for each in chosen for name in each.strays]
+        for network_input in inputs:
+            name = network_input.name
+            file = sample_files.files[name]
+            sample[name], picture = _read_input(file, network_input, config, key)
+            if picture is not None:
+                pictures.append(picture)
+            dtype = sample[name].dtype
+            first, where = first_dtypes.setdefault(name, (dtype, file.name))
+            if dtype != first:
+                differing = f"{first} in {where} and {dtype} in {file.name}"
+                raise UserError(f"{key}: input {name!r} is {differing}: give all alike")
+        yield ReadSample(sample_files.name, sample, pictures)
+    strays = [name for sample_files in chosen for name in sample_files.strays]
     if strays:
         shown = ", ".join(strays[:3]) + (", ..." if len(strays) > 3 else "")
         warn(f"{key}: files that belong to no input are left out: {shown}")
 
 
-def _single(files: Sequence[SourceFile], entry: NetworkInput) -> list[SampleFiles]:
-    return [SampleFiles(file.name, {entry.name: file}) for file in files if _suffix(file.name) in _readable(entry)]
+def _read_input(
+    file: SourceFile, network_input: NetworkInput, config: PreprocessConfig, key: str
+) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+    """Read one input's file; gives its values, and the part of them that shows a picture, if they are one."""
+    suffix = _suffix(file.name)
+    if suffix not in ARRAY_SUFFIXES:
+        picture = read_picture(file, network_input, config, key)
+        return picture.sample, picture.content
+    values = read_array(file, suffix, network_input, key)
+    is_picture = network_input.takes_picture and values.dtype == np.uint8
+    return values, values.astype(np.uint8, copy=False) if is_picture else None
 
 
-def _several(files: Sequence[SourceFile], inputs: Sequence[NetworkInput], key: str) -> list[SampleFiles]:
-    found, folders = [], dict[str, list[SourceFile]]()
+def _file_samples(files: Sequence[SourceFile], network_input: NetworkInput) -> list[SampleFiles]:
+    """Every file that the only input can read is a sample."""
+    suffixes = _suffixes(network_input)
+    return [SampleFiles(file.name, {network_input.name: file}) for file in files if _suffix(file.name) in suffixes]
+
+
+def _folder_samples(files: Sequence[SourceFile], inputs: Sequence[NetworkInput], key: str) -> list[SampleFiles]:
+    """Every `.npz` and every folder is a sample of several inputs."""
+    archives, folders = [], dict[str, list[SourceFile]]()
     for file in files:
         if _suffix(file.name) == ".npz":
-            found.append(SampleFiles(file.name, {entry.name: file for entry in inputs}))
+            archives.append(SampleFiles(file.name, {network_input.name: file for network_input in inputs}))
         elif "/" in file.name:
             folders.setdefault(file.name.rpartition("/")[0], []).append(file)
-    return found + [folder_sample(name, inside, inputs, key) for name, inside in folders.items()]
+    return archives + [folder_sample(name, inside, inputs, key) for name, inside in folders.items()]
 
 
-def _nothing(files: int, inputs: Sequence[NetworkInput]) -> str:
+def _no_samples(files: int, inputs: Sequence[NetworkInput]) -> str:
     """Say what a source without samples should hold."""
     if len(inputs) > 1:
-        names = ", ".join(entry.name for entry in inputs)
+        names = ", ".join(network_input.name for network_input in inputs)
         return (
             f"no samples there; the network has {len(inputs)} inputs ({names}): make a folder for each sample, "
             "with a file for each input"
         )
+    (network_input,) = inputs
     others = f"; its {files} files are none that can be read" if files else ""
-    if inputs[0].takes_picture:
+    if network_input.takes_picture:
         return f"no pictures there{others}; put .jpg, .png or .bmp files in it (or .npy, .bin)"
-    (only,) = inputs
     hint = ""
-    if len(only.shape) == PICTURE_RANK:
-        wanted = "[1,1,H,W] for GRAY" if only.color is Color.GRAY else f"[1,3,H,W] for {only.color.value}"
-        hint = f"; a picture needs {wanted}, and it has {list(only.shape)}"
-    return f"no samples there{others}; input {only.name!r} takes .npy, .bin or .npz files{hint}"
+    if len(network_input.shape) == PICTURE_RANK:
+        color = network_input.color
+        shape = "[1,1,H,W] for GRAY" if color is Color.GRAY else f"[1,3,H,W] for {color.value}"
+        hint = f"; a picture needs {shape}, and it has {list(network_input.shape)}"
+    return f"no samples there{others}; input {network_input.name!r} takes .npy, .bin or .npz files{hint}"
 
 
-def _readable(entry: NetworkInput) -> set[str]:
-    return arrays.SUFFIXES | preprocess.SUFFIXES if entry.takes_picture else arrays.SUFFIXES
+def _suffixes(network_input: NetworkInput) -> set[str]:
+    """Suffixes of the files that an input can be read from."""
+    return SAMPLE_SUFFIXES if network_input.takes_picture else ARRAY_SUFFIXES
 
 
 def _suffix(name: str) -> str:

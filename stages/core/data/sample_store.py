@@ -1,7 +1,8 @@
 """Sets of samples on disk: one array a network input, and an index.
 
-The folder of the calibration set may hold two more beside it: what corrections are fitted on (`CORRECTION`) and what
-they are judged on (`VALIDATION`). Where it does not they are taken out of the calibration set.
+The folder of the calibration set may hold two more sets beside it: the samples that corrections are fitted on
+(`CORRECTION`) and those that they are validated on (`VALIDATION`). Without them both are taken out of the calibration
+set.
 
 Samples are read one at a time from the files, not mapped: mapped pages would count as memory, and memory must not grow
 with the number of samples.
@@ -33,18 +34,19 @@ __all__ = [
     "validation_samples",
 ]
 
-INDEX = "index.json"
-ARRAY = "{index}.npy"
+INDEX_FILE = "index.json"
+ARRAY_FILE = "{index}.npy"
 CALIBRATION, CORRECTION, VALIDATION = "calibration", "correction", "validation"
-HELD_OUT = 5  # of so many calibration samples one validates
+SAMPLES_PER_VALIDATION = 5
+"""Of so many calibration samples one is for validation."""
 
 
 def digest(sample: Sample) -> str:
     """Identify a sample by its content, input by input in the network's order (16 hexadecimal digits)."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for values in sample.values():
-        found.update(values.tobytes())
-    return found.hexdigest()[:16]
+        sha256.update(values.tobytes())
+    return sha256.hexdigest()[:16]
 
 
 class SampleWriter:
@@ -71,7 +73,7 @@ class SampleWriter:
     def add(self, name: str, sample: Sample) -> None:
         """Append one sample: uint8 or float32 of every input, of the first one's type and shape."""
         ordered = {key: np.ascontiguousarray(sample[key]) for key in self._index["inputs"]}
-        self._files = self._files or [self._begun(index, values) for index, values in enumerate(ordered.values())]
+        self._files = self._files or [self._open_array(index, values) for index, values in enumerate(ordered.values())]
         for file, values in zip(self._files, ordered.values(), strict=True):
             file.write(values.tobytes())
         self._index["names"].append(name)
@@ -82,10 +84,10 @@ class SampleWriter:
         for file in self._files:
             file.close()
         self._index["warnings"], self._index["flat"] = list(warnings), list(flat)
-        write_json(self._folder / INDEX, self._index)
+        write_json(self._folder / INDEX_FILE, self._index)
 
-    def _begun(self, index: int, values: NDArray[Any]) -> BinaryIO:
-        file = (self._folder / ARRAY.format(index=index)).open("wb")
+    def _open_array(self, index: int, values: NDArray[Any]) -> BinaryIO:
+        file = (self._folder / ARRAY_FILE.format(index=index)).open("wb")
         descr = np.lib.format.dtype_to_descr(values.dtype)
         header = {"descr": descr, "fortran_order": False, "shape": (self._count, *values.shape)}
         np.lib.format.write_array_header_1_0(file, header)
@@ -148,8 +150,8 @@ class SampleReader:
     @classmethod
     def open(cls, folder: Path) -> "SampleReader":
         """Open one set."""
-        index = read_json(folder / INDEX)
-        paths = (folder / ARRAY.format(index=number) for number in range(len(index["inputs"])))
+        index = read_json(folder / INDEX_FILE)
+        paths = (folder / ARRAY_FILE.format(index=number) for number in range(len(index["inputs"])))
         arrays = dict(zip(index["inputs"], map(StoredArray.open, paths), strict=True))
         names = index["names"]
         return cls(arrays, range(len(names)), names, index["digests"], index["warnings"], index["flat"])
@@ -198,8 +200,8 @@ def correction_samples(folder: Path) -> SampleReader:
         folder: what calibset wrote.
 
     Returns:
-        The set of its own that `data.correction` made; else the calibration set without what `validation_samples`
-        takes out of it (a single sample serves both).
+        The set of `data.correction`, if it has a source; else the calibration set without the samples that
+        `validation_samples` takes out of it (a single sample serves both).
     """
     if (folder / CORRECTION).is_dir():
         return SampleReader.open(folder / CORRECTION)
@@ -209,13 +211,13 @@ def correction_samples(folder: Path) -> SampleReader:
 
 
 def validation_samples(folder: Path) -> SampleReader:
-    """Open the samples that corrections are judged on.
+    """Open the samples that corrections are validated on.
 
     Args:
         folder: what calibset wrote.
 
     Returns:
-        The set of its own that `data.validation` made; else every fifth sample of the calibration set (of fewer than
+        The set of `data.validation`, if it has a source; else every fifth sample of the calibration set (of fewer than
         five the last).
     """
     if (folder / VALIDATION).is_dir():
@@ -231,5 +233,5 @@ def stored_sets(folder: Path) -> dict[str, SampleReader]:
 
 
 def _held_out(count: int) -> Sequence[int]:
-    """Of `count` calibration samples those that validate: none of a single one, which has to serve everything."""
-    return [] if count < 2 else range(min(HELD_OUT, count) - 1, count, HELD_OUT)
+    """Of `count` calibration samples those for validation: none of a single one, which has to serve everything."""
+    return [] if count < 2 else range(min(SAMPLES_PER_VALIDATION, count) - 1, count, SAMPLES_PER_VALIDATION)

@@ -63,14 +63,14 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """Give a node's attribute, or `default`."""
-    for entry in node.attribute:
-        if entry.name == name:
-            return onnx.helper.get_attribute_value(entry)
+    for proto in node.attribute:
+        if proto.name == name:
+            return onnx.helper.get_attribute_value(proto)
     return default
 
 
 def used_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """Every tensor that some nodes take, and that the bodies of their If, Loop and Scan take."""
+    """Every input of some nodes, and of the bodies of their If, Loop and Scan."""
     return {name for node in nodes for name in (*node.input, *captured_names(node))}
 
 
@@ -90,13 +90,13 @@ class Graph:
 
     Attributes:
         model: the model it shows; shapes are inferred on a copy.
-        producers: tensor -> node that makes it.
-        consumers: tensor -> nodes that take it, in graph order.
+        producers: tensor -> node whose output it is.
+        consumers: tensor -> nodes whose input it is, in graph order.
         constants: initializer name -> its proto.
         shapes: tensor -> static shape, where known.
         types: tensor -> type as far as known: kind of element and what is known of the shape.
         float_tensors: float32 tensors that are computed or fed, in graph order: inputs first.
-        captured: tensors that the bodies of If, Loop and Scan take from this graph.
+        captured: tensors of this graph that the bodies of If, Loop and Scan use.
     """
 
     model: onnx.ModelProto
@@ -121,9 +121,10 @@ class Graph:
         infos = {name: kind.tensor_type for name, kind in self.types.items()}
         self.shapes = {name: [d.dim_value for d in info.shape.dim] for name, info in infos.items() if _static(info)}
         self.captured = {name for node in graph.node for name in captured_names(node)}
-        made = [name for node in graph.node for name in node.output if name]
         self.float_tensors = [
-            name for name in (*self.inputs, *made) if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
+            name
+            for name in (*self.inputs, *self.producers)
+            if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
         ]
 
     @property
@@ -134,12 +135,12 @@ class Graph:
     @property
     def inputs(self) -> list[str]:
         """Names of the fed inputs (initializers left out)."""
-        return [entry.name for entry in self.model.graph.input if entry.name not in self.constants]
+        return [info.name for info in self.model.graph.input if info.name not in self.constants]
 
     @property
     def outputs(self) -> list[str]:
         """Names of the graph's outputs."""
-        return [entry.name for entry in self.model.graph.output]
+        return [info.name for info in self.model.graph.output]
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """An initializer's value, or None for a computed tensor."""
@@ -152,7 +153,7 @@ class Graph:
 
 
 def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [entry.g for entry in node.attribute if entry.type == onnx.AttributeProto.GRAPH]
+    return [proto.g for proto in node.attribute if proto.type == onnx.AttributeProto.GRAPH]
 
 
 def _named(body: onnx.GraphProto) -> Iterator[str]:
@@ -160,7 +161,7 @@ def _named(body: onnx.GraphProto) -> Iterator[str]:
         yield from node.input
         for inner in _bodies(node):
             yield from _named(inner)
-    yield from (entry.name for entry in body.output)
+    yield from (info.name for info in body.output)
 
 
 def _static(info: onnx.TypeProto.Tensor) -> bool:

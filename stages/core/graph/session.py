@@ -19,7 +19,7 @@ __all__ = ["Runner", "with_outputs"]
 
 Optimize = Literal["all", "safe", "none"]
 
-REARRANGING = [
+REARRANGING_OPTIMIZERS = [
     "ConvAddFusion",
     "ConvBNFusion",
     "ConvMulFusion",
@@ -29,7 +29,7 @@ REARRANGING = [
     "MatMulBNFusion",
     "MatMulScaleFusion",
 ]
-"""ONNX Runtime's rewrites that fold one constant into another, or a sum into a product."""
+"""ONNX Runtime's optimizers that fold one constant into another, or a sum into a product."""
 
 
 class Runner:
@@ -64,24 +64,28 @@ class Runner:
                 source,
                 options,
                 providers=["CPUExecutionProvider"],
-                disabled_optimizers=REARRANGING if optimize == "safe" else [],
+                disabled_optimizers=REARRANGING_OPTIMIZERS if optimize == "safe" else [],
             )
         except Exception as error:  # ONNX Runtime's own exception types share no base
             raise UserError(f"ONNX Runtime cannot load the network: {one_line(error)}") from error
-        self.inputs: dict[str, list[int | str]] = {i.name: list(i.shape) for i in self._session.get_inputs()}
-        self.outputs: dict[str, list[int | str]] = {o.name: list(o.shape) for o in self._session.get_outputs()}
+        self.inputs: dict[str, list[int | str]] = _shapes(self._session.get_inputs())
+        self.outputs: dict[str, list[int | str]] = _shapes(self._session.get_outputs())
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """Run once; gives every output by name."""
         return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds)), strict=True))
 
 
+def _shapes(tensors: Sequence[Any]) -> dict[str, list[int | str]]:
+    return {tensor.name: list(tensor.shape) for tensor in tensors}
+
+
 def _wanted_threads(beside: int) -> int:
     """SOCQUANT_THREADS; at 0, the default, all cores but `beside`: 0 lets ONNX Runtime take every one."""
-    wanted = os.environ.get("SOCQUANT_THREADS", "0")
-    if not wanted.isdigit():
-        raise UserError(f"SOCQUANT_THREADS={wanted}: give a number; 0 takes every core")
-    return int(wanted) or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
+    threads = os.environ.get("SOCQUANT_THREADS", "0")
+    if not threads.isdigit():
+        raise UserError(f"SOCQUANT_THREADS={threads}: give a number; 0 takes every core")
+    return int(threads) or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

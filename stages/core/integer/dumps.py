@@ -4,7 +4,6 @@ The vendor's tools write a layer as `<name>_Quantize.bin` on the PC and as `<nam
 4-bit codes two a byte; equal files mean equal layers.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.base.file_names import file_names
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, output_name
 from stages.core.integer.model import DOMAIN, tensor_quant_params
 from stages.core.integer.quant_params import QuantParams
@@ -22,8 +22,6 @@ __all__ = [
     "DumpedLayer",
     "dump_names",
     "dumped_layers",
-    "file_names",
-    "input_stems",
     "layer_dumps",
     "nhwc",
     "node_info",
@@ -32,36 +30,11 @@ __all__ = [
 
 NODE_INFO = "model_node_info.json"
 """The file beside dumps that says what they hold; compare's and the converter's debug run have it too."""
-LONGEST = 200  # characters of a file's name before its suffix: file systems take 255 bytes
 
 
 def nhwc(values: NDArray[Any]) -> NDArray[Any]:
     """A picture-shaped tensor [N, C, H, W] as [N, H, W, C]; of any other rank as it is."""
     return values.transpose(0, 2, 3, 1) if values.ndim == PICTURE_RANK else values
-
-
-def file_names(nodes: Sequence[str]) -> list[str]:
-    """Names of files for nodes: letters, digits, `.`, `_` and `-` stay, any other character becomes `_`.
-
-    A leading `/`, which PyTorch's exporter writes, is left out. Where two become the same, upper and lower case not
-    told apart, the later gets `_2`, `_3`, ... behind it.
-    """
-    found: dict[str, None] = {}
-    names = []
-    for node in nodes:
-        stem = re.sub(r"[^A-Za-z0-9._-]", "_", node.removeprefix("/"))[:LONGEST] or "_"
-        name, count = stem, 1
-        while name.lower() in found:
-            count += 1
-            name = f"{stem}_{count}"
-        found[name.lower()] = None
-        names.append(f"{name}.bin")
-    return names
-
-
-def input_stems(names: Sequence[str]) -> list[str]:
-    """How the dumps of a network's inputs begin: `input`, as the vendor's tools have it; of several, their names."""
-    return ["input"] if len(names) == 1 else [file.removesuffix(".bin") for file in file_names(names)]
 
 
 def dump_names(model: onnx.ModelProto) -> dict[str, str]:

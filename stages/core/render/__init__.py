@@ -1,1 +1,1 @@
-"""What a person looks at: tables, pages, drawings."""
+"""Pages and plots: their colours, and SVG that is the same bytes for the same figure."""

@@ -6,7 +6,7 @@ __all__ = ["BLUE", "GREEN", "INK", "LINE", "ORANGE", "PAPER", "RED", "SOFT", "in
 
 INK, SOFT, LINE, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 BLUE, RED, ORANGE, GREEN = "#1f6feb", "#c93c37", "#bc4c00", "#1a7f37"
-VARIABLES = {
+CSS_VARIABLES = {
     INK: "--ink", SOFT: "--soft", LINE: "--line", PAPER: "--paper", BLUE: "--blue", RED: "--bad", ORANGE: "--orange",
     GREEN: "--good",
 }  # fmt: skip
@@ -26,6 +26,6 @@ def inline(svg: str, prefix: str, label: str) -> str:
     used = set(re.findall(r"(?:url\(#|xlink:href=\"#)([^)\"]+)", body))
     body = re.sub(r"\sid=\"([^\"]+)\"", lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}-", body).replace("xlink:href", "href")
-    for colour, variable in VARIABLES.items():
+    for colour, variable in CSS_VARIABLES.items():
         body = body.replace(f": {colour}", f": var({variable})")
     return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', body, count=1)

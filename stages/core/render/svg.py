@@ -11,7 +11,7 @@ from stages.core.render.page import INK, LINE, PAPER, SOFT
 
 __all__ = ["style", "svg_text"]
 
-STYLE: Any = {
+PLOT_STYLE: Any = {
     "svg.hashsalt": "socquant", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": SOFT, "xtick.color": SOFT, "ytick.color": SOFT,
     "xtick.labelcolor": INK, "ytick.labelcolor": INK, "grid.color": LINE, "figure.facecolor": PAPER,
@@ -23,7 +23,7 @@ RASTER_DPI = 140  # of parts that are drawn as pixels
 
 def style() -> AbstractContextManager[None]:
     """The look of all plots, for the time in which one is drawn and saved."""
-    return mpl.rc_context(STYLE)
+    return mpl.rc_context(PLOT_STYLE)
 
 
 def svg_text(figure: Figure) -> str:

@@ -47,18 +47,18 @@ def collect(
         UserError: if a tensor holds a value that is not finite, naming tensor and picture.
     """
     graph = Graph(model)
-    wanted = [name for name in graph.float_tensors if tensors is None or name in tensors]
-    computed = [name for name in wanted if name not in graph.inputs]
+    names = [name for name in graph.float_tensors if tensors is None or name in tensors]
+    computed = [name for name in names if name not in graph.inputs]
     # one core runs the network, the others count: threads of its own would wait for each other, spinning
     runner = Runner(with_outputs(model, computed), threads=1)
-    collectors = {name: TensorCollector() for name in wanted}
+    collectors = {name: TensorCollector() for name in names}
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         pending: list[Future[set[str]]] = []
         current = ""
-        for picture, fed in pictures:
-            values = fed | runner.run(fed)
-            _wait(pending, current, collectors)  # a tensor's pictures are taken in one by one: sums keep their order
+        for picture, inputs in pictures:
+            values = inputs | runner.run(inputs)
+            _wait(pending, current, collectors)  # a tensor's pictures are added one by one: sums keep their order
             parts = _shares({name: values[name] for name in collectors}, workers)
             pending, current = [pool.submit(_add, collectors, part) for part in parts], picture
         _wait(pending, current, collectors)

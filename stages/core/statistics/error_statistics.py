@@ -1,4 +1,4 @@
-"""The sums that measures of similarity are made of, in one pass over two tensors."""
+"""Error statistics of two tensors: the sums and extremes that measures of similarity follow from."""
 
 from typing import Any, NamedTuple
 

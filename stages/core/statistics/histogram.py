@@ -11,16 +11,17 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.statistics.tensor_statistics import BINS, TensorStatistics
+from stages.core.statistics.tensor_statistics import HISTOGRAM_BINS, TensorStatistics
 
 __all__ = ["TensorCollector", "fitting_exponent"]
 
-BLOCK = 1024  # values whose bins are found, in one vectorized loop, before they are counted
+VALUES_PER_BLOCK = 1024
+"""Values whose bins are found, in one vectorized loop, before they are counted."""
 INDEX_BITS = 30  # bin numbers stay below 2**30, so that they are exact in float64 and safe in int64
 
 
 def fitting_exponent(low: float, high: float) -> int:
-    """Give the smallest exponent whose bins cover [low, high] in at most BINS bins.
+    """Give the smallest exponent whose bins cover [low, high] in at most HISTOGRAM_BINS bins.
 
     Both values in the same bin at every width (a constant tensor) is bounded by `INDEX_BITS`.
     """
@@ -29,8 +30,8 @@ def fitting_exponent(low: float, high: float) -> int:
         return -126  # the smallest normal float32
     exponent = max(math.frexp(largest)[1] - INDEX_BITS, -126)
     if high > low:
-        exponent = max(exponent, math.frexp((high - low) / BINS)[1] - 2)
-    while math.floor(high * 2.0**-exponent) - math.floor(low * 2.0**-exponent) >= BINS:
+        exponent = max(exponent, math.frexp((high - low) / HISTOGRAM_BINS)[1] - 2)
+    while math.floor(high * 2.0**-exponent) - math.floor(low * 2.0**-exponent) >= HISTOGRAM_BINS:
         exponent += 1
     return exponent
 
@@ -39,7 +40,7 @@ class TensorCollector:
     """Accumulates one tensor's statistics, picture by picture."""
 
     def __init__(self) -> None:
-        self._histogram = np.zeros(BINS, dtype=np.int64)
+        self._histogram = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
         self._exponent = 0
         self._first = 0
         self._channel_low = np.zeros(0, dtype=np.float32)
@@ -92,7 +93,7 @@ class TensorCollector:
         if (exponent, first) == (self._exponent, self._first):
             return
         occupied = np.flatnonzero(self._histogram)
-        moved = np.zeros(BINS, dtype=np.int64)
+        moved = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
         target = ((self._first + occupied) >> (exponent - self._exponent)) - first if occupied.size else occupied
         np.add.at(moved, target, self._histogram[occupied])
         self._histogram, self._exponent, self._first = moved, exponent, first
@@ -150,12 +151,12 @@ def _count(values: NDArray[np.float32], scale: np.float32, first: np.int32, hist
     The scale is a power of two, so the product is exact, but for a number so small that it becomes 0: its floor is -1
     if it was negative.
     """
-    index = np.empty(BLOCK, dtype=np.int32)
+    index = np.empty(VALUES_PER_BLOCK, dtype=np.int32)
     # two tables, since a run of equal values (zeros after a ReLU) would wait on one counter
     even = np.zeros(histogram.size, dtype=np.int32)
     odd = np.zeros(histogram.size, dtype=np.int32)
-    for start in range(0, values.size, BLOCK):
-        block = values[start : start + BLOCK]
+    for start in range(0, values.size, VALUES_PER_BLOCK):
+        block = values[start : start + VALUES_PER_BLOCK]
         for i in range(block.size):
             scaled = block[i] * scale
             vanished = np.int32((scaled == 0) & (block[i] < 0))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from stages.core.base.artifacts import missing
 from stages.core.base.errors import UserError
 
-__all__ = ["BINS", "TensorStatistics", "load_statistics", "save_statistics"]
+__all__ = ["HISTOGRAM_BINS", "TensorStatistics", "load_statistics", "save_statistics"]
 
-BINS = 4096
+HISTOGRAM_BINS = 4096
 """Bins of a histogram. Their width is a power of two, so between a half and all of them cover the range."""
 
 
@@ -25,7 +25,7 @@ class TensorStatistics:
     Attributes:
         low: smallest value.
         high: largest value.
-        histogram: int64 [BINS], how many values fell into each bin.
+        histogram: int64 [HISTOGRAM_BINS], how many values fell into each bin.
         exponent: a bin is 2**exponent wide.
         first: bin i covers [first + i, first + i + 1) * 2**exponent.
         channel_low: float32 [C], smallest value of each channel (axis 1).
@@ -49,14 +49,14 @@ class TensorStatistics:
 
     @property
     def edges(self) -> NDArray[np.float64]:
-        """float64 [BINS + 1], the edges of the bins."""
-        return np.arange(self.first, self.first + BINS + 1, dtype=np.float64) * self.width
+        """float64 [HISTOGRAM_BINS + 1], the edges of the bins."""
+        return np.arange(self.first, self.first + HISTOGRAM_BINS + 1, dtype=np.float64) * self.width
 
 
 def save_statistics(path: Path, statistics: Mapping[str, TensorStatistics], pictures: int) -> None:
     """Write all tensors' statistics as one npz; the same content gives the same bytes."""
-    entries = list(statistics.values())
-    lengths = [len(entry.channel_low) for entry in entries]
+    tensors = list(statistics.values())
+    channels = [len(tensor.channel_low) for tensor in tensors]
 
     def joined(parts: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
         return np.concatenate(parts) if parts else np.zeros(0)
@@ -66,15 +66,15 @@ def save_statistics(path: Path, statistics: Mapping[str, TensorStatistics], pict
             file,
             tensors=np.array(list(statistics), dtype=np.str_),
             pictures=np.int64(pictures),
-            low=np.array([entry.low for entry in entries], dtype=np.float32),
-            high=np.array([entry.high for entry in entries], dtype=np.float32),
-            histogram=np.array([entry.histogram for entry in entries], dtype=np.int64).reshape(-1, BINS),
-            exponent=np.array([entry.exponent for entry in entries], dtype=np.int64),
-            first=np.array([entry.first for entry in entries], dtype=np.int64),
-            channels=np.array(lengths, dtype=np.int64),
-            channel_low=joined([entry.channel_low for entry in entries]),
-            channel_high=joined([entry.channel_high for entry in entries]),
-            channel_mean=joined([entry.channel_mean for entry in entries]),
+            low=np.array([tensor.low for tensor in tensors], dtype=np.float32),
+            high=np.array([tensor.high for tensor in tensors], dtype=np.float32),
+            histogram=np.array([tensor.histogram for tensor in tensors], dtype=np.int64).reshape(-1, HISTOGRAM_BINS),
+            exponent=np.array([tensor.exponent for tensor in tensors], dtype=np.int64),
+            first=np.array([tensor.first for tensor in tensors], dtype=np.int64),
+            channels=np.array(channels, dtype=np.int64),
+            channel_low=joined([tensor.channel_low for tensor in tensors]),
+            channel_high=joined([tensor.channel_high for tensor in tensors]),
+            channel_mean=joined([tensor.channel_mean for tensor in tensors]),
         )
 
 

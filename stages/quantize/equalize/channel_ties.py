@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.operators import WEIGHTED
@@ -51,9 +53,9 @@ class Channels:
                 count += graph.shapes[name][1]
         ties, fixed = self._ties()
         pairs = [(self.first[a] + i, self.first[b] + j) for a, i, b, j in ties]
-        self.classes = _joined(count, pairs)
+        self.classes = _least_members(count, pairs)
         names = {name: index for index, name in enumerate(self.first)}
-        group = _joined(len(names), [(np.array([names[a]]), np.array([names[b]])) for a, _, b, _ in ties])
+        group = _least_members(len(names), [(np.array([names[a]]), np.array([names[b]])) for a, _, b, _ in ties])
         listed = list(names)
         self.groups = {name: listed[group[index]] for name, index in names.items()}
         self.fixed = np.zeros(count, dtype=np.bool_)
@@ -99,20 +101,12 @@ def scaled_constants(graph: Graph, node: onnx.NodeProto) -> list[str]:
     return [name for name in node.input if name in graph.constants] if divides else []
 
 
-def _joined(count: int, pairs: Sequence[tuple[Indices, Indices]]) -> Indices:
-    """Join numbers 0..count-1 in pairs; gives each the least number that it is joined to."""
-    labels = np.arange(count)
-    if not pairs:
-        return labels
-    a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    while True:
-        least = np.minimum(labels[a], labels[b])
-        before = labels.copy()
-        for side in (a, b):
-            np.minimum.at(labels, before[side], least)
-        labels = labels[labels]
-        if np.array_equal(labels, before):
-            return labels
+def _least_members(count: int, pairs: Sequence[tuple[Indices, Indices]]) -> Indices:
+    """Join numbers 0..count-1 in pairs; gives each the least number that it is joined to: int64 [count]."""
+    a, b = np.concatenate([np.zeros((2, 0), np.int64), *map(np.stack, pairs)], axis=1)
+    labels: Indices = connected_components(coo_array((np.ones(len(a)), (a, b)), (count, count)), directed=False)[1]
+    least: Indices = np.unique(labels, return_index=True)[1]
+    return least[labels]
 
 
 def _scalable(graph: Graph, node: onnx.NodeProto) -> bool:

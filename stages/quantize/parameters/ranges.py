@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.config.schema import FeatureMethod
-from stages.core.statistics.tensor_statistics import BINS, TensorStatistics
+from stages.core.statistics.tensor_statistics import HISTOGRAM_BINS, TensorStatistics
 from stages.quantize.parameters.scales import affine, fit_scales
 
 __all__ = [
@@ -83,7 +83,7 @@ def percentile_range(statistics: TensorStatistics, percentile: float) -> tuple[f
 
     Bin edges, not a point between: what a bin's values are is not known, and the share is promised.
     """
-    bins = np.arange(statistics.first, statistics.first + BINS)
+    bins = np.arange(statistics.first, statistics.first + HISTOGRAM_BINS)
     outer = np.where(bins < 0, -bins, bins + 1)  # the edge farther from zero, in bins
     order = np.argsort(outer, kind="stable")
     kept = np.cumsum(statistics.histogram[order])
@@ -143,7 +143,7 @@ def _without_zero(statistics: TensorStatistics) -> NDArray[np.float64]:
     values are within a bin of zero, and at steps of two bins and more round to it at any clip as well.
     """
     histogram = statistics.histogram.astype(np.float64)
-    if 0 <= -statistics.first < BINS:
+    if 0 <= -statistics.first < HISTOGRAM_BINS:
         histogram[-statistics.first] = 0.0
     return histogram
 

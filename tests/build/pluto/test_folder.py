@@ -15,7 +15,7 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
 from stages.core.base.paths import CALIBSET, INPUTS
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.session import Runner

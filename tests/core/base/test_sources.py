@@ -8,7 +8,7 @@ import pytest
 
 from stages.core.base import sources
 from stages.core.base.errors import UserError
-from stages.core.base.sources import PINNED, Source, import_path, open_source, parse, watched_path
+from stages.core.base.sources import PINNED_PATH, Source, import_path, open_source, parse, watched_path
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -88,12 +88,12 @@ def test_a_path_that_exists_is_offered_as_a_file_source(tmp_path):
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        (None, PINNED),
-        ([], PINNED),
-        ("folders", PINNED),
-        (r"pattern:(\d+)", PINNED),
-        (f"package:a==1/*.png#sha256={DIGEST}", PINNED),
-        ([f"package:a==1/x#sha256={DIGEST}", f"https://a/b#sha256={DIGEST}"], PINNED),
+        (None, PINNED_PATH),
+        ([], PINNED_PATH),
+        ("folders", PINNED_PATH),
+        (r"pattern:(\d+)", PINNED_PATH),
+        (f"package:a==1/*.png#sha256={DIGEST}", PINNED_PATH),
+        ([f"package:a==1/x#sha256={DIGEST}", f"https://a/b#sha256={DIGEST}"], PINNED_PATH),
         ("file:model.onnx", "model.onnx"),
         ("file:data/train", "data/train"),
         ("file:data/train/", "data/train"),
@@ -125,8 +125,8 @@ def test_a_source_below_the_users_folder(tmp_path, monkeypatch):
 
 
 def test_pinned_sources_are_watched_through_the_code_that_fetches_them():
-    assert PINNED == "stages/core/base/sources.py"
-    assert Path(sources.__file__).as_posix().endswith(PINNED)
+    assert PINNED_PATH == "stages/core/base/sources.py"
+    assert Path(sources.__file__).as_posix().endswith(PINNED_PATH)
 
 
 # --- local files

@@ -1,12 +1,9 @@
-import dataclasses
-
 import pytest
-import yaml
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import PINNED
+from stages.core.base.sources import PINNED_PATH
 from stages.core.config.composition import compose
-from stages.core.config.schema import ModelConfig, SocConfig, ToolchainConfig
+from stages.core.config.schema import ToolchainConfig
 from stages.core.config.toolchain import find_tool, watched_tool
 from tests.conftest import REPOSITORY
 
@@ -25,7 +22,7 @@ def kit(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("path", "watched"),
-    [(None, PINNED), ("", PINNED), ("kit", "kit/tool"), ("kit/tool", "kit/tool"), ("absent", "absent")],
+    [(None, PINNED_PATH), ("", PINNED_PATH), ("kit", "kit/tool"), ("kit/tool", "kit/tool"), ("absent", "absent")],
 )
 def test_dvc_watches_the_executable(kit, path, watched):
     assert watched_tool(path, "tool") == watched
@@ -60,25 +57,9 @@ def test_composition_fills_in_what_is_watched(kit):
     tool = kit.rename(kit.with_name("magik-transform-tools"))
     config, _ = compose([f"soc.toolchain.path={tool.parent}"], CONF)
     assert config.watch.toolchain == str(tool)
-    assert compose([], CONF)[0].watch.toolchain == PINNED
+    assert compose([], CONF)[0].watch.toolchain == PINNED_PATH
 
 
 def test_only_ingenics_converter_is_run():
     with pytest.raises(UserError, match=r"soc\.toolchain\.path=kit: give null: build runs Ingenic's converter only"):
         compose(["soc=bm1684x", "soc.toolchain.path=kit"], CONF)
-
-
-def test_what_is_quantized_does_not_depend_on_the_converter():
-    one, other = SocConfig(name="T40"), SocConfig(name="T40", toolchain=ToolchainConfig("tool", "kit"))
-    assert one.arithmetic == other.arithmetic
-    assert one.arithmetic != SocConfig(name="T41").arithmetic
-
-
-@pytest.mark.parametrize("stage", ["quantize", "compare", "evaluate"])
-def test_dvc_watches_what_a_quantized_network_may_follow_from(stage):
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-    (keys,) = [entry["params.yaml"] for entry in stages[stage]["params"] if isinstance(entry, dict)]
-    model, soc = ModelConfig().network, SocConfig(name="T40").arithmetic
-    assert keys == [*(f"model.{key}" for key in model), *(f"soc.{key}" for key in soc)]
-    assert len(soc) == len(dataclasses.fields(SocConfig)) - 3
-    assert len(model) == len(dataclasses.fields(ModelConfig)) - 1

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.config.settings import load_params
+from stages.core.config.load import load_params
 from stages.core.data.local_files import check_local_files
 from tests.networks import write_pictures
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stages.core.statistics.histogram import TensorCollector, fitting_exponent
-from stages.core.statistics.tensor_statistics import BINS
+from stages.core.statistics.tensor_statistics import HISTOGRAM_BINS
 
 SMALLEST = -126  # exponent of the smallest normal float32
 INDEX_BITS = 30  # bin numbers stay below 2**30
@@ -30,7 +30,7 @@ def numbers_fit(low, high, exponent):
 
 def smallest_fitting(low, high):
     return next(
-        e for e in range(SMALLEST, 200) if numbers_fit(low, high, e) and bins_covered(low, high, e) <= BINS
+        e for e in range(SMALLEST, 200) if numbers_fit(low, high, e) and bins_covered(low, high, e) <= HISTOGRAM_BINS
     )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def counted(values, exponent):
     """First bin and counts of all values by flooring in NumPy."""
     numbers = np.floor(np.concatenate([value.ravel() for value in values]).astype(np.float64) * 2.0**-exponent)
     first = int(numbers.min())
-    return first, np.bincount((numbers - first).astype(np.int64), minlength=BINS)
+    return first, np.bincount((numbers - first).astype(np.int64), minlength=HISTOGRAM_BINS)
 
 
 def collected(parts):
@@ -78,14 +78,14 @@ def test_exponent_golden(low, high, exponent):
 @settings(deadline=None)
 @given(intervals)
 def test_range_fits_in_the_bins(interval):
-    assert bins_covered(*interval, fitting_exponent(*interval)) <= BINS
+    assert bins_covered(*interval, fitting_exponent(*interval)) <= HISTOGRAM_BINS
 
 
 @settings(deadline=None)
 @given(intervals)
 def test_exponent_is_the_smallest(interval):
     exponent = fitting_exponent(*interval)
-    assert not numbers_fit(*interval, exponent - 1) or bins_covered(*interval, exponent - 1) > BINS
+    assert not numbers_fit(*interval, exponent - 1) or bins_covered(*interval, exponent - 1) > HISTOGRAM_BINS
 
 
 @settings(deadline=None)

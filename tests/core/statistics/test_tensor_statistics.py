@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.statistics.tensor_statistics import BINS, TensorStatistics, load_statistics, save_statistics
+from stages.core.statistics.tensor_statistics import HISTOGRAM_BINS, TensorStatistics, load_statistics, save_statistics
 
 
 def statistics(channels, seed=0):
@@ -12,7 +12,7 @@ def statistics(channels, seed=0):
     return TensorStatistics(
         low=-0.625,
         high=float(np.float32(3.3)),
-        histogram=rng.integers(0, 2**40, BINS),
+        histogram=rng.integers(0, 2**40, HISTOGRAM_BINS),
         exponent=-9,
         first=-320,
         channel_low=rng.normal(size=channels).astype(np.float32),
@@ -62,10 +62,10 @@ def test_the_same_statistics_give_the_same_bytes(stored, tmp_path):
 def test_edges_of_the_bins():
     found = statistics(1)
     assert found.width == 1 / 512
-    assert len(found.edges) == BINS + 1
+    assert len(found.edges) == HISTOGRAM_BINS + 1
     assert found.edges[0] == -0.625
     assert found.edges[320] == 0.0
-    assert found.edges[-1] == (BINS - 320) / 512
+    assert found.edges[-1] == (HISTOGRAM_BINS - 320) / 512
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.equalize.channel_ties import Channels
+from stages.quantize.equalize.channel_ties import Channels, _least_members
 from tests.export.graphs import graph_model, node
 
 RNG = np.random.default_rng(0)
@@ -205,3 +205,37 @@ def test_a_transposed_input_of_gemm_is_fixed():
     nodes = [FIRST, node("GlobalMaxPool", ["a"], ["p"]), node("Flatten", ["p"], ["f"])]
     nodes += [node("Gemm", ["f", "m"], ["y"], transA=1)]
     assert not free(channels_of(nodes, constants), "a").any()
+
+
+def joined_by_hand(count, pairs):
+    """The least number that each reaches, by walking from every number along the pairs."""
+    neighbours = {number: {number} for number in range(count)}
+    for a, b in ((int(a), int(b)) for side, other in pairs for a, b in zip(side, other, strict=True)):
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    least = []
+    for start in range(count):
+        seen, pending = set(), [start]
+        while pending:
+            number = pending.pop()
+            if number not in seen:
+                seen.add(number)
+                pending += neighbours[number]
+        least.append(min(seen))
+    return least
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_joined_numbers_are_named_by_the_least_of_them(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 60))
+    sizes = rng.integers(0, count, int(rng.integers(0, 4)))
+    pairs = [tuple(rng.integers(0, count, (2, size))) for size in sizes]
+    found = _least_members(count, pairs)
+    assert found.dtype == np.int64
+    assert found.tolist() == joined_by_hand(count, pairs)
+
+
+def test_numbers_in_no_pair_name_themselves():
+    assert _least_members(0, []).tolist() == []
+    assert _least_members(3, []).tolist() == [0, 1, 2]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stages.core.config.schema import FeatureMethod
 from stages.core.statistics.histogram import TensorCollector
-from stages.core.statistics.tensor_statistics import BINS, TensorStatistics
+from stages.core.statistics.tensor_statistics import HISTOGRAM_BINS, TensorStatistics
 from stages.quantize.parameters.ranges import (
     admm_range,
     expected_errors,
@@ -24,7 +24,7 @@ NOTHING = np.zeros(1, dtype=np.float32)
 
 def statistics(counts, first=0, exponent=0, low=None, high=None):
     """Statistics with `counts` from the first bin on; the range reaches into the outer occupied bins."""
-    histogram = np.zeros(BINS, dtype=np.int64)
+    histogram = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
     histogram[: len(counts)] = counts
     occupied = np.flatnonzero(histogram)
     width = 2.0**exponent
@@ -180,7 +180,7 @@ def collected(*values):
 
 def spread(entry, parts=32):
     """The histogram as values and their counts: each bin in `parts`, the bin of zero left out."""
-    bins = [b for b in range(BINS) if entry.histogram[b] and entry.first + b != 0]
+    bins = [b for b in range(HISTOGRAM_BINS) if entry.histogram[b] and entry.first + b != 0]
     values = [(entry.first + b + (part + 0.5) / parts) * entry.width for b in bins for part in range(parts)]
     return np.array(values), np.repeat(entry.histogram[bins] / parts, parts)
 
@@ -324,10 +324,12 @@ def test_the_share_is_a_decimal(percentile, total):
 @settings(deadline=None)
 @given(histograms(), st.floats(0.01, 100))
 def test_percentile_keeps_the_share_and_not_a_bin_more(entry, percentile):
-    bounds = {max(abs(entry.first + b), abs(entry.first + b + 1)) for b in range(BINS) if entry.histogram[b]}
+    bounds = {max(abs(entry.first + b), abs(entry.first + b + 1)) for b in range(HISTOGRAM_BINS) if entry.histogram[b]}
 
     def share(threshold):
-        inside = [b for b in range(BINS) if -threshold <= entry.first + b and entry.first + b + 1 <= threshold]
+        inside = [
+            b for b in range(HISTOGRAM_BINS) if -threshold <= entry.first + b and entry.first + b + 1 <= threshold
+        ]
         return 100 * entry.histogram[inside].sum() / entry.histogram.sum()
 
     shares = {threshold: share(threshold) for threshold in sorted(bounds)}

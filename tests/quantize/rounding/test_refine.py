@@ -9,8 +9,8 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, PREPARED_MODEL, QUANTIZED_MODEL
+from stages.core.config.load import load_params
 from stages.core.config.schema import Color, QuantConfig, Rounding
-from stages.core.config.settings import load_params
 from stages.core.data.inputs import NetworkInput, feeds, load_inputs
 from stages.core.data.sample_store import correction_samples, validation_samples
 from stages.core.graph.session import Runner

@@ -18,6 +18,7 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
 from stages.core.base.paths import NOTES
+from stages.core.config.load import load_params
 from stages.core.config.schema import (
     ChannelScales,
     Color,
@@ -31,7 +32,6 @@ from stages.core.config.schema import (
     SocConfig,
     WeightScale,
 )
-from stages.core.config.settings import load_params
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner

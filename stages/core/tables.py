@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Results for the terminal: the similarity table, and lines that say how an experiment quantizes and how well."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +8,14 @@ from rich.text import Text
 
 from stages.core.config.schema import QuantConfig
 
-__all__ = ["accuracy_line", "bit_widths", "similarity_table", "widths_line"]
+__all__ = ["accuracy_line", "bit_widths", "bit_widths_line", "similarity_table"]
 
-GOOD, FAIR = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
-WIDE = 120  # columns of a terminal that takes more than the narrow table
-WIDEST = 190  # that takes all measures, those of where the error comes from too
-MEASURES = {  # key -> heading and form
+GOOD_COSINE, FAIR_COSINE = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
+WIDE_TERMINAL = 120
+"""Columns of a terminal that takes more than the narrow table."""
+WIDEST_TERMINAL = 190
+"""Columns of a terminal that takes all measures, those of where the error comes from too."""
+MEASURE_COLUMNS = {  # key -> heading and form
     "cosine_avg": ("cos avg", "{:.5f}"),
     "cosine_min": ("min", "{:.5f}"),
     "cosine_max": ("max", "{:.5f}"),
@@ -26,8 +28,9 @@ MEASURES = {  # key -> heading and form
     "max_absolute": ("max abs", "{:.4g}"),
     "max_normalized": ("max norm", "{:.4f}"),
 }
-NARROW = ("cosine_avg", "cosine_min", "max_normalized")
-SPREAD = ("cosine_max", "euclidean", "standard_deviation", "max_absolute")  # give way to where the error comes from
+NARROW_MEASURES = ("cosine_avg", "cosine_min", "max_normalized")
+SECONDARY_MEASURES = ("cosine_max", "euclidean", "standard_deviation", "max_absolute")
+"""Measures that give way to those of where the error comes from."""
 
 
 def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> Table:
@@ -40,12 +43,12 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
     """
     shown = list(rows) if count is None else sorted(rows, key=lambda row: row["cosine_avg"])[:count]
     title = f"the {len(shown)} least similar of {len(rows)} nodes" if count else f"similarity of {len(rows)} nodes"
-    shown_keys = [key for key in MEASURES if not rows or key in rows[0]]
-    if width < WIDE:
-        shown_keys = list(NARROW)
-    elif width < WIDEST and "isolated_cosine" in shown_keys:
-        shown_keys = [key for key in shown_keys if key not in SPREAD]
-    measures = {key: MEASURES[key] for key in shown_keys}
+    shown_keys = [key for key in MEASURE_COLUMNS if not rows or key in rows[0]]
+    if width < WIDE_TERMINAL:
+        shown_keys = list(NARROW_MEASURES)
+    elif width < WIDEST_TERMINAL and "isolated_cosine" in shown_keys:
+        shown_keys = [key for key in shown_keys if key not in SECONDARY_MEASURES]
+    measures = {key: MEASURE_COLUMNS[key] for key in shown_keys}
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("node", overflow="fold")
     table.add_column("type", no_wrap=True)
@@ -53,7 +56,7 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
         table.add_column(heading, justify="right", no_wrap=True)
     for row in shown:
         average = row["cosine_avg"]
-        style = "red" if average < FAIR else "yellow" if average < GOOD else None
+        style = "red" if average < FAIR_COSINE else "yellow" if average < GOOD_COSINE else None
         values = (form.format(row[key]) for key, (_, form) in measures.items())
         table.add_row(Text(row["node"]), row["op_type"], *values, style=style)
     return table
@@ -66,7 +69,7 @@ def bit_widths(quant: QuantConfig) -> tuple[str, str]:
     return features, weights
 
 
-def widths_line(quant: QuantConfig) -> str:
+def bit_widths_line(quant: QuantConfig) -> str:
     """Say in a few words how an experiment quantizes."""
     features, weights = bit_widths(quant)
     return f"{features} features, {weights} weights"

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from stages.core.base.errors import UserError
+from stages.core.config.bit_widths import allowed_bit_widths
 from stages.core.config.composition import compose
 from stages.core.config.schema import (
     ChannelScales,
@@ -19,7 +20,6 @@ from stages.core.config.schema import (
     WeightMethod,
     WeightScale,
 )
-from stages.core.config.settings import allowed_bit_widths
 from stages.quantize.emit import lower
 from tests.conftest import REPOSITORY
 

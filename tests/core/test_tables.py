@@ -2,7 +2,7 @@ import pytest
 
 from stages.core.base.console import output
 from stages.core.config.schema import FakeQuant, QuantConfig
-from stages.core.render.tables import accuracy_line, bit_widths, similarity_table, widths_line
+from stages.core.tables import accuracy_line, bit_widths, bit_widths_line, similarity_table
 
 
 def row(node, average):
@@ -115,5 +115,5 @@ def test_without_labels_only_the_outputs_are_compared():
 def test_either_side_may_be_float(bits, weight_bits, one_side, said):
     quant = QuantConfig("q", bits, weight_bits, fake_quant=FakeQuant[one_side])
     assert bit_widths(quant) == said
-    assert widths_line(quant) == f"{said[0]} features, {said[1]} weights"
+    assert bit_widths_line(quant) == f"{said[0]} features, {said[1]} weights"
     assert (quant.float_features, quant.float_weights) == tuple(side == "float" for side in said)

@@ -1,0 +1,69 @@
+"""Loading params.yaml: the composed config of one experiment."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from stages.core.base.errors import UserError, one_line
+from stages.core.config.check import check
+from stages.core.config.explain import explain
+from stages.core.config.schema import Config
+from stages.core.config.watch import register_resolvers
+
+__all__ = ["conform", "load_params", "missing_keys"]
+
+
+def load_params(path: Path) -> Config:
+    """Load and check a params.yaml.
+
+    Raises:
+        UserError: if it is missing, is not YAML, or holds a wrong key, type or value.
+    """
+    try:
+        content = OmegaConf.load(path)
+        if not content:
+            raise UserError(f"{path} is empty: write it with `python -m stages.compose`")
+        if not isinstance(content, DictConfig):
+            raise UserError(f"{path} is a list, not keys: write it anew with `python -m stages.compose`")
+        config = conform(content)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path}: {explain(error)}") from error
+    absent = missing_keys(OmegaConf.to_container(content))
+    if absent:
+        raise UserError(f"{path} lacks {', '.join(absent)}: write it anew with `python -m stages.compose`")
+    check(config)
+    return config
+
+
+def conform(content: Any) -> Config:
+    """Put plain content into the schema.
+
+    Raises:
+        OmegaConfBaseException: for a wrong key, type or value.
+    """
+    register_resolvers()
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), content))
+    assert isinstance(config, Config)
+    return config
+
+
+def missing_keys(content: Any) -> list[str]:
+    """List the schema's keys that plain content lacks: a composed config has them all."""
+
+    def walk(schema: Any, node: Any, prefix: str) -> Iterator[str]:
+        for field in dataclasses.fields(schema):
+            if field.name not in node:
+                yield f"{prefix}{field.name}"
+            elif dataclasses.is_dataclass(field.type):
+                yield from walk(field.type, node[field.name], f"{prefix}{field.name}.")
+
+    return list(walk(Config, content, ""))

@@ -1,0 +1,96 @@
+"""Cutting a network at the configured inputs and outputs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.graph.onnx_graph import used_names
+from stages.export.shapes import graph_shapes
+
+__all__ = ["Cut", "extract", "find_cut"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a graph starts and ends.
+
+    Attributes:
+        inputs: tensors that are fed: the configured ones first, then what else the outputs need.
+        outputs: tensors that are returned.
+        configured: the tensor of each configured input, None where its name is left out.
+    """
+
+    inputs: list[str]
+    outputs: list[str]
+    configured: list[str | None]
+
+
+def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iterable[str]) -> Cut:
+    """Resolve the configured names to tensors. A node's name stands for its first output.
+
+    Args:
+        model: the source.
+        inputs: `model.inputs[].name`, None where left out.
+        outputs: `model.outputs`; empty: the graph's own.
+
+    Raises:
+        UserError: for a name that the graph does not have.
+    """
+    own_inputs = list(graph_shapes(model))
+    own_outputs = [info.name for info in model.graph.output]
+    by_node = {node.name: node.output[0] for node in model.graph.node if node.name}
+    tensors = {*own_inputs, *(name for node in model.graph.node for name in node.output)}
+
+    def tensor(name: str, key: str, likely: list[str]) -> str:
+        if name in tensors:
+            return name
+        if name in by_node:
+            return str(by_node[name])
+        hint = did_you_mean(name, [*likely, *by_node])
+        raise UserError(f"{key}: the network has no tensor or node {name!r}; {hint}")
+
+    configured = [tensor(name, "model.inputs[].name", own_inputs) if name else None for name in inputs]
+    named = [name for name in configured if name]
+    ends = list(dict.fromkeys(tensor(name, "model.outputs", own_outputs) for name in outputs)) or own_outputs
+    fed = [name for name in ends if name in own_inputs or name in named]
+    if fed:
+        raise UserError(f"model.outputs: {fed[0]!r} is an input: there is no network in between")
+    needed = _reachable_inputs(model, ends, set(named) | set(own_inputs))
+    unused = [name for name in named if name not in needed]
+    if unused:
+        raise UserError(f"model.inputs[].name: {unused[0]!r} does not lead to the outputs {', '.join(ends)}")
+    return Cut([*named, *(name for name in own_inputs if name in needed and name not in named)], ends, configured)
+
+
+def _reachable_inputs(model: onnx.ModelProto, outputs: Sequence[str], stops: set[str]) -> set[str]:
+    """Which of `stops` a walk back from the outputs meets first."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    met: set[str] = set()
+    seen: set[str] = set()
+    pending = list(outputs)
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in stops:
+            met.add(name)
+        elif name in producers:
+            pending.extend(used_names([producers[name]]))
+    return met
+
+
+def extract(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
+    """Give the part of a model between the ends of a cut; the model itself where they are its own."""
+    if cut.inputs == list(graph_shapes(model)) and cut.outputs == [info.name for info in model.graph.output]:
+        return model
+    infos = {info.name for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)}
+    whole = onnx.ModelProto()
+    whole.CopyFrom(model)
+    whole.graph.value_info.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in cut.outputs if name not in infos
+    )
+    return onnx.utils.Extractor(whole).extract_model(cut.inputs, cut.outputs)

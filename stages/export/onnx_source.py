@@ -1,0 +1,27 @@
+"""Reading a network that is an ONNX file already."""
+
+import onnx
+
+from stages.core.base.errors import UserError
+from stages.core.base.sources import SourceFile
+from stages.core.graph.onnx_graph import parse_model
+
+__all__ = ["read_onnx"]
+
+
+def read_onnx(file: SourceFile) -> onnx.ModelProto:
+    """Read the file of `model.source`.
+
+    Raises:
+        UserError: if it is not ONNX, or keeps its weights in other files.
+    """
+    model = parse_model(file.read(), file.name)
+    external = sorted(
+        {item.value for tensor in model.graph.initializer for item in tensor.external_data if item.key == "location"}
+    )
+    if external:
+        raise UserError(
+            f"model.source: {file.name} keeps weights in other files ({', '.join(external)}), which the cache cannot "
+            "watch: save it as one, with onnx.save(onnx.load(...), ...)"
+        )
+    return model

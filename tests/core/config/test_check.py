@@ -1,0 +1,121 @@
+from contextlib import nullcontext
+
+import pytest
+
+from stages.core.base.errors import UserError
+from stages.core.config.check import check
+from stages.core.config.composition import compose
+from stages.core.config.schema import OperatorBitWidths
+
+VALUES = [
+    (
+        "quant.feature_bits=9",
+        "quant.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8, 10, 12 (on the PC also 14, 16); "
+        "32 stands for float",
+    ),
+    (
+        "quant.weight_bits=3",
+        "quant.weight_bits=3: the T40 cannot do 3 bits; it can do 2, 4, 6, 8 (on the PC also 16); 32 stands for float",
+    ),
+    (
+        "quant.weight_bits=14",
+        "quant.weight_bits=14: the T40 cannot do 14 bits; it can do 2, 4, 6, 8 (on the PC also 16)",
+    ),
+    ("quant.feature_bits=0", "quant.feature_bits=0: the T40 cannot do 0 bits"),
+    (
+        "quant.edge_bits=3",
+        "quant.edge_bits=3: the T40 can do 2, 4, 6, 8, 10, 12 (on the PC also 14, 16); null for none",
+    ),
+    ("quant.edge_bits=32", "quant.edge_bits=32: the T40 can do 2, 4,"),
+    ("quant.edge_bits=0", "quant.edge_bits=0: the T40 can do 2, 4,"),
+    ("quant.percentile=49.9", "quant.percentile=49.9: give percent of the values, 50 to 100"),
+    ("quant.percentile=100.1", "quant.percentile=100.1: give percent of the values, 50 to 100"),
+    ("quant.percentile=nan", "quant.percentile=nan: give percent of the values, 50 to 100"),
+    ("quant.steps=0", "quant.steps=0: give a positive number or null"),
+    ("model.detector.strides=[16,8]", "model.detector.strides=[16, 8]: give positive pixels in ascending order"),
+    ("model.detector.strides=[8,8]", "model.detector.strides=[8, 8]: give positive pixels in ascending order"),
+    ("model.detector.strides=[0,8]", "model.detector.strides=[0, 8]: give positive pixels in ascending order"),
+    ("model.detector.strides=[]", "model.detector.strides=[]: give positive pixels in ascending order"),
+    ("model.detector.classes=0", "model.detector.classes=0: give a positive number"),
+    ("model.detector.score_threshold=0", "model.detector.score_threshold=0.0: give a number between 0 and 1"),
+    ("model.detector.nms_threshold=1", "model.detector.nms_threshold=1.0: give a number between 0 and 1"),
+    ("model.detector.nms_threshold=nan", "model.detector.nms_threshold=nan: give a number between 0 and 1"),
+    (
+        "model.detector.kind=yolov5",
+        "model.detector.anchors=[]: give widths and heights in pixels, w,h,w,h,..., as many",
+    ),
+    (
+        "model.detector={kind: yolov5, anchors: [10,13,16,30]}",
+        "model.detector.anchors=[10.0, 13.0, 16.0, 30.0]: give widths and heights in pixels, w,h,w,h,..., as many "
+        "for each of the 3 strides",
+    ),
+    (
+        "model.detector={kind: yolov5, strides: [8], anchors: [10,-3]}",
+        "model.detector.anchors=[10.0, -3.0]: give widths and heights",
+    ),
+    (
+        "model.detector={kind: yolox, anchors: [10,13]}",
+        "model.detector.anchors=[10.0, 13.0]: give []: they are for kind=yolov5",
+    ),
+    ("quant.variants=0", "quant.variants=0: give a positive number"),
+    ("quant.variants=-1", "quant.variants=-1: give a positive number"),
+    ("quant.node_bits=bits.json", "quant.node_bits: source 'bits.json': give one of package:"),
+    ("data.calibration.size=0", "data.calibration.size=0: give a positive number or null"),
+    ("data.debug.size=-1", "data.debug.size=-1: give a positive number or null"),
+    ("data.correction.source=[]", "data.correction.source=[]: give a source or a list of sources"),
+    ("data.validation.source=pictures", "data.validation.source: source 'pictures': give one of package:"),
+    (
+        "data.correction.size=3",
+        "data.correction.size=3: give null: without a source it is taken out of the calibration",
+    ),
+    ("+data.validation={source: 'file:a', size: 0}", "data.validation.size=0: give a positive number or null"),
+    ("data.calibration.source=null", "data.calibration.source=None: give a source or a list of sources"),
+    ("data.debug.source=null", "data.debug.source=None: give a source or a list of sources"),
+    ("data.debug.source=pictures", "data.debug.source: source 'pictures': give one of package:"),
+    ("data.debug.source=[]", "data.debug.source=[]: give a source or a list of sources"),
+    ("data.debug.source=3", "data.debug.source=3: give a source or a list of sources"),
+    ("data.debug.source=['file:a','file:b']", "data.debug.source: a list holds pinned sources only"),
+    ("data.evaluation.labels=csv", "data.evaluation.labels=csv: give pattern:REGEX, folders or file:CSV"),
+    ("data.evaluation.labels=null", "data.evaluation.labels=None: give pattern:REGEX, folders or file:CSV"),
+    ("data.evaluation.task=none", r"data.evaluation.labels=pattern:imagenet_\d+_(\d+)\.jpg: give null"),
+    ("model.source=ftp://host/a", "model.source: source 'ftp://host/a': give one of package:"),
+    ("model.torch.code=lib", "model.torch.code: source 'lib': give one of package:"),
+    ("model.fp32_diff=0", "model.fp32_diff=0.0: give a positive number"),
+    ("model.fp32_diff=nan", "model.fp32_diff=nan: give a positive number"),
+    ("model.inputs=[]", "model.inputs=[]: give at least one input"),
+    ("model.inputs=[{},{shape: [1,0]}]", "model.inputs[1].shape=[1, 0]: give positive sizes"),
+    ("model.inputs=[{normal: [1,0,1]}]", "model.inputs[0].normal=[1.0, 0.0, 1.0]: give finite values other than 0"),
+    ("model.preprocess.pad=256", "model.preprocess.pad=256: give a grey level, 0 to 255"),
+    ("model.preprocess.fit=stretch", "model.preprocess.shorter_side is for fit=crop"),
+    ("model.preprocess.shorter_side=-3", "model.preprocess.shorter_side=-3: give "),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), VALUES)
+def test_a_value_out_of_range_comes_with_the_range(refused, override, message):
+    assert refused(override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bit_widths", "said"),
+    [
+        ("Silu", OperatorBitWidths([8], []), None),
+        ("DepthwiseConv", OperatorBitWidths([16], [2]), None),
+        (
+            "Silo",
+            OperatorBitWidths([8], []),
+            r"soc\.operators\.Silo: is no ONNX operator \(nor DepthwiseConv or Silu\)",
+        ),
+        (
+            "Silu",
+            OperatorBitWidths([17], []),
+            r"soc\.operators\.Silu\.feature_bits=\[17\]: give widths of 2 to 16 bits",
+        ),
+        ("Conv", OperatorBitWidths([8], [1]), r"soc\.operators\.Conv\.weight_bits=\[1\]: give widths of 2 to 16 bits"),
+    ],
+)
+def test_operators_of_a_soc_are_checked(conf, kind, bit_widths, said):
+    config, _ = compose([], conf)
+    config.soc.operators[kind] = bit_widths
+    with pytest.raises(UserError, match=said) if said else nullcontext():
+        check(config)

@@ -1,0 +1,30 @@
+from dataclasses import fields
+from operator import attrgetter
+
+from stages.core.config.composition import compose
+from stages.core.config.schema import (
+    PICTURE_SETS,
+    SOURCE_KEYS,
+    DataConfig,
+    SocConfig,
+    ToolchainConfig,
+    WatchConfig,
+)
+from tests.conftest import REPOSITORY
+
+
+def test_what_is_quantized_does_not_depend_on_the_converter():
+    one, other = SocConfig(name="T40"), SocConfig(name="T40", toolchain=ToolchainConfig("tool", "kit"))
+    assert one.arithmetic == other.arithmetic
+    assert one.arithmetic != SocConfig(name="T41").arithmetic
+
+
+def test_every_watched_source_is_a_key_of_the_config():
+    config, _ = compose([], REPOSITORY / "conf")
+    for key in SOURCE_KEYS.values():
+        attrgetter(key)(config)
+    assert [*SOURCE_KEYS, "toolchain"] == [field.name for field in fields(WatchConfig)]
+
+
+def test_the_sets_of_pictures_are_those_of_the_data():
+    assert list(PICTURE_SETS) == [field.name for field in fields(DataConfig) if field.name != "name"]
