@@ -1,6 +1,6 @@
 """Reads out/export, out/calibset, out/calibrate, out/quantize, data.debug; writes out/build/<soc>, for the board.
 
-With soc.toolchain.path Ingenic's converter runs too; what it makes lies in magik/converted/.
+With soc.toolchain.path Ingenic's converter runs too; its output is in magik/converted/.
 """
 
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from stages.build.magik.converter import convert
 from stages.build.magik.folder import write_magik
-from stages.build.magik.scripts import SCRIPT, options
-from stages.build.magik.words import CONVERTED
+from stages.build.magik.scripts import RUN_SCRIPT, options
+from stages.build.magik.vendor_names import CONVERTED_FOLDER
 from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
+from stages.build.venus.board_outputs import BoardOutput, board_outputs
 from stages.build.venus.folder import write_venus
-from stages.build.venus.outputs import BoardOutput, board_outputs
 from stages.core.base.artifacts import output_folder
 from stages.core.base.console import output, warn
 from stages.core.base.paths import BUILD, CONVERTER_LOG, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
@@ -29,7 +29,8 @@ from stages.core.integer.qparams import load_qparams
 from stages.core.tables import similarity_table
 
 MAGIK, VENUS, RUNTIME = "magik", "venus", "runtime"
-WORST = 10  # rows of the converter's table that are printed
+MAX_PRINTED_ROWS = 10
+"""Rows of the converter's similarity table that are printed, the least similar first."""
 
 
 def build(config: Config) -> None:
@@ -42,51 +43,55 @@ def build(config: Config) -> None:
         board.mkdir()
         if config.soc.vendor is Vendor.ingenic:
             write_magik(board / MAGIK, config, inputs, graph.outputs, params)
-            _program(board / VENUS, config, inputs, board_outputs(graph, params))
-            _convert(board / MAGIK, folder / "scratch", config, graph)
+            _write_board_program(board / VENUS, config, inputs, board_outputs(graph, params))
+            _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
             output.print(f"run.sh in {BUILD / name} converts it with {config.soc.toolchain.name}")
         if config.soc.open_runtime is OpenRuntime.pluto:
             write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params)
-        _runtime(board / RUNTIME, config, inputs)
+        _write_reference_runtime(board / RUNTIME, config, inputs)
     output.print(f"board folder: {BUILD / name}")
 
 
-def _convert(folder: Path, scratch: Path, config: Config, graph: Graph) -> None:
-    tool, place = find_tool(config.soc.toolchain), BUILD / config.soc.name.lower() / MAGIK
+def _run_converter(folder: Path, scratch: Path, config: Config, graph: Graph) -> None:
+    tool, final_folder = find_tool(config.soc.toolchain), BUILD / config.soc.name.lower() / MAGIK
     if tool is None:
-        output.print(f"for {config.soc.toolchain.name}: MAGIK_TRANSFORMKIT=.../TransformKit sh {place / SCRIPT}")
+        output.print(
+            f"for {config.soc.toolchain.name}: MAGIK_TRANSFORMKIT=.../TransformKit sh {final_folder / RUN_SCRIPT}"
+        )
         return
     output.print(f"{tool} converts (log: {CONVERTER_LOG})")
-    made = convert(folder, scratch, tool, options(config), graph, CONVERTER_LOG)
-    shown = [row for row in made.rows if None not in row.values()]
-    if shown:
-        output.print(similarity_table(shown, output.width, WORST))
-    if len(shown) < len(made.rows):
-        warn(f"{len(made.rows) - len(shown)} rows of the converter's table hold a measure that is not finite")
-    if not made.rows:
+    converted = convert(folder, scratch, tool, options(config), graph, CONVERTER_LOG)
+    finite = [row for row in converted.rows if None not in row.values()]
+    if finite:
+        output.print(similarity_table(finite, output.width, MAX_PRINTED_ROWS))
+    if len(finite) < len(converted.rows):
+        warn(f"{len(converted.rows) - len(finite)} rows of the converter's table have a measure that is not finite")
+    if not converted.rows:
         warn("the converter's log has no similarity table")
-    output.print(f"converted: {place / CONVERTED}: {', '.join(made.files)}")
+    output.print(f"converted: {final_folder / CONVERTED_FOLDER}: {', '.join(converted.files)}")
 
 
-def _program(folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[BoardOutput]) -> None:
+def _write_board_program(
+    folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[BoardOutput]
+) -> None:
     if only_picture(inputs):
         write_venus(folder, config, inputs[0], outputs)
     else:
-        taken = ", ".join(f"{entry.name} ({entry})" for entry in inputs)
-        warn(f"no {VENUS}/ is written: the board program feeds one picture, and the network takes {taken}")
+        listed = ", ".join(f"{network_input.name} ({network_input})" for network_input in inputs)
+        warn(f"no {VENUS}/ is written: the board program feeds one picture, and the network's inputs are {listed}")
 
 
-def _runtime(folder: Path, config: Config, inputs: Sequence[NetworkInput]) -> None:
+def _write_reference_runtime(folder: Path, config: Config, inputs: Sequence[NetworkInput]) -> None:
     try:
-        built = write_runtime(folder, config.model.name, load_integer_model(INTEGER_MODEL), inputs)
+        runtime = write_runtime(folder, config.model.name, load_integer_model(INTEGER_MODEL), inputs)
     except UnsupportedError as error:
         warn(f"no {RUNTIME}/ is written: {error}")
         return
     output.print(
-        f"reference runtime: {BUILD / config.soc.name.lower() / RUNTIME}; model file {built.size} bytes, "
-        f"features {built.arena} bytes at most (no plan below {built.least})"
+        f"reference runtime: {BUILD / config.soc.name.lower() / RUNTIME}; model file {runtime.size} bytes, "
+        f"features {runtime.arena} bytes at most (no plan below {runtime.least})"
     )
 
 

@@ -42,9 +42,9 @@ def stand_in(folder: Path, name: str) -> None:
 def run_script(
     script: Path, record: Path, **environment: str
 ) -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
-    """Run a script from another folder; gives what happened and each recorded call."""
+    """Run a script from another folder; gives the finished process and each recorded call."""
     variables = {key: value for key, value in os.environ.items() if key != "MAGIK_TRANSFORMKIT"}
-    done = subprocess.run(
+    finished = subprocess.run(
         ["sh", str(script)],
         env=variables | {"RECORD": str(record)} | environment,
         cwd="/",
@@ -53,11 +53,11 @@ def run_script(
         check=False,
     )
     calls = record.read_text().split("--\n")[:-1] if record.exists() else []
-    return done, [call.splitlines() for call in calls]
+    return finished, [call.splitlines() for call in calls]
 
 
 def syntax_errors(text: str, path: Path) -> str:
     """What `sh -n` says about a script."""
     path.write_text(text)
-    done = subprocess.run(["sh", "-n", str(path)], capture_output=True, text=True, check=False)
-    return done.stderr + ("" if done.returncode == 0 else f"exit code {done.returncode}")
+    finished = subprocess.run(["sh", "-n", str(path)], capture_output=True, text=True, check=False)
+    return finished.stderr + ("" if finished.returncode == 0 else f"exit code {finished.returncode}")

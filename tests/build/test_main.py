@@ -9,7 +9,7 @@ import stages.build.__main__ as stage
 from stages.build.__main__ import build
 from stages.build.runtime.folder import SOURCES
 from stages.build.runtime.program import UnsupportedError
-from stages.build.venus.folder import COMMON, WRITTEN
+from stages.build.venus.folder import COMMON_SOURCES, GENERATED_FILES
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorKind, Vendor
 from stages.quantize.__main__ import quantize
@@ -27,7 +27,7 @@ def runtime_files(soc, name):
 
 def venus_files(soc):
     """What the program for Ingenic's unit adds."""
-    return {f"{soc}/venus/{name}" for name in (*COMMON, *WRITTEN, "postprocess.h")}
+    return {f"{soc}/venus/{name}" for name in (*COMMON_SOURCES, *GENERATED_FILES, "postprocess.h")}
 
 
 def test_ingenic_folder(quantized, tmp_path):
@@ -55,10 +55,10 @@ def test_ingenic_folder(quantized, tmp_path):
         decoded = cv2.imdecode(np.frombuffer(first[name], np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(decoded[:, :, ::-1], sample)
     boards.stand_in(tmp_path / "kit", "magik-transform-tools")
-    done, calls = boards.run_script(
+    finished, calls = boards.run_script(
         Path("out/build/t40/magik/run.sh").resolve(), tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit")
     )
-    assert done.returncode == 0, done.stderr
+    assert finished.returncode == 0, finished.stderr
     assert calls[0][1:3] == ["-i", "model.onnx"]
     build(quantized)
     assert contents("out/build") == first
@@ -84,16 +84,16 @@ def test_sophgo_folder(quantized):
     quantized.soc.vendor, quantized.soc.name = Vendor.sophgo, "bm1684x"
     quantize(quantized)
     build(quantized)
-    found = contents("out/build")
-    pictures = [name for name in found if name.startswith("bm1684x/calibration/")]
+    files = contents("out/build")
+    pictures = [name for name in files if name.startswith("bm1684x/calibration/")]
     assert len(pictures) == 12
-    rest = set(found) - set(pictures) - runtime_files("bm1684x", "onnx")
+    rest = set(files) - set(pictures) - runtime_files("bm1684x", "onnx")
     assert sorted(rest) == ["bm1684x/model.onnx", "bm1684x/run.sh"]
-    assert found["bm1684x/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
-    script = found["bm1684x/run.sh"].decode()
+    assert files["bm1684x/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
+    script = files["bm1684x/run.sh"].decode()
     assert "--scale 0.015625,0.015625,0.015625" in script
     assert "--test_input calibration/0000_000.png" in script
-    assert "bm1684x/calibration/0000_000.png" in found
+    assert "bm1684x/calibration/0000_000.png" in files
 
 
 def test_another_soc_replaces_the_folder(quantized):

@@ -13,15 +13,15 @@ from tests.networks import tiny_classifier
 TOOLS = ("model_transform.py", "run_calibration.py", "model_deploy.py")
 
 
-def calls_of(tmp_path, entry=PICTURE, **changes):
+def calls_of(tmp_path, network_input=PICTURE, **changes):
     for tool in TOOLS:
         boards.stand_in(tmp_path / "bin", tool)
     script = tmp_path / "run.sh"
     config = board_config(Vendor.sophgo, "bm1684x", **changes)
-    script.write_text(run_script(config, [entry], "0000_a.png", 12))
+    script.write_text(run_script(config, [network_input], "0000_a.png", 12))
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    done, calls = boards.run_script(script, tmp_path / "record", PATH=path)
-    assert done.returncode == 0, done.stderr
+    finished, calls = boards.run_script(script, tmp_path / "record", PATH=path)
+    assert finished.returncode == 0, finished.stderr
     return {call[0]: dict(zip(call[1::2], call[2::2], strict=False)) | {"all": call} for call in calls}
 
 
@@ -85,8 +85,8 @@ def test_method(tmp_path, method, name):
 
 @pytest.mark.parametrize(("color", "channels"), [(Color.BGR, 3), (Color.GRAY, 1)])
 def test_pixel_format(tmp_path, color, channels):
-    entry = NetworkInput("x", (1, channels, 8, 8), (0.0,) * channels, (255.0,) * channels, color)
-    transform = calls_of(tmp_path, entry)["model_transform.py"]
+    network_input = NetworkInput("x", (1, channels, 8, 8), (0.0,) * channels, (255.0,) * channels, color)
+    transform = calls_of(tmp_path, network_input)["model_transform.py"]
     assert transform["--pixel_format"] == color.value.lower()
     assert len(transform["--scale"].split(",")) == channels
 

@@ -1,1 +1,1 @@
-"""The folder for Ingenic's converter `magik-transform-tools`, and running it where it is installed."""
+"""The folder for Ingenic's converter `magik-transform-tools`, and the call of the converter where it is installed."""

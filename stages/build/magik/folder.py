@@ -1,15 +1,15 @@
-"""Writes the folder: the three generations of the config, scripts, node bits, network, samples."""
+"""Writes the converter's folder: the three generations of its config, scripts, node bits, network, samples."""
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.build.calibration import write_bins, write_samples
-from stages.build.magik.flat import flat_cfg
-from stages.build.magik.ptq import ptq_json
-from stages.build.magik.scripts import OLD_SCRIPT, SCRIPT, old_script, run_script
-from stages.build.magik.training import training_json
-from stages.build.magik.words import CALIBRATION, DEBUG, PTQ, cfg_name, training_name
+from stages.build.converter_samples import write_bins, write_samples
+from stages.build.magik.flat_cfg import flat_cfg
+from stages.build.magik.ptq_json import ptq_json
+from stages.build.magik.scripts import RUN_SCRIPT, RUN_SCRIPT_2022_02, run_script, run_script_2022_02
+from stages.build.magik.training_json import training_json
+from stages.build.magik.vendor_names import CALIBRATION_FOLDER, DEBUG_FOLDER, PTQ_CONFIG, cfg_name, training_name
 from stages.core.base.artifacts import write_json, write_text
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, PREPARED_MODEL
 from stages.core.config.schema import Config
@@ -20,7 +20,7 @@ from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["write_magik"]
 
-DEBUG_KEY = "data.debug"
+DEBUG_DATA_KEY = "data.debug"
 
 
 def write_magik(
@@ -29,31 +29,31 @@ def write_magik(
     """Write everything that `magik-transform-tools` needs.
 
     Args:
-        folder: made here.
+        folder: created here.
         config: the experiment.
-        inputs: of the network.
-        outputs: of the network.
-        params: of the quantized network.
+        inputs: the network's inputs.
+        outputs: tensors that the network ends with.
+        params: quantization parameters of the network.
     """
     folder.mkdir()
     samples = _write_samples(folder, config, inputs)
-    kept = params.float_nodes
     shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
     shutil.copyfile(NODE_BITS, folder / NODE_BITS.name)
-    write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, samples, kept))
-    write_text(folder / SCRIPT, run_script(config))
-    if all(entry.takes_picture for entry in inputs):  # the others describe pictures only
+    write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, samples, params.float_nodes))
+    write_text(folder / RUN_SCRIPT, run_script(config))
+    if all(network_input.takes_picture for network_input in inputs):  # the other two forms describe pictures only
         write_json(folder / training_name(config), training_json(config, inputs))
         if len(inputs) == 1:
-            write_json(folder / PTQ, ptq_json(config, inputs[0], samples, kept))
-            write_text(folder / OLD_SCRIPT, old_script(config, inputs[0], outputs))
+            write_json(folder / PTQ_CONFIG, ptq_json(config, inputs[0], samples, params.float_nodes))
+            write_text(folder / RUN_SCRIPT_2022_02, run_script_2022_02(config, inputs[0], outputs))
 
 
 def _write_samples(folder: Path, config: Config, inputs: Sequence[NetworkInput]) -> int:
-    """Write the calibration and the debug samples; gives how many calibrate."""
+    """Write the calibration and the debug samples; gives the number of calibration samples."""
     samples = calibration_samples(CALIBSET)
-    write_samples(folder / CALIBRATION, zip(samples.names, samples, strict=True), inputs, write_bins)
-    chosen = select(config.data.debug, inputs, DEBUG_KEY)
-    debug = read_samples(chosen, inputs, config.model.preprocess, DEBUG_KEY)
-    write_samples(folder / DEBUG, ((read.name, read.sample) for read in debug), inputs, write_bins)
+    write_samples(folder / CALIBRATION_FOLDER, zip(samples.names, samples, strict=True), inputs, write_bins)
+    debug_files = select(config.data.debug, inputs, DEBUG_DATA_KEY)
+    debug_samples = read_samples(debug_files, inputs, config.model.preprocess, DEBUG_DATA_KEY)
+    named = ((debug.name, debug.sample) for debug in debug_samples)
+    write_samples(folder / DEBUG_FOLDER, named, inputs, write_bins)
     return len(samples)

@@ -1,22 +1,31 @@
-"""How the converter is called: by the flat cfg, and as before it (guides of July and February 2022)."""
+"""The calls of the converter: with the flat cfg (guide of July 2022) and as before it (guide of February 2022)."""
 
 import shlex
 from collections.abc import Sequence
 
-from stages.build.magik.words import CALIBRATION, PTQ, cfg_name, header_name
+from stages.build.magik.vendor_names import CALIBRATION_FOLDER, PTQ_CONFIG, cfg_name, header_name
 from stages.core.base.paths import FLOAT_MODEL, NODE_BITS
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput
 
-__all__ = ["OLD_SCRIPT", "SCRIPT", "Options", "old_options", "old_script", "options", "run_script"]
+__all__ = [
+    "RUN_SCRIPT",
+    "RUN_SCRIPT_2022_02",
+    "Options",
+    "options",
+    "options_2022_02",
+    "run_script",
+    "run_script_2022_02",
+]
 
-SCRIPT = "run.sh"
-OLD_SCRIPT = "run_2022_02.sh"
+RUN_SCRIPT = "run.sh"
+RUN_SCRIPT_2022_02 = "run_2022_02.sh"
 Options = list[tuple[str, str]]
+"""Option and value, in the order of the command line."""
 
 
 def options(config: Config) -> Options:
-    """What the converter is called with, by the flat cfg."""
+    """The converter's options with the flat cfg."""
     return [
         ("-i", FLOAT_MODEL.name),
         ("-o", header_name(config)),
@@ -25,22 +34,22 @@ def options(config: Config) -> Options:
     ]
 
 
-def old_options(config: Config, entry: NetworkInput, outputs: Sequence[str]) -> Options:
-    """The older command line, in its guide's order. Its `var` is what divides: a standard deviation."""
+def options_2022_02(config: Config, picture: NetworkInput, outputs: Sequence[str]) -> Options:
+    """The options of the older command line, in its guide's order. Its `var` is the divisor: a standard deviation."""
     return [
         ("--framework", "onnx"),
         ("--target_device", config.soc.name),
         ("--outputpath", header_name(config)),
         ("--inputpath", FLOAT_MODEL.name),
-        ("--mean", ",".join(map(repr, entry.mean))),
-        ("--var", ",".join(map(repr, entry.normal))),
-        ("--img_width", str(entry.width)),
-        ("--img_height", str(entry.height)),
-        ("--img_channel", str(entry.channels)),
-        ("--input_nodes", entry.name),
+        ("--mean", ",".join(map(repr, picture.mean))),
+        ("--var", ",".join(map(repr, picture.normal))),
+        ("--img_width", str(picture.width)),
+        ("--img_height", str(picture.height)),
+        ("--img_channel", str(picture.channels)),
+        ("--input_nodes", picture.name),
         ("--output_nodes", ",".join(outputs)),
         ("--post_training_quantization", "true"),
-        ("--ptq_config_path", PTQ),
+        ("--ptq_config_path", PTQ_CONFIG),
     ]
 
 
@@ -48,23 +57,23 @@ def run_script(config: Config) -> str:
     """A script that converts the network where the vendor's toolkit is installed."""
     return _script(
         f"""\
-# Converts {FLOAT_MODEL.name} for the {config.soc.name}. Run: MAGIK_TRANSFORMKIT=.../TransformKit sh {SCRIPT}
+# Converts {FLOAT_MODEL.name} for the {config.soc.name}. Run: MAGIK_TRANSFORMKIT=.../TransformKit sh {RUN_SCRIPT}
 # Gives {header_name(config).removesuffix(".mk.h")}.bin for the board and save-magik/model_quant.mgk for the PC.
-# {NODE_BITS.name} carries the widths and ranges chosen here; the converter reads it from this folder.
+# {NODE_BITS.name} holds the bit widths and ranges chosen here; the converter reads it from this folder.
 """,
         options(config),
     )
 
 
-def old_script(config: Config, entry: NetworkInput, outputs: Sequence[str]) -> str:
-    """A script that converts with a toolkit of that time."""
+def run_script_2022_02(config: Config, picture: NetworkInput, outputs: Sequence[str]) -> str:
+    """A script that converts the network with a toolkit of early 2022."""
     return _script(
         f"""\
-# Converts {FLOAT_MODEL.name} for the {config.soc.name} with a toolkit of early 2022, which takes no cfg;
-# for any later one use {SCRIPT}. Run: MAGIK_TRANSFORMKIT=.../TransformKit sh {OLD_SCRIPT}
-# It takes no widths and ranges of single nodes: it chooses ranges from {CALIBRATION}/ by its own method.
+# Converts {FLOAT_MODEL.name} for the {config.soc.name} with a toolkit of early 2022, which reads no cfg;
+# for any later one use {RUN_SCRIPT}. Run: MAGIK_TRANSFORMKIT=.../TransformKit sh {RUN_SCRIPT_2022_02}
+# It reads no bit widths or ranges of single nodes: it chooses ranges from {CALIBRATION_FOLDER}/ by its own method.
 """,
-        old_options(config, entry, outputs),
+        options_2022_02(config, picture, outputs),
     )
 
 

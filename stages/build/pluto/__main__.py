@@ -1,6 +1,7 @@
-"""Says whether the open T41 runtime (github.com/inoop/t41-pluto) takes a quantized network, node by node.
+"""Checks a quantized network against the open T41 runtime (github.com/inoop/t41-pluto), node by node.
 
-Reads any QDQ ONNX file, from any quantizer. Exit code 0: it takes it; 1: it does not, or would compute something else.
+Reads any QDQ ONNX file, from any quantizer. Exit code 0: accepted; 1: refused, or the runtime would compute something
+else.
 """
 
 import sys
@@ -10,8 +11,8 @@ import onnx
 from rich.table import Table
 from rich.text import Text
 
-from stages.build.pluto.check import check
-from stages.build.pluto.folder import report
+from stages.build.pluto.compatibility import find_refusals
+from stages.build.pluto.folder import refusals_report
 from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.base.artifacts import check_targets, write_json
 from stages.core.base.console import counted, output
@@ -22,36 +23,36 @@ from stages.core.graph.onnx_graph import load_model
 EPILOG = """\
 examples:
   python -m stages.build.pluto net_int8.onnx
-  python -m stages.build.pluto net_int8.onnx --json check.json     the same, to read by a program
+  python -m stages.build.pluto net_int8.onnx --json check.json     the same, for a program to read
 """
-REFUSED = 1
+EXIT_REFUSED = 1
 
 
-def verdict(file: Path, json: Path | None) -> int:
-    """Print what keeps the file from the camera; gives the exit code."""
+def check(file: Path, json: Path | None) -> int:
+    """Print the refusals of a file; gives the exit code."""
     check_targets(json)
     try:
-        refusals = check(load_model(file))
+        refusals = find_refusals(load_model(file))
     except onnx.shape_inference.InferenceError as error:
         raise UserError(f"{file} is no sound network: {one_line(error)}") from error
     if json is not None:
-        write_json(json, report(refusals))
+        write_json(json, refusals_report(refusals))
     if not refusals:
-        output.print(f"{file}: the open T41 runtime takes it", highlight=False)
+        output.print(f"{file}: accepted by the open T41 runtime", highlight=False)
         return 0
     output.print(_table(refusals))
-    counts = {effect: sum(entry.effect is effect for entry in refusals) for effect in Effect}
-    said = "; ".join(f"{effect.value}: {count}" for effect, count in counts.items() if count)
-    output.print(f"{file}: not for the open T41 runtime ({said})", highlight=False)
-    return REFUSED
+    counts = {effect: sum(each.effect is effect for each in refusals) for effect in Effect}
+    summary = "; ".join(f"{effect.value}: {count}" for effect, count in counts.items() if count)
+    output.print(f"{file}: refused by the open T41 runtime ({summary})", highlight=False)
+    return EXIT_REFUSED
 
 
 def _table(refusals: list[Refusal]) -> Table:
     table = Table(title=counted(len(refusals), "refusal"), title_justify="left", header_style="bold")
     for heading in ("node", "type", "what happens", "why", "cure"):
         table.add_column(heading, overflow="fold")
-    for entry in refusals:
-        cells = (entry.node, entry.op_type, entry.effect.value, entry.reason, entry.cure)
+    for each in refusals:
+        cells = (each.node, each.op_type, each.effect.value, each.reason, each.cure)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the refusals there too")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
-    sys.exit(guarded(lambda: verdict(arguments.file, arguments.json), arguments.debug))
+    sys.exit(guarded(lambda: check(arguments.file, arguments.json), arguments.debug))
 
 
 if __name__ == "__main__":

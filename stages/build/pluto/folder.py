@@ -1,4 +1,4 @@
-"""The folder for the open T41 runtime: network, a picture and what it must give, run script; or why there is none."""
+"""Writes the folder for the open T41 runtime: network, a picture, its expected outputs, run script; or the refusals."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.build.pluto.check import check, fed_complement, input_meaning
-from stages.build.pluto.convert import convert, unsuited
-from stages.build.pluto.edges import Edges
-from stages.build.pluto.packing import input_bytes
+from stages.build.pluto.compatibility import find_refusals
+from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
+from stages.build.pluto.network_input import input_bytes, input_is_twos_complement, input_quantizer
+from stages.build.pluto.qdq_graph import QdqGraph
 from stages.build.pluto.refusals import Refusal
 from stages.core.base.artifacts import save_model, write_json, write_text
 from stages.core.base.console import output, warn
@@ -24,77 +24,79 @@ from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.qparams import NetworkParams
 from stages.core.statistics.tensor_statistics import load_statistics
 
-__all__ = ["CHECK", "report", "write_pluto"]
+__all__ = ["REFUSALS_FILE", "refusals_report", "write_pluto"]
 
-CHECK = "check.json"
-INPUT = "in.bin"
+REFUSALS_FILE = "check.json"
+INPUT_FILE = "in.bin"
 
 
-def report(refusals: Sequence[Refusal], notes: Sequence[str] = ()) -> dict[str, Any]:
-    """What `check.json` holds."""
+def refusals_report(refusals: Sequence[Refusal], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of `check.json`."""
     rows = [
         {
-            "node": entry.node,
-            "op_type": entry.op_type,
-            "effect": entry.effect.name,
-            "reason": entry.reason,
-            "cure": entry.cure,
-            "source": entry.source,
+            "node": each.node,
+            "op_type": each.op_type,
+            "effect": each.effect.name,
+            "concern": each.concern.name,
+            "reason": each.reason,
+            "cure": each.cure,
+            "source": each.source,
         }
-        for entry in refusals
+        for each in refusals
     ]
     return {"accepted": not refusals, "refusals": rows, "notes": list(notes)}
 
 
 def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params: NetworkParams) -> None:
-    """Write the folder; of a network that the runtime does not take, `check.json` alone, and warn."""
+    """Write the folder; for a network that the runtime refuses write `check.json` alone, and warn."""
     folder.mkdir()
-    place = BUILD / folder.parent.name / folder.name
-    refusals, notes = unsuited(params), list[str]()
+    final_folder = BUILD / folder.parent.name / folder.name
+    refusals, notes = settings_refusals(params), list[str]()
     if not refusals:
-        model, notes = convert(load_model(QUANTIZED_MODEL), _ranges())
-        refusals = check(model)
-    write_json(folder / CHECK, report(refusals, notes))
+        model, notes = to_compiler_form(load_model(QUANTIZED_MODEL), _calibrated_ranges())
+        refusals = find_refusals(model)
+    write_json(folder / REFUSALS_FILE, refusals_report(refusals, notes))
     if refusals:
         first, more = refusals[0], len(refusals) - 1
         warn(
             f"pluto/ holds no network, {first.effect.value} for {first.node}: {first.reason}"
-            f"{f'; {more} more' if more else ''}; all are in {place / CHECK}"
+            f"{f'; {more} more' if more else ''}; all are in {final_folder / REFUSALS_FILE}"
         )
         return
     save_model(folder / f"{name}_int8.onnx", model)
     _write_example(folder, model, inputs)
-    write_text(folder / "run.sh", run_script(name, Edges(Graph(model)).classifier))
-    output.print(f"open T41 runtime: {place}; github.com/inoop/t41-pluto compiles {name}_int8.onnx (run.sh)")
+    write_text(folder / "run.sh", run_script(name, QdqGraph(Graph(model)).classifier))
+    output.print(f"open T41 runtime: {final_folder}; github.com/inoop/t41-pluto compiles {name}_int8.onnx (run.sh)")
 
 
-def _ranges() -> Mapping[str, tuple[float, float]]:
-    return {name: (entry.low, entry.high) for name, entry in load_statistics(STATISTICS).items()}
+def _calibrated_ranges() -> Mapping[str, tuple[float, float]]:
+    return {name: (tensor.low, tensor.high) for name, tensor in load_statistics(STATISTICS).items()}
 
 
 def _write_example(folder: Path, model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> None:
-    """The first calibration picture in the camera's layout, and the outputs that ONNX Runtime gives for it."""
-    edges = Edges(Graph(model))
-    quantizer = input_meaning(edges)
-    meaning = edges.meaning(quantizer) if quantizer is not None else None
-    assert meaning is not None  # check refuses a network without
-    (fed,) = (calibration := feeds(calibration_samples(CALIBSET)[0], inputs)).values()
-    (folder / INPUT).write_bytes(input_bytes(fed, meaning, fed_complement(edges)).tobytes())
-    outputs = [_dequantized(edges, name) for name in edges.outputs]
-    made = Runner(with_outputs(model, outputs), optimize="none").run(calibration)
-    for i, name in enumerate(outputs):
-        values: NDArray[np.float32] = made[name]
-        (folder / f"expected_{i}.bin").write_bytes(np.ascontiguousarray(values, "<f4").tobytes())
+    """Write the first calibration picture in the camera's layout, and the outputs that ONNX Runtime gives for it."""
+    qdq = QdqGraph(Graph(model))
+    quantizer = input_quantizer(qdq)
+    qparams = qdq.qparams(quantizer) if quantizer is not None else None
+    assert qparams is not None  # a network without is refused
+    picture = feeds(calibration_samples(CALIBSET)[0], inputs)
+    (values,) = picture.values()
+    (folder / INPUT_FILE).write_bytes(input_bytes(values, qparams, input_is_twos_complement(qdq)).tobytes())
+    names = [_dequantized(qdq, name) for name in qdq.outputs]
+    outputs = Runner(with_outputs(model, names), optimize="none").run(picture)
+    for i, name in enumerate(names):
+        output_values: NDArray[np.float32] = outputs[name]
+        (folder / f"expected_{i}.bin").write_bytes(np.ascontiguousarray(output_values, "<f4").tobytes())
 
 
-def _dequantized(edges: Edges, name: str) -> str:
-    """The tensor of the values that an output's codes stand for."""
-    codes = edges.quantizers(name)[0].output[0]
-    return str(edges.graph.consumers[codes][0].output[0])
+def _dequantized(qdq: QdqGraph, name: str) -> str:
+    """The tensor of the dequantized codes of an output."""
+    codes = qdq.quantizers(name)[0].output[0]
+    return str(qdq.graph.consumers[codes][0].output[0])
 
 
 def run_script(name: str, classifier: bool) -> str:
-    """A script that compiles the network where the open runtime's repository is at hand, and says how to run it."""
+    """A script that compiles the network where there is a copy of the open runtime's repository."""
     network, compiled = shlex.quote(f"{name}_int8.onnx"), shlex.quote(f"{name}.pluto")
     shown = "--topk 5" if classifier else "--checksums"
     return f"""\
@@ -102,8 +104,8 @@ def run_script(name: str, classifier: bool) -> str:
 # Compiles {name}_int8.onnx for the T41. Run: PLUTO=.../t41-pluto sh run.sh
 # (a copy of github.com/inoop/t41-pluto; its compiler wants Python with onnx and numpy).
 # Then on the camera, with the runtime that its Makefile builds:
-#   plt run {name}.pluto --input {INPUT} --profile {shown} --out out.bin
-# {INPUT} is the first calibration picture; expected_<i>.bin are the outputs that ONNX Runtime gives for it, float32.
+#   plt run {name}.pluto --input {INPUT_FILE} --profile {shown} --out out.bin
+# {INPUT_FILE} is the first calibration picture; expected_<i>.bin are ONNX Runtime's outputs for it, float32.
 # Of a classifier out.bin has the same form: the logits.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,4 @@
-"""The folder of the board program: sources, and what is written for this network."""
+"""Writes the folder of the board program: C++ sources and the files generated for this network."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -7,21 +7,22 @@ from typing import Any
 
 import jinja2
 
-from stages.build.venus.outputs import BoardOutput, View, levels
+from stages.build.venus.board_outputs import BoardOutput
+from stages.build.venus.detector_levels import View, detector_levels
 from stages.core.base.artifacts import write_text
 from stages.core.config.schema import Anchor, Color, Config, DetectorKind
 from stages.core.data.inputs import NetworkInput
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["COMMON", "WRITTEN", "write_venus"]
+__all__ = ["COMMON_SOURCES", "GENERATED_FILES", "write_venus"]
 
 SOURCES = Path(__file__).parent / "src"
-COMMON = ("board.h", "inference.cpp", "inference_nv12.cpp", "picture.h")
-"""The C++ sources that are the same for every network; postprocess.h is one of two."""
-WRITTEN = ("Makefile", "README.md", "generate_img_input.py", "model.h")
-"""What is written for this network."""
+COMMON_SOURCES = ("board.h", "inference.cpp", "inference_nv12.cpp", "picture.h")
+"""The C++ sources that are the same for every network; postprocess.h is boxes.h or values.h."""
+GENERATED_FILES = ("Makefile", "README.md", "generate_img_input.py", "model.h")
+"""The files that are generated for each network."""
 
-PURPOSES = {
+BUILD_TYPE_RESULTS = {
     "release": "results",
     "profile": "the time of every layer",
     "debug": "dumps of every layer",
@@ -30,20 +31,20 @@ PURPOSES = {
 
 
 def write_venus(folder: Path, config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> None:
-    """Write `folder`, which is made here.
+    """Write the program's folder.
 
     Args:
-        folder: for the program.
-        config: of an Ingenic SOC.
-        network_input: the one input, a picture.
-        outputs: of the network, in order.
+        folder: created here.
+        config: the experiment, for an Ingenic SOC.
+        network_input: the only input, a picture.
+        outputs: the network's outputs, in order.
 
     Raises:
-        UserError: if the outputs are not those of `model.detector`.
+        UserError: if the outputs do not fit `model.detector`.
     """
-    texts = _texts(config, network_input, outputs)
+    texts = _generated_texts(config, network_input, outputs)
     folder.mkdir()
-    for name in COMMON:
+    for name in COMMON_SOURCES:
         shutil.copyfile(SOURCES / name, folder / name)
     detects = config.model.detector.kind is not DetectorKind.none
     shutil.copyfile(SOURCES / ("boxes.h" if detects else "values.h"), folder / "postprocess.h")
@@ -51,8 +52,8 @@ def write_venus(folder: Path, config: Config, network_input: NetworkInput, outpu
         write_text(folder / name, text)
 
 
-def _texts(config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> dict[str, str]:
-    """What is written for this network: name of the file -> its text."""
+def _generated_texts(config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> dict[str, str]:
+    """File name -> text of each generated file."""
     model, soc = config.model, config.soc
     detector, preprocess = model.detector, model.preprocess
     detects = detector.kind is not DetectorKind.none
@@ -70,11 +71,11 @@ def _texts(config: Config, network_input: NetworkInput, outputs: Sequence[BoardO
         "centered": _c_bool(preprocess.anchor is Anchor.center),
         "outputs": outputs,
         "detector": detector,
-        "levels": levels(detector, outputs, *size) if detects else [],
+        "levels": detector_levels(detector, outputs, *size) if detects else [],
         "logits": _c_bool(logits),
         "tree": soc.runtime.tree,
         "libraries": soc.runtime.libraries,
-        "purposes": PURPOSES,
+        "purposes": BUILD_TYPE_RESULTS,
     }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.build.venus", "templates"),
@@ -83,11 +84,11 @@ def _texts(config: Config, network_input: NetworkInput, outputs: Sequence[BoardO
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"c": _c_string, "codes": _c_codes, "list_of": _c_list, "view": _c_view}
-    return {name: environment.get_template(f"{name}.j2").render(values) for name in WRITTEN}
+    environment.filters |= {"c": _c_string, "qparams": _c_qparams, "list_of": _c_list, "view": _c_view}
+    return {name: environment.get_template(f"{name}.j2").render(values) for name in GENERATED_FILES}
 
 
-# --- values as C++ writes them ----------------------------------------------------------------------------------
+# --- values in C++ syntax ---------------------------------------------------------------------------------------
 
 
 def _c_bool(value: bool) -> str:
@@ -95,7 +96,7 @@ def _c_bool(value: bool) -> str:
 
 
 def _c_string(text: str) -> str:
-    """A string literal; what is not plain ASCII as octal bytes of UTF-8, which no following digit can lengthen."""
+    """A string literal; other characters than plain ASCII as three-digit octal bytes of UTF-8."""
     plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
     return f'"{"".join(plain)}"'
 
@@ -104,9 +105,9 @@ def _c_list(values: Sequence[float], suffix: str = "") -> str:
     return "{" + ", ".join(f"{value}{suffix}" for value in values) + "}"
 
 
-def _c_codes(codes: QuantParams | None) -> str:
-    """Bits, scale, zero point of an output."""
-    return "32, 1.0f, 0" if codes is None else f"{codes.bits}, {codes.scale}f, {codes.zero_point}"
+def _c_qparams(qparams: QuantParams | None) -> str:
+    """Bits, scale, zero point of an output; 32 bits for float."""
+    return "32, 1.0f, 0" if qparams is None else f"{qparams.bits}, {qparams.scale}f, {qparams.zero_point}"
 
 
 def _c_view(view: View) -> str:

@@ -1,4 +1,4 @@
-"""A stand-in for `magik-transform-tools`, which is not free to take along: it converts nothing.
+"""A stand-in for `magik-transform-tools`, which may not be redistributed: it converts nothing.
 
 It checks its arguments and the folder as the guides want them, writes files of the names that the converter is known to
 write, and prints a log in the guide's form. The variable STAND_IN chooses how it behaves. What it cannot show: whether
@@ -50,7 +50,7 @@ for key in ("QUANT_DATASET_PATH", "DEBUG_PATH"):
 if len(list(Path(cfg["QUANT_DATASET_PATH"]).iterdir())) != cfg["QUANT_DATASET_SIZE"]:
     refuse("QUANT_DATASET_SIZE")
 bits = json.loads(Path("magik_node_quant_bit_info.json").read_text())
-if cfg["LOAD_OP_QUANT_MIN_MAX"] and not all("MIN" in entry for entry in bits.values()):
+if cfg["LOAD_OP_QUANT_MIN_MAX"] and not all("MIN" in node for node in bits.values()):
     refuse("no ranges")
 if mode == "fails":
     refuse("Invalid json")

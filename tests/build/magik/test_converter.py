@@ -1,4 +1,4 @@
-"""With a stand-in for the vendor's converter (stand_in.py): it checks what it is given, and converts nothing."""
+"""With a stand-in for the vendor's converter (stand_in.py): it checks arguments and folder, and converts nothing."""
 
 import json
 import os
@@ -20,8 +20,8 @@ from stages.core.config.schema import ToolchainConfig
 from tests.build.magik import stand_in
 from tests.conftest import project_overrides
 
-PLACE = Path("out/build/t40/magik")
-MADE = ["magik_model_onnx_t40_magik.mk.h", "model_quant.mgk", "onnx_t40_magik.bin"]
+FOLDER = Path("out/build/t40/magik")
+WRITTEN = ["magik_model_onnx_t40_magik.mk.h", "model_quant.mgk", "onnx_t40_magik.bin"]
 
 
 @pytest.fixture
@@ -32,46 +32,52 @@ def with_tool(quantized, tmp_path):
     return quantized
 
 
-def left(folder):
+def files_in(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_what_it_makes_is_gathered(with_tool, capsys):
+def test_its_output_files_are_collected(with_tool, capsys):
     build(with_tool)
-    converted = PLACE / "converted"
-    assert left(converted) == sorted([*MADE, "conversion.json", "converter.log", "similarity.csv", "similarity.json"])
+    converted = FOLDER / "converted"
+    assert files_in(converted) == sorted(
+        [*WRITTEN, "conversion.json", "converter.log", "similarity.csv", "similarity.json"]
+    )
     assert (converted / "onnx_t40_magik.bin").read_bytes() == b"board"
     assert (converted / "model_quant.mgk").read_bytes() == b"pc"
     rows = json.loads((converted / "similarity.json").read_text())
     assert [row["cosine_avg"] for row in rows] == [0.99813, 0.99078, 0.99310]
-    ours = json.loads((PLACE / "magik_node_quant_bit_info.json").read_text())
+    ours = json.loads((FOLDER / "magik_node_quant_bit_info.json").read_text())
     assert [row["node"] for row in rows] == [*list(ours)[:2], "extra"]
     assert rows[2]["op_type"] == "Conv2D"  # out of the converter's model_node_info.json: not in our network
-    said = json.loads((converted / "conversion.json").read_text())
-    assert (said["version"], said["exit_code"], said["files"]) == ("1.0.0(00010000_2923907)", 0, MADE)
+    conversion = json.loads((converted / "conversion.json").read_text())
+    assert (conversion["version"], conversion["exit_code"], conversion["files"]) == (
+        "1.0.0(00010000_2923907)",
+        0,
+        WRITTEN,
+    )
     log = (converted / "converter.log").read_bytes().decode()
     assert log.splitlines()[0].startswith("INFO(magik): magik-transform-tools version:1.0.0")
     shown = capsys.readouterr()
     assert log in shown.err
     assert "Convert successfully" in log
     assert "the 3 least similar of 3 nodes" in shown.out
-    assert "converted: out/build/t40/magik/converted: " + ", ".join(MADE) in shown.out
+    assert "converted: out/build/t40/magik/converted: " + ", ".join(WRITTEN) in shown.out
     assert not CONVERTER_LOG.exists()
     assert sorted(path.name for path in Path("out/build").iterdir()) == ["t40"]
 
 
 def test_the_folder_itself_stays_as_without_the_converter(with_tool):
     build(with_tool)
-    rest = [name for name in left(PLACE) if not name.startswith("converted/")]
+    rest = [name for name in files_in(FOLDER) if not name.startswith("converted/")]
     with_tool.soc.toolchain.path = None
     build(with_tool)
-    assert left(PLACE) == rest
+    assert files_in(FOLDER) == rest
 
 
 def test_the_executable_may_be_named_itself(with_tool):
     with_tool.soc.toolchain.path += f"/{stand_in.TOOL}"
     build(with_tool)
-    assert (PLACE / "converted/onnx_t40_magik.bin").exists()
+    assert (FOLDER / "converted/onnx_t40_magik.bin").exists()
 
 
 @pytest.mark.parametrize(
@@ -79,18 +85,18 @@ def test_the_executable_may_be_named_itself(with_tool):
     [
         ("fails", r"ended with exit code 3: .*: E interface\.cc:69-parase input paramter\] Invalid json; its log: "),
         ("crashes", r"was killed by SIGSEGV: loading; its log: out/converter\.log$"),
-        ("makes nothing", r"made no network: .*Convert successfully.*; its log: out/converter\.log$"),
+        ("makes nothing", r"wrote no network: .*Convert successfully.*; its log: out/converter\.log$"),
     ],
 )
 def test_a_failure_is_one_line_and_leaves_the_log_and_what_was_there(with_tool, monkeypatch, mode, expected):
     build(with_tool)
-    before = {name: (PLACE / name).read_bytes() for name in left(PLACE)}
+    before = {name: (FOLDER / name).read_bytes() for name in files_in(FOLDER)}
     monkeypatch.setenv("STAND_IN", mode)
     with pytest.raises(UserError, match=expected) as caught:
         build(with_tool)
     assert "\n" not in str(caught.value)
     assert "version:1.0.0" in CONVERTER_LOG.read_text()
-    assert {name: (PLACE / name).read_bytes() for name in left(PLACE)} == before
+    assert {name: (FOLDER / name).read_bytes() for name in files_in(FOLDER)} == before
     assert sorted(path.name for path in Path("out").iterdir() if path.name.startswith(".")) == []
     monkeypatch.setenv("STAND_IN", "")
     build(with_tool)
@@ -100,7 +106,7 @@ def test_a_failure_is_one_line_and_leaves_the_log_and_what_was_there(with_tool, 
 def test_a_success_that_ends_with_1_is_one(with_tool, monkeypatch, capsys):
     monkeypatch.setenv("STAND_IN", "ends with 1")
     build(with_tool)
-    assert json.loads((PLACE / "converted/conversion.json").read_text())["exit_code"] == 1
+    assert json.loads((FOLDER / "converted/conversion.json").read_text())["exit_code"] == 1
     assert "ended with exit code 1, yet its log says that it converted" in capsys.readouterr().err
 
 
@@ -158,7 +164,7 @@ def running(pid):
         ),
         (["error: first", "Error: second", "  ", "100 %"], "Error: second"),
         (["working", "  last   word ", ""], "last word"),
-        ([], "it said nothing"),
+        ([], "it printed nothing"),
     ],
 )
 def test_the_line_that_says_why(lines, expected):

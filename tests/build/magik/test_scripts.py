@@ -1,6 +1,6 @@
 import pytest
 
-from stages.build.magik.scripts import old_script, run_script
+from stages.build.magik.scripts import run_script, run_script_2022_02
 from tests.build import boards
 from tests.build.boards import PICTURE, board_config
 
@@ -14,8 +14,8 @@ def test_script_calls_the_converter(tmp_path, folder, name):
     boards.stand_in(tmp_path / folder, "magik-transform-tools")
     script = tmp_path / "run.sh"
     script.write_text(run_script(board_config(soc="T41", name=name)))
-    done, calls = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / folder))
-    assert done.returncode == 0, done.stderr
+    finished, calls = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / folder))
+    assert finished.returncode == 0, finished.stderr
     assert calls == [
         [
             "magik-transform-tools", "-i", "model.onnx", "-o", f"{name}_t41_magik.mk.h", "-cfg", "magik_t41.cfg",
@@ -28,9 +28,9 @@ def test_script_calls_the_converter(tmp_path, folder, name):
 def test_script_without_the_toolkit_says_what_to_set(tmp_path, variables):
     script = tmp_path / "run.sh"
     script.write_text(run_script(board_config()))
-    done, calls = boards.run_script(script, tmp_path / "record", **variables)
-    assert done.returncode != 0
-    assert "MAGIK_TRANSFORMKIT: set it to the folder of magik-transform-tools" in done.stderr
+    finished, calls = boards.run_script(script, tmp_path / "record", **variables)
+    assert finished.returncode != 0
+    assert "MAGIK_TRANSFORMKIT: set it to the folder of magik-transform-tools" in finished.stderr
     assert calls == []
 
 
@@ -39,17 +39,17 @@ def test_script_fails_when_the_converter_fails(tmp_path):
     (tmp_path / "kit" / "magik-transform-tools").write_text("#!/bin/sh\nexit 3\n")
     script = tmp_path / "run.sh"
     script.write_text(run_script(board_config()))
-    done, _ = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit"))
-    assert done.returncode == 3
+    finished, _ = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit"))
+    assert finished.returncode == 3
 
 
 def test_the_older_command_line_has_the_guides_options_in_its_order(tmp_path):
     boards.stand_in(tmp_path / "kit", "magik-transform-tools")
     script = tmp_path / "run_2022_02.sh"
-    script.write_text(old_script(board_config(name="my net"), PICTURE, ["640", "660", "680"]))
+    script.write_text(run_script_2022_02(board_config(name="my net"), PICTURE, ["640", "660", "680"]))
     assert boards.syntax_errors(script.read_text(), tmp_path / "copy.sh") == ""
-    done, calls = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit"))
-    assert done.returncode == 0, done.stderr
+    finished, calls = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tmp_path / "kit"))
+    assert finished.returncode == 0, finished.stderr
     assert calls == [
         [
             "magik-transform-tools", "--framework", "onnx", "--target_device", "T40",

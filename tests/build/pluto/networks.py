@@ -1,4 +1,4 @@
-"""Networks that the open T41 runtime takes, quantized for it: a classifier and a detector in small."""
+"""Networks that the open T41 runtime accepts, quantized for it: a small classifier and a small detector."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.build.pluto.convert import convert
+from stages.build.pluto.compiler_form import to_compiler_form
 from tests.networks import Quantized, quantized_network, soc_config
 
 SIZE = 16
@@ -35,11 +35,11 @@ def network(nodes, weights, output, *, low=-1.0, high=1.0):
     return model, pictures
 
 
-def conv(name, taken, made, size=1, stride=1, group=1):
+def conv(name, source, target, size=1, stride=1, group=1):
     pads = [size // 2] * 4
-    inputs = [taken, f"{name}/w", f"{name}/b"]
+    inputs = [source, f"{name}/w", f"{name}/b"]
     kernel = {"kernel_shape": [size, size], "strides": [stride, stride], "pads": pads, "group": group}
-    return helper.make_node("Conv", inputs, [made], name, **kernel)
+    return helper.make_node("Conv", inputs, [target], name, **kernel)
 
 
 def conv_weights(name, cout, cin, size=1):
@@ -55,10 +55,10 @@ def ranges(model, pictures):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    names = [entry.name for entry in session.get_outputs()]
-    made = [session.run(None, picture) for picture in pictures]
+    names = [output.name for output in session.get_outputs()]
+    runs = [session.run(None, picture) for picture in pictures]
     return {
-        name: (float(min(run[i].min() for run in made)), float(max(run[i].max() for run in made)))
+        name: (float(min(run[i].min() for run in runs)), float(max(run[i].max() for run in runs)))
         for i, name in enumerate(names)
     }
 
@@ -85,10 +85,10 @@ def classifier(softmax=False, **span):
     return network(nodes, weights, "probabilities" if softmax else "logits", **span)
 
 
-def silu(name, taken, made):
+def silu(name, source, target):
     return [
-        helper.make_node("Sigmoid", [taken], [f"{made}/gate"], f"{name}/sigmoid"),
-        helper.make_node("Mul", [taken, f"{made}/gate"], [made], f"{name}/mul"),
+        helper.make_node("Sigmoid", [source], [f"{target}/gate"], f"{name}/sigmoid"),
+        helper.make_node("Mul", [source, f"{target}/gate"], [target], f"{name}/mul"),
     ]
 
 
@@ -130,4 +130,4 @@ def detector(**span):
 def accepted(kind: str) -> onnx.ModelProto:
     """The converted network; a copy of it is the test's to change."""
     model, pictures = {"classifier": classifier, "detector": detector}[kind]()
-    return convert(quantized(model, pictures).qdq, ranges(model, pictures))[0]
+    return to_compiler_form(quantized(model, pictures).qdq, ranges(model, pictures))[0]

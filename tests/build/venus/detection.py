@@ -25,7 +25,7 @@ def yolox(rows, height, width, strides, logits=False):
 
 def yolov5(maps, height, width, strides, anchors):
     """The same of [1, anchors * (5 + classes), h, w] maps, a stride each; `anchors` [strides, n, 2]."""
-    found = []
+    boxes = []
     for values, stride, sides in zip(maps, strides, anchors, strict=True):
         _, channels, h, w = values.shape
         split = logistic(values.astype(np.float64).reshape(len(sides), channels // len(sides), h, w))
@@ -33,8 +33,8 @@ def yolov5(maps, height, width, strides, anchors):
         for part, side in zip(split, sides, strict=True):
             rows = part.reshape(len(part), h * w).T
             centres, sizes = (rows[:, :2] * 2 - 0.5 + grid) * stride, (rows[:, 2:4] * 2) ** 2 * side
-            found.append(_best(centres, sizes, rows[:, 4:]))
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+            boxes.append(_best(centres, sizes, rows[:, 4:]))
+    return tuple(np.concatenate(parts) for parts in zip(*boxes, strict=True))
 
 
 def _best(centres, sizes, scores):

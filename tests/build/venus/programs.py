@@ -1,4 +1,4 @@
-"""Board programs made for networks of the tests' own, linked with a stand-in for the vendor's library, and run here."""
+"""Board programs for small networks, linked with a stand-in for the vendor's library, and run here."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.build.venus.board_outputs import BoardOutput
 from stages.build.venus.folder import write_venus
-from stages.build.venus.outputs import BoardOutput
 from stages.core.config.composition import compose
 from stages.core.config.schema import Color, Config
 from stages.core.data.inputs import NetworkInput
@@ -74,7 +74,7 @@ def built(folder: Path, tree: Path, *goals: str) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a program did: exit code, printed lines, the input that the network was fed, the calls of the library."""
+    """A finished program: exit code, printed lines, the bytes that the network was fed, the calls of the library."""
 
     code: int
     printed: list[str]
@@ -85,7 +85,7 @@ class Ran:
 
 def run(
     folder: Path,
-    place: Path,
+    run_folder: Path,
     outputs: Sequence[tuple[Sequence[int], bytes]],
     *words: object,
     frame: bool = False,
@@ -94,11 +94,11 @@ def run(
     before: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Ran:
-    """Run a program in the empty folder `place`, on a network that gives `outputs`: shape and bytes of each.
+    """Run a program in `run_folder`, on a network whose outputs have the shapes and bytes `outputs`.
 
     Args:
         folder: where it was built.
-        place: for what it reads and writes; made here.
+        run_folder: for what the program reads and writes; created here.
         outputs: what the network gives, whatever it is fed.
         words: of the command line, after the model.
         frame: run the program for NV12.
@@ -107,20 +107,24 @@ def run(
         before: what has to stand before the program.
         environment: more of it.
     """
-    place.mkdir(exist_ok=True)
+    run_folder.mkdir(exist_ok=True)
     for index, (shape, content) in enumerate(outputs):
-        (place / f"output_{index}.shape").write_text(" ".join(map(str, shape)))
-        (place / f"output_{index}.bin").write_bytes(content)
-    (place / "model.bin").touch()
+        (run_folder / f"output_{index}.shape").write_text(" ".join(map(str, shape)))
+        (run_folder / f"output_{index}.bin").write_bytes(content)
+    (run_folder / "model.bin").touch()
     done = subprocess.run(
         [*before, str(folder / program(frame, build_type)), model, *map(str, words)],
-        cwd=place,
-        env=os.environ | {"FAKE": str(place)} | dict(environment or {}),
+        cwd=run_folder,
+        env=os.environ | {"FAKE": str(run_folder)} | dict(environment or {}),
         capture_output=True,
         text=True,
         check=False,
     )
-    fed = np.frombuffer((place / "input.bin").read_bytes(), np.uint8) if (place / "input.bin").exists() else None
-    calls = (place / "log").read_text().splitlines() if (place / "log").exists() else []
+    fed = (
+        np.frombuffer((run_folder / "input.bin").read_bytes(), np.uint8)
+        if (run_folder / "input.bin").exists()
+        else None
+    )
+    calls = (run_folder / "log").read_text().splitlines() if (run_folder / "log").exists() else []
     printed = [re.sub(r"\d+\.\d+ ms", "# ms", line) for line in done.stdout.splitlines()]
     return Ran(done.returncode, printed, done.stderr, fed, calls)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stages.build.venus.outputs import BoardOutput
+from stages.build.venus.board_outputs import BoardOutput
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.integer.dumps import packed
 from stages.core.integer.quant_params import QuantParams
@@ -25,12 +25,12 @@ def detector(kind, **more):
     return DetectorConfig(kind=kind, classes=CLASSES, score_threshold=0.35, nms_threshold=0.5, **more)
 
 
-def program(tree, folder, found, shapes, codes=None, preprocess=LETTERBOX):
+def program(tree, folder, detector_config, shapes, qparams=None, preprocess=LETTERBOX):
     """A built program for a detector whose outputs are exported in these shapes."""
     settings = config(*preprocess)
-    settings = replace(settings, model=replace(settings.model, detector=found))
+    settings = replace(settings, model=replace(settings.model, detector=detector_config))
     outputs = [
-        BoardOutput(f"y{i}", (s[0], s[2], s[3], s[1]) if len(s) == 4 else s, codes and codes[i])
+        BoardOutput(f"y{i}", (s[0], s[2], s[3], s[1]) if len(s) == 4 else s, qparams and qparams[i])
         for i, s in enumerate(shapes)
     ]
     programs.written(folder, settings, picture(HEIGHT, WIDTH), outputs)
@@ -44,27 +44,27 @@ def printed_boxes(done):
     return np.array(lines, dtype=np.float64).reshape(-1, 6)
 
 
-def check(folder, place, tensors, boxes, codes=None, size=None, at=(0, 0, WIDTH, HEIGHT)):
+def check(folder, run_folder, tensors, boxes, qparams=None, size=None, at=(0, 0, WIDTH, HEIGHT)):
     """Run on a picture of `size` that lies `at` left, top, width, height in the input, or on the input's own pixels."""
-    place.mkdir()
+    run_folder.mkdir()
     width, height = size or (WIDTH, HEIGHT)
-    (place / "photo.rgb").write_bytes(bytes(height * width * 3))
+    (run_folder / "photo.rgb").write_bytes(bytes(height * width * 3))
     given = []
     for index, tensor in enumerate(tensors):
         shape = tensor.shape if tensor.ndim != 4 else tensor.transpose(0, 2, 3, 1).shape
-        given.append((shape, packed(tensor, codes and codes[index])))
-    done = programs.run(folder, place, given, "photo.rgb", *(size or ()))
+        given.append((shape, packed(tensor, qparams and qparams[index])))
+    done = programs.run(folder, run_folder, given, "photo.rgb", *(size or ()))
     expected = detection.suppressed(*boxes, 0.35, 0.5)
     assert len(expected) > 5
     good = (boxes[1] >= 0.35).sum()
     assert len(expected) + 5 < good < len(boxes[0])  # some to drop by their score, some by what they overlap
     expected[:, :4] = (expected[:, :4] - [at[0], at[1]] * 2) * ([width / at[2], height / at[3]] * 2)
     expected[:, :4] = np.clip(expected[:, :4], 0, [width, height] * 2)
-    found = printed_boxes(done)
+    printed = printed_boxes(done)
     assert done.printed[2].startswith(f"{len(expected)} boxes in {width} x {height} pixels")
-    np.testing.assert_allclose(found[:, :4], expected[:, :4], rtol=0, atol=0.0502)  # printed to a tenth
-    np.testing.assert_allclose(found[:, 4], expected[:, 4], rtol=0, atol=0.000051)
-    np.testing.assert_array_equal(found[:, 5], expected[:, 5])
+    np.testing.assert_allclose(printed[:, :4], expected[:, :4], rtol=0, atol=0.0502)  # printed to a tenth
+    np.testing.assert_allclose(printed[:, 4], expected[:, 4], rtol=0, atol=0.000051)
+    np.testing.assert_array_equal(printed[:, 5], expected[:, 5])
 
 
 def rows_of(seed, logits=False):
@@ -108,8 +108,8 @@ def test_yolox_a_tensor_a_stride_and_a_crop(tree, tmp_path):
 def test_yolox_apart_before_the_logistic_function(tree, tmp_path):
     rows = rows_of(3, logits=True)
     maps = [part for m in maps_of(rows) for part in (m[:, :4], m[:, 4:5], m[:, 5:])]
-    found = detector(DetectorKind.yolox, logits=True)
-    folder = program(tree, tmp_path / "net", found, [m.shape for m in maps])
+    detector_config = detector(DetectorKind.yolox, logits=True)
+    folder = program(tree, tmp_path / "net", detector_config, [m.shape for m in maps])
     check(folder, tmp_path / "run", maps, detection.yolox(rows, HEIGHT, WIDTH, STRIDES, logits=True))
 
 
@@ -120,22 +120,22 @@ def yolov5_maps(seed):
 
 def test_yolov5(tree, tmp_path):
     maps = yolov5_maps(4)
-    found = detector(DetectorKind.yolov5, anchors=ANCHORS.astype(float).ravel().tolist())
-    folder = program(tree, tmp_path / "net", found, [m.shape for m in maps])
+    detector_config = detector(DetectorKind.yolov5, anchors=ANCHORS.astype(float).ravel().tolist())
+    folder = program(tree, tmp_path / "net", detector_config, [m.shape for m in maps])
     check(folder, tmp_path / "run", maps, detection.yolov5(maps, HEIGHT, WIDTH, STRIDES, ANCHORS))
 
 
-def test_yolov5_from_codes_of_several_widths(tree, tmp_path):
+def test_yolov5_from_codes_of_several_bit_widths(tree, tmp_path):
     # a board that gives codes; the coarse ones where few rows are, so that no two scores are equal
-    codes = [QuantParams(12, 0.004, 2000), QuantParams(10, 0.016, 500), QuantParams(8, 0.05, 120)]
+    qparams = [QuantParams(12, 0.004, 2000), QuantParams(10, 0.016, 500), QuantParams(8, 0.05, 120)]
     maps = [
         np.clip(np.rint(m / c.scale) + c.zero_point, 0, c.qmax).astype(c.dtype)
-        for m, c in zip(yolov5_maps(5), codes, strict=True)
+        for m, c in zip(yolov5_maps(5), qparams, strict=True)
     ]
-    reals = [(m.astype(np.float64) - c.zero_point) * c.scale for m, c in zip(maps, codes, strict=True)]
-    found = detector(DetectorKind.yolov5, anchors=ANCHORS.astype(float).ravel().tolist())
-    folder = program(tree, tmp_path / "net", found, [m.shape for m in maps], codes)
-    check(folder, tmp_path / "run", maps, detection.yolov5(reals, HEIGHT, WIDTH, STRIDES, ANCHORS), codes)
+    reals = [(m.astype(np.float64) - c.zero_point) * c.scale for m, c in zip(maps, qparams, strict=True)]
+    detector_config = detector(DetectorKind.yolov5, anchors=ANCHORS.astype(float).ravel().tolist())
+    folder = program(tree, tmp_path / "net", detector_config, [m.shape for m in maps], qparams)
+    check(folder, tmp_path / "run", maps, detection.yolov5(reals, HEIGHT, WIDTH, STRIDES, ANCHORS), qparams)
 
 
 def test_no_box_reaches_the_threshold(tree, tmp_path):

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from stages.build.venus.outputs import BoardOutput
+from stages.build.venus.board_outputs import BoardOutput
 from stages.core.base.errors import UserError
 from stages.core.integer.quant_params import QuantParams
 from tests.build.venus import programs

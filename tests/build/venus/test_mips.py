@@ -45,13 +45,13 @@ def test_the_same_as_here(tree, mips, tmp_path, detects):
             done = programs.make(folder, kit, *variables)
             assert (done.returncode, done.stderr) == (0, "")
         for number, (pixels, is_frame) in enumerate([(photo, False), (frame, True)]):
-            place = tmp_path / f"{name}_{number}"
-            place.mkdir()
-            (place / "picture").write_bytes(pixels.tobytes())
+            run_folder = tmp_path / f"{name}_{number}"
+            run_folder.mkdir()
+            (run_folder / "picture").write_bytes(pixels.tobytes())
             before = () if kit is tree else (QEMU,)
             words = ("picture", 60, 40)
             ran.append(
-                programs.run(folder, place, [(output.shape, content)], *words, frame=is_frame, before=before)
+                programs.run(folder, run_folder, [(output.shape, content)], *words, frame=is_frame, before=before)
             )  # fmt: skip
             assert ran[-1].code == 0, ran[-1].error
     for here, board in zip(ran[:2], ran[2:], strict=True):

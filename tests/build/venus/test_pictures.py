@@ -24,8 +24,10 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES, ids=lambda case: "-".join(word.split("=")[1] for word in case[0]), scope="module")
-def case(request, tree, tmp_path_factory):
+@pytest.fixture(
+    params=CASES, ids=lambda parameters: "-".join(word.split("=")[1] for word in parameters[0]), scope="module"
+)
+def fitting(request, tree, tmp_path_factory):
     overrides, color, tolerance = request.param
     settings = config(*overrides)
     folder = programs.written(
@@ -43,14 +45,14 @@ def noise(height, width):
 def pixels_of(fed, color):
     """The picture's channels of what was fed, which has a fourth of zeros."""
     channels = 1 if color is Color.GRAY else 4
-    found = fed.reshape(24, 32, channels)
-    assert color is Color.GRAY or not found[:, :, 3].any()
-    return found[:, :, : min(channels, 3)].astype(int)
+    pixels = fed.reshape(24, 32, channels)
+    assert color is Color.GRAY or not pixels[:, :, 3].any()
+    return pixels[:, :, : min(channels, 3)].astype(int)
 
 
 @pytest.mark.slow
-def test_a_picture_of_another_size_is_fitted_as_on_the_pc(case, tmp_path):
-    folder, preprocess, color, tolerance = case
+def test_a_picture_of_another_size_is_fitted_as_on_the_pc(fitting, tmp_path):
+    folder, preprocess, color, tolerance = fitting
     for height, width in SIZES:
         photo = noise(height, width)
         raw = to_color(photo, color)
@@ -64,8 +66,8 @@ def test_a_picture_of_another_size_is_fitted_as_on_the_pc(case, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_nv12_frame_is_fitted_as_on_the_pc(case, tmp_path):
-    folder, preprocess, color, tolerance = case
+def test_an_nv12_frame_is_fitted_as_on_the_pc(fitting, tmp_path):
+    folder, preprocess, color, tolerance = fitting
     for height, width in [(48, 64), (34, 90), (12, 10)]:
         frame = np.random.default_rng(width).integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
         (tmp_path / "frame.nv12").write_bytes(frame.tobytes())
@@ -102,9 +104,9 @@ def test_nv12_as_opencv_reads_it(plain, tmp_path):
             done = programs.run(plain, tmp_path, GIVEN, "frame.nv12", 256, 256, frame=True)
             assert done.code == 0, done.error
             expected = cv2.cvtColor(np.concatenate([luma, pairs]), cv2.COLOR_YUV2RGB_NV12).astype(int)
-            found = done.fed.reshape(256, 256, 4)[:, :, :3].astype(int)
-            assert np.abs(found - expected).max() <= 1
-            assert (found == expected).mean() > 0.9
+            pixels = done.fed.reshape(256, 256, 4)[:, :, :3].astype(int)
+            assert np.abs(pixels - expected).max() <= 1
+            assert (pixels == expected).mean() > 0.9
 
 
 @pytest.mark.slow
@@ -118,6 +120,6 @@ def test_pixels_of_the_input_are_taken_as_they_are(plain, tmp_path, channels):
 
 
 def pixels_of_large(fed):
-    found = fed.reshape(256, 256, 4)
-    assert not found[:, :, 3].any()
-    return found[:, :, :3]
+    pixels = fed.reshape(256, 256, 4)
+    assert not pixels[:, :, 3].any()
+    return pixels[:, :, :3]

@@ -82,20 +82,20 @@ struct Runtime {
 
 // Sizes without those of 1: runtimes differ in how many of them they write.
 inline std::vector<int> squeezed(const std::vector<int>& shape) {
-    std::vector<int> found;
+    std::vector<int> sizes;
     for (int size : shape)
-        if (size != 1) found.push_back(size);
-    return found;
+        if (size != 1) sizes.push_back(size);
+    return sizes;
 }
 
 inline std::string text(const std::vector<int>& shape) {
-    std::string found = "[";
+    std::string list = "[";
     for (int size : shape) {
         char digits[16];
-        snprintf(digits, sizeof digits, found.size() > 1 ? ",%d" : "%d", size);
-        found += digits;
+        snprintf(digits, sizeof digits, list.size() > 1 ? ",%d" : "%d", size);
+        list += digits;
     }
-    return found + "]";
+    return list + "]";
 }
 
 // An output as real numbers, NHWC. Codes of up to 4 bits lie two a byte, even channel below; above 8 bits in two bytes.
@@ -104,7 +104,7 @@ inline std::vector<float> real(const venus::Tensor& tensor, const model::Output&
     for (int size : output.shape) count *= size;
     if (output.bits == 32) return std::vector<float>(tensor.data<float>(), tensor.data<float>() + count);
     const uint8_t* bytes = tensor.data<uint8_t>();
-    std::vector<float> found(count);
+    std::vector<float> values(count);
     for (size_t i = 0; i < count; i++) {
         int code;
         if (output.bits > 8)
@@ -113,9 +113,9 @@ inline std::vector<float> real(const venus::Tensor& tensor, const model::Output&
             code = bytes[i];
         else
             code = bytes[i / last * ((last + 1) / 2) + i % last / 2] >> (i % last % 2 * 4) & 15;
-        found[i] = float(code - output.zero_point) * output.scale;
+        values[i] = float(code - output.zero_point) * output.scale;
     }
-    return found;
+    return values;
 }
 
 inline Exit read_outputs(venus::BaseNet& net, Values& values) {

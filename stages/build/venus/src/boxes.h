@@ -19,7 +19,7 @@ inline float logistic(float x) { return 1 / (1 + std::exp(-x)); }
 inline std::vector<Box> decode(const Values& values) {
     const bool anchored = model::kind == model::Kind::YOLOV5;
     auto score = [](float x) { return model::logits ? logistic(x) : x; };
-    std::vector<Box> found;
+    std::vector<Box> boxes;
     for (const model::Level& level : model::levels) {
         const int anchors = anchored ? int(level.anchors.size()) / 2 : 1;
         for (int i = 0; i < level.rows * level.columns * anchors; i++) {
@@ -42,10 +42,10 @@ inline std::vector<Box> decode(const Values& values) {
                 width = std::exp(box[2]) * level.stride;
                 height = std::exp(box[3]) * level.stride;
             }
-            found.push_back({x - width / 2, y - height / 2, x + width / 2, y + height / 2, confidence, label});
+            boxes.push_back({x - width / 2, y - height / 2, x + width / 2, y + height / 2, confidence, label});
         }
     }
-    return found;
+    return boxes;
 }
 
 inline float overlap(const Box& a, const Box& b) {

@@ -28,28 +28,28 @@ inline Placement as_is() { return {model::width, model::height, 0, 0, model::wid
 
 inline Placement place(int picture_width, int picture_height) {
     double x = double(model::width) / picture_width, y = double(model::height) / picture_height, scale;
-    Placement found = {picture_width, picture_height, 0, 0, model::width, model::height};
+    Placement placement = {picture_width, picture_height, 0, 0, model::width, model::height};
     switch (model::fit) {
     case model::Fit::STRETCH:
-        return found;
+        return placement;
     case model::Fit::LETTERBOX:
         scale = std::min(x, y);
-        found.width = std::max(1, nearest(picture_width * scale));
-        found.height = std::max(1, nearest(picture_height * scale));
-        if (!model::centered) return found;
+        placement.width = std::max(1, nearest(picture_width * scale));
+        placement.height = std::max(1, nearest(picture_height * scale));
+        if (!model::centered) return placement;
         break;
     case model::Fit::CROP:
         scale = double(model::shorter_side) / std::min(picture_width, picture_height);
         scale = std::max(scale, std::max(x, y));  // never smaller than the cut
-        found.width = std::max(model::width, nearest(picture_width * scale));
-        found.height = std::max(model::height, nearest(picture_height * scale));
-        found.left = -((found.width - model::width) / 2);
-        found.top = -((found.height - model::height) / 2);
-        return found;
+        placement.width = std::max(model::width, nearest(picture_width * scale));
+        placement.height = std::max(model::height, nearest(picture_height * scale));
+        placement.left = -((placement.width - model::width) / 2);
+        placement.top = -((placement.height - model::height) / 2);
+        return placement;
     }
-    found.left = (model::width - found.width) / 2;
-    found.top = (model::height - found.height) / 2;
-    return found;
+    placement.left = (model::width - placement.width) / 2;
+    placement.top = (model::height - placement.height) / 2;
+    return placement;
 }
 
 // The pixels along an axis that a scaled pixel is made of, and their weights, which add up to 1.
@@ -67,16 +67,16 @@ struct Taps {
 // OpenCV's interpolations. `shrinks`: along both axes, where AREA averages; elsewhere it is a kind of LINEAR.
 inline Taps taps(int from, int to, bool shrinks) {
     const double enlarged = double(to) / from, scale = 1 / enlarged;
-    Taps found;
+    Taps taps;
     const bool area = model::interpolation == model::Interpolation::AREA && shrinks;
-    found.count = area ? int(std::ceil(scale)) + 1 : 4;
+    taps.count = area ? int(std::ceil(scale)) + 1 : 4;
     for (int i = 0; i < to; i++) {
         const double at = (i + 0.5) * scale - 0.5, below = std::floor(at), x = at - below;
         if (area) {
             const double begin = i * scale, end = std::min((i + 1) * scale, double(from));
-            for (int k = int(begin), last = k + found.count; k < last; k++) {
+            for (int k = int(begin), last = k + taps.count; k < last; k++) {
                 const double covered = std::min(end, k + 1.0) - std::max(begin, double(k));
-                found.add(k, from, std::max(0.0, covered) / (end - begin));
+                taps.add(k, from, std::max(0.0, covered) / (end - begin));
             }
             continue;
         }
@@ -106,9 +106,9 @@ inline Taps taps(int from, int to, bool shrinks) {
             break;
         }
         }
-        for (int k = 0; k < 4; k++) found.add(first + k, from, shares[k]);
+        for (int k = 0; k < 4; k++) taps.add(first + k, from, shares[k]);
     }
-    return found;
+    return taps;
 }
 
 // Scales a picture into its place in the input, as `place` says.

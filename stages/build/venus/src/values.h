@@ -8,7 +8,7 @@
 
 #include "board.h"
 
-// The places of the greatest values, the greatest first; of equal ones the first.
+// Indices of the greatest values, the greatest first; of equal values the first.
 inline std::vector<int> greatest(const std::vector<float>& values, size_t count) {
     std::vector<int> order(values.size());
     std::iota(order.begin(), order.end(), 0);
@@ -29,6 +29,6 @@ inline void report(const Values& values, const Placement&) {
             printf("  %g .. %g\n", *ends.first, *ends.second);
             continue;
         }
-        for (int place : greatest(values[i], 5)) printf("  class %d: %.4f\n", place, values[i][place]);
+        for (int index : greatest(values[i], 5)) printf("  class %d: %.4f\n", index, values[i][index]);
     }
 }

@@ -1,4 +1,4 @@
-"""The calibration samples as files, for the vendors' converters."""
+"""Samples as files, for the vendors' converters."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -22,16 +22,16 @@ def write_samples(
     inputs: Sequence[NetworkInput],
     write_tensors: Callable[[Path, Sample, Sequence[NetworkInput]], Path],
 ) -> list[Path]:
-    """Write each sample as a converter takes it.
+    """Write each sample in the form that a converter reads.
 
-    Where one picture of 8 bits is all that the network is fed, it is a PNG: lossless and already of the input's size,
-    so that the converter sees what we saw.
+    If the network's only input is an 8-bit picture, a sample is a PNG: lossless and already of the input's size. So the
+    converter sees the same pixels as calibration.
 
     Args:
-        folder: made here.
+        folder: created here.
         samples: each with its name in its source.
-        inputs: the network's.
-        write_tensors: writes any other sample: takes a path without suffix, gives that of what it made.
+        inputs: the network's inputs.
+        write_tensors: writes any other sample: gets a path without suffix, returns the path of what it wrote.
 
     Returns:
         The files or folders, in the order of the samples.
@@ -40,29 +40,30 @@ def write_samples(
     paths = []
     for index, (name, sample) in enumerate(samples):
         path = folder / f"{index:04d}_{re.sub('[^A-Za-z0-9._-]', '_', PurePosixPath(name).stem)}"
-        values = sample[inputs[0].name]
-        if only_picture(inputs) and values.dtype == np.uint8:
+        pixels = sample[inputs[0].name]
+        if only_picture(inputs) and pixels.dtype == np.uint8:
             paths.append(path.with_name(f"{path.name}.png"))
-            paths[-1].write_bytes(cv2.imencode(".png", _bgr(values, inputs[0].color))[1].tobytes())
+            paths[-1].write_bytes(cv2.imencode(".png", _bgr(pixels, inputs[0].color))[1].tobytes())
         else:
             paths.append(write_tensors(path, sample, inputs))
     return paths
 
 
 def write_bins(path: Path, sample: Sample, inputs: Sequence[NetworkInput]) -> Path:
-    """Write a sample as Ingenic's converter takes it: a folder with `<input>.bin` for each input.
+    """Write a sample for Ingenic's converter: a folder with `<input>.bin` for each input.
 
-    The numbers alone, before mean and normal, float32, NHWC: so the converter writes its own `input.bin`. Source:
-    post-training guide of July 2022, 2.2.2, for the two levels and the names; it does not say the type.
+    A file holds the values before mean and normal, float32, NHWC, as the converter writes its own `input.bin`. Source:
+    post-training guide of July 2022, 2.2.2, for the two levels and the names; it does not give the type.
     """
     path.mkdir()
-    for entry, file in zip(inputs, file_names([entry.name for entry in inputs]), strict=True):
-        (path / file).write_bytes(sample[entry.name].astype("<f4").tobytes())
+    names = [network_input.name for network_input in inputs]
+    for name, file in zip(names, file_names(names), strict=True):
+        (path / file).write_bytes(sample[name].astype("<f4").tobytes())
     return path
 
 
 def write_npz(path: Path, sample: Sample, inputs: Sequence[NetworkInput]) -> Path:
-    """Write a sample as TPU-MLIR takes it: after mean and normal, an entry an input."""
+    """Write a sample for TPU-MLIR: an npz with an array for each input, after mean and normal."""
     target = path.with_name(f"{path.name}.npz")
     write_arrays(target, feeds(sample, inputs))
     return target

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stages.build.magik.words import CALIBRATION, DEBUG, feature_method, weight_method
+from stages.build.magik.vendor_names import CALIBRATION_FOLDER, DEBUG_FOLDER, feature_method, weight_method
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput
 
@@ -24,27 +24,27 @@ def flat_cfg(
 
     Args:
         config: the experiment.
-        inputs: of the network.
-        outputs: of the network.
-        samples: how many there are in the calibration folder.
-        float_nodes: nodes that stay in float; operator types are among them, named node by node, since the converter
-            has type names of its own.
+        inputs: the network's inputs.
+        outputs: tensors that the network ends with.
+        samples: number of samples in the calibration folder.
+        float_nodes: nodes that stay in float. Skipped operator types are in it node by node, since the converter has
+            type names of its own.
     """
 
-    def spread(values: list[Any]) -> Any:
+    def flat_if_one(values: list[Any]) -> Any:
         return values[0] if len(values) == 1 else values
 
     quant = config.quant
     return {
         "SOC": config.soc.name,
-        "INPUT": [entry.name for entry in inputs],
-        "INPUT_SHAPE": spread([list(entry.shape) for entry in inputs]),
-        "MEAN": spread([list(entry.mean) for entry in inputs]),
-        "NORMAL": spread([list(entry.normal) for entry in inputs]),
-        "COLOR": [entry.color.value for entry in inputs],
+        "INPUT": [network_input.name for network_input in inputs],
+        "INPUT_SHAPE": flat_if_one([list(network_input.shape) for network_input in inputs]),
+        "MEAN": flat_if_one([list(network_input.mean) for network_input in inputs]),
+        "NORMAL": flat_if_one([list(network_input.normal) for network_input in inputs]),
+        "COLOR": [network_input.color.value for network_input in inputs],
         "OUTPUT": list(outputs),
-        "QUANT_DATASET_PATH": f"./{CALIBRATION}",
-        "DEBUG_PATH": f"./{DEBUG}",
+        "QUANT_DATASET_PATH": f"./{CALIBRATION_FOLDER}",
+        "DEBUG_PATH": f"./{DEBUG_FOLDER}",
         "QUANT_FEATURE_BIT": quant.feature_bits,
         "QUANT_WEIGHT_BIT": quant.weight_bits,
         "QUANT_FEATURE_METHOD": feature_method(quant),
@@ -52,7 +52,7 @@ def flat_cfg(
         "QUANT_DATASET_SIZE": samples,
         "QUANT_NODE_SKIP": list(float_nodes),
         "QUANT_OP_SKIP": [],
-        # empty whatever is corrected: the network handed over has its corrections in it already
+        # always empty: the corrections are in the exported network's biases already
         "WEIGHT_CORRECT_PATH": "",
         "FEATURE_CORRECT_PATH": "",
         "WEIGHT_FAKE_QUANT": quant.float_features,

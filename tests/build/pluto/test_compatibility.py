@@ -6,12 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
-from stages.build.pluto.check import check
-from stages.build.pluto.edges import Meaning
-from stages.build.pluto.operators import fixed_point_shift, repeats
-from stages.build.pluto.weighted import _dense, _pointwise
+from stages.build.pluto.compatibility import find_refusals
 from stages.core.graph.onnx_graph import Graph
-from tests.build.pluto.networks import accepted, classifier, conv
+from tests.build.pluto.networks import accepted, classifier
 
 
 @pytest.fixture
@@ -20,8 +17,8 @@ def net():
 
 
 @pytest.fixture
-def found_in():
-    return lambda model: {(entry.node, entry.effect.name): entry for entry in check(model)}
+def refusals_of():
+    return lambda model: {(each.node, each.effect.name): each for each in find_refusals(model)}
 
 
 def copy(kind):
@@ -32,12 +29,12 @@ def copy(kind):
 
 
 def node(model, name):
-    return next(entry for entry in model.graph.node if entry.name == name)
+    return next(each for each in model.graph.node if each.name == name)
 
 
 def store(model, name, value):
     """Replace an initializer's value, or add one."""
-    kept = [entry for entry in model.graph.initializer if entry.name != name]
+    kept = [tensor for tensor in model.graph.initializer if tensor.name != name]
     del model.graph.initializer[:]
     model.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(value), name)])
 
@@ -47,28 +44,28 @@ def stored(model, name):
 
 
 def put(model, name, **attributes):
-    entry = node(model, name)
-    kept = [attribute for attribute in entry.attribute if attribute.name not in attributes]
-    del entry.attribute[:]
-    entry.attribute.extend([*kept, *(helper.make_attribute(key, value) for key, value in attributes.items())])
+    changed = node(model, name)
+    kept = [attribute for attribute in changed.attribute if attribute.name not in attributes]
+    del changed.attribute[:]
+    changed.attribute.extend([*kept, *(helper.make_attribute(key, value) for key, value in attributes.items())])
 
 
 def weight(model, layer, **shape):
     """Give a layer a weight of zeros of another shape, with scales and a bias to it."""
     size = shape["size"]
-    old = stored(model, f"{layer}/bias/scale")
-    feature = np.float32(old[0] / stored(model, f"{layer}/weight/scale")[0])
+    bias_scales = stored(model, f"{layer}/bias/scale")
+    feature_scale = np.float32(bias_scales[0] / stored(model, f"{layer}/weight/scale")[0])
     scales = np.full(size[0], 0.01, np.float32)
     store(model, f"{layer}/weight/codes", np.ones(size, np.int8))
     store(model, f"{layer}/weight/scale", scales)
     store(model, f"{layer}/weight/zero_point", np.zeros(size[0], np.int8))
     store(model, f"{layer}/bias/codes", np.zeros(size[0], np.int32))
-    store(model, f"{layer}/bias/scale", scales * feature)
+    store(model, f"{layer}/bias/scale", scales * feature_scale)
 
 
 @pytest.mark.parametrize("kind", ["classifier", "detector"])
 def test_both_networks_are_accepted(kind):
-    assert check(accepted(kind)) == []
+    assert find_refusals(accepted(kind)) == []
 
 
 def depthwise_5x5_stride_2(model):
@@ -156,9 +153,9 @@ def float_edge(model):
 
 
 def without_pair(model, name, consumer):
-    """Take a tensor's pair out: the next node takes the float value."""
-    entry = node(model, consumer)
-    entry.input[list(entry.input).index(name)] = f"{name}/float"
+    """Remove a tensor's pair: its consumer reads the float value."""
+    reader = node(model, consumer)
+    reader.input[list(reader.input).index(name)] = f"{name}/float"
     kept = [other for other in model.graph.node if not {name, f"{name}/codes"} & set(other.output)]
     del model.graph.node[:]
     model.graph.node.extend(kept)
@@ -175,9 +172,9 @@ def another_range(model):
         helper.make_node("QuantizeLinear", ["sum/float", "other/scale", "sum/zero_point"], ["other/codes"], "other/Q"),
         helper.make_node("DequantizeLinear", ["other/codes", "other/scale", "sum/zero_point"], ["other"], "other/DQ"),
     ]
-    position = [entry.name for entry in model.graph.node].index("last")
-    for offset, entry in enumerate(pair):
-        model.graph.node.insert(position + offset, entry)
+    position = [each.name for each in model.graph.node].index("last")
+    for offset, inserted in enumerate(pair):
+        model.graph.node.insert(position + offset, inserted)
 
 
 def input_not_at_zero(model):
@@ -189,16 +186,16 @@ def input_not_quantized(model):
 
 
 def explicit_relu(model):
-    made = node(model, "last/relu/QuantizeLinear")
-    made.input[0] = "relu"
-    position = list(model.graph.node).index(made)
+    quantizer = node(model, "last/relu/QuantizeLinear")
+    quantizer.input[0] = "relu"
+    position = list(model.graph.node).index(quantizer)
     model.graph.node.insert(position, helper.make_node("Relu", ["c4"], ["relu"], "relu"))
 
 
 def hard_swish(model):
-    made = node(model, "last/relu/QuantizeLinear")
-    made.input[0] = "swish"
-    position = list(model.graph.node).index(made)
+    quantizer = node(model, "last/relu/QuantizeLinear")
+    quantizer.input[0] = "swish"
+    position = list(model.graph.node).index(quantizer)
     model.graph.node.insert(position, helper.make_node("HardSwish", ["c4"], ["swish"], "swish"))
 
 
@@ -283,13 +280,13 @@ def two_outputs(model):
         (two_outputs, "sum", "wrong", "one of 2 outputs"),
     ],
 )
-def test_planted_in_a_classifier(plant, name, effect, words, net, found_in):
+def test_planted_in_a_classifier(plant, name, effect, words, net, refusals_of):
     plant(net)
-    found = found_in(net)
-    assert (name, effect) in found, found
-    assert words in found[name, effect].reason
-    assert found[name, effect].cure
-    assert found[name, effect].source
+    refusals = refusals_of(net)
+    assert (name, effect) in refusals, refusals
+    assert words in refusals[name, effect].reason
+    assert refusals[name, effect].cure
+    assert refusals[name, effect].source
 
 
 def linear(model):
@@ -361,12 +358,12 @@ def head_without_range(model):
         (head_without_range, "boxes", "compile", "no QuantizeLinear"),
     ],
 )
-def test_planted_in_a_detector(plant, name, effect, words, found_in):
+def test_planted_in_a_detector(plant, name, effect, words, refusals_of):
     model = copy("detector")
     plant(model)
-    found = found_in(model)
-    assert (name, effect) in found, found
-    assert words in found[name, effect].reason
+    refusals = refusals_of(model)
+    assert (name, effect) in refusals, refusals
+    assert words in refusals[name, effect].reason
 
 
 class Reader(CalibrationDataReader):
@@ -395,85 +392,43 @@ def by_onnx_runtime(model, pictures, folder, **settings):
     return onnx.load(folder / "int8.onnx")
 
 
-def test_what_onnx_runtime_writes_by_the_runtimes_recipe(tmp_path):
-    assert check(by_onnx_runtime(*classifier(), tmp_path)) == []
+def test_onnx_runtimes_file_by_the_runtimes_recipe_is_accepted(tmp_path):
+    assert find_refusals(by_onnx_runtime(*classifier(), tmp_path)) == []
 
 
-def test_what_onnx_runtime_writes_otherwise(tmp_path):
-    unsigned = check(by_onnx_runtime(*classifier(), tmp_path, activation_type=QuantType.QUInt8))
-    assert {entry.effect.name for entry in unsigned} == {"wrong"}
-    assert ("project", "its codes are uint8; the compiler takes every zero point for int8's") in {
-        (entry.node, entry.reason) for entry in unsigned
+def test_onnx_runtimes_other_files_are_refused(tmp_path):
+    unsigned = find_refusals(by_onnx_runtime(*classifier(), tmp_path, activation_type=QuantType.QUInt8))
+    assert {each.effect.name for each in unsigned} == {"wrong"}
+    assert ("project", "its codes are uint8; the compiler reads every zero point as int8") in {
+        (each.node, each.reason) for each in unsigned
     }
-    single = check(by_onnx_runtime(*classifier(), tmp_path, per_channel=False))
-    assert {entry.node for entry in single if "1 scale," in entry.reason} == {
+    single = find_refusals(by_onnx_runtime(*classifier(), tmp_path, per_channel=False))
+    assert {each.node for each in single if "1 scale," in each.reason} == {
         "stem", "depthwise", "project", "last", "fc",
     }  # fmt: skip
-    off_zero = check(by_onnx_runtime(*classifier(low=0.0), tmp_path, extra_options={"WeightSymmetric": True}))
-    assert [entry.node for entry in off_zero] == ["images"]
-    operators = check(by_onnx_runtime(*classifier(), tmp_path, quant_format=QuantFormat.QOperator, extra_options={}))
+    off_zero = find_refusals(by_onnx_runtime(*classifier(low=0.0), tmp_path, extra_options={"WeightSymmetric": True}))
+    assert [each.node for each in off_zero] == ["images"]
+    form = {"quant_format": QuantFormat.QOperator, "extra_options": {}}
+    operators = find_refusals(by_onnx_runtime(*classifier(), tmp_path, **form))
     assert operators
-    assert all("QOperator" in entry.reason for entry in operators)
+    assert all("QOperator" in each.reason for each in operators)
 
 
 def test_cures_show_the_recipe_unless_the_network_itself_is_refused(tmp_path):
     model = by_onnx_runtime(*classifier(), tmp_path, activation_type=QuantType.QUInt8)
     recipe = "int8 activations: python -m stages.compose --keep soc=t41 quant=int8 && dvc repro"
-    assert any(entry.cure.startswith(recipe) for entry in check(model))
+    assert any(each.cure.startswith(recipe) for each in find_refusals(model))
     put(model, "depthwise", dilations=[2, 2], pads=[2] * 4)
-    found = check(model)
-    assert {entry.cure for entry in found if "uint8" in entry.reason} == {"int8 activations"}
-    assert not any("dvc repro" in entry.cure for entry in found)
+    refusals = find_refusals(model)
+    assert {each.cure for each in refusals if "uint8" in each.reason} == {"int8 activations"}
+    assert not any("dvc repro" in each.cure for each in refusals)
 
 
 def test_dynamic_and_float(tmp_path):
     model, _ = classifier()
-    assert [(entry.node, entry.reason) for entry in check(model)] == [("net", "is a float network")]
+    assert [(each.node, each.reason) for each in find_refusals(model)] == [("net", "is a float network")]
     onnx.save(model, tmp_path / "float.onnx")
     quantize_dynamic(tmp_path / "float.onnx", tmp_path / "int8.onnx", weight_type=QuantType.QUInt8)
-    found = check(onnx.load(tmp_path / "int8.onnx"))
-    assert {entry.op_type for entry in found} >= {"DynamicQuantizeLinear", "ConvInteger"}
-    assert all("while it runs" in entry.reason for entry in found)
-
-
-def test_dense_kernels():
-    """The kernels by channels, window and padding (compile/ops: k3, stem, dense, genconv, in this order)."""
-
-    def dense(cin, size, stride=1, pad=None):
-        entry = conv("layer", "x", "y", size, stride)
-        pads = [size // 2 if pad is None else pad] * 4
-        return [refusal.effect.name for refusal in _dense(entry, cin, (size, size), [stride, stride], pads)]
-
-    assert dense(3, 3) == dense(64, 3, 2) == dense(1024, 3) == []  # native
-    assert dense(12, 5) == dense(3, 7, 2) == []  # stem
-    assert dense(48, 3) == dense(80, 5) == []  # on the processor
-    assert dense(2048, 3) == []  # on the processor: no room in the unit's walk
-    assert dense(32, 17) == ["load"]
-    assert dense(64, 3, pad=0) == ["wrong"]
-    assert dense(64, 3, 2, pad=0) == ["load"]
-    assert dense(64, 4, 1, pad=1) == []
-
-
-def test_wide_1x1():
-    entry = conv("wide", "x", "y")
-    assert list(_pointwise(entry, 1024, [1, 1], [0] * 4)) == []
-    assert [refusal.effect.name for refusal in _pointwise(entry, 1152, [1, 1], [0] * 4)] == ["wrong"]
-
-
-def meaning(scale, zero=0):
-    return Meaning(np.float32(scale), np.int8(zero), 1)
-
-
-def test_shift_of_a_sum():
-    """Scales 1, 1 -> 1 add exactly at the first shift; halves tie: 0.5 goes to the even code, in integers up."""
-    assert fixed_point_shift(meaning(1), meaning(1), meaning(1)) == 8
-    assert fixed_point_shift(meaning(0.5), meaning(0.5), meaning(1)) is None
-    assert fixed_point_shift(meaning(0.0173, -128), meaning(0.0311, 4), meaning(0.0402, -20)) is not None
-
-
-def test_resize_that_repeats():
-    """ONNX's formulas: asymmetric takes x/2, whose floor repeats; half_pixel x/2 - 0.25, which rounds to x // 2."""
-    good = {("asymmetric", "floor"), ("asymmetric", "round_prefer_floor"), ("half_pixel", "round_prefer_floor")}
-    bad = {("asymmetric", "ceil"), ("asymmetric", "round_prefer_ceil"), ("half_pixel", "floor"), ("tf_crop", "floor")}
-    assert all(repeats(*pair) for pair in good)
-    assert not any(repeats(*pair) for pair in bad)
+    refusals = find_refusals(onnx.load(tmp_path / "int8.onnx"))
+    assert {each.op_type for each in refusals} >= {"DynamicQuantizeLinear", "ConvInteger"}
+    assert all("while it runs" in each.reason for each in refusals)

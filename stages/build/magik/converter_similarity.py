@@ -1,4 +1,4 @@
-"""The converter's similarity table, out of its log, in the form of `out/compare/similarity.json`."""
+"""The converter's similarity table, read from its log, in the form of `out/compare/similarity.json`."""
 
 import csv
 import io
@@ -15,37 +15,39 @@ MEASURES = (
     "cosine_avg", "cosine_min", "cosine_max", "euclidean", "standard_deviation", "max_absolute", "max_normalized",
 )  # fmt: skip
 COLUMNS = ("node", "op_type", *MEASURES)
-HEAD = re.compile(r"feature\s+name\s+cosine_avg\s+cosine_min\s+cosine_max\b")
-NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
-ROW = re.compile(rf"\s*(?P<name>\S.*?)(?P<numbers>(?:\s+{NUMBER}){{{len(MEASURES)}}})\s*", re.ASCII | re.IGNORECASE)
+TABLE_HEADER = re.compile(r"feature\s+name\s+cosine_avg\s+cosine_min\s+cosine_max\b")
+NUMBER_PATTERN = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
+TABLE_ROW = re.compile(
+    rf"\s*(?P<name>\S.*?)(?P<numbers>(?:\s+{NUMBER_PATTERN}){{{len(MEASURES)}}})\s*", re.ASCII | re.IGNORECASE
+)
 
 
 def parse_table(lines: Sequence[str], graph: Graph, types: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Read the table; of several the last.
+    """Read the table; of several tables the last.
 
     Args:
-        lines: of the log.
-        graph: the network that was converted. A name that is a node's, or that of a tensor that a node makes, becomes
-            that node's, as in our own table.
-        types: the converter's type of each of its layers, for those that the graph does not have.
+        lines: the log's lines.
+        graph: the network that was converted. The name of a node or of a node's output becomes that node's name, as in
+            our own table.
+        types: layer -> the converter's type of it, for layers that the graph does not have.
 
     Returns:
         One row a layer, in the table's order, with `COLUMNS` as keys; a measure that is not finite is None. Empty if
-        the log has no table: the converter writes one with DEBUG_PATH only.
+        the log has no table: the converter prints one with DEBUG_PATH only.
     """
-    heads = [index for index, line in enumerate(lines) if HEAD.search(line)]
-    if not heads:
+    headers = [index for index, line in enumerate(lines) if TABLE_HEADER.search(line)]
+    if not headers:
         return []
     by_name = {node.name: node for node in graph.nodes}
     rows = []
-    for match in filter(None, map(ROW.fullmatch, lines[heads[-1] + 1 :])):
+    for match in filter(None, map(TABLE_ROW.fullmatch, lines[headers[-1] + 1 :])):
         name, numbers = match["name"], map(float, match["numbers"].split())
-        made = graph.producers.get(name)
-        node = by_name.get(name) or made
+        producer = graph.producers.get(name)
+        node = by_name.get(name) or producer
         measures = (value if math.isfinite(value) else None for value in numbers)
         rows.append(
             {
-                "node": output_name(made, name) if made and name not in by_name else name,
+                "node": output_name(producer, name) if producer and name not in by_name else name,
                 "op_type": node.op_type if node else types.get(name, ""),
                 **dict(zip(MEASURES, measures, strict=True)),
             }

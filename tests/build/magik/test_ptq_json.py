@@ -1,6 +1,6 @@
 import pytest
 
-from stages.build.magik.ptq import ptq_json
+from stages.build.magik.ptq_json import ptq_json
 from stages.core.config.schema import FakeQuant, FeatureMethod
 from tests.build.boards import PICTURE, board_config
 
@@ -30,5 +30,5 @@ def test_the_json_has_every_key_of_the_guide():
 def test_one_side_only(side, weight, feature):
     config = board_config()
     config.quant.fake_quant = FakeQuant[side]
-    found = ptq_json(config, PICTURE, 1)
-    assert (found["weight_fake_quant"], found["feature_fake_quant"]) == (weight, feature)
+    ptq = ptq_json(config, PICTURE, 1)
+    assert (ptq["weight_fake_quant"], ptq["feature_fake_quant"]) == (weight, feature)

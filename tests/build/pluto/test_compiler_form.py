@@ -3,8 +3,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from stages.build.pluto.check import check
-from stages.build.pluto.convert import convert, unsuited
+from stages.build.pluto.compatibility import find_refusals
+from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
 from stages.core.config.schema import ChannelScales
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
@@ -17,16 +17,16 @@ def run(model, feeds, tensors):
 
 def codes_of(before, after):
     """Tensors of codes that both networks have."""
-    made = Graph(before).producers
-    return [name for name in Graph(after).producers if name.endswith("/codes") and name in made]
+    producers = Graph(before).producers
+    return [name for name in Graph(after).producers if name.endswith("/codes") and name in producers]
 
 
 @pytest.mark.parametrize(("network", "span"), [(classifier, (-1.0, 127 / 128)), (detector, (0.0, 255.0))])
 def test_every_code_is_the_same(network, span):
     model, pictures = network(low=span[0], high=span[1])
     before = quantized(model, pictures).qdq
-    after, _ = convert(before, ranges(model, pictures))
-    assert check(after) == []
+    after, _ = to_compiler_form(before, ranges(model, pictures))
+    assert find_refusals(after) == []
     names = codes_of(before, after)
     assert len(names) >= 7
     for picture in pictures:
@@ -37,10 +37,10 @@ def test_every_code_is_the_same(network, span):
 
 def test_form():
     model, pictures = classifier()
-    after, notes = convert(quantized(model, pictures).qdq, ranges(model, pictures))
+    after, notes = to_compiler_form(quantized(model, pictures).qdq, ranges(model, pictures))
     graph = Graph(after)
-    kinds = {node.op_type for node in graph.nodes}
-    assert kinds == {"QuantizeLinear", "DequantizeLinear", "Conv", "Add", "GlobalAveragePool", "Flatten", "Gemm"}
+    op_types = {node.op_type for node in graph.nodes}
+    assert op_types == {"QuantizeLinear", "DequantizeLinear", "Conv", "Add", "GlobalAveragePool", "Flatten", "Gemm"}
     for node in graph.nodes:
         if node.op_type == "QuantizeLinear":
             assert graph.constants[node.input[2]].data_type == TensorProto.INT8
@@ -52,7 +52,7 @@ def test_the_output_keeps_half_a_step():
     model, pictures = classifier()
     before = quantized(model, pictures).qdq
     seen = ranges(model, pictures)
-    after, _ = convert(before, seen)
+    after, _ = to_compiler_form(before, seen)
     low, high = min(seen["logits"][0], 0), max(seen["logits"][1], 0)
     for picture in pictures:
         old, new = run(before, picture, ["logits"])["logits"], run(after, picture, ["logits"])["logits"]
@@ -67,10 +67,10 @@ def test_softmax_is_left_to_the_program():
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     shown.graph.output.append(onnx.ValueInfoProto(name="logits"))
-    after, notes = convert(quantized(model, pictures).qdq, ranges(shown, pictures))
+    after, notes = to_compiler_form(quantized(model, pictures).qdq, ranges(shown, pictures))
     assert Graph(after).outputs == ["logits"]
     assert "Softmax" not in {node.op_type for node in after.graph.node}
-    assert check(after) == []
+    assert find_refusals(after) == []
     assert any("Softmax behind it is left to the program" in note for note in notes)
 
 
@@ -78,20 +78,20 @@ def test_an_input_one_code_off_is_moved_and_its_end_is_lost():
     model, pictures = classifier(low=-127 / 128, high=1.0)  # zero point 127 of 0 .. 255
     before = quantized(model, pictures).qdq
     assert int(Graph(before).constant("images/zero_point")) == 127
-    after, notes = convert(before, ranges(model, pictures))
-    assert check(after) == []
+    after, notes = to_compiler_form(before, ranges(model, pictures))
+    assert find_refusals(after) == []
     assert int(Graph(after).constant("images/zero_point")) == 0
     assert any("zero point moved from -1 to 0" in note for note in notes)
-    old, new = (run(entry, pictures[0], ["images/dequantized"])["images/dequantized"] for entry in (before, after))
+    old, new = (run(model, pictures[0], ["images/dequantized"])["images/dequantized"] for model in (before, after))
     np.testing.assert_array_equal(new, np.minimum(old, 127 / 128))
 
 
 def test_an_input_farther_off_is_refused():
     model, pictures = classifier(low=0.0, high=1.0)
-    after, _ = convert(quantized(model, pictures).qdq, ranges(model, pictures))
-    found = check(after)
-    assert [(entry.node, entry.effect.name) for entry in found] == [("images", "wrong")]
-    assert "zero point -128" in found[0].reason
+    after, _ = to_compiler_form(quantized(model, pictures).qdq, ranges(model, pictures))
+    refusals = find_refusals(after)
+    assert [(each.node, each.effect.name) for each in refusals] == [("images", "wrong")]
+    assert "zero point -128" in refusals[0].reason
 
 
 def test_a_gemm_without_transposed_weight_and_bias():
@@ -100,14 +100,14 @@ def test_a_gemm_without_transposed_weight_and_bias():
     graph = Graph(before)
     gemm = next(node for node in before.graph.node if node.op_type == "Gemm")
     weight = graph.producers[gemm.input[1]]
-    stored = next(entry for entry in before.graph.initializer if entry.name == weight.input[0])
+    stored = next(tensor for tensor in before.graph.initializer if tensor.name == weight.input[0])
     stored.CopyFrom(
         onnx.numpy_helper.from_array(np.ascontiguousarray(onnx.numpy_helper.to_array(stored).T), stored.name)
     )
     del gemm.attribute[:], gemm.input[2:], weight.attribute[:]
     weight.attribute.append(onnx.helper.make_attribute("axis", 1))
-    after, _ = convert(before, ranges(model, pictures))
-    assert check(after) == []
+    after, _ = to_compiler_form(before, ranges(model, pictures))
+    assert find_refusals(after) == []
     old = run(before, pictures[0], ["logits"])["logits"]
     new = run(after, pictures[0], ["logits/float"])["logits/float"]
     np.testing.assert_allclose(new, old, rtol=1e-5, atol=1e-6)
@@ -117,7 +117,7 @@ def test_same_bytes():
     model, pictures = detector()
     before = quantized(model, pictures).qdq
     first, second = (
-        convert(before, ranges(model, pictures))[0].SerializeToString(deterministic=True) for _ in range(2)
+        to_compiler_form(before, ranges(model, pictures))[0].SerializeToString(deterministic=True) for _ in range(2)
     )
     assert first == second
 
@@ -133,7 +133,7 @@ def test_same_bytes():
 )
 def test_other_experiments_are_named(quant, override):
     model, pictures = detector()
-    found = unsuited(quantized(model, pictures, **quant).params)
-    assert found
-    assert all(entry.cure == f"python -m stages.compose --keep {override}" for entry in found)
-    assert unsuited(quantized(model, pictures).params) == []
+    refusals = settings_refusals(quantized(model, pictures, **quant).params)
+    assert refusals
+    assert all(each.cure == f"python -m stages.compose --keep {override}" for each in refusals)
+    assert settings_refusals(quantized(model, pictures).params) == []

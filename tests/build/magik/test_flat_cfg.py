@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from stages.build.magik.flat import flat_cfg
-from stages.build.magik.words import cfg_name
+from stages.build.magik.flat_cfg import flat_cfg
+from stages.build.magik.vendor_names import cfg_name
 from stages.core.config.schema import FakeQuant, FeatureMethod, WeightMethod
 from tests.build.boards import PICTURE, STATE, board_config
 
@@ -45,8 +45,8 @@ def test_cfg_of_one_input():
 
 
 def test_cfg_of_two_inputs_nests_lists():
-    found = flat_cfg(board_config(), [PICTURE, STATE], ["a", "b"], 10)
-    assert {key: found[key] for key in BASIC[1:7]} == {
+    cfg = flat_cfg(board_config(), [PICTURE, STATE], ["a", "b"], 10)
+    assert {key: cfg[key] for key in BASIC[1:7]} == {
         "INPUT": ["images", "state"],
         "INPUT_SHAPE": [[1, 3, 16, 24], [1, 4]],
         "MEAN": [[127.0, 116.28, 103.53], [0.0] * 4],
@@ -80,8 +80,8 @@ def test_cfg_name(soc, name):
 def test_settings_in_the_vendors_words(quant, expected):
     config = board_config()
     config.quant = replace(config.quant, **quant)
-    found = flat_cfg(config, [PICTURE], ["y"], 1)
-    assert {key: found[key] for key in expected} == expected
+    cfg = flat_cfg(config, [PICTURE], ["y"], 1)
+    assert {key: cfg[key] for key in expected} == expected
 
 
 def test_nodes_kept_in_float_are_skipped_there_too():

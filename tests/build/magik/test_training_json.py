@@ -1,4 +1,4 @@
-from stages.build.magik.training import training_json
+from stages.build.magik.training_json import training_json
 from tests.build.boards import PICTURE, board_config
 
 

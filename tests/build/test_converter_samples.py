@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.build.calibration import write_bins, write_samples
+from stages.build.converter_samples import write_bins, write_samples
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput
 
@@ -18,9 +18,9 @@ def test_pictures_decode_to_exactly_the_samples(tmp_path, color):
     channels = 1 if color is Color.GRAY else 3
     samples = np.random.default_rng(0).integers(0, 256, (3, 10, 14, channels), dtype=np.uint8)
     names = ["night/a.jpg", "day/a.jpg", "b with blank.bmp"]
-    entry = NetworkInput("images", (1, channels, 10, 14), (0.0,) * channels, (1.0,) * channels, color)
+    network_input = NetworkInput("images", (1, channels, 10, 14), (0.0,) * channels, (1.0,) * channels, color)
     named = ((name, {"images": sample}) for name, sample in zip(names, samples, strict=True))
-    paths = write_samples(tmp_path / "pictures", named, [entry], write_bins)
+    paths = write_samples(tmp_path / "pictures", named, [network_input], write_bins)
     assert [path.name for path in paths] == ["0000_a.png", "0001_a.png", "0002_b_with_blank.png"]
     assert sorted(paths) == paths == sorted((tmp_path / "pictures").iterdir())
     for path, sample in zip(paths, samples, strict=True):

@@ -1,4 +1,4 @@
-"""The nested json with which a network out of the training kit is converted: its widths and ranges are inside it."""
+"""The nested json with which a network from the training kit is converted; bit widths and ranges are in the network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ def training_json(config: Config, inputs: Sequence[NetworkInput]) -> dict[str, A
 
     Args:
         config: the experiment.
-        inputs: of the network, pictures all of them.
+        inputs: the network's inputs, all of them pictures.
     """
     return {
         "ARCH": {"SOC": config.soc.name},
@@ -22,15 +22,15 @@ def training_json(config: Config, inputs: Sequence[NetworkInput]) -> dict[str, A
             "FORMAT": "onnx",
             "INPUT": [
                 {
-                    "BATCH": entry.shape[0],
-                    "WIDTH": entry.width,
-                    "HEIGHT": entry.height,
-                    "CHANNEL": entry.channels,
-                    "COLOR": entry.color.value,
-                    "NORMAL": list(entry.normal),
-                    "MEAN": list(entry.mean),
+                    "BATCH": picture.shape[0],
+                    "WIDTH": picture.width,
+                    "HEIGHT": picture.height,
+                    "CHANNEL": picture.channels,
+                    "COLOR": picture.color.value,
+                    "NORMAL": list(picture.normal),
+                    "MEAN": list(picture.mean),
                 }
-                for entry in inputs
+                for picture in inputs
             ],
         },
         "EXTRA": {"BIZ_CODE": "Ingenic", "VERBOSE": "ON"},

@@ -1,6 +1,6 @@
 """Rows of the guide's log (July 2022, chapter 3.3): ResNet-18, as printed."""
 
-from stages.build.magik.similarity import parse_table, table_csv
+from stages.build.magik.converter_similarity import parse_table, table_csv
 from stages.core.graph.onnx_graph import Graph
 from tests.build.magik.stand_in import HEAD, NUMBERS
 from tests.networks import tiny_classifier

@@ -1,0 +1,264 @@
+"""Rewrites quantize's `quantized.onnx` into the form that the open T41 runtime's compiler reads.
+
+The function stays the same: codes become signed, the range behind a ReLU or ReLU6 replaces it, a Gemm gets a transposed
+weight and a bias. Two steps change codes, and the notes say so: the network's outputs get a range too (the vendor's
+unit returns float there), and an input's zero point that is one off 0 moves to 0.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from stages.build.pluto.network_input import input_is_twos_complement
+from stages.build.pluto.qdq_graph import QMAX, QMIN, QdqGraph
+from stages.build.pluto.refusals import Concern, Effect, Refusal
+from stages.core.graph.onnx_graph import Graph, attribute, used_names
+from stages.core.integer.qparams import NetworkParams
+
+__all__ = ["BITS", "settings_refusals", "to_compiler_form"]
+
+BITS = 8
+"""Bit width of features and weights."""
+PROGRAM_TYPES = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Reshape", "Flatten", "Squeeze")
+"""Operators behind the last Gemm that are left to the user's program: with them the compiler would drop the Gemm."""
+COMPOSE_COMMAND = "python -m stages.compose --keep"
+
+
+def settings_refusals(params: NetworkParams) -> list[Refusal]:
+    """List the settings of an experiment that the runtime does not have, in the experiment's own terms."""
+    refusals = []
+
+    def refuse(node: str, reason: str, override: str) -> None:
+        cure = f"{COMPOSE_COMMAND} {override}"
+        refusals.append(Refusal(node, "", Effect.compile, reason, cure, "README.md", Concern.settings))
+
+    for feature in params.features:
+        if feature.bits != BITS:
+            reason = f"its output has {feature.bits} bits; the runtime has {BITS}"
+            refuse(feature.node, reason, f"quant.feature_bits={BITS}")
+        elif feature.channel_scales:
+            refuse(feature.node, "its output has a scale a channel; the runtime has one", "quant.channel_scales=never")
+    for weight in params.weights:
+        if weight.bits != BITS:
+            reason = f"its weight has {weight.bits} bits; the runtime has {BITS}"
+            refuse(weight.node, reason, f"quant.weight_bits={BITS}")
+        elif weight.axis is None:
+            refuse(weight.node, "its weight has one scale; the runtime has one an output channel", "soc=t41")
+    for node in params.float_nodes:
+        override = "quant.skip_nodes=[] quant.skip_ops=[] quant.head=quantized"
+        refuse(node, "stays in float; the runtime has no float layers", override)
+    return refusals
+
+
+@dataclass
+class _Rewrite:
+    """The network while it is rewritten."""
+
+    model: onnx.ModelProto
+    constants: dict[str, NDArray[Any]]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        return list(self.model.graph.node)
+
+    def replace(self, nodes: Iterable[onnx.NodeProto]) -> None:
+        kept = list(nodes)
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(kept)
+
+    def graph(self) -> Graph:
+        """The network as it stands."""
+        used = used_names(self.model.graph.node)
+        del self.model.graph.initializer[:]
+        self.model.graph.initializer.extend(
+            numpy_helper.from_array(np.asarray(value), name) for name, value in self.constants.items() if name in used
+        )
+        return Graph(self.model)
+
+
+def to_compiler_form(
+    quantized: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]
+) -> tuple[onnx.ModelProto, list[str]]:
+    """Rewrite the quantized network.
+
+    Args:
+        quantized: quantize's network with 8 bits throughout (`settings_refusals` is empty); not changed.
+        ranges: smallest and largest value seen of each float tensor, for the network's outputs.
+
+    Returns:
+        The network, and notes on the codes that changed. `find_refusals` tells whether the compiler accepts it.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(quantized)
+    rewrite = _Rewrite(model, {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer})
+    _make_codes_signed(rewrite)
+    _fold_activations(rewrite)
+    _cut_behind_last_gemm(rewrite)
+    _normalize_gemms(rewrite)
+    _quantize_outputs(rewrite, ranges)
+    _move_input_zero_point(rewrite)
+    rewrite.graph()
+    del model.graph.value_info[:]
+    result = onnx.shape_inference.infer_shapes(model)
+    onnx.checker.check_model(result)
+    return result, rewrite.notes
+
+
+def _make_codes_signed(rewrite: _Rewrite) -> None:
+    """Move features' codes from 0 .. 255 to -128 .. 127: in QDQ the type of the zero point alone says which."""
+    quantizers = [node for node in rewrite.nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    for name in {node.input[2] for node in quantizers if len(node.input) > 2}:
+        value = rewrite.constants[name]
+        if value.dtype == np.uint8:
+            rewrite.constants[name] = (value.astype(np.int16) + QMIN).astype(np.int8)
+
+
+def _fold_activations(rewrite: _Rewrite) -> None:
+    """Leave out each Relu and Clip whose bounds are those of the codes behind it."""
+    graph = rewrite.graph()
+    folded = {}
+    for node in graph.nodes:
+        bounds = _clip_bounds(node, rewrite.constants)
+        consumers = graph.consumers.get(node.output[0], [])
+        producer = graph.producers.get(node.input[0]) if node.input else None
+        if bounds is None or producer is None or producer.op_type == "DequantizeLinear":
+            continue
+        if len(consumers) != 1 or consumers[0].op_type != "QuantizeLinear" or len(graph.consumers[node.input[0]]) != 1:
+            continue
+        scale, zero_point = (rewrite.constants[name] for name in consumers[0].input[1:3])
+        low, high = (np.rint(bound / np.float64(scale)) + zero_point for bound in bounds)
+        if low <= QMIN and high >= QMAX:
+            folded[node.output[0]] = node.input[0]
+    kept = [node for node in rewrite.nodes if node.output[0] not in folded]
+    for node in kept:
+        for i, name in enumerate(node.input):
+            node.input[i] = folded.get(name, name)
+    rewrite.replace(kept)
+
+
+def _clip_bounds(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> tuple[float, float] | None:
+    """The bounds of a Relu or Clip; None for other operators and for bounds that are computed."""
+    if node.op_type == "Relu":
+        return 0.0, np.inf
+    if node.op_type != "Clip" or any(name and name not in constants for name in node.input[1:]):
+        return None
+    low, high, *_ = [float(constants[name]) if name else None for name in node.input[1:]] + [None, None]
+    return -np.inf if low is None else low, np.inf if high is None else high
+
+
+def _cut_behind_last_gemm(rewrite: _Rewrite) -> None:
+    """End the network at its last Gemm if only functions of that Gemm's output follow."""
+    graph = rewrite.graph()
+    name = graph.outputs[0]
+    behind, node = [], graph.producers.get(name)
+    while node is not None and node.op_type in (*PROGRAM_TYPES, "QuantizeLinear", "DequantizeLinear"):
+        behind.append(node)
+        name = node.input[0]
+        node = graph.producers.get(name)
+    functions = [each.op_type for each in behind if not each.op_type.endswith("Linear")]
+    if len(graph.outputs) > 1 or node is None or node.op_type != "Gemm" or not functions:
+        return
+    if behind[-1].op_type == "QuantizeLinear":  # the Gemm's own pair stays
+        behind, name = behind[:-2], behind[-2].output[0]
+    cut = {each.output[0] for each in behind}
+    rewrite.replace(each for each in rewrite.nodes if each.output[0] not in cut)
+    del rewrite.model.graph.output[:]
+    rewrite.model.graph.output.append(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, graph.shapes.get(name))
+    )
+    rewrite.notes.append(f"ends at {name}: {', '.join(reversed(functions))} behind it is left to the program")
+
+
+def _normalize_gemms(rewrite: _Rewrite) -> None:
+    """Store each Gemm's weight as [outputs, inputs], and give it a bias if it has none."""
+    graph = rewrite.graph()
+    for node in rewrite.nodes:
+        weight = graph.producers.get(node.input[1]) if node.op_type == "Gemm" else None
+        if weight is None or weight.op_type != "DequantizeLinear" or weight.input[0] not in rewrite.constants:
+            continue
+        if not attribute(node, "transB", 0):
+            transposed = f"{weight.input[0]}/transposed"
+            rewrite.constants[transposed] = np.ascontiguousarray(rewrite.constants[weight.input[0]].T)
+            weight.input[0] = transposed
+            _set_attribute(weight, "axis", 0)
+            _set_attribute(node, "transB", 1)
+        if len(node.input) < 3 or not node.input[2]:
+            _add_zero_bias(rewrite, node, weight)
+
+
+def _add_zero_bias(rewrite: _Rewrite, node: onnx.NodeProto, weight: onnx.NodeProto) -> None:
+    feature = next((each for each in rewrite.nodes if each.output[0] == node.input[0]), None)
+    if feature is None or feature.op_type != "DequantizeLinear":
+        return
+    stem = f"{node.name or node.output[0]}/no_bias"
+    scales = rewrite.constants[weight.input[1]].reshape(-1)
+    rewrite.constants[f"{stem}/codes"] = np.zeros(len(scales), np.int32)
+    rewrite.constants[f"{stem}/scale"] = rewrite.constants[feature.input[1]].reshape(()) * scales
+    inputs = [f"{stem}/codes", f"{stem}/scale"]
+    dequantizer = helper.make_node("DequantizeLinear", inputs, [f"{stem}/dequantized"], stem, axis=0)
+    position = next(i for i, each in enumerate(rewrite.nodes) if each.output[0] == node.output[0])
+    del node.input[2:]
+    node.input.append(f"{stem}/dequantized")
+    rewrite.replace([*rewrite.nodes[:position], dequantizer, *rewrite.nodes[position:]])
+
+
+def _set_attribute(node: onnx.NodeProto, name: str, value: int) -> None:
+    kept = [attribute for attribute in node.attribute if attribute.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+
+def _quantize_outputs(rewrite: _Rewrite, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Quantize float outputs of the network: the runtime stores codes of every tensor."""
+    qdq = QdqGraph(rewrite.graph())
+    for name in qdq.outputs:
+        if qdq.quantizers(name) or name not in ranges:
+            continue
+        low, high = min(ranges[name][0], 0.0), max(ranges[name][1], 0.0)
+        scale = np.float32((high - low) / (QMAX - QMIN) or 1.0)
+        zero_point = np.int8(np.clip(np.rint(QMIN - low / np.float64(scale)), QMIN, QMAX))
+        rewrite.constants |= {f"{name}/scale": np.asarray(scale), f"{name}/zero_point": np.asarray(zero_point)}
+        _insert_pair(rewrite, name)
+        rewrite.notes.append(
+            f"{name} ends the network and is float; here it has 8 bits too, {low:g} to {high:g} as seen in calibration"
+        )
+
+
+def _insert_pair(rewrite: _Rewrite, name: str) -> None:
+    """Put a QuantizeLinear and a DequantizeLinear behind the node that gives a tensor."""
+    qparams, codes = [f"{name}/scale", f"{name}/zero_point"], f"{name}/codes"
+    pair = [
+        helper.make_node("QuantizeLinear", [f"{name}/float", *qparams], [codes], f"{name}/QuantizeLinear"),
+        helper.make_node("DequantizeLinear", [codes, *qparams], [name], f"{name}/DequantizeLinear"),
+    ]
+    nodes = []
+    for node in rewrite.nodes:
+        nodes.append(node)
+        if name in node.output:
+            node.output[list(node.output).index(name)] = f"{name}/float"
+            nodes += pair
+    rewrite.replace(nodes)
+
+
+def _move_input_zero_point(rewrite: _Rewrite) -> None:
+    """Move the input's zero point to 0 where it is one off; one code at the end of the range is lost."""
+    qdq = QdqGraph(rewrite.graph())
+    quantizers = qdq.quantizers(qdq.graph.inputs[0])
+    if len(quantizers) != 1 or not input_is_twos_complement(qdq):
+        return
+    name = quantizers[0].input[2]
+    zero_point = int(rewrite.constants[name])
+    if abs(zero_point) != 1 or sum(name in node.input for node in rewrite.nodes) != 2:
+        return
+    rewrite.constants[name] = np.asarray(np.int8(0))
+    end, code = ("largest", QMAX) if zero_point < 0 else ("smallest", QMIN)
+    rewrite.notes.append(
+        f"{qdq.graph.inputs[0]}: zero point moved from {zero_point} to 0, as the runtime needs it; "
+        f"the {end} value, which would be {code - zero_point}, has the code {code}"
+    )
