@@ -1,1 +1,1 @@
-"""Which width each node gets, for a budget or a target."""
+"""Mixed precision: the bit width of each feature and each weight, for a budget or a target."""

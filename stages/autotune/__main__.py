@@ -1,23 +1,42 @@
-"""Chooses a width for every feature and every weight: as exact as a budget allows, or as cheap as a target allows.
+"""Chooses a bit width for every feature and every weight: as exact as a budget allows, or as cheap as a target allows.
 
 Reads out/export, out/calibset, out/calibrate (and data.debug or data.evaluation for a target); writes out/autotune:
 node_bits.json (for quant.node_bits), autotune.json, pareto.csv, pareto.svg, and logs an MLflow run with them. Measures
-what each width of each tensor alone does to the outputs (kept for the next call), solves for the best widths exactly,
-and verifies them in the exact simulator.
+what each bit width of each tensor alone does to the outputs (kept for the next call), solves for the best bit
+allocation exactly, and verifies it in the exact simulator.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.autotune.options import COSTS, parse_budget, parse_mean_bits, parse_target, too_few
-from stages.autotune.pareto import BITS, curve, spent
-from stages.autotune.problem import file_content
-from stages.autotune.report import comparison, curve_csv, curve_plot, described, notes, row, sensitivity_rows
-from stages.autotune.sensitivity import Sensitivities
-from stages.autotune.tuner import REPORT, ROUNDING, Bound, Tuner
-from stages.autotune.verify import Verified
+from stages.autotune.allocation.cost_tables import MEAN_BITS
+from stages.autotune.allocation.integer_program import BitAllocation
+from stages.autotune.allocation.node_bits_content import to_content
+from stages.autotune.allocation_report import (
+    Outcome,
+    Row,
+    allocation_text,
+    comparison_row,
+    comparison_table,
+    notes,
+    report_content,
+)
+from stages.autotune.bounds import Bound, check_bounds, find_bounds, keeps
+from stages.autotune.options import (
+    COST_UNITS,
+    Budget,
+    MeanBits,
+    Target,
+    parse_budget,
+    parse_mean_bits,
+    parse_target,
+    too_few_pictures,
+)
+from stages.autotune.pareto import curve
+from stages.autotune.pareto_plot import Measured, curve_csv, curve_plot
+from stages.autotune.tuner import REPORT, Tuner
 from stages.core.base.artifacts import check_targets, write_json, write_text
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
@@ -25,8 +44,10 @@ from stages.core.base.paths import AUTOTUNE
 from stages.core.command import run_command
 from stages.core.config.schema import Config
 from stages.profile.options import check_bits
-from stages.trial import ACCURACY
+from stages.search.candidate_metric import ACCURACY, SHARE_ROUNDING
 
+CURVE_CSV, CURVE_PLOT = AUTOTUNE / "pareto.csv", AUTOTUNE / "pareto.svg"
+LOGGED_OPTIONS = ("mean_bits", "target", "minimize", "allow_float", "pictures")
 EPILOG = """\
 examples:
   python -m stages.autotune --mean-bits 6                       no more bits than uniform 6/6, features and weights each
@@ -54,18 +75,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mean-bits",
         metavar="BITS",
-        help="mean width of all elements of features, and that of weights: 6, or 8/5.5 for features/weights",
+        help="mean bit width of all elements of features, and that of weights: 6, or 8/5.5 for features/weights",
     )
     group.add_argument(
         "--target",
         metavar="METRIC=BOUND",
         help="error: of the outputs, squared and relative, on the validation pictures; cosine: of the outputs on "
         "data.debug; accuracy: top-1 on every second picture of data.evaluation, the others tell afterwards what it is "
-        "worth (0 or below: less than the float network's by that). A bound of 8/8: what uniform widths have",
+        "worth (0 or below: less than the float network's by that). A bound of 8/8: what uniform bit widths have",
     )
     parser.add_argument(
         "--minimize",
-        choices=list(COSTS),
+        choices=list(COST_UNITS),
         help="what a target is to be reached with the least of, and what a budget is to spare where a few percent of "
         "the error buy it (default: latency if times are known, else bitops)",
     )
@@ -80,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=AUTOTUNE / "node_bits.json",
         metavar="FILE",
-        help="where the widths go (%(default)s)",
+        help="where the bit widths go (%(default)s)",
     )
     parser.add_argument(
         "--no-track", action="store_true", help="log no MLflow run (experiment <track.experiment>-autotune)"
@@ -89,121 +110,142 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def autotune(config: Config, arguments: argparse.Namespace) -> None:
+    budgets, mean_bits, target = _parsed(config, arguments)
+    tuner = Tuner(config, arguments.cost, arguments.allow_float, arguments.pictures)
+    bounds = find_bounds(tuner.problem, budgets, mean_bits)
+    minimized = arguments.minimize or tuner.usual_cost()
+    tuner.problem.costs.of(minimized)  # refuses a latency that nobody knows before anything is measured
+    check_bounds(tuner.problem, bounds, config.soc.name)
+    if target is not None:
+        outcome = _reach(tuner, target, minimized, bounds)
+    else:
+        chosen, tried = tuner.spend(bounds, minimized)
+        steps = [{"predicted": each.predicted, "error": each.error} for each in tried]
+        outcome = Outcome(chosen, steps, budgets[0].cost if budgets else MEAN_BITS)
+    _write(config, tuner, arguments, bounds, outcome)
+
+
+def _parsed(config: Config, arguments: argparse.Namespace) -> tuple[list[Budget], MeanBits | None, Target | None]:
+    """What the arguments ask for.
+
+    Raises:
+        UserError: for arguments that ask for nothing, or for what cannot be.
+    """
     budgets = [parse_budget(text) for text in arguments.budget]
     mean_bits = parse_mean_bits(arguments.mean_bits) if arguments.mean_bits else None
     target = parse_target(arguments.target) if arguments.target else None
     if not budgets and mean_bits is None and target is None:
         raise UserError("give what to keep within (--budget, --mean-bits) or to reach (--target); --help has examples")
-    if target is not None and target.like is not None:
-        check_bits([target.like], config, f"--target {target.metric}=")
+    if target is not None and target.uniform is not None:
+        check_bits([target.uniform], config, f"--target {target.metric}=")
     for option, least in (("pictures", 1), ("points", 2)):
         if getattr(arguments, option) < least:
             raise UserError(f"--{option} {getattr(arguments, option)}: give {least} or more")
     check_targets(arguments.node_bits, arguments.json)
-    tuner = Tuner(config, arguments.cost, arguments.allow_float, arguments.pictures)
-    bounds = tuner.bounds(budgets, mean_bits)
-    minimized = arguments.minimize or tuner.usual_cost()
-    tuner.problem.tables(minimized)  # refuses a latency that nobody knows before anything is measured
-    tuner.check(bounds)
-    few = too_few(target, tuner.seen()) if target is not None and target.metric == ACCURACY else None
-    if few:
+    return budgets, mean_bits, target
+
+
+def _reach(tuner: Tuner, asked: Target, minimized: str, bounds: Sequence[Bound]) -> Outcome:
+    """Search for a target; print how it was reached, and what an accuracy is worth on the other pictures."""
+    doubts: list[str] = []
+    if asked.metric == ACCURACY and (few := too_few_pictures(asked, tuner.tuned_on())):
         warn(few)
-    found = tuner.sensitivities()
-    doubts = [few] if few else []
-    if target is not None:
-        asked = target
-        chosen, steps, target = tuner.reach(target, minimized, bounds, found)
-        reached = next(step.found for step in steps if step.allotment == chosen.allotment)
-        tried = [
-            {minimized: step.cost, "predicted": step.predicted, target.metric: step.found, "met": step.met}
-            for step in steps
-        ]
-        output.print(
-            f"{target.metric} {reached:.6g}, asked for {target.bound:.6g}: least {minimized} after "
-            f"{counted(len(steps), 'simulation')}"
-        )
-        unseen = None
-        if target.metric == ACCURACY:
-            before, after = tuner.unseen(chosen.allotment)
-            unseen = {"float": before, "chosen": after}
-            output.print(
-                "that is of every second evaluation picture, which chose the widths and flatters them; of the others: "
-                f"float {before:.1%}, chosen {after:.1%}"
-            )
-            wanted = target.bound if asked.bound > 0 or asked.like else before + asked.bound
-            if after < wanted - ROUNDING:
-                doubts.append(f"the other pictures miss the target: {after:.1%}, asked for {wanted:.1%}")
-        _write(config, tuner, arguments, chosen, tried, minimized, bounds, found, unseen, doubts)
-        return
-    chosen, allotted = tuner.spend(bounds, minimized, found)
-    tried = [{"predicted": entry.predicted, "error": entry.error} for entry in allotted]
-    _write(config, tuner, arguments, chosen, tried, budgets[0].kind if budgets else BITS, bounds, found, None, doubts)
+        doubts.append(few)
+    reached = tuner.reach(asked, minimized, bounds)
+    target, chosen = reached.target, reached.chosen
+    output.print(
+        f"{target.metric} {reached.value:.6g}, asked for {target.bound:.6g}: least {minimized} after "
+        f"{counted(len(reached.steps), 'simulation')}"
+    )
+    steps = [
+        {minimized: step.cost, "predicted": step.predicted, target.metric: step.value, "met": step.met}
+        for step in reached.steps
+    ]
+    if target.metric != ACCURACY:
+        return Outcome(chosen, steps, minimized, None, doubts)
+    before, after = tuner.unseen(chosen.allocation)
+    output.print(
+        "that is of every second evaluation picture, which chose the bit widths and flatters them; of the others: "
+        f"float {before:.1%}, chosen {after:.1%}"
+    )
+    wanted = before + asked.bound if asked.relative else target.bound
+    if after < wanted - SHARE_ROUNDING:
+        doubts.append(f"the other pictures miss the target: {after:.1%}, asked for {wanted:.1%}")
+    return Outcome(chosen, steps, minimized, {"float": before, "chosen": after}, doubts)
 
 
 def _write(
-    config: Config,
-    tuner: Tuner,
-    arguments: argparse.Namespace,
-    chosen: Verified,
-    tried: Sequence[dict[str, Any]],
-    kind: str,
-    bounds: Sequence[Bound],
-    found: Sensitivities,
-    unseen: dict[str, float] | None,
-    doubts: Sequence[str],
+    config: Config, tuner: Tuner, arguments: argparse.Namespace, bounds: Sequence[Bound], outcome: Outcome
 ) -> None:
     """Write the files, log the run; print the table and what to type."""
-    problem, uniform = tuner.problem, tuner.uniform()
-    entries = [(f"uniform {one.name}", one.allotment, one.error) for one in uniform]
-    entries.append(("chosen", chosen.allotment, chosen.error))
-    rows = [row(problem, name, each, error, tuner.within(each, bounds)) for name, each, error in entries]
-    points = curve(problem, found, kind, arguments.points)
-    spots = [(one.name, spent(problem, kind, one.allotment), one.error) for one in uniform]
-    marked = spent(problem, kind, chosen.allotment), chosen.error
-    asked = [
-        *dict.fromkeys(bound.asked for bound in bounds),
-        *([f"--target {arguments.target}"] if arguments.target else []),
-    ]
-    title = f"{config.model.name} on {config.soc.name}, {' '.join(asked)}"
-    written = file_content(problem.node_bits(chosen.allotment))
+    problem = tuner.problem
+    rows = _comparison(tuner, bounds, outcome)
+    points = curve(tuner.predicted_error, outcome.curve_cost, arguments.points)
+    target = [f"--target {arguments.target}"] if arguments.target else []
+    asked = [*dict.fromkeys(bound.argument for bound in bounds), *target]
+    node_bits = to_content(problem.node_bits(outcome.chosen.allocation))
     report = {
         "soc": config.soc.name,
         "model": config.model.name,
         "asked": asked,
-        "predicted": chosen.predicted,
-        "unseen": unseen,
-        "rows": [entry.content() for entry in rows],
-        "tried": tried,
-        "curve": {"cost": kind, "points": [{"cost": point.cost, "predicted": point.predicted} for point in points]},
-        "variables": sensitivity_rows(problem, found, chosen.allotment),
-        "given": file_content(problem.given),
-        "written": written,
+        **report_content(tuner.predicted_error, outcome, rows, points),
+        "given": to_content(problem.given),
+        "written": node_bits,
     }
-    write_json(arguments.node_bits, written)
+    write_json(arguments.node_bits, node_bits)
     for path in filter(None, (REPORT, arguments.json)):
         write_json(path, report)
-    write_text(AUTOTUNE / "pareto.csv", curve_csv(points, kind))
-    write_text(AUTOTUNE / "pareto.svg", curve_plot(points, spots, marked, kind, title))
-    output.print(comparison(rows))
+    write_text(CURVE_CSV, curve_csv(points, outcome.curve_cost))
+    title = f"{config.model.name} on {config.soc.name}, {' '.join(asked)}"
+    write_text(CURVE_PLOT, curve_plot(points, *_measured(tuner, outcome), outcome.curve_cost, title))
+    _print(tuner, rows, outcome)
+    if not arguments.no_track:
+        _log(config, arguments, report)
+    for line in outcome.doubts:
+        warn(line)
+    output.print("to use it in spite of that, then `dvc repro`:" if outcome.doubts else "use it, then `dvc repro`:")
+    output.print(f"  python -m stages.compose --keep quant.node_bits=file:{arguments.node_bits}")
+
+
+def _comparison(tuner: Tuner, bounds: Sequence[Bound], outcome: Outcome) -> list[Row]:
+    """Uniform bit widths, and last what was chosen."""
+    problem, chosen = tuner.problem, outcome.chosen
+    compared = [(f"uniform {each.name}", each.allocation, each.error) for each in tuner.uniform()]
+    return [
+        comparison_row(problem, name, allocation, error, keeps(problem, allocation, bounds))
+        for name, allocation, error in [*compared, ("chosen", chosen.allocation, chosen.error)]
+    ]
+
+
+def _measured(tuner: Tuner, outcome: Outcome) -> tuple[list[Measured], Measured]:
+    """Uniform bit widths, and what was chosen, for the plot."""
+
+    def measured(name: str, allocation: BitAllocation, error: float) -> Measured:
+        return Measured(name, tuner.problem.costs.total(outcome.curve_cost, allocation), error)
+
+    uniform = [measured(each.name, each.allocation, each.error) for each in tuner.uniform()]
+    return uniform, measured("chosen", outcome.chosen.allocation, outcome.chosen.error)
+
+
+def _print(tuner: Tuner, rows: Sequence[Row], outcome: Outcome) -> None:
+    problem, chosen = tuner.problem, outcome.chosen
+    output.print(comparison_table(rows))
     for line in notes(rows):
         output.print(line)
-    output.print(described(problem, chosen.allotment))
+    output.print(allocation_text(problem, chosen.allocation))
     output.print(f"error of the outputs: predicted {chosen.predicted:.3g}, measured {chosen.error:.3g}")
-    if problem.cost.timed and problem.cost.note:
-        output.print(f"times: {problem.cost.note}")
-    output.print(f"curve: {(AUTOTUNE / 'pareto.svg').resolve().as_uri()}")
-    if not arguments.no_track:
-        from stages.autotune.log import log  # noqa: PLC0415  MLflow takes a second to import
+    if problem.cost_model.timed and problem.cost_model.note:
+        output.print(f"times: {problem.cost_model.note}")
+    output.print(f"curve: {CURVE_PLOT.resolve().as_uri()}")
 
-        files = [REPORT, AUTOTUNE / "pareto.svg", AUTOTUNE / "pareto.csv", arguments.node_bits]
-        keys = ("mean_bits", "target", "minimize", "allow_float", "pictures")
-        options = {key: getattr(arguments, key) for key in keys} | {"budget": " ".join(arguments.budget) or None}
-        for line in log(config, options, report, files):
-            output.print(line)
-    for line in doubts:
-        warn(line)
-    output.print("to use it in spite of that, then `dvc repro`:" if doubts else "use it, then `dvc repro`:")
-    output.print(f"  python -m stages.compose --keep quant.node_bits=file:{arguments.node_bits}")
+
+def _log(config: Config, arguments: argparse.Namespace, report: Mapping[str, Any]) -> None:
+    """Log the call to MLflow; print where."""
+    from stages.autotune.tracking import log  # noqa: PLC0415  MLflow takes a second to import
+
+    options = {key: getattr(arguments, key) for key in LOGGED_OPTIONS} | {"budget": " ".join(arguments.budget) or None}
+    for line in log(config, options, report, [REPORT, CURVE_PLOT, CURVE_CSV, arguments.node_bits]):
+        output.print(line)
 
 
 if __name__ == "__main__":

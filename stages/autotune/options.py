@@ -4,25 +4,31 @@ import math
 import re
 from dataclasses import dataclass
 
+from stages.autotune.allocation.cost_tables import BITOPS, LATENCY, SIZE
 from stages.core.base.errors import UserError
+from stages.search.candidate_metric import ACCURACY, COSINE
 
 __all__ = [
-    "COSTS",
+    "COST_UNITS",
+    "ERROR",
     "Budget",
     "MeanBits",
     "Target",
     "parse_budget",
     "parse_mean_bits",
     "parse_target",
-    "plain",
-    "too_few",
+    "plain_amount",
+    "too_few_pictures",
 ]
 
-COSTS = {"latency": "ms", "size": "bytes", "bitops": "bit operations"}
-"""Kinds of cost and their units."""
-EXAMPLES = {"latency": "30", "size": "2500000", "bitops": "2e10"}
-PLAIN = 1000.0  # from here on whole numbers
-METRICS = {"cosine": (0.0, 1.0), "accuracy": (-1.0, 1.0), "error": (0.0, math.inf)}
+COST_UNITS = {LATENCY: "ms", SIZE: "bytes", BITOPS: "bit operations"}
+"""Costs that a budget can be of, and their units."""
+EXAMPLE_AMOUNTS = {LATENCY: "30", SIZE: "2500000", BITOPS: "2e10"}
+LEAST_WHOLE_AMOUNT = 1000.0
+"""Amounts from here on are shown as whole numbers."""
+ERROR = "error"
+"""A target's metric beside those of candidates: the outputs' squared error, relative to their variance."""
+TARGET_RANGES = {COSINE: (0.0, 1.0), ACCURACY: (-1.0, 1.0), ERROR: (0.0, math.inf)}
 """What a target can be of, and the least and the most that it can be."""
 
 
@@ -30,14 +36,14 @@ METRICS = {"cosine": (0.0, 1.0), "accuracy": (-1.0, 1.0), "error": (0.0, math.in
 class Budget:
     """A bound on a cost: `amount` in the cost's unit, or `relative` to 8-bit features and weights."""
 
-    kind: str
+    cost: str
     amount: float
     relative: bool
 
 
 @dataclass(frozen=True)
 class MeanBits:
-    """Bounds on the mean widths of features and of weights, each by their elements."""
+    """Bounds on the mean bit widths of features and of weights, each by their elements."""
 
     features: float
     weights: float
@@ -47,36 +53,40 @@ class MeanBits:
 class Target:
     """What the outputs have to keep: a cosine or an accuracy of at least `bound`, an error of at most `bound`.
 
-    An accuracy of 0 or below is a difference to the float network's. With `like`, uniform widths of features and
-    weights, the bound is what these have.
+    An accuracy of 0 or below is a difference to the float network's. With `uniform`, bit widths of all features and of
+    all weights, the bound is what these have.
     """
 
     metric: str
     bound: float
-    like: tuple[int, int] | None = None
+    uniform: tuple[int, int] | None = None
 
-    def met(self, found: float) -> bool:
+    def met(self, value: float) -> bool:
         """Whether a measured value keeps it."""
-        return found <= self.bound if self.metric == "error" else found >= self.bound
+        return value <= self.bound if self.metric == ERROR else value >= self.bound
+
+    @property
+    def relative(self) -> bool:
+        """Whether the bound is a difference to the float network's accuracy."""
+        return self.metric == ACCURACY and self.bound <= 0 and self.uniform is None
 
 
 def parse_budget(text: str) -> Budget:
-    """Read KIND=AMOUNT or KIND=FACTORx.
+    """Read COST=AMOUNT or COST=FACTORx.
 
     Raises:
         UserError: if it is neither.
     """
-    kind, _, amount = text.partition("=")
-    if kind not in COSTS:
-        raise UserError(f"--budget {text}: give one of {', '.join(f'{known}=...' for known in COSTS)}")
-    relative = amount.endswith("x")
-    found = _number(amount.removesuffix("x"))
-    if found is None or found <= 0:
-        unit = COSTS[kind]
+    cost, _, amount = text.partition("=")
+    if cost not in COST_UNITS:
+        raise UserError(f"--budget {text}: give one of {', '.join(f'{known}=...' for known in COST_UNITS)}")
+    number = _number(amount.removesuffix("x"))
+    if number is None or number <= 0:
         raise UserError(
-            f"--budget {text}: give {unit}, as {kind}={EXAMPLES[kind]}, or a share of uniform 8 bits, as {kind}=0.5x"
+            f"--budget {text}: give {COST_UNITS[cost]}, as {cost}={EXAMPLE_AMOUNTS[cost]}, or a share of uniform 8 "
+            f"bits, as {cost}=0.5x"
         )
-    return Budget(kind, found, relative)
+    return Budget(cost, number, relative=amount.endswith("x"))
 
 
 def parse_mean_bits(text: str) -> MeanBits:
@@ -86,13 +96,10 @@ def parse_mean_bits(text: str) -> MeanBits:
         UserError: if it is neither.
     """
     features, slash, weights = text.partition("/")
-    found = _number(features), _number(weights if slash else features)
-    if None in found or min(filter(None, found), default=0) <= 0 or 0 in found:
+    feature_bits, weight_bits = _number(features), _number(weights if slash else features)
+    if feature_bits is None or weight_bits is None or min(feature_bits, weight_bits) <= 0:
         raise UserError(f"--mean-bits {text}: give bits, as 6, or those of features and weights, as 8/5.5")
-    first, second = found
-    assert first is not None
-    assert second is not None
-    return MeanBits(first, second)
+    return MeanBits(feature_bits, weight_bits)
 
 
 def parse_target(text: str) -> Target:
@@ -102,41 +109,41 @@ def parse_target(text: str) -> Target:
         UserError: if it is neither, or no network can keep it.
     """
     metric, _, amount = text.partition("=")
-    if metric in METRICS and (bit_widths := re.fullmatch(r"(\d+)/(\d+)", amount)):
-        return Target(metric, 0.0, (int(bit_widths[1]), int(bit_widths[2])))
+    if metric in TARGET_RANGES and (uniform := re.fullmatch(r"(\d+)/(\d+)", amount)):
+        return Target(metric, 0.0, (int(uniform[1]), int(uniform[2])))
     bound = _number(amount)
-    if metric not in METRICS or bound is None:
+    if metric not in TARGET_RANGES or bound is None:
         raise UserError(f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), error=0.01, error=8/8")
-    low, high = METRICS[metric]
+    low, high = TARGET_RANGES[metric]
     if not low <= bound <= high:
         raise UserError(f"--target {text}: give {'an' if metric[0] in 'ae' else 'a'} {metric} of {low:g} to {high:g}")
     return Target(metric, bound)
 
 
-def plain(amount: float) -> str:
+def plain_amount(amount: float) -> str:
     """An amount of a cost as one reads it: no exponent, six digits at least."""
-    return f"{amount:.0f}" if amount >= PLAIN else f"{amount:.6g}"
+    return f"{amount:.0f}" if amount >= LEAST_WHOLE_AMOUNT else f"{amount:.6g}"
 
 
-def too_few(target: Target, pictures: int) -> str | None:
+def too_few_pictures(target: Target, pictures: int) -> str | None:
     """Say why so many pictures cannot show whether a target is kept; None if they can.
 
     Args:
         target: of an accuracy, what may be lost.
         pictures: that it is measured on, every second one of `data.evaluation`.
     """
-    lost = -target.bound
-    if target.metric != "accuracy" or target.like is not None or lost <= 0 or lost * pictures >= 1:
+    loss = -target.bound
+    if not target.relative or loss <= 0 or loss * pictures >= 1:
         return None
     return (
-        f"{pictures} pictures cannot show a loss of {lost:g}: one is {1 / pictures:.2g} of them; use error or cosine, "
-        f"or {2 * math.ceil(1 / lost)} pictures in data.evaluation, every second of which chooses"
+        f"{pictures} pictures cannot show a loss of {loss:g}: one is {1 / pictures:.2g} of them; use error or cosine, "
+        f"or {2 * math.ceil(1 / loss)} pictures in data.evaluation, every second of which chooses"
     )
 
 
 def _number(text: str) -> float | None:
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None

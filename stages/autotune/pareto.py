@@ -1,84 +1,66 @@
-"""The curve of error against cost, and uniform widths to compare it with."""
+"""The curve of error against cost, and uniform bit widths to compare it with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from stages.autotune.problem import FEATURE_BITS, WEIGHT_BITS, Problem
-from stages.autotune.sensitivity import Sensitivities, error_tables
-from stages.autotune.solve import Allotment, Limit, solve, value
+from stages.autotune.allocation.cost_tables import FEATURE_BITS, MEAN_BITS, WEIGHT_BITS
+from stages.autotune.allocation.integer_program import BitAllocation, Limit, solve, total
+from stages.autotune.allocation.predicted_error import PredictedError
+from stages.autotune.allocation.problem import AllocationProblem
+from stages.autotune.allocation.variables import FEATURE, WEIGHT
 from stages.core.config.schema import FLOAT_BITS
 
-__all__ = ["BITS", "Point", "curve", "spent", "uniform_widths"]
-
-BITS = "bits"
-"""The cost that counts bits: the mean width of features and that of weights, halved and added."""
+__all__ = ["Point", "curve", "uniform_bit_widths"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """An allotment of least predicted error for its cost."""
+    """An allocation of least predicted error for its cost."""
 
     cost: float
     predicted: float
-    allotment: Allotment
+    allocation: BitAllocation
 
 
-def spent(problem: Problem, kind: str, allotment: Allotment) -> float:
-    """What an allotment costs, in the kind's unit."""
-    if kind != BITS:
-        return value(problem.tables(kind), problem.bit_widths, allotment)
-    return (spent(problem, FEATURE_BITS, allotment) + spent(problem, WEIGHT_BITS, allotment)) / 2
-
-
-def curve(problem: Problem, found: Sensitivities, kind: str, count: int) -> list[Point]:
-    """Find allotments of least predicted error for costs from the least possible to the dearest.
+def curve(predicted_error: PredictedError, cost: str, count: int) -> list[Point]:
+    """Find allocations of least predicted error for costs from the least possible to the dearest.
 
     Args:
-        problem: the variables.
-        found: their errors, each alone.
-        kind: of cost; with `BITS` the mean width of features and that of weights have the same bound.
-        count: of bounds that are tried; equal allotments are one point.
+        predicted_error: what is to be least.
+        cost: on the other axis; with `MEAN_BITS` the mean bits of features and those of weights have the same bound.
+        count: of bounds that are tried; equal allocations are one point.
 
     Returns:
         Points by rising cost and falling error.
     """
-    errors, bit_widths = error_tables(found, problem, {}), problem.bit_widths
-    kinds = (FEATURE_BITS, WEIGHT_BITS) if kind == BITS else (kind,)
-    sums = [problem.tables(each) for each in kinds]
-    low = max(value(tables, bit_widths, solve(bit_widths, tables, []) or {}) for tables in sums)
-    high = max(value(tables, bit_widths, _widest(problem)) for tables in sums)
+    problem = predicted_error.problem
+    sums = [problem.costs.of(each) for each in ((FEATURE_BITS, WEIGHT_BITS) if cost == MEAN_BITS else (cost,))]
+    widest = {variable.name: variable.bit_widths[-1] for variable in problem.variables}
+    low = max(total(tables, problem.bit_widths, solve(problem.bit_widths, tables, []) or {}) for tables in sums)
+    high = max(total(tables, problem.bit_widths, widest) for tables in sums)
     points: list[Point] = []
     for share in np.linspace(0.0, 1.0, count):
-        # costs that span decades are spread by ratio, widths evenly
-        bound = low + (high - low) * share if kind == BITS or low <= 0 else low * (high / low) ** share
-        allotment = solve(bit_widths, errors, [Limit(tables, float(bound)) for tables in sums])
-        if allotment is not None:
-            points.append(Point(spent(problem, kind, allotment), value(errors, bit_widths, allotment), allotment))
+        # bounds on costs that span decades lie at equal ratios, those on mean bits at equal distances
+        bound = low + (high - low) * share if cost == MEAN_BITS or low <= 0 else low * (high / low) ** share
+        limits = [Limit(tables, float(bound)) for tables in sums]
+        allocation = solve(problem.bit_widths, predicted_error.tables, limits)
+        if allocation is not None:
+            points.append(Point(problem.costs.total(cost, allocation), predicted_error.of(allocation), allocation))
     return _front(points)
 
 
-def uniform_widths(problem: Problem) -> list[tuple[int, int]]:
-    """Pairs of feature and weight widths to compare with: equal ones or nearly, and 8-bit features."""
-    sides = [
-        sorted(
-            {width for entry in problem.variables if entry.kind == kind for width in entry.bit_widths} - {FLOAT_BITS}
-        )
-        for kind in ("feature", "weight")
-    ]
-    features, weights = (side or [FLOAT_BITS] for side in sides)
+def uniform_bit_widths(problem: AllocationProblem) -> list[tuple[int, int]]:
+    """Pairs of feature and weight bits to compare with: equal ones or nearly, and 8-bit features."""
+    features, weights = (problem.integer_bit_widths(kind) or [FLOAT_BITS] for kind in (FEATURE, WEIGHT))
     pairs = {(next((f for f in features if f >= w), features[-1]), w) for w in weights}
     pairs |= {(8, w) for w in weights if 8 in features}
     pairs |= {(f, weights[-1]) for f in features if f >= weights[-1] or len(weights) == 1}
-    known: dict[tuple[int, ...], tuple[int, int]] = {}
+    different: dict[tuple[int, ...], tuple[int, int]] = {}
     for pair in sorted(pairs):
-        known.setdefault(tuple(problem.uniform(*pair).values()), pair)
-    return list(known.values())
-
-
-def _widest(problem: Problem) -> dict[str, int]:
-    return {entry.name: entry.bit_widths[-1] for entry in problem.variables}
+        different.setdefault(tuple(problem.uniform(*pair).values()), pair)
+    return list(different.values())
 
 
 def _front(points: Sequence[Point]) -> list[Point]:

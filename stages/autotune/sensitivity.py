@@ -1,4 +1,4 @@
-"""How far the outputs move when one tensor alone is quantized, for every tensor at every width."""
+"""How far the outputs move when one tensor alone is quantized, for every tensor at every bit width."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from stages.autotune.problem import Problem
-from stages.autotune.solve import Table
+from stages.autotune.allocation.problem import AllocationProblem
+from stages.autotune.allocation.variables import FEATURE, WEIGHT
 from stages.core.base.console import track
 from stages.core.config.schema import FLOAT_BITS, FeatureMethod, QuantConfig
 from stages.core.graph.onnx_graph import Graph
@@ -27,25 +27,22 @@ from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
 from stages.quantize.simulation import relative_error
 
-__all__ = ["Ranges", "Sensitivities", "error_tables", "ranges_by_width", "ranges_of", "sensitivities"]
+__all__ = ["Ranges", "measure_sensitivities", "ranges_by_bit_width", "ranges_of"]
 
 Array = NDArray[np.float32]
-Sensitivities = Mapping[str, Mapping[int, float]]
-"""Variable -> width -> relative squared error of the outputs when it alone is quantized; float is left out: 0."""
-
 Ranges = Mapping[tuple[str, int], tuple[float, float]]
-"""(tensor, width) -> range, where the method chooses ranges by output."""
+"""(tensor, bit width) -> range, where the method chooses ranges by output."""
 
 
 @dataclass(frozen=True)
-class _Site:
-    """A tensor that something is tried on, and the layers that follow from it.
+class _TriedTensor:
+    """A tensor that quantizers are tried on, and the layers that follow from it.
 
     Attributes:
         tensor: its name.
-        features: (variable, width) -> what it is quantized with.
-        weights: (variable, width), of the layer that makes it.
-        maker: that layer, if it has a weight to try.
+        features: (variable, bit width) -> what it is quantized with.
+        weights: (variable, bit width), of the layer that computes it.
+        producer: that layer, if it has a weight to try.
         rest: all that the tensor reaches.
     """
 
@@ -61,60 +58,40 @@ class _Site:
         return {self.tensor, *self.rest.inputs, *(self.producer.inputs if self.producer else ())}
 
 
-def error_tables(found: Sensitivities, problem: Problem, factors: Mapping[tuple[str, int], float]) -> list[Table]:
-    """The sum of all variables' errors.
-
-    Args:
-        found: of each variable alone.
-        problem: its variables.
-        factors: (kind, width) -> how many times the errors of that kind and width are what was found.
-    """
-    return [
-        Table(
-            (entry.name,),
-            np.array(
-                [
-                    found[entry.name].get(width, 0.0) * factors.get((entry.kind, width), 1.0)
-                    for width in entry.bit_widths
-                ]
-            ),
-        )
-        for entry in problem.variables
-    ]
-
-
-def ranges_by_width(problem: Problem, pipeline: Pipeline) -> dict[tuple[str, int], tuple[float, float]]:
-    """Choose ranges by output for every width, once: a tensor's depends on its own width alone.
+def ranges_by_bit_width(problem: AllocationProblem, pipeline: Pipeline) -> dict[tuple[str, int], tuple[float, float]]:
+    """Choose ranges by output for every bit width, once: a tensor's depends on its own bit width alone.
 
     Returns:
         Nothing where the method is another one, which takes no time.
     """
     config = pipeline.config
-    found: dict[tuple[str, int], tuple[float, float]] = {}
+    by_bit_width: dict[tuple[str, int], tuple[float, float]] = {}
     if config.quant.feature_method is not FeatureMethod.OUTPUT:
         return {}
-    for bits in sorted({*_bit_widths(problem, "feature"), config.quant.feature_bits} - {FLOAT_BITS}):
+    for bits in sorted({*problem.integer_bit_widths(FEATURE), config.quant.feature_bits} - {FLOAT_BITS}):
         quant = replace(config.quant, feature_bits=bits, edge_bits=None)
         ranges = replace(pipeline, config=replace(config, quant=quant)).ranged(pipeline.network).ranges
         setup = place_quantizers(problem.graph, config.soc, quant, pipeline.by_node)
-        found |= {(e.tensor, e.bits): ranges[e.tensor] for e in setup.features if e.tensor in ranges}
-    return found
+        by_bit_width |= {
+            (each.tensor, each.bits): ranges[each.tensor] for each in setup.features if each.tensor in ranges
+        }
+    return by_bit_width
 
 
 def ranges_of(ranges: Ranges, setup: QuantizerSetup) -> dict[str, tuple[float, float]]:
-    """The ranges at the widths of a placement."""
-    entries = {entry.tensor: (entry.tensor, entry.bits) for entry in setup.features}
-    return {tensor: ranges[key] for tensor, key in entries.items() if key in ranges}
+    """The ranges at the bit widths of a setup."""
+    keys = {feature.tensor: (feature.tensor, feature.bits) for feature in setup.features}
+    return {tensor: ranges[key] for tensor, key in keys.items() if key in ranges}
 
 
-def sensitivities(
-    problem: Problem, pipeline: Pipeline, ranges: Ranges, feeds: Iterable[Mapping[str, Array]], folder: Path
+def measure_sensitivities(
+    problem: AllocationProblem, pipeline: Pipeline, ranges: Ranges, feeds: Iterable[Mapping[str, Array]], folder: Path
 ) -> dict[str, dict[int, float]]:
-    """Measure every variable at every width.
+    """Measure every variable at every bit width.
 
     The float network runs once a picture, all that is needed of it kept on disk. Then a variable is quantized as
-    quantize would, and only the layers that follow run. A weight is tried in its layer alone, which
-    then hands its output to the same layers. Ranges are chosen for each width.
+    quantize would, and only the layers that follow run. A weight is tried in its layer alone, which then hands its
+    output to the same layers. Ranges are chosen for each bit width.
 
     Such errors of single tensors add up, as far as none is large: they are independent of each other, and small beside
     the tensors.
@@ -122,93 +99,100 @@ def sensitivities(
     Args:
         problem: the variables.
         pipeline: of the experiment, for its settings and statistics.
-        ranges: of `ranges_by_width`.
+        ranges: of `ranges_by_bit_width`.
         feeds: network inputs of each picture.
         folder: a scratch folder.
 
     Returns:
-        Variable -> width -> error, the mean over pictures and float outputs of the mean squared error relative to the
-        output's variance.
+        Variable -> bit width -> error, the mean over pictures and float outputs of the mean squared error relative to
+        the output's variance.
     """
     graph = problem.graph
-    features, weights = _candidates(problem, pipeline, ranges, TensorFiles(folder / "weights"))
-    sites = list(_sites(problem, features))
+    features = _feature_params(problem, pipeline, ranges)
+    weights = TensorFiles(folder / "weights")
+    _write_weights(problem, pipeline, ranges, weights)
+    tried = list(_tried_tensors(problem, features))
     outputs = [name for name in graph.outputs if name in graph.float_tensors]
     files = TensorFiles(folder / "float")
-    count = _run_float(graph, feeds, {*outputs, *(name for site in sites for name in site.needs)}, files)
+    pictures = _run_float(graph, feeds, {*outputs, *(name for each in tried for name in each.needs)}, files)
     errors: dict[tuple[str, int], list[float]] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for site in track(sites, "sensitivity"):
-            trial = _Trial(graph, site, files, weights, outputs)
-            for found in pool.map(trial.errors, range(count)):
-                for key, error in found.items():
+        for each in track(tried, "sensitivity"):
+            trial = _TensorTrial(graph, each, files, weights, outputs)
+            for of_picture in pool.map(trial.errors, range(pictures)):
+                for key, error in of_picture.items():
                     errors.setdefault(key, []).append(error)
     return {
-        entry.name: {
-            width: float(np.mean(errors[entry.name, width])) for width in entry.bit_widths if width != FLOAT_BITS
-        }
-        for entry in problem.variables
+        variable.name: {bits: float(np.mean(errors[variable.name, bits])) for bits in variable.integer_bit_widths}
+        for variable in problem.variables
     }
 
 
-def _candidates(
-    problem: Problem, pipeline: Pipeline, ranges: Ranges, files: TensorFiles
-) -> tuple[dict[tuple[str, int], FeatureParams], TensorFiles]:
-    """Parameters of (tensor, width), and dequantized weights of (node, width), chosen as quantize does."""
+def _feature_params(
+    problem: AllocationProblem, pipeline: Pipeline, ranges: Ranges
+) -> dict[tuple[str, int], FeatureParams]:
+    """Parameters of (tensor, bit width), chosen as quantize does."""
     base = replace(pipeline.config.quant, edge_bits=None)
-    features: dict[tuple[str, int], FeatureParams] = {}
+    return {
+        (feature.tensor, feature.bits): feature
+        for bits in problem.integer_bit_widths(FEATURE)
+        for feature in _chosen_features(problem, pipeline, ranges, replace(base, feature_bits=bits))
+    }
 
-    def chosen(quant: QuantConfig) -> list[FeatureParams]:
-        config = replace(pipeline.config, quant=quant)
-        setup = place_quantizers(problem.graph, config.soc, quant, pipeline.by_node)
-        given = ranges_of(ranges, setup)
-        return choose_features(setup, problem.graph, pipeline.network.statistics, config, given)
 
-    for bits in _bit_widths(problem, "feature"):
-        features |= {(entry.tensor, entry.bits): entry for entry in chosen(replace(base, feature_bits=bits))}
-    around = chosen(base)
+def _chosen_features(
+    problem: AllocationProblem, pipeline: Pipeline, ranges: Ranges, quant: QuantConfig
+) -> list[FeatureParams]:
+    config = replace(pipeline.config, quant=quant)
+    setup = place_quantizers(problem.graph, config.soc, quant, pipeline.by_node)
+    return choose_features(setup, problem.graph, pipeline.network.statistics, config, ranges_of(ranges, setup))
+
+
+def _write_weights(problem: AllocationProblem, pipeline: Pipeline, ranges: Ranges, files: TensorFiles) -> None:
+    """Write dequantized weights of (node, bit width), their scales chosen as quantize does."""
+    base = replace(pipeline.config.quant, edge_bits=None)
+    features = _chosen_features(problem, pipeline, ranges, base)
     stored: set[tuple[str, int]] = set()
-    for bits in _bit_widths(problem, "weight"):
+    for bits in problem.integer_bit_widths(WEIGHT):
         config = replace(pipeline.config, quant=replace(base, weight_bits=bits))
         setup = place_quantizers(problem.graph, config.soc, config.quant, pipeline.by_node)
-        params, codes = choose_weights(setup, problem.graph, around, config)
-        for entry in params:
-            if (entry.node, entry.bits) not in stored:
-                stored.add((entry.node, entry.bits))
-                files.write(f"{entry.node} {entry.bits}", 0, dequantized(codes[entry.node], entry.scales, entry.axis))
-    return features, files
+        weights, codes = choose_weights(setup, problem.graph, features, config)
+        for weight in weights:
+            if (weight.node, weight.bits) not in stored:
+                stored.add((weight.node, weight.bits))
+                values = dequantized(codes[weight.node], weight.scales, weight.axis)
+                files.write(_weight_file(weight.node, weight.bits), 0, values)
 
 
-def _bit_widths(problem: Problem, kind: str) -> list[int]:
-    """All integer widths of the features, or of the weights."""
-    return sorted({width for e in problem.variables if e.kind == kind for width in e.bit_widths} - {FLOAT_BITS})
+def _weight_file(node: str, bits: int) -> str:
+    return f"{node} {bits}"
 
 
-def _sites(problem: Problem, params: Mapping[tuple[str, int], FeatureParams]) -> Iterator[_Site]:
+def _tried_tensors(
+    problem: AllocationProblem, params: Mapping[tuple[str, int], FeatureParams]
+) -> Iterator[_TriedTensor]:
     """What to try, in graph order."""
     graph, layers = problem.graph, problem.setup.layers
-    by_tensor: dict[str, list[tuple[str, int]]] = {}
+    weights: dict[str, list[tuple[str, int]]] = {}
     features: dict[str, dict[tuple[str, int], FeatureParams]] = {}
-    for entry in problem.variables:
-        for width in entry.bit_widths:
-            if width == FLOAT_BITS:
-                continue
-            if entry.kind == "weight":
-                by_tensor.setdefault(entry.tensor, []).append((entry.name, width))
+    for variable in problem.variables:
+        for bits in variable.integer_bit_widths:
+            if variable.kind == WEIGHT:
+                weights.setdefault(variable.tensor, []).append((variable.name, bits))
             else:
-                features.setdefault(entry.tensor, {})[entry.name, width] = params[entry.tensor, width]
+                features.setdefault(variable.tensor, {})[variable.name, bits] = params[variable.tensor, bits]
     producers = {layer.output: layer for layer in layers}
     for tensor in graph.float_tensors:
-        if tensor in features or tensor in by_tensor:
-            producer = _alone(producers[tensor], graph) if tensor in by_tensor else None
+        if tensor in features or tensor in weights:
+            producer = _alone(producers[tensor], graph) if tensor in weights else None
             rest = find_rest(graph, layers, tensor)
-            yield _Site(tensor, features.get(tensor, {}), by_tensor.get(tensor, []), producer, rest)
+            yield _TriedTensor(tensor, features.get(tensor, {}), weights.get(tensor, []), producer, rest)
 
 
 def _alone(layer: Layer, graph: Graph) -> Subgraph:
     """A weighted layer as a subgraph."""
-    taken = [name for name in layer.first.input if name and name not in graph.constants]
-    return Subgraph((layer,), tuple(dict.fromkeys(taken)), (layer.output,))
+    inputs = [name for name in layer.first.input if name and name not in graph.constants]
+    return Subgraph((layer,), tuple(dict.fromkeys(inputs)), (layer.output,))
 
 
 def _run_float(graph: Graph, feeds: Iterable[Mapping[str, Array]], needed: set[str], files: TensorFiles) -> int:
@@ -225,50 +209,53 @@ def _run_float(graph: Graph, feeds: Iterable[Mapping[str, Array]], needed: set[s
     return count
 
 
-class _Trial:
-    """One site, ready to be tried on any picture, on several at once."""
+class _TensorTrial:
+    """One tensor, ready to be tried on any picture, on several at once."""
 
     def __init__(
-        self, graph: Graph, site: _Site, files: TensorFiles, weights: TensorFiles, outputs: Sequence[str]
+        self, graph: Graph, tried: _TriedTensor, files: TensorFiles, weights: TensorFiles, outputs: Sequence[str]
     ) -> None:
-        self._site, self._files, self._outputs = site, files, outputs
-        self._rest = Runner(subgraph_model(graph, site.rest), threads=1) if site.rest.outputs else None
-        self._maker: Runner | None = None
+        self._tried, self._files, self._outputs = tried, files, outputs
+        self._rest = Runner(subgraph_model(graph, tried.rest), threads=1) if tried.rest.outputs else None
+        self._producer: Runner | None = None
         self._weights: dict[tuple[str, int], Array] = {}
-        if site.producer:
-            node = site.producer.layers[0].first
-            self._tensor = node.input[1]
-            self._maker = Runner(_with_weight_as_input(subgraph_model(graph, site.producer), self._tensor), threads=1)
-            self._weights = {key: weights.read(f"{node.name} {key[1]}", 0) for key in site.weights}
+        if tried.producer:
+            node = tried.producer.layers[0].first
+            self._weight = node.input[1]
+            model = _with_weight_as_input(subgraph_model(graph, tried.producer), self._weight)
+            self._producer = Runner(model, threads=1)
+            self._weights = {key: weights.read(_weight_file(node.name, key[1]), 0) for key in tried.weights}
 
     def errors(self, picture: int) -> dict[tuple[str, int], float]:
         """The outputs' errors for all that is tried here, on one picture."""
-        site, read = self._site, self._files.read
-        value: Array = read(site.tensor, picture)
-        others = {name: read(name, picture) for name in site.rest.inputs if name != site.tensor}
+        tried, read = self._tried, self._files.read
+        tensor: Array = read(tried.tensor, picture)
+        others = {name: read(name, picture) for name in tried.rest.inputs if name != tried.tensor}
         expected = {name: read(name, picture) for name in self._outputs}
-        found = {}
-        for key, params in site.features.items():
-            found[key] = self._error(fake_quantize(value, params), others, expected)
-        if self._maker is not None and site.producer is not None:
-            taken = {name: read(name, picture) for name in site.producer.inputs}
+        errors = {
+            key: self._error(fake_quantize(tensor, params), others, expected) for key, params in tried.features.items()
+        }
+        if self._producer is not None and tried.producer is not None:
+            inputs = {name: read(name, picture) for name in tried.producer.inputs}
             for key, weight in self._weights.items():
-                made = self._maker.run({**taken, self._tensor: weight})[site.tensor]
-                found[key] = self._error(made, others, expected)
-        return found
+                values = self._producer.run({**inputs, self._weight: weight})[tried.tensor]
+                errors[key] = self._error(values, others, expected)
+        return errors
 
-    def _error(self, value: Array, others: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-        made = {self._site.tensor: value}
+    def _error(self, values: Array, others: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+        computed = {self._tried.tensor: values}
         if self._rest is not None:
-            taken = made if self._site.tensor in self._rest.inputs else {}
-            made |= self._rest.run({**others, **taken})
-        errors = [relative_error(wanted, made[name]) if name in made else 0.0 for name, wanted in expected.items()]
+            own = computed if self._tried.tensor in self._rest.inputs else {}
+            computed |= self._rest.run({**others, **own})
+        errors = [
+            relative_error(wanted, computed[name]) if name in computed else 0.0 for name, wanted in expected.items()
+        ]
         return float(np.mean(errors)) if errors else 0.0
 
 
 def _with_weight_as_input(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
     """Make a constant an input, so that one session runs all its candidates."""
-    constant = next(entry for entry in model.graph.initializer if entry.name == tensor)
+    constant = next(each for each in model.graph.initializer if each.name == tensor)
     model.graph.input.append(helper.make_tensor_value_info(tensor, constant.data_type, constant.dims))
     model.graph.initializer.remove(constant)
     return model

@@ -11,24 +11,25 @@ pipeline.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from stages.bisect.report import (
+from stages.bisect.bisect_report import (
     FULL_BITS,
+    WantedMetric,
+    bit_width_verdict,
     command_line,
-    fine,
-    innocent,
+    float_verdict,
+    good_verdict,
     narrow_sides,
+    node_verdict,
     path_table,
     to_json,
     too_many,
-    verdict,
-    width_verdict,
 )
-from stages.bisect.search import Found, Trials, search
-from stages.bisect.suspects import find_suspects, similarity_rows
+from stages.bisect.node_search import FloatNodes, search
+from stages.bisect.suspects import Suspect, find_suspects, similarity_rows
+from stages.bisect.trials import Trials
 from stages.core.base.artifacts import check_targets, write_json
 from stages.core.base.console import output
 from stages.core.base.errors import UserError
@@ -38,10 +39,10 @@ from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Config
 from stages.quantize.candidate import Candidate
 from stages.quantize.pipeline import Pipeline
-from stages.trial import ACCURACY, COSINE, as_judged, opened
+from stages.search.candidate_metric import ACCURACY, COSINE, CandidateMetric, open_metric, relative_bound
+from stages.search.trial_settings import trial_settings
 
-NOT_RESTORED = 1
-ROUNDING = 1e-9  # what a difference of two shares may be off
+EXIT_NOT_RESTORED = 1
 EPILOG = """\
 examples:
   python -m stages.bisect                                     which nodes bring the output below a cosine of 0.98?
@@ -73,17 +74,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the path and the result there too")
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a search ended with.
+
+    Attributes:
+        verdict: what it says, in a sentence.
+        nodes: to keep in float; None if nothing was searched.
+        overrides: settings that give more bits, where few bits are to blame.
+    """
+
+    verdict: str
+    nodes: FloatNodes | None = None
+    overrides: Sequence[str] = ()
+
+
 def bisect(config: Config, arguments: argparse.Namespace) -> int:
     check_targets(arguments.json)
-    metric, below = arguments.metric, arguments.below
-    relative = metric == ACCURACY and -1 < below <= 0
-    if not (relative or 0 < below <= 1):
-        raise UserError(
-            f"--below {below}: give a number above 0, at most 1" + ("; or -0.01" if metric == ACCURACY else "")
-        )
-    if arguments.limit is not None and arguments.limit < 1:
-        raise UserError(f"--limit {arguments.limit}: give 1 or more")
-    quant, notes = as_judged(config.quant)
+    _check(arguments)
+    quant, notes = trial_settings(config.quant)
     pipeline = Pipeline.open(replace(config, quant=quant), QUANTIZE.parent)
     graph, network = pipeline.network.graph, pipeline.ranged(pipeline.equalized())
 
@@ -91,67 +100,103 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
         """The network with these nodes in float, beside those that the settings keep so."""
         return pipeline.candidate(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
 
-    rows, more = similarity_rows(config, graph)
-    notes += more
+    rows, of_rows = similarity_rows(config, graph)
+    notes += of_rows
     suspects = find_suspects(candidate(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")
-    with opened(config, graph.model, pipeline.inputs, metric) as pictures:
-        of_float, found, bit_widths = pictures.of_float(), Found((), complete=True), list[str]()
-        if relative:
-            below = of_float + below - ROUNDING
-        names = [entry.name for entry in suspects]
-        trials = Trials(lambda nodes: pictures.of(candidate(nodes)), below, names, arguments.limit)
-        if trials.restores([]):
-            said = fine(metric, trials.done[0].value, below)
-        elif of_float < below or not suspects:
-            said = innocent(metric, of_float, below)
-        else:
-            found = search(trials, suspects, by_kind=not arguments.nodes_only)
-            said = verdict(metric, trials, found, of_float)
-            narrow = narrow_sides(quant)
-            if narrow and too_many(found, len(suspects)):
-                value = pictures.of(wide_draft(pipeline))
-                if value >= below:
-                    bit_widths = [f"quant.{side}_bits={FULL_BITS}" for side in narrow]
-                    said = width_verdict(metric, narrow, found, len(suspects), value)
-    output.print(path_table(metric, trials.done, of_float, below))
-    output.print(said)
-    skipped = [*quant.skip_nodes, *found.nodes]
-    if bit_widths:
-        output.print(
-            "give them more bits, then `dvc repro` (or keep the bits: quant=best, `python -m stages.autotune`):"
-        )
-        output.print(f"  python -m stages.compose --keep {' '.join(bit_widths)}")
-    elif found.nodes:
-        output.print("keep them in float, then `dvc repro`:")
-        output.print(f"  {command_line(skipped)}")
-        output.print(
-            "float is slow on the board: more bits, or another range, may do as well (quant.node_bits=file:PATH)"
-        )
-    restored = bool(found.nodes) or trials.done[0].restored
+    with open_metric(config, graph.model, pipeline.inputs, arguments.metric) as metric:
+        of_float, below = metric.of_float(), arguments.below
+        wanted = WantedMetric(arguments.metric, relative_bound(of_float, below) if below <= 0 else below, of_float)
+        names = [suspect.name for suspect in suspects]
+        trials = Trials(lambda nodes: metric.of(candidate(nodes)), wanted.below, names, arguments.limit)
+        result = _search(wanted, trials, suspects, by_kind=not arguments.nodes_only)
+        if result.nodes is not None and too_many(result.nodes, len(suspects)):
+            result = _blame_bit_widths(wanted, result, result.nodes, suspects, pipeline, metric)
+    output.print(path_table(wanted, trials.done))
+    nodes = result.nodes or FloatNodes((), minimal=True)
+    _print(result, [*quant.skip_nodes, *nodes.names] if nodes.names else [])
+    restored = bool(nodes.names) or trials.done[0].restored
     if arguments.json:
-        kinds = {entry.name: entry.kind for entry in suspects}
-        result: dict[str, Any] = {
+        kinds = {suspect.name: suspect.kind for suspect in suspects}
+        content = {
             "restored": restored,
-            "complete": found.complete,
-            "nodes": [{"node": name, "type": kinds[name]} for name in found.nodes],
-            "override": skip_override(skipped) if found.nodes else None,
-            "widths": bit_widths,
-            "verdict": said,
+            "complete": nodes.minimal,
+            "nodes": [{"node": name, "type": kinds[name]} for name in nodes.names],
+            "override": skip_override([*quant.skip_nodes, *nodes.names]) if nodes.names else None,
+            "bit_widths": list(result.overrides),
+            "verdict": result.verdict,
             "notes": notes,
         }
-        write_json(arguments.json, to_json(metric, below, of_float, trials.done, result))
-    return 0 if restored else NOT_RESTORED
+        write_json(arguments.json, to_json(wanted, trials.done, content))
+    return 0 if restored else EXIT_NOT_RESTORED
 
 
-def wide_draft(pipeline: Pipeline) -> Candidate:
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse values that no search can have.
+
+    Raises:
+        UserError: naming the option.
+    """
+    accuracy, below = arguments.metric == ACCURACY, arguments.below
+    if not (0 < below <= 1 or (accuracy and -1 < below <= 0)):
+        raise UserError(f"--below {below}: give a number above 0, at most 1" + ("; or -0.01" if accuracy else ""))
+    if arguments.limit is not None and arguments.limit < 1:
+        raise UserError(f"--limit {arguments.limit}: give 1 or more")
+
+
+def _search(wanted: WantedMetric, trials: Trials, suspects: Sequence[Suspect], by_kind: bool) -> Result:
+    """Search for nodes to keep in float, where that makes sense."""
+    if trials.restores([]):
+        return Result(good_verdict(wanted, trials.done[0].value))
+    if wanted.of_float < wanted.below or not suspects:
+        return Result(float_verdict(wanted))
+    nodes = search(trials, suspects, by_kind)
+    return Result(node_verdict(wanted, trials, nodes), nodes)
+
+
+def _blame_bit_widths(
+    wanted: WantedMetric,
+    result: Result,
+    nodes: FloatNodes,
+    suspects: Sequence[Suspect],
+    pipeline: Pipeline,
+    metric: CandidateMetric,
+) -> Result:
+    """Where many nodes cost a little each: see whether 8 bits restore the metric."""
+    narrow = narrow_sides(pipeline.config.quant)
+    if not narrow:
+        return result
+    value = metric.of(_eight_bit_candidate(pipeline))
+    if value < wanted.below:
+        return result
+    verdict = bit_width_verdict(wanted, narrow, nodes, len(suspects), value)
+    return Result(verdict, nodes, [f"quant.{side}_bits={FULL_BITS}" for side in narrow])
+
+
+def _eight_bit_candidate(pipeline: Pipeline) -> Candidate:
     """The network with 8 bits where the settings give fewer; ranges are chosen anew."""
     quant = pipeline.config.quant
     features, weights = max(quant.feature_bits, FULL_BITS), max(quant.weight_bits, FULL_BITS)
     quant = replace(quant, feature_bits=features, weight_bits=weights)
     other = replace(pipeline, config=replace(pipeline.config, quant=quant))
     return other.candidate(other.ranged(other.equalized()), quant)
+
+
+def _print(result: Result, skipped: Sequence[str]) -> None:
+    """Print the verdict and what to type; `skipped`: all nodes that are to be in float."""
+    output.print(result.verdict)
+    if result.overrides:
+        output.print(
+            "give them more bits, then `dvc repro` (or keep the bits: quant=best, `python -m stages.autotune`):"
+        )
+        output.print(f"  python -m stages.compose --keep {' '.join(result.overrides)}")
+    elif skipped:
+        output.print("keep them in float, then `dvc repro`:")
+        output.print(f"  {command_line(skipped)}")
+        output.print(
+            "float is slow on the board: more bits, or another range, may do as well (quant.node_bits=file:PATH)"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What may be guilty: the layers that are quantized, and how suspect each is."""
+"""The layers under suspicion: those that are quantized, and how suspect each is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Suspect:
 def find_suspects(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping[str, Any]] | None) -> list[Suspect]:
     """List the layers that a candidate quantizes, in graph order.
 
-    Half of the weight is spread evenly, half in proportion to how far similarity falls at a layer. So a layer that
+    Half of the weight is shared out evenly, half in proportion to how far similarity falls at a layer. So a layer that
     stands out is tried early, and a table that misleads costs a simulation more.
 
     Args:
@@ -54,28 +54,28 @@ def find_suspects(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping[s
 
 
 def _quantized(candidate: Candidate, layer: Layer, soc: SocConfig) -> bool:
-    """Whether keeping a layer in float changes anything: its weight has codes, or what it takes or makes."""
+    """Whether keeping a layer in float changes anything: its weight has codes, or an input or output of it."""
     bit_widths = soc.operators.get(layer.kind)
     if layer.nodes[-1].name in candidate.setup.skipped or bit_widths is None or not bit_widths.feature_bits:
         return False
-    around = {*layer.operands(candidate.graph), *layer.nodes[-1].output}
-    coded = layer.first.name in candidate.weights or not around.isdisjoint(candidate.features)
+    tensors = {*layer.operands(candidate.graph), *layer.nodes[-1].output}
+    coded = layer.first.name in candidate.weights or not tensors.isdisjoint(candidate.features)
     return coded and why_float(candidate.graph, layer) is None
 
 
 def _drops(graph: Graph, layers: Sequence[Layer], rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """How far the average cosine falls from the least similar tensor that a layer takes to what it makes, or 0."""
+    """How far the average cosine falls from the least similar input of a layer to its output, or 0."""
     cosines = {str(row["node"]): float(row["cosine_avg"]) for row in rows}
 
     def cosine(tensor: str) -> float:
-        maker = graph.producers.get(tensor)
-        return 1.0 if maker is None else cosines.get(output_name(maker, tensor), 1.0)
+        producer = graph.producers.get(tensor)
+        return 1.0 if producer is None else cosines.get(output_name(producer, tensor), 1.0)
 
     return [max(0.0, min(map(cosine, layer.operands(graph)), default=1.0) - cosine(layer.output)) for layer in layers]
 
 
 def similarity_rows(config: Config, graph: Graph) -> tuple[Sequence[Mapping[str, Any]] | None, list[str]]:
-    """Read the similarity table, if compare made one of this network at these settings; else None, and a note."""
+    """Read the similarity table, if compare wrote one of this network at these settings; else None, and a note."""
     if not SIMILARITY.is_file():
         return None, []
     try:
@@ -83,7 +83,7 @@ def similarity_rows(config: Config, graph: Graph) -> tuple[Sequence[Mapping[str,
     except UserError:
         return None, [f"{SIMILARITY} is of other settings: all nodes are equally suspect"]
     rows = read_json(SIMILARITY)
-    made = [(graph.producers[name], name) for name in graph.float_tensors if name in graph.producers]
-    if [row["node"] for row in rows] != [output_name(node, name) for node, name in made]:
+    computed = [name for name in graph.float_tensors if name in graph.producers]
+    if [row["node"] for row in rows] != [output_name(graph.producers[name], name) for name in computed]:
         return None, [f"{SIMILARITY} is of another network: all nodes are equally suspect"]
     return rows, []

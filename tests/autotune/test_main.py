@@ -48,20 +48,20 @@ def chosen(report):
     return report["rows"][-1]
 
 
-def test_quantize_takes_the_file_and_has_those_widths(calibrated, capsys):
+def test_quantize_takes_the_file_and_has_those_bit_widths(calibrated, capsys):
     report = tune(calibrated, "--mean-bits", "6")
     assert "quant.node_bits=file:out/autotune/node_bits.json" in capsys.readouterr().out
     quantize(composed("quant.node_bits=file:out/autotune/node_bits.json"))
     params = json.loads(Path("out/quantize/qparams.json").read_text())
-    asked = {(entry["kind"], entry["node"]): entry["bits"] for entry in report["variables"]}
-    features = {("feature", entry["node"]): entry["bits"] for entry in params["features"]}
-    weights = {("weight", entry["node"]): entry["bits"] for entry in params["weights"]}
+    asked = {(row["kind"], row["node"]): row["bits"] for row in report["variables"]}
+    features = {("feature", feature["node"]): feature["bits"] for feature in params["features"]}
+    weights = {("weight", weight["node"]): weight["bits"] for weight in params["weights"]}
     assert features.pop(("feature", "flatten")) == asked["feature", "pool"]  # shares its codes
     assert features | weights == asked
     assert len(set(asked.values())) > 1
 
 
-def test_bounds_are_kept_and_beat_the_uniform_widths_within_them(calibrated):
+def test_bounds_are_kept_and_beat_the_uniform_bit_widths_within_them(calibrated):
     for bound, keys in ((["--mean-bits", "6"], ["feature bits", "weight bits"]), (["--budget", "size=188"], ["size"])):
         report = tune(calibrated, *bound)
         most = 6 if bound[0] == "--mean-bits" else 188
@@ -118,7 +118,7 @@ def test_a_target_by_example_is_as_good_for_less(calibrated):
     assert chosen(report)["bitops"] < example["bitops"]
 
 
-def test_a_target_never_costs_more_than_uniform_widths_that_keep_it(calibrated):
+def test_a_target_never_costs_more_than_uniform_bit_widths_that_keep_it(calibrated):
     for bit_widths in ("8/8", "8/4", "12/8"):
         report = tune(calibrated, "--target", f"error={bit_widths}")
         bound = next(row["error"] for row in report["rows"] if row["name"] == f"uniform {bit_widths}")
@@ -131,7 +131,7 @@ def test_bits_beyond_the_widest_are_refused(calibrated):
         tune(calibrated, "--mean-bits", "60")
 
 
-def test_a_call_is_logged_once_with_plot_table_and_widths(calibrated, tmp_path, monkeypatch, capsys):
+def test_a_call_is_logged_once_with_plot_table_and_node_bits(calibrated, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     for _ in range(2):
         parser = argparse.ArgumentParser()
@@ -145,7 +145,7 @@ def test_a_call_is_logged_once_with_plot_table_and_widths(calibrated, tmp_path, 
     assert run.data.params["budget"] == "size=300"
     assert run.data.metrics["error"] == chosen(report)["error"]
     assert run.data.metrics["weight_bits"] == chosen(report)["weight bits"] <= 6.00001
-    files = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert files >= {"autotune.json", "pareto.svg", "pareto.csv", "node_bits.json", "comparison.json"}
     table = mlflow.load_table("comparison.json", run_ids=[run.info.run_id])
     assert list(table["name"]) == [row["name"] for row in report["rows"]]
@@ -157,7 +157,7 @@ def test_a_second_budget_measures_no_sensitivity_again(calibrated, monkeypatch):
     def fail(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(tuner, "sensitivities", fail)
+    monkeypatch.setattr(tuner, "measure_sensitivities", fail)
     assert tune(calibrated, "--mean-bits", "5")["rows"][:-1] != []
     assert tune(calibrated, "--mean-bits", "6") == first
 
@@ -195,7 +195,7 @@ def test_its_own_file_does_not_bind_it(calibrated):
     tune(composed("quant.node_bits=file:bits.json"), "--mean-bits", "6")
     config = composed("quant.node_bits=file:out/autotune/node_bits.json")
     report = tune(config, "--mean-bits", "5")
-    bits = {(entry["kind"], entry["node"]): entry["bits"] for entry in report["variables"]}
+    bits = {(row["kind"], row["node"]): row["bits"] for row in report["variables"]}
     assert bits["weight", "project"] == 2  # what bound it then binds it now
     assert 2 < chosen(report)["weight bits"] <= 5.00001
     # once more, from the file of the second call; then edited by hand, it binds
@@ -204,7 +204,7 @@ def test_its_own_file_does_not_bind_it(calibrated):
     content = json.loads((AUTOTUNE / "node_bits.json").read_text())
     content["stem"]["QUANT_WEIGHT_BIT"] = 2
     (AUTOTUNE / "node_bits.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"nothing to choose: quant\.node_bits gives each tensor one width"):
+    with pytest.raises(UserError, match=r"nothing to choose: quant\.node_bits gives each tensor one bit width"):
         tune(config, "--mean-bits", "6")
 
 
@@ -221,16 +221,16 @@ def test_other_ways_to_choose_ranges(calibrated, method):
     assert tune(config, "--mean-bits", "6") == again  # ranges come from what was stored
 
 
-def test_what_is_verified_is_what_quantize_makes(calibrated):
+def test_what_is_verified_is_what_quantize_writes(calibrated):
     config = composed("quant.feature_method=OUTPUT")
     report = tune(config, "--mean-bits", "6")
-    found = tuner.Tuner(config, None, allow_float=False, pictures=8)
-    bits = {(entry["kind"], entry["node"]): entry["bits"] for entry in report["variables"]}
-    candidate = found.verifier.candidate({e.name: bits[e.kind, e.node] for e in found.problem.variables})
+    opened = tuner.Tuner(config, None, allow_float=False, pictures=8)
+    bits = {(row["kind"], row["node"]): row["bits"] for row in report["variables"]}
+    candidate = opened.verifier.candidate({each.name: bits[each.kind, each.node] for each in opened.problem.variables})
     quantize(composed("quant.feature_method=OUTPUT", "quant.node_bits=file:out/autotune/node_bits.json"))
     params = json.loads(Path("out/quantize/qparams.json").read_text())
-    assert [entry["scale"] for entry in params["features"]] == [entry.scale for entry in candidate.params().features]
-    assert [tuple(entry["scales"]) for entry in params["weights"]] == [e.scales for e in candidate.params().weights]
+    assert [each["scale"] for each in params["features"]] == [each.scale for each in candidate.params().features]
+    assert [tuple(each["scales"]) for each in params["weights"]] == [each.scales for each in candidate.params().weights]
 
 
 def test_a_network_whose_channels_are_scaled(calibrated):
@@ -241,7 +241,7 @@ def test_a_network_whose_channels_are_scaled(calibrated):
 def test_float_where_it_is_allowed(calibrated):
     report = tune(composed("soc=bm1684x"), "--target", "error=1e-9", "--minimize", "bitops", "--allow-float")
     assert chosen(report)["error"] <= 1e-9
-    assert {entry["bits"] for entry in report["variables"]} <= {8, 32}
+    assert {row["bits"] for row in report["variables"]} <= {8, 32}
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_float_where_it_is_allowed(calibrated):
         # all weights at 2 bits: 376 / 4
         ([], ["--budget", "size=50"], "the least that this network can have on the T40 is 94"),
         ([], ["--mean-bits", "3"], "mean feature bits; the least that this network can have on the T40 is 4"),
-        ([], ["--target", "cosine=1"], "the most precise widths have 0.99"),
+        ([], ["--target", "cosine=1"], "the most precise bit widths have 0.99"),
         ([], ["--target", "error=9/9"], "--target error=9/9: the T40 has features of 4, 8, 10, 12 bits"),
         ([], ["--target", "cosine=8/7"], "--target cosine=8/7: the T40 has weights of 2, 4, 6, 8 bits"),
         ([], ["--pictures", "0", "--mean-bits", "6"], "--pictures 0"),
@@ -266,7 +266,7 @@ def test_refusals(calibrated, overrides, arguments, said):
     assert said in str(caught.value)
 
 
-def test_bounds_that_no_widths_keep_together(calibrated):
+def test_bounds_that_no_allocation_keeps_together(calibrated):
     # a board on which 2-bit weights of the first layer are slow, and 94 bytes, which takes 2 bits everywhere
     times = {
         f"{features}/{weights}": 50.0 if weights == 2 else 0.1

@@ -9,8 +9,8 @@ from stages.autotune.options import (
     parse_budget,
     parse_mean_bits,
     parse_target,
-    plain,
-    too_few,
+    plain_amount,
+    too_few_pictures,
 )
 from stages.core.base.errors import UserError
 
@@ -41,7 +41,12 @@ def test_a_target_is_met_from_its_own_side():
 
 
 def test_amounts_have_no_exponent():
-    assert [plain(value) for value in (1152250.4, 1000.0, 94.0, 0.123456789)] == ["1152250", "1000", "94", "0.123457"]
+    assert [plain_amount(value) for value in (1152250.4, 1000.0, 94.0, 0.123456789)] == [
+        "1152250",
+        "1000",
+        "94",
+        "0.123457",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,7 @@ def test_amounts_have_no_exponent():
     ],
 )
 def test_a_loss_of_less_than_a_picture_cannot_be_seen(text, pictures, said):
-    found = too_few(parse_target(text), pictures)
+    found = too_few_pictures(parse_target(text), pictures)
     assert found is None if said is None else re.match(said, found)
 
 

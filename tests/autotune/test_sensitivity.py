@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from stages.autotune.problem import find_problem
-from stages.autotune.sensitivity import sensitivities
+from stages.autotune.allocation.problem import find_problem
+from stages.autotune.sensitivity import measure_sensitivities
 from stages.core.config.schema import Color, Config, QuantConfig
 from stages.core.cost import CostModel
 from stages.core.data.inputs import NetworkInput
@@ -28,7 +28,7 @@ def measured(model, folder, **quant):
     problem = find_problem(graph, config, {}, CostModel(), allow_float=False)
     images = NetworkInput("images", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
     pipeline = Pipeline(config, Network(graph, statistics), {}, images, folder, folder)
-    return sensitivities(problem, pipeline, {}, PICTURES, folder / "scratch"), statistics
+    return measure_sensitivities(problem, pipeline, {}, PICTURES, folder / "scratch"), statistics
 
 
 def relative(expected, actual):
@@ -96,7 +96,7 @@ def test_a_weight_alone_as_a_whole_run_has_it(node, name, axis, tmp_path):
         assert error == pytest.approx(error_of(with_weight_quantized(model, name, bits, axis), model), rel=1e-3)
 
 
-def test_every_width_of_every_variable_and_the_wider_the_better(tmp_path):
+def test_every_bit_width_of_every_variable_and_the_wider_the_better(tmp_path):
     found, _ = measured(tiny_classifier(), tmp_path)
     assert set(found) == {
         *(f"feature {name}" for name in ("images", "r1", "r2", "c3", "sum", "pooled")),

@@ -53,7 +53,7 @@ def test_the_planted_node_of_fifty_is_found_within_12_simulations(deep, node):
     plant(deep, **{node: 2})
     code, result = result_of(deep, "--below", BELOW)
     assert code == 0
-    assert [entry["node"] for entry in result["nodes"]] == [node]
+    assert [node["node"] for node in result["nodes"]] == [node]
     assert result["override"] == f"quant.skip_nodes=[{node}]"
     assert result["complete"]
     assert len(result["simulations"]) <= MOST
@@ -61,14 +61,14 @@ def test_the_planted_node_of_fifty_is_found_within_12_simulations(deep, node):
 
 
 @pytest.mark.parametrize("node", ["n1", "n20", "n48"])
-def test_the_similarity_table_shortens_the_way(deep, node, capsys):
+def test_the_similarity_table_shortens_the_search(deep, node, capsys):
     plant(deep, **{node: 2})
     _, without = result_of(deep, "--below", BELOW)
     quantize(deep)
     compare(deep)
     code, result = result_of(deep, "--below", BELOW)
     assert code == 0
-    assert [entry["node"] for entry in result["nodes"]] == [node]
+    assert [node["node"] for node in result["nodes"]] == [node]
     assert len(result["simulations"]) < len(without["simulations"]) <= MOST
     assert "equally suspect" not in capsys.readouterr().out
 
@@ -93,14 +93,14 @@ def test_the_setting_that_it_prints_restores_the_metric_in_the_pipeline(deep):
         assert json.loads(Path("out/compare/similarity.json").read_text())[-1]["cosine_avg"] < float(BELOW)
 
 
-def test_a_feature_at_few_bits_takes_what_makes_and_what_takes_it(deep):
+def test_a_feature_at_few_bits_takes_its_producer_and_its_consumer(deep):
     # t30 comes out of a LeakyRelu and goes into an Add; at 4 bits, either one's codes alone would keep it coarse
     Path("bits.json").write_text(json.dumps({"n30": {"QUANT_FEATURE_BIT": 4}}))
     deep.soc.operators["Add"].feature_bits.append(4)
     deep.quant.node_bits = "file:bits.json"
     code, result = result_of(deep, "--below", "0.9995")
     assert code == 0
-    assert [entry["node"] for entry in result["nodes"]] == ["n30", "n31"]
+    assert [node["node"] for node in result["nodes"]] == ["n30", "n31"]
 
 
 def test_a_good_network_says_so_after_one_simulation(deep, capsys):
@@ -111,7 +111,7 @@ def test_a_good_network_says_so_after_one_simulation(deep, capsys):
 
 
 def test_a_network_exported_with_another_input_is_refused(deep):
-    deep.model.inputs = [replace(entry, mean=[1.0]) for entry in deep.model.inputs]
+    deep.model.inputs = [replace(each, mean=[1.0]) for each in deep.model.inputs]
     with pytest.raises(UserError, match=r"other model\.inputs: run `dvc repro`"):
         bisect(deep, arguments())
 
@@ -170,7 +170,7 @@ def test_what_is_fitted_on_pictures_is_left_out_and_said(deep, capsys):
     assert result["simulations"] == plain["simulations"]
     shown = capsys.readouterr().out
     assert (
-        "note: judged with quant.equalization=none, quant.rounding=nearest, quant.weight_correction=false, "
+        "note: tried with quant.equalization=none, quant.rounding=nearest, quant.weight_correction=false, "
         "quant.channel_scales=never: what is fitted or measured on pictures is left out" in shown
     )
 
@@ -236,14 +236,14 @@ def test_a_network_that_fails_in_float_is_nobodys_fault(quantized, capsys):
 def test_accuracy_that_is_lost_comes_back(quantized, below):
     label_as_the_float_network_answers("evaluation")
     quantized.data.evaluation.labels = "file:labels.csv"
-    # the mean of all pixels saturates; what makes it and what passes its codes on have to be in float
+    # the mean of all pixels saturates; its producer and what passes its codes on have to be in float
     Path("bits.json").write_text(json.dumps({"pool": {"MIN": 0, "MAX": 1e-4}}))
     quantized.quant.node_bits = "file:bits.json"
     code, result = result_of(quantized, "--metric", "accuracy", "--below", below)
     assert code == 0
     assert result["float"] == 1.0
     assert result["simulations"][0]["value"] < 1
-    assert [entry["node"] for entry in result["nodes"]] == ["pool", "flatten"]
+    assert [node["node"] for node in result["nodes"]] == ["pool", "flatten"]
 
 
 # --- mistakes
@@ -284,11 +284,11 @@ def test_the_command_helps_and_returns_its_code(command, quantized):
     assert ended.stderr == ""
 
 
-def test_few_bits_everywhere_are_called_the_width_and_not_a_list_of_nodes(deep, capsys):
+def test_few_bits_everywhere_are_called_the_bit_width_and_not_a_list_of_nodes(deep, capsys):
     deep.quant.weight_bits = 2
     code, result = result_of(deep, "--below", "0.99")
     assert code == 0
-    assert result["widths"] == ["quant.weight_bits=8"]
+    assert result["bit_widths"] == ["quant.weight_bits=8"]
     assert "2-bit weights" in result["verdict"]
     shown = capsys.readouterr().out
     assert "stages.compose --keep quant.weight_bits=8" in shown

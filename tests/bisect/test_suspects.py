@@ -28,16 +28,16 @@ def rows(**cosines):
     return [{"node": node.name, "cosine_avg": cosines.get(node.name, 1.0)} for node in graph.nodes]
 
 
-def test_layers_are_candidates_a_fused_one_by_its_first_node():
+def test_layers_are_suspects_a_fused_one_by_its_first_node():
     found = find_suspects(candidate(), soc_config("t40"), None)
-    assert [entry.name for entry in found] == NODES
-    assert [entry.kind for entry in found] == KINDS
-    assert [entry.weight for entry in found] == pytest.approx([1 / 7] * 7)
+    assert [suspect.name for suspect in found] == NODES
+    assert [suspect.kind for suspect in found] == KINDS
+    assert [suspect.weight for suspect in found] == pytest.approx([1 / 7] * 7)
 
 
 @pytest.mark.parametrize("side", [FakeQuant.weight, FakeQuant.feature])
 def test_with_one_side_in_float_all_that_the_other_touches_are(side):
-    found = [entry.name for entry in find_suspects(candidate(fake_quant=side), soc_config("t40"), None)]
+    found = [suspect.name for suspect in find_suspects(candidate(fake_quant=side), soc_config("t40"), None)]
     weighted = ["stem", "depthwise", "project", "fc"]
     assert found == (weighted if side is FakeQuant.weight else NODES)
 
@@ -45,11 +45,11 @@ def test_with_one_side_in_float_all_that_the_other_touches_are(side):
 def test_what_is_in_float_anyway_is_none():
     skipping = candidate(skip_nodes=["depthwise_relu6"], skip_ops=["Gemm"])
     found = find_suspects(skipping, soc_config("t40"), None)
-    assert [entry.name for entry in found] == ["stem", "project", "residual", "pool", "flatten"]
+    assert [suspect.name for suspect in found] == ["stem", "project", "residual", "pool", "flatten"]
     model = tiny_classifier()
     model.graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["p"], "softmax"))
     found = find_suspects(candidate(onnx.shape_inference.infer_shapes(model)), soc_config("t40"), None)
-    assert "softmax" not in [entry.name for entry in found]
+    assert "softmax" not in [suspect.name for suspect in found]
 
 
 def test_a_layer_weighs_as_much_as_similarity_falls_there():
@@ -66,12 +66,12 @@ def test_a_layer_weighs_as_much_as_similarity_falls_there():
     )
     found = find_suspects(candidate(), soc_config("t40"), table)
     expected = [1 / 7 + share for share in (0.2, 0, 0.6, 0.2, 0, 0, 0)]
-    assert [entry.weight for entry in found] == pytest.approx(expected)
+    assert [suspect.weight for suspect in found] == pytest.approx(expected)
 
 
 def test_a_table_without_a_fall_tells_nothing():
     found = find_suspects(candidate(), soc_config("t40"), rows())
-    assert [entry.weight for entry in found] == pytest.approx([1 / 7] * 7)
+    assert [suspect.weight for suspect in found] == pytest.approx([1 / 7] * 7)
 
 
 def test_the_table_of_this_network_at_these_settings_is_read(quantized):

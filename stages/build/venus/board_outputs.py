@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph
-from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.quant_params import QuantParams
 
 __all__ = ["BoardOutput", "board_outputs", "exported_shape"]
 

@@ -38,7 +38,9 @@ class FeatureQuantizer:
         source: the tensor whose range it takes: itself unless its codes are passed on.
         range: the user's own range.
         per_channel: whether each channel may have its own scale.
-        bit_widths: all that it could have: the operators around it, and around what shares its codes, do them.
+        bit_widths: what mixed precision may choose from: all widths of the SOC that the operators around it, and around
+            what shares its codes, do; at the first and last layers none below `quant.edge_bits`.
+        fixed: whether the user's node bits give its width, which is then the only choice.
     """
 
     tensor: str
@@ -48,6 +50,7 @@ class FeatureQuantizer:
     range: tuple[float, float] | None = None
     per_channel: bool = False
     bit_widths: tuple[int, ...] = field(default=(), compare=False)
+    fixed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class WeightQuantizer:
         bits: width of its codes.
         axis: its output-channel axis.
         output: the tensor that the layer makes.
-        bit_widths: all that it could have.
+        bit_widths, fixed: as for `FeatureQuantizer`.
     """
 
     tensor: str
@@ -69,6 +72,7 @@ class WeightQuantizer:
     axis: int
     output: str
     bit_widths: tuple[int, ...] = field(default=(), compare=False)
+    fixed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,13 @@ class _Placer:
                         f"the {self._soc.name}'s operators around {tensor!r} share no feature width (conf/soc)"
                     )
         bits = {source: self._width(source, bit_widths) for source, bit_widths in common.items()}
+        fixed = {source: self._asked(source).feature_bits is not None for source in common}
+        choices = {
+            source: (bits[source],)
+            if fixed[source]
+            else self._choices(bit_widths, "feature_bits", source in self._edge_features)
+            for source, bit_widths in common.items()
+        }
         return [
             FeatureQuantizer(
                 name,
@@ -268,7 +279,8 @@ class _Placer:
                 bits[source],
                 source,
                 self._asked(source).range,
-                bit_widths=tuple(sorted(common[source])),
+                bit_widths=choices[source],
+                fixed=fixed[source],
             )
             for name, source in sources.items()
         ]
@@ -305,6 +317,11 @@ class _Placer:
         """Widths of a layer; those that exist on the PC only when they are the very ones that are wanted."""
         simulated = set(getattr(self._soc.simulated, side)) & {wanted}
         return set(getattr(self._soc.operators[layer.kind], side)) | simulated
+
+    def _choices(self, allowed: set[int], side: str, edge: bool) -> tuple[int, ...]:
+        """What mixed precision may choose from: the SOC's own widths, at the first and last layers the wide ones."""
+        own = sorted(allowed - set(getattr(self._soc.simulated, side)))
+        return tuple(width for width in own if width >= self._at_least(0, edge)) or tuple(own[-1:])
 
     def _width(self, tensor: str, allowed: set[int]) -> int:
         asked = self._asked(tensor).feature_bits
@@ -366,9 +383,9 @@ class _Placer:
                     f"or {FLOAT_BITS} for float"
                 )
             if wanted != FLOAT_BITS and allowed:
-                bits = nearest_bit_width(wanted, allowed)
-                axis, bit_widths = self._channel_axis(layer), tuple(sorted(allowed))
-                found.append(WeightQuantizer(node.input[1], node.name, bits, axis, layer.output, bit_widths))
+                bits, axis, fixed = nearest_bit_width(wanted, allowed), self._channel_axis(layer), asked is not None
+                choices = (bits,) if fixed else self._choices(allowed, "weight_bits", layer.name in self._edges)
+                found.append(WeightQuantizer(node.input[1], node.name, bits, axis, layer.output, choices, fixed))
         return found
 
     def _wanted_weight(self, layer: Layer) -> int:

@@ -1,7 +1,7 @@
 from stages.build.venus.board_outputs import BoardOutput, board_outputs, exported_shape
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.quant_params import QuantParams
 from tests.networks import tiny_classifier
 
 

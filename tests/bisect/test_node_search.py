@@ -2,8 +2,9 @@ import math
 
 import pytest
 
-from stages.bisect.search import Trials, explain, search
+from stages.bisect.node_search import search
 from stages.bisect.suspects import Suspect
+from stages.bisect.trials import Trials
 
 COUNT = 50
 MOST = 12
@@ -17,13 +18,13 @@ def planted(guilty):
 def kinds_like(*counts):
     """As many nodes of each kind as given, the kinds taking turns as in a network."""
     left = dict(zip("ABCDEFGH", counts, strict=False))
-    found = []
+    kinds = []
     while any(left.values()):
         for kind, count in left.items():
             if count:
                 left[kind] -= 1
-                found.append(kind)
-    return found
+                kinds.append(kind)
+    return kinds
 
 
 MIXES = [
@@ -47,7 +48,7 @@ def network(kinds, shares=None):
 
 
 def found_by(suspects, guilty, by_kind=True, limit=None):
-    trials = Trials(planted(guilty), 0.98, [entry.name for entry in suspects], limit)
+    trials = Trials(planted(guilty), 0.98, [suspect.name for suspect in suspects], limit)
     assert not trials.restores([])
     return search(trials, suspects, by_kind), trials
 
@@ -57,9 +58,9 @@ def found_by(suspects, guilty, by_kind=True, limit=None):
 def test_a_single_culprit_is_found_within_12_simulations_wherever_it_is(kinds, by_kind):
     assert len(kinds) == COUNT
     for position in range(COUNT):
-        found, trials = found_by(network(kinds), {f"n{position}"}, by_kind)
-        assert found.nodes == (f"n{position}",)
-        assert found.complete
+        nodes, trials = found_by(network(kinds), {f"n{position}"}, by_kind)
+        assert nodes.names == (f"n{position}",)
+        assert nodes.minimal
         assert len(trials.done) <= MOST
 
 
@@ -76,8 +77,8 @@ def test_a_table_that_blames_another_keeps_within_12(kinds, by_kind, blamed):
     shares = [0.0] * COUNT
     shares[blamed], shares[(blamed + 7) % COUNT], shares[(blamed + 20) % COUNT] = 0.9, 0.07, 0.03
     for position in range(COUNT):
-        found, trials = found_by(network(kinds, shares), {f"n{position}"}, by_kind)
-        assert found.nodes == (f"n{position}",)
+        nodes, trials = found_by(network(kinds, shares), {f"n{position}"}, by_kind)
+        assert nodes.names == (f"n{position}",)
         assert len(trials.done) <= MOST
 
 
@@ -87,18 +88,18 @@ def test_a_table_that_falls_off_keeps_within_12(kinds, steepness):
     falls = [steepness**-i for i in range(COUNT)]
     shares = [fall / sum(falls) for fall in falls]
     for position in range(COUNT):
-        found, trials = found_by(network(kinds, shares), {f"n{position}"})
-        assert found.nodes == (f"n{position}",)
+        nodes, trials = found_by(network(kinds, shares), {f"n{position}"})
+        assert nodes.names == (f"n{position}",)
         assert len(trials.done) <= MOST
 
 
 @pytest.mark.parametrize("kinds", MIXES)
-def test_a_table_that_blames_the_culprit_shortens_the_way(kinds):
+def test_a_table_that_blames_the_culprit_shortens_the_search(kinds):
     for position in range(COUNT):
         shares = [0.0] * COUNT
         shares[position] = 1.0
-        found, trials = found_by(network(kinds, shares), {f"n{position}"})
-        assert found.nodes == (f"n{position}",)
+        nodes, trials = found_by(network(kinds, shares), {f"n{position}"})
+        assert nodes.names == (f"n{position}",)
         assert len(trials.done) <= 4
 
 
@@ -106,8 +107,8 @@ def test_a_table_that_blames_the_culprit_shortens_the_way(kinds):
 @pytest.mark.parametrize("kinds", MIXES)
 def test_culprits_that_act_together_are_all_found(kinds, guilty):
     names = {f"n{i}" for i in guilty}
-    found, trials = found_by(network(kinds), names)
-    assert set(found.nodes) == names
+    nodes, trials = found_by(network(kinds), names)
+    assert set(nodes.names) == names
     # Junker's bound for k of n: 2 k log2(n / k) + 2 k questions; here for types and for nodes, and k + 1 more
     k = len(guilty)
     assert len(trials.done) <= 4 * k * math.log2(COUNT / k) + 5 * k + 1
@@ -117,7 +118,7 @@ def test_of_two_sets_that_would_do_the_more_suspect_is_found():
     shares = [0.0] * COUNT
     shares[40] = 1.0
     trials = Trials(lambda nodes: 1.0 if {"n3", "n40"} & set(nodes) else 0.0, 0.98, [f"n{i}" for i in range(COUNT)])
-    assert search(trials, network(kinds_like(COUNT), shares), by_kind=True).nodes == ("n40",)
+    assert search(trials, network(kinds_like(COUNT), shares), by_kind=True).names == ("n40",)
 
 
 def test_nothing_is_simulated_twice():
@@ -128,24 +129,24 @@ def test_nothing_is_simulated_twice():
         return planted({"n3", "n30"})(nodes)
 
     suspects = network(MIXES[4])
-    trials = Trials(measure, 0.98, [entry.name for entry in suspects])
+    trials = Trials(measure, 0.98, [suspect.name for suspect in suspects])
     trials.restores([])
     search(trials, suspects, by_kind=True)
     assert len(asked) == len(set(asked)) == len(trials.done)
-    assert frozenset(entry.name for entry in suspects) not in asked
+    assert frozenset(suspect.name for suspect in suspects) not in asked
 
 
 def test_the_limit_ends_the_search_with_the_best_so_far():
-    found, trials = found_by(network(kinds_like(25, 25)), {"n0"}, limit=3)
+    nodes, trials = found_by(network(kinds_like(25, 25)), {"n0"}, limit=3)
     assert len(trials.done) == 3
-    assert not found.complete
-    assert "n0" in found.nodes
-    assert len(found.nodes) in (12, 13)  # nothing, all of type A, half of those
+    assert not nodes.minimal
+    assert "n0" in nodes.names
+    assert len(nodes.names) in (12, 13)  # nothing, all of type A, half of those
 
 
 def test_a_limit_before_anything_helps_gives_nothing():
-    found, trials = found_by(network(kinds_like(50)), {"n49"}, limit=2)
-    assert (found.nodes, found.complete) == ((), False)
+    nodes, trials = found_by(network(kinds_like(50)), {"n49"}, limit=2)
+    assert (nodes.names, nodes.minimal) == ((), False)
     assert not trials.best.restored
 
 
@@ -162,17 +163,5 @@ def test_nodes_that_do_harm_in_float_do_not_break_the_search():
     names = [f"n{i}" for i in range(10)]
     trials = Trials(measure, 0.98, names)
     trials.restores([])
-    found = search(trials, network(["A"] * 10), by_kind=False)
-    assert measure(found.nodes) == 1.0
-
-
-def test_a_small_case_by_hand():
-    # 4 of equal weight, 1 and 3 together: {0, 1} no, {0, 1, 2} no -> 3 is needed; {3} no; with 0, 1 yes; {0, 3} no -> 1
-    asked = []
-
-    def restores(chosen):
-        asked.append(tuple(sorted(chosen)))
-        return {1, 3} <= set(chosen)
-
-    assert explain(restores, [1.0] * 4) == [3, 1]
-    assert list(dict.fromkeys(asked)) == [(), (0, 1), (0, 1, 2), (3,), (0, 1, 3), (0, 3), (1, 3)]
+    nodes = search(trials, network(["A"] * 10), by_kind=False)
+    assert measure(nodes.names) == 1.0

@@ -1,4 +1,4 @@
-"""One MLflow run for each call: what was asked, what came out, the curve, the table and the file of widths."""
+"""One MLflow run for each call: what was asked, what came out, the curve, the table and the node-bits file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,10 +18,10 @@ def log(config: Config, options: Mapping[str, Any], report: Mapping[str, Any], f
         UserError: if the store cannot be reached or written.
     """
     uri = tracking_uri()
-    entry = experiment(config, options, report, files)
-    run_id, new = log_once(entry, uri)
+    run = experiment(config, options, report, files)
+    run_id, new = log_once(run, uri)
     return [
-        f"MLflow run: {run_id} ({'new' if new else 'logged before'}), experiment {entry.name}",
+        f"MLflow run: {run_id} ({'new' if new else 'logged before'}), experiment {run.name}",
         f"see it with: {shown_store(uri)}",
     ]
 
@@ -41,7 +41,7 @@ def experiment(
     params = {key: value for key, value in options.items() if value is not None}
     params |= flatten({"quant": plain(asdict(config.quant))})
     unseen = report["unseen"] or {}
-    metrics = {_named(key): value for key, value in chosen.items() if isinstance(value, float)}
+    metrics = {_mlflow_name(key): value for key, value in chosen.items() if isinstance(value, float)}
     return Experiment(
         name=f"{config.track.experiment}-autotune",
         run_name=f"{config.model.name} {config.soc.name} {asked}",
@@ -59,9 +59,11 @@ def experiment(
             "mlflow.source.name": "stages.autotune",
         },
         artifacts={"": files},
-        tables={"comparison.json": [{_named(key): value for key, value in row.items()} for row in report["rows"]]},
+        tables={
+            "comparison.json": [{_mlflow_name(key): value for key, value in row.items()} for row in report["rows"]]
+        },
     )
 
 
-def _named(key: str) -> str:
+def _mlflow_name(key: str) -> str:
     return key.replace(" ", "_")

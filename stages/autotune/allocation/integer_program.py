@@ -1,9 +1,10 @@
-"""Allotting widths: an exact integer program.
+"""Bit allocation as an exact integer program.
 
-A variable takes one of several widths. What is minimized and what is bounded are sums of tables, each over the widths
-of one variable, or of several where a cost couples them (a layer's multiplications cost by the width of its input and
-of its weight). Coupled tables are linearized by an unknown a combination; its sums along each axis are the widths
-chosen. With the widths whole these follow by themselves, so that only the widths have to be branched on.
+A variable takes one of several bit widths. What is minimized and what is bounded are sums of tables, each over the bit
+widths of one variable, or of several where a cost couples them (a layer's multiplications cost by the bit widths of its
+input and of its weight). Coupled tables are linearized by an unknown a combination; its sums along each axis are the
+bit widths chosen. With the bit widths whole these follow by themselves, so that only the bit widths have to be branched
+on.
 """
 
 import ctypes
@@ -20,18 +21,18 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
-__all__ = ["Allotment", "Limit", "Table", "Widths", "solve", "table", "value"]
+__all__ = ["RELATIVE_GAP", "BitAllocation", "BitWidths", "Limit", "Table", "solve", "tabulate", "total"]
 
-Widths = Mapping[str, Sequence[int]]
-"""Variable -> the widths that it may take, narrowest first."""
-Allotment = Mapping[str, int]
-"""Variable -> its width."""
+BitWidths = Mapping[str, Sequence[int]]
+"""Variable -> the bit widths that it may take, narrowest first."""
+BitAllocation = Mapping[str, int]
+"""Variable -> its bit width."""
 
-GAP = 1e-6
-"""How far from the best an allotment may be, and how far beyond its bound a cost, relatively: HiGHS's tolerance."""
-NODES = 100_000
-"""Branches at most, far more than networks took: then the best that was found is taken."""
-FLAT = 1e-12
+RELATIVE_GAP = 1e-6
+"""How far from the best an allocation may be, and how far beyond its bound a cost, relatively: HiGHS's tolerance."""
+MAX_BRANCHES = 100_000
+"""Branches of the search, far more than networks took: then the best that was found is taken."""
+RELATIVE_ZERO = 1e-12
 """What counts as zero beside a table's largest value."""
 
 
@@ -40,8 +41,8 @@ class Table:
     """One summand of a cost.
 
     Attributes:
-        variables: that it depends on; none for a constant.
-        values: float64, one axis a variable, one entry a width.
+        variables: those that it depends on; none for a constant.
+        values: float64, one axis a variable, one value a bit width.
     """
 
     variables: tuple[str, ...]
@@ -56,8 +57,8 @@ class Limit:
     most: float
 
 
-def table(variables: Iterable[str], bit_widths: Widths, cost: Callable[[Allotment], float]) -> Table:
-    """Tabulate a cost over all combinations of some variables' widths; a variable that is named twice has one axis."""
+def tabulate(variables: Iterable[str], bit_widths: BitWidths, cost: Callable[[BitAllocation], float]) -> Table:
+    """Tabulate a cost over all combinations of some variables' bit widths; a variable named twice has one axis."""
     names = tuple(dict.fromkeys(variables))
     shape = [len(bit_widths[name]) for name in names]
     combinations = itertools.product(*(bit_widths[name] for name in names))
@@ -65,36 +66,37 @@ def table(variables: Iterable[str], bit_widths: Widths, cost: Callable[[Allotmen
     return Table(names, np.array(costs, dtype=np.float64).reshape(shape))
 
 
-def value(tables: Iterable[Table], bit_widths: Widths, allotment: Allotment) -> float:
-    """Sum tables up for given widths."""
+def total(tables: Iterable[Table], bit_widths: BitWidths, allocation: BitAllocation) -> float:
+    """Sum tables up for an allocation."""
     return sum(
-        float(entry.values[tuple(bit_widths[name].index(allotment[name]) for name in entry.variables)])
-        for entry in tables
+        float(table.values[tuple(bit_widths[name].index(allocation[name]) for name in table.variables)])
+        for table in tables
     )
 
 
-def solve(bit_widths: Widths, objective: Sequence[Table], limits: Sequence[Limit]) -> dict[str, int] | None:
-    """Find the widths of least objective within all limits.
+def solve(bit_widths: BitWidths, objective: Sequence[Table], limits: Sequence[Limit]) -> dict[str, int] | None:
+    """Find the allocation of least objective within all limits.
 
     Solver: HiGHS (Q. Huangfu, J. A. J. Hall, Mathematical Programming Computation 10, 2018), through SciPy. Its
-    random choices are seeded and its work is bounded by branches, not by time: the same problem gives the same widths.
+    random choices are seeded and its work is bounded by branches, not by time: the same problem gives the same
+    allocation.
 
     Args:
         bit_widths: the variables.
         objective: what is minimized.
-        limits: what is bounded; a bound may be missed by `GAP` of itself.
+        limits: what is bounded; a bound may be missed by `RELATIVE_GAP` of itself.
 
     Returns:
-        Variable -> width; None if no widths are within the limits.
+        Variable -> bit width; None if no allocation is within the limits.
     """
     if not bit_widths:
-        return {} if all(value(limit.tables, bit_widths, {}) <= limit.most for limit in limits) else None
+        return {} if all(total(limit.tables, bit_widths, {}) <= limit.most for limit in limits) else None
     program = _Program(bit_widths, [objective, *(limit.tables for limit in limits)])
     costs = program.costs[0]
     rows: list[LinearConstraint] = []
     for limit, coefficients in zip(limits, program.costs[1:], strict=True):
         bound = limit.most - program.constants[len(rows) + 1]
-        scale = max(abs(bound), float(np.abs(coefficients).max()) * GAP) or 1.0
+        scale = max(abs(bound), float(np.abs(coefficients).max()) * RELATIVE_GAP) or 1.0
         rows.append(LinearConstraint(coefficients[np.newaxis] / scale, -np.inf, bound / scale))
     constraints = [program.choices, *rows]
     # HiGHS stops at an absolute gap too: objectives are brought to about 1, which their relaxation tells
@@ -102,24 +104,24 @@ def solve(bit_widths: Widths, objective: Sequence[Table], limits: Sequence[Limit
     relaxed = _relaxed(costs / highest, constraints)
     if relaxed is None:
         return None
-    scaled = costs / highest / max(relaxed, GAP)
-    whole = np.arange(program.size) < program.bit_widths
+    scaled = costs / highest / max(relaxed, RELATIVE_GAP)
+    whole = np.arange(program.size) < program.whole
     with _quiet_solver():
-        found = milp(
+        solution = milp(
             scaled,
             constraints=constraints,
             integrality=whole,
             bounds=Bounds(0, 1),
-            options={"mip_rel_gap": GAP, "node_limit": NODES},
+            options={"mip_rel_gap": RELATIVE_GAP, "node_limit": MAX_BRANCHES},
         )
-    return program.allotment(found.x) if found.x is not None else None
+    return program.allocation(solution.x) if solution.x is not None else None
 
 
 def _relaxed(costs: NDArray[np.float64], constraints: Sequence[LinearConstraint]) -> float | None:
-    """The least cost with widths that need not be whole; None if there is none."""
+    """The least cost with bit widths that need not be whole; None if there is none."""
     with _quiet_solver():
-        found = milp(costs, constraints=constraints, bounds=Bounds(0, 1))
-    return abs(float(found.fun)) if found.x is not None else None
+        solution = milp(costs, constraints=constraints, bounds=Bounds(0, 1))
+    return abs(float(solution.fun)) if solution.x is not None else None
 
 
 @contextmanager
@@ -145,19 +147,19 @@ class _Program:
     Attributes:
         costs: coefficients of each sum of tables.
         constants: of each sum.
-        choices: one width a variable, and combinations that agree with them.
-        bit_widths: unknowns that are whole.
-        size: all unknowns.
+        choices: one bit width a variable, and combinations that agree with them.
+        whole: number of unknowns that are whole: the first ones, a bit width of a variable each.
+        size: number of all unknowns.
     """
 
-    def __init__(self, bit_widths: Widths, sums: Sequence[Sequence[Table]]) -> None:
+    def __init__(self, bit_widths: BitWidths, sums: Sequence[Sequence[Table]]) -> None:
         self._bit_widths = bit_widths
         self._starts = dict(zip(bit_widths, np.cumsum([0, *map(len, bit_widths.values())])[:-1].tolist(), strict=True))
-        self.bit_widths = sum(map(len, bit_widths.values()))
+        self.whole = sum(map(len, bit_widths.values()))
         merged = [_merged(tables) for tables in sums]
         coupled = dict.fromkeys(key for each in merged for key in each if len(key) > 1)
         self._blocks: dict[tuple[str, ...], int] = {}
-        self.size = self.bit_widths
+        self.size = self.whole
         for key in coupled:
             self._blocks[key] = self.size
             self.size += int(np.prod([len(bit_widths[name]) for name in key]))
@@ -176,13 +178,13 @@ class _Program:
     def _choices(self) -> LinearConstraint:
         rows: list[int] = []
         columns: list[int] = []
-        entries: list[float] = []
+        coefficients: list[float] = []
         sides: list[float] = []
 
         def add(row: Mapping[int, float], side: float) -> None:
             rows.extend([len(sides)] * len(row))
             columns.extend(row)
-            entries.extend(row.values())
+            coefficients.extend(row.values())
             sides.append(side)
 
         for name, start in self._starts.items():
@@ -194,40 +196,40 @@ class _Program:
                 for index in range(shape[axis]):
                     combined = {int(one): 1.0 for one in block.take(index, axis).reshape(-1)}
                     add(combined | {self._starts[name] + index: -1.0}, 0.0)
-        matrix = coo_array((entries, (rows, columns)), shape=(len(sides), self.size)).tocsr()
+        matrix = coo_array((coefficients, (rows, columns)), shape=(len(sides), self.size)).tocsr()
         return LinearConstraint(matrix, sides, sides)
 
-    def allotment(self, found: NDArray[np.float64]) -> dict[str, int]:
+    def allocation(self, unknowns: NDArray[np.float64]) -> dict[str, int]:
         return {
-            name: chosen[int(found[start : start + len(chosen)].argmax())]
-            for (name, chosen), start in zip(self._bit_widths.items(), self._starts.values(), strict=True)
+            name: choices[int(unknowns[start : start + len(choices)].argmax())]
+            for (name, choices), start in zip(self._bit_widths.items(), self._starts.values(), strict=True)
         }
 
 
 def _merged(tables: Iterable[Table]) -> dict[tuple[str, ...], NDArray[np.float64]]:
     """Add up tables of the same variables, each split into what couples fewest variables."""
     merged: dict[tuple[str, ...], NDArray[np.float64]] = {}
-    for entry in tables:
-        for part in _split(entry):
+    for table in tables:
+        for part in _split(table):
             order = sorted(range(len(part.variables)), key=lambda axis: part.variables[axis])
             key, values = tuple(part.variables[axis] for axis in order), part.values.transpose(order)
             merged[key] = merged[key] + values if key in merged else values
     return merged
 
 
-def _split(entry: Table) -> list[Table]:
+def _split(table: Table) -> list[Table]:
     """Write a table as a constant, a table for each variable, and one of those that it really couples."""
-    values, rank = entry.values, entry.values.ndim
+    values, rank = table.values, table.values.ndim
     corner = (0,) * rank
     constant = values[corner]
     parts, rest = [Table((), np.asarray(constant))], values - constant
-    for axis, name in enumerate(entry.variables):
+    for axis, name in enumerate(table.variables):
         line = values[tuple(slice(None) if other == axis else 0 for other in range(rank))] - constant
         parts.append(Table((name,), line))
         rest = rest - line.reshape([-1 if other == axis else 1 for other in range(rank)])
-    near_zero = FLAT * float(np.abs(values).max(initial=0.0))
+    near_zero = RELATIVE_ZERO * float(np.abs(values).max(initial=0.0))
     coupled = [axis for axis in range(rank) if np.abs(rest - rest.take([0], axis)).max(initial=0.0) > near_zero]
     if coupled:
         kept = rest[tuple(slice(None) if axis in coupled else 0 for axis in range(rank))]
-        parts.append(Table(tuple(entry.variables[axis] for axis in coupled), kept))
+        parts.append(Table(tuple(table.variables[axis] for axis in coupled), kept))
     return parts

@@ -6,31 +6,31 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from stages.autotune.problem import Problem
+from stages.autotune.allocation.problem import AllocationProblem
 from stages.core.base.artifacts import read_json, write_json
 from stages.core.config.schema import Config
 from stages.core.data.sample_store import SampleReader
 
-__all__ = ["Memory", "memory_key"]
+__all__ = ["MeasuredErrors", "measurement_key"]
 
-VERSION = 1
+MEASUREMENT_VERSION = 1
 """Raise it when errors are measured in another way."""
 
 
-def memory_key(
-    problem: Problem, config: Config, statistics: Path, pictures: SampleReader, verification: SampleReader
+def measurement_key(
+    problem: AllocationProblem, config: Config, statistics: Path, pictures: SampleReader, validation: SampleReader
 ) -> str:
     """Identify all that measured errors follow from (16 hexadecimal digits)."""
     quant = {key: getattr(value, "name", value) for key, value in asdict(replace(config.quant, node_bits=None)).items()}
-    settings = {
-        "version": VERSION,
+    settings = {  # its keys are part of the digest: with others all would be measured anew
+        "version": MEASUREMENT_VERSION,
         "soc": repr(config.soc.arithmetic),
-        "inputs": repr([asdict(entry) for entry in config.model.inputs]),
+        "inputs": repr([asdict(each) for each in config.model.inputs]),
         "quant": quant,
-        "given": {name: vars(said) for name, said in problem.given.items()},
+        "given": {name: vars(bits) for name, bits in problem.given.items()},
         "widths": problem.bit_widths,
         "pictures": pictures.digests,
-        "verification": verification.digests,
+        "verification": validation.digests,
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(problem.graph.model.SerializeToString(deterministic=True))
@@ -38,13 +38,13 @@ def memory_key(
     return digest.hexdigest()[:16]
 
 
-class Memory:
+class MeasuredErrors:
     """What was measured for one key.
 
     Attributes:
-        sensitivities: variable -> width -> error; None if not measured yet.
-        ranges: (tensor, width) -> range by output; None if not chosen yet.
-        errors: "features/weights" -> measured error of uniform widths.
+        sensitivities: variable -> bit width -> error; None if not measured yet.
+        ranges: (tensor, bit width) -> range by output; None if not chosen yet.
+        uniform: "feature bits/weight bits" -> measured error of uniform bit widths.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -52,15 +52,15 @@ class Memory:
         content: dict[str, Any] = read_json(self._path) if self._path.is_file() else {}
         stored = content.get("sensitivities")
         self.sensitivities: dict[str, dict[int, float]] | None = stored and {
-            name: {int(width): error for width, error in errors.items()} for name, errors in stored.items()
+            name: {int(bits): error for bits, error in errors.items()} for name, errors in stored.items()
         }
         ranges = content.get("ranges")
         self.ranges: dict[tuple[str, int], tuple[float, float]] | None = None
         if ranges is not None:
             self.ranges = {(tensor, bits): (low, high) for tensor, bits, low, high in ranges}
-        self.errors: dict[str, float] = content.get("errors", {})
+        self.uniform: dict[str, float] = content.get("errors", {})
 
     def save(self) -> None:
         """Write it all."""
         ranges = None if self.ranges is None else [[*key, *ends] for key, ends in self.ranges.items()]
-        write_json(self._path, {"sensitivities": self.sensitivities, "ranges": ranges, "errors": self.errors})
+        write_json(self._path, {"sensitivities": self.sensitivities, "ranges": ranges, "errors": self.uniform})

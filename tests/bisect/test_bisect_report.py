@@ -4,8 +4,17 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from stages.bisect.report import command_line, narrow_sides, path_table, to_json, too_many, width_verdict
-from stages.bisect.search import Found, Trial
+from stages.bisect.bisect_report import (
+    WantedMetric,
+    bit_width_verdict,
+    command_line,
+    narrow_sides,
+    path_table,
+    to_json,
+    too_many,
+)
+from stages.bisect.node_search import FloatNodes
+from stages.bisect.trials import Trial
 from stages.core.config.schema import QuantConfig
 
 TRIALS = [
@@ -31,14 +40,14 @@ def test_the_line_to_type_means_these_names_to_the_shell_and_to_hydra(names):
     override = OverridesParser.create().parse_override(typed)
     assert override.key_or_group == "quant.skip_nodes"
     value = override.value()
-    assert [getattr(entry, "text", entry) for entry in value] == names
-    assert all(isinstance(entry, str) for entry in (getattr(entry, "text", entry) for entry in value))
+    assert [getattr(name, "text", name) for name in value] == names
+    assert all(isinstance(getattr(name, "text", name), str) for name in value)
 
 
 def shown(metric, below, trials=TRIALS):
     console = Console(width=100, record=True, file=None, markup=False)
     with console.capture() as captured:
-        console.print(path_table(metric, trials, 1.0, below))
+        console.print(path_table(WantedMetric(metric, below, 1.0), trials))
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in captured.get().splitlines() if "│" in line]
 
 
@@ -64,7 +73,7 @@ def test_accuracy_is_in_percent():
 
 
 def test_json_golden():
-    assert to_json("cosine", 0.98, 1.0, TRIALS[:2], {"nodes": []}) == {
+    assert to_json(WantedMetric("cosine", 0.98, 1.0), TRIALS[:2], {"nodes": []}) == {
         "metric": "cosine",
         "below": 0.98,
         "float": 1.0,
@@ -79,19 +88,21 @@ def test_json_golden():
 def test_nothing_is_restored_where_nothing_was_poor():
     console = Console(width=100, record=True, file=None, markup=False)
     with console.capture() as captured:
-        console.print(path_table("cosine", [Trial((), (), 0.99, True)], 1.0, 0.98))
+        console.print(path_table(WantedMetric("cosine", 0.98, 1.0), [Trial((), (), 0.99, True)]))
     assert "restored" not in captured.get()
     assert captured.get().count("good") == 2
 
 
 @pytest.mark.parametrize(("nodes", "many"), [((), True), (("a", "b"), False), (tuple("abcdef"), True)])
-def test_a_short_list_of_culprits_is_not_the_width(nodes, many):
-    assert too_many(Found(nodes, complete=True), 20) is many
+def test_a_short_list_of_culprits_is_not_the_bit_width(nodes, many):
+    assert too_many(FloatNodes(nodes, minimal=True), 20) is many
 
 
-def test_the_width_is_named_with_what_more_bits_give():
+def test_the_bit_width_is_named_with_what_more_bits_give():
     narrow = narrow_sides(QuantConfig(feature_bits=4, weight_bits=8))
     assert narrow == {"feature": 4}
-    said = width_verdict("cosine", narrow, Found(tuple("abc"), complete=True), 4, 0.996)
+    said = bit_width_verdict(
+        WantedMetric("cosine", 0.98, 1.0), narrow, FloatNodes(tuple("abc"), minimal=True), 4, 0.996
+    )
     assert "4-bit features: 3 of 4 nodes would have to stay in float; with 8 bits" in said
     assert "cosine is 0.99600" in said

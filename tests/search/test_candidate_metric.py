@@ -8,11 +8,10 @@ from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, INPUTS
 from stages.core.config.load import load_params
-from stages.core.config.schema import Equalization, QuantConfig, Rounding
 from stages.core.data.inputs import load_inputs
 from stages.export.__main__ import export
 from stages.quantize.simulation import mean_cosine
-from stages.trial import ACCURACY, as_judged, opened
+from stages.search.candidate_metric import ACCURACY, open_metric
 
 
 @pytest.fixture
@@ -23,27 +22,13 @@ def exported(project):
     return config, onnx.load(FLOAT_MODEL), load_inputs(INPUTS)
 
 
-def test_what_needs_no_pictures_stays():
-    quant = QuantConfig("q", equalization=Equalization.cross_layer)
-    assert as_judged(quant) == (quant, [])
-
-
-def test_what_is_fitted_is_left_out_and_said():
-    plain, notes = as_judged(QuantConfig("q", rounding=Rounding.reconstruct, equalization=Equalization.measured))
-    assert (plain.rounding, plain.equalization) == (Rounding.nearest, Equalization.none)
-    assert notes == [
-        "judged with quant.equalization=none, quant.rounding=nearest: "
-        "what is fitted or measured on pictures is left out"
-    ]
-
-
 def test_the_float_network_is_right_where_its_labels_say(exported):
     # six pictures of three classes, two a class; halves add up
-    with opened(*exported, ACCURACY) as metric:
+    with open_metric(*exported, ACCURACY) as metric:
         whole, count = metric.of_float(), len(metric.labels)
     halves = []
     for part in (slice(0, None, 2), slice(1, None, 2)):
-        with opened(*exported, ACCURACY, part) as metric:
+        with open_metric(*exported, ACCURACY, part) as metric:
             halves.append(metric.of_float() * len(metric.labels))
     assert sum(halves) == pytest.approx(whole * count)
 
@@ -51,7 +36,7 @@ def test_the_float_network_is_right_where_its_labels_say(exported):
 def test_a_part_without_pictures_is_refused(exported):
     with (
         pytest.raises(UserError, match=r"data\.evaluation has too few pictures"),
-        opened(*exported, ACCURACY, slice(99, None)),
+        open_metric(*exported, ACCURACY, slice(99, None)),
     ):
         pass
 

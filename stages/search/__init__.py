@@ -1,0 +1,1 @@
+"""What the commands that try candidates of a network share: the settings to try them with, and their metric."""
