@@ -286,7 +286,7 @@ def test_widths_of_the_pc_are_allowed_where_the_soc_has_them(conf, refused):
 
 
 @pytest.mark.parametrize(
-    ("kind", "widths", "said"),
+    ("kind", "bit_widths", "said"),
     [
         ("Silu", OperatorBitWidths([8], []), None),
         ("DepthwiseConv", OperatorBitWidths([16], [2]), None),

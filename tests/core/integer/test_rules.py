@@ -177,7 +177,7 @@ def test_fixed_point_gains_share_a_shift(powers, data):
 
 
 @pytest.mark.parametrize(
-    ("gains", "expected"),
+    ("effective_scales", "expected"),
     [
         ([1.0, 1.0], ([2**13, 2**13], 13)),
         ([1.0, -0.5], ([2**13, -(2**12)], 13)),

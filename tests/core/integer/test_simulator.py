@@ -314,7 +314,7 @@ MOVES = [
 
 @pytest.mark.parametrize(("kind", "more", "attributes"), MOVES)
 @pytest.mark.parametrize(
-    "meaning", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000), QuantParams(16, 3.0, 65535)], ids=str
+    "qparams", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000), QuantParams(16, 3.0, 65535)], ids=str
 )
 def test_moved_codes_agree(kind, more, attributes, qparams):
     net = Net()
@@ -332,7 +332,7 @@ def test_every_output_of_a_split_agrees():
     assert [found[name].shape for name in ("a", "b", "c", "sum")] == [(1, 2, 2), (1, 4, 2), (1, 1, 2), (1, 4, 2)]
 
 
-@pytest.mark.parametrize("meaning", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000)], ids=str)
+@pytest.mark.parametrize("qparams", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000)], ids=str)
 @pytest.mark.parametrize("padded", [0, 3, 255])
 def test_padding_is_a_code(qparams, padded):
     """And it counts in a pool after it, which pads on its own too, with less than any code."""

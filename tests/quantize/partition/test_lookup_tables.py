@@ -63,7 +63,7 @@ def assert_equal(found, wanted):
     assert [code for code, _ in pairs] == [want for _, want in pairs]
 
 
-@pytest.mark.parametrize("widths", WIDTHS, ids=lambda w: f"{w[0]}-{w[3]}")
+@pytest.mark.parametrize("bit_widths", WIDTHS, ids=lambda w: f"{w[0]}-{w[3]}")
 @pytest.mark.parametrize("kind", ONE)
 def test_a_table_is_the_function_rounded_to_codes(kind, bit_widths):
     entry, function = ONE[kind]
@@ -73,7 +73,7 @@ def test_a_table_is_the_function_rounded_to_codes(kind, bit_widths):
     assert_equal(found, expected(function, taken, made))
 
 
-@pytest.mark.parametrize("widths", WIDTHS, ids=lambda w: f"{w[0]}-{w[3]}")
+@pytest.mark.parametrize("bit_widths", WIDTHS, ids=lambda w: f"{w[0]}-{w[3]}")
 @pytest.mark.parametrize("kind", GATES)
 def test_a_gated_function_written_as_two_nodes(kind, bit_widths):
     gate, function = GATES[kind]

@@ -243,7 +243,7 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
 
 
 @pytest.mark.parametrize(
-    ("widths", "asked", "expected"),
+    ("bit_widths", "asked", "expected"),
     [((8, 8), None, 125), ((8, 4), None, 200), ((4, 8), None, 200), ((16, 8), None, 125), ((4, 8), 7, 7)],
 )
 def test_few_bits_take_more_steps(bit_widths, asked, expected):
