@@ -97,7 +97,7 @@ def experiment(overrides: Sequence[str], data: Path, checkout: Path) -> dict[str
             (folder / "network.onnx").write_bytes((data / YOLOX.file).read_bytes())
         _run([sys.executable, "-m", "stages.compose", *overrides], folder)
         _run(["git", "init", "--quiet"], folder)
-        _run([sys.executable, "-m", "dvc", "repro", "--no-commit", "--force", "evaluate", "build"], folder)
+        _run([sys.executable, "-m", "dvc", "repro", "--no-commit", "--force", "compare", "evaluate", "build"], folder)
         out = folder / "out"
         files = sorted(path for path in out.rglob("*") if path.is_file())
         return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -127,7 +127,7 @@ def compare(before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping
     for name, files in after.items():
         old = before.get(name, {})
         changed = sorted(file for file in {*files, *old} if files.get(file) != old.get(file))
-        text = [file for file in changed if Path(file).suffix in TEXT and file in files and file in old]
+        text = [file for file in changed if Path(file).suffix in TEXT]
         numbers = [file for file in changed if file not in text]
         differing += [f"{name}: {file}" for file in numbers]
         table.add_row(name, *(str(len(part)) for part in (files, files.keys() - {*changed}, text, numbers)))
