@@ -5,7 +5,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.model import QuantParams
-from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource
 from tests.networks import tiny_classifier
 
 ANCHORS = [10.0, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]
@@ -20,7 +20,7 @@ def floats(*shapes):
 
 
 def feature(tensor):
-    return FeatureParams(tensor, "node", 8, 0.5, 7, -3.5, 124.0, -3.0, 100.0, "MSE")
+    return FeatureParams(tensor, "node", 8, 0.5, 7, -3.5, 124.0, -3.0, 100.0, RangeSource.MSE)
 
 
 V5 = DetectorConfig(kind=DetectorKind.yolov5, anchors=ANCHORS)
