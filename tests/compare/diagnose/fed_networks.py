@@ -41,13 +41,13 @@ def network(seed):
 def training(weight, seed):
     """What a batch norm behind the convolution saw in training, on other pictures, fed as `TRAINED`."""
     pixels = (np.array(pictures(64, seed), dtype=np.float64).reshape(-1, 3) - 127) / 128
-    made = pixels @ weight.T.astype(np.float64)
-    return [{"tensor": "c", "mean": made.mean(axis=0).tolist(), "deviation": made.std(axis=0).tolist()}]
+    values = pixels @ weight.T.astype(np.float64)
+    return [{"tensor": "c", "mean": values.mean(axis=0).tolist(), "deviation": values.std(axis=0).tolist()}]
 
 
-def stored(samples, entry):
+def stored(samples, network_input):
     """Samples as calibset stores them for an input of that colour."""
-    return [sample[:, :, ::-1] if entry.color is Color.BGR else sample for sample in samples]
+    return [sample[:, :, ::-1] if network_input.color is Color.BGR else sample for sample in samples]
 
 
 def changed(color=Color.RGB, mean=127.0, normal=128.0):

@@ -29,10 +29,10 @@ def test_a_feature_of_four_or_a_little_is_as_usual(beyond):
     assert find(beyond) == []
 
 
-@pytest.mark.parametrize(("flat", "found"), [(3, 0), (4, 1)])
-def test_flat_pictures_are_bad_in_numbers(flat, found):
+@pytest.mark.parametrize(("flat", "count"), [(3, 0), (4, 1)])
+def test_flat_pictures_are_bad_in_numbers(flat, count):
     """A quarter of 12 is 3."""
-    assert len(find(flat=["f"] * flat)) == found
+    assert len(find(flat=["f"] * flat)) == count
 
 
 def test_few_pictures():

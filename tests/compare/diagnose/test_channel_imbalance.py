@@ -6,11 +6,11 @@ from stages.core.integer.qparams import NetworkParams
 from tests.compare.diagnose.examples import chain, feature, observed, weight
 
 WIDE = observed((0.0,) * 8, (255.0, *[5.0] * 7))  # of 256 codes the median channel has 5
-ENTRY = feature("R0", 0.0, 255.0, seen=(0.0, 255.0), node="r0")
+FEATURE = feature("R0", 0.0, 255.0, seen=(0.0, 255.0), node="r0")
 
 
-def find(graph=None, entry=ENTRY, seen=WIDE, alone=0.9, weights=(), **quant):
-    params = NetworkParams([entry], list(weights))
+def find(graph=None, feature_params=FEATURE, seen=WIDE, alone=0.9, weights=(), **quant):
+    params = NetworkParams([feature_params], list(weights))
     return channel_imbalance_findings(
         graph or chain(), params, {"R0": seen}, {"C1": alone, "C0": alone}, QuantConfig("q", **quant)
     )
@@ -53,13 +53,13 @@ def test_an_imbalance_that_does_no_harm_is_none():
     assert find(alone=0.995) == []
 
 
-@pytest.mark.parametrize(("coded", "found"), [("other", 1), ("C0", 0)])
-def test_weights_that_are_felt_behind_a_fused_activation_only(coded, found):
+@pytest.mark.parametrize(("coded", "count"), [("other", 1), ("C0", 0)])
+def test_weights_that_are_felt_behind_a_fused_activation_only(coded, count):
     """The activation is part of the layer unless there are codes between the two."""
     shared = weight("c0", axis=None, tensor="c0_w", scales=(2.0,))
     params = NetworkParams([feature(coded)], [shared])
     alone = {"C0": 0.995, "R0": 0.9}
-    assert len(channel_imbalance_findings(chain(scale_of={0: 100.0}), params, {}, alone, QuantConfig("q"))) == found
+    assert len(channel_imbalance_findings(chain(scale_of={0: 100.0}), params, {}, alone, QuantConfig("q"))) == count
 
 
 def test_weights_before_a_clip_with_bounds_cannot_be_scaled():
@@ -76,7 +76,9 @@ def test_weights_before_a_clip_with_bounds_cannot_be_scaled():
 def test_weights_that_share_a_scale():
     graph = chain(scale_of={0: 100.0})
     shared = weight("c0", axis=None, tensor="c0_w", scales=(2.0,))
-    (finding,) = find(graph, entry=feature("other"), weights=[shared])
+    (finding,) = find(graph, feature_params=feature("other"), weights=[shared])
     assert (finding.kind, finding.node, finding.cure) == ("channel_imbalance", "c0", "quant.equalization=cross_layer")
-    assert not find(graph, entry=feature("other"), weights=[weight("c0", axis=0, tensor="c0_w", scales=(2.0,) * 8)])
-    assert not find(chain(), entry=feature("other"), weights=[shared])
+    assert not find(
+        graph, feature_params=feature("other"), weights=[weight("c0", axis=0, tensor="c0_w", scales=(2.0,) * 8)]
+    )
+    assert not find(chain(), feature_params=feature("other"), weights=[shared])

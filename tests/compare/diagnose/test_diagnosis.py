@@ -39,12 +39,12 @@ def test_a_sound_network_has_none(quantized, seed, capsys):
     assert "finding" not in capsys.readouterr().out
 
 
-def test_an_input_that_nothing_can_judge(quantized, capsys):
+def test_an_input_that_cannot_be_checked(quantized, capsys):
     """No batch norms and no labels: compare does not claim that the input is right."""
     quantized.data.evaluation.labels, quantized.data.evaluation.task = None, Task.none
-    entry, *_ = diagnosis(quantized, (compare,))["information"]
-    assert (entry["kind"], entry["evidence"]) == ("input_unchecked", {"batch_norms": 0})
-    assert f"note: {entry['sentence']}" in capsys.readouterr().out.splitlines()
+    unchecked, *_ = diagnosis(quantized, (compare,))["information"]
+    assert (unchecked["kind"], unchecked["evidence"]) == ("input_unchecked", {"batch_norms": 0})
+    assert f"note: {unchecked['sentence']}" in capsys.readouterr().out.splitlines()
     page = REPORT.read_text()
     assert "nothing is wrong with calibration, ranges" in page
     assert page.count("not checked: the network has no batch norms") == 1
@@ -61,14 +61,14 @@ def test_calibration_on_dark_pictures(quantized):
     for path in write_pictures(Path("grey"), 12, seed=1):
         cv2.imwrite(str(path), cv2.imread(str(path)) // 16)
     quantized.data.calibration.source = "file:grey"
-    found = diagnosis(quantized)["findings"]
-    assert found[0]["kind"] == "calibration"
-    assert found[0]["cure"] == 'data.calibration.source="file:evaluation/ant"'
+    finding = first(quantized)
+    assert finding["kind"] == "calibration"
+    assert finding["cure"] == 'data.calibration.source="file:evaluation/ant"'
 
 
-@pytest.mark.parametrize(("entry", "clips"), [({"MIN": 0.0, "MAX": 900.0}, False), ({"MIN": 0.0, "MAX": 0.05}, True)])
-def test_a_range_of_the_user(quantized, entry, clips):
-    Path("bits.json").write_text(json.dumps({"stem_relu": entry}))
+@pytest.mark.parametrize(("given", "clips"), [({"MIN": 0.0, "MAX": 900.0}, False), ({"MIN": 0.0, "MAX": 0.05}, True)])
+def test_a_range_of_the_user(quantized, given, clips):
+    Path("bits.json").write_text(json.dumps({"stem_relu": given}))
     quantized.quant.node_bits = "file:bits.json"
     finding = first(quantized, (quantize, compare))
     assert (finding["kind"], finding["node"], finding["cure"]) == ("range", "stem_relu", "quant.node_ranges=false")
@@ -98,13 +98,13 @@ def test_a_network_with_batch_norms_fed_wrongly(quantized):
     weight, bias = (
         numpy_helper.to_array(next(t for t in model.graph.initializer if t.name == name)) for name in ("w1", "b1")
     )
-    made = []
+    outputs = []
     for path in sorted(Path("calibration").iterdir()):
         picture = cv2.resize(cv2.imread(str(path)), (16, 16))[:, :, ::-1]
         planes = np.pad(((picture - 128.0) / 64.0).transpose(2, 0, 1), ((0, 0), (1, 1), (1, 1)))
         windows = np.lib.stride_tricks.sliding_window_view(planes, (3, 3), axis=(1, 2))[:, ::2, ::2]
-        made.append(np.einsum("oikl,ihwkl->ohw", weight, windows) + bias[:, None, None])
-    values = np.array(made).transpose(1, 0, 2, 3).reshape(8, -1)
+        outputs.append(np.einsum("oikl,ihwkl->ohw", weight, windows) + bias[:, None, None])
+    values = np.array(outputs).transpose(1, 0, 2, 3).reshape(8, -1)
     arrays = {
         "mean": values.mean(axis=1),
         "var": values.var(axis=1),
@@ -120,7 +120,7 @@ def test_a_network_with_batch_norms_fed_wrongly(quantized):
     onnx.save(model, "tiny.onnx")
     right = diagnosis(quantized)
     assert right["findings"] == []
-    assert all(entry["kind"] != "input_unchecked" for entry in right["information"])
+    assert all(item["kind"] != "input_unchecked" for item in right["information"])
     assert "nothing is wrong with input, calibration" in REPORT.read_text()
     assert right["inputs"][0]["misfit"] < 0.01
     quantized.model.inputs[0].mean, quantized.model.inputs[0].normal = [0.0], [1.0]

@@ -117,14 +117,14 @@ def test_every_node_of_the_float_network_has_a_row_those_inside_fused_layers_too
 @pytest.mark.parametrize("bits", [8, 12])
 def test_a_row_of_a_fused_layer_and_of_the_node_inside_it(bits):
     """The inner node is shown before rounding and clamping: negative values survive, and no code limits it."""
-    found = quantized(feature_bits=bits)
+    network = quantized(feature_bits=bits)
     (feeds,) = pictures(1)
-    float_values = Runner(with_outputs(found.model, ["c2", "r2"])).run(feeds)
-    values = Runner(simulator_model(found.integer, ["c2", "r2"]), optimize="safe").run(feeds)
-    step = next(entry.scale for entry in found.params.features if entry.tensor == "r2")
+    float_values = Runner(with_outputs(network.model, ["c2", "r2"])).run(feeds)
+    values = Runner(simulator_model(network.integer, ["c2", "r2"]), optimize="safe").run(feeds)
+    step = next(feature.scale for feature in network.params.features if feature.tensor == "r2")
     assert values["c2"].min() < -0.5
     np.testing.assert_allclose(values["r2"], np.clip(values["c2"], 0, 6), rtol=0, atol=0.51 * step)
-    rows = {row["node"]: row for row in compared(networks(found.model, found.integer), [feeds])}
+    rows = {row["node"]: row for row in compared(networks(network.model, network.integer), [feeds])}
     for name, tensor in (("depthwise", "c2"), ("depthwise_relu6", "r2")):
         largest = np.abs(values[tensor].astype(np.float64) - float_values[tensor]).max()
         assert rows[name]["max_absolute"] == pytest.approx(largest, rel=1e-6)
@@ -135,16 +135,16 @@ def test_rows_of_a_gated_layer(soc):
     nodes = [node("Sigmoid", ["x"], ["s"], "gate"), node("Mul", ["x", "s"], ["y"], "mul")]
     model = onnx.shape_inference.infer_shapes(graph_model(nodes, {"x": [1, 64]}, ["y"]))
     fed = [{"x": np.linspace(-4, 4, 64, dtype=np.float32)[None]}]
-    found = quantized_network(model, fed, soc_config(soc))
-    rows = compared(networks(model, found.integer), fed)
+    network = quantized_network(model, fed, soc_config(soc))
+    rows = compared(networks(model, network.integer), fed)
     assert [row["node"] for row in rows] == ["gate", "mul"]
     assert all(row["cosine_avg"] > 0.999 for row in rows)
     assert 0 < rows[0]["max_absolute"] < 0.01  # a quarter of the input's half step at most
 
 
 def test_layers_in_float_have_rows_too():
-    found = quantized(skip_nodes=["stem", "residual"])
-    rows = compared(networks(tiny_classifier(), found.integer), pictures())
+    network = quantized(skip_nodes=["stem", "residual"])
+    rows = compared(networks(tiny_classifier(), network.integer), pictures())
     assert [row["node"] for row in rows] == NODES
     by_node = {row["node"]: row for row in rows}
     assert by_node["stem"]["max_absolute"] == pytest.approx(0, abs=1e-5)
@@ -152,8 +152,8 @@ def test_layers_in_float_have_rows_too():
 
 
 def test_a_network_of_floats_equals_itself():
-    found = quantized(feature_bits=32, weight_bits=32)
-    for row in compared(networks(tiny_classifier(), found.integer), pictures()):
+    network = quantized(feature_bits=32, weight_bits=32)
+    for row in compared(networks(tiny_classifier(), network.integer), pictures()):
         assert row["max_absolute"] == pytest.approx(0, abs=1e-5)
 
 

@@ -36,10 +36,10 @@ def test_pairs_are_as_many_for_any_number_of_pictures_and_stay_together(pictures
     for index in range(pictures):
         values = np.arange(50.0).reshape(1, 2, 25) + 100 * index
         seen.add(comparison(values, values + 0.25))
-    found = seen.of("t")
-    assert found.reference.shape == found.quantized.shape == (PAIRS,)
-    assert (found.quantized - found.reference == 0.25).all()
-    shares = np.bincount((found.reference // 100).astype(int), minlength=pictures)
+    close_up = seen.of("t")
+    assert close_up.reference.shape == close_up.quantized.shape == (PAIRS,)
+    assert (close_up.quantized - close_up.reference == 0.25).all()
+    shares = np.bincount((close_up.reference // 100).astype(int), minlength=pictures)
     assert shares.max() - shares.min() <= 1
 
 
@@ -55,9 +55,9 @@ def test_pairs_are_evenly_over_a_tensor():
 def test_values_are_in_the_units_of_the_codes():
     seen = close_ups(1, {"t": (2.0, 4.0)})
     seen.add(comparison([[[2.0, 6.0], [8.0, 4.0]]], [[[2.0, 6.0], [8.0, 4.0]]]))
-    found = seen.of("t")
-    assert list(found.statistics.channel_high) == [3.0, 2.0]
-    assert set(found.reference) == {1.0, 2.0, 3.0}
+    close_up = seen.of("t")
+    assert list(close_up.statistics.channel_high) == [3.0, 2.0]
+    assert set(close_up.reference) == {1.0, 2.0, 3.0}
 
 
 def test_a_tensor_without_values_does_no_harm():

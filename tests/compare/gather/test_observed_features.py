@@ -7,7 +7,7 @@ from stages.compare.gather.picture_sets import DebugPicture
 from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource
 
 
-def entry(**more):
+def feature_of_two_bits(**more):
     """2 bits, scale 1, zero point 1: codes stand for -1 .. 2, half a step further still rounds there."""
     return FeatureParams("t", "n", 2, 1.0, 1, -1.0, 2.0, -0.5, 3.0, RangeSource.MAX_ABS, **more)
 
@@ -21,7 +21,7 @@ def of(feature, *pictures, factors=None):
 
 
 def test_hand_computed():
-    seen = of(entry(), [[1.0, -2.0], [2.5, 4.0]], [[0.0, 0.5], [0.0, 0.0]])
+    seen = of(feature_of_two_bits(), [[1.0, -2.0], [2.5, 4.0]], [[0.0, 0.5], [0.0, 0.0]])
     assert (seen.channel_low.tolist(), seen.channel_high.tolist()) == ([-2.0, 0.0], [1.0, 4.0])
     assert (seen.low, seen.high, seen.values) == (-2.0, 4.0, 8)
     assert (seen.clipped, seen.beyond) == (2, 2)  # -2 and 4; 2.5 is half a step above 2
@@ -32,16 +32,16 @@ def test_hand_computed():
 
 
 def test_channels_with_a_scale_each():
-    seen = of(entry(channel_scales=(0.5, 1.0)), [[1.25, 2.0], [2.0, 2.5]])
+    seen = of(feature_of_two_bits(channel_scales=(0.5, 1.0)), [[1.25, 2.0], [2.0, 2.5]])
     assert seen.clipped == 1  # channel 0 reaches 2 * 0.5 + 0.25
     assert seen.clipped_energy == pytest.approx(0.75**2)
 
 
 def test_factors_bring_values_to_the_units_of_the_codes():
-    seen = of(entry(), [[4.0, 0.0], [1.0, 0.0]], factors={"t": (4.0, 0.5)})
+    seen = of(feature_of_two_bits(), [[4.0, 0.0], [1.0, 0.0]], factors={"t": (4.0, 0.5)})
     assert seen.channel_high.tolist() == [1.0, 2.0]
 
 
 def test_a_feature_of_zeros_has_no_error():
-    seen = of(entry(), [[0.0, 0.0], [0.0, 0.0]])
+    seen = of(feature_of_two_bits(), [[0.0, 0.0], [0.0, 0.0]])
     assert (seen.clipped_part, seen.beyond_part) == (0.0, 0.0)

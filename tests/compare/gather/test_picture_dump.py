@@ -28,14 +28,14 @@ FEEDS = {"images": (SAMPLE.transpose(2, 0, 1)[None].astype(np.float32) - 128) / 
 def dump(folder, soc="t40", vendor=Vendor.ingenic, model=None, feeds=None, **quant):
     """Quantize a network and dump the first of two pictures; gives what was quantized and that picture's comparison."""
     model, feeds = model or tiny_classifier(), feeds or FEEDS
-    found = quantized_network(model, [feeds], soc_config(soc), **quant)
+    network = quantized_network(model, [feeds], soc_config(soc), **quant)
     seen: list[Comparison] = []
-    both = networks(found.model, found.integer)
+    both = networks(network.model, network.integer)
     observers = [seen.append, PictureDump(folder, vendor, both).add]
     pictures = [DebugPicture("one", {"images": SAMPLE}, feeds), DebugPicture("two", {}, feeds)]
     with Background() as background:
         compare_networks(both, pictures, background, observers)
-    return found, seen[0]
+    return network, seen[0]
 
 
 def transposed(values):
@@ -72,37 +72,37 @@ def test_the_input_is_the_picture_before_mean_and_normal(tmp_path):
 
 def test_float_tensors_are_nhwc(tmp_path):
     dump(tmp_path)
-    made = Runner(with_outputs(tiny_classifier(), list(TENSORS.values()))).run(FEEDS)
+    tensors = Runner(with_outputs(tiny_classifier(), list(TENSORS.values()))).run(FEEDS)
     for name, tensor in TENSORS.items():
         stored = np.fromfile(tmp_path / "magik_dump_path/float_model" / f"{name}.bin", "<f4")
-        np.testing.assert_allclose(stored, transposed(made[tensor]), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(stored, transposed(tensors[tensor]), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("bits", "kind"), [(4, "<u1"), (8, "<u1"), (10, "<u2"), (12, "<u2")])
 def test_codes_are_the_reference_s_and_their_real_values_lie_beside(tmp_path, bits, kind):
-    found, _ = dump(tmp_path, feature_bits=bits)
+    network, _ = dump(tmp_path, feature_bits=bits)
     folder = tmp_path / "magik_dump_path"
-    reference = run_reference(found.integer, FEEDS)
-    entries = {entry.tensor: entry for entry in found.params.features}
+    reference = run_reference(network.integer, FEEDS)
+    features = {feature.tensor: feature for feature in network.params.features}
     for path in (folder / "ptq_model").iterdir():
         tensor = TENSORS[path.stem]
-        stored = np.fromfile(path, "<u1" if entries[tensor].bits <= 8 else kind)
+        stored = np.fromfile(path, "<u1" if features[tensor].bits <= 8 else kind)
         np.testing.assert_array_equal(stored, transposed(reference[tensor]), err_msg=path.stem)
         real = np.fromfile(folder / "ptq_model_dequantize" / path.name, "<f4")
-        expected = (stored.astype(np.float64) - entries[tensor].zero_point) * entries[tensor].scale
+        expected = (stored.astype(np.float64) - features[tensor].zero_point) * features[tensor].scale
         np.testing.assert_allclose(real, expected, rtol=1e-6)
-    assert entries["r2"].bits == bits
+    assert features["r2"].bits == bits
 
 
 def test_the_index_tells_types_files_and_what_codes_mean(tmp_path):
-    found, _ = dump(tmp_path, feature_bits=12)
+    network, _ = dump(tmp_path, feature_bits=12)
     info = json.loads((tmp_path / "magik_dump_path/model_node_info.json").read_text())
     assert info["all_type"] == ["Add", "Clip", "Conv", "Flatten", "GlobalAveragePool", "Relu"]
     assert info["Conv"] == ["project"]
-    entry = next(entry for entry in found.params.features if entry.tensor == "c3")
+    feature = next(feature for feature in network.params.features if feature.tensor == "c3")
     assert info["files"]["project"] == {
-        "file": "project.bin", "shape": [1, 8, 8, 8], "type": "uint16", "bits": 12, "scale": entry.scale,
-        "zero_point": entry.zero_point, "channel_scales": [],
+        "file": "project.bin", "shape": [1, 8, 8, 8], "type": "uint16", "bits": 12, "scale": feature.scale,
+        "zero_point": feature.zero_point, "channel_scales": [],
     }  # fmt: skip
     assert info["files"]["fc"] == {"file": "fc.bin", "shape": [1, 3]}
 
@@ -135,17 +135,17 @@ def test_only_pictures_are_transposed():
 
 
 def test_files_of_tpu_mlir(tmp_path):
-    found, compared = dump(tmp_path, soc="bm1684x", vendor=Vendor.sophgo)
+    network, comparison = dump(tmp_path, soc="bm1684x", vendor=Vendor.sophgo)
     folder = tmp_path / "tpu_mlir_dump"
     assert {path.name for path in folder.iterdir()} == {"in_f32.npz", "top_outputs.npz", "quantized_outputs.npz"}
-    given, top, made = (dict(np.load(folder / f"{n}.npz")) for n in ("in_f32", "top_outputs", "quantized_outputs"))
+    given, top, quantized = (dict(np.load(folder / f"{n}.npz")) for n in ("in_f32", "top_outputs", "quantized_outputs"))
     np.testing.assert_array_equal(given["images"], FEEDS["images"])
     assert {"c1_Conv", "r1_Relu", "r2_Clip", "logits_Gemm"} < top.keys()
-    assert top.keys() - made.keys() == {"c1_Conv", "c2_Conv"}
-    np.testing.assert_array_equal(top["sum_Add"], compared.expected["sum"])
-    entry = next(entry for entry in found.params.features if entry.tensor == "sum")
-    reference = run_reference(found.integer, FEEDS)["sum"].astype(np.float64)
-    np.testing.assert_allclose(made["sum_Add"], (reference - entry.zero_point) * entry.scale, rtol=1e-6)
+    assert top.keys() - quantized.keys() == {"c1_Conv", "c2_Conv"}
+    np.testing.assert_array_equal(top["sum_Add"], comparison.expected["sum"])
+    feature = next(feature for feature in network.params.features if feature.tensor == "sum")
+    reference = run_reference(network.integer, FEEDS)["sum"].astype(np.float64)
+    np.testing.assert_allclose(quantized["sum_Add"], (reference - feature.zero_point) * feature.scale, rtol=1e-6)
 
 
 def test_an_input_may_be_called_as_numpy_calls_its_own(tmp_path):

@@ -70,9 +70,11 @@ class Document(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.ids += [found["id"]] if "id" in found else []
-        self.addresses += [found[key] for key in ("src", "href", "action", "data", "poster", "srcset") if key in found]
+        values = dict(attributes)
+        self.ids += [values["id"]] if "id" in values else []
+        self.addresses += [
+            values[key] for key in ("src", "href", "action", "data", "poster", "srcset") if key in values
+        ]
         if tag not in GONE:
             self.open.append(tag)
         if "tbody" in self.open and tag == "tr":
@@ -117,45 +119,45 @@ def test_order():
 
 def test_page_needs_no_other_file():
     text = page(BAD)
-    found = Document(text)
-    assert all(address.startswith(("#", "data:")) for address in found.addresses)
-    assert len(found.ids) == len(set(found.ids))
+    document = Document(text)
+    assert all(address.startswith(("#", "data:")) for address in document.addresses)
+    assert len(document.ids) == len(set(document.ids))
     assert "http" not in text
     assert not re.search(r"<link|<iframe|<img|<base|@import|url\(\s*[\"']?(?!#)|fetch\(|XMLHttpRequest", text)
 
 
 def test_every_node_is_in_the_table_the_least_similar_first():
-    found = Document(page(BAD))
-    assert [cells[:3] for cells in found.rows] == [
+    document = Document(page(BAD))
+    assert [cells[:3] for cells in document.rows] == [
         ["1", "/mid/Conv", "Conv"], ["2", "/late/Conv", "Conv"], ["3", "fc", "Gemm"], ["0", "stem", "Conv"],
     ]  # fmt: skip
-    assert found.columns == [
+    assert document.columns == [
         "depth", "node", "type", "bits f/w", "cosine avg", "min", "max", "SQNR dB", "euclidean", "eucl. similarity",
         "std of error", "max absolute", "max normalized", "range", "seen",
     ]  # fmt: skip
-    assert found.rows[-1][3:] == [
+    assert document.rows[-1][3:] == [
         "10/4", "0.99990", "0.98990", "0.99990", "31.5", "0.1250", "0.8750", "0.25", "1.5", "0.0625", "-0.5 .. 511",
         "-0.4 .. 500",
     ]  # fmt: skip
-    assert found.rows[0][3] == "\N{EN DASH}/\N{EN DASH}"
-    assert found.rows[0][-2:] == ["", ""]
+    assert document.rows[0][3] == "\N{EN DASH}/\N{EN DASH}"
+    assert document.rows[0][-2:] == ["", ""]
 
 
 def test_what_errs_most_alone_is_first_where_that_is_known():
     alone = [25.0, 30.0, 3.0, 12.0]
-    rows = [entry | SOURCES | {"isolated_sqnr": sqnr} for entry, sqnr in zip(BAD, alone, strict=True)]
-    found = Document(page(rows))
-    assert [cells[1] for cells in found.rows] == ["/late/Conv", "fc", "stem", "/mid/Conv"]
-    by_heading = dict(zip(found.columns, found.rows[0], strict=True))
+    rows = [bad | SOURCES | {"isolated_sqnr": sqnr} for bad, sqnr in zip(BAD, alone, strict=True)]
+    document = Document(page(rows))
+    assert [cells[1] for cells in document.rows] == ["/late/Conv", "fc", "stem", "/mid/Conv"]
+    by_heading = dict(zip(document.columns, document.rows[0], strict=True))
     expected = {"isolated SQNR dB": "3.0", "isolated cosine": "0.75000", "features": "0.62500", "weights": "0.87500"}
     assert {key: by_heading[key] for key in expected} == expected
-    assert "this layer alone quantized" in found.text
+    assert "this layer alone quantized" in document.text
     assert "this layer alone quantized" not in Document(page(GOOD)).text
 
 
 @pytest.mark.parametrize(("more", "heading"), [({}, "cosine avg"), (SOURCES, "isolated SQNR dB")])
 def test_the_heading_says_what_the_table_is_sorted_by(more, heading):
-    text = page([entry | more for entry in GOOD])
+    text = page([good | more for good in GOOD])
     assert re.findall(r'aria-sort="(\w+)"[^>]*><button type="button">([^<]+)', text) == [("ascending", heading)]
 
 
