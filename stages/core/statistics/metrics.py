@@ -12,7 +12,8 @@ __all__ = ["SQNR_CAP", "Distance", "cosine", "distance", "summarize"]
 
 SQNR_CAP = 200.0
 """Decibels that stand for no error at all (float32's rounding is near 150); the negative stands for error alone."""
-PART = 8192  # values of a part: BLAS shares out sums of 10000 and more among threads
+VALUES_PER_PART = 8192
+"""BLAS shares out sums of 10000 values and more among threads."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +44,34 @@ class Distance:
 def cosine(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Cosine similarity of two tensors of equal shape; 1 if both are all zero, 0 if only one is.
 
-    Sums up in double, a part at a time: whole tensors in double would leave the CPU's caches, and parts are too short
-    for BLAS to share out among threads, so that the sums do not depend on their number.
+    Adds up in double, a part at a time: whole tensors in double would leave the CPU's caches, and parts are too short
+    for BLAS to share out among threads, so that the sums do not depend on the number of threads.
     """
     left, right = left.reshape(-1), right.reshape(-1)
     f_squared = q_squared = product = 0.0
-    for start in range(0, left.size, PART):
-        f, q = (side[start : start + PART].astype(np.float64) for side in (left, right))
+    for start in range(0, left.size, VALUES_PER_PART):
+        f, q = (side[start : start + VALUES_PER_PART].astype(np.float64) for side in (left, right))
         f_squared, q_squared, product = f_squared + float(f @ f), q_squared + float(q @ q), product + float(f @ q)
     return _cosine(f_squared, q_squared, product)
 
 
 def distance(reference: NDArray[Any], quantized: NDArray[Any]) -> Distance:
     """Compare a quantized tensor with its float reference; where one is not finite neither is the deviation."""
-    from stages.core.statistics.error_statistics import error_statistics  # noqa: PLC0415  numba takes time to load, which `cosine` need not spend
+    # numba takes time to load, which `cosine` need not spend
+    from stages.core.statistics.error_statistics import error_statistics  # noqa: PLC0415
 
-    sums = error_statistics(reference, quantized)
-    signal, noise = math.sqrt(sums.f_squared), math.sqrt(sums.error_squared)
-    joint = math.sqrt(max(sums.f_squared + sums.q_squared + 2 * sums.product, 0.0)) / 2
+    errors = error_statistics(reference, quantized)
+    signal, noise = math.sqrt(errors.f_squared), math.sqrt(errors.error_squared)
+    joint = math.sqrt(max(errors.f_squared + errors.q_squared + 2 * errors.product, 0.0)) / 2
     count = max(reference.size, 1)
-    variance = sums.error_squared / count - (sums.error / count) ** 2
+    variance = errors.error_squared / count - (errors.error / count) ** 2
     return Distance(
-        cosine=_cosine(sums.f_squared, sums.q_squared, sums.product),
+        cosine=_cosine(errors.f_squared, errors.q_squared, errors.product),
         euclidean=_ratio(noise, signal),
         standard_deviation=math.sqrt(max(variance, 0.0)),
-        max_absolute=sums.worst,
-        max_normalized=_ratio(sums.worst, sums.high - sums.low),
-        sqnr=_decibels(sums.f_squared, sums.error_squared),
+        max_absolute=errors.worst,
+        max_normalized=_ratio(errors.worst, errors.high - errors.low),
+        sqnr=_decibels(errors.f_squared, errors.error_squared),
         euclidean_similarity=1.0 - (noise / joint if joint else 2.0 * (noise > 0.0)),
     )
 
@@ -101,15 +103,15 @@ def summarize(distances: Sequence[Distance]) -> dict[str, float]:
     Cosine as average, least and greatest; Euclidean distance, standard deviation, signal to noise (in dB) and Euclidean
     similarity averaged; the largest maxima.
     """
-    cosines = [entry.cosine for entry in distances]
+    cosines = [measured.cosine for measured in distances]
     return {
         "cosine_avg": float(np.mean(cosines)),
         "cosine_min": min(cosines),
         "cosine_max": max(cosines),
-        "euclidean": float(np.mean([entry.euclidean for entry in distances])),
-        "standard_deviation": float(np.mean([entry.standard_deviation for entry in distances])),
-        "max_absolute": max(entry.max_absolute for entry in distances),
-        "max_normalized": max(entry.max_normalized for entry in distances),
-        "sqnr": float(np.mean([entry.sqnr for entry in distances])),
-        "euclidean_similarity": float(np.mean([entry.euclidean_similarity for entry in distances])),
+        "euclidean": float(np.mean([measured.euclidean for measured in distances])),
+        "standard_deviation": float(np.mean([measured.standard_deviation for measured in distances])),
+        "max_absolute": max(measured.max_absolute for measured in distances),
+        "max_normalized": max(measured.max_normalized for measured in distances),
+        "sqnr": float(np.mean([measured.sqnr for measured in distances])),
+        "euclidean_similarity": float(np.mean([measured.euclidean_similarity for measured in distances])),
     }
