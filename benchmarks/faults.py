@@ -73,11 +73,13 @@ def plant() -> list[Fault]:
     return [
         Fault("BGR for RGB", "input", None, (f"model.inputs=[{{{INPUT}, mean: [127], normal: [128], color: BGR}}]",)),
         Fault("ImageNet mean and normal", "input", None, (f"model.inputs=[{{{INPUT}, {IMAGENET}, color: RGB}}]",)),
-        Fault("channel x64 and back", "spread", producer, (*given, "model.source=file:undone.onnx")),
-        Fault("channel x64", "spread", producer, (*given, "model.source=file:plain.onnx"), own_reference=True),
+        Fault("channel x64 and back", "channel_imbalance", producer, (*given, "model.source=file:undone.onnx")),
+        Fault(
+            "channel x64", "channel_imbalance", producer, (*given, "model.source=file:plain.onnx"), own_reference=True
+        ),
         Fault("flat grey calibration", "calibration", None, ("data.calibration.source=file:grey",)),
         Fault("range 20 times too wide", "range", RANGED, ("quant.node_bits=file:range.json",)),
-        Fault("4 bits in the first layer", "width", STEM, ("quant.node_bits=file:width.json",)),
+        Fault("4 bits in the first layer", "bit_width", STEM, ("quant.node_bits=file:width.json",)),
     ]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
-from stages.compare.similarity import COLUMNS, SOURCES
+from stages.compare.gather.comparison import SOURCES
+from stages.compare.gather.similarity import COLUMNS
 from stages.core.base.errors import UserError
 from stages.core.base.paths import INPUTS
 from stages.core.config.schema import Equalization, FakeQuant
@@ -49,7 +50,7 @@ def test_writes_table_plot_and_report(quantized, capsys):
     assert list(rows[0]) == COLUMNS + SOURCES
     assert next(csv.DictReader(io.StringIO(first["similarity.csv"].decode()))).keys() == {"depth", *rows[0]}
     by_picture = list(csv.DictReader(io.StringIO(first["by_picture.csv"].decode())))
-    assert [(entry["picture"], entry["node"]) for entry in by_picture] == [
+    assert [(line["picture"], line["node"]) for line in by_picture] == [
         (picture, row["node"]) for picture in ("000.png", "001.png") for row in rows
     ]
     page = first["report.html"].decode()

@@ -5,7 +5,6 @@ from onnx import numpy_helper
 from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
-from stages.core.integer.qparams import SHARED
 from stages.core.integer.rules import shift_parameters
 from stages.quantize.partition.subgraphs import find_pieces
 from tests.export.graphs import graph_model, node
@@ -84,7 +83,7 @@ def test_codes_that_are_passed_on_are_rescaled_along():
     model = graph_model(nodes, {"x": [1, 2, 4, 4]}, ["y"], {"w": np.random.default_rng(0).normal(0, 1, (2, 2, 1, 1))})
     feeds = [{"x": np.random.default_rng(i).normal(0, 1, (1, 2, 4, 4)).astype(np.float32)} for i in range(2)]
     candidate = candidate_of(model, feeds, soc_config("t40"))
-    assert candidate.features["b"].method == SHARED
+    assert candidate.features["b"].method.is_shared
     others = {name: entry for name, entry in candidate.features.items() if name not in ("a", "b")}
     candidate.rescale("a", np.float32([0.125]))
     for name in ("a", "b"):

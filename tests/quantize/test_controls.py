@@ -6,6 +6,7 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.config.schema import FakeQuant, Head, OperatorBitWidths, QuantConfig, SimulatedBitWidths, SocConfig
 from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.qparams import RangeSource
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.quantizers.setup import place_quantizers
 from tests.export.graphs import graph_model, node
@@ -342,11 +343,11 @@ def test_the_range_of_a_node_decides_its_scale():
     entries = {entry.tensor: entry for entry in found.params.features}
     assert (entries["r1"].scale, entries["r1"].zero_point) == (np.float32(0.02), 0)
     assert (entries["pooled"].scale, entries["pooled"].zero_point) == (np.float32(0.01), 100)
-    assert (entries["flat"].scale, entries["flat"].method) == (np.float32(0.01), "shared")
+    assert (entries["flat"].scale, entries["flat"].method) == (np.float32(0.01), RangeSource.shared)
     assert (entries["r1"].method, entries["pooled"].method, entries["sum"].method) == (
-        "node_bits",
-        "node_bits",
-        "MAX_ABS",
+        RangeSource.node_bits,
+        RangeSource.node_bits,
+        RangeSource.MAX_ABS,
     )
 
 

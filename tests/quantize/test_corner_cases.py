@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from stages.compare.similarity import compare_networks
 from stages.core.base.errors import UserError
 from stages.core.config.schema import QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, node_bits
 from stages.quantize.quantizers.setup import place_quantizers
+from tests.compare.gather.examples import compared, networks
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 from tests.quantize.emit.test_lower import (
@@ -55,7 +55,7 @@ def test_both_nodes_of_a_last_layer_have_a_row():
     found, feeds = go(
         [node("Conv", ["x", "w"], ["c"], "c"), node("Relu", ["c"], ["y"], "r")], {"w": W}, soc=soc_config("t40")
     )
-    assert [row["node"] for row in compare_networks(found.model, found.integer, [feeds])] == ["c", "r"]
+    assert [row["node"] for row in compared(networks(found.model, found.integer), [feeds])] == ["c", "r"]
 
 
 @pytest.mark.parametrize("value", [None, 0.7])

@@ -24,7 +24,7 @@ from stages.core.config.schema import (
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import NetworkParams, load_qparams
+from stages.core.integer.qparams import NetworkParams, RangeSource, load_qparams
 from stages.core.statistics.collect import collect
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
@@ -87,7 +87,7 @@ def test_affine_features_cover_what_was_seen():
     params, _ = tiny_quantized(feature_bits=8)
     for entry in params.features:
         assert entry.scale == pytest.approx((max(entry.seen_high, 0) - min(entry.seen_low, 0)) / 255) or (
-            entry.method == "shared"
+            entry.method.is_shared
         )
         assert entry.low == pytest.approx(-entry.zero_point * entry.scale)
         assert entry.high == pytest.approx((255 - entry.zero_point) * entry.scale)
@@ -107,14 +107,14 @@ def test_shared_codes_have_the_same_scale():
     params, _ = tiny_quantized()
     by_tensor = {entry.tensor: entry for entry in params.features}
     pooled, flat = by_tensor["pooled"], by_tensor["flat"]
-    assert (flat.scale, flat.zero_point, flat.method) == (pooled.scale, pooled.zero_point, "shared")
-    assert pooled.method == "MAX_ABS"
+    assert (flat.scale, flat.zero_point, flat.method) == (pooled.scale, pooled.zero_point, RangeSource.shared)
+    assert pooled.method is RangeSource.MAX_ABS
 
 
 def test_kl_features_are_never_wider():
     wide, _ = tiny_quantized(feature_bits=4)
     clipped, _ = tiny_quantized(feature_bits=4, feature_method=FeatureMethod.KL)
-    assert [entry.method for entry in clipped.features].count("KL") == len(clipped.features) - 1
+    assert [entry.method for entry in clipped.features].count(RangeSource.KL) == len(clipped.features) - 1
     assert all(a.scale <= b.scale for a, b in zip(clipped.features, wide.features, strict=True))
     assert any(a.scale < b.scale for a, b in zip(clipped.features, wide.features, strict=True))
 
@@ -136,7 +136,7 @@ def test_statistics_that_lack_a_tensor_are_refused():
 @pytest.mark.parametrize("method", list(FeatureMethod))
 def test_every_feature_carries_its_method(method):
     params, _ = tiny_quantized(feature_method=method)
-    assert {entry.method for entry in params.features} == {method.name, "shared"}
+    assert {entry.method for entry in params.features} == {RangeSource(method.name), RangeSource.shared}
 
 
 @pytest.mark.parametrize("method", list(WeightMethod))
@@ -166,7 +166,7 @@ def test_a_constant_operand_has_the_scale_of_its_own_values(value, scale, zero_p
     x = np.float32([[0.5, 0.25]])
     params, quantized = quantized_by(config, model, [("0", {"x": x})])
     constant = params.features[0]
-    assert (constant.tensor, constant.node, constant.method) == ("k", "k", "constant")
+    assert (constant.tensor, constant.node, constant.method) == ("k", "k", RangeSource.constant)
     assert (constant.scale, constant.zero_point) == (pytest.approx(scale, rel=1e-6), zero_point)
     assert (constant.seen_low, constant.seen_high) == (np.float32(np.min(value)), np.float32(np.max(value)))
     found = Runner(quantized, optimize="none").run({"x": x})["y"]
@@ -361,7 +361,7 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
     bits = json.loads(Path("out/quantize/magik_node_quant_bit_info.json").read_text())
     assert list(bits) == ["images", "stem_relu", "depthwise_relu6", "project", "residual", "pool"]
     assert [entry["QUANT_FEATURE_BIT"] for entry in bits.values()] == [10, 10, 10, 10, 10, 8]
-    assert [entry.node for entry in params.features if entry.method == "shared"] == ["flatten"]
+    assert [entry.node for entry in params.features if entry.method.is_shared] == ["flatten"]
     for entry in params.features[:-1]:
         assert bits[entry.node]["MIN"] == pytest.approx(-entry.zero_point * entry.scale)
         assert bits[entry.node]["MAX"] == pytest.approx((2**entry.bits - 1 - entry.zero_point) * entry.scale)

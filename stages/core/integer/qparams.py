@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +11,49 @@ from numpy.typing import NDArray
 
 from stages.core.base.artifacts import read_json, write_json
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Config
+from stages.core.config.schema import Config, FeatureMethod
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = [
-    "CONSTANT",
-    "NODE_BITS",
-    "SHARED",
-    "FeatureParams",
-    "NetworkParams",
-    "WeightParams",
-    "load_qparams",
-    "save_qparams",
-]
+__all__ = ["FeatureParams", "NetworkParams", "RangeSource", "WeightParams", "load_qparams", "save_qparams"]
 
 
-SHARED = "shared"
-"""The method of a feature that passes on the codes of the operator before."""
-NODE_BITS = "node_bits"
-"""The method of a feature whose range the user gave."""
-CONSTANT = "constant"
-"""The method of a constant operand: its own smallest and largest value."""
+class RangeSource(StrEnum):
+    """Where the range of a feature's codes comes from; as text it is what `qparams.json` says."""
+
+    MAX_ABS = FeatureMethod.MAX_ABS.value
+    KL = FeatureMethod.KL.value
+    MSE = FeatureMethod.MSE.value
+    ADMM = FeatureMethod.ADMM.value
+    OUTPUT = FeatureMethod.OUTPUT.value
+    PERCENTILE = FeatureMethod.PERCENTILE.value
+    node_bits = "node_bits"  # the user gave it
+    shared = "shared"  # the feature passes on the codes of the operator before
+    constant = "constant"  # a constant operand: its own smallest and largest value
+
+    @property
+    def by_method(self) -> FeatureMethod | None:
+        """The feature method that chose it from statistics; None where none did."""
+        return FeatureMethod(self.value) if self.value in FeatureMethod.__members__ else None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the user gave it."""
+        return self is RangeSource.node_bits
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is that of the operator before."""
+        return self is RangeSource.shared
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is that of a constant."""
+        return self is RangeSource.constant
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether it was chosen for this feature, by a method or by the user."""
+        return not (self.is_shared or self.is_constant)
 
 
 @dataclass(frozen=True)
@@ -49,7 +72,7 @@ class FeatureParams:
         high: largest.
         seen_low: smallest value during calibration.
         seen_high: largest.
-        method: how the range was chosen: a feature method, `NODE_BITS` for the user's own, `SHARED` or `CONSTANT`.
+        method: where the range comes from.
         channel_scales: float32 values, one a channel (axis 1); empty where `scale` serves all.
     """
 
@@ -62,7 +85,7 @@ class FeatureParams:
     high: float
     seen_low: float
     seen_high: float
-    method: str
+    method: RangeSource
     channel_scales: tuple[float, ...] = ()
 
     @property
@@ -122,8 +145,8 @@ def save_qparams(path: Path, params: NetworkParams, config: Config) -> None:
         _made_with(config)
         | {
             "settings": _settings(config),
-            "features": [asdict(entry) for entry in params.features],
-            "weights": [asdict(entry) for entry in params.weights],
+            "features": [asdict(feature) for feature in params.features],
+            "weights": [asdict(weight) for weight in params.weights],
             "float_nodes": list(params.float_nodes),
             "factors": {name: list(factors) for name, factors in params.factors.items()},
         },
@@ -148,9 +171,13 @@ def load_qparams(path: Path, config: Config) -> NetworkParams:
         raise UserError(f"{path} was made with {said}{now}: run `dvc repro`")
     return NetworkParams(
         features=[
-            FeatureParams(**entry | {"channel_scales": tuple(entry["channel_scales"])}) for entry in content["features"]
+            FeatureParams(
+                **feature
+                | {"method": RangeSource(feature["method"]), "channel_scales": tuple(feature["channel_scales"])}
+            )
+            for feature in content["features"]
         ],
-        weights=[WeightParams(**entry | {"scales": tuple(entry["scales"])}) for entry in content["weights"]],
+        weights=[WeightParams(**weight | {"scales": tuple(weight["scales"])}) for weight in content["weights"]],
         float_nodes=content["float_nodes"],
         factors={name: tuple(factors) for name, factors in content["factors"].items()},
     )

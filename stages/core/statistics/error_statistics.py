@@ -1,4 +1,4 @@
-"""Error statistics of two tensors: the sums and extremes that measures of similarity follow from."""
+"""Error statistics: the sums and extremes that measures of similarity follow from."""
 
 from typing import Any, NamedTuple
 
@@ -10,14 +10,14 @@ __all__ = ["ErrorStatistics", "error_statistics"]
 
 
 class ErrorStatistics(NamedTuple):
-    """Of a tensor f, another one q, and the error f - q.
+    """Statistics of a tensor f, another one q, and the error f - q.
 
     Attributes:
-        f_squared: sum of the squares.
-        q_squared: likewise.
+        f_squared: sum of f^2.
+        q_squared: sum of q^2.
         product: sum of f q.
-        error: sum of the errors.
-        error_squared: sum of their squares.
+        error: sum of f - q.
+        error_squared: sum of (f - q)^2.
         worst: largest absolute error.
         low: smallest f.
         high: largest f.
@@ -34,10 +34,10 @@ class ErrorStatistics(NamedTuple):
 
 
 def error_statistics(f: NDArray[Any], q: NDArray[Any]) -> ErrorStatistics:
-    """Sum up in double what two tensors of equal shape hold; all is 0 for empty ones.
+    """Add up in double over two tensors of equal shape; all is 0 for empty ones.
 
-    The sums do not depend on the number of threads. Where a value is not finite `error` is not; extremes then are
-    anything.
+    The sums do not depend on the number of threads. Where a value is not finite `error` is not, and the extremes are
+    undefined.
     """
     if f.dtype != np.float32 or q.dtype != np.float32:
         f, q = f.astype(np.float64), q.astype(np.float64)

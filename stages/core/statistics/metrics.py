@@ -44,8 +44,8 @@ class Distance:
 def cosine(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Cosine similarity of two tensors of equal shape; 1 if both are all zero, 0 if only one is.
 
-    Sums up in double, a part at a time: whole tensors in double would leave the CPU's caches, and parts are too short
-    for BLAS to share out among threads, so that the sums do not depend on their number.
+    Adds up in double, a part at a time: whole tensors in double would leave the CPU's caches, and parts are too short
+    for BLAS to share out among threads, so that the sums do not depend on the number of threads.
     """
     left, right = left.reshape(-1), right.reshape(-1)
     f_squared = q_squared = product = 0.0
@@ -57,20 +57,21 @@ def cosine(left: NDArray[Any], right: NDArray[Any]) -> float:
 
 def distance(reference: NDArray[Any], quantized: NDArray[Any]) -> Distance:
     """Compare a quantized tensor with its float reference; where one is not finite neither is the deviation."""
-    from stages.core.statistics.error_statistics import error_statistics  # noqa: PLC0415  numba takes time to load, which `cosine` need not spend
+    # numba takes time to load, which `cosine` need not spend
+    from stages.core.statistics.error_statistics import error_statistics  # noqa: PLC0415
 
-    statistics = error_statistics(reference, quantized)
-    signal, noise = math.sqrt(statistics.f_squared), math.sqrt(statistics.error_squared)
-    joint = math.sqrt(max(statistics.f_squared + statistics.q_squared + 2 * statistics.product, 0.0)) / 2
+    errors = error_statistics(reference, quantized)
+    signal, noise = math.sqrt(errors.f_squared), math.sqrt(errors.error_squared)
+    joint = math.sqrt(max(errors.f_squared + errors.q_squared + 2 * errors.product, 0.0)) / 2
     count = max(reference.size, 1)
-    variance = statistics.error_squared / count - (statistics.error / count) ** 2
+    variance = errors.error_squared / count - (errors.error / count) ** 2
     return Distance(
-        cosine=_cosine(statistics.f_squared, statistics.q_squared, statistics.product),
+        cosine=_cosine(errors.f_squared, errors.q_squared, errors.product),
         euclidean=_ratio(noise, signal),
         standard_deviation=math.sqrt(max(variance, 0.0)),
-        max_absolute=statistics.worst,
-        max_normalized=_ratio(statistics.worst, statistics.high - statistics.low),
-        sqnr=_decibels(statistics.f_squared, statistics.error_squared),
+        max_absolute=errors.worst,
+        max_normalized=_ratio(errors.worst, errors.high - errors.low),
+        sqnr=_decibels(errors.f_squared, errors.error_squared),
         euclidean_similarity=1.0 - (noise / joint if joint else 2.0 * (noise > 0.0)),
     )
 
@@ -102,15 +103,15 @@ def summarize(distances: Sequence[Distance]) -> dict[str, float]:
     Cosine as average, least and greatest; Euclidean distance, standard deviation, signal to noise (in dB) and Euclidean
     similarity averaged; the largest maxima.
     """
-    cosines = [distance.cosine for distance in distances]
+    cosines = [measured.cosine for measured in distances]
     return {
         "cosine_avg": float(np.mean(cosines)),
         "cosine_min": min(cosines),
         "cosine_max": max(cosines),
-        "euclidean": float(np.mean([distance.euclidean for distance in distances])),
-        "standard_deviation": float(np.mean([distance.standard_deviation for distance in distances])),
-        "max_absolute": max(distance.max_absolute for distance in distances),
-        "max_normalized": max(distance.max_normalized for distance in distances),
-        "sqnr": float(np.mean([distance.sqnr for distance in distances])),
-        "euclidean_similarity": float(np.mean([distance.euclidean_similarity for distance in distances])),
+        "euclidean": float(np.mean([measured.euclidean for measured in distances])),
+        "standard_deviation": float(np.mean([measured.standard_deviation for measured in distances])),
+        "max_absolute": max(measured.max_absolute for measured in distances),
+        "max_normalized": max(measured.max_normalized for measured in distances),
+        "sqnr": float(np.mean([measured.sqnr for measured in distances])),
+        "euclidean_similarity": float(np.mean([measured.euclidean_similarity for measured in distances])),
     }

@@ -9,7 +9,7 @@ from stages.core.base.console import track
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config, FeatureZeroPoint, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
-from stages.core.integer.qparams import CONSTANT, NODE_BITS, SHARED, FeatureParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.alignment import aligned_scales
@@ -52,19 +52,19 @@ def choose_features(
     def choose(where: FeatureQuantizer) -> FeatureParams:
         constant = graph.constant(where.tensor)
         if constant is not None:
-            seen, method = (float(constant.min()), float(constant.max())), CONSTANT
+            seen, method = (float(constant.min()), float(constant.max())), RangeSource.constant
         elif where.tensor in statistics:
             seen = statistics[where.tensor].low, statistics[where.tensor].high
-            method = config.quant.feature_method.name
+            method = RangeSource(config.quant.feature_method.value)
         else:
             raise UserError(f"no statistics of tensor {where.tensor!r}: run `dvc repro calibrate`")
         scales: tuple[float, ...] = ()
         if where.source != where.tensor:
-            scale, zero_point, method = chosen[where.source].scale, chosen[where.source].zero_point, SHARED
+            scale, zero_point, method = chosen[where.source].scale, chosen[where.source].zero_point, RangeSource.shared
         else:
             ends = seen
             if where.range is not None:
-                ends, method = where.range, NODE_BITS
+                ends, method = where.range, RangeSource.node_bits
             elif ranges and where.tensor in ranges and not where.per_channel:
                 ends = ranges[where.tensor]
             elif constant is None:

@@ -12,7 +12,7 @@ from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import open_source
 from stages.core.config.bit_widths import check_bit_width
 from stages.core.config.schema import FLOAT_BITS, SocConfig
-from stages.core.integer.qparams import CONSTANT, SHARED, FeatureParams, NetworkParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams
 
 __all__ = ["NodeBits", "check_widths", "load_node_bits", "node_bits", "read_node_bits", "without"]
 
@@ -166,7 +166,7 @@ def node_bits(
             **dict(zip((MIN, MAX), _written_range(entry, symmetric), strict=True)),
         }
         for entry in params.features
-        if entry.method not in (SHARED, CONSTANT)
+        if entry.method.is_chosen
     }
     for name, asked in by_node.items():
         for key, bits in ((FEATURE_BIT, asked.feature_bits), (WEIGHT_BIT, asked.weight_bits)):

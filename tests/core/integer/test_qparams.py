@@ -18,10 +18,17 @@ from stages.core.config.schema import (
     QuantConfig,
     SocConfig,
 )
-from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams, load_qparams, save_qparams
+from stages.core.integer.qparams import (
+    FeatureParams,
+    NetworkParams,
+    RangeSource,
+    WeightParams,
+    load_qparams,
+    save_qparams,
+)
 
 CONFIG = Config(soc=SocConfig(name="T40"), quant=QuantConfig("int8"))
-FEATURE = FeatureParams("r1", "stem", 8, float(np.float32(0.1)), 3, -0.3, 25.2, -0.29, 25.0, "MAX_ABS")
+FEATURE = FeatureParams("r1", "stem", 8, float(np.float32(0.1)), 3, -0.3, 25.2, -0.29, 25.0, RangeSource.MAX_ABS)
 PER_CHANNEL = WeightParams("w1", "stem", 4, 0, (float(np.float32(1 / 3)), 1e-12), "MAX_ABS")
 PER_TENSOR = WeightParams("w2", "fc", 8, None, (0.5,), "MAX_ABS")
 
@@ -54,6 +61,7 @@ def test_the_file_holds_plain_named_values(tmp_path):
     save_qparams(path, NetworkParams([FEATURE], [PER_TENSOR]), CONFIG)
     content = json.loads(path.read_text())
     assert content["features"][0]["zero_point"] == 3
+    assert content["features"][0]["method"] == "MAX_ABS"
     assert content["weights"] == [
         {"tensor": "w2", "node": "fc", "bits": 8, "axis": None, "scales": [0.5], "method": "MAX_ABS"}
     ]
@@ -110,3 +118,16 @@ def test_parameters_of_other_settings_are_refused(tmp_path, other, said):
     save_qparams(path, NetworkParams([FEATURE], []), CONFIG)
     with pytest.raises(UserError, match=f"was made with {said}.*: run `dvc repro`"):
         load_qparams(path, other)
+
+
+@pytest.mark.parametrize("source", list(RangeSource))
+def test_where_a_range_comes_from_is_one_of_four(source, tmp_path):
+    kinds = [source.by_method is not None, source.is_given, source.is_shared, source.is_constant]
+    assert kinds.count(True) == 1
+    assert source.is_chosen == any(kinds[:2])
+    save_qparams(tmp_path / "qparams.json", NetworkParams([replace(FEATURE, method=source)], []), CONFIG)
+    assert load_qparams(tmp_path / "qparams.json", CONFIG).features[0].method is source
+
+
+def test_every_feature_method_is_a_source_of_ranges():
+    assert [RangeSource(method.name).by_method for method in FeatureMethod] == list(FeatureMethod)

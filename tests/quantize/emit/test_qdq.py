@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource, WeightParams
 from stages.quantize.emit.qdq import insert_quantizers, storage_type
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import tiny_classifier
@@ -16,7 +16,7 @@ WEIGHT_TYPES = {2: TensorProto.INT4, 4: TensorProto.INT4, 6: TensorProto.INT8, 8
 
 
 def feature(tensor, producer, bits, scale, zero_point):
-    return FeatureParams(tensor, producer, bits, scale, zero_point, 0.0, 0.0, 0.0, 0.0, "MAX_ABS")
+    return FeatureParams(tensor, producer, bits, scale, zero_point, 0.0, 0.0, 0.0, 0.0, RangeSource.MAX_ABS)
 
 
 def convolution(seed=0, opset=17):

@@ -5,7 +5,7 @@ import pytest
 
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
-from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource, WeightParams
 from stages.quantize.__main__ import quantize
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, node_bits
 
@@ -114,11 +114,11 @@ def test_a_folder_of_files_is_refused(tmp_path):
 
 def test_written_golden():
     features = [
-        FeatureParams("k", "k", 8, 0.5, 0, 0.0, 127.5, 0.0, 120.0, "constant"),
-        FeatureParams("images", "images", 8, 0.5, 2, -1.0, 126.5, -0.9, 120.0, "MAX_ABS"),
-        FeatureParams("r1", "/layer/Relu", 10, 0.25, 0, 0.0, 255.75, 0.0, 250.0, "KL"),
-        FeatureParams("p1", "/layer/Pool", 10, 0.25, 0, 0.0, 255.75, 0.0, 250.0, "shared"),
-        FeatureParams("s", "/layer/Add", 4, 1.0, 0, 0.0, 15.0, 0.0, 9.0, "node_bits"),
+        FeatureParams("k", "k", 8, 0.5, 0, 0.0, 127.5, 0.0, 120.0, RangeSource.constant),
+        FeatureParams("images", "images", 8, 0.5, 2, -1.0, 126.5, -0.9, 120.0, RangeSource.MAX_ABS),
+        FeatureParams("r1", "/layer/Relu", 10, 0.25, 0, 0.0, 255.75, 0.0, 250.0, RangeSource.KL),
+        FeatureParams("p1", "/layer/Pool", 10, 0.25, 0, 0.0, 255.75, 0.0, 250.0, RangeSource.shared),
+        FeatureParams("s", "/layer/Add", 4, 1.0, 0, 0.0, 15.0, 0.0, 9.0, RangeSource.node_bits),
     ]
     weights = [WeightParams("w1", "/layer/Conv", 8, 0, (1.0,), "MSE"), WeightParams("w2", "fc", 4, 0, (1.0,), "MSE")]
     assert node_bits(NetworkParams(features, weights), 8, symmetric=False, by_node={}) == {
@@ -140,13 +140,13 @@ def test_written_golden():
     ],
 )
 def test_scales_of_channels_are_written_as_the_range_of_a_single_one(symmetric, seen, written):
-    entry = FeatureParams("a", "/act/Mul", 8, 0.5, 80, -40.0, 87.5, *seen, "MAX_ABS", (0.5, 0.01))
+    entry = FeatureParams("a", "/act/Mul", 8, 0.5, 80, -40.0, 87.5, *seen, RangeSource.MAX_ABS, (0.5, 0.01))
     found = node_bits(NetworkParams([entry], []), 8, symmetric, {})
     assert found == {"/act/Mul": {"QUANT_FEATURE_BIT": 8, "MIN": written[0], "MAX": written[1]}}
 
 
 def test_a_node_of_its_own_weights_is_written_once():
-    features = [FeatureParams("c", "conv", 8, 0.5, 0, 0.0, 127.5, 0.0, 120.0, "MAX_ABS")]
+    features = [FeatureParams("c", "conv", 8, 0.5, 0, 0.0, 127.5, 0.0, 120.0, RangeSource.MAX_ABS)]
     weights = [WeightParams("w", "conv", 4, 0, (1.0,), "MAX_ABS")]
     assert node_bits(NetworkParams(features, weights), 8, symmetric=False, by_node={}) == {
         "conv": {"QUANT_FEATURE_BIT": 8, "MIN": 0.0, "MAX": 127.5, "QUANT_WEIGHT_BIT": 4}

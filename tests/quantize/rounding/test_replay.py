@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto
 
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.partition.subgraphs import find_blocks, find_pieces
@@ -63,14 +63,14 @@ def test_what_is_not_kept_is_removed(tmp_path):
 
 
 def test_fake_quantize():
-    params = FeatureParams("t", "n", 4, 0.5, 3, -1.5, 6.0, -1.5, 6.0, "by hand")
+    params = FeatureParams("t", "n", 4, 0.5, 3, -1.5, 6.0, -1.5, 6.0, RangeSource.MAX_ABS)
     values = np.float32([[-9.0, -1.5, -0.3, 0.0, 0.25, 0.75, 6.0, 7.0]])
     np.testing.assert_array_equal(fake_quantize(values, params), [[-1.5, -1.5, -0.5, 0.0, 0.0, 1.0, 6.0, 6.0]])
     assert fake_quantize(values, params).dtype == np.float32
 
 
 def test_fake_quantize_by_channel():
-    params = FeatureParams("t", "n", 8, 2.0, 0, 0.0, 510.0, 0.0, 510.0, "by hand", (2.0, 0.5))
+    params = FeatureParams("t", "n", 8, 2.0, 0, 0.0, 510.0, 0.0, 510.0, RangeSource.MAX_ABS, (2.0, 0.5))
     values = np.float32([[[0.9, 1.1, 3.0], [0.9, 1.1, 300.0]]])
     np.testing.assert_array_equal(fake_quantize(values, params), [[[0.0, 2.0, 4.0], [1.0, 1.0, 127.5]]])
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stages.core.base.errors import one_line
 from stages.core.config.schema import Requantization
-from stages.core.integer.qparams import NODE_BITS, SHARED, WeightParams
+from stages.core.integer.qparams import WeightParams
 from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.weight_scales import along, largest_code
 from stages.quantize.partition.nodes import clamp_bounds
@@ -144,12 +144,11 @@ class _Learner:
         }
         self._clamps = {layer.name for layer in subgraph.layers if layer.output in self._bounds}
         made = [name for layer in subgraph.layers for name in layer.nodes[-1].output]
-        self._own = [name for name in made if name in candidate.features and candidate.features[name].method != SHARED]
+        features = candidate.features
+        self._own = [name for name in made if name in features and not features[name].method.is_shared]
         # where every gain is a power of two, scales cannot move by little; a range that the user gave stays
         self._scales_move = candidate.soc.requantization is not Requantization.shift
-        self._moving = [
-            name for name in self._own if self._scales_move and candidate.features[name].method != NODE_BITS
-        ]
+        self._moving = [name for name in self._own if self._scales_move and not features[name].method.is_given]
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
         self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
 

@@ -1,0 +1,107 @@
+"""Calibration pictures that do not show what the network will see."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stages.compare.diagnose.finding import Finding
+from stages.compare.gather.observed_features import ObservedFeature
+from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
+from stages.core.base.console import counted
+from stages.core.config.overrides import quoted
+from stages.core.config.schema import DataConfig
+from stages.core.integer.qparams import NetworkParams
+
+__all__ = ["calibration_findings", "debug_findings", "source_override"]
+
+MIN_PICTURES = 10
+"""The vendors ask for 10 to 200 pictures (Ingenic) or 100 to 500 (Sophgo)."""
+MAX_PICTURES_PROPOSED = 100
+MAX_FLAT_SHARE = 0.25
+"""A set of which more pictures than this are of one flat colour shows little."""
+MAX_ENERGY_BEYOND = 0.01
+"""A feature outgrows calibration if cutting it at what was seen makes more than this part of its signal (20 dB)."""
+MAX_OUTGROWN_SHARE = 0.25
+"""Calibration is to blame if more than this part of the features outgrow it, or the network's input."""
+
+
+def calibration_findings(
+    params: NetworkParams, observed: Mapping[str, ObservedFeature], calibration: CalibrationSet, data: DataConfig
+) -> list[Finding]:
+    """Find what is poor about the calibration pictures.
+
+    Args:
+        params: features with the ranges that calibration saw.
+        observed: the same features on the debug pictures.
+        calibration: the set.
+        data: where the pictures come from.
+    """
+    other_source = source_override("data.calibration.source", data.debug.source)
+    return [
+        *_outgrown(params, observed, calibration.noun, other_source),
+        *_flat(calibration, other_source),
+        *_few(calibration),
+    ]
+
+
+def _outgrown(params: NetworkParams, observed: Mapping[str, ObservedFeature], noun: str, cure: str) -> list[Finding]:
+    """Features that reach beyond what calibration saw, if they are many or the input is one."""
+    features = [f for f in params.features if f.tensor in observed and not f.method.is_constant]
+    outgrown = [f for f in features if observed[f.tensor].beyond_part > MAX_ENERGY_BEYOND]
+    at_input = any(f.node == f.tensor for f in outgrown)  # pixels that were never seen need no more proof
+    if not at_input and len(outgrown) <= MAX_OUTGROWN_SHARE * len(features):
+        return []
+    worst = max(outgrown, key=lambda feature: observed[feature.tensor].beyond_part)
+    seen = observed[worst.tensor]
+    return [
+        Finding(
+            "calibration",
+            None,
+            f"calibration saw less than the debug {noun}s show: {len(outgrown)} of {counted(len(features), 'feature')} "
+            f"are cut; {worst.node} reaches {seen.low:.4g} .. {seen.high:.4g}, calibration saw "
+            f"{worst.seen_low:.4g} .. {worst.seen_high:.4g}. Calibrate on {noun}s of the same kind",
+            {
+                "features": len(features),
+                "outgrown": len(outgrown),
+                "worst": worst.node,
+                "worst_share_beyond": seen.beyond / seen.values,
+                "worst_energy_beyond": seen.beyond_part,
+            },
+            cure,
+        )
+    ]
+
+
+def _flat(calibration: CalibrationSet, cure: str) -> list[Finding]:
+    """Many pictures of one flat colour."""
+    pictures, flat = calibration.pictures, len(calibration.flat)
+    if flat <= MAX_FLAT_SHARE * pictures:
+        return []
+    sentence = f"{flat} of {counted(pictures, 'calibration picture')} are mostly one flat colour: take typical pictures"
+    return [Finding("calibration", None, sentence, {"pictures": pictures, "flat": flat}, cure)]
+
+
+def _few(calibration: CalibrationSet) -> list[Finding]:
+    """Fewer pictures than the vendors ask for."""
+    pictures, available = calibration.pictures, calibration.available
+    if pictures >= MIN_PICTURES:
+        return []
+    more = min(available, MAX_PICTURES_PROPOSED)
+    sentence = f"{counted(pictures, f'calibration {calibration.noun}')} are few: take {MIN_PICTURES} to 200"
+    cure = f"data.calibration.size={more}" if more > pictures else None
+    return [Finding("calibration", None, sentence, {"pictures": pictures, "available": available}, cure)]
+
+
+def debug_findings(debug: DebugSet) -> list[Finding]:
+    """Find debug pictures that served to quantize."""
+    pictures, known = len(debug.names), len(debug.known)
+    if not known:
+        return []
+    sentence = f"{known} of {counted(pictures, f'debug {debug.noun}')} served to quantize, so the table flatters"
+    return [Finding("debug", None, sentence, {"pictures": pictures, "known": known})]
+
+
+def source_override(key: str, source: Any) -> str:
+    """The override that gives a picture set another source: one, or a list."""
+    if isinstance(source, str):
+        return f"{key}={quoted(source)}"
+    return f"{key}=[{', '.join(map(quoted, source))}]"

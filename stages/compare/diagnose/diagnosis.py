@@ -1,0 +1,102 @@
+"""All checks, one after the other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.compare.diagnose.bit_width_findings import bit_width_findings
+from stages.compare.diagnose.calibration_findings import calibration_findings, debug_findings
+from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
+from stages.compare.diagnose.curve_findings import curve_findings
+from stages.compare.diagnose.finding import Finding, in_order, to_json
+from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input
+from stages.compare.diagnose.input_evidence import InputEvidence
+from stages.compare.diagnose.input_findings import best_variant, input_findings
+from stages.compare.diagnose.labelled_pictures import read_labelled
+from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.range_findings import range_findings
+from stages.compare.gather.gather import Gathered, TrainingRecord
+from stages.core.config.schema import Config
+from stages.core.data.inputs import NetworkInput, only_picture
+
+__all__ = ["Diagnosis", "diagnose"]
+
+MAX_STORED_PICTURES = 32
+"""Calibration pictures that serve as evidence of how the network is fed: more would change little and take long."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        findings: what is wrong, worst first; none for a sound network.
+        information: what is worth knowing and no fault.
+        inputs: the preprocessing variants that were tried.
+    """
+
+    findings: Sequence[Finding]
+    information: Sequence[Finding]
+    inputs: Sequence[Mapping[str, Any]]
+
+    @property
+    def unchecked(self) -> Finding | None:
+        """The information that the input could not be checked; None where it was."""
+        return next((item for item in self.information if item.kind == UNCHECKED), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        return {
+            "findings": [to_json(finding) for finding in self.findings],
+            "information": [to_json(item) for item in self.information],
+            "inputs": list(self.inputs),
+        }
+
+
+def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
+    """Make all checks. The curve by itself is spoken of only where nothing explains it.
+
+    Runs the float network where there is evidence of how it was fed in training: only where one picture is all that it
+    takes.
+    """
+    networks, similarity, observed = gathered.networks, gathered.similarity, gathered.observed
+    reference, params, soc, quant = networks.reference, networks.params, config.soc, config.quant
+    labelled = partial(read_labelled, reference, networks.inputs, config.data.evaluation, config.model.preprocess)
+    pictures = _calibration_pictures(gathered.training, networks.inputs)
+    evidence = InputEvidence(reference.model, gathered.training.norms, pictures, labelled)
+    configured = PreprocessingVariant(networks.inputs[0])
+    best = best_variant(configured, evidence) if evidence.exists else configured
+    findings = input_findings(configured, best, evidence, config.model.inputs)
+    findings += calibration_findings(params, observed, gathered.calibration, config.data)
+    findings += range_findings(params, observed, soc, quant)
+    findings += bit_width_findings(reference, params, similarity, quant)
+    named = {finding.node for finding in findings}
+    imbalances = channel_imbalance_findings(reference, params, observed, similarity.isolated_cosines, quant)
+    findings += [finding for finding in imbalances if finding.node not in named]
+    if not findings:
+        findings += curve_findings(similarity, params, soc, quant)
+    findings += debug_findings(gathered.debug)
+    information = _unchecked_input(networks.inputs, evidence)
+    information += float_layers(reference, networks.in_integers, params, soc.name)
+    information += dead_channels(params, observed)
+    return Diagnosis(in_order(findings), information, evidence.tried())
+
+
+def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInput]) -> list[NDArray[np.uint8]]:
+    """Some of the calibration pictures, evenly over them; none where not one picture is all that the network takes."""
+    if not only_picture(inputs):
+        return []
+    count = min(MAX_STORED_PICTURES, len(training.samples))
+    chosen = training.samples.subset([index * len(training.samples) // count for index in range(count)])
+    return [sample[inputs[0].name] for sample in chosen]
+
+
+def _unchecked_input(inputs: Sequence[NetworkInput], evidence: InputEvidence) -> list[Finding]:
+    """Say that the input is not checked, if it is not and has colours that may be exchanged."""
+    if evidence.exists or not any(network_input.takes_picture for network_input in inputs):
+        return []
+    return [unchecked_input(only_picture(inputs), len(evidence.norms))]

@@ -1,0 +1,66 @@
+"""What a finding is, and how findings are put in order."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["KINDS", "Effect", "Finding", "in_order", "to_json"]
+
+KINDS = (
+    "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls", "accumulates", "debug",
+)  # fmt: skip
+"""Worst first: a wrong input makes all that follows look wrong, ranges come before what bit widths can do."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a cure was measured to do.
+
+    Attributes:
+        metric: what was measured.
+        before: as it is.
+        after: with the cure.
+    """
+
+    metric: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: one of `KINDS`, or of an information.
+        node: the node that it is about, None for the whole network.
+        sentence: for people.
+        evidence: the numbers behind it.
+        cure: override to type for `python -m stages.compose`, None where there is none.
+        effect: of the cure, where trying it was cheap.
+    """
+
+    kind: str
+    node: str | None
+    sentence: str
+    evidence: Mapping[str, float | str]
+    cure: str | None = None
+    effect: Effect | None = None
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings worst first: by kind; those of a kind in the order given."""
+    return sorted(findings, key=lambda finding: KINDS.index(finding.kind))
+
+
+def to_json(finding: Finding) -> dict[str, Any]:
+    """Plain form for JSON."""
+    effect = finding.effect
+    return {
+        "kind": finding.kind,
+        "node": finding.node,
+        "sentence": finding.sentence,
+        "evidence": dict(finding.evidence),
+        "cure": finding.cure,
+        "effect": {"metric": effect.metric, "before": effect.before, "after": effect.after} if effect else None,
+    }

@@ -1,0 +1,91 @@
+"""Ranges of features that waste codes or clip."""
+
+from collections.abc import Mapping
+
+from stages.compare.diagnose.finding import Finding
+from stages.compare.gather.observed_features import ObservedFeature
+from stages.core.config.schema import FeatureMethod, FeatureZeroPoint, QuantConfig, Requantization, SocConfig
+from stages.core.integer.qparams import FeatureParams, NetworkParams
+
+__all__ = ["UNWEIGHED_METHODS", "range_findings"]
+
+MIN_WASTE_RATIO = 4.0
+"""A range so many times as wide as what was seen, or more, costs two bits."""
+MAX_CLIPPED_ENERGY = 0.01
+"""Clipping that makes more than this part of the signal is poor: 20 dB, as cosine 0.995."""
+UNWEIGHED_METHODS = (FeatureMethod.KL, FeatureMethod.PERCENTILE)
+"""Methods that do not weigh what clipping costs. MSE, ADMM and OUTPUT do: they clip where rounding would cost more,
+OUTPUT also what no next layer feels, such as what lies far below 0 before a SiLU."""
+IGNORE_GIVEN_RANGES = "quant.node_ranges=false"
+
+
+def range_findings(
+    params: NetworkParams, observed: Mapping[str, ObservedFeature], soc: SocConfig, quant: QuantConfig
+) -> list[Finding]:
+    """Find ranges that fit neither calibration nor the debug pictures, those that cost most first.
+
+    A range that is too narrow because calibration saw too little is no finding here.
+    """
+    by_cost = []
+    for feature in params.features:
+        seen = observed.get(feature.tensor)
+        if seen is None or not feature.method.is_chosen:
+            continue
+        ratio = _width_ratio(feature, seen, soc)
+        if feature.method.is_given and ratio >= MIN_WASTE_RATIO and not feature.channel_scales:
+            by_cost.append((1.0 - 1.0 / ratio, _wasted(feature, seen, ratio, quant)))
+        elif seen.clipped_part > max(MAX_CLIPPED_ENERGY, 2 * seen.beyond_part) and _unweighed(feature):
+            by_cost.append((seen.clipped_part, _clipped(feature, seen, quant)))
+    return [finding for _, finding in sorted(by_cost, key=lambda pair: -pair[0])]
+
+
+def _unweighed(feature: FeatureParams) -> bool:
+    """Whether a range was chosen without weighing what clipping costs."""
+    return feature.method.is_given or feature.method.by_method in UNWEIGHED_METHODS
+
+
+def _width_ratio(feature: FeatureParams, seen: ObservedFeature, soc: SocConfig) -> float:
+    """How much wider the range is than it has to be on this SOC."""
+    low, high = min(feature.seen_low, seen.low, 0.0), max(feature.seen_high, seen.high, 0.0)
+    needed = high - low
+    if soc.feature_zero_point is FeatureZeroPoint.symmetric and low < 0.0:
+        needed = 2 * max(high, -low)
+    if soc.requantization is Requantization.shift:
+        needed *= 2  # the next power of two
+    return (feature.high - feature.low) / needed if needed else 1.0
+
+
+def _wasted(feature: FeatureParams, seen: ObservedFeature, ratio: float, quant: QuantConfig) -> Finding:
+    low, high = min(feature.seen_low, seen.low), max(feature.seen_high, seen.high)
+    return Finding(
+        "range",
+        feature.node,
+        f"{feature.node} has the range {feature.low:.4g} .. {feature.high:.4g}, {ratio:.3g} times as wide as what was "
+        f"seen, {low:.4g} .. {high:.4g}: most of its codes are never used. The range is that of {quant.node_bits}",
+        {"low": feature.low, "high": feature.high, "seen_low": low, "seen_high": high, "times_as_wide": ratio},
+        IGNORE_GIVEN_RANGES if quant.node_bits else None,
+    )
+
+
+def _clipped(feature: FeatureParams, seen: ObservedFeature, quant: QuantConfig) -> Finding:
+    share = seen.clipped / seen.values
+    given = feature.method.is_given
+    source = f"{quant.node_bits}" if given else f"the method {feature.method}"
+    cure = IGNORE_GIVEN_RANGES if given and quant.node_bits else None
+    if not given:
+        cure = f"quant.feature_method={FeatureMethod.OUTPUT.value}"
+    return Finding(
+        "range",
+        feature.node,
+        f"{feature.node} clips {share:.2%} of its values at {feature.low:.4g} .. {feature.high:.4g}; the debug "
+        f"pictures reach {seen.low:.4g} .. {seen.high:.4g}. The range is that of {source}",
+        {
+            "low": feature.low,
+            "high": feature.high,
+            "debug_low": seen.low,
+            "debug_high": seen.high,
+            "clipped_share": share,
+            "clipped_energy": seen.clipped_part,
+        },
+        cure,
+    )

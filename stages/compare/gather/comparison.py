@@ -1,0 +1,193 @@
+"""One pass over the debug pictures: every node's output, float against quantized."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.compare.background import Background
+from stages.compare.gather.networks import Networks, PartialNetworks
+from stages.compare.gather.picture_sets import DebugPicture
+from stages.compare.gather.units import Factors, in_float_units
+from stages.core.base.errors import UserError
+from stages.core.graph.session import Runner, with_outputs
+from stages.core.integer.simulator import simulator_model
+from stages.core.statistics.metrics import SQNR_CAP, Distance, distance, summarize
+
+__all__ = ["SOURCES", "Comparison", "Observer", "Row", "compare_networks"]
+
+MEASURES = {"isolated": ("cosine", "sqnr"), "feature": ("cosine",), "weight": ("cosine",)}
+"""What is measured of the networks that are quantized in part: each layer alone, all features, all weights."""
+SOURCES = [f"{source}_{measure}" for source, measures in MEASURES.items() for measure in measures]
+"""Columns that tell where the error comes from; only with `compare.isolated`."""
+EXACT = Distance(1.0, 0.0, 0.0, 0.0, 0.0, SQNR_CAP, 1.0)
+
+Array = NDArray[np.float32]
+Row = Mapping[str, Any]
+"""A row of a table: column -> value."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One picture's comparison; by tensor, in graph order.
+
+    Attributes:
+        index: which picture it is, from 0.
+        picture: the picture.
+        expected: what the float network computes.
+        actual: what the integer model computes, in the float network's units.
+        distances: between the two.
+    """
+
+    index: int
+    picture: DebugPicture
+    expected: Mapping[str, Array]
+    actual: Mapping[str, Array]
+    distances: Mapping[str, Distance]
+
+
+Observer = Callable[[Comparison], None]
+"""Called in the background with every picture's comparison, in order."""
+
+
+def compare_networks(
+    networks: Networks, pictures: Iterable[DebugPicture], background: Background, observers: Sequence[Observer] = ()
+) -> dict[str, Row]:
+    """Run the networks on each picture and compare every node's output.
+
+    The integer model runs in the exact simulator: a row shows what the board computes there, all layers before it
+    quantized too. A node inside a fused layer shows its value before rounding and clamping.
+
+    Args:
+        networks: the float network, its integer model, and networks quantized in part, each of which is one more pass.
+        pictures: one at a time; the tensors of two networks are held in memory, since those of one are measured while
+            the next runs.
+        background: measures.
+        observers: what else looks at the tensors.
+
+    Returns:
+        Tensor -> its row of the similarity table: `node`, `op_type`, the measures of `summarize`, and `SOURCES` where
+        networks are quantized in part.
+
+    Raises:
+        UserError: if a tensor holds a value that is not finite.
+    """
+    tensors = list(networks.node_names)
+    factors, producers = networks.params.factors, networks.reference.producers
+    sources = _sources(networks.partial, tensors, factors) if networks.partial else {}
+    simulator = simulator_model(networks.integer, tensors)
+    exact = _Measured(Runner(simulator, optimize="safe", beside=Background.CORES), _same(tensors), tensors, factors)
+    fed = [name for network in sources.values() for name in network.inputs if name in producers]
+    float_network = with_outputs(networks.reference.model, list(dict.fromkeys([*tensors, *fed])))
+    reference = Runner(float_network, beside=Background.CORES)
+
+    def observe(index: int, picture: DebugPicture, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> None:
+        distances = exact.measure(index, expected, actual)
+        for observer in observers:
+            observer(Comparison(index, picture, expected, actual, distances))
+
+    for index, picture in enumerate(pictures):
+        expected = reference.run(picture.feeds)
+        known = {**picture.feeds, **expected}
+        background.hand_over(observe, index, picture, expected, exact.run(known))
+        for network in sources.values():
+            background.hand_over(network.measure, index, expected, network.run(known))
+    background.finish()
+    rows = dict[str, Row]()
+    for tensor, node in networks.node_names.items():
+        row: dict[str, Any] = {"node": node, "op_type": producers[tensor].op_type}
+        row |= summarize(exact.distances[tensor])
+        for source, network in sources.items():
+            row |= network.averages(tensor, source)
+        rows[tensor] = row
+    return rows
+
+
+@dataclass
+class _Measured:
+    """A network that is held against the float one.
+
+    Attributes:
+        runner: runs it; None where none of its tensors differs from the float network's.
+        outputs: tensor of the float network -> the output that stands for it; a tensor without one is exact.
+        tensors: all that are compared, in graph order.
+        factors: bring its values to the float network's units.
+        distances: of each tensor on each picture so far.
+    """
+
+    runner: Runner | None
+    outputs: Mapping[str, str]
+    tensors: Sequence[str]
+    factors: Factors
+    distances: dict[str, list[Distance]] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Iterable[str]:
+        """Tensors that it takes."""
+        return self.runner.inputs if self.runner else ()
+
+    def run(self, known: Mapping[str, Array]) -> dict[str, Array]:
+        """Run on one picture.
+
+        Args:
+            known: network inputs and tensors of the float network; it takes what it needs.
+
+        Returns:
+            Tensor -> values in the float network's units.
+        """
+        if not self.runner:
+            return {}
+        outputs = self.runner.run({name: known[name] for name in self.inputs})
+        return {tensor: in_float_units(tensor, outputs[name], self.factors) for tensor, name in self.outputs.items()}
+
+    def measure(self, index: int, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> dict[str, Distance]:
+        """Take in one picture; gives the distances of its tensors."""
+        distances = {
+            name: _distance(name, expected[name], actual[name], index) if name in actual else EXACT
+            for name in self.tensors
+        }
+        for name, measured in distances.items():
+            self.distances.setdefault(name, []).append(measured)
+        return distances
+
+    def averages(self, tensor: str, source: str) -> dict[str, float]:
+        """Averages over the pictures, by the columns of a source."""
+        distances = self.distances[tensor]
+        return {
+            f"{source}_{measure}": float(np.mean([getattr(each, measure) for each in distances]))
+            for measure in MEASURES[source]
+        }
+
+
+def _sources(partial: PartialNetworks, tensors: Sequence[str], factors: Factors) -> dict[str, _Measured]:
+    """The networks that are quantized in part, by what their columns begin with."""
+    outputs, same, beside = partial.isolated.outputs, _same(tensors), Background.CORES
+    isolated = Runner(partial.isolated.model, optimize="none", beside=beside) if outputs else None
+    features = Runner(with_outputs(partial.features, tensors), optimize="none", beside=beside)
+    weights = Runner(with_outputs(partial.weights, tensors), beside=beside)
+    return {
+        "isolated": _Measured(isolated, outputs, tensors, factors),
+        "feature": _Measured(features, same, tensors, {}),
+        "weight": _Measured(weights, same, tensors, factors),
+    }
+
+
+def _same(tensors: Iterable[str]) -> dict[str, str]:
+    """Tensors that are outputs of their own name."""
+    return {tensor: tensor for tensor in tensors}
+
+
+def _distance(tensor: str, expected: Array, actual: Array, index: int) -> Distance:
+    """Compare a tensor; refuses values that are not finite."""
+    measured = distance(expected, actual)
+    if not math.isfinite(measured.standard_deviation):
+        side, keep = "float", ""
+        if np.isfinite(expected).all():
+            side, keep = "quantized", "; keep its node in float (quant.skip_nodes) or give it more bits"
+        raise UserError(
+            f"tensor {tensor!r} of the {side} network is infinite or not a number on debug picture {index + 1}{keep}"
+        )
+    return measured

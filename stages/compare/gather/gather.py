@@ -1,0 +1,92 @@
+"""What compare goes by, in one pass over the debug pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stages.compare.background import Background
+from stages.compare.gather.comparison import Observer, compare_networks
+from stages.compare.gather.layer_close_ups import LayerCloseUps
+from stages.compare.gather.networks import Networks, load_networks
+from stages.compare.gather.observed_features import FeatureObserver, ObservedFeature
+from stages.compare.gather.picture_dump import PictureDump
+from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugPictures, DebugSet
+from stages.compare.gather.similarity import PictureRows, Similarity, output_row
+from stages.core.base.artifacts import read_json
+from stages.core.base.paths import CALIBSET, NORMALIZATION, NOTES
+from stages.core.config.schema import Config
+from stages.core.data.inputs import noun_of
+from stages.core.data.sample_files import select
+from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
+
+__all__ = ["Gathered", "TrainingRecord", "gather"]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What tells how the network was fed in training.
+
+    Attributes:
+        norms: the batch norms that export noted, tensor, mean and deviation of each; may be empty.
+        samples: the calibration set, to look at the norms' channels with.
+    """
+
+    norms: Sequence[Mapping[str, Any]]
+    samples: SampleReader
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What compare goes by.
+
+    Attributes:
+        networks: what ran.
+        similarity: the similarity table.
+        observed: features on the debug pictures, by tensor.
+        close_ups: of the layers' outputs.
+        debug: the debug pictures.
+        calibration: the calibration set.
+        training: what tells how the network was fed in training.
+        notes: lines of earlier stages and of this one that the user should read.
+    """
+
+    networks: Networks
+    similarity: Similarity
+    observed: Mapping[str, ObservedFeature]
+    close_ups: LayerCloseUps
+    debug: DebugSet
+    calibration: CalibrationSet
+    training: TrainingRecord
+    notes: Sequence[str]
+
+
+def gather(config: Config, folder: Path, background: Background) -> Gathered:
+    """Read what earlier stages left, and run the networks on the debug pictures, one at a time.
+
+    Args:
+        config: the experiment.
+        folder: of the stage's outputs; takes a dump of the first picture with `compare.dump`.
+        background: measures.
+    """
+    networks, stored = load_networks(config), stored_sets(CALIBSET)
+    samples, noun = stored[CALIBRATION], noun_of(networks.inputs)
+    available = len(select(replace(config.data.calibration, size=None), networks.inputs, "data.calibration"))
+    files = select(config.data.debug, networks.inputs, DEBUG_KEY)
+    pictures = DebugPictures(files, networks.inputs, config.model.preprocess, stored)
+    close_ups, features = LayerCloseUps(networks, len(pictures)), FeatureObserver(networks.params)
+    by_picture = PictureRows(networks.node_names)
+    observers: list[Observer] = [features.add, close_ups.add, by_picture.add]
+    if config.compare.dump:
+        observers.append(PictureDump(folder, config.soc.vendor, networks).add)
+    by_tensor = compare_networks(networks, pictures, background, observers)
+    return Gathered(
+        networks,
+        Similarity(by_tensor, output_row(list(by_tensor.values()), networks.reference), by_picture.rows),
+        features.by_tensor,
+        close_ups,
+        pictures.summary(),
+        CalibrationSet(len(samples), available, samples.flat, noun),
+        TrainingRecord(read_json(NORMALIZATION), samples),
+        [f"calibration set: {line}" for line in samples.warnings] + read_json(NOTES) + pictures.notes,
+    )

@@ -1,0 +1,41 @@
+"""Layers of the integer model, told by the tensors of the float network that they compute."""
+
+from collections.abc import Iterable
+
+import onnx
+
+from stages.core.graph.onnx_graph import Graph, output_name
+from stages.core.integer.model import DOMAIN, inner_tensors, tensor_quant_params
+from stages.core.integer.qparams import NetworkParams
+
+__all__ = ["computed_in_integers", "enclosing_layers", "layer_tensors", "node_names"]
+
+AT_BORDERS = {"Quantize", "Dequantize", "Constant"}  # integer nodes that are no layer
+
+
+def node_names(graph: Graph) -> dict[str, str]:
+    """Every float tensor that a network computes -> the name of its node in tables, in graph order."""
+    return {name: output_name(graph.producers[name], name) for name in graph.float_tensors if name in graph.producers}
+
+
+def computed_in_integers(integer: onnx.ModelProto) -> set[str]:
+    """Tensors that layers in integers compute, those inside fused layers too."""
+    quant_params = tensor_quant_params(integer.graph.node)
+    tensors = inner_tensors(integer.graph.node)
+    for node in integer.graph.node:
+        own = node.domain == DOMAIN
+        if (own and node.op_type not in AT_BORDERS) or (not own and node.input and node.input[0] in quant_params):
+            tensors.update(node.output)
+    return tensors
+
+
+def layer_tensors(tensors: Iterable[str], integer: onnx.ModelProto, params: NetworkParams) -> list[str]:
+    """Those tensors that are outputs of layers: not inside a fused layer, and not codes passed on as they are."""
+    shared = {feature.tensor for feature in params.features if feature.method.is_shared}
+    left_out = shared | inner_tensors(integer.graph.node)
+    return [name for name in tensors if name not in left_out]
+
+
+def enclosing_layers(integer: onnx.ModelProto) -> dict[str, str]:
+    """Tensors inside fused layers -> the layer's output."""
+    return {name: node.output[0] for node in integer.graph.node for name in inner_tensors([node])}

@@ -1,0 +1,1 @@
+"""What compare shows: figures, the report, tables, and lines for the terminal."""
