@@ -16,7 +16,7 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.paths import FLOAT_MODEL, METRICS, SIMILARITY
 from stages.core.config.schema import Config
 from stages.sweep.sweep_state import SWEEP_FILE, Sweep, load_sweep, save_sweep
-from stages.track.__main__ import experiment, run_params
+from stages.track.pipeline_run import pipeline_run, run_params
 from stages.track.run import git_revision, log_run, open_experiment, store
 
 __all__ = [
@@ -161,7 +161,7 @@ def log_point(
     Raises:
         UserError: if an artifact is missing, or the store cannot be reached or written.
     """
-    tracked = experiment(config, read_json(folder / METRICS), read_json(folder / SIMILARITY), folder)
+    tracked = pipeline_run(config, read_json(folder / METRICS), read_json(folder / SIMILARITY), folder)
     files = {
         name: [path for path in paths if path != folder / FLOAT_MODEL] for name, paths in tracked.artifacts.items()
     }
