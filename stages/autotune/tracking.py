@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.config.schema import Config
-from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
+from stages.track.run import RunContent, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
 
-__all__ = ["experiment", "log"]
+__all__ = ["log", "run_content"]
 
 
 def log(config: Config, options: Mapping[str, Any], report: Mapping[str, Any], files: Sequence[Path]) -> list[str]:
@@ -18,17 +18,17 @@ def log(config: Config, options: Mapping[str, Any], report: Mapping[str, Any], f
         UserError: if the store cannot be reached or written.
     """
     uri = tracking_uri()
-    run = experiment(config, options, report, files)
-    run_id, new = log_once(run, uri)
+    content = run_content(config, options, report, files)
+    run_id, new = log_once(content, uri)
     return [
-        f"MLflow run: {run_id} ({'new' if new else 'logged before'}), experiment {run.name}",
+        f"MLflow run: {run_id} ({'new' if new else 'logged before'}), experiment {content.experiment}",
         f"see it with: {shown_store(uri)}",
     ]
 
 
-def experiment(
+def run_content(
     config: Config, options: Mapping[str, Any], report: Mapping[str, Any], files: Sequence[Path]
-) -> Experiment:
+) -> RunContent:
     """Gather a run. It goes into an experiment beside the pipeline's, whose runs have other columns.
 
     Args:
@@ -42,8 +42,8 @@ def experiment(
     params |= flatten({"quant": plain(asdict(config.quant))})
     unseen = report["unseen"] or {}
     metrics = {_mlflow_name(key): value for key, value in chosen.items() if isinstance(value, float)}
-    return Experiment(
-        name=f"{config.track.experiment}-autotune",
+    return RunContent(
+        experiment=f"{config.track.experiment}-autotune",
         run_name=f"{config.model.name} {config.soc.name} {asked}",
         params={"asked": asked, **params},
         metrics=metrics | {"predicted": report["predicted"]} | {f"unseen.{key}": unseen[key] for key in unseen},

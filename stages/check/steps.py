@@ -1,6 +1,6 @@
 """What a dump may do to a tensor between its values and its bytes: small steps, each with its undoing and its cure.
 
-A tensor becomes bytes in four turns: its values may be written another way (`MEANINGS`), channels padded (`PADDINGS`),
+A tensor becomes bytes in four turns: its values may be written another way (`ENCODINGS`), channels padded (`PADDINGS`),
 axes put in an order (`ORDERS`), numbers stored (`storages`). Each turn is one step; the first of its tuple is the usual
 one, which has no name. A reading (stages.check.readings) composes one of each.
 """
@@ -13,11 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MEANINGS", "ORDERS", "PADDINGS", "Meaning", "Order", "Padding", "Shape", "Storage", "storages"]
+__all__ = [
+    "ENCODINGS",
+    "ORDERS",
+    "PADDINGS",
+    "Array",
+    "Encoding",
+    "Order",
+    "Padding",
+    "Shape",
+    "Step",
+    "Storage",
+    "elements",
+    "storages",
+]
 
 Array = NDArray[Any]
 Shape = tuple[int, int, int, int]
-GROUP = 32  # channels of a group on the device
+GROUP_CHANNELS = 32  # of a group on the device
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Padding:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class Encoding:
     """How values are written.
 
     Attributes:
@@ -93,6 +106,9 @@ class Meaning:
     cure: str
     undo: Callable[[Array, int | None], Array | None]
     harmless: bool = True
+
+
+Step = Storage | Padding | Order | Encoding
 
 
 def _numbers(kind: str) -> tuple[Callable[[int, int], int], Callable[[bytes, int, int], Array]]:
@@ -165,7 +181,7 @@ def _columns(shape: Shape) -> tuple[int, ...] | None:
 
 def _groups(shape: Shape) -> tuple[int, ...] | None:
     n, h, w, c = shape
-    return None if c <= GROUP or h * w == 1 else (n, -(-c // GROUP), h, w, GROUP)
+    return None if c <= GROUP_CHANNELS or h * w == 1 else (n, -(-c // GROUP_CHANNELS), h, w, GROUP_CHANNELS)
 
 
 def _ungrouped(array: Array, channels: int) -> Array:
@@ -219,10 +235,10 @@ def _reversed(values: Array, _: int | None) -> Array | None:
     return values[..., ::-1] if picture else None
 
 
-MEANINGS = (
-    Meaning("", "", "", lambda values, _: values),
-    Meaning("signed codes", "has signed codes", "add half the range, 2^(bits-1), before comparing", _signed),
-    Meaning(
+ENCODINGS = (
+    Encoding("", "", "", lambda values, _: values),
+    Encoding("signed codes", "has signed codes", "add half the range, 2^(bits-1), before comparing", _signed),
+    Encoding(
         "red and blue exchanged",
         "has red and blue exchanged (RGB against BGR)",
         "feed the board the colour order that the network takes: model.inputs' color, COLOR in the converter's cfg",

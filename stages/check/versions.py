@@ -10,12 +10,12 @@ from pathlib import Path
 
 from stages.core.base.errors import UserError, one_line
 
-__all__ = ["Versions", "check_versions", "find_logs", "parse_versions"]
+__all__ = ["Versions", "check_versions", "find_logs", "parse_versions", "read_text"]
 
-RUNTIME = re.compile(r"venus\s+version:\s*(\d+(?:\.\d+)*)([^\s(]*)", re.IGNORECASE)
-MODEL = re.compile(r"model\s+version:\s*(\d+(?:\.\d+)*)(\.?NNA(\d))?([^\s(]*)", re.IGNORECASE)
-UNIT = re.compile(r"mips@NNA(\d)", re.IGNORECASE)
-LARGEST = 16 << 20  # bytes of a text file that may be a log
+RUNTIME_VERSION = re.compile(r"venus\s+version:\s*(\d+(?:\.\d+)*)([^\s(]*)", re.IGNORECASE)
+MODEL_VERSION = re.compile(r"model\s+version:\s*(\d+(?:\.\d+)*)(\.?NNA(\d))?([^\s(]*)", re.IGNORECASE)
+UNIT_NUMBER = re.compile(r"mips@NNA(\d)", re.IGNORECASE)
+MAX_LOG_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Versions:
 
 def parse_versions(text: str) -> Versions:
     """Find the last run's version lines in a log."""
-    runtime, model, unit = ([*pattern.finditer(text)] for pattern in (RUNTIME, MODEL, UNIT))
+    runtime, model, unit = ([*pattern.finditer(text)] for pattern in (RUNTIME_VERSION, MODEL_VERSION, UNIT_NUMBER))
     return Versions(
         runtime[-1][1] + runtime[-1][2] if runtime else "",
         model[-1][0].partition(":")[2].strip() if model else "",
@@ -44,32 +44,34 @@ def parse_versions(text: str) -> Versions:
     )
 
 
-def check_versions(found: Versions, log: Path) -> None:
+def check_versions(versions: Versions, log: Path) -> None:
     """Refuse a runtime that cannot run the model.
 
     Raises:
         UserError: if the runtime is older than the model, or for another unit.
     """
-    if not found.runtime or not found.model:
+    if not versions.runtime or not versions.model:
         return
-    runtime, model = (_numbers(text) for text in (found.runtime, found.model))
+    runtime, model = (_numbers(text) for text in (versions.runtime, versions.model))
     shared = min(len(runtime), len(model))
     if runtime[:shared] < model[:shared]:
         raise UserError(
-            f"{log}: the board's runtime {found.runtime} is older than the model, {found.model}, and cannot run it: "
-            "copy a newer libvenus (all its .so files) to the board, or convert with the toolkit of that runtime"
+            f"{log}: the board's runtime {versions.runtime} is older than the model, {versions.model}, and cannot run "
+            "it: copy a newer libvenus (all its .so files) to the board, or convert with the toolkit of that runtime"
         )
-    if None not in (found.runtime_unit, found.model_unit) and found.runtime_unit != found.model_unit:
+    if None not in (versions.runtime_unit, versions.model_unit) and versions.runtime_unit != versions.model_unit:
         raise UserError(
-            f"{log}: the runtime is for NNA{found.runtime_unit}, the model for NNA{found.model_unit}: convert for the "
-            "board's SOC (NNA1: T40, X2500; NNA2: T41, A1)"
+            f"{log}: the runtime is for NNA{versions.runtime_unit}, the model for NNA{versions.model_unit}: convert "
+            "for the board's SOC (NNA1: T40, X2500; NNA2: T41, A1)"
         )
 
 
 def find_logs(folder: Path) -> list[Path]:
     """Text files of a folder that hold a runtime's version line."""
     candidates = (path for path in sorted(folder.iterdir()) if path.suffix in (".log", ".txt") and path.is_file())
-    return [path for path in candidates if path.stat().st_size <= LARGEST and RUNTIME.search(read_text(path))]
+    return [
+        path for path in candidates if path.stat().st_size <= MAX_LOG_BYTES and RUNTIME_VERSION.search(read_text(path))
+    ]
 
 
 def read_text(path: Path) -> str:

@@ -6,8 +6,8 @@ board.nmem_peak_kb, and each layer's time over depth (layers/board_ms). The same
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,17 @@ from stages.core.config.load import load_params
 from stages.core.config.schema import Config
 from stages.core.cost import load_cost, save_cost
 from stages.core.graph.onnx_graph import Graph, load_model
-from stages.profile.fit import Sample, fit_cost
-from stages.profile.log import LayerRow, Run, averaged, read_log
-from stages.profile.nmem import Memory, read_nmem
-from stages.profile.options import Request, check_bits, usual_bits, widths_of
-from stages.profile.show import FEW, show_fit, show_memory, shown
-from stages.profile.work import Names, row_work
+from stages.profile.cost_fit import CostFit, fit_cost
+from stages.profile.layer_names import LayerNames
+from stages.profile.measured_layers import MeasuredLog, merged, note, read_measured
+from stages.profile.nmem import NmemReport, read_nmem
+from stages.profile.options import Request, check_bits, parse_bits, usual_bits
+from stages.profile.profile_report import TRUSTED_ROWS, memory_line, show_fit, show_log
 from stages.quantize.partition.layer_work import layer_work
 from stages.quantize.partition.layers import find_layers
 
-NAMED = 0.5  # of a log's rows are layers of the network, or it is another network's
-RUN = TRACK / "run.json"
-LOST = 0.01  # of the total: what rounding of rows to three digits leaves open
+LEAST_NAMED_SHARE = 0.5  # of a log's rows are layers of the network, or it is another network's
+TRACK_RUN = TRACK / "run.json"
 
 EPILOG = """\
 examples:
@@ -72,13 +71,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, metavar="N", help="layers to show; 0: all (%(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the cost model and the measured times")
     parser.add_argument(
-        "--base", type=Path, metavar="FILE", help="a cost file that gives the widths no log has, to scale"
+        "--base", type=Path, metavar="FILE", help="a cost file that gives the bit widths no log has, to scale"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers as JSON")
     parser.add_argument(
         "--track",
         action=argparse.BooleanOptionalAction,
-        help="log into the experiment's MLflow run (default: if there is one, and one log, of its network and widths)",
+        help="log into the experiment's MLflow run (default: if there is one, and one log, of its network and bits)",
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the composed config (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -90,43 +89,43 @@ def profile(request: Request) -> None:
     """Read the logs and the report, print tables, fit, write, log.
 
     Raises:
-        UserError: for a log or report that is none, wrong widths, a missing run or cost file, too few layers to fit.
+        UserError: for a log or report that is none, wrong bits, a missing run or cost file, too few layers to fit.
     """
     config = load_params(request.params) if request.params.is_file() else None
-    logged = config is not None and RUN.is_file() and SIMILARITY.is_file()
-    if request.track and not logged:
-        raise UserError(f"--track: {RUN} is missing: run `dvc repro` first, in the project's folder")
+    tracked = config is not None and TRACK_RUN.is_file() and SIMILARITY.is_file()
+    if request.track and not tracked:
+        raise UserError(f"--track: {TRACK_RUN} is missing: run `dvc repro` first, in the project's folder")
     base = load_cost(request.base) if request.base else None
     memory = read_nmem(request.nmem) if request.nmem else None
-    names = network_names(config)
-    runs = [chosen_run(log, request.run) for log in request.logs]
-    all_bits = request.bits or [usual_bits(config)] * len(runs)
+    names = _layer_names(config)
+    all_bits = request.bits or [usual_bits(config)] * len(request.logs)
     check_bits(all_bits, config)
-    samples = [[sample_of(row, names, *bits) for row in run.layers] for run, bits in zip(runs, all_bits, strict=True)]
+    logs = [read_measured(path, request.run, bits, names) for path, bits in zip(request.logs, all_bits, strict=True)]
     fit, contents = None, []
-    if runs:
-        kept = [sample for found in samples for sample in merged(found)]
-        fit = fit_cost(kept, config.soc.name if config else "", note_of(request.logs, all_bits), base)
+    if logs:
+        layers = [layer for log in logs for layer in merged(log.layers)]
+        fit = fit_cost(layers, config.soc.name if config else "", note(logs), base)
         if request.write:
-            check_enough(len(kept), len(fit.model.ms_per_gmac) - len(fit.unseen) + 2)
-    for log, bits, run, found in zip(request.logs, all_bits, runs, samples, strict=True):
-        assert fit is not None
-        contents.append(shown(log, bits, run, found, fit.model, request.count))
-    if fit is not None:
-        show_fit(fit, samples, names is not None)
+            _check_enough(len(layers), len(fit.model.ms_per_gmac) - len(fit.unseen) + 2)
+        contents = [show_log(log, fit.model, request.count) for log in logs]
+        show_fit(fit, logs, names is not None)
     if memory is not None:
-        output.print(show_memory(memory))
-    if request.write and fit is not None:
-        save_cost(request.write, fit.model, ["Made by `python -m stages.profile`: ms; see README.md."])
-        output.print(f"{request.write} written")
-    if request.json:
-        content = {"logs": contents, "fit": asdict(fit) if fit else None, "memory": asdict(memory) if memory else None}
-        write_json(request.json, content)
-    if config is not None and logged and request.track is not False:
-        tracked(request, config, all_bits, contents, memory)
+        output.print(memory_line(memory))
+    _write(request, fit, contents, memory)
+    if config is not None and tracked and request.track is not False:
+        _track(request, config, logs, contents, memory)
 
 
-def check_enough(layers: int, prices: int) -> None:
+def _layer_names(config: Config | None) -> LayerNames | None:
+    """The exported network's layers, if there is one."""
+    if config is None or not FLOAT_MODEL.is_file():
+        return None
+    graph = Graph(load_model(FLOAT_MODEL))
+    layers = find_layers(graph, config.soc)
+    return LayerNames(graph, layers, layer_work(graph, layers))
+
+
+def _check_enough(layers: int, prices: int) -> None:
     """Refuse to write a cost model that the layers do not fix.
 
     Raises:
@@ -135,98 +134,62 @@ def check_enough(layers: int, prices: int) -> None:
     if layers <= prices:
         raise UserError(
             f"--write: {counted(layers, 'layer')} fix no cost model of {prices} prices: {prices + 1} are the least, "
-            f"{FEW} and more can be trusted: give logs of whole networks"
+            f"{TRUSTED_ROWS} and more can be trusted: give logs of whole networks"
         )
 
 
-def tracked(
+def _write(
+    request: Request, fit: CostFit | None, contents: Sequence[Mapping[str, Any]], memory: NmemReport | None
+) -> None:
+    """Write the files that were asked for."""
+    if request.write and fit is not None:
+        save_cost(request.write, fit.model, ["Made by `python -m stages.profile`: ms; see README.md."])
+        output.print(f"{request.write} written")
+    if request.json:
+        of_fit, of_memory = asdict(fit) if fit else None, asdict(memory) if memory else None
+        write_json(request.json, {"logs": contents, "fit": of_fit, "memory": of_memory})
+
+
+def _track(
     request: Request,
     config: Config,
-    bits: Sequence[tuple[int, int]],
-    contents: Sequence[dict[str, Any]],
-    memory: Memory | None,
+    logs: Sequence[MeasuredLog],
+    contents: Sequence[Mapping[str, Any]],
+    memory: NmemReport | None,
 ) -> None:
     """Log into the experiment's MLflow run, or say why not.
 
     Raises:
         UserError: if it was asked for and cannot be done.
     """
-    reason = stranger(config, bits, contents)
-    if reason and (not request.track or len(contents) > 1):
+    reason = _why_not_its_own(config, logs, contents)
+    if reason and (not request.track or len(logs) > 1):
         if request.track:
             raise UserError(f"--track: {reason}")
         warn(f"not logged into the experiment's MLflow run: {reason} (--track logs it all the same)")
         return
     if reason:
         warn(reason)
-    from stages.profile.tracking import log, measurement  # noqa: PLC0415  MLflow takes a second to import
+    from stages.profile.tracking import log_measurement, measurement  # noqa: PLC0415  MLflow takes a second to import
 
     total, layers = (contents[0]["total_ms"], contents[0]["layers"]) if contents else (None, [])
-    found = measurement(total, layers, memory, next(iter(request.logs), None), request.nmem)
-    for line in log(config, RUN, found):
+    measured = measurement(total, layers, memory, next(iter(request.logs), None), request.nmem)
+    for line in log_measurement(config, TRACK_RUN, measured):
         output.print(line)
 
 
-def stranger(config: Config, bits: Sequence[tuple[int, int]], contents: Sequence[dict[str, Any]]) -> str:
+def _why_not_its_own(config: Config, logs: Sequence[MeasuredLog], contents: Sequence[Mapping[str, Any]]) -> str:
     """Say why logs are not the current experiment's; empty if they are."""
-    if len(contents) > 1:
-        return f"{len(contents)} logs are given, a run takes one"
-    for pair, content in zip(bits, contents, strict=True):
+    if len(logs) > 1:
+        return f"{len(logs)} logs are given, a run takes one"
+    for log, content in zip(logs, contents, strict=True):
         known, rows = sum(row["node"] is not None for row in content["layers"]), len(content["layers"])
-        if known < NAMED * rows:
-            return (
-                f"{content['log']} is of another network: {known} of {counted(rows, 'row')} named as in {FLOAT_MODEL}"
-            )
-        if pair != usual_bits(config):
+        if known < LEAST_NAMED_SHARE * rows:
+            return f"{log.path} is of another network: {known} of {counted(rows, 'row')} named as in {FLOAT_MODEL}"
+        if log.bits != usual_bits(config):
             usual = "/".join(map(str, usual_bits(config)))
-            return f"{content['log']} ran at {pair[0]}/{pair[1]} bits, the experiment has {usual}"
+            return f"{log.path} ran at {log.bits[0]}/{log.bits[1]} bits, the experiment has {usual}"
     return ""
-
-
-def network_names(config: Config | None) -> Names | None:
-    """The exported network's layers, if there is one."""
-    if config is None or not FLOAT_MODEL.is_file():
-        return None
-    graph = Graph(load_model(FLOAT_MODEL))
-    layers = find_layers(graph, config.soc)
-    return Names(graph, layers, layer_work(graph, layers))
-
-
-def chosen_run(log: Path, number: int | None) -> Run:
-    """One run of a log, or the mean of all.
-
-    Raises:
-        UserError: if there is no such run.
-    """
-    runs = read_log(log)
-    if number is not None and not 1 <= number <= len(runs):
-        raise UserError(f"--run {number}: {log} holds {counted(len(runs), 'run')}")
-    run = averaged(runs if number is None else [runs[number - 1]], str(log))
-    if abs(run.lost) > LOST:
-        sum_of_rows = run.total * (1 - run.lost)
-        warn(f"{log}: its rows add up to {sum_of_rows:.3f} ms of a total of {run.total:.3f} ms: are lines missing?")
-    return run
-
-
-def sample_of(row: LayerRow, names: Names | None, feature_bits: int, weight_bits: int) -> Sample:
-    """What a row measured; the network's own counts where it names one of its layers."""
-    found = names.find(row.name) if names else None
-    return Sample(found or row_work(row), feature_bits, weight_bits, row.average, found is not None)
-
-
-def merged(samples: Sequence[Sample]) -> list[Sample]:
-    """One sample a layer: a layer that the board ran in several rows took them all."""
-    found: dict[tuple[str, int], Sample] = {}
-    for index, sample in enumerate(samples):
-        key = (sample.work.node, -1 if sample.known else index)
-        found[key] = replace(sample, ms=sample.ms + found[key].ms) if key in found else sample
-    return list(found.values())
-
-
-def note_of(logs: Sequence[Path], bits: Sequence[tuple[int, int]]) -> str:
-    """Where the numbers come from."""
-    found = (f"{log.name} at {f}/{w}" for log, (f, w) in zip(logs, bits, strict=True))
-    return f"measured on a board: {', '.join(found)}"
 
 
 def _requested(arguments: argparse.Namespace) -> None:
@@ -234,27 +197,15 @@ def _requested(arguments: argparse.Namespace) -> None:
         raise UserError("give a profile log, or --nmem FILE; --help shows one")
     if arguments.write and not arguments.logs:
         raise UserError("--write: a cost model needs a profile log")
-    bits = widths_of(arguments.bits, len(arguments.logs)) if arguments.bits else None
     if arguments.count < 0:
         raise UserError(f"--count {arguments.count}: give a number of layers, or 0 for all")
+    bits = parse_bits(arguments.bits, len(arguments.logs)) if arguments.bits else None
     for option, target in (("--write", arguments.write), ("--json", arguments.json)):
         if target and target.resolve() in [log.resolve() for log in (*arguments.logs, arguments.nmem) if log]:
             raise UserError(f"{option} {target} would replace that log: name another file")
     check_targets(arguments.write, arguments.json)
-    profile(
-        Request(
-            arguments.logs,
-            bits,
-            arguments.run,
-            arguments.count or None,
-            arguments.write,
-            arguments.base,
-            arguments.json,
-            arguments.params,
-            arguments.nmem,
-            arguments.track,
-        )
-    )
+    given = {field.name: getattr(arguments, field.name) for field in fields(Request)}
+    profile(Request(**given | {"bits": bits, "count": arguments.count or None}))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from stages.core.base.errors import UserError, one_line
 
-__all__ = ["Memory", "parse_nmem", "read_nmem"]
+__all__ = ["NmemReport", "parse_nmem", "read_nmem"]
 
-LINES = {"total": "nmem total", "peak": "nmem used peak", "used": "nmem current used", "free": "nmem free"}
+LINE_LABELS = {"total": "nmem total", "peak": "nmem used peak", "used": "nmem current used", "free": "nmem free"}
 
 
 @dataclass(frozen=True)
-class Memory:
+class NmemReport:
     """A report; all in KB of 1024 bytes.
 
     Attributes:
@@ -33,7 +33,7 @@ class Memory:
     free: int
 
 
-def read_nmem(path: Path) -> Memory:
+def read_nmem(path: Path) -> NmemReport:
     """Read a report.
 
     Raises:
@@ -47,8 +47,8 @@ def read_nmem(path: Path) -> Memory:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
 
 
-def parse_nmem(text: str, name: str) -> Memory:
-    """Find the four numbers; of each the first that the file has: further ones are older.
+def parse_nmem(text: str, name: str) -> NmemReport:
+    """Find the four sizes; of each the first that the file has: further ones are older.
 
     Args:
         text: the report.
@@ -57,8 +57,8 @@ def parse_nmem(text: str, name: str) -> Memory:
     Raises:
         UserError: if one is missing, or they contradict each other.
     """
-    found = {}
-    for key, label in LINES.items():
+    sizes = {}
+    for key, label in LINE_LABELS.items():
         words = r"\s+".join(label.split())
         match = re.search(rf"^\s*{words}\s*=\s*(\d+)\s*K\b", text, re.MULTILINE)
         if match is None:
@@ -66,11 +66,11 @@ def parse_nmem(text: str, name: str) -> Memory:
                 f"{name} is no nmem report: expected a line `{label} = ...K`. A board program built with "
                 "build_type=nmem writes it to /tmp/nmem_memory.txt"
             )
-        found[key] = int(match[1])
-    memory = Memory(**found)
-    if memory.peak > memory.total or memory.used > memory.peak:
+        sizes[key] = int(match[1])
+    report = NmemReport(**sizes)
+    if report.peak > report.total or report.used > report.peak:
         raise UserError(
-            f"{name}: {memory.used}K used of a peak of {memory.peak}K of {memory.total}K contradict each other: copy "
+            f"{name}: {report.used}K used of a peak of {report.peak}K of {report.total}K contradict each other: copy "
             "the file after the program has ended"
         )
-    return memory
+    return report

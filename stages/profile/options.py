@@ -1,4 +1,4 @@
-"""What the user of profile asks for, and the widths that a log may have."""
+"""What the user of profile asks for, and the bit widths that a log may have."""
 
 import re
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from stages.core.base.errors import UserError
 from stages.core.config.bit_widths import allowed_bit_widths
 from stages.core.config.schema import FLOAT_BITS, Config
 
-__all__ = ["Request", "check_bits", "usual_bits", "widths_of"]
+__all__ = ["Request", "check_bits", "parse_bits", "usual_bits"]
 
-WIDTHS = (2, 4, 6, 8, 10, 12, 16)  # of any SOC
+ALL_BIT_WIDTHS = (2, 4, 6, 8, 10, 12, 16)  # of any SOC
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Request:
         run: which run of each file, from 1; None: the mean of all.
         count: layers to show; None: all.
         write: the cost file to write.
-        base: a cost file for widths that no log has.
+        base: a cost file for bit widths that no log has.
         json: the file for the numbers.
         params: the experiment's config.
         nmem: a memory report.
@@ -44,7 +44,7 @@ class Request:
     track: bool | None = None
 
 
-def widths_of(texts: Sequence[str], logs: int) -> list[tuple[int, int]]:
+def parse_bits(texts: Sequence[str], logs: int) -> list[tuple[int, int]]:
     """Parse --bits: one pair for all logs, or one for each.
 
     Raises:
@@ -60,20 +60,20 @@ def widths_of(texts: Sequence[str], logs: int) -> list[tuple[int, int]]:
 
 
 def usual_bits(config: Config | None) -> tuple[int, int]:
-    """The experiment's widths; 8/8 where there is none, or a side is in float."""
+    """The experiment's bit widths; 8/8 where there is none, or a side is in float."""
     bit_widths = (config.quant.feature_bits, config.quant.weight_bits) if config else (8, 8)
     return (8, 8) if FLOAT_BITS in bit_widths else bit_widths
 
 
 def check_bits(pairs: Sequence[tuple[int, int]], config: Config | None, asked: str = "--bits ") -> None:
-    """Refuse widths that the SOC has not; `asked` is what stands before them, for messages.
+    """Refuse bit widths that the SOC has not; `asked` is what stands before them, for messages.
 
     Raises:
         UserError: naming those that it has.
     """
     for pair in pairs:
         for index, side in enumerate(("feature_bits", "weight_bits")):
-            bit_widths = allowed_bit_widths(config.soc.operators.values(), side) if config else list(WIDTHS)
+            bit_widths = allowed_bit_widths(config.soc.operators.values(), side) if config else list(ALL_BIT_WIDTHS)
             if pair[index] not in bit_widths:
                 who = f"the {config.soc.name} has" if config else "SOCs have"
                 listed, what = ", ".join(map(str, bit_widths)), side.removesuffix("_bits")

@@ -8,26 +8,23 @@ from typing import Any
 
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
-from stages.core.base.paths import INTEGER_MODEL, METRICS, QPARAMS, QUANTIZED_MODEL, SIMILARITY
+from stages.core.base.paths import QPARAMS, SIMILARITY
 from stages.core.config.schema import Config
 from stages.core.integer.qparams import load_qparams
-from stages.profile.nmem import Memory
-from stages.track.__main__ import run_params
+from stages.profile.nmem import NmemReport
+from stages.track.pipeline_run import FINGERPRINTED, run_params
 from stages.track.run import Measurement, add_measurement, fingerprint, shown_store, tracking_uri
 
-__all__ = ["log", "measurement"]
-
-RESULTS = (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY)
-"""What a run's fingerprint covers, as track has it."""
+__all__ = ["log_measurement", "measurement"]
 
 
-def log(config: Config, run: Path, found: Measurement) -> list[str]:
+def log_measurement(config: Config, run: Path, measured: Measurement) -> list[str]:
     """Add a measurement to the experiment's run, unless it is there; gives lines that say where.
 
     Args:
         config: the experiment's.
         run: track's file with the run's id.
-        found: the measurement.
+        measured: the measurement.
 
     Raises:
         UserError: if the run is not of what out/ holds, or the store cannot be reached or written.
@@ -37,16 +34,20 @@ def log(config: Config, run: Path, found: Measurement) -> list[str]:
     if not isinstance(content, dict) or "run_id" not in content:
         raise UserError(f"{run} holds no run_id: run `dvc repro track` first")
     uri, run_id = tracking_uri(), str(content["run_id"])
-    number, new = add_measurement(run_id, fingerprint(run_params(config), RESULTS), found, uri)
+    number, new = add_measurement(run_id, fingerprint(run_params(config), FINGERPRINTED), measured, uri)
     state = "new" if new else "logged before"
     return [
-        f"MLflow run: {run_id}, board measurement {number} ({state}): {', '.join(found.metrics)}",
+        f"MLflow run: {run_id}, board measurement {number} ({state}): {', '.join(measured.metrics)}",
         f"see it with: {shown_store(uri)}",
     ]
 
 
 def measurement(
-    total: float | None, layers: Sequence[Mapping[str, Any]], memory: Memory | None, log: Path | None, nmem: Path | None
+    total: float | None,
+    layers: Sequence[Mapping[str, Any]],
+    memory: NmemReport | None,
+    log: Path | None,
+    nmem: Path | None,
 ) -> Measurement:
     """Gather a measurement.
 
@@ -66,12 +67,12 @@ def measurement(
         if row["node"] in depths:
             times[depths[row["node"]]] = times.get(depths[row["node"]], 0.0) + row["ms"]
     content = {"layers": list(layers), "memory": asdict(memory) if memory else None, **metrics}
-    files = {path: found for path, found in ((log, times_of), (nmem, memory_of)) if path is not None}
+    files = {path: of_file for path, of_file in ((log, times_of), (nmem, memory_of)) if path is not None}
     curves = {"layers/board_ms": dict(sorted(times.items()))} if times else {}
-    return Measurement([_told(*file) for file in files.items()], metrics, curves, content, list(files))
+    return Measurement([_file_fingerprint(*file) for file in files.items()], metrics, curves, content, list(files))
 
 
-def _told(file: Path, metrics: Mapping[str, float]) -> str:
+def _file_fingerprint(file: Path, metrics: Mapping[str, float]) -> str:
     """The fingerprint of a file as it was read: another --run of the same log is another measurement."""
     read = repr(sorted(metrics.items())).encode()
     return hashlib.sha256(hashlib.sha256(file.read_bytes()).digest() + read).hexdigest()[:16]

@@ -2,8 +2,7 @@
 
 import os
 
-# Nothing of a user's network leaves the machine; workers inherit it. MLflow reads it when it is imported.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+import stages.track  # noqa: F401  its settings of MLflow, before MLflow is imported; workers inherit them
+
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line a point, on a server

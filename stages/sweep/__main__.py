@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -23,24 +24,34 @@ from stages.core.base.errors import UserError, one_line
 from stages.core.command import EXIT_TERMINATED, guarded
 from stages.core.config.composition import open_conf, register_schema
 from stages.core.config.overrides import quoted
-from stages.sweep.config import SweepConfig
 from stages.sweep.launchers import check_launcher, check_plugins, sole, threads_of_a_point
-from stages.sweep.plan import check_points, check_settings, planned
 from stages.sweep.point import point
 from stages.sweep.progress import watched
-from stages.sweep.ranking import metric_of, pareto, ranked
-from stages.sweep.report import as_csv, as_rows, markdown, results_table
-from stages.sweep.session import Session, label, load_results, save_session
+from stages.sweep.ranking import Ranking
+from stages.sweep.sweep_config import SweepConfig
+from stages.sweep.sweep_plan import check_points, check_settings, planned
+from stages.sweep.sweep_report import as_csv, as_rows, markdown, results_table
+from stages.sweep.sweep_state import RESULT_FILE, Sweep, label, load_results, save_sweep
 from stages.sweep.tracking import FAILED, FINISHED, KILLED, close_abandoned, close_parent, folder_lock, open_parent
-from stages.sweep.workspace import LOCKS, cache_folder, clear_leftovers
+from stages.sweep.workspace import LOCKS_FOLDER, cache_folder, clear_leftovers
 from stages.track.run import tracking_uri
 
-SWEEPS = Path("sweeps")
-CONFIG = "sweep"
-FOLDER = "hydra.sweep.dir"
-MULTIRUN = ("--multirun", "-m", "--run", "-r")
-ANSWERS = ("help", "hydra_help", "cfg", "info", "shell_completion")
+SWEEPS_FOLDER = Path("sweeps")
+CONFIG_NAME = "sweep"
+FOLDER_KEY = "hydra.sweep.dir"
+MODE_OPTIONS = ("--multirun", "-m", "--run", "-r")
+ANSWER_OPTIONS = ("help", "hydra_help", "cfg", "info", "shell_completion")
 """Options of Hydra that show something and run nothing."""
+
+
+@dataclass(frozen=True)
+class _Locations:
+    """Where a sweep runs: its folder, the project's, the project's DVC cache, the MLflow store."""
+
+    folder: Path
+    project: Path
+    cache: Path
+    uri: str
 
 
 def main() -> None:
@@ -60,12 +71,14 @@ def _command(words: Sequence[str]) -> int | None:
     own.add_argument("--json", type=Path)
     own.add_argument("--debug", action="store_true")
     arguments, rest = _parsed(own, words)
-    overrides = [word for word in rest if word not in MULTIRUN]
+    overrides = [word for word in rest if word not in MODE_OPTIONS]
     options = [word for word in overrides if word.startswith("-")]
     if not options:
-        return sweep(overrides, arguments.json)
+        return run_sweep(overrides, arguments.json)
     asked, unknown = _parsed(get_args_parser(), rest)
-    if unknown or not any(getattr(asked, name) for name in ANSWERS):  # else Hydra would run points without a sweep
+    if unknown or not any(
+        getattr(asked, name) for name in ANSWER_OPTIONS
+    ):  # else Hydra would run points without a sweep
         raise UserError(f"{' '.join(unknown or options)}: not understood; --help shows the options of a sweep")
     _help(rest)
     return None
@@ -80,7 +93,7 @@ def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argp
         raise UserError(f"{error}; see --help") from error
 
 
-def sweep(overrides: Sequence[str], json: Path | None) -> int:
+def run_sweep(overrides: Sequence[str], json: Path | None) -> int:
     """Run a sweep in the current folder.
 
     Args:
@@ -99,7 +112,7 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
         raise UserError(f"--json {json} is a folder: name a file")
     with open_conf(conf, overrides, SweepConfig):
         loader = GlobalHydra.instance().config_loader()
-        composed = loader.load_configuration(CONFIG, list(overrides), RunMode.MULTIRUN)
+        composed = loader.load_configuration(CONFIG_NAME, list(overrides), RunMode.MULTIRUN)
         plan = planned(composed)
         check_settings(composed)
         check_launcher(composed)
@@ -107,27 +120,26 @@ def sweep(overrides: Sequence[str], json: Path | None) -> int:
     if threads := threads_of_a_point(composed, os.cpu_count() or 1):
         os.environ.setdefault("SOCQUANT_THREADS", str(threads))
     cache, uri = cache_folder(project), tracking_uri()
-    (cache / LOCKS).mkdir(parents=True, exist_ok=True)
+    (cache / LOCKS_FOLDER).mkdir(parents=True, exist_ok=True)
     clear_leftovers(cache)
     folder = _folder(overrides, composed)
     try:
         with folder_lock(folder).acquire(blocking=False):
-            for old in folder.glob("*/result.json"):
+            for old in folder.glob(f"*/{RESULT_FILE}"):
                 old.unlink()
-            session = _open(project, folder, cache, uri, composed, overrides, plan.varied)
+            sweep = _open(_Locations(folder, project, cache, uri), composed, overrides, plan.varied)
+            words = ["--multirun", *overrides, *sole(composed, plan.total), f"{FOLDER_KEY}={quoted(str(folder))}"]
             try:
-                with watched(session, plan.total):
-                    _hydra(
-                        ["--multirun", *overrides, *sole(composed, plan.total), f"{FOLDER}={quoted(str(folder))}"], conf
-                    )
-                return _finish(session, json)
+                with watched(sweep, plan.total):
+                    _hydra(words, conf)
+                return _finish(sweep, json)
             except BaseException as error:
-                _break_off(session, error)
+                _break_off(sweep, error)
                 if isinstance(error, OSError):  # the disk is full, most likely
                     raise UserError(f"{folder}: {one_line(error)}") from error
                 raise
     except Timeout:
-        raise UserError(f"{folder} is in use by another sweep: wait for it, or choose another {FOLDER}") from None
+        raise UserError(f"{folder} is in use by another sweep: wait for it, or choose another {FOLDER_KEY}") from None
 
 
 def _help(words: Sequence[str]) -> None:
@@ -143,36 +155,28 @@ def _hydra(words: Sequence[str], conf: Path) -> None:
     register_schema(SweepConfig)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be named
     sys.argv = ["python -m stages.sweep", *words]
-    hydra.main(version_base="1.3", config_path=str(conf), config_name=CONFIG)(point)()
+    hydra.main(version_base="1.3", config_path=str(conf), config_name=CONFIG_NAME)(point)()
 
 
 def _folder(overrides: Sequence[str], composed: DictConfig) -> Path:
     """The sweep's folder: the user's, or one of its own by date and time, whoever else starts in the same second."""
-    if any(override.startswith(f"{FOLDER}=") for override in overrides):
+    if any(override.startswith(f"{FOLDER_KEY}=") for override in overrides):
         return Path(composed.hydra.sweep.dir).resolve()
-    SWEEPS.mkdir(exist_ok=True)
+    SWEEPS_FOLDER.mkdir(exist_ok=True)
     stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     for again in range(1, 1000):
-        folder = SWEEPS / (stamp if again == 1 else f"{stamp}_{again}")
+        folder = SWEEPS_FOLDER / (stamp if again == 1 else f"{stamp}_{again}")
         try:
             folder.mkdir()
         except FileExistsError:
             continue
         return folder.resolve()
-    raise UserError(f"{SWEEPS} has a thousand sweeps of this second")
+    raise UserError(f"{SWEEPS_FOLDER} has a thousand sweeps of this second")
 
 
-def _open(
-    project: Path,
-    folder: Path,
-    cache: Path,
-    uri: str,
-    composed: DictConfig,
-    overrides: Sequence[str],
-    varied: tuple[str, ...],
-) -> Session:
+def _open(locations: _Locations, composed: DictConfig, overrides: Sequence[str], varied: tuple[str, ...]) -> Sweep:
     """Open the sweep's MLflow run and write down what its jobs need to know."""
-    choices = composed.hydra.runtime.choices
+    folder, choices = locations.folder, composed.hydra.runtime.choices
     launcher = str(choices.get("hydra/launcher"))
     command = " ".join(overrides)
     params = {
@@ -187,63 +191,80 @@ def _open(
         "cost": composed.sweep.cost,
         "folder": str(folder),
     } | {f"values.{key}": str(value) for key, value in (composed.hydra.sweeper.get("params") or {}).items()}
-    tags = {group: str(choices.get(group)) for group in ("soc", "model", "data", "quant") if group not in varied}
-    experiment_id, parent = open_parent(tags, composed.track.experiment, uri, cache / LOCKS / "store.lock", params)
-    close_abandoned([path for path in folder.parent.glob("*") if path != folder], uri)
-    session = Session(
-        folder, project, cache, uri, experiment_id, parent, varied, composed.sweep.metric, composed.sweep.direction,
-        composed.sweep.cost, command, launcher, os.getpid(),
-    )  # fmt: skip
-    save_session(session)
-    return session
+    groups = {group: str(choices.get(group)) for group in ("soc", "model", "data", "quant") if group not in varied}
+    store_lock = locations.cache / LOCKS_FOLDER / "store.lock"
+    experiment_id, parent = open_parent(groups, composed.track.experiment, locations.uri, store_lock, params)
+    close_abandoned([path for path in folder.parent.glob("*") if path != folder], locations.uri)
+    sweep = Sweep(
+        **vars(locations),
+        experiment_id=experiment_id,
+        parent=parent,
+        varied=varied,
+        metric=composed.sweep.metric,
+        direction=composed.sweep.direction,
+        cost=composed.sweep.cost,
+        command=command,
+        launcher=launcher,
+        process=os.getpid(),
+    )
+    save_sweep(sweep)
+    return sweep
 
 
-def _finish(session: Session, json: Path | None) -> int:
+def _finish(sweep: Sweep, json: Path | None) -> int:
     """Close the sweep's run with its summary; show it. Gives the exit code."""
-    results = load_results(session.folder)
-    done, failed = ranked(results, session), [result for result in results if result.value is None]
-    metrics, tags = {"points": float(len(results)), "failed": float(len(failed))}, {}
-    table = session.folder / "points.csv"
-    write_text(table, as_csv(results, session))
-    files = [table, *session.folder.glob("multirun.yaml")]  # not every sweeper writes one
-    if done:
-        from stages.sweep.pictures import draw, interactive  # noqa: PLC0415  slow to load, and workers load this module
-
-        best = done[0]
-        pictures = [session.folder / "summary.png", session.folder / "summary.svg"]
-        draw(results, session, pictures)
-        files += pictures
-        if find_spec("plotly"):
-            files.append(session.folder / "parallel.html")
-            interactive(results, session, files[-1])
+    ranking = Ranking(sweep, load_results(sweep.folder))
+    results, best = ranking.results, next(iter(ranking.ranked), None)
+    metrics, tags = {"points": float(len(results)), "failed": float(len(ranking.failed))}, {}
+    files = _summary_files(ranking)
+    if best is not None:
         metrics |= {f"best.{key}": value for key, value in best.metrics.items() if not key.startswith("export.")}
-        metrics["pareto"] = float(len(pareto(results, session)))
-        tags = {"best": label(best.overrides, session.varied), "best_run_id": str(best.run)}
-    tags["mlflow.note.content"] = markdown(results, session)
+        metrics["pareto"] = float(len(ranking.pareto))
+        tags = {"best": label(best.overrides, sweep.varied), "best_run_id": str(best.run)}
+    tags["mlflow.note.content"] = markdown(ranking)
     if json:
-        write_json(json, {"metric": metric_of(results, session), "points": as_rows(results, session)})
-    close_parent(session, FINISHED if done or not results else FAILED, metrics, tags, files)
-    output.print(results_table(results, session, output.width))
-    for result in failed:
-        say("failed", f"{label(result.overrides, session.varied)}: {result.error}", "red")
-    output.print(f"summary:     {(session.folder / ('summary.svg' if done else 'points.csv')).as_uri()}")
-    output.print(f"MLflow run:  {session.parent}, {counted(len(results), 'point')} below it")
-    return 1 if failed else 0
+        write_json(json, {"metric": ranking.metric, "points": as_rows(ranking)})
+    close_parent(sweep, FINISHED if best or not results else FAILED, metrics, tags, files)
+    output.print(results_table(ranking, output.width))
+    for result in ranking.failed:
+        say("failed", f"{label(result.overrides, sweep.varied)}: {result.error}", "red")
+    output.print(f"summary:     {(sweep.folder / ('summary.svg' if best else 'points.csv')).as_uri()}")
+    output.print(f"MLflow run:  {sweep.parent}, {counted(len(results), 'point')} below it")
+    return 1 if ranking.failed else 0
 
 
-def _break_off(session: Session, error: BaseException) -> None:
+def _summary_files(ranking: Ranking) -> list[Path]:
+    """Write the summary: the table, and plots where a point did not fail."""
+    folder = ranking.sweep.folder
+    table = folder / "points.csv"
+    write_text(table, as_csv(ranking))
+    files = [table, *folder.glob("multirun.yaml")]  # not every sweeper writes one
+    if not ranking.ranked:
+        return files
+    from stages.sweep.sweep_plots import draw, interactive  # noqa: PLC0415  slow to load, and workers load this module
+
+    plots = [folder / "summary.png", folder / "summary.svg"]
+    draw(ranking, plots)
+    page = folder / "parallel.html"
+    if not find_spec("plotly"):
+        return [*files, *plots]
+    interactive(ranking, page)
+    return [*files, *plots, page]
+
+
+def _break_off(sweep: Sweep, error: BaseException) -> None:
     """Close the sweep's run though not all points are done."""
     killed = isinstance(error, KeyboardInterrupt | SystemExit)
-    results = load_results(session.folder)
-    reason = "stopped" if killed else str(error)
-    note = {"mlflow.note.content": markdown(results, session), "error": reason}
+    ranking = Ranking(sweep, load_results(sweep.folder))
+    reason, count = "stopped" if killed else str(error), len(ranking.results)
+    note = {"mlflow.note.content": markdown(ranking), "error": reason}
     try:
-        close_parent(session, KILLED if killed else FAILED, {"points": float(len(results))}, note)
+        close_parent(sweep, KILLED if killed else FAILED, {"points": float(count)}, note)
     except (UserError, OSError) as refused:
         warn(f"the sweep's run stays open: {one_line(refused)}")
-    if results:
-        output.print(results_table(results, session, output.width))
-    console.print(f"stopped after {counted(len(results), 'point')}; the same command goes on from there")
+    if count:
+        output.print(results_table(ranking, output.width))
+    console.print(f"stopped after {counted(count, 'point')}; the same command goes on from there")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from stages.core.command import EXIT_TERMINATED
 
 __all__ = ["check_launcher", "check_plugins", "end_if_orphaned", "sole", "threads_of_a_point"]
 
-LOCAL = "local"  # unless told otherwise
-JOBLIB = "JoblibLauncher"
-PLUGINS = {
+DEFAULT_LAUNCHER = "local"
+JOBLIB_CLASS = "JoblibLauncher"
+PLUGIN_PACKAGES = {
     "hydra/launcher=ray": ("hydra_plugins.hydra_ray_launcher", "ray"),
     "hydra/launcher=slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
@@ -29,7 +29,7 @@ def check_plugins(overrides: Sequence[str]) -> None:
         UserError: if one is missing.
     """
     for override in overrides:
-        package, extra = PLUGINS.get(override, ("hydra_plugins", ""))
+        package, extra = PLUGIN_PACKAGES.get(override, ("hydra_plugins", ""))
         if not find_spec(package):
             raise UserError(f'{override} needs a plugin of Hydra: pip install -e ".[{extra}]"')
 
@@ -47,7 +47,7 @@ def check_launcher(composed: DictConfig) -> None:
 
 def sole(composed: DictConfig, total: int | None) -> list[str]:
     """The override by which a single point runs in the sweep's own process, which need not start others then."""
-    alone = total == 1 and composed.hydra.runtime.choices.get("hydra/launcher") == LOCAL
+    alone = total == 1 and composed.hydra.runtime.choices.get("hydra/launcher") == DEFAULT_LAUNCHER
     return ["hydra/launcher=basic"] if alone else []
 
 
@@ -64,5 +64,5 @@ def end_if_orphaned(composed: DictConfig, sweep: int) -> None:
         composed: Hydra's settings, `hydra`.
         sweep: the id of the sweep's process.
     """
-    if composed.launcher._target_.endswith(JOBLIB) and os.getppid() != sweep:
+    if composed.launcher._target_.endswith(JOBLIB_CLASS) and os.getppid() != sweep:
         os._exit(EXIT_TERMINATED)

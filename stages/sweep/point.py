@@ -4,7 +4,7 @@ import math
 import os
 import time
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from stages.core.config.watch import register_resolvers
 from stages.core.data.local_files import check_local_files
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.qparams import load_qparams
-from stages.sweep.cost import network_cost
 from stages.sweep.launchers import end_if_orphaned
-from stages.sweep.metrics import chosen_metric
-from stages.sweep.session import Result, Session, label, load_session, save_result
-from stages.sweep.tracking import log_failure, log_point
-from stages.sweep.workspace import LOG, prepare, reproduce, upstream_params
+from stages.sweep.network_cost import network_cost
+from stages.sweep.ranking import chosen_metric
+from stages.sweep.sweep_state import PointResult, Sweep, label, load_sweep, save_result
+from stages.sweep.tracking import PointRun, log_failure, log_point
+from stages.sweep.workspace import LOG_FILE, prepare, reproduce, upstream_params
 
 __all__ = ["checked", "point", "reason"]
 
@@ -34,7 +34,7 @@ register_resolvers()  # for a job in another process, which gets its configurati
 
 @dataclass(frozen=True)
 class _Computed:
-    run: str
+    run_id: str
     metrics: dict[str, float]
     value: float
     executed: list[str]
@@ -51,39 +51,44 @@ def point(composed: DictConfig) -> float:
         RuntimeError: if the point failed and the sweeper takes that into account.
     """
     job = HydraConfig.get()
-    session = load_session(Path(job.sweep.dir))
+    sweep = load_sweep(Path(job.sweep.dir))
     folder = Path(job.runtime.output_dir)
-    end_if_orphaned(job, session.process)
-    with chdir(session.project):
-        result = _run(session, folder, composed, job.job.num, tuple(job.overrides.task), job.runtime.choices.get("soc"))
-    if load_session(session.folder).parent == session.parent:  # else killed, and another sweep uses the folder
+    end_if_orphaned(job, sweep.process)
+    with chdir(sweep.project):
+        result = _run(sweep, folder, composed, job)
+    if load_sweep(sweep.folder).parent == sweep.parent:  # else killed, and another sweep uses the folder
         save_result(folder, result)
-    end_if_orphaned(job, session.process)
+    end_if_orphaned(job, sweep.process)
     if result.value is None and "max_failure_rate" in job.sweeper:  # a sweeper that wants to count failures
         raise RuntimeError(result.error)
     return math.nan if result.value is None else result.value
 
 
-def _run(
-    session: Session, folder: Path, composed: DictConfig, number: int, overrides: tuple[str, ...], soc: str | None
-) -> Result:
+def _run(sweep: Sweep, folder: Path, composed: DictConfig, job: DictConfig) -> PointResult:
+    """Compute and log a point; whatever fails is its result.
+
+    Args:
+        sweep: the point's.
+        folder: of the point.
+        composed: its experiment.
+        job: Hydra's settings, `hydra`.
+    """
     begun = time.monotonic()
-    name = label(overrides, session.varied)
-    tags = {"overrides": " ".join(overrides), "point": str(number)}
+    number, overrides = job.job.num, tuple(job.overrides.task)
+    run = PointRun(sweep, label(overrides, sweep.varied), {"overrides": " ".join(overrides), "point": str(number)})
     config: Config | None = None
     try:
-        config, text = checked(composed, soc, session.project)
-        done = _compute(session, folder, config, text, name, tags)
+        config, text = checked(composed, job.runtime.choices.get("soc"), sweep.project)
+        done = _compute(run, folder, config, text)
     except Exception as error:  # one point must not end the others
         line = reason(error)
         try:
-            run: str | None = log_failure(session, config, name, tags, line, folder / LOG)
+            run_id: str | None = log_failure(run, config, line, folder / LOG_FILE)
         except UserError as refused:
-            run, line = None, f"{line}; {refused}"
-        return Result(number, overrides, {}, None, line, run, (), time.monotonic() - begun)
-    return Result(
-        number, overrides, done.metrics, done.value, None, done.run, tuple(done.executed), time.monotonic() - begun
-    )
+            run_id, line = None, f"{line}; {refused}"
+        return PointResult(number, overrides, {}, None, line, run_id, (), time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    return PointResult(number, overrides, done.metrics, done.value, None, done.run_id, tuple(done.executed), seconds)
 
 
 def reason(error: Exception) -> str:
@@ -119,14 +124,16 @@ def checked(composed: DictConfig, soc: str | None, project: Path) -> tuple[Confi
     return config, text
 
 
-def _compute(session: Session, folder: Path, config: Config, text: str, name: str, tags: dict[str, str]) -> _Computed:
-    pipeline: dict[str, Any] = yaml.safe_load((session.project / "dvc.yaml").read_text(encoding="utf-8"))
+def _compute(run: PointRun, folder: Path, config: Config, text: str) -> _Computed:
+    """Compute a point in its folder and log it; `text`: its params.yaml."""
+    sweep = run.sweep
+    pipeline: dict[str, Any] = yaml.safe_load((sweep.project / "dvc.yaml").read_text(encoding="utf-8"))
     upstream = upstream_params(pipeline, yaml.safe_load(text))
-    prepare(session.project, folder, text, list(vars(config.watch).values()), session.cache)
-    executed = reproduce(folder, session.cache, text, upstream)
+    prepare(sweep.project, folder, text, list(vars(config.watch).values()), sweep.cache)
+    executed = reproduce(folder, sweep.cache, text, upstream)
     graph = Graph(load_model(folder / FLOAT_MODEL))
     cost = network_cost(graph, config, load_qparams(folder / QPARAMS, config))
-    more = {f"cost.{key}": value for key, value in cost.items()}
     origin = {"executed": " ".join(executed) or "none: all from the cache", "folder": str(folder)}
-    run, metrics = log_point(session, config, folder, name, tags | origin, more)
-    return _Computed(run, metrics, metrics[chosen_metric(session.metric, metrics)], executed)
+    run = replace(run, tags={**run.tags, **origin})
+    run_id, metrics = log_point(run, config, folder, {f"cost.{key}": value for key, value in cost.items()})
+    return _Computed(run_id, metrics, metrics[chosen_metric(sweep.metric, metrics)], executed)

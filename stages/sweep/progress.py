@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stages.core.base import console
-from stages.sweep.session import Result, Session, label, load_results
+from stages.sweep.sweep_state import PointResult, Sweep, label, load_results
 
 __all__ = ["point_line", "watched"]
 
-INTERVAL = 0.3  # seconds between two looks
+LOOK_SECONDS = 0.3  # between two looks at the folder
 
 
 @contextmanager
-def watched(session: Session, total: int | None) -> Iterator[None]:
+def watched(sweep: Sweep, total: int | None) -> Iterator[None]:
     """Show results as they come into the sweep's folder: a line each, and a bar where there is a terminal.
 
     Args:
-        session: the sweep.
+        sweep: whose points are watched.
         total: points; None where a sweeper does not say.
     """
     columns = (
@@ -36,14 +36,14 @@ def watched(session: Session, total: int | None) -> Iterator[None]:
         task = bar.add_task("points done, time taken, time left", total=total)
 
         def look() -> None:
-            for result in load_results(session.folder):
+            for result in load_results(sweep.folder):
                 if result.number not in shown:
                     shown.add(result.number)
-                    terminal.print(f"{len(shown):>3}{f'/{total}' if total else ''}  {point_line(result, session)}")
+                    terminal.print(f"{len(shown):>3}{f'/{total}' if total else ''}  {point_line(result, sweep)}")
             bar.update(task, completed=len(shown))
 
         def watch() -> None:
-            while not over.wait(INTERVAL):
+            while not over.wait(LOOK_SECONDS):
                 look()
 
         thread = threading.Thread(target=watch, daemon=True)
@@ -56,9 +56,9 @@ def watched(session: Session, total: int | None) -> Iterator[None]:
             look()
 
 
-def point_line(result: Result, session: Session) -> str:
+def point_line(result: PointResult, sweep: Sweep) -> str:
     """Say in a line what became of a point."""
-    name = label(result.overrides, session.varied)
+    name = label(result.overrides, sweep.varied)
     if result.value is None:
         return f"{name}: failed: {result.error}"
     how = f"{len(result.executed)} stages computed" if result.executed else "from the cache"

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,31 +15,42 @@ from mlflow.entities import Metric, Param, RunTag
 from stages.core.base.artifacts import read_json
 from stages.core.base.paths import FLOAT_MODEL, METRICS, SIMILARITY
 from stages.core.config.schema import Config
-from stages.sweep.session import Session, load_session, save_session
-from stages.track.__main__ import experiment, run_params
+from stages.sweep.sweep_state import SWEEP_FILE, Sweep, load_sweep, save_sweep
+from stages.track.pipeline_run import pipeline_run, run_params
 from stages.track.run import git_revision, log_run, open_experiment, store
 
-__all__ = ["FINISHED", "KILLED", "close_abandoned", "close_parent", "log_failure", "log_point", "open_parent"]
+__all__ = [
+    "FAILED",
+    "FINISHED",
+    "KILLED",
+    "PointRun",
+    "close_abandoned",
+    "close_parent",
+    "folder_lock",
+    "log_failure",
+    "log_point",
+    "open_parent",
+]
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
-CHILD_OF = "mlflow.parentRunId"
-MAKING = ".mlflow-"  # how the name of the folder begins where a database is made
-IN_USE = ".lock"  # in a sweep's folder, held while it runs
+PARENT_TAG = "mlflow.parentRunId"
+NEW_DATABASE_PREFIX = ".mlflow-"  # of the folder in which a database is created
+LOCK_FILE = ".lock"  # in a sweep's folder, held while it runs
 
 
 def folder_lock(folder: Path) -> FileLock:
     """The lock that a sweep holds on its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / IN_USE)
+    return FileLock(folder / LOCK_FILE)
 
 
 def open_parent(
-    config: Mapping[str, Any], name: str, uri: str, store_lock: Path, params: Mapping[str, Any]
+    groups: Mapping[str, Any], name: str, uri: str, store_lock: Path, params: Mapping[str, Any]
 ) -> tuple[str, str]:
     """Create the sweep's run, and before it the database and the experiment where they are not there yet.
 
     Args:
-        config: `soc`, `model`, `data` of the first point, to search by.
+        groups: `soc`, `model`, `data`, `quant` where they do not vary: tags to search by.
         name: of the MLflow experiment.
         uri: of the store.
         store_lock: two sweeps that both create a database would crash.
@@ -55,7 +66,7 @@ def open_parent(
         _create_database(uri)
         experiment_id = open_experiment(name, uri)
         client = mlflow.MlflowClient()
-        tags = {key: str(value) for key, value in config.items()} | {
+        tags = {key: str(value) for key, value in groups.items()} | {
             "kind": "sweep",
             "git_revision": git_revision(),
             "mlflow.source.name": "stages.sweep",
@@ -66,36 +77,36 @@ def open_parent(
 
 
 def _create_database(uri: str) -> None:
-    """Make a SQLite database that is not there yet in one step: MLflow cannot open one that a kill left half made."""
+    """Create a missing SQLite database in one step: MLflow cannot open one that a kill left half done."""
     path = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or path.exists():
         return
-    for abandoned in path.parent.glob(f"{MAKING}*"):
+    for abandoned in path.parent.glob(f"{NEW_DATABASE_PREFIX}*"):
         shutil.rmtree(abandoned, ignore_errors=True)
-    with TemporaryDirectory(prefix=MAKING, dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        mlflow.MlflowClient(f"sqlite:///{made}").search_experiments()
-        made.rename(path)
+    with TemporaryDirectory(prefix=NEW_DATABASE_PREFIX, dir=path.parent) as folder:
+        database = Path(folder) / path.name
+        mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
+        database.rename(path)
 
 
 def close_parent(
-    session: Session, status: str, metrics: Mapping[str, float], tags: Mapping[str, str], files: Sequence[Path] = ()
+    sweep: Sweep, status: str, metrics: Mapping[str, float], tags: Mapping[str, str], files: Sequence[Path] = ()
 ) -> None:
     """End the sweep's run, with its summary; children that are still open were cut off and end as killed.
 
     Raises:
         UserError: if the store cannot be reached or written.
     """
-    with store(session.uri):
+    with store(sweep.uri):
         client = mlflow.MlflowClient()
-        _log(client, session.parent, {}, metrics, tags)
+        _log(client, sweep.parent, {}, metrics, tags)
         for file in files:
-            client.log_artifact(session.parent, str(file), "summary")
-        condition = f"tags.`{CHILD_OF}` = '{session.parent}' and attributes.status = 'RUNNING'"
-        for run in client.search_runs([session.experiment_id], condition):
+            client.log_artifact(sweep.parent, str(file), "summary")
+        condition = f"tags.`{PARENT_TAG}` = '{sweep.parent}' and attributes.status = 'RUNNING'"
+        for run in client.search_runs([sweep.experiment_id], condition):
             client.set_terminated(run.info.run_id, KILLED)
-        client.set_terminated(session.parent, status)
-    save_session(replace(session, open=False))
+        client.set_terminated(sweep.parent, status)
+    save_sweep(replace(sweep, open=False))
 
 
 def close_abandoned(folders: Sequence[Path], uri: str) -> None:
@@ -106,30 +117,43 @@ def close_abandoned(folders: Sequence[Path], uri: str) -> None:
         uri: of the store that is in use; runs in others stay as they are.
     """
     for folder in folders:
-        if not (folder / "sweep.json").is_file():
+        if not (folder / SWEEP_FILE).is_file():
             continue
-        session = load_session(folder)
-        if not session.open or session.uri != uri:
+        sweep = load_sweep(folder)
+        if not sweep.open or sweep.uri != uri:
             continue
         try:
             with folder_lock(folder).acquire(blocking=False):
-                close_parent(session, KILLED, {}, {"error": "killed"})
+                close_parent(sweep, KILLED, {}, {"error": "killed"})
         except Timeout:
             continue  # it is running
 
 
+@dataclass(frozen=True)
+class PointRun:
+    """A point's run below its sweep's.
+
+    Attributes:
+        sweep: the sweep.
+        name: of the run.
+        tags: beside those of `track`.
+    """
+
+    sweep: Sweep
+    name: str
+    tags: Mapping[str, str]
+
+
 def log_point(
-    session: Session, config: Config, folder: Path, name: str, tags: Mapping[str, str], more: Mapping[str, float]
+    run: PointRun, config: Config, folder: Path, metrics: Mapping[str, float]
 ) -> tuple[str, dict[str, float]]:
     """Log a point from its artifacts: what `track` logs, but the float network, which all points share.
 
     Args:
-        session: the sweep.
+        run: the point's.
         config: the point's.
         folder: its workspace.
-        name: the run's.
-        tags: beside those of `track`.
-        more: metrics beside those of `track`.
+        metrics: beside those of `track`.
 
     Returns:
         The run's id and all its metrics.
@@ -137,32 +161,37 @@ def log_point(
     Raises:
         UserError: if an artifact is missing, or the store cannot be reached or written.
     """
-    found = experiment(config, read_json(folder / METRICS), read_json(folder / SIMILARITY), folder)
-    files = {name: [path for path in paths if path != folder / FLOAT_MODEL] for name, paths in found.artifacts.items()}
+    tracked = pipeline_run(config, read_json(folder / METRICS), read_json(folder / SIMILARITY), folder)
+    files = {
+        name: [path for path in paths if path != folder / FLOAT_MODEL] for name, paths in tracked.artifacts.items()
+    }
     point = replace(
-        found, run_name=name, metrics={**found.metrics, **more}, tags={**found.tags, **tags}, artifacts=files
+        tracked,
+        run_name=run.name,
+        metrics={**tracked.metrics, **metrics},
+        tags={**tracked.tags, **run.tags},
+        artifacts=files,
     )
-    with store(session.uri):
-        return log_run(point, session.experiment_id, session.parent), dict(point.metrics)
+    with store(run.sweep.uri):
+        return log_run(point, run.sweep.experiment_id, run.sweep.parent), dict(point.metrics)
 
 
-def log_failure(
-    session: Session, config: Config | None, name: str, tags: Mapping[str, str], error: str, log: Path
-) -> str:
+def log_failure(run: PointRun, config: Config | None, error: str, log: Path) -> str:
     """Log a point that failed: its parameters if it got that far, the error's line, and the pipeline's log.
 
     Raises:
         UserError: if the store cannot be reached or written.
     """
-    with store(session.uri):
+    with store(run.sweep.uri):
         client = mlflow.MlflowClient()
-        told = {**tags, CHILD_OF: session.parent, "error": error, "mlflow.note.content": error}
-        run = client.create_run(session.experiment_id, run_name=name, tags=told)
-        _log(client, run.info.run_id, run_params(config) if config else {})
+        tags = {**run.tags, PARENT_TAG: run.sweep.parent, "error": error, "mlflow.note.content": error}
+        created = client.create_run(run.sweep.experiment_id, run_name=run.name, tags=tags)
+        run_id = str(created.info.run_id)
+        _log(client, run_id, run_params(config) if config else {})
         if log.is_file():
-            client.log_artifact(run.info.run_id, str(log))
-        client.set_terminated(run.info.run_id, FAILED)
-        return str(run.info.run_id)
+            client.log_artifact(run_id, str(log))
+        client.set_terminated(run_id, FAILED)
+        return run_id
 
 
 def _log(

@@ -22,8 +22,10 @@ from stages.core.base.errors import UserError
 from stages.core.base.processes import running
 
 __all__ = [
-    "TARGETS",
-    "UPSTREAM",
+    "LAST_SHARED_STAGE",
+    "LOCKS_FOLDER",
+    "LOG_FILE",
+    "POINT_STAGES",
     "cache_folder",
     "clear_leftovers",
     "guilty_line",
@@ -32,15 +34,15 @@ __all__ = [
     "upstream_params",
 ]
 
-UPSTREAM = "calibrate"
+LAST_SHARED_STAGE = "calibrate"
 """The last stage that many points share: no bit width goes into it."""
-TARGETS = ("compare", "build", "evaluate")
+POINT_STAGES = ("compare", "build", "evaluate")
 """What a point computes; the MLflow run is the sweep's own business, since a cached point needs one too."""
-LOG = "dvc.log"
-LOCKS = "sweeps"  # folder in the cache, which the locks protect
-BUSY = ("Unable to acquire lock", "is busy")
-PATIENCE = 1.0  # seconds between two tries at a workspace that an earlier run still uses
-WRITING = 5.0  # seconds that a living DVC never takes to write an entry of its run cache
+LOG_FILE = "dvc.log"
+LOCKS_FOLDER = "sweeps"  # in the cache, which the locks protect
+BUSY_MESSAGES = ("Unable to acquire lock", "is busy")
+RETRY_SECONDS = 1.0  # between two tries at a workspace that an earlier run still uses
+MAX_WRITE_SECONDS = 5.0  # a living DVC never takes longer to write a file of its run cache
 
 
 def cache_folder(project: Path) -> Path:
@@ -58,10 +60,10 @@ def cache_folder(project: Path) -> Path:
 
 
 def clear_leftovers(cache: Path) -> None:
-    """Remove what a killed DVC left half-written in its run cache, where it would take it for an entry."""
+    """Remove what a killed DVC left half-written in its run cache, where it would take it for a finished file."""
     for path in (cache / "runs").glob("*/*/.*.tmp"):
         with suppress(OSError):  # another sweep did
-            if time.time() - path.stat().st_mtime > WRITING:
+            if time.time() - path.stat().st_mtime > MAX_WRITE_SECONDS:
                 path.unlink()
 
 
@@ -122,7 +124,7 @@ def reproduce(folder: Path, cache: Path, params: str, upstream: str) -> list[str
     Raises:
         UserError: if a stage fails; its own line.
     """
-    locks = cache / LOCKS
+    locks = cache / LOCKS_FOLDER
     locks.mkdir(parents=True, exist_ok=True)
     name, shared = _digest(params), _digest(upstream)
     latest, calibrated = locks / f"{name}.latest", folder.parent / f".{shared}.calibrated"
@@ -132,14 +134,14 @@ def reproduce(folder: Path, cache: Path, params: str, upstream: str) -> list[str
         if not seeded and not calibrated.exists():
             with FileLock(locks / f"{shared}.lock"):
                 if not calibrated.exists():
-                    executed += _dvc(folder, [UPSTREAM])
+                    executed += _dvc(folder, [LAST_SHARED_STAGE])
                     calibrated.touch()
-        executed += _dvc(folder, TARGETS)
+        executed += _dvc(folder, POINT_STAGES)
         write_text(latest, str(folder))
     return executed
 
 
-def upstream_params(pipeline: Mapping[str, Any], params: Mapping[str, Any], target: str = UPSTREAM) -> str:
+def upstream_params(pipeline: Mapping[str, Any], params: Mapping[str, Any], target: str = LAST_SHARED_STAGE) -> str:
     """Say what a stage and all before it depend on among the parameters: a text that is equal where they are.
 
     Args:
@@ -148,17 +150,17 @@ def upstream_params(pipeline: Mapping[str, Any], params: Mapping[str, Any], targ
         target: the stage.
     """
     stages = pipeline["stages"]
-    made = {out: name for name, stage in stages.items() for out in _outputs(stage)}
+    producers = {out: name for name, stage in stages.items() for out in _outputs(stage)}
 
     def keys(name: str) -> set[str]:
-        found = set(stages[name].get("params", []))
+        used = set(stages[name].get("params", []))
         for dependency in stages[name].get("deps", []):
             if dependency.startswith("${"):
-                found.add(dependency[2:-1])
-            for out, producer in made.items():
+                used.add(dependency[2:-1])
+            for out, producer in producers.items():
                 if dependency == out or dependency.startswith(f"{out}/"):
-                    found |= keys(producer)
-        return found
+                    used |= keys(producer)
+        return used
 
     def value(key: str) -> Any:
         node: Any = params
@@ -170,8 +172,8 @@ def upstream_params(pipeline: Mapping[str, Any], params: Mapping[str, Any], targ
 
 
 def _outputs(stage: Mapping[str, Any]) -> list[str]:
-    entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
-    return [path for entry in entries for path in ([entry] if isinstance(entry, str) else entry)]
+    outputs = [output for kind in ("outs", "metrics", "plots") for output in stage.get(kind, [])]
+    return [path for output in outputs for path in ([output] if isinstance(output, str) else output)]
 
 
 def _digest(text: str) -> str:
@@ -201,7 +203,7 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     environment.pop("DVC_SITE_CACHE_DIR", None)
     while True:
-        with (folder / LOG).open("w+", encoding="utf-8", errors="replace") as log:
+        with (folder / LOG_FILE).open("w+", encoding="utf-8", errors="replace") as log:
             with running([sys.executable, "-m", "dvc", "repro", *targets], folder, log, environment) as process:
                 code = process.wait()
             log.seek(0)
@@ -210,9 +212,9 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
             return re.findall(r"^Running stage '(\w+)'", text, re.MULTILINE)
         if code < 0:
             raise UserError(f"`dvc repro` was killed by {signal.Signals(-code).name}")
-        if not any(sign in text for sign in BUSY):
+        if not any(sign in text for sign in BUSY_MESSAGES):
             raise UserError(guilty_line(text))
-        time.sleep(PATIENCE)  # a killed sweep's stage, about to end
+        time.sleep(RETRY_SECONDS)  # a killed sweep's stage, about to end
 
 
 def guilty_line(text: str) -> str:

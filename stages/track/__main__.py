@@ -1,119 +1,30 @@
 """Reads params.yaml and what all stages wrote; writes one MLflow run and out/track/run.json."""
 
-import hashlib
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
-
 from stages.core.base.artifacts import output_folder, read_json, write_json
 from stages.core.base.console import output
-from stages.core.base.paths import (
-    CALIBSET,
-    COMPARE,
-    EVALUATE,
-    EXPORT,
-    FLOAT_MODEL,
-    INTEGER_MODEL,
-    METRICS,
-    NODE_BITS,
-    QPARAMS,
-    QUANTIZED_MODEL,
-    REPORT,
-    SIMILARITY,
-    TRACK,
-)
+from stages.core.base.paths import METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
-from stages.core.data.sample_store import stored_sets
 from stages.core.integer.qparams import load_qparams
-from stages.core.tables import accuracy_line, bit_widths, similarity_table
-from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, plain, shown_store, tracking_uri
+from stages.core.tables import accuracy_line, similarity_table
+from stages.track.pipeline_run import pipeline_run
+from stages.track.run import log_once, shown_store, tracking_uri
 
-SHOWN = 5  # least similar nodes in the closing summary
+SHOWN_NODES = 5  # least similar ones in the closing summary
 
 
 def track(config: Config) -> None:
     load_qparams(QPARAMS, config)  # refuses results of other parameters
     metrics, rows = read_json(METRICS), read_json(SIMILARITY)
-    run_id, new = log_once(experiment(config, metrics, rows), uri := tracking_uri())
+    run_id, new = log_once(pipeline_run(config, metrics, rows), uri := tracking_uri())
     with output_folder(TRACK) as folder:
         write_json(folder / "run.json", {"run_id": run_id, "experiment": config.track.experiment})
 
-    output.print(similarity_table(rows, output.width, SHOWN))
+    output.print(similarity_table(rows, output.width, SHOWN_NODES))
     output.print(accuracy_line(metrics))
     output.print(f"report:      {REPORT.resolve().as_uri()}")
     output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")
     output.print(f"see it with: {shown_store(uri)}")
-
-
-def experiment(
-    config: Config, metrics: dict[str, Any], rows: list[dict[str, Any]], folder: Path = Path()
-) -> Experiment:
-    """Gather a run from the artifacts.
-
-    Args:
-        config: the experiment's.
-        metrics: what evaluate found.
-        rows: the similarity table.
-        folder: where out/ and params.yaml are.
-    """
-    params = run_params(config)
-    quant = config.quant
-    features, weights = (side.removesuffix("-bit") for side in bit_widths(quant))
-    cosines = [row["cosine_avg"] for row in rows]
-    results = [folder / path for path in (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY)]
-    return Experiment(
-        name=config.track.experiment,
-        run_name=f"{config.model.name} {config.soc.name} a{features}w{weights} {quant.feature_method.name}",
-        params=params,
-        metrics=flatten(metrics)
-        | {
-            "similarity.cosine_min": min(cosines),
-            "similarity.cosine_mean": sum(cosines) / len(cosines),
-            "export.max_difference": read_json(folder / EXPORT / "check.json")["max_difference"],
-        },
-        curves={
-            "layers/cosine_avg": cosines,  # the slash puts the curves into a section of their own
-            "layers/cosine_min": [row["cosine_min"] for row in rows],
-            "layers/euclidean": [row["euclidean"] for row in rows],
-        },
-        tags={
-            "fingerprint": fingerprint(params, results),
-            "soc": config.soc.name,
-            "model": config.model.name,
-            "data": config.data.name,
-            "quant": quant.name,
-            "git_revision": git_revision(),
-            "data_hash": _data_hash(folder),
-            "mlflow.note.content": accuracy_line(metrics),  # the description on the run's page
-            "mlflow.source.name": "stages.track",
-        },
-        artifacts={
-            name: [folder / path for path in paths]
-            for name, paths in {
-                "": [REPORT, Path("params.yaml")],
-                "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
-                "evaluate": [METRICS, EVALUATE / "predictions.csv"],
-                "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
-            }.items()
-        },
-    )
-
-
-def run_params(config: Config) -> dict[str, Any]:
-    """Flatten what a run is told apart by."""
-    unlogged = ("watch", "compare")  # neither changes what the network is or how good
-    params = flatten(plain({key: value for key, value in asdict(config).items() if key not in unlogged}))
-    return {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
-
-
-def _data_hash(folder: Path) -> str:
-    """Identify the pictures used: those that served to quantize, and those that were evaluated with their labels."""
-    digests = [content for samples in stored_sets(folder / CALIBSET).values() for content in samples.digests]
-    digest = hashlib.sha256("".join(digests).encode())
-    for line in (folder / EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
-        digest.update(",".join(line.split(",")[:3]).encode())
-    return digest.hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Logging an experiment to MLflow, once."""
+"""Logging a run to MLflow, once."""
 
 import hashlib
 import logging
@@ -12,9 +12,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing of a user's network leaves the machine
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
 import mlflow
 from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
@@ -22,8 +19,8 @@ from mlflow.exceptions import MlflowException
 from stages.core.base.errors import UserError, one_line
 
 __all__ = [
-    "Experiment",
     "Measurement",
+    "RunContent",
     "add_measurement",
     "fingerprint",
     "flatten",
@@ -37,27 +34,27 @@ __all__ = [
     "tracking_uri",
 ]
 
-TAG = "fingerprint"
-MEASURED, JOINED = "board.measurements", "+"
-KIND = "mlflow.experimentKind"
+FINGERPRINT_TAG = "fingerprint"
+MEASUREMENTS_TAG, FINGERPRINT_JOINT = "board.measurements", "+"
+EXPERIMENT_KIND_TAG = "mlflow.experimentKind"
 
 
 @dataclass(frozen=True)
-class Experiment:
+class RunContent:
     """What goes into a run.
 
     Attributes:
-        name: the MLflow experiment.
+        experiment: the MLflow experiment.
         run_name: shown in the UI.
         params: flat parameters.
         metrics: flat metrics.
         curves: metric name -> one value a node, logged with the node's depth as step.
-        tags: what to search by; `fingerprint` among them identifies the experiment.
+        tags: what to search by; `fingerprint` among them identifies the run.
         artifacts: folder in the run -> files.
         tables: file in the run -> rows of equal keys; the UI shows them side by side with other runs'.
     """
 
-    name: str
+    experiment: str
     run_name: str
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
@@ -67,11 +64,11 @@ class Experiment:
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
-def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
+def log_once(content: RunContent, uri: str) -> tuple[str, bool]:
     """Log a finished run, unless one with the same fingerprint is there.
 
     Args:
-        experiment: what to log.
+        content: what to log.
         uri: of the tracking store.
 
     Returns:
@@ -81,13 +78,12 @@ def log_once(experiment: Experiment, uri: str) -> tuple[str, bool]:
         UserError: if the store cannot be reached or written.
     """
     with store(uri):
-        experiment_id = open_experiment(experiment.name, uri)
-        condition = f"tags.{TAG} = '{experiment.tags[TAG]}' and attributes.status = 'FINISHED'"
-        client = mlflow.MlflowClient()
-        found = client.search_runs([experiment_id], condition, ViewType.ACTIVE_ONLY, max_results=1)
-        if found:
-            return str(found[0].info.run_id), False
-        return log_run(experiment, experiment_id), True
+        experiment_id = open_experiment(content.experiment, uri)
+        same = f"tags.{FINGERPRINT_TAG} = '{content.tags[FINGERPRINT_TAG]}' and attributes.status = 'FINISHED'"
+        runs = mlflow.MlflowClient().search_runs([experiment_id], same, ViewType.ACTIVE_ONLY, max_results=1)
+        if runs:
+            return str(runs[0].info.run_id), False
+        return log_run(content, experiment_id), True
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ class Measurement:
     files: Sequence[Path]
 
 
-def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri: str) -> tuple[int, bool]:
+def add_measurement(run_id: str, fingerprint: str, measurement: Measurement, uri: str) -> tuple[int, bool]:
     """Add a measurement to a finished run, unless all that it measures is there.
 
     The n-th measurement of a run is the n-th step of its metrics; curves, whose steps are depths, get `_n` behind their
@@ -117,7 +113,7 @@ def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri:
 
     Args:
         run_id: of the run.
-        experiment: the fingerprint that the run must have.
+        fingerprint: that the run must have.
         measurement: what to add.
         uri: of the tracking store.
 
@@ -132,22 +128,22 @@ def add_measurement(run_id: str, experiment: str, measurement: Measurement, uri:
     with store(uri):
         client = mlflow.MlflowClient()
         tags = client.get_run(run_id).data.tags
-        if tags.get(TAG) != experiment:
+        if tags.get(FINGERPRINT_TAG) != fingerprint:
             raise UserError(f"MLflow run {run_id} is another experiment's than out/ holds: run `dvc repro` first")
-        known = tags.get(MEASURED, "").split()
-        there = {part: n for n, parts in enumerate(known, 1) for part in parts.split(JOINED)}
-        if there.keys() >= {*measurement.fingerprints}:
-            return max(there[part] for part in measurement.fingerprints), False
+        known = tags.get(MEASUREMENTS_TAG, "").split()
+        logged = {part: n for n, parts in enumerate(known, 1) for part in parts.split(FINGERPRINT_JOINT)}
+        if logged.keys() >= {*measurement.fingerprints}:
+            return max(logged[part] for part in measurement.fingerprints), False
         number, now = len(known) + 1, int(time.time() * 1000)
-        behind = "" if number == 1 else f"_{number}"
+        suffix = "" if number == 1 else f"_{number}"
         points = [Metric(name, value, now, number - 1) for name, value in measurement.metrics.items()]
         for name, values in measurement.curves.items():
-            points += [Metric(f"{name}{behind}", value, now, depth) for depth, value in values.items()]
+            points += [Metric(f"{name}{suffix}", value, now, depth) for depth, value in values.items()]
         client.log_batch(run_id, metrics=points)
         for file in measurement.files:
             client.log_artifact(run_id, str(file), f"board/{number}")
         client.log_dict(run_id, dict(measurement.content), f"board/{number}/measurement.json")
-        client.set_tag(run_id, MEASURED, " ".join([*known, JOINED.join(measurement.fingerprints)]))
+        client.set_tag(run_id, MEASUREMENTS_TAG, " ".join([*known, FINGERPRINT_JOINT.join(measurement.fingerprints)]))
         return number, True
 
 
@@ -161,8 +157,8 @@ def store(uri: str) -> Iterator[None]:
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first use of a store narrates its migrations
     path = Path(uri.removeprefix("sqlite:///"))
-    places = [place for place in (path, path.parent) if place.exists()] if uri.startswith("sqlite:///") else []
-    if not all(os.access(place, os.W_OK) for place in places):  # MLflow would try for a minute
+    written = [each for each in (path, path.parent) if each.exists()] if uri.startswith("sqlite:///") else []
+    if not all(os.access(each, os.W_OK) for each in written):  # MLflow would try for a minute
         raise UserError(f"MLflow at {uri}: {path} cannot be written")
     try:
         mlflow.set_tracking_uri(uri)
@@ -183,16 +179,18 @@ def open_experiment(name: str, uri: str) -> str:
         database = Path(uri.removeprefix("sqlite:///"))
         mlflow.create_experiment(name, (database.parent / "mlruns").as_uri())  # not in a temporary folder
     chosen = mlflow.set_experiment(name)
-    if KIND not in chosen.tags:
-        mlflow.set_experiment_tag(KIND, "custom_model_development")  # the UI then opens on runs and charts
+    if EXPERIMENT_KIND_TAG not in chosen.tags:
+        mlflow.set_experiment_tag(
+            EXPERIMENT_KIND_TAG, "custom_model_development"
+        )  # the UI then opens on runs and charts
     return str(chosen.experiment_id)
 
 
-def log_run(experiment: Experiment, experiment_id: str, parent: str | None = None) -> str:
+def log_run(content: RunContent, experiment_id: str, parent: str | None = None) -> str:
     """Log a finished run into the store that is in use; one that breaks off is marked failed.
 
     Args:
-        experiment: what to log; its name does not count here.
+        content: what to log; its experiment does not count here.
         experiment_id: the MLflow experiment.
         parent: the run that it is shown under.
 
@@ -202,17 +200,17 @@ def log_run(experiment: Experiment, experiment_id: str, parent: str | None = Non
     client = mlflow.MlflowClient()
     with mlflow.start_run(
         experiment_id=experiment_id,
-        run_name=experiment.run_name,
-        tags=dict(experiment.tags),
+        run_name=content.run_name,
+        tags=dict(content.tags),
         parent_run_id=parent,
     ) as run:
-        mlflow.log_params(dict(experiment.params))
-        mlflow.log_metrics(dict(experiment.metrics))
-        client.log_batch(run.info.run_id, metrics=list(_points(experiment.curves)))
-        for folder, files in experiment.artifacts.items():
+        mlflow.log_params(dict(content.params))
+        mlflow.log_metrics(dict(content.metrics))
+        client.log_batch(run.info.run_id, metrics=list(_points(content.curves)))
+        for folder, files in content.artifacts.items():
             for file in files:
                 mlflow.log_artifact(str(file), folder or None)
-        for name, rows in experiment.tables.items():
+        for name, rows in content.tables.items():
             mlflow.log_table({key: [row[key] for row in rows] for key in rows[0]}, name)
         return str(run.info.run_id)
 

@@ -10,14 +10,14 @@ from tests.check.plants import Board
 
 @pytest.fixture(scope="session")
 def experiments(tmp_path_factory):
-    """Bits of features -> a folder with the experiment, two pictures and the PC's dumps; made when first asked for."""
-    made: dict[int, Path] = {}
+    """Bits of features -> a folder with the experiment, two pictures and the PC's dumps; prepared once."""
+    prepared: dict[int, Path] = {}
     here = Path.cwd()
 
     def experiment(bits: int) -> Path:
-        if bits not in made:
-            made[bits] = tmp_path_factory.mktemp(f"bits{bits}")
-            os.chdir(made[bits])
+        if bits not in prepared:
+            prepared[bits] = tmp_path_factory.mktemp(f"bits{bits}")
+            os.chdir(prepared[bits])
             try:
                 plants.make_experiment(f"quant.feature_bits={bits}")
                 np.save("cat.npy", plants.picture(1))
@@ -27,7 +27,7 @@ def experiments(tmp_path_factory):
                 plants.dump("cat.npy", "dog.npy", into="both")
             finally:
                 os.chdir(here)
-        return made[bits]
+        return prepared[bits]
 
     return experiment
 

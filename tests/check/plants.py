@@ -52,10 +52,10 @@ def two_branches() -> onnx.ModelProto:
 
     def conv(x: str, name: str, stride: int, size: int) -> list[onnx.NodeProto]:
         pads = [size // 2] * 4
-        made = helper.make_node(
+        conv = helper.make_node(
             "Conv", [x, f"{name}.w", f"{name}.b"], [f"{name}.c"], name, pads=pads, strides=[stride] * 2
         )
-        return [made, helper.make_node("Relu", [f"{name}.c"], [f"{name}.r"], f"{name}_relu")]
+        return [conv, helper.make_node("Relu", [f"{name}.c"], [f"{name}.r"], f"{name}_relu")]
 
     nodes = [
         *conv("images", "stem", 2, 3), *conv("stem.r", "left", 1, 3), *conv("stem.r", "right", 1, 1),
@@ -223,8 +223,8 @@ def dequantized(content: bytes, scale: float, zero_point: int) -> bytes:
 def meaning(pc: Path, file: str) -> tuple[float, int]:
     """Scale and zero point in the dump's list."""
     files = json.loads((pc / "model_node_info.json").read_text())["files"].values()
-    entry = next(entry for entry in files if entry["file"] == file)
-    return entry["scale"], entry["zero_point"]
+    info = next(info for info in files if info["file"] == file)
+    return info["scale"], info["zero_point"]
 
 
 # --- values

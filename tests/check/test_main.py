@@ -153,7 +153,7 @@ def test_a_layout_of_all_layers_hides_no_other_difference(at, monkeypatch, capsy
         (LEFT, lambda b: bytes(np.random.default_rng(0).integers(0, 256, len(b), np.uint8)), "unrelated", "nothing in"),
         (LEFT, plants.spoiled, "values", "of the values differ (correlation"),
         (LEFT, lambda b: b[:-36], "cut off", "equal until there"),
-        (LEFT, lambda b: b"\1" + b[:-36], "size", "another shape or width"),
+        (LEFT, lambda b: b"\1" + b[:-36], "size", "another shape or bit width"),
     ],
 )  # fmt: skip
 def test_the_first_layer_that_differs_is_named_with_its_cause(at, monkeypatch, layer, plant, cause, said):
@@ -161,12 +161,12 @@ def test_the_first_layer_that_differs_is_named_with_its_cause(at, monkeypatch, l
     board.change(layer, plant)
     board.spoil(SUM, POOL, "flatten")
     code, (case,) = run(monkeypatch, "pc", "board")
-    found = first_wrong(case)
+    layer_row = first_wrong(case)
     assert code == 1
-    assert (found["layer"], found["cause"]) == (layer, cause)
-    assert said in found["sentence"]
-    assert found["do"]
-    assert case["verdict"] == f"{layer} is the first layer that differs: {found['sentence']}"
+    assert (layer_row["layer"], layer_row["cause"]) == (layer, cause)
+    assert said in layer_row["sentence"]
+    assert layer_row["do"]
+    assert case["verdict"] == f"{layer} is the first layer that differs: {layer_row['sentence']}"
     follows = [row["layer"] for row in case["layers"] if row["state"] == "follows"]
     assert follows == [SUM, POOL, "flatten"]
     assert len([row for row in case["layers"] if row["state"] == "differs"]) == 1
@@ -182,9 +182,9 @@ def test_the_difference_is_measured(at, monkeypatch):
     content[places[0]], content[places[1]] = 15, 18
     board.path(LEFT).write_bytes(content)
     _, (case,) = run(monkeypatch, "pc", "board")
-    found = first_wrong(case)
-    assert (found["values"], found["differ"], found["largest"], found["mean"]) == (1728, 2, 5.0, 1.5)
-    assert (found["first"], found["expected"], found["found"]) == ([0, 2, 1, 3], 10.0, 15.0)
+    layer_row = first_wrong(case)
+    assert (layer_row["values"], layer_row["differ"], layer_row["largest"], layer_row["mean"]) == (1728, 2, 5.0, 1.5)
+    assert (layer_row["first"], layer_row["expected"], layer_row["found"]) == ([0, 2, 1, 3], 10.0, 15.0)
 
 
 def test_two_branches_differ_each_by_itself(at, monkeypatch):
@@ -249,10 +249,10 @@ def test_a_wrongly_fed_board_is_told_how(at, monkeypatch, change, cause, said, f
     if not first_layer:
         board.path(CODES).unlink()
     code, (case,) = run(monkeypatch, "pc", "board")
-    found = first_wrong(case)
+    layer_row = first_wrong(case)
     assert code == 1
-    assert (found["layer"], found["cause"]) == ("images/codes" if first_layer else STEM, cause)
-    assert said in found["sentence"]
+    assert (layer_row["layer"], layer_row["cause"]) == ("images/codes" if first_layer else STEM, cause)
+    assert said in layer_row["sentence"]
     assert rows(case)[LEFT]["state"] == "follows"
 
 
@@ -323,18 +323,18 @@ def test_several_inputs(at, monkeypatch, capsys):
     Path("boards").mkdir()
     Path("boards_cat").rename("boards/cat")
     Path("boards_dog").rename("boards/dog")
-    code, found = run(monkeypatch, "both", "boards")
-    assert (code, [case["name"] for case in found]) == (0, ["cat", "dog"])
+    code, cases = run(monkeypatch, "both", "boards")
+    assert (code, [case["name"] for case in cases]) == (0, ["cat", "dog"])
     # one wrong input among them
     for path in Path("boards/dog").iterdir():
         path.unlink()
     for path in Path("boards/cat").iterdir():
         (Path("boards/dog") / path.name).write_bytes(path.read_bytes())
     next(Path("boards/dog").glob("input_data*")).unlink()
-    code, found = run(monkeypatch, "both", "boards")
-    assert (code, [case["equal"] for case in found]) == (1, [True, False])
+    code, cases = run(monkeypatch, "both", "boards")
+    assert (code, [case["equal"] for case in cases]) == (1, [True, False])
     said = "the board's values are those of the input cat: another input"
-    assert found[1]["verdict"] == f"images/codes is the first layer that differs: {said}"
+    assert cases[1]["verdict"] == f"images/codes is the first layer that differs: {said}"
     # a single dump is the picture's that it agrees with
     code, (case,) = run(monkeypatch, "both", "boards/cat")
     assert (code, case["name"]) == (0, "cat")
@@ -396,15 +396,15 @@ def test_the_converters_own_dump_of_codes(at, monkeypatch):
     at(4)
     Path("magik/ptq_model").mkdir(parents=True)
     listed = json.loads(Path("pc/model_node_info.json").read_text())
-    for entry in listed["files"].values():
-        content = (Path("pc") / entry["file"]).read_bytes()
-        if "bits" in entry:
-            row = entry["shape"][-1]
+    for info in listed["files"].values():
+        content = (Path("pc") / info["file"]).read_bytes()
+        if "bits" in info:
+            row = info["shape"][-1]
             codes = [code for value in content for code in (value & 15, value >> 4)]
             size = row + row % 2
             content = bytes(code for i, code in enumerate(codes) if i % size < row)
-            entry["file"] = entry["file"].replace("_Quantize", "")
-        (Path("magik/ptq_model") / entry["file"]).write_bytes(content)
+            info["file"] = info["file"].replace("_Quantize", "")
+        (Path("magik/ptq_model") / info["file"]).write_bytes(content)
     Path("magik/model_node_info.json").write_text(json.dumps(listed))
     code, (case,) = run(monkeypatch, "magik/ptq_model", "board", "--any-layout")
     assert code == 0
@@ -495,8 +495,8 @@ INFO(magik): model version:0.9.6.NNA1_aa6e9e7
 def test_a_runtime_older_than_the_model_is_refused(at, monkeypatch, capsys):
     board = at()
     (board.folder / "console.txt").write_text(OLD)
-    code, found = run(monkeypatch, "pc", "board")
-    assert (code, found) == (2, [])
+    code, cases = run(monkeypatch, "pc", "board")
+    assert (code, cases) == (2, [])
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert err.startswith("error: board/console.txt: the board's runtime 0.9.5.2.ALPHA is older than the model, 0.9.6")
@@ -537,9 +537,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(at, monkeypatch, capsys, argument
     Path("linked").symlink_to("pc")
     Path("others").mkdir()
     Path("others/x_Quantize_out.bin").write_bytes(b"1")
-    code, found = run(monkeypatch, *arguments)
+    code, cases = run(monkeypatch, *arguments)
     out, err = capsys.readouterr()
-    assert (code, found, out) == (2, [], "")
+    assert (code, cases, out) == (2, [], "")
     assert err.startswith(said)
     assert err.count("\n") == 1
 
@@ -547,7 +547,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(at, monkeypatch, capsys, argument
 @pytest.mark.parametrize("option", ["--html", "--json"])
 def test_a_folder_for_the_result_is_refused_before_the_work(at, monkeypatch, capsys, option):
     at()
-    monkeypatch.setattr("stages.check.__main__.compared", lambda *_: pytest.fail("compared"))
+    monkeypatch.setattr("stages.check.__main__.compare_dumps", lambda *_: pytest.fail("compared"))
     monkeypatch.setattr(sys, "argv", ["check", "pc", "board", option, "both"])
     with pytest.raises(SystemExit) as caught:
         main()

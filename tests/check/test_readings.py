@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from stages.check.layers import Form
+from stages.check.checked_layer import TensorForm
 from stages.check.readings import best_match
 
 
@@ -26,13 +26,13 @@ def floats(*values: float, order: str = "<") -> bytes:
     ],
 )
 def test_floats_that_differ_are_read_as_they_are(pc, board):
-    match = best_match(floats(*pc), floats(*board), Form((1, 1, 1, len(pc)), None))
+    match = best_match(floats(*pc), floats(*board), TensorForm((1, 1, 1, len(pc)), None))
     assert (match.equal, names(match)) == (False, [])
     np.testing.assert_array_equal(match.expected.ravel(), np.float32(pc))
 
 
 def test_two_floats_of_another_byte_order_are_told():
-    match = best_match(floats(0.25, -3.5), floats(0.25, -3.5, order=">"), Form((1, 1, 1, 2), None))
+    match = best_match(floats(0.25, -3.5), floats(0.25, -3.5, order=">"), TensorForm((1, 1, 1, 2), None))
     assert (match.equal, names(match)) == (True, ["big-endian float32"])
 
 
@@ -45,13 +45,13 @@ def test_two_floats_of_another_byte_order_are_told():
     ],
 )
 def test_few_codes_that_fit_another_reading_are_chance(pc, board, shape):
-    match = best_match(bytes(pc), bytes(board), Form(shape, 8))
+    match = best_match(bytes(pc), bytes(board), TensorForm(shape, 8))
     assert (match.equal, names(match)) == (False, [])
 
 
 def test_many_codes_are_no_chance():
     codes = np.random.default_rng(0).integers(0, 2, 64) * 5
-    match = best_match(bytes(codes.tolist()), bytes(((codes - 128) % 256).tolist()), Form((1, 4, 4, 4), 8))
+    match = best_match(bytes(codes.tolist()), bytes(((codes - 128) % 256).tolist()), TensorForm((1, 4, 4, 4), 8))
     assert (match.equal, names(match)) == (True, ["signed codes"])
 
 
@@ -59,7 +59,7 @@ def test_a_reading_that_leaves_a_few_values_different_needs_many_that_agree():
     codes = np.random.default_rng(1).integers(0, 256, 48)
     signed = (codes - 128) % 256
     signed[:2] = codes[:2]
-    match = best_match(bytes(codes.tolist()), bytes(signed.tolist()), Form((1, 4, 4, 3), 8))
+    match = best_match(bytes(codes.tolist()), bytes(signed.tolist()), TensorForm((1, 4, 4, 3), 8))
     assert (match.equal, names(match)) == (False, ["signed codes"])
-    match = best_match(bytes(codes[:9].tolist()), bytes(signed[:9].tolist()), Form((1, 1, 1, 9), 8))
+    match = best_match(bytes(codes[:9].tolist()), bytes(signed[:9].tolist()), TensorForm((1, 1, 1, 9), 8))
     assert (match.equal, names(match)) == (False, [])

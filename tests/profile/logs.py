@@ -34,8 +34,8 @@ def log_text(
 def row(
     name: str,
     ms: float,
-    taken: Sequence[int] = (1, 8, 8, 16),
-    made: Sequence[int] = (1, 8, 8, 32),
+    inputs: Sequence[int] = (1, 8, 8, 16),
+    output: Sequence[int] = (1, 8, 8, 32),
     kernel: Sequence[int] = (),
     operator: str = "Convolution",
     gops: float | None = None,
@@ -45,5 +45,5 @@ def row(
     def shape(sizes: Sequence[int]) -> str:
         return "{" + ",".join(map(str, sizes)) + "}" if sizes else "N/A"
 
-    shapes = f"{shape(taken)} {shape(made)} {shape(kernel)} {{1,1}} {{0,0,0,0}} {{1,1}}"
+    shapes = f"{shape(inputs)} {shape(output)} {shape(kernel)} {{1,1}} {{0,0,0,0}} {{1,1}}"
     return f"{name} {operator} {shapes} {ms!r} {ms!r} {ms!r} {ms!r} 1.00% {'N/A' if gops is None else gops}"

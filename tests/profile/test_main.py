@@ -10,13 +10,13 @@ from stages.core.config.load import load_params
 from stages.core.cost import CostModel, load_cost
 from stages.export.__main__ import export
 from stages.profile.__main__ import main, profile
-from stages.profile.log import parse_log
-from stages.profile.options import Request, widths_of
+from stages.profile.board_log import parse_log
+from stages.profile.options import Request, parse_bits
 from tests.conftest import project_overrides
 from tests.profile.logs import ADD, EXAMPLE, log_text, row
 
 KNOWN = CostModel("T40", "", {"8/8": 4.0, "4/4": 1.0}, 0.5, 0.0625)
-# name, taken, made, kernel: MACs = 64 * kernel's elements
+# name, input, output, kernel: MACs = 64 * kernel's elements
 LAYERS = [
     ("a", (1, 8, 8, 16), (1, 8, 8, 32), (3, 3, 16, 32)),
     ("b", (1, 8, 8, 32), (1, 8, 8, 512), (1, 1, 32, 512)),
@@ -25,12 +25,12 @@ LAYERS = [
 ]
 
 
-def known_ms(taken, made, kernel, bits):
+def known_ms(inputs, output, kernel, bits):
     """Time by KNOWN, by hand: computing, moving, a layer's price."""
     sizes = 1
     for size in kernel:
         sizes *= size
-    bytes_ = (taken[1] * taken[2] * taken[3] + made[1] * made[2] * made[3] + sizes) * bits / 8
+    bytes_ = (inputs[1] * inputs[2] * inputs[3] + output[1] * output[2] * output[3] + sizes) * bits / 8
     return KNOWN.ms_per_gmac[f"{bits}/{bits}"] * 64 * sizes / 1e9 + 0.5 * bytes_ / 2**20 + 0.0625
 
 
@@ -56,9 +56,9 @@ def test_a_log_written_from_a_cost_model_gives_it_back(tmp_path, monkeypatch, ca
     assert (model.ms_per_mbyte, model.ms_per_layer) == pytest.approx((0.5, 0.0625))
     assert model.measured == {}  # there is no network to name the layers
     assert model.note == "measured on a board: wide.log at 8/8, narrow.log at 4/4"
-    found = json.loads(Path("c.json").read_text())
-    assert [entry["layers"][0]["layer"] for entry in found["logs"]] == ["c", "c"]
-    assert found["fit"]["model"]["ms_per_mbyte"] == pytest.approx(0.5)
+    content = json.loads(Path("c.json").read_text())
+    assert [log["layers"][0]["layer"] for log in content["logs"]] == ["c", "c"]
+    assert content["fit"]["model"]["ms_per_mbyte"] == pytest.approx(0.5)
     out = capsys.readouterr().out
     assert "the 4 slowest of 4 layers" in out
     assert "per GMAC 4/4 1 ms, 8/8 4 ms; per MB 0.5 ms; per layer 0.0625 ms" in out
@@ -103,7 +103,7 @@ def test_missing_rows_are_told(tmp_path, monkeypatch, capsys):
     assert "by operator" in out
 
 
-def test_another_cost_file_gives_further_widths(tmp_path, monkeypatch, capsys):
+def test_another_cost_file_gives_further_bit_widths(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("base.yaml").write_text("ms_per_gmac: {8/8: 2, 4/4: 1}\n")
     log = written(tmp_path / "board.log")
@@ -149,14 +149,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ar
     assert err.count("\n") == 1
 
 
-def test_widths_for_each_log():
-    assert widths_of(["8/4"], 2) == [(8, 4), (8, 4)]
-    assert widths_of(["8/8", "4/4"], 2) == [(8, 8), (4, 4)]
+def test_bits_for_each_log():
+    assert parse_bits(["8/4"], 2) == [(8, 4), (8, 4)]
+    assert parse_bits(["8/8", "4/4"], 2) == [(8, 8), (4, 4)]
     with pytest.raises(UserError):
-        widths_of(["0/8"], 1)
+        parse_bits(["0/8"], 1)
 
 
-def test_widths_of_the_experiment(project, capsys):
+def test_bits_of_the_experiment(project, capsys):
     Path("board.log").write_text(log_text([EXAMPLE, ADD]))
     with pytest.raises(UserError, match=r"^--bits 7/8: the T40 has features of 4, 8, 10, 12 bits$"):
         profile(Request([Path("board.log")], [(7, 8)]))
@@ -169,5 +169,5 @@ def test_the_help_shows_a_log_that_can_be_read(tmp_path, monkeypatch, capsys):
     assert exit_code(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     (run,) = parse_log(shown, "help")
-    assert [(entry.name, entry.average) for entry in run.layers] == [("475", 0.247)]
+    assert [(layer.name, layer.average) for layer in run.layers] == [("475", 0.247)]
     assert run.total == 37.351

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.profile.nmem import Memory, parse_nmem, read_nmem
+from stages.profile.nmem import NmemReport, parse_nmem, read_nmem
 
 REPORT = """\
 nmem total = 15480K
@@ -13,7 +13,7 @@ nmem free  = 4828K
 
 
 def test_the_vendors_report():
-    assert parse_nmem(REPORT, "nmem") == Memory(total=15480, peak=15157, used=10652, free=4828)
+    assert parse_nmem(REPORT, "nmem") == NmemReport(total=15480, peak=15157, used=10652, free=4828)
 
 
 @pytest.mark.parametrize(

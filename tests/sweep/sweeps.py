@@ -13,7 +13,8 @@ from typing import Any
 
 import onnx
 
-from stages.sweep.session import Result, Session
+from stages.sweep.ranking import Ranking
+from stages.sweep.sweep_state import PointResult, Sweep
 from tests.conftest import REPOSITORY
 from tests.networks import tiny_classifier, write_pictures
 
@@ -31,7 +32,7 @@ compare: {isolated: false}
 """
 
 
-def made_up(folder: Path = Path("/sweeps/a"), **changed: Any) -> Session:
+def made_up(folder: Path = Path("/sweeps/a"), **changed: Any) -> Sweep:
     """A sweep over feature bits and weight bits by agreement."""
     content: dict[str, Any] = {
         "folder": folder, "project": Path("/project"), "cache": Path("/cache"), "uri": "sqlite:////mlflow.db",
@@ -39,12 +40,12 @@ def made_up(folder: Path = Path("/sweeps/a"), **changed: Any) -> Session:
         "direction": "maximize", "cost": "bit_operations", "command": "quant.feature_bits=4,8", "launcher": "basic",
         "process": 1,
     }  # fmt: skip
-    return Session(**content | changed)
+    return Sweep(**content | changed)
 
 
 def result(
     number: int, features: str, weights: str, agreement: float, cosine: float, cost: float, **changed: Any
-) -> Result:
+) -> PointResult:
     """A point that did not fail."""
     metrics = {
         "agreement": agreement, "cosine": cosine, "cost.bit_operations": cost * 1e9, "cost.weight_bytes": cost * 1e6,
@@ -53,12 +54,28 @@ def result(
         "number": number, "overrides": (f"quant.feature_bits={features}", f"quant.weight_bits={weights}"),
         "metrics": metrics, "value": agreement, "error": None, "run": f"r{number}", "executed": (), "seconds": 1.0,
     }  # fmt: skip
-    return Result(**content | changed)
+    return PointResult(**content | changed)
 
 
-def failure(number: int, features: str = "9", error: str = "no such bits") -> Result:
+def failure(number: int, features: str = "9", error: str = "no such bits") -> PointResult:
     """A point that failed."""
-    return Result(number, (f"quant.feature_bits={features}", "quant.weight_bits=8"), {}, None, error, None, (), 0.5)
+    return PointResult(
+        number, (f"quant.feature_bits={features}", "quant.weight_bits=8"), {}, None, error, None, (), 0.5
+    )
+
+
+POINTS = [
+    result(0, "4", "8", 0.5, 0.8, 2),
+    result(1, "8", "8", 0.75, 0.9, 4, executed=("quantize", "compare")),
+    result(2, "10", "8", 0.75, 0.9, 5),
+    failure(3, error="quant.feature_bits=9: the T40 cannot | <do> it"),
+]
+"""Three points that did not fail, two of them equally good, and one that did."""
+
+
+def ranking(*results: PointResult, **changed: Any) -> Ranking:
+    """Results of such a sweep."""
+    return Ranking(made_up(**changed), results)
 
 
 def small_project(folder: Path) -> Path:

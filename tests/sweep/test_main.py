@@ -17,8 +17,8 @@ import yaml
 from stages.core.base.errors import UserError
 from stages.core.config.composition import compose
 from stages.core.config.schema import Task
-from stages.sweep.__main__ import main, sweep
-from stages.sweep.metrics import known_metrics
+from stages.sweep.__main__ import main, run_sweep
+from stages.sweep.ranking import known_metrics
 from stages.track.run import flatten
 from tests.conftest import REPOSITORY
 from tests.sweep.sweeps import environment, small_project, start, swept
@@ -84,7 +84,7 @@ def conf_alone(tmp_path, monkeypatch):
 )
 def test_a_mistake_is_said_before_anything_is_opened(conf_alone, overrides, message):
     with pytest.raises(UserError, match=message):
-        sweep(overrides, None)
+        run_sweep(overrides, None)
     assert [path.name for path in conf_alone.iterdir()] == ["conf"]
 
 
@@ -103,14 +103,14 @@ def test_a_mistake_is_said_before_anything_is_opened(conf_alone, overrides, mess
 )
 def test_a_sweep_without_a_point_that_can_work_does_not_begin(conf_alone, overrides, message):
     with pytest.raises(UserError, match=message):
-        sweep(overrides, None)
+        run_sweep(overrides, None)
     assert [path.name for path in conf_alone.iterdir()] == ["conf"]
 
 
 def test_what_cannot_work_is_said_first(conf_alone, capsys):
     """Then the sweep begins, which here ends it: there is no DVC project."""
     with pytest.raises(UserError, match="is no DVC project"):
-        sweep(["quant.feature_bits=8,9", "quant.weight_bits=4,8"], None)
+        run_sweep(["quant.feature_bits=8,9", "quant.weight_bits=4,8"], None)
     lines = capsys.readouterr().err.splitlines()
     why = (
         "quant.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8, 10, 12 (on the PC also 14, 16); "

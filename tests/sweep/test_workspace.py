@@ -100,7 +100,7 @@ out.write_text(pathlib.Path('pictures/a').read_text() + (str(bits) if name != 'c
     ran = tmp_path / "ran"
     cmd = f"python -m stages.work {{}} {ran}"
     stages = {"calibrate": {"cmd": cmd.format("calibrate"), "deps": ["stages", "pictures"], "outs": ["out/calibrate"]}}
-    for name in workspace.TARGETS:
+    for name in workspace.POINT_STAGES:
         stages[name] = {"cmd": cmd.format(name), "deps": ["out/calibrate"], "params": ["bits"], "outs": [f"out/{name}"]}
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     return project
@@ -158,7 +158,7 @@ def test_what_a_killed_dvc_left_in_the_run_cache_goes(tmp_path):
 
 @pytest.mark.slow
 def test_what_points_share_is_computed_once(project):
-    targets = sorted(workspace.TARGETS)
+    targets = sorted(workspace.POINT_STAGES)
     assert sorted(reproduce(*prepared(project, "0", 8), "up")) == [*targets[:1], "calibrate", *targets[1:]]
     assert sorted(reproduce(*prepared(project, "1", 4), "up")) == targets
     assert reproduce(*prepared(project, "2", 8), "up") == []
@@ -206,7 +206,7 @@ def test_two_at_once_compute_what_they_share_once(project):
     for job in jobs:
         job.join()
     assert sorted(map(len, done)) == [0, 3, 4]
-    assert sorted(ran(project)) == sorted(["calibrate", *workspace.TARGETS, *workspace.TARGETS])
+    assert sorted(ran(project)) == sorted(["calibrate", *workspace.POINT_STAGES, *workspace.POINT_STAGES])
 
 
 @pytest.mark.slow

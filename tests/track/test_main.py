@@ -13,57 +13,58 @@ from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from stages.track.__main__ import experiment, track
+from stages.track.__main__ import track
+from stages.track.pipeline_run import pipeline_run
 
 
 @pytest.fixture
 def config(project, monkeypatch):
     """The project with everything that track reads."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    found = load_params(Path("params.yaml"))
+    loaded = load_params(Path("params.yaml"))
     for stage in (export, calibset, calibrate, quantize, compare, build, evaluate):
-        stage(found)
-    return found
+        stage(loaded)
+    return loaded
 
 
 def gathered(config):
-    return experiment(
+    return pipeline_run(
         config, read_json(Path("out/evaluate/metrics.json")), read_json(Path("out/compare/similarity.json"))
     )
 
 
-def test_an_experiment_is_gathered_from_the_artifacts(config):
-    found = gathered(config)
+def test_a_run_is_gathered_from_the_artifacts(config):
+    run = gathered(config)
     rows = json.loads(Path("out/compare/similarity.json").read_text())
     metrics = json.loads(Path("out/evaluate/metrics.json").read_text())
     check = json.loads(Path("out/export/check.json").read_text())
-    assert (found.name, found.run_name) == ("socquant", "onnx T40 a8w8 MAX_ABS")
-    assert found.params["soc.name"] == "T40"
-    assert found.params["quant.feature_method"] == "MAX_ABS"
-    assert found.params["model.source"] == "file:tiny.onnx"
-    assert not [key for key in found.params if key.startswith(("watch", "soc.operators"))]
-    assert found.metrics["float.top1"] == metrics["float"]["top1"]
-    assert found.metrics["count"] == 6
-    assert found.metrics["similarity.cosine_min"] == min(row["cosine_avg"] for row in rows)
-    assert found.metrics["similarity.cosine_mean"] == pytest.approx(sum(row["cosine_avg"] for row in rows) / 9)
-    assert found.metrics["export.max_difference"] == check["max_difference"]
-    assert found.curves["layers/cosine_avg"] == [row["cosine_avg"] for row in rows]
-    assert {key: len(values) for key, values in found.curves.items()} == dict.fromkeys(found.curves, 9)
-    assert {"fingerprint", "soc", "model", "data", "quant", "git_revision", "data_hash"} <= set(found.tags)
-    assert (found.tags["soc"], found.tags["quant"], found.tags["data"]) == ("T40", "int8", "folder")
-    assert all(path.is_file() for paths in found.artifacts.values() for path in paths)
-    assert gathered(config) == found
+    assert (run.experiment, run.run_name) == ("socquant", "onnx T40 a8w8 MAX_ABS")
+    assert run.params["soc.name"] == "T40"
+    assert run.params["quant.feature_method"] == "MAX_ABS"
+    assert run.params["model.source"] == "file:tiny.onnx"
+    assert not [key for key in run.params if key.startswith(("watch", "soc.operators"))]
+    assert run.metrics["float.top1"] == metrics["float"]["top1"]
+    assert run.metrics["count"] == 6
+    assert run.metrics["similarity.cosine_min"] == min(row["cosine_avg"] for row in rows)
+    assert run.metrics["similarity.cosine_mean"] == pytest.approx(sum(row["cosine_avg"] for row in rows) / 9)
+    assert run.metrics["export.max_difference"] == check["max_difference"]
+    assert run.curves["layers/cosine_avg"] == [row["cosine_avg"] for row in rows]
+    assert {key: len(values) for key, values in run.curves.items()} == dict.fromkeys(run.curves, 9)
+    assert {"fingerprint", "soc", "model", "data", "quant", "git_revision", "data_hash"} <= set(run.tags)
+    assert (run.tags["soc"], run.tags["quant"], run.tags["data"]) == ("T40", "int8", "folder")
+    assert all(path.is_file() for paths in run.artifacts.values() for path in paths)
+    assert gathered(config) == run
 
     config.quant.feature_bits = 10
-    assert gathered(config).tags["fingerprint"] != found.tags["fingerprint"]
-    assert gathered(config).tags["data_hash"] == found.tags["data_hash"]
+    assert gathered(config).tags["fingerprint"] != run.tags["fingerprint"]
+    assert gathered(config).tags["data_hash"] == run.tags["data_hash"]
     config.data.calibration.size = 3
     calibset(config)
     fewer = gathered(config).tags["data_hash"]
-    assert fewer != found.tags["data_hash"]
+    assert fewer != run.tags["data_hash"]
     config.data.validation.source = "file:calibration"
     calibset(config)
-    assert gathered(config).tags["data_hash"] not in (fewer, found.tags["data_hash"])
+    assert gathered(config).tags["data_hash"] not in (fewer, run.tags["data_hash"])
 
 
 @pytest.mark.slow
@@ -79,9 +80,9 @@ def test_the_stage_logs_once_and_says_where(config, capsys):
     assert f"{run['run_id']} (logged before)" in capsys.readouterr().out
     client = mlflow.MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")
     names = {
-        entry.path
+        file.path
         for folder in ("", "compare", "evaluate", "models")
-        for entry in client.list_artifacts(run["run_id"], folder)
+        for file in client.list_artifacts(run["run_id"], folder)
     }
     assert {
         "report.html", "params.yaml", "compare/similarity.svg", "compare/similarity.csv", "compare/similarity.json",

@@ -6,7 +6,7 @@ import mlflow
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.track.run import Experiment, fingerprint, flatten, git_revision, log_once, tracking_uri
+from stages.track.run import RunContent, fingerprint, flatten, git_revision, log_once, tracking_uri
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +19,11 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def experiment(tmp_path, request):
+def content(tmp_path, request):
     (tmp_path / "report.html").write_text("<p>report</p>")
     (tmp_path / "model.onnx").write_bytes(b"network")
-    return Experiment(
-        name="cameras",
+    return RunContent(
+        experiment="cameras",
         run_name="net T40 a8w8",
         params={"soc.name": "T40", "quant.feature_bits": 8, "model.outputs": []},
         metrics={"cosine": 0.75, "float.top1": 1.0},
@@ -35,15 +35,15 @@ def experiment(tmp_path, request):
 
 def runs(store, name, filter_string=""):
     client = mlflow.MlflowClient(store)
-    found = client.get_experiment_by_name(name)
-    return client.search_runs([found.experiment_id], filter_string) if found else []
+    experiment = client.get_experiment_by_name(name)
+    return client.search_runs([experiment.experiment_id], filter_string) if experiment else []
 
 
 # --- logging
 
 
-def test_the_first_run_is_new_and_complete(store, experiment):
-    run_id, new = log_once(experiment, store)
+def test_the_first_run_is_new_and_complete(store, content):
+    run_id, new = log_once(content, store)
     assert new
     client = mlflow.MlflowClient(store)
     run = client.get_run(run_id)
@@ -51,76 +51,76 @@ def test_the_first_run_is_new_and_complete(store, experiment):
     assert run.info.run_name == "net T40 a8w8"
     assert run.data.params == {"soc.name": "T40", "quant.feature_bits": "8", "model.outputs": "[]"}
     assert {key: run.data.metrics[key] for key in ("cosine", "float.top1")} == {"cosine": 0.75, "float.top1": 1.0}
-    assert {key: run.data.tags[key] for key in experiment.tags} == experiment.tags
-    assert [entry.path for entry in client.list_artifacts(run_id)] == ["models", "report.html"]
-    assert [entry.path for entry in client.list_artifacts(run_id, "models")] == ["models/model.onnx"]
+    assert {key: run.data.tags[key] for key in content.tags} == content.tags
+    assert [file.path for file in client.list_artifacts(run_id)] == ["models", "report.html"]
+    assert [file.path for file in client.list_artifacts(run_id, "models")] == ["models/model.onnx"]
     text = mlflow.artifacts.load_text(f"runs:/{run_id}/report.html")
     assert text == "<p>report</p>"
 
 
-def test_a_curve_has_one_value_a_node(store, experiment):
-    run_id, _ = log_once(experiment, store)
+def test_a_curve_has_one_value_a_node(store, content):
+    run_id, _ = log_once(content, store)
     history = mlflow.MlflowClient(store).get_metric_history(run_id, "layer_cosine")
-    assert sorted((entry.step, entry.value) for entry in history) == [(0, 0.9), (1, 0.8), (2, 0.7)]
+    assert sorted((point.step, point.value) for point in history) == [(0, 0.9), (1, 0.8), (2, 0.7)]
 
 
-def test_a_curve_over_many_nodes_is_logged_whole(store, experiment):
+def test_a_curve_over_many_nodes_is_logged_whole(store, content):
     values = [i / 1200 for i in range(1200)]
-    run_id, _ = log_once(replace(experiment, curves={"layer_cosine": values}), store)
+    run_id, _ = log_once(replace(content, curves={"layer_cosine": values}), store)
     history = mlflow.MlflowClient(store).get_metric_history(run_id, "layer_cosine")
-    assert [entry.value for entry in sorted(history, key=lambda entry: entry.step)] == values
+    assert [point.value for point in sorted(history, key=lambda point: point.step)] == values
 
 
-def test_the_second_time_the_same_run_is_given(store, experiment):
-    first, _ = log_once(experiment, store)
+def test_the_second_time_the_same_run_is_given(store, content):
+    first, _ = log_once(content, store)
     count = len(runs(store, "cameras"))
-    assert log_once(experiment, store) == (first, False)
+    assert log_once(content, store) == (first, False)
     assert len(runs(store, "cameras")) == count
 
 
-def test_another_fingerprint_is_another_run(store, experiment):
-    first, _ = log_once(experiment, store)
-    second, new = log_once(replace(experiment, tags=experiment.tags | {"fingerprint": "other"}), store)
+def test_another_fingerprint_is_another_run(store, content):
+    first, _ = log_once(content, store)
+    second, new = log_once(replace(content, tags=content.tags | {"fingerprint": "other"}), store)
     assert new
     assert second != first
 
 
-def test_another_experiment_has_its_own_runs(store, experiment):
-    first, _ = log_once(experiment, store)
-    second, new = log_once(replace(experiment, name="others"), store)
+def test_another_experiment_has_its_own_runs(store, content):
+    first, _ = log_once(content, store)
+    second, new = log_once(replace(content, experiment="others"), store)
     assert new
     assert second != first
     assert len(runs(store, "others")) == 1
 
 
-def test_a_run_that_breaks_off_does_not_count(store, experiment, tmp_path):
+def test_a_run_that_breaks_off_does_not_count(store, content, tmp_path):
     (tmp_path / "model.onnx").rename(tmp_path / "away.onnx")
     with pytest.raises(UserError, match=r"^MLflow at sqlite:"):
-        log_once(experiment, store)
-    condition = f"tags.fingerprint = '{experiment.tags['fingerprint']}'"
+        log_once(content, store)
+    condition = f"tags.fingerprint = '{content.tags['fingerprint']}'"
     assert [run.info.status for run in runs(store, "cameras", condition)] == ["FAILED"]
     (tmp_path / "away.onnx").rename(tmp_path / "model.onnx")
-    run_id, new = log_once(experiment, store)
+    run_id, new = log_once(content, store)
     assert new
-    assert log_once(experiment, store) == (run_id, False)
+    assert log_once(content, store) == (run_id, False)
 
 
-def test_a_deleted_run_does_not_count(store, experiment):
-    first, _ = log_once(experiment, store)
+def test_a_deleted_run_does_not_count(store, content):
+    first, _ = log_once(content, store)
     mlflow.MlflowClient(store).delete_run(first)
-    second, new = log_once(experiment, store)
+    second, new = log_once(content, store)
     assert new
     assert second != first
 
 
-def test_no_run_stays_open(store, experiment):
-    log_once(experiment, store)
+def test_no_run_stays_open(store, content):
+    log_once(content, store)
     assert mlflow.active_run() is None
 
 
-def test_a_store_that_cannot_be_opened_is_refused(experiment):
+def test_a_store_that_cannot_be_opened_is_refused(content):
     with pytest.raises(UserError, match=r"^MLflow at nonsense://store: .+$"):
-        log_once(experiment, "nonsense://store")
+        log_once(content, "nonsense://store")
 
 
 # --- parts
@@ -147,10 +147,10 @@ def files(tmp_path):
 
 
 def test_fingerprint_is_the_same_for_the_same(files):
-    found = fingerprint({"x": 1, "y": "a"}, files)
-    assert fingerprint({"y": "a", "x": 1}, files) == found
-    assert len(found) == 16
-    assert int(found, 16) >= 0
+    digest = fingerprint({"x": 1, "y": "a"}, files)
+    assert fingerprint({"y": "a", "x": 1}, files) == digest
+    assert len(digest) == 16
+    assert int(digest, 16) >= 0
 
 
 @pytest.mark.parametrize("params", [{"x": 2, "y": "a"}, {"x": 1}, {"x": "1", "y": "a"}, {"x": 1, "z": "a"}])
@@ -192,10 +192,10 @@ def test_git_revision_without_git(monkeypatch, tmp_path):
     assert git_revision() == "none"
 
 
-def test_a_store_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatch, experiment):
+def test_a_store_that_cannot_be_written_is_refused_at_once(tmp_path, monkeypatch, content):
     monkeypatch.setattr("os.access", lambda *_: False)  # as on a file system that is mounted read-only
     with pytest.raises(UserError, match=r"mlflow\.db cannot be written$"):
-        log_once(experiment, f"sqlite:///{tmp_path}/mlflow.db")
+        log_once(content, f"sqlite:///{tmp_path}/mlflow.db")
 
 
 @pytest.mark.parametrize("inside", [".", ".dvc/tmp/exps/tmpabc", ".dvc/tmp/exps/standalone/tmpabc"])
@@ -207,6 +207,6 @@ def test_a_temporary_workspace_logs_into_the_projects_store(tmp_path, monkeypatc
     assert tracking_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
-def test_an_address_in_the_environment_is_taken(monkeypatch):
+def test_an_address_in_the_environment_is_used(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
     assert tracking_uri() == "http://localhost:5000"

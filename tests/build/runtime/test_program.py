@@ -14,7 +14,7 @@ from stages.build.runtime.program import UnsupportedError
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput
 from stages.core.integer.quant_params import QuantParams
-from stages.profile.log import parse_log
+from stages.profile.board_log import parse_log
 from tests.build.runtime import programs
 from tests.build.runtime.programs import Runtime, compiled, model_file
 from tests.build.runtime.small import small_codes, small_net

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.check.folders import pair_files, read_dump
+from stages.check.dump_folders import pair_files, read_dump
 
 
 @pytest.fixture
@@ -16,40 +16,36 @@ def paired(tmp_path):
 
 
 def test_the_vendors_suffixes(paired):
-    found = paired(
+    pair = paired(
         ["414_Quantize.bin", "417_QuantizeFeature.bin", "427.bin", "input_data_shape_1_384_640_3.bin"],
         ["414_Quantize_out.bin", "414_Quantize_bt.bin", "414_Quantize_weight.bin", "417_QuantizeFeature_out.bin",
          "427_out.bin", "output_0.bin"],
     )  # fmt: skip
-    assert found.board == {
+    assert pair.board_files == {
         "414_Quantize.bin": "414_Quantize_out.bin",
         "417_QuantizeFeature.bin": "417_QuantizeFeature_out.bin",
         "427.bin": "427_out.bin",
     }
-    assert (found.missing, found.extra, found.inputs) == ((), (), ())
+    assert (pair.missing, pair.extra, pair.inputs) == ((), (), ())
 
 
 def test_a_layer_whose_own_name_ends_like_a_board_file(paired):
-    found = paired(["conv.bin", "conv_out.bin"], ["conv_out.bin", "conv_out_out.bin"])
-    assert found.board == {"conv.bin": "conv_out.bin", "conv_out.bin": "conv_out_out.bin"}
+    pair = paired(["conv.bin", "conv_out.bin"], ["conv_out.bin", "conv_out_out.bin"])
+    assert pair.board_files == {"conv.bin": "conv_out.bin", "conv_out.bin": "conv_out_out.bin"}
 
 
 def test_codes_against_floats_and_other_characters(paired):
-    found = paired(
-        ["head.bin", "block.0-conv_Quantize.bin"], ["head_Quantize_out.bin", "Block_0_conv_Quantize_out.bin"]
-    )
-    assert found.board == {
+    pair = paired(["head.bin", "block.0-conv_Quantize.bin"], ["head_Quantize_out.bin", "Block_0_conv_Quantize_out.bin"])
+    assert pair.board_files == {
         "head.bin": "head_Quantize_out.bin",
         "block.0-conv_Quantize.bin": "Block_0_conv_Quantize_out.bin",
     }
 
 
 def test_what_fits_two_is_left_alone(paired):
-    found = paired(
-        ["a.b_Quantize.bin", "c_Quantize.bin"], ["a_b_Quantize_out.bin", "a-b_Quantize_out.bin", "c_out.bin"]
-    )
-    assert found.board == {"c_Quantize.bin": "c_out.bin"}
-    assert found.missing == ("a.b_Quantize.bin",)
+    pair = paired(["a.b_Quantize.bin", "c_Quantize.bin"], ["a_b_Quantize_out.bin", "a-b_Quantize_out.bin", "c_out.bin"])
+    assert pair.board_files == {"c_Quantize.bin": "c_out.bin"}
+    assert pair.missing == ("a.b_Quantize.bin",)
 
 
 def test_names_sort_by_their_numbers(paired, tmp_path):

@@ -6,22 +6,22 @@ from math import prod
 from stages.check.steps import Shape
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["Form", "Layer", "as_picture"]
+__all__ = ["CheckedLayer", "TensorForm", "as_picture"]
 
 
 @dataclass(frozen=True)
-class Form:
+class TensorForm:
     """What a file holds.
 
     Attributes:
         shape: NHWC; a tensor of fewer axes has ones in front.
         bits: of a code; None: float32.
-        codes: what codes mean, where known.
+        qparams: of the codes, where known.
     """
 
     shape: Shape
     bits: int | None
-    codes: QuantParams | None = None
+    qparams: QuantParams | None = None
 
     @property
     def count(self) -> int:
@@ -30,22 +30,22 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A layer.
+class CheckedLayer:
+    """A layer that both sides may have dumped.
 
     Attributes:
         name: in tables.
         file: of its PC dump.
         form: what it holds; None: to be guessed.
-        takes: names of the layers that it is computed from; None: not known.
+        inputs: names of the layers that it is computed from; None: not known.
         is_input: whether it is the picture as it was fed, or its codes.
         listed: whether a list of the network's layers has it, where there is one.
     """
 
     name: str
     file: str
-    form: Form | None = None
-    takes: tuple[str, ...] | None = None
+    form: TensorForm | None = None
+    inputs: tuple[str, ...] | None = None
     is_input: bool = False
     listed: bool = True
 

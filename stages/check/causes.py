@@ -12,12 +12,12 @@ from stages.core.base.console import counted
 __all__ = ["Cause", "Difference", "difference", "find_cause"]
 
 Array = NDArray[Any]
-ULPS = 16  # units in the last place that another order of float sums may cost
-FEW = 0.001  # of the values
-OFFSET = 0.99  # of the values that share a constant difference
-CHANNELS = 0.25  # of a tensor's channels: as few are a matter of those channels
-LINEAR = 0.999  # correlation of a channel that is another scale's
-UNRELATED = 0.3
+MAX_ROUNDING_ULPS = 16  # units in the last place that another order of float sums may cost
+FEW_VALUES_SHARE = 0.001
+OFFSET_SHARE = 0.99  # of the values that share a constant difference
+MAX_CHANNEL_SHARE = 0.25  # of a tensor's channels: as few are a matter of those channels
+SCALE_CORRELATION = 0.999  # of a channel that has another scale
+UNRELATED_CORRELATION = 0.3
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Difference:
         largest: of the magnitudes.
         mean: board less PC over the values that differ.
         first: (n, h, w, c) of the first in NHWC order.
-        expected, found: the values there, on the PC and the board.
+        expected, actual: the values there, on the PC and the board.
     """
 
     count: int
@@ -39,7 +39,7 @@ class Difference:
     mean: float
     first: tuple[int, ...]
     expected: float
-    found: float
+    actual: float
 
     @property
     def share(self) -> float:
@@ -62,33 +62,33 @@ class Cause:
     cure: str
 
 
-def difference(expected: Array, found: Array) -> Difference:
+def difference(expected: Array, actual: Array) -> Difference:
     """Measure two tensors that are not the same."""
-    changed = _changed(expected, found)
+    changed = _changed(expected, actual)
     first = tuple(int(index) for index in np.unravel_index(int(np.argmax(changed)), changed.shape))
-    less = found[changed].astype(np.float64) - expected[changed]
+    less = actual[changed].astype(np.float64) - expected[changed]
     finite = less[np.isfinite(less)]
     largest, mean = (float(np.abs(finite).max()), float(finite.mean())) if finite.size else (float("inf"), 0.0)
-    at = (float(expected[first]), float(found[first]))
+    at = (float(expected[first]), float(actual[first]))
     return Difference(int(changed.sum()), changed.size, largest, mean, first, *at)
 
 
-def find_cause(expected: Array, found: Array, bits: int | None) -> Cause:
+def find_cause(expected: Array, actual: Array, bits: int | None) -> Cause:
     """Name what two tensors' differences have in common: the first rule that explains all of them.
 
     Args:
         expected: the PC's, [N, H, W, C].
-        found: the board's.
+        actual: the board's.
         bits: of a code; None: float32.
     """
-    pair = _Pair(expected, found, _changed(expected, found), bits)
+    pair = _Tensors(expected, actual, _changed(expected, actual), bits)
     return next(cause for rule in _RULES if (cause := rule(pair)) is not None)
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _Tensors:
     expected: Array
-    found: Array
+    actual: Array
     changed: Array
     bits: int | None
 
@@ -101,27 +101,27 @@ class _Pair:
         return (1 << (self.bits or 0)) - 1
 
     def at_changes(self) -> tuple[Array, Array]:
-        return self.expected[self.changed].astype(np.float64), self.found[self.changed].astype(np.float64)
+        return self.expected[self.changed].astype(np.float64), self.actual[self.changed].astype(np.float64)
 
 
-def _changed(expected: Array, found: Array) -> Array:
+def _changed(expected: Array, actual: Array) -> Array:
     if expected.dtype.kind == "f":
-        expected, found = (np.ascontiguousarray(each, np.float32).view(np.uint32) for each in (expected, found))
-    return np.asarray(expected != found)
+        expected, actual = (np.ascontiguousarray(each, np.float32).view(np.uint32) for each in (expected, actual))
+    return np.asarray(expected != actual)
 
 
-def _constant(pair: _Pair) -> Cause | None:
-    if pair.found.min() != pair.found.max() or pair.expected.min() == pair.expected.max():
+def _constant(pair: _Tensors) -> Cause | None:
+    if pair.actual.min() != pair.actual.max() or pair.expected.min() == pair.expected.max():
         return None
     return Cause(
         "constant",
-        f"the board has {pair.found.flat[0]:g} everywhere: it did not compute this layer",
+        f"the board has {pair.actual.flat[0]:g} everywhere: it did not compute this layer",
         "see what the board printed before this layer: memory, an operator that it lacks",
     )
 
 
-def _not_a_number(pair: _Pair) -> Cause | None:
-    if pair.bits is not None or np.isfinite(pair.found).all() or not np.isfinite(pair.expected).all():
+def _not_a_number(pair: _Tensors) -> Cause | None:
+    if pair.bits is not None or np.isfinite(pair.actual).all() or not np.isfinite(pair.expected).all():
         return None
     return Cause(
         "not a number",
@@ -130,24 +130,24 @@ def _not_a_number(pair: _Pair) -> Cause | None:
     )
 
 
-def _rounding(pair: _Pair) -> Cause | None:
+def _rounding(pair: _Tensors) -> Cause | None:
     one, other = pair.at_changes()
     if pair.bits is not None:
         less = other - one
         if np.abs(less).max() > 1:
             return None
         up = float(np.mean(less > 0))
-        way = "up" if up == 1 else "down" if up == 0 else f"up in {up:.0%} of those"
+        direction = "up" if up == 1 else "down" if up == 0 else f"up in {up:.0%} of those"
         return Cause(
             "rounding",
-            f"off by one in {pair.share:.2%} of the values, {way}: rounding",
-            "the board rounds this operator otherwise than docs/arithmetic.md: one code costs little, judge by the "
+            f"off by one in {pair.share:.2%} of the values, {direction}: rounding",
+            "the board rounds this operator otherwise than docs/arithmetic.md: one code costs little, look at the "
             "outputs; if convolutions do it, the SOC's `requantization` is another rule",
         )
     bits = (each.astype(np.float32).view(np.int32).astype(np.int64) for each in (one, other))
     ordered = [np.where(each < 0, -(each & 0x7FFFFFFF), each) for each in bits]
     apart = int(np.abs(ordered[0] - ordered[1]).max())
-    if apart > ULPS:
+    if apart > MAX_ROUNDING_ULPS:
         return None
     return Cause(
         "float rounding",
@@ -156,10 +156,10 @@ def _rounding(pair: _Pair) -> Cause | None:
     )
 
 
-def _saturation(pair: _Pair) -> Cause | None:
+def _saturation(pair: _Tensors) -> Cause | None:
     """One side clamps where the other goes on, or codes run past an end and wrap."""
     one, other = pair.at_changes()
-    for which, clamped, free in (("board", pair.found, pair.expected), ("PC", pair.expected, pair.found)):
+    for which, clamped, free in (("board", pair.actual, pair.expected), ("PC", pair.expected, pair.actual)):
         low, high = clamped.min(), clamped.max()
         if np.array_equal(clamped, np.clip(free, low, high)) and pair.changed.sum() > 2:
             at = (clamped[pair.changed] == high).any(), (clamped[pair.changed] == low).any()
@@ -182,16 +182,16 @@ def _saturation(pair: _Pair) -> Cause | None:
     return None
 
 
-def _offset(pair: _Pair) -> Cause | None:
+def _offset(pair: _Tensors) -> Cause | None:
     if pair.bits is None:
         return None
-    inside = (pair.found > 0) & (pair.found < pair.qmax) & (pair.expected > 0) & (pair.expected < pair.qmax)
-    less = pair.found[inside].astype(np.int64) - pair.expected[inside].astype(np.int64)
+    inside = (pair.actual > 0) & (pair.actual < pair.qmax) & (pair.expected > 0) & (pair.expected < pair.qmax)
+    less = pair.actual[inside].astype(np.int64) - pair.expected[inside].astype(np.int64)
     if not less.size or pair.share < 0.1:
         return None
     values, counts = np.unique(less, return_counts=True)
     most = int(values[np.argmax(counts)])
-    if most == 0 or counts.max() < OFFSET * less.size:
+    if most == 0 or counts.max() < OFFSET_SHARE * less.size:
         return None
     return Cause(
         "zero point",
@@ -200,10 +200,10 @@ def _offset(pair: _Pair) -> Cause | None:
     )
 
 
-def _channels(pair: _Pair) -> Cause | None:
+def _channels(pair: _Tensors) -> Cause | None:
     total = pair.changed.shape[-1]
     channels = np.flatnonzero(pair.changed.any(axis=(0, 1, 2)))
-    if total < 4 or len(channels) > max(1, CHANNELS * total):
+    if total < 4 or len(channels) > max(1, MAX_CHANNEL_SHARE * total):
         return None
     if len(channels) == 1 and pair.changed.sum() == 1 and pair.changed.size > total:
         return None
@@ -216,7 +216,7 @@ def _channels(pair: _Pair) -> Cause | None:
     )
 
 
-def _border(pair: _Pair) -> Cause | None:
+def _border(pair: _Tensors) -> Cause | None:
     _, height, width, _ = pair.changed.shape
     if height < 4 or width < 4 or pair.changed[:, 1:-1, 1:-1].any():
         return None
@@ -227,13 +227,13 @@ def _border(pair: _Pair) -> Cause | None:
     )
 
 
-def _scale(pair: _Pair) -> Cause | None:
+def _scale(pair: _Tensors) -> Cause | None:
     """Channel by channel the board's is the PC's times a constant and plus one."""
     factors = []
     for one, other in _columns(pair):
         if one.std() == 0 or other.std() == 0:
             continue
-        if np.corrcoef(one, other)[0, 1] < LINEAR:
+        if np.corrcoef(one, other)[0, 1] < SCALE_CORRELATION:
             return None
         factors.append(float(np.polyfit(one, other, 1)[0]))
     if not factors or all(abs(factor - 1) < 0.02 for factor in factors):
@@ -247,10 +247,10 @@ def _scale(pair: _Pair) -> Cause | None:
     )
 
 
-def _columns(pair: _Pair) -> Iterator[tuple[Array, Array]]:
+def _columns(pair: _Tensors) -> Iterator[tuple[Array, Array]]:
     """Values of each channel, PC and board, those at the ends of the codes left out."""
     for channel in range(min(pair.expected.shape[-1], 64)):
-        one, other = (each[..., channel].ravel()[:65536].astype(np.float64) for each in (pair.expected, pair.found))
+        one, other = (each[..., channel].ravel()[:65536].astype(np.float64) for each in (pair.expected, pair.actual))
         if pair.bits is not None:
             inside = (one > 0) & (one < pair.qmax) & (other > 0) & (other < pair.qmax)
             one, other = one[inside], other[inside]
@@ -258,9 +258,9 @@ def _columns(pair: _Pair) -> Iterator[tuple[Array, Array]]:
             yield one, other
 
 
-def _few(pair: _Pair) -> Cause | None:
+def _few(pair: _Tensors) -> Cause | None:
     count = int(pair.changed.sum())
-    if pair.share > FEW and count > 2:
+    if pair.share > FEW_VALUES_SHARE and count > 2:
         return None
     return Cause(
         "few values",
@@ -269,10 +269,10 @@ def _few(pair: _Pair) -> Cause | None:
     )
 
 
-def _other(pair: _Pair) -> Cause:
-    one, other = (np.nan_to_num(each.ravel().astype(np.float64)) for each in (pair.expected, pair.found))
+def _other(pair: _Tensors) -> Cause:
+    one, other = (np.nan_to_num(each.ravel().astype(np.float64)) for each in (pair.expected, pair.actual))
     alike = float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else 0.0
-    if alike < UNRELATED:
+    if alike < UNRELATED_CORRELATION:
         return Cause(
             "unrelated",
             f"values have nothing in common (correlation {alike:.2f})",
@@ -285,7 +285,7 @@ def _other(pair: _Pair) -> Cause:
     )
 
 
-_RULES: tuple[Callable[[_Pair], Cause | None], ...] = (
+_RULES: tuple[Callable[[_Tensors], Cause | None], ...] = (
     _not_a_number,
     _constant,
     _saturation,

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from stages.core.cost import MACS_PER_GMAC, LayerWork
 from stages.core.graph.onnx_graph import Graph
-from stages.profile.log import LayerRow
+from stages.profile.board_log import LayerRow
 from stages.quantize.partition.layer_work import folded
 from stages.quantize.partition.layers import Layer
 
-__all__ = ["Names", "row_work"]
+__all__ = ["LayerNames", "row_work"]
 
-ROUNDING = 0.00051  # of the log's GOPs, which have three digits
-SUFFIX = "_Quantize"  # what the vendor's dumps append to a layer's name
+GOPS_ROUNDING = 0.00051  # the log's GOPs have three digits
+DUMP_SUFFIX = "_Quantize"  # what the vendor's dumps append to a layer's name
 
 
-class Names:
+class LayerNames:
     """Finds a network's layers by the names that the vendor's converter gives them.
 
     A converter names a layer after a node or a tensor, with or without a suffix, and may write other characters for
@@ -33,7 +33,7 @@ class Names:
 
     def find(self, name: str) -> LayerWork | None:
         """The layer of a name; None if there is none."""
-        for spelled in (name, name.removesuffix(SUFFIX)):
+        for spelled in (name, name.removesuffix(DUMP_SUFFIX)):
             node = self._exact.get(spelled) or self._loose.get(_plain(spelled))
             if node is not None:
                 return self._works[node]
@@ -48,7 +48,7 @@ def row_work(row: LayerRow) -> LayerWork:
     macs = math.prod(row.output[:-1]) * math.prod(row.filter) if row.filter else 0
     if row.filter and row.gops is not None:
         difference = abs(2 * macs / MACS_PER_GMAC - row.gops)
-        if difference > ROUNDING + row.gops / 100:
+        if difference > GOPS_ROUNDING + row.gops / 100:
             macs = round(row.gops * MACS_PER_GMAC / 2)
     inputs = sum(math.prod(shape) for shape in row.inputs)
     outputs = math.prod(row.output) if row.output else 0
@@ -57,10 +57,10 @@ def row_work(row: LayerRow) -> LayerWork:
 
 def _index(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Spelling -> layer, those of one layer only."""
-    found: dict[str, set[str]] = {}
+    layers: dict[str, set[str]] = {}
     for spelling, node in pairs:
-        found.setdefault(spelling, set()).add(node)
-    return {spelling: next(iter(nodes)) for spelling, nodes in found.items() if len(nodes) == 1}
+        layers.setdefault(spelling, set()).add(node)
+    return {spelling: next(iter(nodes)) for spelling, nodes in layers.items() if len(nodes) == 1}
 
 
 def _plain(name: str) -> str:

@@ -5,8 +5,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from stages.core.config.composition import open_conf
-from stages.sweep.config import SweepConfig
-from stages.sweep.plan import Plan, check_points, planned
+from stages.sweep.sweep_config import SweepConfig
+from stages.sweep.sweep_plan import SweepPlan, check_points, planned
 from tests.conftest import REPOSITORY
 
 
@@ -31,8 +31,8 @@ def test_points_are_every_combination_named_or_typed(composed_with):
     assert (named.total, named.points[0]) == (8, ("quant.feature_bits=4", "quant.weight_bits=4", "experiment=bits"))
 
 
-def test_of_a_sweeper_that_makes_its_points_as_it_goes_the_rest_is_checked(composed_with, capsys):
-    plan = Plan(("quant.percentile",), None, 20)
+def test_of_a_sweeper_that_chooses_its_points_as_it_goes_the_rest_is_checked(composed_with, capsys):
+    plan = SweepPlan(("quant.percentile",), None, 20)
     check_points(composed_with("quant.percentile=99,100"), plan, REPOSITORY)
     assert capsys.readouterr().err == ""
     check_points(composed_with("quant.percentile=99,100", "quant.feature_bits=9"), plan, REPOSITORY)

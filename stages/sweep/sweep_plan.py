@@ -17,22 +17,22 @@ from stages.core.base.console import track, warn
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.composition import explained
 from stages.core.config.schema import Task
-from stages.sweep.config import SweepSettings
-from stages.sweep.cost import COSTS
-from stages.sweep.metrics import chosen_metric, known_metrics
+from stages.sweep.network_cost import COST_UNITS
 from stages.sweep.point import checked, reason
-from stages.sweep.session import label
+from stages.sweep.ranking import chosen_metric, known_metrics
+from stages.sweep.sweep_config import SweepSettings
+from stages.sweep.sweep_state import label
 
-__all__ = ["Plan", "check_points", "check_settings", "planned"]
+__all__ = ["SweepPlan", "check_points", "check_settings", "planned"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """What a sweep tries.
 
     Attributes:
         varied: keys that it varies.
-        points: overrides of each point; None where the sweeper makes them as it goes.
+        points: overrides of each point; None where the sweeper chooses them as it goes.
         total: how many points; None where the sweeper does not say.
     """
 
@@ -41,8 +41,8 @@ class Plan:
     total: int | None
 
 
-def planned(composed: DictConfig) -> Plan:
-    """Find out what a sweep varies, and its points as Hydra's own sweeper will make them.
+def planned(composed: DictConfig) -> SweepPlan:
+    """Find out what a sweep varies, and its points as Hydra's own sweeper will list them.
 
     Args:
         composed: the sweep, with Hydra's own settings; Hydra is initialized.
@@ -54,12 +54,12 @@ def planned(composed: DictConfig) -> Plan:
     words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()] + [
         *composed.hydra.overrides.task
     ]
-    found = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
-    varied = tuple(dict.fromkeys(one.get_key_element() for one in found if one.is_sweep_override()))
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
+    varied = tuple(dict.fromkeys(one.get_key_element() for one in parsed if one.is_sweep_override()))
     if not sweeper._target_.endswith(".BasicSweeper"):
-        return Plan(varied, None, sweeper.get("n_trials"))
-    points = tuple(map(tuple, BasicSweeper.split_arguments(found, None)[0]))
-    return Plan(varied, points, len(points))
+        return SweepPlan(varied, None, sweeper.get("n_trials"))
+    points = tuple(map(tuple, BasicSweeper.split_arguments(parsed, None)[0]))
+    return SweepPlan(varied, points, len(points))
 
 
 def check_settings(composed: DictConfig) -> None:
@@ -68,20 +68,20 @@ def check_settings(composed: DictConfig) -> None:
     Raises:
         UserError: naming those that there are.
     """
-    settings, known = composed.sweep, [entry.name for entry in fields(SweepSettings)]
+    settings, known = composed.sweep, [field.name for field in fields(SweepSettings)]
     for key in settings:
         if key not in known:  # added with +
             raise UserError(f"sweep.{key}: no such key of sweep; {did_you_mean(str(key), known)}")
-    for key, allowed in (("cost", [*COSTS]), ("direction", ["maximize", "minimize"])):
+    for key, allowed in (("cost", [*COST_UNITS]), ("direction", ["maximize", "minimize"])):
         if settings[key] not in allowed:
             raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")
     chosen_metric(settings.metric, known_metrics(*Task))
 
 
-def check_points(composed: DictConfig, plan: Plan, project: Path) -> None:
+def check_points(composed: DictConfig, plan: SweepPlan, project: Path) -> None:
     """Compose and check every point; warn of those that cannot work.
 
-    Where the sweeper makes the points as it goes, only what does not vary is composed.
+    Where the sweeper chooses the points as it goes, only what does not vary is composed.
 
     Args:
         composed: the sweep, with Hydra's own settings; Hydra is initialized.
@@ -97,8 +97,8 @@ def check_points(composed: DictConfig, plan: Plan, project: Path) -> None:
         return
     # processes, since composing is Python alone; forked, so that they have Hydra as it is initialized here
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(plan.points)), get_context("fork")) as pool:
-        found = pool.map(partial(_refusal_of_point, composed, plan.varied, project), plan.points)
-        reasons = list(track(found, "check", len(plan.points)))
+        refusals_or_none = pool.map(partial(_refusal_of_point, composed, plan.varied, project), plan.points)
+        reasons = list(track(refusals_or_none, "check", len(plan.points)))
     refusals = {number: refused for number, refused in enumerate(reasons, start=1) if refused}
     if len(refusals) == len(plan.points):
         raise UserError(_none_left(refusals))

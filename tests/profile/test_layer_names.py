@@ -3,8 +3,8 @@ import pytest
 
 from stages.core.cost import LayerWork
 from stages.core.graph.onnx_graph import Graph
-from stages.profile.log import LayerRow
-from stages.profile.work import Names, row_work
+from stages.profile.board_log import LayerRow
+from stages.profile.layer_names import LayerNames, row_work
 from stages.quantize.partition.layer_work import layer_work
 from stages.quantize.partition.layers import Layer, find_layers
 from tests.export.graphs import graph_model, node
@@ -35,7 +35,7 @@ def test_multiplications(filter_shape, gops, macs):
 def names():
     graph = Graph(tiny_classifier())
     layers = find_layers(graph, soc_config("t40"))
-    return Names(graph, layers, layer_work(graph, layers))
+    return LayerNames(graph, layers, layer_work(graph, layers))
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_a_spelling_that_fits_two_layers_is_none():
         [node("Relu", ["x"], ["a.b"], "m"), node("Relu", ["a.b"], ["a/b"], "n")], {"x": [1, 4]}, ["a/b"], {}, 17
     )
     graph = Graph(model)
-    layers = [Layer("Relu", (entry,)) for entry in graph.nodes]
-    found = Names(graph, layers, layer_work(graph, layers))
-    assert found.find("a_b") is None
-    assert [found.find(name).node for name in ("a.b", "a/b")] == ["m", "n"]
+    layers = [Layer("Relu", (each,)) for each in graph.nodes]
+    names = LayerNames(graph, layers, layer_work(graph, layers))
+    assert names.find("a_b") is None
+    assert [names.find(name).node for name in ("a.b", "a/b")] == ["m", "n"]
 
 
 def test_an_activation_stands_for_the_convolution_that_runs_it():
     nodes = [node("Conv", ["x", "w"], ["c"], "conv"), node("Sigmoid", ["c"], ["y"], "sigmoid")]
     graph = Graph(graph_model(nodes, {"x": [1, 4, 2, 2]}, ["y"], {"w": np.ones((4, 4, 1, 1))}, 17))
     layers = find_layers(graph, soc_config("t40"))
-    found = Names(graph, layers, layer_work(graph, layers))
-    assert [found.find(name).node for name in ("conv", "c", "sigmoid", "y")] == ["conv"] * 4
+    names = LayerNames(graph, layers, layer_work(graph, layers))
+    assert [names.find(name).node for name in ("conv", "c", "sigmoid", "y")] == ["conv"] * 4

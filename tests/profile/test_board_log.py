@@ -1,7 +1,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.profile.log import LayerRow, OperatorRow, averaged, parse_log, read_log
+from stages.profile.board_log import LayerRow, OperatorRow, averaged, parse_log, read_log
 from tests.profile.logs import ADD, EXAMPLE, HEADING, SUMMARY, TITLE, log_text, row
 
 EXAMPLE_ROW = LayerRow("475", "Convolution", ((1, 224, 224, 4),), (1, 112, 112, 64), (3, 3, 4, 64), 0.247, 0.058)

@@ -7,16 +7,26 @@ from typing import Any
 
 from stages.core.base.artifacts import read_json, write_json
 
-__all__ = ["Result", "Session", "label", "load_results", "load_session", "save_result", "save_session"]
+__all__ = [
+    "RESULT_FILE",
+    "SWEEP_FILE",
+    "PointResult",
+    "Sweep",
+    "label",
+    "load_results",
+    "load_sweep",
+    "save_result",
+    "save_sweep",
+]
 
-SESSION = "sweep.json"
-RESULT = "result.json"
-ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")  # as Hydra writes a value that it passes on
-SHORT = {"quant.feature_bits": "a", "quant.weight_bits": "w"}  # as in quant=a8w4: MLflow's list shows 15 letters
+SWEEP_FILE = "sweep.json"
+RESULT_FILE = "result.json"
+HYDRA_ESCAPE = re.compile(r"\\([\\()\[\]{}:=, \t])")  # as Hydra writes a value that it passes on
+SHORT_KEYS = {"quant.feature_bits": "a", "quant.weight_bits": "w"}  # as in quant=a8w4: MLflow's list shows 15 letters
 
 
 @dataclass(frozen=True)
-class Session:
+class Sweep:
     """A sweep.
 
     Attributes:
@@ -53,7 +63,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Result:
+class PointResult:
     """What became of a point.
 
     Attributes:
@@ -78,7 +88,7 @@ class Result:
 
     def setting(self, key: str) -> str:
         """The value that the point was given for a key, as it was typed; "" if none."""
-        return ESCAPED.sub(r"\1", dict(override.split("=", 1) for override in self.overrides).get(key, ""))
+        return HYDRA_ESCAPE.sub(r"\1", dict(override.split("=", 1) for override in self.overrides).get(key, ""))
 
 
 def label(overrides: tuple[str, ...], varied: tuple[str, ...]) -> str:
@@ -89,39 +99,39 @@ def label(overrides: tuple[str, ...], varied: tuple[str, ...]) -> str:
 
 
 def _short(key: str, value: str) -> str:
-    value = ESCAPED.sub(r"\1", value)
-    return f"{SHORT[key]}{value}" if key in SHORT else f"{key.rpartition('.')[2]}={value}"
+    value = HYDRA_ESCAPE.sub(r"\1", value)
+    return f"{SHORT_KEYS[key]}{value}" if key in SHORT_KEYS else f"{key.rpartition('.')[2]}={value}"
 
 
-def save_session(session: Session) -> None:
+def save_sweep(sweep: Sweep) -> None:
     """Write it into its folder."""
-    write_json(session.folder / SESSION, _plain(asdict(session)))
+    write_json(sweep.folder / SWEEP_FILE, _plain(asdict(sweep)))
 
 
-def load_session(folder: Path) -> Session:
-    """Read what `save_session` wrote.
+def load_sweep(folder: Path) -> Sweep:
+    """Read what `save_sweep` wrote.
 
     Raises:
         UserError: if it is missing or is not JSON.
     """
-    content = read_json(folder / SESSION)
+    content = read_json(folder / SWEEP_FILE)
     content |= {key: Path(content[key]) for key in ("folder", "project", "cache")}
-    return Session(**content | {"varied": tuple(content["varied"])})
+    return Sweep(**content | {"varied": tuple(content["varied"])})
 
 
-def save_result(folder: Path, result: Result) -> None:
+def save_result(folder: Path, result: PointResult) -> None:
     """Write it into its point's folder."""
-    write_json(folder / RESULT, _plain(asdict(result)))
+    write_json(folder / RESULT_FILE, _plain(asdict(result)))
 
 
-def load_results(folder: Path) -> list[Result]:
+def load_results(folder: Path) -> list[PointResult]:
     """Read those of a sweep's points that are done, by their number."""
-    results = [_result(read_json(path)) for path in folder.glob(f"*/{RESULT}")]
+    results = [_result(read_json(path)) for path in folder.glob(f"*/{RESULT_FILE}")]
     return sorted(results, key=lambda result: result.number)
 
 
-def _result(row: dict[str, Any]) -> Result:
-    return Result(**row | {"overrides": tuple(row["overrides"]), "executed": tuple(row["executed"])})
+def _result(row: dict[str, Any]) -> PointResult:
+    return PointResult(**row | {"overrides": tuple(row["overrides"]), "executed": tuple(row["executed"])})
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:

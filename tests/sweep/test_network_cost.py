@@ -3,7 +3,7 @@ import pytest
 from stages.core.config.schema import Config, QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.qparams import NetworkParams
-from stages.sweep.cost import network_cost
+from stages.sweep.network_cost import network_cost
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
 # by hand: stem 8*8*8 outputs of 3*3*3, depthwise 8*8*8 of 3*3, project 8*8*8 of 8, fc 3 of 8
@@ -24,18 +24,18 @@ def quantized(**quant):
 
 
 @pytest.mark.parametrize(("features", "weights"), [(8, 8), (4, 8), (8, 4), (4, 4)])
-def test_multiplications_times_both_widths(features, weights):
-    found = cost(quantized(feature_bits=features, weight_bits=weights))
-    assert found["bit_operations"] == sum(MACS.values()) * features * weights
-    assert found["weight_bytes"] == sum(WEIGHTS.values()) * weights / 8
+def test_multiplications_times_both_bit_widths(features, weights):
+    costs = cost(quantized(feature_bits=features, weight_bits=weights))
+    assert costs["bit_operations"] == sum(MACS.values()) * features * weights
+    assert costs["weight_bytes"] == sum(WEIGHTS.values()) * weights / 8
 
 
 def test_in_float_both_sides_count_32_bits():
-    found = cost(NetworkParams([], []))
-    assert found == {"bit_operations": sum(MACS.values()) * 32 * 32, "weight_bytes": sum(WEIGHTS.values()) * 4.0}
+    costs = cost(NetworkParams([], []))
+    assert costs == {"bit_operations": sum(MACS.values()) * 32 * 32, "weight_bytes": sum(WEIGHTS.values()) * 4.0}
 
 
 def test_a_layer_in_float_costs_as_such():
-    found = cost(quantized(skip_nodes=["project"]))
-    assert found["bit_operations"] == sum(MACS.values()) * 64 + MACS["project"] * (32 * 32 - 64)
-    assert found["weight_bytes"] == sum(WEIGHTS.values()) + 3 * WEIGHTS["project"]
+    costs = cost(quantized(skip_nodes=["project"]))
+    assert costs["bit_operations"] == sum(MACS.values()) * 64 + MACS["project"] * (32 * 32 - 64)
+    assert costs["weight_bytes"] == sum(WEIGHTS.values()) + 3 * WEIGHTS["project"]

@@ -7,20 +7,20 @@ from rich.table import Table
 from rich.text import Text
 
 from stages.core.cost import CostModel
-from stages.profile.fit import Sample
-from stages.profile.log import LayerRow, OperatorRow
+from stages.profile.board_log import LayerRow, OperatorRow
+from stages.profile.measured_layers import MeasuredLayer
 
 __all__ = ["hot_layers", "hot_table", "operator_table"]
 
 
 def hot_layers(
-    rows: Sequence[LayerRow], samples: Sequence[Sample], total: float, model: CostModel
+    rows: Sequence[LayerRow], measured: Sequence[MeasuredLayer], total: float, model: CostModel
 ) -> list[dict[str, Any]]:
     """List layers, the slowest first.
 
     Args:
         rows: of the log.
-        samples: what each row does, in the same order.
+        measured: what each row does, in the same order.
         total: ms of the whole network; shares are of it.
         model: fitted to them; its largest part names what bounds a layer.
 
@@ -31,24 +31,24 @@ def hot_layers(
     """
     hot = []
     cumulative = 0.0
-    pairs = sorted(zip(rows, samples, strict=True), key=lambda pair: -pair[0].average)
-    for row, sample in pairs:
+    pairs = sorted(zip(rows, measured, strict=True), key=lambda pair: -pair[0].average)
+    for row, layer in pairs:
         share = row.average / total if total else 0.0
         cumulative += share
-        gops = 2 * sample.work.macs / 1e9 if row.gops is None else row.gops
-        megabytes = sample.megabytes if row.megabytes is None else row.megabytes
-        bits = sample.feature_bits
+        gops = 2 * layer.work.macs / 1e9 if row.gops is None else row.gops
+        megabytes = layer.megabytes if row.megabytes is None else row.megabytes
+        bits = layer.feature_bits
         hot.append(
             {
                 "layer": row.name,
-                "node": sample.work.node if sample.known else None,
+                "node": layer.work.node if layer.known else None,
                 "operator": row.operator,
                 "ms": row.average,
                 "share": share,
                 "cumulative": cumulative,
                 "gops_per_s": gops / row.average * 1000 if row.average else None,
                 "mb_per_s": megabytes / row.average * 1000 if row.average else None,
-                "bound": model.parts(sample.work, bits, bits, sample.weight_bits).bound if model.timed else None,
+                "bound": model.parts(layer.work, bits, bits, layer.weight_bits).bound if model.timed else None,
             }
         )
     return hot

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.check.values import difference, find_cause
+from stages.check.causes import difference, find_cause
 
 
 def codes(seed=0, shape=(1, 6, 5, 8), low=20, high=230):
@@ -13,19 +13,19 @@ def floats(seed=0):
 
 
 def test_a_difference_is_counted_and_placed():
-    expected, found = codes(), codes()
-    found[0, 2, 3, 4] = expected[0, 2, 3, 4] + 5
-    found[0, 5, 4, 7] = expected[0, 5, 4, 7] - 1
-    measured = difference(expected, found)
+    expected, actual = codes(), codes()
+    actual[0, 2, 3, 4] = expected[0, 2, 3, 4] + 5
+    actual[0, 5, 4, 7] = expected[0, 5, 4, 7] - 1
+    measured = difference(expected, actual)
     assert (measured.count, measured.total, measured.largest, measured.mean) == (2, 240, 5.0, 2.0)
-    assert (measured.first, measured.found - measured.expected) == ((0, 2, 3, 4), 5.0)
+    assert (measured.first, measured.actual - measured.expected) == ((0, 2, 3, 4), 5.0)
     assert measured.share == 2 / 240
 
 
 def test_floats_next_to_each_other_are_a_matter_of_rounding():
     expected = floats()
-    found = np.nextafter(expected, np.float32(9))
-    assert find_cause(expected, found, None).sentence.startswith("at most 1 unit in the last place apart in 100.00%")
+    actual = np.nextafter(expected, np.float32(9))
+    assert find_cause(expected, actual, None).sentence.startswith("at most 1 unit in the last place apart in 100.00%")
     assert find_cause(expected, expected + np.float32(0.01), None).kind != "float rounding"
     # next to each other across zero: the smallest of either sign, two units apart
     tiny = np.float32(1e-45)
@@ -35,16 +35,16 @@ def test_floats_next_to_each_other_are_a_matter_of_rounding():
 
 def test_another_scale():
     expected = codes(low=60, high=120)
-    found = np.rint(expected.astype(float) * 1.7 + 4).astype(np.uint8)
-    cause = find_cause(expected, found, 8)
+    actual = np.rint(expected.astype(float) * 1.7 + 4).astype(np.uint8)
+    cause = find_cause(expected, actual, 8)
     assert cause.kind == "scale"
     assert "times 1.7, shifted" in cause.sentence
 
 
 def test_values_that_are_no_numbers():
-    found = floats()
-    found[0, 0, 0, 0] = np.nan
-    assert find_cause(floats(), found, None).kind == "not a number"
+    actual = floats()
+    actual[0, 0, 0, 0] = np.nan
+    assert find_cause(floats(), actual, None).kind == "not a number"
 
 
 @pytest.mark.parametrize("which", ["board", "PC"])
@@ -57,7 +57,7 @@ def test_either_side_may_clamp(which):
     assert f"only values that the {which} clamps at 200 and 50 differ" in cause.sentence
 
 
-def test_the_way_of_rounding_is_told():
+def test_the_direction_of_rounding_is_told():
     expected = codes()
     up, both = expected.copy(), expected.copy()
     up[0, :3] += 1

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from stages.core.base.errors import UserError, one_line
 
-__all__ = ["LayerRow", "OperatorRow", "Run", "averaged", "parse_log", "read_log"]
+__all__ = ["LayerRow", "OperatorRow", "ProfileRun", "averaged", "parse_log", "read_log"]
 
-MISSING = "N/A"
-SHAPES = ("FilterShape", "Stride", "Pad", "Dila")  # after the shapes of inputs and output
-BANDWIDTH = re.compile(r"(Total)?(BW|BandWidth)\(MB\)", re.IGNORECASE)
-PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*)+")  # what terminals and kernels put in front: [   12.345678]
-COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-TOTAL = re.compile(r"^Total:\s*([0-9.]+)\s*ms\b")
-EXPECTED = "LayerName OperatorType InputShape OutputShape FilterShape Stride Pad Dila Avg(ms) ..."
+NOT_AVAILABLE = "N/A"
+SHAPE_COLUMNS = ("FilterShape", "Stride", "Pad", "Dila")  # after the shapes of inputs and output
+BANDWIDTH_COLUMN = re.compile(r"(Total)?(BW|BandWidth)\(MB\)", re.IGNORECASE)
+LINE_PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*)+")  # what terminals and kernels put in front: [   12.345678]
+COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+TOTAL_LINE = re.compile(r"^Total:\s*([0-9.]+)\s*ms\b")
+HEADING = "LayerName OperatorType InputShape OutputShape FilterShape Stride Pad Dila Avg(ms) ..."
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class OperatorRow:
 
 
 @dataclass(frozen=True)
-class Run:
+class ProfileRun:
     """One profile.
 
     Attributes:
@@ -86,7 +86,7 @@ class Run:
         return 1 - sum(row.average for row in self.layers) / self.total if self.total else 0.0
 
 
-def read_log(path: Path) -> list[Run]:
+def read_log(path: Path) -> list[ProfileRun]:
     """Read a log's runs.
 
     Raises:
@@ -102,7 +102,7 @@ def read_log(path: Path) -> list[Run]:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
 
 
-def parse_log(text: str, name: str) -> list[Run]:
+def parse_log(text: str, name: str) -> list[ProfileRun]:
     """Find the runs in a log; lines around them and between their rows are passed over.
 
     Args:
@@ -116,20 +116,20 @@ def parse_log(text: str, name: str) -> list[Run]:
     starts = [index for index, line in enumerate(lines) if _is_layer_heading(line)]
     if not starts:
         first = next((line for line in lines if line), "")
-        found = f"its first line is {first[:60]!r}" if first else "it is empty"
+        seen = f"its first line is {first[:60]!r}" if first else "it is empty"
         raise UserError(
-            f"{name} is no profile log: expected a line {EXPECTED}; {found}. "
+            f"{name} is no profile log: expected a line {HEADING}; {seen}. "
             "A board program built with build_type=profile prints it"
         )
     runs = [_run(lines, start, end, name) for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
-    found_runs = [run for run in runs if run.layers]
-    if not found_runs:
+    with_layers = [run for run in runs if run.layers]
+    if not with_layers:
         raise UserError(f"{name}, line {starts[0] + 1}: expected rows of layers below this heading; there are none")
-    return found_runs
+    return with_layers
 
 
-def averaged(runs: Sequence[Run], name: str) -> Run:
-    """Make one run of several of the same network: the mean of each layer's time.
+def averaged(runs: Sequence[ProfileRun], name: str) -> ProfileRun:
+    """Average several runs of the same network: the mean of each layer's time.
 
     Args:
         runs: at least one.
@@ -140,29 +140,29 @@ def averaged(runs: Sequence[Run], name: str) -> Run:
     """
     first = runs[0]
     layers = [[(row.name, row.operator, row.inputs) for row in run.layers] for run in runs]
-    for index, found in enumerate(layers):
-        if found != layers[0]:
+    for index, of_run in enumerate(layers):
+        if of_run != layers[0]:
             raise UserError(
                 f"{name}: run {index + 1} (line {runs[index].line}) has other layers than run 1 "
-                f"({len(found)}, not {len(layers[0])}): pick one with --run"
+                f"({len(of_run)}, not {len(layers[0])}): pick one with --run"
             )
     columns = zip(*(run.layers for run in runs), strict=True)
     rows = tuple(replace(rows[0], average=_mean([row.average for row in rows])) for rows in columns)
-    return Run(first.line, rows, first.operators, _mean([run.total for run in runs]))
+    return ProfileRun(first.line, rows, first.operators, _mean([run.total for run in runs]))
 
 
-def _run(lines: Sequence[str], start: int, end: int, name: str) -> Run:
+def _run(lines: Sequence[str], start: int, end: int, name: str) -> ProfileRun:
     stop = next((index for index in range(start + 1, end) if _is_operator_heading(lines[index])), end)
     columns = lines[start].split()
-    if columns[: len(EXPECTED.split()) - 2] != EXPECTED.split()[:-2]:
-        raise UserError(f"{name}, line {start + 1}: expected the columns {EXPECTED}; found {' '.join(columns)!r}")
+    if columns[: len(HEADING.split()) - 2] != HEADING.split()[:-2]:
+        raise UserError(f"{name}, line {start + 1}: expected the columns {HEADING}; found {' '.join(columns)!r}")
     layers = tuple(_layers(lines, range(start + 1, stop), columns[8:], name))
     operators: list[OperatorRow] = []
     if stop < end:
         heading = lines[stop].split()
         operators = [row for line in lines[stop + 1 : end] if (row := _operator(line.split(), heading)) is not None]
-    totals = [float(match[1]) for line in lines[start + 1 : end] if (match := TOTAL.match(line)) is not None]
-    return Run(start + 1, layers, tuple(operators), totals[0] if totals else sum(row.average for row in layers))
+    totals = [float(match[1]) for line in lines[start + 1 : end] if (match := TOTAL_LINE.match(line)) is not None]
+    return ProfileRun(start + 1, layers, tuple(operators), totals[0] if totals else sum(row.average for row in layers))
 
 
 def _layers(lines: Sequence[str], span: range, columns: Sequence[str], name: str) -> Iterator[LayerRow]:
@@ -184,16 +184,18 @@ def _layer(line: str, columns: Sequence[str]) -> LayerRow | None:
     """Parse a row from both ends: names may hold blanks, and several inputs several shapes."""
     fields = line.split()
     front, values = fields[: -len(columns)], _values(fields[-len(columns) :], columns)
-    first = next((i for i, field in enumerate(front) if i >= 2 and (field.startswith("{") or field == MISSING)), None)
+    first = next(
+        (i for i, field in enumerate(front) if i >= 2 and (field.startswith("{") or field == NOT_AVAILABLE)), None
+    )
     if first is None or values is None or front[first - 1].startswith("{"):
         return None
     shapes = [_shape(field) for field in front[first:]]
     average = values.get("Avg(ms)")
-    if len(shapes) < 2 + len(SHAPES) or None in shapes or average is None:
+    if len(shapes) < 2 + len(SHAPE_COLUMNS) or None in shapes or average is None:
         return None
     known = [shape for shape in shapes if shape is not None]
-    *inputs, output, kernel = known[: -len(SHAPES) + 1]
-    megabytes = next((value for column, value in values.items() if BANDWIDTH.fullmatch(column)), None)
+    *inputs, output, kernel = known[: -len(SHAPE_COLUMNS) + 1]
+    megabytes = next((value for column, value in values.items() if BANDWIDTH_COLUMN.fullmatch(column)), None)
     return LayerRow(
         " ".join(front[: first - 1]),
         front[first - 1],
@@ -220,7 +222,7 @@ def _values(fields: Sequence[str], columns: Sequence[str]) -> dict[str, float | 
         return None
     numbers: dict[str, float | None] = {}
     for column, text in zip(columns, fields, strict=True):
-        if text == MISSING:
+        if text == NOT_AVAILABLE:
             numbers[column] = None
             continue
         try:
@@ -235,7 +237,7 @@ def _values(fields: Sequence[str], columns: Sequence[str]) -> dict[str, float | 
 
 def _shape(text: str) -> tuple[int, ...] | None:
     """Sizes in {1,2,3}; empty for N/A; None for anything else."""
-    if text in (MISSING, "{}"):
+    if text in (NOT_AVAILABLE, "{}"):
         return ()
     match = re.fullmatch(r"\{(\d+(?:,\d+)*)\}", text)
     return tuple(int(size) for size in match[1].split(",")) if match else None
@@ -243,7 +245,7 @@ def _shape(text: str) -> tuple[int, ...] | None:
 
 def _cleaned(line: str) -> str:
     """A line without colours and time stamps; lists and percentages in one piece, neighbouring lists apart."""
-    line = PREFIX.sub("", COLOUR.sub("", line).strip())
+    line = LINE_PREFIX.sub("", COLOUR_CODE.sub("", line).strip())
     line = re.sub(r"\{[^{}]*\},?", lambda match: f" {_joined(match[0])} ", line)
     return re.sub(r"(\d)\s+%", r"\1%", line).strip()
 

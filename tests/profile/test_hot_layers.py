@@ -4,9 +4,9 @@ import pytest
 from rich.console import Console
 
 from stages.core.cost import CostModel, LayerWork
-from stages.profile.fit import Sample
-from stages.profile.hot import hot_layers, hot_table, operator_table
-from stages.profile.log import LayerRow, OperatorRow
+from stages.profile.board_log import LayerRow, OperatorRow
+from stages.profile.hot_layers import hot_layers, hot_table, operator_table
+from stages.profile.measured_layers import MeasuredLayer
 
 MODEL = CostModel("S1", "", {"8/8": 10.0}, 1.0, 0.0)
 ROWS = [
@@ -14,10 +14,10 @@ ROWS = [
     LayerRow("large", "Convolution", (), (1,), (1, 1, 1, 1), 3.0, 0.6, 1.5),
     LayerRow("idle", "Reshape", (), (1,), (), 0.0),
 ]
-SAMPLES = [
-    Sample(LayerWork("small", "MaxPool", 0, 2**20, 2**20, 0), 8, 8, 1.0, known=True),
-    Sample(LayerWork("large", "Conv", 300_000_000, 8, 8, 8), 8, 8, 3.0),
-    Sample(LayerWork("idle", "Reshape", 0, 0, 0, 0), 8, 8, 0.0),
+MEASURED = [
+    MeasuredLayer(LayerWork("small", "MaxPool", 0, 2**20, 2**20, 0), 8, 8, 1.0, known=True),
+    MeasuredLayer(LayerWork("large", "Conv", 300_000_000, 8, 8, 8), 8, 8, 3.0),
+    MeasuredLayer(LayerWork("idle", "Reshape", 0, 0, 0, 0), 8, 8, 0.0),
 ]
 
 
@@ -28,7 +28,7 @@ def shown(table):
 
 
 def test_the_slowest_come_first_with_what_they_reached():
-    large, small, idle = hot_layers(ROWS, SAMPLES, 5.0, MODEL)
+    large, small, idle = hot_layers(ROWS, MEASURED, 5.0, MODEL)
     assert (large["layer"], large["node"], large["bound"]) == ("large", None, "compute")
     assert (small["layer"], small["node"], small["bound"]) == ("small", "small", "memory")
     assert (large["share"], large["cumulative"]) == pytest.approx((0.6, 0.6))
@@ -39,11 +39,11 @@ def test_the_slowest_come_first_with_what_they_reached():
 
 
 def test_nothing_bounds_where_no_price_is_known():
-    assert [row["bound"] for row in hot_layers(ROWS, SAMPLES, 5.0, CostModel())] == [None] * 3
+    assert [row["bound"] for row in hot_layers(ROWS, MEASURED, 5.0, CostModel())] == [None] * 3
 
 
 def test_the_table_of_layers():
-    lines = shown(hot_table(hot_layers(ROWS, SAMPLES, 5.0, MODEL), 2, "slow"))
+    lines = shown(hot_table(hot_layers(ROWS, MEASURED, 5.0, MODEL), 2, "slow"))
     found = [line[1::2] for line in lines if "large" in line or "small" in line]
     assert found == [
         ["large", "Convolution", "3.000", "60.0%", "60.0%", "200", "500", "compute"],

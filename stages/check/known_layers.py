@@ -8,8 +8,8 @@ from typing import Any
 
 import onnx
 
-from stages.check.folders import QUANTIZED, Dump, input_shape
-from stages.check.layers import Form, Layer, as_picture
+from stages.check.checked_layer import CheckedLayer, TensorForm, as_picture
+from stages.check.dump_folders import QUANTIZED_SUFFIX, Dump, input_shape
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.base.paths import INTEGER_MODEL
@@ -18,17 +18,17 @@ from stages.core.integer.dumps import NODE_INFO, DumpedLayer, dumped_layers, nod
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["Known", "guesses", "input_form", "known_layers"]
+__all__ = ["KnownLayers", "guesses", "input_form", "known_layers"]
 
-ENOUGH = 0.5  # of the PC's files have to be the experiment's
-PYRAMID = 7  # times that a network halves a picture at most
-DUMPED = re.compile(
+LEAST_KNOWN_SHARE = 0.5  # of the PC's files have to be the experiment's, or the log's
+MAX_HALVINGS = 7  # of a picture in a network
+LOGGED_SHAPE = re.compile(
     r"([^/\s]+\.bin)\s*-+>?\s*shape:\s*\[([\d,\s]+)\]"
 )  # Data dumping to:: ./MAGIK_DATA_DUMP/A.bin--->shape:[1,2,3,4]
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownLayers:
     """The layers in graph order.
 
     Attributes:
@@ -38,13 +38,13 @@ class Known:
         certain: whether the order is the graph's.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[CheckedLayer, ...]
     source: str
     model: onnx.ModelProto | None = None
     certain: bool = True
 
 
-def known_layers(pc: Dump, log: str = "") -> Known:
+def known_layers(pc: Dump, log: str = "") -> KnownLayers:
     """Describe the layers of a PC's dump.
 
     Args:
@@ -57,25 +57,25 @@ def known_layers(pc: Dump, log: str = "") -> Known:
     experiment = _experiment()
     listed = _listed(pc)
     if listed is not None:
-        path, content = listed
-        same = experiment is not None and _same(content, node_info(dumped_layers(experiment))["files"])
-        return Known(_in_order(pc, _from_list(content, path)), str(path), experiment if same else None)
+        path, nodes = listed
+        same = experiment is not None and nodes == node_info(dumped_layers(experiment))["files"]
+        return KnownLayers(_in_order(pc, _from_list(nodes, path)), str(path), experiment if same else None)
     if experiment is not None:
         layers = dumped_layers(experiment)
         known = {_plain(layer.file) for layer in layers}
-        if sum(_plain(name) in known for name in pc.files) >= ENOUGH * len(pc.files):
-            return Known(_in_order(pc, _from_model(layers)), str(INTEGER_MODEL), experiment)
-    shapes = {match[1]: tuple(int(size) for size in match[2].split(",")) for match in DUMPED.finditer(log)}
-    if sum(name in shapes for name in pc.files) >= ENOUGH * len(pc.files):
-        layers_of_log = [Layer(_plain(name), name, _of_size(pc, name, shape)) for name, shape in shapes.items()]
-        return Known(_in_order(pc, layers_of_log), "the log")
-    layers_by_name = tuple(Layer(_plain(name), name) for name in pc.files)
-    return Known(
+        if sum(_plain(name) in known for name in pc.files) >= LEAST_KNOWN_SHARE * len(pc.files):
+            return KnownLayers(_in_order(pc, _from_model(layers)), str(INTEGER_MODEL), experiment)
+    shapes = {match[1]: tuple(int(size) for size in match[2].split(",")) for match in LOGGED_SHAPE.finditer(log)}
+    if sum(name in shapes for name in pc.files) >= LEAST_KNOWN_SHARE * len(pc.files):
+        layers_of_log = [CheckedLayer(_plain(name), name, _of_size(pc, name, shape)) for name, shape in shapes.items()]
+        return KnownLayers(_in_order(pc, layers_of_log), "the log")
+    layers_by_name = tuple(CheckedLayer(_plain(name), name) for name in pc.files)
+    return KnownLayers(
         layers_by_name, "guessed from names and sizes: keep the list that infer writes, or out/quantize", None, False
     )
 
 
-def guesses(layer: Layer, size: int, inputs: Sequence[str]) -> Iterator[Form]:
+def guesses(layer: CheckedLayer, size: int, inputs: Sequence[str]) -> Iterator[TensorForm]:
     """What a file may hold by its size and its name: pictures of halves, quarters, ... of the input's, or a row.
 
     Args:
@@ -83,23 +83,24 @@ def guesses(layer: Layer, size: int, inputs: Sequence[str]) -> Iterator[Form]:
         size: bytes.
         inputs: names of the input's dumps, which may tell its size.
     """
-    shape = next((found for name in inputs if len(found := input_shape(name) or ()) == PICTURE_RANK), None)
+    shapes = (input_shape(name) or () for name in inputs)
+    picture = next((shape for shape in shapes if len(shape) == PICTURE_RANK), None)
     bit_widths: list[tuple[int | None, int, int]] = [(8, 1, 1), (4, 1, 2), (12, 2, 1)]
-    if not QUANTIZED.search(layer.file.removesuffix(".bin")) and size % 4 == 0:
+    if not QUANTIZED_SUFFIX.search(layer.file.removesuffix(".bin")) and size % 4 == 0:
         bit_widths.insert(0, (None, 4, 1))
     for bits, of_bytes, a_byte in bit_widths:
         if size % of_bytes:
             continue
         count = size // of_bytes * a_byte
-        for halvings in range(PYRAMID if shape else 0):
-            assert shape is not None
-            height, width = (-(-side // (1 << halvings)) for side in shape[1:3])
+        for halvings in range(MAX_HALVINGS if picture else 0):
+            assert picture is not None
+            height, width = (-(-side // (1 << halvings)) for side in picture[1:3])
             if height * width > 1 and count % (height * width) == 0:
-                yield Form((1, height, width, count // (height * width)), bits)
-        yield Form((1, 1, 1, count), bits)
+                yield TensorForm((1, height, width, count // (height * width)), bits)
+        yield TensorForm((1, 1, 1, count), bits)
 
 
-def input_form(pc: Dump, name: str) -> Form | None:
+def input_form(pc: Dump, name: str) -> TensorForm | None:
     """What the input's dump holds; None where its name does not tell."""
     shape = input_shape(name)
     return _of_size(pc, name, shape, 8) if shape else None
@@ -123,57 +124,54 @@ def _listed(pc: Dump) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def _from_list(content: dict[str, Any], path: Path) -> list[Layer]:
+def _from_list(nodes: dict[str, Any], path: Path) -> list[CheckedLayer]:
+    """Read the list beside a dump: node -> its file and what that holds."""
     layers = []
-    for node, entry in content.items():
+    for node, info in nodes.items():
         try:
-            codes = None
-            if "bits" in entry:
-                scales = tuple(map(float, entry.get("channel_scales", ())))
-                codes = QuantParams(int(entry["bits"]), float(entry["scale"]), int(entry["zero_point"]), scales)
-            form = Form(as_picture(tuple(map(int, entry["shape"]))), codes.bits if codes else None, codes)
-            takes = tuple(map(str, entry["takes"])) if "takes" in entry else None
-            layers.append(Layer(node, str(entry["file"]), form, takes, takes == ()))
+            qparams = None
+            if "bits" in info:
+                scales = tuple(map(float, info.get("channel_scales", ())))
+                qparams = QuantParams(int(info["bits"]), float(info["scale"]), int(info["zero_point"]), scales)
+            form = TensorForm(as_picture(tuple(map(int, info["shape"]))), qparams.bits if qparams else None, qparams)
+            inputs = tuple(map(str, info["takes"])) if "takes" in info else None
+            layers.append(CheckedLayer(node, str(info["file"]), form, inputs, inputs == ()))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: the entry of {node!r} is damaged ({error!r}): write the dump anew") from error
     return layers
 
 
-def _from_model(layers: Sequence[DumpedLayer]) -> list[Layer]:
+def _from_model(layers: Sequence[DumpedLayer]) -> list[CheckedLayer]:
     return _from_list(node_info(layers)["files"], INTEGER_MODEL)
 
 
-def _in_order(pc: Dump, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+def _in_order(pc: Dump, layers: Sequence[CheckedLayer]) -> tuple[CheckedLayer, ...]:
     """Those that the dump has, whether its tool writes _Quantize or not; its further files behind them."""
     left = {_plain(name): name for name in pc.files} | {name: name for name in pc.files}
-    found = []
+    ordered = []
     for layer in layers:
         name = left.get(layer.file) or left.get(_plain(layer.file))
         if name is not None:
-            found.append(replace(layer, file=name))
+            ordered.append(replace(layer, file=name))
             left = {key: other for key, other in left.items() if other != name}
     rest = dict.fromkeys(left.values())
-    return (*found, *(Layer(_plain(name), name, listed=False) for name in pc.files if name in rest))
+    return (*ordered, *(CheckedLayer(_plain(name), name, listed=False) for name in pc.files if name in rest))
 
 
-def _same(listed: dict[str, Any], own: dict[str, Any]) -> bool:
-    return listed == own
-
-
-def _of_size(pc: Dump, name: str, shape: tuple[int, ...], bits: int | None = None) -> Form | None:
-    """A form of known shape whose width follows from the file's size."""
+def _of_size(pc: Dump, name: str, shape: tuple[int, ...], bits: int | None = None) -> TensorForm | None:
+    """A form of known shape whose bit width follows from the file's size."""
     picture = as_picture(shape)
     count, size = 1, (pc.folder / name).stat().st_size if (pc.folder / name).is_file() else 0
     for side in picture:
         count *= side
     if size == count:
-        return Form(picture, bits or 8)
+        return TensorForm(picture, bits or 8)
     if size == 2 * count:
-        return Form(picture, 12)
+        return TensorForm(picture, 12)
     if size == 4 * count:
-        return Form(picture, None)
-    return Form(picture, 4) if size == count // picture[-1] * ((picture[-1] + 1) // 2) else None
+        return TensorForm(picture, None)
+    return TensorForm(picture, 4) if size == count // picture[-1] * ((picture[-1] + 1) // 2) else None
 
 
 def _plain(name: str) -> str:
-    return QUANTIZED.sub("", name.removesuffix(".bin"))
+    return QUANTIZED_SUFFIX.sub("", name.removesuffix(".bin"))

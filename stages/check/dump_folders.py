@@ -12,13 +12,24 @@ from pathlib import Path
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK
 
-__all__ = ["Dump", "Pairs", "cases", "fed_picture", "input_shape", "is_picture", "pair_files", "read_dump"]
+__all__ = [
+    "QUANTIZED_SUFFIX",
+    "Dump",
+    "DumpPair",
+    "dumps_to_compare",
+    "fed_picture",
+    "input_shape",
+    "is_picture",
+    "pair_files",
+    "read_dump",
+    "sibling_dumps",
+]
 
-PARAMETERS = re.compile(r"_(bt|weight)\.bin$")
-RESULTS = re.compile(r"^output_\d+\.bin$")  # the network's outputs again, as floats
-INPUT = re.compile(r"^(.+_data_shape(?:_\d+)+|input|input_uint8)(_out)?\.bin$")
-SHAPE = re.compile(r"_data_shape((?:_\d+)+)(_out)?\.bin$")
-QUANTIZED = re.compile(r"_Quantize(Feature)?$")
+PARAMETER_FILE = re.compile(r"_(bt|weight)\.bin$")
+OUTPUT_FILE = re.compile(r"^output_\d+\.bin$")  # the network's outputs again, as floats
+INPUT_FILE = re.compile(r"^(.+_data_shape(?:_\d+)+|input|input_uint8)(_out)?\.bin$")
+SHAPE_SUFFIX = re.compile(r"_data_shape((?:_\d+)+)(_out)?\.bin$")
+QUANTIZED_SUFFIX = re.compile(r"_Quantize(Feature)?$")
 
 
 @dataclass(frozen=True)
@@ -50,17 +61,20 @@ class Dump:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """What belongs together.
+class DumpPair:
+    """A PC's dump and a board's, and which of their files belong together.
 
     Attributes:
-        board: PC file -> board file.
+        pc, board: the dumps.
+        board_files: PC file -> board file.
         missing: PC files that the board has not.
         extra: board files that the PC has not.
         inputs: each input's file on the PC and on the board, where both have it.
     """
 
-    board: dict[str, str]
+    pc: Dump
+    board: Dump
+    board_files: dict[str, str]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     inputs: tuple[tuple[str, str], ...]
@@ -72,14 +86,14 @@ def read_dump(folder: Path) -> Dump:
     Raises:
         UserError: if there is no such folder.
     """
-    names = [path.name for path in _entries(folder) if path.suffix == ".bin" and path.is_file()]
+    names = [path.name for path in _paths(folder) if path.suffix == ".bin" and path.is_file()]
     names.sort(key=_natural)
-    aside = [name for name in names if PARAMETERS.search(name) or RESULTS.match(name)]
-    inputs = [name for name in names if INPUT.match(name)]
+    aside = [name for name in names if PARAMETER_FILE.search(name) or OUTPUT_FILE.match(name)]
+    inputs = [name for name in names if INPUT_FILE.match(name)]
     return Dump(folder, tuple(n for n in names if n not in aside and n not in inputs), tuple(inputs), tuple(aside))
 
 
-def cases(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
+def dumps_to_compare(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
     """Find what to compare: one pair of folders, or a pair for each input.
 
     Args:
@@ -93,14 +107,14 @@ def cases(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
     Raises:
         UserError: if a folder is missing or holds no dumps, or the two are exchanged or one and the same.
     """
-    found = _found(pc, board)
-    for _, one, other in found:
+    dumps = _dumps(pc, board)
+    for _, one, other in dumps:
         if one.folder.samefile(other.folder):
             raise UserError(f"{pc} and {board} are the same folder: give the PC's dump, then the board's")
-    return found
+    return dumps
 
 
-def _found(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
+def _dumps(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
     one, other = read_dump(pc), read_dump(board)
     if one.files and other.files:
         _check_sides(one, other)
@@ -124,38 +138,46 @@ def _found(pc: Path, board: Path) -> list[tuple[str, Dump, Dump]]:
     return [(name, inner[name], outer[name]) for name in shared]
 
 
-def pair_files(pc: Dump, board: Dump) -> Pairs:
+def sibling_dumps(folder: Path, dump: Dump) -> list[Dump]:
+    """The dumps beside one, in a folder of several; none if the folder is the dump itself."""
+    if dump.folder == folder:
+        return []
+    others = (path for path in sorted(folder.iterdir()) if path.is_dir() and path != dump.folder)
+    return [other for path in others if (other := read_dump(path)).files]
+
+
+def pair_files(pc: Dump, board: Dump) -> DumpPair:
     """Pair files by the vendor's names; where characters were replaced, by letters and digits alone.
 
     Raises:
         UserError: if no name fits.
     """
     left = dict.fromkeys(board.files)
-    found: dict[str, str] = {}
+    paired: dict[str, str] = {}
     for rule in (_usual_names, _other_names):
         for name in pc.files:
-            if name not in found and (match := next((other for other in rule(name) if other in left), None)):
-                found[name] = match
+            if name not in paired and (match := next((other for other in rule(name) if other in left), None)):
+                paired[name] = match
                 del left[match]
     loose: dict[str, list[str]] = {}
     for other in left:
         loose.setdefault(_loose(other, "_out"), []).append(other)
     for name in pc.files:
-        if name not in found and len(fitting := loose.get(_loose(name, ""), [])) == 1:
-            found[name] = fitting[0]
+        if name not in paired and len(fitting := loose.get(_loose(name, ""), [])) == 1:
+            paired[name] = fitting[0]
             del left[fitting.pop()]
-    if not found:
+    if not paired:
         raise UserError(
             f"no file of {board.folder} is named after one of {pc.folder}: the PC's are such as {pc.files[0]}, the "
             f"board's such as {board.files[0]}; are they of one network?"
         )
-    missing = tuple(name for name in pc.files if name not in found)
-    return Pairs(found, missing, tuple(left), _inputs(pc, board))
+    missing = tuple(name for name in pc.files if name not in paired)
+    return DumpPair(pc, board, paired, missing, tuple(left), _inputs(pc, board))
 
 
 def input_shape(name: str) -> tuple[int, ...] | None:
     """The shape in the name of an input's dump: N, H, W, C of a picture."""
-    match = SHAPE.search(name)
+    match = SHAPE_SUFFIX.search(name)
     return tuple(map(int, match[1].split("_")[1:])) if match else None
 
 
@@ -173,19 +195,19 @@ def fed_picture(dump: Dump) -> bool:
 def _usual_names(name: str) -> list[str]:
     """What the board calls a PC's file; last, another PC's dump has the same name."""
     stem = name.removesuffix(".bin")
-    base = QUANTIZED.sub("", stem)
+    base = QUANTIZED_SUFFIX.sub("", stem)
     kinds = ["_Quantize", "_QuantizeFeature"] if base != stem else [""]
     return [f"{stem}_out.bin", *(f"{base}{kind}_out.bin" for kind in kinds), name]
 
 
 def _other_names(name: str) -> list[str]:
     """Codes where the PC has floats, the other way round, or codes without a suffix (the converter's ptq_model)."""
-    base = QUANTIZED.sub("", name.removesuffix(".bin"))
+    base = QUANTIZED_SUFFIX.sub("", name.removesuffix(".bin"))
     return [f"{base}{kind}{end}.bin" for end in ("_out", "") for kind in ("_Quantize", "_QuantizeFeature", "")]
 
 
 def _loose(name: str, ending: str) -> str:
-    stem = QUANTIZED.sub("", name.removesuffix(".bin").removesuffix(ending))
+    stem = QUANTIZED_SUFFIX.sub("", name.removesuffix(".bin").removesuffix(ending))
     return re.sub(r"[\W_]+", "_", stem).strip("_").lower()
 
 
@@ -207,13 +229,13 @@ def _check_sides(pc: Dump, board: Dump) -> None:
 
 def _equal_files(pc: Dump, board: Dump) -> int:
     try:
-        pairs = pair_files(pc, board).board
+        paired = pair_files(pc, board).board_files
     except UserError:
         return -1
-    return sum(pc.read(name) == board.read(other) for name, other in pairs.items())
+    return sum(pc.read(name) == board.read(other) for name, other in paired.items())
 
 
-def _entries(folder: Path) -> Sequence[Path]:
+def _paths(folder: Path) -> Sequence[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is {'no folder' if folder.exists() else 'missing'}: give a folder of dumps")
     try:
@@ -223,7 +245,7 @@ def _entries(folder: Path) -> Sequence[Path]:
 
 
 def _inside(folder: Path) -> dict[str, Dump]:
-    dumps = ((path.name, read_dump(path)) for path in _entries(folder) if path.is_dir())
+    dumps = ((path.name, read_dump(path)) for path in _paths(folder) if path.is_dir())
     return {name: dump for name, dump in dumps if dump.files}
 
 

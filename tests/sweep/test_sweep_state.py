@@ -3,20 +3,20 @@ import json
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.sweep.session import label, load_results, load_session, save_result, save_session
+from stages.sweep.sweep_state import label, load_results, load_sweep, save_result, save_sweep
 from tests.sweep.sweeps import failure, made_up, result
 
 
-def test_a_session_is_read_as_it_was_written(tmp_path):
-    session = made_up(tmp_path)
-    save_session(session)
-    assert load_session(tmp_path) == session
+def test_a_sweep_is_read_as_it_was_written(tmp_path):
+    sweep = made_up(tmp_path)
+    save_sweep(sweep)
+    assert load_sweep(tmp_path) == sweep
     assert json.loads((tmp_path / "sweep.json").read_text())["parent"] == "p"
 
 
-def test_a_missing_session_is_said(tmp_path):
+def test_a_missing_sweep_is_said(tmp_path):
     with pytest.raises(UserError, match=r"sweep\.json is missing"):
-        load_session(tmp_path)
+        load_sweep(tmp_path)
 
 
 def test_results_come_by_number(tmp_path):

@@ -2,35 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from stages.core.base.console import counted, output, warn
 from stages.core.base.paths import FLOAT_MODEL
 from stages.core.cost import CostModel
-from stages.profile.fit import Fit, Sample
-from stages.profile.hot import hot_layers, hot_table, operator_table
-from stages.profile.log import Run
-from stages.profile.nmem import Memory
+from stages.profile.cost_fit import CostFit
+from stages.profile.hot_layers import hot_layers, hot_table, operator_table
+from stages.profile.measured_layers import MeasuredLog
+from stages.profile.nmem import NmemReport
 
-__all__ = ["FEW", "show_fit", "show_memory", "shown"]
+__all__ = ["TRUSTED_ROWS", "memory_line", "show_fit", "show_log"]
 
-FEW = 10
-"""Rows: three prices of one pair of widths, and some to tell a fit from chance."""
+TRUSTED_ROWS = 10
+"""Enough for the three prices of one pair of bit widths, and some to tell a fit from chance."""
 
 
-def shown(
-    log: Path, bits: tuple[int, int], run: Run, samples: Sequence[Sample], model: CostModel, count: int | None
-) -> dict[str, Any]:
+def show_log(log: MeasuredLog, model: CostModel, count: int | None) -> dict[str, Any]:
     """Print a log's tables; gives its part of the JSON."""
-    hot = hot_layers(run.layers, samples, run.total, model)
+    run, bits = log.run, log.bits
+    hot = hot_layers(run.layers, log.layers, run.total, model)
     number = len(hot) if count is None else min(count, len(hot))
-    title = f"{log}, {bits[0]}/{bits[1]} bits: {run.total:.3f} ms; the {number} slowest of {counted(len(hot), 'layer')}"
+    slowest = f"the {number} slowest of {counted(len(hot), 'layer')}"
+    title = f"{log.path}, {bits[0]}/{bits[1]} bits: {run.total:.3f} ms; {slowest}"
     output.print(hot_table(hot, number, title))
     if run.operators:
         output.print(operator_table(run.operators, run.total))
     return {
-        "log": str(log),
+        "log": str(log.path),
         "feature_bits": bits[0],
         "weight_bits": bits[1],
         "total_ms": run.total,
@@ -39,16 +38,16 @@ def shown(
     }
 
 
-def show_memory(memory: Memory) -> str:
+def memory_line(memory: NmemReport) -> str:
     """A memory report in a line."""
     share = f", {memory.peak / memory.total:.1%}" if memory.total else ""
     return f"memory: {memory.peak} KB at most of {memory.total} KB{share}; {memory.used} KB at the end"
 
 
-def show_fit(fit: Fit, samples: Sequence[Sequence[Sample]], named: bool) -> None:
+def show_fit(fit: CostFit, logs: Sequence[MeasuredLog], named: bool) -> None:
     """Print the cost model in a few lines."""
-    rows, known = sum(map(len, samples)), sum(sample.known for found in samples for sample in found)
-    if rows < FEW:
+    rows, known = sum(len(log.layers) for log in logs), sum(layer.known for log in logs for layer in log.layers)
+    if rows < TRUSTED_ROWS:
         warn(f"{counted(rows, 'row')} fix no cost model: give logs of whole networks")
     model = fit.model
     prices = ", ".join(

@@ -1,0 +1,100 @@
+"""The run of an experiment that went through the pipeline, gathered from its artifacts."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages.core.base.artifacts import read_json
+from stages.core.base.paths import (
+    CALIBSET,
+    COMPARE,
+    EVALUATE,
+    EXPORT,
+    FLOAT_MODEL,
+    INTEGER_MODEL,
+    METRICS,
+    NODE_BITS,
+    QPARAMS,
+    QUANTIZED_MODEL,
+    REPORT,
+    SIMILARITY,
+)
+from stages.core.config.schema import Config
+from stages.core.data.sample_store import stored_sets
+from stages.core.tables import accuracy_line, bit_widths
+from stages.track.run import RunContent, fingerprint, flatten, git_revision, plain
+
+__all__ = ["FINGERPRINTED", "pipeline_run", "run_params"]
+
+FINGERPRINTED = (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY)
+"""The results that tell a run from others, beside its parameters."""
+
+
+def pipeline_run(
+    config: Config, metrics: dict[str, Any], rows: list[dict[str, Any]], folder: Path = Path()
+) -> RunContent:
+    """Gather a run from the artifacts.
+
+    Args:
+        config: the experiment's.
+        metrics: what evaluate measured.
+        rows: the similarity table.
+        folder: where out/ and params.yaml are.
+    """
+    params = run_params(config)
+    quant = config.quant
+    features, weights = (side.removesuffix("-bit") for side in bit_widths(quant))
+    cosines = [row["cosine_avg"] for row in rows]
+    return RunContent(
+        experiment=config.track.experiment,
+        run_name=f"{config.model.name} {config.soc.name} a{features}w{weights} {quant.feature_method.name}",
+        params=params,
+        metrics=flatten(metrics)
+        | {
+            "similarity.cosine_min": min(cosines),
+            "similarity.cosine_mean": sum(cosines) / len(cosines),
+            "export.max_difference": read_json(folder / EXPORT / "check.json")["max_difference"],
+        },
+        curves={
+            "layers/cosine_avg": cosines,  # the slash puts the curves into a section of their own
+            "layers/cosine_min": [row["cosine_min"] for row in rows],
+            "layers/euclidean": [row["euclidean"] for row in rows],
+        },
+        tags={
+            "fingerprint": fingerprint(params, [folder / path for path in FINGERPRINTED]),
+            "soc": config.soc.name,
+            "model": config.model.name,
+            "data": config.data.name,
+            "quant": quant.name,
+            "git_revision": git_revision(),
+            "data_hash": _data_hash(folder),
+            "mlflow.note.content": accuracy_line(metrics),  # the description on the run's page
+            "mlflow.source.name": "stages.track",
+        },
+        artifacts={
+            name: [folder / path for path in paths]
+            for name, paths in {
+                "": [REPORT, Path("params.yaml")],
+                "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
+                "evaluate": [METRICS, EVALUATE / "predictions.csv"],
+                "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
+            }.items()
+        },
+    )
+
+
+def run_params(config: Config) -> dict[str, Any]:
+    """Flatten what a run is told apart by."""
+    unlogged = ("watch", "compare")  # neither changes what the network is or how good
+    params = flatten(plain({key: value for key, value in asdict(config).items() if key not in unlogged}))
+    return {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
+
+
+def _data_hash(folder: Path) -> str:
+    """Identify the pictures used: those that served to quantize, and those that were evaluated with their labels."""
+    digests = [content for samples in stored_sets(folder / CALIBSET).values() for content in samples.digests]
+    digest = hashlib.sha256("".join(digests).encode())
+    for line in (folder / EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
+        digest.update(",".join(line.split(",")[:3]).encode())
+    return digest.hexdigest()[:16]
