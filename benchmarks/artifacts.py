@@ -3,8 +3,8 @@
 Runs the whole pipeline on several experiments, each in a temporary copy of a checkout's files, and writes the sha256 of
 every file under `out/`; for JSON and CSV also that of their numbers alone. `--checkout DIR` runs another checkout, for
 instance an older commit's worktree. `--against FILE` compares with such a file. The exit code is 1 if a file that holds
-numbers (a network, an array) differs, if the numbers in a JSON or CSV file do, or if a file is missing or new. Text may
-differ in its words: it is listed only.
+numbers (a network, an array) differs, is missing or is new, or if the numbers in a JSON or CSV file differ. Text may
+differ in its words, come or go: it is listed only.
 
 DIR holds imagenet_sample/ (photos), coco_train128/images/ (photos) and models/yolox_nano_416.onnx.
 """
@@ -58,8 +58,8 @@ class Difference:
 
     Attributes:
         equal: number of files with the same bytes.
-        text: text files in both whose bytes differ, but not their numbers as far as those are known.
-        numbers: other files that differ, and files in one of the two only.
+        text: text files that differ, but not in their numbers as far as those are known, or are in one of the two.
+        numbers: other files that differ or are in one of the two.
     """
 
     equal: int
@@ -138,7 +138,7 @@ def run_pipeline(overrides: Sequence[str], folder: Path) -> Hashes:
     """Run an experiment from the start in a copy of a checkout; gives the hashes of its artifacts."""
     _run([sys.executable, "-m", "stages.compose", *overrides], folder)
     _run(["git", "init", "--quiet"], folder)
-    _run([sys.executable, "-m", "dvc", "repro", "--no-commit", "--force", "evaluate", "build"], folder)
+    _run([sys.executable, "-m", "dvc", "repro", "--no-commit", "--force", "compare", "evaluate", "build"], folder)
     return hash_files(folder / "out")
 
 
@@ -214,10 +214,10 @@ def report_differences(before: Mapping[str, Hashes], after: Mapping[str, Hashes]
 
 def compare_hashes(before: Hashes, after: Hashes) -> Difference:
     """Compare an experiment's files with those before; hashes may lack the part of the numbers."""
-    equal, text, numbers = 0, list[str](), sorted(before.keys() ^ after.keys())
-    for file in sorted(before.keys() & after.keys()):
+    equal, text, numbers = 0, list[str](), list[str]()
+    for file in sorted(before.keys() | after.keys()):
         (bytes_before, _, numbers_before), (bytes_after, _, numbers_after) = (
-            hashes[file].partition(":") for hashes in (before, after)
+            hashes.get(file, "").partition(":") for hashes in (before, after)
         )
         known = numbers_before and numbers_after
         if bytes_before == bytes_after:

@@ -75,11 +75,17 @@ def plant_faults() -> list[Fault]:
     return [
         Fault("BGR for RGB", "input", None, (bgr,)),
         Fault("ImageNet mean and normal", "input", None, (imagenet,)),
-        Fault("channel x64 and back", "spread", producer, (*no_torch, "model.source=file:undone.onnx")),
-        Fault("channel x64", "spread", producer, (*no_torch, "model.source=file:plain.onnx"), own_reference=True),
+        Fault("channel x64 and back", "channel_imbalance", producer, (*no_torch, "model.source=file:undone.onnx")),
+        Fault(
+            "channel x64",
+            "channel_imbalance",
+            producer,
+            (*no_torch, "model.source=file:plain.onnx"),
+            own_reference=True,
+        ),
         Fault("flat grey calibration", "calibration", None, ("data.calibration.source=file:grey",)),
         Fault("range 20 times too wide", "range", WIDE_RANGE_NODE, ("quant.node_bits=file:range.json",)),
-        Fault("4 bits in the first layer", "width", FEW_BITS_NODE, ("quant.node_bits=file:width.json",)),
+        Fault("4 bits in the first layer", "bit_width", FEW_BITS_NODE, ("quant.node_bits=file:width.json",)),
     ]
 
 

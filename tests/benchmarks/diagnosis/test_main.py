@@ -7,9 +7,9 @@ from benchmarks.diagnosis.faults import Fault
 from stages.core.base.errors import UserError
 
 SOUND = Fault("sound", None, None, ())
-WIDE = Fault("wide", "spread", "/a/Conv", ("model.source=file:a.onnx",))
+WIDE = Fault("wide", "channel_imbalance", "/a/Conv", ("model.source=file:a.onnx",))
 ROW = {
-    "first_finding": "spread", "node": "/a/Conv", "before": 0.9, "after": 0.9951, "sound": 0.996,
+    "first_finding": "channel_imbalance", "node": "/a/Conv", "before": 0.9, "after": 0.9951, "sound": 0.996,
     "top1_after": 0.9, "top1_sound": 0.92,
 }  # fmt: skip
 PRINTED = """\
@@ -37,7 +37,11 @@ def test_bars() -> None:
     assert passed(WIDE, before=0.9915) == [True, False, True, True]  # 0.991 is near enough to be no harm
     assert passed(WIDE, after=0.9905) == [True, True, False, True]
     assert passed(WIDE, top1_after=0.88) == [True, True, True, False]
-    assert passed(Fault("own", "spread", "/a/Conv", (), own_reference=True), top1_after=0.1) == [True, True, True]
+    assert passed(Fault("own", "channel_imbalance", "/a/Conv", (), own_reference=True), top1_after=0.1) == [
+        True,
+        True,
+        True,
+    ]
     assert passed(SOUND) == [False]
     assert passed(SOUND, first_finding=None, node=None) == [True]
 
