@@ -56,8 +56,8 @@ from benchmarks.scoring.evaluation import (
     write_float_outputs,
     write_simulated_outputs,
 )
+from benchmarks.scoring.evaluation_project import compose, link_data, split
 from benchmarks.scoring.presets import ABLATIONS, PRESETS, Preset, select_presets
-from benchmarks.scoring.project import compose, link_data, split
 from stages.core.base.artifacts import write_json
 from stages.core.base.console import console, output, warn
 from stages.core.base.errors import UserError

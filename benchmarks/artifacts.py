@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.common import PROJECT
 from benchmarks.common.command import benchmark_parser, resolved
 from benchmarks.common.networks import NETWORKS, find_data
-from benchmarks.common.pictures import link_pictures
+from benchmarks.common.picture_folders import link_pictures
 from benchmarks.common.project import CALIBRATION_FOLDER, DEBUG_FOLDER, folder_overrides
 from stages.core.base.artifacts import write_json
 from stages.core.base.console import output, say

@@ -43,7 +43,7 @@ from benchmarks.scoring.evaluation import (
     write_float_outputs,
     write_simulated_outputs,
 )
-from benchmarks.scoring.project import compose, link_data, split
+from benchmarks.scoring.evaluation_project import compose, link_data, split
 from stages.core.base.artifacts import read_json, write_json
 from stages.core.base.console import console, output
 from stages.core.base.paths import AUTOTUNE

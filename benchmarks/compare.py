@@ -30,7 +30,7 @@ from benchmarks.common import PROJECT
 from benchmarks.common.bars import BarResult, bar_table
 from benchmarks.common.command import networks_command
 from benchmarks.common.networks import NETWORKS, find_data
-from benchmarks.common.pictures import evenly, link_under_own_names
+from benchmarks.common.picture_folders import evenly, link_under_own_names
 from benchmarks.common.processes import call_in_fresh_process, run_stage
 from benchmarks.common.project import link_network
 from benchmarks.common.tables import Row, results_table

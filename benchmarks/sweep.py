@@ -57,17 +57,6 @@ EIGHT_POINTS = ("quant.feature_bits=4,8,10,12", "quant.weight_bits=4,8")
 OTHER_EIGHT_POINTS = ("quant.feature_bits=8,10,14,16", "quant.weight_bits=4,8")
 SHARED_STAGES_POINT = ("quant.feature_bits=32",)
 TWO_POINTS = ("quant.feature_bits=4,8",)
-TINY_EXPERIMENT = """\
-# @package _global_
-defaults:
-  - override /model: onnx
-  - override /data: folder
-model: {source: 'file:tiny.onnx', name: tiny, inputs: [{mean: [128], normal: [64]}]}
-data:
-  calibration: {source: 'file:pictures/calibration'}
-  debug: {source: 'file:pictures/evaluation/ant'}
-  evaluation: {source: 'file:pictures/evaluation'}
-"""
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,8 @@ class Bench:
         subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True)
         if self.tiny:
             tests: Any = import_module("tests.networks")  # mypy does not check tests
-            (folder / "conf/experiment/small.yaml").write_text(TINY_EXPERIMENT)
+            experiment: str = import_module("tests.sweep.sweeps").TINY
+            (folder / "conf/experiment/small.yaml").write_text(experiment)
             onnx.save(tests.tiny_classifier(), folder / "tiny.onnx")
             tests.write_pictures(folder / "pictures/calibration", 12, seed=1)
             for index, label in enumerate(("ant", "bee", "cat")):

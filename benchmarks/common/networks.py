@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common.pictures import list_pictures
+from benchmarks.common.picture_folders import list_pictures
 from stages.core.base.errors import UserError
 
 __all__ = ["NETWORKS", "Network", "find_data"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.common.pictures import link_pictures
+from benchmarks.common.picture_folders import link_pictures
 
 __all__ = ["CALIBRATION_FOLDER", "DEBUG_FOLDER", "folder_overrides", "link_data", "link_network"]
 

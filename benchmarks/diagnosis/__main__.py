@@ -34,7 +34,7 @@ from benchmarks.common import PROJECT
 from benchmarks.common.bars import BarResult, bar_table
 from benchmarks.common.command import benchmark_parser, resolved
 from benchmarks.common.networks import NETWORKS, find_data
-from benchmarks.common.pictures import evenly, link_under_own_names
+from benchmarks.common.picture_folders import evenly, link_under_own_names
 from benchmarks.common.processes import call_in_fresh_process
 from benchmarks.common.tables import Row, results_table
 from benchmarks.diagnosis.faults import SOUND_EXPERIMENTS, Fault, plant_faults

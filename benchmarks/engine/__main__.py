@@ -31,7 +31,7 @@ from pathlib import Path
 from benchmarks.common.bars import bar_table
 from benchmarks.common.command import networks_command
 from benchmarks.common.networks import NETWORKS, find_data
-from benchmarks.common.pictures import link_pictures
+from benchmarks.common.picture_folders import link_pictures
 from benchmarks.common.processes import call_in_fresh_process, run_stage
 from benchmarks.common.project import folder_overrides, link_data
 from benchmarks.common.tables import Row

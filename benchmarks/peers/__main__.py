@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.adapter import Peer, Pictures, Predict
-from benchmarks.peers.settings import PEERS
+from benchmarks.peers.toolkit_settings import PEERS
 from stages.core.base.errors import one_line
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS
 from stages.core.data.inputs import load_inputs

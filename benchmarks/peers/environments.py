@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.common import PROJECT
 from benchmarks.peers.adapter import Peer
-from benchmarks.peers.settings import PEERS
+from benchmarks.peers.toolkit_settings import PEERS
 from stages.core.base.errors import UserError, did_you_mean, one_line
 
 __all__ = ["Hosted", "failure", "find_peers", "run_peer"]

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.peers import __main__ as child
 from benchmarks.peers.adapter import Peer, Pictures
 from benchmarks.peers.environments import Hosted, failure, find_peers, run_peer
-from benchmarks.peers.settings import PEERS
+from benchmarks.peers.toolkit_settings import PEERS
 from stages.core.base.errors import UserError
 
 

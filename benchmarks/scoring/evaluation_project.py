@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.common.pictures import link_pictures
+from benchmarks.common.picture_folders import link_pictures
 from benchmarks.common.processes import run_stage
 from benchmarks.common.project import CALIBRATION_FOLDER, folder_overrides, link_network
 from benchmarks.scoring.evaluation import Task

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.scoring.evaluation import TASKS
-from benchmarks.scoring.project import split
+from benchmarks.scoring.evaluation_project import split
 from stages.core.base.errors import UserError
 
 
