@@ -1,7 +1,7 @@
-"""One toolkit at work, in an environment that has it: started by `benchmarks.accuracy --peers`, in its folder.
+"""Runs one toolkit in an environment that has it; started by `benchmarks.accuracy --peers`, in its folder.
 
-`python -m benchmarks.peers` prints which settings this environment can run, as numbers in the list; with a number it
-calibrates and quantizes by that setting on out/, runs the samples and writes what they give.
+`python -m benchmarks.peers` prints which settings this environment can run, as numbers in the list. With a number it
+calibrates and quantizes by that setting on out/, runs the samples and writes the outputs.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.adapter import Peer, Pictures, Predict
-from benchmarks.peers.settings import PEERS
+from benchmarks.peers.toolkit_settings import PEERS
 from stages.core.base.errors import one_line
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS
 from stages.core.data.inputs import load_inputs
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("number", type=int, nargs="?", help="of the setting")
     parser.add_argument("--samples", type=Path, help="uint8 [pictures, H, W, C]")
     parser.add_argument("--outputs", type=Path, help="write float32 [pictures, ...] here")
-    parser.add_argument("--result", type=Path, help="write what it took here, or the error")
+    parser.add_argument("--result", type=Path, help="write version, time and memory here, or the error")
     arguments = parser.parse_args()
     if arguments.number is None:
         json.dump([number for number, peer in enumerate(PEERS) if importable(peer.module)], sys.stdout)
@@ -57,12 +57,13 @@ def work(peer: Peer, samples: Path, outputs: Path) -> dict[str, Any]:
     (network_input,) = load_inputs(INPUTS)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "quantized.onnx"
-        made = peer.adapter(FLOAT_MODEL, Pictures(CALIBSET / CALIBRATION / "0.npy", network_input), target)
+        pictures = Pictures(CALIBSET / CALIBRATION / "0.npy", network_input)
+        toolkit_predict = peer.adapter(FLOAT_MODEL, pictures, target)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         start = time.perf_counter()
-        predict = made or plain_network(target, network_input.name)
-        found = [predict(picture) for picture in Pictures(samples, network_input)]
-    np.save(outputs, np.concatenate(found).astype(np.float32))
+        predict = toolkit_predict or plain_network(target, network_input.name)
+        predictions = [predict(picture) for picture in Pictures(samples, network_input)]
+    np.save(outputs, np.concatenate(predictions).astype(np.float32))
     return {"version": _version(peer.module), "peak_mb": peak, "running": time.perf_counter() - start}
 
 
@@ -70,7 +71,7 @@ def plain_network(path: Path, name: str) -> Predict:
     """An ONNX network in ONNX Runtime, each operator as the standard says.
 
     Raises:
-        FileNotFoundError: if the toolkit has written none.
+        FileNotFoundError: if the toolkit wrote none.
     """
     from stages.core.graph.session import Runner  # noqa: PLC0415  a toolkit's environment may lack what it needs
 

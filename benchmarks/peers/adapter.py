@@ -1,4 +1,4 @@
-"""What an adapter of another toolkit is, and what it is given."""
+"""The interface of an adapter of another toolkit, and its arguments."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ Predict = Callable[[Array], Array]
 """Picture [1, C, H, W] -> the network's only output."""
 
 Adapter = Callable[[Path, "Pictures", Path], Predict | None]
-"""Float network, calibration pictures, where to write -> nothing, if it has written an ONNX network there, or how to
-run what it has made. It imports its toolkit itself."""
+"""Float network, calibration pictures, target -> None if the adapter wrote an ONNX network to the target, else a
+function that runs the quantized network. The adapter imports its toolkit itself."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Peer:
     """A toolkit under one setting.
 
     Attributes:
-        toolkit: how it is called here.
-        module: what is imported.
-        setting: what --peers calls it after the toolkit.
+        toolkit: its name in --peers.
+        module: that is imported.
+        setting: its name in --peers, after the toolkit's.
         weight_bits: for the row.
         feature_bits: for the row.
         adapter: calibrates and quantizes.
@@ -45,12 +45,12 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """What the row calls it."""
+        """Its name in the row."""
         return f"{self.toolkit} {self.setting}"
 
 
 class Pictures(Sequence[Array]):
-    """Pictures as the network takes them, [1, C, H, W], each made when it is asked for: memory stays the toolkit's."""
+    """Pictures as the network reads them, [1, C, H, W], normalized on access, so that memory is the toolkit's own."""
 
     def __init__(self, path: Path, network_input: NetworkInput) -> None:
         self._samples = np.load(path, mmap_mode="r")
@@ -70,7 +70,7 @@ class Pictures(Sequence[Array]):
 
 
 class Feeder:
-    """Hands pictures out one by one, in the form that ONNX Runtime's calibration began and others took over."""
+    """Hands out pictures one by one, by the interface of ONNX Runtime's calibration, which other toolkits share."""
 
     def __init__(self, pictures: Sequence[Array], name: str) -> None:
         self._pictures, self._name = pictures, name

@@ -41,7 +41,7 @@ def simulated(
     simulator.compute_encodings([{name: picture} for picture in calibration])
 
     def predict(picture: Array) -> Array:
-        found: Array = simulator.session.run(None, {name: picture})[0]
-        return found
+        outputs: Array = simulator.session.run(None, {name: picture})[0]
+        return outputs
 
     return predict

@@ -1,4 +1,4 @@
-"""Where other toolkits live, and running one there: each in a process of its own, which may fail."""
+"""The environments of other toolkits; each setting runs in a process of its own there, which may fail."""
 
 import json
 import os
@@ -11,14 +11,15 @@ from typing import Any
 
 from benchmarks.common import PROJECT
 from benchmarks.peers.adapter import Peer
-from benchmarks.peers.settings import PEERS
+from benchmarks.peers.toolkit_settings import PEERS
 from stages.core.base.errors import UserError, did_you_mean, one_line
 
 __all__ = ["Hosted", "failure", "find_peers", "run_peer"]
 
-LIMIT = 3600  # seconds of one setting
-LOG = Path("peer.log")
-RESULT = Path("peer.json")
+MAX_SECONDS = 3600
+"""Of one setting."""
+LOG_FILE = Path("peer.log")
+RESULT_FILE = Path("peer.json")
 
 
 @dataclass(frozen=True)
@@ -55,29 +56,29 @@ def find_peers(pythons: Sequence[str], names: Sequence[str]) -> list[Hosted]:
             raise UserError(f"--peers: no adapter for {name!r}; {did_you_mean(name, known)}")
     hosts: dict[int, str] = {}
     for python in pythons:
-        for number in _able(python):
+        for number in _runnable(python):
             hosts.setdefault(number, python)
     for name in names:
-        if not any(_called(PEERS[number], [name]) for number in hosts):
+        if not any(_is_named(PEERS[number], [name]) for number in hosts):
             raise UserError(f"--peers: {name} cannot run here; --peer-python names an environment that has it")
-    wanted = sorted(number for number in hosts if not names or _called(PEERS[number], names))
+    wanted = sorted(number for number in hosts if not names or _is_named(PEERS[number], names))
     return [Hosted(number, hosts[number]) for number in wanted]
 
 
-def _called(peer: Peer, names: Sequence[str]) -> bool:
+def _is_named(peer: Peer, names: Sequence[str]) -> bool:
     return peer.toolkit in names or peer.name in names
 
 
-def _able(python: str) -> list[int]:
+def _runnable(python: str) -> list[int]:
     try:
-        told = subprocess.run(
+        listed = subprocess.run(
             [python, "-m", "benchmarks.peers"], env=_environment(), capture_output=True, text=True, check=False
         )
     except OSError as error:
         raise UserError(f"--peer-python {python}: {one_line(error)}") from error
-    if told.returncode:
-        raise UserError(f"--peer-python {python}: {failure(told.stderr, told.returncode)}; it needs numpy and onnx")
-    numbers: list[int] = json.loads(told.stdout.splitlines()[-1])
+    if listed.returncode:
+        raise UserError(f"--peer-python {python}: {failure(listed.stderr, listed.returncode)}; it needs numpy and onnx")
+    numbers: list[int] = json.loads(listed.stdout.splitlines()[-1])
     return numbers
 
 
@@ -87,31 +88,31 @@ def run_peer(hosted: Hosted, samples: Path, outputs: Path) -> dict[str, Any]:
     Returns:
         `seconds` of the process without running the samples, `peak_mb` before that, `version`; or `error`, one line.
     """
-    for stale in (RESULT, outputs):
+    for stale in (RESULT_FILE, outputs):
         stale.unlink(missing_ok=True)
-    files = ["--samples", samples, "--outputs", outputs, "--result", RESULT]
+    files = ["--samples", samples, "--outputs", outputs, "--result", RESULT_FILE]
     line = [hosted.python, "-m", "benchmarks.peers", str(hosted.number), *map(str, files)]
     start = time.perf_counter()
-    with LOG.open("w", encoding="utf-8") as log:
+    with LOG_FILE.open("w", encoding="utf-8") as log:
         try:
             code = subprocess.run(
-                line, env=_environment(), stdout=log, stderr=log, timeout=LIMIT, check=False
+                line, env=_environment(), stdout=log, stderr=log, timeout=MAX_SECONDS, check=False
             ).returncode
         except subprocess.TimeoutExpired:
-            return {"error": f"stopped after {LIMIT} seconds"}
+            return {"error": f"stopped after {MAX_SECONDS} seconds"}
     seconds = time.perf_counter() - start
-    if not RESULT.is_file():
-        return {"error": failure(LOG.read_text(encoding="utf-8", errors="replace"), code)}
-    result: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
+    if not RESULT_FILE.is_file():
+        return {"error": failure(LOG_FILE.read_text(encoding="utf-8", errors="replace"), code)}
+    result: dict[str, Any] = json.loads(RESULT_FILE.read_text(encoding="utf-8"))
     if "error" in result:
         return result
     return {"seconds": seconds - result.pop("running")} | result
 
 
 def failure(log: str, code: int) -> str:
-    """One line for a process that ended on its own: its last words, or else its exit code."""
-    words = [line.strip() for line in log.splitlines() if line.strip()]
-    return f"exit code {code}: {words[-1]}" if words else f"exit code {code}"
+    """One line for a process that ended on its own: its exit code and last line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return f"exit code {code}: {lines[-1]}" if lines else f"exit code {code}"
 
 
 def _environment() -> dict[str, str]:

@@ -11,8 +11,8 @@ from benchmarks.peers.adapter import Array, Pictures, Predict
 
 __all__ = ["any_batch", "asymmetric"]
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
-BATCH, RATE = 2, 1e-3  # of the learned steps
+WEIGHTED_TYPES = ("Conv", "ConvTranspose", "Gemm")
+LEARNING_BATCH, LEARNING_RATE = 2, 1e-3
 
 
 def asymmetric(
@@ -24,7 +24,7 @@ def asymmetric(
     feature_bits: int = 8,
     steps: int = 0,
 ) -> Predict:
-    """Quantize for its ONNX Runtime platform: features affine and per tensor over what was seen, weights per channel.
+    """Quantize for its ONNX Runtime platform: features affine and per tensor over min and max, weights per channel.
 
     Args:
         model: the float network.
@@ -36,41 +36,22 @@ def asymmetric(
     """
     import torch  # noqa: PLC0415
     from esp_ppq.api import QuantizationSettingFactory, load_onnx_graph, quantize_native_model  # noqa: PLC0415
-    from esp_ppq.core import QuantizationPolicy, QuantizationProperty, TargetPlatform  # noqa: PLC0415
+    from esp_ppq.core import TargetPlatform  # noqa: PLC0415
     from esp_ppq.executor import TorchExecutor  # noqa: PLC0415
     from esp_ppq.lib import register_network_quantizer  # noqa: PLC0415
-    from esp_ppq.quantization.quantizer import OnnxruntimeQuantizer  # noqa: PLC0415
 
-    affine = QuantizationProperty.ASYMMETRICAL + QuantizationProperty.LINEAR + QuantizationProperty.PER_TENSOR
-
-    class Quantizer(OnnxruntimeQuantizer):  # type: ignore[misc]  # untyped
-        """The platform's rules at other widths."""
-
-        def init_quantize_config(self, operation: Any) -> Any:
-            rules = super().init_quantize_config(operation)
-            constants = slice(1, None) if operation.type in WEIGHTED else slice(0, 0)
-            parameters = list(rules.input_quantization_config)[constants]
-            for entry in [*rules.input_quantization_config, *rules.output_quantization_config]:
-                if not any(entry is parameter for parameter in parameters):
-                    _set_width(entry, feature_bits, 0)
-                    entry.policy, entry.observer_algorithm = QuantizationPolicy(affine), "minmax"
-            for entry in parameters[:1]:
-                _set_width(entry, weight_bits, -(2 ** (weight_bits - 1)))
-                entry.observer_algorithm = "minmax"
-            return rules
-
-    register_network_quantizer(Quantizer, TargetPlatform.ONNXRUNTIME)
+    register_network_quantizer(_quantizer_class(weight_bits, feature_bits), TargetPlatform.ONNXRUNTIME)
     setting = QuantizationSettingFactory.default_setting()
     setting.lsq_optimization = steps > 0
     learning = setting.lsq_optimization_setting
-    learning.collecting_device, learning.steps, learning.lr = "cpu", steps, RATE
-    source, size = model, BATCH if steps else 1
+    learning.collecting_device, learning.steps, learning.lr = "cpu", steps, LEARNING_RATE
+    source, batch = model, LEARNING_BATCH if steps else 1
     if steps:
         source = target.with_name("any_batch.onnx")
         onnx.save(any_batch(onnx.load(model)), source)
     batches = [
-        torch.from_numpy(np.concatenate(calibration[start : start + size]))
-        for start in range(0, len(calibration), size)
+        torch.from_numpy(np.concatenate(calibration[start : start + batch]))
+        for start in range(0, len(calibration), batch)
     ]
     graph = quantize_native_model(
         model=load_onnx_graph(str(source)),
@@ -85,14 +66,38 @@ def asymmetric(
 
     def predict(picture: Array) -> Array:
         with torch.no_grad():
-            found: Array = executor.forward(torch.from_numpy(picture))[0].numpy()
-        return found
+            output: Array = executor.forward(torch.from_numpy(picture))[0].numpy()
+        return output
 
     return predict
 
 
-def _set_width(entry: Any, bits: int, lowest: int) -> None:
-    entry.num_of_bits, entry.quant_min, entry.quant_max = bits, lowest, lowest + 2**bits - 1
+def _quantizer_class(weight_bits: int, feature_bits: int) -> Any:
+    """The ONNX Runtime platform's quantizer at other bit widths."""
+    from esp_ppq.core import QuantizationPolicy, QuantizationProperty  # noqa: PLC0415
+    from esp_ppq.quantization.quantizer import OnnxruntimeQuantizer  # noqa: PLC0415
+
+    affine = QuantizationProperty.ASYMMETRICAL + QuantizationProperty.LINEAR + QuantizationProperty.PER_TENSOR
+
+    class Quantizer(OnnxruntimeQuantizer):  # type: ignore[misc]  # untyped
+        def init_quantize_config(self, operation: Any) -> Any:
+            config = super().init_quantize_config(operation)
+            is_parameter = slice(1, None) if operation.type in WEIGHTED_TYPES else slice(0, 0)
+            parameters = list(config.input_quantization_config)[is_parameter]
+            for tensor in [*config.input_quantization_config, *config.output_quantization_config]:
+                if not any(tensor is parameter for parameter in parameters):
+                    _set_bit_width(tensor, feature_bits, qmin=0)
+                    tensor.policy, tensor.observer_algorithm = QuantizationPolicy(affine), "minmax"
+            for weight in parameters[:1]:
+                _set_bit_width(weight, weight_bits, qmin=-(2 ** (weight_bits - 1)))
+                weight.observer_algorithm = "minmax"
+            return config
+
+    return Quantizer
+
+
+def _set_bit_width(tensor: Any, bits: int, qmin: int) -> None:
+    tensor.num_of_bits, tensor.quant_min, tensor.quant_max = bits, qmin, qmin + 2**bits - 1
 
 
 def any_batch(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -53,5 +53,5 @@ def static(model: Path, calibration: Pictures, target: Path) -> None:
         disable_search=True,
         accelerator_spec=AcceleratorSpec(accelerator_type="CPU", execution_provider="CPUExecutionProvider"),
     )
-    made = step.run(ONNXModelHandler(str(model)), str(target.with_suffix("")))
-    shutil.copy(made.model_path, target)
+    quantized = step.run(ONNXModelHandler(str(model)), str(target.with_suffix("")))
+    shutil.copy(quantized.model_path, target)

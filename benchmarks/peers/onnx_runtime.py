@@ -10,7 +10,7 @@ from benchmarks.peers.adapter import Feeder, Pictures, input_name
 __all__ = ["static"]
 
 FOUR_BIT_OPSET = 21
-WEIGHTED = ["Conv", "Gemm"]
+WEIGHTED_TYPES = ["Conv", "Gemm"]
 
 
 def static(
@@ -19,8 +19,7 @@ def static(
     target: Path,
     *,
     method: str = "MinMax",
-    features: str = "QUInt8",
-    weights: str = "QInt8",
+    types: tuple[str, str] = ("QUInt8", "QInt8"),
     weighted_only: bool = False,
 ) -> None:
     """Quantize with quantize_static: weights per channel, features affine and per tensor.
@@ -30,16 +29,16 @@ def static(
         calibration: pictures.
         target: the QDQ network.
         method: a CalibrationMethod.
-        features: a QuantType.
-        weights: a QuantType.
-        weighted_only: quantize what enters convolutions and matrix products only, not what leaves them: nothing stands
-            between a convolution and its SiLU.
+        types: a QuantType for features and one for weights.
+        weighted_only: quantize the inputs of convolutions and matrix products only, not their outputs: nothing is
+            between a convolution and its SiLU then.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static  # noqa: PLC0415
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
 
     prepared = target.with_name("prepared.onnx")
     quant_pre_process(model, prepared, skip_symbolic_shape=True)
+    features, weights = types
     if "4" in features + weights or "16" in features:
         onnx.save(version_converter.convert_version(onnx.load(prepared), FOUR_BIT_OPSET), prepared)
     quantize_static(
@@ -47,10 +46,10 @@ def static(
         target,
         Feeder(calibration, input_name(model)),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=WEIGHTED if weighted_only else None,
+        op_types_to_quantize=WEIGHTED_TYPES if weighted_only else None,
         per_channel=True,
         activation_type=QuantType[features],
         weight_type=QuantType[weights],
         calibrate_method=CalibrationMethod[method],
-        extra_options={"OpTypesToExcludeOutputQuantization": WEIGHTED} if weighted_only else {},
+        extra_options={"OpTypesToExcludeOutputQuantization": WEIGHTED_TYPES} if weighted_only else {},
     )

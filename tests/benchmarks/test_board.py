@@ -26,4 +26,4 @@ def test_bars(change, expected):
 
 def test_what_was_not_measured_is_a_dash():
     shown = table([ROW, ROW | {"equal_mips": None}])
-    assert list(shown.columns[4].cells) == ["True", "-"]
+    assert list(shown.columns[4].cells) == ["yes", "-"]

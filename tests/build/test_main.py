@@ -22,7 +22,8 @@ def contents(folder):
 
 def runtime_files(soc, name):
     """What the reference runtime adds to a board folder."""
-    return {f"{soc}/runtime/{file}" for file in (f"{name}.sqm", *(path.name for path in SOURCES.iterdir()))}
+    sources = (path.relative_to(SOURCES) for path in SOURCES.rglob("*") if path.is_file())
+    return {f"{soc}/runtime/{file}" for file in (f"{name}.sqm", *sources)}
 
 
 def venus_files(soc):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers.adapter import Feeder, Pictures, input_name
-from benchmarks.peers.settings import PEERS
+from benchmarks.peers.toolkit_settings import PEERS
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput
 from tests.networks import tiny_classifier

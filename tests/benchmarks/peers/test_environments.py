@@ -8,7 +8,7 @@ import pytest
 from benchmarks.peers import __main__ as child
 from benchmarks.peers.adapter import Peer, Pictures
 from benchmarks.peers.environments import Hosted, failure, find_peers, run_peer
-from benchmarks.peers.settings import PEERS
+from benchmarks.peers.toolkit_settings import PEERS
 from stages.core.base.errors import UserError
 
 
@@ -23,11 +23,11 @@ def fake_python(folder: Path, script: str) -> str:
 def test_the_first_environment_that_can_runs_it(tmp_path: Path) -> None:
     python = fake_python(tmp_path, f"print('noise'); print({list(range(len(PEERS)))})")
     hosted = find_peers([sys.executable, python], [])
-    assert [entry.number for entry in hosted] == list(range(len(PEERS)))
-    assert {entry.python for entry in hosted if entry.peer.toolkit == "onnxruntime"} == {sys.executable}
+    assert [setting.number for setting in hosted] == list(range(len(PEERS)))
+    assert {setting.python for setting in hosted if setting.peer.toolkit == "onnxruntime"} == {sys.executable}
     named = find_peers([python], ["nncf"])
-    assert {entry.peer.toolkit for entry in named} == {"nncf"}
-    assert [entry.peer.name for entry in find_peers([python], ["nncf mixed"])] == ["nncf mixed"]
+    assert {setting.peer.toolkit for setting in named} == {"nncf"}
+    assert [setting.peer.name for setting in find_peers([python], ["nncf mixed"])] == ["nncf mixed"]
 
 
 @pytest.mark.parametrize(
@@ -52,20 +52,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-RESULT = "Path(sys.argv[sys.argv.index('--result') + 1])"
+RESULT_FILE = "Path(sys.argv[sys.argv.index('--result') + 1])"
 
 
 def test_running_does_not_count(here: Path) -> None:
     written = {"version": "x 1", "peak_mb": 5.0, "running": 1000.0}
-    python = fake_python(here, f"{RESULT}.write_text('{json.dumps(written)}')")
-    found = run_peer(Hosted(0, python), Path("samples.npy"), Path("outputs.npy"))
-    assert (found["version"], found["peak_mb"]) == ("x 1", 5.0)
-    assert found["seconds"] < 0
-    assert "running" not in found
+    python = fake_python(here, f"{RESULT_FILE}.write_text('{json.dumps(written)}')")
+    result = run_peer(Hosted(0, python), Path("samples.npy"), Path("outputs.npy"))
+    assert (result["version"], result["peak_mb"]) == ("x 1", 5.0)
+    assert result["seconds"] < 0
+    assert "running" not in result
 
 
 def test_an_error_is_told(here: Path) -> None:
-    python = fake_python(here, f"{RESULT}.write_text('{json.dumps({'error': 'ValueError: no'})}')")
+    python = fake_python(here, f"{RESULT_FILE}.write_text('{json.dumps({'error': 'ValueError: no'})}')")
     assert run_peer(Hosted(0, python), Path("s"), Path("o")) == {"error": "ValueError: no"}
 
 
@@ -102,7 +102,7 @@ def test_onnx_runtime_on_a_tiny_network() -> None:
     minmax = next(number for number, peer in enumerate(PEERS) if peer.name == "onnxruntime MinMax")
     calibration = np.load("out/calibset/calibration/0.npy")
     np.save("samples.npy", calibration[:3])
-    found = run_peer(Hosted(minmax, sys.executable), Path("samples.npy"), Path("outputs.npy"))
-    assert "error" not in found
-    assert "onnxruntime" in found["version"]
+    result = run_peer(Hosted(minmax, sys.executable), Path("samples.npy"), Path("outputs.npy"))
+    assert "error" not in result
+    assert "onnxruntime" in result["version"]
     assert np.load("outputs.npy").shape == (3, 3)

@@ -18,7 +18,7 @@ def test_any_batch() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     batch = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
-    found = Runner(any_batch(model)).run({"x": batch})["y"]
-    np.testing.assert_array_equal(found, batch.reshape(4, 6) @ matrix)
+    output = Runner(any_batch(model)).run({"x": batch})["y"]
+    np.testing.assert_array_equal(output, batch.reshape(4, 6) @ matrix)
     onnx.checker.check_model(model)
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1

@@ -1,9 +1,10 @@
-"""What `benchmarks.engine` measures, each in a process of its own, on the artifacts in the current folder."""
+"""The measurements of `benchmarks.engine`, each for a process of its own, on the artifacts in the current folder."""
 
 import contextlib
 import io
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-from benchmarks.common import alternated, clock, steady
+from benchmarks.common.timing import alternating_medians, seconds_of, warm_seconds_of
+from benchmarks.engine.qdq_distance import layer_distances
 from benchmarks.peers.adapter import Feeder
-from benchmarks.qdq import layer_distances
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QUANTIZED_MODEL
 from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
@@ -50,37 +51,37 @@ PARAMS = Path("params.yaml")
 def calibration_turns(turns: int) -> tuple[float, float]:
     """Seconds of a float pass over the calibration set and of calibrating on it, in turns; medians.
 
-    The float pass is inference alone, its session ready. Calibrating is all that the user waits for after the pictures
-    are decoded and normalized: parsing the network, making the session, running, collecting, writing the statistics.
+    The float pass is inference alone, its session ready. Calibrating is what the user waits for after the pictures are
+    decoded and normalized: parsing the network, creating the session, running, collecting, writing the statistics.
     """
-    fed, runner = _calibration_feeds(), Runner(FLOAT_MODEL)
-    _calibrate(fed[:1])  # loads what numba compiled
+    pictures, runner = _calibration_feeds(), Runner(FLOAT_MODEL)
+    _calibrate(pictures[:1])  # loads what numba compiled
     clocks = [
-        lambda: steady_pass(runner, fed),
-        lambda: clock(lambda: _calibrate(fed)),
+        lambda: float_pass_seconds(runner, pictures),
+        lambda: seconds_of(lambda: _calibrate(pictures)),
     ]
-    plain, calibrating = alternated(clocks, turns)
-    return plain, calibrating
+    float_pass, calibrating = alternating_medians(clocks, turns)
+    return float_pass, calibrating
 
 
-def steady_pass(runner: Runner, feeds: Sequence[Feeds]) -> float:
+def float_pass_seconds(runner: Runner, pictures: Sequence[Feeds]) -> float:
     """Seconds of running each picture once, after one run that is not counted."""
-    runner.run(feeds[0])
-    return clock(lambda: [runner.run(feed) for feed in feeds])
+    runner.run(pictures[0])
+    return seconds_of(lambda: [runner.run(picture) for picture in pictures])
 
 
 def calibration_seconds() -> float:
     """Seconds of calibrating once, counted as in `calibration_turns`."""
-    feeds = _calibration_feeds()
-    _calibrate(feeds[:1])
-    return clock(lambda: _calibrate(feeds))
+    pictures = _calibration_feeds()
+    _calibrate(pictures[:1])
+    return seconds_of(lambda: _calibrate(pictures))
 
 
 def entropy_seconds() -> float:
     """Seconds of ONNX Runtime's entropy calibration as quantize_static does it, without its graph preprocessing."""
-    feeds = _calibration_feeds()
-    (name,) = feeds[0]
-    reader = Feeder([feed[name] for feed in feeds], name)
+    pictures = _calibration_feeds()
+    (name,) = pictures[0]
+    reader = Feeder([picture[name] for picture in pictures], name)
     operators = list({*QLinearOpsRegistry, *QDQRegistry})
 
     def calibrate() -> None:
@@ -94,13 +95,14 @@ def entropy_seconds() -> float:
             calibrator.collect_data(reader)
             calibrator.compute_data()
 
-    return clock(calibrate)
+    return seconds_of(calibrate)
 
 
-def _calibrate(feeds: Sequence[Feeds]) -> None:
-    statistics = collect(load_model(FLOAT_MODEL), ((str(index), feed) for index, feed in enumerate(feeds)))
+def _calibrate(pictures: Sequence[Feeds]) -> None:
+    named = ((str(index), picture) for index, picture in enumerate(pictures))
+    statistics = collect(load_model(FLOAT_MODEL), named)
     with tempfile.TemporaryDirectory() as folder:
-        save_statistics(Path(folder) / "statistics.npz", statistics, len(feeds))
+        save_statistics(Path(folder) / "statistics.npz", statistics, len(pictures))
 
 
 def _calibration_feeds() -> list[Feeds]:
@@ -115,30 +117,27 @@ def quantize_seconds() -> float:
     """Seconds of the quantize stage's function in this fresh process: from artifacts to artifacts, imports excluded."""
     config = load_params(PARAMS)
     with contextlib.redirect_stdout(io.StringIO()):
-        return clock(lambda: quantize(config))
+        return seconds_of(lambda: quantize(config))
 
 
 def simulation_turns(turns: int, runs: int) -> tuple[float, float, float]:
-    """Seconds a picture of the float network, of exact simulation, and of that with every layer's codes as outputs.
+    """Seconds a picture: of the float network, of exact simulation, and with every layer's codes as outputs.
 
     Medians over turns of some runs each; sessions are ready and warm.
     """
-    feeds = next(_debug_feeds())
-    model, reference = load_integer_model(INTEGER_MODEL), Runner(FLOAT_MODEL)
+    picture = next(_debug_feeds())
+    model, float_runner = load_integer_model(INTEGER_MODEL), Runner(FLOAT_MODEL)
     layers = tensor_quant_params(model.graph.node)
-    outputs = list(reference.outputs)
-    both = [*layers, *(name for name in outputs if name not in layers)]
-    simulator = Runner(simulator_model(model, outputs), optimize="safe")
-    every_layer = Runner(simulator_model(model, both, codes=True), optimize="safe")
-    plain, simulated, simulated_all = alternated(
-        [
-            lambda: steady(lambda: reference.run(feeds), runs),
-            lambda: steady(lambda: simulator.run(feeds), runs),
-            lambda: steady(lambda: every_layer.run(feeds), runs),
-        ],
-        turns,
-    )
-    return plain, simulated, simulated_all
+    outputs = list(float_runner.outputs)
+    layers_and_outputs = [*layers, *(name for name in outputs if name not in layers)]
+    runners = [
+        float_runner,
+        Runner(simulator_model(model, outputs), optimize="safe"),
+        Runner(simulator_model(model, layers_and_outputs, codes=True), optimize="safe"),
+    ]
+    clocks = [partial(warm_seconds_of, partial(runner.run, picture), runs) for runner in runners]
+    float_seconds, simulated, simulated_all = alternating_medians(clocks, turns)
+    return float_seconds, simulated, simulated_all
 
 
 def differing_layers() -> tuple[list[str], int]:
@@ -151,27 +150,27 @@ def differing_layers() -> tuple[list[str], int]:
     layers = list(tensor_quant_params(model.graph.node))
     simulator = Runner(simulator_model(model, layers, codes=True), optimize="safe")
     differing: set[str] = set()
-    for fed in _debug_feeds():
-        expected, found = run_reference(model, fed), simulator.run(fed)
-        differing |= {name for name in layers if not _same_bytes(expected[name], found[name])}
+    for picture in _debug_feeds():
+        expected, simulated = run_reference(model, picture), simulator.run(picture)
+        differing |= {name for name in layers if not _same_bytes(expected[name], simulated[name])}
     return [name for name in layers if name in differing], len(layers)
 
 
 def qdq_distance() -> tuple[int, int]:
-    """How far the QDQ network's layers are from the integers at most, on their own input, in codes; how many layers."""
+    """The largest distance of a QDQ layer from the integers on the same input, in codes; the number of layers."""
     quantized, integer = load_model(QUANTIZED_MODEL), load_integer_model(INTEGER_MODEL)
     distances = layer_distances(quantized, integer, next(_debug_feeds()))
     return max(distances.values()), len(distances)
 
 
-def _same_bytes(expected: NDArray[Any], found: NDArray[Any]) -> bool:
-    alike = (expected.dtype, expected.shape) == (found.dtype, found.shape)
-    return alike and expected.tobytes() == found.tobytes()
+def _same_bytes(expected: NDArray[Any], actual: NDArray[Any]) -> bool:
+    same_form = (expected.dtype, expected.shape) == (actual.dtype, actual.shape)
+    return same_form and expected.tobytes() == actual.tobytes()
 
 
 def _debug_feeds() -> Iterator[Feeds]:
     config = load_params(PARAMS)
     inputs = load_inputs(INPUTS)
     files = select(config.data.debug, inputs, "data.debug")
-    for read in read_samples(files, inputs, config.model.preprocess, "data.debug"):
-        yield feeds(read.sample, inputs)
+    for picture in read_samples(files, inputs, config.model.preprocess, "data.debug"):
+        yield feeds(picture.sample, inputs)

@@ -16,11 +16,13 @@ from stages.core.base.errors import UserError
 
 __all__ = ["Boxes", "decode", "mean_average_precision", "precisions", "read_labels", "require_metric", "suppress"]
 
-SIZE = 416
+INPUT_SIZE = 416
+"""Height and width of the input in pixels."""
 STRIDES = (8, 16, 32)
-CONFIDENCE = 0.01
-OVERLAP = 0.65
-KEPT = 100
+MIN_SCORE = 0.01
+NMS_IOU = 0.65
+MAX_BOXES = 100
+"""Boxes a picture that are kept, the best ones."""
 
 Array = NDArray[np.float64]
 
@@ -32,7 +34,7 @@ class Boxes:
     Attributes:
         corners: [n, 4], left, top, right, bottom in pixels.
         classes: [n].
-        scores: [n]; of what is labelled: ones.
+        scores: [n]; ones for labels.
     """
 
     corners: Array
@@ -51,17 +53,17 @@ def precisions(outputs: NDArray[np.float32], pictures: Sequence[Path], data: Pat
     Raises:
         UserError: if a picture cannot be read, a label file is not what it should be, or nothing is labelled.
     """
-    found, labelled = [], []
+    predicted, labelled = [], []
     for output, path in zip(outputs, pictures, strict=True):
         picture = cv2.imread(str(path))
         if picture is None:
             raise UserError(f"{path} cannot be read as a picture")
         height, width = picture.shape[:2]
-        found.append(suppress(decode(output), min(SIZE / height, SIZE / width)))
+        predicted.append(suppress(decode(output), min(INPUT_SIZE / height, INPUT_SIZE / width)))
         labelled.append(read_labels(data / "coco_train128" / "labels" / f"{path.stem}.txt", height, width))
     if not any(len(boxes.classes) for boxes in labelled):
         raise UserError(f"{data / 'coco_train128' / 'labels'} holds no label of any of the {len(pictures)} pictures")
-    overall, at_half = mean_average_precision(found, labelled)
+    overall, at_half = mean_average_precision(predicted, labelled)
     return {"map": overall, "map50": at_half}
 
 
@@ -75,13 +77,13 @@ def decode(output: NDArray[np.float32]) -> Boxes:
         output: [anchors, 5 + classes]: centre x, y, width, height, objectness and class scores between 0 and 1.
     """
     values = output.astype(np.float64)
-    sides = [SIZE // stride for stride in STRIDES]
+    sides = [INPUT_SIZE // stride for stride in STRIDES]
     grid = np.concatenate([np.stack(np.meshgrid(range(n), range(n)), axis=-1).reshape(-1, 2) for n in sides])
     strides = np.repeat(STRIDES, [n * n for n in sides])[:, np.newaxis]
     centres, extents = (values[:, :2] + grid) * strides, np.exp(values[:, 2:4]) * strides
     scores = values[:, 4:5] * values[:, 5:]
     best = scores.max(axis=1)
-    kept = best > CONFIDENCE
+    kept = best > MIN_SCORE
     corners = np.concatenate([centres - extents / 2, centres + extents / 2], axis=1)
     return Boxes(corners[kept], scores.argmax(axis=1)[kept].astype(np.int64), best[kept])
 
@@ -99,9 +101,9 @@ def suppress(boxes: Boxes, scale: float) -> Boxes:
     # OpenCV's NMSBoxesBatched moves classes apart by the farthest coordinate, which one enormous box makes useless
     for number in np.unique(boxes.classes):
         (members,) = np.nonzero(boxes.classes == number)
-        among = cv2.dnn.NMSBoxes(rectangles[members].tolist(), boxes.scores[members].tolist(), CONFIDENCE, OVERLAP)
+        among = cv2.dnn.NMSBoxes(rectangles[members].tolist(), boxes.scores[members].tolist(), MIN_SCORE, NMS_IOU)
         kept += members[np.asarray(among, dtype=np.int64)].tolist()
-    best = sorted(kept, key=lambda index: (-boxes.scores[index], index))[:KEPT]
+    best = sorted(kept, key=lambda index: (-boxes.scores[index], index))[:MAX_BOXES]
     return Boxes(boxes.corners[best] / scale, boxes.classes[best], boxes.scores[best])
 
 
@@ -135,14 +137,14 @@ def require_metric() -> None:
         raise UserError('a detector is scored with pycocotools: pip install -e ".[benchmark]"')
 
 
-def mean_average_precision(found: Sequence[Boxes], labelled: Sequence[Boxes]) -> tuple[float, float]:
+def mean_average_precision(predicted: Sequence[Boxes], labelled: Sequence[Boxes]) -> tuple[float, float]:
     """COCO's mean average precision over the classes that are labelled, by pycocotools.
 
-    Unlike COCO's own summary a found box counts whatever its size: a broken network's are enormous.
+    Unlike in COCO's own summary a predicted box counts whatever its size: a broken network's are enormous.
 
     Args:
-        found: a picture each, with scores.
-        labelled: the same pictures.
+        predicted: for each picture, with scores.
+        labelled: for the same pictures.
 
     Returns:
         The mean over IoU .5, .55, ..., .95, and that at .5.
@@ -152,12 +154,12 @@ def mean_average_precision(found: Sequence[Boxes], labelled: Sequence[Boxes]) ->
 
     with contextlib.redirect_stdout(io.StringIO()):
         truth, results = COCO(), COCO()
-        truth.dataset, results.dataset = _dataset(labelled), _dataset(found)
+        truth.dataset, results.dataset = _dataset(labelled), _dataset(predicted)
         truth.createIndex()
         results.createIndex()
         evaluation = COCOeval(truth, results, "bbox")
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, float("inf")]], ["all"]
-        evaluation.params.maxDets = [KEPT]
+        evaluation.params.maxDets = [MAX_BOXES]
         evaluation.evaluate()
         evaluation.accumulate()
     precision = evaluation.eval["precision"]  # [IoU, recall, class, area, limit]; -1 where a class is not labelled
@@ -183,7 +185,7 @@ def _dataset(pictures: Sequence[Boxes]) -> dict[str, Any]:
                     "score": score,
                 }
             )
-    classes = sorted({entry["category_id"] for entry in annotations})
+    classes = sorted({annotation["category_id"] for annotation in annotations})
     return {
         "images": [{"id": index} for index in range(len(pictures))],
         "annotations": annotations,

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.classification import best_classes, top1
+from benchmarks.scoring.classification import best_classes, top1
 from stages.core.base.errors import UserError
 
 OUTPUTS = np.array([[0, 3, 1], [5, 5, 1], [0, 1, 2]], dtype=np.float32)

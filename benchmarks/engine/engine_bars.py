@@ -1,4 +1,4 @@
-"""What `benchmarks.engine` must reach, and its two tables."""
+"""The bars of `benchmarks.engine`, and the table of its rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,16 @@ from typing import Any
 
 from rich.table import Table
 
-__all__ = ["COLUMNS", "Row", "Verdict", "bar_table", "row_table", "verdicts"]
+from benchmarks.common.bars import BarResult
+from benchmarks.common.tables import Row, cell, results_table
 
-Row = dict[str, Any]
+__all__ = ["COLUMNS", "engine_table", "hold_bars"]
 
 COLUMNS = [
     "network", "calibrate_ratio", "ort_entropy_ratio", "peak_mb_16", "peak_mb_256", "quantize_s", "simulate_ratio",
     "simulate_all_ratio", "exact_8_8", "exact_12_8", "exact_4_4", "qdq_codes", "bytes_equal",
 ]  # fmt: skip
-"""The keys that the bars are about; they come first in a row and are what the table shows."""
+"""The keys that the bars are about; they come first in a row and are the table's columns."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Bar:
     Attributes:
         text: how it is shown.
         value: what of the row it is about.
-        holds: whether the value will do.
+        holds: whether a value reaches it.
         network: the only network that it is for; None: every one.
     """
 
@@ -32,16 +33,6 @@ class Bar:
     value: Callable[[Row], Any]
     holds: Callable[[Any], bool]
     network: str | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A bar held against a row."""
-
-    network: str
-    bar: str
-    value: Any
-    passed: bool
 
 
 BARS = [
@@ -64,40 +55,22 @@ BARS = [
 ]
 
 
-def verdicts(rows: Sequence[Row]) -> list[Verdict]:
+def hold_bars(rows: Sequence[Row]) -> list[BarResult]:
     """Hold every bar against every row that it is for."""
-    held = [(row["network"], bar, bar.value(row)) for row in rows for bar in BARS]
     return [
-        Verdict(network, bar.text, value, bar.holds(value))
-        for network, bar, value in held
-        if bar.network in (None, network)
+        BarResult(row["network"], bar.text, value, bar.holds(value))
+        for row in rows
+        for bar in BARS
+        if bar.network in (None, row["network"])
+        for value in (bar.value(row),)
     ]
 
 
-def row_table(rows: Sequence[Row]) -> Table:
-    """A row a network; the rest of its keys are in the file only."""
-    table = Table(title="engine")
-    for key in COLUMNS:
-        table.add_column(key.replace("_", " "), justify="left" if key == "network" else "right")
-    for row in rows:
-        table.add_row(*(_shown(row[key]) for key in COLUMNS))
-    return table
+def engine_table(rows: Sequence[Row]) -> Table:
+    """A row a network; exactness with the number of layers compared."""
+    shown = [{key: _with_layers(row[key]) for key in COLUMNS} for row in rows]
+    return results_table("engine", shown, COLUMNS, left=("network",))
 
 
-def bar_table(found: Sequence[Verdict], of: str = "network") -> Table:
-    """A row a verdict, green or red; `of` heads the column of what the bars are about."""
-    table = Table(title="bars")
-    for heading in (of, "bar", "found", ""):
-        table.add_column(heading, justify="right" if heading == "found" else "left")
-    for verdict in found:
-        cells = verdict.network, verdict.bar, _shown(verdict.value), "pass" if verdict.passed else "FAIL"
-        table.add_row(*cells, style="green" if verdict.passed else "red")
-    return table
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{_shown(value['equal'])} ({value['layers']})"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _with_layers(value: Any) -> Any:
+    return f"{cell(value['equal'])} ({value['layers']})" if isinstance(value, dict) else value

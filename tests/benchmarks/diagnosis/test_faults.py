@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.faults import scalable_pair, scaled_channel
+from benchmarks.diagnosis.faults import scalable_pair, scale_channel
 from stages.core.base.errors import UserError
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
@@ -18,7 +18,7 @@ def network() -> onnx.ModelProto:
     nodes = [
         helper.make_node("Conv", ["x", "w0"], ["a"], "first"),
         helper.make_node("Relu", ["a"], ["b"], "relu"),
-        helper.make_node("Conv", ["b", "w1", "bias"], ["c"], "maker"),
+        helper.make_node("Conv", ["b", "w1", "bias"], ["c"], "producer"),
         helper.make_node("Conv", ["c", "w2"], ["y"], "consumer"),
     ]
     shape = [1, 4, 2, 2]
@@ -29,7 +29,7 @@ def network() -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model)
 
 
-def made(model: onnx.ModelProto, name: str) -> np.ndarray:
+def tensor(model: onnx.ModelProto, name: str) -> np.ndarray:
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     shown.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 4, 2, 2]))
@@ -37,22 +37,22 @@ def made(model: onnx.ModelProto, name: str) -> np.ndarray:
 
 
 def test_the_pair_between_which_a_channel_scales_freely() -> None:
-    assert scalable_pair(Graph(network())) == ("maker", "consumer")
+    assert scalable_pair(Graph(network())) == ("producer", "consumer")
     with pytest.raises(UserError, match="no convolution"):
         scalable_pair(chain())
 
 
 def test_a_channel_scaled_and_scaled_back_computes_the_same() -> None:
     model = network()
-    changed = scaled_channel(model, "maker", "consumer")
-    np.testing.assert_allclose(made(changed, "y"), made(model, "y"), rtol=1e-5, atol=1e-5)
-    ratio = made(changed, "c") / made(model, "c")
+    changed = scale_channel(model, "producer", "consumer")
+    np.testing.assert_allclose(tensor(changed, "y"), tensor(model, "y"), rtol=1e-5, atol=1e-5)
+    ratio = tensor(changed, "c") / tensor(model, "c")
     np.testing.assert_allclose(ratio[0, 0], 64.0, rtol=1e-5)
     np.testing.assert_allclose(ratio[0, 1:], 1.0, rtol=1e-5)
     assert model == network()
 
 
 def test_a_channel_that_is_not_scaled_back() -> None:
-    changed = scaled_channel(network(), "maker", None)
-    assert np.abs(made(changed, "y") - made(network(), "y")).max() > 1.0
-    np.testing.assert_allclose(made(changed, "c")[0, 0], 64.0 * made(network(), "c")[0, 0], rtol=1e-5)
+    changed = scale_channel(network(), "producer", None)
+    assert np.abs(tensor(changed, "y") - tensor(network(), "y")).max() > 1.0
+    np.testing.assert_allclose(tensor(changed, "c")[0, 0], 64.0 * tensor(network(), "c")[0, 0], rtol=1e-5)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.detection import Boxes, decode, mean_average_precision, precisions, read_labels, suppress
+from benchmarks.scoring.detection import Boxes, decode, mean_average_precision, precisions, read_labels, suppress
 from stages.core.base.errors import UserError
 
 ANCHORS = 52 * 52 + 26 * 26 + 13 * 13
@@ -29,10 +29,10 @@ def test_decode_by_hand() -> None:
     coarse = 52 * 52 + 26 * 26 + 13
     output[coarse, :5] = 0, 0, 0, np.log(2), 1
     output[coarse, 5:7] = 0.125, 0.75
-    found = decode(output)
-    np.testing.assert_allclose(found.corners, [[20, 14, 36, 22], [-16, 0, 16, 64]], atol=1e-5)
-    assert found.classes.tolist() == [7, 1]
-    np.testing.assert_allclose(found.scores, [0.25, 0.75])
+    decoded = decode(output)
+    np.testing.assert_allclose(decoded.corners, [[20, 14, 36, 22], [-16, 0, 16, 64]], atol=1e-5)
+    assert decoded.classes.tolist() == [7, 1]
+    np.testing.assert_allclose(decoded.scores, [0.25, 0.75])
 
 
 def test_decode_needs_more_than_the_confidence() -> None:
@@ -44,26 +44,26 @@ def test_decode_needs_more_than_the_confidence() -> None:
 
 def test_suppression_is_class_wise() -> None:
     # the second overlaps the first by 8 / 12 = .667, the third by 6 / 14 = .43; the fourth is of another class
-    found = boxes((0, 0, 10, 1, 3, 0.9), (2, 0, 12, 1, 3, 0.8), (4, 0, 14, 1, 3, 0.7), (0, 0, 10, 1, 4, 0.95))
-    kept = suppress(found, 0.5)
+    overlapping = boxes((0, 0, 10, 1, 3, 0.9), (2, 0, 12, 1, 3, 0.8), (4, 0, 14, 1, 3, 0.7), (0, 0, 10, 1, 4, 0.95))
+    kept = suppress(overlapping, 0.5)
     assert kept.scores.tolist() == [0.95, 0.9, 0.7]
     assert kept.corners.tolist() == [[0, 0, 20, 2], [0, 0, 20, 2], [8, 0, 28, 2]]
     assert kept.classes.tolist() == [4, 3, 3]
 
 
 def test_an_enormous_box_does_not_merge_classes() -> None:
-    found = boxes((0, 0, 1e30, 1e30, 0, 0.5), (0, 0, 10, 10, 1, 0.9), (0, 0, 10, 10, 2, 0.8))
-    assert suppress(found, 1).classes.tolist() == [1, 2, 0]
+    overlapping = boxes((0, 0, 1e30, 1e30, 0, 0.5), (0, 0, 10, 10, 1, 0.9), (0, 0, 10, 10, 2, 0.8))
+    assert suppress(overlapping, 1).classes.tolist() == [1, 2, 0]
 
 
 def test_a_hundred_boxes_at_most() -> None:
-    found = boxes(*((20 * n, 0, 20 * n + 10, 10, 0, 0.1 + 0.005 * n) for n in range(120)))
-    kept = suppress(found, 1)
+    apart = boxes(*((20 * n, 0, 20 * n + 10, 10, 0, 0.1 + 0.005 * n) for n in range(120)))
+    kept = suppress(apart, 1)
     assert len(kept.scores) == 100
     assert kept.scores.min() == pytest.approx(0.1 + 0.005 * 20)
 
 
-def test_nothing_found() -> None:
+def test_no_boxes() -> None:
     kept = suppress(boxes(), 1)
     assert kept.corners.shape == (0, 4)
 
@@ -91,8 +91,8 @@ def test_mean_average_precision_by_hand() -> None:
     labelled = [boxes((0, 0, 10, 10, 0, 1)), boxes((0, 0, 10, 10, 1, 1), (50, 50, 60, 60, 1, 1))]
     # class 0: its box exact, AP 1 at every IoU. Class 1: one of two boxes found, at IoU .72 (9.0 * 8 / 100), so half of
     # the recall (51 of the 101 points) at full precision up to IoU .7, and nothing from .75 on
-    found = [boxes((0, 0, 10, 10, 0, 0.3)), boxes((0, 0, 9, 8, 1, 0.9))]
-    overall, at_half = mean_average_precision(found, labelled)
+    predicted = [boxes((0, 0, 10, 10, 0, 0.3)), boxes((0, 0, 9, 8, 1, 0.9))]
+    overall, at_half = mean_average_precision(predicted, labelled)
     half = 51 / 101
     assert at_half == pytest.approx((1 + half) / 2)
     assert overall == pytest.approx((1 + half * 5 / 10) / 2)
@@ -100,18 +100,18 @@ def test_mean_average_precision_by_hand() -> None:
 
 def test_false_boxes_cost_precision_whatever_their_size() -> None:
     labelled = [boxes((0, 0, 10, 10, 0, 1))]
-    found = [boxes((0, 0, 1e12, 1e12, 0, 0.9), (0, 0, 10, 10, 0, 0.8))]
-    assert mean_average_precision(found, labelled) == pytest.approx((0.5, 0.5))
+    predicted = [boxes((0, 0, 1e12, 1e12, 0, 0.9), (0, 0, 10, 10, 0, 0.8))]
+    assert mean_average_precision(predicted, labelled) == pytest.approx((0.5, 0.5))
 
 
-def test_nothing_found_is_nothing() -> None:
+def test_no_predictions_have_no_precision() -> None:
     assert mean_average_precision([boxes()], [boxes((0, 0, 10, 10, 0, 1))]) == (0, 0)
 
 
 def test_a_class_that_is_not_labelled_does_not_count() -> None:
     labelled = [boxes((0, 0, 10, 10, 0, 1))]
-    found = [boxes((0, 0, 10, 10, 0, 0.5), (0, 0, 10, 10, 1, 0.9))]
-    assert mean_average_precision(found, labelled) == pytest.approx((1, 1))
+    predicted = [boxes((0, 0, 10, 10, 0, 0.5), (0, 0, 10, 10, 1, 0.9))]
+    assert mean_average_precision(predicted, labelled) == pytest.approx((1, 1))
 
 
 def test_raw_outputs_to_precisions(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""What networks give on the evaluation pictures, and how good it is; on the artifacts in the current folder.
+"""Networks' outputs on the evaluation pictures, and their scores; on the artifacts in the current folder.
 
-Each function is made to run in a process of its own. All networks are fed the same samples and leave what they give as
-an array a network, so that ours and any other tool's are scored alike.
+Each function is for a process of its own. All networks are fed the same samples, and each leaves its outputs as an
+array, so that ours and any other tool's are scored in the same way.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.classification import best_classes, top1
-from benchmarks.detection import precisions
-from benchmarks.networks import NETWORKS, Network
+from benchmarks.common.networks import NETWORKS, Network
+from benchmarks.scoring.classification import best_classes, top1
+from benchmarks.scoring.detection import precisions
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
 from stages.core.config.load import load_params
@@ -25,17 +25,27 @@ from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.metrics import cosine
 
-__all__ = ["FLOAT", "QUANTIZED", "SAMPLES", "TASKS", "Task", "float_outputs", "moved", "score", "simulated_outputs"]
+__all__ = [
+    "FLOAT_OUTPUTS",
+    "QUANTIZED_OUTPUTS",
+    "SAMPLES",
+    "TASKS",
+    "Task",
+    "closeness_to_float",
+    "score",
+    "write_float_outputs",
+    "write_simulated_outputs",
+]
 
 SAMPLES = Path("samples.npy")
 """The evaluation pictures as the network's input sees them: uint8 [pictures, H, W, C]."""
-FLOAT = Path("float.npy")
-"""What the float network gives: float32 [pictures, ...]."""
-QUANTIZED = Path("quantized.npy")
-"""What the network that is being scored gives: float32 [pictures, ...]."""
+FLOAT_OUTPUTS = Path("float.npy")
+"""The float network's outputs: float32 [pictures, ...]."""
+QUANTIZED_OUTPUTS = Path("quantized.npy")
+"""The scored network's outputs: float32 [pictures, ...]."""
 
 PARAMS = Path("params.yaml")
-KEY = "data.evaluation"
+EVALUATION_KEY = "data.evaluation"
 
 Outputs = NDArray[np.float32]
 
@@ -63,23 +73,25 @@ TASKS = {
 }
 
 
-def float_outputs() -> None:
-    """Write the samples, and what the float network gives on them."""
+def write_float_outputs() -> None:
+    """Write the samples, and the float network's outputs on them."""
     config = load_params(PARAMS)
     (network_input,) = load_inputs(INPUTS)
-    files = select(config.data.evaluation, [network_input], KEY)
+    files = select(config.data.evaluation, [network_input], EVALUATION_KEY)
     shape = (len(files), *network_input.sample_shape)
     samples = np.lib.format.open_memmap(SAMPLES, mode="w+", dtype=np.uint8, shape=shape)
-    for index, read in enumerate(read_samples(files, [network_input], config.model.preprocess, KEY)):
-        samples[index] = read.sample[network_input.name]
+    pictures = read_samples(files, [network_input], config.model.preprocess, EVALUATION_KEY)
+    for index, picture in enumerate(pictures):
+        samples[index] = picture.sample[network_input.name]
     samples.flush()
-    _write_outputs(Runner(FLOAT_MODEL), FLOAT)
+    _write_outputs(Runner(FLOAT_MODEL), FLOAT_OUTPUTS)
 
 
-def simulated_outputs() -> None:
-    """Write what the integer network gives on the samples, exactly."""
+def write_simulated_outputs() -> None:
+    """Write the integer network's exact outputs on the samples."""
     (output,) = Runner(FLOAT_MODEL).outputs
-    _write_outputs(Runner(simulator_model(load_integer_model(INTEGER_MODEL), [output]), optimize="safe"), QUANTIZED)
+    simulator = Runner(simulator_model(load_integer_model(INTEGER_MODEL), [output]), optimize="safe")
+    _write_outputs(simulator, QUANTIZED_OUTPUTS)
 
 
 def _write_outputs(runner: Runner, target: Path) -> None:
@@ -102,16 +114,16 @@ def score(task: str, outputs: Path, pictures: Sequence[Path], data: Path) -> dic
     return TASKS[task].score(_load(outputs), pictures, data)
 
 
-def moved(task: str) -> dict[str, Any]:
-    """How the quantized outputs compare with the float ones: equal best classes, the mean cosine, the pictures.
+def closeness_to_float(task: str) -> dict[str, Any]:
+    """Compare the quantized outputs with the float ones: number of equal best classes, mean cosine, number of pictures.
 
     Raises:
         UserError: if an output is infinite or not a number.
     """
-    expected, actual = _load(FLOAT), _load(QUANTIZED)
-    agreed = best_classes(expected) == best_classes(actual) if TASKS[task].classifies else None
+    expected, actual = _load(FLOAT_OUTPUTS), _load(QUANTIZED_OUTPUTS)
+    same_class = best_classes(expected) == best_classes(actual) if TASKS[task].classifies else None
     return {
-        "agreement": None if agreed is None else int(np.count_nonzero(agreed)),
+        "agreement": None if same_class is None else int(np.count_nonzero(same_class)),
         "cosine": float(np.mean([cosine(*pair) for pair in zip(expected, actual, strict=True)])),
         "count": len(expected),
     }

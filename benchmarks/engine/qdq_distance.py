@@ -1,4 +1,4 @@
-"""How far the QDQ network is from the integers: each layer alone, on the input that the integer model has there."""
+"""The distance of the QDQ network from the integers: each layer alone, on the integer model's own input."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,8 @@ from stages.core.integer.simulator import simulator_model
 __all__ = ["layer_distances"]
 
 Values = Mapping[str, NDArray[Any]]
-GIVEN = "/codes"  # ends the names of the codes of an input or a constant
+INPUT_CODES_SUFFIX = "/codes"
+"""Ends the names of the codes of a network input or a constant in the integer model."""
 
 
 def layer_distances(quantized: onnx.ModelProto, integer: onnx.ModelProto, feeds: Values) -> dict[str, int]:
@@ -25,7 +26,7 @@ def layer_distances(quantized: onnx.ModelProto, integer: onnx.ModelProto, feeds:
 
     Args:
         quantized: the QDQ network.
-        integer: the integer model made with it.
+        integer: the integer model of the same quantization.
         feeds: network inputs.
 
     Returns:
@@ -35,38 +36,41 @@ def layer_distances(quantized: onnx.ModelProto, integer: onnx.ModelProto, feeds:
     codes = Runner(simulator_model(integer, layers, codes=True), optimize="safe").run(feeds)
     values = Runner(simulator_model(integer, layers), optimize="safe").run(feeds)
     known = {
-        f"{name.removesuffix(GIVEN)}/dequantized" if name.endswith(GIVEN) else name: values[name] for name in layers
+        f"{name.removesuffix(INPUT_CODES_SUFFIX)}/dequantized" if name.endswith(INPUT_CODES_SUFFIX) else name: values[
+            name
+        ]
+        for name in layers
     }
     graph = Graph(quantized)
     distances = {}
     for name in layers:
-        if not name.endswith(GIVEN):
+        if not name.endswith(INPUT_CODES_SUFFIX):
             others = {tensor: value for tensor, value in known.items() if tensor != name} | dict(feeds)
-            found = _run_part(graph, f"{name}/codes", others)
-            distances[name] = int(np.abs(found.astype(np.int64) - codes[name].astype(np.int64)).max())
+            qdq_codes = _run_subgraph(graph, f"{name}/codes", others)
+            distances[name] = int(np.abs(qdq_codes.astype(np.int64) - codes[name].astype(np.int64)).max())
     return distances
 
 
-def _run_part(graph: Graph, target: str, known: Values) -> NDArray[Any]:
-    """Run what lies between tensors with known values and `target`."""
-    taken, wanted, pending = set(), set(), [target]
+def _run_subgraph(graph: Graph, target: str, known: Values) -> NDArray[Any]:
+    """Run the nodes between tensors with known values and `target`."""
+    inputs, wanted, pending = set(), set(), [target]
     while pending:
         name = pending.pop()
         if name in known:
-            taken.add(name)
+            inputs.add(name)
         elif name in graph.producers and name not in wanted:
             wanted.add(name)
             pending.extend(filter(None, graph.producers[name].input))
     nodes = [node for node in graph.nodes if wanted & set(node.output)]
     used = {name for node in nodes for name in node.input}
-    part = helper.make_graph(
+    subgraph = helper.make_graph(
         nodes,
-        "part",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, known[name].shape) for name in sorted(taken)],
+        "subgraph",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, known[name].shape) for name in sorted(inputs)],
         [onnx.ValueInfoProto(name=target)],
         [tensor for name, tensor in graph.constants.items() if name in used],
     )
-    model = helper.make_model(part, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
+    model = helper.make_model(subgraph, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run([target], {name: known[name] for name in taken})
-    return np.asarray(found)
+    (codes,) = session.run([target], {name: known[name] for name in inputs})
+    return np.asarray(codes)

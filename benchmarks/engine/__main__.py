@@ -28,18 +28,24 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import measures
-from benchmarks.bars import COLUMNS, Row, bar_table, row_table, verdicts
-from benchmarks.common import alone, link_pictures, run
-from benchmarks.networks import NETWORKS, find_data, networks_command
+from benchmarks.common.bars import bar_table
+from benchmarks.common.command import networks_command
+from benchmarks.common.networks import NETWORKS, find_data
+from benchmarks.common.picture_folders import link_pictures
+from benchmarks.common.processes import call_in_fresh_process, run_stage
+from benchmarks.common.project import folder_overrides, link_data
+from benchmarks.common.tables import Row
+from benchmarks.engine import measurements
+from benchmarks.engine.engine_bars import COLUMNS, engine_table, hold_bars
 from stages.core.base.artifacts import write_json
 from stages.core.base.console import console, output, warn
 from stages.core.base.paths import INTEGER_MODEL, QUANTIZED_MODEL, STATISTICS
 
-CALIBRATION = 64
-PEAKS = {16: 5, 256: 2}  # pictures: runs
-DEBUG = 2
-WIDTHS = ((8, 8), (12, 8), (4, 4))
+CALIBRATION_PICTURES, DEBUG_PICTURES = 64, 2
+RUNS_BY_PICTURES = {16: 5, 256: 2}
+"""For the peak memory: number of calibration pictures -> how often calibrate runs."""
+BIT_WIDTHS = ((8, 8), (12, 8), (4, 4))
+"""Feature bits, weight bits."""
 CALIBRATION_TURNS = 5
 QUANTIZE_TURNS = 3
 SIMULATION_TURNS, SIMULATION_RUNS = 9, 5
@@ -56,26 +62,27 @@ def engine(names: Iterable[str], data: Path, report: Path | None) -> bool:
         UserError: if the data or a stage's input is missing.
     """
     os.environ.pop("SOCQUANT_THREADS", None)  # every session takes every core, as ONNX Runtime's own calibration does
-    found = {name: find_data(NETWORKS[name], data.resolve(), CALIBRATION + DEBUG) for name in names}
-    target = report.resolve() if report else None
+    least = CALIBRATION_PICTURES + DEBUG_PICTURES
+    data_of = {name: find_data(NETWORKS[name], data, least) for name in names}
     rows = []
-    for name, (pictures, file) in found.items():
+    for name, (pictures, file) in data_of.items():
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             rows.append(measure(name, pictures, file))
-        if target:
-            write_json(target, rows)
-    output.print(row_table(rows))
-    found_bars = verdicts(rows)
-    output.print(bar_table(found_bars))
-    return all(verdict.passed for verdict in found_bars)
+        if report:
+            write_json(report, rows)
+    results = hold_bars(rows)
+    output.print(engine_table(rows))
+    output.print(bar_table(results))
+    return all(result.passed for result in results)
 
 
 def measure(name: str, pictures: list[Path], file: Path | None) -> Row:
     """Measure one network in the current (temporary) folder; gives its row."""
-    prepare(pictures, file)
+    folder = _calibration_folder(CALIBRATION_PICTURES)
+    link_data(pictures, file, CALIBRATION_PICTURES, DEBUG_PICTURES, folder)
 
-    def compose(*overrides: str, count: int = CALIBRATION) -> None:
-        run("compose", *composition(name, count), *overrides)
+    def compose(*overrides: str, count: int = CALIBRATION_PICTURES) -> None:
+        run_stage("compose", *composition(name, count), *overrides)
 
     steps: dict[str, Callable[[], Row]] = {
         "export, calibrate and quantize once": lambda: first_run(compose),
@@ -87,11 +94,11 @@ def measure(name: str, pictures: list[Path], file: Path | None) -> Row:
             f"NumPy reference against simulator, {bits}-bit features, {weight_bits}-bit weights": partial(
                 exactness, compose, bits, weight_bits
             )
-            for bits, weight_bits in WIDTHS
+            for bits, weight_bits in BIT_WIDTHS
         },
         "the QDQ network against the integers, layer by layer": lambda: standard_form(compose),
         "the same bytes on 1 and 2 threads": lambda: reproducibility(compose),
-        "peak memory of calibrate": lambda: peaks(compose, pictures),
+        "peak memory of calibrate": lambda: peak_memory(compose, pictures),
     }
     row: Row = {"network": name}
     for number, (label, step) in enumerate(steps.items(), 1):
@@ -100,28 +107,19 @@ def measure(name: str, pictures: list[Path], file: Path | None) -> Row:
     return {key: row[key] for key in COLUMNS} | row
 
 
-def prepare(pictures: list[Path], file: Path | None) -> None:
-    """Link what the config names into the current folder; the debug pictures are none that calibrate."""
-    taken = link_pictures(Path(f"calibration{CALIBRATION}"), pictures, CALIBRATION)
-    link_pictures(Path("debug"), [picture for picture in pictures if picture not in taken], DEBUG)
-    if file:
-        Path("network.onnx").symlink_to(file)
-
-
 def composition(name: str, count: int) -> list[str]:
     """The overrides for a network and a count of calibration pictures."""
     return [
         *NETWORKS[name].overrides,
-        "data=folder",
-        f"data.calibration.source=file:calibration{count}",
+        *folder_overrides(_calibration_folder(count)),
         "data.calibration.size=null",
-        "data.debug.source=file:debug",
-        "data.evaluation.source=file:debug",
-        "data.evaluation.labels=null",
-        "data.evaluation.task=none",
         "quant.feature_method=MAX_ABS",
         "quant.weight_method=MAX_ABS",
     ]
+
+
+def _calibration_folder(count: int) -> str:
+    return f"calibration{count}"
 
 
 # --- the measurements: each runs stages in the current folder and gives its part of the row ---
@@ -131,20 +129,20 @@ def first_run(compose: Callable[..., None]) -> Row:
     """Make every artifact; numba compiles what is not in its cache."""
     compose()
     for stage in ("export", "calibset", "calibrate", "quantize"):
-        run(stage)
-    return {"pictures": CALIBRATION}
+        run_stage(stage)
+    return {"pictures": CALIBRATION_PICTURES}
 
 
 def calibration() -> Row:
-    (plain, calibrating), _ = alone(measures.calibration_turns, CALIBRATION_TURNS)
-    return {"calibrate_ratio": calibrating / plain, "calibrate_s": calibrating, "float_pass_s": plain}
+    (float_pass, calibrating), _ = call_in_fresh_process(measurements.calibration_turns, CALIBRATION_TURNS)
+    return {"calibrate_ratio": calibrating / float_pass, "calibrate_s": calibrating, "float_pass_s": float_pass}
 
 
 def entropy() -> Row:
     """ONNX Runtime's calibration between two of ours, so that both see the same machine."""
-    before, _ = alone(measures.calibration_seconds)
-    theirs, peak = alone(measures.entropy_seconds)
-    after, _ = alone(measures.calibration_seconds)
+    before, _ = call_in_fresh_process(measurements.calibration_seconds)
+    theirs, peak = call_in_fresh_process(measurements.entropy_seconds)
+    after, _ = call_in_fresh_process(measurements.calibration_seconds)
     return {
         "ort_entropy_ratio": theirs / statistics.mean((before, after)),
         "ort_entropy_s": theirs,
@@ -153,17 +151,19 @@ def entropy() -> Row:
 
 
 def quantization() -> Row:
-    calls = [alone(measures.quantize_seconds)[0] for _ in range(QUANTIZE_TURNS)]
-    processes = [run("quantize").seconds for _ in range(QUANTIZE_TURNS)]
+    calls = [call_in_fresh_process(measurements.quantize_seconds)[0] for _ in range(QUANTIZE_TURNS)]
+    processes = [run_stage("quantize").seconds for _ in range(QUANTIZE_TURNS)]
     return {"quantize_s": statistics.median(calls), "quantize_process_s": statistics.median(processes)}
 
 
 def simulation() -> Row:
-    (plain, simulated, every_layer), _ = alone(measures.simulation_turns, SIMULATION_TURNS, SIMULATION_RUNS)
+    (float_seconds, simulated, every_layer), _ = call_in_fresh_process(
+        measurements.simulation_turns, SIMULATION_TURNS, SIMULATION_RUNS
+    )
     return {
-        "simulate_ratio": simulated / plain,
-        "simulate_all_ratio": every_layer / plain,
-        "float_ms": plain * 1000,
+        "simulate_ratio": simulated / float_seconds,
+        "simulate_all_ratio": every_layer / float_seconds,
+        "float_ms": float_seconds * 1000,
         "simulate_ms": simulated * 1000,
         "simulate_all_ms": every_layer * 1000,
     }
@@ -171,8 +171,8 @@ def simulation() -> Row:
 
 def exactness(compose: Callable[..., None], bits: int, weight_bits: int) -> Row:
     compose(f"quant.feature_bits={bits}", f"quant.weight_bits={weight_bits}")
-    run("quantize")
-    (differing, layers), _ = alone(measures.differing_layers)
+    run_stage("quantize")
+    (differing, layers), _ = call_in_fresh_process(measurements.differing_layers)
     if differing:
         shown = ", ".join(differing[:4]) + (", ..." if len(differing) > 4 else "")
         warn(f"{len(differing)} of {layers} layers differ between simulator and reference: {shown}")
@@ -181,34 +181,34 @@ def exactness(compose: Callable[..., None], bits: int, weight_bits: int) -> Row:
 
 def standard_form(compose: Callable[..., None]) -> Row:
     compose()
-    run("quantize")
-    (distance, layers), _ = alone(measures.qdq_distance)
+    run_stage("quantize")
+    (distance, layers), _ = call_in_fresh_process(measurements.qdq_distance)
     return {"qdq_codes": distance, "qdq_layers": layers}
 
 
 def reproducibility(compose: Callable[..., None]) -> Row:
     """Calibrate and quantize on 1 thread, on 2, and on 2 again."""
     compose()
-    found = []
+    runs = []
     for threads in (1, 2, 2):
-        run("calibrate", threads=threads)
-        run("quantize", threads=threads)
+        run_stage("calibrate", threads=threads)
+        run_stage("quantize", threads=threads)
         files = (STATISTICS, QUANTIZED_MODEL, INTEGER_MODEL)
-        found.append({file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
-    differing = [name for name in found[0] if len({digests[name] for digests in found}) > 1]
+        runs.append({file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
+    differing = [name for name in runs[0] if len({digests[name] for digests in runs}) > 1]
     if differing:
         warn(f"not the same bytes each time: {', '.join(differing)}")
     return {"bytes_equal": not differing}
 
 
-def peaks(compose: Callable[..., None], pictures: list[Path]) -> Row:
+def peak_memory(compose: Callable[..., None], pictures: list[Path]) -> Row:
     """The largest peak of some runs each: it varies by a twentieth with how counting and the next run overlap."""
     row: Row = {}
-    for count, runs in PEAKS.items():
-        link_pictures(Path(f"calibration{count}"), pictures, count)
+    for count, repetitions in RUNS_BY_PICTURES.items():
+        link_pictures(Path(_calibration_folder(count)), pictures, count)
         compose(count=count)
-        run("calibset")
-        row[f"peak_mb_{count}"] = max(run("calibrate").peak_mb for _ in range(runs))
+        run_stage("calibset")
+        row[f"peak_mb_{count}"] = max(run_stage("calibrate").peak_mb for _ in range(repetitions))
     return row
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.diagnosis import base_overrides, chosen, composing, first_cure, verdicts
-from benchmarks.faults import Fault
+from benchmarks.diagnosis.__main__ import base_overrides, compose_command, first_cure, hold_bars, select_faults
+from benchmarks.diagnosis.faults import Fault
 from stages.core.base.errors import UserError
 
 SOUND = Fault("sound", None, None, ())
@@ -22,7 +22,7 @@ finding 2: another
 
 
 def passed(fault: Fault, **changes: object) -> list[bool]:
-    return [each.passed for each in verdicts(fault, ROW | changes)]
+    return [result.passed for result in hold_bars(fault, ROW | changes)]
 
 
 def test_the_line_under_the_first_finding() -> None:
@@ -47,13 +47,13 @@ def test_bars() -> None:
 
 
 def test_faults_by_name() -> None:
-    assert chosen([SOUND, WIDE], None) == [SOUND, WIDE]
-    assert chosen([SOUND, WIDE], ["wide"]) == [WIDE]
+    assert select_faults([SOUND, WIDE], None) == [SOUND, WIDE]
+    assert select_faults([SOUND, WIDE], ["wide"]) == [WIDE]
     with pytest.raises(UserError, match="no such fault 'wid'; did you mean 'wide'"):
-        chosen([SOUND, WIDE], ["wid"])
+        select_faults([SOUND, WIDE], ["wid"])
 
 
 def test_the_shell_gets_every_override_whole() -> None:
-    line = composing(base_overrides(Path("/a folder/labels.csv")))
+    line = compose_command(base_overrides(Path("/a folder/labels.csv")))
     assert line.startswith("python -m stages.compose data=folder data.calibration.source=file:calibration ")
     assert line.endswith("""'data.evaluation.labels="file:/a folder/labels.csv"'""")

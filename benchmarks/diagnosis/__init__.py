@@ -1,0 +1,1 @@
+"""Planted faults: whether compare names them, and whether its cures help."""

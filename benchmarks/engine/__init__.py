@@ -1,0 +1,1 @@
+"""The engine measured on real networks: calibration, quantization, exact simulation."""

@@ -1,0 +1,1 @@
+"""Scoring quantized networks on real pictures: outputs, labels, metrics."""
