@@ -23,7 +23,8 @@ from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.subgraphs import Subgraph, find_rest, subgraph_model
 from stages.quantize.pipeline import Pipeline
-from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
+from stages.quantize.quantizers.setup import QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
 from stages.quantize.simulation import relative_error
 
@@ -70,7 +71,7 @@ def ranges_by_bit_width(problem: AllocationProblem, pipeline: Pipeline) -> dict[
         return {}
     for bits in sorted({*problem.integer_bit_widths(FEATURE), config.quant.feature_bits} - {FLOAT_BITS}):
         quant = replace(config.quant, feature_bits=bits, edge_bits=None)
-        ranges = replace(pipeline, config=replace(config, quant=quant)).ranged(pipeline.network).ranges
+        ranges = replace(pipeline, config=replace(config, quant=quant)).with_output_ranges(pipeline.network).ranges
         setup = place_quantizers(problem.graph, config.soc, quant, pipeline.by_node)
         by_bit_width |= {
             (each.tensor, each.bits): ranges[each.tensor] for each in setup.features if each.tensor in ranges

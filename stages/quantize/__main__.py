@@ -31,7 +31,7 @@ def quantize(config: Config) -> None:
     pipeline = Pipeline.open(config, QUANTIZE.parent)
     QUANTIZE.parent.mkdir(exist_ok=True)
     remove_leftovers(QUANTIZE.parent)
-    candidate, notes = pipeline.best()
+    candidate, notes = pipeline.quantize()
     params, prepared = candidate.params(), candidate.model()
     integer, wide = candidate.lowered()
     notes += candidate.setup.notes + wide

@@ -14,7 +14,7 @@ from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
 from stages.quantize.parameters.choose import alignments
 from stages.quantize.parameters.scales import representable
-from stages.quantize.parameters.weight_scales import along, largest_code
+from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
 from stages.quantize.partition.layers import find_layers
 from stages.quantize.partition.nodes import bias_of
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
@@ -23,7 +23,7 @@ from stages.quantize.quantizers.setup import QuantizerSetup
 __all__ = ["Candidate"]
 
 Array = NDArray[np.float32]
-STAYS = 0.05
+MAX_MOVE_KEEPING_CODES = 0.05
 """Relative move of a scale that leaves its codes alone."""
 
 
@@ -115,8 +115,8 @@ class Candidate:
         candidates = np.stack(alignments(scales, entry.axis, self.bias(node), taken, made, self.soc))
         nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)
         chosen = np.take_along_axis(candidates, nearest[np.newaxis], axis=0)[0]
-        moved = (scales / chosen).reshape(along(codes.ndim, entry.axis))
-        top = largest_code(entry.bits)
+        moved = (scales / chosen).reshape(broadcast_shape(codes.ndim, entry.axis))
+        top = weight_qmax(entry.bits)
         followed = np.clip(np.rint(codes * moved), -top, top).astype(np.int32)
         self.weights[node.name] = replace(entry, scales=tuple(chosen.tolist()))
-        self.codes[node.name] = np.where(np.abs(moved - 1.0) < STAYS, codes, followed)
+        self.codes[node.name] = np.where(np.abs(moved - 1.0) < MAX_MOVE_KEEPING_CODES, codes, followed)

@@ -14,7 +14,7 @@ from stages.core.statistics.collect import collect
 from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.rounding.replay import Replay
 
 Feeds = Sequence[Mapping[str, NDArray[np.float32]]]

@@ -27,8 +27,8 @@ __all__ = ["insert_quantizers", "storage_type"]
 
 IR_OF_WIDE_TYPES = 10  # the IR version that goes with opset 21
 WIDE_TYPES_OPSET = 21  # QuantizeLinear and DequantizeLinear with 4- and 16-bit types
-SIGNED = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}
-UNSIGNED = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
+SIGNED_TYPES = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}
+UNSIGNED_TYPES = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
 NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
     TensorProto.INT8: np.int8,
     TensorProto.UINT8: np.uint8,
@@ -39,7 +39,7 @@ NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
 
 def storage_type(bits: int, signed: bool) -> tuple[int, int]:
     """Give the narrowest type used here that holds `bits`, and its width."""
-    types = SIGNED if signed else UNSIGNED
+    types = SIGNED_TYPES if signed else UNSIGNED_TYPES
     width = next(width for width in types if bits <= width)
     return types[width], width
 

@@ -21,16 +21,16 @@ from stages.core.graph.onnx_graph import Graph, attribute, captured_names
 from stages.core.integer.operators import WEIGHTED
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.equalize.channel_ties import Channels, Indices, scaled_constants
-from stages.quantize.partition.layers import CLAMPS
+from stages.quantize.partition.layers import CLAMP_TYPES
 from stages.quantize.partition.nodes import bias_of
 
 __all__ = ["Equalized", "equalize"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-LARGEST = 16.0  # a factor, and its inverse
-HEADROOMS = (1.0, 1.5, 2.0, 3.0)  # how far beyond what was seen of a channel its range is to reach
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the feature's optimum in a factor, the rest is the weights'
+MAX_FACTOR = 16.0  # a factor, and its inverse
+RANGE_HEADROOMS = (1.0, 1.5, 2.0, 3.0)  # how far beyond what was seen of a channel its range is to reach
+FEATURE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the feature's optimum in a factor, the rest is the weights'
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def equalize(
     large as the inverse of the channel's part of the rows that share a scale. Their weighted geometric mean is the
     papers' choice, equal weights in Nagel's, a share `alpha` of the feature's in SmoothQuant's. Which share is best
     depends on the network and on both widths, so each group of tensors takes the one of least expected error of those
-    in `SHARES`, or stays, by a model of rounding: a depthwise layer, whose channels have scales of their own, lets the
+    in `FEATURE_SHARES`, or stays, by a model of rounding: a depthwise layer, whose channels have scales of their own, lets the
     whole spread move; narrow weights let little. Neither may a channel fill the range with what a few pictures showed
-    of it: others would saturate it. The model weighs that too, and chooses among `HEADROOMS`: little for narrow codes,
+    of it: others would saturate it. The model weighs that too, and chooses among `RANGE_HEADROOMS`: little for narrow codes,
     more for wide ones.
 
     Factors are such that no tensor's range grows, and within 1/16..16; a channel that was always zero keeps 1.
@@ -206,7 +206,7 @@ class _Group:
             return features + sum(consumer.rounding(candidate, weight_bits) / consumer.made for consumer in consumers)
 
         found, least = factors, cost(factors)
-        for headroom, share in product(HEADROOMS, SHARES):
+        for headroom, share in product(RANGE_HEADROOMS, FEATURE_SHARES):
             spread = np.zeros(len(fixed))
             for feature in self.features:
                 np.maximum.at(spread, feature.own, feature.spread(headroom))
@@ -216,7 +216,7 @@ class _Group:
             candidate = factors.copy()
             balanced = spread[live] ** share / columns[live] ** (1 - share)
             balanced *= (spread[live] / balanced).max()
-            candidate[live] = np.clip(balanced, 1 / LARGEST, LARGEST)
+            candidate[live] = np.clip(balanced, 1 / MAX_FACTOR, MAX_FACTOR)
             if (expected := cost(candidate)) < least:
                 found, least = candidate, expected
         return found
@@ -248,7 +248,7 @@ def _power(entry: TensorStatistics) -> Array:
 def _fused(graph: Graph, name: str) -> bool:
     """Whether a tensor lies between an operator and the Relu or Clip that ends it."""
     consumers = graph.consumers.get(name, [])
-    return len(consumers) == 1 and consumers[0].op_type in CLAMPS
+    return len(consumers) == 1 and consumers[0].op_type in CLAMP_TYPES
 
 
 # --- the scaled network ---

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.config.schema import Requantization, SocConfig
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
-from stages.core.integer.model import DOMAIN, VERSION
+from stages.core.integer.model import DOMAIN, DOMAIN_VERSION
 from stages.core.integer.operators import CodesOperator
 from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
 from stages.core.integer.qparams import NetworkParams, WeightParams
@@ -224,7 +224,7 @@ class IntegerModelBuilder:
             [tensor for name, tensor in self._constants.items() if name in used],
             value_info=list(self._infos.values()),
         )
-        opset = [*self.graph.model.opset_import, helper.make_opsetid(DOMAIN, VERSION)]
+        opset = [*self.graph.model.opset_import, helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
         result = helper.make_model(graph, opset_imports=opset, ir_version=self.graph.model.ir_version)
         onnx.checker.check_model(result)
         return result

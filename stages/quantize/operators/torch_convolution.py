@@ -8,7 +8,7 @@ from torch.nn import functional, grad
 
 __all__ = ["conv2d"]
 
-WIDTH = 3
+MAX_KERNEL_COLUMNS = 3
 """Of wider kernels oneDNN computes a depthwise weight's gradient ten times as slowly."""
 
 
@@ -36,14 +36,14 @@ def conv2d(
         # nothing lies between the taps of such a kernel; of one that counts as dilated PyTorch leaves the work to
         # oneDNN on one thread too, which takes half the time
         dilations = [2, 2]
-    elif groups == values.shape[1] and weight.shape[3] > WIDTH:
+    elif groups == values.shape[1] and weight.shape[3] > MAX_KERNEL_COLUMNS:
         convolved: Tensor = _WideDepthwise.apply(values, weight, bias, strides, pads, dilations)
         return convolved
     return functional.conv2d(values, weight, bias, strides, pads, dilations, groups)
 
 
 class _WideDepthwise(torch.autograd.Function):
-    """A depthwise convolution whose weight's gradient is put together from columns of the kernel, `WIDTH` at a time."""
+    """A depthwise convolution whose weight's gradient is put together from columns of the kernel, `MAX_KERNEL_COLUMNS` at a time."""
 
     @staticmethod
     def forward(
@@ -72,8 +72,8 @@ class _WideDepthwise(torch.autograd.Function):
             padded = functional.pad(values, (pads[1], pads[1], 0, 0))
             reach = (incoming.shape[3] - 1) * strides[1] + 1
             columns = []
-            for first in range(0, weight.shape[3], WIDTH):
-                taken = weight[..., first : first + WIDTH]
+            for first in range(0, weight.shape[3], MAX_KERNEL_COLUMNS):
+                taken = weight[..., first : first + MAX_KERNEL_COLUMNS]
                 start, span = first * dilations[1], (taken.shape[3] - 1) * dilations[1] + reach
                 seen = padded[..., start : start + span]
                 columns.append(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATORS"]
 
-SUM_BITS = 52  # of a sum times its multiplier: exact in double
+MAX_PRODUCT_BITS = 52  # of a sum times its multiplier: exact in double
 
 
 # --- what keeps them in float ---
@@ -81,7 +81,7 @@ def _lower_mat_mul(to: IntegerModelBuilder, layer: Layer) -> None:
         left, right = (to.qparams(name) for name in node.input)
         effective_scale = left.scale * right.scale / to.qparams(layer.output).scale
         terms = to.graph.shapes[node.input[0]][-1]
-        room = SUM_BITS - (left.qmax * right.qmax * terms).bit_length()
+        room = MAX_PRODUCT_BITS - (left.qmax * right.qmax * terms).bit_length()
         bits = min(rules.FIXED_BITS, room)
         add_fixed_point(to, layer, MatMulFeatures, node.input, [effective_scale], bits=bits, terms=terms)
         return

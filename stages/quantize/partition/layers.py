@@ -11,15 +11,15 @@ from stages.core.integer.operators import BY_ONNX_TYPE, WEIGHTED
 from stages.quantize.partition.nodes import bounded
 
 __all__ = [
-    "CLAMPS",
+    "CLAMP_TYPES",
     "Layer",
     "find_layers",
     "first_and_last_layers",
     "head_layers",
 ]
 
-CLAMPS = {"Relu", "Clip"}
-GATED = {"Sigmoid": "Silu", "HardSigmoid": "HardSwish"}  # f -> the operator x * f(x)
+CLAMP_TYPES = {"Relu", "Clip"}
+GATED_KINDS = {"Sigmoid": "Silu", "HardSigmoid": "HardSwish"}  # f -> the operator x * f(x)
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
         after = _only_consumer(graph, node)
         if after is None:
             continue
-        gate = GATED.get(node.op_type)
+        gate = GATED_KINDS.get(node.op_type)
         if (
             gate in soc.operators
             and after.op_type == "Mul"
             and sorted(after.input) == sorted((node.input[0], *node.output))
         ):
             follower[node.name] = (str(gate), after)
-        elif _fuses_clamp(node) and after.op_type in CLAMPS & set(soc.fused_activations) and bounded(graph, after):
+        elif _fuses_clamp(node) and after.op_type in CLAMP_TYPES & set(soc.fused_activations) and bounded(graph, after):
             follower[node.name] = (_kind(graph, node), after)
     first = {after.name: name for name, (_, after) in follower.items()}
     nodes = {node.name: node for node in graph.nodes}

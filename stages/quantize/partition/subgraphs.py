@@ -12,7 +12,7 @@ from stages.quantize.partition.layers import Layer
 
 __all__ = ["Subgraph", "find_blocks", "find_pieces", "find_rest", "subgraph_model", "taken"]
 
-MOST = 4
+MAX_WEIGHTED_LAYERS_PER_BLOCK = 4
 """Weighted layers of a block, unless a shortcut spans more."""
 
 
@@ -51,7 +51,7 @@ def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
     """Group the layers into blocks to be learned one at a time.
 
     A block may end where one tensor leaves it and nothing from before it is still needed soon: not inside a residual
-    block, but inside the long arms of a feature pyramid. Of such places the narrowest within `MOST` weighted layers
+    block, but inside the long arms of a feature pyramid. Of such places the narrowest within `MAX_WEIGHTED_LAYERS_PER_BLOCK` weighted layers
     is taken, so that an expansion and the projection after it stay together and little has to be kept between blocks.
     Source for blocks as units: Y. Li et al., "BRECQ", ICLR 2021.
     """
@@ -165,7 +165,7 @@ class _Cutter:
 
     def _near(self, start: int, name: str) -> bool:
         """Whether a tensor's last consumer is so close to a layer that it closes a shortcut rather than a long arm."""
-        return sum(self._weighted[start : self._last[name]]) <= MOST + 1
+        return sum(self._weighted[start : self._last[name]]) <= MAX_WEIGHTED_LAYERS_PER_BLOCK + 1
 
     def _size(self, start: int, end: int) -> int:
         return sum(math.prod(self._graph.shapes.get(name, [])) for name in self._outputs(start, end))
@@ -182,7 +182,7 @@ class _Cutter:
         best: int | None = None
         for end in range(start, len(self._layers)):
             count = sum(self._weighted[start : end + 1])
-            if best is not None and count > MOST:
+            if best is not None and count > MAX_WEIGHTED_LAYERS_PER_BLOCK:
                 return best
             if end == len(self._layers) - 1:
                 return best if best is not None and self._size(start, end) > self._size(start, best) else end

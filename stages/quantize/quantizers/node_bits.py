@@ -16,8 +16,8 @@ from stages.core.integer.qparams import CONSTANT, SHARED, FeatureParams, Network
 
 __all__ = ["NodeBits", "check_widths", "load_node_bits", "node_bits", "read_node_bits", "without"]
 
-KEY = "quant.node_bits"
-LARGEST = float(np.finfo(np.float32).max)
+NODE_BITS_KEY = "quant.node_bits"
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 FEATURE_BIT, WEIGHT_BIT, MIN, MAX = "QUANT_FEATURE_BIT", "QUANT_WEIGHT_BIT", "MIN", "MAX"
 
 
@@ -56,7 +56,7 @@ def load_node_bits(source: str | None, known: Iterable[str], ranges: bool) -> di
     names = sorted(known)
     for name in found:
         if name not in names:
-            raise UserError(f"{KEY}: {name}: no such node or input; {did_you_mean(name, names)}")
+            raise UserError(f"{NODE_BITS_KEY}: {name}: no such node or input; {did_you_mean(name, names)}")
     return found
 
 
@@ -70,16 +70,18 @@ def read_node_bits(source: str, ranges: bool) -> dict[str, NodeBits]:
     Raises:
         UserError: naming the file, the node and the key that is wrong.
     """
-    files = open_source(source, KEY)
+    files = open_source(source, NODE_BITS_KEY)
     if len(files) != 1:
-        raise UserError(f"{KEY}={source}: a folder or pattern of {counted(len(files), 'file')}; give one file")
+        raise UserError(
+            f"{NODE_BITS_KEY}={source}: a folder or pattern of {counted(len(files), 'file')}; give one file"
+        )
     try:
         content = json.loads(files[0].read())
     except ValueError as error:
-        raise UserError(f"{KEY}={source}: is not JSON: {one_line(error)}") from error
+        raise UserError(f"{NODE_BITS_KEY}={source}: is not JSON: {one_line(error)}") from error
     if not isinstance(content, dict):
-        raise UserError(f'{KEY}={source}: give one group of keys a node: {{"NODE": {{"{FEATURE_BIT}": 8}}}}')
-    return {name: _entry(f"{KEY}: {name}", entry, ranges) for name, entry in content.items()}
+        raise UserError(f'{NODE_BITS_KEY}={source}: give one group of keys a node: {{"NODE": {{"{FEATURE_BIT}": 8}}}}')
+    return {name: _entry(f"{NODE_BITS_KEY}: {name}", entry, ranges) for name, entry in content.items()}
 
 
 def check_widths(by_node: Mapping[str, NodeBits], soc: SocConfig) -> None:
@@ -91,7 +93,7 @@ def check_widths(by_node: Mapping[str, NodeBits], soc: SocConfig) -> None:
     for name, said in by_node.items():
         for key, side in ((FEATURE_BIT, "feature_bits"), (WEIGHT_BIT, "weight_bits")):
             if (width := getattr(said, side)) is not None:
-                check_bit_width(f"{KEY}: {name}: {key}", width, soc, side)
+                check_bit_width(f"{NODE_BITS_KEY}: {name}: {key}", width, soc, side)
 
 
 def without(
@@ -115,7 +117,7 @@ def without(
         found = by_node.keys() & {name, *members.get(name, ())}
         if not found:
             raise UserError(
-                f"{KEY}_ignore: {name}: {KEY} has no entry for its layer; {did_you_mean(name, list(by_node))}"
+                f"{NODE_BITS_KEY}_ignore: {name}: {NODE_BITS_KEY} has no entry for its layer; {did_you_mean(name, list(by_node))}"
             )
         left_out |= found
     return {name: entry for name, entry in by_node.items() if name not in left_out}
@@ -139,7 +141,7 @@ def _range(where: str, entry: dict[str, Any]) -> tuple[float, float] | None:
         return None
     low, high = entry.get(MIN), entry.get(MAX)
     for value in (low, high):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= FLOAT32_MAX:
             shown = ", ".join(f"{key}={json.dumps(entry[key])[:20]}" for key in (MIN, MAX) if key in entry)
             raise UserError(f"{where}: {shown}: give both, as finite numbers")
     assert low is not None

@@ -10,7 +10,7 @@ from stages.core.data.inputs import Sample
 
 __all__ = ["picture_variants", "variants"]
 
-LEAST_SHARE, STRETCH = 0.35, 0.3
+MIN_CROP_SHARE, MAX_LOG_STRETCH = 0.35, 0.3
 
 
 def variants(sample: Sample, pictures: Collection[str], count: int, seed: int) -> Iterator[Sample]:
@@ -39,7 +39,7 @@ def picture_variants(sample: NDArray[np.uint8], count: int, seed: int) -> Iterat
     Args:
         sample: uint8 [H, W, C].
         count: how many to give, the picture included.
-        seed: of the cut-outs: they cover `LEAST_SHARE` to all of it, stretched by up to exp(`STRETCH`).
+        seed: of the cut-outs: they cover `MIN_CROP_SHARE` to all of it, stretched by up to exp(`MAX_LOG_STRETCH`).
 
     Returns:
         Pictures of the same shape.
@@ -49,7 +49,7 @@ def picture_variants(sample: NDArray[np.uint8], count: int, seed: int) -> Iterat
     for index in range(count):
         cut = sample
         if index > 1:
-            share, stretch = rng.uniform(LEAST_SHARE, 1.0), np.exp(rng.uniform(-STRETCH, STRETCH))
+            share, stretch = rng.uniform(MIN_CROP_SHARE, 1.0), np.exp(rng.uniform(-MAX_LOG_STRETCH, MAX_LOG_STRETCH))
             rows = max(1, min(height, int(height * np.sqrt(share * stretch))))
             columns = max(1, min(width, int(width * np.sqrt(share / stretch))))
             top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)

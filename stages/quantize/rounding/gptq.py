@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.rules import broadcast_scales
 from stages.quantize.candidate import Candidate
-from stages.quantize.parameters.weight_scales import largest_code
+from stages.quantize.parameters.weight_scales import weight_qmax
 from stages.quantize.partition.nodes import sliding_window
 from stages.quantize.rounding.bias_correction import correct_bias, corrigible
 from stages.quantize.rounding.replay import Replay
@@ -34,12 +34,12 @@ __all__ = [
 
 Array = NDArray[np.float32]
 Matrix = NDArray[np.float64]
-DAMPING = 0.01
+RELATIVE_DAMPING = 0.01
 """Of the mean second moment: what is added to all, so that inputs that hardly vary do not carry the errors."""
 
-SAMPLES = 64
+POSITIONS_PER_WEIGHT = 64
 """Positions a weight of an output, over all pictures; within these:"""
-FEWEST, MOST = 1024, 8192
+MIN_POSITIONS, MAX_POSITIONS = 1024, 8192
 
 
 def compensable(node: onnx.NodeProto) -> bool:
@@ -56,7 +56,7 @@ def compensate(candidate: Candidate, node: onnx.NodeProto, replay: Replay) -> No
     entry, weight = candidate.weights[node.name], candidate.graph.constant(node.input[1])
     assert weight is not None
     rows = group_rows(node, weight)
-    wanted = int(np.clip(SAMPLES * rows.shape[2], FEWEST, MOST))
+    wanted = int(np.clip(POSITIONS_PER_WEIGHT * rows.shape[2], MIN_POSITIONS, MAX_POSITIONS))
     each = -(-wanted // replay.count)
 
     def pair(index: int) -> tuple[Array, Array]:
@@ -68,7 +68,7 @@ def compensate(candidate: Candidate, node: onnx.NodeProto, replay: Replay) -> No
     moments = Moments.collect((pair(index) for index in range(replay.count)), minus_zp=biased)
     scales = np.asarray(entry.scales, dtype=np.float32)
     each_output = broadcast_scales(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
-    codes = compensated_codes(refitted(rows, moments), each_output, largest_code(entry.bits), moments)
+    codes = compensated_codes(refitted(rows, moments), each_output, weight_qmax(entry.bits), moments)
     candidate.codes[node.name] = ungroup_rows(node, codes, weight.shape)
     if biased:
         correct_bias(candidate, node, replay, weights=True, features=True)
@@ -179,7 +179,7 @@ def ungroup_rows(node: onnx.NodeProto, rows: NDArray[np.int32], shape: tuple[int
 def _damped(moments: Moments) -> Matrix:
     """Second moments with something added to the diagonal: more where there are few positions for many weights."""
     size = moments.quantized.shape[-1]
-    share = max(DAMPING, size / moments.samples)
+    share = max(RELATIVE_DAMPING, size / moments.samples)
     means = np.trace(moments.quantized, axis1=1, axis2=2) / size
     floor = np.maximum(share * means, 1e-12)
     damped: Matrix = moments.quantized + floor[:, np.newaxis, np.newaxis] * np.eye(size)

@@ -29,15 +29,15 @@ __all__ = ["best_range", "output_ranges"]
 Array = NDArray[np.float32]
 Range = tuple[float, float]
 
-PICTURES = 24
-"""At most so many are looked at, evenly over the set: `LEAST` of them where every position of a feature map is a
-sample, more where `POSITIONS` need them."""
-LEAST, POSITIONS = 3, 1000
-SHARES = tuple(0.84**i for i in range(18))
+MAX_PICTURES = 24
+"""At most so many are looked at, evenly over the set: `MIN_PICTURES` of them where every position of a feature map is a
+sample, more where `MIN_POSITIONS` need them."""
+MIN_PICTURES, MIN_POSITIONS = 3, 1000
+RANGE_SHARES = tuple(0.84**i for i in range(18))
 """Of the seen range: what is tried, from all of it down to a twentieth."""
-WIDER = (1.19, 1.41, 1.68, 2.38, 3.36, 4.76)
-NEAR = (0.94, 1.06)
-WORSE = 2.0
+WIDENING_FACTORS = (1.19, 1.41, 1.68, 2.38, 3.36, 4.76)
+FINE_FACTORS = (0.94, 1.06)
+MAX_ERROR_RATIO = 2.0
 """Shares are tried downwards until the error is so many times the least."""
 
 
@@ -76,8 +76,8 @@ def output_ranges(
         for name in names:
             place, layers = places.get(name), consumers.get(name, [])
             if place and layers and place.range is None and not place.per_channel and name in statistics:
-                needed = max(LEAST, -(-POSITIONS // math.prod(graph.shapes[name][2:])))
-                if needed > max(count, LEAST):
+                needed = max(MIN_PICTURES, -(-MIN_POSITIONS // math.prod(graph.shapes[name][2:])))
+                if needed > max(count, MIN_PICTURES):
                     continue
                 values = [files.read(name, index) for index in range(min(needed, count))]
                 seen = statistics[name].low, statistics[name].high
@@ -164,18 +164,18 @@ def best_range(error: Callable[[Range], float], seen: Range) -> Range:
         for ends in candidates:
             if at(ends) < at(best):
                 best = ends
-            elif at(ends) > WORSE * at(best):
+            elif at(ends) > MAX_ERROR_RATIO * at(best):
                 break
         return best
 
-    best = descend(((max(low, -reach * share), min(high, reach * share)) for share in SHARES), seen)
+    best = descend(((max(low, -reach * share), min(high, reach * share)) for share in RANGE_SHARES), seen)
     for _ in range(2):
         if low < 0.0:
-            best = descend(((best[0] * share, best[1]) for share in SHARES[1:]), best)
-            best = descend(((max(low, best[0] * share), best[1]) for share in WIDER), best)
+            best = descend(((best[0] * share, best[1]) for share in RANGE_SHARES[1:]), best)
+            best = descend(((max(low, best[0] * share), best[1]) for share in WIDENING_FACTORS), best)
         if high > 0.0:
-            best = descend(((best[0], best[1] * share) for share in SHARES[1:]), best)
-            best = descend(((best[0], min(high, best[1] * share)) for share in WIDER), best)
-    for share in NEAR:
+            best = descend(((best[0], best[1] * share) for share in RANGE_SHARES[1:]), best)
+            best = descend(((best[0], min(high, best[1] * share)) for share in WIDENING_FACTORS), best)
+    for share in FINE_FACTORS:
         best = descend([(max(low, best[0] * share), best[1]), (best[0], min(high, best[1] * share))], best)
     return best if math.isfinite(at(best)) else seen

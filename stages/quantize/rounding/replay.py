@@ -22,7 +22,7 @@ from stages.quantize.partition.subgraphs import Subgraph
 __all__ = ["Replay", "TensorFiles", "advance", "fake_quantize"]
 
 Array = NDArray[np.float32]
-AT_ONCE = 4
+PICTURES_PER_THREAD = 4
 """Pictures a thread before their tensors are written: what waits in memory."""
 
 
@@ -101,8 +101,8 @@ def advance(subgraph: Subgraph, files: TensorFiles, runner: Runner, count: int) 
 
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, count, threads * AT_ONCE):
-            indices = range(start, min(start + threads * AT_ONCE, count))
+        for start in range(0, count, threads * PICTURES_PER_THREAD):
+            indices = range(start, min(start + threads * PICTURES_PER_THREAD, count))
             for index, made in zip(indices, pool.map(run, indices), strict=True):
                 for name, value in made.items():
                     files.write(name, index, value)

@@ -7,7 +7,7 @@ import pytest
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.rounding.gptq import (
-    DAMPING,
+    RELATIVE_DAMPING,
     Moments,
     compensable,
     compensate,
@@ -119,7 +119,7 @@ def test_plain_moments_are_mean_products():
 
 
 def share(moments):
-    return max(DAMPING, moments.quantized.shape[-1] / moments.samples)
+    return max(RELATIVE_DAMPING, moments.quantized.shape[-1] / moments.samples)
 
 
 def test_refitted_is_least_squares_held_to_the_given_weights():

@@ -20,7 +20,7 @@ from stages.core.base.errors import one_line
 from stages.core.config.schema import Requantization
 from stages.core.integer.qparams import NODE_BITS, SHARED, WeightParams
 from stages.quantize.candidate import Candidate
-from stages.quantize.parameters.weight_scales import along, largest_code
+from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
 from stages.quantize.partition.nodes import clamp_bounds
 from stages.quantize.partition.subgraphs import Subgraph
 from stages.quantize.rounding.reconstruct.fake_quant import FeatureQuantizer
@@ -31,23 +31,23 @@ __all__ = ["learn_block"]
 
 Array = NDArray[np.float32]
 
-SHARDS = 2
+BATCH_SHARDS = 2
 """Parts of a batch that run side by side, each on one thread: so the sums do not depend on the number of cores."""
-BATCH = 8
-POSITIONS = 112 * 112
+MAX_BATCH_PICTURES = 8
+MAX_BATCH_POSITIONS = 112 * 112
 """Output positions that a batch needs not exceed: wide feature maps are learned from fewer pictures at a time."""
-RATES = {"weight_scales": 0.01, "biases": 0.005, "scales": 0.01}
+LEARNING_RATES = {"weight_scales": 0.01, "biases": 0.005, "scales": 0.01}
 """Step sizes of Adam: relative, in standard deviations of the layer's output, relative."""
-TRAVEL, SHARE = 2.0, 1 / 16
+MAX_TRAVEL_CODES, MAX_TRAVEL_SHARE = 2.0, 1 / 16
 """How far all steps together may take a weight: so many codes, or this share of the largest if that is more."""
-KEPT = 0.5
+QUANTIZED_SHARE = 0.5
 """Share of the values of a feature that are quantized while learning, the rest passes in float (QDrop): of few bits
 only, whose noise would else be learned by heart."""
-FEW_BITS = 6
-TINY = 1e-30
-TOLERANCE = 1e-3
+MIN_BITS_WITHOUT_QDROP = 6
+SMALLEST_DIVISOR = 1e-30
+MAX_FLOAT_DIFFERENCE = 1e-3
 """Relative difference between PyTorch's float block and ONNX Runtime's that two ways to compute the same may have."""
-FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+OPERATOR_ERRORS = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """What operators raise on a form of them that they do not cover."""
 
 
@@ -82,9 +82,9 @@ class _Weight:
     """A weight that is learned: what its codes are, before rounding, and how far its scales have moved."""
 
     def __init__(self, entry: WeightParams, weight: Array) -> None:
-        self.top = largest_code(entry.bits)
+        self.top = weight_qmax(entry.bits)
         self.fan_in = weight.size // weight.shape[entry.axis] if entry.axis is not None else weight.size
-        self.given = torch.tensor(entry.scales, dtype=torch.float32).reshape(along(weight.ndim, entry.axis))
+        self.given = torch.tensor(entry.scales, dtype=torch.float32).reshape(broadcast_shape(weight.ndim, entry.axis))
         self.latent = (torch.from_numpy(weight.copy()) / self.given).clamp(-self.top - 0.49, self.top + 0.49)
         self.latent.requires_grad_()
         self.logs = torch.zeros_like(self.given).requires_grad_()
@@ -151,11 +151,11 @@ class _Learner:
             name for name in self._own if self._scales_move and candidate.features[name].method != NODE_BITS
         ]
         areas = [math.prod(graph.shapes[name][2:]) for name in made if name in graph.shapes]
-        self._batch = min(BATCH, max(SHARDS, POSITIONS // max([1, *areas])), replay.count)
+        self._batch = min(MAX_BATCH_PICTURES, max(BATCH_SHARDS, MAX_BATCH_POSITIONS // max([1, *areas])), replay.count)
 
     def trouble(self) -> str | None:
         """Compare the float block in PyTorch with ONNX Runtime's: say what is not covered, or None."""
-        pictures = list(range(min(SHARDS, self._replay.count)))
+        pictures = list(range(min(BATCH_SHARDS, self._replay.count)))
         node = self._subgraph.nodes[0]
         try:
             values = self._read(self._replay.float, self._subgraph.inputs, pictures)
@@ -168,14 +168,14 @@ class _Learner:
             }
         except NotImplementedError as error:
             return one_line(error)
-        except FAILURES:
+        except OPERATOR_ERRORS:
             return f"{node.op_type} {node.name} is not covered in this form"
         for name, wanted in target.items():
             made = values[name]
             if made.shape != wanted.shape:
                 return f"PyTorch gives {name!r} the shape {list(made.shape)}, not {list(wanted.shape)}"
-            difference = float((made - wanted).norm() / wanted.norm().clamp_min(TINY))
-            if not difference <= TOLERANCE:
+            difference = float((made - wanted).norm() / wanted.norm().clamp_min(SMALLEST_DIVISOR))
+            if not difference <= MAX_FLOAT_DIFFERENCE:
                 return f"PyTorch's {name!r} differs by {difference:.2g} of its norm"
         return None
 
@@ -193,8 +193,11 @@ class _Learner:
             "scales": list(logs.values()),
         }
         chosen_groups = [
-            *({"params": [weight.latent], "lr": max(TRAVEL, SHARE * weight.top) / steps} for weight in learned),
-            *({"params": group, "lr": RATES[key]} for key, group in groups.items() if group),
+            *(
+                {"params": [weight.latent], "lr": max(MAX_TRAVEL_CODES, MAX_TRAVEL_SHARE * weight.top) / steps}
+                for weight in learned
+            ),
+            *({"params": group, "lr": LEARNING_RATES[key]} for key, group in groups.items() if group),
         ]
         if not chosen_groups:
             return "there are too few pictures to learn its weights from, and it has nothing else"
@@ -212,7 +215,7 @@ class _Learner:
             given = {name: torch.from_numpy(candidate.features[name].scales.copy()) for name in self._own}
             return _State(weights, given | {name: given[name] * logs[name].exp() for name in self._moving})
 
-        with ThreadPoolExecutor(SHARDS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(BATCH_SHARDS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for _ in range(steps):
                 while len(order) < self._batch:
                     order += rng.permutation(self._replay.count).tolist()
@@ -223,8 +226,8 @@ class _Learner:
                     *(bias for _, bias in now.weights.values() if bias is not None),
                     *now.scales.values(),
                 ]
-                seeds = rng.integers(0, 2**31, SHARDS).tolist()
-                parts = [part for k in range(SHARDS) if (part := chosen[k::SHARDS])]
+                seeds = rng.integers(0, 2**31, BATCH_SHARDS).tolist()
+                parts = [part for k in range(BATCH_SHARDS) if (part := chosen[k::BATCH_SHARDS])]
                 shares = [1.0 / len(parts)] * len(parts)
                 gradients = list(pool.map(partial(self._gradients, now), parts, shares, seeds))
                 adam.zero_grad()
@@ -297,7 +300,7 @@ class _Learner:
     def _kept(self, name: str) -> float:
         """Share of a feature's values that are quantized while learning."""
         entry = self._candidate.features.get(name)
-        return KEPT if entry is not None and entry.bits < FEW_BITS else 1.0
+        return QUANTIZED_SHARE if entry is not None and entry.bits < MIN_BITS_WITHOUT_QDROP else 1.0
 
     def _read(self, files: TensorFiles, names: Sequence[str], pictures: list[int]) -> Values:
         return {
@@ -313,7 +316,7 @@ def _laid_out(value: Tensor) -> Tensor:
 def _variance(wanted: Tensor) -> Tensor:
     """What an output's squared error is relative to: its variance, or 1 where it is constant."""
     variance = wanted.var(correction=0)
-    return torch.where(variance > TINY, variance, torch.ones_like(variance))
+    return torch.where(variance > SMALLEST_DIVISOR, variance, torch.ones_like(variance))
 
 
 def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:

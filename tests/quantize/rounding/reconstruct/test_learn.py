@@ -42,7 +42,7 @@ from stages.quantize.candidate import Candidate
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.subgraphs import find_blocks, subgraph_model
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.rounding.reconstruct import learn, learn_block
 from stages.quantize.rounding.refine import refine
 from stages.quantize.rounding.replay import Replay
