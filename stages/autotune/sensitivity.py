@@ -21,7 +21,7 @@ from stages.core.integer.qparams import FeatureParams
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.subgraphs import Subgraph, find_rest, subgraph_model
+from stages.quantize.partition.subgraphs import Subgraph, downstream_subgraph, subgraph_model
 from stages.quantize.pipeline import Pipeline
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.quantizers.setup import QuantizerSetup
@@ -186,7 +186,7 @@ def _tried_tensors(
     for tensor in graph.float_tensors:
         if tensor in features or tensor in weights:
             producer = _alone(producers[tensor], graph) if tensor in weights else None
-            rest = find_rest(graph, layers, tensor)
+            rest = downstream_subgraph(graph, layers, tensor)
             yield _TriedTensor(tensor, features.get(tensor, {}), weights.get(tensor, []), producer, rest)
 
 

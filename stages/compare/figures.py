@@ -90,7 +90,7 @@ def _of_tensor(
         if observed and observed.clipped:
             ranged += f"; {observed.clipped / observed.values:.2g} of the values lie beyond"
         scales = feature.scales.astype(float)
-        limits = (list(-feature.zero_point * scales), list((feature.codes.qmax - feature.zero_point) * scales))
+        limits = (list(-feature.zero_point * scales), list((feature.quant_params.qmax - feature.zero_point) * scales))
     statistics = seen.statistics
     apart = "each channel has a scale of its own" if feature and feature.channel_scales else "all share one scale"
     channels = f"{len(statistics.channel_low)} channels" + (f"; {apart}" if feature else "")

@@ -82,7 +82,7 @@ class Observer:
 def _observe(values: Array, entry: FeatureParams) -> Observed:
     channels = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1) if values.ndim > 1 else values.reshape(1, -1)
     scales = np.broadcast_to(entry.scales.astype(np.float64), len(channels))
-    low, high = -entry.zero_point * scales, (entry.codes.qmax - entry.zero_point) * scales
+    low, high = -entry.zero_point * scales, (entry.quant_params.qmax - entry.zero_point) * scales
     halves = scales / 2  # within half a step rounding does no worse
     seen = np.float64(min(entry.seen_low, 0.0)), np.float64(max(entry.seen_high, 0.0))
     rows = np.ascontiguousarray(channels, np.float32)

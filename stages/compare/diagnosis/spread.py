@@ -111,8 +111,8 @@ def _of_feature(
     cure = _ladder(entry.node, scalable, quant, with_output=True)
     sentence = (
         f"channel {int(ranges.argmax())} of {entry.node} is {evidence['times_the_median']:.3g} times as wide as the "
-        f"median one, which is left with {evidence['codes_of_the_median']:.3g} of {entry.codes.qmax + 1} codes; what "
-        f"takes it has cosine {felt:.4f} alone"
+        f"median one, which is left with {evidence['codes_of_the_median']:.3g} of {entry.quant_params.qmax + 1} codes; "
+        f"what takes it has cosine {felt:.4f} alone"
     )
     return Finding("spread", entry.node, sentence, dict(evidence), cure, _effect(cure, felt))
 

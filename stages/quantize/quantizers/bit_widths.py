@@ -75,6 +75,6 @@ class BitWidths:
         return set(getattr(self._soc.operators[layer.kind], side)) | simulated
 
     def choices(self, offered: set[int], side: Side, first_or_last: bool) -> tuple[int, ...]:
-        """What mixed precision may choose from: the SOC's own bit widths, in the first and last layers the wide ones."""
+        """What mixed precision may choose from: the SOC's bit widths, in the first and last layers the wide ones."""
         own = sorted(offered - set(getattr(self._soc.simulated, side)))
         return tuple(bits for bits in own if bits >= self._at_least(0, first_or_last)) or tuple(own[-1:])
