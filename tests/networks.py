@@ -21,7 +21,8 @@ from stages.quantize.emit.lower import lower
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
+from stages.quantize.quantizers.setup import QuantizerSetup
 
 
 def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:

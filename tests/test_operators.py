@@ -9,7 +9,7 @@ from onnx import defs
 
 from stages.build.runtime.contract import ATTRIBUTES, Opcode
 from stages.build.runtime.header import HEADER, contract_header
-from stages.build.runtime.translate import FLOATS, INTEGERS
+from stages.build.runtime.translate import FLOAT_TRANSLATORS, INTEGER_TRANSLATORS
 from stages.build.runtime.translate.moves import MOVING
 from stages.build.runtime.translate.pools import MAX_POOLS
 from stages.core.integer.operators import (
@@ -65,7 +65,7 @@ def test_a_float_output_has_no_quantization_parameters():
 
 
 def test_every_record_is_translated_for_the_board():
-    assert OPERATORS.keys() - {record.op_type() for record in INTEGERS} == set()
+    assert OPERATORS.keys() - {record.op_type() for record in INTEGER_TRANSLATORS} == set()
     assert set() == MOVES - MOVING - MAX_POOLS
 
 
@@ -128,4 +128,4 @@ def test_every_operation_has_a_class_in_the_runtime():
 
 
 def test_floats_are_translated_by_onnx_operator():
-    assert all(defs.has(name) for name in FLOATS)
+    assert all(defs.has(name) for name in FLOAT_TRANSLATORS)

@@ -21,9 +21,10 @@ from stages.core.integer.qparams import FeatureParams
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.subgraphs import Subgraph, find_rest, subgraph_model
+from stages.quantize.partition.subgraphs import Subgraph, downstream_subgraph, subgraph_model
 from stages.quantize.pipeline import Pipeline
-from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
+from stages.quantize.quantizers.setup import QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
 from stages.quantize.simulation import relative_error
 
@@ -70,7 +71,7 @@ def ranges_by_bit_width(problem: AllocationProblem, pipeline: Pipeline) -> dict[
         return {}
     for bits in sorted({*problem.integer_bit_widths(FEATURE), config.quant.feature_bits} - {FLOAT_BITS}):
         quant = replace(config.quant, feature_bits=bits, edge_bits=None)
-        ranges = replace(pipeline, config=replace(config, quant=quant)).ranged(pipeline.network).ranges
+        ranges = replace(pipeline, config=replace(config, quant=quant)).with_output_ranges(pipeline.network).ranges
         setup = place_quantizers(problem.graph, config.soc, quant, pipeline.by_node)
         by_bit_width |= {
             (each.tensor, each.bits): ranges[each.tensor] for each in setup.features if each.tensor in ranges
@@ -185,7 +186,7 @@ def _tried_tensors(
     for tensor in graph.float_tensors:
         if tensor in features or tensor in weights:
             producer = _alone(producers[tensor], graph) if tensor in weights else None
-            rest = find_rest(graph, layers, tensor)
+            rest = downstream_subgraph(graph, layers, tensor)
             yield _TriedTensor(tensor, features.get(tensor, {}), weights.get(tensor, []), producer, rest)
 
 

@@ -121,7 +121,7 @@ class Tuner:
     def _sensitivities(self) -> Sensitivities:
         """What was measured before, or is measured now."""
         if self.measured.sensitivities is None:
-            with self.pipeline.folder() as scratch:
+            with self.pipeline.scratch_folder() as scratch:
                 fed, ranges = self._feeds(self.pictures), self._ranges()
                 self.measured.sensitivities = measure_sensitivities(self.problem, self.pipeline, ranges, fed, scratch)
             self.measured.save()

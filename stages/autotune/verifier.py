@@ -12,7 +12,7 @@ from stages.autotune.sensitivity import Ranges, ranges_of
 from stages.core.config.schema import FLOAT_BITS
 from stages.quantize.candidate import Candidate
 from stages.quantize.pipeline import Pipeline
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.simulation import Simulation
 
 __all__ = ["UNPREDICTED_RATIO", "ErrorMeasure", "Verified", "Verifier"]
@@ -63,7 +63,7 @@ class Verifier:
         pipeline = replace(self._pipeline, by_node=self._problem.node_bits(allocation))
         quant, network = pipeline.config.quant, pipeline.network
         setup = place_quantizers(network.graph, pipeline.config.soc, quant, pipeline.by_node)
-        return pipeline.candidate(replace(network, ranges=ranges_of(self._ranges(), setup)), quant)
+        return pipeline.choose_parameters(replace(network, ranges=ranges_of(self._ranges(), setup)), quant)
 
     def error(self, allocation: BitAllocation) -> float:
         """Measure the error of the outputs in the exact simulator."""

@@ -94,11 +94,11 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     _check(arguments)
     quant, notes = trial_settings(config.quant)
     pipeline = Pipeline.open(replace(config, quant=quant), QUANTIZE.parent)
-    graph, network = pipeline.network.graph, pipeline.ranged(pipeline.equalized())
+    graph, network = pipeline.network.graph, pipeline.with_output_ranges(pipeline.equalized())
 
     def candidate(nodes: Sequence[str] = ()) -> Candidate:
         """The network with these nodes in float, beside those that the settings keep so."""
-        return pipeline.candidate(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
+        return pipeline.choose_parameters(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
 
     rows, of_rows = similarity_rows(config, graph)
     notes += of_rows
@@ -180,7 +180,7 @@ def _eight_bit_candidate(pipeline: Pipeline) -> Candidate:
     features, weights = max(quant.feature_bits, FULL_BITS), max(quant.weight_bits, FULL_BITS)
     quant = replace(quant, feature_bits=features, weight_bits=weights)
     other = replace(pipeline, config=replace(pipeline.config, quant=quant))
-    return other.candidate(other.ranged(other.equalized()), quant)
+    return other.choose_parameters(other.with_output_ranges(other.equalized()), quant)
 
 
 def _print(result: Result, skipped: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Reads out/export, out/calibset, out/calibrate, quant, soc; writes out/quantize.
 
-There: the integer, the QDQ and the prepared float network, their parameters, the node bits, notes.
+It writes the integer, the QDQ and the prepared float network, their parameters, the node bits and notes.
 """
 
 from collections import Counter
@@ -31,10 +31,10 @@ def quantize(config: Config) -> None:
     pipeline = Pipeline.open(config, QUANTIZE.parent)
     QUANTIZE.parent.mkdir(exist_ok=True)
     remove_leftovers(QUANTIZE.parent)
-    candidate, notes = pipeline.best()
+    candidate, notes = pipeline.quantize()
     params, prepared = candidate.params(), candidate.model()
-    integer, wide = candidate.lowered()
-    notes += candidate.setup.notes + wide
+    integer, lowering_notes = candidate.lowered()
+    notes += candidate.setup.notes + lowering_notes
     with output_folder(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, candidate.codes))
         save_model(folder / INTEGER_MODEL.name, integer)
@@ -52,8 +52,8 @@ def quantize(config: Config) -> None:
     )
 
 
-def _bit_widths(what: str, entries: Sequence[FeatureParams | WeightParams]) -> str:
-    counts = sorted(Counter(entry.bits for entry in entries).items())
+def _bit_widths(what: str, params: Sequence[FeatureParams | WeightParams]) -> str:
+    counts = sorted(Counter(each.bits for each in params).items())
     return ", ".join(f"{counted(count, what)} at {bits} bits" for bits, count in counts) or f"no {what}s"
 
 

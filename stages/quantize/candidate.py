@@ -1,4 +1,4 @@
-"""What has been chosen for a network so far: rounding methods change it subgraph by subgraph."""
+"""A network being quantized: all that has been chosen for it. Rounding methods change it subgraph by subgraph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
 from stages.quantize.parameters.choose import alignments
 from stages.quantize.parameters.scales import representable
-from stages.quantize.parameters.weight_scales import along, largest_code
+from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
 from stages.quantize.partition.layers import find_layers
 from stages.quantize.partition.nodes import bias_of
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
@@ -23,8 +23,8 @@ from stages.quantize.quantizers.setup import QuantizerSetup
 __all__ = ["Candidate"]
 
 Array = NDArray[np.float32]
-STAYS = 0.05
-"""Relative move of a scale that leaves its codes alone."""
+MAX_MOVE_KEEPING_CODES = 0.05
+"""Relative change of a scale up to which its codes stay."""
 
 
 @dataclass
@@ -33,14 +33,14 @@ class Candidate:
 
     Attributes:
         graph: the float network.
-        setup: what is quantized.
-        soc: what it is for.
+        setup: its quantizers.
+        soc: the SOC that it is for.
         features: tensor -> parameters, in graph order.
         weights: node -> parameters, in graph order.
         codes: node -> int32 codes of its weight.
         factors: tensor that equalization scaled -> float32 [C]: original = scaled * factor.
         biases: node -> corrected bias, float32 [channels]; others keep the float network's.
-        rounding: how the codes were found.
+        rounding: how the weights were rounded.
     """
 
     graph: Graph
@@ -54,7 +54,7 @@ class Candidate:
     rounding: Rounding = Rounding.nearest
 
     def copy(self) -> "Candidate":
-        """A candidate that may change without this one."""
+        """A copy that changes by itself."""
         return replace(
             self,
             features=dict(self.features),
@@ -79,44 +79,43 @@ class Candidate:
         return with_biases(self.graph.model, self.biases)
 
     def subgraph(self, subgraph: Subgraph) -> onnx.ModelProto:
-        """A subgraph in float, its weights on their grid and its biases as they stand."""
+        """A subgraph in float, its weights dequantized and its biases as they stand."""
         names = {node.name for node in subgraph.nodes}
-        weights = [entry for name, entry in self.weights.items() if name in names]
+        weights = [weight for name, weight in self.weights.items() if name in names]
         model = prepared_model(subgraph_model(self.graph, subgraph), NetworkParams([], weights), self.codes)
         return with_biases(model, {name: bias for name, bias in self.biases.items() if name in names})
 
-    def made(self, subgraph: Subgraph) -> list[FeatureParams]:
-        """Parameters of the features that a subgraph takes and makes."""
+    def features_of(self, subgraph: Subgraph) -> list[FeatureParams]:
+        """Parameters of the features that a subgraph's nodes consume or produce."""
         names = {name for node in subgraph.nodes for name in (*node.input, *node.output)}
-        return [entry for name, entry in self.features.items() if name in names]
+        return [feature for name, feature in self.features.items() if name in names]
 
     def bias(self, node: onnx.NodeProto) -> Array | None:
         """A weighted node's bias as it stands, float32 [channels]."""
         return self.biases[node.name] if node.name in self.biases else bias_of(self.graph, node)
 
     def rescale(self, tensor: str, scales: Array) -> None:
-        """Give a feature other scales, float32 [1] or [C]; so to all that pass its codes on."""
-        for place in self.setup.features:
-            if place.source == tensor:
-                entry, largest = self.features[place.tensor], float(scales.max())
-                low, high = representable(largest, entry.zero_point, entry.bits)
-                each = tuple(scales.tolist()) if len(scales) > 1 else ()
-                self.features[place.tensor] = replace(entry, scale=largest, channel_scales=each, low=low, high=high)
+        """Give a feature other scales, float32 [1] or [C]; also all features that pass its codes on."""
+        largest, by_channel = float(scales.max()), tuple(scales.tolist()) if len(scales) > 1 else ()
+        for name in (quantizer.tensor for quantizer in self.setup.features if quantizer.source == tensor):
+            params = self.features[name]
+            low, high = representable(largest, params.zero_point, params.bits)
+            self.features[name] = replace(params, scale=largest, channel_scales=by_channel, low=low, high=high)
 
     def reround(self, node: onnx.NodeProto, scales: Array, codes: NDArray[np.int32]) -> None:
         """Give a weight other scales and codes.
 
-        Scales move to the nearest that the SOC's integers do justice. Codes stay where that is by little, so that what
-        was learned is not rounded twice; else they follow.
+        Scales move to the nearest whose effective scales the SOC's integers express. Codes stay where that is by
+        little, so that what was learned is not rounded twice; else they follow.
         """
-        entry = self.weights[node.name]
-        where = next(place for place in self.setup.weights if place.node == node.name)
-        taken, made = self.features.get(node.input[0]), self.features.get(where.output)
-        candidates = np.stack(alignments(scales, entry.axis, self.bias(node), taken, made, self.soc))
+        params = self.weights[node.name]
+        quantizer = next(quantizer for quantizer in self.setup.weights if quantizer.node == node.name)
+        x, y = self.features.get(node.input[0]), self.features.get(quantizer.output)
+        candidates = np.stack(alignments(scales, params.axis, self.bias(node), x, y, self.soc))
         nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)
-        chosen = np.take_along_axis(candidates, nearest[np.newaxis], axis=0)[0]
-        moved = (scales / chosen).reshape(along(codes.ndim, entry.axis))
-        top = largest_code(entry.bits)
-        followed = np.clip(np.rint(codes * moved), -top, top).astype(np.int32)
-        self.weights[node.name] = replace(entry, scales=tuple(chosen.tolist()))
-        self.codes[node.name] = np.where(np.abs(moved - 1.0) < STAYS, codes, followed)
+        aligned = np.take_along_axis(candidates, nearest[np.newaxis], axis=0)[0]
+        move = (scales / aligned).reshape(broadcast_shape(codes.ndim, params.axis))
+        qmax = weight_qmax(params.bits)
+        followed = np.clip(np.rint(codes * move), -qmax, qmax).astype(np.int32)
+        self.weights[node.name] = replace(params, scales=tuple(aligned.tolist()))
+        self.codes[node.name] = np.where(np.abs(move - 1.0) < MAX_MOVE_KEEPING_CODES, codes, followed)

@@ -23,11 +23,11 @@ class Network:
     """A float network to quantize.
 
     Attributes:
-        graph: it, its channels scaled or not.
+        graph: the network, its channels scaled or not.
         statistics: of its tensors.
         factors: scaled tensor -> float32 [C]: original = scaled * factor.
         groups: how many groups of tensors were scaled.
-        ranges: chosen by what follows, of the features that have them.
+        ranges: feature -> range chosen by its consumers' outputs, where there is one.
     """
 
     graph: Graph
@@ -37,7 +37,7 @@ class Network:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def note(self) -> str:
-        """Say how much was scaled."""
+        """A line for the report: how much was scaled."""
         if not self.factors:
             return (
                 "quant.equalization: nothing was scaled: no channels between weighted layers, with only operators "
@@ -50,15 +50,11 @@ class Network:
 
 
 def equalized(network: Network, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput]) -> Network:
-    """Scale a network's channels by its statistics; those of scaled tensors are collected anew on `samples`.
-
-    A side that stays in float has the width that stands for it.
-    """
-    bits = FLOAT_BITS if quant.float_features else quant.feature_bits
-    found = equalize(
-        network.graph.model, network.statistics, bits, FLOAT_BITS if quant.float_weights else quant.weight_bits
-    )
-    if not found.factors:
+    """Scale a network's channels by its statistics; those of scaled tensors are collected again on `samples`."""
+    feature_bits = FLOAT_BITS if quant.float_features else quant.feature_bits
+    weight_bits = FLOAT_BITS if quant.float_weights else quant.weight_bits
+    scaled = equalize(network.graph.model, network.statistics, feature_bits, weight_bits)
+    if not scaled.factors:
         return network
-    anew = collect(found.model, calibration_feeds(samples, inputs, "equalize"), found.factors)
-    return Network(Graph(found.model), {**network.statistics, **anew}, found.factors, found.groups)
+    changed = collect(scaled.model, calibration_feeds(samples, inputs, "equalize"), scaled.factors)
+    return Network(Graph(scaled.model), {**network.statistics, **changed}, scaled.factors, scaled.groups)

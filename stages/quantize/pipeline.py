@@ -1,4 +1,8 @@
-"""From settings to a candidate: parameters from statistics, then what pictures can improve, judged on others."""
+"""From settings to a quantized candidate: parameters from statistics, then what pictures improve, validated on others.
+
+`Pipeline.quantize` is the list of steps. A step that may harm is a comparison: both candidates run on the validation
+pictures, which no step was fitted on, and the better one stays.
+"""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,14 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stages.core.base.errors import UserError
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.config.schema import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.data.inputs import NetworkInput, feeds, load_inputs, resolve_inputs
-from stages.core.data.sample_store import SampleReader, calibration_samples, correction_samples, validation_samples
+from stages.core.data.sample_store import calibration_samples, correction_samples, validation_samples
 from stages.core.graph.onnx_graph import Graph, load_model, output_name
 from stages.core.statistics.collect import calibration_feeds, collect
 from stages.core.statistics.tensor_statistics import load_statistics
@@ -23,38 +24,39 @@ from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights, symmetric_features
 from stages.quantize.partition.layers import find_layers
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
-from stages.quantize.quantizers.setup import QuantizerSetup, place_quantizers
-from stages.quantize.rounding.output_ranges import PICTURES, output_ranges
+from stages.quantize.quantizers.placement import place_quantizers
+from stages.quantize.quantizers.setup import QuantizerSetup
+from stages.quantize.rounding.output_ranges import MAX_PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
 from stages.quantize.validation import Validator
 
 __all__ = ["Pipeline", "remove_leftovers"]
 
-Array = NDArray[np.float32]
-SCRATCH = ".quantize-"
+SCRATCH_PREFIX = ".quantize-"
 """How the names of scratch folders begin."""
-WIDE = 6
-"""Least width of features that are equalized before they are learned, where that is measured. Learning clips narrower
-ones, which balanced channels bear less: it looks better before, and came out worse after (docs/accuracy.md)."""
+MIN_EQUALIZED_FEATURE_BITS = 6
+"""Least bit width of features that are equalized before weights are learned, if equalization is measured. Learning
+clips narrower features, and equalized channels bear that less: it looks better before learning and came out worse after
+it (docs/accuracy.md)."""
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed run has left of its scratch folders."""
-    for left in folder.glob(f"{SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove the scratch folders that a killed run has left."""
+    for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Makes candidates of one network.
+    """Quantizes one network.
 
     Attributes:
         config: the experiment.
-        network: the float network as it is.
-        by_node: widths and ranges of single nodes.
-        inputs: the network's.
+        network: the float network as export wrote it.
+        by_node: bit widths and ranges of single nodes.
+        inputs: the network's inputs.
         calibset: the folder of the sample sets.
-        scratch: where folders for what is passed between layers are made, and removed.
+        scratch: where scratch folders are created and removed.
     """
 
     config: Config
@@ -66,7 +68,7 @@ class Pipeline:
 
     @classmethod
     def open(cls, config: Config, scratch: Path) -> "Pipeline":
-        """Make one from what export, calibset and calibrate wrote, and the node-bits file."""
+        """Read what export, calibset and calibrate wrote, and the node-bits file."""
         graph = Graph(load_model(FLOAT_MODEL))
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
         by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
@@ -77,98 +79,135 @@ class Pipeline:
             raise UserError(f"{INPUTS} was made with other model.inputs: run `dvc repro`")
         return cls(config, Network(graph, load_statistics(STATISTICS)), by_node, inputs, CALIBSET, scratch)
 
-    def best(self) -> tuple[Candidate, list[str]]:
-        """The candidate that the settings ask for, and a note for each comparison that decided."""
-        quant = self.config.quant
+    def quantize(self) -> tuple[Candidate, list[str]]:
+        """Run all steps.
+
+        Returns:
+            The candidate that the settings ask for, and notes: what each comparison decided, what has no effect.
+        """
         validator = Validator(self.network.graph.model, self.inputs, validation_samples(self.calibset))
-        network, notes = self._equalized(validator)
-        measured = quant.channel_scales is ChannelScales.measured
-        candidate = self._scaled(network, validator) if measured else self.candidate(network, quant)
-        if refines(quant) and not candidate.weights:
-            notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
-        elif refines(quant):
-            changed = candidate.copy()
-            with self.folder() as folder:
-                notes += refine(changed, quant, correction_samples(self.calibset), self.inputs, folder)
-            if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
-                notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
-            nearest = quant.rounding is Rounding.nearest
-            what = "bias correction" if nearest else f"quant.rounding={quant.rounding.value}"
-            candidate = validator.better(candidate, changed, what)
+        notes: list[str] = []
+        networks = self.equalization_variants(notes)
+        networks = [self.with_output_ranges(network) for network in networks]
+        network = self.select_equalization(networks, validator, notes)
+        quant = self.select_channel_scales(network, validator)
+        candidate = self.choose_parameters(network, quant)
+        candidate = self.refine_rounding(candidate, validator, notes)
         return candidate, validator.notes + notes
 
-    def _equalized(self, validator: Validator) -> tuple[Network, list[str]]:
-        """The network with its channels scaled, if that is wanted."""
+    # --- equalization ---
+
+    def equalization_variants(self, notes: list[str]) -> list[Network]:
+        """The networks to choose from: as it is, equalized, or both where `quant.equalization=measured`."""
         quant = self.config.quant
         measured = quant.equalization is Equalization.measured
-        learns = quant.rounding is not Rounding.nearest and not quant.float_features
         if quant.equalization is Equalization.none:
-            return self.ranged(self.network), []
-        if measured and learns and quant.feature_bits < WIDE:
-            note = f"quant.equalization=measured: not tried: features of {quant.feature_bits} bits learn better without"
-            return self.ranged(self.network), [note]
-        scaled = self.equalized()
-        note, scaled = scaled.note(), self.ranged(scaled)
-        if measured and scaled.factors:
-            plain, without = self.ranged(self.network), replace(quant, channel_scales=ChannelScales.never)
-            before, after = self.candidate(plain, without), self.candidate(scaled, without)
-            better = validator.better(
-                before, after, "quant.equalization=measured: channels scaled", features_only=learns
-            )
-            if better is before:
-                return plain, []
-        return scaled, [note]
-
-    def _scaled(self, network: Network, validator: Validator) -> Candidate:
-        """The better of both: with and without a scale a channel."""
-        quant = self.config.quant
-        without = replace(quant, channel_scales=ChannelScales.never)
-        own = [entry.tensor for entry in self._placed(network, quant).features if entry.per_channel]
-        if not own:
-            return self.candidate(network, quant)
-        # judged by ranges that have not seen the judge's pictures
-        fed = calibration_feeds(correction_samples(self.calibset), self.inputs, "ranges")
-        seen = replace(network, statistics={**network.statistics, **collect(network.graph.model, fed, own)})
-        plain, scaled = self.candidate(seen, without), self.candidate(seen, quant)
-        better = validator.better(plain, scaled, "quant.channel_scales=measured: a scale a channel")
-        return self.candidate(network, quant if better is scaled else without)
+            return [self.network]
+        if measured and self._learns_weights and quant.feature_bits < MIN_EQUALIZED_FEATURE_BITS:
+            bits = f"features of {quant.feature_bits} bits"
+            notes.append(f"quant.equalization=measured: not tried: {bits} learn better without")
+            return [self.network]
+        network = self.equalized()
+        if not network.factors:
+            notes.append(network.note())
+        return [self.network, network] if measured and network.factors else [network]
 
     def equalized(self) -> Network:
-        """The network with its channels scaled by all calibration pictures, unless the settings want none of that."""
+        """The network with its channels equalized on all calibration pictures, or as it is if the settings say so."""
         if self.config.quant.equalization is Equalization.none:
             return self.network
         return equalized(self.network, self.config.quant, calibration_samples(self.calibset), self.inputs)
 
-    def candidate(self, network: Network, quant: QuantConfig) -> Candidate:
-        """Choose all parameters from statistics; weights are rounded to the nearest."""
-        config, graph = replace(self.config, quant=quant), network.graph
-        setup = self._placed(network, quant)
-        features = choose_features(setup, graph, network.statistics, config, network.ranges)
-        weights, codes = choose_weights(setup, graph, features, config)
-        by_tensor, by_node = {entry.tensor: entry for entry in features}, {entry.node: entry for entry in weights}
-        return Candidate(graph, setup, config.soc, by_tensor, by_node, codes, network.factors)
+    def select_equalization(self, networks: Sequence[Network], validator: Validator, notes: list[str]) -> Network:
+        """Take the equalized network if there is no other or if it is better, both with one scale a feature."""
+        network = networks[-1]
+        if len(networks) > 1:
+            per_tensor = replace(self.config.quant, channel_scales=ChannelScales.never)
+            current, changed = (self.choose_parameters(network, per_tensor) for network in networks)
+            change = "quant.equalization=measured: channels scaled"
+            better = validator.better(current, changed, change, features_only=self._learns_weights)
+            network = networks[0] if better is current else network
+        if network.factors:
+            notes.append(network.note())
+        return network
 
-    def _placed(self, network: Network, quant: QuantConfig) -> QuantizerSetup:
-        return place_quantizers(network.graph, self.config.soc, quant, self.by_node)
+    @property
+    def _learns_weights(self) -> bool:
+        """Whether weights are fitted to quantized features."""
+        return self.config.quant.rounding is not Rounding.nearest and not self.config.quant.float_features
 
-    def ranged(self, network: Network) -> Network:
-        """With ranges by output, where the method wants them: of all features that have one scale or could."""
+    # --- ranges by output ---
+
+    def with_output_ranges(self, network: Network) -> Network:
+        """Choose ranges by output, if that is the method, for all features that have one scale or could have one."""
         quant = self.config.quant
         if quant.feature_method is not FeatureMethod.OUTPUT:
             return network
-        setup = self._placed(network, replace(quant, channel_scales=ChannelScales.never))
+        setup = self._place_quantizers(network, replace(quant, channel_scales=ChannelScales.never))
         samples, symmetric = calibration_samples(self.calibset), symmetric_features(self.config.soc)
-        fed = self._feeds(samples.subset(range(0, len(samples), -(-len(samples) // PICTURES))))
-        with self.folder() as folder:
-            ranges = output_ranges(network.graph, setup, network.statistics, fed, symmetric, folder)
+        every = -(-len(samples) // MAX_PICTURES)
+        pictures = (feeds(sample, self.inputs) for sample in samples.subset(range(0, len(samples), every)))
+        with self.scratch_folder() as folder:
+            ranges = output_ranges(network.graph, setup, network.statistics, pictures, symmetric, folder)
         return replace(network, ranges=ranges)
 
-    def _feeds(self, samples: SampleReader) -> Iterator[dict[str, Array]]:
-        """Network inputs of pictures, one at a time."""
-        return (feeds(sample, self.inputs) for sample in samples)
+    # --- per-channel activation scales ---
+
+    def select_channel_scales(self, network: Network, validator: Validator) -> QuantConfig:
+        """The settings, without per-channel activation scales if those are measured and no better."""
+        quant = self.config.quant
+        if quant.channel_scales is not ChannelScales.measured:
+            return quant
+        features = [
+            feature.tensor for feature in self._place_quantizers(network, quant).features if feature.per_channel
+        ]
+        if not features:
+            return quant
+        per_tensor = replace(quant, channel_scales=ChannelScales.never)
+        # ranges that have not seen the validation pictures
+        samples = calibration_feeds(correction_samples(self.calibset), self.inputs, "ranges")
+        statistics = {**network.statistics, **collect(network.graph.model, samples, features)}
+        network = replace(network, statistics=statistics)
+        current, changed = (self.choose_parameters(network, settings) for settings in (per_tensor, quant))
+        better = validator.better(current, changed, "quant.channel_scales=measured: a scale a channel")
+        return quant if better is changed else per_tensor
+
+    # --- scales, zero points and codes ---
+
+    def choose_parameters(self, network: Network, quant: QuantConfig) -> Candidate:
+        """Choose all parameters from statistics; weights are rounded to the nearest."""
+        config, graph = replace(self.config, quant=quant), network.graph
+        setup = self._place_quantizers(network, quant)
+        features = choose_features(setup, graph, network.statistics, config, network.ranges)
+        weights, codes = choose_weights(setup, graph, features, config)
+        by_tensor = {feature.tensor: feature for feature in features}
+        by_node = {weight.node: weight for weight in weights}
+        return Candidate(graph, setup, config.soc, by_tensor, by_node, codes, network.factors)
+
+    def _place_quantizers(self, network: Network, quant: QuantConfig) -> QuantizerSetup:
+        return place_quantizers(network.graph, self.config.soc, quant, self.by_node)
+
+    # --- rounding and biases ---
+
+    def refine_rounding(self, candidate: Candidate, validator: Validator, notes: list[str]) -> Candidate:
+        """Fit weights and biases by `quant.rounding` and the bias corrections, if that is better."""
+        quant = self.config.quant
+        if not refines(quant):
+            return candidate
+        if not candidate.weights:
+            notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
+            return candidate
+        refined = candidate.copy()
+        with self.scratch_folder() as folder:
+            notes += refine(refined, quant, correction_samples(self.calibset), self.inputs, folder)
+        if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
+            notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
+        nearest = quant.rounding is Rounding.nearest
+        change = "bias correction" if nearest else f"quant.rounding={quant.rounding.value}"
+        return validator.better(candidate, refined, change)
 
     @contextmanager
-    def folder(self) -> Iterator[Path]:
-        """A scratch folder, removed after use; what a killed run leaves of it, `remove_leftovers` removes."""
-        with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH) as folder:
+    def scratch_folder(self) -> Iterator[Path]:
+        """A scratch folder, removed after use; `remove_leftovers` removes those of killed runs."""
+        with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH_PREFIX) as folder:
             yield Path(folder)

@@ -1,4 +1,4 @@
-"""Running a candidate beside the float network on pictures, and how far its outputs are off."""
+"""Running a candidate beside the float network on pictures, and the error of its outputs."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
@@ -18,7 +18,7 @@ __all__ = ["Outputs", "Simulation", "mean_cosine", "relative_error"]
 
 Array = NDArray[np.float32]
 Outputs = Mapping[str, Array]
-"""Name -> values; of a network's outputs those that are float."""
+"""Name -> values: the float outputs of a network."""
 
 
 class Simulation:
@@ -26,7 +26,7 @@ class Simulation:
 
     Args:
         reference: the float network.
-        feeds: gives the network's inputs, picture by picture; called anew for each pass.
+        feeds: gives the network's inputs, picture by picture; called for each pass.
         keep: hold the float outputs in memory, for many passes over few pictures.
     """
 
@@ -38,7 +38,7 @@ class Simulation:
 
     def simulated(self, candidate: Candidate) -> Iterator[tuple[Outputs, Outputs]]:
         """Give both networks' outputs on each picture, float ones first; the candidate runs in the exact simulator."""
-        names = [entry.name for entry in self._reference.graph.output]
+        names = [output.name for output in self._reference.graph.output]
         return self._beside(Runner(simulator_model(candidate.lowered()[0], names), optimize="safe"))
 
     def error(self, candidate: Candidate) -> float:
@@ -47,10 +47,11 @@ class Simulation:
 
     def part_error(self, candidate: Candidate, features: Collection[str], nodes: Collection[str]) -> float:
         """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
-        weights = [entry for entry in candidate.weights.values() if entry.node in nodes]
+        weights = [weight for weight in candidate.weights.values() if weight.node in nodes]
         model = prepared_model(candidate.model(), NetworkParams([], weights), candidate.codes)
-        kept = [entry for entry in candidate.features.values() if entry.tensor in features]
-        return _mean_error(self._beside(Runner(insert_quantizers(model, NetworkParams(kept, []), {}), optimize="none")))
+        quantized = [feature for feature in candidate.features.values() if feature.tensor in features]
+        model = insert_quantizers(model, NetworkParams(quantized, []), {})
+        return _mean_error(self._beside(Runner(model, optimize="none")))
 
     def of_float(self) -> Iterator[Outputs]:
         """Give the float network's outputs on each picture."""
@@ -59,28 +60,28 @@ class Simulation:
             return
         kept: list[Outputs] = []
         runner = Runner(self._reference)
-        for fed in self._feeds():
-            made = {name: values for name, values in runner.run(fed).items() if values.dtype == np.float32}
+        for feed in self._feeds():
+            outputs = {name: values for name, values in runner.run(feed).items() if values.dtype == np.float32}
             if self._keep:
-                kept.append(made)
-            yield made
+                kept.append(outputs)
+            yield outputs
         self._kept = kept
 
     def _beside(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:
-        for fed, expected in zip(self._feeds(), self.of_float(), strict=True):
-            yield expected, runner.run(fed)
+        for feed, expected in zip(self._feeds(), self.of_float(), strict=True):
+            yield expected, runner.run(feed)
 
 
 def _mean_error(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
     """The mean over pictures and outputs; 0 where all outputs are of whole numbers: there is nothing to compare."""
-    errors = [relative_error(wanted, made[name]) for expected, made in pairs for name, wanted in expected.items()]
+    errors = [relative_error(y, actual[name]) for expected, actual in pairs for name, y in expected.items()]
     return float(np.mean(errors)) if errors else 0.0
 
 
 def relative_error(expected: Array, actual: Array) -> float:
     """The mean squared error of a tensor relative to the variance of its float values."""
-    wide = expected.astype(np.float64)
-    return float(((actual - wide) ** 2).mean() / max(wide.var(), 1e-30))
+    y = expected.astype(np.float64)
+    return float(((actual - y) ** 2).mean() / max(y.var(), 1e-30))
 
 
 def mean_cosine(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
@@ -88,8 +89,8 @@ def mean_cosine(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
 
     It counts as 0 where a value is infinite or not a number: that is as bad as can be.
     """
-    found = [
-        [cosine(wanted, made[name]) if np.isfinite(made[name]).all() else 0.0 for name, wanted in expected.items()]
-        for expected, made in pairs
+    cosines = [
+        [cosine(y, actual[name]) if np.isfinite(actual[name]).all() else 0.0 for name, y in expected.items()]
+        for expected, actual in pairs
     ]
-    return float(np.min(np.mean(found, axis=0)))
+    return float(np.min(np.mean(cosines, axis=0)))

@@ -1,4 +1,4 @@
-"""Comparing candidates on pictures that none of them has seen."""
+"""Comparing candidates on pictures that none of them was fitted on."""
 
 from collections.abc import Sequence
 
@@ -25,17 +25,17 @@ class Validator:
         self._pictures = counted(len(samples), "validation picture")
         self._simulation = Simulation(reference, lambda: (feeds(sample, inputs) for sample in samples))
 
-    def better(self, current: Candidate, changed: Candidate, what: str, features_only: bool = False) -> Candidate:
-        """Give the candidate whose outputs are nearer to the float network's; `what` names the change.
+    def better(self, current: Candidate, changed: Candidate, change: str, features_only: bool = False) -> Candidate:
+        """Give the candidate whose outputs are nearer to the float network's; `change` names what differs.
 
-        With `features_only` both have their weights in float: before weights are learned, what rounding them costs
-        hides what features cost.
+        With `features_only` both have their weights in float: before weights are learned, the error of rounding them
+        hides the error of the features.
         """
-        before, after = (self.error(each, features_only) for each in (current, changed))
+        before, after = (self.error(candidate, features_only) for candidate in (current, changed))
         improves = after < before
-        change = f"error of the outputs on {self._pictures} {before:.4g} -> {after:.4g}"
+        errors = f"error of the outputs on {self._pictures} {before:.4g} -> {after:.4g}"
         without = " with weights in float" if features_only else ""
-        self.notes.append(f"{what}: {change}{without}" + ("" if improves else ": refused, it does not improve"))
+        self.notes.append(f"{change}: {errors}{without}" + ("" if improves else ": refused, it does not improve"))
         return changed if improves else current
 
     def error(self, candidate: Candidate, features_only: bool = False) -> float:

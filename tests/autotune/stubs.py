@@ -13,7 +13,7 @@ from stages.core.config.schema import Config, QuantConfig, SocConfig
 from stages.core.cost import CostModel
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from tests.networks import soc_config, tiny_classifier
 
 

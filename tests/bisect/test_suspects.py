@@ -20,7 +20,7 @@ def candidate(model=None, **quant):
     picture = np.random.default_rng(0).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)
     graph, config = Graph(model), Config(soc=soc_config("t40"), quant=QuantConfig("q", **quant))
     network = Network(graph, collect(model, [("0", {"images": picture})]))
-    return Pipeline(config, network, {}, None, None, None).candidate(network, config.quant)
+    return Pipeline(config, network, {}, None, None, None).choose_parameters(network, config.quant)
 
 
 def rows(**cosines):

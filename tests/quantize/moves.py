@@ -13,8 +13,8 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.statistics.collect import collect
 from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.choose import choose_features, choose_weights
-from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.partition.subgraphs import Subgraph, layer_subgraphs, subgraph_model
+from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.rounding.replay import Replay
 
 Feeds = Sequence[Mapping[str, NDArray[np.float32]]]
@@ -34,13 +34,13 @@ def candidate_of(model: onnx.ModelProto, feeds: Feeds, soc: SocConfig, **quant: 
 def advance(candidate: Candidate, replay: Replay, subgraph: Subgraph) -> None:
     """Run one more subgraph on both sides."""
     replay.advance_float(subgraph, subgraph_model(candidate.graph, subgraph))
-    replay.advance_quantized(subgraph, candidate.subgraph(subgraph), candidate.made(subgraph))
+    replay.advance_quantized(subgraph, candidate.subgraph(subgraph), candidate.features_of(subgraph))
 
 
 def replay_until(candidate: Candidate, feeds: Feeds, tensor: str | None, folder: Path) -> Replay:
     """Run all subgraphs up to the one that makes `tensor`, or all."""
     replay = Replay(folder, feeds, candidate.features)
-    for subgraph in find_pieces(candidate.graph, candidate.setup.layers):
+    for subgraph in layer_subgraphs(candidate.graph, candidate.setup.layers):
         if tensor in candidate.graph.inputs:
             break
         advance(candidate, replay, subgraph)

@@ -6,7 +6,7 @@ from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.core.integer.rules import shift_parameters
-from stages.quantize.partition.subgraphs import find_pieces
+from stages.quantize.partition.subgraphs import layer_subgraphs
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 from tests.quantize.moves import candidate_of
@@ -54,7 +54,7 @@ def test_a_copy_changes_by_itself():
 def test_a_piece_has_its_weights_on_their_grid_and_its_own_biases():
     candidate = tiny(weight_bits=4)
     candidate.biases |= {"stem": np.arange(8, dtype=np.float32), "fc": np.zeros(3, dtype=np.float32)}
-    subgraph = find_pieces(candidate.graph, candidate.setup.layers)[0]
+    subgraph = layer_subgraphs(candidate.graph, candidate.setup.layers)[0]
     model = candidate.subgraph(subgraph)
     value = Graph(model).constant("w1")
     scales = np.float32(candidate.weights["stem"].scales).reshape(-1, 1, 1, 1)
@@ -66,9 +66,9 @@ def test_a_piece_has_its_weights_on_their_grid_and_its_own_biases():
 
 def test_features_of_a_piece():
     candidate = tiny()
-    subgraphs = find_pieces(candidate.graph, candidate.setup.layers)
-    assert [entry.tensor for entry in candidate.made(subgraphs[0])] == ["images", "r1"]
-    assert [entry.tensor for entry in candidate.made(subgraphs[3])] == ["r1", "c3", "sum"]
+    subgraphs = layer_subgraphs(candidate.graph, candidate.setup.layers)
+    assert [entry.tensor for entry in candidate.features_of(subgraphs[0])] == ["images", "r1"]
+    assert [entry.tensor for entry in candidate.features_of(subgraphs[3])] == ["r1", "c3", "sum"]
 
 
 # --- other scales

@@ -8,7 +8,7 @@ from stages.core.config.schema import FakeQuant, Head, OperatorBitWidths, QuantC
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.qparams import RangeSource
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 from tests.quantize.partition.test_layers import detector

@@ -10,7 +10,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, node_bits
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from tests.compare.gather.examples import compared, networks
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
@@ -59,7 +59,7 @@ def test_both_nodes_of_a_last_layer_have_a_row():
 
 
 @pytest.mark.parametrize("value", [None, 0.7])
-def test_pad_with_a_value_in_the_twin(value):
+def test_pad_with_a_value_in_the_reference(value):
     constants = {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1])} | ({"v": np.float32(value)} if value else {})
     found, feeds = go([node("Pad", ["x", *constants], ["y"], "pad")], constants)
     assert_reference_equal(found, feeds)

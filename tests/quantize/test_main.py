@@ -30,7 +30,7 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import tiny_classifier
 

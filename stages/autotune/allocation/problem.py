@@ -10,8 +10,10 @@ from stages.autotune.allocation.variables import FEATURE, WEIGHT, Variable, find
 from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import CostModel
 from stages.core.graph.onnx_graph import Graph
+from stages.quantize.quantizers.bit_widths import nearest_bit_width
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import QuantizerSetup, nearest_bit_width, place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
+from stages.quantize.quantizers.setup import QuantizerSetup
 
 __all__ = ["AllocationProblem", "find_problem"]
 

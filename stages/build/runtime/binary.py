@@ -13,9 +13,9 @@ from stages.build.runtime.program import Program, Tensor
 __all__ = ["model_bytes", "pack_weights"]
 
 MAGIC = b"SOCQUANT"
-DTYPES = {Kind.u8: "<u1", Kind.u16: "<u2", Kind.f32: "<f4", Kind.i32: "<i4"}
-LARGEST = 2**32  # a word
-CHUNK = 2**18  # weights that are packed at once: a whole number of bytes at any width
+NUMPY_TYPES = {Kind.u8: "<u1", Kind.u16: "<u2", Kind.f32: "<f4", Kind.i32: "<i4"}
+WORD_VALUES = 2**32  # a word
+WEIGHTS_PER_CHUNK = 2**18  # weights that are packed at once: a whole number of bytes at any width
 
 
 def model_bytes(program: Program, plan: Plan) -> bytes:
@@ -51,7 +51,9 @@ def pack_weights(values: NDArray[np.generic], bits: int) -> bytes:
     flat = values.reshape(-1)
     if bits in (8, 16):
         return flat.astype(f"<i{bits // 8}").tobytes()
-    return b"".join(_bits(flat[start : start + CHUNK], bits) for start in range(0, len(flat), CHUNK))
+    return b"".join(
+        _bits(flat[start : start + WEIGHTS_PER_CHUNK], bits) for start in range(0, len(flat), WEIGHTS_PER_CHUNK)
+    )
 
 
 def _bits(values: NDArray[np.generic], bits: int) -> bytes:
@@ -89,8 +91,8 @@ def _content(tensor: Tensor) -> bytes:
     assert tensor.values is not None
     if tensor.kind is Kind.weights:
         return pack_weights(tensor.values, tensor.bits)
-    return tensor.values.astype(DTYPES[tensor.kind]).tobytes()
+    return tensor.values.astype(NUMPY_TYPES[tensor.kind]).tobytes()
 
 
 def _words(values: Iterable[int] | Sequence[int]) -> bytes:
-    return np.array([int(value) % LARGEST for value in values], dtype="<u4").tobytes()
+    return np.array([int(value) % WORD_VALUES for value in values], dtype="<u4").tobytes()

@@ -438,7 +438,7 @@ ATTRIBUTES: dict[Opcode, type[Attributes]] = {
     Opcode.softmax: Softmax,
 }
 """What an operation's attributes are."""
-PREFIXED = (MoveAxis, BroadcastAxis, ReductionAxis)
+COUNTED_PARTS = (MoveAxis, BroadcastAxis, ReductionAxis)
 """Parts whose lists begin with their number; a Concat has as many parts as operands."""
 
 
@@ -454,7 +454,7 @@ def _words(value: Any) -> Iterator[int]:
             if not (unless and getattr(value, unless)):
                 yield from _words(getattr(value, item.name))
     elif isinstance(value, tuple):
-        if value and isinstance(value[0], PREFIXED):
+        if value and isinstance(value[0], COUNTED_PARTS):
             yield len(value)
         for part in value:
             yield from _words(part)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from stages.build.runtime.program import Program
 
-__all__ = ["ALIGNMENT", "Block", "Plan", "blocks_of", "plan"]
+__all__ = ["BLOCK_ALIGNMENT", "Block", "Plan", "blocks_of", "plan"]
 
-ALIGNMENT = 64
+BLOCK_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Block:
 
     Attributes:
         tensor: its number.
-        size: bytes, a multiple of `ALIGNMENT`.
+        size: bytes, a multiple of `BLOCK_ALIGNMENT`.
         first: the operation that makes it.
         last: the last operation that takes it.
     """
@@ -55,7 +55,7 @@ def blocks_of(program: Program) -> list[Block]:
         first[operation.output] = step
         last.update(dict.fromkeys((operation.output, *operation.inputs), step))
     last.update({tensor: len(program.operations) for _, tensor in program.outputs})
-    sizes = {tensor: -(-program.tensors[tensor].size // ALIGNMENT) * ALIGNMENT for tensor in first}
+    sizes = {tensor: -(-program.tensors[tensor].size // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT for tensor in first}
     return [Block(tensor, sizes[tensor], first[tensor], last[tensor]) for tensor in first]
 
 
@@ -64,7 +64,7 @@ def plan(blocks: Sequence[Block]) -> Plan:
     moments = {block.first for block in blocks}  # memory only grows where something is made
     least = max((sum(b.size for b in blocks if b.first <= m <= b.last) for m in moments), default=0)
     best: Plan | None = None
-    for order in _ORDERS:
+    for order in PLACEMENT_ORDERS:
         offsets = _place(sorted(blocks, key=order))
         size = max((offsets[block.tensor] + block.size for block in blocks), default=0)
         if best is None or size < best.size:
@@ -75,7 +75,7 @@ def plan(blocks: Sequence[Block]) -> Plan:
     return best
 
 
-_ORDERS: tuple[Callable[[Block], tuple[int, ...]], ...] = (
+PLACEMENT_ORDERS: tuple[Callable[[Block], tuple[int, ...]], ...] = (
     lambda block: (-block.size, block.first),
     lambda block: (-block.size * (block.last - block.first + 1), block.first),
     lambda block: (block.first, -block.size),

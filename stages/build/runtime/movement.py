@@ -19,8 +19,8 @@ __all__ = ["Axis", "Movement", "moved", "movement", "physical", "positions"]
 Array = NDArray[np.generic]
 Indices = NDArray[np.int64]
 
-DIGIT = 4096  # numbers of elements travel as two digits, which float32 holds exactly
-PADDED = -1
+DIGIT_BASE = 4096  # numbers of elements travel as two digits, which float32 holds exactly
+PADDING = -1
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ def moved(
     if node.op_type == "Pad" and len(others) > 1 and others[1] is not None:
         others[1] = np.zeros_like(others[1], dtype=np.float32)
     digits = []
-    for digit in (numbers % DIGIT, numbers // DIGIT):
+    for digit in (numbers % DIGIT_BASE, numbers // DIGIT_BASE):
         found = run_onnx_node(node, [digit.astype(np.float32), *others], opset)
         digits.append([np.asarray(values).astype(np.int64) for values in found])
-    return [low + DIGIT * high - 1 for low, high in zip(*digits, strict=True)]
+    return [low + DIGIT_BASE * high - 1 for low, high in zip(*digits, strict=True)]
 
 
 def movement(sources: Indices) -> Movement:
@@ -90,17 +90,17 @@ def movement(sources: Indices) -> Movement:
     """
     axes = [axis for axis in range(sources.ndim) if sources.shape[axis] > 1]
     sources = sources.reshape([sources.shape[axis] for axis in axes] or [1])
-    real = np.argwhere(sources != PADDED)
+    real = np.argwhere(sources != PADDING)
     if not len(real):
-        return Movement(0, (Axis(sources.size, table=(PADDED,) * sources.size),))
+        return Movement(0, (Axis(sources.size, table=(PADDING,) * sources.size),))
     anchor = tuple(real[0])
     lines = [sources[(*anchor[:axis], slice(None), *anchor[axis + 1 :])] for axis in range(sources.ndim)]
-    lowest = [int(line[line != PADDED].min()) for line in lines]
+    lowest = [int(line[line != PADDING].min()) for line in lines]
     base = sum(lowest) - (sources.ndim - 1) * int(sources[anchor])
-    offsets = [np.where(line == PADDED, PADDED, line - low) for line, low in zip(lines, lowest, strict=True)]
+    offsets = [np.where(line == PADDING, PADDING, line - low) for line, low in zip(lines, lowest, strict=True)]
     if not np.array_equal(_rebuilt(base, offsets), sources):
-        low = int(sources[sources != PADDED].min())
-        base, offsets = low, [np.where(sources == PADDED, PADDED, sources - low).reshape(-1)]
+        low = int(sources[sources != PADDING].min())
+        base, offsets = low, [np.where(sources == PADDING, PADDING, sources - low).reshape(-1)]
     return Movement(*_joined(base, offsets))
 
 
@@ -109,8 +109,8 @@ def _rebuilt(base: int, offsets: Sequence[Indices]) -> Indices:
     padded = np.zeros(total.shape, dtype=np.bool_)
     for axis, line in enumerate(offsets):
         shaped = line.reshape([-1 if axis == other else 1 for other in range(len(offsets))])
-        total, padded = total + shaped, padded | (shaped == PADDED)
-    return np.where(padded, PADDED, total)
+        total, padded = total + shaped, padded | (shaped == PADDING)
+    return np.where(padded, PADDING, total)
 
 
 def _joined(base: int, offsets: Sequence[Indices]) -> tuple[int, tuple[Axis, ...]]:
@@ -118,7 +118,7 @@ def _joined(base: int, offsets: Sequence[Indices]) -> tuple[int, tuple[Axis, ...
     axes: list[Axis] = []
     for line in offsets:
         steps = np.unique(np.diff(line)) if len(line) > 1 else np.array([0])
-        if len(steps) != 1 or PADDED in line:
+        if len(steps) != 1 or PADDING in line:
             axes.append(Axis(len(line), table=tuple(line.tolist())))
             continue
         step = int(steps[0])

@@ -27,7 +27,7 @@ class BoardOutput:
 
 def board_outputs(graph: Graph, params: NetworkParams) -> list[BoardOutput]:
     """Describe a network's outputs in order: quantized ones return codes, the others float32."""
-    qparams = {feature.tensor: feature.codes for feature in params.features}
+    qparams = {feature.tensor: feature.quant_params for feature in params.features}
     return [BoardOutput(name, _board_shape(graph.shapes[name]), qparams.get(name)) for name in graph.outputs]
 
 

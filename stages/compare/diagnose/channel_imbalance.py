@@ -132,8 +132,8 @@ def _of_feature(graph: Graph, feature: FeatureParams, imbalance: _Imbalance, qua
     scalable = producer is not None and producer.op_type in SCALABLE and feature.tensor not in graph.outputs
     sentence = (
         f"channel {imbalance.channel} of {feature.node} is {imbalance.times_the_median:.3g} times as wide as the "
-        f"median one, which is left with {imbalance.codes_of_the_median:.3g} of {feature.codes.qmax + 1} codes; what "
-        f"takes it has cosine {imbalance.cosine:.4f} alone"
+        f"median one, which is left with {imbalance.codes_of_the_median:.3g} of {feature.quant_params.qmax + 1} codes; "
+        f"what takes it has cosine {imbalance.cosine:.4f} alone"
     )
     milder = None if quant.feature_method is FeatureMethod.OUTPUT else "quant.feature_method=OUTPUT"
     return imbalance.finding(feature.node, sentence, _cure(feature.node, scalable, milder, quant))

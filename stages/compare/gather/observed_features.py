@@ -89,7 +89,7 @@ class FeatureObserver:
 def _observe(values: Array, feature: FeatureParams) -> ObservedFeature:
     channels = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1) if values.ndim > 1 else values.reshape(1, -1)
     scales = np.broadcast_to(feature.scales.astype(np.float64), len(channels))
-    low, high = -feature.zero_point * scales, (feature.codes.qmax - feature.zero_point) * scales
+    low, high = -feature.zero_point * scales, (feature.quant_params.qmax - feature.zero_point) * scales
     halves = scales / 2  # within half a step rounding does no worse
     seen = np.float64(min(feature.seen_low, 0.0)), np.float64(max(feature.seen_high, 0.0))
     rows = np.ascontiguousarray(channels, np.float32)

@@ -153,7 +153,7 @@ class ReportFigures:
         if feature:
             scales = feature.scales.astype(float)
             code_low = list(-feature.zero_point * scales)
-            code_high = list((feature.codes.qmax - feature.zero_point) * scales)
+            code_high = list((feature.quant_params.qmax - feature.zero_point) * scales)
             caption += "; each channel has a scale of its own" if feature.channel_scales else "; all share one scale"
             caption += "; dashed: what codes reach"
         return Drawing(self._draw("channel_plot", low, high, code_low, code_high, "feature"), caption)

@@ -1,4 +1,4 @@
-"""Dumps of layers: which there are, what their files are called, and how their bytes lie.
+"""Dumps of layers: which there are, the names of their files, the layout of their bytes.
 
 The vendor's tools write a layer as `<name>_Quantize.bin` on the PC and as `<name>_Quantize_out.bin` on the board, NHWC,
 4-bit codes two a byte; equal files mean equal layers.
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NODE_INFO = "model_node_info.json"
-"""The file beside dumps that says what they hold; compare's and the converter's debug run have it too."""
+"""The file beside dumps that describes them; compare's and the converter's debug run have it too."""
 
 
 def nhwc(values: NDArray[Any]) -> NDArray[Any]:
@@ -40,30 +40,30 @@ def nhwc(values: NDArray[Any]) -> NDArray[Any]:
 def dump_names(model: onnx.ModelProto) -> dict[str, str]:
     """The layers of an integer model that are dumped: tensor -> name of its file without its suffix.
 
-    Constants and dequantized values are left out. What a node makes is named after the node, the codes of an input or
-    of a layer that runs in float after their tensor.
+    Constants and dequantized values are left out. A node's output is named after the node, the codes of an input or of
+    a layer that runs in float after their tensor.
     """
     named = {}
     for node in model.graph.node:
         if node.domain == DOMAIN and node.op_type in ("Constant", "Dequantize"):
             continue
-        own = node.domain == DOMAIN and node.op_type == "Quantize"
-        named.update({name: name if own else output_name(node, name) for name in node.output if name})
+        quantizes = node.domain == DOMAIN and node.op_type == "Quantize"
+        named.update({name: name if quantizes else output_name(node, name) for name in node.output if name})
     stems = (name.removesuffix(".bin") for name in file_names(list(named.values())))
     return dict(zip(named, stems, strict=True))
 
 
-def packed(values: NDArray[Any], codes: QuantParams | None) -> bytes:
+def packed(values: NDArray[Any], quant_params: QuantParams | None) -> bytes:
     """The bytes of a layer's dump: NHWC, little-endian, without padding.
 
-    Codes of 4 bits lie two a byte, the even channel below; a last one of an odd number has nothing above it.
+    Codes of 4 bits lie two a byte, the even channel in the low half; the last of an odd number is padded with zeros.
 
     Args:
         values: codes as uint8 or uint16, or float32; shape as in the network.
-        codes: what they mean; None for floats.
+        quant_params: of the codes; None for floats.
     """
     rows = np.ascontiguousarray(nhwc(values))
-    if codes is None or codes.bits > 4:
+    if quant_params is None or quant_params.bits > 4:
         return rows.astype(rows.dtype.newbyteorder("<")).tobytes()
     rows = rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)
     pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
@@ -75,20 +75,20 @@ class DumpedLayer:
     """A layer of an integer model that is dumped.
 
     Attributes:
-        tensor: what it makes.
+        tensor: its output.
         node: its name in tables.
         file: of the PC's dump.
-        shape: as it lies in the file: NHWC for rank 4.
-        codes: what its codes mean; None for float32.
-        takes: tensors of the dumped layers that it is computed from.
+        shape: in the file: NHWC for rank 4.
+        quant_params: of its codes; None for float32.
+        inputs: tensors of the dumped layers that it is computed from.
     """
 
     tensor: str
     node: str
     file: str
     shape: tuple[int, ...]
-    codes: QuantParams | None
-    takes: tuple[str, ...]
+    quant_params: QuantParams | None
+    inputs: tuple[str, ...]
 
 
 def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
@@ -102,21 +102,21 @@ def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
             elif name in graph.producers:
                 yield from sources(name)
 
-    found = []
+    layers = []
     for tensor, stem in stems.items():
         shape = graph.shapes.get(tensor, [])
-        rows = [shape[axis] for axis in (0, 2, 3, 1)] if len(shape) == PICTURE_RANK else shape
+        file_shape = [shape[axis] for axis in (0, 2, 3, 1)] if len(shape) == PICTURE_RANK else shape
         producer = graph.producers[tensor]
-        own = producer.domain == DOMAIN and producer.op_type == "Quantize"
-        node = tensor if own else output_name(producer, tensor)
+        quantizes = producer.domain == DOMAIN and producer.op_type == "Quantize"
+        node = tensor if quantizes else output_name(producer, tensor)
         file = _file(stem, tensor in quant_params)
-        takes = tuple(dict.fromkeys(sources(tensor)))
-        found.append(DumpedLayer(tensor, node, file, tuple(rows), quant_params.get(tensor), takes))
-    return found
+        inputs = tuple(dict.fromkeys(sources(tensor)))
+        layers.append(DumpedLayer(tensor, node, file, tuple(file_shape), quant_params.get(tensor), inputs))
+    return layers
 
 
 def node_info(layers: Sequence[DumpedLayer]) -> dict[str, Any]:
-    """What `model_node_info.json` says: of each node its file, what that holds, and the nodes it is computed from.
+    """The content of `model_node_info.json`: of each node its file, what that holds, and the nodes it is computed from.
 
     Args:
         layers: in graph order.
@@ -124,14 +124,15 @@ def node_info(layers: Sequence[DumpedLayer]) -> dict[str, Any]:
     nodes = {layer.tensor: layer.node for layer in layers}
     listed: dict[str, Any] = {}
     for layer in layers:
-        listed[layer.node] = {"file": layer.file, "shape": list(layer.shape), "takes": [nodes[t] for t in layer.takes]}
-        if (codes := layer.codes) is not None:
+        inputs = [nodes[name] for name in layer.inputs]
+        listed[layer.node] = {"file": layer.file, "shape": list(layer.shape), "takes": inputs}
+        if (qparams := layer.quant_params) is not None:
             listed[layer.node] |= {
-                "type": np.dtype(codes.dtype).name,
-                "bits": codes.bits,
-                "scale": codes.scale,
-                "zero_point": codes.zero_point,
-                "channel_scales": list(codes.channel_scales),
+                "type": np.dtype(qparams.dtype).name,
+                "bits": qparams.bits,
+                "scale": qparams.scale,
+                "zero_point": qparams.zero_point,
+                "channel_scales": list(qparams.channel_scales),
             }
     return {"files": listed}
 

@@ -15,9 +15,9 @@ from stages.core.graph.onnx_graph import load_model
 from stages.core.integer.operators import DOMAIN, CodesOperator, operator_of
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["DOMAIN", "VERSION", "inner_tensors", "load_integer_model", "tensor_quant_params"]
+__all__ = ["DOMAIN", "DOMAIN_VERSION", "inner_tensors", "load_integer_model", "tensor_quant_params"]
 
-VERSION = 1
+DOMAIN_VERSION = 1
 
 
 def tensor_quant_params(nodes: Iterable[onnx.NodeProto]) -> dict[str, QuantParams]:
@@ -46,6 +46,6 @@ def load_integer_model(path: Path) -> onnx.ModelProto:
     """
     model = load_model(path)
     versions = {entry.domain: entry.version for entry in model.opset_import}
-    if versions.get(DOMAIN) != VERSION:
-        raise UserError(f"{path} is no integer model of version {VERSION}: run `dvc repro quantize`")
+    if versions.get(DOMAIN) != DOMAIN_VERSION:
+        raise UserError(f"{path} is no integer model of version {DOMAIN_VERSION}: run `dvc repro quantize`")
     return model

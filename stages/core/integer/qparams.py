@@ -60,16 +60,16 @@ class RangeSource(StrEnum):
 class FeatureParams:
     """One quantized feature: real = (code - zero_point) * scale, codes 0 .. 2**bits - 1.
 
-    Where only depthwise convolutions and tables take it, each channel may have its own scale.
+    Where depthwise convolutions and tables are its only consumers, each channel may have its own scale.
 
     Attributes:
         tensor: its name.
-        node: the node that makes it (the last of a fused layer); for an input or a constant its own name.
-        bits: width of a code.
+        node: the node that computes it (the last of a fused layer); for an input or a constant its own name.
+        bits: bit width of a code.
         scale: float32 value; of several scales the largest.
         zero_point: the code of real 0, in every channel.
-        low: smallest real value that a code stands for, at `scale`.
-        high: largest.
+        low: real value of the smallest code, at `scale`.
+        high: of the largest code.
         seen_low: smallest value during calibration.
         seen_high: largest.
         method: where the range comes from.
@@ -89,14 +89,14 @@ class FeatureParams:
     channel_scales: tuple[float, ...] = ()
 
     @property
-    def codes(self) -> QuantParams:
-        """What its codes mean."""
+    def quant_params(self) -> QuantParams:
+        """Bit width, scale, zero point and scales of channels alone."""
         return QuantParams(self.bits, self.scale, self.zero_point, self.channel_scales)
 
     @property
     def scales(self) -> NDArray[np.float32]:
         """float32 [C], the scale of each channel, or [1] where one serves all."""
-        return self.codes.scales
+        return self.quant_params.scales
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class WeightParams:
 
     Attributes:
         tensor: the initializer's name in the float network.
-        node: the node that uses it.
-        bits: width of a code.
+        node: the node that multiplies by it.
+        bits: bit width of a code.
         axis: the output-channel axis, or None for one scale a tensor.
         scales: float32 values, one a channel or just one.
         method: how the scales were chosen.
@@ -125,8 +125,8 @@ class NetworkParams:
     """All parameters of a quantized network, in graph order.
 
     Attributes:
-        features: what has codes.
-        weights: what weights have codes.
+        features: the quantized features.
+        weights: the quantized weights.
         float_nodes: nodes that the user's settings keep in float (skip lists, head).
         factors: tensor that equalization scaled -> one factor a channel (axis 1), float32 values: original = scaled *
             factor. Features, weights and ranges are those of the scaled network.
@@ -139,10 +139,10 @@ class NetworkParams:
 
 
 def save_qparams(path: Path, params: NetworkParams, config: Config) -> None:
-    """Write as JSON, together with the SOC and the quant settings that they were made with."""
+    """Write as JSON, together with the SOC and the quant settings that the parameters were chosen with."""
     write_json(
         path,
-        _made_with(config)
+        _chosen_with(config)
         | {
             "settings": _settings(config),
             "features": [asdict(feature) for feature in params.features],
@@ -157,18 +157,18 @@ def load_qparams(path: Path, config: Config) -> NetworkParams:
     """Read what `save_qparams` wrote.
 
     Raises:
-        UserError: if it was made with other settings than the config's: a stage was run by hand before quantize.
+        UserError: if other settings than the config's were in force: a stage was run by hand before quantize.
     """
     content = read_json(path)
-    for key, value in _made_with(config).items():
+    for key, value in _chosen_with(config).items():
         if content.get(key) == value:
             continue
-        said, now = f"{key}={content.get(key)}", f", not {value}"
+        setting = f"{key}={content.get(key)}, not {value}"
         if "," in key:  # a digest tells nobody anything: name the keys that it stands for
             before = content.get("settings", {})
             changed = [name for name, digest in _settings(config).items() if before.get(name) != digest]
-            said, now = f"another {', '.join(changed) or key}", ""
-        raise UserError(f"{path} was made with {said}{now}: run `dvc repro`")
+            setting = f"another {', '.join(changed) or key}"
+        raise UserError(f"{path} was made with {setting}: run `dvc repro`")
     return NetworkParams(
         features=[
             FeatureParams(
@@ -183,7 +183,7 @@ def load_qparams(path: Path, config: Config) -> NetworkParams:
     )
 
 
-def _made_with(config: Config) -> dict[str, str | int]:
+def _chosen_with(config: Config) -> dict[str, str | int]:
     """The settings that a quantized network follows from; soc, model and the pictures used as one digest."""
     quant = {f"quant.{key}": getattr(value, "name", value) for key, value in asdict(config.quant).items()}
     data = config.data

@@ -29,7 +29,7 @@ Array = NDArray[Any]
 FLOAT32_EXACT = 2**24
 """Integers up to here are exact in float32."""
 FLOAT64_EXACT = 2**53
-MOST_DIGITS = 16
+DIGITS_LIMIT = 16
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class Writer:
             multiply: writes the layer for a feature tensor and a float32 weight.
             groups: independent parts of a transposed convolution's first axis.
         """
-        for x_digits, w_digits in sorted(product(range(1, MOST_DIGITS), repeat=2), key=lambda n: (n[0] * n[1], n)):
+        for x_digits, w_digits in sorted(product(range(1, DIGITS_LIMIT), repeat=2), key=lambda n: (n[0] * n[1], n)):
             w_parts = _weight_digits(weight.astype(np.int64), w_digits)
             spans = _digit_spans(x, x_digits)
             bounds = [[_reach(low, high, part, channel_axis, groups) for part, _ in w_parts] for low, high, _ in spans]

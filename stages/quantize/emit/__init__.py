@@ -1,1 +1,1 @@
-"""What quantize writes: the integer model, the QDQ network, the network prepared for converters."""
+"""The networks that quantize writes: the integer model, the QDQ network, the network prepared for converters."""

@@ -1,4 +1,4 @@
-"""From the float network and what was chosen for it to the integer model."""
+"""From the float network and its quantization parameters to the integer model."""
 
 import onnx
 

@@ -1,6 +1,6 @@
-"""The network for the vendor's converter: float, its weights already at values that have codes.
+"""The network for the vendor's converter: float, with weights whose values have exact codes.
 
-A converter that rounds to the nearest at the same scales finds the same codes, whatever method chose them here.
+A converter that rounds to the nearest at the same scales gets the same codes, whatever method chose them here.
 """
 
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ def prepared_model(
     result = onnx.ModelProto()
     result.CopyFrom(model)
     nodes = {node.name: node for node in result.graph.node}
-    values = {entry.node: dequantized(codes[entry.node], entry.scales, entry.axis) for entry in params.weights}
+    values = {weight.node: dequantized(codes[weight.node], weight.scales, weight.axis) for weight in params.weights}
     sharing: dict[str, list[str]] = {}
-    for entry in params.weights:
-        sharing.setdefault(entry.tensor, []).append(entry.node)
+    for weight in params.weights:
+        sharing.setdefault(weight.tensor, []).append(weight.node)
     stored = {tensor.name: tensor for tensor in result.graph.initializer}
     for tensor, names in sharing.items():
         same = all(np.array_equal(values[name], values[names[0]]) for name in names)
@@ -80,5 +80,5 @@ def with_biases(model: onnx.ModelProto, biases: Mapping[str, NDArray[np.float32]
 
 def _uses(model: onnx.ModelProto, tensor: str) -> int:
     """How often the graph names a tensor: as an input of a node or its own, inside a node's body, or as an output."""
-    taken = [name for node in model.graph.node for name in (*node.input, *captured_names(node))]
-    return [*taken, *(entry.name for entry in (*model.graph.input, *model.graph.output))].count(tensor)
+    consumed = [name for node in model.graph.node for name in (*node.input, *captured_names(node))]
+    return [*consumed, *(info.name for info in (*model.graph.input, *model.graph.output))].count(tensor)

@@ -2,8 +2,8 @@
 
 Tensors keep their names: the dequantized value of tensor `t` is `t`, so both networks are compared name by name. The
 float value before is `t/float`, the codes are `t/codes`. A network input keeps its name; its dequantized value is
-`t/dequantized`. Codes of a width that has no type of its own (6, 10, 12, 14 bits) are stored in the next wider one,
-features clipped to their width first. Features below 8 bits are stored in 8: ONNX Runtime fuses convolutions of 4-bit
+`t/dequantized`. Codes of a bit width that has no type (6, 10, 12, 14 bits) are stored in the next wider type, features
+clipped to their bit width first. Features below 8 bits are stored in 8: ONNX Runtime fuses convolutions of 4-bit
 features into kernels that it does not have. A feature with a scale a channel is divided by them, quantized with the
 scale 1 and multiplied by them: quantizers along an axis ONNX Runtime fuses into kernels that take one scale.
 """
@@ -27,8 +27,8 @@ __all__ = ["insert_quantizers", "storage_type"]
 
 IR_OF_WIDE_TYPES = 10  # the IR version that goes with opset 21
 WIDE_TYPES_OPSET = 21  # QuantizeLinear and DequantizeLinear with 4- and 16-bit types
-SIGNED = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}
-UNSIGNED = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
+SIGNED_TYPES = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}
+UNSIGNED_TYPES = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
 NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
     TensorProto.INT8: np.int8,
     TensorProto.UINT8: np.uint8,
@@ -38,10 +38,10 @@ NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
 
 
 def storage_type(bits: int, signed: bool) -> tuple[int, int]:
-    """Give the narrowest type used here that holds `bits`, and its width."""
-    types = SIGNED if signed else UNSIGNED
-    width = next(width for width in types if bits <= width)
-    return types[width], width
+    """Give the narrowest type used here that holds `bits`, and its bit width."""
+    types = SIGNED_TYPES if signed else UNSIGNED_TYPES
+    stored_bits = next(stored_bits for stored_bits in types if bits <= stored_bits)
+    return types[stored_bits], stored_bits
 
 
 def insert_quantizers(
@@ -61,15 +61,15 @@ def insert_quantizers(
 
 
 class _Writer:
-    """Holds what is being written: new nodes and initializers."""
+    """Holds the nodes and initializers that are being written."""
 
     def __init__(self, model: onnx.ModelProto, params: NetworkParams, codes: Mapping[str, NDArray[np.int32]]) -> None:
-        bit_widths = {storage_type(entry.bits, signed=False)[1] for entry in params.features}
-        bit_widths |= {storage_type(entry.bits, signed=True)[1] for entry in params.weights}
+        bit_widths = {storage_type(feature.bits, signed=False)[1] for feature in params.features}
+        bit_widths |= {storage_type(weight.bits, signed=True)[1] for weight in params.weights}
         self._model = _with_types(model, bit_widths)
         self._graph = Graph(self._model)
-        self._features = {entry.tensor: entry for entry in params.features}
-        self._weights = {entry.node: entry for entry in params.weights}
+        self._features = {feature.tensor: feature for feature in params.features}
+        self._weights = {weight.node: weight for weight in params.weights}
         self._codes = codes
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = dict(self._graph.constants)
@@ -87,54 +87,53 @@ class _Writer:
                 self._quantize_weight(self._weights[node.name], node)
             for i, name in enumerate(node.input):
                 node.input[i] = renamed.get(name, name)
-            made = [self._features[name] for name in node.output if name in self._features]
+            features = [self._features[name] for name in node.output if name in self._features]
             for i, name in enumerate(node.output):
                 if name in self._features:
                     node.output[i] = f"{name}/float"
             self._nodes.append(node)
-            for entry in made:
-                self._quantize_feature(entry, f"{entry.tensor}/float", entry.tensor)
+            for feature in features:
+                self._quantize_feature(feature, f"{feature.tensor}/float", feature.tensor)
         return self._finish()
 
-    def _quantize_feature(self, entry: FeatureParams, source: str, target: str) -> None:
+    def _quantize_feature(self, params: FeatureParams, source: str, target: str) -> None:
         """Add Clip (where the type is wider than the codes), QuantizeLinear and DequantizeLinear.
 
         Around them Div and Mul where each channel has its own scale.
         """
-        kind, width = storage_type(entry.bits, signed=False)
-        tensor, stem = entry.tensor, entry.tensor if source == entry.tensor else entry.node
-        one = np.float32(1.0 if entry.channel_scales else entry.scale)
-        scale = self._constant(f"{tensor}/scale", one)
-        zero = self._typed(f"{tensor}/zero_point", kind, np.array(entry.zero_point, dtype=np.int32))
-        steps = ""
-        if entry.channel_scales:
-            steps = self._constant(
-                f"{tensor}/channel_scales", entry.codes.broadcast_scale(len(self._graph.shapes[tensor]))
-            )
-            source = self._add("Div", [source, steps], f"{tensor}/in_steps", f"{stem}/Div")
-        if width != entry.bits:
-            low, high = representable(float(one), entry.zero_point, entry.bits)
+        kind, stored_bits = storage_type(params.bits, signed=False)
+        tensor, stem = params.tensor, params.tensor if source == params.tensor else params.node
+        per_tensor_scale = np.float32(1.0 if params.channel_scales else params.scale)
+        scale = self._constant(f"{tensor}/scale", per_tensor_scale)
+        zero = self._typed(f"{tensor}/zero_point", kind, np.array(params.zero_point, dtype=np.int32))
+        channel_scales = ""
+        if params.channel_scales:
+            by_channel = params.quant_params.broadcast_scale(len(self._graph.shapes[tensor]))
+            channel_scales = self._constant(f"{tensor}/channel_scales", by_channel)
+            source = self._add("Div", [source, channel_scales], f"{tensor}/in_steps", f"{stem}/Div")
+        if stored_bits != params.bits:
+            low, high = representable(float(per_tensor_scale), params.zero_point, params.bits)
             bounds = [
                 self._constant(f"{tensor}/low", np.float32(low)),
                 self._constant(f"{tensor}/high", np.float32(high)),
             ]
             source = self._add("Clip", [source, *bounds], f"{tensor}/clipped", f"{stem}/Clip")
-        real = f"{tensor}/centred" if steps else target
+        real = f"{tensor}/centred" if channel_scales else target
         self._add("QuantizeLinear", [source, scale, zero], f"{tensor}/codes", f"{stem}/QuantizeLinear")
         self._add("DequantizeLinear", [f"{tensor}/codes", scale, zero], real, f"{stem}/DequantizeLinear")
-        if steps:
-            self._add("Mul", [real, steps], target, f"{stem}/Mul")
+        if channel_scales:
+            self._add("Mul", [real, channel_scales], target, f"{stem}/Mul")
 
-    def _quantize_weight(self, entry: WeightParams, node: onnx.NodeProto) -> None:
+    def _quantize_weight(self, params: WeightParams, node: onnx.NodeProto) -> None:
         """Replace the node's weight and bias by dequantized codes."""
-        kind, _ = storage_type(entry.bits, signed=True)
-        scales = np.asarray(entry.scales, dtype=np.float32)
-        one = entry.axis is None
+        kind, _ = storage_type(params.bits, signed=True)
+        scales = np.asarray(params.scales, dtype=np.float32)
+        per_tensor = params.axis is None
         stem = f"{node.name}/weight"
         stored = self._typed(f"{stem}/codes", kind, self._codes[node.name])
-        scale = self._constant(f"{stem}/scale", scales[0] if one else scales)
-        zero = self._typed(f"{stem}/zero_point", kind, np.zeros([] if one else len(scales), dtype=np.int32))
-        node.input[1] = self._add("DequantizeLinear", [stored, scale, zero], f"{stem}/dequantized", stem, entry.axis)
+        scale = self._constant(f"{stem}/scale", scales[0] if per_tensor else scales)
+        zero = self._typed(f"{stem}/zero_point", kind, np.zeros([] if per_tensor else len(scales), dtype=np.int32))
+        node.input[1] = self._add("DequantizeLinear", [stored, scale, zero], f"{stem}/dequantized", stem, params.axis)
         feature = self._features.get(node.input[0])
         if feature and (bias := bias_of(self._graph, node)) is not None:
             x_scales = broadcast_scales(feature.scales, len(scales)).astype(np.float32)
@@ -179,7 +178,7 @@ class _Writer:
 
 def _with_types(model: onnx.ModelProto, bit_widths: set[int]) -> onnx.ModelProto:
     """Raise the opset where a type of `bit_widths` needs it."""
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
     if bit_widths <= {8} or opset >= WIDE_TYPES_OPSET:
         return model
     try:

@@ -6,7 +6,7 @@ ties nothing: its weight takes up the factors of both sides. All else fixes what
 
 A Clip at other bounds than zero, a ReLU6 say, is such another: no factor but 1 leaves it the same function. Scaling
 only channels that calibration saw far below the bound would not do: on EfficientNet-Lite0, with a margin of 4 over
-what a dozen pictures showed, other pictures moved the logits by 30 %.
+the values on a dozen pictures, other pictures moved the logits by 30 %.
 """
 
 from collections.abc import Sequence
@@ -56,8 +56,8 @@ class Channels:
         self.classes = _least_members(count, pairs)
         names = {name: index for index, name in enumerate(self.first)}
         group = _least_members(len(names), [(np.array([names[a]]), np.array([names[b]])) for a, _, b, _ in ties])
-        listed = list(names)
-        self.groups = {name: listed[group[index]] for name, index in names.items()}
+        tensors = list(names)
+        self.groups = {name: tensors[group[index]] for name, index in names.items()}
         self.fixed = np.zeros(count, dtype=np.bool_)
         for name in fixed:
             self.fixed[self.of(name)] = True
@@ -83,7 +83,7 @@ class Channels:
         return ties, fixed
 
     def _ties_of(self, node: onnx.NodeProto) -> list[Tie] | None:
-        """What a node ties; None if the operator, in the form it has here, is not homogeneous."""
+        """The ties of a node; None if the operator, in the form it has here, is not homogeneous."""
         operator = ONNX_OPERATORS.get(node.op_type)
         features = [name for name in node.input if name and name not in self.graph.constants]
         if operator is None or operator.ties is None or not features:
@@ -111,11 +111,11 @@ def _least_members(count: int, pairs: Sequence[tuple[Indices, Indices]]) -> Indi
 
 def _scalable(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether a weighted layer's weight and bias are constants that can take up factors on axis 1 of both sides."""
-    taken, made = (graph.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
-    if node.input[0] in graph.constants or node.input[1] not in graph.constants or not taken or not made:
+    x_shape, y_shape = (graph.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
+    if node.input[0] in graph.constants or node.input[1] not in graph.constants or not x_shape or not y_shape:
         return False
     if len(node.input) > 2 and node.input[2] and bias_of(graph, node) is None:
         return False
     if node.op_type == "MatMul":
-        return len(graph.constants[node.input[1]].dims) == len(taken) == 2
+        return len(graph.constants[node.input[1]].dims) == len(x_shape) == 2
     return node.op_type != "Gemm" or not attribute(node, "transA", 0)

@@ -1,7 +1,7 @@
 """ONNX operators in quantize: one record each, and the table of all of them.
 
-A record has what differs from operator to operator: how a layer is lowered to the integer model, what keeps it in
-float, which channels it ties together, how PyTorch runs it. The operators of the integer domain themselves are in
+A record holds all that differs from operator to operator: how a layer is lowered to the integer model, why it may have
+to run in float, which channels it ties together, how PyTorch runs it. The operators of the integer domain are in
 `stages.core.integer.operators`.
 """
 
@@ -21,6 +21,6 @@ ONNX_OPERATORS: dict[str, OnnxOperator] = {
 
 
 def why_float(graph: Graph, layer: Layer) -> str | None:
-    """Say what keeps an operator, in the form it has here, from running in integers; None if nothing does."""
+    """Say why an operator, in the form it has here, cannot run in integers; None if it can."""
     operator = ONNX_OPERATORS.get(layer.first.op_type)
     return operator.limits(graph, layer.first) if operator and operator.limits else None

@@ -1,4 +1,4 @@
-"""The integer model while it is built: what operators ask for when they are lowered."""
+"""The integer model while it is built: operators are lowered into it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.config.schema import Requantization, SocConfig
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
-from stages.core.integer.model import DOMAIN, VERSION
+from stages.core.integer.model import DOMAIN, DOMAIN_VERSION
 from stages.core.integer.operators import CodesOperator
 from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
 from stages.core.integer.qparams import NetworkParams, WeightParams
@@ -46,16 +46,16 @@ class IntegerModelBuilder:
         self.notes: list[str] = []
         self._weights = {weight.node: weight for weight in params.weights}
         self._weight_codes = codes
-        self._quant_params = {feature.tensor: feature.codes for feature in params.features}
+        self._quant_params = {feature.tensor: feature.quant_params for feature in params.features}
         self._always_zero = {f.tensor for f in params.features if f.seen_low == f.seen_high == 0.0}
         self._float_tensors = set(self.graph.float_tensors)
         self._nodes: list[onnx.NodeProto] = []
         self._constants = dict(self.graph.constants)
-        self._renamed = {name: f"{name}/codes" for name in self._quant_params if self._is_given(name)}
+        self._renamed = {name: f"{name}/codes" for name in self._quant_params if self._is_input_or_constant(name)}
         self._dequantized: dict[str, str] = {}
         self._infos: dict[str, onnx.ValueInfoProto] = {}
 
-    def _is_given(self, tensor: str) -> bool:
+    def _is_input_or_constant(self, tensor: str) -> bool:
         return tensor in self.graph.inputs or tensor in self.graph.constants
 
     # --- features and constants ---
@@ -73,7 +73,7 @@ class IntegerModelBuilder:
         return tensor in self._always_zero
 
     def coded(self, tensor: str) -> str:
-        """The name of a tensor's codes: its own, unless the float one is given from outside."""
+        """The name of a tensor's codes: its own, unless the float tensor is an input or a constant."""
         return self._renamed.get(tensor, tensor)
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
@@ -129,13 +129,13 @@ class IntegerModelBuilder:
         node.CopyFrom(layer.first)
         node.input[0] = self.coded(node.input[0])
         if node.op_type == "Pad" and attribute(node, "mode", b"constant") == b"constant":
-            given, after = list(node.input[2:3]), list(node.input[3:])
-            value = self.graph.constant(given[0]) if given and given[0] else None
+            padded_value, axes = list(node.input[2:3]), list(node.input[3:])
+            value = self.graph.constant(padded_value[0]) if padded_value and padded_value[0] else None
             qparams = self.qparams(layer.output)
             code = np.rint(np.float64(0.0 if value is None else value.item()) / qparams.scale) + qparams.zero_point
             del node.input[2:]
             padded = np.array(np.clip(code, 0, qparams.qmax), dtype=qparams.dtype)
-            node.input.extend([self.constant(f"{node.name}/padded", padded), *after])
+            node.input.extend([self.constant(f"{node.name}/padded", padded), *axes])
         for name in node.output:
             self._declare(name, self.qparams(name), name)
         self._nodes.append(node)
@@ -154,7 +154,7 @@ class IntegerModelBuilder:
             )
 
     def _clamp(self, layer: Layer, qparams: QuantParams) -> tuple[int, int]:
-        """The codes that a fused activation lets through."""
+        """The smallest and the largest code that a fused activation lets pass."""
         if len(layer.nodes) == 1 or layer.gated:
             return 0, qparams.qmax
         bounds = np.array(clamp_bounds(self.graph, layer.nodes[-1]))[:, None] / qparams.scales + qparams.zero_point
@@ -168,7 +168,7 @@ class IntegerModelBuilder:
 
         Args:
             source: the node.
-            weight: takes the place of its weight.
+            weight: replaces its weight.
         """
         node = onnx.NodeProto()
         node.CopyFrom(source)
@@ -204,8 +204,8 @@ class IntegerModelBuilder:
 
     def _declare(self, name: str, qparams: QuantParams | None, tensor: str) -> None:
         """Note the type of a new tensor; its shape is that of `tensor` in the float network."""
-        given = self.graph.constants.get(tensor)
-        shape = self.graph.shapes.get(tensor) if given is None else list(given.dims)
+        constant = self.graph.constants.get(tensor)
+        shape = self.graph.shapes.get(tensor) if constant is None else list(constant.dims)
         kind = TensorProto.FLOAT if qparams is None else qparams.onnx_type
         if shape is not None:
             self._infos[name] = helper.make_tensor_value_info(name, kind, shape)
@@ -224,7 +224,7 @@ class IntegerModelBuilder:
             [tensor for name, tensor in self._constants.items() if name in used],
             value_info=list(self._infos.values()),
         )
-        opset = [*self.graph.model.opset_import, helper.make_opsetid(DOMAIN, VERSION)]
+        opset = [*self.graph.model.opset_import, helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
         result = helper.make_model(graph, opset_imports=opset, ir_version=self.graph.model.ir_version)
         onnx.checker.check_model(result)
         return result

@@ -1,4 +1,4 @@
-"""Operators that always run in float, as far as quantize knows more of them than that."""
+"""Operators that always run in float but can be scaled, or learned with."""
 
 from stages.quantize.operators.onnx_operator import OnnxOperator, tie_unary
 

@@ -48,12 +48,12 @@ def _tie_padded(graph: Graph, node: onnx.NodeProto) -> list[Tie] | None:
 
 
 def _tie_sliced(graph: Graph, node: onnx.NodeProto) -> list[Tie] | None:
-    given = [graph.constant(name) if name else None for name in node.input[1:]]
-    if len(given) < 2 or any(name and name not in graph.constants for name in node.input[1:]):
+    settings = [graph.constant(name) if name else None for name in node.input[1:]]
+    if len(settings) < 2 or any(name and name not in graph.constants for name in node.input[1:]):
         return None
-    starts, ends = (np.asarray(part).tolist() for part in given[:2])
-    axes = range(len(starts)) if len(given) < 3 or given[2] is None else given[2].tolist()
-    steps = [1] * len(starts) if len(given) < 4 or given[3] is None else given[3].tolist()
+    starts, ends = (np.asarray(part).tolist() for part in settings[:2])
+    axes = range(len(starts)) if len(settings) < 3 or settings[2] is None else settings[2].tolist()
+    steps = [1] * len(starts) if len(settings) < 4 or settings[3] is None else settings[3].tolist()
     before, after = graph.shapes[node.input[0]], graph.shapes[node.output[0]]
     kept = np.arange(before[1])
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
@@ -79,11 +79,11 @@ def _tie_split(graph: Graph, node: onnx.NodeProto) -> list[Tie] | None:
 
 
 def _torch_reshape(call: TorchCall) -> "Tensor":
-    value, sizes = call[0], call.numbers(1, "shape") or []
-    given = [value.shape[i] if size == 0 else int(size) for i, size in enumerate(sizes)]
-    if not given or (given[0] not in (1, value.shape[0]) and (given[0] != -1 or -1 in given[1:])):
+    x, sizes = call[0], call.numbers(1, "shape") or []
+    shape = [x.shape[i] if size == 0 else int(size) for i, size in enumerate(sizes)]
+    if not shape or (shape[0] not in (1, x.shape[0]) and (shape[0] != -1 or -1 in shape[1:])):
         raise call.not_covered()
-    return value.reshape([value.shape[0], *given[1:]])
+    return x.reshape([x.shape[0], *shape[1:]])
 
 
 def _torch_flatten(call: TorchCall) -> "Tensor":
@@ -145,17 +145,17 @@ def _torch_space_to_depth(call: TorchCall) -> "Tensor":
     return value.unflatten(1, (-1, size * size)).transpose(1, 2).flatten(1, 2)
 
 
-MOVE = IntegerModelBuilder.move
+_lower = IntegerModelBuilder.move
 OPERATORS = {
-    "Identity": OnnxOperator(MOVE, ties=tie_unary, torch=lambda call: call[0]),
-    "Flatten": OnnxOperator(MOVE, ties=_tie_reshaped, torch=_torch_flatten),
-    "Reshape": OnnxOperator(MOVE, ties=_tie_reshaped, torch=_torch_reshape),
-    "Squeeze": OnnxOperator(MOVE, ties=_tie_reshaped, torch=_torch_squeeze),
-    "Unsqueeze": OnnxOperator(MOVE, ties=_tie_reshaped, torch=_torch_unsqueeze),
-    "Transpose": OnnxOperator(MOVE, ties=_tie_transposed, torch=lambda call: call[0].permute(call.get("perm"))),
-    "Pad": OnnxOperator(MOVE, _pad_limits, _tie_padded, torch=_torch_pad),
-    "Slice": OnnxOperator(MOVE, ties=_tie_sliced, torch=_torch_slice),
-    "Split": OnnxOperator(MOVE, ties=_tie_split, torch=_torch_split),
-    "DepthToSpace": OnnxOperator(MOVE, torch=_torch_depth_to_space),
-    "SpaceToDepth": OnnxOperator(MOVE, torch=_torch_space_to_depth),
+    "Identity": OnnxOperator(_lower, ties=tie_unary, torch=lambda call: call[0]),
+    "Flatten": OnnxOperator(_lower, ties=_tie_reshaped, torch=_torch_flatten),
+    "Reshape": OnnxOperator(_lower, ties=_tie_reshaped, torch=_torch_reshape),
+    "Squeeze": OnnxOperator(_lower, ties=_tie_reshaped, torch=_torch_squeeze),
+    "Unsqueeze": OnnxOperator(_lower, ties=_tie_reshaped, torch=_torch_unsqueeze),
+    "Transpose": OnnxOperator(_lower, ties=_tie_transposed, torch=lambda call: call[0].permute(call.get("perm"))),
+    "Pad": OnnxOperator(_lower, _pad_limits, _tie_padded, torch=_torch_pad),
+    "Slice": OnnxOperator(_lower, ties=_tie_sliced, torch=_torch_slice),
+    "Split": OnnxOperator(_lower, ties=_tie_split, torch=_torch_split),
+    "DepthToSpace": OnnxOperator(_lower, torch=_torch_depth_to_space),
+    "SpaceToDepth": OnnxOperator(_lower, torch=_torch_space_to_depth),
 }

@@ -1,4 +1,4 @@
-"""What quantize knows of an ONNX operator: one record, with all that differs from operator to operator."""
+"""An ONNX operator in quantize: one record, with all that differs from operator to operator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -30,10 +30,10 @@ def _average_limits(graph: Graph, node: onnx.NodeProto) -> str | None:
 
 
 def _mean_limits(graph: Graph, node: onnx.NodeProto) -> str | None:
-    given = node.input[1] if len(node.input) > 1 else ""
-    if given and given not in graph.constants:
+    tensor = node.input[1] if len(node.input) > 1 else ""
+    if tensor and tensor not in graph.constants:
         return "its axes are computed"
-    axes: Any = graph.constant(given) if given else attribute(node, "axes", ())
+    axes: Any = graph.constant(tensor) if tensor else attribute(node, "axes", ())
     return "it reduces nothing" if attribute(node, "noop_with_empty_axes", 0) and not len(axes) else None
 
 
@@ -78,10 +78,10 @@ def _pixels_covered(
 
 
 def _tie_spatial_mean(graph: Graph, node: onnx.NodeProto) -> list[Tie] | None:
-    given = node.input[1] if len(node.input) > 1 else ""
-    if given and given not in graph.constants:
+    tensor = node.input[1] if len(node.input) > 1 else ""
+    if tensor and tensor not in graph.constants:
         return None
-    axes: Any = graph.constant(given) if given else attribute(node, "axes", ())
+    axes: Any = graph.constant(tensor) if tensor else attribute(node, "axes", ())
     rank = len(graph.shapes[node.input[0]])
     return tie_unary(graph, node) if len(axes) and all(int(axis) % rank > 1 for axis in axes) else None
 
@@ -90,15 +90,17 @@ def _torch_pool(maximum: bool) -> "Callable[[TorchCall], Tensor]":
     def run(call: TorchCall) -> "Tensor":
         kernel, functional = list(call.get("kernel_shape")), call.functional
         rank = len(kernel)
-        strides, dilations, pads, padded = torch_window(call, rank)
+        window, pad = torch_window(call, rank)
         if rank != 2 or call.get("ceil_mode", 0):
             raise call.not_covered()
         if maximum:
-            return functional.max_pool2d(padded(call[0], -float("inf")), kernel, strides, pads, dilations)
-        if padded(call[0][:1, :1], 0.0).shape[2:] != call[0].shape[2:] or dilations != [1] * rank:
+            return functional.max_pool2d(
+                pad(call[0], -float("inf")), kernel, window.strides, window.pads, window.dilations
+            )
+        if pad(call[0][:1, :1], 0.0).shape[2:] != call[0].shape[2:] or window.dilations != [1] * rank:
             raise call.not_covered()
         counted = bool(call.get("count_include_pad", 0))
-        return functional.avg_pool2d(call[0], kernel, strides, pads, count_include_pad=counted)
+        return functional.avg_pool2d(call[0], kernel, window.strides, window.pads, count_include_pad=counted)
 
     return run
 

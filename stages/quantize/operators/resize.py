@@ -38,9 +38,9 @@ def _lower(to: IntegerModelBuilder, layer: Layer) -> None:
         return
     transformation = attribute(node, "coordinate_transformation_mode", b"half_pixel").decode()
     before, after = to.graph.shapes[node.input[0]], to.graph.shapes[node.output[0]]
-    given = to.graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    factors = to.graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     axes = [axis % len(before) for axis in attribute(node, "axes", range(len(before)))]
-    scales = {} if given is None else dict(zip(axes, given.tolist(), strict=False))
+    scales = {} if factors is None else dict(zip(axes, factors.tolist(), strict=False))
     bits = weight_bits(to.qparams(layer.output).bits)
     rows, columns = (interpolation(before[i], after[i], transformation, bits, scales.get(i)) for i in (2, 3))
     names = [to.constant(f"{node.name}/{n}", v) for n, v in (("rows", rows), ("columns", columns))]

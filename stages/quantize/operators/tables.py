@@ -18,7 +18,8 @@ from stages.quantize.partition.nodes import bounded, clamp_bounds
 
 __all__ = ["FUNCTIONS", "OPERATORS", "inner_values", "table"]
 
-FLOAT32_MAX = np.finfo(np.float32).max  # how exporters write a bound that is none
+FLOAT32_MAX = np.finfo(np.float32).max
+"""How exporters write a bound that is none."""
 
 Values = NDArray[np.float64]
 
@@ -41,7 +42,7 @@ def table(graph: Graph, layer: Layer, x: QuantParams, y: QuantParams) -> NDArray
 
 
 def inner_values(graph: Graph, layer: Layer, x: QuantParams) -> NDArray[np.float32]:
-    """f(x) of a layer x * f(x), for every input code: what the tensor inside it holds."""
+    """f(x) of a layer x * f(x), for every input code: the values of the tensor inside it."""
     values: Values = FUNCTIONS[layer.first.op_type](graph, layer.first, _reals(x))
     return values.astype(np.float32)
 
@@ -53,8 +54,8 @@ def _reals(qparams: QuantParams) -> Values:
 
 def _scale_column(qparams: QuantParams) -> Values:
     """The scale, or a column of one a channel."""
-    own = qparams.channel_scales
-    return np.array(own).reshape(-1, 1) if own else np.array(qparams.scale)
+    by_channel = qparams.channel_scales
+    return np.array(by_channel).reshape(-1, 1) if by_channel else np.array(qparams.scale)
 
 
 # --- the functions ---

@@ -1,6 +1,7 @@
-"""One node in PyTorch: what an operator sees of it. PyTorch is an extra, and slow to load: it is imported here late."""
+"""One node in PyTorch, as an operator's function sees it. PyTorch is an extra, and slow to load: its import is late."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from stages.core.graph.onnx_graph import attribute
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TorchCall", "torch_window"]
+__all__ = ["Constants", "TorchCall", "TorchWindow", "torch_window"]
 
 Constants = Mapping[str, NDArray[Any]]
 
@@ -22,9 +23,9 @@ class TorchCall:
 
     Args:
         node: the node.
-        values: what was computed so far; 4-dimensional tensors lie channels last.
+        values: tensors computed so far; those of 4 dimensions lie channels last.
         constants: the network's.
-        weight: of a weighted node: the weight to take, in ONNX's layout, and the bias; None for the node's own.
+        weight: of a weighted node: the weight to use, in ONNX's layout, and the bias; None for the node's own.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class TorchCall:
         if name in self._values:
             return self._values[name]
         if name not in self._constants:
-            raise NotImplementedError(f"{self.node.op_type} takes {name!r}, which is not computed here")
+            raise NotImplementedError(f"{self.node.op_type} has the input {name!r}, which is not computed here")
         return self.torch.from_numpy(np.array(self._constants[name]))
 
     def batched(self, index: int) -> "Tensor":
@@ -73,8 +74,8 @@ class TorchCall:
 
     def numbers(self, index: int, name: str | None = None) -> list[Any] | None:
         """A constant input, or an attribute, as a list; None if left out."""
-        if name is not None and (given := self.get(name)) is not None:
-            return list(np.atleast_1d(given).tolist())
+        if name is not None and (value := self.get(name)) is not None:
+            return list(np.atleast_1d(value).tolist())
         if index >= len(self.node.input) or not self.node.input[index]:
             return None
         if self.node.input[index] not in self._constants:
@@ -86,16 +87,33 @@ class TorchCall:
         return NotImplementedError(f"{self.node.op_type} is not covered in this form")
 
 
-def torch_window(
-    call: TorchCall, rank: int
-) -> "tuple[list[int], list[int], list[int], Callable[[Tensor, float], Tensor]]":
-    """Strides, dilations, symmetric pads, and a function that pads by what is not symmetric."""
+@dataclass(frozen=True)
+class TorchWindow:
+    """How a window slides over the spatial axes, one number an axis.
+
+    Attributes:
+        strides: distances of its positions.
+        pads: at both ends of an axis.
+        dilations: distances of the kernel's taps.
+        groups: groups of channels that are convolved by themselves.
+    """
+
+    strides: list[int]
+    pads: list[int]
+    dilations: list[int]
+    groups: int = 1
+
+
+def torch_window(call: TorchCall, rank: int) -> "tuple[TorchWindow, Callable[[Tensor, float], Tensor]]":
+    """Give a node's window with symmetric pads, and a function that pads where they are not symmetric."""
     if call.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
         raise NotImplementedError(f"{call.node.op_type} is not covered with auto_pad")
     pads = list(call.get("pads", [0] * 2 * rank))
     before, after = pads[:rank], pads[rank:]
     strides, dilations = list(call.get("strides", [1] * rank)), list(call.get("dilations", [1] * rank))
+    groups = call.get("group", 1)
     if before == after:
-        return strides, dilations, before, lambda x, _: x
+        return TorchWindow(strides, before, dilations, groups), lambda x, _: x
     sides = [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
-    return strides, dilations, [0] * rank, lambda x, value: call.functional.pad(x, sides, value=value)
+    window = TorchWindow(strides, [0] * rank, dilations, groups)
+    return window, lambda x, value: call.functional.pad(x, sides, value=value)

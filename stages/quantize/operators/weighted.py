@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATORS"]
 
-SUM_BITS = 52  # of a sum times its multiplier: exact in double
+MAX_PRODUCT_BITS = 52
+"""Of a sum times its multiplier: exact in double."""
 
 
-# --- what keeps them in float ---
+# --- limits of the integer operators ---
 
 
 def _conv_limits(graph: Graph, node: onnx.NodeProto) -> str | None:
@@ -81,8 +82,7 @@ def _lower_mat_mul(to: IntegerModelBuilder, layer: Layer) -> None:
         left, right = (to.qparams(name) for name in node.input)
         effective_scale = left.scale * right.scale / to.qparams(layer.output).scale
         terms = to.graph.shapes[node.input[0]][-1]
-        room = SUM_BITS - (left.qmax * right.qmax * terms).bit_length()
-        bits = min(rules.FIXED_BITS, room)
+        bits = min(rules.FIXED_BITS, MAX_PRODUCT_BITS - (left.qmax * right.qmax * terms).bit_length())
         add_fixed_point(to, layer, MatMulFeatures, node.input, [effective_scale], bits=bits, terms=terms)
         return
     weight, codes = to.weight(layer)
@@ -121,20 +121,20 @@ def _rule(
     channels = to.graph.shapes[node.output[0]][record.channel_axis]
     scales = np.broadcast_to(np.asarray(weight.scales, dtype=np.float32), (channels,))
     bias = bias_of(to.graph, node)
-    real = np.zeros(channels, dtype=np.float32) if bias is None else bias
+    real_bias = np.zeros(channels, dtype=np.float32) if bias is None else bias
     x_scales = rules.broadcast_scales(to.qparams(node.input[0]).scales, channels)
     products = x_scales.astype(np.float32) * scales
     if not to.has_codes(layer.output):
-        return Rule.real, [rules.bias_codes(real, products), products]
+        return Rule.real, [rules.bias_codes(real_bias, products), products]
     output = to.qparams(layer.output)
     y_scales = rules.broadcast_scales(output.scales, channels)
     if to.soc.requantization is Requantization.nna:
-        parameters = rules.nna_parameters(x_scales, scales, real, y_scales, output.zero_point, output.bits)
+        parameters = rules.nna_parameters(x_scales, scales, real_bias, y_scales, output.zero_point, output.bits)
         return Rule.nna, list(parameters)
     shift_only = to.soc.requantization is Requantization.shift
     choose = rules.shift_parameters if shift_only else rules.multiplier_shift_parameters
     effective_scales = products.astype(np.float64) / y_scales
-    return Rule.multiplier_shift, [rules.bias_codes(real, products), *choose(effective_scales)]
+    return Rule.multiplier_shift, [rules.bias_codes(real_bias, products), *choose(effective_scales)]
 
 
 # --- in PyTorch ---
@@ -145,23 +145,23 @@ def _torch_conv(call: TorchCall) -> "Tensor":
 
     weight, bias = call.weight
     rank = weight.ndim - 2
-    strides, dilations, pads, padded = torch_window(call, rank)
-    groups = call.get("group", 1)
+    window, pad = torch_window(call, rank)
+    x = pad(call[0], 0.0)
     if rank == 2:
-        return conv2d(padded(call[0], 0.0), weight, bias, strides, pads, dilations, groups)
+        return conv2d(x, weight, bias, window)
     conv = {1: call.functional.conv1d, 3: call.functional.conv3d}[rank]
-    return conv(padded(call[0], 0.0), weight, bias, strides, pads, dilations, groups)
+    return conv(x, weight, bias, window.strides, window.pads, window.dilations, window.groups)
 
 
 def _torch_conv_transpose(call: TorchCall) -> "Tensor":
     weight, bias = call.weight
     rank, functional = weight.ndim - 2, call.functional
-    strides, dilations, pads, _ = torch_window(call, rank)
-    if list(call.get("pads", [0] * 2 * rank)) != pads * 2:
+    window, _ = torch_window(call, rank)
+    if list(call.get("pads", [0] * 2 * rank)) != window.pads * 2:
         raise NotImplementedError("ConvTranspose is not covered with pads that are not symmetric")
     conv = {1: functional.conv_transpose1d, 2: functional.conv_transpose2d, 3: functional.conv_transpose3d}[rank]
     output_padding = list(call.get("output_padding", [0] * rank))
-    return conv(call[0], weight, bias, strides, pads, output_padding, call.get("group", 1), dilations)
+    return conv(call[0], weight, bias, window.strides, window.pads, output_padding, window.groups, window.dilations)
 
 
 def _torch_gemm(call: TorchCall) -> "Tensor":
@@ -182,4 +182,4 @@ OPERATORS = {
     "Gemm": OnnxOperator(_lower_mat_mul, _gemm_limits, torch=_torch_gemm),
     "MatMul": OnnxOperator(_lower_mat_mul, _mat_mul_limits, torch=_torch_mat_mul),
 }
-"""They tie no channels: a weight takes up the factors of both sides."""
+"""They tie no channels: a weight absorbs the factors of both sides."""

@@ -1,4 +1,4 @@
-"""Weight scales that a SOC's requantization does justice: it multiplies only by what its integers can express."""
+"""Weight scales whose effective scales a SOC's requantization can express: it multiplies by what its integers allow."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,29 +10,30 @@ __all__ = ["aligned_scales"]
 
 
 def aligned_scales(
-    scales: NDArray[np.float32], taken: Scale, made: Scale, rule: Requantization, limits: NDArray[np.int64]
+    scales: NDArray[np.float32], x_scale: Scale, y_scale: Scale, rule: Requantization, limits: NDArray[np.int64]
 ) -> list[NDArray[np.float32]]:
-    """Move weight scales to where `taken * scale / made` is exactly a gain that the rule has.
+    """Move weight scales to where `x_scale * scale / y_scale` is exactly an effective scale that the rule has.
 
     The `nna` rule divides by a whole number, 38 to 688 in production networks: rounding that alone would stretch a
     channel by up to 1 %, far more at few bits. So the scale moves, and the weights are rounded at the new one.
 
     Args:
         scales: float32 [channels] or [1], as a weight method chose them.
-        taken: scale of the layer's input, one or as each output channel has it.
-        made: scale of its output, one or one a channel.
+        x_scale: scale of the layer's input, one or as each output channel has it.
+        y_scale: scale of its output, one or one a channel.
         rule: the SOC's.
         limits: largest divisor of each channel under the `nna` rule (see `rules.nna_limits`), or one for all.
 
     Returns:
-        Candidates of the same shape: the nearest gain below and the nearest above; one where the gains lie dense.
+        Candidates of the same shape: the nearest effective scales below and above; one where they lie dense.
     """
-    effective_scales = taken * scales.astype(np.float64) / made
+    effective_scales = x_scale * scales.astype(np.float64) / y_scale
     if rule is Requantization.nna:
-        found = [4.0 / np.clip(toward(4.0 / effective_scales), 1, limits) for toward in (np.floor, np.ceil)]
+        candidates = [4.0 / np.clip(toward(4.0 / effective_scales), 1, limits) for toward in (np.floor, np.ceil)]
     elif rule is Requantization.shift:
-        found = [2.0 ** -np.clip(toward(-np.log2(effective_scales)), 1, SHIFT_LIMIT) for toward in (np.floor, np.ceil)]
+        exponents = -np.log2(effective_scales)
+        candidates = [2.0 ** -np.clip(toward(exponents), 1, SHIFT_LIMIT) for toward in (np.floor, np.ceil)]
     else:
         multiplier, shift = multiplier_shift_parameters(effective_scales)
-        found = [np.where(multiplier > 0, multiplier / 2.0**shift, effective_scales)]
-    return [(effective_scale * made / taken).astype(np.float32) for effective_scale in found]
+        candidates = [np.where(multiplier > 0, multiplier / 2.0**shift, effective_scales)]
+    return [(candidate * y_scale / x_scale).astype(np.float32) for candidate in candidates]

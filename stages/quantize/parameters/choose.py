@@ -13,7 +13,7 @@ from stages.core.integer.qparams import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.alignment import aligned_scales
-from stages.quantize.parameters.channel_scales import channel_scales, least_steps
+from stages.quantize.parameters.channel_scales import channel_scales, least_channel_scales
 from stages.quantize.parameters.ranges import feature_range
 from stages.quantize.parameters.scales import affine, least_bias_scales, representable
 from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_scales
@@ -22,71 +22,27 @@ from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup, W
 
 __all__ = ["alignments", "choose_features", "choose_weights", "symmetric_features"]
 
+Range = tuple[float, float]
+
 
 def choose_features(
     setup: QuantizerSetup,
     graph: Graph,
     statistics: Mapping[str, TensorStatistics],
     config: Config,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> list[FeatureParams]:
     """Choose scale, or a scale a channel, and zero point of every feature from its statistics.
 
-    `ranges` of some features take the place of what the method would choose for them.
+    `ranges` of some features replace what the method would choose for them.
+
+    Raises:
+        UserError: if a feature has no statistics.
     """
-    symmetric = symmetric_features(config.soc)
-    chosen: dict[str, FeatureParams] = {}
-    producers = {layer.output: layer for layer in setup.layers}
-    weights = {where.node: where for where in setup.weights}
-
-    def finest(where: FeatureQuantizer) -> NDArray[np.float64] | float:
-        """The smallest scales that make sense for a feature's channels."""
-        node = producers[where.tensor].first
-        if node.name not in weights:
-            return 0.0
-        weight, place = graph.constant(node.input[1]), weights[node.name]
-        assert weight is not None
-        taken = broadcast_scales(chosen[node.input[0]].scales, weight.shape[place.axis])
-        return least_steps(weight, place.axis, place.bits, taken)
-
-    def choose(where: FeatureQuantizer) -> FeatureParams:
-        constant = graph.constant(where.tensor)
-        if constant is not None:
-            seen, method = (float(constant.min()), float(constant.max())), RangeSource.constant
-        elif where.tensor in statistics:
-            seen = statistics[where.tensor].low, statistics[where.tensor].high
-            method = RangeSource(config.quant.feature_method.value)
-        else:
-            raise UserError(f"no statistics of tensor {where.tensor!r}: run `dvc repro calibrate`")
-        scales: tuple[float, ...] = ()
-        if where.source != where.tensor:
-            scale, zero_point, method = chosen[where.source].scale, chosen[where.source].zero_point, RangeSource.shared
-        else:
-            ends = seen
-            if where.range is not None:
-                ends, method = where.range, RangeSource.node_bits
-            elif ranges and where.tensor in ranges and not where.per_channel:
-                ends = ranges[where.tensor]
-            elif constant is None:
-                quant = config.quant
-                ends = feature_range(
-                    statistics[where.tensor], quant.feature_method, where.bits, quant.percentile, symmetric
-                )
-            if where.per_channel:
-                channels = statistics[where.tensor]
-                seen_ends = channels.channel_low.clip(*ends), channels.channel_high.clip(*ends)
-                each, zero_point = channel_scales(*seen_ends, where.bits, symmetric, finest(where))
-                scale, scales = float(each.max()), tuple(each.tolist())
-            else:
-                found, zero_point = affine(*ends, where.bits, symmetric)
-                scale = float(found)
-        low, high = representable(scale, zero_point, where.bits)
-        chosen[where.tensor] = FeatureParams(
-            where.tensor, where.node, where.bits, scale, zero_point, low, high, *seen, method, scales
-        )
-        return chosen[where.tensor]
-
-    return [choose(where) for where in track(setup.features, "ranges")]
+    chooser = _FeatureChooser(setup, graph, statistics, config, ranges or {})
+    for quantizer in track(setup.features, "ranges"):
+        chooser.choose(quantizer)
+    return list(chooser.params.values())
 
 
 def symmetric_features(soc: SocConfig) -> bool:
@@ -94,32 +50,115 @@ def symmetric_features(soc: SocConfig) -> bool:
     return soc.feature_zero_point is FeatureZeroPoint.symmetric
 
 
+class _FeatureChooser:
+    """Chooses features in graph order: some depend on the features before."""
+
+    def __init__(
+        self,
+        setup: QuantizerSetup,
+        graph: Graph,
+        statistics: Mapping[str, TensorStatistics],
+        config: Config,
+        ranges: Mapping[str, Range],
+    ) -> None:
+        self._graph, self._statistics, self._quant, self._ranges = graph, statistics, config.quant, ranges
+        self._symmetric = symmetric_features(config.soc)
+        self._producers = {layer.output: layer for layer in setup.layers}
+        self._weights = {weight.node: weight for weight in setup.weights}
+        self.params: dict[str, FeatureParams] = {}
+
+    def choose(self, quantizer: FeatureQuantizer) -> None:
+        """Choose one feature's parameters."""
+        tensor, bits = quantizer.tensor, quantizer.bits
+        seen = self._seen_range(tensor)
+        scales: tuple[float, ...] = ()
+        if quantizer.source != tensor:
+            source = self.params[quantizer.source]
+            scale, zero_point, method = source.scale, source.zero_point, RangeSource.shared
+        else:
+            ends, method = self._range(quantizer, seen)
+            if quantizer.per_channel:
+                by_channel, zero_point = self._channel_scales(quantizer, ends)
+                scale, scales = float(by_channel.max()), tuple(by_channel.tolist())
+            else:
+                per_tensor, zero_point = affine(*ends, bits, self._symmetric)
+                scale = float(per_tensor)
+        low, high = representable(scale, zero_point, bits)
+        self.params[tensor] = FeatureParams(
+            tensor, quantizer.node, bits, scale, zero_point, low, high, *seen, method, scales
+        )
+
+    def _seen_range(self, tensor: str) -> Range:
+        """The smallest and the largest value during calibration, or of a constant."""
+        constant = self._graph.constant(tensor)
+        if constant is not None:
+            return float(constant.min()), float(constant.max())
+        if tensor not in self._statistics:
+            raise UserError(f"no statistics of tensor {tensor!r}: run `dvc repro calibrate`")
+        return self._statistics[tensor].low, self._statistics[tensor].high
+
+    def _range(self, quantizer: FeatureQuantizer, seen: Range) -> tuple[Range, RangeSource]:
+        """The range that the codes cover, and the method that chose it."""
+        tensor, quant = quantizer.tensor, self._quant
+        constant = tensor in self._graph.constants
+        method = RangeSource.constant if constant else RangeSource(quant.feature_method.value)
+        if quantizer.range is not None:
+            return quantizer.range, RangeSource.node_bits
+        if tensor in self._ranges and not quantizer.per_channel:
+            return self._ranges[tensor], method
+        if constant:
+            return seen, method
+        statistics = self._statistics[tensor]
+        ends = feature_range(statistics, quant.feature_method, quantizer.bits, quant.percentile, self._symmetric)
+        return ends, method
+
+    def _channel_scales(self, quantizer: FeatureQuantizer, ends: Range) -> tuple[NDArray[np.float32], int]:
+        """The scale of each channel within the tensor's range, and their zero point."""
+        statistics = self._statistics[quantizer.tensor]
+        low, high = statistics.channel_low.clip(*ends), statistics.channel_high.clip(*ends)
+        return channel_scales(low, high, quantizer.bits, self._symmetric, self._least_scales(quantizer.tensor))
+
+    def _least_scales(self, tensor: str) -> NDArray[np.float64] | float:
+        """The smallest scales that make sense for a feature's channels."""
+        node = self._producers[tensor].first
+        if node.name not in self._weights:
+            return 0.0
+        weight, quantizer = self._graph.constant(node.input[1]), self._weights[node.name]
+        assert weight is not None
+        x_scales = broadcast_scales(self.params[node.input[0]].scales, weight.shape[quantizer.axis])
+        return least_channel_scales(weight, quantizer.axis, quantizer.bits, x_scales)
+
+
 def choose_weights(
     setup: QuantizerSetup, graph: Graph, features: Sequence[FeatureParams], config: Config
 ) -> tuple[list[WeightParams], dict[str, NDArray[np.int32]]]:
-    """Quantize every weight; gives the codes by node."""
-    by_tensor = {entry.tensor: entry for entry in features}
+    """Choose the scales of every weight, and round it to the nearest codes.
+
+    Returns:
+        Parameters in graph order, and node -> int32 codes of its weight.
+    """
+    by_tensor = {feature.tensor: feature for feature in features}
     nodes = {node.name: node for node in graph.nodes}
     params, codes = [], {}
 
-    def choose(where: WeightQuantizer) -> None:
-        node = nodes[where.node]
-        weight, bias = graph.constant(where.tensor), bias_of(graph, node)
+    def choose(quantizer: WeightQuantizer) -> None:
+        node, bits = nodes[quantizer.node], quantizer.bits
+        weight, bias = graph.constant(quantizer.tensor), bias_of(graph, node)
         assert weight is not None
         # one scale an output channel does not fit a grouped ConvTranspose, whose axis counts a group's channels
         grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1
-        axis = where.axis if config.soc.weight_scale is WeightScale.per_channel and not grouped else None
-        scales = weight_scales(weight, where.bits, axis, config.quant.weight_method)
-        taken, made = by_tensor.get(node.input[0]), by_tensor.get(where.output)
-        candidates = alignments(scales, axis, bias, taken, made, config.soc)
-        errors = [squared_errors(weight, candidate, where.bits, axis) for candidate in candidates]
+        axis = quantizer.axis if config.soc.weight_scale is WeightScale.per_channel and not grouped else None
+        scales = weight_scales(weight, bits, axis, config.quant.weight_method)
+        x, y = by_tensor.get(node.input[0]), by_tensor.get(quantizer.output)
+        candidates = alignments(scales, axis, bias, x, y, config.soc)
+        errors = [squared_errors(weight, candidate, bits, axis) for candidate in candidates]
         scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
-        codes[where.node] = weight_codes(weight, scales, where.bits, axis)
+        codes[node.name] = weight_codes(weight, scales, bits, axis)
         chosen = tuple(float(scale) for scale in scales)
-        params.append(WeightParams(where.tensor, where.node, where.bits, axis, chosen, config.quant.weight_method.name))
+        params.append(WeightParams(quantizer.tensor, node.name, bits, axis, chosen, config.quant.weight_method.name))
 
-    for where in track(setup.weights, "weights"):
-        choose(where)
+    for quantizer in track(setup.weights, "weights"):
+        choose(quantizer)
     return params, codes
 
 
@@ -127,32 +166,32 @@ def alignments(
     scales: NDArray[np.float32],
     axis: int | None,
     bias: NDArray[np.float32] | None,
-    taken: FeatureParams | None,
-    made: FeatureParams | None,
+    x: FeatureParams | None,
+    y: FeatureParams | None,
     soc: SocConfig,
 ) -> list[NDArray[np.float32]]:
-    """Move weight scales to where the SOC's integers do a layer justice.
+    """Move weight scales to where the SOC's integers express a layer's requantization exactly.
 
     Args:
         scales: float32 [channels] or [1].
         axis: output-channel axis of the weight, None for one scale.
         bias: float32 [channels].
-        taken: parameters of the layer's input; None if it is float.
-        made: parameters of its output; None if it is float.
+        x: parameters of the layer's input; None if it is float.
+        y: parameters of its output; None if it is float.
         soc: for its requantization rule.
 
     Returns:
-        Candidates in the shape of `scales`: the bias fits the accumulator, the gain is one that the rule has.
+        Candidates in the shape of `scales`: the bias fits the accumulator, the rule has the effective scale.
     """
-    real = np.zeros(1, dtype=np.float32) if bias is None else bias
-    if taken is None:
+    real_bias = np.zeros(1, dtype=np.float32) if bias is None else bias
+    if x is None:
         return [scales]
-    taken_steps = broadcast_scales(taken.scales, len(scales))
-    least = least_bias_scales(real, taken_steps)
+    x_scales = broadcast_scales(x.scales, len(scales))
+    least = least_bias_scales(real_bias, x_scales)
     scales = np.maximum(scales, least if axis is not None else least.max())
-    if made is None:
+    if y is None:
         return [scales]
-    made_steps = broadcast_scales(made.scales, len(scales))
-    limits = nna_limits(real, made_steps, made.bits)
+    y_scales = broadcast_scales(y.scales, len(scales))
+    limits = nna_limits(real_bias, y_scales, y.bits)
     limits = limits if axis is not None else limits.min(keepdims=True)
-    return aligned_scales(scales, taken_steps, made_steps, soc.requantization, limits)
+    return aligned_scales(scales, x_scales, y_scales, soc.requantization, limits)

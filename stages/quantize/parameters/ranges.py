@@ -21,8 +21,10 @@ __all__ = [
     "percentile_range",
 ]
 
-CLIPS = 512  # candidates of KL and MSE
-STARTS, ROUNDS = 16, 50  # of ADMM
+CLIP_CANDIDATES = 512
+"""Thresholds that KL and MSE try."""
+ADMM_STARTS, ADMM_ROUNDS = 16, 50
+"""Thresholds that ADMM starts from, and the most rounds from each."""
 
 
 def feature_range(
@@ -31,16 +33,16 @@ def feature_range(
     """Choose the range [low, high] that a feature's codes cover.
 
     Args:
-        statistics: what calibration saw.
-        method: how to choose; MAX_ABS takes all that was seen.
-        bits: width of a code.
+        statistics: of the feature, from calibration.
+        method: how to choose; MAX_ABS keeps all values.
+        bits: bit width of a code.
         percentile: percent of the values that PERCENTILE keeps, above 0, at most 100.
         symmetric: whether the zero point is bound, see `affine`.
     """
     match method:
         case FeatureMethod.KL:
             return kl_range(statistics, bits)
-        case FeatureMethod.MSE | FeatureMethod.OUTPUT:  # OUTPUT, where only the feature itself can be judged
+        case FeatureMethod.MSE | FeatureMethod.OUTPUT:  # OUTPUT, where no consumer can be measured
             return mse_range(statistics, bits, symmetric)
         case FeatureMethod.ADMM:
             return admm_range(statistics, bits, symmetric)
@@ -54,7 +56,7 @@ def kl_range(statistics: TensorStatistics, bits: int) -> tuple[float, float]:
     """Choose the clip whose quantized distribution diverges least from the original.
 
     Candidates clip at +-T (at 0..T where nothing is negative). For each, P is the clipped histogram, what lies outside
-    added to its end bins; Q is what lies inside, merged into 2**bits levels and spread evenly over each level's
+    added to its end bins; Q is what lies inside, merged into 2**bits levels and distributed evenly over each level's
     occupied bins. The candidate of least KL(P || Q) wins; of equals the widest. Where the histogram has no more bins
     than there are levels, no clip can help and the full range stays. The bin of zero is left out. Source: S. Migacz,
     "8-bit Inference with TensorRT", GTC 2017.
@@ -67,7 +69,7 @@ def kl_range(statistics: TensorStatistics, bits: int) -> tuple[float, float]:
     edges = statistics.edges
     histogram = _without_zero(statistics)
     best = (np.inf, statistics.low, statistics.high)
-    for low, high in _clips(statistics, CLIPS):
+    for low, high in _clips(statistics, CLIP_CANDIDATES):
         first = max(start, int(np.searchsorted(edges, low, side="right")) - 1)
         last = min(end, int(np.searchsorted(edges, high, side="left")))
         if last - first <= levels:
@@ -95,7 +97,7 @@ def percentile_range(statistics: TensorStatistics, percentile: float) -> tuple[f
 
 def mse_range(statistics: TensorStatistics, bits: int, symmetric: bool) -> tuple[float, float]:
     """Choose the clip of least expected squared error, of equals the widest."""
-    clips = _clips(statistics, CLIPS)
+    clips = _clips(statistics, CLIP_CANDIDATES)
     params = [affine(low, high, bits, symmetric) for low, high in clips]
     return clips[int(_errors(statistics, params, bits).argmin())]
 
@@ -103,10 +105,10 @@ def mse_range(statistics: TensorStatistics, bits: int, symmetric: bool) -> tuple
 def admm_range(statistics: TensorStatistics, bits: int, symmetric: bool) -> tuple[float, float]:
     """Fit the scale to the bins' centres from several clips (see `fit_scales`); the least squared error wins.
 
-    The zero point stays that of the start. MAX_ABS stands for election too: where steps are narrower than bins, the
-    centres mislead a fit.
+    The zero point stays that of the start. MAX_ABS is a candidate too: where scales are smaller than bins, the centres
+    mislead a fit.
     """
-    starts = [affine(low, high, bits, symmetric) for low, high in _clips(statistics, STARTS)]
+    starts = [affine(low, high, bits, symmetric) for low, high in _clips(statistics, ADMM_STARTS)]
     occupied = np.flatnonzero(_without_zero(statistics))
     # the outer bins reach beyond what was seen
     centres = ((statistics.edges[:-1] + statistics.edges[1:]) / 2).clip(statistics.low, statistics.high)
@@ -117,7 +119,7 @@ def admm_range(statistics: TensorStatistics, bits: int, symmetric: bool) -> tupl
         np.array([[scale for scale, _ in starts]], dtype=np.float32),
         -zero_points,
         2**bits - 1 - zero_points,
-        ROUNDS,
+        ADMM_ROUNDS,
     )[0]
     params = [starts[0], *((scale, zero_point) for scale, (_, zero_point) in zip(fitted, starts, strict=True))]
     best = int(_errors(statistics, params, bits).argmin())
@@ -129,7 +131,7 @@ def admm_range(statistics: TensorStatistics, bits: int, symmetric: bool) -> tupl
 
 
 def _clips(statistics: TensorStatistics, count: int) -> list[tuple[float, float]]:
-    """Ranges clipped at +-T, the seen range first: T falls in `count` equal steps while it keeps any value."""
+    """Ranges clipped at +-T, the seen range first: T falls in `count` equal amounts while it keeps any value."""
     reach = max(-statistics.low, statistics.high)
     thresholds = (np.arange(count, 0, -1) * (reach / count)).tolist()
     clips = [(max(statistics.low, -threshold), min(statistics.high, threshold)) for threshold in thresholds]
@@ -140,7 +142,7 @@ def _without_zero(statistics: TensorStatistics) -> NDArray[np.float64]:
     """The histogram less the bin of zero.
 
     Zero has a code of its own, so the bin's mass, which is large after a ReLU, costs nothing at any clip; its other
-    values are within a bin of zero, and at steps of two bins and more round to it at any clip as well.
+    values are within a bin of zero, and at scales of two bins and more round to it at any clip as well.
     """
     histogram = statistics.histogram.astype(np.float64)
     if 0 <= -statistics.first < HISTOGRAM_BINS:
@@ -169,9 +171,9 @@ def expected_errors(
     lowest: NDArray[np.float64],
     highest: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Integrate density * (x - quantized x)**2, the values of a bin spread evenly over it.
+    """Integrate density * (x - quantized x)**2, the values of a bin distributed evenly over it.
 
-    Bin centres alone would not do: steps of a few bins fall in and out of step with them. The integral from zero to x
+    Bin centres alone would not do: scales of a few bins beat against them. The integral from zero to x
     of the squared error is c * scale**3 / 12 + (x - c * scale)**3 / 3, c the code of x, even where c saturates. Summed
     by parts it needs the density only where it changes.
 

@@ -19,7 +19,8 @@ SMALLEST_WEIGHT_SCALE = 2.0**-32
 """For channels that are zero, or as good as: far below any live one, yet its products stay normal float32 numbers."""
 
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
-SETTLED = 1 / 64  # of a step: what the value of the farthest code may move by in the last round of `fit_scales`
+SETTLED_CODE_MOVE = 1 / 64
+"""Of a scale: by how much the value of the farthest code may move in the last round of `fit_scales`."""
 
 
 def affine(low: float, high: float, bits: int, symmetric: bool) -> tuple[np.float32, int]:
@@ -28,19 +29,19 @@ def affine(low: float, high: float, bits: int, symmetric: bool) -> tuple[np.floa
     Args:
         low: lower end of the range.
         high: upper end.
-        bits: width of an unsigned code.
+        bits: bit width of an unsigned code.
         symmetric: zero point at 0 for a range without negatives, in the middle otherwise (as a signed code's 0).
 
     Returns:
         scale (positive) and zero point (0 .. 2**bits - 1): real = (code - zero_point) * scale.
     """
     low, high = min(low, 0.0), max(high, 0.0)
-    top = 2**bits - 1
+    qmax = 2**bits - 1
     if symmetric and low < 0.0:
         middle = 2 ** (bits - 1)
         return positive(max(-low, high) / (middle - 1)), middle
-    scale = positive((high - low) / top)
-    return scale, min(max(round(-low / float(scale)), 0), top)
+    scale = positive((high - low) / qmax)
+    return scale, min(max(round(-low / float(scale)), 0), qmax)
 
 
 def representable(scale: float, zero_point: int, bits: int) -> tuple[float, float]:
@@ -97,7 +98,7 @@ def fit_scales(
                 if squares[k] > 0.0:
                     scale = np.float32(products[k] / squares[k])
                     moved = abs(scale - fitted[row, k]) * max(-lowest[k], highest[k])
-                    settled &= moved <= SETTLED * scale
+                    settled &= moved <= SETTLED_CODE_MOVE * scale
                     fitted[row, k] = scale
             if settled:
                 break

@@ -1,1 +1,1 @@
-"""The network in parts: layers (what a SOC runs as one), subgraphs, lookup tables, the work of a layer."""
+"""The network in parts: layers (nodes that a SOC runs as one), subgraphs, the work of a layer."""

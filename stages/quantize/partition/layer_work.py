@@ -14,17 +14,17 @@ __all__ = ["folded", "layer_work"]
 
 
 def layer_work(graph: Graph, layers: Sequence[Layer]) -> list[LayerWork]:
-    """Count what layers do, one entry a layer, in their order.
+    """Count the work of layers, in their order.
 
-    An activation that a weighted layer before it takes in (`folded`) does nothing more. A tensor without a static shape
-    counts nothing; export writes none of floats.
+    An activation that is folded into the weighted layer before it (`folded`) adds none. A tensor without a static shape
+    counts as none; export writes no such float tensors.
     """
     inside = folded(graph, layers)
     return [_work(graph, layer, layer.name in inside) for layer in layers]
 
 
 def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
-    """Find activations that run inside the weighted layer before them, which nothing else takes.
+    """Find activations that run inside the weighted layer before them, whose output has no other consumer.
 
     Their codes are counted and simulated as layers of their own; on the unit they are a table in the loop over tiles.
     Source: the vendor's runtime lists relu, relu6, prelu, leaky_relu, tanh, silu, sigmoid, swish as fused; for a T41
@@ -34,7 +34,7 @@ def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
         The activation's layer -> the weighted layer.
     """
     producers = {layer.output: layer for layer in layers}
-    found = {}
+    inside = {}
     for layer in layers:
         before = producers.get(layer.first.input[0]) if _is_activation(layer) else None
         if before is None or not before.weighted(graph):
@@ -42,8 +42,8 @@ def folded(graph: Graph, layers: Sequence[Layer]) -> dict[str, str]:
         shared = before.output in graph.outputs or before.output in graph.captured
         consumers = [node.name for node in graph.consumers.get(before.output, [])]
         if not shared and {*consumers} <= {*layer.names}:
-            found[layer.name] = before.name
-    return found
+            inside[layer.name] = before.name
+    return inside
 
 
 def _work(graph: Graph, layer: Layer, inside: bool) -> LayerWork:
@@ -54,7 +54,7 @@ def _work(graph: Graph, layer: Layer, inside: bool) -> LayerWork:
     if node.op_type in VIEWS or inside:
         inputs = outputs = 0
     elif node.op_type == "Slice":
-        inputs = outputs  # what it leaves out it need not read
+        inputs = outputs  # elements that it leaves out are not read
     return LayerWork(
         layer.name,
         layer.kind,

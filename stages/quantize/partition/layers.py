@@ -1,4 +1,4 @@
-"""The layers of a network: what a SOC runs as one. Most are one node; some have an activation folded in."""
+"""The layers of a network: nodes that a SOC runs as one. Most are one node; some have an activation folded in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from stages.core.integer.operators import BY_ONNX_TYPE, WEIGHTED
 from stages.quantize.partition.nodes import bounded
 
 __all__ = [
-    "CLAMPS",
+    "CLAMP_TYPES",
     "Layer",
     "find_layers",
     "first_and_last_layers",
     "head_layers",
 ]
 
-CLAMPS = {"Relu", "Clip"}
-GATED = {"Sigmoid": "Silu", "HardSigmoid": "HardSwish"}  # f -> the operator x * f(x)
+CLAMP_TYPES = {"Relu", "Clip"}
+GATED_KINDS = {"Sigmoid": "Silu", "HardSigmoid": "HardSwish"}
+"""ONNX type of f -> kind of the layer x * f(x)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Layer:
 
     @property
     def first(self) -> onnx.NodeProto:
-        """The node that takes the layer's inputs."""
+        """The node that consumes the layer's inputs."""
         return self.nodes[0]
 
     @property
@@ -65,7 +66,7 @@ class Layer:
         return len(self.nodes) > 1 and self.nodes[-1].op_type == "Mul"
 
     @property
-    def takes_constants(self) -> bool:
+    def quantizes_constants(self) -> bool:
         """Whether constant operands of its first node are quantized like features."""
         record = BY_ONNX_TYPE.get(self.first.op_type)
         return record is not None and record.constant_operands
@@ -78,7 +79,7 @@ class Layer:
         """Inputs that are features: computed float tensors, and constants that are quantized like them."""
         features = set(graph.float_tensors)
         names = [name for name in self.first.input if name in features]
-        if self.takes_constants and not self.gated:
+        if self.quantizes_constants and not self.gated:
             names = [name for name in self.first.input if name]
         return names
 
@@ -90,14 +91,14 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
         after = _only_consumer(graph, node)
         if after is None:
             continue
-        gate = GATED.get(node.op_type)
+        gate = GATED_KINDS.get(node.op_type)
         if (
             gate in soc.operators
             and after.op_type == "Mul"
             and sorted(after.input) == sorted((node.input[0], *node.output))
         ):
             follower[node.name] = (str(gate), after)
-        elif _fuses_clamp(node) and after.op_type in CLAMPS & set(soc.fused_activations) and bounded(graph, after):
+        elif _fuses_clamp(node) and after.op_type in CLAMP_TYPES & set(soc.fused_activations) and bounded(graph, after):
             follower[node.name] = (_kind(graph, node), after)
     first = {after.name: name for name, (_, after) in follower.items()}
     nodes = {node.name: node for node in graph.nodes}
@@ -116,7 +117,7 @@ def _kind(graph: Graph, node: onnx.NodeProto) -> str:
 
 
 def _only_consumer(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The one node that takes a node's only output, if nothing else does."""
+    """The only consumer of a node's only output, if it has one."""
     if len(node.output) != 1 or node.output[0] in graph.outputs or node.output[0] in graph.captured:
         return None
     consumers = graph.consumers.get(node.output[0], [])
@@ -137,16 +138,16 @@ def head_layers(graph: Graph, layers: Sequence[Layer]) -> set[str]:
         everything after" of a YOLO in float.
     """
     producers = {name: layer for layer in layers for node in layer.nodes for name in node.output}
-    found: set[str] = set()
+    head: set[str] = set()
     pending = list(graph.outputs)
     while pending:
         layer = producers.get(pending.pop())
-        if layer is None or layer.name in found:
+        if layer is None or layer.name in head:
             continue
-        found.add(layer.name)
+        head.add(layer.name)
         if layer.first.op_type not in WEIGHTED:
             pending.extend(name for name in layer.first.input if name)
-    return found
+    return head
 
 
 def first_and_last_layers(graph: Graph, layers: Sequence[Layer]) -> set[str]:
@@ -158,21 +159,21 @@ def first_and_last_layers(graph: Graph, layers: Sequence[Layer]) -> set[str]:
     Returns:
         Names of layers.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     from_inputs, to_outputs = set(graph.inputs), set(graph.outputs)
     for layer in layers:
         if not from_inputs.isdisjoint(_inputs_of(layer)):
             if layer.weighted(graph):
-                found.add(layer.name)
+                names.add(layer.name)
             else:
                 from_inputs.update(layer.nodes[-1].output)
     for layer in reversed(layers):
         if not to_outputs.isdisjoint(layer.nodes[-1].output):
             if layer.weighted(graph):
-                found.add(layer.name)
+                names.add(layer.name)
             else:
                 to_outputs.update(_inputs_of(layer))
-    return found
+    return names
 
 
 def _inputs_of(layer: Layer) -> set[str]:

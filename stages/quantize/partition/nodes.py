@@ -1,4 +1,4 @@
-"""Facts about single nodes of the float network that several parts of quantize ask for."""
+"""Facts about single nodes of the float network that several folders of quantize ask for."""
 
 from collections.abc import Sequence
 
@@ -42,8 +42,8 @@ def clamp_bounds(graph: Graph, node: onnx.NodeProto) -> tuple[float, float]:
     """The real bounds of a Relu or of a Clip with constant bounds."""
     if node.op_type == "Relu":
         return 0.0, np.inf
-    given = [graph.constant(name) if name else None for name in node.input[1:3]]
-    low, high = (*given, None, None)[:2]
+    bounds = [graph.constant(name) if name else None for name in node.input[1:3]]
+    low, high = (*bounds, None, None)[:2]
     return (-np.inf if low is None else float(low)), (np.inf if high is None else float(high))
 
 

@@ -10,9 +10,9 @@ from onnx import helper
 from stages.core.graph.onnx_graph import Graph, captured_names, used_names
 from stages.quantize.partition.layers import Layer
 
-__all__ = ["Subgraph", "find_blocks", "find_pieces", "find_rest", "subgraph_model", "taken"]
+__all__ = ["Subgraph", "downstream_subgraph", "find_blocks", "inputs_of", "layer_subgraphs", "subgraph_model"]
 
-MOST = 4
+MAX_WEIGHTED_LAYERS_PER_BLOCK = 4
 """Weighted layers of a block, unless a shortcut spans more."""
 
 
@@ -22,8 +22,8 @@ class Subgraph:
 
     Attributes:
         layers: in graph order.
-        inputs: computed or fed tensors that they take from before.
-        outputs: tensors that they make and others take, or the network returns.
+        inputs: tensors that they consume: network inputs and outputs of earlier layers.
+        outputs: tensors that they produce and that later layers consume or the network returns.
     """
 
     layers: tuple[Layer, ...]
@@ -36,8 +36,8 @@ class Subgraph:
         return [node for layer in self.layers for node in layer.nodes]
 
 
-def find_pieces(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
-    """Make every layer a subgraph, several only where a tensor between them cannot be handed over."""
+def layer_subgraphs(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
+    """Make every layer a subgraph, several only where a tensor between them cannot be a model's input."""
     cutter = _Cutter(graph, layers)
     subgraphs, start = [], 0
     for end in range(len(layers)):
@@ -50,9 +50,10 @@ def find_pieces(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
 def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
     """Group the layers into blocks to be learned one at a time.
 
-    A block may end where one tensor leaves it and nothing from before it is still needed soon: not inside a residual
-    block, but inside the long arms of a feature pyramid. Of such places the narrowest within `MOST` weighted layers
-    is taken, so that an expansion and the projection after it stay together and little has to be kept between blocks.
+    A block may end where one tensor leaves it and no earlier tensor is still needed soon: not inside a residual block,
+    but inside the long arms of a feature pyramid. Within `MAX_WEIGHTED_LAYERS_PER_BLOCK` weighted layers it ends at the
+    smallest such tensor, so that an expansion and the projection after it stay together and little has to be kept
+    between blocks.
     Source for blocks as units: Y. Li et al., "BRECQ", ICLR 2021.
     """
     cutter = _Cutter(graph, layers)
@@ -64,15 +65,15 @@ def find_blocks(graph: Graph, layers: Sequence[Layer]) -> list[Subgraph]:
     return blocks
 
 
-def find_rest(graph: Graph, layers: Sequence[Layer], tensor: str) -> Subgraph:
+def downstream_subgraph(graph: Graph, layers: Sequence[Layer], tensor: str) -> Subgraph:
     """Collect the layers that a tensor reaches: all that has to run again when it changes.
 
-    Also those between that make a tensor of unknown rank, which no model can take.
+    Layers between them that produce a tensor of unknown rank, which no model can have as an input, belong to it too.
 
     Returns:
         A subgraph whose layers need not be consecutive; its outputs are those of the network that the tensor reaches.
     """
-    return _Cutter(graph, layers).rest(tensor)
+    return _Cutter(graph, layers).downstream(tensor)
 
 
 def subgraph_model(graph: Graph, subgraph: Subgraph) -> onnx.ModelProto:
@@ -87,21 +88,24 @@ def subgraph_model(graph: Graph, subgraph: Subgraph) -> onnx.ModelProto:
     return helper.make_model(body, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
 
 
-def taken(subgraphs: Sequence[Subgraph]) -> set[str]:
-    """All tensors that subgraphs take."""
+def inputs_of(subgraphs: Sequence[Subgraph]) -> set[str]:
+    """All tensors that subgraphs consume."""
     return {name for subgraph in subgraphs for name in subgraph.inputs}
 
 
 class _Cutter:
     def __init__(self, graph: Graph, layers: Sequence[Layer]) -> None:
         self._graph, self._layers = graph, layers
-        self._made = [{name for node in layer.nodes for name in node.output if name} for layer in layers]
-        self._taken = [self._takes(layer) - made for layer, made in zip(layers, self._made, strict=True)]
-        self._last = {name: i for i, taken in enumerate(self._taken) for name in taken}
+        self._outputs_of = [{name for node in layer.nodes for name in node.output if name} for layer in layers]
+        self._inputs_of = [
+            self._consumed(layer) - outputs for layer, outputs in zip(layers, self._outputs_of, strict=True)
+        ]
+        self._last = {name: i for i, inputs in enumerate(self._inputs_of) for name in inputs}  # last consumers
         self._last |= dict.fromkeys(graph.outputs, len(layers))
         self._weighted = [layer.weighted(graph) for layer in layers]
 
-    def _takes(self, layer: Layer) -> set[str]:
+    def _consumed(self, layer: Layer) -> set[str]:
+        """Computed tensors and network inputs that a layer's nodes name."""
         names = {name for node in layer.nodes for name in (*node.input, *captured_names(node)) if name}
         return {name for name in names if name in self._graph.producers or name in self._graph.inputs}
 
@@ -110,26 +114,26 @@ class _Cutter:
         return Subgraph(layers, tuple(self._inputs(start, end)), tuple(self._outputs(start, end)))
 
     def _outputs(self, start: int, end: int) -> list[str]:
-        made = [name for layer in self._layers[start : end + 1] for node in layer.nodes for name in node.output]
-        return [name for name in made if self._last.get(name, -1) > end]
+        outputs = [name for layer in self._layers[start : end + 1] for node in layer.nodes for name in node.output]
+        return [name for name in outputs if self._last.get(name, -1) > end]
 
     def _inputs(self, start: int, end: int) -> list[str]:
-        made = set().union(*self._made[start : end + 1])
-        taken = dict.fromkeys(name for i in range(start, end + 1) for name in sorted(self._taken[i]))
-        return [name for name in taken if name not in made]
+        outputs = set().union(*self._outputs_of[start : end + 1])
+        inputs = dict.fromkeys(name for i in range(start, end + 1) for name in sorted(self._inputs_of[i]))
+        return [name for name in inputs if name not in outputs]
 
-    def rest(self, tensor: str) -> Subgraph:
+    def downstream(self, tensor: str) -> Subgraph:
         changed, reached = {tensor}, set()
-        for index, taken in enumerate(self._taken):
-            if not changed.isdisjoint(taken):
+        for index, layer_inputs in enumerate(self._inputs_of):
+            if not changed.isdisjoint(layer_inputs):
                 reached.add(index)
-                changed |= self._made[index]
-        producers = {name: index for index, made in enumerate(self._made) for name in made}
+                changed |= self._outputs_of[index]
+        producers = {name: index for index, outputs in enumerate(self._outputs_of) for name in outputs}
         inputs: list[str] = []
         pending = sorted(reached)
-        while pending:  # from the end: what a layer takes from before
+        while pending:  # from the end: the inputs of each layer
             index = pending.pop()
-            for name in sorted(self._taken[index]):
+            for name in sorted(self._inputs_of[index]):
                 producer = producers.get(name)
                 if producer in reached or name in inputs:
                     continue
@@ -138,16 +142,16 @@ class _Cutter:
                 else:
                     reached.add(producer)
                     pending.append(producer)
-        taken = {name for index in reached for name in self._taken[index]}
-        made = {name for index in reached for name in self._made[index]}
+        consumed = {name for index in reached for name in self._inputs_of[index]}
+        produced = {name for index in reached for name in self._outputs_of[index]}
         return Subgraph(
             tuple(self._layers[index] for index in sorted(reached)),
-            tuple(name for name in inputs if name in taken and name not in made),
-            tuple(name for name in self._graph.outputs if name in made & changed),
+            tuple(name for name in inputs if name in consumed and name not in produced),
+            tuple(name for name in self._graph.outputs if name in produced & changed),
         )
 
     def may_cut(self, start: int, end: int) -> bool:
-        """Whether all that leaves a subgraph can: tensors of known rank, as a model's inputs and outputs have to be."""
+        """Whether a subgraph's outputs have a known rank, as a model's inputs and outputs need."""
         return all(self._of_known_rank(name) for name in self._outputs(start, end))
 
     def _of_known_rank(self, name: str) -> bool:
@@ -165,30 +169,30 @@ class _Cutter:
 
     def _near(self, start: int, name: str) -> bool:
         """Whether a tensor's last consumer is so close to a layer that it closes a shortcut rather than a long arm."""
-        return sum(self._weighted[start : self._last[name]]) <= MOST + 1
+        return sum(self._weighted[start : self._last[name]]) <= MAX_WEIGHTED_LAYERS_PER_BLOCK + 1
 
     def _size(self, start: int, end: int) -> int:
         return sum(math.prod(self._graph.shapes.get(name, [])) for name in self._outputs(start, end))
 
     def _pools(self, start: int, before: int, after: int) -> bool:
-        """Whether a picture becomes a vector in between: what is learned from positions is learned before."""
-        ranks = [
+        """Whether a feature map becomes a vector in between: weights are learned from many positions before that."""
+        areas = [
             max((math.prod(self._graph.shapes.get(name, [1])[2:]) for name in self._outputs(start, end)), default=1)
             for end in (before, after)
         ]
-        return ranks[0] > 1 and ranks[1] == 1
+        return areas[0] > 1 and areas[1] == 1
 
     def end_of_block(self, start: int) -> int:
         best: int | None = None
         for end in range(start, len(self._layers)):
             count = sum(self._weighted[start : end + 1])
-            if best is not None and count > MOST:
+            if best is not None and count > MAX_WEIGHTED_LAYERS_PER_BLOCK:
                 return best
             if end == len(self._layers) - 1:
                 return best if best is not None and self._size(start, end) > self._size(start, best) else end
             if count and self._may_end(start, end):
-                wider = best is not None and self._size(start, end) > self._size(start, best)
-                if best is not None and (wider or self._pools(start, best, end)):
+                larger = best is not None and self._size(start, end) > self._size(start, best)
+                if best is not None and (larger or self._pools(start, best, end)):
                     return best
                 best = end
         return len(self._layers) - 1

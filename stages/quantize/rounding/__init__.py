@@ -1,1 +1,1 @@
-"""What pictures improve: ranges by output, bias correction, GPTQ, block reconstruction."""
+"""Fitting to pictures: ranges by output, bias correction, GPTQ, block reconstruction."""

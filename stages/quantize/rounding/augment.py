@@ -1,4 +1,4 @@
-"""More pictures out of few: what is learned from them is held to the float network's answers, so no label can break."""
+"""More pictures out of few. Learning compares with the float network's answers, so that no label can become wrong."""
 
 from collections.abc import Collection, Iterator
 
@@ -10,19 +10,22 @@ from stages.core.data.inputs import Sample
 
 __all__ = ["picture_variants", "variants"]
 
-LEAST_SHARE, STRETCH = 0.35, 0.3
+MIN_CROP_SHARE = 0.35
+"""Least part of a picture's area that a crop covers."""
+MAX_LOG_STRETCH = 0.3
+"""Largest logarithm of a crop's change of aspect ratio."""
 
 
 def variants(sample: Sample, pictures: Collection[str], count: int, seed: int) -> Iterator[Sample]:
     """Give a sample, then others with its pictures varied and its tensors as they are.
 
-    Pictures of one size, as of two cameras, are cut alike.
+    Pictures of one size, as of two cameras, are cropped alike.
 
     Args:
         sample: what each input is fed.
         pictures: inputs that take pictures; those fed float32 are left alone.
         count: how many to give, the sample included; one without pictures is given once.
-        seed: of the cut-outs.
+        seed: of the crops.
     """
     varied = {
         name: picture_variants(values, count, seed)
@@ -34,12 +37,12 @@ def variants(sample: Sample, pictures: Collection[str], count: int, seed: int) -
 
 
 def picture_variants(sample: NDArray[np.uint8], count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Give a picture, its mirror image, then cut-outs of it, resized, every second one mirrored.
+    """Give a picture, its mirror image, then crops of it, resized, every second one mirrored.
 
     Args:
         sample: uint8 [H, W, C].
         count: how many to give, the picture included.
-        seed: of the cut-outs: they cover `LEAST_SHARE` to all of it, stretched by up to exp(`STRETCH`).
+        seed: of the crops: they cover `MIN_CROP_SHARE` to all of it, stretched by up to exp(`MAX_LOG_STRETCH`).
 
     Returns:
         Pictures of the same shape.
@@ -47,12 +50,12 @@ def picture_variants(sample: NDArray[np.uint8], count: int, seed: int) -> Iterat
     rng = np.random.default_rng(seed)
     height, width = sample.shape[:2]
     for index in range(count):
-        cut = sample
+        variant = sample
         if index > 1:
-            share, stretch = rng.uniform(LEAST_SHARE, 1.0), np.exp(rng.uniform(-STRETCH, STRETCH))
+            share, stretch = rng.uniform(MIN_CROP_SHARE, 1.0), np.exp(rng.uniform(-MAX_LOG_STRETCH, MAX_LOG_STRETCH))
             rows = max(1, min(height, int(height * np.sqrt(share * stretch))))
             columns = max(1, min(width, int(width * np.sqrt(share / stretch))))
-            top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
-            part = sample[top : top + rows, left : left + columns]
-            cut = cv2.resize(part, (width, height)).reshape(sample.shape).astype(np.uint8)
-        yield np.ascontiguousarray(cut[:, ::-1] if index % 2 else cut)
+            first_row, first_column = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+            crop = sample[first_row : first_row + rows, first_column : first_column + columns]
+            variant = cv2.resize(crop, (width, height)).reshape(sample.shape).astype(np.uint8)
+        yield np.ascontiguousarray(variant[:, ::-1] if index % 2 else variant)

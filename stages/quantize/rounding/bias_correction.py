@@ -15,12 +15,12 @@ from stages.quantize.partition.nodes import bias_of
 from stages.quantize.partition.subgraphs import Subgraph, subgraph_model
 from stages.quantize.rounding.replay import Replay
 
-__all__ = ["correct_bias", "corrigible"]
+__all__ = ["can_have_bias", "correct_bias"]
 
 Array = NDArray[np.float32]
 
 
-def corrigible(node: onnx.NodeProto) -> bool:
+def can_have_bias(node: onnx.NodeProto) -> bool:
     """Whether a weighted node can have a bias: a MatMul cannot."""
     return node.op_type in ("Conv", "ConvTranspose", "Gemm")
 
@@ -28,8 +28,8 @@ def corrigible(node: onnx.NodeProto) -> bool:
 def correct_bias(candidate: Candidate, node: onnx.NodeProto, replay: Replay, weights: bool, features: bool) -> None:
     """Correct one node's bias.
 
-    The mean over pictures and positions of its output in float, less that with its quantized weight (`weights`), with
-    its input as the quantized layers before make it (`features`), or with both.
+    The correction is the mean over pictures and positions of its output in float, less that with its quantized weight
+    (`weights`), with its input from the quantized layers before it (`features`), or with both.
     """
     layer = Layer(node.op_type, (node,))
     alone = Subgraph((layer,), (node.input[0],), (node.output[0],))
@@ -44,6 +44,6 @@ def correct_bias(candidate: Candidate, node: onnx.NodeProto, replay: Replay, wei
         after = changed.run({node.input[0]: source.read(node.input[0], index)})[node.output[0]]
         others = tuple(i for i in range(before.ndim) if i != axis % before.ndim)
         total = total + (before.mean(axis=others, dtype=np.float64) - after.mean(axis=others, dtype=np.float64))
-    given = candidate.bias(node) if weights else bias_of(candidate.graph, node)
+    bias = candidate.bias(node) if weights else bias_of(candidate.graph, node)
     shift = total / replay.count
-    candidate.biases[node.name] = (shift if given is None else given + shift).astype(np.float32)
+    candidate.biases[node.name] = (shift if bias is None else bias + shift).astype(np.float32)

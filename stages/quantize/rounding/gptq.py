@@ -1,4 +1,4 @@
-"""Error-compensating rounding: what rounding one weight costs, the weights that are not rounded yet make good.
+"""Error-compensating rounding (GPTQ): weights that are not rounded yet make up for the error of each rounded one.
 
 Sources: B. Hassibi and D. Stork, "Optimal Brain Surgeon", 1993; E. Frantar et al., "GPTQ", ICLR 2023; Y. Li et al.,
 "GPTAQ", 2025, for the float input as the target.
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.rules import broadcast_scales
 from stages.quantize.candidate import Candidate
-from stages.quantize.parameters.weight_scales import largest_code
+from stages.quantize.parameters.weight_scales import weight_qmax
 from stages.quantize.partition.nodes import sliding_window
-from stages.quantize.rounding.bias_correction import correct_bias, corrigible
+from stages.quantize.rounding.bias_correction import can_have_bias, correct_bias
 from stages.quantize.rounding.replay import Replay
 
 __all__ = [
     "Moments",
-    "compensable",
+    "can_compensate",
     "compensate",
     "compensated_codes",
     "group_rows",
@@ -34,15 +34,16 @@ __all__ = [
 
 Array = NDArray[np.float32]
 Matrix = NDArray[np.float64]
-DAMPING = 0.01
-"""Of the mean second moment: what is added to all, so that inputs that hardly vary do not carry the errors."""
+RELATIVE_DAMPING = 0.01
+"""Of the mean second moment: it is added to all, so that inputs that hardly vary do not carry the errors."""
 
-SAMPLES = 64
-"""Positions a weight of an output, over all pictures; within these:"""
-FEWEST, MOST = 1024, 8192
+POSITIONS_PER_WEIGHT = 64
+"""Positions that moments are taken from, for each weight of an output, over all pictures."""
+MIN_POSITIONS, MAX_POSITIONS = 1024, 8192
+"""The least and the most of them."""
 
 
-def compensable(node: onnx.NodeProto) -> bool:
+def can_compensate(node: onnx.NodeProto) -> bool:
     """Whether a weighted node's outputs are products of its weight and rows of its input."""
     return node.op_type in ("Conv", "Gemm", "MatMul")
 
@@ -50,25 +51,25 @@ def compensable(node: onnx.NodeProto) -> bool:
 def compensate(candidate: Candidate, node: onnx.NodeProto, replay: Replay) -> None:
     """Refit a node's weight to its quantized input, then round it, each error compensated by the rest.
 
-    The weight answers for what varies; the mean is its bias's, which is corrected after (see `correct_bias`). Without a
-    bias the weight answers for both.
+    The weight answers for what varies; the mean is its bias's, which is corrected afterwards (`correct_bias`). Without
+    a bias the weight answers for both.
     """
-    entry, weight = candidate.weights[node.name], candidate.graph.constant(node.input[1])
+    params, weight = candidate.weights[node.name], candidate.graph.constant(node.input[1])
     assert weight is not None
     rows = group_rows(node, weight)
-    wanted = int(np.clip(SAMPLES * rows.shape[2], FEWEST, MOST))
-    each = -(-wanted // replay.count)
+    wanted = int(np.clip(POSITIONS_PER_WEIGHT * rows.shape[2], MIN_POSITIONS, MAX_POSITIONS))
+    of_picture = -(-wanted // replay.count)
 
-    def pair(index: int) -> tuple[Array, Array]:
+    def rows_of(index: int) -> tuple[Array, Array]:
         values = (files.read(node.input[0], index) for files in (replay.float, replay.quantized))
-        first, second = (input_rows(candidate.graph, node, value, each, index) for value in values)
+        first, second = (input_rows(candidate.graph, node, value, of_picture, index) for value in values)
         return first, second
 
-    biased = corrigible(node)
-    moments = Moments.collect((pair(index) for index in range(replay.count)), minus_zp=biased)
-    scales = np.asarray(entry.scales, dtype=np.float32)
-    each_output = broadcast_scales(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
-    codes = compensated_codes(refitted(rows, moments), each_output, largest_code(entry.bits), moments)
+    biased = can_have_bias(node)
+    moments = Moments.collect((rows_of(index) for index in range(replay.count)), minus_mean=biased)
+    scales = np.asarray(params.scales, dtype=np.float32)
+    output_scales = broadcast_scales(scales, rows.shape[0] * rows.shape[1]).reshape(rows.shape[:2])
+    codes = compensated_codes(refitted(rows, moments), output_scales, weight_qmax(params.bits), moments)
     candidate.codes[node.name] = ungroup_rows(node, codes, weight.shape)
     if biased:
         correct_bias(candidate, node, replay, weights=True, features=True)
@@ -89,16 +90,16 @@ class Moments:
     samples: int
 
     @classmethod
-    def collect(cls, pairs: Iterable[tuple[Array, Array]], minus_zp: bool) -> "Moments":
+    def collect(cls, pairs: Iterable[tuple[Array, Array]], minus_mean: bool) -> "Moments":
         """Add up rows of inputs, float and quantized, each float32 [groups, positions, D], picture by picture.
 
-        `minus_zp` takes them about the means, else about 0.
+        With `minus_mean` they are taken about the means, else about 0.
         """
         quantized = crossed = mean_float = mean_quantized = np.zeros(())
         origins: tuple[Array, Array] | None = None
         samples = 0
         for float_rows, quantized_rows in pairs:
-            if minus_zp:
+            if minus_mean:
                 # counted from near the mean: of large numbers that vary little float32 would keep nothing
                 if origins is None:
                     origins = float_rows.mean(axis=1, keepdims=True), quantized_rows.mean(axis=1, keepdims=True)
@@ -110,7 +111,7 @@ class Moments:
             mean_quantized = mean_quantized + quantized_rows.sum(axis=1, dtype=np.float64)
             samples += float_rows.shape[1]
         quantized, crossed = quantized / samples, crossed / samples
-        if minus_zp:
+        if minus_mean:
             quantized = quantized - _outer(mean_quantized, mean_quantized) / samples**2
             crossed = crossed - _outer(mean_float, mean_quantized) / samples**2
         return cls(quantized.astype(np.float64), crossed.astype(np.float64), samples)
@@ -120,14 +121,14 @@ def _outer(left: Matrix, right: Matrix) -> Matrix:
     return left[:, :, np.newaxis] * right[:, np.newaxis, :]
 
 
-def input_rows(graph: Graph, node: onnx.NodeProto, value: Array, most: int, seed: int) -> Array:
-    """Lay out what each output position of a weighted node multiplies its weights by.
+def input_rows(graph: Graph, node: onnx.NodeProto, value: Array, max_positions: int, seed: int) -> Array:
+    """Lay out the inputs that each output position of a weighted node multiplies its weights by.
 
     Args:
         graph: the network.
         node: a Conv, Gemm or MatMul.
         value: its input for one picture, [1, C, *S] or [..., D].
-        most: take only so many positions, the same for the same seed.
+        max_positions: use at most so many, the same for the same seed.
         seed: of the choice.
 
     Returns:
@@ -135,31 +136,31 @@ def input_rows(graph: Graph, node: onnx.NodeProto, value: Array, most: int, seed
     """
     if node.op_type != "Conv":
         rows = value.reshape(-1, value.shape[-1])
-        return rows[_chosen(len(rows), most, seed)][np.newaxis]
+        return rows[_sampled(len(rows), max_positions, seed)][np.newaxis]
     kernel = list(graph.constants[node.input[1]].dims)[2:]
     rank, groups = len(kernel), attribute(node, "group", 1)
     window = sliding_window(graph, node, kernel)
     strides, dilations, pads = window["strides"], window["dilations"], window["pads"]
     padded = np.pad(value[0], [(0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
     sizes = graph.shapes[node.output[0]][2:]
-    chosen = np.unravel_index(_chosen(int(np.prod(sizes)), most, seed), sizes)
-    starts = [where * stride for where, stride in zip(chosen, strides, strict=True)]
+    sampled = np.unravel_index(_sampled(int(np.prod(sizes)), max_positions, seed), sizes)
+    starts = [position * stride for position, stride in zip(sampled, strides, strict=True)]
     offsets = np.indices(kernel).reshape(rank, -1)
-    places: Iterable[Any] = (
+    taps_on_axes: Iterable[Any] = (
         start[:, np.newaxis] + offset[np.newaxis] * dilation
         for start, offset, dilation in zip(starts, offsets, dilations, strict=True)
     )
-    index: tuple[Any, ...] = (slice(None), *places)
+    index: tuple[Any, ...] = (slice(None), *taps_on_axes)
     patches = padded[index]  # [C, positions, K]
     channels, positions, taps = patches.shape
     grouped = patches.reshape(groups, channels // groups, positions, taps).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(grouped).reshape(groups, positions, -1)
 
 
-def _chosen(count: int, most: int, seed: int) -> NDArray[np.int64]:
-    if count <= most:
+def _sampled(count: int, at_most: int, seed: int) -> NDArray[np.int64]:
+    if count <= at_most:
         return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(count, at_most, replace=False))
 
 
 def group_rows(node: onnx.NodeProto, weight: Array) -> Matrix:
@@ -179,7 +180,7 @@ def ungroup_rows(node: onnx.NodeProto, rows: NDArray[np.int32], shape: tuple[int
 def _damped(moments: Moments) -> Matrix:
     """Second moments with something added to the diagonal: more where there are few positions for many weights."""
     size = moments.quantized.shape[-1]
-    share = max(DAMPING, size / moments.samples)
+    share = max(RELATIVE_DAMPING, size / moments.samples)
     means = np.trace(moments.quantized, axis1=1, axis2=2) / size
     floor = np.maximum(share * means, 1e-12)
     damped: Matrix = moments.quantized + floor[:, np.newaxis, np.newaxis] * np.eye(size)
@@ -187,7 +188,7 @@ def _damped(moments: Moments) -> Matrix:
 
 
 def refitted(weight: Matrix, moments: Moments) -> Matrix:
-    """Fit weights so that on the quantized input they come closest to what the given ones make of the float input.
+    """Fit weights so that their output on the quantized input is nearest to the given ones' on the float input.
 
     Least squares, held to the given weights by the damping.
     """
@@ -196,13 +197,13 @@ def refitted(weight: Matrix, moments: Moments) -> Matrix:
     return np.ascontiguousarray(np.linalg.solve(damped, (weight @ pull).transpose(0, 2, 1)).transpose(0, 2, 1))
 
 
-def compensated_codes(weight: Matrix, scales: Matrix, top: int, moments: Moments) -> NDArray[np.int32]:
-    """Round weights one by one, those of largest second moment first, spreading each error over the rest.
+def compensated_codes(weight: Matrix, scales: Matrix, qmax: int, moments: Moments) -> NDArray[np.int32]:
+    """Round weights one by one, those of largest second moment first, distributing each error over the rest.
 
     Args:
         weight: float64 [groups, outputs, D].
         scales: float64 [groups, outputs].
-        top: largest code.
+        qmax: largest code.
         moments: of the layer's input.
 
     Returns:
@@ -214,14 +215,14 @@ def compensated_codes(weight: Matrix, scales: Matrix, top: int, moments: Moments
     inverse = np.linalg.inv(sorted_moments)
     upper = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
     rows = np.take_along_axis(weight, order[:, np.newaxis], 2)
-    found = _rounded(np.ascontiguousarray(rows), scales, float(top), np.ascontiguousarray(upper))
+    rounded = _rounded(np.ascontiguousarray(rows), scales, float(qmax), np.ascontiguousarray(upper))
     codes = np.empty(weight.shape, dtype=np.int32)
-    np.put_along_axis(codes, np.broadcast_to(order[:, np.newaxis], codes.shape), found, 2)
+    np.put_along_axis(codes, np.broadcast_to(order[:, np.newaxis], codes.shape), rounded, 2)
     return codes
 
 
 @numba.njit(cache=True, parallel=True)
-def _rounded(weight: Matrix, scales: Matrix, top: float, upper: Matrix) -> NDArray[np.int32]:
+def _rounded(weight: Matrix, scales: Matrix, qmax: float, upper: Matrix) -> NDArray[np.int32]:
     """Round [groups, outputs, D] with each group's upper Cholesky factor of the inverse moments."""
     groups, outputs, count = weight.shape
     codes = np.empty(weight.shape, dtype=np.int32)
@@ -230,7 +231,7 @@ def _rounded(weight: Matrix, scales: Matrix, top: float, upper: Matrix) -> NDArr
         rest = weight[group, output].copy()
         scale = scales[group, output]
         for i in range(count):
-            code = min(max(np.rint(rest[i] / scale), -top), top)
+            code = min(max(np.rint(rest[i] / scale), -qmax), qmax)
             codes[group, output, i] = np.int32(code)
             error = (rest[i] - code * scale) / upper[group, i, i]
             for j in range(i + 1, count):

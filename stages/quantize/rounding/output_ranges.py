@@ -1,4 +1,4 @@
-"""Ranges chosen by what follows: the clip at which the next operators err least, not the feature itself.
+"""Ranges chosen by the consumers' outputs: the clip at which the next operators err least, not the feature itself.
 
 Before a SiLU nothing below about -6 matters, however far it reaches; before a convolution a channel matters as much as
 its weights make of it. Both ends move by themselves.
@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +21,27 @@ from stages.core.integer.operators.table import Table
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.scales import affine
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.subgraphs import Subgraph, find_pieces, subgraph_model, taken
+from stages.quantize.partition.subgraphs import Subgraph, inputs_of, layer_subgraphs, subgraph_model
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, advance
 
-__all__ = ["best_range", "output_ranges"]
+__all__ = ["MAX_PICTURES", "best_range", "output_ranges"]
 
 Array = NDArray[np.float32]
 Range = tuple[float, float]
 
-PICTURES = 24
-"""At most so many are looked at, evenly over the set: `LEAST` of them where every position of a feature map is a
-sample, more where `POSITIONS` need them."""
-LEAST, POSITIONS = 3, 1000
-SHARES = tuple(0.84**i for i in range(18))
+MAX_PICTURES = 24
+"""At most so many are looked at, evenly over the set: `MIN_PICTURES` of them where every position of a feature map is a
+sample, more where `MIN_POSITIONS` need them."""
+MIN_PICTURES, MIN_POSITIONS = 3, 1000
+RANGE_SHARES = tuple(0.84**i for i in range(18))
 """Of the seen range: what is tried, from all of it down to a twentieth."""
-WIDER = (1.19, 1.41, 1.68, 2.38, 3.36, 4.76)
-NEAR = (0.94, 1.06)
-WORSE = 2.0
-"""Shares are tried downwards until the error is so many times the least."""
+WIDENING_FACTORS = (1.19, 1.41, 1.68, 2.38, 3.36, 4.76)
+"""What one end of the best range so far is multiplied by, to widen it again."""
+FINE_FACTORS = (0.94, 1.06)
+"""The same at last, for the fine search."""
+MAX_ERROR_RATIO = 2.0
+"""A descent ends where the error is so many times the least."""
 
 
 def output_ranges(
@@ -49,41 +52,36 @@ def output_ranges(
     symmetric: bool,
     scratch: Path,
 ) -> dict[str, Range]:
-    """Choose the range of each feature that only weighted layers and tables take.
+    """Choose the range of each feature that only weighted layers and tables consume.
 
     Args:
         graph: the float network.
-        setup: what is quantized.
+        setup: its quantizers.
         statistics: of all tensors: the ranges that were seen.
         feeds: network inputs of a few pictures.
         symmetric: whether the zero point is bound, see `affine`.
-        scratch: an empty folder for what is passed between layers.
+        scratch: an empty folder for the tensors between layers.
 
     Returns:
-        Tensor -> range. Features that other operators take, those with a scale a channel, and those of too few
-        positions to judge by, are left out.
+        Tensor -> range. Features that other operators consume, those with a scale a channel, and those of too few
+        positions to measure errors on, are left out.
     """
-    places = {place.tensor: place for place in setup.features if place.source == place.tensor}
-    consumers = _consumers(graph, setup)
     files, count = TensorFiles(scratch / "tensors"), 0
     for feed in feeds:
         for name, value in feed.items():
             files.write(name, count, value)
         count += 1
-    found: dict[str, Range] = {}
+    features = _features(graph, setup, statistics)
+    ranges: dict[str, Range] = {}
 
-    def choose(names: Iterable[str]) -> None:
-        for name in names:
-            place, layers = places.get(name), consumers.get(name, [])
-            if place and layers and place.range is None and not place.per_channel and name in statistics:
-                needed = max(LEAST, -(-POSITIONS // math.prod(graph.shapes[name][2:])))
-                if needed > max(count, LEAST):
-                    continue
-                values = [files.read(name, index) for index in range(min(needed, count))]
-                seen = statistics[name].low, statistics[name].high
-                found[name] = _chosen(graph, place, layers, values, seen, symmetric, pool)
+    def choose(tensors: Iterable[str]) -> None:
+        for feature in (features[name] for name in tensors if name in features):
+            if feature.pictures <= max(count, MIN_PICTURES):
+                tensor = feature.quantizer.tensor
+                values = [files.read(tensor, index) for index in range(min(feature.pictures, count))]
+                ranges[tensor] = best_range(_OutputError(graph, feature, values, symmetric, pool), feature.seen)
 
-    subgraphs = find_pieces(graph, setup.layers)
+    subgraphs = layer_subgraphs(graph, setup.layers)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         choose(graph.inputs)
         for index, subgraph in enumerate(track(subgraphs, "ranges by output")):
@@ -91,57 +89,96 @@ def output_ranges(
                 continue
             advance(subgraph, files, Runner(subgraph_model(graph, subgraph), threads=1), count)
             choose(subgraph.outputs)
-            files.keep(taken(subgraphs[index + 1 :]))
-    return found
+            files.keep(inputs_of(subgraphs[index + 1 :]))
+    return ranges
+
+
+@dataclass(frozen=True)
+class _Feature:
+    """A feature whose range is chosen by its consumers' outputs.
+
+    Attributes:
+        quantizer: its quantizer.
+        consumers: the layers that have it as their only operand.
+        seen: its range during calibration.
+        pictures: how many its error is measured on.
+    """
+
+    quantizer: FeatureQuantizer
+    consumers: Sequence[Layer]
+    seen: Range
+    pictures: int
+
+
+def _features(graph: Graph, setup: QuantizerSetup, statistics: Mapping[str, TensorStatistics]) -> dict[str, _Feature]:
+    """The features whose range can be chosen so: of one scale of their own, without a range that the user gave."""
+    consumers, features = _consumers(graph, setup), {}
+    for quantizer in setup.features:
+        tensor, chosen = quantizer.tensor, quantizer.source != quantizer.tensor or quantizer.range is not None
+        if chosen or quantizer.per_channel or tensor not in statistics or not consumers.get(tensor):
+            continue
+        seen = statistics[tensor].low, statistics[tensor].high
+        pictures = max(MIN_PICTURES, -(-MIN_POSITIONS // math.prod(graph.shapes[tensor][2:])))
+        features[tensor] = _Feature(quantizer, consumers[tensor], seen, pictures)
+    return features
 
 
 def _consumers(graph: Graph, setup: QuantizerSetup) -> dict[str, list[Layer]]:
-    """Map each tensor to the layers that take it, if all of them are weighted layers or tables in integers."""
+    """Map each tensor to its consumers, if all of them are weighted layers or tables in integers."""
     layers = {node.name: layer for layer in setup.layers for node in layer.nodes}
-    found: dict[str, list[Layer]] = {}
+    consumers: dict[str, list[Layer]] = {}
     for tensor, nodes in graph.consumers.items():
-        taking = list({layers[node.name].name: layers[node.name] for node in nodes}.values())
-        alone = all(
+        of_tensor = list({layers[node.name].name: layers[node.name] for node in nodes}.values())
+        suitable = all(
             layer.name in setup.integer
             and (layer.weighted(graph) or layer.kind in Table.kinds)
             and layer.operands(graph) == [tensor]
-            for layer in taking
+            for layer in of_tensor
         )
-        if alone and tensor not in graph.outputs and tensor not in graph.captured:
-            found[tensor] = taking
-    return found
+        if suitable and tensor not in graph.outputs and tensor not in graph.captured:
+            consumers[tensor] = of_tensor
+    return consumers
 
 
-def _chosen(
-    graph: Graph,
-    place: FeatureQuantizer,
-    layers: Sequence[Layer],
-    values: Sequence[Array],
-    seen: Range,
-    symmetric: bool,
-    pool: ThreadPoolExecutor,
-) -> Range:
-    runners = [
-        Runner(subgraph_model(graph, Subgraph((layer,), (place.tensor,), (layer.output,))), threads=1)
-        for layer in layers
-    ]
-    wanted = [[next(iter(runner.run({place.tensor: value}).values())) for runner in runners] for value in values]
-    spreads = [[max(float(expected.var()), 1e-30) for expected in each] for each in wanted]
-    top = 2**place.bits - 1
+class _OutputError:
+    """The squared error at the outputs of a feature's consumers, relative to the outputs' variance, of any range.
 
-    def error(ends: Range) -> float:
-        scale, zero_point = affine(*ends, place.bits, symmetric)
+    Args:
+        graph: the float network.
+        feature: the feature.
+        values: its float values on each picture.
+        symmetric: whether the zero point is bound.
+        pool: computes pictures side by side.
+    """
 
-        def of(picture: int) -> float:
-            codes = np.clip(np.rint(values[picture] / scale), -zero_point, top - zero_point)
-            fed = {place.tensor: codes * scale}
-            made = [next(iter(runner.run(fed).values())) for runner in runners]
-            parts = zip(wanted[picture], made, spreads[picture], strict=True)
-            return sum(float(np.square(actual - expected).mean()) / spread for expected, actual, spread in parts)
+    def __init__(
+        self, graph: Graph, feature: _Feature, values: Sequence[Array], symmetric: bool, pool: ThreadPoolExecutor
+    ) -> None:
+        self._tensor, self._bits, self._symmetric = feature.quantizer.tensor, feature.quantizer.bits, symmetric
+        self._values, self._pool = values, pool
+        self._runners = [
+            Runner(subgraph_model(graph, Subgraph((layer,), (self._tensor,), (layer.output,))), threads=1)
+            for layer in feature.consumers
+        ]
+        self._expected = [self._outputs(value) for value in values]
+        self._variances = [[max(float(output.var()), 1e-30) for output in outputs] for outputs in self._expected]
 
-        return sum(pool.map(of, range(len(values))))
+    def __call__(self, ends: Range) -> float:
+        """The error of a range, summed over pictures and consumers."""
+        scale, zero_point = affine(*ends, self._bits, self._symmetric)
+        qmax = 2**self._bits - 1
 
-    return best_range(error, seen)
+        def of_picture(index: int) -> float:
+            codes = np.clip(np.rint(self._values[index] / scale), -zero_point, qmax - zero_point)
+            outputs = self._outputs(codes * scale)
+            parts = zip(self._expected[index], outputs, self._variances[index], strict=True)
+            return sum(float(np.square(actual - expected).mean()) / variance for expected, actual, variance in parts)
+
+        return sum(self._pool.map(of_picture, range(len(self._values))))
+
+    def _outputs(self, values: Array) -> list[Array]:
+        """The consumers' outputs for values of the feature."""
+        return [next(iter(runner.run({self._tensor: values}).values())) for runner in self._runners]
 
 
 def best_range(error: Callable[[Range], float], seen: Range) -> Range:
@@ -152,7 +189,7 @@ def best_range(error: Callable[[Range], float], seen: Range) -> Range:
         seen: the range that was seen, 0 included if it was not; the result lies within.
     """
     low, high = seen = min(seen[0], 0.0), max(seen[1], 0.0)
-    reach = max(-low, high)
+    largest = max(-low, high)
     tried: dict[Range, float] = {}
 
     def at(ends: Range) -> float:
@@ -164,18 +201,18 @@ def best_range(error: Callable[[Range], float], seen: Range) -> Range:
         for ends in candidates:
             if at(ends) < at(best):
                 best = ends
-            elif at(ends) > WORSE * at(best):
+            elif at(ends) > MAX_ERROR_RATIO * at(best):
                 break
         return best
 
-    best = descend(((max(low, -reach * share), min(high, reach * share)) for share in SHARES), seen)
+    best = descend(((max(low, -largest * factor), min(high, largest * factor)) for factor in RANGE_SHARES), seen)
     for _ in range(2):
         if low < 0.0:
-            best = descend(((best[0] * share, best[1]) for share in SHARES[1:]), best)
-            best = descend(((max(low, best[0] * share), best[1]) for share in WIDER), best)
+            best = descend(((best[0] * factor, best[1]) for factor in RANGE_SHARES[1:]), best)
+            best = descend(((max(low, best[0] * factor), best[1]) for factor in WIDENING_FACTORS), best)
         if high > 0.0:
-            best = descend(((best[0], best[1] * share) for share in SHARES[1:]), best)
-            best = descend(((best[0], min(high, best[1] * share)) for share in WIDER), best)
-    for share in NEAR:
-        best = descend([(max(low, best[0] * share), best[1]), (best[0], min(high, best[1] * share))], best)
+            best = descend(((best[0], best[1] * factor) for factor in RANGE_SHARES[1:]), best)
+            best = descend(((best[0], min(high, best[1] * factor)) for factor in WIDENING_FACTORS), best)
+    for factor in FINE_FACTORS:
+        best = descend([(max(low, best[0] * factor), best[1]), (best[0], min(high, best[1] * factor))], best)
     return best if math.isfinite(at(best)) else seen

@@ -1,7 +1,7 @@
 """Running a network subgraph by subgraph over all pictures, in float and quantized side by side.
 
-What a subgraph hands to later ones lies in files, so that memory does not grow with the number of pictures, and each
-layer runs once, whatever happens between subgraphs.
+Tensors between subgraphs lie in files, so that memory does not grow with the number of pictures, and each layer runs
+once, whatever happens between subgraphs.
 """
 
 import os
@@ -22,8 +22,8 @@ from stages.quantize.partition.subgraphs import Subgraph
 __all__ = ["Replay", "TensorFiles", "advance", "fake_quantize"]
 
 Array = NDArray[np.float32]
-AT_ONCE = 4
-"""Pictures a thread before their tensors are written: what waits in memory."""
+PICTURES_PER_THREAD = 4
+"""Pictures whose tensors wait in memory, for each thread, before they are written."""
 
 
 class TensorFiles:
@@ -33,34 +33,40 @@ class TensorFiles:
         folder.mkdir(parents=True)
         self._folder = folder
         self._paths: dict[str, Path] = {}
-        self._places: dict[tuple[str, int], tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
-        self._made = 0
+        self._records: dict[tuple[str, int], tuple[int, np.dtype[Any], tuple[int, ...]]] = {}  # offset, type, shape
+        self._file_count = 0
 
     def write(self, name: str, index: int, value: NDArray[Any]) -> None:
         """Store one picture's tensor of any type and shape; not from several threads at once."""
         if name not in self._paths:
-            self._paths[name] = self._folder / str(self._made)
-            self._made += 1
+            self._paths[name] = self._folder / str(self._file_count)
+            self._file_count += 1
         with self._paths[name].open("ab", buffering=0) as file:
-            self._places[name, index] = file.tell(), value.dtype, value.shape
+            self._records[name, index] = file.tell(), value.dtype, value.shape
             np.ascontiguousarray(value).tofile(file)
 
     def read(self, name: str, index: int) -> NDArray[Any]:
         """Give one picture's tensor as it was written."""
-        offset, kind, shape = self._places[name, index]
+        offset, dtype, shape = self._records[name, index]
         count = int(np.prod(shape))
-        return np.fromfile(self._paths[name], dtype=kind, count=count, offset=offset).reshape(shape)
+        return np.fromfile(self._paths[name], dtype=dtype, count=count, offset=offset).reshape(shape)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all other tensors."""
         kept = set(names)
         for name in set(self._paths) - kept:
             self._paths.pop(name).unlink()
-        self._places = {key: place for key, place in self._places.items() if key[0] in kept}
+        self._records = {key: record for key, record in self._records.items() if key[0] in kept}
 
 
 class Replay:
-    """What the next subgraph takes, of every picture: in float, and as the quantized subgraphs before it make it."""
+    """The inputs of the next subgraph on every picture: in float, and from the quantized subgraphs before it.
+
+    Attributes:
+        float: tensors of the float network.
+        quantized: tensors of the quantized network.
+        count: number of pictures.
+    """
 
     def __init__(
         self, folder: Path, feeds: Iterable[Mapping[str, Array]], features: Mapping[str, FeatureParams]
@@ -70,8 +76,8 @@ class Replay:
         for feed in feeds:
             for name, value in feed.items():
                 self.float.write(name, self.count, value)
-                given = features.get(name)
-                self.quantized.write(name, self.count, fake_quantize(value, given) if given else value)
+                params = features.get(name)
+                self.quantized.write(name, self.count, fake_quantize(value, params) if params else value)
             self.count += 1
 
     def advance_float(self, subgraph: Subgraph, model: onnx.ModelProto) -> None:
@@ -79,7 +85,7 @@ class Replay:
         advance(subgraph, self.float, Runner(model, threads=1), self.count)
 
     def advance_quantized(self, subgraph: Subgraph, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
-        """Run it quantized: `model` has its weights on their grid, `features` are all that it takes and makes."""
+        """Run it quantized: `model` has its weights on their grid, `features` are its inputs and outputs."""
         quantized = insert_quantizers(model, NetworkParams(features, []), {})
         advance(subgraph, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
 
@@ -91,7 +97,7 @@ class Replay:
 
 
 def advance(subgraph: Subgraph, files: TensorFiles, runner: Runner, count: int) -> None:
-    """Run a subgraph on the first `count` pictures of its inputs' files, and store what it makes.
+    """Run a subgraph on the first `count` pictures of its inputs' files, and store its outputs.
 
     The runner has one thread, and each picture goes by itself: results do not depend on the number of cores.
     """
@@ -101,16 +107,16 @@ def advance(subgraph: Subgraph, files: TensorFiles, runner: Runner, count: int) 
 
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, count, threads * AT_ONCE):
-            indices = range(start, min(start + threads * AT_ONCE, count))
-            for index, made in zip(indices, pool.map(run, indices), strict=True):
-                for name, value in made.items():
+        for start in range(0, count, threads * PICTURES_PER_THREAD):
+            indices = range(start, min(start + threads * PICTURES_PER_THREAD, count))
+            for index, outputs in zip(indices, pool.map(run, indices), strict=True):
+                for name, value in outputs.items():
                     files.write(name, index, value)
 
 
 def fake_quantize(values: Array, params: FeatureParams) -> Array:
     """Quantize and dequantize."""
-    step = params.codes.broadcast_scale(values.ndim)
-    codes = np.clip(np.rint(values / step) + params.zero_point, 0, params.codes.qmax)
-    quantized: Array = ((codes - params.zero_point) * step).astype(np.float32)
+    scale = params.quant_params.broadcast_scale(values.ndim)
+    codes = np.clip(np.rint(values / scale) + params.zero_point, 0, params.quant_params.qmax)
+    quantized: Array = ((codes - params.zero_point) * scale).astype(np.float32)
     return quantized

@@ -3,7 +3,7 @@ from onnx import numpy_helper
 
 from stages.core.config.schema import Config, QuantConfig
 from stages.quantize.quantizers.node_bits import NodeBits
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from tests.autotune.stubs import problem_of
 from tests.networks import soc_config, tiny_classifier
 

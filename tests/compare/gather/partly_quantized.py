@@ -17,7 +17,7 @@ from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.equalize.cross_layer import equalize
 from stages.quantize.parameters.choose import choose_features, choose_weights
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
 

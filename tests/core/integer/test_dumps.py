@@ -34,14 +34,14 @@ def test_layers_are_named_after_nodes_inputs_after_their_tensor():
     model = net.model(values)
     assert dump_names(model) == {"x": "x", "/block/sum": "block_sum", "abs": "abs"}
     codes_of_x, total, magnitude = dumped_layers(model)
-    assert (codes_of_x.node, codes_of_x.shape, codes_of_x.takes) == ("x", (1, 2), ())
-    assert (total.node, total.file, total.codes, total.takes) == (
+    assert (codes_of_x.node, codes_of_x.shape, codes_of_x.inputs) == ("x", (1, 2), ())
+    assert (total.node, total.file, total.quant_params, total.inputs) == (
         "/block/sum",
         "block_sum_Quantize.bin",
         codes,
         ("x",),
     )
-    assert (magnitude.file, magnitude.codes, magnitude.takes) == ("abs.bin", None, ("/block/sum",))
+    assert (magnitude.file, magnitude.quant_params, magnitude.inputs) == ("abs.bin", None, ("/block/sum",))
     listed = node_info([codes_of_x, total, magnitude])["files"]
     assert listed["abs"] == {"file": "abs.bin", "shape": [1, 2], "takes": ["/block/sum"]}
     assert (listed["/block/sum"]["bits"], listed["/block/sum"]["type"]) == (8, "uint8")

@@ -4,7 +4,7 @@ import pytest
 from onnx import helper
 
 from stages.core.base.errors import UserError
-from stages.core.integer.model import DOMAIN, VERSION, load_integer_model, tensor_quant_params
+from stages.core.integer.model import DOMAIN, DOMAIN_VERSION, load_integer_model, tensor_quant_params
 from stages.core.integer.quant_params import QuantParams
 from tests.core.integer.nets import Net
 from tests.networks import tiny_classifier
@@ -83,7 +83,7 @@ def test_an_integer_model_is_loaded(net, tmp_path):
     assert load_integer_model(tmp_path / "integer.onnx") == net.model()
 
 
-@pytest.mark.parametrize("version", [None, VERSION - 1, VERSION + 1])
+@pytest.mark.parametrize("version", [None, DOMAIN_VERSION - 1, DOMAIN_VERSION + 1])
 def test_a_model_of_no_or_another_version_is_refused(net, tmp_path, version):
     model = net.model() if version is not None else tiny_classifier()
     if version is not None:

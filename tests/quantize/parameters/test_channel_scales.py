@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.quantize.parameters.channel_scales import channel_scales, least_steps
+from stages.quantize.parameters.channel_scales import channel_scales, least_channel_scales
 
 ends = st.lists(st.tuples(st.floats(-8, 0), st.floats(0, 8)), min_size=1, max_size=6)
 
@@ -80,5 +80,5 @@ def test_least_steps_golden(axis):
     """8 units of the accumulator: 8 * 0.5 * 1.27 / 127, and 8 * 0.25 * 0.254 / 127."""
     weight = np.float32([[[-1.27, 0.5]], [[0.254, -0.1]]])
     weight = weight if axis == 0 else weight.swapaxes(0, 1)
-    found = least_steps(weight, axis, 8, np.array([0.5, 0.25]))
+    found = least_channel_scales(weight, axis, 8, np.array([0.5, 0.25]))
     assert found == pytest.approx([0.04, 0.004], rel=1e-6)

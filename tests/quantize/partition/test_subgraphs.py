@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.quantize.partition.layers import find_layers
-from stages.quantize.partition.subgraphs import find_blocks, find_pieces, find_rest, subgraph_model
+from stages.quantize.partition.subgraphs import downstream_subgraph, find_blocks, layer_subgraphs, subgraph_model
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
@@ -38,7 +38,7 @@ def blocks(graph):
 
 def test_a_piece_is_a_layer_and_names_what_it_takes_and_makes():
     graph = Graph(tiny_classifier())
-    subgraphs = find_pieces(graph, layers_of(graph))
+    subgraphs = layer_subgraphs(graph, layers_of(graph))
     assert [(p.layers[0].names, p.inputs, p.outputs) for p in subgraphs] == [
         (["stem", "stem_relu"], ("images",), ("r1",)),
         (["depthwise", "depthwise_relu6"], ("r1",), ("r2",)),
@@ -52,7 +52,7 @@ def test_a_piece_is_a_layer_and_names_what_it_takes_and_makes():
 
 def test_an_output_of_the_network_that_is_taken_inside_leaves_its_piece():
     graph = network([conv("x", "a"), conv("a", "b"), node("Relu", ["a"], ["c"], "c")], ["a", "b", "c"])
-    assert [(p.inputs, p.outputs) for p in find_pieces(graph, layers_of(graph))] == [
+    assert [(p.inputs, p.outputs) for p in layer_subgraphs(graph, layers_of(graph))] == [
         (("x",), ("a",)),
         (("a",), ("b",)),
         (("a",), ("c",)),
@@ -61,7 +61,7 @@ def test_an_output_of_the_network_that_is_taken_inside_leaves_its_piece():
 
 def test_what_nobody_takes_does_not_leave():
     graph = network([conv("x", "a"), node("Relu", ["x"], ["dead"], "dead")], ["a"])
-    assert [p.outputs for p in find_pieces(graph, layers_of(graph))] == [("a",), ()]
+    assert [p.outputs for p in layer_subgraphs(graph, layers_of(graph))] == [("a",), ()]
 
 
 def branch(name, value):
@@ -84,7 +84,7 @@ def with_if():
 
 def test_what_a_body_captures_is_an_input():
     graph = with_if()
-    subgraphs = {p.layers[-1].name: p for p in find_pieces(graph, layers_of(graph))}
+    subgraphs = {p.layers[-1].name: p for p in layer_subgraphs(graph, layers_of(graph))}
     assert (subgraphs["a"].outputs, subgraphs["b"].outputs) == (("a",), ("b",))
     assert set(subgraphs["choice"].inputs) == {"yes", "a", "b"}
 
@@ -107,7 +107,7 @@ def test_a_tensor_of_unknown_rank_stays_inside():
     model.graph.initializer.append(helper.make_tensor("both", TensorProto.BOOL, [2], [True, True]))
     graph = Graph(onnx.shape_inference.infer_shapes(model))
     assert not graph.types["odd"].tensor_type.HasField("shape")
-    subgraphs = find_pieces(graph, layers_of(graph))
+    subgraphs = layer_subgraphs(graph, layers_of(graph))
     assert [[layer.name for layer in p.layers] for p in subgraphs if len(p.layers) > 1] == [["odd", "positive", "y"]]
     for subgraph in subgraphs:
         onnx.checker.check_model(subgraph_model(graph, subgraph))
@@ -131,7 +131,7 @@ def with_computed_row():
     return network([conv("x", "a"), made, node("Add", ["a", "row"], ["y"], "y")], ["y"], one_row=np.int64([8]))
 
 
-@pytest.mark.parametrize("find", [find_pieces, find_blocks])
+@pytest.mark.parametrize("find", [layer_subgraphs, find_blocks])
 @pytest.mark.parametrize(
     "make", [lambda: Graph(tiny_classifier()), with_if, with_computed_row], ids=["tiny", "if", "row"]
 )
@@ -154,7 +154,7 @@ def test_boundaries_have_their_own_types():
         node("Reshape", ["chosen", "shape"], ["y"], "y"),
     ]
     graph = network(nodes, ["y"], factor=np.int64([1, 1, 1, 1]), one=1.0)
-    subgraphs = find_pieces(graph, layers_of(graph))
+    subgraphs = layer_subgraphs(graph, layers_of(graph))
     kinds = {
         info.name: info.type.tensor_type.elem_type
         for subgraph in subgraphs
@@ -245,7 +245,7 @@ def test_a_layer_that_nobody_takes_does_not_stop_the_cutting():
 
 def test_the_rest_is_what_a_tensor_reaches_and_takes_the_other_branch_from_before():
     graph = Graph(tiny_classifier())
-    rest = find_rest(graph, layers_of(graph), "r2")
+    rest = downstream_subgraph(graph, layers_of(graph), "r2")
     assert [layer.name for layer in rest.layers] == ["project", "residual", "pool", "flatten", "fc"]
     assert sorted(rest.inputs) == ["r1", "r2"]
     assert rest.outputs == ("logits",)
@@ -254,7 +254,7 @@ def test_the_rest_is_what_a_tensor_reaches_and_takes_the_other_branch_from_befor
 def test_the_rest_leaves_out_a_branch_that_is_not_reached():
     nodes = [conv("x", "a"), conv("x", "b"), node("Sigmoid", ["a"], ["c"], "c"), node("Add", ["c", "b"], ["d"], "d")]
     graph = network(nodes, ["d", "b"])
-    rest = find_rest(graph, layers_of(graph), "a")
+    rest = downstream_subgraph(graph, layers_of(graph), "a")
     assert [layer.name for layer in rest.layers] == ["c", "d"]
     assert sorted(rest.inputs) == ["a", "b"]
     assert rest.outputs == ("d",)
@@ -262,7 +262,7 @@ def test_the_rest_leaves_out_a_branch_that_is_not_reached():
 
 def test_the_rest_of_an_output_that_nothing_takes_is_empty():
     graph = Graph(tiny_classifier())
-    rest = find_rest(graph, layers_of(graph), "logits")
+    rest = downstream_subgraph(graph, layers_of(graph), "logits")
     assert (rest.layers, rest.inputs, rest.outputs) == ((), (), ())
 
 
@@ -273,6 +273,6 @@ def test_the_rest_computes_what_the_whole_network_does():
     shown.CopyFrom(graph.model)
     shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("r1", "r2"))
     values = Runner(shown).run(picture)
-    rest = find_rest(graph, layers_of(graph), "r2")
+    rest = downstream_subgraph(graph, layers_of(graph), "r2")
     again = Runner(subgraph_model(graph, rest)).run({name: values[name] for name in rest.inputs})
     np.testing.assert_allclose(again["logits"], values["logits"], rtol=1e-5, atol=1e-6)

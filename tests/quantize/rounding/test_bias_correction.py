@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.quantize.rounding.bias_correction import correct_bias, corrigible
+from stages.quantize.rounding.bias_correction import can_have_bias, correct_bias
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import soc_config
 from tests.quantize.moves import candidate_of, replay_until
@@ -81,4 +81,4 @@ def test_correcting_twice_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize(("kind", "can"), [("Conv", True), ("ConvTranspose", True), ("Gemm", True), ("MatMul", False)])
 def test_what_can_have_a_bias(kind, can):
-    assert corrigible(node(kind, ["x", "w"], ["y"])) is can
+    assert can_have_bias(node(kind, ["x", "w"], ["y"])) is can

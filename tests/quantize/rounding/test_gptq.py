@@ -7,9 +7,9 @@ import pytest
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.rounding.gptq import (
-    DAMPING,
+    RELATIVE_DAMPING,
     Moments,
-    compensable,
+    can_compensate,
     compensate,
     compensated_codes,
     group_rows,
@@ -81,7 +81,7 @@ def test_some_rows_are_rows_of_all_and_the_same_again():
 
 @pytest.mark.parametrize(("kind", "can"), [("Conv", True), ("Gemm", True), ("MatMul", True), ("ConvTranspose", False)])
 def test_what_can_be_compensated(kind, can):
-    assert compensable(node(kind, ["x", "w"], ["y"])) is can
+    assert can_compensate(node(kind, ["x", "w"], ["y"])) is can
 
 
 # --- moments
@@ -97,7 +97,7 @@ def pairs(groups=2, size=5, pictures=4, positions=30, mean=0.0):
 @pytest.mark.parametrize("mean", [0.0, 3.0, 1000.0])
 def test_centred_moments_are_covariances(mean):
     given = pairs(mean=mean)
-    found = Moments.collect(given, minus_zp=True)
+    found = Moments.collect(given, minus_mean=True)
     for group in range(2):
         left, right = (np.concatenate([pair[side][group] for pair in given]).astype(np.float64) for side in (0, 1))
         both = np.cov(left.T, right.T, bias=True)
@@ -109,7 +109,7 @@ def test_centred_moments_are_covariances(mean):
 
 def test_plain_moments_are_mean_products():
     given = pairs(mean=1.0)
-    found = Moments.collect(given, minus_zp=False)
+    found = Moments.collect(given, minus_mean=False)
     left, right = (np.concatenate([pair[side] for pair in given], axis=1).astype(np.float64) for side in (0, 1))
     np.testing.assert_allclose(found.quantized, np.einsum("gpi,gpj->gij", right, right) / 120, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.crossed, np.einsum("gpi,gpj->gij", left, right) / 120, rtol=1e-4, atol=1e-4)
@@ -119,13 +119,13 @@ def test_plain_moments_are_mean_products():
 
 
 def share(moments):
-    return max(DAMPING, moments.quantized.shape[-1] / moments.samples)
+    return max(RELATIVE_DAMPING, moments.quantized.shape[-1] / moments.samples)
 
 
 def test_refitted_is_least_squares_held_to_the_given_weights():
     """The least of sum (X w - Q v)**2 / samples + ridge * (v - w)**2, solved by lstsq on stacked rows."""
     given = pairs(groups=1)
-    moments = Moments.collect(given, minus_zp=True)
+    moments = Moments.collect(given, minus_mean=True)
     weight = np.random.default_rng(4).normal(0, 1, (1, 3, 5))
     found = refitted(weight, moments)
     left, right = (np.concatenate([pair[side][0] for pair in given]).astype(np.float64) for side in (0, 1))
@@ -141,12 +141,12 @@ def test_refitted_is_least_squares_held_to_the_given_weights():
 def test_an_input_that_is_not_quantized_leaves_the_weights():
     rows = [(pair[0], pair[0]) for pair in pairs()]
     weight = np.random.default_rng(4).normal(0, 1, (2, 3, 5))
-    np.testing.assert_allclose(refitted(weight, Moments.collect(rows, minus_zp=True)), weight, rtol=1e-5)
+    np.testing.assert_allclose(refitted(weight, Moments.collect(rows, minus_mean=True)), weight, rtol=1e-5)
 
 
 def test_an_input_of_zeros_leaves_the_weights_and_rounds_to_the_nearest():
     zeros = np.zeros((1, 50, 5), dtype=np.float32)
-    moments = Moments.collect([(zeros, zeros)], minus_zp=True)
+    moments = Moments.collect([(zeros, zeros)], minus_mean=True)
     weight = np.random.default_rng(4).normal(0, 1, (1, 3, 5))
     np.testing.assert_allclose(refitted(weight, moments), weight, rtol=1e-9)
     codes = compensated_codes(weight, np.full((1, 3), 0.25), 7, moments)
@@ -178,7 +178,7 @@ def plain_obq(weight, scale, top, matrix):
 def random_case(seed, groups=2, outputs=4, size=9, positions=400):
     rng = np.random.default_rng(seed)
     rows = (rng.normal(0, 1, (groups, positions, size)) @ rng.normal(0, 1, (groups, size, size))).astype(np.float32)
-    moments = Moments.collect([(rows, rows)], minus_zp=True)
+    moments = Moments.collect([(rows, rows)], minus_mean=True)
     weight = rng.normal(0, 1, (groups, outputs, size))
     return moments, weight, np.abs(weight).max(axis=2)
 

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from stages.core.config.schema import QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.statistics.collect import collect
-from stages.quantize.quantizers.setup import place_quantizers
+from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.rounding.output_ranges import best_range, output_ranges
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config

@@ -17,7 +17,7 @@ from stages.core.graph.session import Runner
 from stages.core.integer.simulator import simulator_model
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from stages.quantize.rounding.refine import refine, refines, steps
+from stages.quantize.rounding.refine import reconstruction_steps, refine, refines
 from stages.quantize.validation import Validator
 from tests.conftest import project_overrides
 from tests.export.graphs import graph_model, node
@@ -247,4 +247,4 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
     [((8, 8), None, 125), ((8, 4), None, 200), ((4, 8), None, 200), ((16, 8), None, 125), ((4, 8), 7, 7)],
 )
 def test_few_bits_take_more_steps(bit_widths, asked, expected):
-    assert steps(QuantConfig("q", *bit_widths, steps=asked)) == expected
+    assert reconstruction_steps(QuantConfig("q", *bit_widths, steps=asked)) == expected

@@ -7,7 +7,7 @@ from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
-from stages.quantize.partition.subgraphs import find_blocks, find_pieces
+from stages.quantize.partition.subgraphs import find_blocks, layer_subgraphs
 from stages.quantize.rounding.replay import Replay, TensorFiles, fake_quantize
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
@@ -78,7 +78,7 @@ def test_fake_quantize_by_channel():
 # --- the whole network, subgraph by subgraph
 
 
-@pytest.mark.parametrize("find", [find_pieces, find_blocks])
+@pytest.mark.parametrize("find", [layer_subgraphs, find_blocks])
 @pytest.mark.parametrize(("features", "weights"), [(8, 8), (4, 4), (10, 8)])
 def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features, weights):
     candidate = candidate_of(tiny_classifier(), PICTURES, soc_config("t40"), feature_bits=features, weight_bits=weights)
@@ -111,7 +111,7 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
 
 def test_memory_on_disk_is_given_back(tmp_path):
     candidate = candidate_of(tiny_classifier(), PICTURES, soc_config("t40"))
-    subgraphs = find_pieces(candidate.graph, candidate.setup.layers)
+    subgraphs = layer_subgraphs(candidate.graph, candidate.setup.layers)
     replay = Replay(tmp_path / "replay", PICTURES, candidate.features)
     counts = []
     for index, subgraph in enumerate(subgraphs):
@@ -136,7 +136,7 @@ def test_shapes_and_truths_pass_from_piece_to_piece(tmp_path):
     feeds = [{"x": np.random.default_rng(i).normal(0, 1, (1, 3, 4, 4)).astype(np.float32)} for i in range(3)]
     candidate = candidate_of(onnx.shape_inference.infer_shapes(model), feeds, soc_config("t40"))
     replay = Replay(tmp_path / "replay", feeds, candidate.features)
-    for subgraph in find_pieces(candidate.graph, candidate.setup.layers):
+    for subgraph in layer_subgraphs(candidate.graph, candidate.setup.layers):
         advance(candidate, replay, subgraph)
     for index, each in enumerate(feeds):
         np.testing.assert_array_equal(replay.float.read("size", index), [1, 2, 4, 4])
@@ -154,6 +154,6 @@ def test_a_piece_may_take_nothing(tmp_path):
     feeds = [{"x": np.full((1, 3, 4, 4), index + 1, dtype=np.float32)} for index in range(2)]
     candidate = candidate_of(model, feeds, soc_config("t40"))
     replay = Replay(tmp_path / "replay", feeds, candidate.features)
-    for subgraph in find_pieces(candidate.graph, candidate.setup.layers):
+    for subgraph in layer_subgraphs(candidate.graph, candidate.setup.layers):
         advance(candidate, replay, subgraph)
     np.testing.assert_array_equal(replay.float.read("y", 1), np.full((1, 2, 4, 4), 6.0))

@@ -14,15 +14,15 @@ from stages.build.runtime.translate.translation import Translation
 from stages.core.data.inputs import NetworkInput
 from stages.core.integer.operators import DOMAIN, Operator, operator_of
 
-__all__ = ["FLOATS", "INTEGERS", "translate"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS", "translate"]
 
 FAMILIES = (boundary, weighted, elementwise, joined, pools, reductions, resize)
-INTEGERS: dict[type[Operator], Callable[..., None]] = {
-    record: function for family in FAMILIES for record, function in family.INTEGERS.items()
+INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {
+    record: function for family in FAMILIES for record, function in family.INTEGER_TRANSLATORS.items()
 }
 """Record of the integer domain -> what writes its operations."""
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
-    name: function for family in FAMILIES for name, function in family.FLOATS.items()
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
+    name: function for family in FAMILIES for name, function in family.FLOAT_TRANSLATORS.items()
 }
 """ONNX operator in float -> what writes its operations."""
 
@@ -43,13 +43,13 @@ def translate(model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Program
         to.enter(node)
         if node.domain == DOMAIN:
             operator = operator_of(node)
-            INTEGERS[type(operator)](to, node, operator)
-        elif node.op_type in moves.MOVING and to.known(node.input[0]):
+            INTEGER_TRANSLATORS[type(operator)](to, node, operator)
+        elif node.op_type in moves.MOVING_OPERATORS and to.known(node.input[0]):
             moves.move(to, node)
         elif node.op_type in pools.MAX_POOLS:
             pools.max_pool(to, node)
-        elif node.input[0] not in to.quant_params and node.op_type in FLOATS:
-            FLOATS[node.op_type](to, node)
+        elif node.input[0] not in to.quant_params and node.op_type in FLOAT_TRANSLATORS:
+            FLOAT_TRANSLATORS[node.op_type](to, node)
         else:
             raise to.unsupported()
     to.finish()

@@ -9,7 +9,7 @@ from stages.build.runtime.translate.translation import Translation
 from stages.core.integer.operators import Operator
 from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
 
-__all__ = ["FLOATS", "INTEGERS"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
 
 def _quantize(to: Translation, node: onnx.NodeProto, operator: Quantize) -> None:
@@ -32,9 +32,9 @@ def _constant(to: Translation, node: onnx.NodeProto, operator: Constant) -> None
     to.constant_codes(node.output[0], to.constants[node.input[0]])
 
 
-INTEGERS: dict[type[Operator], Callable[..., None]] = {
+INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {
     Quantize: _quantize,
     Dequantize: _dequantize,
     Constant: _constant,
 }
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {}
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {}

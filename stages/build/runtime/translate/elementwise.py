@@ -25,10 +25,10 @@ from stages.core.integer.dumps import nhwc
 from stages.core.integer.operators import Operator, prelu, table
 from stages.core.integer.operators.fixed_point import Add, Max, Min, Mul, Multiplied
 
-__all__ = ["FLOATS", "INTEGERS"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
-BINARY = {Add: BinaryFunction.add, Mul: BinaryFunction.mul, Max: BinaryFunction.max, Min: BinaryFunction.min}
-FLOAT_BINARY = {
+BINARY_FUNCTIONS = {Add: BinaryFunction.add, Mul: BinaryFunction.mul, Max: BinaryFunction.max, Min: BinaryFunction.min}
+FLOAT_BINARY_FUNCTIONS = {
     "Add": FloatBinaryFunction.add,
     "Sub": FloatBinaryFunction.sub,
     "Mul": FloatBinaryFunction.mul,
@@ -37,7 +37,7 @@ FLOAT_BINARY = {
     "Min": FloatBinaryFunction.min,
     "PRelu": FloatBinaryFunction.prelu,
 }
-FLOAT_UNARY = {
+FLOAT_UNARY_FUNCTIONS = {
     "Relu": FloatUnaryFunction.clip,
     "Clip": FloatUnaryFunction.clip,
     "LeakyRelu": FloatUnaryFunction.leaky_relu,
@@ -97,7 +97,7 @@ def _binary(
     axes = to.broadcast(y, [left or y, right])
     inputs = [to.operand(left) if left else to.last_output(), to.operand(right)]
     output = to.result(y) if final else to.temporary(y, physical(to.shape(y)))
-    attributes = Binary(BINARY[type(operator)], multipliers[0], multipliers[1], scaled_of(operator), axes)
+    attributes = Binary(BINARY_FUNCTIONS[type(operator)], multipliers[0], multipliers[1], scaled_of(operator), axes)
     to.emit(Opcode.binary, inputs, output, attributes)
 
 
@@ -121,7 +121,7 @@ def _table(to: Translation, node: onnx.NodeProto, operator: table.Table) -> None
 def _float_unary(to: Translation, node: onnx.NodeProto) -> None:
     parameters = to.stored(Kind.f32, np.array(_parameters(to, node), np.float32))
     number = to.operand(node.input[0])
-    attributes = FloatUnary(FLOAT_UNARY[node.op_type])
+    attributes = FloatUnary(FLOAT_UNARY_FUNCTIONS[node.op_type])
     to.emit(Opcode.float_unary, [number, parameters], to.result(node.output[0]), attributes)
 
 
@@ -147,11 +147,11 @@ def _float_binary(to: Translation, node: onnx.NodeProto) -> None:
         raise to.unsupported(f" with {len(node.input)} operands")
     axes = to.broadcast(node.output[0], node.input)
     inputs = [to.operand(name) for name in node.input]
-    attributes = FloatBinary(FLOAT_BINARY[node.op_type], axes)
+    attributes = FloatBinary(FLOAT_BINARY_FUNCTIONS[node.op_type], axes)
     to.emit(Opcode.float_binary, inputs, to.result(node.output[0]), attributes)
 
 
-INTEGERS: dict[type[Operator], Callable[..., None]] = {
+INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {
     Add: _sum,
     Mul: _sum,
     Max: _extreme,
@@ -159,7 +159,7 @@ INTEGERS: dict[type[Operator], Callable[..., None]] = {
     prelu.PRelu: _prelu,
     table.Table: _table,
 }
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
-    **dict.fromkeys(FLOAT_UNARY, _float_unary),
-    **dict.fromkeys(FLOAT_BINARY, _float_binary),
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
+    **dict.fromkeys(FLOAT_UNARY_FUNCTIONS, _float_unary),
+    **dict.fromkeys(FLOAT_BINARY_FUNCTIONS, _float_binary),
 }

@@ -13,9 +13,9 @@ from stages.build.runtime.translate.translation import Translation
 from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.operators import Operator, fixed_point
 
-__all__ = ["FLOATS", "INTEGERS"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
-UNSCALED = Scaled(1, Clamp(0, 0))
+NO_SCALING = Scaled(1, Clamp(0, 0))
 
 
 def _codes(to: Translation, node: onnx.NodeProto, operator: fixed_point.Concat) -> None:
@@ -23,7 +23,7 @@ def _codes(to: Translation, node: onnx.NodeProto, operator: fixed_point.Concat) 
 
 
 def _floats(to: Translation, node: onnx.NodeProto) -> None:
-    _concat(to, node, attribute(node, "axis"), UNSCALED, (0,) * len(node.input))
+    _concat(to, node, attribute(node, "axis"), NO_SCALING, (0,) * len(node.input))
 
 
 def _concat(to: Translation, node: onnx.NodeProto, axis: int, scaled: Scaled, multipliers: tuple[int, ...]) -> None:
@@ -37,5 +37,5 @@ def _concat(to: Translation, node: onnx.NodeProto, axis: int, scaled: Scaled, mu
     to.emit(Opcode.concat, inputs, to.result(y), Concat(outer, scaled, tuple(parts)))
 
 
-INTEGERS: dict[type[Operator], Callable[..., None]] = {fixed_point.Concat: _codes}
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {"Concat": _floats}
+INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {fixed_point.Concat: _codes}
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {"Concat": _floats}

@@ -10,9 +10,9 @@ from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.dumps import nhwc
 from stages.core.integer.operators import MOVES
 
-__all__ = ["MOVING", "move"]
+__all__ = ["MOVING_OPERATORS", "move"]
 
-MOVING = MOVES - MAX_POOLS
+MOVING_OPERATORS = MOVES - MAX_POOLS
 """ONNX operators whose outputs hold their input's elements, moved."""
 
 

@@ -10,7 +10,7 @@ from stages.build.runtime.translate.translation import Translation
 from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.operators import Operator, average_pool
 
-__all__ = ["FLOATS", "INTEGERS", "MAX_POOLS", "leading_pads", "max_pool"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS", "MAX_POOLS", "leading_pads", "max_pool"]
 
 MAX_POOLS = {"MaxPool", "GlobalMaxPool"}
 """They do the same with codes and floats."""
@@ -53,5 +53,5 @@ def _average_pool(to: Translation, node: onnx.NodeProto, operator: average_pool.
     to.from_pixels(y, lambda output: to.emit(Opcode.average_pool, inputs, output, attributes))
 
 
-INTEGERS: dict[type[Operator], Callable[..., None]] = {average_pool.AveragePool: _average_pool}
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {}
+INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {average_pool.AveragePool: _average_pool}
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {}

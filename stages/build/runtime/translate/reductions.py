@@ -13,7 +13,7 @@ from stages.build.runtime.translate.translation import Translation
 from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.operators import Operator, fixed_point
 
-__all__ = ["FLOATS", "INTEGERS"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
 SOFTMAX_OF_ONE_AXIS = 13  # the opset from which on Softmax works along one axis
 
@@ -48,8 +48,8 @@ def _softmax(to: Translation, node: onnx.NodeProto) -> None:
     to.emit(Opcode.softmax, [to.operand(x)], to.result(y), Softmax(outer, stored[at], inner))
 
 
-INTEGERS: dict[type[Operator], Callable[..., None]] = {fixed_point.Mean: _mean}
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
+INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {fixed_point.Mean: _mean}
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
     "GlobalAveragePool": _float_sum,
     "ReduceMean": _float_sum,
     "ReduceSum": _float_sum,

@@ -11,7 +11,7 @@ from stages.build.runtime.translate.attributes import scaled_of
 from stages.build.runtime.translate.translation import Translation
 from stages.core.integer.operators import Operator, resize
 
-__all__ = ["FLOATS", "INTEGERS"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
 
 def _resize(to: Translation, node: onnx.NodeProto, operator: resize.Resize) -> None:
@@ -28,5 +28,5 @@ def _resize(to: Translation, node: onnx.NodeProto, operator: resize.Resize) -> N
     to.emit(Opcode.resize, inputs, to.result(y), attributes)
 
 
-INTEGERS: dict[type[Operator], Callable[..., None]] = {resize.Resize: _resize}
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {}
+INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {resize.Resize: _resize}
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {}

@@ -26,7 +26,7 @@ from stages.core.graph.onnx_graph import attribute
 from stages.core.integer import operators
 from stages.core.integer.operators import fixed_point, weighted
 
-__all__ = ["FLOATS", "INTEGERS"]
+__all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
 
 # --- on codes ---
@@ -187,13 +187,13 @@ def _product(
     to.from_rows(node.output[0], lambda output: to.emit(opcode, inputs, output, attributes(sizes)))
 
 
-INTEGERS: dict[type[operators.Operator], Callable[..., None]] = {
+INTEGER_TRANSLATORS: dict[type[operators.Operator], Callable[..., None]] = {
     weighted.Conv: _conv,
     weighted.ConvTranspose: _conv,
     weighted.MatMul: _mat_mul,
     fixed_point.MatMulFeatures: _mat_mul_features,
 }
-FLOATS: dict[str, Callable[[Translation, onnx.NodeProto], Any]] = {
+FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], Any]] = {
     "Conv": _float_conv,
     "ConvTranspose": _float_conv,
     "Gemm": _float_gemm,

@@ -1,7 +1,8 @@
-"""The quantizers that learning differentiates through, as fused kernels: one pass over memory forward, one backward."""
+"""Fake quantization with gradients, as fused kernels: one pass over memory forward, one backward."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -9,12 +10,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["FeatureQuantizer"]
+__all__ = ["FakeQuantize", "FeatureCodes"]
 
 Array = NDArray[np.float32]
 
 
-class FeatureQuantizer(torch.autograd.Function):
+@dataclass(frozen=True)
+class FeatureCodes:
+    """What fake quantization does with a feature, besides its scales.
+
+    Attributes:
+        zero_point: the code of 0.
+        qmax: the largest code.
+        bounds: of the clamp before.
+        quantized_share: share of the values that are quantized; the rest passes in float.
+        seed: decides which.
+    """
+
+    zero_point: int
+    qmax: int
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    quantized_share: float = 1.0
+    seed: int = 0
+
+
+class _Limits(NamedTuple):
+    """The same for the kernels.
+
+    Attributes:
+        codes: float32 [lowest code, highest code, low, high]: codes minus the zero point, bounds of the clamp.
+        threshold: of 2**32 random numbers those below are quantized.
+        seed: of the random numbers.
+    """
+
+    codes: Array
+    threshold: int
+    seed: np.uint32
+
+
+class FakeQuantize(torch.autograd.Function):
     """Clamp, quantize, dequantize; a random share of the values passes in float (QDrop).
 
     The gradient passes rounding as if it were not there and stops where a value saturates; the scale's gradient is
@@ -23,36 +57,25 @@ class FeatureQuantizer(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        values: Tensor,
-        scales: Tensor,
-        zero_point: int,
-        top: int,
-        bounds: tuple[float, float],
-        kept: float,
-        seed: int,
-    ) -> Tensor:
-        """Quantize.
+    def forward(ctx: Any, values: Tensor, scales: Tensor, codes: FeatureCodes) -> Tensor:
+        """Quantize and dequantize.
 
         Args:
             ctx: PyTorch's.
             values: [B, C, H, W], channels last in memory; or of any other shape, contiguous.
             scales: [1]; or [C], of values of 4 dimensions only.
-            zero_point: the code of 0.
-            top: the largest code.
-            bounds: of the clamp before.
-            kept: share of the values that are quantized.
-            seed: decides which.
+            codes: zero point, largest code, clamp, and which values are quantized.
         """
         if scales.numel() > 1 and (values.ndim != 4 or values.shape[1] != scales.numel()):
             raise ValueError(f"{scales.numel()} scales for values of shape {list(values.shape)}")
         rows, given = _rows(values), values.detach()
         result = torch.empty_like(given)
-        limits = np.array([-zero_point, top - zero_point, *bounds], dtype=np.float32)
-        _forward(rows, _rows(result), _steps(scales, rows), limits, _threshold(kept), np.uint32(seed))
+        ends = [-codes.zero_point, codes.qmax - codes.zero_point, *codes.bounds]
+        threshold = math.floor(codes.quantized_share * 2**32)
+        limits = _Limits(np.array(ends, dtype=np.float32), threshold, np.uint32(codes.seed))
+        _forward(rows, _rows(result), _column_scales(scales, rows), limits)
         ctx.save_for_backward(given, scales)
-        ctx.settings = (limits, _threshold(kept), np.uint32(seed))
+        ctx.limits = limits
         return result
 
     @staticmethod
@@ -62,9 +85,9 @@ class FeatureQuantizer(torch.autograd.Function):
         incoming = gradients[0].contiguous(memory_format=_layout(values))
         outgoing = torch.empty_like(values)
         rows = _rows(values)
-        each = _backward(rows, _rows(incoming), _rows(outgoing), _steps(scales, rows), *ctx.settings)
-        of_scales = each if scales.numel() > 1 else each.sum(keepdims=True)
-        return outgoing, torch.from_numpy(of_scales.astype(np.float32)), None, None, None, None, None
+        by_channel = _backward(rows, _rows(incoming), _rows(outgoing), _column_scales(scales, rows), ctx.limits)
+        of_scales = by_channel if scales.numel() > 1 else by_channel.sum(keepdims=True)
+        return outgoing, torch.from_numpy(of_scales.astype(np.float32)), None
 
 
 def _layout(values: Tensor) -> torch.memory_format:
@@ -82,19 +105,14 @@ def _rows(values: Tensor) -> Array:
     )
 
 
-def _steps(scales: Tensor, rows: Array) -> Array:
+def _column_scales(scales: Tensor, rows: Array) -> Array:
     """The scale of each column of rows."""
     return np.ascontiguousarray(np.broadcast_to(scales.detach().numpy(), rows.shape[1:]))
 
 
-def _threshold(kept: float) -> int:
-    """Of 2**32 numbers those below are quantized."""
-    return math.floor(kept * 2**32)
-
-
 @numba.njit(inline="always")
 def _mixed(index: np.uint32, seed: np.uint32) -> np.uint32:
-    """A number that looks random, the same for the same place and seed (Murmur's finisher)."""
+    """A number that looks random, the same for the same index and seed (Murmur's finisher)."""
     key = np.uint32(np.uint32(index * np.uint32(0x9E3779B1)) ^ seed)  # a product is wider until it is cast
     key = np.uint32(np.uint32(key ^ (key >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     key = np.uint32(np.uint32(key ^ (key >> np.uint32(13))) * np.uint32(0xC2B2AE35))
@@ -102,24 +120,18 @@ def _mixed(index: np.uint32, seed: np.uint32) -> np.uint32:
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _forward(
-    values: Array,
-    result: Array,
-    steps: Array,
-    limits: Array,
-    threshold: int,
-    seed: np.uint32,
-) -> None:
+def _forward(values: Array, result: Array, scales: Array, limits: _Limits) -> None:
     count, channels = values.shape
-    lowest, highest, low, high = limits
-    inverse = np.float32(1.0) / steps
+    lowest, highest, low, high = limits.codes
+    threshold, seed = limits.threshold, limits.seed
+    inverse = np.float32(1.0) / scales
     always = threshold >= 2**32
     for i in range(count):
         for c in range(channels):
             value = min(max(values[i, c], low), high)
             code = np.rint(value * inverse[c])
             code = min(max(code, lowest), highest)
-            quantized = code * steps[c]
+            quantized = code * scales[c]
             if not always:
                 number = _mixed(np.uint32(i * channels + c), seed)
                 quantized = quantized if np.int64(number) < threshold else value
@@ -127,18 +139,11 @@ def _forward(
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _backward(
-    values: Array,
-    incoming: Array,
-    outgoing: Array,
-    steps: Array,
-    limits: Array,
-    threshold: int,
-    seed: np.uint32,
-) -> NDArray[np.float64]:
+def _backward(values: Array, incoming: Array, outgoing: Array, scales: Array, limits: _Limits) -> NDArray[np.float64]:
     count, channels = values.shape
-    lowest, highest, low, high = limits
-    inverse = np.float32(1.0) / steps
+    lowest, highest, low, high = limits.codes
+    threshold, seed = limits.threshold, limits.seed
+    inverse = np.float32(1.0) / scales
     always = threshold >= 2**32
     total = np.zeros(channels, dtype=np.float64)
     part = np.zeros(channels, dtype=np.float32)

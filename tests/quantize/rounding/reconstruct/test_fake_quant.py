@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.quantize.rounding.reconstruct.fake_quant import FeatureQuantizer
+from stages.quantize.rounding.reconstruct.fake_quant import FakeQuantize, FeatureCodes
 
 INF = math.inf
 FREE = (-INF, INF)
@@ -16,8 +16,8 @@ def laid_out(values):
     return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values.contiguous()
 
 
-def drawn(*shape, seed=0, spread=2.0):
-    values = np.random.default_rng(seed).normal(0, spread, shape).astype(np.float32)
+def drawn(*shape, seed=0, deviation=2.0):
+    values = np.random.default_rng(seed).normal(0, deviation, shape).astype(np.float32)
     return laid_out(torch.from_numpy(values))
 
 
@@ -25,21 +25,21 @@ def along(scales, values):
     return scales.reshape([1, -1, *[1] * (values.ndim - 2)]) if scales.size > 1 else scales
 
 
-def by_numpy(values, scales, zero_point, top, bounds=FREE):
+def by_numpy(values, scales, zero_point, qmax, bounds=FREE):
     """Clamp, then quantize and dequantize as docs/arithmetic.md has it, in float64."""
-    wide, steps = np.clip(values.astype(np.float64), *bounds), along(scales.astype(np.float64), values)
-    codes = np.clip(np.rint(wide / steps) + zero_point, 0, top)
-    return (codes - zero_point) * steps
+    clamped, scale = np.clip(values.astype(np.float64), *bounds), along(scales.astype(np.float64), values)
+    codes = np.clip(np.rint(clamped / scale) + zero_point, 0, qmax)
+    return (codes - zero_point) * scale
 
 
-def straight_through(values, scales, zero_point, top, bounds, mask):
+def straight_through(values, scales, zero_point, qmax, bounds, mask):
     """The same in PyTorch's operators: rounding has gradient 1; where the mask is false the clamp alone."""
     clamped = values.clamp(*bounds)
-    steps = scales.reshape([1, -1, *[1] * (values.ndim - 2)]) if len(scales) > 1 else scales
-    scaled = clamped / steps
+    scale = scales.reshape([1, -1, *[1] * (values.ndim - 2)]) if len(scales) > 1 else scales
+    scaled = clamped / scale
     rounded = scaled + (scaled.round() - scaled).detach()
-    made = torch.where(mask, rounded.clamp(-zero_point, top - zero_point) * steps, clamped)
-    return made.reshape(values.shape)
+    actual = torch.where(mask, rounded.clamp(-zero_point, qmax - zero_point) * scale, clamped)
+    return actual.reshape(values.shape)
 
 
 def gradients(function, values, scales, incoming):
@@ -64,33 +64,33 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "scales", "zero_point", "top", "bounds"), SETTINGS)
-def test_forward_equals_numpy(shape, scales, zero_point, top, bounds):
+@pytest.mark.parametrize(("shape", "scales", "zero_point", "qmax", "bounds"), SETTINGS)
+def test_forward_equals_numpy(shape, scales, zero_point, qmax, bounds):
     values = drawn(*shape)
-    made = FeatureQuantizer.apply(values, scales, zero_point, top, bounds, 1.0, 0)
-    expected = by_numpy(values.numpy(), scales.numpy(), zero_point, top, bounds)
-    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-6)
+    actual = FakeQuantize.apply(values, scales, FeatureCodes(zero_point, qmax, bounds, 1.0, 0))
+    expected = by_numpy(values.numpy(), scales.numpy(), zero_point, qmax, bounds)
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kept", [1.0, 0.5])
-@pytest.mark.parametrize(("shape", "scales", "zero_point", "top", "bounds"), SETTINGS)
-def test_gradients_equal_pytorchs(shape, scales, zero_point, top, bounds, kept):
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize(("shape", "scales", "zero_point", "qmax", "bounds"), SETTINGS)
+def test_gradients_equal_pytorchs(shape, scales, zero_point, qmax, bounds, share):
     values, incoming = drawn(*shape), drawn(*shape, seed=1)
 
     def fused(values, scales):
-        return FeatureQuantizer.apply(laid_out(values), scales, zero_point, top, bounds, kept, 3)
+        return FakeQuantize.apply(laid_out(values), scales, FeatureCodes(zero_point, qmax, bounds, share, 3))
 
     # which values are quantized is seen from outside, where quantizing them changes them
-    quantized = torch.from_numpy(by_numpy(values.numpy(), scales.numpy(), zero_point, top, bounds).astype(np.float32))
+    quantized = torch.from_numpy(by_numpy(values.numpy(), scales.numpy(), zero_point, qmax, bounds).astype(np.float32))
     mask = torch.isclose(fused(values, scales), quantized, rtol=1e-6, atol=0.0)
 
     def plain(values, scales):
-        return straight_through(values, scales, zero_point, top, bounds, mask)
+        return straight_through(values, scales, zero_point, qmax, bounds, mask)
 
-    for made, expected in zip(
+    for actual, expected in zip(
         gradients(fused, values, scales, incoming), gradients(plain, values, scales, incoming), strict=True
     ):
-        np.testing.assert_allclose(made.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_values_on_and_off_the_ends_by_hand():
@@ -99,7 +99,7 @@ def test_values_on_and_off_the_ends_by_hand():
     scales = torch.tensor([0.5])
 
     def function(values, scales):
-        return FeatureQuantizer.apply(values, scales, 2, 3, (-0.9, INF), 1.0, 0)
+        return FakeQuantize.apply(values, scales, FeatureCodes(2, 3, (-0.9, INF), 1.0, 0))
 
     assert function(values, scales).tolist() == [[-1.0, -1.0, -0.5, 0.0, 0.5, 0.5, 0.5, 0.5]]
     of_values, of_scale = gradients(function, values, scales, torch.ones_like(values))
@@ -109,32 +109,35 @@ def test_values_on_and_off_the_ends_by_hand():
     assert of_scale.item() == pytest.approx(sum(slopes), abs=1e-5)
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.1, 0.25, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
-def test_the_share_that_is_quantized(kept, seed):
+def test_the_share_that_is_quantized(share, seed):
     values = laid_out(torch.full((4, 10, 40, 40), 0.3))
-    made = FeatureQuantizer.apply(values, torch.tensor([1.0]), 0, 15, FREE, kept, seed)
-    share = float((made == 0.0).float().mean())
+    actual = FakeQuantize.apply(values, torch.tensor([1.0]), FeatureCodes(0, 15, FREE, share, seed))
+    quantized = float((actual == 0.0).float().mean())
     # 64000 draws: a standard deviation is at most 0.002
-    assert share == kept if kept in (0.0, 1.0) else share == pytest.approx(kept, abs=0.01)
+    assert quantized == share if share in (0.0, 1.0) else quantized == pytest.approx(share, abs=0.01)
 
 
 def test_another_seed_quantizes_other_values_and_the_same_seed_the_same():
     values = laid_out(torch.full((2, 4, 20, 20), 0.3))
     first, again, other = (
-        FeatureQuantizer.apply(values, torch.tensor([1.0]), 0, 15, FREE, 0.5, seed).numpy() for seed in (1, 1, 2)
+        FakeQuantize.apply(values, torch.tensor([1.0]), FeatureCodes(0, 15, FREE, 0.5, seed)).numpy()
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() == pytest.approx(0.5, abs=0.05)  # independent: half of them
 
 
 def test_neighbours_are_drawn_independently():
-    made = FeatureQuantizer.apply(torch.full((1, 64000), 0.3), torch.tensor([1.0]), 0, 15, FREE, 0.5, 5).numpy()[0]
-    quantized = made == 0.0
+    actual = FakeQuantize.apply(
+        torch.full((1, 64000), 0.3), torch.tensor([1.0]), FeatureCodes(0, 15, FREE, 0.5, 5)
+    ).numpy()[0]
+    quantized = actual == 0.0
     assert (quantized[1:] == quantized[:-1]).mean() == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 7), (2, 3), (2, 4, 3, 3)])
 def test_scales_that_do_not_fit_are_refused(shape):
     with pytest.raises(ValueError, match="3 scales for values of shape"):
-        FeatureQuantizer.apply(drawn(*shape), torch.ones(3), 0, 15, FREE, 1.0, 0)
+        FakeQuantize.apply(drawn(*shape), torch.ones(3), FeatureCodes(0, 15, FREE, 1.0, 0))

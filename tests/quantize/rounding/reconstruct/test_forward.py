@@ -163,7 +163,7 @@ def test_forms_that_are_not_covered_are_named(model, said):
 def test_a_second_output_that_is_not_made_is_named():
     values = {"x": torch.zeros(2, 4, 4, 4)}
     run_node(node("MaxPool", ["x"], ["y", "where"], "pool", kernel_shape=[2, 2]), values, {}, None)
-    with pytest.raises(NotImplementedError, match="Identity takes 'where', which is not computed here"):
+    with pytest.raises(NotImplementedError, match="Identity has the input 'where', which is not computed here"):
         run_node(node("Identity", ["where"], ["z"], "consumer"), values, {}, None)
 
 

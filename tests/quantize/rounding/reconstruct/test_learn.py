@@ -42,8 +42,9 @@ from stages.quantize.candidate import Candidate
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.subgraphs import find_blocks, subgraph_model
-from stages.quantize.quantizers.setup import place_quantizers
-from stages.quantize.rounding.reconstruct import learn, learn_block
+from stages.quantize.quantizers.placement import place_quantizers
+from stages.quantize.rounding.reconstruct import learn_block
+from stages.quantize.rounding.reconstruct.block import TorchBlock
 from stages.quantize.rounding.refine import refine
 from stages.quantize.rounding.replay import Replay
 from tests.export.graphs import graph_model, node
@@ -126,7 +127,7 @@ def learned(candidate, feeds, steps=3):
         for index, subgraph in enumerate(find_blocks(changed.graph, changed.setup.layers)):
             replay.advance_float(subgraph, subgraph_model(changed.graph, subgraph))
             reasons.append(learn_block(changed, subgraph, replay, steps, index))
-            replay.advance_quantized(subgraph, changed.subgraph(subgraph), changed.made(subgraph))
+            replay.advance_quantized(subgraph, changed.subgraph(subgraph), changed.features_of(subgraph))
     return changed, reasons
 
 
@@ -343,20 +344,20 @@ def test_learning_starts_from_what_the_quantized_network_computes(form, setting,
     """
     candidate = drafted(FORMS[form], pictures(1, 3, shape_of(FORMS[form])), **SETTINGS[setting])
     passes = []
-    original = learn._Learner._forward
+    original = TorchBlock.run
 
     def spied(self, *arguments):
         passes.append(original(self, *arguments))
         return passes[-1]
 
-    monkeypatch.setattr(learn._Learner, "_forward", spied)
+    monkeypatch.setattr(TorchBlock, "run", spied)
     with TemporaryDirectory() as folder:
         replay = Replay(Path(folder) / "replay", pictures(1, 4, shape_of(FORMS[form])), candidate.features)
         for subgraph in find_blocks(candidate.graph, candidate.setup.layers):
             passes.clear()
             replay.advance_float(subgraph, subgraph_model(candidate.graph, subgraph))
             learn_block(candidate.copy(), subgraph, replay, 1, 0)
-            replay.advance_quantized(subgraph, candidate.subgraph(subgraph), candidate.made(subgraph))
+            replay.advance_quantized(subgraph, candidate.subgraph(subgraph), candidate.features_of(subgraph))
             for name in subgraph.outputs if passes else ():
                 made, expected = passes[0][name].detach().numpy(), replay.quantized.read(name, 0)
                 # a sum that lies just between two codes may round either way

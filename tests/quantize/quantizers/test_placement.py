@@ -5,7 +5,9 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.config.schema import OperatorBitWidths, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.quantizers.setup import FeatureQuantizer, nearest_bit_width, place_quantizers
+from stages.quantize.quantizers.bit_widths import nearest_bit_width
+from stages.quantize.quantizers.placement import place_quantizers
+from stages.quantize.quantizers.setup import FeatureQuantizer
 from tests.export.graphs import graph_model, node
 from tests.networks import tiny_classifier
 

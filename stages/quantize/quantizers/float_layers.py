@@ -1,0 +1,70 @@
+"""Which layers run in float, and why: the user's settings, the SOC's operators, the form of an operator."""
+
+from collections.abc import Mapping
+
+from stages.core.base.errors import UserError, did_you_mean
+from stages.core.config.schema import Head, QuantConfig, SocConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.quantize.operators import why_float
+from stages.quantize.partition.layer_graph import LayerGraph
+from stages.quantize.partition.layers import Layer, head_layers
+
+__all__ = ["float_reasons", "skipped_layers"]
+
+
+def skipped_layers(network: LayerGraph, quant: QuantConfig) -> dict[str, str]:
+    """Map the layers that the user keeps in float to the setting that does.
+
+    Raises:
+        UserError: for a name or type in a skip list that the network lacks.
+    """
+    kinds = {kind for layer in network.layers for kind in _kinds(layer)}
+    for name in quant.skip_nodes:
+        if name not in network.by_node:
+            hint = did_you_mean(name, list(network.by_node))
+            raise UserError(f"quant.skip_nodes: the network has no node {name!r}; {hint}")
+    for kind in quant.skip_ops:
+        if kind not in kinds:
+            raise UserError(f"quant.skip_ops: the network has no {kind}; it has {', '.join(sorted(kinds))}")
+    skipped = {}
+    if quant.head is Head.float:
+        skipped = dict.fromkeys(head_layers(network.graph, network.layers), "quant.head=float")
+    for layer in network.layers:
+        if _kinds(layer) & set(quant.skip_ops):
+            skipped[layer.name] = "quant.skip_ops"
+        if set(layer.names) & set(quant.skip_nodes):
+            skipped[layer.name] = "quant.skip_nodes"
+    return skipped
+
+
+def _kinds(layer: Layer) -> set[str]:
+    return {layer.kind, *(node.op_type for node in layer.nodes)}
+
+
+def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str]) -> dict[str, str]:
+    """Map the layers that run in float to the reason.
+
+    Args:
+        network: its layers.
+        soc: its table of operators.
+        skipped: of `skipped_layers`.
+    """
+    graph, reasons = network.graph, {}
+    float_tensors = set(graph.float_tensors)
+    for layer in network.layers:
+        bit_widths = soc.operators.get(layer.kind)
+        if layer.output not in float_tensors:
+            reasons[layer.name] = "it computes no float32 values"
+        elif any(name not in graph.shapes for name in (layer.output, *_computed_operands(graph, layer))):
+            reasons[layer.name] = "its size is not known before it runs"
+        elif layer.name in skipped:
+            reasons[layer.name] = skipped[layer.name]
+        elif bit_widths is None or not bit_widths.feature_bits:
+            reasons[layer.name] = f"the {soc.name} has no integer {layer.kind}"
+        elif (limit := why_float(graph, layer)) is not None:
+            reasons[layer.name] = limit
+    return reasons
+
+
+def _computed_operands(graph: Graph, layer: Layer) -> list[str]:
+    return [name for name in layer.operands(graph) if name not in graph.constants]

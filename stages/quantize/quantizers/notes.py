@@ -1,0 +1,105 @@
+"""Lines for the report: what runs in float, what has another bit width than wanted, which settings have no effect."""
+
+from collections.abc import Mapping
+
+from stages.core.config.schema import FLOAT_BITS, ChannelScales, QuantConfig, SocConfig
+from stages.core.graph.onnx_graph import Graph
+from stages.quantize.quantizers.node_bits import NodeBits
+from stages.quantize.quantizers.per_channel import requantizes_per_channel
+from stages.quantize.quantizers.setup import QuantizerSetup
+
+__all__ = ["placement_notes"]
+
+
+def placement_notes(
+    graph: Graph, setup: QuantizerSetup, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits]
+) -> list[str]:
+    """Say what of a quantizer placement is not as wanted, a line each.
+
+    Args:
+        graph: the float network.
+        setup: its quantizers.
+        soc: the SOC.
+        quant: the settings.
+        by_node: bit widths and ranges of single nodes.
+    """
+    return [
+        *_float_layers(graph, setup),
+        *_simulated_bit_widths(setup, soc),
+        *_unwanted_bit_widths(setup, soc),
+        *_channel_scales(setup, soc, quant),
+        *_unused_node_bits(setup, by_node),
+    ]
+
+
+def _float_layers(graph: Graph, setup: QuantizerSetup) -> list[str]:
+    """Layers that run in float; those that compute no floats need no mention."""
+    float_tensors = set(graph.float_tensors)
+    return [
+        f"{layer.name} ({layer.kind}) runs in float: {setup.float_reasons[layer.name]}"
+        for layer in setup.layers
+        if layer.name in setup.float_reasons and layer.output in float_tensors
+    ]
+
+
+def _simulated_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
+    """Bit widths that the SOC does not have."""
+    notes = []
+    for simulated, what, quantizers in (
+        (soc.simulated.feature_bits, "features", setup.features),
+        (soc.simulated.weight_bits, "weights", setup.weights),
+    ):
+        used = {quantizer.bits for quantizer in quantizers} & set(simulated)
+        notes += [f"{bits}-bit {what} exist on the PC only: the {soc.name} has no such width" for bits in sorted(used)]
+    return notes
+
+
+def _unwanted_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
+    """Features and weights that are narrower or wider than wanted."""
+    layers = {name: layer for layer in setup.layers for name in layer.names}
+    notes = [
+        f"{feature.tensor} has {feature.bits}-bit codes, not {feature.wanted_bits}: no width nearer to it serves all "
+        f"operators around it on the {soc.name}"
+        for feature in setup.features
+        if feature.bits != feature.wanted_bits
+    ]
+    for weight in setup.weights:
+        if weight.bits != weight.wanted_bits:
+            offered = ", ".join(map(str, soc.operators[layers[weight.node].kind].weight_bits))
+            notes.append(
+                f"{weight.node} has {weight.bits}-bit weights, not {weight.wanted_bits}: the {soc.name} does {offered} "
+                "bits there"
+            )
+    return notes
+
+
+def _channel_scales(setup: QuantizerSetup, soc: SocConfig, quant: QuantConfig) -> list[str]:
+    """What became of `quant.channel_scales`."""
+    if quant.channel_scales is ChannelScales.never:
+        return []
+    if not requantizes_per_channel(soc):
+        return [f"quant.channel_scales has no effect: the {soc.name} does not requantize a channel by itself"]
+    count = sum(feature.per_channel for feature in setup.features)
+    if not count:
+        return ["quant.channel_scales has no effect: no feature can have a scale a channel"]
+    return [
+        f"features with a scale a channel (quant.channel_scales): {count}; integer.onnx and quantized.onnx compute so, "
+        "no vendor's converter is known to: the node-bits file has one range a feature. Calibrate on 100 pictures or "
+        "more: a channel's range shows later than its tensor's"
+    ]
+
+
+def _unused_node_bits(setup: QuantizerSetup, by_node: Mapping[str, NodeBits]) -> list[str]:
+    """What the node-bits file asks for in vain."""
+    layers = {name: layer for layer in setup.layers for name in layer.names}
+    owners = {feature.node for feature in setup.features if feature.source == feature.tensor}
+    weighted = {weight.node for weight in setup.weights}
+    notes = []
+    for name, asked in by_node.items():
+        layer = layers.get(name)
+        owner = layer.name if layer else name
+        if owner not in owners and (asked.range or asked.feature_bits not in (None, FLOAT_BITS)):
+            notes.append(f"quant.node_bits: {name}: its output is in float or passes codes on: nothing to set there")
+        if asked.weight_bits not in (None, FLOAT_BITS) and (layer is None or layer.first.name not in weighted):
+            notes.append(f"quant.node_bits: {name}: no weights are quantized there")
+    return notes
