@@ -7,7 +7,7 @@ from benchmarks.diagnosis.faults import scalable_pair, scale_channel
 from stages.core.base.errors import UserError
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
-from tests.compare.diagnose.cases import chain
+from tests.compare.diagnose.examples import chain
 
 
 def network() -> onnx.ModelProto:
