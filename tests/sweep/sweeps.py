@@ -3,11 +3,9 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +103,7 @@ def start(project: Path, words: Sequence[str], json_file: str = "points.json") -
     """Start `python -m stages.sweep experiment=tiny ...`."""
     line = [sys.executable, "-m", "stages.sweep", "experiment=tiny", *words, "--json", json_file]
     pipe = subprocess.PIPE
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs do not hear Ctrl-C
-    return subprocess.Popen(line, cwd=project, env=environment(), text=True, stdout=pipe, stderr=pipe, preexec_fn=heard)  # noqa: PLW1509
+    return subprocess.Popen(line, cwd=project, env=environment(), text=True, stdout=pipe, stderr=pipe)
 
 
 def swept(project: Path, *words: str) -> tuple[int, str, list[dict[str, Any]]]:

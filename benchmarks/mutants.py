@@ -1,0 +1,222 @@
+"""Mutation score of the tests: `python -m benchmarks.mutants`.
+
+Plants one small fault at a time in a copy of the tracked files and runs the tests that should notice: first the quick
+ones of the module's test file, then, if they pass, the whole suite. Exit code 1 if a fault goes unnoticed.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from rich.table import Table
+
+from benchmarks.common import PROJECT
+from stages.core.base.artifacts import write_json
+from stages.core.base.console import output, track
+from stages.core.base.errors import UserError
+from stages.core.command import guarded
+
+__all__ = ["MUTANTS", "Mutant", "Outcome"]
+
+TESTS_PASSED, TESTS_FAILED = 0, 1
+"""Exit codes of pytest; any other says that it could not run the tests."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One small fault.
+
+    Attributes:
+        file: where it is planted.
+        text: the source text that it replaces; there once.
+        replacement: what stands there instead.
+        tests: the file of tests that should notice.
+    """
+
+    file: str
+    text: str
+    replacement: str
+    tests: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant; `killed_by` is `quick`, `all`, or None if it survived."""
+
+    mutant: Mutant
+    killed_by: str | None
+
+
+MUTANTS = [
+    # the integer arithmetic: a bias that rounds down, multipliers of one bit less, a bound four times too high
+    Mutant("stages/core/integer/rules.py", " + mult / 2)", ")", "tests/core/integer/test_rules.py"),
+    Mutant("stages/core/integer/rules.py", "FIXED_BITS - np.floor(", "FIXED_BITS - np.ceil(",
+           "tests/core/integer/test_rules.py"),
+    Mutant("stages/core/integer/simulator.py", "float(divisor.max()) * 4 *", "float(divisor.max()) *",
+           "tests/core/integer/test_bounds.py"),
+    Mutant("stages/core/integer/writer.py", "2.0**-shift).astype(kind))", "2.0**-shift).astype(np.float32))",
+           "tests/core/integer/test_bounds.py"),
+    Mutant("stages/core/integer/dumps.py", "while name.lower() in", "while name in",
+           "tests/core/integer/test_dumps.py"),
+    # statistics: a value too small for its bin's scale, the variance of errors that have a mean
+    Mutant("stages/core/statistics/histogram.py", "(scaled == 0) & (block[i] < 0)", "(scaled == 0) & (block[i] > 0)",
+           "tests/core/statistics/test_histogram.py"),
+    Mutant("stages/core/statistics/metrics.py", "/ count - (sums.error / count) ** 2", "/ count",
+           "tests/core/statistics/test_metrics.py"),
+    # pictures and config: a picture scaled below the cut, a threshold of nothing
+    Mutant("stages/core/data/preprocess.py", "max(side / min(h, w), height / h, width / w)", "side / min(h, w)",
+           "tests/core/data/test_preprocess.py"),
+    Mutant("stages/core/config/settings.py", "_require(0 < value < 1,", "_require(0 <= value < 1,",
+           "tests/core/config/test_settings.py"),
+    # quantize: a symmetric range one code short, a percentage in binary, an undamped share, a shared weight scaled twice
+    Mutant("stages/quantize/parameters/scales.py", "max(-low, high) / (middle - 1)", "max(-low, high) / middle",
+           "tests/quantize/parameters/test_scales.py"),
+    Mutant("stages/quantize/parameters/ranges.py", "Fraction(str(percentile))", "Fraction(percentile)",
+           "tests/quantize/parameters/test_ranges.py"),
+    Mutant("stages/quantize/rounding/gptq.py", "axis=1, kind=\"stable\")\n", "axis=1, kind=\"stable\")[:, ::-1]\n",
+           "tests/quantize/rounding/test_gptq.py"),
+    Mutant("stages/quantize/equalize/cross_layer.py", "if uses[name] > 1:", "if uses[name] > 2:",
+           "tests/quantize/equalize/test_cross_layer.py"),
+    Mutant("stages/quantize/emit/interpolation.py", "max(after - 1, 1)", "max(after, 1)",
+           "tests/quantize/emit/test_interpolation.py"),
+    # export, compare, evaluate: another default of ONNX, a first layer just good enough, the sixth best class
+    Mutant("stages/export/canonical.py", "\"epsilon\", 1e-5)", "\"epsilon\", 1e-3)", "tests/export/test_canonical.py"),
+    Mutant("stages/compare/diagnosis/curve.py", "FIRST, POOR, LOST = 0.99,", "FIRST, POOR, LOST = 0.9,",
+           "tests/compare/diagnosis/test_curve.py"),
+    Mutant("stages/evaluate/scores.py", "TOP = 5\n", "TOP = 6\n", "tests/evaluate/test_scores.py"),
+    # build: memory that is given away a step too early, a threshold of the board's requantization
+    Mutant("stages/build/runtime/memory.py", "other.last < block.first", "other.last <= block.first",
+           "tests/build/runtime/test_memory.py"),
+    # commands: a worse point on the front, a cut beside the middle
+    Mutant("stages/sweep/ranking.py", " and result.value != best[-1].value", "", "tests/sweep/test_ranking.py"),
+    Mutant("stages/bisect/search.py", "abs(2 * sums[cut - 1]", "abs(2 * sums[cut]", "tests/bisect/test_search.py"),
+]  # fmt: skip
+
+
+def main() -> None:
+    description = (__doc__ or "").split("\n\n")[1]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=description)
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at the same time (%(default)s)")
+    arguments = parser.parse_args()
+    sys.exit(guarded(lambda: measure(MUTANTS, arguments.jobs, arguments.json), debug=False))
+
+
+def measure(mutants: Sequence[Mutant], jobs: int, target: Path | None) -> int:
+    """Print the table and the score; write the rows as JSON.
+
+    Returns:
+        1 if a mutant survives, else 0.
+
+    Raises:
+        UserError: if a mutant does not fit the source, or the tests fail without any.
+    """
+    for mutant in mutants:
+        check(mutant)
+    with tempfile.TemporaryDirectory() as folder:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for job in range(jobs):
+            copies.put(copy_project(Path(folder) / str(job)))
+
+        def outcome(mutant: Mutant) -> Outcome:
+            checkout = copies.get()
+            try:
+                return Outcome(mutant, killer(mutant, checkout))
+            finally:
+                copies.put(checkout)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            outcomes = list(track(pool.map(outcome, mutants), "mutants", len(mutants)))
+    output.print(table(outcomes))
+    survived = sum(outcome.killed_by is None for outcome in outcomes)
+    output.print(f"score: {len(outcomes) - survived} of {len(outcomes)} mutants killed")
+    if target:
+        write_json(target, [asdict(outcome.mutant) | {"killed_by": outcome.killed_by} for outcome in outcomes])
+    return int(survived > 0)
+
+
+def check(mutant: Mutant) -> None:
+    """Refuse a mutant whose source text or test file is not there (any more).
+
+    Raises:
+        UserError: saying what to mend in `MUTANTS`.
+    """
+    for file in (mutant.file, mutant.tests):
+        if not (PROJECT / file).is_file():
+            raise UserError(f"benchmarks/mutants.py: there is no {file}: name the file that it is now")
+    count = (PROJECT / mutant.file).read_text(encoding="utf-8").count(mutant.text)
+    if count != 1:
+        raise UserError(
+            f"benchmarks/mutants.py: {mutant.file} holds {mutant.text!r} {count} times, and once is needed: "
+            "choose the text anew"
+        )
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the tracked files as they are in the project's folder."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (PROJECT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, folder / name)
+    return folder
+
+
+def killer(mutant: Mutant, checkout: Path) -> str | None:
+    """Say which tests notice a mutant: `quick` ones of its file, `all` of the suite, or None.
+
+    Raises:
+        UserError: if tests cannot run, or fail without the mutant.
+    """
+    quick = ["-n", "0", "-m", "not slow", mutant.tests]
+    if not passes(checkout, quick):
+        raise UserError(f"{mutant.tests} fails as it is: mend that first")
+    source = checkout / mutant.file
+    original = source.read_text(encoding="utf-8")
+    source.write_text(original.replace(mutant.text, mutant.replacement), encoding="utf-8")
+    try:
+        if not passes(checkout, quick):
+            return "quick"
+        return None if passes(checkout, []) else "all"
+    finally:
+        source.write_text(original, encoding="utf-8")
+
+
+def passes(checkout: Path, arguments: Sequence[str]) -> bool:
+    """Run tests in a copy of the project up to the first that fails.
+
+    Raises:
+        UserError: if they cannot run.
+    """
+    line = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *arguments]
+    # without cached bytecode: a mutant of the same size, planted within a second, would not be seen
+    environment = os.environ | {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(line, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (TESTS_PASSED, TESTS_FAILED):
+        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+        raise UserError(f"pytest {' '.join(arguments)} ended with exit code {done.returncode}: {''.join(last)}")
+    return done.returncode == TESTS_PASSED
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """A row a mutant."""
+    shown = Table(title="mutants")
+    for heading in ("file", "text", "replacement", "outcome"):
+        shown.add_column(heading)
+    for outcome in outcomes:
+        mutant = outcome.mutant
+        said = f"killed ({outcome.killed_by})" if outcome.killed_by else "survived"
+        shown.add_row(mutant.file, mutant.text.strip(), mutant.replacement.strip(), said)
+    return shown
+
+
+if __name__ == "__main__":
+    main()
