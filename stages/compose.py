@@ -35,9 +35,10 @@ examples:
 
 Each call starts from conf/config.yaml; overrides add up over calls with --keep only. Then run `dvc repro`.
 """
-HEAD = "# python -m stages.compose"
-INPUTS = "model.inputs"
-SWEEP = "experiment"  # the group of the named sweeps
+COMPOSED_WITH = "# python -m stages.compose"
+"""How the first line of params.yaml begins: the overrides follow."""
+INPUTS_KEY = "model.inputs"
+SWEEP_GROUP = "experiment"
 
 
 def main() -> None:
@@ -95,7 +96,7 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
             raise UserError(f"{params} is not what {conf}/ and these overrides compose to: {', '.join(changed)} differ")
         output.print(f"{params} is what {conf}/ composes to")
         return
-    write_text(params, f"{head(overrides)}\n{text}")
+    write_text(params, f"{first_line(overrides)}\n{text}")
     for line in lost_inputs(earlier, given, config, conf):
         warn(line)
     if before:
@@ -112,8 +113,9 @@ def refuse_sweeps(overrides: Sequence[str]) -> None:
     """
     for override in overrides:
         key, _, name = override.lstrip("+").partition("=")
-        if key == SWEEP:
-            raise UserError(f"{override}: {SWEEP}s are sweeps: run it with `python -m stages.sweep {SWEEP}={name}`")
+        if key == SWEEP_GROUP:
+            command = f"python -m stages.sweep {SWEEP_GROUP}={name}"
+            raise UserError(f"{override}: {SWEEP_GROUP}s are sweeps: run it with `{command}`")
 
 
 def lost_inputs(earlier: Sequence[str], given: Sequence[str], config: Config, conf: Path) -> list[str]:
@@ -141,14 +143,14 @@ def lost_inputs(earlier: Sequence[str], given: Sequence[str], config: Config, co
     ]
     if not lost:
         return []
-    return [f"{INPUTS} replaces the list before it whole, and it lost {', '.join(lost)}: add it if it still holds"]
+    return [f"{INPUTS_KEY} replaces the list before it whole, and it lost {', '.join(lost)}: add it if it still holds"]
 
 
 def _without_inputs(overrides: Sequence[str]) -> list[str]:
-    return [override for override in overrides if override.partition("=")[0] != INPUTS]
+    return [override for override in overrides if override.partition("=")[0] != INPUTS_KEY]
 
 
-def head(overrides: Sequence[str]) -> str:
+def first_line(overrides: Sequence[str]) -> str:
     """The first line of params.yaml: a comment, the command that composes it.
 
     Raises:
@@ -157,7 +159,7 @@ def head(overrides: Sequence[str]) -> str:
     for override in overrides:
         if len(override.splitlines()) > 1:
             raise UserError(f"override {override!r}: give it in one line")
-    return " ".join([HEAD, *map(shlex.quote, overrides)])
+    return " ".join([COMPOSED_WITH, *map(shlex.quote, overrides)])
 
 
 def recorded(params: Path) -> list[str]:
@@ -170,14 +172,14 @@ def recorded(params: Path) -> list[str]:
         first = params.read_text(encoding="utf-8").partition("\n")[0]
     except FileNotFoundError:
         raise UserError(f"{params} is missing: compose it first, without --keep") from None
-    command, overrides = first[: len(HEAD)], first[len(HEAD) :]
+    command, overrides = first[: len(COMPOSED_WITH)], first[len(COMPOSED_WITH) :]
     try:
-        if command == HEAD and overrides[:1] in ("", " "):
+        if command == COMPOSED_WITH and overrides[:1] in ("", " "):
             return shlex.split(overrides)
     except ValueError:  # a quote that does not end
         pass
     raise UserError(
-        f"{params}: its first line is not `{HEAD} ...`, so --keep cannot tell what it was composed with "
+        f"{params}: its first line is not `{COMPOSED_WITH} ...`, so --keep cannot tell what it was composed with "
         "(`dvc exp run` writes no such line): compose once with all overrides"
     )
 

@@ -22,28 +22,29 @@ from stages.core.integer.simulator import simulator_model
 from stages.core.tables import accuracy_line
 from stages.evaluate.scores import ClassificationScore, OutputScore, Score
 
-KEY = "data.evaluation"
+DATA_KEY = "data.evaluation"
 
 
 def evaluate(config: Config) -> None:
     inputs = load_inputs(INPUTS)
     data = config.data.evaluation
-    files = select(data, inputs, KEY)
+    files = select(data, inputs, DATA_KEY)
     score = new_score(data.task)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     reference, integer = Runner(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
     quantized = Runner(simulator_model(integer, list(reference.outputs)), optimize="safe")
     labels = labels_of(data, files, inputs, reference.outputs)
-    used, known = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}, 0
+    used = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}
+    known = 0
     predictions = io.StringIO()
     writer = csv.writer(predictions, lineterminator="\n")
     writer.writerow(["file", "digest", *score.COLUMNS])
-    samples = read_samples(files, inputs, config.model.preprocess, KEY)
+    samples = read_samples(files, inputs, config.model.preprocess, DATA_KEY)
     for read, label in track(zip(samples, labels, strict=True), "evaluate", len(files)):
         fed = feeds(read.sample, inputs)
         expected, actual = reference.run(fed), quantized.run(fed)
         if not all(np.isfinite(values).all() for values in (*expected.values(), *actual.values())):
-            raise UserError(f"{KEY}: an output is infinite or not a number on {read.name}")
+            raise UserError(f"{DATA_KEY}: an output is infinite or not a number on {read.name}")
         content = digest(read.sample)
         writer.writerow([read.name, content, *score.add(label, expected, actual)])
         known += content in used

@@ -12,7 +12,7 @@ from stages.core.statistics.metrics import cosine
 
 __all__ = ["ClassificationScore", "OutputScore", "Score", "classes_ranked"]
 
-TOP = 5
+TOP_CLASSES = 5
 Outputs = Mapping[str, NDArray[np.float32]]
 
 
@@ -41,9 +41,9 @@ class OutputScore:
     def add(self, label: int | None, reference: Outputs, quantized: Outputs) -> list[Any]:
         """Take in one picture; the label is not used."""
         del label
-        found = float(np.mean([cosine(reference[name], quantized[name]) for name in reference]))
-        self._cosines.append(found)
-        return [found]
+        mean = float(np.mean([cosine(reference[name], quantized[name]) for name in reference]))
+        self._cosines.append(mean)
+        return [mean]
 
     def metrics(self) -> dict[str, Any]:
         """Mean cosine and count."""
@@ -90,4 +90,4 @@ class ClassificationScore:
 
 def classes_ranked(logits: NDArray[np.float32]) -> list[int]:
     """The five best classes, best first; of equal scores the lower index first."""
-    return [int(index) for index in np.argsort(-logits.reshape(-1), kind="stable")[:TOP]]
+    return [int(index) for index in np.argsort(-logits.reshape(-1), kind="stable")[:TOP_CLASSES]]

@@ -35,10 +35,10 @@ from stages.core.integer.dumps import (
 from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.qparams import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.infer.inputs import KEY, sample_files
 from stages.infer.precise import precise
+from stages.infer.sample_path import INPUT_KEY, sample_files
 
-BEST = 5  # classes shown of an output that has as many as a classifier
+SHOWN_CLASSES = 5  # of an output that has as many as a classifier
 EPILOG = """\
 examples:
   python -m stages.infer cat.jpg                              the outputs
@@ -69,24 +69,23 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     inputs = load_inputs(INPUTS)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     model = load_integer_model(INTEGER_MODEL)
-    quant_params = tensor_quant_params(model.graph.node)
-    outputs = [entry.name for entry in model.graph.output]
+    qparams = tensor_quant_params(model.graph.node)
+    outputs = [each.name for each in model.graph.output]
     tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
     runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")
-    table = Table("input", "output", "shape", "smallest", "largest", f"best {BEST}")
+    table = Table("input", "output", "shape", "smallest", "largest", f"best {SHOWN_CLASSES}")
     content = []
     folders = file_names([path.stem for path in arguments.inputs])
     for path, folder in zip(arguments.inputs, folders, strict=True):
-        (read,) = read_samples([sample_files(path, inputs)], inputs, config.model.preprocess, KEY)
+        (read,) = read_samples([sample_files(path, inputs)], inputs, config.model.preprocess, INPUT_KEY)
         values = runner.run(feeds(read.sample, inputs))
         for name in outputs:
-            codes = quant_params.get(name)
-            found = values[name]
-            if codes is not None:
-                minus_zp = found.astype(np.int64) - codes.zero_point
-                found = minus_zp.astype(np.float32) * codes.broadcast_scale(found.ndim)
-            table.add_row(*described(path, name, found))
-            shape, numbers = list(found.shape), found.ravel().tolist()
+            real = values[name]
+            if name in qparams:
+                minus_zp = real.astype(np.int64) - qparams[name].zero_point
+                real = minus_zp.astype(np.float32) * qparams[name].broadcast_scale(real.ndim)
+            table.add_row(*table_row(path, name, real))
+            shape, numbers = list(real.shape), real.ravel().tolist()
             content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})
         if arguments.dump:
             target = arguments.dump if len(folders) == 1 else arguments.dump / folder.removesuffix(".bin")
@@ -100,11 +99,11 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
         write_json(arguments.json, content)
 
 
-def described(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:
+def table_row(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:
     """A row of the table."""
     best = ""
     if values.ndim == 2 and len(values) == 1 and values.size > 1:
-        classes = np.argsort(-values[0], kind="stable")[:BEST]
+        classes = np.argsort(-values[0], kind="stable")[:SHOWN_CLASSES]
         best = ", ".join(f"{index}: {values[0, index]:.4g}" for index in classes)
     return [path.name, name, "x".join(map(str, values.shape)), f"{values.min():.4g}", f"{values.max():.4g}", best]
 
@@ -132,17 +131,17 @@ def clear_dump(folder: Path) -> None:
     """Remove the layers of an earlier dump, which may be of another network: by the list that it left."""
     listed = folder / NODE_INFO
     files = read_json(listed).get("files", {}) if listed.is_file() else {}
-    for entry in files.values():
-        (folder / Path(entry["file"]).name).unlink(missing_ok=True)
+    for layer in files.values():
+        (folder / Path(layer["file"]).name).unlink(missing_ok=True)
 
 
 def write_dump(folder: Path, inputs: Sequence[NetworkInput], sample: Sample, layers: dict[str, bytes]) -> None:
     """Write the inputs and the layers."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for entry, stem in zip(inputs, input_stems([entry.name for entry in inputs]), strict=True):
-            shape = "_".join(map(str, nhwc(np.empty(entry.shape, np.bool_)).shape))
-            (folder / f"{stem}_data_shape_{shape}.bin").write_bytes(sample[entry.name].tobytes())
+        for each, stem in zip(inputs, input_stems([each.name for each in inputs]), strict=True):
+            shape = "_".join(map(str, nhwc(np.empty(each.shape, np.bool_)).shape))
+            (folder / f"{stem}_data_shape_{shape}.bin").write_bytes(sample[each.name].tobytes())
         for name, content in layers.items():
             (folder / name).write_bytes(content)
     except OSError as error:

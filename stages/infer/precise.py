@@ -18,8 +18,8 @@ from stages.quantize.partition.nodes import sliding_window
 
 __all__ = ["precise"]
 
-FIRST_ONLY = {"Exp", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "Tanh"}  # other inputs are no floats
-ALL = {"Gemm", "MatMul"}
+FIRST_INPUT_OPERATORS = {"Exp", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "Tanh"}  # other inputs are no floats
+ALL_INPUTS_OPERATORS = {"Gemm", "MatMul"}
 
 
 def precise(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -28,26 +28,26 @@ def precise(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: the integer model; the copy computes the same tensors, each under its name.
     """
-    codes, graph = tensor_quant_params(model.graph.node), Graph(model)
-    found = onnx.ModelProto()
-    found.CopyFrom(model)
-    del found.graph.node[:]
+    qparams, graph = tensor_quant_params(model.graph.node), Graph(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.node[:]
     for node in model.graph.node:
-        in_float = node.domain != DOMAIN and node.input and node.input[0] not in codes
-        if in_float and node.op_type in FIRST_ONLY | ALL:
-            found.graph.node.extend(_in_double(node))
+        in_float = node.domain != DOMAIN and node.input and node.input[0] not in qparams
+        if in_float and node.op_type in FIRST_INPUT_OPERATORS | ALL_INPUTS_OPERATORS:
+            copy.graph.node.extend(_in_double(node))
         elif in_float and node.op_type == "Conv" and node.input[1] in graph.constants:
-            found.graph.node.extend(_conv_in_double(node, graph, found.graph))
+            copy.graph.node.extend(_conv_in_double(node, graph, copy.graph))
         else:
-            found.graph.node.append(node)
-    return found
+            copy.graph.node.append(node)
+    return copy
 
 
 def _in_double(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     inner = onnx.NodeProto()
     inner.CopyFrom(node)
     before = []
-    count = len(node.input) if node.op_type in ALL else 1
+    count = len(node.input) if node.op_type in ALL_INPUTS_OPERATORS else 1
     for index, name in enumerate(node.input[:count]):
         if name:
             inner.input[index] = f"{node.name}/double/{index}"
@@ -72,23 +72,23 @@ def _conv_in_double(node: onnx.NodeProto, graph: Graph, target: onnx.GraphProto)
 
     weight = numpy_helper.to_array(graph.constants[node.input[1]]).astype(np.float64)
     slides, group = sliding_window(graph, node, weight.shape[2:]), attribute(node, "group", 1)
-    taken, made = graph.shapes[node.input[0]], graph.shapes[node.output[0]]
-    rank = len(taken) - 2
+    inputs, outputs = graph.shapes[node.input[0]], graph.shapes[node.output[0]]
+    rank = len(inputs) - 2
     pads = [0, 0, *slides["pads"][:rank], 0, 0, *slides["pads"][rank:]]
     padded = add("Pad", add("Cast", node.input[0], to=TensorProto.DOUBLE), constant(np.array(pads, np.int64)))
-    columns = constant(np.array([taken[0], group, taken[1] // group, -1], np.int64))
+    columns = constant(np.array([inputs[0], group, inputs[1] // group, -1], np.int64))
     axes = constant(np.arange(2, 2 + rank))
     steps = constant(np.array(slides["strides"], np.int64))
     total = ""
     taps = np.moveaxis(weight.reshape(*weight.shape[:2], -1), -1, 0)
     for index, tap in enumerate(product(*map(range, weight.shape[2:]))):
         first = np.array(tap, np.int64) * slides["dilations"]
-        last = first + (np.array(made[2:], np.int64) - 1) * slides["strides"] + 1
-        met = add("Reshape", add("Slice", padded, constant(first), constant(last), axes, steps), columns)
-        matrix = taps[index].reshape(1, group, made[1] // group, taken[1] // group)
-        part = add("MatMul", constant(np.ascontiguousarray(matrix)), met)
-        total = add("Add", total, part) if total else part
-    total = add("Reshape", total, constant(np.array(made, np.int64)))
+        last = first + (np.array(outputs[2:], np.int64) - 1) * slides["strides"] + 1
+        pixels = add("Reshape", add("Slice", padded, constant(first), constant(last), axes, steps), columns)
+        matrix = taps[index].reshape(1, group, outputs[1] // group, inputs[1] // group)
+        product_of_tap = add("MatMul", constant(np.ascontiguousarray(matrix)), pixels)
+        total = add("Add", total, product_of_tap) if total else product_of_tap
+    total = add("Reshape", total, constant(np.array(outputs, np.int64)))
     if len(node.input) > 2 and node.input[2]:
         bias = numpy_helper.to_array(graph.constants[node.input[2]]).astype(np.float64)
         total = add("Add", total, constant(bias.reshape(-1, *[1] * rank)))

@@ -11,18 +11,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.compose import HEAD
+from stages.compose import COMPOSED_WITH
 from stages.compose import run as compose_into
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output, warn
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.command import Parser, guarded
 from stages.core.config.composition import compose
-from stages.init.experiment import Experiment, interpret
-from stages.init.read import Reading, read
-from stages.init.write import MISSING_NETWORK, MISSING_PICTURES, experiment_overrides, model_yaml
+from stages.init.config_reader import VendorConfig, read_vendor_config
+from stages.init.experiment_writer import MISSING_NETWORK, MISSING_PICTURES, experiment_overrides, model_yaml
+from stages.init.vendor_experiment import VendorExperiment, interpret
 
-NAME = r"\w[\w.+-]*"
+NAME_PATTERN = r"\w[\w.+-]*"
 EPILOG = """\
 examples:
   python -m stages.init --from yolov5s/run_t40.sh                      a script, and the cfg or json that it names
@@ -56,26 +56,26 @@ def init(arguments: argparse.Namespace) -> None:
     conf = arguments.conf
     if arguments.model:
         _check_network(arguments.model)
-    reading = read(arguments.files)
-    experiment = interpret(reading.entries, reading.find, reading.notes)
+    config = read_vendor_config(arguments.files)
+    experiment = interpret(config.settings, config.find, config.notes)
     experiment.network = arguments.model or experiment.network
-    _check_soc(experiment, reading, conf)
+    _check_soc(experiment, config, conf)
     name = _name(experiment, arguments.files) if arguments.name is None else arguments.name
-    if not re.fullmatch(NAME, name, re.ASCII):
+    if not re.fullmatch(NAME_PATTERN, name, re.ASCII):
         raise UserError(f"--name {name}: give letters, digits and . _ + -")
     path = conf / "model" / f"{name}.yaml"
     if path.exists() and not arguments.force:
         raise UserError(f"{path} is there: --force replaces it, --name gives another name")
-    text = model_yaml(experiment, name, [file.name for file in reading.files])
+    text = model_yaml(experiment, name, [file.name for file in config.files])
     overrides = experiment_overrides(experiment, name)
     if arguments.compose:
         _refuse_gaps(overrides)
     _write_checked(path, text, overrides, conf)
-    for note in [*reading.notes, *_gaps(experiment)]:
+    for note in [*config.notes, *_gaps(experiment)]:
         warn(note)
     output.print(f"{path} written")
     output.print("compose the experiment with:" if not arguments.compose else "composed with:")
-    output.print(shlex.join([*HEAD.removeprefix("# ").split(), *overrides]))
+    output.print(shlex.join([*COMPOSED_WITH.removeprefix("# ").split(), *overrides]))
     if arguments.compose:
         compose_into(overrides, conf, Path("params.yaml"), check_only=False)
 
@@ -94,14 +94,14 @@ def _check_network(path: Path) -> None:
         raise UserError(f"--model {path}: is no .onnx file; convert the network to ONNX first")
 
 
-def _check_soc(experiment: Experiment, reading: Reading, conf: Path) -> None:
+def _check_soc(experiment: VendorExperiment, config: VendorConfig, conf: Path) -> None:
     if experiment.soc and not (conf / "soc" / f"{experiment.soc.lower()}.yaml").is_file():
         known = sorted(path.stem.upper() for path in (conf / "soc").glob("*.yaml"))
         hint = did_you_mean(experiment.soc.upper(), known)
-        raise UserError(f"{reading.entries['SOC'].where}={experiment.soc}: conf/soc has no such SOC; {hint}")
+        raise UserError(f"{config.settings['SOC'].where}={experiment.soc}: conf/soc has no such SOC; {hint}")
 
 
-def _name(experiment: Experiment, files: Sequence[Path]) -> str:
+def _name(experiment: VendorExperiment, files: Sequence[Path]) -> str:
     stem = (experiment.network or files[0]).stem
     return re.sub(r"[^A-Za-z0-9_.+-]", "_", stem).lstrip(".+-") or "model"
 
@@ -120,7 +120,7 @@ def _write_checked(path: Path, text: str, overrides: Sequence[str], conf: Path) 
         raise
 
 
-def _gaps(experiment: Experiment) -> list[str]:
+def _gaps(experiment: VendorExperiment) -> list[str]:
     """What the config leaves open, and paths that are not there."""
     gaps = []
     if not experiment.soc:

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.core.base.errors import UserError, did_you_mean
-from stages.init.values import Entries, Entry, flag
+from stages.init.config_values import Setting, Settings, flag
 from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT
 
 __all__ = ["NETWORK", "VALIDATION_PATH", "from_call", "from_config"]
 
 NETWORK, VALIDATION_PATH = "NETWORK", "VALIDATION_PATH"
-FLAT = [
+FLAT_KEYS = [
     "SOC", "INPUT", "INPUT_SHAPE", "MEAN", "NORMAL", "COLOR", "OUTPUT", "QUANT_DATASET_PATH", "DEBUG_PATH",
     "QUANT_FEATURE_BIT", "QUANT_WEIGHT_BIT", "QUANT_FEATURE_METHOD", "QUANT_WEIGHT_METHOD", "QUANT_DATASET_SIZE",
     "QUANT_NODE_SKIP", "QUANT_OP_SKIP", "WEIGHT_CORRECT_PATH", "FEATURE_CORRECT_PATH", "WEIGHT_FAKE_QUANT",
     "FEATURE_FAKE_QUANT", "SAVE_OP_QUANT_BIT", "LOAD_OP_QUANT_BIT", "LOAD_OP_QUANT_MIN_MAX",
 ]  # fmt: skip
-SPELLED = {name.lower(): name for name in FLAT} | {
+KEY_OF_SPELLING = {name.lower(): name for name in FLAT_KEYS} | {
     "quant_feature_bits": "QUANT_FEATURE_BIT",
     "quant_weight_bits": "QUANT_WEIGHT_BIT",
     "feature_quant_bit": "QUANT_FEATURE_BIT",
@@ -43,7 +43,7 @@ SPELLED = {name.lower(): name for name in FLAT} | {
     "width": "WIDTH",
     "height": "HEIGHT",
 }
-CALL = {
+KEY_OF_OPTION = {
     "target_device": "SOC",
     "i": NETWORK,
     "inputpath": NETWORK,
@@ -58,14 +58,14 @@ CALL = {
     "output_nodes": "OUTPUT",
     "framework": "FORMAT",
 }
-CONFIG_FILES = ("cfg", "config", "ptq_config_path")
-GROUPS = ("debug", "bias_corr")
-OF_NODES = {FEATURE_BIT, WEIGHT_BIT, MIN, MAX}
-MANY = 4  # unknown keys that are said each by itself
-WITHOUT_MEANING = {"o", "outputpath", "save_quantize_model"}  # what it writes: nothing to configure here
+CONFIG_FILE_OPTIONS = ("cfg", "config", "ptq_config_path")
+GROUP_KEYS = ("debug", "bias_corr")
+NODE_BITS_KEYS = {FEATURE_BIT, WEIGHT_BIT, MIN, MAX}
+MAX_NAMED_KEYS = 4  # unknown ones that are said each by itself
+OUTPUT_OPTIONS = {"o", "outputpath", "save_quantize_model"}  # what it writes: nothing to configure here
 
 
-def from_call(options: Mapping[str, str], name: str, notes: list[str]) -> tuple[Entries, list[str]]:
+def from_call(options: Mapping[str, str], name: str, notes: list[str]) -> tuple[Settings, list[str]]:
     """Translate the options of a call of the converter; lists stand with commas there.
 
     Args:
@@ -74,29 +74,29 @@ def from_call(options: Mapping[str, str], name: str, notes: list[str]) -> tuple[
         notes: takes what the user should know.
 
     Returns:
-        The entries, and the config files that the call names.
+        The settings, and the config files that the call names.
     """
-    entries: Entries = {}
+    settings: Settings = {}
     files = []
     for option, value in options.items():
         key, where = _plain(option), f"{name}: --{option}"
-        if key in CONFIG_FILES:
+        if key in CONFIG_FILE_OPTIONS:
             files.append(value)
-        elif key in CALL:
+        elif key in KEY_OF_OPTION:
             listed: Any = value
-            if CALL[key] in ("MEAN", "NORMAL", "INPUT", "OUTPUT"):
+            if KEY_OF_OPTION[key] in ("MEAN", "NORMAL", "INPUT", "OUTPUT"):
                 listed = [part.strip() for part in value.split(",") if part.strip()]
-            entries[CALL[key]] = Entry(listed, where)
+            settings[KEY_OF_OPTION[key]] = Setting(listed, where)
         elif key == "post_training_quantization":
             if value.lower() == "false":
                 notes.append(f"{where} {value}: the script converts without quantizing; here everything is quantized")
-        elif key not in WITHOUT_MEANING:
-            known = [*CALL, *CONFIG_FILES, *WITHOUT_MEANING, "post_training_quantization"]
+        elif key not in OUTPUT_OPTIONS:
+            known = [*KEY_OF_OPTION, *CONFIG_FILE_OPTIONS, *OUTPUT_OPTIONS, "post_training_quantization"]
             notes.append(f"{where}: unknown, left out; {did_you_mean(key, known)}")
-    return entries, files
+    return settings, files
 
 
-def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Entries:
+def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Settings:
     """Translate a config file of any generation.
 
     Args:
@@ -110,33 +110,35 @@ def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Entr
     if {"arch", "model"} & {_plain(key) for key in content}:
         return _from_kit(content, name, notes)
     _refuse_others(content, name)
-    entries: Entries = {}
+    settings: Settings = {}
     unknown: list[str] = []
     for spelled, value in content.items():
         key, where = _plain(spelled), f"{name}: {spelled}"
         if key == "debug":
-            _debug(value, where, entries, notes)
+            _debug(value, where, settings, notes)
         elif key == "bias_corr":
-            _corrections(value, where, entries, notes)
-        elif key in SPELLED:
-            if SPELLED[key] in entries:
-                raise UserError(f"{where} and {entries[SPELLED[key]].where} are two spellings of one key: keep one")
-            entries[SPELLED[key]] = Entry(value, where)
+            _corrections(value, where, settings, notes)
+        elif key in KEY_OF_SPELLING:
+            if KEY_OF_SPELLING[key] in settings:
+                raise UserError(
+                    f"{where} and {settings[KEY_OF_SPELLING[key]].where} are two spellings of one key: keep one"
+                )
+            settings[KEY_OF_SPELLING[key]] = Setting(value, where)
         else:
             unknown.append(str(spelled))
-    if len(unknown) > MANY:
-        notes.append(f"{name}: {len(unknown)} keys unknown, left out: {', '.join(unknown[:MANY])}, ...")
+    if len(unknown) > MAX_NAMED_KEYS:
+        notes.append(f"{name}: {len(unknown)} keys unknown, left out: {', '.join(unknown[:MAX_NAMED_KEYS])}, ...")
     else:
-        known = [*FLAT, *(key for key in SPELLED if SPELLED[key].lower() != key), *GROUPS]
+        known = [*FLAT_KEYS, *(key for key, flat in KEY_OF_SPELLING.items() if flat.lower() != key), *GROUP_KEYS]
         notes += [f"{name}: {key}: unknown, left out; {did_you_mean(key, known)}" for key in unknown]
-    return entries
+    return settings
 
 
 def _refuse_others(content: Mapping[str, Any], name: str) -> None:
-    """Refuse a file of another kind, such as the one of single nodes' widths that lies beside a cfg."""
-    if content and all(isinstance(value, dict) and value and {*value} <= OF_NODES for value in content.values()):
+    """Refuse a file of another kind, such as the one of single nodes' bit widths that lies beside a cfg."""
+    if content and all(isinstance(value, dict) and value and {*value} <= NODE_BITS_KEYS for value in content.values()):
         raise UserError(f"{name}: this is a node-bits file: give run.sh or the cfg; quant.node_bits=file:... reads it")
-    if not any(_plain(key) in (*SPELLED, *GROUPS) for key in content):
+    if not any(_plain(key) in (*KEY_OF_SPELLING, *GROUP_KEYS) for key in content):
         raise UserError(f"{name}: none of its keys is one of a converter's config, such as SOC, INPUT_SHAPE, MEAN")
 
 
@@ -152,52 +154,52 @@ def _group(value: Any, prefix: str, known: set[str], notes: list[str]) -> dict[s
     for key in value:
         if _plain(key) not in known:
             notes.append(f"{prefix}{key}: unknown, left out; {did_you_mean(_plain(key), sorted(known))}")
-    return {_plain(key): entry for key, entry in value.items() if _plain(key) in known}
+    return {_plain(key): setting for key, setting in value.items() if _plain(key) in known}
 
 
-def _debug(value: Any, where: str, entries: Entries, notes: list[str]) -> None:
+def _debug(value: Any, where: str, settings: Settings, notes: list[str]) -> None:
     group = _group(value, f"{where}.", {"open", "debug_input_path", "debug_output_dir"}, notes)
-    if flag(Entry(group.get("open"), f"{where}.open")):
-        entries["DEBUG_PATH"] = Entry(group.get("debug_input_path", ""), f"{where}.debug_input_path")
+    if flag(Setting(group.get("open"), f"{where}.open")):
+        settings["DEBUG_PATH"] = Setting(group.get("debug_input_path", ""), f"{where}.debug_input_path")
 
 
-def _corrections(value: Any, where: str, entries: Entries, notes: list[str]) -> None:
+def _corrections(value: Any, where: str, settings: Settings, notes: list[str]) -> None:
     group = _group(value, f"{where}.", {"weight_corr", "feature_corr", "vali_dir", "corr_dir"}, notes)
     for side in ("weight", "feature"):
-        if flag(Entry(group.get(f"{side}_corr"), f"{where}.{side}_corr")):
-            entries[f"{side.upper()}_CORRECT_PATH"] = Entry(group.get("corr_dir", ""), f"{where}.corr_dir")
-            entries[VALIDATION_PATH] = Entry(group.get("vali_dir", ""), f"{where}.vali_dir")
+        if flag(Setting(group.get(f"{side}_corr"), f"{where}.{side}_corr")):
+            settings[f"{side.upper()}_CORRECT_PATH"] = Setting(group.get("corr_dir", ""), f"{where}.corr_dir")
+            settings[VALIDATION_PATH] = Setting(group.get("vali_dir", ""), f"{where}.vali_dir")
 
 
-def _from_kit(content: Mapping[str, Any], name: str, notes: list[str]) -> Entries:
+def _from_kit(content: Mapping[str, Any], name: str, notes: list[str]) -> Settings:
     """The training kit's nested json."""
     groups = _group(content, f"{name}: ", {"arch", "model", "extra"}, notes)
     arch = _group(groups.get("arch", {}), f"{name}: ARCH.", {"soc"}, notes)
     model = _group(groups.get("model", {}), f"{name}: MODEL.", {"format", "input"}, notes)
     _group(groups.get("extra", {}), f"{name}: EXTRA.", {"biz_code", "verbose"}, notes)  # for its own log
-    entries: Entries = {}
+    settings: Settings = {}
     if "soc" in arch:
-        entries["SOC"] = Entry(arch["soc"], f"{name}: ARCH.SOC")
+        settings["SOC"] = Setting(arch["soc"], f"{name}: ARCH.SOC")
     if "format" in model:
-        entries["FORMAT"] = Entry(model["format"], f"{name}: MODEL.FORMAT")
-    return entries | _kit_inputs(model.get("input", []), f"{name}: MODEL.INPUT", notes)
+        settings["FORMAT"] = Setting(model["format"], f"{name}: MODEL.FORMAT")
+    return settings | _kit_inputs(model.get("input", []), f"{name}: MODEL.INPUT", notes)
 
 
-def _kit_inputs(listed: Any, where: str, notes: list[str]) -> Entries:
+def _kit_inputs(listed: Any, where: str, notes: list[str]) -> Settings:
     if not isinstance(listed, list | tuple):
         raise UserError(f"{where}={listed}: give a list of inputs")
     sides, more = ("channel", "height", "width"), ("color", "normal", "mean")
     known = {"batch", *sides, *more}
-    inputs = [_group(entry, f"{where}[{index}].", known, notes) for index, entry in enumerate(listed)]
-    for index, entry in enumerate(inputs):
-        absent = [side.upper() for side in sides if side not in entry]
+    inputs = [_group(setting, f"{where}[{index}].", known, notes) for index, setting in enumerate(listed)]
+    for index, setting in enumerate(inputs):
+        absent = [side.upper() for side in sides if side not in setting]
         if absent:
             raise UserError(f"{where}[{index}] lacks {', '.join(absent)}")
-    entries: Entries = {}
+    settings: Settings = {}
     if inputs:
-        shapes = [[entry.get("batch", 1), *(entry[side] for side in sides)] for entry in inputs]
-        entries["INPUT_SHAPE"] = Entry(shapes, where)
+        shapes = [[setting.get("batch", 1), *(setting[side] for side in sides)] for setting in inputs]
+        settings["INPUT_SHAPE"] = Setting(shapes, where)
     for key in more:
-        if any(key in entry for entry in inputs):
-            entries[key.upper()] = Entry([entry.get(key) for entry in inputs], f"{where}[].{key.upper()}")
-    return entries
+        if any(key in setting for setting in inputs):
+            settings[key.upper()] = Setting([setting.get(key) for setting in inputs], f"{where}[].{key.upper()}")
+    return settings

@@ -10,7 +10,7 @@ from stages.core.config.schema import Color, PreprocessConfig
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import read_samples
 from stages.infer.__main__ import check_dump
-from stages.infer.inputs import KEY, sample_files
+from stages.infer.sample_path import INPUT_KEY, sample_files
 
 
 def test_pictures_and_arrays_give_the_same(command, quantized):
@@ -104,7 +104,7 @@ def test_a_sample_of_several_inputs_is_a_folder_or_an_npz(tmp_path, monkeypatch)
     Path("s/state.bin").write_bytes(state.tobytes())
     np.savez("s.npz", image=pixels, state=state)
     for name in ("s", "s.npz"):
-        (read,) = read_samples([sample_files(Path(name), inputs)], inputs, PreprocessConfig(), KEY)
+        (read,) = read_samples([sample_files(Path(name), inputs)], inputs, PreprocessConfig(), INPUT_KEY)
         assert read.name == name
         np.testing.assert_array_equal(read.sample["image"], pixels)
         np.testing.assert_array_equal(read.sample["state"], [state])

@@ -202,17 +202,17 @@ def test_what_build_writes_is_read_back(quantized, monkeypatch, capsys, case, fi
     build(quantized)
     shutil.copytree("out/build/t40/magik", "vendor")
     more = ["--model", "vendor/model.onnx"] if file.endswith(".cfg") else []
-    found, _ = compose(line_of(monkeypatch, capsys, "--from", f"vendor/{file}", *more), Path("conf"))
+    config, _ = compose(line_of(monkeypatch, capsys, "--from", f"vendor/{file}", *more), Path("conf"))
     shapes = {"images": [1, 3, 16, 16]}
-    assert found.soc == quantized.soc
-    assert found.model.source == "file:vendor/model.onnx"
-    assert found.model.outputs == Graph(tiny_classifier()).outputs
-    assert resolve_inputs(found.model.inputs, shapes) == resolve_inputs(quantized.model.inputs, shapes)
-    assert (found.data.calibration.source, found.data.calibration.size) == ("file:vendor/calibration", 12)
-    assert found.data.debug.source == "file:vendor/debug"
+    assert config.soc == quantized.soc
+    assert config.model.source == "file:vendor/model.onnx"
+    assert config.model.outputs == Graph(tiny_classifier()).outputs
+    assert resolve_inputs(config.model.inputs, shapes) == resolve_inputs(quantized.model.inputs, shapes)
+    assert (config.data.calibration.source, config.data.calibration.size) == ("file:vendor/calibration", 12)
+    assert config.data.debug.source == "file:vendor/debug"
     older = file == "run_2022_02.sh"
     kept = json.loads(Path("out/quantize/qparams.json").read_text())["float_nodes"]
-    assert found.quant == replace(
+    assert config.quant == replace(
         quantized.quant,
         skip_nodes=kept,  # node by node, with all that stays in float for another reason
         node_bits=None if older else "file:vendor/magik_node_quant_bit_info.json",
@@ -225,7 +225,7 @@ def test_the_training_kits_json_is_read_back(quantized, monkeypatch, capsys):
     build(quantized)
     shutil.copytree("out/build/t40/magik", "vendor")
     line = line_of(monkeypatch, capsys, "--from", "vendor/training_t40.cfg", "--model", "vendor/model.onnx")
-    found, _ = compose(line, Path("conf"))
+    config, _ = compose(line, Path("conf"))
     shapes = {"images": [1, 3, 16, 16]}
-    assert found.soc == quantized.soc
-    assert resolve_inputs(found.model.inputs, shapes) == resolve_inputs(quantized.model.inputs, shapes)
+    assert config.soc == quantized.soc
+    assert resolve_inputs(config.model.inputs, shapes) == resolve_inputs(quantized.model.inputs, shapes)

@@ -10,15 +10,15 @@ import yaml
 from stages.core.base.errors import UserError
 from stages.core.base.paths import EXPORT
 from stages.core.config.overrides import list_override, quoted
-from stages.init.experiment import Experiment
+from stages.init.vendor_experiment import VendorExperiment
 
 __all__ = ["MISSING_NETWORK", "MISSING_PICTURES", "experiment_overrides", "model_yaml", "source"]
 
 MISSING_NETWORK, MISSING_PICTURES = "file:NETWORK.onnx", "file:PICTURES"
 PLAIN_SOURCE = re.compile(r"file:[\w./+-]+", re.ASCII)
-OUT = EXPORT.parent
+OUT_FOLDER = EXPORT.parent
 # What the preset int8 says already.
-PRESET = {"feature_bits": 8, "weight_bits": 8, "feature_method": "MAX_ABS", "weight_method": "MAX_ABS"}
+INT8_PRESET = {"feature_bits": 8, "weight_bits": 8, "feature_method": "MAX_ABS", "weight_method": "MAX_ABS"}
 
 
 def source(path: Path) -> str:
@@ -28,15 +28,15 @@ def source(path: Path) -> str:
         UserError: if it lies in `out/`, which the pipeline writes.
     """
     absolute = path.resolve()
-    if absolute.is_relative_to(OUT.resolve()):
+    if absolute.is_relative_to(OUT_FOLDER.resolve()):
         raise UserError(
-            f"{path} lies in {OUT}/, which the pipeline writes anew: copy its folder elsewhere and read that"
+            f"{path} lies in {OUT_FOLDER}/, which the pipeline writes anew: copy its folder elsewhere and read that"
         )
     inside = absolute.is_relative_to(Path.cwd())
     return f"file:{absolute.relative_to(Path.cwd()) if inside else absolute}"
 
 
-def model_yaml(experiment: Experiment, name: str, read: Sequence[str]) -> str:
+def model_yaml(experiment: VendorExperiment, name: str, read: Sequence[str]) -> str:
     """The text of conf/model/NAME.yaml.
 
     Args:
@@ -55,7 +55,7 @@ def model_yaml(experiment: Experiment, name: str, read: Sequence[str]) -> str:
     return f"# Read from {', '.join(read)} by `python -m stages.init`.\n{body}"
 
 
-def experiment_overrides(experiment: Experiment, name: str) -> list[str]:
+def experiment_overrides(experiment: VendorExperiment, name: str) -> list[str]:
     """What `python -m stages.compose` is called with: SOC, model, pictures, quantization.
 
     What the config does not say stands as `file:NETWORK.onnx` and `file:PICTURES`. It has no labels: the debug pictures
@@ -63,29 +63,29 @@ def experiment_overrides(experiment: Experiment, name: str) -> list[str]:
     """
     calibration = source(experiment.calibration) if experiment.calibration else MISSING_PICTURES
     debug = source(experiment.debug) if experiment.debug else calibration
-    found = [f"soc={experiment.soc.lower()}"] if experiment.soc else []
-    found.append(f"model={name}")
+    overrides = [f"soc={experiment.soc.lower()}"] if experiment.soc else []
+    overrides.append(f"model={name}")
     if not experiment.network:
-        found.append(f"model.source={MISSING_NETWORK}")
-    found += ["data=folder", _source_override("data.calibration.source", calibration)]
-    found.append(f"data.calibration.size={'null' if experiment.size is None else experiment.size}")
+        overrides.append(f"model.source={MISSING_NETWORK}")
+    overrides += ["data=folder", _source_override("data.calibration.source", calibration)]
+    overrides.append(f"data.calibration.size={'null' if experiment.size is None else experiment.size}")
     if experiment.correction:
-        found.append(_source_override("data.correction.source", source(experiment.correction)))
+        overrides.append(_source_override("data.correction.source", source(experiment.correction)))
     if experiment.validation:
-        found.append(_source_override("data.validation.source", source(experiment.validation)))
-    found.append(_source_override("data.debug.source", debug))
+        overrides.append(_source_override("data.validation.source", source(experiment.validation)))
+    overrides.append(_source_override("data.debug.source", debug))
     if experiment.debug:
-        found.append("data.debug.size=null")
-    found.append(_source_override("data.evaluation.source", debug))
-    found += ["data.evaluation.labels=null", "data.evaluation.task=none", "quant=int8"]
+        overrides.append("data.debug.size=null")
+    overrides.append(_source_override("data.evaluation.source", debug))
+    overrides += ["data.evaluation.labels=null", "data.evaluation.task=none", "quant=int8"]
     for key, value in experiment.quant.items():
         if isinstance(value, list):
-            found.append(list_override(f"quant.{key}", value))
-        elif PRESET.get(key) != value:
-            found.append(f"quant.{key}={str(value).lower() if isinstance(value, bool) else value}")
+            overrides.append(list_override(f"quant.{key}", value))
+        elif INT8_PRESET.get(key) != value:
+            overrides.append(f"quant.{key}={str(value).lower() if isinstance(value, bool) else value}")
     if experiment.node_bits:
-        found.append(_source_override("quant.node_bits", source(experiment.node_bits)))
-    return found
+        overrides.append(_source_override("quant.node_bits", source(experiment.node_bits)))
+    return overrides
 
 
 def _source_override(key: str, text: str) -> str:

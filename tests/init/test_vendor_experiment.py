@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.experiment import interpret
 from stages.init.spellings import from_call, from_config
+from stages.init.vendor_experiment import interpret
 
 RESNET = {  # the guide of July 2022, chapter 2.2.1
     "SOC": "T40",
@@ -86,9 +86,9 @@ def flat(**changes):
 
 
 def test_the_flat_cfg():
-    found, notes = understood(RESNET)
-    assert found.soc == "T40"
-    assert found.inputs == [
+    experiment, notes = understood(RESNET)
+    assert experiment.soc == "T40"
+    assert experiment.inputs == [
         {
             "name": "data",
             "shape": [1, 3, 224, 224],
@@ -97,15 +97,15 @@ def test_the_flat_cfg():
             "color": "RGB",
         }
     ]
-    assert found.outputs == ["resnetv15_dense0_fwd"]
-    assert (found.calibration, found.size, found.debug) == (Path("w/Val_2012_Images_part"), None, None)
-    assert (found.quant, found.network, found.node_bits, notes) == ({}, None, None, [])
+    assert experiment.outputs == ["resnetv15_dense0_fwd"]
+    assert (experiment.calibration, experiment.size, experiment.debug) == (Path("w/Val_2012_Images_part"), None, None)
+    assert (experiment.quant, experiment.network, experiment.node_bits, notes) == ({}, None, None, [])
 
 
 def test_several_inputs():
     shapes = [[1, 3, 1, 256], [1, 16, 128]]
-    found, notes = flat(INPUT=["740", "last_state_tgru"], INPUT_SHAPE=shapes, MEAN=[], NORMAL=[], COLOR=[])
-    assert found.inputs == [
+    experiment, notes = flat(INPUT=["740", "last_state_tgru"], INPUT_SHAPE=shapes, MEAN=[], NORMAL=[], COLOR=[])
+    assert experiment.inputs == [
         {"name": "740", "shape": [1, 3, 1, 256]},
         {"name": "last_state_tgru", "shape": [1, 16, 128]},
     ]
@@ -113,45 +113,45 @@ def test_several_inputs():
 
 
 def test_empty_lists_leave_all_to_the_graph():
-    found, _ = flat(INPUT=[], INPUT_SHAPE=[], MEAN=[], NORMAL=[], COLOR=[], OUTPUT=[])
-    assert (found.inputs, found.outputs) == ([{}], [])
+    experiment, _ = flat(INPUT=[], INPUT_SHAPE=[], MEAN=[], NORMAL=[], COLOR=[], OUTPUT=[])
+    assert (experiment.inputs, experiment.outputs) == ([{}], [])
 
 
 def test_the_ptq_json():
-    found, notes = understood(PTQ)
-    assert found.inputs == [{"shape": [1, 3, 640, 640], "color": "RGB"}]
-    assert (found.calibration, found.size) == (Path("w/yolov5-50"), 2)
-    assert found.quant == {"feature_bits": 8, "weight_bits": 8, "feature_method": "KL", "weight_method": "MAX_ABS"}
-    assert (found.debug, found.correction, found.validation, notes) == (None, None, None, [])
+    experiment, notes = understood(PTQ)
+    assert experiment.inputs == [{"shape": [1, 3, 640, 640], "color": "RGB"}]
+    assert (experiment.calibration, experiment.size) == (Path("w/yolov5-50"), 2)
+    assert experiment.quant == {"feature_bits": 8, "weight_bits": 8, "feature_method": "KL", "weight_method": "MAX_ABS"}
+    assert (experiment.debug, experiment.correction, experiment.validation, notes) == (None, None, None, [])
 
 
 def test_the_ptq_json_with_its_options_on():
     group = PTQ["bias_corr"] | {"feature_corr": True}
     more = {"format": "GRAY", "debug": PTQ["debug"] | {"open": True}, "bias_corr": group, "skip_node_quant": ["a"]}
-    found, _ = understood(PTQ | more)
-    assert found.inputs == [{"shape": [1, 1, 640, 640], "color": "GRAY"}]
-    assert found.debug == Path("w/test_image/5050_1-112.jpg")
-    assert (found.correction, found.validation) == (Path("w/test_image"), Path("w/validated_images"))
-    assert (found.quant["feature_correction"], found.quant["skip_nodes"]) == (True, ["a"])
-    assert "weight_correction" not in found.quant
+    experiment, _ = understood(PTQ | more)
+    assert experiment.inputs == [{"shape": [1, 1, 640, 640], "color": "GRAY"}]
+    assert experiment.debug == Path("w/test_image/5050_1-112.jpg")
+    assert (experiment.correction, experiment.validation) == (Path("w/test_image"), Path("w/validated_images"))
+    assert (experiment.quant["feature_correction"], experiment.quant["skip_nodes"]) == (True, ["a"])
+    assert "weight_correction" not in experiment.quant
 
 
 def test_the_command_line():
     notes = []
-    entries, files = from_call(CALL, "run.sh", notes)
-    found = interpret(entries, lambda path: Path("w") / path, notes)
+    settings, files = from_call(CALL, "run.sh", notes)
+    experiment = interpret(settings, lambda path: Path("w") / path, notes)
     assert files == ["./ptq_yolov5_config.json"]
-    assert (found.soc, found.network) == ("T40", Path("w/yolov5s.onnx"))
-    assert found.inputs == [
+    assert (experiment.soc, experiment.network) == ("T40", Path("w/yolov5s.onnx"))
+    assert experiment.inputs == [
         {"name": "images", "shape": [1, 3, 384, 640], "mean": [0.0] * 3, "normal": [255.0] * 3}
     ]  # `var` divides: a standard deviation
-    assert (found.outputs, notes) == (["640", "660", "680"], [])
+    assert (experiment.outputs, notes) == (["640", "660", "680"], [])
 
 
 def test_the_training_kits_json():
-    found, notes = understood(KIT)
-    assert found.soc == "T40"
-    assert found.inputs == [{"shape": [1, 3, 480, 640], "mean": [0.0] * 3, "normal": [255.0] * 3, "color": "RGB"}]
+    experiment, notes = understood(KIT)
+    assert experiment.soc == "T40"
+    assert experiment.inputs == [{"shape": [1, 3, 480, 640], "mean": [0.0] * 3, "normal": [255.0] * 3, "color": "RGB"}]
     assert notes == []
 
 
@@ -179,8 +179,8 @@ def test_the_training_kits_json():
     ],
 )
 def test_debug_keys_in_every_spelling(key, value, expected):
-    found, notes = flat(**{key: value})
-    assert found.quant == expected
+    experiment, notes = flat(**{key: value})
+    assert experiment.quant == expected
     assert notes == []
 
 
@@ -261,7 +261,7 @@ def test_the_kits_unknown_keys_are_named():
 )
 def test_the_file_of_widths_and_ranges(tmp_path, bits, ranges, quant):
     (tmp_path / "magik_node_quant_bit_info.json").write_text("{}")
-    found, notes = understood(RESNET | {"LOAD_OP_QUANT_BIT": bits, "LOAD_OP_QUANT_MIN_MAX": ranges}, tmp_path)
-    assert found.node_bits == tmp_path / "magik_node_quant_bit_info.json"
-    assert found.quant == quant
+    experiment, notes = understood(RESNET | {"LOAD_OP_QUANT_BIT": bits, "LOAD_OP_QUANT_MIN_MAX": ranges}, tmp_path)
+    assert experiment.node_bits == tmp_path / "magik_node_quant_bit_info.json"
+    assert experiment.quant == quant
     assert len(notes) == (0 if bits else 1)

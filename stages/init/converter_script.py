@@ -7,13 +7,13 @@ from pathlib import PurePosixPath
 
 from stages.core.base.errors import UserError
 
-__all__ = ["TOOL", "converter_call"]
+__all__ = ["CONVERTER", "converter_call"]
 
-TOOL = "magik-transform-tools"
-ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
-NEGATIVE = re.compile(r"-\.?\d")
-ENDS = {";", "&&", "||", "|", "&", ">", ">>", "<", "2>", "2>&1"}
+CONVERTER = "magik-transform-tools"
+VARIABLE_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+VARIABLE_USE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+NEGATIVE_NUMBER = re.compile(r"-\.?\d")
+COMMAND_ENDS = {";", "&&", "||", "|", "&", ">", ">>", "<", "2>", "2>&1"}
 
 
 def converter_call(text: str, name: str) -> tuple[dict[str, str], list[str]]:
@@ -34,17 +34,17 @@ def converter_call(text: str, name: str) -> tuple[dict[str, str], list[str]]:
     variables: dict[str, str] = {}
     calls = []
     for words in _commands(text, name):
-        set_here = [ASSIGNMENT.fullmatch(word) for word in words]
-        if all(set_here):
-            variables.update({match[1]: _filled(match[2], variables) for match in set_here if match})
+        assigned = [VARIABLE_ASSIGNMENT.fullmatch(word) for word in words]
+        if all(assigned):
+            variables.update({match[1]: _filled(match[2], variables) for match in assigned if match})
             continue
         filled = [_filled(word, variables) for word in words]
-        at = next((index for index, word in enumerate(filled) if PurePosixPath(word).name == TOOL), None)
+        at = next((index for index, word in enumerate(filled) if PurePosixPath(word).name == CONVERTER), None)
         if at is not None and any(word.startswith("-") for word in filled[at + 1 :]):  # else a test that it is there
             calls.append(filled[at + 1 :])
     if not calls:
-        raise UserError(f"{name}: is no config, and no script that calls {TOOL}")
-    notes = [f"{name}: calls {TOOL} {len(calls)} times; the first call counts"] if len(calls) > 1 else []
+        raise UserError(f"{name}: is no config, and no script that calls {CONVERTER}")
+    notes = [f"{name}: calls {CONVERTER} {len(calls)} times; the first call counts"] if len(calls) > 1 else []
     return _options(calls[0], name, notes), notes
 
 
@@ -54,13 +54,13 @@ def _commands(text: str, name: str) -> Iterator[list[str]]:
         try:
             words = shlex.split(line, comments=True)
         except ValueError:
-            if TOOL in line.split("#")[0]:
-                raise UserError(f"{name}: the call of {TOOL} has a quote that does not end") from None
+            if CONVERTER in line.split("#")[0]:
+                raise UserError(f"{name}: the call of {CONVERTER} has a quote that does not end") from None
             continue
         command: list[str] = []
         for word in words:
-            if word in ENDS or word.endswith(";"):
-                yield [*command, *filter(None, [word.removesuffix(";") if word not in ENDS else ""])]
+            if word in COMMAND_ENDS or word.endswith(";"):
+                yield [*command, *filter(None, [word.removesuffix(";") if word not in COMMAND_ENDS else ""])]
                 command = []
             else:
                 command.append(word)
@@ -68,7 +68,7 @@ def _commands(text: str, name: str) -> Iterator[list[str]]:
 
 
 def _filled(word: str, variables: Mapping[str, str]) -> str:
-    return VARIABLE.sub(lambda match: variables.get(match[1] or match[2], match[0]), word)
+    return VARIABLE_USE.sub(lambda match: variables.get(match[1] or match[2], match[0]), word)
 
 
 def _options(words: list[str], name: str, notes: list[str]) -> dict[str, str]:
@@ -76,12 +76,12 @@ def _options(words: list[str], name: str, notes: list[str]) -> dict[str, str]:
     rest = iter(range(len(words)))
     for index in rest:
         word = words[index]
-        if not word.startswith("-") or NEGATIVE.match(word):
+        if not word.startswith("-") or NEGATIVE_NUMBER.match(word):
             notes.append(f"{name}: {word!r} belongs to no option and is left out")
             continue
         key, equals, value = word.lstrip("-").partition("=")
         following = words[index + 1] if index + 1 < len(words) else "-"
-        if not equals and (not following.startswith("-") or NEGATIVE.match(following)):
+        if not equals and (not following.startswith("-") or NEGATIVE_NUMBER.match(following)):
             value = following
             next(rest)
         if key in options and options[key] != value:

@@ -10,17 +10,17 @@ from stages.core.base.errors import UserError, one_line
 
 __all__ = ["is_config", "parse_config", "uncommented"]
 
-STRING = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
-PIECES = re.compile(rf"(?P<string>{STRING})|(?P<comment>/\*.*?\*/|//[^\n]*|\#[^\n]*)", re.DOTALL)
-ASSIGNED = re.compile(r"\A\s*[A-Za-z_]\w*\s*=\s*(?=\{)")
+STRING_PATTERN = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
+STRING_OR_COMMENT = re.compile(rf"(?P<string>{STRING_PATTERN})|(?P<comment>/\*.*?\*/|//[^\n]*|\#[^\n]*)", re.DOTALL)
+ASSIGNMENT_START = re.compile(r"\A\s*[A-Za-z_]\w*\s*=\s*(?=\{)")
 LAST_COMMA = re.compile(r",(?=\s*[}\]])")
-WORDS = {"true": "True", "false": "False", "null": "None"}
+PYTHON_WORDS = {"true": "True", "false": "False", "null": "None"}
 
 
 def is_config(text: str) -> bool:
     """Whether a file is one group of keys, be it as JSON or as a Python literal; else it may be a script."""
     plain = uncommented(text)
-    return plain.lstrip().startswith("{") or ASSIGNED.match(plain) is not None
+    return plain.lstrip().startswith("{") or ASSIGNMENT_START.match(plain) is not None
 
 
 def parse_config(text: str, name: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     Raises:
         UserError: if it is neither JSON nor a Python literal, is no group of keys, or has a key twice.
     """
-    plain = ASSIGNED.sub("", uncommented(text))
+    plain = ASSIGNMENT_START.sub("", uncommented(text))
     try:
         content = json.loads(_outside(LAST_COMMA, "", plain), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
@@ -56,22 +56,22 @@ def uncommented(text: str) -> str:
     def kept(match: re.Match[str]) -> str:
         return match["string"] if match["string"] is not None else "\n" * match[0].count("\n")
 
-    return PIECES.sub(kept, text.removeprefix("\ufeff"))
+    return STRING_OR_COMMENT.sub(kept, text.removeprefix("\ufeff"))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    group: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in group:
             raise KeyError(key)
-        found[key] = value
-    return found
+        group[key] = value
+    return group
 
 
 def _literal(text: str) -> Any:
     """Evaluate a Python literal; JSON's words may be in it."""
-    words = re.compile(rf"\b(?:{'|'.join(WORDS)})\b")
-    tree = ast.parse(_outside(words, lambda match: WORDS[match[0]], text).strip(), mode="eval")
+    words = re.compile(rf"\b(?:{'|'.join(PYTHON_WORDS)})\b")
+    tree = ast.parse(_outside(words, lambda match: PYTHON_WORDS[match[0]], text).strip(), mode="eval")
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             _once([(str(ast.literal_eval(key)), None) for key in node.keys if key])
@@ -83,7 +83,7 @@ def _outside(pattern: re.Pattern[str], by: Any, text: str) -> str:
 
     def parts() -> Iterator[str]:
         end = 0
-        for match in re.finditer(STRING, text):
+        for match in re.finditer(STRING_PATTERN, text):
             yield pattern.sub(by, text[end : match.start()])
             yield match[0]
             end = match.end()

@@ -1,11 +1,11 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.values import Entry, color, flag, numbers_by_input, shapes_by_input, texts, whole
+from stages.init.config_values import Setting, color, flag, numbers_by_input, shapes_by_input, texts, whole
 
 
-def entry(value):
-    return Entry(value, "a.cfg: KEY")
+def setting(value):
+    return Setting(value, "a.cfg: KEY")
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ def entry(value):
     ],
 )
 def test_broadcasting(value, channels, expected):
-    assert numbers_by_input(entry(value), channels) == expected
+    assert numbers_by_input(setting(value), channels) == expected
 
 
 @pytest.mark.parametrize("value", ["abc", ["a"], [True], [[1], {"a": 1}], [float("nan")]])
 def test_no_numbers(value):
     with pytest.raises(UserError, match=r"a\.cfg: KEY=.*: give numbers"):
-        numbers_by_input(entry(value), [3, 3])
+        numbers_by_input(setting(value), [3, 3])
 
 
 def test_more_inputs_than_there_are():
     with pytest.raises(UserError, match=r"a\.cfg: KEY is for 2 inputs; there are 1"):
-        numbers_by_input(entry([[1], [2]]), [3])
+        numbers_by_input(setting([[1], [2]]), [3])
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_more_inputs_than_there_are():
     ],
 )
 def test_shapes(value, count, expected):
-    assert shapes_by_input(entry(value), count) == expected
+    assert shapes_by_input(setting(value), count) == expected
 
 
 @pytest.mark.parametrize("value", [[1, "a"], [[1, 3], 5], [[]], [1.5, 3]])
 def test_no_shapes(value):
     with pytest.raises(UserError, match=r"a\.cfg: KEY=.*: give a (list of sizes|whole number)"):
-        shapes_by_input(entry(value), 2)
+        shapes_by_input(setting(value), 2)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("RGB", "RGB"), ("bgr", "BGR"), ("BRG", "BGR"), ("GRAY", "GRAY")])
@@ -66,10 +66,10 @@ def test_colors(value, expected):
 
 
 def test_other_values():
-    assert [flag(entry(value)) for value in (True, "true", 1, False, "False", None)] == [True] * 3 + [False] * 3
-    assert whole(entry("40")) == whole(entry(40)) == whole(entry(40.0)) == 40
-    assert texts(entry("640")) == ["640"]
-    assert texts(entry([640, "a"])) == ["640", "a"]
+    assert [flag(setting(value)) for value in (True, "true", 1, False, "False", None)] == [True] * 3 + [False] * 3
+    assert whole(setting("40")) == whole(setting(40)) == whole(setting(40.0)) == 40
+    assert texts(setting("640")) == ["640"]
+    assert texts(setting([640, "a"])) == ["640", "a"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_other_values():
 )
 def test_refused(check, value):
     with pytest.raises(UserError, match=r"^a\.cfg: KEY=.*: give "):
-        check(entry(value))
+        check(setting(value))
 
 
 def test_no_color():

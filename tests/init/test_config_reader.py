@@ -4,14 +4,13 @@ import json
 
 import pytest
 
-from stages.init.read import read
+from stages.init.config_reader import read_vendor_config
 
 
 def notes(folder, first, second):
     for name, content in (("a.json", first), ("b.cfg", second)):
         (folder / name).write_text(json.dumps(content))
-    reading = read([folder / "a.json", folder / "b.cfg"])
-    return reading.notes
+    return read_vendor_config([folder / "a.json", folder / "b.cfg"]).notes
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from stages.core.base.sources import SourceFile
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import SampleFiles, folder_sample
 
-__all__ = ["KEY", "sample_files"]
+__all__ = ["INPUT_KEY", "sample_files"]
 
-KEY = "input"
+INPUT_KEY = "input"
+"""What messages call the samples."""
 
 
 def sample_files(path: Path, inputs: Sequence[NetworkInput]) -> SampleFiles:
@@ -24,20 +25,22 @@ def sample_files(path: Path, inputs: Sequence[NetworkInput]) -> SampleFiles:
         UserError: for a path that is not there, or an input without a file.
     """
     if path.is_dir():
-        inside = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        inside = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
         try:
-            return folder_sample(str(path), [SourceFile(str(file), file.read_bytes) for file in inside], inputs, KEY)
+            return folder_sample(
+                str(path), [SourceFile(str(file), file.read_bytes) for file in inside], inputs, INPUT_KEY
+            )
         except UserError as error:
             if len(inputs) > 1:
                 raise
             raise UserError(f"{error}; of a folder of pictures give these themselves, as in {path}/*") from error
     if not path.exists():
-        raise UserError(f"{KEY}: {path} does not exist")
+        raise UserError(f"{INPUT_KEY}: {path} does not exist")
     if len(inputs) > 1 and path.suffix.lower() != ".npz":
-        names = ", ".join(entry.name for entry in inputs)
+        names = ", ".join(each.name for each in inputs)
         raise UserError(
-            f"{KEY}: {path}: the network has {len(inputs)} inputs ({names}): give a folder with a file for each, "
-            "or an .npz with an entry for each"
+            f"{INPUT_KEY}: {path}: the network has {len(inputs)} inputs ({names}): give a folder with a file for each, "
+            "or an .npz with an array for each"
         )
     file = SourceFile(str(path), path.read_bytes)
-    return SampleFiles(str(path), {entry.name: file for entry in inputs})
+    return SampleFiles(str(path), {each.name: file for each in inputs})

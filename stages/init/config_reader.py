@@ -7,53 +7,53 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.errors import UserError, one_line
-from stages.init.lenient import is_config, parse_config
-from stages.init.script import converter_call
+from stages.init.config_values import Settings
+from stages.init.converter_script import converter_call
+from stages.init.lenient_parser import is_config, parse_config
 from stages.init.spellings import from_call, from_config
-from stages.init.values import Entries
 
-__all__ = ["Reading", "read"]
+__all__ = ["VendorConfig", "read_vendor_config"]
 
-REPEATED = ("MEAN", "NORMAL", "COLOR")  # one value serves all channels, or all inputs
-SPELLED = {"true": 1.0, "on": 1.0, "false": 0.0, "off": 0.0}
+BROADCAST_KEYS = ("MEAN", "NORMAL", "COLOR")  # one value serves all channels, or all inputs
+NUMBER_OF_WORD = {"true": 1.0, "on": 1.0, "false": 0.0, "off": 0.0}
 
 
 @dataclass
-class Reading:
-    """What stands in a vendor's files.
+class VendorConfig:
+    """What a vendor's config files say.
 
     Attributes:
-        entries: by the flat cfg's keys; of what several files say the first counts.
+        settings: by the flat cfg's keys; where several files say one, the first counts.
         folders: where the converter may have run: paths are relative to there. The likeliest first.
         files: that were read.
         notes: what the user should know.
     """
 
-    entries: Entries = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
     folders: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def find(self, path: str) -> Path:
         """Where a path of the config is; below the likeliest folder if nowhere."""
-        places = [folder / path for folder in self.folders]
-        return next((place for place in places if place.exists()), places[0])
+        paths = [folder / path for folder in self.folders]
+        return next((candidate for candidate in paths if candidate.exists()), paths[0])
 
 
-def read(paths: Sequence[Path]) -> Reading:
+def read_vendor_config(paths: Sequence[Path]) -> VendorConfig:
     """Read config files and scripts that call the converter, in this order; the files that a script names follow it.
 
     Raises:
         UserError: for a file that cannot be read, or is neither.
     """
-    reading = Reading()
+    config = VendorConfig()
     for path in paths:
-        _read(path, reading)
-    return reading
+        _read(path, config)
+    return config
 
 
-def _read(path: Path, reading: Reading) -> None:
-    if path.resolve() in [file.resolve() for file in reading.files]:
+def _read(path: Path, config: VendorConfig) -> None:
+    if path.resolve() in [file.resolve() for file in config.files]:
         return
     try:
         content = path.read_text(encoding="utf-8-sig")
@@ -63,34 +63,34 @@ def _read(path: Path, reading: Reading) -> None:
         raise UserError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as a config: {one_line(error)}") from error
-    reading.files.append(path)
+    config.files.append(path)
     if is_config(content):
         # the samples keep it beside the script, or in a folder cfg/ below it
-        _add_folders(reading, path.parent, path.parent.parent)
-        _merge(reading, from_config(parse_config(content, path.name), path.name, reading.notes))
+        _add_folders(config, path.parent, path.parent.parent)
+        _merge(config, from_config(parse_config(content, path.name), path.name, config.notes))
         return
     options, notes = converter_call(content, path.name)
-    reading.notes += notes
-    _add_folders(reading, path.parent)
-    entries, files = from_call(options, path.name, reading.notes)
-    _merge(reading, entries)
+    config.notes += notes
+    _add_folders(config, path.parent)
+    settings, files = from_call(options, path.name, config.notes)
+    _merge(config, settings)
     for name in files:
-        named = reading.find(name)
+        named = config.find(name)
         if named.is_file():
-            _read(named, reading)
+            _read(named, config)
         else:
-            reading.notes.append(f"{path.name} names {name}, which is not there: give it too")
+            config.notes.append(f"{path.name} names {name}, which is not there: give it too")
 
 
-def _add_folders(reading: Reading, *folders: Path) -> None:
-    reading.folders += [folder for folder in folders if folder not in reading.folders]
+def _add_folders(config: VendorConfig, *folders: Path) -> None:
+    config.folders += [folder for folder in folders if folder not in config.folders]
 
 
-def _merge(reading: Reading, entries: Entries) -> None:
-    for key, entry in entries.items():
-        before = reading.entries.setdefault(key, entry)
-        if _plain(before.value, key in REPEATED) != _plain(entry.value, key in REPEATED):
-            reading.notes.append(f"{entry.where}={entry.value} is left out: {before.where} says {before.value}")
+def _merge(config: VendorConfig, settings: Settings) -> None:
+    for key, setting in settings.items():
+        before = config.settings.setdefault(key, setting)
+        if _plain(before.value, key in BROADCAST_KEYS) != _plain(setting.value, key in BROADCAST_KEYS):
+            config.notes.append(f"{setting.where}={setting.value} is left out: {before.where} says {before.value}")
 
 
 def _plain(value: Any, repeated: bool) -> Any:
@@ -109,8 +109,8 @@ def _plain(value: Any, repeated: bool) -> Any:
     said = str("" if value is None else value).strip()
     if "," in said:
         return _plain(said.split(","), repeated)
-    if said.lower() in SPELLED:
-        return SPELLED[said.lower()]
+    if said.lower() in NUMBER_OF_WORD:
+        return NUMBER_OF_WORD[said.lower()]
     try:
         return float(said)
     except ValueError:

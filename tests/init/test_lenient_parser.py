@@ -1,7 +1,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.lenient import is_config, parse_config
+from stages.init.lenient_parser import is_config, parse_config
 
 WANTED = {"SOC": "T40", "MEAN": [0, 0.5], "PATH": "./a//b # c", "OPEN": True, "NONE": None}
 
@@ -17,8 +17,8 @@ WANTED = {"SOC": "T40", "MEAN": [0, 0.5], "PATH": "./a//b # c", "OPEN": True, "N
     ],
 )
 def test_json_with_comments_and_python_literals(text):
-    found = parse_config(text, "a.cfg")
-    assert found | {"MEAN": list(found["MEAN"])} == WANTED
+    content = parse_config(text, "a.cfg")
+    assert content | {"MEAN": list(content["MEAN"])} == WANTED
     assert is_config(text)
 
 
