@@ -10,7 +10,7 @@ from onnx import defs
 from stages.build.runtime.contract import ATTRIBUTES, Opcode
 from stages.build.runtime.header import HEADER, contract_header
 from stages.build.runtime.translate import FLOAT_TRANSLATORS, INTEGER_TRANSLATORS
-from stages.build.runtime.translate.moves import MOVING
+from stages.build.runtime.translate.moves import MOVING_OPERATORS
 from stages.build.runtime.translate.pools import MAX_POOLS
 from stages.core.integer.operators import (
     BOUNDARIES,
@@ -66,7 +66,7 @@ def test_a_float_output_has_no_quantization_parameters():
 
 def test_every_record_is_translated_for_the_board():
     assert OPERATORS.keys() - {record.op_type() for record in INTEGER_TRANSLATORS} == set()
-    assert set() == MOVES - MOVING - MAX_POOLS
+    assert set() == MOVES - MOVING_OPERATORS - MAX_POOLS
 
 
 def test_every_record_but_the_boundaries_comes_from_an_onnx_operator():
