@@ -9,7 +9,7 @@ from stages.core.integer.rules import shift_parameters
 from stages.quantize.partition.subgraphs import layer_subgraphs
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
-from tests.quantize.moves import candidate_of
+from tests.quantize.candidates import candidate_of
 
 PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(3)]
 
@@ -19,11 +19,11 @@ def tiny(soc="t40", **quant):
 
 
 def test_it_is_lowered_as_the_parts_are():
-    candidate, found = tiny(), quantized_network(tiny_classifier(), PICTURES, soc_config("t40"))
+    candidate, actual = tiny(), quantized_network(tiny_classifier(), PICTURES, soc_config("t40"))
     integer, notes = candidate.lowered()
-    assert integer == found.integer
+    assert integer == actual.integer
     assert notes == []
-    assert (candidate.params().features, candidate.params().weights) == (found.params.features, found.params.weights)
+    assert (candidate.params().features, candidate.params().weights) == (actual.params.features, actual.params.weights)
 
 
 def test_a_corrected_bias_reaches_the_integer_model():
@@ -60,15 +60,15 @@ def test_a_piece_has_its_weights_on_their_grid_and_its_own_biases():
     scales = np.float32(candidate.weights["stem"].scales).reshape(-1, 1, 1, 1)
     np.testing.assert_allclose(value, candidate.codes["stem"] * scales, rtol=1e-6)
     assert [tensor.name for tensor in model.graph.initializer] == ["w1", "stem/bias/corrected"]
-    (made,) = Runner(model).run({"images": np.zeros((1, 3, 16, 16), dtype=np.float32)}).values()
-    np.testing.assert_array_equal(made[0, :, 4, 4], np.arange(8))
+    (outputs,) = Runner(model).run({"images": np.zeros((1, 3, 16, 16), dtype=np.float32)}).values()
+    np.testing.assert_array_equal(outputs[0, :, 4, 4], np.arange(8))
 
 
 def test_features_of_a_piece():
     candidate = tiny()
     subgraphs = layer_subgraphs(candidate.graph, candidate.setup.layers)
-    assert [entry.tensor for entry in candidate.features_of(subgraphs[0])] == ["images", "r1"]
-    assert [entry.tensor for entry in candidate.features_of(subgraphs[3])] == ["r1", "c3", "sum"]
+    assert [feature.tensor for feature in candidate.features_of(subgraphs[0])] == ["images", "r1"]
+    assert [feature.tensor for feature in candidate.features_of(subgraphs[3])] == ["r1", "c3", "sum"]
 
 
 # --- other scales
@@ -102,7 +102,7 @@ def test_rounding_anew_at_the_same_scales_keeps_codes_as_given():
     np.testing.assert_allclose(candidate.weights["stem"].scales, scales, rtol=0.01)
 
 
-def test_where_every_gain_is_a_power_of_two_codes_follow_the_scales():
+def test_where_every_effective_scale_is_a_power_of_two_codes_follow_the_scales():
     candidate = tiny("bm1684")
     assert candidate.soc.requantization is Requantization.shift
     (target,) = (n for n in candidate.graph.nodes if n.name == "project")

@@ -29,70 +29,71 @@ W = values(5, 4, 3, 3)
 T40_CODES = replace(soc_config("t40"), float_outputs=False)
 
 
-def go(nodes, constants=None, inputs=None, soc=T40_CODES, opset=17, spread=1.0, by_node=None, outputs=("y",), **quant):
-    inputs = inputs or X
+def quantized_run(nodes, constants=None, soc=T40_CODES, deviation=1.0, by_node=None, **more):
+    """Quantize a network of some nodes; `more` are its inputs, outputs and opset, and settings of `quant`."""
+    inputs, outputs, opset = more.pop("inputs", X), more.pop("outputs", ["y"]), more.pop("opset", 17)
     model = graph_model(nodes, inputs, list(outputs), constants or {}, opset)
-    feeds = {name: values(*shape, seed=i + 1, spread=spread) for i, (name, shape) in enumerate(inputs.items())}
-    return quantized_network(model, [feeds], soc, by_node, **quant), feeds
+    feeds = {name: values(*shape, seed=i + 1, deviation=deviation) for i, (name, shape) in enumerate(inputs.items())}
+    return quantized_network(model, [feeds], soc, by_node, **more), feeds
 
 
 @pytest.mark.parametrize("clamp", [node("Relu", ["c"], ["y"], "r"), node("Clip", ["c", "lo", "hi"], ["y"], "r")])
 def test_the_activation_after_the_last_layer_still_acts(clamp):
-    found, feeds = go(
+    network, feeds = quantized_run(
         [node("Conv", ["x", "w"], ["c"], "c"), clamp],
         {"w": W, "lo": np.float32(0), "hi": np.float32(0.5)},
         soc=soc_config("t40"),
     )
-    assert output_cosine(found, feeds) > 0.99
+    assert output_cosine(network, feeds) > 0.99
 
 
 def test_a_layer_kept_in_float_keeps_its_activation():
-    found = tiny(by_node={"stem_relu": NodeBits(32)})
-    assert output_cosine(found, images(0)) > 0.99
+    small = tiny(by_node={"stem_relu": NodeBits(32)})
+    assert output_cosine(small, images(0)) > 0.99
 
 
 def test_both_nodes_of_a_last_layer_have_a_row():
-    found, feeds = go(
+    network, feeds = quantized_run(
         [node("Conv", ["x", "w"], ["c"], "c"), node("Relu", ["c"], ["y"], "r")], {"w": W}, soc=soc_config("t40")
     )
-    assert [row["node"] for row in compared(networks(found.model, found.integer), [feeds])] == ["c", "r"]
+    assert [row["node"] for row in compared(networks(network.model, network.integer), [feeds])] == ["c", "r"]
 
 
 @pytest.mark.parametrize("value", [None, 0.7])
 def test_pad_with_a_value_in_the_reference(value):
     constants = {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1])} | ({"v": np.float32(value)} if value else {})
-    found, feeds = go([node("Pad", ["x", *constants], ["y"], "pad")], constants)
-    assert_reference_equal(found, feeds)
+    network, feeds = quantized_run([node("Pad", ["x", *constants], ["y"], "pad")], constants)
+    assert_reference_equal(network, feeds)
 
 
 @pytest.mark.parametrize("value", [None, 0.7])
 def test_pad_with_a_value_in_the_simulator(value):
     constants = {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1])} | ({"v": np.float32(value)} if value else {})
-    found, feeds = go([node("Pad", ["x", *constants], ["y"], "pad")], constants)
-    assert [list(t.dims) for t in found.integer.graph.initializer if t.name == "pad/padded"] == [[]]
-    assert output_cosine(found, feeds) > 0.99
+    network, feeds = quantized_run([node("Pad", ["x", *constants], ["y"], "pad")], constants)
+    assert [list(t.dims) for t in network.integer.graph.initializer if t.name == "pad/padded"] == [[]]
+    assert output_cosine(network, feeds) > 0.99
 
 
 def test_pad_keeps_its_axes():
     constants = {"p": np.array([1, 2]), "ax": np.array([3])}
-    found, feeds = go([node("Pad", ["x", "p", "", "ax"], ["y"], "pad")], constants, opset=18)
-    assert output_cosine(found, feeds) > 0.99
+    network, feeds = quantized_run([node("Pad", ["x", "p", "", "ax"], ["y"], "pad")], constants, opset=18)
+    assert output_cosine(network, feeds) > 0.99
 
 
 def test_linear_resize_with_axes():
-    found, feeds = go(
+    network, feeds = quantized_run(
         [node("Resize", ["x", "", "s"], ["y"], "r", mode="linear", axes=[2, 3])], {"s": np.float32([2, 2])}, opset=18
     )
-    assert output_cosine(found, feeds) > 0.99
+    assert output_cosine(network, feeds) > 0.99
 
 
 @pytest.mark.parametrize("noop", [0, 1])
 def test_mean_with_empty_axes(noop):
-    found, feeds = go(
+    network, feeds = quantized_run(
         [node("ReduceMean", ["x", "a"], ["y"], "m", noop_with_empty_axes=noop)], {"a": np.zeros(0, np.int64)}, opset=18
     )
-    assert_reference_equal(found, feeds)
-    assert output_cosine(found, feeds) > 0.99
+    assert_reference_equal(network, feeds)
+    assert output_cosine(network, feeds) > 0.99
 
 
 @pytest.mark.parametrize("soc", ["bm1684x", "bm1684"])
@@ -121,46 +122,48 @@ def assert_round_trip(soc, by_node, symmetric):
 
 def test_a_single_node_of_codes_in_a_float_network():
     graph = Graph(tiny_classifier())
-    found = place_quantizers(graph, soc_config("t40"), QuantConfig("q", 32, 32), {"stem_relu": NodeBits(8, 8)})
-    assert [w.node for w in found.weights] == ["stem"]
-    assert [f.tensor for f in found.features] == ["r1"]
+    setup = place_quantizers(graph, soc_config("t40"), QuantConfig("q", 32, 32), {"stem_relu": NodeBits(8, 8)})
+    assert [w.node for w in setup.weights] == ["stem"]
+    assert [f.tensor for f in setup.features] == ["r1"]
 
 
 def test_a_width_asked_for_by_the_second_name_needs_no_note():
-    found = place_quantizers(
+    setup = place_quantizers(
         Graph(tiny_classifier()), soc_config("t40"), QuantConfig("q"), {"stem_relu": NodeBits(weight_bits=4)}
     )
-    assert found.notes == []
+    assert setup.notes == []
 
 
 def test_entries_of_both_names_add_up():
     by_node = {"stem": NodeBits(feature_bits=10), "stem_relu": NodeBits(weight_bits=4)}
-    found = place_quantizers(Graph(tiny_classifier()), soc_config("t40"), QuantConfig("q"), by_node)
-    assert next(f.bits for f in found.features if f.tensor == "r1") == 10  # 8
-    assert next(w.bits for w in found.weights if w.node == "stem") == 4  # 8
+    setup = place_quantizers(Graph(tiny_classifier()), soc_config("t40"), QuantConfig("q"), by_node)
+    assert next(f.bits for f in setup.features if f.tensor == "r1") == 10  # 8
+    assert next(w.bits for w in setup.weights if w.node == "stem") == 4  # 8
 
 
 @pytest.mark.parametrize("soc", ["t40", "bm1684x"])
 def test_a_zero_operand_costs_no_precision(soc):
-    found, feeds = go([node("Max", ["x", "k"], ["y"], "op")], {"k": np.float32(0)}, spread=0.01, soc=soc_config(soc))
-    assert max(code_differences(found, feeds).values()) <= 1
+    network, feeds = quantized_run(
+        [node("Max", ["x", "k"], ["y"], "op")], {"k": np.float32(0)}, deviation=0.01, soc=soc_config(soc)
+    )
+    assert max(code_differences(network, feeds).values()) <= 1
 
 
 def test_concat_with_zero_padding():
     nodes = [node("Concat", ["a", "b", "k"], ["y"], "op", axis=1)]
     model = graph_model(nodes, {"a": PICTURE, "b": PICTURE}, ["y"], {"k": np.zeros((1, 4, 6, 6))})
-    feeds = {"a": values(*PICTURE, spread=0.01), "b": values(*PICTURE, seed=9, spread=0.013)}
-    found = quantized_network(model, [feeds], soc_config("t40"))
-    assert max(code_differences(found, feeds).values()) <= 1
+    feeds = {"a": values(*PICTURE, deviation=0.01), "b": values(*PICTURE, seed=9, deviation=0.013)}
+    network = quantized_network(model, [feeds], soc_config("t40"))
+    assert max(code_differences(network, feeds).values()) <= 1
 
 
 def test_a_bias_for_each_row():
-    found, feeds = go(
+    network, feeds = quantized_run(
         [node("Gemm", ["x", "w", "b"], ["y"], "op")],
         {"w": values(4, 3), "b": np.float32([[1], [-2], [3]])},
-        {"x": [3, 4]},
+        inputs={"x": [3, 4]},
     )
-    assert output_cosine(found, feeds) > 0.99
+    assert output_cosine(network, feeds) > 0.99
 
 
 def test_a_huge_range(tmp_path):
@@ -176,7 +179,7 @@ def test_a_float_node_with_two_outputs():
         node("Sigmoid", ["b"], ["rb"], "two"),
     ]
     model = graph_model(nodes, X, ["ra", "rb"], {"s": np.array([1, 3])})
-    feeds = {"x": values(*PICTURE, spread=1) * np.float32([1, 9, 9, 9]).reshape(1, 4, 1, 1)}
+    feeds = {"x": values(*PICTURE, deviation=1) * np.float32([1, 9, 9, 9]).reshape(1, 4, 1, 1)}
     first = quantized_network(model, [feeds], soc_config("t40"), skip_nodes=["split"])
     content = node_bits(first.params, 8, False, {})
     again = {n: NodeBits(e["QUANT_FEATURE_BIT"], None, (e["MIN"], e["MAX"])) for n, e in content.items()}
@@ -202,10 +205,10 @@ def test_what_the_body_of_an_if_takes_stays_float():
         node("Greater", ["m", "k"], ["b"], "more"),
         node("If", ["b"], ["y"], "either", then_branch=branch("Relu", "one"), else_branch=branch("Neg", "two")),
     ]
-    found, feeds = go(nodes, {"w": W, "k": np.float32(0.5)})
-    assert [feature.tensor for feature in found.params.features] == ["x"]
-    assert_reference_equal(found, feeds)
-    assert output_cosine(found, feeds) > 0.99
+    network, feeds = quantized_run(nodes, {"w": W, "k": np.float32(0.5)})
+    assert [feature.tensor for feature in network.params.features] == ["x"]
+    assert_reference_equal(network, feeds)
+    assert output_cosine(network, feeds) > 0.99
 
 
 def test_a_size_that_is_known_only_at_run_time_stays_float():
@@ -214,6 +217,6 @@ def test_a_size_that_is_known_only_at_run_time_stays_float():
         node("Cast", ["n"], ["f"], "cast", to=1),
         node("Relu", ["f"], ["y"], "relu"),
     ]
-    found, _ = go(nodes)
-    assert found.params.features == []
-    assert any("its size is not known before it runs" in line for line in found.setup.notes)
+    network, _ = quantized_run(nodes)
+    assert network.params.features == []
+    assert any("its size is not known before it runs" in line for line in network.setup.notes)

@@ -14,12 +14,14 @@ __all__ = ["model_bytes", "pack_weights"]
 
 MAGIC = b"SOCQUANT"
 NUMPY_TYPES = {Kind.u8: "<u1", Kind.u16: "<u2", Kind.f32: "<f4", Kind.i32: "<i4"}
-WORD_VALUES = 2**32  # a word
-WEIGHTS_PER_CHUNK = 2**18  # weights that are packed at once: a whole number of bytes at any width
+WORD_VALUES = 2**32
+"""How many values a word has."""
+WEIGHTS_PER_CHUNK = 2**18
+"""Weights that are packed at once: a whole number of bytes at any bit width."""
 
 
 def model_bytes(program: Program, plan: Plan) -> bytes:
-    """Write a program, its computed tensors where `plan` says."""
+    """Write a program, its computed tensors at the offsets of `plan`."""
     names, constants, weights = _Section(), _Section(), _Section()
     words: list[int] = []
     for index, tensor in enumerate(program.tensors):
@@ -62,11 +64,11 @@ def _bits(values: NDArray[np.generic], bits: int) -> bytes:
 
 
 class _Section:
-    """A part of the file that others point into; equal contents are stored once."""
+    """A part of the file that records point into; equal contents are stored once."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
-        self._places: dict[bytes, int] = {}
+        self._offsets: dict[bytes, int] = {}
         self._size = 0
 
     @property
@@ -74,13 +76,13 @@ class _Section:
         return b"".join(self._parts)
 
     def add(self, part: bytes) -> int:
-        """Append bytes at a multiple of 4; gives where."""
-        if part not in self._places:
+        """Append bytes at a multiple of 4; gives their offset."""
+        if part not in self._offsets:
             padded = part + bytes(-len(part) % 4)
-            self._places[part] = self._size
+            self._offsets[part] = self._size
             self._parts.append(padded)
             self._size += len(padded)
-        return self._places[part]
+        return self._offsets[part]
 
     def text(self, text: str) -> tuple[int, int]:
         encoded = text.encode()

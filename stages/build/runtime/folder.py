@@ -21,13 +21,13 @@ SOURCES = Path(__file__).parent / "src"
 
 @dataclass(frozen=True)
 class Built:
-    """What was written.
+    """The files that were written.
 
     Attributes:
         model: the model file.
         size: its bytes.
-        arena: bytes that features take while it runs.
-        least: bytes that live at once at the fullest moment: no plan takes fewer.
+        arena: bytes of all features while it runs.
+        least: bytes of the tensors that live at once at the fullest moment: no plan needs fewer.
     """
 
     model: Path
@@ -40,7 +40,7 @@ def write_runtime(folder: Path, name: str, model: onnx.ModelProto, inputs: Seque
     """Write `folder`: NAME.sqm, and the sources that run it.
 
     Args:
-        folder: made here.
+        folder: created here.
         name: of the network.
         model: the integer model.
         inputs: the network's inputs.
@@ -49,9 +49,9 @@ def write_runtime(folder: Path, name: str, model: onnx.ModelProto, inputs: Seque
         UnsupportedError: naming a node that the runtime does not do; nothing is written then.
     """
     program = translate(model, inputs)
-    places = plan(blocks_of(program))
-    content = model_bytes(program, places)
+    memory = plan(blocks_of(program))
+    content = model_bytes(program, memory)
     shutil.copytree(SOURCES, folder)
     path = folder / Path(file_names([name])[0]).with_suffix(".sqm")
     path.write_bytes(content)
-    return Built(path, len(content), places.size, places.least)
+    return Built(path, len(content), memory.size, memory.least)

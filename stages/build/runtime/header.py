@@ -54,7 +54,7 @@ def _snake(name: str) -> str:
 
 
 def _structs() -> list[type[Attributes]]:
-    """All attributes, each after the parts that it is made of."""
+    """All attributes, each after its parts."""
     ordered: dict[type[Attributes], None] = {}
 
     def visit(kind: type[Attributes]) -> None:
@@ -70,16 +70,18 @@ def _structs() -> list[type[Attributes]]:
 
 
 def _struct(kind: type[Attributes]) -> str:
-    read = [(item.name, *_member(item.type)) for item in fields(kind)]  # type: ignore[arg-type]
+    members = [(item.name, *_member(item.type)) for item in fields(kind)]  # type: ignore[arg-type]
     lines = [f"// {(kind.__doc__ or '').strip()}", f"struct {kind.__name__} {{"]
-    lines += [f"    {cpp_type} {name};" for name, cpp_type, _ in read]
+    lines += [f"    {cpp_type} {name};" for name, cpp_type, _ in members]
     lines += ["", "    template <class Reader>", f"    explicit {kind.__name__}(Reader& call)"]
-    lines += [f"        {':' if i == 0 else ','} {name}({how})" for i, (name, _, how) in enumerate(read)]
+    lines += [
+        f"        {':' if i == 0 else ','} {name}({expression})" for i, (name, _, expression) in enumerate(members)
+    ]
     return "\n".join([*lines[:-1], f"{lines[-1]} {{}}", "};", ""])
 
 
 def _member(kind: Any) -> tuple[str, str]:
-    """The C++ type of a member, and how it is read."""
+    """The C++ type of a member, and the expression that reads it."""
     if isinstance(kind, GenericAlias):
         (part, _) = kind.__args__
         count = "call.rank()" if part in COUNTED_PARTS else "call.inputs()"
@@ -89,7 +91,7 @@ def _member(kind: Any) -> tuple[str, str]:
         return kind.__name__, f"{kind.__name__}(call.attribute(0, {last}))"
     if isinstance(kind, type) and issubclass(kind, Attributes):
         return kind.__name__, "call"
-    (read,) = (entry for entry in kind.__metadata__ if isinstance(entry, Read))
+    (read,) = (annotation for annotation in kind.__metadata__ if isinstance(annotation, Read))
     return "int32_t", f"{read.unless} ? 0 : {read.expression}" if read.unless else read.expression
 
 

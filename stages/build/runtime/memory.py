@@ -1,8 +1,8 @@
-"""Planning memory: every computed tensor gets a place in one arena, shared by those that are never needed together.
+"""Planning memory: every computed tensor gets an offset in one arena; those that are never needed together share bytes.
 
 Greedy, as usual in small runtimes (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference,
-2020): tensors one after the other, each at the lowest place that is free throughout its life. Several orders are tried,
-and the smallest arena wins. No plan can be smaller than what lives at once at the fullest moment, the lower bound.
+2020): tensors one after the other, each at the lowest offset that is free throughout its life. Several orders are
+tried, and the smallest arena wins. No plan can be smaller than the tensors that live at once at the fullest moment.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from stages.build.runtime.program import Program
 __all__ = ["BLOCK_ALIGNMENT", "Block", "Plan", "blocks_of", "plan"]
 
 BLOCK_ALIGNMENT = 64
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Block:
     Attributes:
         tensor: its number.
         size: bytes, a multiple of `BLOCK_ALIGNMENT`.
-        first: the operation that makes it.
-        last: the last operation that takes it.
+        first: the operation that produces it.
+        last: the last operation that consumes it.
     """
 
     tensor: int
@@ -34,12 +35,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where tensors lie.
+    """The offsets of tensors.
 
     Attributes:
         offsets: tensor -> its first byte in the arena.
         size: of the arena.
-        least: bytes that live at once at the fullest moment.
+        least: bytes of the tensors that live at once at the fullest moment.
     """
 
     offsets: dict[int, int]
@@ -51,21 +52,21 @@ def blocks_of(program: Program) -> list[Block]:
     """The lives of a program's computed tensors; results live to the end."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
-    for step, operation in enumerate(program.operations):
-        first[operation.output] = step
-        last.update(dict.fromkeys((operation.output, *operation.inputs), step))
+    for index, operation in enumerate(program.operations):
+        first[operation.output] = index
+        last.update(dict.fromkeys((operation.output, *operation.inputs), index))
     last.update({tensor: len(program.operations) for _, tensor in program.outputs})
     sizes = {tensor: -(-program.tensors[tensor].size // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT for tensor in first}
     return [Block(tensor, sizes[tensor], first[tensor], last[tensor]) for tensor in first]
 
 
 def plan(blocks: Sequence[Block]) -> Plan:
-    """Find places: no two blocks that live together overlap."""
-    moments = {block.first for block in blocks}  # memory only grows where something is made
+    """Find offsets: no two blocks that live together overlap."""
+    moments = {block.first for block in blocks}  # memory only grows where a tensor is produced
     least = max((sum(b.size for b in blocks if b.first <= m <= b.last) for m in moments), default=0)
     best: Plan | None = None
     for order in PLACEMENT_ORDERS:
-        offsets = _place(sorted(blocks, key=order))
+        offsets = _first_fit(sorted(blocks, key=order))
         size = max((offsets[block.tensor] + block.size for block in blocks), default=0)
         if best is None or size < best.size:
             best = Plan(offsets, size, least)
@@ -83,8 +84,8 @@ PLACEMENT_ORDERS: tuple[Callable[[Block], tuple[int, ...]], ...] = (
 )
 
 
-def _place(blocks: Sequence[Block]) -> dict[int, int]:
-    """Place blocks in the order given, each as low as it goes."""
+def _first_fit(blocks: Sequence[Block]) -> dict[int, int]:
+    """Place blocks in this order, each at the lowest offset that is free."""
     placed: list[tuple[int, Block]] = []  # by offset
     offsets: dict[int, int] = {}
     for block in blocks:
@@ -97,5 +98,5 @@ def _place(blocks: Sequence[Block]) -> dict[int, int]:
             start = max(start, offset + other.size)
         offsets[block.tensor] = start
         placed.append((start, block))
-        placed.sort(key=lambda entry: entry[0])
+        placed.sort(key=lambda at: at[0])
     return offsets

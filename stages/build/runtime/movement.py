@@ -1,7 +1,7 @@
-"""Where each element of a result comes from: operators that only move elements, as offsets along each axis.
+"""The source of each element of a result: operators that only move elements, as offsets along each axis.
 
 Reshape, transpose, slice, split, pad, nearest resize, depth to space and the like are one operation for the runtime.
-What they do is not derived operator by operator: ONNX Runtime moves the elements' own numbers.
+Their offsets are not derived operator by operator: ONNX Runtime moves the elements' own numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,15 @@ __all__ = ["Axis", "Movement", "moved", "movement", "physical", "positions"]
 Array = NDArray[np.generic]
 Indices = NDArray[np.int64]
 
-DIGIT_BASE = 4096  # numbers of elements travel as two digits, which float32 holds exactly
+DIGIT_BASE = 4096
+"""Numbers of elements are moved as two digits, which float32 holds exactly."""
 PADDING = -1
+"""Stands for a padded element among offsets."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a result: the offset of its i-th place is i * step, or table[i], where -1 stands for padding."""
+    """One axis of a result: the offset of its i-th element is i * step, or table[i], where -1 stands for padding."""
 
     length: int
     step: int = 0
@@ -46,7 +48,7 @@ def physical(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def positions(shape: Sequence[int]) -> Indices:
-    """Of each element of a tensor, in the network's shape, its place in memory."""
+    """The position in memory of each element of a tensor, in the network's shape."""
     numbers = np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.int64).reshape(physical(shape))
     return numbers.transpose(0, 3, 1, 2) if len(shape) == 4 else numbers
 
@@ -57,16 +59,16 @@ def moved(
     constants: Mapping[str, Array],
     opset: Sequence[onnx.OperatorSetIdProto],
 ) -> list[Indices]:
-    """Run an operator that moves elements on the elements' places in memory.
+    """Run an operator that moves elements on the elements' positions in memory.
 
     Args:
-        node: the operator; its first input is what it moves.
+        node: the operator; its first input is moved.
         shape: of that input, in the network.
         constants: values of its other inputs.
         opset: the model's operator sets.
 
     Returns:
-        Of each output, in the network's shape, where its elements lie in the input's memory; -1: padding.
+        Of each output, in the network's shape, the positions of its elements in the input's memory; -1: padding.
     """
     numbers = positions(shape) + 1  # 0 stands for padding
     others: list[Array | None] = [constants[name] if name else None for name in node.input[1:]]
@@ -74,19 +76,19 @@ def moved(
         others[1] = np.zeros_like(others[1], dtype=np.float32)
     digits = []
     for digit in (numbers % DIGIT_BASE, numbers // DIGIT_BASE):
-        found = run_onnx_node(node, [digit.astype(np.float32), *others], opset)
-        digits.append([np.asarray(values).astype(np.int64) for values in found])
+        outputs = run_onnx_node(node, [digit.astype(np.float32), *others], opset)
+        digits.append([np.asarray(values).astype(np.int64) for values in outputs])
     return [low + DIGIT_BASE * high - 1 for low, high in zip(*digits, strict=True)]
 
 
 def movement(sources: Indices) -> Movement:
-    """Take the places that a result's elements come from apart, axis by axis.
+    """Split the positions that a result's elements come from into offsets along each axis.
 
     Args:
-        sources: places in the input's memory, shaped as the result lies in memory; -1: padding.
+        sources: positions in the input's memory, shaped as the result lies in memory; -1: padding.
 
     Returns:
-        The movement with the fewest axes found; a single axis with a table where the axes do not add up.
+        The movement with the fewest axes; a single axis with a table where the axes do not add up.
     """
     axes = [axis for axis in range(sources.ndim) if sources.shape[axis] > 1]
     sources = sources.reshape([sources.shape[axis] for axis in axes] or [1])

@@ -12,7 +12,7 @@ __all__ = ["Operation", "Program", "Tensor", "UnsupportedError"]
 
 
 class UnsupportedError(UserError):
-    """The network holds something that the runtime does not do."""
+    """The runtime has no operation for a node of the network."""
 
 
 ELEMENT_BYTES = {Kind.u8: 1, Kind.u16: 2, Kind.f32: 4, Kind.i32: 4}
@@ -24,11 +24,11 @@ class Tensor:
 
     Attributes:
         kind: of its elements.
-        shape: as it lies in memory: NHWC for what is a picture in the network.
-        bits: width of a code or a weight.
+        shape: in memory: NHWC for rank 4 in the network.
+        bits: bit width of a code or a weight.
         zero_point: the code of real 0.
-        name: what its dump is called; empty: none.
-        values: of a constant; None for what is computed.
+        name: of its dump; empty: none.
+        values: of a constant; None for a computed tensor.
     """
 
     kind: Kind
@@ -59,7 +59,7 @@ class Operation:
     """An operation: numbers of tensors, and its attributes as whole numbers (`contract.words`).
 
     Attributes:
-        opcode: what it does.
+        opcode: its kind.
         layer: the node that it computes, for profiles.
         inputs: tensors, constants among them.
         output: the tensor that it computes.
@@ -80,7 +80,7 @@ class Program:
     Attributes:
         tensors: by number.
         operations: in the order in which they run.
-        inputs: name, elements and channels of each picture that is fed.
+        inputs: name, elements and channels of each network input.
         outputs: name and tensor (float32) of each result.
     """
 

@@ -2,7 +2,7 @@
 
 docs/arithmetic.md lists the operators, `operators/` has their records. A node whose output holds codes carries their
 `bits`, `scale` and `zero_point`, the `channel_scales` if each channel has its own, and the clamp `low`..`high`; an ONNX
-operator that takes codes (Reshape, MaxPool, ...) hands them on. All else is float.
+operator whose input holds codes (Reshape, MaxPool, ...) passes them on. All else is float.
 """
 
 from collections.abc import Iterable
@@ -42,10 +42,10 @@ def load_integer_model(path: Path) -> onnx.ModelProto:
     """Load an integer model.
 
     Raises:
-        UserError: if the file is missing or is none of this version.
+        UserError: if the file is missing or is no integer model of this version.
     """
     model = load_model(path)
-    versions = {entry.domain: entry.version for entry in model.opset_import}
+    versions = {opset.domain: opset.version for opset in model.opset_import}
     if versions.get(DOMAIN) != DOMAIN_VERSION:
         raise UserError(f"{path} is no integer model of version {DOMAIN_VERSION}: run `dvc repro quantize`")
     return model

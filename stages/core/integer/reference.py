@@ -1,4 +1,4 @@
-"""The reference implementation runs every integer operator plainly, node by node: slow. The simulator must equal it."""
+"""The reference implementation: integer operators in plain NumPy, node by node, slow. The simulator equals it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,14 +68,17 @@ def run_move(node: onnx.NodeProto, inputs: Sequence[Array | None], qparams: Quan
 def run_onnx_node(
     node: onnx.NodeProto, inputs: Sequence[Array | None], opset: Opset, captured: Mapping[str, Array] | None = None
 ) -> list[Array]:
-    """Run a single ONNX node in ONNX Runtime; `captured` is what the bodies of an If or Loop take from outside."""
-    given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
+    """Run a single ONNX node in ONNX Runtime; `captured` are tensors that the bodies of an If or Loop read."""
+    constants = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
     graph = helper.make_graph(
         [node],
         "node",
         [],
         [onnx.ValueInfoProto(name=name) for name in node.output],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in (given | dict(captured or {})).items()],
+        [
+            numpy_helper.from_array(np.asarray(value), name)
+            for name, value in (constants | dict(captured or {})).items()
+        ],
     )
     alone = helper.make_model(graph, opset_imports=list(opset), ir_version=10)
     return list(Runner(alone, optimize="none").run({}).values())

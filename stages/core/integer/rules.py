@@ -1,7 +1,7 @@
 """The integer arithmetic of the SOCs, as NumPy functions: docs/arithmetic.md in code.
 
-Accumulators are int64 here, so that nothing can overflow; a SOC's are 32 bits wide, and `quantize` says where they
-would not do. Per-channel parameters come shaped to broadcast against the accumulator.
+Accumulators are int64 here, so that nothing can overflow; a SOC's have 32 bits, and `quantize` warns where those may
+overflow. Per-channel parameters are shaped to broadcast against the accumulator.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ Scale = float | NDArray[np.floating]
 """One for all channels, or an array of one a channel."""
 
 MULT_LIMIT = 2**16 - 1
-"""Largest divisor of the `nna` rule: a channel that would need more moves its output by no full code."""
+"""Largest divisor of the `nna` rule: a channel that needs a larger one moves its output by less than a code."""
 FIXED_BITS = 14
 """Bits of a fixed-point multiplier: a sum of two 8-bit codes times it stays below 2**24."""
 SHIFT_LIMIT = 46
@@ -42,7 +42,7 @@ BIAS_LIMIT = 2**31 - 1
 def nna(acc: Integers, bias: Integers, mult: Integers, bits: int) -> Integers:
     """Requantize as Ingenic's unit does: floor((4*acc + bias) / mult) + 2**(bits-1), clamped to a code.
 
-    Source: the open T41 manual (t41-pluto, T41_NNA_MANUAL.md 3.8), which found it byte-equal to the vendor's library.
+    Source: the open T41 manual (t41-pluto, T41_NNA_MANUAL.md 3.8), which reports it byte-equal to the vendor's library.
     """
     codes: Integers = np.clip((4 * acc + bias) // mult + 2 ** (bits - 1), 0, 2**bits - 1)
     return codes
@@ -64,8 +64,8 @@ def nna_parameters(
 
 def nna_limits(bias: NDArray[Any], out_scale: Scale, bits: int) -> NDArray[np.int64]:
     """Give each channel's largest mult: at most `MULT_LIMIT`, and such that the rule's bias fits 32 bits."""
-    reach = 2**bits + np.abs(bias.astype(np.float64)) / out_scale
-    return np.asarray(np.clip(np.floor(BIAS_LIMIT / reach), 1, MULT_LIMIT), dtype=np.int64)
+    range_codes = 2**bits + np.abs(bias.astype(np.float64)) / out_scale
+    return np.asarray(np.clip(np.floor(BIAS_LIMIT / range_codes), 1, MULT_LIMIT), dtype=np.int64)
 
 
 def multiplier_shift(acc: Integers, multiplier: Integers, shift: Integers, zero_point: int, bits: int) -> Integers:
@@ -74,7 +74,7 @@ def multiplier_shift(acc: Integers, multiplier: Integers, shift: Integers, zero_
 
 
 def multiplier_shift_parameters(effective_scales: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Write gains as multiplier / 2**shift with multipliers of 15 bits, 0 for a gain too small to matter."""
+    """Write effective scales as multiplier / 2**shift with multipliers of 15 bits, 0 for one too small to matter."""
     effective_scales = effective_scales.astype(np.float64)
     shift = np.clip(FIXED_BITS - np.floor(np.log2(effective_scales)), 1, SHIFT_LIMIT)
     multiplier = np.minimum(np.rint(effective_scales * 2.0**shift), 2**31 - 1)
@@ -82,20 +82,20 @@ def multiplier_shift_parameters(effective_scales: NDArray[Any]) -> tuple[NDArray
 
 
 def shift_parameters(effective_scales: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Write gains as 1 / 2**shift, the nearest power of two."""
+    """Write effective scales as 1 / 2**shift, the nearest power of two."""
     shift = np.clip(-np.rint(np.log2(effective_scales.astype(np.float64))), 1, SHIFT_LIMIT)
     return np.ones_like(shift, dtype=np.int32), shift.astype(np.int32)
 
 
 def fixed_point(effective_scales: list[float], bits: int = FIXED_BITS) -> tuple[list[int], int]:
-    """Write the gains of a sum's operands with one shift.
+    """Write the effective scales of a sum's operands with one shift.
 
     Args:
         effective_scales: one an operand.
         bits: of the largest multiplier.
 
     Returns:
-        multipliers of at most that many bits and a sign, and the shift: gain = multiplier / 2**shift.
+        multipliers of at most that many bits and a sign, and the shift: effective scale = multiplier / 2**shift.
     """
     largest = max(abs(effective_scale) for effective_scale in effective_scales) or 1.0
     shift = int(np.clip(bits - 1 - np.floor(np.log2(largest)), 1, SHIFT_LIMIT))

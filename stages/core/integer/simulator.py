@@ -1,4 +1,4 @@
-"""The simulator: an integer model as plain ONNX that ONNX Runtime runs fast, with the reference's very results."""
+"""The simulator: an integer model as plain ONNX that ONNX Runtime runs fast, with the reference's exact results."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ def simulator_model(model: onnx.ModelProto, tensors: Sequence[str], codes: bool 
 
     Args:
         model: the integer model.
-        tensors: what to return, in this order: tensors of the integer model, or the inner ones of fused layers (their
+        tensors: the outputs, in this order: tensors of the integer model, or the inner ones of fused layers (their
             values before rounding and clamping).
-        codes: return codes (uint8 or uint16) instead of the real values that they stand for.
+        codes: return codes (uint8 or uint16) instead of their real values.
 
     Returns:
         A model with the same inputs, and these outputs under the same names.
@@ -35,7 +35,7 @@ def simulator_model(model: onnx.ModelProto, tensors: Sequence[str], codes: bool 
         else:
             writer.nodes.append(node)
     for tensor in tensors:
-        writer.returned(tensor, codes)
+        writer.write_output(tensor, codes)
     used = used_names(writer.nodes)
     graph = helper.make_graph(
         writer.nodes,
@@ -44,5 +44,5 @@ def simulator_model(model: onnx.ModelProto, tensors: Sequence[str], codes: bool 
         [onnx.ValueInfoProto(name=name) for name in tensors],
         [tensor for name, tensor in writer.constants.items() if name in used],
     )
-    opset = [entry for entry in model.opset_import if entry.domain != DOMAIN]
+    opset = [each for each in model.opset_import if each.domain != DOMAIN]
     return helper.make_model(graph, opset_imports=opset, ir_version=model.ir_version)

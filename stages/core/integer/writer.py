@@ -1,12 +1,12 @@
-"""Writing exact integer arithmetic as standard ONNX: what every operator of the simulator is put together from.
+"""Writing exact integer arithmetic as standard ONNX: the parts that every operator of the simulator consists of.
 
-Codes travel as float32 numbers less their zero point. Sums of integer products are exact in float32 while every partial
+Codes are float32 numbers minus their zero point. Sums of integer products are exact in float32 while every partial
 sum stays below 2**24, whatever the order of the additions. Where the bound fails, convolutions are split by the binary
 digits of features and weights, and sums go on in double, which is exact to 2**53.
 
 A division n / d of integers rounds to the right side of the next integer as long as d times the number of codes is
 below 2**24: the quotient is then at least 1/d away from it, more than half a unit in the last place. Beyond the clamp
-rounding may be wrong, but it is monotone: what should be clamped is.
+rounding may be wrong, but it is monotone: codes that should be clamped are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,9 @@ Array = NDArray[Any]
 FLOAT32_EXACT = 2**24
 """Integers up to here are exact in float32."""
 FLOAT64_EXACT = 2**53
+"""The same in float64."""
 DIGITS_LIMIT = 16
+"""Features and weights are split into fewer digits than this."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Term:
 
 
 class Clamped(Protocol):
-    """What the writer asks of an operator: its clamp, and the tensors inside it."""
+    """An operator as the writer sees it: its clamp, and the tensors inside it."""
 
     @property
     def low(self) -> int: ...  # noqa: D102
@@ -107,11 +109,11 @@ class Writer:
         return qparams.broadcast_scale(len(self.shape(tensor)) if qparams.channel_scales else 0)
 
     def minus_zp(self, tensor: str) -> Term:
-        """The codes of a tensor less their zero point."""
+        """The codes of a tensor minus their zero point."""
         qparams = self.quant_params[tensor]
         return Term(f"simulator/minus_zp/{tensor}", -qparams.zero_point, qparams.qmax - qparams.zero_point)
 
-    def returned(self, tensor: str, codes: bool) -> None:
+    def write_output(self, tensor: str, codes: bool) -> None:
         """Make a tensor of the integer model an output: its codes, or its real values."""
         qparams = self.quant_params.get(tensor)
         if qparams is None:
@@ -138,7 +140,7 @@ class Writer:
             self.op("Clip", floor, low, high, to_name=target)
 
         def unrounded(name: str) -> None:
-            """The layer's value before rounding and clamping, which the fused activation takes."""
+            """The layer's value before rounding and clamping: the input of the fused activation."""
             exact = self.op("Cast", quotient, to=TensorProto.FLOAT)
             self.op("Mul", self.op("Sub", exact, np.float32(0.5)), self.broadcast_scale(node.output[0]), to_name=name)
 
@@ -204,7 +206,9 @@ class Writer:
         for x_digits, w_digits in sorted(product(range(1, DIGITS_LIMIT), repeat=2), key=lambda n: (n[0] * n[1], n)):
             w_parts = _weight_digits(weight.astype(np.int64), w_digits)
             spans = _digit_spans(x, x_digits)
-            bounds = [[_reach(low, high, part, channel_axis, groups) for part, _ in w_parts] for low, high, _ in spans]
+            bounds = [
+                [_sum_bounds(low, high, part, channel_axis, groups) for part, _ in w_parts] for low, high, _ in spans
+            ]
             if max(max(abs(low), high) for row in bounds for low, high in row) < FLOAT32_EXACT:
                 break
         else:
@@ -249,7 +253,7 @@ def _weight_digits(weight: NDArray[np.int64], digits: int) -> list[tuple[NDArray
     return [*parts, (weight >> (size * (digits - 1)), 2 ** (size * (digits - 1)))]
 
 
-def _reach(low: int, high: int, weight: NDArray[np.int64], channel_axis: int, groups: int) -> tuple[int, int]:
+def _sum_bounds(low: int, high: int, weight: NDArray[np.int64], channel_axis: int, groups: int) -> tuple[int, int]:
     """Bounds of every partial sum of products of features in low..high with the weights of a channel."""
     parts = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
     others = tuple(axis for axis in range(1, parts.ndim) if axis != channel_axis % weight.ndim + 1)

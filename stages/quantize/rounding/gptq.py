@@ -51,8 +51,8 @@ def can_compensate(node: onnx.NodeProto) -> bool:
 def compensate(candidate: Candidate, node: onnx.NodeProto, replay: Replay) -> None:
     """Refit a node's weight to its quantized input, then round it, each error compensated by the rest.
 
-    The weight answers for what varies; the mean is its bias's, which is corrected afterwards (`correct_bias`). Without
-    a bias the weight answers for both.
+    The weight accounts for the variation of the input, the bias for its mean: it is corrected after the weight (see
+    `correct_bias`). Without a bias the weight accounts for both.
     """
     params, weight = candidate.weights[node.name], candidate.graph.constant(node.input[1])
     assert weight is not None

@@ -53,12 +53,12 @@ def model_file(model: onnx.ModelProto, inputs: Sequence[NetworkInput] | None = N
 
 def plain_inputs(model: onnx.ModelProto) -> list[NetworkInput]:
     """Inputs without mean and normal."""
-    found = []
-    for entry in model.graph.input:
-        shape = tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)
+    actual = []
+    for info in model.graph.input:
+        shape = tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
         channels = shape[1] if len(shape) > 1 else 1
-        found.append(NetworkInput(entry.name, shape, (0.0,) * channels, (1.0,) * channels, Color.RGB))
-    return found
+        actual.append(NetworkInput(info.name, shape, (0.0,) * channels, (1.0,) * channels, Color.RGB))
+    return actual
 
 
 def dumps(runtime: Runtime, content: bytes, feeds: Sequence[NDArray]) -> dict[str, bytes]:
@@ -79,24 +79,24 @@ def dumps(runtime: Runtime, content: bytes, feeds: Sequence[NDArray]) -> dict[st
 def expected_dumps(model: onnx.ModelProto, values: Mapping[str, NDArray]) -> dict[str, bytes]:
     """The dumps of every layer from its values."""
     quant_params = tensor_quant_params(model.graph.node)
-    found = {}
+    actual = {}
     for tensor, stem in dump_names(model).items():
         codes = quant_params.get(tensor)
         name = f"{stem}_out.bin" if codes is None else f"{stem}_Quantize_out.bin"
-        found[name] = packed(values[tensor], codes)
-    return found
+        actual[name] = packed(values[tensor], codes)
+    return actual
 
 
 def agree(runtime: Runtime, net: Net, **codes: ArrayLike) -> dict[str, NDArray]:
     """Check that the runtime gives the reference's bytes in every layer; a softmax to a few units in the last place."""
     feeds, values = net.feeds(codes), net.reference(**codes)
     model = net.model(values)
-    found = dumps(runtime, model_file(model), [feeds[entry.name] for entry in model.graph.input])
+    actual = dumps(runtime, model_file(model), [feeds[info.name] for info in model.graph.input])
     close = {f"{node.output[0]}_out.bin" for node in net.nodes if node.op_type == "Softmax"}
     for name, content in expected_dumps(model, values).items():
         if name in close:
-            reals = (np.frombuffer(dump, "<f4") for dump in (found[name], content))
+            reals = (np.frombuffer(dump, "<f4") for dump in (actual[name], content))
             np.testing.assert_allclose(*reals, rtol=1e-6, atol=0)
         else:
-            assert found[name] == content, name
+            assert actual[name] == content, name
     return values

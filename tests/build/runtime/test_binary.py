@@ -26,16 +26,16 @@ def test_packed_weights_can_be_read_back(bits, data):
     limit = 2 ** (bits - 1)
     values = data.draw(st.lists(st.integers(-limit, limit - 1), min_size=1, max_size=40))
     number = int.from_bytes(pack_weights(np.array(values, np.int16), bits), "little")
-    found = [(number >> (bits * i)) & (2 * limit - 1) for i in range(len(values))]
-    assert [value - 2 * limit if value >= limit else value for value in found] == values
+    actual = [(number >> (bits * i)) & (2 * limit - 1) for i in range(len(values))]
+    assert [value - 2 * limit if value >= limit else value for value in actual] == values
 
 
 def test_the_file_word_by_word():
     table = Tensor(Kind.u8, (2,), 1, values=np.array([1, 0]))
     weights = Tensor(Kind.weights, (3,), 4, values=np.array([1, -1, 2]))
-    made = Tensor(Kind.u16, (1, 3), 12, 5, "a")
+    computed = Tensor(Kind.u16, (1, 3), 12, 5, "a")
     program = Program(
-        [table, weights, made],
+        [table, weights, computed],
         [Operation(Opcode.table, "lay", (0, 1), 2, (-1,))],
         [("in", 6, 3)],
         [("out", 2)],

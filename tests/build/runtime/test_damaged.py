@@ -20,28 +20,28 @@ pytestmark = pytest.mark.slow
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
     """A few changed bytes or words, mostly where the records are; or cut, or with a piece moved."""
-    found = bytearray(content)
+    actual = bytearray(content)
     records = HEADER + 4 * struct.unpack_from("<I", content, 36)[0]
     for _ in range(rng.integers(1, 4)):
-        end = records if rng.random() < 0.8 else len(found)
+        end = records if rng.random() < 0.8 else len(actual)
         how = rng.integers(0, 6)
         at = int(rng.integers(16, end - 4))
         if how == 0:
-            found[at] ^= 1 << int(rng.integers(0, 8))
+            actual[at] ^= 1 << int(rng.integers(0, 8))
         elif how <= 3:
             word = at // 4 * 4
             edges = [0, 1, 2, 3, 255, 65535, 2**16, 2**30, 2**31 - 1, 2**31, 2**32 - 1, int(rng.integers(0, 2**32))]
-            near = struct.unpack_from("<I", found, word)[0] + int(rng.integers(-2, 3))
+            near = struct.unpack_from("<I", actual, word)[0] + int(rng.integers(-2, 3))
             value = near if rng.random() < 0.4 else edges[int(rng.integers(0, len(edges)))]
-            struct.pack_into("<I", found, word, value % 2**32)
+            struct.pack_into("<I", actual, word, value % 2**32)
         elif how == 4:
             other = int(rng.integers(16, end - 4))
             length = int(rng.integers(1, 33))
-            piece = found[other : other + length]
-            found[at : at + len(piece)] = piece
+            piece = actual[other : other + length]
+            actual[at : at + len(piece)] = piece
         else:
-            del found[at : at + int(rng.integers(1, 9))]
-    return bytes(found)
+            del actual[at : at + int(rng.integers(1, 9))]
+    return bytes(actual)
 
 
 def repaired(content: bytes) -> bytes:

@@ -61,21 +61,21 @@ def values(runtime, kind, more, attributes):
     codes = np.random.default_rng(0).integers(0, 4096, SHAPE)
     expected = net.reference(x=codes)
     model = net.model(expected)
-    found = dumps(runtime, model_file(model), [net.feeds({"x": codes})["x/real"]])["y_out.bin"]
+    actual = dumps(runtime, model_file(model), [net.feeds({"x": codes})["x/real"]])["y_out.bin"]
     lying = expected["y"].transpose(0, 2, 3, 1) if expected["y"].ndim == 4 else expected["y"]
-    return np.frombuffer(found, np.float32), np.ascontiguousarray(lying).ravel()
+    return np.frombuffer(actual, np.float32), np.ascontiguousarray(lying).ravel()
 
 
 @pytest.mark.parametrize(("kind", "more", "attributes"), EXACT)
 def test_one_rounding_gives_the_same_bytes(debug, kind, more, attributes):
-    found, expected = values(debug, kind, more, attributes)
-    assert found.tobytes() == expected.tobytes()
+    actual, expected = values(debug, kind, more, attributes)
+    assert actual.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(("kind", "more", "attributes"), CLOSE)
 def test_sums_and_functions_are_within_a_few_units_in_the_last_place(debug, kind, more, attributes):
-    found, expected = values(debug, kind, more, attributes)
-    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-6)
+    actual, expected = values(debug, kind, more, attributes)
+    np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=2e-6)
 
 
 def test_functions_are_those_of_double_precision(debug):
@@ -84,7 +84,7 @@ def test_functions_are_those_of_double_precision(debug):
         ("Sigmoid", lambda x: 1 / (1 + np.exp(-x))),
         ("Tanh", np.tanh),
     ):
-        found, _ = values(debug, kind, [], {})
+        actual, _ = values(debug, kind, [], {})
         codes = np.random.default_rng(0).integers(0, 4096, SHAPE).transpose(0, 2, 3, 1)
         x = ((codes - 2000).astype(np.float32) * np.float32(0.01)).astype(np.float64).ravel()
-        np.testing.assert_allclose(found, function(x).astype(np.float32), rtol=1.3e-7, atol=1e-30)
+        np.testing.assert_allclose(actual, function(x).astype(np.float32), rtol=1.3e-7, atol=1e-30)

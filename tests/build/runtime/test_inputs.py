@@ -42,7 +42,7 @@ def drawn(entry, rng):
 def test_every_layer_is_the_simulator_s(debug, case, soc):
     network, inputs = CASES[case]
     rng = np.random.default_rng(0)
-    samples = [{entry.name: drawn(entry, rng) for entry in inputs} for _ in range(4)]
+    samples = [{info.name: drawn(info, rng) for info in inputs} for _ in range(4)]
     fed = [feeds(sample, inputs) for sample in samples]
     model = quantized_network(network(), fed, soc_config(soc)).integer
     simulator = Runner(simulator_model(precise(model), list(dump_names(model)), codes=True), optimize="safe")
@@ -50,9 +50,9 @@ def test_every_layer_is_the_simulator_s(debug, case, soc):
     for sample, each in zip(samples, fed, strict=True):
         # given as stored, a picture as [1, 3, H, W]: `dumps` turns that back
         stored = [sample[e.name].transpose(2, 0, 1)[None] if e.takes_picture else sample[e.name] for e in inputs]
-        found = dumps(debug, content, stored)
+        actual = dumps(debug, content, stored)
         for name, expected in expected_dumps(model, simulator.run(each)).items():
-            assert found[name] == expected, name
+            assert actual[name] == expected, name
 
 
 def test_a_tensor_has_a_mean_a_channel_wherever_its_channels_lie(debug):
@@ -63,5 +63,5 @@ def test_a_tensor_has_a_mean_a_channel_wherever_its_channels_lie(debug):
     entry = NetworkInput("x", (1, 3, 4), (0.0, 10.0, 20.0), (1.0, 2.0, 3.0), Color.RGB)
     x = np.array([[[1, -1, 2, 3], [11, 9, 14, 10], [23, 26, 0, 20]]], np.float32)
     model = net.model({"x": x, "y": x})
-    found = np.frombuffer(dumps(debug, model_file(model, [entry]), [x])["output_0.bin"], "<f4")
-    np.testing.assert_array_equal(found.reshape(3, 4), [[1, 0, 2, 3], [0.5, 0, 2, 0], [1, 2, 0, 0]])
+    actual = np.frombuffer(dumps(debug, model_file(model, [entry]), [x])["output_0.bin"], "<f4")
+    np.testing.assert_array_equal(actual.reshape(3, 4), [[1, 0, 2, 3], [0.5, 0, 2, 0], [1, 2, 0, 0]])

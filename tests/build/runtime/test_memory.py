@@ -10,14 +10,14 @@ def test_a_chain_needs_two_neighbours_at_once():
     """Sizes 64, 128, 64, 192 in a row: the fullest moment holds the last two."""
     sizes = [64, 128, 64, 192]
     blocks = [Block(i, size, i, i + 1) for i, size in enumerate(sizes)]
-    found = plan(blocks)
-    assert (found.size, found.least) == (256, 256)
+    actual = plan(blocks)
+    assert (actual.size, actual.least) == (256, 256)
 
 
 def test_what_is_taken_again_later_keeps_its_place():
-    found = plan([Block(0, 64, 0, 3), Block(1, 64, 1, 2), Block(2, 64, 2, 3)])
-    assert found == Plan(found.offsets, 192, 192)
-    assert sorted(found.offsets.values()) == [0, 64, 128]
+    actual = plan([Block(0, 64, 0, 3), Block(1, 64, 1, 2), Block(2, 64, 2, 3)])
+    assert actual == Plan(actual.offsets, 192, 192)
+    assert sorted(actual.offsets.values()) == [0, 64, 128]
 
 
 blocks = st.lists(
@@ -30,15 +30,15 @@ blocks = st.lists(
 
 @given(blocks)
 def test_blocks_that_live_together_never_overlap(blocks):
-    found = plan(blocks)
+    actual = plan(blocks)
     for a in blocks:
-        start, end = found.offsets[a.tensor], found.offsets[a.tensor] + a.size
-        assert end <= found.size
+        start, end = actual.offsets[a.tensor], actual.offsets[a.tensor] + a.size
+        assert end <= actual.size
         for b in blocks:
             together = a is not b and a.first <= b.last and b.first <= a.last
-            assert not together or end <= found.offsets[b.tensor] or found.offsets[b.tensor] + b.size <= start
+            assert not together or end <= actual.offsets[b.tensor] or actual.offsets[b.tensor] + b.size <= start
     moments = [sum(b.size for b in blocks if b.first <= m <= b.last) for m in range(20)]
-    assert found.least == max(moments) <= found.size
+    assert actual.least == max(moments) <= actual.size
 
 
 def test_lives_follow_from_the_operations():

@@ -36,13 +36,13 @@ def test_all_padding():
 
 def test_more_elements_than_a_digit_holds():
     node = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
-    (found,) = moved(node, (3, 5000), {}, OPSET)
-    np.testing.assert_array_equal(found, np.arange(15000).reshape(3, 5000).T)
+    (actual,) = moved(node, (3, 5000), {}, OPSET)
+    np.testing.assert_array_equal(actual, np.arange(15000).reshape(3, 5000).T)
 
 
 @pytest.mark.parametrize("padded", [None, np.array(7, np.uint8)])
 def test_padded_places_are_marked_whatever_their_value(padded):
     names = ["x", "pads", *(["value"] if padded is not None else [])]
     node = helper.make_node("Pad", names, ["y"])
-    (found,) = moved(node, (2, 2), {"pads": np.array([0, 1, 0, 0]), "value": padded}, OPSET)
-    assert found.tolist() == [[-1, 0, 1], [-1, 2, 3]]
+    (actual,) = moved(node, (2, 2), {"pads": np.array([0, 1, 0, 0]), "value": padded}, OPSET)
+    assert actual.tolist() == [[-1, 0, 1], [-1, 2, 3]]

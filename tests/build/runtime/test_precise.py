@@ -40,7 +40,7 @@ def compared(runtime, net, codes):
     feeds, values = net.feeds({"x": codes}), net.reference(x=codes)
     model = net.model(values)
     tensors = [name for name in net.tensors if name in values]
-    found = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe").run(feeds)
+    actual = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe").run(feeds)
     board = dumps(runtime, model_file(model), [feeds["x/real"]])
-    for name, content in layer_dumps(model, found).items():
+    for name, content in layer_dumps(model, actual).items():
         assert board[name.removesuffix(".bin") + "_out.bin"] == content, name

@@ -21,7 +21,7 @@ from tests.build.runtime.small import small_codes, small_net
 from tests.core.integer.nets import Net
 
 
-def test_every_layer_of_a_small_network_is_the_twins(debug, native):
+def test_every_layer_of_a_small_network_is_the_references(debug, native):
     for bits in (4, 8, 12):
         for runtime in (debug, native("debug")):
             programs.agree(runtime, small_net(bits), x=small_codes(bits))
@@ -66,8 +66,8 @@ def test_four_bit_dumps_hold_two_channels_a_byte(debug, tmp_path):
     net.feature("x", [1, 3, 1, 2], QuantParams(4, 1.0, 0))
     net.plain("Identity", ["x"], "y")
     feeds = net.feeds({"x": [1, 2, 3, 4, 5, 6]})
-    found = programs.dumps(debug, model_file(net.model(net.reference(x=range(6)))), [feeds["x/real"]])
-    assert found["y_Quantize_out.bin"] == bytes([0x31, 0x05, 0x42, 0x06])
+    actual = programs.dumps(debug, model_file(net.model(net.reference(x=range(6)))), [feeds["x/real"]])
+    assert actual["y_Quantize_out.bin"] == bytes([0x31, 0x05, 0x42, 0x06])
 
 
 def test_the_profile_is_one_that_profile_reads(native, tmp_path):

@@ -1,12 +1,12 @@
 from stages.build.venus.board_outputs import BoardOutput, board_outputs, exported_shape
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource
 from stages.core.integer.quant_params import QuantParams
 from tests.networks import tiny_classifier
 
 
 def feature(tensor):
-    return FeatureParams(tensor, "node", 8, 0.5, 7, -3.5, 124.0, -3.0, 100.0, "MSE")
+    return FeatureParams(tensor, "node", 8, 0.5, 7, -3.5, 124.0, -3.0, 100.0, RangeSource.MSE)
 
 
 def test_an_output_with_codes_and_a_picture_shaped_one_lies_nhwc():

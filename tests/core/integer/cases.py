@@ -23,8 +23,8 @@ weight_bits = st.sampled_from([2, 4, 8, 8, 12, 16])
 def quant_params(draw, bits=feature_bits) -> QuantParams:
     """Any zero point, often at an end."""
     width = draw(bits)
-    top = 2**width - 1
-    zero_point = draw(st.sampled_from([0, top, 2 ** (width - 1)]) | st.integers(0, top))
+    qmax = 2**width - 1
+    zero_point = draw(st.sampled_from([0, qmax, 2 ** (width - 1)]) | st.integers(0, qmax))
     return QuantParams(width, draw(scales), zero_point)
 
 
@@ -32,20 +32,20 @@ scales = st.floats(-12, 4).map(lambda power: float(np.float32(2.0**power)))
 
 
 @st.composite
-def channel_meanings(draw, channels: int) -> QuantParams:
+def channel_quant_params(draw, channels: int) -> QuantParams:
     """Any zero point, and any scale in each channel."""
     qparams = draw(quant_params())
-    found = tuple(draw(st.lists(scales, min_size=channels, max_size=channels)))
-    return QuantParams(qparams.bits, max(found), qparams.zero_point, found)
+    actual = tuple(draw(st.lists(scales, min_size=channels, max_size=channels)))
+    return QuantParams(qparams.bits, max(actual), qparams.zero_point, actual)
 
 
 @st.composite
-def clamps(draw, made: QuantParams) -> dict[str, int]:
+def clamps(draw, y_params: QuantParams) -> dict[str, int]:
     """What a fused activation lets through; mostly everything."""
     if draw(st.booleans()):
         return {}
-    low = draw(st.sampled_from([0, made.zero_point]) | st.integers(0, made.qmax))
-    return {"low": low, "high": draw(st.integers(low, made.qmax))}
+    low = draw(st.sampled_from([0, y_params.zero_point]) | st.integers(0, y_params.qmax))
+    return {"low": low, "high": draw(st.integers(low, y_params.qmax))}
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Weighted:
 
     kind: str
     shape: list[int]
-    taken: QuantParams
+    x_params: QuantParams
     weight: NDArray[np.int64]
     window: dict[str, object]
     accumulate: reference.Accumulate
@@ -62,13 +62,13 @@ class Weighted:
     channels: int
 
     def sums(self, codes: NDArray) -> NDArray[np.int64]:
-        return reference.sums(self.accumulate, codes.astype(np.int64) - self.taken.zero_point)
+        return reference.sums(self.accumulate, codes.astype(np.int64) - self.x_params.zero_point)
 
-    def net(self, parameters: list[NDArray], rule: str, made: QuantParams | None, clamp: dict[str, int]) -> Net:
+    def net(self, parameters: list[NDArray], rule: str, y_params: QuantParams | None, clamp: dict[str, int]) -> Net:
         net = Net()
-        net.feature("x", self.shape, self.taken)
+        net.feature("x", self.shape, self.x_params)
         weight = self.weight.astype(np.int8 if np.abs(self.weight).max() < 128 else np.int16)
-        net.add(self.kind, ["x", weight, *parameters], made, rule=rule, **self.window, **clamp)
+        net.add(self.kind, ["x", weight, *parameters], y_params, rule=rule, **self.window, **clamp)
         return net
 
 
@@ -140,23 +140,23 @@ weighted = st.one_of(convolutions(), transposed_convolutions(), matrix_products(
 @st.composite
 def inputs(draw, layer: Weighted) -> NDArray[np.int64]:
     """Input codes: noise, all at an end, or those that make one sum as large or small as it can be."""
-    top, zero_point = layer.taken.qmax, layer.taken.zero_point
+    qmax, zero_point = layer.x_params.qmax, layer.x_params.zero_point
     how = draw(st.sampled_from(["noise", "least", "most", "largest", "smallest", "largest", "smallest"]))
     if how in ("least", "most"):
-        return np.full(layer.shape, 0 if how == "least" else top)
+        return np.full(layer.shape, 0 if how == "least" else qmax)
     if how == "noise":
-        return np.random.default_rng(draw(seeds)).integers(0, top, layer.shape, endpoint=True)
+        return np.random.default_rng(draw(seeds)).integers(0, qmax, layer.shape, endpoint=True)
     places = layer.sums(np.zeros(layer.shape)).size
     sign = 1 if how == "largest" else -1
     place = draw(st.integers(0, places - 1))
-    return reference.extreme_codes(layer.accumulate, layer.shape, top, place, sign, zero_point)
+    return reference.extreme_codes(layer.accumulate, layer.shape, qmax, place, sign, zero_point)
 
 
 @st.composite
 def parameters(
-    draw, rule: str, acc: NDArray, channel_axis: int, channels: int, made: QuantParams | None
+    draw, rule: str, acc: NDArray, channel_axis: int, channels: int, y_params: QuantParams | None
 ) -> list[NDArray]:
-    """Bias and gains with which the outputs use their codes, some sums right on a rounding boundary or one below."""
+    """Bias and effective scales by which outputs use all codes; some sums lie on a rounding boundary or one below."""
     rng = np.random.default_rng(draw(seeds))
     reach = max(int(np.abs(acc).max()), 1)
     seen = np.moveaxis(acc, channel_axis, 0).reshape(channels, -1)
@@ -165,14 +165,14 @@ def parameters(
     if rule == "float":
         bias = rng.integers(-reach, reach, channels, endpoint=True) if draw(st.booleans()) else below - chosen
         return [_int32(bias), (2.0 ** rng.uniform(-20, 2, channels)).astype(np.float32)]
-    assert made is not None
+    assert y_params is not None
     fill = 2.0 ** rng.uniform(-3, 3, channels)
-    steps = rng.integers(-1, made.qmax + 2, channels)
+    steps = rng.integers(-1, y_params.qmax + 2, channels)
     if rule == "nna":
-        mult = np.clip(np.rint(4 * reach * fill / 2**made.bits), 1, 2**16 - 1).astype(np.int64)
-        bias = (steps - 2 ** (made.bits - 1)) * mult - 4 * chosen - below
+        mult = np.clip(np.rint(4 * reach * fill / 2**y_params.bits), 1, 2**16 - 1).astype(np.int64)
+        bias = (steps - 2 ** (y_params.bits - 1)) * mult - 4 * chosen - below
     else:
-        exponents = np.clip(np.round(np.log2(2**made.bits / (reach * fill))), -30, 8).astype(np.int64)
+        exponents = np.clip(np.round(np.log2(2**y_params.bits / (reach * fill))), -30, 8).astype(np.int64)
         if draw(st.booleans()):  # 2**14 / 2**shift, or 1 / 2**shift as shift-only SOCs have it
             extra = draw(st.sampled_from([14, 0]))
             shift = np.clip(extra - exponents, 1, 46)
@@ -180,7 +180,7 @@ def parameters(
         else:
             shift = np.clip(14 - exponents, 1, 46)
             multiplier = rng.integers(2**14, 2**15, channels, endpoint=True)
-        code = (steps - made.zero_point).astype(object)
+        code = (steps - y_params.zero_point).astype(object)
         half = np.array([2 ** int(s) // 2 for s in shift], dtype=object)
         wanted = (code * 2 * half - half + multiplier - 1) // multiplier  # the least sum that rounds to the code
         bias = wanted - chosen - below
@@ -205,6 +205,6 @@ def fixed(effective_scales: list[float]) -> tuple[list[int], int]:
 def effective_scales(draw, count: int = 1, negative: bool = False) -> tuple[list[int], int]:
     """Multipliers and shift of a fixed-point operator; every other time powers of two, whose sums meet boundaries."""
     power = st.floats(-7, 2) if draw(st.booleans()) else st.integers(-7, 2)
-    found = [2.0 ** draw(power) for _ in range(count)]
-    signs = [draw(st.sampled_from([1, -1])) if negative else 1 for _ in found]
-    return fixed([sign * effective_scale for sign, effective_scale in zip(signs, found, strict=True)])
+    actual = [2.0 ** draw(power) for _ in range(count)]
+    signs = [draw(st.sampled_from([1, -1])) if negative else 1 for _ in actual]
+    return fixed([sign * effective_scale for sign, effective_scale in zip(signs, actual, strict=True)])

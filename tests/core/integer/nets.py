@@ -31,12 +31,12 @@ class Net:
         self.inputs[f"{name}/real"], self.features[name] = shape, codes
         return self.add("Quantize", [f"{name}/real"], codes, name)
 
-    def add(self, kind: str, inputs: Sequence, made: QuantParams | None, name: str = "y", **more) -> str:
+    def add(self, kind: str, inputs: Sequence, y_params: QuantParams | None, name: str = "y", **more) -> str:
         """A node of the integer domain; it lets all codes through unless told `low` or `high`."""
-        if made is not None:
-            more = {"low": 0, "high": made.qmax, **more}
-            more |= {"bits": made.bits, "scale": float(made.scale), "zero_point": made.zero_point}
-            more |= {"channel_scales": made.channel_scales} if made.channel_scales else {}
+        if y_params is not None:
+            more = {"low": 0, "high": y_params.qmax, **more}
+            more |= {"bits": y_params.bits, "scale": float(y_params.scale), "zero_point": y_params.zero_point}
+            more |= {"channel_scales": y_params.channel_scales} if y_params.channel_scales else {}
         self.nodes.append(helper.make_node(kind, self._names(inputs), [name], name=name, domain=DOMAIN, **more))
         return name
 

@@ -81,22 +81,22 @@ def product(weight: NDArray) -> Accumulate:
 
 def sums(accumulate: Accumulate, minus_zp: NDArray) -> NDArray[np.int64]:
     """The accumulators; float64 holds them."""
-    found = accumulate(torch.from_numpy(minus_zp.astype(np.float64))).numpy()
-    assert np.abs(found).max(initial=0) < 2**53
-    return found.astype(np.int64)
+    actual = accumulate(torch.from_numpy(minus_zp.astype(np.float64))).numpy()
+    assert np.abs(actual).max(initial=0) < 2**53
+    return actual.astype(np.int64)
 
 
 def extreme_codes(
-    accumulate: Accumulate, shape: Sequence[int], top: int, place: int, sign: int, zero_point: int
+    accumulate: Accumulate, shape: Sequence[int], qmax: int, place: int, sign: int, zero_point: int
 ) -> NDArray[np.int64]:
-    """Codes that make one sum as large (sign 1) or as small (-1) as it can be: `top` where the weight helps, else 0.
+    """Codes that make one sum as large (sign 1) or as small (-1) as it can be: `qmax` where the weight helps, else 0.
 
     Codes that the sum does not take are the zero point.
     """
     x = torch.zeros(tuple(shape), dtype=torch.float64, requires_grad=True)
     accumulate(x).reshape(-1)[place].backward()
     weight = sign * x.grad.numpy()
-    return np.where(weight > 0, top, np.where(weight < 0, 0, zero_point))
+    return np.where(weight > 0, qmax, np.where(weight < 0, 0, zero_point))
 
 
 def looped(shape: Sequence[int], value: Callable[..., int]) -> NDArray[np.int64]:

@@ -45,6 +45,6 @@ def test_layers_are_named_after_nodes_inputs_after_their_tensor():
     listed = node_info([codes_of_x, total, magnitude])["files"]
     assert listed["abs"] == {"file": "abs.bin", "shape": [1, 2], "takes": ["/block/sum"]}
     assert (listed["/block/sum"]["bits"], listed["/block/sum"]["type"]) == (8, "uint8")
-    found = layer_dumps(model, values)
-    assert list(found) == ["x_Quantize.bin", "block_sum_Quantize.bin", "abs.bin"]
-    assert found["block_sum_Quantize.bin"] == bytes([1, 2])
+    actual = layer_dumps(model, values)
+    assert list(actual) == ["x_Quantize.bin", "block_sum_Quantize.bin", "abs.bin"]
+    assert actual["block_sum_Quantize.bin"] == bytes([1, 2])

@@ -15,38 +15,38 @@ WIDE = QuantParams(12, 0.25, 2048)
 
 @pytest.fixture
 def net():
-    made = Net()
-    made.feature("x", [1, 4, 6, 6], BYTES)
-    return made
+    y_params = Net()
+    y_params.feature("x", [1, 4, 6, 6], BYTES)
+    return y_params
 
 
 @pytest.mark.parametrize(
-    ("bits", "top", "dtype", "onnx_type"),
+    ("bits", "qmax", "dtype", "onnx_type"),
     [(4, 15, np.uint8, onnx.TensorProto.UINT8), (8, 255, np.uint8, onnx.TensorProto.UINT8),
      (9, 511, np.uint16, onnx.TensorProto.UINT16), (16, 65535, np.uint16, onnx.TensorProto.UINT16)],
 )  # fmt: skip
-def test_codes_are_stored_in_the_smallest_type(bits, top, dtype, onnx_type):
+def test_codes_are_stored_in_the_smallest_type(bits, qmax, dtype, onnx_type):
     codes = QuantParams(bits, 1.0, 0)
-    assert (codes.qmax, codes.dtype, codes.onnx_type) == (top, dtype, onnx_type)
+    assert (codes.qmax, codes.dtype, codes.onnx_type) == (qmax, dtype, onnx_type)
 
 
-def test_a_node_of_the_domain_gives_its_output_a_meaning(net):
+def test_a_node_of_the_domain_gives_its_output_quantization_parameters(net):
     net.add("Add", ["x", "x"], WIDE, "sum", multipliers=[1, 1], shift=1)
     assert tensor_quant_params(net.nodes) == {"x": BYTES, "sum": WIDE}
 
 
-def test_moving_operators_hand_the_meaning_on_through_a_chain(net):
+def test_moving_operators_pass_quantization_parameters_on_through_a_chain(net):
     net.plain("Reshape", ["x", np.array([1, 2, 2, 36])], "a")
     net.plain("Split", ["a"], "b", "c", axis=1, num_outputs=2)
     net.plain("Transpose", ["b"], "d", perm=[0, 2, 1, 3])
     net.plain("MaxPool", ["c"], "e", kernel_shape=[2, 2])
     net.add("Mul", ["d", "e"], WIDE, "f", multipliers=[1], shift=1)
     net.plain("Flatten", ["f"], "g")
-    found = tensor_quant_params(net.nodes)
-    assert found == {**dict.fromkeys(["x", "a", "b", "c", "d", "e"], BYTES), "f": WIDE, "g": WIDE}
+    actual = tensor_quant_params(net.nodes)
+    assert actual == {**dict.fromkeys(["x", "a", "b", "c", "d", "e"], BYTES), "f": WIDE, "g": WIDE}
 
 
-def test_float_tensors_have_no_meaning(net):
+def test_float_tensors_have_no_quantization_parameters(net):
     net.add("Dequantize", ["x"], None, "r")
     net.plain("Sigmoid", ["r"], "s")
     net.plain("Reshape", ["s", np.array([-1])], "t")
@@ -56,7 +56,7 @@ def test_float_tensors_have_no_meaning(net):
     assert tensor_quant_params(net.nodes) == {"x": BYTES, "q": WIDE}
 
 
-def test_a_constant_moved_by_onnx_has_no_meaning():
+def test_a_constant_moved_by_onnx_has_no_quantization_parameters():
     """Only the first input counts: a shape or an axis that happens to be code-like does not."""
     net = Net()
     net.plain("Reshape", [np.zeros(4, np.float32), np.array([2, 2])], "y")

@@ -28,10 +28,10 @@ def minus_zp(codes, qparams):
     return codes.astype(np.int64) - qparams.zero_point
 
 
-def scaled(made, clamp, shift, numerator):
+def scaled(y_params, clamp, shift, numerator):
     """A fixed-point operator's code, in Python integers."""
-    low, high = clamp.get("low", 0), clamp.get("high", made.qmax)
-    return reference.clamp(reference.halves_up(int(numerator), shift) + made.zero_point, low, high)
+    low, high = clamp.get("low", 0), clamp.get("high", y_params.qmax)
+    return reference.clamp(reference.halves_up(int(numerator), shift) + y_params.zero_point, low, high)
 
 
 # --- weighted operators ---
@@ -40,40 +40,40 @@ def scaled(made, clamp, shift, numerator):
 @EXAMPLES
 @given(weighted, st.sampled_from(RULES), st.data())
 def test_weighted_operators_are_torchs_sums_under_the_rule(layer, rule, data):
-    made = None if rule == "float" else data.draw(quant_params())
+    y_params = None if rule == "float" else data.draw(quant_params())
     codes = data.draw(inputs(layer))
     acc = layer.sums(codes)
-    values = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
-    clamp = data.draw(clamps(made)) if made else {}
-    found = layer.net(values, rule, made, clamp).reference(x=codes)["y"]
+    values = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, y_params))
+    clamp = data.draw(clamps(y_params)) if y_params else {}
+    actual = layer.net(values, rule, y_params, clamp).reference(x=codes)["y"]
     bias = values[0].astype(np.int64)
     if rule == "float":
         sums = np.moveaxis(acc, layer.channel_axis, -1) + bias
         expected = np.moveaxis(sums.astype(np.float32) * values[1], -1, layer.channel_axis)
-        assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, expected)
+        assert actual.dtype == np.float32
+        np.testing.assert_array_equal(actual, expected)
         return
     apply = reference.nna if rule == "nna" else reference.multiplier_shift
-    more = [np.array([made.zero_point])] if rule == "multiplier_shift" else []
-    expected = reference.per_channel(apply, acc, layer.channel_axis, *values, *more, np.array([made.bits]))
-    np.testing.assert_array_equal(found, np.clip(expected, clamp.get("low", 0), clamp.get("high", made.qmax)))
+    more = [np.array([y_params.zero_point])] if rule == "multiplier_shift" else []
+    expected = reference.per_channel(apply, acc, layer.channel_axis, *values, *more, np.array([y_params.bits]))
+    np.testing.assert_array_equal(actual, np.clip(expected, clamp.get("low", 0), clamp.get("high", y_params.qmax)))
 
 
 def test_a_convolution_gives_the_four_bit_codes_of_the_manual():
     """acc -11, -10, 0, 20, 55 -> 0, 1, 2, 4, 7, through a 1x1 convolution with weight -1 and codes counted from 60."""
-    net, taken, made = Net(), QuantParams(8, 0.5, 60), QuantParams(4, 0.25, 9)
-    net.feature("x", [1, 1, 1, 5], taken)
-    net.add("Conv", ["x", np.full((1, 1, 1, 1), -1, np.int8), int32(-238), int32(40)], made, rule="nna",
+    net, x_params, y_params = Net(), QuantParams(8, 0.5, 60), QuantParams(4, 0.25, 9)
+    net.feature("x", [1, 1, 1, 5], x_params)
+    net.add("Conv", ["x", np.full((1, 1, 1, 1), -1, np.int8), int32(-238), int32(40)], y_params, rule="nna",
             strides=[1, 1], dilations=[1, 1], pads=[0, 0, 0, 0], group=1)  # fmt: skip
-    found = net.reference(x=[71, 70, 60, 40, 5])["y"]
-    assert found.dtype == np.uint8
-    assert found.ravel().tolist() == [0, 1, 2, 4, 7]
+    actual = net.reference(x=[71, 70, 60, 40, 5])["y"]
+    assert actual.dtype == np.uint8
+    assert actual.ravel().tolist() == [0, 1, 2, 4, 7]
 
 
-def convolved(x, taken, weight, bias=0, **window):
+def convolved(x, x_params, weight, bias=0, **window):
     """The sums of a convolution, codes of 16 bits around 1000."""
     net = Net()
-    net.feature("x", np.shape(x), taken)
+    net.feature("x", np.shape(x), x_params)
     rank = weight.ndim - 2
     window = {"strides": [1] * rank, "dilations": [1] * rank, "pads": [0] * 2 * rank, "group": 1} | window
     kind = "ConvTranspose" if "output_padding" in window else "Conv"
@@ -104,11 +104,11 @@ def test_groups_of_a_convolution_see_their_own_channels():
 
 def test_a_transposed_convolution_by_hand():
     x, weight = [[[11, 12]]], np.array([[[1, 10, 100]]])
-    taken, extra = QuantParams(8, 1.0, 10), {"output_padding": [0]}
-    assert convolved(x, taken, weight, **extra) == [[[1, 12, 120, 200]]]
-    assert convolved(x, taken, weight, strides=[2], output_padding=[1]) == [[[1, 10, 102, 20, 200, 0]]]
-    assert convolved(x, taken, weight, strides=[2], pads=[1, 2], output_padding=[1]) == [[[10, 102, 20]]]
-    assert convolved(x, taken, weight, dilations=[2], **extra) == [[[1, 2, 10, 20, 100, 200]]]
+    x_params, extra = QuantParams(8, 1.0, 10), {"output_padding": [0]}
+    assert convolved(x, x_params, weight, **extra) == [[[1, 12, 120, 200]]]
+    assert convolved(x, x_params, weight, strides=[2], output_padding=[1]) == [[[1, 10, 102, 20, 200, 0]]]
+    assert convolved(x, x_params, weight, strides=[2], pads=[1, 2], output_padding=[1]) == [[[10, 102, 20]]]
+    assert convolved(x, x_params, weight, dilations=[2], **extra) == [[[1, 2, 10, 20, 100, 200]]]
 
 
 def test_a_matrix_product_by_hand():
@@ -132,18 +132,18 @@ def test_the_float_rule_rounds_a_sum_once_before_the_scale():
 
 @EXAMPLES
 @given(quant_params(), quant_params(), quant_params(), effective_scales(2, negative=True), seeds, st.data())
-def test_a_sum_of_features_is_the_plain_one(left, right, made, how, seed, data):
+def test_a_sum_of_features_is_the_plain_one(left, right, y_params, how, seed, data):
     (first, second), shift = how
-    clamp, net = data.draw(clamps(made)), Net()
+    clamp, net = data.draw(clamps(y_params)), Net()
     net.feature("a", [1, 2, 3], left)
     net.feature("b", [3, 2, 1], right)
-    net.add("Add", ["a", "b"], made, multipliers=[first, second], shift=shift, **clamp)
+    net.add("Add", ["a", "b"], y_params, multipliers=[first, second], shift=shift, **clamp)
     a, b = random_codes(seed, (1, 2, 3), left), random_codes(seed + 1, (3, 2, 1), right)
-    found = net.reference(a=a, b=b)["y"]
+    actual = net.reference(a=a, b=b)["y"]
     a, b = minus_zp(a, left), minus_zp(b, right)
-    code = partial(scaled, made, clamp, shift)
+    code = partial(scaled, y_params, clamp, shift)
     expected = reference.looped((3, 2, 3), lambda i, j, k: code(int(a[0, j, k]) * first + int(b[i, j, 0]) * second))
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(actual, expected)
 
 
 def test_a_sum_and_a_difference_by_hand():
@@ -153,24 +153,24 @@ def test_a_sum_and_a_difference_by_hand():
     net.feature("b", [3], QuantParams(8, 2.0, 0))
     net.add("Add", ["a", "b"], SHIFTED, "sum", multipliers=[1, 2], shift=1)
     net.add("Add", ["a", "b"], SHIFTED, "difference", multipliers=[1, -2], shift=1)
-    found = net.reference(a=[13, 10, 0], b=[3, 1, 200])
-    assert found["sum"].tolist() == [105, 101, 255]
-    assert found["difference"].tolist() == [99, 99, 0]
+    actual = net.reference(a=[13, 10, 0], b=[3, 1, 200])
+    assert actual["sum"].tolist() == [105, 101, 255]
+    assert actual["difference"].tolist() == [99, 99, 0]
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), quant_params(), effective_scales(), seeds, st.data())
-def test_a_product_of_features_is_the_plain_one(left, right, made, how, seed, data):
-    ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
+def test_a_product_of_features_is_the_plain_one(left, right, y_params, how, seed, data):
+    ([multiplier], shift), clamp, net = how, data.draw(clamps(y_params)), Net()
     net.feature("a", [2, 3], left)
     net.feature("b", [3], right)
-    net.add("Mul", ["a", "b"], made, multipliers=[multiplier], shift=shift, **clamp)
+    net.add("Mul", ["a", "b"], y_params, multipliers=[multiplier], shift=shift, **clamp)
     a, b = random_codes(seed, (2, 3), left), random_codes(seed + 1, (3,), right)
-    found = net.reference(a=a, b=b)["y"]
+    actual = net.reference(a=a, b=b)["y"]
     a, b = minus_zp(a, left), minus_zp(b, right)
-    code = partial(scaled, made, clamp, shift)
+    code = partial(scaled, y_params, clamp, shift)
     expected = reference.looped((2, 3), lambda i, j: code(int(a[i, j]) * int(b[j]) * multiplier))
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(actual, expected)
 
 
 def test_a_product_by_hand():
@@ -184,20 +184,20 @@ def test_a_product_by_hand():
 
 @EXAMPLES
 @given(quant_params(), quant_params(), quant_params(), effective_scales(), seeds, st.data())
-def test_a_matrix_product_of_features_is_the_plain_one(left, right, made, how, seed, data):
-    ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
+def test_a_matrix_product_of_features_is_the_plain_one(left, right, y_params, how, seed, data):
+    ([multiplier], shift), clamp, net = how, data.draw(clamps(y_params)), Net()
     net.feature("a", [2, 2, 3], left)
     net.feature("b", [1, 3, 2], right)
-    net.add("MatMulFeatures", ["a", "b"], made, multipliers=[multiplier], shift=shift, terms=3, **clamp)
+    net.add("MatMulFeatures", ["a", "b"], y_params, multipliers=[multiplier], shift=shift, terms=3, **clamp)
     a, b = random_codes(seed, (2, 2, 3), left), random_codes(seed + 1, (1, 3, 2), right)
-    found = net.reference(a=a, b=b)["y"]
+    actual = net.reference(a=a, b=b)["y"]
     a, b = minus_zp(a, left), minus_zp(b, right)
 
     def value(n, i, j):
         total = sum(int(a[n, i, k]) * int(b[0, k, j]) for k in range(3))
-        return scaled(made, clamp, shift, total * multiplier)
+        return scaled(y_params, clamp, shift, total * multiplier)
 
-    np.testing.assert_array_equal(found, reference.looped((2, 2, 2), value))
+    np.testing.assert_array_equal(actual, reference.looped((2, 2, 2), value))
 
 
 def test_a_matrix_product_of_features_by_hand():
@@ -212,19 +212,19 @@ def test_a_matrix_product_of_features_by_hand():
 @EXAMPLES
 @given(st.sampled_from(["Concat", "Max", "Min"]), st.lists(quant_params(), min_size=2, max_size=3), quant_params(),
        seeds, st.data())  # fmt: skip
-def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made, seed, data):
-    multipliers, shift = data.draw(effective_scales(len(taken)))
-    clamp, net = data.draw(clamps(made)), Net()
-    names = [net.feature(f"x{i}", [2, 3], qparams) for i, qparams in enumerate(taken)]
+def test_joined_features_are_each_brought_to_the_outputs_scale(kind, x_params, y_params, seed, data):
+    multipliers, shift = data.draw(effective_scales(len(x_params)))
+    clamp, net = data.draw(clamps(y_params)), Net()
+    names = [net.feature(f"x{i}", [2, 3], qparams) for i, qparams in enumerate(x_params)]
     more = {"axis": 1} if kind == "Concat" else {}
-    net.add(kind, names, made, multipliers=multipliers, shift=shift, **more, **clamp)
-    codes = {name: random_codes(seed + i, (2, 3), taken[i]) for i, name in enumerate(names)}
-    found = net.reference(**codes)["y"]
+    net.add(kind, names, y_params, multipliers=multipliers, shift=shift, **more, **clamp)
+    codes = {name: random_codes(seed + i, (2, 3), x_params[i]) for i, name in enumerate(names)}
+    actual = net.reference(**codes)["y"]
     parts = [
         reference.looped(
             (2, 3),
             lambda i, j, n=n: scaled(
-                made, clamp, shift, int(minus_zp(codes[names[n]], taken[n])[i, j]) * multipliers[n]
+                y_params, clamp, shift, int(minus_zp(codes[names[n]], x_params[n])[i, j]) * multipliers[n]
             ),
         ).tolist()
         for n in range(len(names))
@@ -234,7 +234,7 @@ def test_joined_features_are_each_brought_to_the_outputs_scale(kind, taken, made
     else:
         pick = max if kind == "Max" else min
         expected = [[pick(part[i][j] for part in parts) for j in range(3)] for i in range(2)]
-    assert found.tolist() == expected
+    assert actual.tolist() == expected
 
 
 def test_joined_features_by_hand():
@@ -246,32 +246,32 @@ def test_joined_features_by_hand():
     net.add("Concat", ["a", "b"], SHIFTED, "joined", axis=-1, **how)
     net.add("Max", ["a", "b"], SHIFTED, "larger", **how)
     net.add("Min", ["a", "b"], SHIFTED, "smaller", **how)
-    found = net.reference(a=[[1, 200]], b=[[10, 0]])
-    assert found["joined"].tolist() == [[101, 255, 102, 97]]
-    assert found["larger"].tolist() == [[102, 255]]
-    assert found["smaller"].tolist() == [[101, 97]]
+    actual = net.reference(a=[[1, 200]], b=[[10, 0]])
+    assert actual["joined"].tolist() == [[101, 255, 102, 97]]
+    assert actual["larger"].tolist() == [[102, 255]]
+    assert actual["smaller"].tolist() == [[101, 97]]
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), effective_scales(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]),
-       st.booleans(), seeds, st.data())  # fmt: skip
-def test_a_mean_is_the_plain_one(taken, made, how, axes, keepdims, seed, data):
-    ([multiplier], shift), clamp, net = how, data.draw(clamps(made)), Net()
+       st.booleans(), st.data())  # fmt: skip
+def test_a_mean_is_the_plain_one(x_params, y_params, how, axes, keepdims, data):
+    ([multiplier], shift), clamp, net, seed = how, data.draw(clamps(y_params)), Net(), data.draw(seeds)
     shape = (2, 3, 2, 4)
-    net.feature("x", shape, taken)
+    net.feature("x", shape, x_params)
     count = int(np.prod([shape[axis] for axis in axes]))
-    net.add("Mean", ["x"], made, multipliers=[multiplier], shift=shift, axes=axes, keepdims=int(keepdims), terms=count,
-            **clamp)  # fmt: skip
-    x = random_codes(seed, shape, taken)
-    found = net.reference(x=x)["y"]
+    net.add("Mean", ["x"], y_params, multipliers=[multiplier], shift=shift, axes=axes, keepdims=int(keepdims),
+            terms=count, **clamp)  # fmt: skip
+    x = random_codes(seed, shape, x_params)
+    actual = net.reference(x=x)["y"]
     total: dict[tuple[int, ...], int] = {}
     for index in np.ndindex(shape):
         kept = tuple(0 if axis in axes else place for axis, place in enumerate(index))
-        total[kept] = total.get(kept, 0) + int(minus_zp(x, taken)[index])
+        total[kept] = total.get(kept, 0) + int(minus_zp(x, x_params)[index])
     size = [1 if axis in axes else length for axis, length in enumerate(shape)]
-    expected = reference.looped(size, lambda *at: scaled(made, clamp, shift, total[at] * multiplier))
+    expected = reference.looped(size, lambda *at: scaled(y_params, clamp, shift, total[at] * multiplier))
     kept = size if keepdims else [length for axis, length in enumerate(shape) if axis not in axes]
-    np.testing.assert_array_equal(found, expected.reshape(kept))
+    np.testing.assert_array_equal(actual, expected.reshape(kept))
 
 
 def test_a_mean_by_hand():
@@ -284,19 +284,19 @@ def test_a_mean_by_hand():
 
 @EXAMPLES
 @given(quant_params(), quant_params(), st.booleans(), seeds, st.data())
-def test_an_average_pool_is_the_plain_one(taken, made, by_place, seed, data):
+def test_an_average_pool_is_the_plain_one(x_params, y_params, by_place, seed, data):
     kernel, strides, dilations = (data.draw(st.tuples(*[st.integers(1, n)] * 2)) for n in (3, 2, 2))
     pads = [data.draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)]
     size = [dilations[i] * (kernel[i] - 1) + 1 + data.draw(st.integers(0, 2)) for i in range(2)]
     out = [(size[i] + pads[i] + pads[2 + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1 for i in range(2)]
     rng = np.random.default_rng(seed)
     multipliers = rng.integers(1, 2**14, out if by_place else (), endpoint=True, dtype=np.int32)
-    shift, clamp, net = data.draw(st.integers(8, 18)), data.draw(clamps(made)), Net()
-    net.feature("x", [2, 2, *size], taken)
-    net.add("AveragePool", ["x", multipliers], made, kernel_shape=kernel, shift=shift, strides=strides,
+    shift, clamp, net = data.draw(st.integers(8, 18)), data.draw(clamps(y_params)), Net()
+    net.feature("x", [2, 2, *size], x_params)
+    net.add("AveragePool", ["x", multipliers], y_params, kernel_shape=kernel, shift=shift, strides=strides,
             dilations=dilations, pads=pads, **clamp)  # fmt: skip
-    x = random_codes(seed, (2, 2, *size), taken)
-    found = net.reference(x=x)["y"]
+    x = random_codes(seed, (2, 2, *size), x_params)
+    actual = net.reference(x=x)["y"]
 
     def value(n, c, i, j):
         total = 0
@@ -304,10 +304,10 @@ def test_an_average_pool_is_the_plain_one(taken, made, by_place, seed, data):
             for b in range(kernel[1]):
                 row, column = i * strides[0] + a * dilations[0] - pads[0], j * strides[1] + b * dilations[1] - pads[1]
                 if 0 <= row < size[0] and 0 <= column < size[1]:
-                    total += int(x[n, c, row, column]) - taken.zero_point
-        return scaled(made, clamp, shift, total * int(multipliers[i, j] if by_place else multipliers))
+                    total += int(x[n, c, row, column]) - x_params.zero_point
+        return scaled(y_params, clamp, shift, total * int(multipliers[i, j] if by_place else multipliers))
 
-    np.testing.assert_array_equal(found, reference.looped((2, 2, *out), value))
+    np.testing.assert_array_equal(actual, reference.looped((2, 2, *out), value))
 
 
 def test_an_average_pool_by_hand():
@@ -317,23 +317,23 @@ def test_an_average_pool_by_hand():
     window = {"kernel_shape": [2], "strides": [1], "dilations": [1], "pads": [1, 0], "shift": 3}
     net.add("AveragePool", ["x", int32(8, 4, 4)], SHIFTED, "inside", **window)
     net.add("AveragePool", ["x", np.array(4, np.int32)], SHIFTED, "padded", **window)
-    found = net.reference(x=[12, 14, 20])
-    assert found["inside"].ravel().tolist() == [102, 103, 107]
-    assert found["padded"].ravel().tolist() == [101, 103, 107]
+    actual = net.reference(x=[12, 14, 20])
+    assert actual["inside"].ravel().tolist() == [102, 103, 107]
+    assert actual["padded"].ravel().tolist() == [101, 103, 107]
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), st.data())
-def test_a_table_gives_every_code_its_entry(taken, made, data):
+def test_a_table_gives_every_code_its_entry(x_params, y_params, data):
     table = np.random.default_rng(data.draw(seeds)).integers(
-        0, made.qmax, taken.qmax + 1, endpoint=True, dtype=np.int32
+        0, y_params.qmax, x_params.qmax + 1, endpoint=True, dtype=np.int32
     )
-    clamp, net = data.draw(clamps(made)), Net()
-    net.feature("x", [taken.qmax + 1], taken)
-    net.add("Table", ["x", table], made, **clamp)
-    found = net.reference(x=np.arange(taken.qmax + 1))["y"]
-    low, high = clamp.get("low", 0), clamp.get("high", made.qmax)
-    assert found.tolist() == [reference.clamp(entry, low, high) for entry in table.tolist()]
+    clamp, net = data.draw(clamps(y_params)), Net()
+    net.feature("x", [x_params.qmax + 1], x_params)
+    net.add("Table", ["x", table], y_params, **clamp)
+    actual = net.reference(x=np.arange(x_params.qmax + 1))["y"]
+    low, high = clamp.get("low", 0), clamp.get("high", y_params.qmax)
+    assert actual.tolist() == [reference.clamp(each, low, high) for each in table.tolist()]
 
 
 def test_a_table_by_hand():
@@ -357,26 +357,26 @@ def test_values_of_channels_with_their_own_scales_by_hand():
     net.feature("x", [1, 2, 3], own)
     net.add("Dequantize", ["x"], None)
     values = np.float32([[[-1, 0.6, 100], [-1, 0.6, 100]]])
-    found = run_reference(net.model(), {"x/real": values})
-    assert found["x"].tolist() == [[[98, 101, 255], [96, 102, 255]]]
-    assert found["y"].tolist() == [[[-1, 0.5, 77.5], [-1, 0.5, 38.75]]]
+    actual = run_reference(net.model(), {"x/real": values})
+    assert actual["x"].tolist() == [[[98, 101, 255], [96, 102, 255]]]
+    assert actual["y"].tolist() == [[[-1, 0.5, 77.5], [-1, 0.5, 38.75]]]
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), effective_scales(), seeds, st.data())
-def test_prelu_has_a_gain_for_each_side_of_zero(taken, made, how, seed, data):
-    ([positive], shift), clamp, net = how, data.draw(clamps(made)), Net()
+def test_prelu_has_an_effective_scale_for_each_side_of_zero(x_params, y_params, how, seed, data):
+    ([positive], shift), clamp, net = how, data.draw(clamps(y_params)), Net()
     slopes = np.random.default_rng(seed).integers(-(2**14), 2**14, (3, 1, 1), endpoint=True, dtype=np.int32)
-    net.feature("x", [1, 3, 2, 4], taken)
-    net.add("PRelu", ["x", slopes], made, multipliers=[positive], shift=shift, **clamp)
-    x = random_codes(seed, (1, 3, 2, 4), taken)
-    found = net.reference(x=x)["y"]
+    net.feature("x", [1, 3, 2, 4], x_params)
+    net.add("PRelu", ["x", slopes], y_params, multipliers=[positive], shift=shift, **clamp)
+    x = random_codes(seed, (1, 3, 2, 4), x_params)
+    actual = net.reference(x=x)["y"]
 
     def value(n, c, i, j):
-        step = int(x[n, c, i, j]) - taken.zero_point
-        return scaled(made, clamp, shift, step * (int(slopes[c, 0, 0]) if step < 0 else positive))
+        step = int(x[n, c, i, j]) - x_params.zero_point
+        return scaled(y_params, clamp, shift, step * (int(slopes[c, 0, 0]) if step < 0 else positive))
 
-    np.testing.assert_array_equal(found, reference.looped((1, 3, 2, 4), value))
+    np.testing.assert_array_equal(actual, reference.looped((1, 3, 2, 4), value))
 
 
 def test_prelu_by_hand():
@@ -389,28 +389,28 @@ def test_prelu_by_hand():
 
 @EXAMPLES
 @given(quant_params(), quant_params(), seeds, st.data())
-def test_a_linear_resize_is_the_plain_sum_of_pixels(taken, made, seed, data):
+def test_a_linear_resize_is_the_plain_sum_of_pixels(x_params, y_params, seed, data):
     rng = np.random.default_rng(seed)
     height, width, rows_out, columns_out = (data.draw(st.integers(1, 5)) for _ in range(4))
     rows, columns = (
         rng.multinomial(128, np.ones(before) / before, after).astype(np.int32)
         for before, after in ((height, rows_out), (width, columns_out))
     )
-    clamp, net = data.draw(clamps(made)), Net()
-    net.feature("x", [1, 2, height, width], taken)
-    net.add("Resize", ["x", rows, columns], made, shift=14, **clamp)
-    x = random_codes(seed, (1, 2, height, width), taken)
-    found = net.reference(x=x)["y"]
+    clamp, net = data.draw(clamps(y_params)), Net()
+    net.feature("x", [1, 2, height, width], x_params)
+    net.add("Resize", ["x", rows, columns], y_params, shift=14, **clamp)
+    x = random_codes(seed, (1, 2, height, width), x_params)
+    actual = net.reference(x=x)["y"]
 
     def value(n, c, i, j):
         total = sum(
-            int(rows[i, a]) * (int(x[n, c, a, b]) - taken.zero_point) * int(columns[j, b])
+            int(rows[i, a]) * (int(x[n, c, a, b]) - x_params.zero_point) * int(columns[j, b])
             for a in range(height)
             for b in range(width)
         )
-        return scaled(made, clamp, 14, total)
+        return scaled(y_params, clamp, 14, total)
 
-    np.testing.assert_array_equal(found, reference.looped((1, 2, rows_out, columns_out), value))
+    np.testing.assert_array_equal(actual, reference.looped((1, 2, rows_out, columns_out), value))
 
 
 def test_a_linear_resize_by_hand():
@@ -427,36 +427,38 @@ def test_a_linear_resize_by_hand():
 
 @EXAMPLES
 @given(quant_params(), st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), st.floats(-1, 1, width=32))
-def test_quantize_rounds_to_even_and_clamps(made, steps, offset):
-    scale = np.float32(made.scale)
+def test_quantize_rounds_to_even_and_clamps(y_params, steps, offset):
+    scale = np.float32(y_params.scale)
     x = np.array([*steps, offset, 0.5, 1.5, -0.5, -1.5, 1e30, -1e30], np.float32) * scale
     net = Net()
-    net.feature("x", x.shape, made)
+    net.feature("x", x.shape, y_params)
     codes = run_reference(net.model(), {"x/real": x})["x"]
-    assert codes.dtype == (np.uint8 if made.bits <= 8 else np.uint16)
-    expected = [reference.clamp(round(float(value / scale)) + made.zero_point, 0, made.qmax) for value in x]
+    assert codes.dtype == (np.uint8 if y_params.bits <= 8 else np.uint16)
+    expected = [reference.clamp(round(float(value / scale)) + y_params.zero_point, 0, y_params.qmax) for value in x]
     assert codes.tolist() == expected
 
 
 @EXAMPLES
 @given(quant_params())
-def test_dequantize_gives_the_real_value_of_every_code(taken):
+def test_dequantize_gives_the_real_value_of_every_code(x_params):
     net = Net()
-    net.feature("x", [taken.qmax + 1], taken)
+    net.feature("x", [x_params.qmax + 1], x_params)
     net.add("Dequantize", ["x"], None)
-    found = net.reference(x=np.arange(taken.qmax + 1))["y"]
-    scale = np.float32(taken.scale)
-    assert found.dtype == np.float32
-    assert found.tolist() == [float(np.float32(code - taken.zero_point) * scale) for code in range(taken.qmax + 1)]
+    actual = net.reference(x=np.arange(x_params.qmax + 1))["y"]
+    scale = np.float32(x_params.scale)
+    assert actual.dtype == np.float32
+    assert actual.tolist() == [
+        float(np.float32(code - x_params.zero_point) * scale) for code in range(x_params.qmax + 1)
+    ]
 
 
 def test_a_constant_is_its_stored_codes():
     net = Net()
     net.add("Constant", [np.array([1, 5, 255], np.uint8)], SHIFTED, "c")
     net.add("Add", ["c", "c"], SHIFTED, multipliers=[1, 0], shift=1)
-    found = net.reference()
-    assert (found["c"].dtype, found["c"].tolist()) == (np.uint8, [1, 5, 255])
-    assert found["y"].tolist() == [51, 53, 178]
+    actual = net.reference()
+    assert (actual["c"].dtype, actual["c"].tolist()) == (np.uint8, [1, 5, 255])
+    assert actual["y"].tolist() == [51, 53, 178]
 
 
 # --- codes on the move ---
@@ -495,14 +497,14 @@ CODES = np.array([[[[0, 1, 2], [3, 4, 5]], [[4090, 4091, 4092], [4093, 4094, 409
 )  # fmt: skip
 def test_onnx_operators_move_and_pick_codes(moving, kind, inputs, attributes, expected):
     moving.plain(kind, ["x", *inputs], "y", **attributes)
-    found = moving.reference(x=CODES)["y"]
-    assert found.dtype == np.uint16
-    assert found.tolist() == np.asarray(expected).tolist()
+    actual = moving.reference(x=CODES)["y"]
+    assert actual.dtype == np.uint16
+    assert actual.tolist() == np.asarray(expected).tolist()
 
 
 def test_split_moves_codes_to_several_outputs(moving):
     moving.plain("Split", ["x", np.array([1, 2])], "a", "b", axis=3)
-    found = moving.reference(x=CODES)
-    assert found["a"].tolist() == CODES[..., :1].tolist()
-    assert found["b"].tolist() == CODES[..., 1:].tolist()
-    assert found["a"].dtype == found["b"].dtype == np.uint16
+    actual = moving.reference(x=CODES)
+    assert actual["a"].tolist() == CODES[..., :1].tolist()
+    assert actual["b"].tolist() == CODES[..., 1:].tolist()
+    assert actual["a"].dtype == actual["b"].dtype == np.uint16

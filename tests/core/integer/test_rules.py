@@ -105,7 +105,7 @@ def test_nna_parameters_stay_within_their_limits():
 
 @given(st.integers(-(10**6), 10**6), st.floats(-4, 3), st.floats(-3, 3), st.integers(0, 255))
 def test_nna_with_its_parameters_is_rounding(acc, power, real_bias, zero_point):
-    """Of the gain that mult stands for; the bias is rounded too, by half of a mult-th."""
+    """Of the effective scale that mult stands for; the bias is rounded too, by half of a mult-th."""
     out_scale = 2.0**power
     bias, mult = rules.nna_parameters(0.01, np.array([0.001]), np.array([real_bias]), out_scale, zero_point, 8)
     code = rules.nna(one(acc), bias.astype(np.int64), mult.astype(np.int64), 8).item()
@@ -136,7 +136,7 @@ def test_scale_sum_takes_halves_up_on_both_sides_of_zero():
 
 
 @given(st.lists(st.floats(-28, 12), min_size=1, max_size=8))
-def test_multipliers_have_fifteen_bits_and_are_close_to_their_gains(powers):
+def test_multipliers_have_fifteen_bits_and_are_close_to_their_effective_scales(powers):
     effective_scales = np.array([2.0**power for power in powers])
     multiplier, shift = rules.multiplier_shift_parameters(effective_scales)
     assert (multiplier.dtype, shift.dtype) == (np.int32, np.int32)
@@ -153,7 +153,7 @@ def test_multipliers_stay_within_their_limits():
 
 
 @given(st.floats(-46, -1))
-def test_shift_only_gains_are_the_nearest_power_of_two(power):
+def test_shift_only_effective_scales_are_the_nearest_power_of_two(power):
     multiplier, shift = rules.shift_parameters(np.array([2.0**power]))
     assert multiplier.tolist() == [1]
     assert abs(-shift.item() - power) <= 0.5 + 1e-9
@@ -165,7 +165,7 @@ def test_shifts_stay_within_their_limits():
 
 
 @given(st.lists(st.floats(-20, 8), min_size=1, max_size=4), st.data())
-def test_fixed_point_gains_share_a_shift(powers, data):
+def test_fixed_point_effective_scales_share_a_shift(powers, data):
     effective_scales = [data.draw(st.sampled_from([1, -1])) * 2.0**power for power in powers]
     multipliers, shift = rules.fixed_point(effective_scales)
     assert 1 <= shift <= 46
@@ -187,7 +187,7 @@ def test_fixed_point_gains_share_a_shift(powers, data):
         ([2.0**20], ([2**21], 1)),
     ],
 )
-def test_fixed_point_gains_worked_out_by_hand(effective_scales, expected):
+def test_fixed_point_effective_scales_worked_out_by_hand(effective_scales, expected):
     assert rules.fixed_point(effective_scales) == expected
 
 
@@ -218,8 +218,8 @@ def test_nna_parameters_of_channels_worked_out_by_hand():
 
     bias = 400 * (10 - 128 + 1.25 / 0.5) + 200 and 100 * (10 - 128 + 1.25 / 0.125) + 50.
     """
-    made, real = np.array([0.5, 0.125]), np.array([1.25, 1.25])
-    bias, mult = rules.nna_parameters(np.array([0.25, 0.5]), np.array([0.02, 0.01]), real, made, 10, 8)
+    y_params, real = np.array([0.5, 0.125]), np.array([1.25, 1.25])
+    bias, mult = rules.nna_parameters(np.array([0.25, 0.5]), np.array([0.02, 0.01]), real, y_params, 10, 8)
     assert (mult.tolist(), bias.tolist()) == ([400, 100], [-46000, -10750])
     wide = rules.nna_limits(np.array([2.0**20, 2.0**20]), np.array([1.0, 0.5]), 8)
     assert wide.tolist() == [(2**31 - 1) // (256 + 2**20), (2**31 - 1) // (256 + 2**21)]
@@ -251,10 +251,10 @@ def test_no_bias_has_no_codes():
 
 
 @pytest.mark.parametrize(
-    ("scales", "channels", "found"),
+    ("scales", "channels", "expected"),
     [([0.5], 3, [0.5] * 3), ([0.5, 0.25], 2, [0.5, 0.25]), ([0.5, 0.25], 4, [0.5, 0.5, 0.25, 0.25]), ([0.5], 1, [0.5])],
 )
-def test_scales_of_output_channels(scales, channels, found):
+def test_scales_of_output_channels(scales, channels, expected):
     """Of a depthwise convolution with two outputs a channel, outputs 0 and 1 come from channel 0."""
     each = rules.broadcast_scales(np.float32(scales), channels)
-    assert (each.dtype, each.tolist()) == (np.float64, found)
+    assert (each.dtype, each.tolist()) == (np.float64, expected)

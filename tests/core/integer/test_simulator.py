@@ -13,7 +13,7 @@ from stages.core.integer.quant_params import QuantParams
 from tests.core.integer import reference
 from tests.core.integer.cases import (
     RULES,
-    channel_meanings,
+    channel_quant_params,
     clamps,
     effective_scales,
     fixed,
@@ -42,18 +42,18 @@ def random_codes(seed, shape, qparams):
 @settings(deadline=None, max_examples=150)
 @given(weighted, st.sampled_from(RULES), st.data())
 def test_weighted_operators_agree(layer, rule, data):
-    made = None if rule == "float" else data.draw(quant_params())
+    y_params = None if rule == "float" else data.draw(quant_params())
     codes = data.draw(inputs(layer))
-    values = data.draw(parameters(rule, layer.sums(codes), layer.channel_axis, layer.channels, made))
-    clamp = data.draw(clamps(made)) if made else {}
-    agree(layer.net(values, rule, made, clamp), x=codes)
+    values = data.draw(parameters(rule, layer.sums(codes), layer.channel_axis, layer.channels, y_params))
+    clamp = data.draw(clamps(y_params)) if y_params else {}
+    agree(layer.net(values, rule, y_params, clamp), x=codes)
 
 
 def test_an_operand_in_the_outputs_scale_is_clamped_too():
     """_rescaled takes an unchanged operand past the node's low..high; the reference clamps it."""
-    net, made = Net(), QuantParams(8, 1.0, 10)
-    net.feature("x", [1, 4], made)
-    net.add("Concat", ["x", "x"], made, axis=0, multipliers=[2**13, 2**13], shift=13, low=10, high=100)
+    net, y_params = Net(), QuantParams(8, 1.0, 10)
+    net.feature("x", [1, 4], y_params)
+    net.add("Concat", ["x", "x"], y_params, axis=0, multipliers=[2**13, 2**13], shift=13, low=10, high=100)
     agree(net, x=[0, 10, 20, 255])
 
 
@@ -68,28 +68,28 @@ def test_sums_that_double_cannot_hold_are_refused():
 
 @EXAMPLES
 @given(st.sampled_from(["Add", "Mul"]), quant_params(), quant_params(), quant_params(), st.data())
-def test_sums_and_products_of_features_agree(kind, left, right, made, data):
+def test_sums_and_products_of_features_agree(kind, left, right, y_params, data):
     count = 2 if kind == "Add" else 1
     multipliers, shift = data.draw(effective_scales(count, negative=kind == "Add"))
     if kind == "Mul":  # so that products use the output's codes
-        shift = min(shift + max(left.bits + right.bits - made.bits, 0), 46)
+        shift = min(shift + max(left.bits + right.bits - y_params.bits, 0), 46)
     net = Net()
     net.feature("a", [1, 3, 4, 5], left)
     net.feature("b", [3, 1, 5], right)
-    net.add(kind, ["a", "b"], made, multipliers=multipliers, shift=shift, **data.draw(clamps(made)))
+    net.add(kind, ["a", "b"], y_params, multipliers=multipliers, shift=shift, **data.draw(clamps(y_params)))
     seed = data.draw(seeds)
     agree(net, a=random_codes(seed, (1, 3, 4, 5), left), b=random_codes(seed // 4, (3, 1, 5), right))
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), quant_params(), st.integers(1, 40), st.data())
-def test_matrix_products_of_features_agree(left, right, made, terms, data):
+def test_matrix_products_of_features_agree(left, right, y_params, terms, data):
     ([multiplier], shift), net = data.draw(effective_scales()), Net()
-    shift = min(shift + max(left.bits + right.bits + terms.bit_length() - made.bits, 0), 46)
+    shift = min(shift + max(left.bits + right.bits + terms.bit_length() - y_params.bits, 0), 46)
     net.feature("a", [2, 2, terms], left)
     net.feature("b", [2, terms, 3], right)
-    net.add("MatMulFeatures", ["a", "b"], made, multipliers=[multiplier], shift=shift, terms=terms,
-            **data.draw(clamps(made)))  # fmt: skip
+    net.add("MatMulFeatures", ["a", "b"], y_params, multipliers=[multiplier], shift=shift, terms=terms,
+            **data.draw(clamps(y_params)))  # fmt: skip
     seed = data.draw(seeds)
     agree(net, a=random_codes(seed, (2, 2, terms), left), b=random_codes(seed // 4, (2, terms, 3), right))
 
@@ -101,43 +101,45 @@ def test_matrix_products_of_features_agree(left, right, made, terms, data):
     quant_params(),
     st.data(),
 )
-def test_joined_features_agree(kind, taken, made, data):
-    multipliers, shift = data.draw(effective_scales(len(taken)))
+def test_joined_features_agree(kind, x_params, y_params, data):
+    multipliers, shift = data.draw(effective_scales(len(x_params)))
     net, seed = Net(), data.draw(seeds)
-    names = [net.feature(f"x{i}", [2, 3, 4], qparams) for i, qparams in enumerate(taken)]
+    names = [net.feature(f"x{i}", [2, 3, 4], qparams) for i, qparams in enumerate(x_params)]
     more = {"axis": data.draw(st.integers(-3, 2))} if kind == "Concat" else {}
-    net.add(kind, names, made, multipliers=multipliers, shift=shift, **more, **data.draw(clamps(made)))
-    agree(net, **{name: random_codes(seed + i, (2, 3, 4), taken[i]) for i, name in enumerate(names)})
+    net.add(kind, names, y_params, multipliers=multipliers, shift=shift, **more, **data.draw(clamps(y_params)))
+    agree(net, **{name: random_codes(seed + i, (2, 3, 4), x_params[i]) for i, name in enumerate(names)})
 
 
 @pytest.mark.parametrize("kind", ["Concat", "Max", "Min"])
 def test_operands_in_the_outputs_scale_are_joined_as_they_are(kind):
-    net, made = Net(), QuantParams(8, 0.5, 7)
-    net.feature("a", [2, 256], made)
+    net, y_params = Net(), QuantParams(8, 0.5, 7)
+    net.feature("a", [2, 256], y_params)
     net.feature("b", [2, 256], QuantParams(8, 1.0, 7))
-    net.add(kind, ["a", "b"], made, multipliers=[2**12, 2**13], shift=12, **({"axis": 0} if kind == "Concat" else {}))
+    net.add(
+        kind, ["a", "b"], y_params, multipliers=[2**12, 2**13], shift=12, **({"axis": 0} if kind == "Concat" else {})
+    )
     every = np.arange(512).reshape(2, 256) % 256
-    found = agree(net, a=every, b=every[:, ::-1])
+    actual = agree(net, a=every, b=every[:, ::-1])
     expected = np.clip(2 * (every[:, ::-1] - 7) + 7, 0, 255)
     join = {"Concat": lambda *parts: np.concatenate(parts), "Max": np.maximum, "Min": np.minimum}[kind]
-    np.testing.assert_array_equal(found["y"], join(every, expected))
+    np.testing.assert_array_equal(actual["y"], join(every, expected))
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), st.sampled_from([[2, 3], [1], [0, 1, 2, 3], [3]]), st.booleans(), st.data())
-def test_means_agree(taken, made, axes, keepdims, data):
+def test_means_agree(x_params, y_params, axes, keepdims, data):
     shape, ([multiplier], shift), net = (2, 3, 5, 4), data.draw(effective_scales()), Net()
     count = int(np.prod([shape[axis] for axis in axes]))
     shift = min(shift + count.bit_length(), 46)
-    net.feature("x", shape, taken)
-    net.add("Mean", ["x"], made, multipliers=[multiplier], shift=shift, axes=axes, keepdims=int(keepdims), terms=count,
-            **data.draw(clamps(made)))  # fmt: skip
-    agree(net, x=random_codes(data.draw(seeds), shape, taken))
+    net.feature("x", shape, x_params)
+    net.add("Mean", ["x"], y_params, multipliers=[multiplier], shift=shift, axes=axes, keepdims=int(keepdims),
+            terms=count, **data.draw(clamps(y_params)))  # fmt: skip
+    agree(net, x=random_codes(data.draw(seeds), shape, x_params))
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), st.booleans(), st.data())
-def test_average_pools_agree(taken, made, by_place, data):
+def test_average_pools_agree(x_params, y_params, by_place, data):
     kernel, strides, dilations = (data.draw(st.tuples(*[st.integers(1, n)] * 2)) for n in (4, 2, 2))
     pads = [data.draw(st.integers(0, kernel[i % 2] - 1)) for i in range(4)]
     spans = [dilations[i] * (kernel[i] - 1) + 1 for i in range(2)]
@@ -148,111 +150,115 @@ def test_average_pools_agree(taken, made, by_place, data):
     _, shift = fixed([1.0 / np.min(counts)])
     multipliers = np.rint(2.0**shift / counts).astype(np.int32)
     net = Net()
-    net.feature("x", [1, 3, *size], taken)
-    net.add("AveragePool", ["x", multipliers], made, kernel_shape=kernel, shift=shift, strides=strides,
-            dilations=dilations, pads=pads, **data.draw(clamps(made)))  # fmt: skip
-    agree(net, x=random_codes(seed, (1, 3, *size), taken))
+    net.feature("x", [1, 3, *size], x_params)
+    net.add("AveragePool", ["x", multipliers], y_params, kernel_shape=kernel, shift=shift, strides=strides,
+            dilations=dilations, pads=pads, **data.draw(clamps(y_params)))  # fmt: skip
+    agree(net, x=random_codes(seed, (1, 3, *size), x_params))
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), st.data())
-def test_tables_agree_on_every_code(taken, made, data):
+def test_tables_agree_on_every_code(x_params, y_params, data):
     rng = np.random.default_rng(data.draw(seeds))
-    table = rng.integers(0, made.qmax, taken.qmax + 1, endpoint=True, dtype=np.int32)
-    shape = data.draw(st.sampled_from([[1, 3, 7], [taken.qmax + 1], [5, 5], [2, 4, 2, 2]]))
+    table = rng.integers(0, y_params.qmax, x_params.qmax + 1, endpoint=True, dtype=np.int32)
+    shape = data.draw(st.sampled_from([[1, 3, 7], [x_params.qmax + 1], [5, 5], [2, 4, 2, 2]]))
     net = Net()
-    net.feature("x", shape, taken)
-    net.add("Table", ["x", table], made, **data.draw(clamps(made)))
+    net.feature("x", shape, x_params)
+    net.add("Table", ["x", table], y_params, **data.draw(clamps(y_params)))
     size = int(np.prod(shape))
-    codes = np.arange(size) if size == taken.qmax + 1 else rng.integers(0, taken.qmax, size, endpoint=True)
+    codes = np.arange(size) if size == x_params.qmax + 1 else rng.integers(0, x_params.qmax, size, endpoint=True)
     agree(net, x=codes)
 
 
 @EXAMPLES
 @given(st.booleans(), st.booleans(), st.integers(1, 2), st.sampled_from([[], [7], [3, 5]]), st.data())
-def test_tables_of_each_channel_agree(taken_own, made_own, pictures, size, data):
+def test_tables_of_each_channel_agree(x_per_channel, y_per_channel, pictures, size, data):
     """The first input is quantized and the output dequantized at the channels' own scales, where they have some."""
-    taken, made = (data.draw(channel_meanings(3) if own else quant_params()) for own in (taken_own, made_own))
+    x_params, y_params = (
+        data.draw(channel_quant_params(3) if own else quant_params()) for own in (x_per_channel, y_per_channel)
+    )
     rng, net = np.random.default_rng(data.draw(seeds)), Net()
-    net.feature("x", [pictures, 3, *size], taken)
-    table = rng.integers(0, made.qmax, (3, taken.qmax + 1), endpoint=True, dtype=np.int32)
-    net.add("Table", ["x", table], made, "t", **data.draw(clamps(made)))
+    net.feature("x", [pictures, 3, *size], x_params)
+    table = rng.integers(0, y_params.qmax, (3, x_params.qmax + 1), endpoint=True, dtype=np.int32)
+    net.add("Table", ["x", table], y_params, "t", **data.draw(clamps(y_params)))
     net.add("Dequantize", ["t"], None)
-    agree(net, x=rng.integers(0, taken.qmax, (pictures, 3, *size), endpoint=True))
+    agree(net, x=rng.integers(0, x_params.qmax, (pictures, 3, *size), endpoint=True))
 
 
 @settings(deadline=None, max_examples=80)
 @given(st.sampled_from(RULES), st.integers(1, 3), st.booleans(), st.data())
-def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, multiplier, made_own, data):
+def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, multiplier, y_per_channel, data):
     channels = 3
-    rng, taken = np.random.default_rng(data.draw(seeds)), data.draw(channel_meanings(channels))
-    made = (
-        data.draw(channel_meanings(channels * multiplier) if made_own else quant_params()) if rule != "float" else None
+    rng, x_params = np.random.default_rng(data.draw(seeds)), data.draw(channel_quant_params(channels))
+    y_params = (
+        data.draw(channel_quant_params(channels * multiplier) if y_per_channel else quant_params())
+        if rule != "float"
+        else None
     )
     weight = rng.integers(-127, 127, (channels * multiplier, 1, 3, 2), endpoint=True)
     strides, dilations, pads = [2, 1], [1, 2], [1, 0, 2, 1]
     sum_up = reference.convolution(weight, strides, dilations, pads, channels)
-    codes = rng.integers(0, taken.qmax, (1, channels, 5, 6), endpoint=True)
-    acc = reference.sums(sum_up, codes - taken.zero_point)
-    values = data.draw(parameters(rule, acc, 1, channels * multiplier, made))
+    codes = rng.integers(0, x_params.qmax, (1, channels, 5, 6), endpoint=True)
+    acc = reference.sums(sum_up, codes - x_params.zero_point)
+    values = data.draw(parameters(rule, acc, 1, channels * multiplier, y_params))
     net = Net()
-    net.feature("x", [1, channels, 5, 6], taken)
-    more = data.draw(clamps(made)) | {"inner": ["inside"]} if made else {}
-    net.add("Conv", ["x", weight.astype(np.int8), *values], made, rule=rule, strides=strides, dilations=dilations,
+    net.feature("x", [1, channels, 5, 6], x_params)
+    more = data.draw(clamps(y_params)) | {"inner": ["inside"]} if y_params else {}
+    net.add("Conv", ["x", weight.astype(np.int8), *values], y_params, rule=rule, strides=strides, dilations=dilations,
             pads=pads, group=channels, **more)  # fmt: skip
-    found = agree(net, x=codes)["y"]
+    actual = agree(net, x=codes)["y"]
     whole = [v.astype(object) for v in values]
     for index in np.ndindex(acc.shape):
         at = [v[index[1]] for v in whole]
         if rule == "nna":
-            code = reference.nna(int(acc[index]), *map(int, at), made.bits)
+            code = reference.nna(int(acc[index]), *map(int, at), y_params.bits)
         elif rule == "multiplier_shift":
-            code = reference.multiplier_shift(int(acc[index]), *map(int, at), made.zero_point, made.bits)
+            code = reference.multiplier_shift(int(acc[index]), *map(int, at), y_params.zero_point, y_params.bits)
         else:
             continue
-        assert found[index] == reference.clamp(code, more.get("low", 0), more.get("high", made.qmax))
+        assert actual[index] == reference.clamp(code, more.get("low", 0), more.get("high", y_params.qmax))
 
 
 def test_inside_a_layer_of_channels_each_has_its_own_scale():
-    """Sums 3 and 6 of gain 1/2 are 1.5 and 3 codes: 0.75 at a scale of 0.5, 0.75 at 0.25."""
-    net, taken = Net(), QuantParams(8, 1.0, 0)
-    net.feature("x", [1, 2, 1], taken)
-    made = QuantParams(8, 0.5, 10, (0.5, 0.25))
+    """Sums 3 and 6 of effective scale 1/2 are 1.5 and 3 codes: 0.75 at a scale of 0.5, 0.75 at 0.25."""
+    net, x_params = Net(), QuantParams(8, 1.0, 0)
+    net.feature("x", [1, 2, 1], x_params)
+    y_params = QuantParams(8, 0.5, 10, (0.5, 0.25))
     weight, bias = np.ones((2, 1, 1), np.int8), np.zeros(2, np.int32)
-    net.add("Conv", ["x", weight, bias, np.int32([1, 1]), np.int32([1, 1])], made, rule="multiplier_shift",
+    net.add("Conv", ["x", weight, bias, np.int32([1, 1]), np.int32([1, 1])], y_params, rule="multiplier_shift",
             strides=[1], dilations=[1], pads=[0, 0], group=2, low=10, high=11, inner=["inside"])  # fmt: skip
-    found, codes = inner_of(net, [3, 6])
-    assert found.ravel().tolist() == [0.75, 0.75]
+    actual, codes = inner_of(net, [3, 6])
+    assert actual.ravel().tolist() == [0.75, 0.75]
     assert codes.ravel().tolist() == [11, 11]
 
 
 def test_inside_a_gated_layer_of_channels_each_has_its_own_table():
-    net, taken = Net(), QuantParams(4, 0.5, 6, (0.5, 0.25))
-    net.feature("x", [1, 2, 16], taken)
+    net, x_params = Net(), QuantParams(4, 0.5, 6, (0.5, 0.25))
+    net.feature("x", [1, 2, 16], x_params)
     inside = np.linspace(0, 1, 32, dtype=np.float32).reshape(2, 16)
     table = np.arange(32, dtype=np.int32).reshape(2, 16) * 8
     net.add("Table", ["x", table, inside], QuantParams(8, 0.1, 20), inner=["inside"])
-    found, values = inner_of(net, np.stack([np.arange(16), np.arange(16)[::-1]]))
-    assert found[0, 0].tolist() == inside[0].tolist()
-    assert found[0, 1].tolist() == inside[1, ::-1].tolist()
+    actual, values = inner_of(net, np.stack([np.arange(16), np.arange(16)[::-1]]))
+    assert actual[0, 0].tolist() == inside[0].tolist()
+    assert actual[0, 1].tolist() == inside[1, ::-1].tolist()
     assert values[0, 1].tolist() == [8 * (16 + code) for code in range(15, -1, -1)]
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), effective_scales(), st.booleans(), st.data())
-def test_prelus_agree(taken, made, how, by_channel, data):
+def test_prelus_agree(x_params, y_params, how, by_channel, data):
     ([positive], shift), net, seed = how, Net(), data.draw(seeds)
     rng = np.random.default_rng(seed)
     slopes = rng.integers(-(2**14), 2**14, (3, 1, 1) if by_channel else (), endpoint=True)
-    net.feature("x", [2, 3, 4, 5], taken)
-    net.add("PRelu", ["x", slopes.astype(np.int32)], made, multipliers=[positive], shift=shift,
-            **data.draw(clamps(made)))  # fmt: skip
-    agree(net, x=random_codes(seed, (2, 3, 4, 5), taken))
+    net.feature("x", [2, 3, 4, 5], x_params)
+    net.add("PRelu", ["x", slopes.astype(np.int32)], y_params, multipliers=[positive], shift=shift,
+            **data.draw(clamps(y_params)))  # fmt: skip
+    agree(net, x=random_codes(seed, (2, 3, 4, 5), x_params))
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), st.data())
-def test_linear_resizes_agree(taken, made, data):
+def test_linear_resizes_agree(x_params, y_params, data):
     rng = np.random.default_rng(data.draw(seeds))
     height, width, rows_out, columns_out = (data.draw(st.integers(1, 7)) for _ in range(4))
     rows, columns = (
@@ -260,36 +266,38 @@ def test_linear_resizes_agree(taken, made, data):
         for before, after in ((height, rows_out), (width, columns_out))
     )
     net = Net()
-    net.feature("x", [1, 2, height, width], taken)
-    net.add("Resize", ["x", rows, columns], made, shift=14, **data.draw(clamps(made)))
-    agree(net, x=random_codes(data.draw(seeds), (1, 2, height, width), taken))
+    net.feature("x", [1, 2, height, width], x_params)
+    net.add("Resize", ["x", rows, columns], y_params, shift=14, **data.draw(clamps(y_params)))
+    agree(net, x=random_codes(data.draw(seeds), (1, 2, height, width), x_params))
 
 
 @EXAMPLES
 @given(quant_params(), st.lists(st.floats(-7e4, 7e4, width=32), min_size=1, max_size=20))
-def test_quantize_agrees_on_any_number(made, steps):
-    x = np.array([*steps, 0.5, 1.5, 2.5, -0.5, -1.5, 1e30, -1e30], np.float32) * np.float32(made.scale)
+def test_quantize_agrees_on_any_number(y_params, steps):
+    x = np.array([*steps, 0.5, 1.5, 2.5, -0.5, -1.5, 1e30, -1e30], np.float32) * np.float32(y_params.scale)
     net = Net()
-    net.feature("x", x.shape, made)
+    net.feature("x", x.shape, y_params)
     net.add("Dequantize", ["x"], None)
     codes, reals = (
         Runner(net.simulator({}, codes=codes), optimize="safe", threads=1).run({"x/real": x}) for codes in (True, False)
     )
-    expected = np.clip(np.rint(x / np.float32(made.scale)).astype(np.float64) + made.zero_point, 0, made.qmax)
-    assert_same(codes["x"], expected.astype(made.dtype))
-    for found in (reals["x"], reals["y"], codes["y"]):
-        np.testing.assert_array_equal(found, real(codes["x"], made))
+    expected = np.clip(
+        np.rint(x / np.float32(y_params.scale)).astype(np.float64) + y_params.zero_point, 0, y_params.qmax
+    )
+    assert_same(codes["x"], expected.astype(y_params.dtype))
+    for actual in (reals["x"], reals["y"], codes["y"]):
+        np.testing.assert_array_equal(actual, real(codes["x"], y_params))
 
 
 @EXAMPLES
 @given(quant_params(), quant_params(), effective_scales(2), seeds)
-def test_constants_agree(taken, made, how, seed):
+def test_constants_agree(x_params, y_params, how, seed):
     multipliers, shift = how
     net = Net()
-    net.feature("x", [2, 3], taken)
-    net.add("Constant", [random_codes(seed, (3,), taken).astype(taken.dtype)], taken, "c")
-    net.add("Add", ["x", "c"], made, multipliers=multipliers, shift=shift)
-    agree(net, x=random_codes(seed, (2, 3), taken))
+    net.feature("x", [2, 3], x_params)
+    net.add("Constant", [random_codes(seed, (3,), x_params).astype(x_params.dtype)], x_params, "c")
+    net.add("Add", ["x", "c"], y_params, multipliers=multipliers, shift=shift)
+    agree(net, x=random_codes(seed, (2, 3), x_params))
 
 
 # --- codes on the move ---
@@ -328,8 +336,8 @@ def test_every_output_of_a_split_agrees():
     net.feature("x", [1, 7, 2], qparams)
     net.plain("Split", ["x", np.array([2, 4, 1])], "a", "b", "c", axis=1)
     net.add("Add", ["b", "b"], PLAIN, "sum", multipliers=[2**9, 2**9], shift=13)
-    found = agree(net, x=np.arange(14) * 300 % 4096)
-    assert [found[name].shape for name in ("a", "b", "c", "sum")] == [(1, 2, 2), (1, 4, 2), (1, 1, 2), (1, 4, 2)]
+    actual = agree(net, x=np.arange(14) * 300 % 4096)
+    assert [actual[name].shape for name in ("a", "b", "c", "sum")] == [(1, 2, 2), (1, 4, 2), (1, 1, 2), (1, 4, 2)]
 
 
 @pytest.mark.parametrize("qparams", [PLAIN, QuantParams(8, 0.1, 255), QuantParams(12, 0.5, 1000)], ids=str)
@@ -341,9 +349,9 @@ def test_padding_is_a_code(qparams, padded):
     net.plain("Pad", ["x", np.array([0, 0, 0, 1, 0, 0, 0, 0]), np.array(padded, qparams.dtype)], "y")
     net.plain("MaxPool", ["y"], "z", kernel_shape=[1, 2], pads=[0, 1, 0, 0])
     codes = np.array([1, 2, 5, 4])
-    found = agree(net, x=codes)
-    assert found["y"].tolist() == [[[[padded, 1, 2], [padded, 5, 4]]]]
-    assert found["z"].tolist() == [[[[padded, max(padded, 1), 2], [padded, max(padded, 5), 5]]]]
+    actual = agree(net, x=codes)
+    assert actual["y"].tolist() == [[[[padded, 1, 2], [padded, 5, 4]]]]
+    assert actual["z"].tolist() == [[[[padded, max(padded, 1), 2], [padded, max(padded, 5), 5]]]]
 
 
 def test_a_convolution_after_padding_takes_the_padded_code():
@@ -364,50 +372,50 @@ def chains(draw):
     seed = draw(seeds)
     rng = np.random.default_rng(seed)
     net = Net()
-    taken = draw(quant_params())
-    net.feature("x", [1, 4, 8, 8], taken)
+    x_params = draw(quant_params())
+    net.feature("x", [1, 4, 8, 8], x_params)
     name, channels = "x", 4
 
-    def conv(name, index, group, kernel, stride, taken):
-        made = draw(quant_params())
+    def conv(name, index, group, kernel, stride, x_params):
+        y_params = draw(quant_params())
         bits = draw(st.sampled_from([4, 8, 12]))
         weight = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (channels, channels // group, kernel, kernel))
-        reach = taken.qmax * np.abs(weight).sum((1, 2, 3)).max()
+        reach = x_params.qmax * np.abs(weight).sum((1, 2, 3)).max()
         if draw(st.booleans()):
-            mult = np.clip(rng.uniform(0.3, 2, channels) * 4 * reach / 2**made.bits, 1, 65535)
+            mult = np.clip(rng.uniform(0.3, 2, channels) * 4 * reach / 2**y_params.bits, 1, 65535)
             values, rule = [(mult * rng.uniform(-40, 40)).astype(np.int32), mult.astype(np.int32)], "nna"
         else:
-            effective_scale = rng.uniform(0.5, 3, channels) * 2**made.bits / reach
+            effective_scale = rng.uniform(0.5, 3, channels) * 2**y_params.bits / reach
             bias = (rng.uniform(-0.2, 0.2, channels) * reach).astype(np.int32)
             values, rule = [bias, *rules.multiplier_shift_parameters(effective_scale)], "multiplier_shift"
         weight = weight.astype(np.int8 if bits <= 8 else np.int16)
-        net.add("Conv", [name, weight, *values], made, f"conv{index}", rule=rule, strides=[stride] * 2,
-                dilations=[1, 1], pads=[kernel // 2] * 4, group=group, **draw(clamps(made)))  # fmt: skip
-        return f"conv{index}", made
+        net.add("Conv", [name, weight, *values], y_params, f"conv{index}", rule=rule, strides=[stride] * 2,
+                dilations=[1, 1], pads=[kernel // 2] * 4, group=group, **draw(clamps(y_params)))  # fmt: skip
+        return f"conv{index}", y_params
 
-    name, qparams = conv(name, 0, 1, 3, 1, taken)
-    table_made = draw(quant_params())
-    table = rng.integers(0, table_made.qmax, qparams.qmax + 1, endpoint=True, dtype=np.int32)
-    net.add("Table", [name, table], table_made, "table")
-    name, deep = conv("table", 1, 4, 7, 1, table_made)
-    made = draw(quant_params())
-    multipliers, shift = fixed([2.0 ** (made.bits - m.bits - 1) for m in (deep, table_made)])
-    net.add("Add", [name, "table"], made, "sum", multipliers=multipliers, shift=shift)
+    name, qparams = conv(name, 0, 1, 3, 1, x_params)
+    table_params = draw(quant_params())
+    table = rng.integers(0, table_params.qmax, qparams.qmax + 1, endpoint=True, dtype=np.int32)
+    net.add("Table", [name, table], table_params, "table")
+    name, deep = conv("table", 1, 4, 7, 1, table_params)
+    y_params = draw(quant_params())
+    multipliers, shift = fixed([2.0 ** (y_params.bits - m.bits - 1) for m in (deep, table_params)])
+    net.add("Add", [name, "table"], y_params, "sum", multipliers=multipliers, shift=shift)
     net.plain("MaxPool", ["sum"], "pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     rows = rng.multinomial(128, np.ones(4) / 4, 8).astype(np.int32)
-    net.add("Resize", ["pool", rows, rows], made, "large", shift=14)
+    net.add("Resize", ["pool", rows, rows], y_params, "large", shift=14)
     net.plain("Split", ["large", np.array([1, 3])], "one", "three", axis=1)
     joined = draw(quant_params())
-    multipliers, shift = fixed([2.0 ** (joined.bits - made.bits)] * 2)
+    multipliers, shift = fixed([2.0 ** (joined.bits - y_params.bits)] * 2)
     net.add("Concat", ["three", "one"], joined, "joined", multipliers=multipliers, shift=shift, axis=1)
     square = draw(quant_params())
     net.add("Mul", ["joined", "sum"], square, "product", multipliers=[2**13],
-            shift=min(13 + joined.bits + made.bits - square.bits, 46))  # fmt: skip
+            shift=min(13 + joined.bits + y_params.bits - square.bits, 46))  # fmt: skip
     net.add("Mean", ["product"], square, "mean", multipliers=[2**13], shift=19, axes=[2, 3], keepdims=1, terms=64)
     net.plain("Flatten", ["mean"], "flat")
     net.add("MatMul", ["flat", rng.integers(-128, 128, (4, 3)).astype(np.int8), rng.integers(-999, 999, 3, np.int32),
                        np.full(3, 0.01, np.float32)], None, "logits", rule="float")  # fmt: skip
-    return net, random_codes(seed, (1, 4, 8, 8), taken)
+    return net, random_codes(seed, (1, 4, 8, 8), x_params)
 
 
 @settings(deadline=None, max_examples=25)
@@ -424,30 +432,30 @@ def test_float_operators_between_integer_ones_run_as_they_are():
     net.plain("Abs", ["r"], "s")
     net.add("Quantize", ["s"], QuantParams(8, 0.25, 0), "q")
     net.plain("Reshape", ["q", np.array([2, 3])], "t")
-    found = agree(net, x=[0, 5, 10, 12, 200, 255])
-    assert found["t"].tolist() == [[20, 10, 0], [4, 255, 255]]
+    actual = agree(net, x=[0, 5, 10, 12, 200, 255])
+    assert actual["t"].tolist() == [[20, 10, 0], [4, 255, 255]]
 
 
 @pytest.fixture(scope="module")
 def wide():
     """A net with every way to sum up, large enough for several threads; its codes and what the reference computes."""
     rng = np.random.default_rng(0)
-    net, made = Net(), QuantParams(8, 0.5, 100)
+    net, y_params = Net(), QuantParams(8, 0.5, 100)
     net.feature("x", [1, 32, 40, 40], QuantParams(12, 0.5, 2048))
 
     def conv(name, weight, group, reach, **more):
         mult = np.full(32, 4 * reach // 256, np.int32)
         values = [rng.integers(-(10**6), 10**6, 32, np.int32), mult]
         pads = [weight.shape[-1] // 2] * 4
-        net.add("Conv", ["x", weight, *values], made, name, rule="nna", strides=[1, 1], dilations=[1, 1], pads=pads,
+        net.add("Conv", ["x", weight, *values], y_params, name, rule="nna", strides=[1, 1], dilations=[1, 1], pads=pads,
                 group=group, **more)  # fmt: skip
 
     conv("dense", rng.integers(-128, 128, (32, 32, 3, 3)).astype(np.int8), 1, 2**24)
     conv("depthwise", rng.integers(-128, 128, (32, 1, 7, 7)).astype(np.int8), 32, 2**22)
     conv("narrow", rng.integers(-2, 2, (32, 32, 1, 1)).astype(np.int8), 1, 2**16)
-    net.add("Table", ["narrow", rng.integers(0, 255, 256, np.int32)], made, "table")
-    net.add("Add", ["dense", "table"], made, "sum", multipliers=[5000, 8000], shift=14)
-    net.add("Mean", ["sum"], made, "mean", multipliers=[2**13], shift=23, axes=[2, 3], keepdims=1, terms=1600)
+    net.add("Table", ["narrow", rng.integers(0, 255, 256, np.int32)], y_params, "table")
+    net.add("Add", ["dense", "table"], y_params, "sum", multipliers=[5000, 8000], shift=14)
+    net.add("Mean", ["sum"], y_params, "mean", multipliers=[2**13], shift=23, axes=[2, 3], keepdims=1, terms=1600)
     net.plain("Reshape", ["sum", np.array([32, 40, 40])], "a")
     net.plain("Transpose", ["a"], "b", perm=[0, 2, 1])
     net.add("MatMulFeatures", ["a", "b"], QuantParams(16, 1.0, 3), "product", multipliers=[2**13], shift=19, terms=40)
@@ -459,9 +467,9 @@ def wide():
 @pytest.mark.parametrize("optimize", ["safe", "none"])
 def test_any_number_of_threads_gives_the_same_bytes(wide, threads, optimize):
     net, codes, expected = wide
-    found = Runner(net.simulator(expected), optimize=optimize, threads=threads).run(net.feeds({"x": codes}))
+    actual = Runner(net.simulator(expected), optimize=optimize, threads=threads).run(net.feeds({"x": codes}))
     for name in net.tensors:
-        assert_same(found[name], expected[name])
+        assert_same(actual[name], expected[name])
 
 
 # --- what is returned ---
@@ -488,18 +496,18 @@ def test_tensors_come_in_the_order_that_they_are_asked_for():
     net.feature("x", [1, 4], PLAIN)
     net.plain("Flatten", ["x"], "f")
     net.add("Dequantize", ["f"], None, "r")
-    found = Runner(net.simulator({}, ["r", "x"]), optimize="safe").run(net.feeds({"x": np.arange(4)}))
-    assert list(found) == ["r", "x"]
-    assert (found["r"].dtype, found["x"].dtype) == (np.float32, np.uint8)
+    actual = Runner(net.simulator({}, ["r", "x"]), optimize="safe").run(net.feeds({"x": np.arange(4)}))
+    assert list(actual) == ["r", "x"]
+    assert (actual["r"].dtype, actual["x"].dtype) == (np.float32, np.uint8)
 
 
 def test_the_simulator_is_standard_onnx_with_the_same_inputs(wide):
     net, _, values = wide
     model = net.simulator(values)
     assert all(onnx.defs.has(node.op_type) for node in model.graph.node)
-    assert {entry.domain for entry in model.opset_import} == {node.domain for node in model.graph.node} == {""}
-    assert [entry.name for entry in model.graph.input] == ["x/real"]
-    assert [entry.name for entry in model.graph.output] == net.tensors
+    assert {opset.domain for opset in model.opset_import} == {node.domain for node in model.graph.node} == {""}
+    assert [info.name for info in model.graph.input] == ["x/real"]
+    assert [info.name for info in model.graph.output] == net.tensors
 
 
 # --- tensors inside a fused layer ---
@@ -509,21 +517,21 @@ def inner_of(net, x, codes=True):
     """The inner tensor `inside`, and the codes of the layer, by the simulator; the layer agrees with the reference."""
     values = agree(net, x=x)
     simulator = net.simulator(values, ["inside", "y"], codes)
-    found = Runner(simulator, optimize="safe").run(net.feeds({"x": x}))
-    assert found["inside"].dtype == np.float32
-    return found["inside"], values["y"]
+    actual = Runner(simulator, optimize="safe").run(net.feeds({"x": x}))
+    assert actual["inside"].dtype == np.float32
+    return actual["inside"], values["y"]
 
 
 @settings(deadline=None, max_examples=40)
 @given(weighted, st.sampled_from(RULES[:2]), st.data())
 def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, rule, data):
-    made = data.draw(quant_params())
+    y_params = data.draw(quant_params())
     codes = data.draw(inputs(layer))
     acc = layer.sums(codes)
-    bias, *effective_scale = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, made))
-    low = data.draw(st.integers(0, made.qmax))
-    net = layer.net([bias, *effective_scale], rule, made, {"low": low, "high": made.qmax, "inner": ["inside"]})
-    found, _ = inner_of(net, codes)
+    bias, *effective_scale = data.draw(parameters(rule, acc, layer.channel_axis, layer.channels, y_params))
+    low = data.draw(st.integers(0, y_params.qmax))
+    net = layer.net([bias, *effective_scale], rule, y_params, {"low": low, "high": y_params.qmax, "inner": ["inside"]})
+    actual, _ = inner_of(net, codes)
     for index in np.ndindex(acc.shape):
         channel = index[layer.channel_axis]
         total = int(acc[index]) + Fraction(int(bias[channel]))
@@ -531,38 +539,38 @@ def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, 
             total = Fraction(4 * int(acc[index]) + int(bias[channel]), int(effective_scale[0][channel])) - Fraction(
                 1, 2
             )
-            steps = total + 2 ** (made.bits - 1) - made.zero_point
+            steps = total + 2 ** (y_params.bits - 1) - y_params.zero_point
         else:
             steps = total * int(effective_scale[0][channel]) / 2 ** int(effective_scale[1][channel])
         # one rounding each of the quotient (with its half) and of the product with the scale
-        slack = float(abs(steps) + 1) * 2.0**-22 * made.scale
-        assert abs(float(found[index]) - float(steps) * made.scale) <= slack
+        slack = float(abs(steps) + 1) * 2.0**-22 * y_params.scale
+        assert abs(float(actual[index]) - float(steps) * y_params.scale) <= slack
 
 
 def test_inside_a_fused_sum_is_the_sum_before_the_clamp():
-    net, taken, made = Net(), QuantParams(8, 0.5, 100), QuantParams(8, 0.25, 50)
-    net.feature("x", [1, 4], taken)
-    net.add("Add", ["x", "x"], made, multipliers=[3, 1], shift=3, low=50, inner=["inside"])
-    found, codes = inner_of(net, [0, 99, 101, 255])
+    net, x_params, y_params = Net(), QuantParams(8, 0.5, 100), QuantParams(8, 0.25, 50)
+    net.feature("x", [1, 4], x_params)
+    net.add("Add", ["x", "x"], y_params, multipliers=[3, 1], shift=3, low=50, inner=["inside"])
+    actual, codes = inner_of(net, [0, 99, 101, 255])
     assert codes.tolist() == [[50, 50, 51, 128]]
-    assert found.tolist() == [[-12.5, -0.125, 0.125, 19.375]]
+    assert actual.tolist() == [[-12.5, -0.125, 0.125, 19.375]]
 
 
 @pytest.mark.parametrize("codes", [True, False])
 def test_inside_a_gated_layer_is_the_gates_own_table(codes):
-    net, taken = Net(), QuantParams(4, 0.5, 6)
-    net.feature("x", [2, 8], taken)
+    net, x_params = Net(), QuantParams(4, 0.5, 6)
+    net.feature("x", [2, 8], x_params)
     inside = np.linspace(0, 1, 16, dtype=np.float32)
     net.add("Table", ["x", np.arange(16, dtype=np.int32) * 9, inside], QuantParams(8, 0.1, 20), inner=["inside"])
-    found, values = inner_of(net, np.arange(16)[::-1], codes=codes)
-    assert found.ravel().tolist() == inside[::-1].tolist()
+    actual, values = inner_of(net, np.arange(16)[::-1], codes=codes)
+    assert actual.ravel().tolist() == inside[::-1].tolist()
     assert values.ravel().tolist() == [9 * code for code in range(15, -1, -1)]
 
 
 def test_inner_tensors_that_nobody_asks_for_cost_nothing():
-    net, taken = Net(), QuantParams(8, 0.5, 100)
-    net.feature("x", [1, 4], taken)
-    net.add("Add", ["x", "x"], taken, multipliers=[1, 1], shift=1, inner=["inside"])
+    net, x_params = Net(), QuantParams(8, 0.5, 100)
+    net.feature("x", [1, 4], x_params)
+    net.add("Add", ["x", "x"], x_params, multipliers=[1, 1], shift=1, inner=["inside"])
     asked, plain = (net.simulator({}, tensors) for tensors in (["inside", "y"], ["y"]))
     assert len(asked.graph.node) - len(plain.graph.node) == 3
 

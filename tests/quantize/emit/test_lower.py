@@ -24,8 +24,8 @@ PICTURE = [1, 4, 6, 6]
 SOCS = ("t40", "bm1684x", "bm1684")
 
 
-def values(*shape: int, seed: int = 0, spread: float = 0.3) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).normal(0, spread, shape).astype(np.float32)
+def values(*shape: int, seed: int = 0, deviation: float = 0.3) -> np.ndarray:
+    return np.random.default_rng([seed, *shape]).normal(0, deviation, shape).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ class Case:
     def feeds(self, seed: int) -> dict[str, np.ndarray]:
         """A picture: normal values, different ones for every input and seed."""
         return {
-            name: values(*shape, seed=100 * index + seed, spread=1)
+            name: values(*shape, seed=100 * index + seed, deviation=1)
             for index, (name, shape) in enumerate(self.inputs.items())
         }
 
 
 def one(kind: str, *more: str, made_of: str = "", inputs: dict[str, list[int]] | None = None, **rest: Any) -> Case:
-    """A single operator that takes x and then `more`; made of one node of the integer domain of the same name."""
+    """A single operator with the inputs x and `more`, lowered to one node of the integer domain of the same name."""
     constants, opset = rest.pop("constants", {}), rest.pop("opset", 17)
-    takes = [*(inputs or {"x": PICTURE}), *more]
-    nodes = [node(kind, takes, ["y"], "op", **rest)]
+    operands = [*(inputs or {"x": PICTURE}), *more]
+    nodes = [node(kind, operands, ["y"], "op", **rest)]
     return Case(nodes, [made_of or f"{kind}!"], constants, inputs or {"x": PICTURE}, opset=opset)
 
 
@@ -76,7 +76,7 @@ def weighted(kind: str, *shape: int, bias: int = 0, made_of: str = "", inputs: A
 
 ROW, ROWS = {"x": [1, 6]}, {"x": [1, 5, 6]}
 TWO = {"a": PICTURE, "b": PICTURE}
-CHANNELS = values(4, 1, 1, seed=3, spread=1)
+CHANNELS = values(4, 1, 1, seed=3, deviation=1)
 
 CASES = {
     "conv": weighted("Conv", 5, 4, 3, 3, bias=5, pads=[1, 0, 2, 1], strides=[2, 1]),
@@ -205,30 +205,30 @@ def quantized_case(name: str, soc: str, floats: bool = False, bits: int = 8, wei
     return quantized_network(case.model, pictures, chip, feature_bits=bits, weight_bits=weight_bits)
 
 
-def simulated(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def simulated(network: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Every tensor of the integer model as the simulator computes it: codes, or float values."""
-    tensors = [name for entry in found.integer.graph.node for name in entry.output]
-    return Runner(simulator_model(found.integer, tensors, codes=True), optimize="safe").run(feeds)
+    tensors = [name for each in network.integer.graph.node for name in each.output]
+    return Runner(simulator_model(network.integer, tensors, codes=True), optimize="safe").run(feeds)
 
 
-def assert_reference_equal(found: Quantized, feeds: dict[str, np.ndarray]) -> None:
+def assert_reference_equal(network: Quantized, feeds: dict[str, np.ndarray]) -> None:
     """Twin and simulator give the same bytes for every tensor."""
-    expected = run_reference(found.integer, feeds)
-    for tensor, array in simulated(found, feeds).items():
+    expected = run_reference(network.integer, feeds)
+    for tensor, array in simulated(network, feeds).items():
         assert (array.dtype, array.shape) == (expected[tensor].dtype, expected[tensor].shape), tensor
         np.testing.assert_array_equal(array, expected[tensor], err_msg=tensor)
 
 
-def layer_in_float(found: Quantized, layer: Layer, dequantized: dict[str, np.ndarray], target: str) -> np.ndarray:
+def layer_in_float(network: Quantized, layer: Layer, dequantized: dict[str, np.ndarray], target: str) -> np.ndarray:
     """Run one layer of the QDQ network on given values of its features, in plain ONNX Runtime.
 
     Args:
-        found: the network.
+        network: the quantized network.
         layer: the layer.
         dequantized: tensor of the QDQ network -> value.
         target: tensor of the QDQ network to return.
     """
-    producers = {name: entry for entry in found.qdq.graph.node for name in entry.output}
+    producers = {name: each for each in network.qdq.graph.node for name in each.output}
     needed, pending = {}, [target]
     while pending:
         name = pending.pop()
@@ -236,41 +236,41 @@ def layer_in_float(found: Quantized, layer: Layer, dequantized: dict[str, np.nda
             needed[producers[name].name] = producers[name]
             pending.extend(producers[name].input)
     assert set(layer.names) <= set(needed)
-    nodes = [entry for entry in found.qdq.graph.node if entry.name in needed]
-    taken = {name for entry in nodes for name in entry.input}
+    nodes = [each for each in network.qdq.graph.node if each.name in needed]
+    consumed = {name for each in nodes for name in each.input}
     graph = onnx.helper.make_graph(
         nodes,
         "layer",
         [
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape)
             for name, array in dequantized.items()
-            if name in taken
+            if name in consumed
         ],
         [onnx.ValueInfoProto(name=target)],
-        [tensor for tensor in found.qdq.graph.initializer if tensor.name in taken],
+        [tensor for tensor in network.qdq.graph.initializer if tensor.name in consumed],
     )
-    model = onnx.helper.make_model(graph, opset_imports=found.qdq.opset_import, ir_version=found.qdq.ir_version)
-    feeds = {name: array for name, array in dequantized.items() if name in taken}
+    model = onnx.helper.make_model(graph, opset_imports=network.qdq.opset_import, ir_version=network.qdq.ir_version)
+    feeds = {name: array for name, array in dequantized.items() if name in consumed}
     return Runner(model, optimize="none").run(feeds)[target]
 
 
-def code_differences(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, int]:
+def code_differences(network: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, int]:
     """How far each integer layer is from the float layer on the same input, in codes of its output."""
-    codes, quant_params = simulated(found, feeds), tensor_quant_params(found.integer.graph.node)
-    given = {*feeds, *(tensor.name for tensor in found.model.graph.initializer)}
+    codes, quant_params = simulated(network, feeds), tensor_quant_params(network.integer.graph.node)
+    given = {*feeds, *(tensor.name for tensor in network.model.graph.initializer)}
     dequantized = {}
-    for entry in found.params.features:
-        name = f"{entry.tensor}/codes" if entry.tensor in given else entry.tensor
-        scale = np.float32(entry.scale)
-        if entry.channel_scales:
-            scale = np.float32(entry.channel_scales).reshape(1, -1, *[1] * (codes[name].ndim - 2))
+    for feature in network.params.features:
+        name = f"{feature.tensor}/codes" if feature.tensor in given else feature.tensor
+        scale = np.float32(feature.scale)
+        if feature.channel_scales:
+            scale = np.float32(feature.channel_scales).reshape(1, -1, *[1] * (codes[name].ndim - 2))
         real = (codes[name].astype(np.float32) - np.float32(quant_params[name].zero_point)) * scale
-        dequantized[f"{entry.tensor}/dequantized" if entry.tensor in given else entry.tensor] = np.asarray(real)
+        dequantized[f"{feature.tensor}/dequantized" if feature.tensor in given else feature.tensor] = np.asarray(real)
     differences = {}
-    for layer in found.setup.layers:
-        if layer.output in quant_params and found.domain_node(layer.output).op_type != "Quantize":
+    for layer in network.setup.layers:
+        if layer.output in quant_params and network.domain_node(layer.output).op_type != "Quantize":
             others = {name: value for name, value in dequantized.items() if name not in layer.nodes[-1].output}
-            expected = layer_in_float(found, layer, others, f"{layer.output}/codes")
+            expected = layer_in_float(network, layer, others, f"{layer.output}/codes")
             distance = np.abs(expected.astype(np.int64) - codes[layer.output].astype(np.int64))
             differences[layer.name] = int(distance.max())
     return differences
@@ -281,22 +281,22 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def output_cosine(found: Quantized, feeds: dict[str, np.ndarray]) -> float:
+def output_cosine(network: Quantized, feeds: dict[str, np.ndarray]) -> float:
     """The least cosine of the simulator's outputs with the float network's."""
-    names = [entry.name for entry in found.model.graph.output]
-    actual = Runner(simulator_model(found.integer, names), optimize="safe").run(feeds)
-    expected = run_onnx(found.model, feeds)
+    names = [info.name for info in network.model.graph.output]
+    actual = Runner(simulator_model(network.integer, names), optimize="safe").run(feeds)
+    expected = run_onnx(network.model, feeds)
     assert [actual[name].shape for name in names] == [value.shape for value in expected]
     return min(cosine(actual[name], value) for name, value in zip(names, expected, strict=True))
 
 
-def kinds(found: Quantized) -> list[str]:
+def kinds(network: Quantized) -> list[str]:
     """Operators of the integer model in order, as in `Case`; those that code inputs and constants are left out."""
-    given = {f"{name}/codes" for name in (*Graph(found.model).inputs, *Graph(found.model).constants)}
+    given = {f"{name}/codes" for name in (*Graph(network.model).inputs, *Graph(network.model).constants)}
     return [
-        entry.op_type + ("!" if entry.domain == DOMAIN else "")
-        for entry in found.integer.graph.node
-        if entry.output[0] not in given
+        each.op_type + ("!" if each.domain == DOMAIN else "")
+        for each in network.integer.graph.node
+        if each.output[0] not in given
     ]
 
 
@@ -306,7 +306,7 @@ class TestOperators:
     def test_it_is_lowered_to_the_operators_of_the_list(self, name, soc):
         assert kinds(quantized_case(name, soc)) == CASES[name].made_of
 
-    def test_twin_and_simulator_give_the_same_bytes(self, name, soc):
+    def test_reference_and_simulator_give_the_same_bytes(self, name, soc):
         assert_reference_equal(quantized_case(name, soc), CASES[name].feeds(1))
 
     def test_each_layer_is_within_a_code_of_the_float_layer(self, name, soc):
@@ -325,16 +325,16 @@ class TestOperators:
 @pytest.mark.parametrize("name", CASES)
 def test_other_widths_agree_too(name, bits, weight_bits, codes):
     """A fixed-point factor has 14 bits, which at 16 bits is a few codes; an interpolation's weights have 7."""
-    found = quantized_case(name, "t40", bits=bits, weight_bits=weight_bits)
+    network = quantized_case(name, "t40", bits=bits, weight_bits=weight_bits)
     feeds = CASES[name].feeds(1)
-    assert_reference_equal(found, feeds)
-    differences = code_differences(found, feeds)
+    assert_reference_equal(network, feeds)
+    differences = code_differences(network, feeds)
     limit = max(codes, 2**bits // 256) if name.startswith("resize_linear") else codes
     assert max(differences.values()) <= limit, differences
 
 
 def images(seed: int) -> dict[str, np.ndarray]:
-    return {"images": values(1, 3, 16, 16, seed=seed, spread=1)}
+    return {"images": values(1, 3, 16, 16, seed=seed, deviation=1)}
 
 
 def tiny(soc: str = "t40", model: onnx.ModelProto | None = None, by_node: Any = None, **quant: Any) -> Quantized:
@@ -344,12 +344,12 @@ def tiny(soc: str = "t40", model: onnx.ModelProto | None = None, by_node: Any = 
 
 @pytest.mark.parametrize("soc", ["a1", "bm1684", "bm1684x", "bm1688", "cv186x", "t40", "t41", "x2500"])
 def test_every_soc(soc):
-    found = tiny(soc)
-    assert_reference_equal(found, images(0))
-    differences = code_differences(found, images(0))
+    small = tiny(soc)
+    assert_reference_equal(small, images(0))
+    differences = code_differences(small, images(0))
     assert set(differences) >= {"stem_relu", "depthwise_relu6", "project", "residual", "pool"}
     assert max(differences.values()) <= 1
-    assert output_cosine(found, images(0)) > 0.99
+    assert output_cosine(small, images(0)) > 0.99
 
 
 @pytest.mark.parametrize("opset", [13, 21])
@@ -358,10 +358,10 @@ def test_older_and_newer_operator_sets(opset, bits):
     model = tiny_classifier()
     model.opset_import[0].version = opset  # its operators are the same in all of these
     model.ir_version = 10
-    found = tiny(model=model, feature_bits=bits[0], weight_bits=bits[1])
-    assert {(entry.domain, entry.version) for entry in found.integer.opset_import} == {("", opset), (DOMAIN, 1)}
-    assert_reference_equal(found, images(0))
-    assert output_cosine(found, images(0)) > (0.99 if bits == (8, 8) else 0.9)
+    small = tiny(model=model, feature_bits=bits[0], weight_bits=bits[1])
+    assert {(opset.domain, opset.version) for opset in small.integer.opset_import} == {("", opset), (DOMAIN, 1)}
+    assert_reference_equal(small, images(0))
+    assert output_cosine(small, images(0)) > (0.99 if bits == (8, 8) else 0.9)
 
 
 @pytest.mark.parametrize(
@@ -381,9 +381,9 @@ def test_operators_of_opset_13(kind, attributes, constants):
     if kind == "Split":
         nodes = [node(kind, ["x"], ["y", "z"], "op", **attributes)]
     model = graph_model(nodes, {"x": PICTURE}, ["y"], given, opset=13)
-    found = quantized_network(model, [{"x": values(*PICTURE)}], soc_config("bm1684x"))
-    assert_reference_equal(found, {"x": values(*PICTURE)})
-    assert output_cosine(found, {"x": values(*PICTURE)}) > 0.99
+    network = quantized_network(model, [{"x": values(*PICTURE)}], soc_config("bm1684x"))
+    assert_reference_equal(network, {"x": values(*PICTURE)})
+    assert output_cosine(network, {"x": values(*PICTURE)}) > 0.99
 
 
 # --- what stays in float
@@ -391,81 +391,83 @@ def test_operators_of_opset_13(kind, attributes, constants):
 
 @pytest.mark.parametrize("name", ["conv", "conv_depthwise", "conv_transpose", "gemm", "mat_mul"])
 def test_a_weighted_operator_that_ends_a_t40_network_returns_floats(name):
-    found, feeds = quantized_case(name, "t40", floats=True), CASES[name].feeds(1)
-    made = found.domain_node("y")
-    assert onnx.helper.get_attribute_value(next(a for a in made.attribute if a.name == "rule")) == b"float"
-    assert "y" not in found.bits
-    assert [entry.type.tensor_type.elem_type for entry in found.integer.graph.output] == [onnx.TensorProto.FLOAT]
-    assert_reference_equal(found, feeds)
-    actual = simulated(found, feeds)["y"]
-    (layer,) = found.setup.layers
-    taken = dequantized_inputs(found, feeds)
-    np.testing.assert_allclose(actual, layer_in_float(found, layer, taken, "y"), rtol=1e-4, atol=1e-5)
-    assert output_cosine(found, feeds) > 0.99
+    result, feeds = quantized_case(name, "t40", floats=True), CASES[name].feeds(1)
+    lowered = result.domain_node("y")
+    assert onnx.helper.get_attribute_value(next(a for a in lowered.attribute if a.name == "rule")) == b"float"
+    assert "y" not in result.bits
+    assert [info.type.tensor_type.elem_type for info in result.integer.graph.output] == [onnx.TensorProto.FLOAT]
+    assert_reference_equal(result, feeds)
+    actual = simulated(result, feeds)["y"]
+    (layer,) = result.setup.layers
+    inputs = dequantized_inputs(result, feeds)
+    np.testing.assert_allclose(actual, layer_in_float(result, layer, inputs, "y"), rtol=1e-4, atol=1e-5)
+    assert output_cosine(result, feeds) > 0.99
 
 
-def dequantized_inputs(found: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the quantized network takes its inputs for, written out."""
-    taken = {}
-    for entry in found.params.features:
-        if entry.tensor in feeds:
-            codes = np.rint(feeds[entry.tensor] / np.float32(entry.scale)) + entry.zero_point
-            codes = np.clip(codes, 0, 2**entry.bits - 1)
-            taken[f"{entry.tensor}/dequantized"] = ((codes - entry.zero_point) * np.float32(entry.scale)).astype("f4")
-    return taken
+def dequantized_inputs(network: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs as the quantized network sees them, dequantized."""
+    inputs = {}
+    for feature in network.params.features:
+        if feature.tensor in feeds:
+            codes = np.rint(feeds[feature.tensor] / np.float32(feature.scale)) + feature.zero_point
+            codes = np.clip(codes, 0, 2**feature.bits - 1)
+            inputs[f"{feature.tensor}/dequantized"] = ((codes - feature.zero_point) * np.float32(feature.scale)).astype(
+                "f4"
+            )
+    return inputs
 
 
 @pytest.mark.parametrize("quant", [{"fake_quant": FakeQuant.feature}, {"weight_bits": 32}], ids=["fake", "32"])
 def test_with_features_alone_weighted_layers_run_in_float_on_dequantized_codes(quant):
-    found = tiny("bm1684x", **quant)
-    assert found.params.weights == []
-    plain = [entry.op_type for entry in found.integer.graph.node if not entry.domain]
+    small = tiny("bm1684x", **quant)
+    assert small.params.weights == []
+    plain = [each.op_type for each in small.integer.graph.node if not each.domain]
     assert plain == ["Conv", "Relu", "Conv", "Clip", "Conv", "Flatten", "Gemm"]
-    assert len(found.bits) == 8
-    expected = run_reference(found.integer, images(0))
-    for tensor, array in simulated(found, images(0)).items():
-        step = 1 if tensor in found.bits else 1e-5  # float convolutions may add in another order
+    assert len(small.bits) == 8
+    expected = run_reference(small.integer, images(0))
+    for tensor, array in simulated(small, images(0)).items():
+        step = 1 if tensor in small.bits else 1e-5  # float convolutions may add in another order
         np.testing.assert_allclose(array.astype("f4"), expected[tensor].astype("f4"), rtol=0, atol=step)
-    assert max(code_differences(found, images(0)).values()) <= 1
-    assert output_cosine(found, images(0)) > 0.99
+    assert max(code_differences(small, images(0)).values()) <= 1
+    assert output_cosine(small, images(0)) > 0.99
 
 
 @pytest.mark.parametrize("quant", [{"fake_quant": FakeQuant.weight}, {"feature_bits": 32}], ids=["fake", "32"])
 def test_with_weights_alone_the_network_is_the_float_one_with_rounded_weights(quant):
-    found = tiny(**quant)
-    assert found.params.features == []
-    assert {entry.domain for entry in found.integer.graph.node} == {""}
-    (actual,) = run_onnx(found.integer, images(0))
-    expected = Runner(found.qdq, optimize="none").run(images(0))["logits"]
+    small = tiny(**quant)
+    assert small.params.features == []
+    assert {each.domain for each in small.integer.graph.node} == {""}
+    (actual,) = run_onnx(small.integer, images(0))
+    expected = Runner(small.qdq, optimize="none").run(images(0))["logits"]
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
-    (exact,) = run_onnx(found.model, images(0))
+    (exact,) = run_onnx(small.model, images(0))
     assert not np.array_equal(actual, exact)
     assert cosine(actual, exact) > 0.999
 
 
 def test_nothing_to_quantize_leaves_the_network_as_it_is():
-    found = tiny(feature_bits=32, weight_bits=32)
-    assert found.integer.graph.node == found.model.graph.node
-    assert list(found.integer.graph.initializer) == list(found.model.graph.initializer)
+    small = tiny(feature_bits=32, weight_bits=32)
+    assert small.integer.graph.node == small.model.graph.node
+    assert list(small.integer.graph.initializer) == list(small.model.graph.initializer)
 
 
 def test_a_tensor_kept_in_float_is_dequantized_before_and_quantized_after():
-    found = tiny(by_node={"project": NodeBits(feature_bits=32)})
-    assert "c3" not in found.bits
-    made = [(entry.op_type, entry.output[0]) for entry in found.integer.graph.node]
-    assert made[3:7] == [
+    small = tiny(by_node={"project": NodeBits(feature_bits=32)})
+    assert "c3" not in small.bits
+    lowered = [(each.op_type, each.output[0]) for each in small.integer.graph.node]
+    assert lowered[3:7] == [
         ("Conv", "c3"), ("Dequantize", "r1/dequantized"), ("Add", "sum/float"), ("Quantize", "sum"),
     ]  # fmt: skip
-    assert_reference_equal(found, images(0))
-    assert output_cosine(found, images(0)) > 0.99
+    assert_reference_equal(small, images(0))
+    assert output_cosine(small, images(0)) > 0.99
 
 
 def test_several_integer_layers_share_one_dequantized_tensor():
     nodes = [node("Erf", ["r"], ["a"], "one"), node("Erf", ["r"], ["b"], "two")]
     model = graph_model([node("Relu", ["x"], ["r"], "relu"), *nodes], {"x": PICTURE}, ["a", "b"])
-    found = quantized_network(model, [{"x": values(*PICTURE)}], soc_config("t40"))
-    assert kinds(found) == ["Table!", "Dequantize!", "Erf", "Erf"]
-    assert found.notes == [f"{name} (Erf) runs in float: the T40 has no integer Erf" for name in ("one", "two")]
+    network = quantized_network(model, [{"x": values(*PICTURE)}], soc_config("t40"))
+    assert kinds(network) == ["Table!", "Dequantize!", "Erf", "Erf"]
+    assert network.notes == [f"{name} (Erf) runs in float: the T40 has no integer Erf" for name in ("one", "two")]
 
 
 # --- outputs and names
@@ -474,17 +476,17 @@ def test_several_integer_layers_share_one_dequantized_tensor():
 def test_outputs_of_codes_and_of_floats_side_by_side():
     model = tiny_classifier()
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("r1", "pooled"))
-    found = tiny(model=onnx.shape_inference.infer_shapes(model))
-    assert [entry.name for entry in found.integer.graph.output] == ["logits", "r1", "pooled"]
-    kinds_of = [entry.type.tensor_type.elem_type for entry in found.integer.graph.output]
+    small = tiny(model=onnx.shape_inference.infer_shapes(model))
+    assert [info.name for info in small.integer.graph.output] == ["logits", "r1", "pooled"]
+    kinds_of = [info.type.tensor_type.elem_type for info in small.integer.graph.output]
     assert kinds_of == [onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8, onnx.TensorProto.UINT8]
-    assert output_cosine(found, images(0)) > 0.99
+    assert output_cosine(small, images(0)) > 0.99
 
 
 @pytest.mark.parametrize(("bits", "kind"), [(4, "uint8"), (8, "uint8"), (10, "uint16"), (16, "uint16")])
 def test_codes_have_the_type_and_clamp_of_their_width(bits, kind):
-    found = quantized_case("two_convolutions", "t40", bits=bits)
-    codes = simulated(found, {"x": 1e3 * values(*PICTURE)})
+    network = quantized_case("two_convolutions", "t40", bits=bits)
+    codes = simulated(network, {"x": 1e3 * values(*PICTURE)})
     assert codes["x/codes"].dtype == kind
     assert (codes["x/codes"].min(), codes["x/codes"].max()) == (0, 2**bits - 1)
 
@@ -498,20 +500,20 @@ def test_a_fused_clamp_becomes_codes():
     """Codes of 0.04 and zero point 100: -0.25 is code 94 (of 93.75), 0.75 is 119 (of 118.75)."""
     case = CASES["conv_relu6"]
     ranges = {"op": NodeBits(range=(-4.0, 6.2))}
-    found = quantized_network(case.model, [case.feeds(1)], replace(soc_config("t40"), float_outputs=False), ranges)
-    made = integers(found.domain_node("y"))
-    assert (made["scale"], made["zero_point"]) == (np.float32(0.04), 100)
-    assert (made["low"], made["high"]) == (94, 119)
-    assert made["inner"] == [b"c"]
-    codes = simulated(found, case.feeds(1))["y"]
+    network = quantized_network(case.model, [case.feeds(1)], replace(soc_config("t40"), float_outputs=False), ranges)
+    lowered = integers(network.domain_node("y"))
+    assert (lowered["scale"], lowered["zero_point"]) == (np.float32(0.04), 100)
+    assert (lowered["low"], lowered["high"]) == (94, 119)
+    assert lowered["inner"] == [b"c"]
+    codes = simulated(network, case.feeds(1))["y"]
     assert (codes.min(), codes.max()) == (94, 119)
 
 
 def test_parameters_of_a_convolution_golden():
     """Features and result from -1 to 1.55: scale 0.01, zero point 100; weights of scale 2**-6 / 127, more or less.
 
-    The gain of the first channel is 1/64 * 1 / 127 = 1/8128, so 4 / mult is its nearest, mult = 32512; the second
-    channel's is 10 times that, mult = 3251 or 3252.
+    The effective scale of the first channel is 1/64 * 1 / 127 = 1/8128, so 4 / mult is its nearest, mult = 32512; that
+    of the second channel is 10 times as large, mult = 3251 or 3252.
     """
     weight = np.float32([[[[1 / 64]]], [[[10 / 64]]]])
     model = graph_model(
@@ -519,8 +521,8 @@ def test_parameters_of_a_convolution_golden():
     )
     chip = replace(soc_config("t40"), float_outputs=False)
     ranges = {"x": NodeBits(range=(-1.0, 1.55)), "conv": NodeBits(range=(-1.0, 1.55))}
-    found = quantized_network(model, [{"x": values(1, 1, 2, 2)}], chip, ranges)
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in found.integer.graph.initializer}
+    network = quantized_network(model, [{"x": values(1, 1, 2, 2)}], chip, ranges)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in network.integer.graph.initializer}
     mult, bias = constants["conv/mult"], constants["conv/bias"]
     assert abs(mult[0] - 32512) <= 1
     assert mult[1] in (3251, 3252)
@@ -549,6 +551,6 @@ def test_sums_that_may_exceed_32_bits_have_a_note(channels, low, wide):
     constants = {"w": np.ones((1, channels, 1, 1))}
     model = graph_model([node("Conv", ["x", "w"], ["y"], "conv")], {"x": [1, channels, 1, 1]}, ["y"], constants)
     pictures, ranges = [{"x": values(1, channels, 1, 1)}], {"x": NodeBits(range=(low, 1.0))}
-    found = quantized_network(model, pictures, soc_config("t40"), ranges, feature_bits=12)
+    network = quantized_network(model, pictures, soc_config("t40"), ranges, feature_bits=12)
     said = "conv (Conv): its sums may exceed a 32-bit accumulator (31 bits at worst): use fewer feature or weight bits"
-    assert found.notes == ([f"{said} there"] if wide else [])
+    assert network.notes == ([f"{said} there"] if wide else [])

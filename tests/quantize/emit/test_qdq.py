@@ -29,10 +29,10 @@ def convolution(seed=0, opset=17):
 def exact_case(bits, weight_bits, per_channel=True):
     """A network, its parameters with powers of two as scales, and integer weight codes over the whole width."""
     rng = np.random.default_rng(bits * 100 + weight_bits)
-    top = 2 ** (weight_bits - 1) - 1
-    codes = rng.integers(-top, top + 1, (4, 3, 2, 2)).astype(np.int32)
+    qmax = 2 ** (weight_bits - 1) - 1
+    codes = rng.integers(-qmax, qmax + 1, (4, 3, 2, 2)).astype(np.int32)
     exponents = rng.integers(-2, 1, 4 if per_channel else 1)
-    scales = 2.0**exponents / (top + 1)
+    scales = 2.0**exponents / (qmax + 1)
     params = NetworkParams(
         features=[
             feature("x", "x", bits, 4.0 / 2**bits, 2 ** (bits - 2)),
@@ -84,7 +84,7 @@ def types(model):
 
 
 def opset(model):
-    return next(entry.version for entry in model.opset_import if entry.domain == "")
+    return next(each.version for each in model.opset_import if each.domain == "")
 
 
 PICTURE = np.random.default_rng(9).normal(0, 1.2, (1, 3, 5, 5)).astype(np.float32)
@@ -97,21 +97,21 @@ def test_equals_fake_quantization_in_numpy(bits, weight_bits, per_channel):
     model, params, codes = exact_case(bits, weight_bits, per_channel)
     quantized = insert_quantizers(model, params, codes)
     seen, expected = by_hand(model, params, codes, PICTURE)
-    found_seen, found = run_exactly(quantized, {"x": PICTURE}, ["x/dequantized", "y"])
+    found_seen, actual = run_exactly(quantized, {"x": PICTURE}, ["x/dequantized", "y"])
     np.testing.assert_array_equal(found_seen, seen)
     if bits + weight_bits <= 20:  # the accumulator is exact in float32
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(actual, expected)
     else:
-        np.testing.assert_allclose(found, expected, rtol=0, atol=params.features[1].scale)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=params.features[1].scale)
     assert np.unique(expected).size >= 3
 
 
 @combinations
 def test_runs_with_default_options_within_one_step(bits, weight_bits):
     model, params, codes = exact_case(bits, weight_bits)
-    (found,) = run_onnx(insert_quantizers(model, params, codes), {"x": PICTURE})
+    (actual,) = run_onnx(insert_quantizers(model, params, codes), {"x": PICTURE})
     _, expected = by_hand(model, params, codes, PICTURE)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=params.features[1].scale)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=params.features[1].scale)
 
 
 @combinations
@@ -119,11 +119,11 @@ def test_types_and_opset(bits, weight_bits):
     model, params, codes = exact_case(bits, weight_bits)
     quantized = insert_quantizers(model, params, codes)
     onnx.checker.check_model(quantized, full_check=True)
-    found = types(quantized)
-    assert found["x/zero_point"] == found["y/zero_point"] == FEATURE_TYPES[bits]
-    assert found["conv/weight/codes"] == found["conv/weight/zero_point"] == WEIGHT_TYPES[weight_bits]
-    assert found["conv/bias/codes"] == TensorProto.INT32
-    assert found["x/scale"] == found["conv/weight/scale"] == found["conv/bias/scale"] == TensorProto.FLOAT
+    actual = types(quantized)
+    assert actual["x/zero_point"] == actual["y/zero_point"] == FEATURE_TYPES[bits]
+    assert actual["conv/weight/codes"] == actual["conv/weight/zero_point"] == WEIGHT_TYPES[weight_bits]
+    assert actual["conv/bias/codes"] == TensorProto.INT32
+    assert actual["x/scale"] == actual["conv/weight/scale"] == actual["conv/bias/scale"] == TensorProto.FLOAT
     assert opset(quantized) == (17 if bits <= 8 and weight_bits in (6, 8) else 21)
 
 
@@ -145,8 +145,8 @@ def test_codes_stay_in_their_width_inside_a_wider_type(bits):
     model, params, codes = exact_case(bits, 8)
     quantized = insert_quantizers(model, params, codes)
     large = np.float32([-1e6, 1e6] * 38)[:75].reshape(1, 3, 5, 5)
-    (found,) = run_exactly(quantized, {"x": large}, ["x/codes"])
-    assert (found.min(), found.max()) == (0, 2**bits - 1)
+    (actual,) = run_exactly(quantized, {"x": large}, ["x/codes"])
+    assert (actual.min(), actual.max()) == (0, 2**bits - 1)
 
 
 def test_a_newer_opset_is_kept():
@@ -170,9 +170,9 @@ def test_same_bytes_twice():
 def test_names():
     model, params, codes = exact_case(8, 8)
     quantized = insert_quantizers(model, params, codes)
-    assert [entry.name for entry in quantized.graph.input] == ["x"]
-    assert [entry.name for entry in quantized.graph.output] == ["y"]
-    assert [(entry.op_type, entry.output[0]) for entry in quantized.graph.node] == [
+    assert [info.name for info in quantized.graph.input] == ["x"]
+    assert [info.name for info in quantized.graph.output] == ["y"]
+    assert [(each.op_type, each.output[0]) for each in quantized.graph.node] == [
         ("QuantizeLinear", "x/codes"),
         ("DequantizeLinear", "x/dequantized"),
         ("DequantizeLinear", "conv/weight/dequantized"),
@@ -181,9 +181,9 @@ def test_names():
         ("QuantizeLinear", "y/codes"),
         ("DequantizeLinear", "y"),
     ]
-    names = [entry.name for entry in quantized.graph.node]
+    names = [each.name for each in quantized.graph.node]
     assert len(set(names)) == len(names)
-    assert next(entry for entry in quantized.graph.node if entry.op_type == "Conv").name == "conv"
+    assert next(each for each in quantized.graph.node if each.op_type == "Conv").name == "conv"
 
 
 def test_float_weights_and_biases_are_gone():
@@ -204,8 +204,8 @@ def test_nothing_to_quantize_gives_the_same_network():
 
 def test_tensors_of_a_whole_network_keep_their_names():
     model = tiny_classifier()
-    tensors = [name for entry in model.graph.node for name in entry.output]
-    nodes = {entry.output[0]: entry.name for entry in model.graph.node}
+    tensors = [name for each in model.graph.node for name in each.output]
+    nodes = {each.output[0]: each.name for each in model.graph.node}
     params = NetworkParams([feature(name, nodes[name], 10, 0.01, 512) for name in tensors], [])
     quantized = insert_quantizers(model, params, {})
     picture = {"images": np.random.default_rng(0).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)}
@@ -220,19 +220,19 @@ def test_an_input_that_several_nodes_take_is_quantized_once():
     nodes = [node("Relu", ["x"], ["r"], "relu"), node("Add", ["x", "r"], ["y"], "sum")]
     model = graph_model(nodes, {"x": [1, 4]}, ["y"])
     quantized = insert_quantizers(model, NetworkParams([feature("x", "x", 8, 0.5, 100)], []), {})
-    assert [entry.op_type for entry in quantized.graph.node].count("QuantizeLinear") == 1
-    (found,) = run_exactly(quantized, {"x": np.float32([[0.6, -0.6, 0.2, 1.3]])})
-    np.testing.assert_array_equal(found, [[1.0, -0.5, 0.0, 3.0]])
+    assert [each.op_type for each in quantized.graph.node].count("QuantizeLinear") == 1
+    (actual,) = run_exactly(quantized, {"x": np.float32([[0.6, -0.6, 0.2, 1.3]])})
+    np.testing.assert_array_equal(actual, [[1.0, -0.5, 0.0, 3.0]])
 
 
 def test_a_constant_operand_is_quantized_like_a_feature():
     model = graph_model([node("Add", ["x", "k"], ["y"], "sum")], {"x": [1, 2]}, ["y"], {"k": [[0.6, -0.3]]})
     quantized = insert_quantizers(model, NetworkParams([feature("k", "k", 8, 0.5, 100)], []), {})
-    assert [(entry.op_type, entry.output[0]) for entry in quantized.graph.node] == [
+    assert [(each.op_type, each.output[0]) for each in quantized.graph.node] == [
         ("QuantizeLinear", "k/codes"), ("DequantizeLinear", "k/dequantized"), ("Add", "y"),
     ]  # fmt: skip
-    (found,) = run_exactly(quantized, {"x": np.float32([[1.0, 1.0]])})
-    np.testing.assert_array_equal(found, [[1.5, 0.5]])
+    (actual,) = run_exactly(quantized, {"x": np.float32([[1.0, 1.0]])})
+    np.testing.assert_array_equal(actual, [[1.5, 0.5]])
 
 
 def test_a_bias_of_one_value_serves_every_output():
@@ -242,8 +242,8 @@ def test_a_bias_of_one_value_serves_every_output():
     params = NetworkParams([feature("x", "x", 8, 0.5, 0)], weights)
     quantized = insert_quantizers(model, params, {"fc": np.int32([[1, 1], [3, 2]])})
     assert types(quantized)["fc/bias/codes"] == TensorProto.INT32
-    (found,) = run_exactly(quantized, {"x": np.float32([[1.0, 1.0]])})
-    np.testing.assert_array_equal(found, [[7.0, 9.0]])
+    (actual,) = run_exactly(quantized, {"x": np.float32([[1.0, 1.0]])})
+    np.testing.assert_array_equal(actual, [[7.0, 9.0]])
 
 
 def test_a_node_with_several_outputs():
@@ -251,10 +251,10 @@ def test_a_node_with_several_outputs():
     model = graph_model(nodes, {"x": [1, 4]}, ["y"], opset=18)
     params = NetworkParams([feature("a", "split", 8, 0.5, 0), feature("b", "split:b", 8, 0.25, 0)], [])
     quantized = insert_quantizers(model, params, {})
-    names = [entry.name for entry in quantized.graph.node]
+    names = [each.name for each in quantized.graph.node]
     assert len(set(names)) == len(names) == 6
-    (found,) = run_exactly(quantized, {"x": np.float32([[0.6, 1.0, 0.3, 0.2]])})
-    np.testing.assert_array_equal(found, [[0.75, 1.25]])
+    (actual,) = run_exactly(quantized, {"x": np.float32([[0.6, 1.0, 0.3, 0.2]])})
+    np.testing.assert_array_equal(actual, [[0.75, 1.25]])
 
 
 def test_layers_that_use_the_same_weight_have_codes_of_their_own():
@@ -266,8 +266,8 @@ def test_layers_that_use_the_same_weight_have_codes_of_their_own():
     ]
     codes = {"one": np.int32([[1, 2], [3, 4]]), "two": np.int32([[1, 1], [3, 2]])}
     quantized = insert_quantizers(model, NetworkParams([], weights), codes)
-    (found,) = run_exactly(quantized, {"x": np.float32([[1, 1]])})
-    np.testing.assert_array_equal(found, [[24, 34]])
+    (actual,) = run_exactly(quantized, {"x": np.float32([[1, 1]])})
+    np.testing.assert_array_equal(actual, [[24, 34]])
 
 
 @pytest.mark.parametrize("opset_before", [13, 17])
@@ -291,5 +291,5 @@ def test_raising_the_opset_keeps_every_operator(kind, attributes, opset_before):
     (expected,) = run_onnx(model, {"x": value})
     quantized = insert_quantizers(model, NetworkParams([feature("y", "active", 16, 2.0**-12, 0)], []), {})
     assert opset(quantized) == 21
-    (found,) = run_exactly(quantized, {"x": value})
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2.0**-12)
+    (actual,) = run_exactly(quantized, {"x": value})
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2.0**-12)

@@ -75,7 +75,7 @@ CONSTANTS = {
 }
 
 
-@pytest.mark.parametrize("nodes", TIES, ids=lambda nodes: "-".join(entry.op_type for entry in nodes))
+@pytest.mark.parametrize("nodes", TIES, ids=lambda nodes: "-".join(each.op_type for each in nodes))
 def test_operators_that_pass_a_factor_on(nodes):
     channels = between(*nodes, constants=CONSTANTS)
     assert free(channels, "a").all()
@@ -231,9 +231,9 @@ def test_joined_numbers_are_named_by_the_least_of_them(seed):
     count = int(rng.integers(1, 60))
     sizes = rng.integers(0, count, int(rng.integers(0, 4)))
     pairs = [tuple(rng.integers(0, count, (2, size))) for size in sizes]
-    found = _least_members(count, pairs)
-    assert found.dtype == np.int64
-    assert found.tolist() == joined_by_hand(count, pairs)
+    actual = _least_members(count, pairs)
+    assert actual.dtype == np.int64
+    assert actual.tolist() == joined_by_hand(count, pairs)
 
 
 def test_numbers_in_no_pair_name_themselves():

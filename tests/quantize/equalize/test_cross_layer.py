@@ -51,7 +51,7 @@ def equalized(model, fed=None, features=4, weights=8):
 
 
 def initializer(model, name):
-    return numpy_helper.to_array(next(entry for entry in model.graph.initializer if entry.name == name))
+    return numpy_helper.to_array(next(tensor for tensor in model.graph.initializer if tensor.name == name))
 
 
 def spread_network(rng=None):
@@ -88,15 +88,15 @@ def spread_network(rng=None):
 
 def test_scaled_tensors_times_their_factors_are_the_tensors_of_the_float_network():
     model, fed = spread_network(), pictures()
-    found = equalized(model, fed)
-    assert list(found.factors) == ["c1", "r1", "c2", "r2", "c3", "sum", "shifted", "pooled", "mean", "flat"]
-    assert found.groups == 2  # the residual sum's and second's
+    result = equalized(model, fed)
+    assert list(result.factors) == ["c1", "r1", "c2", "r2", "c3", "sum", "shifted", "pooled", "mean", "flat"]
+    assert result.groups == 2  # the residual sum's and second's
     tensors = Graph(model).float_tensors[1:]
-    before, after = (Runner(with_outputs(each, tensors)) for each in (model, found.model))
+    before, after = (Runner(with_outputs(each, tensors)) for each in (model, result.model))
     for feeds in pictures(8)[6:]:  # others than those calibrated
         expected, actual = before.run(feeds), after.run(feeds)
         for name in tensors:
-            factor = found.factors.get(name, np.ones(1, np.float32))
+            factor = result.factors.get(name, np.ones(1, np.float32))
             factor = factor.reshape(-1, *[1] * (expected[name].ndim - 2))
             allowed = 1e-5 * np.abs(expected[name]).max(axis=tuple(range(2, expected[name].ndim)), keepdims=True)
             assert np.all(np.abs(actual[name] * factor - expected[name]) <= allowed), name
@@ -104,10 +104,10 @@ def test_scaled_tensors_times_their_factors_are_the_tensors_of_the_float_network
 
 def test_nodes_inputs_and_outputs_stay_as_they_are():
     model = spread_network()
-    found = equalized(model).model
-    assert list(found.graph.node) == list(model.graph.node)
-    assert (found.graph.input, found.graph.output) == (model.graph.input, model.graph.output)
-    assert [entry.name for entry in found.graph.initializer] == [entry.name for entry in model.graph.initializer]
+    actual = equalized(model).model
+    assert list(actual.graph.node) == list(model.graph.node)
+    assert (actual.graph.input, actual.graph.output) == (model.graph.input, model.graph.output)
+    assert [tensor.name for tensor in actual.graph.initializer] == [tensor.name for tensor in model.graph.initializer]
 
 
 def test_the_same_bytes_every_time():
@@ -136,14 +136,14 @@ def test_factors_by_hand():
     nodes = [node("Conv", ["x", "w", "b"], ["c"], "one"), node("Relu", ["c"], ["r"], "relu")]
     nodes += [node("Conv", ["r", "v"], ["y"], "two")]
     model, statistics = statistics_of_ones(graph_model(nodes, {"x": [1, 1, 64, 64]}, ["y"], constants))
-    found = equalize(model, statistics, 4, 16)
+    actual = equalize(model, statistics, 4, 16)
     for name in ("c", "r"):
-        np.testing.assert_allclose(found.factors[name], [1, 1 / 16, 1 / 8], rtol=1e-6)
-    np.testing.assert_allclose(initializer(found.model, "w").ravel(), [16, 16, 16], rtol=1e-6)
-    np.testing.assert_allclose(initializer(found.model, "v").reshape(2, 3), [[1, 1 / 4, 1 / 4], [8, 1 / 2, 1 / 8]])
+        np.testing.assert_allclose(actual.factors[name], [1, 1 / 16, 1 / 8], rtol=1e-6)
+    np.testing.assert_allclose(initializer(actual.model, "w").ravel(), [16, 16, 16], rtol=1e-6)
+    np.testing.assert_allclose(initializer(actual.model, "v").reshape(2, 3), [[1, 1 / 4, 1 / 4], [8, 1 / 2, 1 / 8]])
     narrow = equalize(model, statistics, 16, 4).factors.get("c", np.ones(3))
-    assert np.all(narrow >= found.factors["c"])
-    assert narrow.sum() > 1.5 * found.factors["c"].sum()
+    assert np.all(narrow >= actual.factors["c"])
+    assert narrow.sum() > 1.5 * actual.factors["c"].sum()
 
 
 def depthwise_network(first, size=64):
@@ -169,13 +169,13 @@ def test_all_of_the_spread_moves_into_a_depthwise_layer_but_for_some_headroom(bi
     Expected squared error of the third at headroom h: ((8 + 2) / 2**bits * h / 8)**2 / 12 + 2 / ln(4096)**2 / 4096**h,
     for h = 1, 1.5, 2, 3 in millionths: at 4 bits 516, 1144, 2035, 4578; at 8 bits 9.0, 4.6, 7.9, 17.9.
     """
-    found = equalize(*statistics_of_ones(depthwise_network([8.0, -2.0, 1.0])), bits, 8)
-    np.testing.assert_allclose(found.factors["c"], [1, 1, headroom / 8], rtol=1e-6)
+    actual = equalize(*statistics_of_ones(depthwise_network([8.0, -2.0, 1.0])), bits, 8)
+    np.testing.assert_allclose(actual.factors["c"], [1, 1, headroom / 8], rtol=1e-6)
 
 
 def test_a_factor_is_bounded_and_a_dead_channel_keeps_its_scale():
-    found = equalize(*statistics_of_ones(depthwise_network([100.0, 1.0, 0.0])), 4, 8)
-    np.testing.assert_allclose(found.factors["c"], [1, 1 / 16, 1], rtol=1e-6)
+    actual = equalize(*statistics_of_ones(depthwise_network([100.0, 1.0, 0.0])), 4, 8)
+    np.testing.assert_allclose(actual.factors["c"], [1, 1 / 16, 1], rtol=1e-6)
 
 
 def test_wide_features_of_a_few_values_are_left_alone():
@@ -188,8 +188,8 @@ def test_wide_features_of_a_few_values_are_left_alone():
 def test_no_range_grows():
     model, fed = spread_network(), pictures()
     before = statistics_of(model, fed)
-    found = equalize(model, before)
-    after = statistics_of(found.model, fed)
+    actual = equalize(model, before)
+    after = statistics_of(actual.model, fed)
     for name in ("r1", "r2", "c3", "sum", "shifted", "pooled", "mean", "flat"):
         assert after[name].high <= before[name].high * 1.0001
         assert after[name].low >= before[name].low * 1.0001
@@ -246,11 +246,11 @@ def test_the_function_stays(kind):
     for index, entry in enumerate(nodes):
         entry.name = entry.name or f"n{index}"
     model = onnx.shape_inference.infer_shapes(graph_model(nodes, {"x": SHAPE}, ["y"], constants))
-    found = equalized(model)
-    assert "a" in found.factors
-    onnx.checker.check_model(found.model)
+    result = equalized(model)
+    assert "a" in result.factors
+    onnx.checker.check_model(result.model)
     for feeds in pictures(2):
-        expected, actual = (Runner(each).run(feeds)["y"] for each in (model, found.model))
+        expected, actual = (Runner(each).run(feeds)["y"] for each in (model, result.model))
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -262,9 +262,9 @@ def test_nothing_is_scaled_where_nothing_can_be():
             {"x": SHAPE}, ["y"], {"w": weight(np.random.default_rng(0), 4, 3, 1, 1), "v": np.ones((2, 4, 1, 1))},
         )
     )  # fmt: skip
-    found = equalized(model)
-    assert (found.factors, found.groups) == ({}, 0)
-    assert found.model == model
+    actual = equalized(model)
+    assert (actual.factors, actual.groups) == ({}, 0)
+    assert actual.model == model
 
 
 def test_tensors_without_statistics_stay():
@@ -281,8 +281,8 @@ def test_the_error_of_quantization_falls_where_channels_are_badly_spread(feature
     expected = np.array([Runner(model).run(feeds)["y"] for feeds in fed])
     errors = []
     for each in (model, equalized(model, fed, features, weights).model):
-        found = quantized_network(each, fed, soc_config("t41"), feature_bits=features, weight_bits=weights)
-        runner = Runner(simulator_model(found.integer, ["y"]), optimize="safe")
+        actual = quantized_network(each, fed, soc_config("t41"), feature_bits=features, weight_bits=weights)
+        runner = Runner(simulator_model(actual.integer, ["y"]), optimize="safe")
         errors.append(np.square(np.array([runner.run(feeds)["y"] for feeds in fed]) - expected).mean() ** 0.5)
     assert errors[1] < errors[0] / 2
 
@@ -298,7 +298,7 @@ def spread_project(quantized):
     model = tiny_classifier()
     units = np.geomspace(1, 100, 8)
     for tensor, factor in (("w1", units), ("b1", units), ("w2", 1 / units), ("w3", units), ("b3", units), ("w4", None)):
-        entry = next(entry for entry in model.graph.initializer if entry.name == tensor)
+        entry = next(each for each in model.graph.initializer if each.name == tensor)
         values = numpy_helper.to_array(entry)
         values = values / units if factor is None else values * factor.reshape(-1, *[1] * (values.ndim - 1))
         entry.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor))
@@ -336,15 +336,15 @@ def test_statistics_of_scaled_tensors_are_collected_anew(spread_project):
     before = load_statistics(STATISTICS)
     plain = network.Network(Graph(load_model(FLOAT_MODEL)), before)
     samples, given = calibration_samples(CALIBSET), load_inputs(INPUTS)
-    found = network.equalized(plain, spread_project.quant, samples, given)
-    assert found.factors
-    for name, factor in found.factors.items():
+    actual = network.equalized(plain, spread_project.quant, samples, given)
+    assert actual.factors
+    for name, factor in actual.factors.items():
         for side in ("channel_low", "channel_high", "channel_mean"):
             expected = getattr(before[name], side)
             atol = 1e-5 * np.maximum(before[name].channel_high, -before[name].channel_low)
-            assert np.all(np.abs(getattr(found.statistics[name], side) * factor - expected) <= atol), (name, side)
-    for name in before.keys() - found.factors.keys():
-        assert found.statistics[name] is before[name]
+            assert np.all(np.abs(getattr(actual.statistics[name], side) * factor - expected) <= atol), (name, side)
+    for name in before.keys() - actual.factors.keys():
+        assert actual.statistics[name] is before[name]
 
 
 def verdict():
@@ -353,7 +353,7 @@ def verdict():
 
 @pytest.mark.parametrize("rounding", [Rounding.nearest, Rounding.compensate])
 def test_measured_equalization_is_taken_where_it_helps(spread_project, rounding):
-    """With weights that are to be refitted it is judged by the features alone."""
+    """With weights that are to be refitted it is validated by the features alone."""
     quant = spread_project.quant = replace(spread_project.quant, rounding=rounding)
     quant.equalization = Equalization.cross_layer
     run_stages(spread_project, quantize)
@@ -362,14 +362,14 @@ def test_measured_equalization_is_taken_where_it_helps(spread_project, rounding)
     run_stages(spread_project, quantize)
     (line,) = verdict()
     errors = r".* channels scaled: error of the outputs on \d+ validation pictures (\S+) -> (\S+)"
-    found = re.fullmatch(errors + ("" if rounding is Rounding.nearest else " with weights in float"), line)
-    assert found
-    assert float(found[2]) < float(found[1])
+    actual = re.fullmatch(errors + ("" if rounding is Rounding.nearest else " with weights in float"), line)
+    assert actual
+    assert float(actual[2]) < float(actual[1])
     assert INTEGER_MODEL.read_bytes() == always
 
 
 def test_measured_equalization_that_does_not_help_is_refused(spread_project, monkeypatch):
-    """The judge is one who finds scaled networks worse."""
+    """The validator finds scaled networks worse."""
     run_stages(spread_project, quantize)
     plain = INTEGER_MODEL.read_bytes()
     monkeypatch.setattr(Validator, "error", lambda _, candidate, features_only: float(bool(candidate.factors)))
@@ -391,11 +391,11 @@ def test_measured_equalization_is_not_tried_on_few_bits_that_are_learned(spread_
 
 def test_the_stage_writes_the_same_bytes_every_time(spread_project):
     spread_project.quant.equalization = Equalization.cross_layer
-    found = []
+    actual = []
     for _ in range(2):
         run_stages(spread_project, quantize)
-        found.append({path.name: path.read_bytes() for path in Path("out/quantize").iterdir()})
-    assert found[0] == found[1]
+        actual.append({path.name: path.read_bytes() for path in Path("out/quantize").iterdir()})
+    assert actual[0] == actual[1]
 
 
 def test_a_network_that_cannot_be_scaled_gives_a_note(quantized):

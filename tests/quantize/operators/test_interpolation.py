@@ -17,34 +17,34 @@ def weights_of_onnx_runtime(before, after, way, scale=None):
     else:
         takes, constants = ["x", "", "scales"], {"scales": np.float32([1, 1, 1, scale])}
     resize = node("Resize", takes, ["y"], "n", **attributes)
-    (found,) = run_onnx(graph_model([resize], {"x": lit.shape}, ["y"], constants), {"x": lit})
-    return found[0, :, 0].T
+    (actual,) = run_onnx(graph_model([resize], {"x": lit.shape}, ["y"], constants), {"x": lit})
+    return actual[0, :, 0].T
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("before", "after"), SIZES)
 def test_weights_are_those_of_onnx_runtime(before, after, way):
-    found = interpolation(before, after, way, 7) / 128
-    assert np.abs(found - weights_of_onnx_runtime(before, after, way)).max() <= 1 / 256 + 1e-6
+    actual = interpolation(before, after, way, 7) / 128
+    assert np.abs(actual - weights_of_onnx_runtime(before, after, way)).max() <= 1 / 256 + 1e-6
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("before", "scale"), [(5, 1.5), (7, 2.3), (9, 0.4), (3, 3.0), (10, 0.55)])
 def test_a_given_scale_places_the_pixels(before, scale, way):
     after = int(before * scale)
-    found = interpolation(before, after, way, 7, float(np.float32(scale))) / 128
-    assert np.abs(found - weights_of_onnx_runtime(before, after, way, scale)).max() <= 1 / 256 + 1e-6
+    actual = interpolation(before, after, way, 7, float(np.float32(scale))) / 128
+    assert np.abs(actual - weights_of_onnx_runtime(before, after, way, scale)).max() <= 1 / 256 + 1e-6
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("before", "after"), SIZES)
 def test_each_pixel_is_a_whole_one_made_of_two_neighbours_at_most(before, after, way):
-    found = interpolation(before, after, way, 7)
-    assert found.dtype == np.int32
-    assert found.shape == (after, before)
-    np.testing.assert_array_equal(found.sum(axis=1), 128)
-    assert found.min() >= 0
-    for row in found:
+    actual = interpolation(before, after, way, 7)
+    assert actual.dtype == np.int32
+    assert actual.shape == (after, before)
+    np.testing.assert_array_equal(actual.sum(axis=1), 128)
+    assert actual.min() >= 0
+    for row in actual:
         places = np.flatnonzero(row)
         assert len(places) <= 2
         assert places[-1] - places[0] <= 1

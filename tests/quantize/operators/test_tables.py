@@ -47,20 +47,20 @@ WIDTHS = [
 ]  # fmt: skip
 
 
-def expected(function, taken, made):
+def expected(function, x_params, y_params):
     """Rounded and clamped in plain Python; None where the exact value is too close to a half to tell."""
-    found = []
-    for code in range(2**taken.bits):
-        exact = function((code - taken.zero_point) * taken.scale) / made.scale
+    actual = []
+    for code in range(2**x_params.bits):
+        exact = function((code - x_params.zero_point) * x_params.scale) / y_params.scale
         low, high = math.floor(exact - 1e-6 + 0.5), math.floor(exact + 1e-6 + 0.5)
-        found.append(clamped(low + made.zero_point, 0, 2**made.bits - 1) if low == high else None)
-    return found
+        actual.append(clamped(low + y_params.zero_point, 0, 2**y_params.bits - 1) if low == high else None)
+    return actual
 
 
-def assert_equal(found, wanted):
-    assert len(found) == len(wanted)
-    pairs = [(int(code), want) for code, want in zip(found, wanted, strict=True) if want is not None]
-    assert len(pairs) > 0.6 * len(found)
+def assert_equal(actual, wanted):
+    assert len(actual) == len(wanted)
+    pairs = [(int(code), want) for code, want in zip(actual, wanted, strict=True) if want is not None]
+    assert len(pairs) > 0.6 * len(actual)
     assert [code for code, _ in pairs] == [want for _, want in pairs]
 
 
@@ -68,10 +68,10 @@ def assert_equal(found, wanted):
 @pytest.mark.parametrize("kind", ONE)
 def test_a_table_is_the_function_rounded_to_codes(kind, bit_widths):
     entry, function = ONE[kind]
-    taken, made = QuantParams(*bit_widths[:3]), QuantParams(*bit_widths[3:])
-    found = table(graph_of(entry), Layer(kind, (entry,)), taken, made)
-    assert found.dtype == np.int32
-    assert_equal(found, expected(function, taken, made))
+    x_params, y_params = QuantParams(*bit_widths[:3]), QuantParams(*bit_widths[3:])
+    actual = table(graph_of(entry), Layer(kind, (entry,)), x_params, y_params)
+    assert actual.dtype == np.int32
+    assert_equal(actual, expected(function, x_params, y_params))
 
 
 @pytest.mark.parametrize("bit_widths", WIDTHS, ids=lambda w: f"{w[0]}-{w[3]}")
@@ -79,11 +79,11 @@ def test_a_table_is_the_function_rounded_to_codes(kind, bit_widths):
 def test_a_gated_function_written_as_two_nodes(kind, bit_widths):
     gate, function = GATES[kind]
     product = node("Mul", ["g", "x"], ["y"], "n")
-    taken, made = QuantParams(*bit_widths[:3]), QuantParams(*bit_widths[3:])
+    x_params, y_params = QuantParams(*bit_widths[:3]), QuantParams(*bit_widths[3:])
     layer, graph = Layer(kind, (gate, product)), graph_of(gate, product)
-    assert_equal(table(graph, layer, taken, made), expected(lambda x: x * function(x), taken, made))
-    inner = [function((code - taken.zero_point) * taken.scale) for code in range(2**taken.bits)]
-    np.testing.assert_allclose(inner_values(graph, layer, taken), inner, rtol=1e-6, atol=1e-7)
+    assert_equal(table(graph, layer, x_params, y_params), expected(lambda x: x * function(x), x_params, y_params))
+    inner = [function((code - x_params.zero_point) * x_params.scale) for code in range(2**x_params.bits)]
+    np.testing.assert_allclose(inner_values(graph, layer, x_params), inner, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -95,21 +95,21 @@ def test_a_gated_function_written_as_two_nodes(kind, bit_widths):
 )
 def test_attributes_count(kind, attributes, codes):
     entry = node(kind, ["x"], ["y"], "n", **attributes)
-    found = table(graph_of(entry), Layer(kind, (entry,)), QuantParams(2, 2.0, 2), QuantParams(4, 1.0, 7))
-    assert found.tolist() == codes
+    actual = table(graph_of(entry), Layer(kind, (entry,)), QuantParams(2, 2.0, 2), QuantParams(4, 1.0, 7))
+    assert actual.tolist() == codes
 
 
 def test_codes_beyond_the_width_are_clamped():
     entry = node("Relu", ["x"], ["y"], "n")
-    found = table(graph_of(entry), Layer("Relu", (entry,)), QuantParams(3, 1.0, 2), QuantParams(2, 1.0, 1))
-    assert found.tolist() == [1, 1, 1, 2, 3, 3, 3, 3]
+    actual = table(graph_of(entry), Layer("Relu", (entry,)), QuantParams(3, 1.0, 2), QuantParams(2, 1.0, 1))
+    assert actual.tolist() == [1, 1, 1, 2, 3, 3, 3, 3]
 
 
 def test_a_sigmoid_far_from_zero_does_not_overflow():
     entry = node("Sigmoid", ["x"], ["y"], "n")
     with np.errstate(all="raise"):
-        found = table(graph_of(entry), Layer("Sigmoid", (entry,)), QuantParams(2, 1e5, 1), QuantParams(8, 1 / 255, 0))
-    assert found.tolist() == [0, 128, 255, 255]
+        actual = table(graph_of(entry), Layer("Sigmoid", (entry,)), QuantParams(2, 1e5, 1), QuantParams(8, 1 / 255, 0))
+    assert actual.tolist() == [0, 128, 255, 255]
 
 
 @pytest.mark.parametrize(
@@ -133,20 +133,20 @@ def test_every_kind_of_table_is_tested_here():
 def test_a_channel_of_its_own_scale_has_its_own_table():
     """Relu: codes 3, 4, 5 are 0, 1, 2 steps; of 0.5 into 0.25, 0.5 into 1 (halves to even)."""
     entry = node("Relu", ["x"], ["y"], "n")
-    made = QuantParams(8, 1.0, 10, (0.25, 1.0))
-    found = table(graph_of(entry), Layer("Relu", (entry,)), QuantParams(3, 0.5, 3), made)
-    assert found.tolist() == [[10, 10, 10, 10, 12, 14, 16, 18], [10, 10, 10, 10, 10, 11, 12, 12]]
-    taken = QuantParams(2, 1.0, 1, (0.5, 1.0))
-    found = table(graph_of(entry), Layer("Relu", (entry,)), taken, QuantParams(8, 0.25, 10))
-    assert found.tolist() == [[10, 10, 12, 14], [10, 10, 14, 18]]
-    found = table(graph_of(entry), Layer("Relu", (entry,)), taken, made)
-    assert found.tolist() == [[10, 10, 12, 14], [10, 10, 11, 12]]
+    y_params = QuantParams(8, 1.0, 10, (0.25, 1.0))
+    actual = table(graph_of(entry), Layer("Relu", (entry,)), QuantParams(3, 0.5, 3), y_params)
+    assert actual.tolist() == [[10, 10, 10, 10, 12, 14, 16, 18], [10, 10, 10, 10, 10, 11, 12, 12]]
+    x_params = QuantParams(2, 1.0, 1, (0.5, 1.0))
+    actual = table(graph_of(entry), Layer("Relu", (entry,)), x_params, QuantParams(8, 0.25, 10))
+    assert actual.tolist() == [[10, 10, 12, 14], [10, 10, 14, 18]]
+    actual = table(graph_of(entry), Layer("Relu", (entry,)), x_params, y_params)
+    assert actual.tolist() == [[10, 10, 12, 14], [10, 10, 11, 12]]
 
 
 def test_inside_a_gated_layer_each_channel_has_its_own_values():
     gate, gated = GATES["Silu"]
     del gated
     product = node("Mul", ["x", "g"], ["y"], "n")
-    layer, taken = Layer("Silu", (gate, product)), QuantParams(2, 2.0, 1, (2.0, 1.0))
-    found = inner_values(graph_of(gate, product), layer, taken)
-    assert found.ravel().tolist() == pytest.approx([sigmoid(x) for x in (-2, 0, 2, 4, -1, 0, 1, 2)], rel=1e-6)
+    layer, x_params = Layer("Silu", (gate, product)), QuantParams(2, 2.0, 1, (2.0, 1.0))
+    actual = inner_values(graph_of(gate, product), layer, x_params)
+    assert actual.ravel().tolist() == pytest.approx([sigmoid(x) for x in (-2, 0, 2, 4, -1, 0, 1, 2)], rel=1e-6)

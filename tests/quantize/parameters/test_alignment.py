@@ -14,10 +14,10 @@ EXACT = {"rel": 1e-6}  # a scale is a float32
 LIMIT = np.int64([65535])
 
 
-def effective_scales(wanted, taken, made, rule, limit=LIMIT):
-    """Gains of the candidates for one channel."""
-    found = aligned_scales(np.float32([wanted]), taken, made, rule, limit)
-    return [float(candidate[0]) * taken / made for candidate in found]
+def effective_scales(wanted, x_scale, y_scale, rule, limit=LIMIT):
+    """Effective scales of the candidates for one channel."""
+    actual = aligned_scales(np.float32([wanted]), x_scale, y_scale, rule, limit)
+    return [float(candidate[0]) * x_scale / y_scale for candidate in actual]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def effective_scales(wanted, taken, made, rule, limit=LIMIT):
         (1e-5, 4 / 65535, 4 / 65535),  # the smallest
     ],
 )
-def test_nna_gains_are_four_over_a_whole_number(wanted, below, above):
+def test_nna_effective_scales_are_four_over_a_whole_number(wanted, below, above):
     assert effective_scales(wanted, 1.0, 1.0, Requantization.nna) == pytest.approx([below, above], **EXACT)
 
 
@@ -48,40 +48,40 @@ def test_a_channels_own_limit_holds():
     ("wanted", "candidates"),
     [(0.25, [0.25, 0.25]), (0.3, [0.5, 0.25]), (0.01, [2**-6, 2**-7]), (0.9, [0.5, 0.5]), (1e-15, [2**-46, 2**-46])],
 )
-def test_shift_gains_are_powers_of_two(wanted, candidates):
+def test_shift_effective_scales_are_powers_of_two(wanted, candidates):
     assert effective_scales(wanted, 1.0, 1.0, Requantization.shift) == pytest.approx(candidates, **EXACT)
 
 
 @settings(deadline=None)
 @given(scales, features, features)
-def test_nna_candidates_enclose_the_wanted_gain(wanted, taken, made):
-    effective_scale = wanted * taken / made
-    found = effective_scales(wanted, taken, made, Requantization.nna)
-    divisors = [4 / candidate for candidate in found]
+def test_nna_candidates_enclose_the_wanted_effective_scale(wanted, x_scale, y_scale):
+    effective_scale = wanted * x_scale / y_scale
+    actual = effective_scales(wanted, x_scale, y_scale, Requantization.nna)
+    divisors = [4 / candidate for candidate in actual]
     assert divisors == pytest.approx([round(d) for d in divisors], rel=1e-6)
     assert abs(divisors[1] - divisors[0]) <= 1.01
     if 4 / 65535 < effective_scale < 4:
-        assert min(found) * (1 - 1e-6) <= effective_scale <= max(found) * (1 + 1e-6)
+        assert min(actual) * (1 - 1e-6) <= effective_scale <= max(actual) * (1 + 1e-6)
 
 
 @settings(deadline=None)
 @given(scales, features, features)
-def test_shift_candidates_enclose_the_wanted_gain(wanted, taken, made):
-    effective_scale = wanted * taken / made
-    found = effective_scales(wanted, taken, made, Requantization.shift)
-    exponents = [np.log2(candidate) for candidate in found]
+def test_shift_candidates_enclose_the_wanted_effective_scale(wanted, x_scale, y_scale):
+    effective_scale = wanted * x_scale / y_scale
+    actual = effective_scales(wanted, x_scale, y_scale, Requantization.shift)
+    exponents = [np.log2(candidate) for candidate in actual]
     assert exponents == pytest.approx([round(e) for e in exponents], abs=1e-5)
     if effective_scale < 0.5:
-        assert min(found) * (1 - 1e-6) <= effective_scale <= max(found) * (1 + 1e-6)
-        assert max(found) <= 2.0001 * min(found)
+        assert min(actual) * (1 - 1e-6) <= effective_scale <= max(actual) * (1 + 1e-6)
+        assert max(actual) <= 2.0001 * min(actual)
 
 
 @settings(deadline=None)
 @given(scales, features, features)
-def test_a_multiplier_and_shift_barely_moves_the_scale(wanted, taken, made):
-    (found,) = effective_scales(wanted, taken, made, Requantization.multiplier_shift)
-    assert found == pytest.approx(wanted * taken / made, rel=2.0**-14)
-    mantissa, _ = np.frexp(found)
+def test_a_multiplier_and_shift_barely_moves_the_scale(wanted, x_scale, y_scale):
+    (actual,) = effective_scales(wanted, x_scale, y_scale, Requantization.multiplier_shift)
+    assert actual == pytest.approx(wanted * x_scale / y_scale, rel=2.0**-14)
+    mantissa, _ = np.frexp(actual)
     assert mantissa * 2**15 == pytest.approx(round(mantissa * 2**15), rel=1e-6)
 
 
@@ -94,14 +94,14 @@ def test_each_channel_is_aligned_on_its_own(rule, channels):
     alone = [aligned_scales(wanted[i : i + 1], 0.02, 0.05, rule, limits[i : i + 1]) for i in range(channels)]
     for which, candidate in enumerate(together):
         assert candidate.dtype == np.float32
-        np.testing.assert_array_equal(candidate, [found[which][0] for found in alone])
+        np.testing.assert_array_equal(candidate, [actual[which][0] for actual in alone])
 
 
 @pytest.mark.parametrize("rule", [Requantization.nna, Requantization.multiplier_shift])
 def test_channels_of_their_own_feature_scales_are_aligned_each_to_its_own(rule):
     wanted, limits = np.float32([0.01, 0.02, 0.3]), np.int64([65535, 300, 65535])
-    taken, made = np.array([0.02, 0.3, 0.001]), np.array([0.05, 0.07, 0.0004])
-    together = aligned_scales(wanted, taken, made, rule, limits)
+    x_scale, y_scale = np.array([0.02, 0.3, 0.001]), np.array([0.05, 0.07, 0.0004])
+    together = aligned_scales(wanted, x_scale, y_scale, rule, limits)
     for i in range(3):
-        alone = aligned_scales(wanted[i : i + 1], float(taken[i]), float(made[i]), rule, limits[i : i + 1])
+        alone = aligned_scales(wanted[i : i + 1], float(x_scale[i]), float(y_scale[i]), rule, limits[i : i + 1])
         assert [candidate[i] for candidate in together] == [candidate[0] for candidate in alone]

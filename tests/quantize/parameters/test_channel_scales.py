@@ -47,25 +47,25 @@ def test_a_scale_is_not_below_the_least_that_makes_sense_nor_that_above_the_larg
 def test_every_channel_is_covered_from_the_zero_point_of_least_cost(channels, bits):
     low, high = (np.float32(side) for side in zip(*channels, strict=True))
     scales, zero_point = chosen(low, high, bits)
-    top = 2**bits - 1
-    assert 0 <= zero_point <= top
+    qmax = 2**bits - 1
+    assert 0 <= zero_point <= qmax
     for a, b, scale in zip(low, high, scales, strict=True):
         assert -zero_point * scale <= a * (1 - 1e-6)
-        assert (top - zero_point) * scale >= b * (1 - 1e-6)
+        assert (qmax - zero_point) * scale >= b * (1 - 1e-6)
 
     bit_widths = [float(b) - float(a) for a, b in zip(low, high, strict=True)]
 
     def cost(z):
         total = 0.0
         for a, b, width in zip(low, high, bit_widths, strict=True):
-            if (a < 0 and z == 0) or (b > 0 and z == top):
+            if (a < 0 and z == 0) or (b > 0 and z == qmax):
                 return np.inf
-            covering = max(-float(a) / z if z else 0.0, float(b) / (top - z) if z < top else 0.0)
-            total += (covering * top / max(width, max(bit_widths) / 256)) ** 2
+            covering = max(-float(a) / z if z else 0.0, float(b) / (qmax - z) if z < qmax else 0.0)
+            total += (covering * qmax / max(width, max(bit_widths) / 256)) ** 2
         return total
 
     if max(bit_widths) > 0:
-        assert cost(zero_point) <= min(map(cost, range(top + 1))) * (1 + 1e-9)
+        assert cost(zero_point) <= min(map(cost, range(qmax + 1))) * (1 + 1e-9)
 
 
 @settings(deadline=None)
@@ -80,5 +80,5 @@ def test_least_steps_golden(axis):
     """8 units of the accumulator: 8 * 0.5 * 1.27 / 127, and 8 * 0.25 * 0.254 / 127."""
     weight = np.float32([[[-1.27, 0.5]], [[0.254, -0.1]]])
     weight = weight if axis == 0 else weight.swapaxes(0, 1)
-    found = least_channel_scales(weight, axis, 8, np.array([0.5, 0.25]))
-    assert found == pytest.approx([0.04, 0.004], rel=1e-6)
+    actual = least_channel_scales(weight, axis, 8, np.array([0.5, 0.25]))
+    assert actual == pytest.approx([0.04, 0.004], rel=1e-6)

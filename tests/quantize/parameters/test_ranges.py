@@ -93,7 +93,7 @@ def test_kl_range_equals_brute_force(seed, bits):
 
 
 def test_random_cases_do_clip():
-    clipped = [kl_range(entry, 4) != (entry.low, entry.high) for entry in map(random_statistics, range(6))]
+    clipped = [kl_range(each, 4) != (each.low, each.high) for each in map(random_statistics, range(6))]
     assert sum(clipped) >= 3
 
 
@@ -110,8 +110,8 @@ LONG_TAIL = [int(10**6 * math.exp(-i / 12)) for i in range(100)] + [1] * 500
 
 @pytest.mark.parametrize("low", [None, 0.0])
 def test_a_long_thin_tail_is_clipped(low):
-    found = kl_range(statistics(LONG_TAIL, low=low), 4)
-    assert found[1] < 200
+    actual = kl_range(statistics(LONG_TAIL, low=low), 4)
+    assert actual[1] < 200
 
 
 def test_nothing_is_clipped_below_for_a_range_without_negatives():
@@ -255,12 +255,12 @@ class TestEdges:
 
     def test_one_outlier_among_few(self, method, bits, symmetric):
         entry = collected(*np.linspace(0, 1, 50), 1000.0)
-        found = feature_range(entry, method, bits, 99.99, symmetric)
-        assert found[1] == pytest.approx(1000, rel=1e-6)
+        actual = feature_range(entry, method, bits, 99.99, symmetric)
+        assert actual[1] == pytest.approx(1000, rel=1e-6)
 
     def test_the_extremes_of_float(self, method, bits, symmetric):
-        for entry in (collected(-3e38, 1.0, 3e38), collected(-1e-40, 0.0, 1e-40), collected(1e-45)):
-            low, high = feature_range(entry, method, bits, 99.99, symmetric)
+        for each in (collected(-3e38, 1.0, 3e38), collected(-1e-40, 0.0, 1e-40), collected(1e-45)):
+            low, high = feature_range(each, method, bits, 99.99, symmetric)
             assert np.isfinite([low, high]).all()
             assert low <= high
 
@@ -268,10 +268,10 @@ class TestEdges:
 @settings(deadline=None, max_examples=40)
 @given(histograms(), bit_widths, symmetries, st.sampled_from(FeatureMethod))
 def test_the_same_statistics_give_the_same_range(entry, bits, symmetric, method):
-    found = feature_range(entry, method, bits, 99.0, symmetric)
-    assert found[0] <= found[1]
-    assert all(isinstance(end, float) for end in found)
-    assert feature_range(entry, method, bits, 99.0, symmetric) == found
+    actual = feature_range(entry, method, bits, 99.0, symmetric)
+    assert actual[0] <= actual[1]
+    assert all(isinstance(end, float) for end in actual)
+    assert feature_range(entry, method, bits, 99.0, symmetric) == actual
 
 
 @pytest.mark.parametrize("choose", [mse_range, admm_range])
@@ -280,9 +280,9 @@ def test_the_mass_at_zero_does_not_drive_the_choice(choose, bits):
     counts = np.array(LONG_TAIL)
     many = counts.copy()
     many[0] = 10**12
-    found = choose(statistics(counts, low=0.0), bits, False)
-    assert choose(statistics(many, low=0.0), bits, False) == found
-    assert bits > 8 or found[1] < 590
+    actual = choose(statistics(counts, low=0.0), bits, False)
+    assert choose(statistics(many, low=0.0), bits, False) == actual
+    assert bits > 8 or actual[1] < 590
 
 
 # --- PERCENTILE
@@ -333,8 +333,8 @@ def test_percentile_keeps_the_share_and_not_a_bin_more(entry, percentile):
         return 100 * entry.histogram[inside].sum() / entry.histogram.sum()
 
     shares = {threshold: share(threshold) for threshold in sorted(bounds)}
-    assume(all(abs(found - percentile) > 1e-9 for found in shares.values()))
-    threshold = min(t for t, found in shares.items() if found > percentile or t == max(bounds)) * entry.width
+    assume(all(abs(actual - percentile) > 1e-9 for actual in shares.values()))
+    threshold = min(t for t, actual in shares.items() if actual > percentile or t == max(bounds)) * entry.width
     assert percentile_range(entry, percentile) == (max(entry.low, -threshold), min(entry.high, threshold))
 
 
@@ -356,10 +356,10 @@ def test_percentile_keeps_the_share_and_not_a_bin_more(entry, percentile):
 )
 def test_expected_errors_golden(scale, lowest, highest, expected):
     """One value between 1 and 2."""
-    found = expected_errors(
+    actual = expected_errors(
         np.float64([1, 2]), np.float64([-1, 1]), np.float64([scale]), np.float64([lowest]), np.float64([highest])
     )
-    assert found == pytest.approx([expected], rel=1e-12)
+    assert actual == pytest.approx([expected], rel=1e-12)
 
 
 def test_mse_keeps_an_outlier_that_costs_more_than_a_fine_step():
@@ -378,9 +378,9 @@ def test_mse_gives_up_an_outlier_among_many():
 def test_mse_range_equals_brute_force(seed, bits, symmetric):
     entry = random_statistics(seed)
     clips = plain_clips(entry, 512)
-    found = mse_range(entry, bits, symmetric)
-    assert any(found == pytest.approx(clip, rel=1e-12) for clip in clips)
-    error, *errors = plain_errors(entry, [found, *clips], bits, symmetric)
+    actual = mse_range(entry, bits, symmetric)
+    assert any(actual == pytest.approx(clip, rel=1e-12) for clip in clips)
+    error, *errors = plain_errors(entry, [actual, *clips], bits, symmetric)
     assert error <= 1.0005 * min(errors)
 
 
@@ -393,9 +393,9 @@ def test_mse_at_steps_of_a_few_bins(bits, symmetric):
 
 
 def test_mse_clips_random_cases_and_zero_points_matter():
-    found = [[mse_range(random_statistics(seed), 4, symmetric) for seed in range(6)] for symmetric in (False, True)]
-    assert sum(chosen != seen(random_statistics(seed)) for seed, chosen in enumerate(found[0])) >= 3
-    assert found[0] != found[1]
+    actual = [[mse_range(random_statistics(seed), 4, symmetric) for seed in range(6)] for symmetric in (False, True)]
+    assert sum(chosen != seen(random_statistics(seed)) for seed, chosen in enumerate(actual[0])) >= 3
+    assert actual[0] != actual[1]
 
 
 @settings(deadline=None)
@@ -409,10 +409,10 @@ def test_mse_is_no_worse_than_max_abs_and_kl(entry, bits, symmetric):
 def test_steps_much_finer_than_bins_cost_a_twelfth():
     entry = statistics([1000] * 4000, low=0.0, high=4000.0)
     scale, _ = affine(0.0, 4000.0, 16, False)
-    found = expected_errors(
+    actual = expected_errors(
         np.float64([1, 4000]), np.float64([-1000, 1000]), np.float64([scale]), np.zeros(1), np.float64([65535])
     )
-    assert found == pytest.approx([3999 * 1000 * float(scale) ** 2 / 12], rel=1e-5)
+    assert actual == pytest.approx([3999 * 1000 * float(scale) ** 2 / 12], rel=1e-5)
     assert mse_range(entry, 16, False) == (0.0, 4000.0)
 
 
@@ -436,10 +436,10 @@ def test_admm_of_values_beyond_the_last_code_golden():
 @pytest.mark.parametrize("seed", range(6))
 def test_admm_has_settled(seed, bits, symmetric):
     entry = random_statistics(seed)
-    found = admm_range(entry, bits, symmetric)
-    if found == seen(entry):
+    actual = admm_range(entry, bits, symmetric)
+    if actual == seen(entry):
         return
-    scale, zero_point = affine(*found, bits, symmetric)
+    scale, zero_point = affine(*actual, bits, symmetric)
     bins = np.array([b for b in np.flatnonzero(entry.histogram) if entry.first + b != 0])
     values = np.clip((entry.first + bins + 0.5) * entry.width, entry.low, entry.high)
     codes = np.clip(np.round(values / float(scale)) + zero_point, 0, 2**bits - 1) - zero_point
@@ -481,12 +481,12 @@ def test_admm_is_no_worse_than_max_abs(entry, bits, symmetric):
 @pytest.mark.parametrize("seed", range(6))
 def test_admm_range_is_what_its_codes_represent(seed, bits, symmetric):
     entry = random_statistics(seed)
-    found = admm_range(entry, bits, symmetric)
-    scale, zero_point = affine(*found, bits, symmetric)
+    actual = admm_range(entry, bits, symmetric)
+    scale, zero_point = affine(*actual, bits, symmetric)
     low, high = representable(float(scale), zero_point, bits)
-    if found != seen(entry):
-        assert high == pytest.approx(found[1], rel=1e-12)
-        assert low == pytest.approx(found[0] - (float(scale) if symmetric and zero_point else 0), rel=1e-12)
+    if actual != seen(entry):
+        assert high == pytest.approx(actual[1], rel=1e-12)
+        assert low == pytest.approx(actual[0] - (float(scale) if symmetric and zero_point else 0), rel=1e-12)
 
 
 # --- the choice of method
@@ -500,7 +500,7 @@ def test_methods(symmetric):
         FeatureMethod.KL: kl_range(entry, 4),
         FeatureMethod.MSE: mse_range(entry, 4, symmetric),
         FeatureMethod.ADMM: admm_range(entry, 4, symmetric),
-        FeatureMethod.OUTPUT: mse_range(entry, 4, symmetric),  # where nothing but the feature can be judged
+        FeatureMethod.OUTPUT: mse_range(entry, 4, symmetric),  # where no consumer can be measured
         FeatureMethod.PERCENTILE: percentile_range(entry, 99.0),
     }
     assert {method: feature_range(entry, method, 4, 99.0, symmetric) for method in FeatureMethod} == expected

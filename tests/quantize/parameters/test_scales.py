@@ -31,9 +31,9 @@ bit_widths = st.sampled_from([2, 4, 6, 8, 10, 12, 16])
     ],
 )
 def test_affine_golden(low, high, bits, scale, zero_point):
-    found = affine(low, high, bits, symmetric=False)
-    assert found == (np.float32(scale), zero_point)
-    assert isinstance(found[0], np.float32)
+    actual = affine(low, high, bits, symmetric=False)
+    assert actual == (np.float32(scale), zero_point)
+    assert isinstance(actual[0], np.float32)
 
 
 @pytest.mark.parametrize(
@@ -132,25 +132,25 @@ def test_fit_keeps_a_start_whose_codes_are_all_zero():
 def test_rows_and_starts_are_fitted_apart():
     values = np.array([[1.0, 2.0, 10.0], [3.0, 6.0, 30.0], [0.0, 0.0, 0.0]])
     starts = np.float32([[1.0, 3.2], [3.0, 9.6], [1.0, 2.0]])
-    found = fit_scales(values, np.ones_like(values), starts, np.zeros(2), np.float64([3, 15]), 50)
+    actual = fit_scales(values, np.ones_like(values), starts, np.zeros(2), np.float64([3, 15]), 50)
     expected = [
         [fit(row, line[:1], 0, 3)[0], fit(row, line[1:], 0, 15)[0]] for row, line in zip(values, starts, strict=True)
     ]
-    np.testing.assert_array_equal(found, expected)
-    assert found.dtype == np.float32
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.dtype == np.float32
     np.testing.assert_array_equal(starts, np.float32([[1.0, 3.2], [3.0, 9.6], [1.0, 2.0]]))  # not written to
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-100, 100, width=16), min_size=1, max_size=30), st.floats(0.1, 20), st.sampled_from([1, 7]))
-def test_each_round_of_a_fit_lowers_the_error(values, start, top):
+def test_each_round_of_a_fit_lowers_the_error(values, start, qmax):
     values = np.array(values)
 
     def error(scale):
-        return ((values - np.clip(np.round(values / scale), -top, top) * scale) ** 2).sum()
+        return ((values - np.clip(np.round(values / scale), -qmax, qmax) * scale) ** 2).sum()
 
     errors = [error(float(np.float32(start)))]
-    errors += [error(float(fit(values, [start], -top, top, rounds=rounds)[0])) for rounds in (1, 2, 3, 50)]
+    errors += [error(float(fit(values, [start], -qmax, qmax, rounds=rounds)[0])) for rounds in (1, 2, 3, 50)]
     assert (np.diff(errors) <= 1e-5 * np.square(values).sum()).all()
 
 

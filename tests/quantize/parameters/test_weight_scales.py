@@ -19,15 +19,15 @@ weights = hnp.arrays(
 
 def channel_error(values, scale, bits):
     """Squared error of one channel, in the plainest way."""
-    top = 2 ** (bits - 1) - 1
-    return sum((v - max(-top, min(top, round(v / scale))) * scale) ** 2 for v in map(float, values))
+    qmax = 2 ** (bits - 1) - 1
+    return sum((v - max(-qmax, min(qmax, round(v / scale))) * scale) ** 2 for v in map(float, values))
 
 
 def scanned_error(values, bits, candidates=4000):
     """Least squared error of a channel over a dense scan of scales."""
-    top = 2 ** (bits - 1) - 1
-    scales = np.linspace(0, np.abs(values).max() / top, candidates + 1)[1:, None]
-    codes = np.clip(np.round(values / scales), -top, top)
+    qmax = 2 ** (bits - 1) - 1
+    scales = np.linspace(0, np.abs(values).max() / qmax, candidates + 1)[1:, None]
+    codes = np.clip(np.round(values / scales), -qmax, qmax)
     return np.square(values - codes * scales).sum(axis=1).min()
 
 
@@ -58,9 +58,9 @@ def test_max_abs_golden(bits, axis, codes, scales):
     chosen = weight_scales(WEIGHT, bits, axis, MAX_ABS)
     np.testing.assert_allclose(chosen, np.float32(scales), rtol=1e-6)
     assert chosen.dtype == np.float32
-    found = weight_codes(WEIGHT, chosen, bits, axis)
-    np.testing.assert_array_equal(found, codes)
-    assert found.dtype == np.int32
+    actual = weight_codes(WEIGHT, chosen, bits, axis)
+    np.testing.assert_array_equal(actual, codes)
+    assert actual.dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_codes_golden(bits, codes):
 
 def test_codes_take_the_scale_of_their_channel():
     weight = np.full((2, 3, 1), 12, dtype=np.float32)
-    found = weight_codes(weight, np.float32([2, 3, 4]), 8, 1)
-    np.testing.assert_array_equal(found, [[[6], [4], [3]]] * 2)
+    actual = weight_codes(weight, np.float32([2, 3, 4]), 8, 1)
+    np.testing.assert_array_equal(actual, [[[6], [4], [3]]] * 2)
 
 
 def test_a_value_just_below_the_middle_rounds_down():
@@ -99,11 +99,11 @@ def test_opposite_weights_have_opposite_codes(weight, bits, method):
 def test_max_abs_moves_weights_by_half_a_step_at_most(weight, bits, axis):
     scales = weight_scales(weight, bits, axis, MAX_ABS)
     codes = weight_codes(weight, scales, bits, axis)
-    top = 2 ** (bits - 1) - 1
-    assert np.abs(codes).max() <= top
+    qmax = 2 ** (bits - 1) - 1
+    assert np.abs(codes).max() <= qmax
     shape = {None: (1, 1), 0: (-1, 1), 1: (1, -1)}[axis]
     steps = scales.astype(np.float64).reshape(shape)
-    assert (np.abs(weight - codes * steps) <= steps * (0.5 + 1e-7 * top)).all()
+    assert (np.abs(weight - codes * steps) <= steps * (0.5 + 1e-7 * qmax)).all()
 
 
 # --- errors
@@ -111,11 +111,11 @@ def test_max_abs_moves_weights_by_half_a_step_at_most(weight, bits, axis):
 
 def test_squared_errors_golden():
     weight = np.float32([[1.25, -2.0], [9.0, 0.5]])
-    found = squared_errors(weight, np.float32([1.0, 2.0]), 4, 0)
-    np.testing.assert_array_equal(found, [0.0625, 1.25])  # codes 1, -2 and 4 (4.5 is even at 4), 0
+    actual = squared_errors(weight, np.float32([1.0, 2.0]), 4, 0)
+    np.testing.assert_array_equal(actual, [0.0625, 1.25])  # codes 1, -2 and 4 (4.5 is even at 4), 0
     np.testing.assert_array_equal(squared_errors(weight, np.float32([1.0, 2.0]), 4, 1), [4.0625, 0.25])  # 9 - 7
     np.testing.assert_array_equal(squared_errors(weight, np.float32([1.0]), 4, None), [4.3125])
-    assert found.dtype == np.float64
+    assert actual.dtype == np.float64
 
 
 @settings(deadline=None)
@@ -145,8 +145,8 @@ def test_channels_lie_on_the_axis(method):
 def test_a_channel_of_zeros_has_codes_of_zero(method, bits):
     weight = np.float32([[0, 0], [1, -1]])
     scales = weight_scales(weight, bits, 0, method)
-    top = 2 ** (bits - 1) - 1
-    np.testing.assert_array_equal(weight_codes(weight, scales, bits, 0), [[0, 0], [top, -top]])
+    qmax = 2 ** (bits - 1) - 1
+    np.testing.assert_array_equal(weight_codes(weight, scales, bits, 0), [[0, 0], [qmax, -qmax]])
     assert scales[0] == SMALLEST_WEIGHT_SCALE
 
 
@@ -202,8 +202,8 @@ def test_mse_comes_close_to_a_dense_scan(bits, size):
 def test_mse_finds_a_clip_far_below_an_outlier():
     weight = np.random.default_rng(1).normal(size=20_000).astype(np.float32)
     weight[7] = 60
-    found = squared_errors(weight, weight_scales(weight, 4, None, MSE), 4, None)[0]
-    assert found <= 1.001 * scanned_error(weight.astype(np.float64), 4, 400)
+    actual = squared_errors(weight, weight_scales(weight, 4, None, MSE), 4, None)[0]
+    assert actual <= 1.001 * scanned_error(weight.astype(np.float64), 4, 400)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
@@ -219,12 +219,12 @@ def test_admm_comes_close_to_a_dense_scan_at_few_bits(bits, size):
 @pytest.mark.parametrize("size", [9, 60, 700])
 def test_admm_has_settled(bits, size):
     weight = bell((6, size), seed=size)
-    top = 2 ** (bits - 1) - 1
+    qmax = 2 ** (bits - 1) - 1
     scales = weight_scales(weight, bits, 0, ADMM)
     for channel, scale in zip(weight.astype(np.float64), scales, strict=True):
-        codes = np.clip(np.round(channel / scale), -top, top)
+        codes = np.clip(np.round(channel / scale), -qmax, qmax)
         again = (channel @ codes) / (codes @ codes)
-        assert abs(again - scale) * top <= scale / 32
+        assert abs(again - scale) * qmax <= scale / 32
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])

@@ -97,6 +97,6 @@ def test_activations_inside_a_weighted_layer(nodes, outputs, expected):
     graph = Graph(onnx.shape_inference.infer_shapes(model))
     layers = find_layers(graph, SOC)
     assert folded(graph, layers) == expected
-    work = {entry.node: entry for entry in layer_work(graph, layers)}
+    work = {each.node: each for each in layer_work(graph, layers)}
     assert all((work[name].inputs, work[name].outputs) == (0, 0) for name in expected)
     assert (work["conv"].inputs, work["conv"].outputs) == (16, 16) if "conv" in work else not expected

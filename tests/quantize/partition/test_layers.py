@@ -113,8 +113,8 @@ def test_a_gate_that_another_node_takes_is_not_hidden():
 @pytest.mark.parametrize("operands", [["z", "s"], ["s", "s"]])
 def test_a_gate_of_something_else_is_a_product(operands):
     nodes = [SIGMOID, node("Mul", operands, ["y"], "mul")]
-    found = layers_of(nodes, inputs=PICTURE | {"z": [1, 4, 6, 6]})
-    assert found == [("Sigmoid", ["sigmoid"]), ("Mul", ["mul"])]
+    actual = layers_of(nodes, inputs=PICTURE | {"z": [1, 4, 6, 6]})
+    assert actual == [("Sigmoid", ["sigmoid"]), ("Mul", ["mul"])]
 
 
 def test_a_gate_that_the_soc_does_not_know_is_a_product():
@@ -180,8 +180,8 @@ def detector():
 
 def test_the_head_is_the_last_convolutions_and_all_after_them():
     graph = detector()
-    found = head_layers(graph, find_layers(graph, soc()))
-    assert found == {"joined", *(f"{kind}{i}" for kind in ("last", "decode") for i in "012")}
+    actual = head_layers(graph, find_layers(graph, soc()))
+    assert actual == {"joined", *(f"{kind}{i}" for kind in ("last", "decode") for i in "012")}
 
 
 def test_the_head_of_several_outputs():
@@ -211,18 +211,20 @@ def test_an_early_branch_ends_at_its_own_last_convolution():
 # --- the first and the last weighted layers
 
 
-def edges_of(graph):
+def first_and_last_of(graph):
     return first_and_last_layers(graph, find_layers(graph, soc()))
 
 
 def test_first_and_last_are_named_by_the_last_node_of_a_fused_layer():
-    assert edges_of(Graph(tiny_classifier())) == {"stem_relu", "fc"}
-    assert edges_of(detector()) == {"back1_relu", "last0", "last1", "last2"}
+    assert first_and_last_of(Graph(tiny_classifier())) == {"stem_relu", "fc"}
+    assert first_and_last_of(detector()) == {"back1_relu", "last0", "last1", "last2"}
 
 
 def test_the_only_weighted_layer_is_both():
-    assert edges_of(graph_of([node("Relu", ["x"], ["r"], "one"), node("Conv", ["r", "w"], ["y"], "two")])) == {"two"}
-    assert edges_of(graph_of([node("Relu", ["x"], ["y"], "one")])) == set()
+    assert first_and_last_of(graph_of([node("Relu", ["x"], ["r"], "one"), node("Conv", ["r", "w"], ["y"], "two")])) == {
+        "two"
+    }
+    assert first_and_last_of(graph_of([node("Relu", ["x"], ["y"], "one")])) == set()
 
 
 def test_every_input_and_every_output_has_its_own():
@@ -238,32 +240,32 @@ def test_every_input_and_every_output_has_its_own():
         node("Gemm", ["f", "square"], ["logits"], "fc"),
     ]
     graph = graph_of(nodes, ("y", "logits"), PICTURE | {"z": [1, 4, 6, 6]}, {"square": np.ones((4, 4))})
-    assert edges_of(graph) == {"of_x", "of_z", "end", "fc"}
+    assert first_and_last_of(graph) == {"of_x", "of_z", "end", "fc"}
 
 
 def test_a_way_past_the_first_layer_leads_to_another_first_one():
     nodes = [CONV, node("Concat", ["x", "c"], ["j"], "joined", axis=1), node("Conv", ["j", "v"], ["d"], "second")]
     nodes.append(node("Conv", ["d", "w"], ["y"], "third"))
-    assert edges_of(graph_of(nodes, constants={"v": np.ones((4, 8, 1, 1))})) == {"conv", "second", "third"}
+    assert first_and_last_of(graph_of(nodes, constants={"v": np.ones((4, 8, 1, 1))})) == {"conv", "second", "third"}
 
 
 def test_a_way_past_the_last_layer_leads_to_another_last_one():
     nodes = [CONV, node("Conv", ["c", "w"], ["d"], "second"), node("Conv", ["d", "w"], ["e"], "third")]
     nodes.append(node("Add", ["d", "e"], ["y"], "sum"))
-    assert edges_of(graph_of(nodes)) == {"conv", "second", "third"}
+    assert first_and_last_of(graph_of(nodes)) == {"conv", "second", "third"}
 
 
 def test_a_product_of_features_is_passed():
     nodes = [node("MatMul", ["x", "x"], ["m"], "square"), node("Conv", ["m", "w"], ["c"], "conv")]
     nodes += [node("Conv", ["c", "w"], ["d"], "second"), node("Conv", ["d", "w"], ["e"], "third")]
     nodes.append(node("MatMul", ["e", "e"], ["y"], "scores"))
-    assert edges_of(graph_of(nodes)) == {"conv", "third"}
+    assert first_and_last_of(graph_of(nodes)) == {"conv", "third"}
 
 
 def test_what_a_body_captures_is_no_inner_tensor():
     def branch(name, source):
-        made = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2, 4, 4])]
-        return onnx.helper.make_graph([node("Neg", [source], [name], name)], name, [], made)
+        infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2, 4, 4])]
+        return onnx.helper.make_graph([node("Neg", [source], [name], name)], name, [], infos)
 
     nodes = [
         node("Conv", ["x", "w"], ["a"], "a"),

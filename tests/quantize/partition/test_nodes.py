@@ -26,5 +26,5 @@ WINDOW = {"w": np.ones((2, 2, 4, 2))}
 def test_a_window_is_written_out(attributes, expected):
     model = graph_model([node("Conv", ["x", "w"], ["y"], "c", **attributes)], {"x": [1, 2, 7, 5]}, ["y"], WINDOW)
     graph = Graph(onnx.shape_inference.infer_shapes(model))
-    found = sliding_window(graph, graph.nodes[0], [4, 2])
-    assert (found["strides"], found["dilations"], found["pads"]) == expected
+    actual = sliding_window(graph, graph.nodes[0], [4, 2])
+    assert (actual["strides"], actual["dilations"], actual["pads"]) == expected

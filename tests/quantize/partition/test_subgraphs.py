@@ -127,8 +127,8 @@ def run_by_pieces(graph, subgraphs, feeds):
 
 
 def with_computed_row():
-    made = node("ConstantOfShape", ["one_row"], ["row"], "row")
-    return network([conv("x", "a"), made, node("Add", ["a", "row"], ["y"], "y")], ["y"], one_row=np.int64([8]))
+    shaped = node("ConstantOfShape", ["one_row"], ["row"], "row")
+    return network([conv("x", "a"), shaped, node("Add", ["a", "row"], ["y"], "y")], ["y"], one_row=np.int64([8]))
 
 
 @pytest.mark.parametrize("find", [layer_subgraphs, find_blocks])
@@ -205,11 +205,11 @@ def test_a_long_arm_does_not_hold_a_block_together():
     # `a` is taken again after ten convolutions: a pyramid's arm, kept beside the blocks between
     chain = [conv("a" if i == 0 else f"c{i - 1}", f"c{i}") for i in range(10)]
     graph = network([conv("x", "a"), *chain, node("Add", ["a", "c9"], ["y"], "y")], ["y"])
-    found = find_blocks(graph, layers_of(graph))
-    assert max(sum(node.op_type == "Conv" for node in block.nodes) for block in found) <= 6
-    assert [name for block in found for name in (node.name for node in block.nodes)] == [n.name for n in graph.nodes]
-    assert "a" in found[0].outputs
-    assert "a" in found[-1].inputs
+    actual = find_blocks(graph, layers_of(graph))
+    assert max(sum(node.op_type == "Conv" for node in block.nodes) for block in actual) <= 6
+    assert [name for block in actual for name in (node.name for node in block.nodes)] == [n.name for n in graph.nodes]
+    assert "a" in actual[0].outputs
+    assert "a" in actual[-1].inputs
 
 
 def test_what_pools_to_a_vector_is_not_learned_with_what_comes_before():
@@ -227,10 +227,10 @@ def test_what_pools_to_a_vector_is_not_learned_with_what_comes_before():
 def test_networks_of_several_outputs_are_cut_all_the_same():
     stem = [conv("x" if i == 0 else f"c{i - 1}", f"c{i}") for i in range(6)]
     graph = network([*stem, conv("c3", "u"), conv("c5", "v")], ["u", "v", "c5"])
-    found = find_blocks(graph, layers_of(graph))
-    assert [node.name for block in found for node in block.nodes] == [n.name for n in graph.nodes]
-    assert len(found) > 1
-    values = run_by_pieces(graph, found, PICTURE)
+    actual = find_blocks(graph, layers_of(graph))
+    assert [node.name for block in actual for node in block.nodes] == [n.name for n in graph.nodes]
+    assert len(actual) > 1
+    values = run_by_pieces(graph, actual, PICTURE)
     for output, expected in Runner(graph.model).run(PICTURE).items():
         np.testing.assert_allclose(values[output], expected, rtol=1e-4, atol=1e-5)
 

@@ -92,7 +92,7 @@ def test_a_mistake_is_said_in_one_line(load, content, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_range_that_is_not_used_is_not_judged(load):
+def test_a_range_that_is_not_used_is_not_checked(load):
     assert load({"stem": {"MIN": 2, "MAX": -1}}, ranges=False) == {"stem": NodeBits()}
 
 
@@ -141,8 +141,8 @@ def test_written_golden():
 )
 def test_scales_of_channels_are_written_as_the_range_of_a_single_one(symmetric, seen, written):
     entry = FeatureParams("a", "/act/Mul", 8, 0.5, 80, -40.0, 87.5, *seen, RangeSource.MAX_ABS, (0.5, 0.01))
-    found = node_bits(NetworkParams([entry], []), 8, symmetric, {})
-    assert found == {"/act/Mul": {"QUANT_FEATURE_BIT": 8, "MIN": written[0], "MAX": written[1]}}
+    actual = node_bits(NetworkParams([entry], []), 8, symmetric, {})
+    assert actual == {"/act/Mul": {"QUANT_FEATURE_BIT": 8, "MIN": written[0], "MAX": written[1]}}
 
 
 def test_a_node_of_its_own_weights_is_written_once():
@@ -218,11 +218,11 @@ def test_a_layer_of_the_file_may_be_ignored(quantized):
     quantized.quant.node_bits, quantized.quant.node_bits_ignore = "file:mine.json", ["stem_relu"]
     quantize(quantized)
     params = read_json(Path("out/quantize/qparams.json"))
-    assert {entry["node"]: entry["bits"] for entry in params["weights"] if entry["node"] in ("stem", "fc")} == {
+    assert {each["node"]: each["bits"] for each in params["weights"] if each["node"] in ("stem", "fc")} == {
         "stem": 8,
         "fc": 2,
     }
-    assert {entry["bits"] for entry in params["features"]} == {8}
+    assert {each["bits"] for each in params["features"]} == {8}
     quantized.quant.node_bits = None
     quantize(quantized)  # without a file there is nothing to ignore
 

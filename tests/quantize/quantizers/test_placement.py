@@ -5,7 +5,6 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.config.schema import OperatorBitWidths, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.quantizers.bit_widths import nearest_bit_width
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.quantizers.setup import FeatureQuantizer
 from tests.export.graphs import graph_model, node
@@ -39,7 +38,7 @@ def placed(model, chip=None, bits=8, weight_bits=8):
 
 
 def bit_widths(setup):
-    return {entry.tensor: entry.bits for entry in setup.features}
+    return {feature.tensor: feature.bits for feature in setup.features}
 
 
 EXTRA = {"Reshape": [1, -1], "Squeeze": [0], "Unsqueeze": [0], "Resize": [1, 4, 9, 9]}
@@ -66,46 +65,38 @@ def chain(*kinds, channels=4, output=None):
 # --- widths
 
 
-@pytest.mark.parametrize(
-    ("wanted", "allowed", "width"),
-    [(8, [4, 8, 10], 8), (9, [4, 8, 10], 10), (2, [4, 8], 4), (16, [12, 4, 10], 12), (5, [8, 6, 4], 6), (8, [4], 4)],
-)
-def test_nearest_width(wanted, allowed, width):
-    assert nearest_bit_width(wanted, allowed) == width
-
-
 def test_a_tensor_has_a_width_that_all_around_it_do():
-    found = placed(tiny_classifier(), bits=10)
-    assert bit_widths(found) == {"images": 10, "r1": 10, "r2": 10, "c3": 10, "sum": 10, "pooled": 8, "flat": 8}
-    assert [line.split()[0] for line in found.notes] == ["pooled", "flat"]
-    assert all("8-bit codes, not 10" in line for line in found.notes)
+    setup = placed(tiny_classifier(), bits=10)
+    assert bit_widths(setup) == {"images": 10, "r1": 10, "r2": 10, "c3": 10, "sum": 10, "pooled": 8, "flat": 8}
+    assert [line.split()[0] for line in setup.notes] == ["pooled", "flat"]
+    assert all("8-bit codes, not 10" in line for line in setup.notes)
 
 
 def test_weights_have_the_nearest_width_with_a_note():
-    found = placed(tiny_classifier(), weight_bits=6)
-    assert {entry.node: entry.bits for entry in found.weights} == {"stem": 6, "depthwise": 6, "project": 6, "fc": 8}
-    assert found.notes == ["fc has 8-bit weights, not 6: the S1 does 4, 8 bits there"]
+    setup = placed(tiny_classifier(), weight_bits=6)
+    assert {weight.node: weight.bits for weight in setup.weights} == {"stem": 6, "depthwise": 6, "project": 6, "fc": 8}
+    assert setup.notes == ["fc has 8-bit weights, not 6: the S1 does 4, 8 bits there"]
 
 
 def test_a_depthwise_convolution_is_an_operator_of_its_own():
-    found = placed(tiny_classifier(), soc(DepthwiseConv=NARROW), bits=12)
-    assert bit_widths(found)["r1"] == 8
-    assert bit_widths(found)["images"] == 12
+    setup = placed(tiny_classifier(), soc(DepthwiseConv=NARROW), bits=12)
+    assert bit_widths(setup)["r1"] == 8
+    assert bit_widths(setup)["images"] == 12
 
 
 def test_what_a_fused_layer_makes_has_a_width_of_its_weighted_operator():
-    found = placed(chain("Conv", "Relu"), soc(float_outputs=False, Conv=NARROW), bits=12)
-    assert bit_widths(found) == {"x": 8, "t2": 8}
+    setup = placed(chain("Conv", "Relu"), soc(float_outputs=False, Conv=NARROW), bits=12)
+    assert bit_widths(setup) == {"x": 8, "t2": 8}
 
 
 def test_the_widths_that_a_tensor_could_have_are_those_that_all_around_it_do():
-    found = placed(chain("Conv", "MaxPool"), soc(Conv=[4, 8, 12], MaxPool=[8, 12]))
-    assert {entry.tensor: entry.bit_widths for entry in found.features} == {
+    setup = placed(chain("Conv", "MaxPool"), soc(Conv=[4, 8, 12], MaxPool=[8, 12]))
+    assert {feature.tensor: feature.bit_widths for feature in setup.features} == {
         "x": (4, 8, 12),
         "t1": (8, 12),
         "t2": (8, 12),
     }
-    assert [entry.bit_widths for entry in found.weights] == [(2, 4, 6, 8)]
+    assert [weight.bit_widths for weight in setup.weights] == [(2, 4, 6, 8)]
 
 
 def test_operators_that_share_no_width_are_refused():
@@ -167,33 +158,33 @@ def test_another_operator_that_ends_the_network_is_quantized():
 
 
 def test_a_float_output_that_goes_on_is_quantized_for_who_takes_it():
-    found = placed(chain("Conv", "MaxPool", output=["t1", "t2"]))
-    assert "t1" in bit_widths(found)
+    setup = placed(chain("Conv", "MaxPool", output=["t1", "t2"]))
+    assert "t1" in bit_widths(setup)
 
 
 @pytest.mark.parametrize("kind", ["Softmax", "Erf"])
 def test_an_unknown_operator_stays_in_float_with_a_note(kind):
-    found = placed(chain("Conv", kind))
-    assert bit_widths(found) == {"x": 8, "t1": 8}
-    assert found.notes == [f"n2 ({kind}) runs in float: the S1 has no integer {kind}"]
+    setup = placed(chain("Conv", kind))
+    assert bit_widths(setup) == {"x": 8, "t1": 8}
+    assert setup.notes == [f"n2 ({kind}) runs in float: the S1 has no integer {kind}"]
 
 
 def test_a_float_operator_between_integer_ones_has_codes_on_both_sides():
-    found = placed(chain("Conv", "Erf", "Conv"))
-    assert bit_widths(found) == {"x": 8, "t1": 8, "t2": 8}
+    setup = placed(chain("Conv", "Erf", "Conv"))
+    assert bit_widths(setup) == {"x": 8, "t1": 8, "t2": 8}
 
 
 def test_a_network_of_unknown_operators_has_no_codes():
-    found = placed(chain("Erf", "Softmax"))
-    assert found.features == []
-    assert len(found.notes) == 2
+    setup = placed(chain("Erf", "Softmax"))
+    assert setup.features == []
+    assert len(setup.notes) == 2
 
 
 def test_an_activation_after_a_float_operator_runs_in_float_with_it():
-    found = placed(chain("Conv", "Relu"), soc(Conv=[]))
-    assert bit_widths(found) == {}
-    assert found.weights == []
-    assert found.notes == ["n2 (Conv) runs in float: the S1 has no integer Conv"]
+    setup = placed(chain("Conv", "Relu"), soc(Conv=[]))
+    assert bit_widths(setup) == {}
+    assert setup.weights == []
+    assert setup.notes == ["n2 (Conv) runs in float: the S1 has no integer Conv"]
 
 
 # --- shared codes
@@ -204,13 +195,13 @@ def test_an_activation_after_a_float_operator_runs_in_float_with_it():
     ["MaxPool", "Flatten", "Transpose", "Identity", "GlobalMaxPool", "Reshape", "Squeeze", "Unsqueeze", "Resize"],
 )
 def test_an_operator_that_passes_codes_on_shares_parameters(kind):
-    found = placed(chain("Conv", kind), soc(**{kind: WIDE}))
-    assert found.features[-1] == FeatureQuantizer("t2", "n2", 8, "t1")
+    setup = placed(chain("Conv", kind), soc(**{kind: WIDE}))
+    assert setup.features[-1] == FeatureQuantizer("t2", "n2", 8, "t1")
 
 
 def test_codes_are_passed_on_over_several_operators():
-    found = placed(chain("MaxPool", "MaxPool", "Flatten"))
-    assert [(entry.tensor, entry.node, entry.source) for entry in found.features] == [
+    setup = placed(chain("MaxPool", "MaxPool", "Flatten"))
+    assert [(feature.tensor, feature.node, feature.source) for feature in setup.features] == [
         ("x", "x", "x"), ("t1", "n1", "x"), ("t2", "n2", "x"), ("t3", "n3", "x"),
     ]  # fmt: skip
 
@@ -223,13 +214,13 @@ def test_an_operator_that_computes_has_parameters_of_its_own(kind):
 
 
 def test_a_passing_operator_in_float_shares_nothing():
-    found = placed(chain("Conv", "Flatten"), soc(Flatten=[]))
-    assert bit_widths(found) == {"x": 8, "t1": 8}
+    setup = placed(chain("Conv", "Flatten"), soc(Flatten=[]))
+    assert bit_widths(setup) == {"x": 8, "t1": 8}
 
 
 def test_width_is_common_to_all_tensors_that_share_codes():
-    found = placed(pooled_sum(), soc(Add=[8]), bits=12)
-    assert bit_widths(found) == {"x": 12, "t1": 8, "t2": 8, "t3": 8}
+    setup = placed(pooled_sum(), soc(Add=[8]), bits=12)
+    assert bit_widths(setup) == {"x": 12, "t1": 8, "t2": 8, "t3": 8}
 
 
 # --- weights
@@ -238,8 +229,8 @@ def test_width_is_common_to_all_tensors_that_share_codes():
 def weight_axis(kind, shape, **attributes):
     data = {"Conv": [1, 4, 6, 6], "ConvTranspose": [1, 4, 6, 6]}.get(kind, [1, 4])
     nodes = [node(kind, ["x", "w"], ["t"], "n", **attributes), node("Relu", ["t"], ["y"], "r")]
-    found = placed(graph_model(nodes, {"x": data}, ["y"], {"w": np.ones(shape)}))
-    (weight,) = found.weights
+    setup = placed(graph_model(nodes, {"x": data}, ["y"], {"w": np.ones(shape)}))
+    (weight,) = setup.weights
     assert (weight.tensor, weight.node) == ("w", "n")
     return weight.axis
 
@@ -261,9 +252,9 @@ def test_weight_axis_counts_output_channels(kind, shape, attributes, axis):
 
 def test_a_product_of_two_features_has_no_weight():
     model = graph_model([node("MatMul", ["a", "b"], ["y"], "n")], {"a": [1, 4], "b": [4, 4]}, ["y"])
-    found = placed(model, soc(float_outputs=False))
-    assert found.weights == []
-    assert bit_widths(found) == {"a": 8, "b": 8, "y": 8}
+    setup = placed(model, soc(float_outputs=False))
+    assert setup.weights == []
+    assert bit_widths(setup) == {"a": 8, "b": 8, "y": 8}
 
 
 # --- constant operands
@@ -277,12 +268,12 @@ def scaled(kind="Mul", opset=17):
 
 @pytest.mark.parametrize("kind", ["Add", "Mul", "Sub", "Max", "Min"])
 def test_a_constant_operand_has_codes_like_a_feature(kind):
-    found = placed(scaled(kind), soc(**{kind: [8]}))
-    assert found.features == [
+    setup = placed(scaled(kind), soc(**{kind: [8]}))
+    assert setup.features == [
         FeatureQuantizer("k", "k", 8, "k"), FeatureQuantizer("x", "x", 8, "x"), FeatureQuantizer("c", "conv", 8, "c"),
         FeatureQuantizer("y", "scaled", 8, "y"),
     ]  # fmt: skip
-    assert found.notes == []
+    assert setup.notes == []
 
 
 def test_a_constant_operand_has_a_width_that_its_operator_does():
@@ -314,8 +305,8 @@ def test_bounds_slopes_and_shapes_are_no_operands():
 def test_a_constant_that_two_layers_take_is_coded_once():
     nodes = [node("Add", ["x", "k"], ["a"], "one"), node("Mul", ["a", "k"], ["y"], "two")]
     model = graph_model(nodes, {"x": [1, 4]}, ["y"], {"k": np.float32(2)})
-    found = placed(model, soc(Add=[4, 8], Mul=[8, 12]), bits=4)
-    assert bit_widths(found) == {"k": 8, "x": 4, "a": 8, "y": 8}
+    setup = placed(model, soc(Add=[4, 8], Mul=[8, 12]), bits=4)
+    assert bit_widths(setup) == {"k": 8, "x": 4, "a": 8, "y": 8}
 
 
 # --- which layers run in integers
@@ -329,9 +320,9 @@ def test_layers_that_run_in_integers_are_named_by_their_last_node():
 
 def test_a_form_that_no_integer_rule_covers_runs_in_float_with_the_reason():
     nodes = [node("Gemm", ["x", "w"], ["g"], "fc", alpha=0.5), node("Relu", ["g"], ["y"], "relu")]
-    found = placed(graph_model(nodes, {"x": [1, 4]}, ["y"], {"w": np.ones((4, 4))}))
-    assert found.notes == ["relu (Gemm) runs in float: it transposes its input or scales its result"]
-    assert (found.features, found.weights) == ([], [])
+    setup = placed(graph_model(nodes, {"x": [1, 4]}, ["y"], {"w": np.ones((4, 4))}))
+    assert setup.notes == ["relu (Gemm) runs in float: it transposes its input or scales its result"]
+    assert (setup.features, setup.weights) == ([], [])
 
 
 def test_what_makes_no_floats_needs_no_note():

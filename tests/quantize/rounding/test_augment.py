@@ -18,9 +18,9 @@ def test_the_first_is_the_picture_the_second_its_mirror_image():
 @pytest.mark.parametrize("shape", [(20, 30, 3), (17, 5, 1), (8, 8, 2), (1, 1, 3), (2, 9, 4)])
 def test_all_have_the_picture_s_shape(shape):
     given = picture(*shape)
-    made = list(picture_variants(given, 9, 0))
-    assert [value.shape for value in made] == [shape] * 9
-    assert all(value.dtype == np.uint8 and value.flags.c_contiguous for value in made)
+    varied = list(picture_variants(given, 9, 0))
+    assert [value.shape for value in varied] == [shape] * 9
+    assert all(value.dtype == np.uint8 and value.flags.c_contiguous for value in varied)
 
 
 def test_the_same_seed_gives_the_same_and_another_gives_others():
@@ -38,8 +38,8 @@ def test_more_of_them_begin_with_the_same():
 def test_cut_outs_lie_inside_and_every_second_is_mirrored():
     # a picture whose columns grow from left to right: so do a cut-out's, and less far
     given = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[np.newaxis, :, np.newaxis], (40, 40, 3)).copy()
-    for index, made in enumerate(picture_variants(given, 12, 1)):
-        row = made[0, :, 0].astype(int)
+    for index, varied in enumerate(picture_variants(given, 12, 1)):
+        row = varied[0, :, 0].astype(int)
         steps = np.diff(row if index % 2 == 0 else row[::-1])
         assert (steps >= 0).all()
         assert row.min() >= 0
@@ -49,11 +49,11 @@ def test_cut_outs_lie_inside_and_every_second_is_mirrored():
 def test_of_a_sample_the_pictures_vary_and_the_tensors_stay():
     left, right, state = picture(seed=1), picture(seed=2), np.arange(4.0, dtype=np.float32)
     sample = {"left": left, "state": state, "right": right}
-    made = list(variants(sample, ["left", "right"], 4, 7))
-    assert [list(each) for each in made] == [["left", "state", "right"]] * 4
+    varied = list(variants(sample, ["left", "right"], 4, 7))
+    assert [list(each) for each in varied] == [["left", "state", "right"]] * 4
     for name, given in (("left", left), ("right", right)):
-        np.testing.assert_array_equal([each[name] for each in made], list(picture_variants(given, 4, 7)))
-    assert all(each["state"] is state for each in made)
+        np.testing.assert_array_equal([each[name] for each in varied], list(picture_variants(given, 4, 7)))
+    assert all(each["state"] is state for each in varied)
 
 
 def test_pictures_of_one_size_are_cut_alike():

@@ -4,7 +4,7 @@ import pytest
 from stages.quantize.rounding.bias_correction import can_have_bias, correct_bias
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import soc_config
-from tests.quantize.moves import candidate_of, replay_until
+from tests.quantize.candidates import candidate_of, replay_until
 
 RNG = np.random.default_rng(5)
 FEEDS = [{"x": RNG.gamma(1.0, 1.0, (1, 4, 6, 6)).astype(np.float32)} for _ in range(5)]
@@ -42,8 +42,8 @@ def alone(kind, weight, bias):
 
 
 def mean_output(kind, weight, bias, files):
-    made = [run_onnx(alone(kind, weight, bias), {"a": files.read("a", i)})[0] for i in range(len(FEEDS))]
-    stacked = np.stack([value[0].reshape(6, -1) for value in made]).astype(np.float64)
+    outputs = [run_onnx(alone(kind, weight, bias), {"a": files.read("a", i)})[0] for i in range(len(FEEDS))]
+    stacked = np.stack([value[0].reshape(6, -1) for value in outputs]).astype(np.float64)
     return stacked.mean(axis=(0, 2))
 
 

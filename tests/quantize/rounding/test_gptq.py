@@ -19,7 +19,7 @@ from stages.quantize.rounding.gptq import (
 )
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import soc_config
-from tests.quantize.moves import candidate_of, replay_until
+from tests.quantize.candidates import candidate_of, replay_until
 
 RNG = np.random.default_rng(11)
 
@@ -59,8 +59,8 @@ def test_outputs_are_products_of_rows_and_weights(kind, weight_shape, size, attr
     graph, weight, value, expected = layer(kind, weight_shape, size, **attributes)
     (target,) = graph.nodes
     rows, weights = input_rows(graph, target, value, 10**6, 0), group_rows(target, weight)
-    made = np.einsum("gpd,god->gop", rows, weights)
-    outputs = made.reshape(made.shape[0] * made.shape[1], -1)
+    products = np.einsum("gpd,god->gop", rows, weights)
+    outputs = products.reshape(products.shape[0] * products.shape[1], -1)
     wanted = expected[0].reshape(len(outputs), -1) if kind == "Conv" else expected.reshape(-1, len(outputs)).T
     np.testing.assert_allclose(outputs, wanted, rtol=1e-4, atol=1e-4)
     codes = weights.astype(np.int32)
@@ -97,22 +97,22 @@ def pairs(groups=2, size=5, pictures=4, positions=30, mean=0.0):
 @pytest.mark.parametrize("mean", [0.0, 3.0, 1000.0])
 def test_centred_moments_are_covariances(mean):
     given = pairs(mean=mean)
-    found = Moments.collect(given, minus_mean=True)
+    actual = Moments.collect(given, minus_mean=True)
     for group in range(2):
         left, right = (np.concatenate([pair[side][group] for pair in given]).astype(np.float64) for side in (0, 1))
         both = np.cov(left.T, right.T, bias=True)
-        np.testing.assert_allclose(found.quantized[group], both[5:, 5:], rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(found.crossed[group], both[:5, 5:], rtol=1e-3, atol=1e-3)
-    assert found.samples == 120
-    assert found.quantized.dtype == found.crossed.dtype == np.float64
+        np.testing.assert_allclose(actual.quantized[group], both[5:, 5:], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(actual.crossed[group], both[:5, 5:], rtol=1e-3, atol=1e-3)
+    assert actual.samples == 120
+    assert actual.quantized.dtype == actual.crossed.dtype == np.float64
 
 
 def test_plain_moments_are_mean_products():
     given = pairs(mean=1.0)
-    found = Moments.collect(given, minus_mean=False)
+    actual = Moments.collect(given, minus_mean=False)
     left, right = (np.concatenate([pair[side] for pair in given], axis=1).astype(np.float64) for side in (0, 1))
-    np.testing.assert_allclose(found.quantized, np.einsum("gpi,gpj->gij", right, right) / 120, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.crossed, np.einsum("gpi,gpj->gij", left, right) / 120, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(actual.quantized, np.einsum("gpi,gpj->gij", right, right) / 120, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(actual.crossed, np.einsum("gpi,gpj->gij", left, right) / 120, rtol=1e-4, atol=1e-4)
 
 
 # --- refitting
@@ -127,7 +127,7 @@ def test_refitted_is_least_squares_held_to_the_given_weights():
     given = pairs(groups=1)
     moments = Moments.collect(given, minus_mean=True)
     weight = np.random.default_rng(4).normal(0, 1, (1, 3, 5))
-    found = refitted(weight, moments)
+    actual = refitted(weight, moments)
     left, right = (np.concatenate([pair[side][0] for pair in given]).astype(np.float64) for side in (0, 1))
     left, right = left - left.mean(axis=0), right - right.mean(axis=0)
     ridge = share(moments) * np.trace(right.T @ right / 120) / 5
@@ -135,7 +135,7 @@ def test_refitted_is_least_squares_held_to_the_given_weights():
         rows = np.concatenate([right / np.sqrt(120), np.sqrt(ridge) * np.eye(5)])
         wanted = np.concatenate([left @ weight[0, output] / np.sqrt(120), np.sqrt(ridge) * weight[0, output]])
         expected = np.linalg.lstsq(rows, wanted, rcond=None)[0]
-        np.testing.assert_allclose(found[0, output], expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(actual[0, output], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_an_input_that_is_not_quantized_leaves_the_weights():
@@ -161,13 +161,13 @@ def damped(moments, group):
     return matrix + share(moments) * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
 
 
-def plain_obq(weight, scale, top, matrix):
+def plain_obq(weight, scale, qmax, matrix):
     """Column by column as Optimal Brain Surgeon says it, the inverse of what is left taken anew each time."""
     rest, codes = weight.copy(), np.zeros(len(weight), dtype=int)
     left = sorted(range(len(weight)), key=lambda i: (-matrix[i, i], i))
     while left:
         i = left[0]
-        codes[i] = np.clip(np.rint(rest[i] / scale), -top, top)
+        codes[i] = np.clip(np.rint(rest[i] / scale), -qmax, qmax)
         inverse = np.linalg.inv(matrix[np.ix_(left, left)])
         error = rest[i] - codes[i] * scale
         rest[left] -= error * inverse[0] / inverse[0, 0]
@@ -186,26 +186,26 @@ def random_case(seed, groups=2, outputs=4, size=9, positions=400):
 @pytest.mark.parametrize(("seed", "bits"), list(product(range(4), (2, 4, 8))))
 def test_codes_are_those_of_optimal_brain_surgery(seed, bits):
     moments, weight, largest = random_case(seed)
-    top = 2 ** (bits - 1) - 1
-    scales = largest / top
-    found = compensated_codes(weight, scales, top, moments)
-    assert found.dtype == np.int32
+    qmax = 2 ** (bits - 1) - 1
+    scales = largest / qmax
+    actual = compensated_codes(weight, scales, qmax, moments)
+    assert actual.dtype == np.int32
     for group, output in np.ndindex(weight.shape[:2]):
-        expected = plain_obq(weight[group, output], scales[group, output], top, damped(moments, group))
-        np.testing.assert_array_equal(found[group, output], expected)
+        expected = plain_obq(weight[group, output], scales[group, output], qmax, damped(moments, group))
+        np.testing.assert_array_equal(actual[group, output], expected)
 
 
 @pytest.mark.parametrize("bits", [3, 4, 8])
 def test_the_error_of_the_outputs_is_less_than_that_of_the_nearest(bits):
-    top = 2 ** (bits - 1) - 1
+    qmax = 2 ** (bits - 1) - 1
     ratios = []
     for seed in range(20):
         moments, weight, largest = random_case(seed)
-        scales = largest / top
-        nearest = np.clip(np.rint(weight / scales[:, :, np.newaxis]), -top, top)
+        scales = largest / qmax
+        nearest = np.clip(np.rint(weight / scales[:, :, np.newaxis]), -qmax, qmax)
         errors = [
             sum(np.trace(off[g] @ damped(moments, g) @ off[g].T) for g in range(2))
-            for codes in (compensated_codes(weight, scales, top, moments), nearest)
+            for codes in (compensated_codes(weight, scales, qmax, moments), nearest)
             for off in [weight - codes * scales[:, :, np.newaxis]]
         ]
         ratios.append(errors[0] / errors[1])

@@ -24,8 +24,8 @@ def test_it_finds_the_least_of_a_smooth_error(wanted):
     def error(ends):
         return 0.01 + sum(np.log(abs(end / aim)) ** 2 for end, aim in zip(ends, wanted, strict=True) if aim)
 
-    found = best_range(error, seen)
-    for end, aim in zip(found, wanted, strict=True):
+    actual = best_range(error, seen)
+    for end, aim in zip(actual, wanted, strict=True):
         assert end == pytest.approx(aim, rel=0.1)
 
 
@@ -45,9 +45,9 @@ def test_it_finds_where_a_silu_errs_least():
 
     seen = float(values.min()), float(values.max())
     best = min(error((seen[0] * a, seen[1] * b)) for a in np.linspace(0.02, 1, 50) for b in np.linspace(0.1, 1, 46))
-    found = best_range(error, seen)
-    assert error(found) <= 1.25 * best
-    assert error(found) < 0.5 * error(seen)
+    actual = best_range(error, seen)
+    assert error(actual) <= 1.25 * best
+    assert error(actual) < 0.5 * error(seen)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def before_silu():
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_before_a_silu_useless_negatives_are_clipped(tmp_path, bits):
-    found, statistics = chosen(*before_silu(), tmp_path, feature_bits=bits)
-    low, high = found["a"]
+    actual, statistics = chosen(*before_silu(), tmp_path, feature_bits=bits)
+    low, high = actual["a"]
     assert statistics["a"].low < -40
     assert -12 < low < 0
     assert 0.5 * statistics["a"].high < high <= statistics["a"].high
-    assert "y" not in found
+    assert "y" not in actual
 
 
 def test_features_that_other_operators_take_are_left_out(tmp_path):
@@ -109,9 +109,9 @@ def test_features_that_other_operators_take_are_left_out(tmp_path):
     ]
     model = graph_model(nodes, {"x": [1, 2, 24, 24]}, ["y"], {"w": RNG.normal(0, 1, (2, 2, 1, 1))})
     feeds = [{"x": RNG.normal(0, 1, (1, 2, 24, 24)).astype(np.float32)} for _ in range(2)]
-    found, statistics = chosen(model, feeds, tmp_path)
-    assert found.keys() == {"x", "c"}
-    for name, (low, high) in found.items():
+    actual, statistics = chosen(model, feeds, tmp_path)
+    assert actual.keys() == {"x", "c"}
+    for name, (low, high) in actual.items():
         assert statistics[name].low <= low < high <= statistics[name].high
 
 
@@ -129,8 +129,8 @@ def test_features_of_too_few_positions_are_left_out(tmp_path):
 
 def test_a_tensor_that_a_body_captures_is_left_out(tmp_path):
     def branch(name):
-        made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 24, 24])]
-        return helper.make_graph([node("Neg", ["a"], [name], name)], name, [], made)
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 24, 24])]
+        return helper.make_graph([node("Neg", ["a"], [name], name)], name, [], outputs)
 
     nodes = [
         node("Conv", ["x", "w"], ["a"], "a"),

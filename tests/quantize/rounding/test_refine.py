@@ -5,90 +5,18 @@ import onnx
 import pytest
 from omegaconf import OmegaConf
 
-from stages.calibrate.__main__ import calibrate
-from stages.calibset.__main__ import calibset
-from stages.compose import run as compose_into
-from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, PREPARED_MODEL, QUANTIZED_MODEL
-from stages.core.config.load import load_params
+from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INTEGER_MODEL, PREPARED_MODEL, QUANTIZED_MODEL
 from stages.core.config.schema import Color, QuantConfig, Rounding
-from stages.core.data.inputs import NetworkInput, feeds, load_inputs
+from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import correction_samples, validation_samples
 from stages.core.graph.session import Runner
 from stages.core.integer.simulator import simulator_model
-from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from stages.quantize.rounding.refine import reconstruction_steps, refine, refines
 from stages.quantize.validation import Validator
-from tests.conftest import project_overrides
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
-from tests.quantize.moves import candidate_of
-
-
-def stages_of(*overrides):
-    compose_into(project_overrides(*overrides), Path("conf"), Path("params.yaml"), check_only=False)
-    return load_params(Path("params.yaml"))
-
-
-@pytest.fixture
-def calibrated(project):
-    config = stages_of()
-    for stage in (export, calibset, calibrate):
-        stage(config)
-    return project
-
-
-def inputs():
-    return load_inputs(INPUTS)
-
-
-def fed(samples):
-    return [feeds(sample, inputs()) for sample in samples]
-
-
-def drafted(**quant):
-    return candidate_of(onnx.load(FLOAT_MODEL), fed(correction_samples(CALIBSET)), soc_config("t40"), **quant)
-
-
-def validator():
-    return Validator(onnx.load(FLOAT_MODEL), inputs(), validation_samples(CALIBSET))
-
-
-def plain_error(integer):
-    """Of the outputs on the validation pictures: squared error over the float output's variance, the mean of all."""
-    sides = Runner(FLOAT_MODEL), Runner(simulator_model(onnx.load_from_string(integer), ["logits"]), optimize="safe")
-    errors = []
-    for given in fed(validation_samples(CALIBSET)):
-        expected, actual = (side.run(given)["logits"].astype(float) for side in sides)
-        errors.append(np.mean((actual - expected) ** 2) / np.var(expected))
-    return float(np.mean(errors))
-
-
-# --- the judge
-
-
-def test_the_judge_measures_on_the_validation_pictures(calibrated):
-    candidate = drafted(weight_bits=4)
-    assert validator().error(candidate) == pytest.approx(
-        plain_error(candidate.lowered()[0].SerializeToString()), rel=1e-5
-    )
-
-
-def test_the_judge_takes_what_improves_and_says_by_how_much(calibrated):
-    coarse, fine, found = drafted(weight_bits=2), drafted(weight_bits=8), validator()
-    assert found.better(coarse, fine, "more bits") is fine
-    errors = f"{found.error(coarse):.4g} -> {found.error(fine):.4g}"
-    assert found.notes == [f"more bits: error of the outputs on 2 validation pictures {errors}"]
-
-
-def test_the_judge_refuses_what_does_not_and_says_so(calibrated):
-    coarse, fine, found = drafted(weight_bits=2), drafted(weight_bits=8), validator()
-    assert found.better(fine, coarse, "fewer bits") is fine
-    assert found.notes[0].startswith("fewer bits: error of the outputs on 2 validation pictures ")
-    assert found.notes[0].endswith(": refused, it does not improve")
-    assert found.better(fine, fine.copy(), "nothing") is fine
-    assert found.notes[1].endswith(": refused, it does not improve")
-
+from tests.quantize.candidates import candidate_of, composed, fed, inputs, new_candidate, plain_error, validator
 
 # --- what is refined
 
@@ -111,7 +39,7 @@ def test_whether_there_is_anything_to_refine(quant, expected):
     "keys", [("weight_correction",), ("feature_correction",), ("weight_correction", "feature_correction")]
 )
 def test_corrections_change_biases_alone(calibrated, tmp_path, keys):
-    candidate = drafted(weight_bits=4)
+    candidate = new_candidate(weight_bits=4)
     before = candidate.copy()
     quant = QuantConfig("q", weight_bits=4, **dict.fromkeys(keys, True))
     refine(candidate, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
@@ -122,7 +50,7 @@ def test_corrections_change_biases_alone(calibrated, tmp_path, keys):
 
 
 def test_compensation_changes_codes_and_biases_and_leaves_nothing_behind(calibrated, tmp_path):
-    candidate = drafted(weight_bits=4)
+    candidate = new_candidate(weight_bits=4)
     before = candidate.copy()
     quant = QuantConfig("q", weight_bits=4, rounding=Rounding.compensate)
     refine(candidate, quant, correction_samples(CALIBSET), inputs(), tmp_path / "scratch")
@@ -131,21 +59,21 @@ def test_compensation_changes_codes_and_biases_and_leaves_nothing_behind(calibra
         not np.array_equal(candidate.codes[name], before.codes[name]) for name in ("stem", "depthwise", "project")
     )
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
-    found = validator()
-    assert found.error(candidate) < found.error(before)
+    validation = validator()
+    assert validation.error(candidate) < validation.error(before)
 
 
 def test_the_float_mean_of_the_output_comes_back(calibrated, tmp_path):
     """With both corrections the last layer's mean over the pictures it was fitted on is the float network's."""
-    candidate = drafted(feature_bits=4, weight_bits=4)
+    candidate = new_candidate(feature_bits=4, weight_bits=4)
     quant = QuantConfig("q", feature_bits=4, weight_bits=4, weight_correction=True, feature_correction=True)
     samples = correction_samples(CALIBSET)
     expected = np.mean([Runner(FLOAT_MODEL).run(given)["logits"] for given in fed(samples)], axis=0)
 
     def off(one):
         runner = Runner(simulator_model(one.lowered()[0], ["logits"]), optimize="safe")
-        made = np.mean([runner.run(given)["logits"] for given in fed(samples)], axis=0)
-        return np.abs(made - expected).max()
+        outputs = np.mean([runner.run(given)["logits"] for given in fed(samples)], axis=0)
+        return np.abs(outputs - expected).max()
 
     before = off(candidate)
     refine(candidate, quant, samples, inputs(), tmp_path / "scratch")
@@ -172,7 +100,7 @@ def run_both(feeds):
 def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrated, overrides):
     errors, prepared = [], []
     for more in ((), overrides):
-        config = stages_of("quant.weight_bits=4", *more)
+        config = composed("quant.weight_bits=4", *more)
         quantize(config)
         errors.append(plain_error(Path(INTEGER_MODEL).read_bytes()))
         prepared.append(onnx.load(PREPARED_MODEL))
@@ -188,12 +116,12 @@ def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrate
 
 
 def test_the_stage_gives_the_same_again(calibrated):
-    config = stages_of("quant.weight_bits=4", "quant.rounding=compensate")
-    made = []
+    config = composed("quant.weight_bits=4", "quant.rounding=compensate")
+    outputs = []
     for _ in range(2):
         quantize(config)
-        made.append([Path(path).read_bytes() for path in (INTEGER_MODEL, QUANTIZED_MODEL, PREPARED_MODEL)])
-    assert made[0] == made[1]
+        outputs.append([Path(path).read_bytes() for path in (INTEGER_MODEL, QUANTIZED_MODEL, PREPARED_MODEL)])
+    assert outputs[0] == outputs[1]
 
 
 # --- networks of odd forms
@@ -203,8 +131,8 @@ def odd_network():
     """Several outputs, one of them integers, one taken inside; a product, a branch, a dead layer, a constant input."""
 
     def branch(name, source):
-        made = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4, 8, 8])]
-        return onnx.helper.make_graph([node("Neg", [source], [name], name)], name, [], made)
+        outputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4, 8, 8])]
+        return onnx.helper.make_graph([node("Neg", [source], [name], name)], name, [], outputs)
 
     nodes = [
         node("Conv", ["images", "w"], ["a"], "a", auto_pad="SAME_LOWER"),

@@ -11,7 +11,7 @@ from stages.quantize.partition.subgraphs import find_blocks, layer_subgraphs
 from stages.quantize.rounding.replay import Replay, TensorFiles, fake_quantize
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
-from tests.quantize.moves import advance, candidate_of
+from tests.quantize.candidates import advance, candidate_of
 
 PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(11)]
 
@@ -39,9 +39,9 @@ def test_tensors_come_back_as_they_were(tmp_path, values):
         files.write("t", index, values[index])
         files.write("other", index, np.float32([index]))
     for index in (0, 1):
-        found = files.read("t", index)
-        assert (found.dtype, found.shape) == (values[index].dtype, values[index].shape)
-        np.testing.assert_array_equal(found, values[index])
+        actual = files.read("t", index)
+        assert (actual.dtype, actual.shape) == (values[index].dtype, values[index].shape)
+        np.testing.assert_array_equal(actual, values[index])
         np.testing.assert_array_equal(files.read("other", index), [index])
 
 
@@ -100,13 +100,13 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
         wanted = [side.run(feeds) for side in sides]
         for name in handed:
             np.testing.assert_allclose(replay.float.read(name, index), wanted[0][name], rtol=1e-4, atol=1e-5)
-            made, step = (
+            actual, step = (
                 replay.quantized.read(name, index),
                 candidate.features[name].scale if name in candidate.features else 0.05,
             )
-            np.testing.assert_allclose(made, wanted[1][name], rtol=0, atol=1e-3 * step)
+            np.testing.assert_allclose(actual, wanted[1][name], rtol=0, atol=1e-3 * step)
             # biases have codes in the quantized network: now and then that moves a value over the edge of one
-            assert name == "logits" or np.abs(made - wanted[2][name]).mean() < 0.5 * step
+            assert name == "logits" or np.abs(actual - wanted[2][name]).mean() < 0.5 * step
 
 
 def test_memory_on_disk_is_given_back(tmp_path):

@@ -1,7 +1,7 @@
 """From the integer model to the runtime's program: every node becomes one operation, or a few.
 
-Pictures (rank 4) lie in memory as NHWC, other tensors as in the network. Where an operator wants its operand otherwise
-(a matrix product of a picture's rows, a convolution along one axis), a movement goes before and after it.
+Tensors of rank 4 lie in memory as NHWC, others as in the network. Where an operator needs its operand otherwise (a
+matrix product of a picture's rows, a convolution along one axis), a movement precedes and follows it.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ FAMILIES = (boundary, weighted, elementwise, joined, pools, reductions, resize)
 INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {
     record: function for family in FAMILIES for record, function in family.INTEGER_TRANSLATORS.items()
 }
-"""Record of the integer domain -> what writes its operations."""
+"""Record of the integer domain -> function that writes its operations."""
 FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
     name: function for family in FAMILIES for name, function in family.FLOAT_TRANSLATORS.items()
 }
-"""ONNX operator in float -> what writes its operations."""
+"""ONNX operator in float -> function that writes its operations."""
 
 
 def translate(model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Program:

@@ -1,4 +1,4 @@
-"""Where codes begin and end."""
+"""Operators at which codes begin and end."""
 
 from collections.abc import Callable
 

@@ -62,7 +62,7 @@ def _sum(to: Translation, node: onnx.NodeProto, operator: Multiplied) -> None:
 
 
 def _extreme(to: Translation, node: onnx.NodeProto, operator: Multiplied) -> None:
-    """The largest or smallest of any number of operands, two at a time; what is found already needs no scaling."""
+    """The largest or smallest of any number of operands, two at a time; the intermediate result needs no scaling."""
     multipliers, unit = list(operator.multipliers), 1 << operator.shift
     names = list(node.input)
     if len(names) == 1:
@@ -89,9 +89,9 @@ def _binary(
         to: the program.
         node: the node.
         operator: its record.
-        operands: "" stands for what the operation before has left, in the shape of the node's output.
+        operands: "" stands for the output of the operation before, in the shape of the node's output.
         multipliers: one an operand.
-        final: whether it computes the node's output, not something on the way.
+        final: whether it computes the node's output, not an intermediate result.
     """
     y, (left, right) = node.output[0], operands
     axes = to.broadcast(y, [left or y, right])

@@ -1,4 +1,4 @@
-"""How axes of the network lie in memory: pictures NHWC, other tensors as they are."""
+"""The layout of a network's axes in memory: NHWC for rank 4, others as they are."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -29,17 +29,18 @@ def strides(shape: Sequence[int]) -> list[int]:
     if not shape:
         return []
     stored = physical(shape)
-    steps = [int(np.prod(stored[axis + 1 :], dtype=np.int64)) for axis in range(len(stored))]
-    steps = [steps[0], steps[3], steps[1], steps[2]] if len(shape) == PICTURE_RANK else steps
-    return [step if size > 1 else 0 for step, size in zip(steps, shape, strict=True)]
+    distances = [int(np.prod(stored[axis + 1 :], dtype=np.int64)) for axis in range(len(stored))]
+    if len(shape) == PICTURE_RANK:
+        distances = [distances[0], distances[3], distances[1], distances[2]]
+    return [distance if size > 1 else 0 for distance, size in zip(distances, shape, strict=True)]
 
 
 def broadcast_axes(result: Sequence[int], operands: Sequence[Sequence[int]]) -> tuple[BroadcastAxis, ...]:
     """How two operands broadcast against a result: its axes as they lie in memory, joined where possible."""
     shape = tuple(result) or (1,)
-    steps = [in_memory([0] * (len(shape) - len(operand)) + strides(operand)) for operand in operands]
+    distances = [in_memory([0] * (len(shape) - len(operand)) + strides(operand)) for operand in operands]
     axes: list[BroadcastAxis] = []
-    for length, a, b in zip(in_memory(shape), *steps, strict=True):
+    for length, a, b in zip(in_memory(shape), *distances, strict=True):
         if length == 1:
             continue
         if axes and (axes[-1].a, axes[-1].b) == (a * length, b * length):
@@ -55,6 +56,6 @@ def reduction_axes(shape: Sequence[int], result: Sequence[int], axes: Sequence[i
     if len(kept) < len(shape):  # the axes are gone
         rest = iter(kept)
         kept = [0 if axis in axes else next(rest) for axis in range(len(shape))]
-    steps = [0 if axis in axes else kept[axis] for axis in range(len(shape))]
-    pairs = zip(in_memory(shape), in_memory(steps), strict=True)
-    return tuple(ReductionAxis(length, step) for length, step in pairs)
+    distances = [0 if axis in axes else kept[axis] for axis in range(len(shape))]
+    pairs = zip(in_memory(shape), in_memory(distances), strict=True)
+    return tuple(ReductionAxis(length, distance) for length, distance in pairs)

@@ -13,7 +13,7 @@ from stages.core.integer.operators import Operator, average_pool
 __all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS", "MAX_POOLS", "leading_pads", "max_pool"]
 
 MAX_POOLS = {"MaxPool", "GlobalMaxPool"}
-"""They do the same with codes and floats."""
+"""They work on codes and floats alike."""
 
 
 def max_pool(to: Translation, node: onnx.NodeProto) -> None:
@@ -33,11 +33,11 @@ def max_pool(to: Translation, node: onnx.NodeProto) -> None:
 
 
 def leading_pads(node: onnx.NodeProto, before: Sequence[int], after: Sequence[int], kernel: Sequence[int]) -> list[int]:
-    """The padding before each axis of a pool or convolution, from the sizes of its input and output; then others."""
+    """The padding before each axis of a pool or convolution, from the sizes of input and output; the rest is unused."""
     rank, automatic = len(kernel), attribute(node, "auto_pad", b"NOTSET").decode()
     if automatic in ("NOTSET", "VALID"):
-        given = attribute(node, "pads", [0] * (2 * rank))
-        return list(given) if automatic == "NOTSET" else [0] * (2 * rank)
+        pads = attribute(node, "pads", [0] * (2 * rank))
+        return list(pads) if automatic == "NOTSET" else [0] * (2 * rank)
     strides, dilations = (attribute(node, name, [1] * rank) for name in ("strides", "dilations"))
     spans = [(after[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - before[i] for i in range(rank)]
     totals = [max(span, 0) for span in spans]

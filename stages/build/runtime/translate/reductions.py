@@ -15,7 +15,8 @@ from stages.core.integer.operators import Operator, fixed_point
 
 __all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
-SOFTMAX_OF_ONE_AXIS = 13  # the opset from which on Softmax works along one axis
+SOFTMAX_OF_ONE_AXIS = 13
+"""The opset from which on Softmax works along one axis."""
 
 
 def _mean(to: Translation, node: onnx.NodeProto, operator: fixed_point.Mean) -> None:
@@ -29,8 +30,8 @@ def _float_sum(to: Translation, node: onnx.NodeProto) -> None:
     shape = to.shape(x)
     axes = list(range(2, len(shape)))
     if node.op_type != "GlobalAveragePool":
-        given = to.constants[node.input[1]].tolist() if len(node.input) > 1 and node.input[1] else []
-        axes = [axis % len(shape) for axis in attribute(node, "axes", given) or range(len(shape))]
+        constant = to.constants[node.input[1]].tolist() if len(node.input) > 1 and node.input[1] else []
+        axes = [axis % len(shape) for axis in attribute(node, "axes", constant) or range(len(shape))]
     divisor = 1 if node.op_type == "ReduceSum" else int(np.prod([shape[axis] for axis in axes]))
     to.emit(Opcode.float_sum, [to.operand(x)], to.result(y), FloatSum(divisor, to.reduction(x, y, axes)))
 
@@ -38,7 +39,7 @@ def _float_sum(to: Translation, node: onnx.NodeProto) -> None:
 def _softmax(to: Translation, node: onnx.NodeProto) -> None:
     x, y = node.input[0], node.output[0]
     shape = to.shape(x)
-    opset = next(entry.version for entry in to.model.opset_import if not entry.domain)
+    opset = next(each.version for each in to.model.opset_import if not each.domain)
     axis = attribute(node, "axis", -1 if opset >= SOFTMAX_OF_ONE_AXIS else 1) % len(shape)
     if opset < SOFTMAX_OF_ONE_AXIS and axis != len(shape) - 1:
         raise to.unsupported(" over several axes")

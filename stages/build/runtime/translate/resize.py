@@ -15,7 +15,7 @@ __all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
 
 def _resize(to: Translation, node: onnx.NodeProto, operator: resize.Resize) -> None:
-    """The weights of rows and of columns are stored sparsely: where each output's begin, sources, weights."""
+    """The weights of rows and of columns are stored sparsely: start of each output, sources, weights."""
     x, y = node.input[0], node.output[0]
     n, h, w, c = physical(to.shape(x))
     rows, columns = (to.constants[name] for name in node.input[1:3])

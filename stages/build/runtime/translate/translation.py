@@ -1,4 +1,4 @@
-"""A program while it is written: tensors and where they lie, movements between layouts, operations."""
+"""A program while it is written: tensors in memory, movements between layouts, operations."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ Array = NDArray[Any]
 
 
 class Translation:
-    """A program while it is written, and where every tensor lies.
+    """A program while it is written, and the number of every tensor.
 
     Args:
         model: the integer model, its tensors' shapes known.
@@ -48,8 +48,8 @@ class Translation:
         self.model = model
         self.quant_params = tensor_quant_params(model.graph.node)
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        self.graph_inputs = [entry.name for entry in model.graph.input if entry.name not in self.constants]
-        self._inputs = {entry.name: entry for entry in inputs}
+        self.graph_inputs = [info.name for info in model.graph.input if info.name not in self.constants]
+        self._inputs = {each.name: each for each in inputs}
         self._stems = dump_names(model)
         graph = model.graph
         self._shapes = {
@@ -64,7 +64,7 @@ class Translation:
     # --- the run ---
 
     def begin(self) -> None:
-        """Declare the pictures that are fed."""
+        """Declare the network inputs."""
         for name in self.graph_inputs:
             elements = int(np.prod(self.shape(name)))
             self.program.inputs.append((name, elements, self._channels(name)))
@@ -74,12 +74,12 @@ class Translation:
         self._node = node
 
     def finish(self) -> None:
-        """Hand out the results."""
+        """Declare the network outputs."""
         for info in self.model.graph.output:
             self.program.outputs.append((info.name, self._real(info.name)))
 
     def unsupported(self, why: str = "") -> UnsupportedError:
-        """The error for what the runtime does not do, naming the node; `why` follows."""
+        """The error for a node that the runtime has no operation for; `why` follows."""
         return UnsupportedError(
             f"{self._node.name} ({self._node.op_type}): the board's reference runtime does not do this{why}"
         )
@@ -105,10 +105,10 @@ class Translation:
         return self.new(Tensor(kind, array.shape or (1,), bits, zero_point, "", array))
 
     def operand(self, name: str) -> int:
-        """The number of a tensor that a node takes: computed, fed, or a constant of a layer in float."""
+        """The number of a node's input: a computed tensor, a network input, or a constant of a layer in float."""
         if name not in self._numbers:
             if name in self.graph_inputs:
-                self._numbers[name] = self._fed(name, None)
+                self._numbers[name] = self._feed(name, None)
             elif name in self.constants and self.constants[name].dtype == np.float32:
                 values = self.constants[name]
                 flat = np.empty(values.size, np.float32)
@@ -119,12 +119,12 @@ class Translation:
         return self._numbers[name]
 
     def result(self, name: str) -> int:
-        """Declare a tensor that a node makes."""
+        """Declare an output of a node."""
         self._numbers[name] = self.new(self._like(name, physical(self.shape(name)), self._stems.get(name, "")))
         return self._numbers[name]
 
     def temporary(self, name: str, shape: Sequence[int]) -> int:
-        """A tensor of the same kind as another, on its way to or from it."""
+        """Declare an intermediate tensor of the same kind as another."""
         return self.new(self._like(name, tuple(shape), ""))
 
     def _like(self, name: str, shape: tuple[int, ...], stem: str) -> Tensor:
@@ -135,27 +135,27 @@ class Translation:
         return Tensor(kind, shape or (1,), qparams.bits, qparams.zero_point, stem)
 
     def constant_codes(self, name: str, codes: Array) -> None:
-        """A feature that never changes, as it lies in memory."""
+        """Add the codes of a constant feature, in memory order."""
         flat = np.empty(codes.size, codes.dtype)
         flat[positions(codes.shape).reshape(-1)] = codes.reshape(-1)
         like = self._like(name, physical(codes.shape), "")
         self._numbers[name] = self.new(replace(like, values=flat.reshape(like.shape)))
 
     def emit(self, opcode: Opcode, inputs: Sequence[int], output: int, attributes: Attributes) -> None:
-        """Add an operation of the present node."""
+        """Add an operation of the current node."""
         self.program.operations.append(Operation(opcode, self._node.name, tuple(inputs), output, words(attributes)))
 
     def last_output(self) -> int:
         """The number of the tensor that the last operation computes."""
         return self.program.operations[-1].output
 
-    # --- pictures that are fed, results that are handed out ---
+    # --- network inputs and outputs ---
 
     def _channels(self, name: str) -> int:
         shape = physical(self.shape(name))
         return shape[-1] if len(shape) == 4 else 1
 
-    def _fed(self, name: str, codes: str | None) -> int:
+    def _feed(self, name: str, codes: str | None) -> int:
         parts = [self._by_channel(name, values) for values in (self._inputs[name].mean, self._inputs[name].normal)]
         channels = max(map(len, parts))
         inputs = [self.stored(Kind.f32, np.resize(values, channels)) for values in parts]
@@ -167,16 +167,16 @@ class Translation:
 
     def _by_channel(self, name: str, values: Sequence[float]) -> NDArray[np.float32]:
         """Mean or normal as it repeats along the elements in memory: one value where all channels have the same."""
-        each, shape = np.asarray(values, np.float32), self.shape(name)
+        by_channel, shape = np.asarray(values, np.float32), self.shape(name)
         if len(shape) == PICTURE_RANK:  # channels lie last
-            return each
-        if (each == each[0]).all():
-            return each[:1]
-        return np.broadcast_to(each.reshape(-1, *[1] * (len(shape) - 2)), shape).reshape(-1)
+            return by_channel
+        if (by_channel == by_channel[0]).all():
+            return by_channel[:1]
+        return np.broadcast_to(by_channel.reshape(-1, *[1] * (len(shape) - 2)), shape).reshape(-1)
 
     def feed_codes(self, name: str, codes: str) -> None:
         """Feed a network input as codes."""
-        self._fed(name, codes)
+        self._feed(name, codes)
 
     def is_input(self, name: str) -> bool:
         """Whether a tensor is a network input."""
@@ -215,11 +215,13 @@ class Translation:
         """How a tensor is summed up over axes in memory."""
         return reduction_axes(self.shape(tensor), self.shape(result), axes)
 
-    def move(self, source: int, how: Movement, target: int, padded: int = 0) -> None:
+    def move(self, source: int, offsets: Movement, target: int, padded: int = 0) -> None:
         """Add an operation that moves elements."""
-        tables = [self.stored(Kind.i32, axis.table) for axis in how.axes if axis.table]
-        axes = [MoveAxis(axis.length, 1) if axis.table else MoveAxis(axis.length, 0, axis.step) for axis in how.axes]
-        self.emit(Opcode.move, [source, *tables], target, Move(padded, how.base, tuple(axes)))
+        tables = [self.stored(Kind.i32, axis.table) for axis in offsets.axes if axis.table]
+        axes = [
+            MoveAxis(axis.length, 1) if axis.table else MoveAxis(axis.length, 0, axis.step) for axis in offsets.axes
+        ]
+        self.emit(Opcode.move, [source, *tables], target, Move(padded, offsets.base, tuple(axes)))
 
     def rows(self, name: str) -> int:
         """A tensor with its last axis in the network innermost in memory."""
@@ -247,16 +249,19 @@ class Translation:
     def from_pixels(self, name: str, compute: Callable[[int], None]) -> None:
         """Declare a result that is computed with its channels innermost."""
         shape = self.shape(name)
-        lying = positions(shape) if len(shape) != 4 else np.arange(int(np.prod(shape))).reshape(physical(shape))
-        self._arranged(name, lying if len(shape) == 4 else np.moveaxis(lying, 1, -1), compute)
+        if len(shape) == 4:
+            in_memory = np.arange(int(np.prod(shape))).reshape(physical(shape))
+        else:
+            in_memory = np.moveaxis(positions(shape), 1, -1)
+        self._arranged(name, in_memory, compute)
 
-    def _arranged(self, name: str, places: NDArray[np.int64], compute: Callable[[int], None]) -> None:
-        """Compute a result whose elements lie at `places` of its memory, in the order in which they are computed."""
-        order = places.reshape(-1)
+    def _arranged(self, name: str, in_memory: NDArray[np.int64], compute: Callable[[int], None]) -> None:
+        """Compute a result in another order than it has in memory; `in_memory` are the positions of its elements."""
+        order = in_memory.reshape(-1)
         if np.array_equal(order, np.arange(order.size)):
             compute(self.result(name))
             return
-        computed = self.temporary(name, places.shape)
+        computed = self.temporary(name, in_memory.shape)
         compute(computed)
         output = self.result(name)
         sources = np.empty(order.size, np.int64)
@@ -272,7 +277,7 @@ class Translation:
             x: the input's shape in the network.
             y: the output's.
             kernel: sizes along the spatial axes.
-            slides: `strides`, `dilations` and `pads`; ones and zeros where they are left out.
+            slides: `strides`, `dilations` and `pads`; ones and zeros if left out.
         """
         rank = len(x) - 2
         if rank not in (1, 2):
@@ -285,5 +290,5 @@ class Translation:
 
         ones, zeros = [1] * rank, [0] * rank
         sizes = [x[0], *pair(x[2:], 1), x[1], *pair(y[2:], 1)]
-        steps = [*pair(kernel, 1), *pair(slides.get("strides", ones), 1), *pair(slides.get("dilations", ones), 1)]
-        return Window(*sizes, *steps, *pair(slides.get("pads", zeros), 0))
+        slide = [*pair(kernel, 1), *pair(slides.get("strides", ones), 1), *pair(slides.get("dilations", ones), 1)]
+        return Window(*sizes, *slide, *pair(slides.get("pads", zeros), 0))

@@ -59,7 +59,7 @@ def _mat_mul(to: Translation, node: onnx.NodeProto, operator: weighted.MatMul) -
 
 
 class _Geometry:
-    """What is summed up: over which window, in how many groups."""
+    """How products are summed up: over which window, in how many groups."""
 
     def __init__(self, transposed: bool, window: Window, groups: int) -> None:
         self.transposed, self.window, self.groups = int(transposed), window, groups
@@ -147,9 +147,9 @@ def _float_gemm(to: Translation, node: onnx.NodeProto) -> None:
 
 def _float_rows(to: Translation, node: onnx.NodeProto, weight: Array, bias: Array) -> None:
     """Rows times a constant matrix [outputs, inputs], plus a bias."""
-    each = np.broadcast_to(bias.reshape(-1), (len(weight),))
+    biases = np.broadcast_to(bias.reshape(-1), (len(weight),))
     number = to.rows(node.input[0])
-    inputs = [number, to.stored(Kind.f32, weight), to.stored(Kind.f32, each)]
+    inputs = [number, to.stored(Kind.f32, weight), to.stored(Kind.f32, biases)]
     attributes = FloatConv(0, _rows_window(to.shape(node.input[0])), 1, len(weight))
     to.from_rows(node.output[0], lambda output: to.emit(Opcode.float_conv, inputs, output, attributes))
 

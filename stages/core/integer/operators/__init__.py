@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 BOUNDARIES: dict[str, type[Operator]] = {record.op_type(): record for record in boundary.OPERATORS}
-"""Where codes begin and end: no layers."""
+"""Operators at which codes begin and end; they are no layers."""
 LAYERS: dict[str, type[Operator]] = {
     record.op_type(): record
     for family in (weighted, fixed_point, average_pool, table, prelu, resize)
@@ -51,7 +51,7 @@ def operator_of(node: onnx.NodeProto) -> Operator:
     """Read the record of a node of the integer domain.
 
     Raises:
-        ValueError: for a type or an attribute that is none of the domain's.
+        ValueError: for a type or an attribute that the domain does not have.
     """
     if node.op_type not in OPERATORS:
         raise ValueError(f"{node.name}: {node.op_type} is no operator of the domain {DOMAIN}")

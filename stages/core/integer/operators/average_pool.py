@@ -1,4 +1,4 @@
-"""AveragePool: sums over windows, multiplied by what each window's size asks for."""
+"""AveragePool: sums over windows, each multiplied by the effective scale over the window's size."""
 
 from dataclasses import dataclass
 from typing import ClassVar

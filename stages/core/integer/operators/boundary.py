@@ -1,4 +1,4 @@
-"""Where codes begin and end: Quantize, Dequantize, and features that never change."""
+"""Operators at which codes begin and end: Quantize, Dequantize, and constant features."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class Dequantize(Operator):
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(CodesOperator):
-    """Codes of a feature that never changes: its input, as stored."""
+    """Codes of a constant feature: its input, as stored."""
 
     def reference(self, x: Operands) -> Array:
         return x[0]

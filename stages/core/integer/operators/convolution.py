@@ -41,7 +41,7 @@ def convolve(x: Array, w: Array, window: Sliding) -> Integers:
     taps = w.reshape(window.group, -1, w.shape[1], np.prod(kernel, dtype=int))
     acc = np.zeros((x.shape[0], window.group, taps.shape[1], *size), dtype=np.int64)
     for index, tap in enumerate(itertools.product(*map(range, kernel))):
-        acc += np.einsum("ngc...,gmc->ngm...", x[_met(tap, window, size)], taps[..., index])
+        acc += np.einsum("ngc...,gmc->ngm...", x[_tap_inputs(tap, window, size)], taps[..., index])
     return acc.reshape(acc.shape[0], -1, *size)
 
 
@@ -56,14 +56,16 @@ def convolve_transposed(x: Array, w: Array, window: Sliding, output_padding: Seq
     ]
     acc = np.zeros((x.shape[0], window.group, taps.shape[2], *full), dtype=np.int64)
     for index, tap in enumerate(itertools.product(*map(range, kernel))):
-        acc[_met(tap, window, x.shape[3:])] += np.einsum("ngc...,gcm->ngm...", x, taps[..., index])
+        acc[_tap_inputs(tap, window, x.shape[3:])] += np.einsum("ngc...,gcm->ngm...", x, taps[..., index])
     kept = tuple(slice(pads[i], full[i] - pads[rank + i]) for i in range(rank))
     acc = acc[(slice(None),) * 3 + kept]
     return acc.reshape(acc.shape[0], -1, *acc.shape[3:])
 
 
-def _met(tap: Sequence[int], window: Sliding, size: Sequence[int]) -> tuple[slice, ...]:
-    """What one tap of the kernel meets, in [N, group, C, *S]: `size` positions, one stride apart."""
+def _tap_inputs(tap: Sequence[int], window: Sliding, size: Sequence[int]) -> tuple[slice, ...]:
+    """The positions in [N, group, C, *S] that one tap of the kernel multiplies: `size` of them, one stride apart."""
     starts = [offset * dilation for offset, dilation in zip(tap, window.dilations, strict=True)]
     spans = zip(starts, window.strides, size, strict=True)
-    return (slice(None),) * 3 + tuple(slice(start, start + step * (n - 1) + 1, step) for start, step, n in spans)
+    return (slice(None),) * 3 + tuple(
+        slice(start, start + stride * (count - 1) + 1, stride) for start, stride, count in spans
+    )

@@ -8,12 +8,13 @@ from stages.core.integer.writer import Writer
 __all__ = ["MOVES", "VIEWS", "simulate_move"]
 
 VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
-"""Those that name the same memory anew."""
+"""Those that only rename the same memory."""
 MOVES = VIEWS | {
     "DepthToSpace", "GlobalMaxPool", "MaxPool", "Pad", "Resize", "Slice", "SpaceToDepth", "Split", "Transpose",
 }  # fmt: skip
 """All of them; a Resize that interpolates is an operator of the integer domain instead."""
-PADDED_VALUE = 2  # which input of Pad holds the value
+PADDED_VALUE_INPUT = 2
+"""Which input of Pad holds the value."""
 
 
 def simulate_move(to: Writer, node: onnx.NodeProto) -> None:
@@ -21,9 +22,9 @@ def simulate_move(to: Writer, node: onnx.NodeProto) -> None:
     moved = onnx.NodeProto()
     moved.CopyFrom(node)
     moved.input[0] = to.minus_zp(node.input[0]).name
-    if node.op_type == "Pad" and len(node.input) > PADDED_VALUE and node.input[PADDED_VALUE]:
-        code = to.array(node.input[PADDED_VALUE]).item() - to.quant_params[node.input[0]].zero_point
-        moved.input[PADDED_VALUE] = to.constant(np.float32(code))
+    if node.op_type == "Pad" and len(node.input) > PADDED_VALUE_INPUT and node.input[PADDED_VALUE_INPUT]:
+        code = to.array(node.input[PADDED_VALUE_INPUT]).item() - to.quant_params[node.input[0]].zero_point
+        moved.input[PADDED_VALUE_INPUT] = to.constant(np.float32(code))
     for index, name in enumerate(node.output):
         moved.output[index] = to.minus_zp(name).name
     to.nodes.append(moved)

@@ -1,7 +1,7 @@
-"""What an operator of the integer domain is: one typed record, with what it computes and how it is simulated.
+"""An operator of the integer domain: one typed record, with its reference implementation and its simulation.
 
-A record holds a node's attributes. `to_node` and `from_node` are the only places that know how ONNX stores them. What
-others ask of an operator in general (is it weighted, is it an activation, ...) are its class variables.
+A record holds a node's attributes. Only `to_node` and `from_node` know how ONNX stores them. Its class variables answer
+general questions about the operator: is it weighted, is it an activation, and so on.
 """
 
 from abc import ABC, abstractmethod
@@ -30,10 +30,10 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Operands:
-    """What a node takes while the reference implementation runs it.
+    """The inputs of a node in the reference implementation.
 
     Attributes:
-        values: one an input: codes as uint8 or uint16, else float32 or whole numbers; None for one that is left out.
+        values: of each input: codes as uint8 or uint16, else float32 or whole numbers; None for one that is left out.
         quant_params: of each input; None where it holds no codes.
     """
 
@@ -78,7 +78,7 @@ class Operator(ABC):
         fuses_clamp: its end clamp serves as a Relu or Clip behind it.
         activation: runs inside the weighted layer before it, as far as a SOC's cost goes.
         per_channel_output: can give each output channel a scale of its own.
-        per_channel_kinds: the kinds of it that take features with a scale a channel.
+        per_channel_kinds: its kinds whose input may have a scale a channel.
         keeps_codes: its output has its input's quantization parameters.
     """
 
@@ -127,13 +127,14 @@ class Operator(ABC):
         Raises:
             ValueError: for an attribute that the operator does not have, or one that is missing.
         """
-        given = {entry.name: _read(helper.get_attribute_value(entry)) for entry in node.attribute}
+        values = {each.name: _read(helper.get_attribute_value(each)) for each in node.attribute}
         known = {item.name: item.default is MISSING for item in fields(cls)}
-        unknown, absent = given.keys() - known.keys(), {key for key, needed in known.items() if needed} - given.keys()
+        unknown = values.keys() - known.keys()
+        absent = {key for key, required in known.items() if required} - values.keys()
         if unknown or absent:
-            what = f"has no attribute {min(unknown)}" if unknown else f"lacks its attribute {min(absent)}"
-            raise ValueError(f"{node.name} ({cls.op_type()}) {what}")
-        return cls(**given)
+            fault = f"has no attribute {min(unknown)}" if unknown else f"lacks its attribute {min(absent)}"
+            raise ValueError(f"{node.name} ({cls.op_type()}) {fault}")
+        return cls(**values)
 
     @abstractmethod
     def reference(self, x: Operands) -> Array:

@@ -12,7 +12,8 @@ from stages.core.integer.writer import Writer
 
 __all__ = ["OPERATORS", "Table"]
 
-TABLE_COPIES = 8  # rows of copies of one table: they are looked up on several threads
+TABLE_COPIES = 8
+"""Rows with a copy of one table each, which ONNX Runtime looks up on several threads."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ class Rule(StrEnum):
 
 RULE_PARAMETERS = {Rule.nna: ("bias", "mult"), Rule.multiplier_shift: ("bias", "multiplier", "shift"),
                    Rule.real: ("bias", "scale")}  # fmt: skip
-"""What a weighted node takes after feature and weight; each holds one value an output channel."""
+"""Inputs of a weighted node after feature and weight; each holds one value an output channel."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from stages.core.base.errors import one_line
 from stages.quantize.candidate import Candidate
 from stages.quantize.partition.nodes import clamp_bounds
 from stages.quantize.partition.subgraphs import Subgraph
-from stages.quantize.rounding.reconstruct.fake_quant import FakeQuantize, FeatureCodes
+from stages.quantize.rounding.reconstruct.fake_quant import FakeQuantize, FakeQuantParams
 from stages.quantize.rounding.reconstruct.forward import Values, run_node
 from stages.quantize.rounding.replay import Replay, TensorFiles, fake_quantize
 
@@ -141,8 +141,9 @@ class TorchBlock:
         if len(scales) > 1:
             x = x.reshape([*shape[:2], -1, 1]) if x.ndim != 4 else x
         bounds = self._bounds.get(name, (-math.inf, math.inf))
-        codes = FeatureCodes(params.zero_point, 2**params.bits - 1, bounds, self.quantized_share(name), seed)
-        y: Tensor = FakeQuantize.apply(laid_out(x), scales, codes)
+        qmax, share = params.quant_params.qmax, self.quantized_share(name)
+        fake_quant = FakeQuantParams(params.zero_point, qmax, bounds, share, seed)
+        y: Tensor = FakeQuantize.apply(laid_out(x), scales, fake_quant)
         return y.reshape(shape)
 
 

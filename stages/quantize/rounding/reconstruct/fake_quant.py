@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["FakeQuantize", "FeatureCodes"]
+__all__ = ["FakeQuantParams", "FakeQuantize"]
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class FeatureCodes:
+class FakeQuantParams:
     """What fake quantization does with a feature, besides its scales.
 
     Attributes:
@@ -38,12 +38,12 @@ class _Limits(NamedTuple):
     """The same for the kernels.
 
     Attributes:
-        codes: float32 [lowest code, highest code, low, high]: codes minus the zero point, bounds of the clamp.
+        ends: float32 [lowest code, highest code, low, high]: codes minus the zero point, bounds of the clamp.
         threshold: of 2**32 random numbers those below are quantized.
         seed: of the random numbers.
     """
 
-    codes: Array
+    ends: Array
     threshold: int
     seed: np.uint32
 
@@ -57,22 +57,22 @@ class FakeQuantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, scales: Tensor, codes: FeatureCodes) -> Tensor:
+    def forward(ctx: Any, values: Tensor, scales: Tensor, params: FakeQuantParams) -> Tensor:
         """Quantize and dequantize.
 
         Args:
             ctx: PyTorch's.
             values: [B, C, H, W], channels last in memory; or of any other shape, contiguous.
             scales: [1]; or [C], of values of 4 dimensions only.
-            codes: zero point, largest code, clamp, and which values are quantized.
+            params: zero point, largest code, clamp, and which values are quantized.
         """
         if scales.numel() > 1 and (values.ndim != 4 or values.shape[1] != scales.numel()):
             raise ValueError(f"{scales.numel()} scales for values of shape {list(values.shape)}")
         rows, given = _rows(values), values.detach()
         result = torch.empty_like(given)
-        ends = [-codes.zero_point, codes.qmax - codes.zero_point, *codes.bounds]
-        threshold = math.floor(codes.quantized_share * 2**32)
-        limits = _Limits(np.array(ends, dtype=np.float32), threshold, np.uint32(codes.seed))
+        ends = [-params.zero_point, params.qmax - params.zero_point, *params.bounds]
+        threshold = math.floor(params.quantized_share * 2**32)
+        limits = _Limits(np.array(ends, dtype=np.float32), threshold, np.uint32(params.seed))
         _forward(rows, _rows(result), _column_scales(scales, rows), limits)
         ctx.save_for_backward(given, scales)
         ctx.limits = limits
@@ -122,7 +122,7 @@ def _mixed(index: np.uint32, seed: np.uint32) -> np.uint32:
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _forward(values: Array, result: Array, scales: Array, limits: _Limits) -> None:
     count, channels = values.shape
-    lowest, highest, low, high = limits.codes
+    lowest, highest, low, high = limits.ends
     threshold, seed = limits.threshold, limits.seed
     inverse = np.float32(1.0) / scales
     always = threshold >= 2**32
@@ -141,7 +141,7 @@ def _forward(values: Array, result: Array, scales: Array, limits: _Limits) -> No
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _backward(values: Array, incoming: Array, outgoing: Array, scales: Array, limits: _Limits) -> NDArray[np.float64]:
     count, channels = values.shape
-    lowest, highest, low, high = limits.codes
+    lowest, highest, low, high = limits.ends
     threshold, seed = limits.threshold, limits.seed
     inverse = np.float32(1.0) / scales
     always = threshold >= 2**32

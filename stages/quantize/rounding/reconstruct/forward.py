@@ -24,9 +24,9 @@ def run_node(
 
     Args:
         node: the node.
-        values: what was computed so far; 4-dimensional tensors lie channels last.
+        values: tensors computed so far; those of 4 dimensions lie channels last.
         constants: the network's.
-        weight: of a weighted node: the weight to take, in ONNX's layout, and the bias; None for the node's own.
+        weight: of a weighted node: the weight to use, in ONNX's layout, and the bias; None for the node's own.
 
     Raises:
         NotImplementedError: for an operator, or a form of it, that is not covered. Some forms that need more than one

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.quantize.rounding.reconstruct.fake_quant import FakeQuantize, FeatureCodes
+from stages.quantize.rounding.reconstruct.fake_quant import FakeQuantize, FakeQuantParams
 
 INF = math.inf
 FREE = (-INF, INF)
@@ -67,7 +67,7 @@ SETTINGS = [
 @pytest.mark.parametrize(("shape", "scales", "zero_point", "qmax", "bounds"), SETTINGS)
 def test_forward_equals_numpy(shape, scales, zero_point, qmax, bounds):
     values = drawn(*shape)
-    actual = FakeQuantize.apply(values, scales, FeatureCodes(zero_point, qmax, bounds, 1.0, 0))
+    actual = FakeQuantize.apply(values, scales, FakeQuantParams(zero_point, qmax, bounds, 1.0, 0))
     expected = by_numpy(values.numpy(), scales.numpy(), zero_point, qmax, bounds)
     np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-6)
 
@@ -78,7 +78,7 @@ def test_gradients_equal_pytorchs(shape, scales, zero_point, qmax, bounds, share
     values, incoming = drawn(*shape), drawn(*shape, seed=1)
 
     def fused(values, scales):
-        return FakeQuantize.apply(laid_out(values), scales, FeatureCodes(zero_point, qmax, bounds, share, 3))
+        return FakeQuantize.apply(laid_out(values), scales, FakeQuantParams(zero_point, qmax, bounds, share, 3))
 
     # which values are quantized is seen from outside, where quantizing them changes them
     quantized = torch.from_numpy(by_numpy(values.numpy(), scales.numpy(), zero_point, qmax, bounds).astype(np.float32))
@@ -99,7 +99,7 @@ def test_values_on_and_off_the_ends_by_hand():
     scales = torch.tensor([0.5])
 
     def function(values, scales):
-        return FakeQuantize.apply(values, scales, FeatureCodes(2, 3, (-0.9, INF), 1.0, 0))
+        return FakeQuantize.apply(values, scales, FakeQuantParams(2, 3, (-0.9, INF), 1.0, 0))
 
     assert function(values, scales).tolist() == [[-1.0, -1.0, -0.5, 0.0, 0.5, 0.5, 0.5, 0.5]]
     of_values, of_scale = gradients(function, values, scales, torch.ones_like(values))
@@ -113,7 +113,7 @@ def test_values_on_and_off_the_ends_by_hand():
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
 def test_the_share_that_is_quantized(share, seed):
     values = laid_out(torch.full((4, 10, 40, 40), 0.3))
-    actual = FakeQuantize.apply(values, torch.tensor([1.0]), FeatureCodes(0, 15, FREE, share, seed))
+    actual = FakeQuantize.apply(values, torch.tensor([1.0]), FakeQuantParams(0, 15, FREE, share, seed))
     quantized = float((actual == 0.0).float().mean())
     # 64000 draws: a standard deviation is at most 0.002
     assert quantized == share if share in (0.0, 1.0) else quantized == pytest.approx(share, abs=0.01)
@@ -122,7 +122,7 @@ def test_the_share_that_is_quantized(share, seed):
 def test_another_seed_quantizes_other_values_and_the_same_seed_the_same():
     values = laid_out(torch.full((2, 4, 20, 20), 0.3))
     first, again, other = (
-        FakeQuantize.apply(values, torch.tensor([1.0]), FeatureCodes(0, 15, FREE, 0.5, seed)).numpy()
+        FakeQuantize.apply(values, torch.tensor([1.0]), FakeQuantParams(0, 15, FREE, 0.5, seed)).numpy()
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
@@ -131,7 +131,7 @@ def test_another_seed_quantizes_other_values_and_the_same_seed_the_same():
 
 def test_neighbours_are_drawn_independently():
     actual = FakeQuantize.apply(
-        torch.full((1, 64000), 0.3), torch.tensor([1.0]), FeatureCodes(0, 15, FREE, 0.5, 5)
+        torch.full((1, 64000), 0.3), torch.tensor([1.0]), FakeQuantParams(0, 15, FREE, 0.5, 5)
     ).numpy()[0]
     quantized = actual == 0.0
     assert (quantized[1:] == quantized[:-1]).mean() == pytest.approx(0.5, abs=0.01)
@@ -140,4 +140,4 @@ def test_neighbours_are_drawn_independently():
 @pytest.mark.parametrize("shape", [(2, 3, 7), (2, 3), (2, 4, 3, 3)])
 def test_scales_that_do_not_fit_are_refused(shape):
     with pytest.raises(ValueError, match="3 scales for values of shape"):
-        FakeQuantize.apply(drawn(*shape), torch.ones(3), FeatureCodes(0, 15, FREE, 1.0, 0))
+        FakeQuantize.apply(drawn(*shape), torch.ones(3), FakeQuantParams(0, 15, FREE, 1.0, 0))

@@ -108,7 +108,7 @@ def shape_of(model):
     return [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
 
 
-def drafted(model, feeds, chip=None, **quant):
+def new_candidate(model, feeds, chip=None, **quant):
     model = onnx.shape_inference.infer_shapes(model)
     graph = Graph(model)
     config = Config(soc=chip or soc(), quant=QuantConfig("q", **quant))
@@ -135,8 +135,8 @@ def error(candidate, feeds):
     """Squared error of the QDQ network's outputs relative to the float outputs' variance."""
     qdq = insert_quantizers(candidate.model(), candidate.params(), candidate.codes)
     plain, quantized = Runner(candidate.graph.model), Runner(qdq, optimize="none")
-    expected, made = (np.concatenate([side.run(fed)["y"] for fed in feeds]) for side in (plain, quantized))
-    return float(((made - expected) ** 2).mean() / expected.var())
+    expected, actual = (np.concatenate([side.run(fed)["y"] for fed in feeds]) for side in (plain, quantized))
+    return float(((actual - expected) ** 2).mean() / expected.var())
 
 
 def same(one, other):
@@ -153,8 +153,8 @@ def in_range(candidate):
     tops = {name: 2 ** (entry.bits - 1) - 1 for name, entry in candidate.weights.items()}
     return (
         all(np.abs(codes).max() <= tops[name] for name, codes in candidate.codes.items())
-        and all(np.all(entry.scales > 0) and np.isfinite(entry.scales).all() for entry in candidate.features.values())
-        and all(min(entry.scales) > 0 for entry in candidate.weights.values())
+        and all(np.all(each.scales > 0) and np.isfinite(each.scales).all() for each in candidate.features.values())
+        and all(min(each.scales) > 0 for each in candidate.weights.values())
         and all(np.isfinite(bias).all() for bias in candidate.biases.values())
     )
 
@@ -162,7 +162,7 @@ def in_range(candidate):
 @pytest.mark.parametrize(("feature_bits", "steps", "share"), [(8, 40, 0.4), (4, 90, 0.6)])
 def test_what_is_learned_holds_on_unseen_pictures(feature_bits, steps, share):
     feeds, unseen = pictures(24, 1), pictures(24, 2)
-    candidate = drafted(two_blocks(), feeds, soc(float_outputs=True), weight_bits=4, feature_bits=feature_bits)
+    candidate = new_candidate(two_blocks(), feeds, soc(float_outputs=True), weight_bits=4, feature_bits=feature_bits)
     better, reasons = learned(candidate, feeds, steps=steps)
     assert set(reasons) == {None}
     assert in_range(better)
@@ -171,7 +171,7 @@ def test_what_is_learned_holds_on_unseen_pictures(feature_bits, steps, share):
 
 def test_a_draft_that_is_not_learned_stays_as_it_was():
     feeds = pictures(4, 1)
-    candidate = drafted(two_blocks(), feeds, weight_bits=4)
+    candidate = new_candidate(two_blocks(), feeds, weight_bits=4)
     before = candidate.copy()
     learned(candidate, feeds)
     assert same(candidate, before)
@@ -179,7 +179,7 @@ def test_a_draft_that_is_not_learned_stays_as_it_was():
 
 def test_the_same_again_and_the_number_of_threads_comes_back():
     feeds, threads = pictures(5, 1), torch.get_num_threads()
-    candidate = drafted(two_blocks(), feeds, weight_bits=4, feature_bits=4)
+    candidate = new_candidate(two_blocks(), feeds, weight_bits=4, feature_bits=4)
     torch.set_num_threads(3)
     try:
         one, other = learned(candidate, feeds, 6)[0], learned(candidate, feeds, 6)[0]
@@ -193,7 +193,7 @@ def test_the_same_again_and_the_number_of_threads_comes_back():
 def digest():
     """What a few steps on the two blocks lead to."""
     feeds = pictures(5, 1)
-    candidate, _ = learned(drafted(two_blocks(), feeds, weight_bits=4, feature_bits=4), feeds, 6)
+    candidate, _ = learned(new_candidate(two_blocks(), feeds, weight_bits=4, feature_bits=4), feeds, 6)
     state = hashlib.sha256(repr((candidate.features, candidate.weights)).encode())
     for value in (*candidate.codes.values(), *candidate.biases.values()):
         state.update(np.ascontiguousarray(value).tobytes())
@@ -315,7 +315,7 @@ SETTINGS = {
 def test_every_form_of_a_block_is_learned(form, setting, count):
     model, settings = FORMS[form], SETTINGS[setting]
     feeds = pictures(count, 3, shape_of(model))
-    candidate = drafted(model, feeds, **settings)
+    candidate = new_candidate(model, feeds, **settings)
     changed, reasons = learned(candidate, feeds)
     few = "there are too few pictures to learn its weights from, and it has nothing else"
     assert set(reasons) <= {None, few if setting in ("weights alone", "shift") else None}
@@ -328,7 +328,7 @@ def test_every_form_of_a_block_is_learned(form, setting, count):
 
 
 def test_features_of_a_row_get_scales_a_channel():
-    candidate = drafted(
+    candidate = new_candidate(
         FORMS["row with a scale a channel"], pictures(2, 3, (1, 3, 20)), channel_scales=ChannelScales.always
     )
     assert len(candidate.features["r"].channel_scales) == 6
@@ -342,7 +342,7 @@ def test_learning_starts_from_what_the_quantized_network_computes(form, setting,
     Left out are 4 bits, where a part of the values passes in float, and the linear Resize of the gated block, whose
     rounding is not learned with.
     """
-    candidate = drafted(FORMS[form], pictures(1, 3, shape_of(FORMS[form])), **SETTINGS[setting])
+    candidate = new_candidate(FORMS[form], pictures(1, 3, shape_of(FORMS[form])), **SETTINGS[setting])
     passes = []
     original = TorchBlock.run
 
@@ -359,9 +359,9 @@ def test_learning_starts_from_what_the_quantized_network_computes(form, setting,
             learn_block(candidate.copy(), subgraph, replay, 1, 0)
             replay.advance_quantized(subgraph, candidate.subgraph(subgraph), candidate.features_of(subgraph))
             for name in subgraph.outputs if passes else ():
-                made, expected = passes[0][name].detach().numpy(), replay.quantized.read(name, 0)
+                actual, expected = passes[0][name].detach().numpy(), replay.quantized.read(name, 0)
                 # a sum that lies just between two codes may round either way
-                differs = np.abs(made - expected) > 1e-4 * np.abs(expected).max()
+                differs = np.abs(actual - expected) > 1e-4 * np.abs(expected).max()
                 assert differs.mean() <= 0.02, name
 
 
@@ -392,7 +392,7 @@ ON_C = {
 def test_a_block_that_is_not_covered_is_left_with_the_reason(name):
     nodes, constants, said = ON_C[name]
     feeds = pictures(3, 3)
-    candidate = drafted(chain(nodes, constants), feeds)
+    candidate = new_candidate(chain(nodes, constants), feeds)
     changed, reasons = learned(candidate, feeds)
     assert same(changed, candidate)
     assert [said in reason for reason in reasons if reason] == [True]
@@ -406,7 +406,7 @@ def test_a_block_that_mixes_up_pictures_is_left():
     ]
     constants = {"k": drawn(3, 3, 1, 1), "s": np.array([0]), "e": np.array([1]), "v": drawn(4, 3, 1, 1)}
     feeds = pictures(3, 3)
-    candidate = drafted(graph_model(nodes, {"x": SHAPE}, ["y"], constants), feeds)
+    candidate = new_candidate(graph_model(nodes, {"x": SHAPE}, ["y"], constants), feeds)
     changed, reasons = learned(candidate, feeds)
     assert reasons == ["Add spread is not covered in this form"]
     assert same(changed, candidate)
@@ -414,7 +414,7 @@ def test_a_block_that_mixes_up_pictures_is_left():
 
 def test_infinite_pictures_leave_the_block():
     feeds = pictures(3, 3)
-    candidate = drafted(FORMS["scale a channel"], feeds)
+    candidate = new_candidate(FORMS["scale a channel"], feeds)
     feeds[0]["x"][0, 0, 0, 0] = np.nan
     changed, reasons = learned(candidate, feeds)
     assert same(changed, candidate)
@@ -431,7 +431,7 @@ INPUTS = [NetworkInput("x", SHAPE, (128.0,) * 3, (64.0,) * 3, Color.RGB)]
 
 def test_refine_notes_the_blocks_that_are_left(tmp_path):
     nodes = [node("Erf", ["c"], ["e"], "erf"), node("Conv", ["e", "v"], ["y"], "last")]
-    candidate = drafted(chain(nodes, {"v": drawn(4, 6, 1, 1)}), pictures(3, 3))
+    candidate = new_candidate(chain(nodes, {"v": drawn(4, 6, 1, 1)}), pictures(3, 3))
     quant = QuantConfig("q", rounding=Rounding.reconstruct, steps=2, variants=2)
     notes = refine(candidate, quant, samples(2), INPUTS, tmp_path)
     reason = "(reconstruct): left as rounded to the nearest: Erf is not covered"
@@ -445,7 +445,7 @@ def test_without_pytorch_the_user_is_told_what_to_install(missing, monkeypatch, 
     for name in [name for name in sys.modules if name.startswith("stages.quantize.rounding.reconstruct")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    candidate = drafted(FORMS["residual"], pictures(1, 3))
+    candidate = new_candidate(FORMS["residual"], pictures(1, 3))
     with pytest.raises(UserError, match=r'^quant.rounding=reconstruct needs PyTorch: pip install -e "\.\[torch\]"$'):
         refine(candidate, QuantConfig("q", rounding=Rounding.reconstruct), samples(1), INPUTS, tmp_path)
 

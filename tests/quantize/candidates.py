@@ -1,4 +1,4 @@
-"""A candidate of a small network and what runs it subgraph by subgraph, for the tests of roundings."""
+"""Candidates of small networks, and the functions that run and measure them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,16 +8,29 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.compose import run as compose_into
+from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS
+from stages.core.config.load import load_params
 from stages.core.config.schema import Config, QuantConfig, SocConfig
+from stages.core.data.inputs import NetworkInput, feeds, load_inputs
+from stages.core.data.sample_store import SampleReader, correction_samples, validation_samples
 from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.session import Runner
+from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.collect import collect
 from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.subgraphs import Subgraph, layer_subgraphs, subgraph_model
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.rounding.replay import Replay
+from stages.quantize.validation import Validator
+from tests.conftest import project_overrides
+from tests.networks import soc_config
 
 Feeds = Sequence[Mapping[str, NDArray[np.float32]]]
+
+
+# --- a network in memory
 
 
 def candidate_of(model: onnx.ModelProto, feeds: Feeds, soc: SocConfig, **quant: Any) -> Candidate:
@@ -47,3 +60,39 @@ def replay_until(candidate: Candidate, feeds: Feeds, tensor: str | None, folder:
         if tensor in subgraph.outputs:
             break
     return replay
+
+
+# --- the project of the fixture `calibrated`
+
+
+def composed(*overrides: str) -> Config:
+    """The config of a small project."""
+    compose_into(project_overrides(*overrides), Path("conf"), Path("params.yaml"), check_only=False)
+    return load_params(Path("params.yaml"))
+
+
+def inputs() -> list[NetworkInput]:
+    return load_inputs(INPUTS)
+
+
+def fed(samples: SampleReader) -> list[dict[str, NDArray[np.float32]]]:
+    """Network inputs of all pictures of a set."""
+    return [feeds(sample, inputs()) for sample in samples]
+
+
+def new_candidate(**quant: Any) -> Candidate:
+    return candidate_of(onnx.load(FLOAT_MODEL), fed(correction_samples(CALIBSET)), soc_config("t40"), **quant)
+
+
+def validator() -> Validator:
+    return Validator(onnx.load(FLOAT_MODEL), inputs(), validation_samples(CALIBSET))
+
+
+def plain_error(integer: bytes) -> float:
+    """Of the outputs on the validation pictures: squared error over the float output's variance, the mean of all."""
+    sides = Runner(FLOAT_MODEL), Runner(simulator_model(onnx.load_from_string(integer), ["logits"]), optimize="safe")
+    errors = []
+    for given in fed(validation_samples(CALIBSET)):
+        expected, actual = (side.run(given)["logits"].astype(float) for side in sides)
+        errors.append(np.mean((actual - expected) ** 2) / np.var(expected))
+    return float(np.mean(errors))
