@@ -11,30 +11,14 @@ import pytest
 
 from stages.autotune import tuner
 from stages.autotune.__main__ import add_arguments, autotune
-from stages.calibrate.__main__ import calibrate
-from stages.calibset.__main__ import calibset
 from stages.compose import run as compose_into
 from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
-from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from tests.conftest import project_overrides
+from tests.conftest import composed, project_overrides
 
 AUTOTUNE = Path("out/autotune")
-
-
-@pytest.fixture
-def calibrated(project):
-    config = load_params(Path("params.yaml"))
-    for stage in (export, calibset, calibrate):
-        stage(config)
-    return config
-
-
-def composed(*more):
-    compose_into(project_overrides(*more), Path("conf"), Path("params.yaml"), check_only=False)
-    return load_params(Path("params.yaml"))
 
 
 def tune(config, *arguments):
@@ -51,7 +35,9 @@ def chosen(report):
 def test_quantize_takes_the_file_and_has_those_bit_widths(calibrated, capsys):
     report = tune(calibrated, "--mean-bits", "6")
     assert "quant.node_bits=file:out/autotune/node_bits.json" in capsys.readouterr().out
-    quantize(composed("quant.node_bits=file:out/autotune/node_bits.json"))
+    overrides = project_overrides("quant.node_bits=file:out/autotune/node_bits.json")
+    compose_into(overrides, Path("conf"), Path("params.yaml"), check_only=False)
+    quantize(load_params(Path("params.yaml")))
     params = json.loads(Path("out/quantize/qparams.json").read_text())
     asked = {(row["kind"], row["node"]): row["bits"] for row in report["variables"]}
     features = {("feature", feature["node"]): feature["bits"] for feature in params["features"]}

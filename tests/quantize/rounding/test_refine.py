@@ -5,37 +5,19 @@ import onnx
 import pytest
 from omegaconf import OmegaConf
 
-from stages.calibrate.__main__ import calibrate
-from stages.calibset.__main__ import calibset
-from stages.compose import run as compose_into
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, PREPARED_MODEL, QUANTIZED_MODEL
-from stages.core.config.load import load_params
 from stages.core.config.schema import Color, QuantConfig, Rounding
 from stages.core.data.inputs import NetworkInput, feeds, load_inputs
 from stages.core.data.sample_store import correction_samples, validation_samples
 from stages.core.graph.session import Runner
 from stages.core.integer.simulator import simulator_model
-from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from stages.quantize.rounding.refine import refine, refines, steps
 from stages.quantize.validation import Validator
-from tests.conftest import project_overrides
+from tests.conftest import composed
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
 from tests.quantize.moves import candidate_of
-
-
-def stages_of(*overrides):
-    compose_into(project_overrides(*overrides), Path("conf"), Path("params.yaml"), check_only=False)
-    return load_params(Path("params.yaml"))
-
-
-@pytest.fixture
-def calibrated(project):
-    config = stages_of()
-    for stage in (export, calibset, calibrate):
-        stage(config)
-    return project
 
 
 def inputs():
@@ -172,7 +154,7 @@ def run_both(feeds):
 def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrated, overrides):
     errors, prepared = [], []
     for more in ((), overrides):
-        config = stages_of("quant.weight_bits=4", *more)
+        config = composed("quant.weight_bits=4", *more)
         quantize(config)
         errors.append(plain_error(Path(INTEGER_MODEL).read_bytes()))
         prepared.append(onnx.load(PREPARED_MODEL))
@@ -188,7 +170,7 @@ def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrate
 
 
 def test_the_stage_gives_the_same_again(calibrated):
-    config = stages_of("quant.weight_bits=4", "quant.rounding=compensate")
+    config = composed("quant.weight_bits=4", "quant.rounding=compensate")
     made = []
     for _ in range(2):
         quantize(config)
