@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import onnx
 import pytest
@@ -134,6 +136,34 @@ def quantized(quantized_files: Path, project: Path) -> Config:
     """The project's config, after export, calibset, calibrate and quantize."""
     shutil.copytree(quantized_files / "out", project / "out")
     return copy.deepcopy(_composition()[0])
+
+
+class Undrawn:
+    """Stands in for compare's `Drawing`: every figure is empty."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def draw(self, *_: object, **__: object) -> Future[str]:
+        """Give an empty figure."""
+        figure: Future[str] = Future()
+        figure.set_result("<svg/>")
+        return figure
+
+
+@pytest.fixture
+def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
+    if quick(pytestconfig):
+        monkeypatch.setattr("stages.compare.__main__.Drawing", Undrawn)
+
+
+def quick(config: pytest.Config) -> bool:
+    """Whether the run is one of quick tests, which leaves to the whole suite what it only does once more."""
+    return bool(config.option.markexpr == "not slow")
 
 
 @pytest.fixture
