@@ -76,7 +76,7 @@ MUTANTS = [
            "tests/core/data/test_preprocess.py"),
     Mutant("stages/core/config/settings.py", "_require(0 < value < 1,", "_require(0 <= value < 1,",
            "tests/core/config/test_settings.py"),
-    # quantize: a symmetric range one code short, a percentage in binary, an undamped share, a shared weight scaled twice
+    # quantize: a symmetric range one code short, a percentage in binary, no damping, a shared weight scaled twice
     Mutant("stages/quantize/parameters/scales.py", "max(-low, high) / (middle - 1)", "max(-low, high) / middle",
            "tests/quantize/parameters/test_scales.py"),
     Mutant("stages/quantize/parameters/ranges.py", "Fraction(str(percentile))", "Fraction(percentile)",

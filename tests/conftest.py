@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
+from typing import Self
 
 import onnx
 import pytest
@@ -14,7 +17,8 @@ from hypothesis import settings
 
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
-from stages.compose import run as compose_into
+from stages.compose import first_line
+from stages.core.config.composition import compose
 from stages.core.config.load import load_params
 from stages.core.config.schema import Config
 from stages.export.__main__ import export
@@ -35,31 +39,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
-def project_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `project` copies."""
-    folder = tmp_path_factory.mktemp("project")
-    onnx.save(tiny_classifier(), folder / "tiny.onnx")
-    write_pictures(folder / "calibration", 12, seed=1)
-    for index, name in enumerate(("ant", "bee", "cat")):
-        write_pictures(folder / "evaluation" / name, 2, seed=10 + index)
-    (folder / "conf").symlink_to(REPOSITORY / "conf")
-    with contextlib.chdir(folder):
-        compose_into(project_overrides(), Path("conf"), Path("params.yaml"), check_only=False)
-    return folder
-
-
-@pytest.fixture
-def project(project_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a tiny network, pictures of three classes, and params.yaml composed for them; the current folder.
-
-    Pictures to calibrate lie in `calibration/`, labelled ones in `evaluation/<class>/`.
-    """
-    shutil.copytree(project_files, tmp_path, symlinks=True, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def project_overrides(*more: str) -> list[str]:
     """Overrides that point the default experiment at the files of the `project` fixture."""
     return [
@@ -74,24 +53,117 @@ def project_overrides(*more: str) -> list[str]:
     ]
 
 
+@cache
+def _composition(*overrides: str) -> tuple[Config, str]:
+    return compose(project_overrides(*overrides), REPOSITORY / "conf")
+
+
+def composed(*overrides: str) -> Config:
+    """Compose the project of the current folder with more overrides: write params.yaml, give what it holds.
+
+    What `stages.compose` does beside that, it does in the tests that call it.
+    """
+    config, text = _composition(*overrides)
+    Path("params.yaml").write_text(f"{first_line(project_overrides(*overrides))}\n{text}", encoding="utf-8")
+    return copy.deepcopy(config)
+
+
+# What takes long is made once a session, in a folder of its own; each test has a copy.
+
+
 @pytest.fixture(scope="session")
-def quantized_files(project_files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
-    """What `quantized` copies: the folder `out` after export, calibset, calibrate and quantize, and the config."""
-    folder = tmp_path_factory.mktemp("quantized")
-    shutil.copytree(project_files, folder, symlinks=True, dirs_exist_ok=True)
+def project_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `project` copies."""
+    folder = tmp_path_factory.mktemp("project")
+    onnx.save(tiny_classifier(), folder / "tiny.onnx")
+    write_pictures(folder / "calibration", 12, seed=1)
+    for index, name in enumerate(("ant", "bee", "cat")):
+        write_pictures(folder / "evaluation" / name, 2, seed=10 + index)
+    (folder / "conf").symlink_to(REPOSITORY / "conf")
+    with contextlib.chdir(folder):
+        composed()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def calibrated_files(project_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `calibrated` copies."""
+    return after_stages(project_files, tmp_path_factory, export, calibset, calibrate)
+
+
+@pytest.fixture(scope="session")
+def quantized_files(calibrated_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `quantized` copies."""
+    return after_stages(calibrated_files, tmp_path_factory, quantize)
+
+
+def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stages: Callable[[Config], None]) -> Path:
+    """A copy of a project in which some stages have run."""
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(project, folder)
     with contextlib.chdir(folder):
         config = load_params(Path("params.yaml"))
-        for stage in (export, calibset, calibrate, quantize):
+        for stage in stages:
             stage(config)
-    return folder / "out", config
+    return folder
+
+
+def copy_project(source: Path, folder: Path) -> None:
+    """Copy a project into a folder that is there."""
+    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
 
 
 @pytest.fixture
-def quantized(quantized_files: tuple[Path, Config], project: Path) -> Config:
+def project(project_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a tiny network, pictures of three classes, and params.yaml composed for them; the current folder.
+
+    Pictures to calibrate lie in `calibration/`, labelled ones in `evaluation/<class>/`.
+    """
+    copy_project(project_files, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def calibrated(calibrated_files: Path, project: Path) -> Config:
+    """The project's config, after export, calibset and calibrate."""
+    shutil.copytree(calibrated_files / "out", project / "out")
+    return copy.deepcopy(_composition()[0])
+
+
+@pytest.fixture
+def quantized(quantized_files: Path, project: Path) -> Config:
     """The project's config, after export, calibset, calibrate and quantize."""
-    out, config = quantized_files
-    shutil.copytree(out, project / "out", symlinks=True)
-    return copy.deepcopy(config)
+    shutil.copytree(quantized_files / "out", project / "out")
+    return copy.deepcopy(_composition()[0])
+
+
+class Undrawn:
+    """Stands in for compare's `Drawing`: every figure is empty."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def draw(self, *_: object, **__: object) -> Future[str]:
+        """Give an empty figure."""
+        figure: Future[str] = Future()
+        figure.set_result("<svg/>")
+        return figure
+
+
+@pytest.fixture
+def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
+    if quick(pytestconfig):
+        monkeypatch.setattr("stages.compare.__main__.Drawing", Undrawn)
+
+
+def quick(config: pytest.Config) -> bool:
+    """Whether the run is one of quick tests, which leaves to the whole suite what it only does once more."""
+    return bool(config.option.markexpr == "not slow")
 
 
 @pytest.fixture

@@ -11,30 +11,28 @@ import pytest
 
 from stages.autotune import tuner
 from stages.autotune.__main__ import add_arguments, autotune
-from stages.calibrate.__main__ import calibrate
-from stages.calibset.__main__ import calibset
+from stages.autotune.pareto_plot import curve_plot
 from stages.compose import run as compose_into
 from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
-from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from tests.conftest import project_overrides
+from tests.conftest import composed, project_overrides, quick
 
 AUTOTUNE = Path("out/autotune")
+PLOT = "stages.autotune.__main__.curve_plot"
+
+
+@pytest.fixture(autouse=True)
+def unplotted(pytestconfig, monkeypatch):
+    """In a quick run nothing is plotted, which would be half of its time, but for the tests that take `plotted`."""
+    if quick(pytestconfig):
+        monkeypatch.setattr(PLOT, lambda *_: "<svg/>")
 
 
 @pytest.fixture
-def calibrated(project):
-    config = load_params(Path("params.yaml"))
-    for stage in (export, calibset, calibrate):
-        stage(config)
-    return config
-
-
-def composed(*more):
-    compose_into(project_overrides(*more), Path("conf"), Path("params.yaml"), check_only=False)
-    return load_params(Path("params.yaml"))
+def plotted(unplotted, monkeypatch):
+    monkeypatch.setattr(PLOT, curve_plot)
 
 
 def tune(config, *arguments):
@@ -51,7 +49,9 @@ def chosen(report):
 def test_quantize_takes_the_file_and_has_those_bit_widths(calibrated, capsys):
     report = tune(calibrated, "--mean-bits", "6")
     assert "quant.node_bits=file:out/autotune/node_bits.json" in capsys.readouterr().out
-    quantize(composed("quant.node_bits=file:out/autotune/node_bits.json"))
+    overrides = project_overrides("quant.node_bits=file:out/autotune/node_bits.json")
+    compose_into(overrides, Path("conf"), Path("params.yaml"), check_only=False)
+    quantize(load_params(Path("params.yaml")))
     params = json.loads(Path("out/quantize/qparams.json").read_text())
     asked = {(row["kind"], row["node"]): row["bits"] for row in report["variables"]}
     features = {("feature", feature["node"]): feature["bits"] for feature in params["features"]}
@@ -61,6 +61,7 @@ def test_quantize_takes_the_file_and_has_those_bit_widths(calibrated, capsys):
     assert len(set(asked.values())) > 1
 
 
+@pytest.mark.usefixtures("plotted")
 def test_bounds_are_kept_and_beat_the_uniform_bit_widths_within_them(calibrated):
     for bound, keys in ((["--mean-bits", "6"], ["feature bits", "weight bits"]), (["--budget", "size=188"], ["size"])):
         report = tune(calibrated, *bound)
@@ -131,6 +132,7 @@ def test_bits_beyond_the_widest_are_refused(calibrated):
         tune(calibrated, "--mean-bits", "60")
 
 
+@pytest.mark.usefixtures("plotted")
 def test_a_call_is_logged_once_with_plot_table_and_node_bits(calibrated, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     for _ in range(2):
@@ -168,6 +170,7 @@ def test_other_settings_are_measured_anew(calibrated):
     assert len(list((AUTOTUNE / "measured").iterdir())) == 2
 
 
+@pytest.mark.usefixtures("plotted")
 def test_two_runs_write_the_same_bytes(calibrated):
     def files():
         return {path: path.read_bytes() for path in sorted(AUTOTUNE.rglob("*")) if path.is_file()}
@@ -238,6 +241,7 @@ def test_a_network_whose_channels_are_scaled(calibrated):
     assert chosen(report)["error"] < 0.05
 
 
+@pytest.mark.usefixtures("plotted")
 def test_float_where_it_is_allowed(calibrated):
     report = tune(composed("soc=bm1684x"), "--target", "error=1e-9", "--minimize", "bitops", "--allow-float")
     assert chosen(report)["error"] <= 1e-9

@@ -18,6 +18,8 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.bisect.networks import chain
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MOST = 12
 BELOW = "0.999"  # the chain's cosine is 0.9997, with two-bit weights in one node 0.9989 at most
 

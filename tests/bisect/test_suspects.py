@@ -11,6 +11,8 @@ from stages.quantize.float_network import Network
 from stages.quantize.pipeline import Pipeline
 from tests.networks import soc_config, tiny_classifier
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NODES = ["stem", "depthwise", "project", "residual", "pool", "flatten", "fc"]
 KINDS = ["Conv", "DepthwiseConv", "Conv", "Add", "GlobalAveragePool", "Flatten", "Gemm"]
 

@@ -67,6 +67,7 @@ def test_writes_table_plot_and_report(quantized, capsys):
     assert files() == first
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_debug_picture_that_calibrated_gives_a_note(quantized, capsys):
     Path("debug").mkdir()
     shutil.copy("evaluation/ant/000.png", "debug/new.png")
@@ -80,6 +81,7 @@ def test_a_debug_picture_that_calibrated_gives_a_note(quantized, capsys):
 
 
 @pytest.mark.parametrize("name", ["correction", "validation"])
+@pytest.mark.usefixtures("undrawn")
 def test_a_debug_picture_that_served_to_correct_is_named(quantized, capsys, name):
     Path("more").mkdir()
     shutil.copy("evaluation/ant/000.png", "more/used.png")
@@ -90,6 +92,7 @@ def test_a_debug_picture_that_served_to_correct_is_named(quantized, capsys, name
     assert f"warning: debug picture 000.png is also {name} picture used.png: use others" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_notes_of_earlier_stages_are_on_the_page(quantized):
     quantized.data.calibration.size = 3
     quantized.quant.weight_bits = 6
@@ -140,6 +143,7 @@ def test_a_file_that_is_no_network_is_refused(quantized):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_isolated_the_table_says_nothing_of_where_the_error_comes_from(quantized, capsys):
     compare(quantized)
     full = table()
@@ -154,6 +158,7 @@ def test_without_isolated_the_table_says_nothing_of_where_the_error_comes_from(q
 
 
 @pytest.mark.parametrize(("side", "key"), [("feature", "feature_cosine"), ("weight", "weight_cosine")])
+@pytest.mark.usefixtures("undrawn")
 def test_one_side_alone_is_what_one_sided_quantization_gives(quantized, side, key):
     """On a SOC whose weight scales do not depend on the features."""
     quantized.soc = soc_config("bm1684x")
@@ -170,6 +175,7 @@ def test_one_side_alone_is_what_one_sided_quantization_gives(quantized, side, ke
         assert one[name][key] == pytest.approx(one[name]["cosine_avg"], abs=1e-6), name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_corrected_biases_belong_to_the_weights(quantized):
     compare(quantized)
     before = table()
@@ -189,6 +195,7 @@ def test_an_equalized_network_is_compared_in_the_units_of_the_float_network(quan
 
 
 @pytest.mark.parametrize(("soc", "folder"), [("t40", "magik_dump_path"), ("bm1684x", "tpu_mlir_dump")])
+@pytest.mark.usefixtures("undrawn")
 def test_the_first_debug_picture_is_dumped_on_request(quantized, soc, folder):
     quantized.soc = soc_config(soc)
     quantized.compare.dump = True

@@ -8,9 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.compose import run as compose_into
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS
-from stages.core.config.load import load_params
 from stages.core.config.schema import Config, QuantConfig, SocConfig
 from stages.core.data.inputs import NetworkInput, feeds, load_inputs
 from stages.core.data.sample_store import SampleReader, correction_samples, validation_samples
@@ -24,7 +22,6 @@ from stages.quantize.partition.subgraphs import Subgraph, layer_subgraphs, subgr
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.rounding.replay import Replay
 from stages.quantize.validation import Validator
-from tests.conftest import project_overrides
 from tests.networks import soc_config
 
 Feeds = Sequence[Mapping[str, NDArray[np.float32]]]
@@ -63,12 +60,6 @@ def replay_until(candidate: Candidate, feeds: Feeds, tensor: str | None, folder:
 
 
 # --- the project of the fixture `calibrated`
-
-
-def composed(*overrides: str) -> Config:
-    """The config of a small project."""
-    compose_into(project_overrides(*overrides), Path("conf"), Path("params.yaml"), check_only=False)
-    return load_params(Path("params.yaml"))
 
 
 def inputs() -> list[NetworkInput]:

@@ -5,7 +5,7 @@ import pytest
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.export.__main__ import export
-from tests.quantize.candidates import composed
+from tests.conftest import composed
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 STAGES = (export, calibset, calibrate, quantize, compare)
 
 

@@ -14,9 +14,10 @@ from stages.core.integer.simulator import simulator_model
 from stages.quantize.__main__ import quantize
 from stages.quantize.rounding.refine import reconstruction_steps, refine, refines
 from stages.quantize.validation import Validator
+from tests.conftest import composed
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
-from tests.quantize.candidates import candidate_of, composed, fed, inputs, new_candidate, plain_error, validator
+from tests.quantize.candidates import candidate_of, fed, inputs, new_candidate, plain_error, validator
 
 # --- what is refined
 
