@@ -36,7 +36,7 @@ from stages.autotune.options import (
 )
 from stages.autotune.pareto import curve
 from stages.autotune.pareto_plot import Measured, curve_csv, curve_plot
-from stages.autotune.tuner import REPORT, Tuner
+from stages.autotune.tuner import AUTOTUNE_REPORT, Tuner
 from stages.core.base.artifacts import check_targets, write_json, write_text
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
@@ -193,7 +193,7 @@ def _write(
         "written": node_bits,
     }
     write_json(arguments.node_bits, node_bits)
-    for path in filter(None, (REPORT, arguments.json)):
+    for path in filter(None, (AUTOTUNE_REPORT, arguments.json)):
         write_json(path, report)
     write_text(CURVE_CSV, curve_csv(points, outcome.curve_cost))
     title = f"{config.model.name} on {config.soc.name}, {' '.join(asked)}"
@@ -244,7 +244,7 @@ def _log(config: Config, arguments: argparse.Namespace, report: Mapping[str, Any
     from stages.autotune.tracking import log  # noqa: PLC0415  MLflow takes a second to import
 
     options = {key: getattr(arguments, key) for key in LOGGED_OPTIONS} | {"budget": " ".join(arguments.budget) or None}
-    for line in log(config, options, report, [REPORT, CURVE_PLOT, CURVE_CSV, arguments.node_bits]):
+    for line in log(config, options, report, [AUTOTUNE_REPORT, CURVE_PLOT, CURVE_CSV, arguments.node_bits]):
         output.print(line)
 
 

@@ -33,7 +33,7 @@ class Measured:
     error: float
 
     @property
-    def place(self) -> tuple[float, float]:
+    def xy(self) -> tuple[float, float]:
         """Cost and error, as they are drawn."""
         return self.cost, max(self.error, LEAST_ERROR)
 
@@ -79,17 +79,17 @@ def curve_plot(points: Sequence[Point], uniform: Sequence[Measured], chosen: Mea
 
 
 def _plot_measured(axes: Axes, measured: Sequence[Measured], label: str, color: str, marker: str) -> None:
-    costs, errors = [each.place[0] for each in measured], [each.place[1] for each in measured]
+    costs, errors = [each.xy[0] for each in measured], [each.xy[1] for each in measured]
     axes.plot(costs, errors, color=color, marker=marker, linestyle="none", label=label)
 
 
 def _name(axes: Axes, measured: Sequence[Measured]) -> None:
     """Write names beside their markers; those that would overlap stand together."""
-    pixels = [axes.transData.transform(each.place).tolist() for each in measured]
+    pixels = [axes.transData.transform(each.xy).tolist() for each in measured]
     form: Any = {"xytext": (3, 6), "textcoords": "offset points", "fontsize": 7}
     for group in _overlapping(pixels):
         text = ", ".join(measured[index].name for index in group)
-        axes.annotate(text, measured[group[0]].place, color=SOFT, parse_math=False, **form)
+        axes.annotate(text, measured[group[0]].xy, color=SOFT, parse_math=False, **form)
 
 
 def _overlapping(pixels: Sequence[Sequence[float]]) -> list[list[int]]:

@@ -39,10 +39,10 @@ from stages.quantize.simulation import Simulation
 from stages.search.candidate_metric import ACCURACY, CandidateMetric, open_metric, relative_bound
 from stages.search.trial_settings import trial_settings
 
-__all__ = ["REPORT", "Reached", "Tuner", "Uniform"]
+__all__ = ["AUTOTUNE_REPORT", "Reached", "Tuner", "Uniform"]
 
 Feeds = dict[str, NDArray[np.float32]]
-REPORT = AUTOTUNE / "autotune.json"
+AUTOTUNE_REPORT = AUTOTUNE / "autotune.json"
 MAX_VALIDATION_PICTURES = 16
 TUNED_ON, UNSEEN = slice(0, None, 2), slice(1, None, 2)
 """Which evaluation pictures an accuracy target is measured on, and which tell afterwards what it is worth."""
@@ -252,8 +252,8 @@ class Tuner:
 
 def _given_before(given: Mapping[str, NodeBits]) -> Mapping[str, NodeBits]:
     """Do not be bound by the file that this command wrote itself: what bound it then binds it now."""
-    if given and REPORT.is_file():
-        report = read_json(REPORT)
+    if given and AUTOTUNE_REPORT.is_file():
+        report = read_json(AUTOTUNE_REPORT)
         if to_content(given) == report.get("written"):
             return from_content(report["given"])
     return given
@@ -261,5 +261,5 @@ def _given_before(given: Mapping[str, NodeBits]) -> Mapping[str, NodeBits]:
 
 def _evenly(samples: SampleReader, count: int) -> SampleReader:
     """At most so many samples, evenly over all."""
-    taken = min(count, len(samples))
-    return samples.subset([index * len(samples) // taken for index in range(taken)])
+    kept = min(count, len(samples))
+    return samples.subset([index * len(samples) // kept for index in range(kept)])
