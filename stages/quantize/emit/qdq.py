@@ -185,7 +185,7 @@ def _with_types(model: onnx.ModelProto, bit_widths: set[int]) -> onnx.ModelProto
         converted = version_converter.convert_version(model, WIDE_TYPES_OPSET)
     except Exception as error:  # the converter's C++ side raises many types
         raise UserError(
-            f"the network's opset {opset} cannot be raised to {WIDE_TYPES_OPSET}, which these widths need: "
+            f"the network's opset {opset} cannot be raised to {WIDE_TYPES_OPSET}, which these bit widths need: "
             f"{one_line(error)}"
         ) from error
     converted.ir_version = max(converted.ir_version, IR_OF_WIDE_TYPES)

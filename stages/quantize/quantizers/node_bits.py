@@ -92,8 +92,8 @@ def check_widths(by_node: Mapping[str, NodeBits], soc: SocConfig) -> None:
     """
     for name, node_bits in by_node.items():
         for key, side in ((FEATURE_BIT, "feature_bits"), (WEIGHT_BIT, "weight_bits")):
-            if (width := getattr(node_bits, side)) is not None:
-                check_bit_width(f"{NODE_BITS_KEY}: {name}: {key}", width, soc, side)
+            if (bits := getattr(node_bits, side)) is not None:
+                check_bit_width(f"{NODE_BITS_KEY}: {name}: {key}", bits, soc, side)
 
 
 def without(

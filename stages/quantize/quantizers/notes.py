@@ -50,7 +50,9 @@ def _simulated_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
         (soc.simulated.weight_bits, "weights", setup.weights),
     ):
         used = {quantizer.bits for quantizer in quantizers} & set(simulated)
-        notes += [f"{bits}-bit {what} exist on the PC only: the {soc.name} has no such width" for bits in sorted(used)]
+        notes += [
+            f"{bits}-bit {what} exist on the PC only: the {soc.name} has no such bit width" for bits in sorted(used)
+        ]
     return notes
 
 
@@ -58,8 +60,8 @@ def _unwanted_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
     """Features and weights that are narrower or wider than wanted."""
     layers = {name: layer for layer in setup.layers for name in layer.names}
     notes = [
-        f"{feature.tensor} has {feature.bits}-bit codes, not {feature.wanted_bits}: no width nearer to it serves all "
-        f"operators around it on the {soc.name}"
+        f"{feature.tensor} has {feature.bits}-bit codes, not {feature.wanted_bits}: no bit width nearer to it serves "
+        f"all operators around it on the {soc.name}"
         for feature in setup.features
         if feature.bits != feature.wanted_bits
     ]

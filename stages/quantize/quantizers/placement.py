@@ -125,7 +125,7 @@ class _Placer:
                 offered[source] = offered.get(source, bit_widths) & bit_widths
                 if not offered[source]:
                     raise UserError(
-                        f"the {self._soc.name}'s operators around {tensor!r} share no feature width (conf/soc)"
+                        f"the {self._soc.name}'s operators around {tensor!r} share no feature bit width (conf/soc)"
                     )
         by_source = {source: self._source_quantizer(source, bit_widths) for source, bit_widths in offered.items()}
         return [

@@ -110,8 +110,8 @@ def test_simulated_widths_in_the_first_and_last_layers():
     assert bits(setup) == dict.fromkeys(TENSORS, 4) | {"images": 16, "pooled": 16, "flat": 16}
     assert weight_bits(setup) == {"stem": 16, "depthwise": 4, "project": 4, "fc": 16}
     assert setup.notes == [
-        "16-bit features exist on the PC only: the S1 has no such width",
-        "16-bit weights exist on the PC only: the S1 has no such width",
+        "16-bit features exist on the PC only: the S1 has no such bit width",
+        "16-bit weights exist on the PC only: the S1 has no such bit width",
     ]
 
 
@@ -132,13 +132,13 @@ def test_simulated_widths_serve_only_who_wants_them_exactly(wanted, nearest):
     setup = placed(chip=soc(SIMULATED), feature_bits=wanted)
     narrow = nearest if nearest in (14, 16) else 8  # the Gemm's
     assert bits(setup) == dict.fromkeys(TENSORS[:5], nearest) | dict.fromkeys(TENSORS[5:], narrow)
-    assert ("16-bit features exist on the PC only: the S1 has no such width" in setup.notes) is (wanted == 16)
+    assert ("16-bit features exist on the PC only: the S1 has no such bit width" in setup.notes) is (wanted == 16)
 
 
 def test_simulated_weights():
     setup = placed(chip=soc(SIMULATED), weight_bits=16)
     assert weight_bits(setup) == dict.fromkeys(WEIGHTS, 16)
-    assert setup.notes == ["16-bit weights exist on the PC only: the S1 has no such width"]
+    assert setup.notes == ["16-bit weights exist on the PC only: the S1 has no such bit width"]
 
 
 def test_without_simulated_widths_the_widest_serves():

@@ -100,12 +100,12 @@ def test_the_widths_that_a_tensor_could_have_are_those_that_all_around_it_do():
 
 
 def test_operators_that_share_no_width_are_refused():
-    with pytest.raises(UserError, match=r"the S1's operators around 't1' share no feature width"):
+    with pytest.raises(UserError, match=r"the S1's operators around 't1' share no feature bit width"):
         placed(chain("Conv", "MaxPool"), soc(Conv=[10, 12], MaxPool=[4, 8]))
 
 
 def test_operators_around_shared_codes_that_share_no_width_are_refused():
-    with pytest.raises(UserError, match="share no feature width"):
+    with pytest.raises(UserError, match="share no feature bit width"):
         placed(pooled_sum(), soc(Add=[12], MaxPool=WIDE, Conv=NARROW))
 
 
