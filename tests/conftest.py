@@ -1,10 +1,13 @@
 import contextlib
 import copy
+import io
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
@@ -19,7 +22,6 @@ from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compose import first_line
 from stages.core.config.composition import compose
-from stages.core.config.load import load_params
 from stages.core.config.schema import Config
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
@@ -55,17 +57,22 @@ def project_overrides(*more: str) -> list[str]:
 
 @cache
 def _composition(*overrides: str) -> tuple[Config, str]:
-    return compose(project_overrides(*overrides), REPOSITORY / "conf")
+    return compose(overrides, REPOSITORY / "conf")
 
 
-def composed(*overrides: str) -> Config:
-    """Compose the project of the current folder with more overrides: write params.yaml, give what it holds.
+def write_params(*overrides: str) -> Config:
+    """Compose into params.yaml of the current folder; gives what it holds.
 
-    What `stages.compose` does beside that, it does in the tests that call it.
+    Composing takes long: it is done once for the same overrides, and without what `stages.compose` does beside it.
     """
     config, text = _composition(*overrides)
-    Path("params.yaml").write_text(f"{first_line(project_overrides(*overrides))}\n{text}", encoding="utf-8")
+    Path("params.yaml").write_text(f"{first_line(overrides)}\n{text}", encoding="utf-8")
     return copy.deepcopy(config)
+
+
+def composed(*more: str) -> Config:
+    """Compose the `project` in the current folder with more overrides; gives its config."""
+    return write_params(*project_overrides(*more))
 
 
 # What takes long is made once a session, in a folder of its own; each test has a copy.
@@ -102,7 +109,7 @@ def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stage
     folder = tmp_path_factory.mktemp("project")
     copy_project(project, folder)
     with contextlib.chdir(folder):
-        config = load_params(Path("params.yaml"))
+        config = composed()
         for stage in stages:
             stage(config)
     return folder
@@ -128,14 +135,14 @@ def project(project_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def calibrated(calibrated_files: Path, project: Path) -> Config:
     """The project's config, after export, calibset and calibrate."""
     shutil.copytree(calibrated_files / "out", project / "out")
-    return copy.deepcopy(_composition()[0])
+    return composed()
 
 
 @pytest.fixture
 def quantized(quantized_files: Path, project: Path) -> Config:
     """The project's config, after export, calibset, calibrate and quantize."""
     shutil.copytree(quantized_files / "out", project / "out")
-    return copy.deepcopy(_composition()[0])
+    return composed()
 
 
 class Undrawn:
@@ -167,11 +174,35 @@ def quick(config: pytest.Config) -> bool:
 
 
 @pytest.fixture
-def command(project: Path) -> Run:
-    """Run `python -m stages.<name> ...` in the project's folder."""
+def command(pytestconfig: pytest.Config, project: Path) -> Run:
+    """Run `python -m stages.<name> ...` in the project's folder; in a quick run without a process of its own."""
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        if quick(pytestconfig):
+            with contextlib.chdir(project):
+                return run_here(f"stages.{name}", *arguments)
         line = [sys.executable, "-m", f"stages.{name}", *arguments]
         return subprocess.run(line, cwd=project, capture_output=True, text=True, check=False)
 
     return run
+
+
+def run_here(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `python -m MODULE ...` does, in this process, which has imported most of it."""
+    out, err, code = io.StringIO(), io.StringIO(), None
+    handler = signal.getsignal(signal.SIGTERM)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # the module may be imported already
+    ):
+        patch.setattr(sys, "argv", [module, *arguments])
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+    assert code is None or isinstance(code, int)
+    return subprocess.CompletedProcess([module, *arguments], code or 0, out.getvalue(), err.getvalue())

@@ -1,10 +1,12 @@
 """Networks with several inputs, and one whose input is no picture, through all stages."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -17,7 +19,6 @@ from stages.build.__main__ import build
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
-from stages.compose import run as compose_into
 from stages.core.base.paths import FLOAT_MODEL, INTEGER_MODEL
 from stages.core.config.load import load_params
 from stages.core.integer.model import load_integer_model, tensor_quant_params
@@ -26,7 +27,7 @@ from stages.core.statistics.tensor_statistics import load_statistics
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, copy_project, write_params
 from tests.networks import picture_and_state, two_cameras, vector_network
 
 NETWORKS = {"cameras": two_cameras, "state": picture_and_state, "vector": vector_network}
@@ -66,18 +67,31 @@ def fed(model: onnx.ModelProto, folder: Path) -> list[dict[str, np.ndarray]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory):
+    """Name of a network -> its project, quantized; made when first asked for."""
+
+    @cache
+    def project(name: str) -> Path:
+        folder, network = tmp_path_factory.mktemp(name), NETWORKS[name]()
+        onnx.save(network, folder / "net.onnx")
+        for index, (part, count) in enumerate(COUNTS.items()):
+            write_set(network, folder / part, count, np.random.default_rng(index))
+        (folder / "conf").symlink_to(REPOSITORY / "conf")
+        with contextlib.chdir(folder):
+            composed()
+            stages(export, calibset, calibrate, quantize)
+        return folder
+
+    return project
+
+
 @pytest.fixture(params=list(NETWORKS))
-def model(request, tmp_path, monkeypatch):
+def model(request, projects, tmp_path, monkeypatch):
     """A network whose project is the current folder, quantized."""
+    copy_project(projects(request.param), tmp_path)
     monkeypatch.chdir(tmp_path)
-    network = NETWORKS[request.param]()
-    onnx.save(network, "net.onnx")
-    for index, (name, count) in enumerate(COUNTS.items()):
-        write_set(network, Path(name), count, np.random.default_rng(index))
-    Path("conf").symlink_to(REPOSITORY / "conf")
-    composed()
-    stages(export, calibset, calibrate, quantize)
-    return network
+    return NETWORKS[request.param]()
 
 
 def composed(*more: str) -> None:
@@ -88,7 +102,7 @@ def composed(*more: str) -> None:
     ]  # fmt: skip
     if onnx.load("net.onnx").graph.input[0].name in PICTURES:
         overrides.append("model.inputs=[{mean: [128], normal: [64]}]")
-    compose_into([*overrides, *more], Path("conf"), Path("params.yaml"), check_only=False)
+    write_params(*overrides, *more)
 
 
 def stages(*each) -> None:
@@ -132,6 +146,7 @@ def test_the_outputs_cosine_is_that_of_the_twin(model):
     assert found["cosine"] > 0.99
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_samples_that_are_no_pictures_are_called_samples(model, capsys):
     composed("data.debug.source=file:calibration", "data.debug.size=1", "data.evaluation.source=file:calibration")
     capsys.readouterr()
@@ -146,6 +161,7 @@ def test_samples_that_are_no_pictures_are_called_samples(model, capsys):
     assert "picture" not in " ".join(out.split()).replace(note, "") + err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_compare_says_the_network_is_sound_and_dumps_every_input(model):
     composed("compare.dump=true")
     stages(compare)

@@ -5,26 +5,20 @@ import mlflow
 import pytest
 
 from stages.build.__main__ import build
-from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
 from stages.core.base.artifacts import read_json
-from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
-from stages.export.__main__ import export
-from stages.quantize.__main__ import quantize
 from stages.track.__main__ import track
-from stages.track.pipeline_run import pipeline_run
 
 
 @pytest.fixture
-def config(project, monkeypatch):
+def config(quantized, undrawn, monkeypatch):
     """The project with everything that track reads."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    loaded = load_params(Path("params.yaml"))
-    for stage in (export, calibset, calibrate, quantize, compare, build, evaluate):
-        stage(loaded)
-    return loaded
+    for stage in (compare, build, evaluate):
+        stage(quantized)
+    return quantized
 
 
 def gathered(config):

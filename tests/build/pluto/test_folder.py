@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,6 @@ from stages.build.__main__ import build
 from stages.build.pluto.folder import run_script
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
-from stages.compose import run as compose_into
 from stages.core.base.paths import CALIBSET, INPUTS
 from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
@@ -21,15 +18,14 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.build import boards
 from tests.build.pluto.networks import accepted, classifier
-from tests.conftest import project_overrides
+from tests.conftest import composed
 
 FOLDER = Path("out/build/t41/pluto")
 
 
 def built(*overrides):
     """Compose for the T41 and run the stages up to build."""
-    compose_into(project_overrides("soc=t41", *overrides), Path("conf"), Path("params.yaml"), check_only=False)
-    config = load_params(Path("params.yaml"))
+    config = composed("soc=t41", *overrides)
     for stage in (export, calibset, calibrate, quantize, build):
         stage(config)
 
@@ -110,28 +106,28 @@ def test_no_other_soc_has_it(quantized):
     assert not Path("out/build/t40/pluto").exists()
 
 
-def command(*arguments):
-    line = [sys.executable, "-m", "stages.build.pluto", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+@pytest.fixture
+def pluto(command):
+    return lambda *arguments: command("build.pluto", *map(str, arguments))
 
 
-def test_command(tmp_path):
+def test_command(pluto, tmp_path):
     onnx.save(accepted("detector"), tmp_path / "good.onnx")
-    done = command(tmp_path / "good.onnx", "--json", tmp_path / "good.json")
+    done = pluto(tmp_path / "good.onnx", "--json", tmp_path / "good.json")
     assert (done.returncode, "accepted by the open T41 runtime" in " ".join(done.stdout.split())) == (0, True)
     assert json.loads((tmp_path / "good.json").read_text()) == {"accepted": True, "refusals": [], "notes": []}
     onnx.save(classifier()[0], tmp_path / "float.onnx")
-    done = command(tmp_path / "float.onnx", "--json", tmp_path / "bad.json")
+    done = pluto(tmp_path / "float.onnx", "--json", tmp_path / "bad.json")
     assert done.returncode == 1
     assert "float network" in " ".join(done.stdout.split())
     assert json.loads((tmp_path / "bad.json").read_text())["refusals"][0]["effect"] == "compile"
 
 
 @pytest.mark.parametrize("content", [None, b"not a network"])
-def test_command_on_a_bad_file(content, tmp_path):
+def test_command_on_a_bad_file(pluto, content, tmp_path):
     if content is not None:
         (tmp_path / "bad.onnx").write_bytes(content)
-    done = command(tmp_path / "bad.onnx")
+    done = pluto(tmp_path / "bad.onnx")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
