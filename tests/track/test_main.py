@@ -10,6 +10,7 @@ from stages.compare.__main__ import compare
 from stages.core.base.artifacts import read_json
 from stages.evaluate.__main__ import evaluate
 from stages.track.__main__ import track
+from stages.track.pipeline_run import pipeline_run
 
 
 @pytest.fixture
