@@ -16,6 +16,7 @@ from stages.core.integer.operators import (
     BOUNDARIES,
     BY_KIND,
     BY_ONNX_TYPE,
+    HOMOGENEOUS,
     KEEPS_CODES,
     MOVES,
     OPERATORS,
@@ -103,6 +104,13 @@ def test_weights_are_listed_for_weighted_operators_only():
         listed = yaml.safe_load(path.read_text())
         with_weights = {kind for kind, widths in listed.items() if widths.get("weight_bits")}
         assert with_weights == {kind for kind in listed if kind in BY_KIND and BY_KIND[kind].weighted}
+
+
+def test_what_lets_the_factors_of_equalization_through():
+    assert {
+        "Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool", "GlobalMaxPool",
+        "LeakyRelu", "MatMul", "MaxPool", "PRelu", "Pad", "Relu", "Resize", "Sub",
+    } == HOMOGENEOUS  # fmt: skip
 
 
 def test_what_is_weighted_and_what_keeps_codes():

@@ -12,6 +12,7 @@ from stages.compare.gather.observed_features import ObservedFeature
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.operators import HOMOGENEOUS
 from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 
 __all__ = ["channel_imbalance_findings"]
@@ -23,11 +24,6 @@ FEW_CODES = 16.0
 FINE = 0.99
 """From this cosine on, alone quantized, what takes the feature is good: then the imbalance does no harm."""
 MIN_CHANNELS = 4  # of fewer there is no telling which one is out of the way
-SCALABLE = {
-    "Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "PRelu", "LeakyRelu", "Add", "Sub", "MaxPool", "AveragePool",
-    "GlobalAveragePool", "GlobalMaxPool", "Concat", "Resize", "Pad",
-}  # fmt: skip
-"""Operators whose outputs' channels equalization can scale."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ def channel_imbalance_findings(
             continue
         ranges = 2.0 * np.abs(value.astype(np.float64)).reshape(len(value), -1).max(axis=1)
         if imbalance := _imbalance(ranges, weight.scales[0], cosine):
-            scalable = all(node.op_type in SCALABLE for node in fused) and output not in graph.outputs
+            scalable = all(node.op_type in HOMOGENEOUS for node in fused) and output not in graph.outputs
             by_cosine.append((cosine, _of_weight(weight, imbalance, scalable, quant)))
     return [finding for _, finding in sorted(by_cosine, key=lambda pair: pair[0])]
 
@@ -129,7 +125,7 @@ def _imbalance(ranges: NDArray[np.float64], scale: float, cosine: float) -> _Imb
 
 def _of_feature(graph: Graph, feature: FeatureParams, imbalance: _Imbalance, quant: QuantConfig) -> Finding:
     producer = graph.producers.get(feature.tensor)
-    scalable = producer is not None and producer.op_type in SCALABLE and feature.tensor not in graph.outputs
+    scalable = producer is not None and producer.op_type in HOMOGENEOUS and feature.tensor not in graph.outputs
     sentence = (
         f"channel {imbalance.channel} of {feature.node} is {imbalance.times_the_median:.3g} times as wide as the "
         f"median one, which is left with {imbalance.codes_of_the_median:.3g} of {feature.quant_params.qmax + 1} codes; "

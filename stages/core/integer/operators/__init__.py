@@ -5,7 +5,7 @@ from itertools import chain
 import onnx
 
 from stages.core.integer.operators import average_pool, boundary, fixed_point, prelu, resize, table, weighted
-from stages.core.integer.operators.moves import MOVES, VIEWS
+from stages.core.integer.operators.moves import HOMOGENEOUS_MOVES, MOVES, VIEWS
 from stages.core.integer.operators.record import DOMAIN, CodesOperator, Operands, Operator
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "BY_KIND",
     "BY_ONNX_TYPE",
     "DOMAIN",
+    "HOMOGENEOUS",
     "KEEPS_CODES",
     "MOVES",
     "OPERATORS",
@@ -43,6 +44,8 @@ BY_KIND: dict[str, type[Operator]] = dict(
 """Name in a SOC's list of operators -> record."""
 WEIGHTED = frozenset(name for name, record in BY_ONNX_TYPE.items() if record.weighted)
 """ONNX operators that multiply a feature by a weight, their second input."""
+HOMOGENEOUS = HOMOGENEOUS_MOVES.union(*(record.homogeneous for record in LAYERS.values()))
+"""ONNX operators that let factors of equalization through, or take them into their weights."""
 KEEPS_CODES = MOVES | {name for name, record in BY_ONNX_TYPE.items() if record.keeps_codes}
 """ONNX operators whose output has its input's quantization parameters: codes moved, picked or interpolated."""
 

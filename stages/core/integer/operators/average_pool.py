@@ -19,6 +19,7 @@ class AveragePool(FixedPoint):
     """Inputs: the feature, and int32 multipliers, one for all windows or one a window [*O]."""
 
     onnx_types: ClassVar[tuple[str, ...]] = ("AveragePool",)
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
 
     kernel_shape: tuple[int, ...]
     strides: tuple[int, ...]

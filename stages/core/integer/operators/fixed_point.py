@@ -36,6 +36,7 @@ class Add(Multiplied):
     """A sum of two features; a difference has a negative multiplier."""
 
     onnx_types: ClassVar[tuple[str, ...]] = ("Add", "Sub")
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
     elementwise: ClassVar[bool] = True
     constant_operands: ClassVar[bool] = True
     fuses_clamp: ClassVar[bool] = True
@@ -121,6 +122,7 @@ class Concat(_Joined):
     """Operands one behind the other along an axis."""
 
     onnx_types: ClassVar[tuple[str, ...]] = ("Concat",)
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
 
     axis: int
 
@@ -173,6 +175,7 @@ class Mean(Multiplied):
     """
 
     onnx_types: ClassVar[tuple[str, ...]] = ("GlobalAveragePool", "ReduceMean")
+    homogeneous: ClassVar[tuple[str, ...]] = ("GlobalAveragePool",)  # a ReduceMean may run over channels
 
     axes: tuple[int, ...] = ()
     keepdims: int = 1

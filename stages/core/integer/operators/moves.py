@@ -5,7 +5,7 @@ import onnx
 
 from stages.core.integer.writer import Writer
 
-__all__ = ["MOVES", "VIEWS", "simulate_move"]
+__all__ = ["HOMOGENEOUS_MOVES", "MOVES", "VIEWS", "simulate_move"]
 
 VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 """Those that only rename the same memory."""
@@ -15,6 +15,8 @@ MOVES = VIEWS | {
 """All of them; a Resize that interpolates is an operator of the integer domain instead."""
 PADDED_VALUE_INPUT = 2
 """Which input of Pad holds the value."""
+HOMOGENEOUS_MOVES = frozenset({"GlobalMaxPool", "MaxPool", "Pad"})
+"""Those that keep channels where they are: factors of equalization pass through them."""
 
 
 def simulate_move(to: Writer, node: onnx.NodeProto) -> None:

@@ -20,6 +20,7 @@ class PRelu(Multiplied):
     onnx_types: ClassVar[tuple[str, ...]] = ("PRelu",)
     elementwise: ClassVar[bool] = True
     activation: ClassVar[bool] = True
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
 
     def reference(self, x: Operands) -> Array:
         values = x.minus_zp(0)

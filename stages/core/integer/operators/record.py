@@ -79,6 +79,8 @@ class Operator(ABC):
         activation: runs inside the weighted layer before it, as far as a SOC's cost goes.
         per_channel_output: can give each output channel a scale of its own.
         per_channel_kinds: its kinds whose input may have a scale a channel.
+        homogeneous: those of its `onnx_types` that let the factors of equalization through, f(a * x) = a * f(x) for
+            positive a, or take them into their weights.
         keeps_codes: its output has its input's quantization parameters.
     """
 
@@ -91,6 +93,7 @@ class Operator(ABC):
     activation: ClassVar[bool] = False
     per_channel_output: ClassVar[bool] = False
     per_channel_kinds: ClassVar[tuple[str, ...]] = ()
+    homogeneous: ClassVar[tuple[str, ...]] = ()
     keeps_codes: ClassVar[bool] = False
 
     inner: tuple[str, ...] = ()

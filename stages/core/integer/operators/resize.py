@@ -21,6 +21,7 @@ class Resize(FixedPoint):
     """
 
     onnx_types: ClassVar[tuple[str, ...]] = ("Resize",)
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
     keeps_codes: ClassVar[bool] = True
 
     def reference(self, x: Operands) -> Array:

@@ -25,6 +25,7 @@ class Table(CodesOperator):
     )  # fmt: skip
     kinds: ClassVar[tuple[str, ...]] = (*onnx_types, "Silu")
     per_channel_kinds: ClassVar[tuple[str, ...]] = kinds
+    homogeneous: ClassVar[tuple[str, ...]] = ("LeakyRelu", "Relu")
     elementwise: ClassVar[bool] = True
     activation: ClassVar[bool] = True
     per_channel_output: ClassVar[bool] = True

@@ -127,6 +127,7 @@ class Conv(Weighted):
     """A convolution, dense, grouped or depthwise: weight [M, C/group, *K]."""
 
     onnx_types: ClassVar[tuple[str, ...]] = ("Conv",)
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
     kinds: ClassVar[tuple[str, ...]] = ("Conv", "DepthwiseConv")
     per_channel_kinds: ClassVar[tuple[str, ...]] = ("DepthwiseConv",)
     per_channel_output: ClassVar[bool] = True
@@ -155,6 +156,7 @@ class ConvTranspose(Weighted):
     """A transposed convolution: weight [C, M/group, *K]."""
 
     onnx_types: ClassVar[tuple[str, ...]] = ("ConvTranspose",)
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
     per_channel_output: ClassVar[bool] = True
     weight_axis: ClassVar[int] = 1
 
@@ -189,6 +191,7 @@ class MatMul(Weighted):
     """A feature times a constant matrix [C, M]: fully connected layers."""
 
     onnx_types: ClassVar[tuple[str, ...]] = ("Gemm", "MatMul")
+    homogeneous: ClassVar[tuple[str, ...]] = onnx_types
     channel_axis: ClassVar[int] = -1
     weight_axis: ClassVar[int] = -1
 
