@@ -20,7 +20,7 @@ from stages.core.config.schema import (
     WeightMethod,
     WeightScale,
 )
-from stages.quantize.emit import lower
+from stages.quantize.operators import ONNX_OPERATORS
 from tests.conftest import REPOSITORY
 
 CONF = REPOSITORY / "conf"
@@ -47,6 +47,7 @@ def files(group):
 
 def test_every_file_is_known_here():
     assert files("soc") == {*INGENIC, *SOPHGO}
+    assert files("operators") == {"ingenic", "sophgo"}
     assert files("quant") == {*PRESETS, *LADDER, "best"}
 
 
@@ -158,7 +159,8 @@ def test_every_operator_that_passes_codes_or_computes_on_them_has_feature_widths
 def test_every_operator_of_a_soc_has_an_integer_rule(name):
     """Written out, so that a new line in a SOC's file asks for arithmetic."""
     operators = {kind for kind, bit_widths in soc(name).operators.items() if bit_widths.feature_bits}
-    assert operators <= {"DepthwiseConv"} | set(lower._LOWERINGS)
+    lowered = {name for name, operator in ONNX_OPERATORS.items() if operator.lower}
+    assert operators <= {"DepthwiseConv", "Silu"} | lowered
 
 
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
