@@ -17,6 +17,7 @@ from stages.core.config.schema import ChannelScales, Equalization, Rounding, Tas
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.bisect.networks import chain
+from tests.conftest import after_stages, composed, copy_project
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -40,14 +41,21 @@ def plant(config, **weight_bits):
     config.quant.node_bits = "file:bits.json"
 
 
+@pytest.fixture(scope="module")
+def deep_files(project_files, tmp_path_factory):
+    """What `deep` copies."""
+    folder = tmp_path_factory.mktemp("deep")
+    copy_project(project_files, folder)
+    onnx.save(chain(), folder / "tiny.onnx")
+    return after_stages(folder, tmp_path_factory, export, calibset, calibrate)
+
+
 @pytest.fixture
-def deep(project):
+def deep(deep_files, tmp_path, monkeypatch):
     """The config of a network of fifty layers, exported and calibrated."""
-    onnx.save(chain(), "tiny.onnx")
-    config = load_params(Path("params.yaml"))
-    for stage in (export, calibset, calibrate):
-        stage(config)
-    return config
+    copy_project(deep_files, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return composed()
 
 
 @pytest.mark.parametrize("node", ["n0", "n21", "n28", "n49"])
