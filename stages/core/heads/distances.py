@@ -46,10 +46,10 @@ class DistanceHead(Head):
     @property
     def name(self) -> str:
         """The family."""
+        if self.bins == 1:
+            return "YOLO26-like" if self.point else "SCRFD-like"
         if self.one_to_one:
             return "YOLOv10-like"
-        if self.bins == 1:
-            return "YOLOv6-like" if self.point else "SCRFD-like"
         if self.bins == NANODET_BINS:
             return "NanoDet-like" if self.point else "NanoDet-Plus-like"
         return "YOLOv8-like"

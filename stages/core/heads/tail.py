@@ -17,8 +17,8 @@ from stages.core.heads.detections import Floats
 
 __all__ = ["Grid", "Tail", "find_tail"]
 
-SELECTORS = {"NonMaxSuppression", "TopK"}
-"""Operators that choose rows: what comes after them has another order than the head's."""
+SELECTORS = {"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Scan", "TopK"}
+"""Operators that choose rows, or may: what comes after them has another order than the head's."""
 AFFINE = {"Add", "Sub", "Mul", "Div", "BatchNormalization", "Identity"}
 """Operators that, with a constant for each channel, belong to the convolution before them."""
 STRIDES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -108,6 +108,8 @@ def find_tail(model: onnx.ModelProto) -> Tail | None:
 def _run_network(model: onnx.ModelProto, tensors: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     try:
         return dict(Runner(with_outputs(model, tensors)).run(feeds))
+    except UserError:
+        raise
     except Exception as error:  # ONNX Runtime's own exception types share no base
         raise UserError(f"ONNX Runtime cannot run the network: {one_line(error)}") from error
 
@@ -131,14 +133,18 @@ def _picture(graph: Graph) -> tuple[str, list[int]] | None:
 
 
 def _boundary(graph: Graph) -> tuple[list[str], list[str]]:
-    """Outputs of the last convolutions in graph order, and tensors that are made of shapes alone."""
+    """Outputs of the last convolutions in graph order, and shapes of what is before them."""
     convolutions, shapes = set(), set()
     for node in _walk_back(graph, graph.outputs, lambda node: _is_weighted(graph, node) or node.op_type == "Shape"):
         if node.op_type == "Shape":
             shapes.add(node.output[0])
         elif _is_weighted(graph, node):
             convolutions.add(_with_affine(graph, node))
-    return [name for name in graph.producers if name in convolutions], sorted(shapes)
+    following = set(convolutions)
+    for node in graph.nodes:
+        if not following.isdisjoint(used_names([node])):
+            following.update(node.output)
+    return [name for name in graph.producers if name in convolutions], sorted(shapes - following)
 
 
 def _walk_back(graph: Graph, tensors: Iterable[str], stops: Any) -> Iterator[onnx.NodeProto]:

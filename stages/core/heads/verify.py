@@ -59,6 +59,7 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
     """
     with np.errstate(all="ignore"):  # the exponential of a wrong head may overflow
         expected = sorted(_expected(head, tail), key=lambda columns: (-columns.values.shape[1], -columns.stage))
+    chosen = {output for output in tail.outputs if tail.selectors and output not in tail.values}
     seen: dict[tuple[Kind, int], _Seen] = {}
     explained = set()
     for tensor in tail.values if tail.selectors else tail.outputs:
@@ -79,7 +80,7 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
         shapes={sight.tensor: tail.values[sight.tensor].shape for sight in sights},
         difference=max(sight.error for sight in sights),
         selectors=tail.selectors,
-        others=() if tail.selectors else tuple(output for output in tail.outputs if output not in explained),
+        others=tuple(output for output in tail.outputs if output not in explained and output not in chosen),
     )
 
 
@@ -104,9 +105,11 @@ def _expected(head: Head, tail: Tail) -> Iterator[_Columns]:
     predictions = head.predict(outputs)
     scored = tuple(kind for kind in (Kind.objectness, Kind.classes) if kind in head.kinds)
     yield _Columns(scored, Stage.decoded, predictions.scores)
-    yield _Columns(
-        (), Stage.decoded, np.minimum(predictions.scores.sum(axis=1, keepdims=True), 1)
-    )  # Rockchip's exporter
+    of_all_classes = np.minimum(
+        predictions.scores.sum(axis=1, keepdims=True), 1
+    )  # beside the scores: Rockchip's exporter
+    no_objectness = np.ones((head.count, 1), np.float32)  # YOLOv6's exporter
+    yield from (_Columns((), Stage.decoded, values) for values in (of_all_classes, no_objectness))
     size = np.array([tail.width, tail.height], np.float32)
     located = tuple(kind for kind in (Kind.boxes, Kind.sizes) if kind in head.kinds)
     for unit in (np.float32(1), 1 / size):

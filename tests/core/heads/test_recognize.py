@@ -29,7 +29,7 @@ DECODED: dict[str, tuple[onnx.ModelProto, str]] = {
     "yolov8, one class": (exporters.yolov8(classes=1), "YOLOv8-like"),
     "yolov8-pose": (exporters.yolov8(classes=1, keypoints=17), "YOLOv8-like"),
     "yolov8-seg": (exporters.yolov8(masks=8), "YOLOv8-like"),
-    "yolov6": (exporters.yolov8(bins=1), "YOLOv6-like"),
+    "yolov6": (exporters.yolov8(bins=1), "YOLO26-like"),
     "yolov5": (exporters.yolov5(), "YOLOv5-like"),
     "yolov5, one class": (exporters.yolov5(classes=1), "YOLOv5-like"),
     "yolov5-seg": (exporters.yolov5(masks=8), "YOLOv5-like"),
@@ -128,7 +128,7 @@ def test_pose_has_key_points_and_segmentation_coefficients() -> None:
     assert len(head.evidence.others) == 1
 
 
-@pytest.mark.parametrize(("bins", "name"), [(16, "YOLOv10-like"), (1, "YOLOv10-like")])
+@pytest.mark.parametrize(("bins", "name"), [(16, "YOLOv10-like"), (1, "YOLO26-like")])
 def test_one_to_one_head_is_known_by_its_top_k(bins: int, name: str) -> None:
     head = recognize(exporters.yolov8(bins=bins, select="top_k"))
     assert head.name == name
