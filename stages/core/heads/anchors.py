@@ -36,6 +36,11 @@ class AnchorHead(Head):
     activated = (Kind.boxes, Kind.objectness, Kind.classes)
 
     @property
+    def kind(self) -> str:
+        """The coding's name."""
+        return "yolov3" if self.exponential else "yolov5"
+
+    @property
     def name(self) -> str:
         """The family."""
         return "YOLOv3-like" if self.exponential else "YOLOv5-like"

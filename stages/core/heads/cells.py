@@ -20,6 +20,11 @@ class CellHead(Head):
     """Centre (x + column) * stride, size exp(w) * stride."""
 
     @property
+    def kind(self) -> str:
+        """The coding's name."""
+        return "yunet" if Kind.keypoints in self.kinds else "yolox"
+
+    @property
     def name(self) -> str:
         """The family."""
         return "YuNet-like" if Kind.keypoints in self.kinds else "YOLOX-like"

@@ -19,6 +19,11 @@ class CenterHead(Head):
     """CenterFace (Xu et al., 2019): centre (offset + column + 0.5) * 4, size exp(scale) * 4; y is before x."""
 
     @property
+    def kind(self) -> str:
+        """The coding's name."""
+        return "centerface"
+
+    @property
     def name(self) -> str:
         """The family."""
         return "CenterFace-like"

@@ -44,6 +44,11 @@ class DistanceHead(Head):
     cells_first = True
 
     @property
+    def kind(self) -> str:
+        """The coding's name."""
+        return "yolov8"
+
+    @property
     def name(self) -> str:
         """The family."""
         if self.bins == 1:

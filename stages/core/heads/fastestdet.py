@@ -19,6 +19,11 @@ class FastestDetHead(Head):
     """Centre (tanh(x) + column) * stride, size s(w) * the picture's; s is the logistic function."""
 
     @property
+    def kind(self) -> str:
+        """The coding's name."""
+        return "fastestdet"
+
+    @property
     def name(self) -> str:
         """The family."""
         return "FastestDet-like"

@@ -144,6 +144,11 @@ class Head(ABC):
 
     @property
     @abstractmethod
+    def kind(self) -> str:
+        """How boxes are coded in one word; `model.detector.kind`'s where the board program knows it."""
+
+    @property
+    @abstractmethod
     def name(self) -> str:
         """The family, as its papers and exporters call it."""
 

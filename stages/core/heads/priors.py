@@ -41,6 +41,11 @@ class PriorHead(Head):
     cells_first = True
 
     @property
+    def kind(self) -> str:
+        """The coding's name."""
+        return "ssd"
+
+    @property
     def name(self) -> str:
         """The family."""
         return f"{self.published}-like" if self.published else "SSD-like"
