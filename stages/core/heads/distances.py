@@ -11,7 +11,7 @@ from itertools import permutations, product
 import numpy as np
 
 from stages.core.heads.detections import Floats
-from stages.core.heads.head import Evidence, Head, Kind, Level, sigmoid, softmax
+from stages.core.heads.head import Evidence, Head, Kind, Level, Stage, sigmoid, softmax
 from stages.core.heads.layouts import Counts, apart, joined, prototype_counts
 from stages.core.heads.tail import Tail
 
@@ -92,7 +92,14 @@ class DistanceHead(Head):
         return np.concatenate([xy, visible], axis=2)
 
     def trusted(self, evidence: Evidence) -> str | None:
-        """Where the points are, by the family; distances of one bin only of two anchors a cell, which are SCRFD's."""
+        """Where the points are, by the family.
+
+        Two tensors a level with as many channels could be anything: the graph must show that one is scores, or join
+        them. Distances of one bin are trusted with two anchors a cell alone, which are SCRFD's.
+        """
+        scored = evidence.stages[Kind.classes] > Stage.raw
+        if not scored and (self.bins == 1 or evidence.tensors[Kind.boxes] != evidence.tensors[Kind.classes]):
+            return None
         if self.bins == 1:
             scrfd = (
                 len(self.levels[0].anchors) == 2 and not self.point and not self.in_pixels and self.keypoint_gain == 1

@@ -190,7 +190,8 @@ class Head(ABC):
             return said
         said = f"{said}, {self.evidence.describe()}"
         if not self.evidence.decoded:
-            return f"{said}; not decoded by the graph: {self.trusted(self.evidence)}"
+            logits = ", scores taken as logits" if self.evidence.stages[Kind.classes] is Stage.raw else ""
+            return f"{said}; not decoded by the graph: {self.trusted(self.evidence)}{logits}"
         chosen = f"{_listed(self.evidence.selectors)} after it" if self.evidence.selectors else ""
         others = f"other outputs: {_listed(self.evidence.others)}" if self.evidence.others else ""
         checked = f"decoded by the graph, checked to {self.evidence.difference:.0e}"

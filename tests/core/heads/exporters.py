@@ -171,7 +171,9 @@ def yolov5(
         if end != "sigmoid":
             grid = cells_of(stride).reshape(1, 1, rows, columns, 2)
             sizes = np.array(level_anchors, np.float32).reshape(1, count, 1, 1, 2)
-            x = _decoded(to, x, coding, grid, sizes, stride, 5 + classes, masks)
+            scored = to.cut(x, 0, 5 + classes, 4)
+            coefficients = [to.cut(x, 5 + classes, values, 4)] if masks else []
+            x = to.op("Concat", *_decoded(to, scored, coding, grid, sizes, stride), *coefficients, axis=4)
         else:
             x = to.op("Sigmoid", x)
         levels.append(to.reshape(x, 1, -1, values))
@@ -184,23 +186,36 @@ def yolov5(
     return to.model(joined, *([to.op("Relu", to.conv(features[4], masks))] if masks else []))
 
 
-def _decoded(
-    to: Exporter, x: str, coding: str, grid: np.ndarray, anchors: np.ndarray, stride: int, scored: int, masks: int
-) -> str:
-    x, *coefficients = to.split(x, (scored, masks), axis=4) if masks else [x]
+def yolov5_face() -> onnx.ModelProto:
+    """YOLOv5-face: four numbers, objectness, five points in parts of the anchor, one class."""
+    to, levels = Exporter(), []
+    features = to.features()
+    for stride, level_anchors in ANCHORS.items():
+        rows, columns = grid_of(stride)
+        x = to.reshape(to.conv(features[stride], 3 * 16), 1, 3, 16, rows, columns)
+        x = to.op("Transpose", x, perm=[0, 1, 3, 4, 2])
+        grid = cells_of(stride).reshape(1, 1, rows, columns, 2)
+        sizes = np.array(level_anchors, np.float32).reshape(1, 3, 1, 1, 2)
+        scored = to.op("Concat", to.cut(x, 0, 5, 4), to.cut(x, 15, 16, 4), axis=4)
+        *boxes, scores = _decoded(to, scored, "v5", grid, sizes, stride)
+        points = to.binary("Mul", to.cut(x, 5, 15, 4), np.tile(sizes, 5))
+        points = to.binary("Add", points, np.tile(grid * stride, 5))
+        parts = [*boxes, to.cut(scores, 0, 1, 4), points, to.cut(scores, 1, 2, 4)]
+        levels.append(to.reshape(to.op("Concat", *parts, axis=4), 1, -1, 16))
+    return to.model(to.op("Concat", *levels, axis=1))
+
+
+def _decoded(to: Exporter, x: str, coding: str, grid: np.ndarray, anchors: np.ndarray, stride: int) -> list[str]:
+    """Centres, sizes, and probabilities of [1, A, H, W, K]."""
+    probabilities = to.op("Sigmoid", x)
+    xy, wh, rest = (to.cut(probabilities, *columns, 4) for columns in ((0, 2), (2, 4), (4, 1000)))
     if coding == "v3":
-        xy, wh, rest = to.split(x, (2, 2, scored - 4), axis=4)
-        xy = to.binary("Mul", to.binary("Add", to.op("Sigmoid", xy), grid), stride)
-        parts = [xy, to.binary("Mul", to.op("Exp", wh), anchors), to.op("Sigmoid", rest)]
-    else:
-        xy, wh, rest = to.split(to.op("Sigmoid", x), (2, 2, scored - 4), axis=4)
-        xy = to.binary("Mul", to.binary("Add", to.binary("Mul", xy, 2), grid - 0.5), stride)
-        if coding == "v5":
-            wh = to.binary("Mul", to.binary("Pow", to.binary("Mul", wh, 2), 2), anchors)
-        else:
-            wh = to.binary("Mul", to.binary("Pow", wh, 2), 4 * anchors)
-        parts = [xy, wh, rest]
-    return to.op("Concat", *parts, *coefficients, axis=4)
+        xy = to.binary("Mul", to.binary("Add", xy, grid), stride)
+        return [xy, to.binary("Mul", to.op("Exp", to.cut(x, 2, 4, 4)), anchors), rest]
+    xy = to.binary("Mul", to.binary("Add", to.binary("Mul", xy, 2), grid - 0.5), stride)
+    if coding == "v5":
+        return [xy, to.binary("Mul", to.binary("Pow", to.binary("Mul", wh, 2), 2), anchors), rest]
+    return [xy, to.binary("Mul", to.binary("Pow", wh, 2), 4 * anchors), rest]
 
 
 def yolox(classes: int = 3, *, decoded: bool = False, joined_convolution: bool = False) -> onnx.ModelProto:
@@ -244,6 +259,13 @@ def nanodet_plus(classes: int = 3) -> onnx.ModelProto:
         scores, boxes = to.split(to.conv(feature, classes + 32), (classes, 32), axis=1)
         levels.append(to.reshape(to.op("Concat", to.op("Sigmoid", scores), boxes, axis=1), 1, classes + 32, -1))
     return to.model(to.op("Transpose", to.op("Concat", *levels, axis=2), perm=[0, 2, 1]))
+
+
+def yolov8_levels(classes: int = 3) -> onnx.ModelProto:
+    """YOLOv8 as it trains: distributions and logits of a level joined, [1, 64 + classes, H, W]."""
+    to = Exporter()
+    levels = (to.op("Concat", to.conv(x, 64), to.conv(x, classes), axis=1) for x in to.features().values())
+    return to.model(*levels)
 
 
 def rockchip(classes: int = 3) -> onnx.ModelProto:

@@ -38,6 +38,11 @@ def two_feature_pyramids() -> onnx.ModelProto:
     return to.model(*(to.conv(feature, channels) for feature in to.features().values() for channels in (64, 64)))
 
 
+def pyramids_of_64_and_32() -> onnx.ModelProto:
+    to = Exporter()
+    return to.model(*(to.conv(feature, channels) for feature in to.features().values() for channels in (64, 32)))
+
+
 def text_recognition() -> onnx.ModelProto:
     to = Exporter()
     feature = to.conv(to.features((16,))[16], 40)
@@ -87,6 +92,7 @@ NO_DETECTORS = (
     deep_supervision,
     feature_pyramid,
     two_feature_pyramids,
+    pyramids_of_64_and_32,
     text_recognition,
     heat_maps,
     distances_without_decoding,

@@ -11,6 +11,7 @@ from stages.core.base.errors import UserError
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.heads.head import Head, Kind
 from stages.core.heads.recognize import recognize
+from stages.core.heads.tail import find_tail
 from tests.core.heads import exporters
 from tests.core.heads.exporters import ANCHORS, HEIGHT, WIDTH
 from tests.core.heads.others import NO_DETECTORS
@@ -33,6 +34,7 @@ DECODED: dict[str, tuple[onnx.ModelProto, str]] = {
     "yolov5": (exporters.yolov5(), "YOLOv5-like"),
     "yolov5, one class": (exporters.yolov5(classes=1), "YOLOv5-like"),
     "yolov5-seg": (exporters.yolov5(masks=8), "YOLOv5-like"),
+    "yolov5-face": (exporters.yolov5_face(), "YOLOv5-like"),
     "yolov7": (exporters.yolov5("v7"), "YOLOv5-like"),
     "yolov3": (exporters.yolov5("v3"), "YOLOv3-like"),
     "yolov3-tiny": (exporters.yolov5("v3", anchors=TWO_ANCHORS), "YOLOv3-like"),
@@ -63,6 +65,8 @@ def test_decodes_as_the_graph_does(model: onnx.ModelProto, family: str) -> None:
     assert head.evidence.decoded
     assert head.evidence.difference < 1e-4
     assert str(head).startswith(f"{family}: ")
+    predictions = head.predict(find_tail(model).cut_values)
+    assert {predictions.boxes.dtype, predictions.scores.dtype} == {np.dtype(np.float32)}
     convolutions = {node.output[0] for node in model.graph.node if node.op_type == "Conv"}
     assert convolutions.issuperset(head.tensors)
 
@@ -155,6 +159,7 @@ UNDECODED: dict[str, tuple[onnx.ModelProto, str]] = {
     "nanodet": (exporters.levels_apart({"classes": 80, "boxes": 32}, sigmoid=("classes",)), "NanoDet-like"),
     "nanodet-plus": (exporters.nanodet_plus(), "NanoDet-Plus-like"),
     "yolov8, rockchip": (exporters.rockchip(), "YOLOv8-like"),
+    "yolov8, as it trains": (exporters.yolov8_levels(), "YOLOv8-like"),
     "scrfd": (
         exporters.levels_apart({"classes": 1, "boxes": 4, "points": 10}, anchors=2, sigmoid=("classes",)),
         "SCRFD-like",
@@ -173,6 +178,11 @@ def test_says_what_is_trusted_where_the_graph_does_not_decode(model: onnx.ModelP
     assert str(head).startswith(f"{family}: ")
     assert "; not decoded by the graph: " in str(head)
     assert not head.evidence.decoded
+
+
+def test_says_so_if_scores_are_logits() -> None:
+    assert str(recognize(exporters.yolov8_levels())).endswith(", scores taken as logits")
+    assert "logits" not in str(recognize(exporters.rockchip()))
 
 
 @pytest.mark.parametrize("network", NO_DETECTORS, ids=lambda network: network.__name__)
