@@ -45,14 +45,14 @@ class AnchorHead(Head):
         """The family."""
         return "YOLOv3-like" if self.exponential else "YOLOv5-like"
 
-    def trusted(self, evidence: Evidence) -> str | None:
-        """The user's anchors: a graph that does not decode has none, and they differ between trainings."""
-        return "boxes taken as YOLOv5's, with the anchors given" if self.given else None
-
     @property
     def coding(self) -> str:
         """How boxes are coded."""
         return f"{len(self.levels[0].anchors)} anchors a cell"
+
+    def trusted(self, evidence: Evidence) -> str | None:
+        """The user's anchors: a graph that does not decode has none, and they differ between trainings."""
+        return "boxes taken as YOLOv5's, with the anchors given" if self.given else None
 
     def boxes(self, outputs: Mapping[str, Floats]) -> Floats:
         """Corners of the boxes."""

@@ -60,6 +60,11 @@ class DistanceHead(Head):
         return "YOLOv8-like"
 
     @property
+    def one_to_one(self) -> bool:
+        """Whether the graph takes the best rows without NMS (Wang et al., YOLOv10, 2024)."""
+        return self.evidence is not None and self.evidence.selectors == ("TopK",)
+
+    @property
     def coding(self) -> str:
         """How boxes are coded."""
         return f"{self.bins} distance bins" if self.bins > 1 else "distances to the four sides"

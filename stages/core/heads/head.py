@@ -199,8 +199,8 @@ class Head(ABC):
 
     @property
     def one_to_one(self) -> bool:
-        """Whether each object has one row, so that no NMS is needed (Wang et al., YOLOv10, 2024)."""
-        return self.evidence is not None and self.evidence.selectors == ("TopK",)
+        """Whether each object has one row, so that no NMS is needed."""
+        return False
 
     @property
     def tensors(self) -> list[str]:

@@ -23,6 +23,7 @@ AFFINE = {"Add", "Sub", "Mul", "Div", "BatchNormalization", "Identity"}
 """Operators that, with a constant for each channel, belong to the convolution before them."""
 STRIDES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Pixels of the input a cell, of any network that halves its pictures."""
+PICTURE_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.UINT8)
 LOGIT_DEVIATION = 1.5
 """Spread of the random values that stand for the last convolutions': scores from 0.01 to 0.99."""
 
@@ -87,7 +88,7 @@ def find_tail(model: onnx.ModelProto) -> Tail | None:
         return None
     cuts, shape_tensors = _boundary(graph)
     name, shape = picture
-    sample = np.random.default_rng(0).random(shape, np.float32)
+    sample = np.random.default_rng(0).uniform(0, 255, shape)
     typed = sample.astype(onnx.helper.tensor_dtype_to_np_dtype(graph.types[name].tensor_type.elem_type))
     boundary = _run_network(model, [*cuts, *shape_tensors], {name: typed}) if cuts else {}
     channels_last = shape[1] > shape[3]
@@ -121,7 +122,7 @@ def _picture(graph: Graph) -> tuple[str, list[int]] | None:
     name = graph.inputs[0]
     kind = graph.types[name].tensor_type
     sizes = [dim.dim_value for dim in kind.shape.dim]
-    if len(sizes) != PICTURE_RANK or kind.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
+    if len(sizes) != PICTURE_RANK or kind.elem_type not in PICTURE_TYPES:
         return None
     shape = [max(sizes[0], 1), *sizes[1:]]
     if not all(shape) or shape[0] != 1:
@@ -216,7 +217,8 @@ def _tail_nodes(graph: Graph, boundary: Mapping[str, Any]) -> tuple[list[onnx.No
     for node in graph.nodes:
         if node.output[0] not in reached or node.output[0] in boundary:
             continue
-        known = node.domain == "com.microsoft" or onnx.defs.has(node.op_type, node.domain)
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        known = domain == "com.microsoft" or onnx.defs.has(node.op_type, domain)
         if not known or node.op_type in SELECTORS:
             selectors.append(str(node.op_type))
             unknown.update(node.output)

@@ -60,7 +60,7 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
     with np.errstate(all="ignore"):  # the exponential of a wrong head may overflow
         expected = sorted(_expected(head, tail), key=lambda columns: (-columns.values.shape[1], -columns.stage))
     chosen = {output for output in tail.outputs if tail.selectors and output not in tail.values}
-    seen: dict[tuple[Kind, int], _Seen] = {}
+    seen: dict[tuple[Kind, int, int], _Seen] = {}
     explained = set()
     for tensor in tail.values if tail.selectors else tail.outputs:
         for rows, matrix in row_matrices(tail.values[tensor], head) if tensor in tail.values else ():
@@ -68,9 +68,9 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
             explained.update([tensor] if matches else [])
             for columns, error in matches:
                 for kind in columns.kinds:
-                    sight = _Seen(columns.stage, tensor, rows, error)
-                    seen[kind, rows.start] = max(sight, seen.get((kind, rows.start), sight), key=lambda s: s.stage)
-    of_kinds = {kind: _covering(head, [sight for (of, _), sight in seen.items() if of is kind]) for kind in head.kinds}
+                    sight, key = _Seen(columns.stage, tensor, rows, error), (kind, rows.start, rows.stop)
+                    seen[key] = max(sight, seen.get(key, sight), key=lambda sight: sight.stage)
+    of_kinds = {kind: _covering(head, [sight for (of, *_), sight in seen.items() if of is kind]) for kind in head.kinds}
     if not all(of_kinds.values()):
         return None
     sights = [sight for of_kind in of_kinds.values() for sight in of_kind]
@@ -85,14 +85,15 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
 
 
 def _covering(head: Head, sights: Sequence[_Seen]) -> list[_Seen]:
-    """The sights of all rows at once if there is one, else those of each level if none is missing, else nothing."""
-    whole = [sight for sight in sights if sight.rows.stop - sight.rows.start == head.count]
-    levels = [sight for sight in sights if sight not in whole]
-    if whole and (
-        len(head.levels) == 1 or min(s.stage for s in whole) >= min((s.stage for s in levels), default=Stage.raw)
-    ):
-        return whole
-    return levels if sum(sight.rows.stop - sight.rows.start for sight in levels) == head.count else whole
+    """The sight of all rows, or those of each level if they are further decoded; nothing if a level is missing."""
+    whole = [sight for sight in sights if _count(sight) == head.count]
+    levels = [] if len(head.levels) == 1 else [sight for sight in sights if _count(sight) < head.count]
+    complete = [some for some in (whole, levels) if sum(_count(sight) for sight in some) == head.count]
+    return max(complete, key=lambda some: min(sight.stage for sight in some), default=[])
+
+
+def _count(sight: _Seen) -> int:
+    return int(sight.rows.stop - sight.rows.start)
 
 
 def _expected(head: Head, tail: Tail) -> Iterator[_Columns]:
@@ -105,11 +106,9 @@ def _expected(head: Head, tail: Tail) -> Iterator[_Columns]:
     predictions = head.predict(outputs)
     scored = tuple(kind for kind in (Kind.objectness, Kind.classes) if kind in head.kinds)
     yield _Columns(scored, Stage.decoded, predictions.scores)
-    of_all_classes = np.minimum(
-        predictions.scores.sum(axis=1, keepdims=True), 1
-    )  # beside the scores: Rockchip's exporter
+    all_classes = np.minimum(predictions.scores.sum(axis=1, keepdims=True), 1)  # Rockchip's exporter
     no_objectness = np.ones((head.count, 1), np.float32)  # YOLOv6's exporter
-    yield from (_Columns((), Stage.decoded, values) for values in (of_all_classes, no_objectness))
+    yield from (_Columns((), Stage.decoded, values) for values in (all_classes, no_objectness))
     size = np.array([tail.width, tail.height], np.float32)
     located = tuple(kind for kind in (Kind.boxes, Kind.sizes) if kind in head.kinds)
     for unit in (np.float32(1), 1 / size):

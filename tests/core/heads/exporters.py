@@ -90,13 +90,15 @@ def yolov8(
     bins: int = 16,
     classes: int = 3,
     *,
-    rows_first: bool = False,
-    apart: bool = False,
+    layout: str = "columns",
     keypoints: int = 0,
     masks: int = 0,
     select: str | None = None,
 ) -> onnx.ModelProto:
-    """Ultralytics' Detect, Pose and Segment; with `select` their one-to-one head or a suppression in the graph."""
+    """Ultralytics' Detect, Pose and Segment; with `select` their one-to-one head or a suppression in the graph.
+
+    `layout`: columns, [1, K, N]; rows, [1, N, K]; yolov6, rows with an objectness of ones; apart, an output a kind.
+    """
     to, levels, points, coefficients = Exporter(), [], [], []
     features = to.features((4, *STRIDES))
     for stride in STRIDES:
@@ -122,9 +124,9 @@ def yolov8(
     scores = to.op("Sigmoid", logits)
     if select:
         return _selected(to, corners if select == "top_k" else sizes, scores, select)
-    if apart:
+    if layout == "apart":
         return to.model(sizes, scores)
-    parts = [sizes, scores]
+    parts = [sizes, *([to.constant(np.ones((1, 1, strides.size)))] if layout == "yolov6" else []), scores]
     if keypoints:
         xyv = to.reshape(to.op("Concat", *points, axis=2), 1, keypoints, 3, -1)
         xy, visible = to.split(xyv, (2, 1), axis=2)
@@ -135,7 +137,7 @@ def yolov8(
         parts.append(to.op("Concat", *coefficients, axis=2))
         outputs.append(to.op("Relu", to.conv(features[4], masks)))
     joined = to.op("Concat", *parts, axis=1)
-    return to.model(to.op("Transpose", joined, perm=[0, 2, 1]) if rows_first else joined, *outputs)
+    return to.model(to.op("Transpose", joined, perm=[0, 2, 1]) if layout != "columns" else joined, *outputs)
 
 
 def _selected(to: Exporter, boxes: str, scores: str, select: str) -> onnx.ModelProto:

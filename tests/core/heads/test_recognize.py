@@ -16,21 +16,21 @@ from tests.core.heads import exporters
 from tests.core.heads.exporters import ANCHORS, HEIGHT, WIDTH
 from tests.core.heads.others import NO_DETECTORS
 
-DISTANCES = "3 levels at strides 8, 16, 32"
 ULTRAFACE = {8: (10, 16, 24), 16: (32, 48), 32: (64, 96), 64: (128, 192, 256)}
 RETINAFACE = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
 TWO_ANCHORS = {16: ((10, 14), (23, 27)), 32: ((37, 58), (81, 82))}
 
 DECODED: dict[str, tuple[onnx.ModelProto, str]] = {
     "yolov8": (exporters.yolov8(), "YOLOv8-like"),
-    "yolov8, rows first": (exporters.yolov8(rows_first=True), "YOLOv8-like"),
-    "yolov8, two outputs": (exporters.yolov8(apart=True), "YOLOv8-like"),
+    "yolov8, rows first": (exporters.yolov8(layout="rows"), "YOLOv8-like"),
+    "yolov8, two outputs": (exporters.yolov8(layout="apart"), "YOLOv8-like"),
     "yolov8, as many classes as distances": (exporters.yolov8(classes=64), "YOLOv8-like"),
     "yolov8, another number of bins": (exporters.yolov8(bins=12), "YOLOv8-like"),
     "yolov8, one class": (exporters.yolov8(classes=1), "YOLOv8-like"),
     "yolov8-pose": (exporters.yolov8(classes=1, keypoints=17), "YOLOv8-like"),
     "yolov8-seg": (exporters.yolov8(masks=8), "YOLOv8-like"),
-    "yolov6": (exporters.yolov8(bins=1), "YOLO26-like"),
+    "yolo26 without its one-to-one head": (exporters.yolov8(bins=1), "YOLO26-like"),
+    "yolov6": (exporters.yolov8(bins=1, layout="yolov6"), "YOLO26-like"),
     "yolov5": (exporters.yolov5(), "YOLOv5-like"),
     "yolov5, one class": (exporters.yolov5(classes=1), "YOLOv5-like"),
     "yolov5-seg": (exporters.yolov5(masks=8), "YOLOv5-like"),
@@ -71,7 +71,7 @@ def test_decodes_as_the_graph_does(model: onnx.ModelProto, family: str) -> None:
     assert convolutions.issuperset(head.tensors)
 
 
-@pytest.mark.parametrize("name", ["yolov8", "yolov8, rows first", "yolov6"])
+@pytest.mark.parametrize("name", ["yolov8", "yolov8, rows first", "yolo26 without its one-to-one head"])
 def test_boxes_of_a_picture_are_the_graphs(name: str) -> None:
     model, _ = DECODED[name]
     head = recognize(model)

@@ -13,7 +13,7 @@ from tests.core.heads import exporters
 
 
 def test_evidence_names_where_and_how_far() -> None:
-    model = exporters.yolov8(apart=True)
+    model = exporters.yolov8(layout="apart")
     boxes, scores = (output.name for output in model.graph.output)
     evidence = recognize(model).evidence
     assert evidence.stages == {Kind.boxes: Stage.decoded, Kind.classes: Stage.decoded}
@@ -24,7 +24,7 @@ def test_evidence_names_where_and_how_far() -> None:
 
 
 def test_another_point_in_the_cell_is_not_the_graphs() -> None:
-    model = exporters.yolov8(apart=True)
+    model = exporters.yolov8(layout="apart")
     head = recognize(model)
     assert verify(head, find_tail(model)) is not None
     assert verify(replace(head, point=0.0), find_tail(model)) is None
