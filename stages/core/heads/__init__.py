@@ -1,0 +1,1 @@
+"""Detectors' heads: found in a graph, cut off, and decoded in float."""
