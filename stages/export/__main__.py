@@ -13,6 +13,7 @@ from stages.core.data.local_files import model_file
 from stages.export import normalization, verify
 from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
+from stages.export.detector import detector_lines
 from stages.export.onnx_source import read_onnx
 from stages.export.shapes import fix_shapes, graph_shapes
 from stages.export.torch_source import read_module
@@ -55,6 +56,8 @@ def export(config: Config) -> None:
         f"exported {model.name}: {nodes} nodes, inputs {listed}, "
         f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
     )
+    for line in detector_lines(exported):
+        output.print(line)
 
 
 if __name__ == "__main__":

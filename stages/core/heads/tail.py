@@ -100,7 +100,7 @@ def find_tail(model: onnx.ModelProto) -> Tail | None:
     for cut in cuts:
         boundary[cut] = values.normal(0, LOGIT_DEVIATION, boundary[cut].shape).astype(boundary[cut].dtype)
     tail_nodes, selectors = _tail_nodes(graph, boundary)
-    results = _run(model, tail_nodes, boundary)
+    results = _run(model, tail_nodes, boundary | {name: typed})  # a shortcut may lead from the picture to the tail
     floats = {tensor: np.asarray(value, np.float32) for tensor, value in results.items() if _is_float(value)}
     cut_values = {cut: np.asarray(boundary[cut], np.float32) for cut in cuts}
     return Tail(height, width, grids, cut_values, cut_values | floats, tuple(graph.outputs), selectors)
@@ -125,7 +125,7 @@ def _picture(graph: Graph) -> tuple[str, list[int]] | None:
     if len(sizes) != PICTURE_RANK or kind.elem_type not in PICTURE_TYPES:
         return None
     shape = [max(sizes[0], 1), *sizes[1:]]
-    if not all(shape) or shape[0] != 1:
+    if min(shape) < 1 or shape[0] != 1:
         raise UserError(
             f"input {name} has the shape {sizes} (0: not static), so that no head can be found: give it the static "
             f"shape of one picture, as in model.inputs=[{{name: {name}, shape: [1,3,640,640]}}]"

@@ -102,3 +102,23 @@ def test_a_network_that_does_not_run_is_the_users_mistake() -> None:
     next(node for node in model.graph.node if node.op_type == "Relu").domain = "TRT"
     with pytest.raises(UserError, match="ONNX Runtime cannot load the network"):
         find_tail(model)
+
+
+def test_the_picture_may_reach_the_tail_by_a_shortcut() -> None:
+    graph = onnx.parser.parse_graph(
+        """g (float[1, 3, 64, 64] x) => (float[1, 3, 64, 64] y) <float[3, 3, 1, 1] w = {1, 0, 0, 0, 1, 0, 0, 0, 1}> {
+            c = Conv(x, w)
+            y = Add(c, x)
+        }"""
+    )
+    tail = find_tail(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+    assert list(tail.values) == ["c", "y"]
+
+
+@pytest.mark.parametrize("size", ["", "-1"])
+def test_a_size_that_is_not_static_is_refused(size: str) -> None:
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 64, int(size) if size else "width"])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info], [output])
+    with pytest.raises(UserError, match="input x has the shape"):
+        find_tail(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
