@@ -9,10 +9,8 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 import onnx
 import pytest
@@ -145,27 +143,12 @@ def quantized(quantized_files: Path, project: Path) -> Config:
     return composed()
 
 
-class Undrawn:
-    """Stands in for compare's `Drawing`: every figure is empty."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def draw(self, *_: object, **__: object) -> Future[str]:
-        """Give an empty figure."""
-        figure: Future[str] = Future()
-        figure.set_result("<svg/>")
-        return figure
-
-
 @pytest.fixture
 def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
     if quick(pytestconfig):
-        monkeypatch.setattr("stages.compare.__main__.Drawing", Undrawn)
+        monkeypatch.setattr("stages.compare.__main__.load_plots", lambda: None)
+        monkeypatch.setattr("stages.compare.render.report_figures._drawn", lambda *_, **__: "<svg/>")
 
 
 def quick(config: pytest.Config) -> bool:
