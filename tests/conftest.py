@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import gc
 import io
 import os
 import runpy
@@ -18,9 +19,11 @@ from hypothesis import settings
 
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
+from stages.compare.__main__ import compare
 from stages.compose import first_line
 from stages.core.config.composition import compose
 from stages.core.config.schema import Config
+from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures
@@ -31,6 +34,18 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 settings.register_profile("steady", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests, so that none of them is left to a single process at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Whatever was imported and collected stays: the garbage collector need not look at it again."""
+    gc.freeze()
+
 
 # A shell's background jobs do not hear Ctrl-C, nor do the programs that they start: those of tests must.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -111,6 +126,21 @@ def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stage
         for stage in stages:
             stage(config)
     return folder
+
+
+@pytest.fixture(scope="session")
+def compiled_code(quantized_files: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Has numba compile what the stages call, for tests that copy the code: see `copy_code`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.compare.__main__.Drawing", Undrawn)
+        after_stages(quantized_files, tmp_path_factory, compare, evaluate)
+
+
+def copy_code(folder: Path) -> None:
+    """Copy conf/ and stages/ into a folder, with what Python and numba have compiled."""
+    unfinished = shutil.ignore_patterns("*.pyc.*", "*.tmp.*")  # another test process writes them now
+    for name in ("conf", "stages"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=unfinished)
 
 
 def copy_project(source: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from stages.core.data.sample_store import calibration_samples
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, copy_code
 
 pytestmark = pytest.mark.slow
 
@@ -22,11 +22,10 @@ Shell = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copy(compiled_code: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project as a new repository, with nothing computed yet."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("conf", "stages"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(folder)
     for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)

@@ -13,7 +13,7 @@ import onnx
 
 from stages.sweep.ranking import Ranking
 from stages.sweep.sweep_state import PointResult, Sweep
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, copy_code
 from tests.networks import tiny_classifier, write_pictures
 
 TINY = """\
@@ -79,8 +79,7 @@ def ranking(*results: PointResult, **changed: Any) -> Ranking:
 def small_project(folder: Path) -> Path:
     """A DVC project of its own with a tiny network and `experiment=tiny`, nothing computed yet."""
     folder.mkdir(parents=True)
-    for name in ("conf", "stages"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(folder)
     for name in ("dvc.yaml", ".dvcignore", ".dvc/config"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)

@@ -27,7 +27,7 @@ ALL = ["export", "calibset", "calibrate", "quantize", "compare", "build", "evalu
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(compiled_code, tmp_path_factory):
     """One project for all tests, in their order: a later one finds the cache of those before."""
     return small_project(tmp_path_factory.mktemp("sweep") / "project")
 
@@ -239,6 +239,7 @@ def test_joblib_runs_points_at_the_same_time(project):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_code")
 def test_two_sweeps_at_once_both_complete(tmp_path):
     """On an empty cache, without a store."""
     project = small_project(tmp_path / "project")
@@ -277,6 +278,7 @@ def workers(project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.usefixtures("compiled_code")
 def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
     project = small_project(tmp_path / "project")
     with start(project, ["quant.feature_bits=4,8"]) as process:

@@ -1,14 +1,21 @@
+from pathlib import Path
+
 import pytest
 
 from benchmarks.scoring.evaluation import TASKS
 from benchmarks.scoring.presets import ABLATIONS, PRESETS, Preset, select_presets
 from stages.core.base.errors import UserError
 from stages.core.config.composition import compose
-from tests.conftest import REPOSITORY
+from tests.lean_conf import lean_conf
 
 INT8 = Preset("int8", 8, 8, "t40", ())
 BEST = [Preset("best", weights, features, "t40", ()) for weights, features in ((8, 8), (4, 8), (4, 4))]
 DETECTOR_ONLY = Preset("best-per-tensor", 8, 8, "t40", (), ("yolox",))
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lean_conf(tmp_path_factory.mktemp("lean"))
 
 
 def test_a_name_selects_all_its_bit_widths() -> None:
@@ -25,8 +32,8 @@ def test_an_unknown_preset_is_named() -> None:
 
 
 @pytest.mark.parametrize("preset", dict.fromkeys([*PRESETS, *ABLATIONS]), ids=lambda preset: "/".join(preset.overrides))
-def test_the_overrides_compose_to_the_bit_widths_of_the_row(preset: Preset) -> None:
-    quant = compose([f"soc={preset.soc}", *preset.overrides], REPOSITORY / "conf")[0].quant
+def test_the_overrides_compose_to_the_bit_widths_of_the_row(conf: Path, preset: Preset) -> None:
+    quant = compose([f"soc={preset.soc}", *preset.overrides], conf)[0].quant
     assert (quant.weight_bits, quant.feature_bits) == (preset.weight_bits, preset.feature_bits)
     assert set(preset.networks) <= set(TASKS)
 
