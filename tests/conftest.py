@@ -132,7 +132,7 @@ def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stage
 def compiled_code(quantized_files: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Has numba compile what the stages call, for tests that copy the code: see `copy_code`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.compare.__main__.Drawing", Undrawn)
+        draw_nothing(patch)
         after_stages(quantized_files, tmp_path_factory, compare, evaluate)
 
 
@@ -177,8 +177,13 @@ def quantized(quantized_files: Path, project: Path) -> Config:
 def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
     if quick(pytestconfig):
-        monkeypatch.setattr("stages.compare.__main__.load_plots", lambda: None)
-        monkeypatch.setattr("stages.compare.render.report_figures._drawn", lambda *_, **__: "<svg/>")
+        draw_nothing(monkeypatch)
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Leave compare's figures empty."""
+    patch.setattr("stages.compare.__main__.load_plots", lambda: None)
+    patch.setattr("stages.compare.render.report_figures._drawn", lambda *_, **__: "<svg/>")
 
 
 def quick(config: pytest.Config) -> bool:
