@@ -10,10 +10,8 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 import onnx
 import pytest
@@ -31,6 +29,8 @@ from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FIGURE = "stages.compare.render.report_figures._drawn"
+"""What draws a figure of compare's report."""
 
 # The same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("steady", derandomize=True)
@@ -134,7 +134,7 @@ def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stage
 def compiled_code(quantized_files: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Has numba compile what the stages call, for tests that copy the code: see `copy_code`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.compare.__main__.Drawing", Undrawn)
+        patch.setattr(FIGURE, lambda *_, **__: "<svg/>")
         after_stages(quantized_files, tmp_path_factory, compare, evaluate)
 
 
@@ -175,27 +175,11 @@ def quantized(quantized_files: Path, project: Path) -> Config:
     return composed()
 
 
-class Undrawn:
-    """Stands in for compare's `Drawing`: every figure is empty."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def draw(self, *_: object, **__: object) -> Future[str]:
-        """Give an empty figure."""
-        figure: Future[str] = Future()
-        figure.set_result("<svg/>")
-        return figure
-
-
 @pytest.fixture
 def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
     if quick(pytestconfig):
-        monkeypatch.setattr("stages.compare.__main__.Drawing", Undrawn)
+        monkeypatch.setattr(FIGURE, lambda *_, **__: "<svg/>")
 
 
 def quick(config: pytest.Config) -> bool:
