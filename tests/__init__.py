@@ -1,7 +1,7 @@
 """The tests. Each core has a test process of its own, so every library in it keeps to one thread.
 
-Threads beside them would only take turns, spinning; and a process that is forked (compare's drawing) must not inherit
-an ONNX Runtime session with threads, which it could never end.
+Threads beside them would only take turns, spinning; and a forked process, as the sweep has them, must not inherit an
+ONNX Runtime session with threads, which it could never end.
 """
 
 import os

@@ -17,6 +17,7 @@ import onnx
 import pytest
 from hypothesis import settings
 
+from stages.build.__main__ import build
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
@@ -117,6 +118,16 @@ def quantized_files(calibrated_files: Path, tmp_path_factory: pytest.TempPathFac
     return after_stages(calibrated_files, tmp_path_factory, quantize)
 
 
+@pytest.fixture(scope="session")
+def evaluated_files(
+    quantized_files: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Path:
+    """What `evaluated` copies."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_undrawn(pytestconfig, patch)
+        return after_stages(quantized_files, tmp_path_factory, compare, build, evaluate)
+
+
 def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stages: Callable[[Config], None]) -> Path:
     """A copy of a project in which some stages have run."""
     folder = tmp_path_factory.mktemp("project")
@@ -128,16 +139,8 @@ def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stage
     return folder
 
 
-@pytest.fixture(scope="session")
-def compiled_code(quantized_files: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Has numba compile what the stages call, for tests that copy the code: see `copy_code`."""
-    with pytest.MonkeyPatch.context() as patch:
-        draw_nothing(patch)
-        after_stages(quantized_files, tmp_path_factory, compare, evaluate)
-
-
 def copy_code(folder: Path) -> None:
-    """Copy conf/ and stages/ into a folder, with what Python and numba have compiled."""
+    """Copy conf/ and stages/ into a folder, with what Python and numba have compiled (`evaluated_files` has it all)."""
     unfinished = shutil.ignore_patterns("*.pyc.*", "*.tmp.*")  # another test process writes them now
     for name in ("conf", "stages"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=unfinished)
@@ -174,16 +177,22 @@ def quantized(quantized_files: Path, project: Path) -> Config:
 
 
 @pytest.fixture
+def evaluated(evaluated_files: Path, project: Path) -> Config:
+    """The project's config, after all stages but track."""
+    shutil.copytree(evaluated_files / "out", project / "out")
+    return composed()
+
+
+@pytest.fixture
 def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
-    if quick(pytestconfig):
-        draw_nothing(monkeypatch)
+    leave_undrawn(pytestconfig, monkeypatch)
 
 
-def draw_nothing(patch: pytest.MonkeyPatch) -> None:
-    """Leave compare's figures empty."""
-    patch.setattr("stages.compare.__main__.load_plots", lambda: None)
-    patch.setattr("stages.compare.render.report_figures._drawn", lambda *_, **__: "<svg/>")
+def leave_undrawn(config: pytest.Config, patch: pytest.MonkeyPatch) -> None:
+    """In a quick run, make every figure of compare's report empty."""
+    if quick(config):
+        patch.setattr("stages.compare.render.report_figures._drawn", lambda *_, **__: "<svg/>")
 
 
 def quick(config: pytest.Config) -> bool:

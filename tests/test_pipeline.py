@@ -22,7 +22,7 @@ Shell = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def copy(compiled_code: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copy(evaluated_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project as a new repository, with nothing computed yet."""
     folder = tmp_path_factory.mktemp("project")
     copy_code(folder)

@@ -6,11 +6,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from stages.build.__main__ import build
-from stages.compare.__main__ import compare
 from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
-from stages.evaluate.__main__ import evaluate
 from stages.profile.__main__ import profile
 from stages.profile.options import Request
 from stages.track.__main__ import track
@@ -32,11 +29,10 @@ LOG = log_text(ROWS, total="4.5")
 
 
 @pytest.fixture
-def tracked(quantized, monkeypatch):
+def tracked(evaluated, monkeypatch):
     """The project up to its MLflow run; gives what to ask the run for."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for stage in (compare, build, evaluate, track):
-        stage(quantized)
+    track(evaluated)
     run_id = json.loads(Path("out/track/run.json").read_text())["run_id"]
     Path("board.log").write_text(LOG)
     Path("nmem.txt").write_text(REPORT)

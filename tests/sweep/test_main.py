@@ -21,13 +21,14 @@ from stages.sweep.__main__ import main, run_sweep
 from stages.sweep.ranking import known_metrics
 from stages.track.run import flatten
 from tests.conftest import REPOSITORY
+from tests.lean_conf import lean_conf
 from tests.sweep.sweeps import environment, small_project, start, swept
 
 ALL = ["export", "calibset", "calibrate", "quantize", "compare", "build", "evaluate"]
 
 
 @pytest.fixture(scope="module")
-def project(compiled_code, tmp_path_factory):
+def project(evaluated_files, tmp_path_factory):
     """One project for all tests, in their order: a later one finds the cache of those before."""
     return small_project(tmp_path_factory.mktemp("sweep") / "project")
 
@@ -149,8 +150,13 @@ def test_the_help_is_for_newcomers():
     assert "Exit code" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory):
+    return lean_conf(tmp_path_factory.mktemp("lean"))
+
+
 @pytest.mark.parametrize("name", ["bits", "methods", "socs", "ladder", "best"])
-def test_every_point_of_the_named_sweeps_is_sound(name, monkeypatch):
+def test_every_point_of_the_named_sweeps_is_sound(name, conf):
     """But 16 bits on the SOCs that cannot simulate them; `ladder` is for Ingenic's, and says so."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -160,7 +166,7 @@ def test_every_point_of_the_named_sweeps_is_sound(name, monkeypatch):
     points = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
     assert len(points) > 1
     for point in points:
-        compose(point, REPOSITORY / "conf")
+        compose(point, conf)
 
 
 # --- one after the other, in one project
@@ -239,7 +245,7 @@ def test_joblib_runs_points_at_the_same_time(project):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_code")
+@pytest.mark.usefixtures("evaluated_files")
 def test_two_sweeps_at_once_both_complete(tmp_path):
     """On an empty cache, without a store."""
     project = small_project(tmp_path / "project")
@@ -278,7 +284,7 @@ def workers(project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-@pytest.mark.usefixtures("compiled_code")
+@pytest.mark.usefixtures("evaluated_files")
 def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
     project = small_project(tmp_path / "project")
     with start(project, ["quant.feature_bits=4,8"]) as process:

@@ -4,22 +4,17 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from stages.build.__main__ import build
 from stages.calibset.__main__ import calibset
-from stages.compare.__main__ import compare
 from stages.core.base.artifacts import read_json
-from stages.evaluate.__main__ import evaluate
 from stages.track.__main__ import track
 from stages.track.pipeline_run import pipeline_run
 
 
 @pytest.fixture
-def config(quantized, undrawn, monkeypatch):
+def config(evaluated, monkeypatch):
     """The project with everything that track reads."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for stage in (compare, build, evaluate):
-        stage(quantized)
-    return quantized
+    return evaluated
 
 
 def gathered(config):

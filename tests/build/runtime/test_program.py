@@ -27,7 +27,14 @@ def test_every_layer_of_a_small_network_is_the_references(debug, native):
             programs.agree(runtime, small_net(bits), x=small_codes(bits))
 
 
-@pytest.mark.parametrize("flags", ["-march=x86-64", "-march=x86-64-v3", "-U__SSE2__ -march=x86-64"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "-U__SSE2__ -march=x86-64",
+        pytest.param("-march=x86-64", marks=pytest.mark.slow),
+        pytest.param("-march=x86-64-v3", marks=pytest.mark.slow),
+    ],
+)
 def test_vectors_of_any_length_give_the_same_bytes(tmp_path, flags):
     """Lanes of 4 and of 8 numbers, and single ones, whatever this machine has."""
     if platform.machine() != "x86_64" or ("v3" in flags and "avx2" not in Path("/proc/cpuinfo").read_text()):
