@@ -1,5 +1,7 @@
 """Every operator has all its parts: what is missing is named, and where."""
 
+import importlib
+import pkgutil
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from stages.build.runtime.header import HEADER, contract_header
 from stages.build.runtime.translate import FLOAT_TRANSLATORS, INTEGER_TRANSLATORS
 from stages.build.runtime.translate.moves import MOVING_OPERATORS
 from stages.build.runtime.translate.pools import MAX_POOLS
+from stages.core.integer import operators as integer_operators
 from stages.core.integer.operators import (
     BOUNDARIES,
     BY_KIND,
@@ -25,6 +28,7 @@ from stages.core.integer.operators import (
     operator_of,
 )
 from stages.core.integer.operators.fixed_point import MatMulFeatures
+from stages.quantize import operators as quantize_operators
 from stages.quantize.operators import ONNX_OPERATORS
 from stages.quantize.operators.tables import FUNCTIONS
 from tests.conftest import REPOSITORY
@@ -66,7 +70,8 @@ def test_a_float_output_has_no_quantization_parameters():
 
 
 def test_every_record_is_translated_for_the_board():
-    assert OPERATORS.keys() - {record.op_type() for record in INTEGER_TRANSLATORS} == set()
+    missing = OPERATORS.keys() - {record.op_type() for record in INTEGER_TRANSLATORS}
+    assert missing == set(), "not translated: add them to INTEGER_TRANSLATORS in stages/build/runtime/translate/"
     assert set() == MOVES - MOVING_OPERATORS - MAX_POOLS
 
 
@@ -82,8 +87,18 @@ def test_every_onnx_operator_is_claimed_by_one_record():
 
 
 def test_every_onnx_operator_with_a_record_is_lowered():
-    assert {name for name in LOWERED if not ONNX_OPERATORS[name].lower} == set()
-    assert {name for name, operator in ONNX_OPERATORS.items() if operator.lower} - LOWERED == set()
+    lowered = {name for name, operator in ONNX_OPERATORS.items() if operator.lower}
+    assert LOWERED - lowered == set(), "not lowered: add them to a table OPERATORS in stages/quantize/operators/"
+    assert lowered - LOWERED == set(), "no record: add them to onnx_types in stages/core/integer/operators/"
+
+
+@pytest.mark.parametrize("package", [integer_operators, quantize_operators])
+def test_every_module_with_a_table_is_listed(package):
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names if name != "torch_convolution"]
+    records = [record for module in modules for record in getattr(module, "OPERATORS", ())]
+    listed = {*OPERATORS.values()} if package is integer_operators else ONNX_OPERATORS.keys()
+    assert {*records} == {*listed}, f"{package.__name__} does not list every module with a table OPERATORS"
 
 
 def test_every_table_has_its_function():

@@ -60,7 +60,7 @@ class CellHead(Head):
 
 def propose(tail: Tail) -> Iterator[CellHead]:
     """Give every head of cells that the channels allow."""
-    counts: Counts = {Kind.boxes: 4, Kind.classes: None, Kind.objectness: 1}
+    counts: Counts = {Kind.boxes: 4, Kind.objectness: 1, Kind.classes: None}
     for levels in apart(tail.grids, counts, anchors=1):
         yield CellHead(tail.height, tail.width, levels)
     for levels in apart(tail.grids, {**counts, Kind.classes: 1, Kind.keypoints: None}, anchors=1):

@@ -107,8 +107,13 @@ def find_tail(model: onnx.ModelProto) -> Tail | None:
 
 
 def _run_network(model: onnx.ModelProto, tensors: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    return _run_checked(with_outputs(model, tensors), feeds)
+
+
+def _run_checked(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Run a model; what ONNX Runtime refuses, random values out of an index's range for instance, is a UserError."""
     try:
-        return dict(Runner(with_outputs(model, tensors)).run(feeds))
+        return dict(Runner(model).run(feeds))
     except UserError:
         raise
     except Exception as error:  # ONNX Runtime's own exception types share no base
@@ -246,7 +251,7 @@ def _run(
     subgraph.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in used)
     subgraph.graph.input.extend(_tensor_info(name, value) for name, value in fed.items())
     subgraph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-    return dict(Runner(subgraph).run(fed))
+    return _run_checked(subgraph, fed)
 
 
 def _tensor_info(name: str, value: NDArray[Any]) -> onnx.ValueInfoProto:

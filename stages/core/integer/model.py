@@ -42,10 +42,17 @@ def load_integer_model(path: Path) -> onnx.ModelProto:
     """Load an integer model.
 
     Raises:
-        UserError: if the file is missing or is no integer model of this version.
+        UserError: if the file is missing, is no integer model of this version, or has a node that is no operator of it.
     """
     model = load_model(path)
     versions = {opset.domain: opset.version for opset in model.opset_import}
     if versions.get(DOMAIN) != DOMAIN_VERSION:
         raise UserError(f"{path} is no integer model of version {DOMAIN_VERSION}: run `dvc repro quantize`")
+    for node in model.graph.node:
+        if node.domain == DOMAIN:
+            try:
+                operator_of(node)
+            except ValueError as error:
+                again = "run `dvc repro --force --single-item quantize`"
+                raise UserError(f"{path} is damaged: {error}: {again}") from error
     return model

@@ -23,4 +23,6 @@ ONNX_OPERATORS: dict[str, OnnxOperator] = {
 def why_float(graph: Graph, layer: Layer) -> str | None:
     """Say why an operator, in the form it has here, cannot run in integers; None if it can."""
     operator = ONNX_OPERATORS.get(layer.first.op_type)
-    return operator.limits(graph, layer.first) if operator and operator.limits else None
+    if operator is None or operator.lower is None:
+        return "it has no integer rule here"
+    return operator.limits(graph, layer.first) if operator.limits else None

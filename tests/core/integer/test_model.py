@@ -4,6 +4,7 @@ import pytest
 from onnx import helper
 
 from stages.core.base.errors import UserError
+from stages.core.integer import operators
 from stages.core.integer.model import DOMAIN, DOMAIN_VERSION, load_integer_model, tensor_quant_params
 from stages.core.integer.quant_params import QuantParams
 from tests.core.integer.nets import Net
@@ -105,3 +106,37 @@ def test_what_is_not_onnx_is_refused(tmp_path):
     path.write_bytes(b"no network")
     with pytest.raises(UserError, match="is not an ONNX file"):
         load_integer_model(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scale": None}, "lacks its attribute scale"),
+        ({"bits": "eight"}, "its attribute bits is 'eight'"),
+        ({"bits": 8.0}, "its attribute bits is 8.0"),
+        ({"color": 1}, "has no attribute color"),
+    ],
+)
+def test_a_damaged_node_is_said_with_its_file(net, tmp_path, change, said):
+    model = net.model()
+    (node,) = [node for node in model.graph.node if node.op_type == "Quantize"]
+    kept = [entry for entry in node.attribute if entry.name not in change]
+    del node.attribute[:]
+    given = [helper.make_attribute(name, value) for name, value in change.items() if value is not None]
+    node.attribute.extend([*kept, *given])
+    onnx.save(model, tmp_path / "integer.onnx")
+    with pytest.raises(UserError, match=rf"integer.onnx is damaged: .*{said}: run `dvc repro --force"):
+        load_integer_model(tmp_path / "integer.onnx")
+
+
+def test_a_node_of_an_unknown_type_is_said(net, tmp_path):
+    model = net.model()
+    model.graph.node[0].op_type = "Elu"
+    onnx.save(model, tmp_path / "integer.onnx")
+    with pytest.raises(UserError, match=r"is damaged: .*Elu is no operator of the domain socquant"):
+        load_integer_model(tmp_path / "integer.onnx")
+
+
+def test_a_rule_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="MatMul has the rule 'xyz', not one of nna, multiplier_shift, float"):
+        operators.OPERATORS["MatMul"](rule="xyz")

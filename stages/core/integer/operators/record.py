@@ -7,7 +7,7 @@ general questions about the operator: is it weighted, is it an activation, and s
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args, get_origin
 
 import numpy as np
 import onnx
@@ -128,7 +128,7 @@ class Operator(ABC):
         """Read a node.
 
         Raises:
-            ValueError: for an attribute that the operator does not have, or one that is missing.
+            ValueError: for an attribute that the operator does not have, one that is missing or of a wrong type.
         """
         values = {each.name: _read(helper.get_attribute_value(each)) for each in node.attribute}
         known = {item.name: item.default is MISSING for item in fields(cls)}
@@ -137,6 +137,9 @@ class Operator(ABC):
         if unknown or absent:
             fault = f"has no attribute {min(unknown)}" if unknown else f"lacks its attribute {min(absent)}"
             raise ValueError(f"{node.name} ({cls.op_type()}) {fault}")
+        for item in fields(cls):
+            if item.name in values and not _fits(values[item.name], item.type):
+                raise ValueError(f"{node.name} ({cls.op_type()}): its attribute {item.name} is {values[item.name]!r}")
         return cls(**values)
 
     @abstractmethod
@@ -177,6 +180,15 @@ class CodesOperator(Operator):
         left_out = () if self.bits else OUTPUT_ATTRIBUTES
         return {key: value for key, value in super().attributes().items() if key not in left_out}
 
+    @classmethod
+    def from_node(cls, node: onnx.NodeProto) -> Self:
+        """Read a node; one whose output has codes must say all about them."""
+        given = {each.name for each in node.attribute}
+        absent = {*OUTPUT_ATTRIBUTES} - {"channel_scales"} - given
+        if "bits" in given and absent:
+            raise ValueError(f"{node.name} ({cls.op_type()}) lacks its attribute {min(absent)}")
+        return super().from_node(node)
+
     @property
     def qparams(self) -> QuantParams | None:
         """The output's quantization parameters; None where it is float."""
@@ -191,6 +203,13 @@ class CodesOperator(Operator):
     def clamped(self, codes: Integers) -> Array:
         """Clamp codes as the fused activation does, and store them."""
         return np.clip(codes, self.low, self.high).astype(self.output.dtype)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether an attribute's value has the type of its field: a type, or a tuple of one."""
+    if isinstance(value, tuple):
+        return get_origin(kind) is tuple and all(_fits(item, get_args(kind)[0]) for item in value)
+    return isinstance(value, kind) if isinstance(kind, type) else False
 
 
 def _read(value: Any) -> Any:

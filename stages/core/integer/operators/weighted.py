@@ -49,6 +49,10 @@ class Weighted(CodesOperator):
 
     rule: str
 
+    def __post_init__(self) -> None:
+        if self.rule not in {*Rule}:
+            raise ValueError(f"{self.op_type()} has the rule {self.rule!r}, not one of {', '.join(Rule)}")
+
     @abstractmethod
     def accumulate(self, x: Integers, weight: Integers) -> Integers:
         """Sum the products of features minus their zero point with weights."""
