@@ -201,15 +201,25 @@ def quick(config: pytest.Config) -> bool:
 
 
 @pytest.fixture
-def command(pytestconfig: pytest.Config, project: Path) -> Run:
-    """Run `python -m stages.<name> ...` in the project's folder; in a quick run without a process of its own."""
+def command(python_m: Run, project: Path) -> Run:
+    """Run `python -m stages.<name> ...` in the project's folder, as `python_m` does."""
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with contextlib.chdir(project):
+            return python_m(f"stages.{name}", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def python_m(pytestconfig: pytest.Config) -> Run:
+    """Run `python -m MODULE ...` in the current folder; in a quick run without a process of its own."""
+
+    def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         if quick(pytestconfig):
-            with contextlib.chdir(project):
-                return run_here(f"stages.{name}", *arguments)
-        line = [sys.executable, "-m", f"stages.{name}", *arguments]
-        return subprocess.run(line, cwd=project, capture_output=True, text=True, check=False)
+            return run_here(module, *arguments)
+        line = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
 
     return run
 

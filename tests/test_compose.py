@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import yaml
 
 from stages.compose import main, run
 from stages.core.base.errors import UserError
+from stages.core.config.composition import compose
 from tests.conftest import REPOSITORY, project_overrides
 from tests.lean_conf import lean_conf
 
@@ -14,6 +16,22 @@ from tests.lean_conf import lean_conf
 @pytest.fixture(scope="module")
 def conf(tmp_path_factory):
     return lean_conf(tmp_path_factory.mktemp("lean"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def composed_once():
+    """What compositions give is tested in tests/core/config; here the same one is made once."""
+    known = {}
+
+    def remembered(overrides, folder):
+        key = (*overrides, folder)
+        if key not in known:
+            known[key] = compose(overrides, folder)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.compose.compose", remembered)
+        yield
 
 
 @pytest.fixture
