@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.core.config.composition import compose
 from stages.core.config.schema import Config, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.core.statistics.collect import collect
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.qdq import insert_quantizers

@@ -125,7 +125,7 @@ def test_calibration_sees_what_every_input_is_fed(model):
         np.testing.assert_allclose([found[name].low, found[name].high], [values.min(), values.max()], rtol=1e-5)
 
 
-def test_the_outputs_cosine_is_that_of_the_twin(model):
+def test_the_outputs_cosine_is_that_of_the_reference(model):
     """Float outputs by ONNX Runtime, quantized ones by the NumPy reference, on feeds worked out anew."""
     stages(evaluate)
     integer, cosines = load_integer_model(INTEGER_MODEL), []

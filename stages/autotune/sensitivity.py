@@ -17,7 +17,7 @@ from stages.core.base.console import track
 from stages.core.config.schema import FLOAT_BITS, FeatureMethod, QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import FeatureParams
+from stages.core.integer.network_params import FeatureParams
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer

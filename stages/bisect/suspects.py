@@ -9,7 +9,7 @@ from stages.core.base.errors import UserError
 from stages.core.base.paths import QPARAMS, SIMILARITY
 from stages.core.config.schema import Config, SocConfig
 from stages.core.graph.onnx_graph import Graph, output_name
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.quantize.candidate import Candidate
 from stages.quantize.operators import why_float
 from stages.quantize.partition.layers import Layer

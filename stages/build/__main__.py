@@ -25,7 +25,7 @@ from stages.core.config.toolchain import find_tool
 from stages.core.data.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.core.tables import similarity_table
 
 MAGIK, VENUS, RUNTIME = "magik", "venus", "runtime"

@@ -15,7 +15,7 @@ from stages.core.config.schema import Config, FeatureMethod
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["quantize_table", "run_script", "write_tpu_mlir"]
 

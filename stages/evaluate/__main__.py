@@ -17,7 +17,7 @@ from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import digest, stored_sets
 from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
 from stages.core.tables import accuracy_line
 from stages.evaluate.scores import ClassificationScore, OutputScore, Score

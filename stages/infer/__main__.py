@@ -33,7 +33,7 @@ from stages.core.integer.dumps import (
     node_info,
 )
 from stages.core.integer.model import load_integer_model, tensor_quant_params
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
 from stages.infer.precise import precise
 from stages.infer.sample_path import INPUT_KEY, sample_files

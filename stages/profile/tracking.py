@@ -10,7 +10,7 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.base.paths import QPARAMS, SIMILARITY
 from stages.core.config.schema import Config
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.profile.nmem import NmemReport
 from stages.track.pipeline_run import FINGERPRINTED, run_params
 from stages.track.run import Measurement, add_measurement, fingerprint, shown_store, tracking_uri

@@ -19,7 +19,7 @@ from stages.core.base.paths import (
 )
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
-from stages.core.integer.qparams import FeatureParams, WeightParams, save_qparams
+from stages.core.integer.network_params import FeatureParams, WeightParams, save_qparams
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import symmetric_features

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stages.core.config.schema import Rounding, SocConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
 from stages.quantize.parameters.choose import alignments

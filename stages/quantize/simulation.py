@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.session import Runner
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.metrics import cosine
 from stages.quantize.candidate import Candidate

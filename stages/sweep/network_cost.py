@@ -3,7 +3,7 @@
 from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import bit_operations, size
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.quantize.partition.layer_work import layer_work
 from stages.quantize.partition.layers import Layer, find_layers
 

@@ -19,7 +19,7 @@ from stages.core.config.schema import SOURCE_KEYS, Config
 from stages.core.config.watch import register_resolvers
 from stages.core.data.local_files import check_local_files
 from stages.core.graph.onnx_graph import Graph, load_model
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.sweep.launchers import end_if_orphaned
 from stages.sweep.network_cost import network_cost
 from stages.sweep.ranking import chosen_metric

@@ -5,7 +5,7 @@ from stages.core.base.console import output
 from stages.core.base.paths import METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.core.tables import accuracy_line, similarity_table
 from stages.track.pipeline_run import pipeline_run
 from stages.track.run import log_once, shown_store, tracking_uri

@@ -12,7 +12,7 @@ from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Task
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.core.integer.reference import run_reference
 from stages.evaluate.__main__ import evaluate
 from stages.quantize.__main__ import quantize

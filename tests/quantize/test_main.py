@@ -24,7 +24,7 @@ from stages.core.config.schema import (
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import NetworkParams, RangeSource, load_qparams
+from stages.core.integer.network_params import NetworkParams, RangeSource, load_qparams
 from stages.core.statistics.collect import collect
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize

@@ -2,7 +2,7 @@ import pytest
 
 from stages.core.config.schema import Config, QuantConfig
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.sweep.network_cost import network_cost
 from tests.networks import quantized_network, soc_config, tiny_classifier
 

@@ -16,7 +16,7 @@ from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import calibration_samples
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["write_magik"]
 

@@ -18,7 +18,7 @@ from stages.build.pluto.network_input import input_is_twos_complement
 from stages.build.pluto.qdq_graph import QMAX, QMIN, QdqGraph
 from stages.build.pluto.refusals import Concern, Effect, Refusal
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["BITS", "settings_refusals", "to_compiler_form"]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.core.integer.quant_params import QuantParams
 
 __all__ = ["BoardOutput", "board_outputs", "exported_shape"]

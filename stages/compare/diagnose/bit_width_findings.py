@@ -13,8 +13,8 @@ from stages.compare.gather.similarity import POOR, Similarity
 from stages.core.config.overrides import list_override, skip_override
 from stages.core.config.schema import QuantConfig
 from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.network_params import NetworkParams
 from stages.core.integer.operators import WEIGHTED
-from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["bit_width_findings", "first_and_last"]
 

@@ -9,7 +9,7 @@ from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.core.base.console import counted
 from stages.core.config.overrides import quoted
 from stages.core.config.schema import DataConfig
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["calibration_findings", "debug_findings", "source_override"]
 

@@ -12,8 +12,8 @@ from stages.compare.gather.observed_features import ObservedFeature
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.core.integer.operators import HOMOGENEOUS
-from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
 
 __all__ = ["channel_imbalance_findings"]
 

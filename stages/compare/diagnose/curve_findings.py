@@ -9,7 +9,7 @@ from stages.compare.gather.comparison import Row
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding, SocConfig
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["curve_findings"]
 

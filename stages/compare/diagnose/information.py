@@ -7,7 +7,7 @@ import numpy as np
 from stages.compare.diagnose.finding import Finding
 from stages.compare.gather.observed_features import ObservedFeature
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["UNCHECKED", "dead_channels", "float_layers", "unchecked_input"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from stages.compare.diagnose.finding import Finding
 from stages.compare.gather.observed_features import ObservedFeature
 from stages.core.config.schema import FeatureMethod, FeatureZeroPoint, QuantConfig, Requantization, SocConfig
-from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams
 
 __all__ = ["UNWEIGHED_METHODS", "range_findings"]
 

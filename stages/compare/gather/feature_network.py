@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from stages.compare.gather.partial_network_writer import PartialNetworkWriter
 from stages.compare.gather.units import along_channels
 from stages.core.graph.onnx_graph import Graph
+from stages.core.integer.network_params import NetworkParams
 from stages.core.integer.operators import WEIGHTED
-from stages.core.integer.qparams import NetworkParams
 
 __all__ = ["feature_network"]
 

@@ -14,7 +14,7 @@ from stages.compare.gather.partial_network_writer import PartialNetworkWriter
 from stages.compare.gather.units import along_channels
 from stages.core.graph.onnx_graph import Graph, used_names
 from stages.core.integer.model import inner_tensors
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["IsolatedLayers", "isolated_network"]
 

@@ -6,7 +6,7 @@ import onnx
 
 from stages.core.graph.onnx_graph import Graph, output_name
 from stages.core.integer.model import DOMAIN, inner_tensors, tensor_quant_params
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["computed_in_integers", "enclosing_layers", "layer_tensors", "node_names"]
 

@@ -14,7 +14,7 @@ from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, load_inputs
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.model import load_integer_model
-from stages.core.integer.qparams import NetworkParams, load_qparams
+from stages.core.integer.network_params import NetworkParams, load_qparams
 
 __all__ = ["Networks", "PartialNetworks", "load_networks"]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.compare.gather.comparison import Comparison
 from stages.compare.gather.units import in_code_units
-from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams
 
 __all__ = ["FeatureObserver", "ObservedFeature"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from stages.core.graph.onnx_graph import used_names
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["PartialNetworkWriter"]
 

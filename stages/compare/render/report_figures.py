@@ -9,7 +9,7 @@ from stages.compare.background import Background
 from stages.compare.gather.gather import Gathered
 from stages.compare.gather.layer_close_ups import CloseUp
 from stages.compare.gather.observed_features import ObservedFeature
-from stages.core.integer.qparams import FeatureParams, WeightParams
+from stages.core.integer.network_params import FeatureParams, WeightParams
 
 __all__ = ["Drawing", "Figure", "ReportFigures", "load_plots"]
 

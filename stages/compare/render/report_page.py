@@ -15,7 +15,7 @@ from stages.compare.gather.similarity import POOR, Similarity
 from stages.compare.render.report_figures import Figure
 from stages.compare.render.report_verdict import Verdict, command_line
 from stages.core.config.schema import Config
-from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.core.render.page import inline
 from stages.core.tables import bit_widths
 

@@ -25,7 +25,7 @@ STRIDES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Pixels of the input a cell, of any network that halves its pictures."""
 PICTURE_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.UINT8)
 LOGIT_DEVIATION = 1.5
-"""Spread of the random values that stand for the last convolutions': scores from 0.01 to 0.99."""
+"""Standard deviation of the random values that stand for the last convolutions': scores from 0.01 to 0.99."""
 
 
 @dataclass(frozen=True)

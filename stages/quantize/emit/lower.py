@@ -3,7 +3,7 @@
 import onnx
 
 from stages.core.config.schema import SocConfig
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.quantize.operators import ONNX_OPERATORS
 from stages.quantize.operators.builder import Codebook, IntegerModelBuilder
 from stages.quantize.parameters.weight_scales import dequantized

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from stages.core.graph.onnx_graph import captured_names
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.quantize.parameters.weight_scales import dequantized
 
 __all__ = ["prepared_model", "with_biases"]

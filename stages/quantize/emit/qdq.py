@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import Graph, used_names
-from stages.core.integer.qparams import FeatureParams, NetworkParams, WeightParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.core.integer.rules import bias_codes, broadcast_scales
 from stages.quantize.parameters.scales import representable
 from stages.quantize.partition.nodes import bias_of

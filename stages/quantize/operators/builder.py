@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.core.config.schema import Requantization, SocConfig
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
 from stages.core.integer.model import DOMAIN, DOMAIN_VERSION
+from stages.core.integer.network_params import NetworkParams, WeightParams
 from stages.core.integer.operators import CodesOperator
 from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
-from stages.core.integer.qparams import NetworkParams, WeightParams
 from stages.core.integer.quant_params import QuantParams
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.nodes import clamp_bounds

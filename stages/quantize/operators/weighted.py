@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer import rules
+from stages.core.integer.network_params import WeightParams
 from stages.core.integer.operators.fixed_point import MatMulFeatures
 from stages.core.integer.operators.weighted import RULE_PARAMETERS, Conv, ConvTranspose, MatMul, Rule, Weighted
-from stages.core.integer.qparams import WeightParams
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.operators.fixed_point import add_fixed_point
 from stages.quantize.operators.onnx_operator import OnnxOperator

@@ -9,7 +9,7 @@ from stages.core.base.console import track
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config, FeatureZeroPoint, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
-from stages.core.integer.qparams import FeatureParams, RangeSource, WeightParams
+from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.alignment import aligned_scales

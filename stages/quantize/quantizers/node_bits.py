@@ -12,7 +12,7 @@ from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import open_source
 from stages.core.config.bit_widths import check_bit_width
 from stages.core.config.schema import FLOAT_BITS, SocConfig
-from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams
 
 __all__ = ["NodeBits", "check_widths", "load_node_bits", "node_bits", "read_node_bits", "without"]
 

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.graph.session import Runner
-from stages.core.integer.qparams import FeatureParams, NetworkParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.partition.subgraphs import Subgraph
 

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.compare.gather.observed_features import ObservedFeature
 from stages.compare.gather.similarity import Similarity
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import FeatureParams, RangeSource, WeightParams
+from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
 
 
 def feature(tensor="t", low=-1.0, high=1.55, seen=(-1.0, 1.5), method=RangeSource.MAX_ABS, bits=8, node=None):

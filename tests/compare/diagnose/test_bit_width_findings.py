@@ -2,7 +2,7 @@ import pytest
 
 from stages.compare.diagnose.bit_width_findings import bit_width_findings, first_and_last
 from stages.core.config.schema import QuantConfig
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from tests.compare.diagnose.examples import chain, row, table, weight
 
 NODES = [name for index in range(4) for name in (f"c{index}", f"r{index}")]

@@ -3,7 +3,7 @@ import pytest
 from stages.compare.diagnose.calibration_findings import calibration_findings, debug_findings, source_override
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.core.config.schema import DataConfig, PictureSet
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from tests.compare.diagnose.examples import feature, observed
 
 DATA = DataConfig("d", debug=PictureSet("file:debug"))

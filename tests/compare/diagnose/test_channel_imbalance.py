@@ -2,7 +2,7 @@ import pytest
 
 from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from tests.compare.diagnose.examples import chain, feature, observed, weight
 
 WIDE = observed((0.0,) * 8, (255.0, *[5.0] * 7))  # of 256 codes the median channel has 5

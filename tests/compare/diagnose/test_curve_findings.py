@@ -3,7 +3,7 @@ import pytest
 from stages.compare.diagnose.curve_findings import curve_findings
 from stages.compare.gather.comparison import SOURCES
 from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from tests.compare.diagnose.examples import feature, row, table, weight
 from tests.networks import soc_config
 

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.compare.diagnose.information import dead_channels, float_layers, unchecked_input
-from stages.core.integer.qparams import NetworkParams, RangeSource
+from stages.core.integer.network_params import NetworkParams, RangeSource
 from tests.compare.diagnose.examples import chain, feature, observed
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from stages.compare.diagnose.range_findings import range_findings
 from stages.core.config.schema import FeatureMethod, QuantConfig
-from stages.core.integer.qparams import NetworkParams, RangeSource
+from stages.core.integer.network_params import NetworkParams, RangeSource
 from tests.compare.diagnose.examples import feature, observed
 from tests.networks import soc_config
 

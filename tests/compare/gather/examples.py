@@ -9,7 +9,7 @@ from stages.compare.gather.comparison import Observer, compare_networks
 from stages.compare.gather.networks import Networks, PartialNetworks
 from stages.compare.gather.picture_sets import DebugPicture
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 
 
 def networks(

@@ -10,7 +10,7 @@ from stages.compare.gather.networks import PartialNetworks
 from stages.core.config.schema import Config, QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.core.statistics.collect import collect
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model

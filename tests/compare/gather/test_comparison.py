@@ -5,7 +5,7 @@ from onnx import numpy_helper
 
 from stages.compare.gather.similarity import COLUMNS
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from stages.core.integer.simulator import simulator_model
 from tests.compare.gather.examples import compared, networks
 from tests.export.graphs import graph_model, node

@@ -6,7 +6,7 @@ from stages.compare.gather.layer_close_ups import PAIRS, LayerCloseUps
 from stages.compare.gather.networks import Networks
 from stages.compare.gather.picture_sets import DebugPicture
 from stages.core.graph.onnx_graph import Graph
-from stages.core.integer.qparams import NetworkParams
+from stages.core.integer.network_params import NetworkParams
 from tests.export.graphs import graph_model, node
 
 

@@ -4,7 +4,7 @@ import pytest
 from stages.compare.gather.comparison import Comparison
 from stages.compare.gather.observed_features import FeatureObserver
 from stages.compare.gather.picture_sets import DebugPicture
-from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource
+from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource
 
 
 def feature_of_two_bits(**more):

@@ -12,7 +12,7 @@ from stages.compare.render.report_figures import Figure
 from stages.compare.render.report_page import LayerFigures, PageFigures, ReportPage, render_page
 from stages.compare.render.report_verdict import Verdict
 from stages.core.config.schema import Config, DataConfig, ModelConfig, QuantConfig, SocConfig, WeightScale
-from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource, WeightParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource, WeightParams
 
 
 def row(name, average, kind="Conv"):

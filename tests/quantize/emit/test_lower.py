@@ -212,7 +212,7 @@ def simulated(network: Quantized, feeds: dict[str, np.ndarray]) -> dict[str, np.
 
 
 def assert_reference_equal(network: Quantized, feeds: dict[str, np.ndarray]) -> None:
-    """Twin and simulator give the same bytes for every tensor."""
+    """Reference and simulator give the same bytes for every tensor."""
     expected = run_reference(network.integer, feeds)
     for tensor, array in simulated(network, feeds).items():
         assert (array.dtype, array.shape) == (expected[tensor].dtype, expected[tensor].shape), tensor

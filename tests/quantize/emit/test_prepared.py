@@ -5,7 +5,7 @@ from onnx import numpy_helper
 
 from stages.core.config.schema import FakeQuant, WeightMethod
 from stages.core.graph.session import Runner
-from stages.core.integer.qparams import NetworkParams, WeightParams
+from stages.core.integer.network_params import NetworkParams, WeightParams
 from stages.quantize.emit.prepared import prepared_model, with_biases
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier

@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource, WeightParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource, WeightParams
 from stages.quantize.emit.qdq import insert_quantizers, storage_type
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import tiny_classifier

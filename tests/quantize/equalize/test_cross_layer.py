@@ -16,7 +16,7 @@ from stages.core.data.inputs import load_inputs
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import load_qparams
+from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.collect import collect
 from stages.core.statistics.tensor_statistics import load_statistics

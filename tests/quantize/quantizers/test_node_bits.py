@@ -5,7 +5,7 @@ import pytest
 
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
-from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource, WeightParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource, WeightParams
 from stages.quantize.__main__ import quantize
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, node_bits
 

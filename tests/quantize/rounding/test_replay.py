@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto
 
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.integer.qparams import FeatureParams, NetworkParams, RangeSource
+from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.partition.subgraphs import find_blocks, layer_subgraphs

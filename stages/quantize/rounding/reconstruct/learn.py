@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.core.config.schema import Requantization
-from stages.core.integer.qparams import WeightParams
+from stages.core.integer.network_params import WeightParams
 from stages.quantize.candidate import Candidate
 from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
 from stages.quantize.partition.subgraphs import Subgraph

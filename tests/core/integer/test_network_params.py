@@ -18,7 +18,7 @@ from stages.core.config.schema import (
     QuantConfig,
     SocConfig,
 )
-from stages.core.integer.qparams import (
+from stages.core.integer.network_params import (
     FeatureParams,
     NetworkParams,
     RangeSource,
