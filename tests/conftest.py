@@ -48,6 +48,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_runtest_teardown() -> None:
+    """A command that ran in this process took SIGTERM for itself: the test process ends by it again."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 # A shell's background jobs do not hear Ctrl-C, nor do the programs that they start: those of tests must.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -227,7 +232,6 @@ def python_m(pytestconfig: pytest.Config) -> Run:
 def run_here(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What `python -m MODULE ...` does, in this process, which has imported most of it."""
     out, err, code = io.StringIO(), io.StringIO(), None
-    handler = signal.getsignal(signal.SIGTERM)
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
@@ -239,7 +243,5 @@ def run_here(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             code = ended.code
-        finally:
-            signal.signal(signal.SIGTERM, handler)
     assert code is None or isinstance(code, int)
     return subprocess.CompletedProcess([module, *arguments], code or 0, out.getvalue(), err.getvalue())
