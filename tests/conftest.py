@@ -153,6 +153,19 @@ def evaluated_files(
         return after_stages(quantized_files, tmp_path_factory, compare, build, evaluate)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, to be copied: making its tables takes longer than most tests."""
+    import mlflow
+
+    from stages.track.run import store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with store(f"sqlite:///{path}"):
+        mlflow.search_experiments()
+    return path
+
+
 def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stages: Callable[[Config], None]) -> Path:
     """A copy of a project in which some stages have run."""
     folder = tmp_path_factory.mktemp("project")
