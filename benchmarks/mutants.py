@@ -71,14 +71,12 @@ MUTANTS = [
            "tests/core/statistics/test_histogram.py"),
     Mutant("stages/core/statistics/metrics.py", "/ count - (errors.error / count) ** 2", "/ count",
            "tests/core/statistics/test_metrics.py"),
-    # pictures and config: a picture scaled below the cut, a threshold of nothing
-    Mutant("stages/core/data/preprocess.py", "max(side / min(h, w), height / h, width / w)", "side / min(h, w)",
+    # pictures and config: the odd column of a border on the other side, a threshold of nothing
+    Mutant("stages/core/data/preprocess.py", "(width - inner_width) // 2", "(width - inner_width + 1) // 2",
            "tests/core/data/test_preprocess.py"),
     Mutant("stages/core/config/check.py", "_require(0 < threshold < 1,", "_require(0 <= threshold < 1,",
            "tests/core/config/test_check.py"),
-    # quantize: a symmetric range one code short, a percentage in binary, no damping, a shared weight scaled twice
-    Mutant("stages/quantize/parameters/scales.py", "max(-low, high) / (middle - 1)", "max(-low, high) / middle",
-           "tests/quantize/parameters/test_scales.py"),
+    # quantize: a percentage in binary, weights of least moment first, a shared weight scaled twice
     Mutant("stages/quantize/parameters/ranges.py", "Fraction(str(percentile))", "Fraction(percentile)",
            "tests/quantize/parameters/test_ranges.py"),
     Mutant("stages/quantize/rounding/gptq.py", "axis=1, kind=\"stable\")\n", "axis=1, kind=\"stable\")[:, ::-1]\n",
@@ -92,9 +90,11 @@ MUTANTS = [
     Mutant("stages/compare/diagnose/curve_findings.py", "FIRST_LAYER_FINE = 0.99", "FIRST_LAYER_FINE = 0.9",
            "tests/compare/diagnose/test_curve_findings.py"),
     Mutant("stages/evaluate/scores.py", "TOP_CLASSES = 5\n", "TOP_CLASSES = 6\n", "tests/evaluate/test_scores.py"),
-    # build: memory that is given away a step too early, a threshold of the board's requantization
+    # build: memory that is given away a step too early, a quotient on the board that is not exact
     Mutant("stages/build/runtime/memory.py", "other.last < block.first", "other.last <= block.first",
            "tests/build/runtime/test_memory.py"),
+    Mutant("stages/build/runtime/src/operators/requantize.h", "out.bits + 2 * log", "out.bits + log",
+           "tests/build/runtime/test_program.py"),
     # commands: a worse point on the front, a cut beside the middle
     Mutant("stages/sweep/ranking.py", " and result.value != front[-1].value", "", "tests/sweep/test_ranking.py"),
     Mutant("stages/bisect/quickxplain.py", "abs(2 * sums[cut - 1]", "abs(2 * sums[cut]",

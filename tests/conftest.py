@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import onnx
 import pytest
 from hypothesis import settings
+from omegaconf import OmegaConf
 
 from stages.build.__main__ import build
 from stages.calibrate.__main__ import calibrate
@@ -37,6 +38,25 @@ settings.register_profile("explore", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def schema_once() -> Iterator[None]:
+    """OmegaConf builds its form of the schema once, which is a fifth of the time of each composition.
+
+    Who takes it copies it: Hydra's store, and a merge.
+    """
+    structured = OmegaConf.structured
+    built = cache(structured)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            OmegaConf,
+            "structured",
+            lambda kind, *more, **flags: (
+                built(kind) if isinstance(kind, type) and not more and not flags else structured(kind, *more, **flags)
+            ),
+        )
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that have slow tests, so that none of them is left to a single process at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -46,6 +66,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Whatever was imported and collected stays: the garbage collector need not look at it again."""
     gc.freeze()
+
+
+def pytest_runtest_teardown() -> None:
+    """A command that ran in this process took SIGTERM for itself: the test process ends by it again."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 # A shell's background jobs do not hear Ctrl-C, nor do the programs that they start: those of tests must.
@@ -128,6 +153,19 @@ def evaluated_files(
         return after_stages(quantized_files, tmp_path_factory, compare, build, evaluate)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, to be copied: making its tables takes longer than most tests."""
+    import mlflow
+
+    from stages.track.run import store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with store(f"sqlite:///{path}"):
+        mlflow.search_experiments()
+    return path
+
+
 def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stages: Callable[[Config], None]) -> Path:
     """A copy of a project in which some stages have run."""
     folder = tmp_path_factory.mktemp("project")
@@ -201,45 +239,45 @@ def quick(config: pytest.Config) -> bool:
 
 
 @pytest.fixture
-def command(python_m: Run, project: Path) -> Run:
-    """Run `python -m stages.<name> ...` in the project's folder, as `python_m` does."""
+def command(python: Run, project: Path) -> Run:
+    """Run `python -m stages.<name> ...` in the project's folder, as `python` does."""
 
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         with contextlib.chdir(project):
-            return python_m(f"stages.{name}", *arguments)
+            return python("-m", f"stages.{name}", *arguments)
 
     return run
 
 
 @pytest.fixture
-def python_m(pytestconfig: pytest.Config) -> Run:
-    """Run `python -m MODULE ...` in the current folder; in a quick run without a process of its own."""
+def python(pytestconfig: pytest.Config) -> Run:
+    """Run `python -m MODULE ...` or `python SCRIPT ...` in the current folder; in a quick run in this process."""
 
-    def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         if quick(pytestconfig):
-            return run_here(module, *arguments)
-        line = [sys.executable, "-m", module, *arguments]
-        return subprocess.run(line, capture_output=True, text=True, check=False)
+            return run_here(*arguments)
+        return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
 
     return run
 
 
-def run_here(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What `python -m MODULE ...` does, in this process, which has imported most of it."""
+def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `python -m MODULE ...` or `python SCRIPT ...` does, in this process, which has imported most of it."""
     out, err, code = io.StringIO(), io.StringIO(), None
-    handler = signal.getsignal(signal.SIGTERM)
+    words = arguments[1:] if arguments[0] == "-m" else arguments
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # the module may be imported already
     ):
-        patch.setattr(sys, "argv", [module, *arguments])
+        patch.setattr(sys, "argv", list(words))
         try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            if arguments[0] == "-m":
+                runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(words[0], run_name="__main__")
         except SystemExit as ended:
             code = ended.code
-        finally:
-            signal.signal(signal.SIGTERM, handler)
     assert code is None or isinstance(code, int)
-    return subprocess.CompletedProcess([module, *arguments], code or 0, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())

@@ -1,6 +1,7 @@
 import argparse
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,7 +134,8 @@ def test_bits_beyond_the_widest_are_refused(calibrated):
 
 
 @pytest.mark.usefixtures("plotted")
-def test_a_call_is_logged_once_with_plot_table_and_node_bits(calibrated, tmp_path, monkeypatch, capsys):
+def test_a_call_is_logged_once_with_plot_table_and_node_bits(calibrated, empty_store, tmp_path, monkeypatch, capsys):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     for _ in range(2):
         parser = argparse.ArgumentParser()

@@ -17,12 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
-from stages.compose import run as compose_into
 from stages.core.config.load import load_params
 from stages.export.__main__ import export
 from stages.infer.__main__ import infer
 from stages.quantize.__main__ import quantize
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, write_params
 from tests.networks import write_pictures
 
 STEM, LEFT, RIGHT, SUM, POOL, LAST = "stem_relu", "left_relu", "right_relu", "sum", "pool", "fc"
@@ -83,8 +82,7 @@ def make_experiment(*overrides: str) -> None:
     onnx.save(two_branches(), "two.onnx")
     write_pictures(Path("calibration"), 10, seed=5)
     Path("conf").symlink_to(REPOSITORY / "conf")
-    compose_into([*OVERRIDES, *overrides], Path("conf"), Path("params.yaml"), check_only=False)
-    config = load_params(Path("params.yaml"))
+    config = write_params(*OVERRIDES, *overrides)
     for stage in (export, calibset, calibrate, quantize):
         stage(config)
 

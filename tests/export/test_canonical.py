@@ -159,7 +159,8 @@ def test_an_operator_of_another_domain_is_refused():
         canonicalize(fix_shapes(model, {"x": None}), find_cut(model, [None], []))
 
 
-def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one() -> None:
+@pytest.mark.parametrize("epsilon", [{"epsilon": 0.01}, {}])
+def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one(epsilon: dict[str, float]) -> None:
     rng = np.random.default_rng(0)
     constants = {
         "gamma": rng.uniform(0.5, 2, 3),
@@ -169,7 +170,7 @@ def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one() 
         "w": rng.normal(0, 0.3, (4, 3, 3, 3)),
     }
     nodes = [
-        node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["n"], "norm", epsilon=0.01),
+        node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["n"], "norm", **epsilon),
         node("Relu", ["n"], ["r"], "active"),
         node("Conv", ["r", "w"], ["y"], "conv"),
     ]

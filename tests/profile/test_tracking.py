@@ -1,6 +1,7 @@
 """What a board measured, in the experiment's MLflow run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -29,9 +30,10 @@ LOG = log_text(ROWS, total="4.5")
 
 
 @pytest.fixture
-def tracked(evaluated, monkeypatch):
+def tracked(evaluated, empty_store, monkeypatch):
     """The project up to its MLflow run; gives what to ask the run for."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(empty_store, "mlflow.db")
     track(evaluated)
     run_id = json.loads(Path("out/track/run.json").read_text())["run_id"]
     Path("board.log").write_text(LOG)

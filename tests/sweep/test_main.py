@@ -141,9 +141,9 @@ def test_a_mistyped_option_is_one_line(monkeypatch, capsys, words, line):
     assert (caught.value.code, capsys.readouterr()) == (2, ("", f"{line}\n"))
 
 
-def test_the_help_is_for_newcomers(python_m, monkeypatch):
+def test_the_help_is_for_newcomers(python, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    done = python_m("stages.sweep", "--help")
+    done = python("-m", "stages.sweep", "--help")
     assert done.returncode == 0, done.stderr
     assert "python -m stages.sweep experiment=bits" in done.stdout
     assert "experiment: best, bits, ladder, methods, socs" in done.stdout

@@ -1,7 +1,6 @@
 """generate_img_input.py: the PC's side, whose pixels are those that quantization saw."""
 
-import subprocess
-import sys
+import contextlib
 
 import cv2
 import numpy as np
@@ -23,9 +22,15 @@ CASES = [
 ]
 
 
-def generate(folder, *words):
-    line = [sys.executable, "generate_img_input.py", *map(str, words)]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture
+def generate(python):
+    """Run a folder's generate_img_input.py in it."""
+
+    def run(folder, *words):
+        with contextlib.chdir(folder):
+            return python("generate_img_input.py", *map(str, words))
+
+    return run
 
 
 def photo(folder, height=61, width=47):
@@ -36,7 +41,7 @@ def photo(folder, height=61, width=47):
 
 @pytest.mark.parametrize(("overrides", "color"), CASES)
 @pytest.mark.parametrize("size", [(61, 47), (24, 32), (9, 40)])
-def test_a_picture_becomes_the_bytes_that_calibration_has(tmp_path, overrides, color, size):
+def test_a_picture_becomes_the_bytes_that_calibration_has(generate, tmp_path, overrides, color, size):
     settings = config(*overrides)
     folder = programs.written(tmp_path / "net", settings, picture(color=color), [LOGITS])
     sample, _ = fit(photo(folder, *size), 24, 32, settings.model.preprocess)
@@ -46,7 +51,7 @@ def test_a_picture_becomes_the_bytes_that_calibration_has(tmp_path, overrides, c
 
 
 @pytest.mark.slow
-def test_a_picture_that_is_compiled_in(tree, tmp_path):
+def test_a_picture_that_is_compiled_in(generate, tree, tmp_path):
     overrides = ["model.preprocess.fit=letterbox", "model.detector.kind=yolox", "model.detector.classes=1"]
     settings = config(*overrides, "model.detector.strides=[8]")
     folder = programs.written(tmp_path / "net", settings, picture(), [BoardOutput("y", (1, 12, 6), None)])
@@ -68,7 +73,7 @@ def test_a_picture_that_is_compiled_in(tree, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [3, 4])
-def test_a_dumped_input_that_is_compiled_in(tree, tmp_path, channels):
+def test_a_dumped_input_that_is_compiled_in(generate, tree, tmp_path, channels):
     folder = programs.written(tmp_path / "net", config(), picture(), [LOGITS])
     pixels = np.random.default_rng(1).integers(0, 256, (24, 32, channels), dtype=np.uint8)
     (folder / "input.bin").write_bytes(pixels.tobytes())
@@ -93,7 +98,7 @@ def test_a_dumped_input_that_is_compiled_in(tree, tmp_path, channels):
         (["photo.png", "x", 24, 3, "bin"], "error: W H C must be whole numbers\n"),
     ],
 )
-def test_what_is_given_is_wrong(tmp_path, words, said):
+def test_what_is_given_is_wrong(generate, tmp_path, words, said):
     folder = programs.written(tmp_path / "net", config(), picture(), [LOGITS])
     photo(folder)
     (folder / "empty.png").touch()

@@ -61,4 +61,8 @@ def test_values_are_in_the_units_of_the_codes():
 
 
 def test_a_tensor_without_values_does_no_harm():
-    close_ups(1).add(comparison(np.zeros((1, 0, 4)), np.zeros((1, 0, 4))))
+    seen = close_ups(2)
+    seen.add(comparison(np.zeros((1, 0, 4)), np.zeros((1, 0, 4))))
+    seen.add(comparison([[[1, 2], [-3, 0]]], [[[1, 2], [-3, 0]]]))
+    statistics = seen.of("t").statistics
+    assert (statistics.low, statistics.high, statistics.histogram.sum()) == (-3, 2, 4)

@@ -189,6 +189,14 @@ def test_negative_only():
     assert found.channel_mean[0] == pytest.approx(-26.5 / 6, rel=1e-15)
 
 
+def test_numbers_too_small_for_a_bin_lie_on_their_side_of_zero():
+    # bins are 2**90 wide: 1e-40 / 2**90 is 0 in float32
+    found = collected([np.float32([[[-1e-40, 1e-40, 1e-40, 2.0**101]]])])
+    assert (found.exponent, found.first) == (90, -1)
+    assert np.flatnonzero(found.histogram).tolist() == [0, 1, 2049]
+    assert found.histogram[[0, 1, 2049]].tolist() == [1, 2, 1]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", range(6))
 def test_values_that_are_not_finite_are_refused_and_change_nothing(bad, position):
