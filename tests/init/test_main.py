@@ -194,7 +194,9 @@ QUANT = {
 
 
 @pytest.mark.parametrize("case", QUANT)
-@pytest.mark.parametrize("file", ["run.sh", "magik_t40.cfg", "run_2022_02.sh"])
+@pytest.mark.parametrize(
+    "file", ["run.sh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("magik_t40.cfg", "run_2022_02.sh"))]
+)
 def test_what_build_writes_is_read_back(quantized, monkeypatch, capsys, case, file):
     Path("conf").unlink()
     shutil.copytree(REPOSITORY / "conf", "conf")

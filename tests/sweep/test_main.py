@@ -249,7 +249,7 @@ def test_joblib_runs_points_at_the_same_time(project):
 def test_two_sweeps_at_once_both_complete(tmp_path):
     """On an empty cache, without a store."""
     project = small_project(tmp_path / "project")
-    one = start(project, ["quant.feature_bits=4,8"], "one.json")
+    one = start(project, ["quant.feature_bits=8"], "one.json")
     other = start(project, ["quant.feature_bits=8,10"], "other.json")
     for process in (one, other):
         _, err = process.communicate()
@@ -259,9 +259,9 @@ def test_two_sweeps_at_once_both_complete(tmp_path):
     ]
     assert all(point["error"] is None for point in points)
     assert sum("calibrate" in point["executed"] for point in points) == 1
-    assert sum("quantize" in point["executed"] for point in points) == 3
+    assert sum("quantize" in point["executed"] for point in points) == 2
     assert len({folder.parent for folder in project.glob("sweeps/*/sweep.json")}) == 2
-    assert len(runs(project)) == 6
+    assert len(runs(project)) == 5
 
 
 def wait_for(condition):
@@ -295,7 +295,7 @@ def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
     if how != signal.SIGKILL:
         assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[how]
         assert [run.info.status for run in runs(project, "tags.kind = 'sweep'")] == ["KILLED"]
-    code, _, points = swept(project, "quant.feature_bits=4,8")
+    code, _, points = swept(project, "quant.feature_bits=4")
     assert code == 0
     assert not any("calibset" in point["executed"] for point in points)
     wait_for(lambda: not workers(project))
@@ -318,8 +318,8 @@ def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
     assert code == 0
     assert [point["executed"] for point in points] == [[], []]
     shutil.rmtree(project / "sweeps")  # the way to clean up
-    code, _, points = swept(project, "quant.feature_bits=8,12")
-    assert [point["executed"] for point in points] == [[], []]
+    code, _, points = swept(project, "quant.feature_bits=12")
+    assert [point["executed"] for point in points] == [[]]
 
 
 @pytest.mark.slow

@@ -105,11 +105,11 @@ def test_outputs_that_are_no_detectors_leave_nothing(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("build_type", ["release", "profile", "debug", "nmem"])
 @pytest.mark.parametrize("soc", LINKED)
-def test_both_kinds_build_for_every_soc_and_purpose(tree, tmp_path, soc, build_type):
+def test_both_kinds_build_for_every_soc_and_purpose(plain_tree, tmp_path, soc, build_type):
     for name, more, output in (("classifier", (), LOGITS), ("detector", DETECTS, YOLOX)):
         folder = programs.written(tmp_path / name, config(f"soc={soc}", *more), picture(), [output])
-        programs.built(folder, tree, f"build_type={build_type}")
+        programs.built(folder, plain_tree, f"build_type={build_type}", flags=programs.STRICT)
         for frame in (False, True):
             assert (folder / programs.program(frame, build_type)).exists()
-    assert programs.make(folder, tree, f"build_type={build_type}", "clean").returncode == 0
+    assert programs.make(folder, plain_tree, f"build_type={build_type}", "clean").returncode == 0
     assert sorted(path.name for path in folder.iterdir()) == FILES

@@ -309,7 +309,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_block_is_learned(form, setting, count):
