@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 
@@ -230,7 +231,10 @@ def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Non
 def leave_undrawn(config: pytest.Config, patch: pytest.MonkeyPatch) -> None:
     """In a quick run, make every figure of compare's report empty."""
     if quick(config):
-        patch.setattr("stages.compare.render.report_figures._drawn", lambda *_, **__: "<svg/>")
+        empty: Future[str] = Future()
+        empty.set_result("<svg/>")
+        patch.setattr("stages.compare.background.Background.prepare", lambda *_: None)
+        patch.setattr("stages.compare.background.Background.draw", lambda *_, **__: empty)
 
 
 def quick(config: pytest.Config) -> bool:

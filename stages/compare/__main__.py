@@ -13,7 +13,7 @@ from stages.core.config.schema import Config
 
 def compare(config: Config) -> None:
     with output_folder(COMPARE) as folder, Background() as background:
-        background.start(load_plots)
+        background.prepare(load_plots)
         gathered = gather(config, folder, background)
         figures = begin_figures(gathered, background)  # drawn while the diagnosis runs networks
         diagnosis = diagnose(gathered, config)

@@ -1,3 +1,5 @@
+import multiprocessing
+import os
 import threading
 
 import pytest
@@ -5,21 +7,8 @@ import pytest
 from stages.compare.background import Background
 
 
-def test_work_is_done_in_order_beside_the_caller():
-    done, gate = [], threading.Event()
-
-    def first():
-        gate.wait()
-        done.append("first")
-
-    with Background() as background:
-        started = background.start(first)
-        result = background.start(lambda word: done.append(word) or word, "second")
-        assert done == []
-        gate.set()
-        assert result.result() == "second"
-        assert started.done()
-    assert done == ["first", "second"]
+def fail():
+    raise ValueError("no")
 
 
 def test_no_more_is_handed_over_until_what_was_is_done():
@@ -40,23 +29,26 @@ def test_no_more_is_handed_over_until_what_was_is_done():
 
 
 def test_what_the_work_raises_is_raised_at_the_next_word():
-    def fail():
-        raise ValueError("no")
-
     with Background() as background:
         background.hand_over(fail)
         with pytest.raises(ValueError, match="no"):
             background.hand_over(print)
         background.finish()
         with pytest.raises(ValueError, match="no"):
-            background.start(fail).result()
+            background.draw(fail).result()
+
+
+def test_drawing_is_done_in_processes_that_end_with_the_block():
+    with Background() as background:
+        background.prepare(os.getpid)
+        process = background.draw(os.getpid).result()
+        assert process in {child.pid for child in multiprocessing.active_children()}
+        assert process != os.getpid()
+    assert process not in {child.pid for child in multiprocessing.active_children()}
 
 
 def test_work_that_has_not_begun_is_dropped_where_the_caller_fails():
-    gate, done = threading.Event(), []
     with pytest.raises(RuntimeError), Background() as background:  # noqa: PT012
-        background.start(gate.wait)
-        background.start(done.append, 1)
-        threading.Timer(0.01, gate.set).start()
+        futures = [background.draw(abs, -index) for index in range(2000)]
         raise RuntimeError
-    assert done == []
+    assert any(future.cancelled() for future in futures)

@@ -119,7 +119,7 @@ class ReportFigures:
         ]
 
     def _draw(self, plot: Plot, *arguments: Any, **options: Any) -> Future[str]:
-        return self._background.start(_drawn, plot, *arguments, **options)
+        return self._background.draw(_drawn, plot, *arguments, **options)
 
     def _nodes(self, tensor: str) -> Iterable[str]:
         """The float network's nodes of the layer with that output."""
