@@ -75,8 +75,32 @@ def bit_widths_line(quant: QuantConfig) -> str:
     return f"{features} features, {weights} weights"
 
 
+def detection_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
+    """Say in one line how both networks found boxes: mAP where there are labels, and the agreement."""
+    clauses = []
+    if "difference" in metrics:
+        difference = metrics["difference"]
+        maps = f"mAP50-95 float {metrics['float']['map']:.4f}, quantized {metrics['quantized']['map']:.4f}"
+        clauses.append(f"{maps} ({difference['map']:+.4f}{_interval(difference, 'map', '+.4f')})")
+    if "agreement" in metrics:
+        ends = _interval(metrics, "agreement", ".3f")
+        clauses.append(f"agreement with the float network's boxes (mAP50) {metrics['agreement']:.3f}{ends}")
+    boxes = metrics["boxes"]
+    clauses.append(f"of its {boxes['float']} boxes {boxes['missed']} missed, {boxes['invented']} invented")
+    return f"boxes on {metrics['count']} {noun}s: {'; '.join(clauses)}"
+
+
+def _interval(metrics: Mapping[str, Any], name: str, form: str) -> str:
+    """The 95 % interval over the pictures, where it is known."""
+    if f"{name}_low" not in metrics:
+        return ""
+    return f", 95 % of such picture sets {metrics[f'{name}_low']:{form}} to {metrics[f'{name}_high']:{form}}"
+
+
 def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
     """Say in one line how both networks did: accuracy where there are labels, else how far the outputs moved."""
+    if "boxes" in metrics:
+        return detection_line(metrics, noun)
     if "float" not in metrics:
         return f"outputs on {metrics['count']} {noun}s: cosine {metrics['cosine']:.4f} (no labels, no accuracy)"
     reference, quantized = metrics["float"], metrics["quantized"]

@@ -1,19 +1,20 @@
-"""Reads model.source; writes out/export: model.onnx, inputs.json, normalization.json, check.json."""
+"""Reads model.source; writes out/export: model.onnx, inputs.json, detector.json, normalization.json, check.json."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from stages.core.base.artifacts import output_folder, save_model, write_json
 from stages.core.base.console import output
-from stages.core.base.paths import EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
+from stages.core.base.paths import DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.data.inputs import assign_names, resolve_inputs, to_json
 from stages.core.data.local_files import model_file
+from stages.core.heads import head_file
 from stages.export import normalization, verify
 from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
-from stages.export.detector import detector_lines
+from stages.export.detector import detector_lines, find_head, without_decoding
 from stages.export.onnx_source import read_onnx
 from stages.export.shapes import fix_shapes, graph_shapes
 from stages.export.torch_source import read_module
@@ -41,6 +42,10 @@ def export(config: Config) -> None:
     feeds = verify.random_feeds(source_inputs) | verify.zeros(static)
     difference = max(difference, verify.network_difference(static, exported, cut, feeds))
     verify.check_difference(difference, model.fp32_diff)
+    outputs = [info.name for info in exported.graph.output]
+    head = find_head(exported, model)
+    if head is not None and head.cut:
+        exported = without_decoding(exported, head.head)
     if norms is None:
         norms = normalization.onnx_norms(static, feeds)
     located = normalization.located(norms, exported, verify.values_at(static, cut.inputs, feeds))
@@ -49,6 +54,7 @@ def export(config: Config) -> None:
     with output_folder(EXPORT) as folder:
         save_model(folder / FLOAT_MODEL.name, exported)
         write_json(folder / INPUTS.name, to_json(inputs))
+        write_json(folder / DETECTOR.name, head_file.to_json(head))
         write_json(folder / NORMALIZATION.name, normalization.to_json(located))
         write_json(folder / "check.json", {"nodes": nodes, "max_difference": difference, "bound": model.fp32_diff})
     listed = ", ".join(f"{network_input.name} {list(network_input.shape)}" for network_input in inputs)
@@ -56,7 +62,7 @@ def export(config: Config) -> None:
         f"exported {model.name}: {nodes} nodes, inputs {listed}, "
         f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
     )
-    for line in detector_lines(exported):
+    for line in detector_lines(head, outputs):
         output.print(line)
 
 

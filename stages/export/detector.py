@@ -1,40 +1,83 @@
-"""What export says of a detector: which head the network has, and whether its boxes and scores share a scale."""
-
-import shlex
+"""A detector's head: finding it, ending the network before its decoding, and saying so."""
 
 import onnx
 
 from stages.core.base.errors import UserError
-from stages.core.config.overrides import list_override
+from stages.core.config.schema import DetectorKind, ModelConfig
 from stages.core.heads.head import Head, Kind, Stage
+from stages.core.heads.head_file import ExportedHead
 from stages.core.heads.recognize import recognize
+from stages.export.cut import Cut, extract
+from stages.export.shapes import graph_shapes
 
-__all__ = ["detector_lines"]
+__all__ = ["detector_lines", "find_head", "without_decoding"]
 
 
-def detector_lines(model: onnx.ModelProto) -> list[str]:
-    """Describe a detector's head; nothing of a network that has none.
+def find_head(model: onnx.ModelProto, config: ModelConfig) -> ExportedHead | None:
+    """Find the head that `model.detector` speaks of, and decide whether to cut it off.
 
     Args:
         model: the canonical float network.
+        config: whose `outputs` are the user's word on where to end.
 
     Returns:
-        A line on the head, and a second one where boxes and scores are joined in an output.
+        None if there is no head that is known, or none is wanted.
+
+    Raises:
+        UserError: if a kind is named and the network has no such head.
     """
+    kind = config.detector.kind
+    if kind is DetectorKind.none or config.detector.function is not None:
+        return None
     try:
-        head = recognize(model)
+        head = recognize(model, config.detector.anchors, None if kind is DetectorKind.auto else kind.value)
     except UserError:  # what recognition cannot run, export has checked all the same
-        return []
+        head = None
+    if head is None and kind is not DetectorKind.auto:
+        raise UserError(
+            f"model.detector.kind={kind.value}: the network's last convolutions are no such head; kind=auto looks for "
+            "others, model.detector.function=module:function takes your own decoding"
+        )
     if head is None:
+        return None
+    outputs = [info.name for info in model.graph.output]
+    ends = {*head.tensors, *(head.evidence.others if head.evidence else ())}
+    return ExportedHead(head, cut=set(outputs) == ends or (config.cut and not config.outputs))
+
+
+def without_decoding(model: onnx.ModelProto, head: Head) -> onnx.ModelProto:
+    """End a network at its head's last convolutions, and at outputs that are not the head's, such as prototypes."""
+    others = head.evidence.others if head.evidence else ()
+    outputs = list(dict.fromkeys([*head.tensors, *others]))
+    return extract(model, Cut(list(graph_shapes(model)), outputs, []))
+
+
+def detector_lines(exported: ExportedHead | None, outputs: list[str]) -> list[str]:
+    """Describe a detector's head; nothing of a network that has none.
+
+    Args:
+        exported: the head.
+        outputs: of the network before it was cut.
+
+    Returns:
+        A line on the head, and a second one on the cut or, without it, where boxes and scores are joined in an output.
+    """
+    if exported is None:
         return []
-    joint = _joint(head, {info.name for info in model.graph.output})
+    head = exported.head
+    if exported.cut:
+        if set(head.tensors) >= set(outputs):
+            return [f"detector: {head}"]
+        ends = f"the network ends at its {len(head.tensors)} last convolutions, and boxes are decoded in float"
+        return [f"detector: {head}", f"cut: {ends} (model.cut=false keeps {', '.join(outputs)})"]
+    joint = _joint(head, set(outputs))
     if joint is None:
         return [f"detector: {head}"]
-    cut = list_override("model.outputs", head.tensors)
+    cut = "model.cut=true model.outputs=[]"
     return [
         f"detector: {head}",
         f"note: boxes in pixels and scores share {joint}, and so one scale: at few bits every score may become 0. "
-        f"To cut the network before it (docs/detectors.md): python -m stages.compose --keep {shlex.quote(cut)}",
+        f"To cut the network before it (docs/detectors.md): python -m stages.compose --keep {cut}",
     ]
 
 

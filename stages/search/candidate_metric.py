@@ -53,9 +53,9 @@ class CandidateMetric:
     def _value(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
         if self.labels is None:
             return mean_cosine(pairs)
-        score = ClassificationScore()
-        for label, (expected, actual) in zip(self.labels, pairs, strict=True):
-            score.add(label, expected, actual)
+        score = ClassificationScore(self.labels)
+        for expected, actual in pairs:
+            score.add("", None, expected, actual)
         return float(score.metrics()["quantized"]["top1"])
 
 

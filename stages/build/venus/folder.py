@@ -46,7 +46,7 @@ def write_venus(folder: Path, config: Config, network_input: NetworkInput, outpu
     folder.mkdir()
     for name in COMMON_SOURCES:
         shutil.copyfile(SOURCES / name, folder / name)
-    detects = config.model.detector.kind is not DetectorKind.none
+    detects = config.model.detector.kind in (DetectorKind.yolox, DetectorKind.yolov5)
     shutil.copyfile(SOURCES / ("boxes.h" if detects else "values.h"), folder / "postprocess.h")
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -56,7 +56,7 @@ def _generated_texts(config: Config, network_input: NetworkInput, outputs: Seque
     """File name -> text of each generated file."""
     model, soc = config.model, config.soc
     detector, preprocess = model.detector, model.preprocess
-    detects = detector.kind is not DetectorKind.none
+    detects = detector.kind in (DetectorKind.yolox, DetectorKind.yolov5)
     size = (network_input.height, network_input.width)
     logits = detector.kind is DetectorKind.yolov5 if detector.logits is None else detector.logits
     picture = network_input.color is not Color.GRAY

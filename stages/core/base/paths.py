@@ -10,6 +10,7 @@ __all__ = [
     "CHECK",
     "COMPARE",
     "CONVERTER_LOG",
+    "DETECTOR",
     "DIAGNOSIS",
     "EVALUATE",
     "EXPORT",
@@ -46,6 +47,7 @@ CONVERTER_LOG = Path("out/converter.log")
 
 FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"
+DETECTOR = EXPORT / "detector.json"
 NORMALIZATION = EXPORT / "normalization.json"
 STATISTICS = CALIBRATE / "statistics.npz"
 QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"

@@ -138,9 +138,12 @@ def _check_detector(detector: DetectorConfig) -> None:
     for name in ("score_threshold", "nms_threshold"):
         threshold = getattr(detector, name)
         _require(0 < threshold < 1, f"{key}.{name}", threshold, "a number between 0 and 1")
-    if detector.kind is not DetectorKind.yolov5:
-        _require(not anchors, f"{key}.anchors", anchors, "[]: they are for kind=yolov5")
+    if detector.function is not None:
+        _require(":" in detector.function, f"{key}.function", detector.function, "module:function")
+    if not anchors and detector.kind is not DetectorKind.yolov5:
         return
+    if detector.kind not in (DetectorKind.auto, DetectorKind.yolov5):
+        _require(not anchors, f"{key}.anchors", anchors, "[]: they are for kind=yolov5")
     fitting = anchors and len(anchors) % (2 * len(strides)) == 0 and all(0 < side < math.inf for side in anchors)
     allowed = f"widths and heights in pixels, w,h,w,h,..., as many for each of the {len(strides)} strides"
     _require(bool(fitting), f"{key}.anchors", anchors, allowed)
@@ -166,6 +169,12 @@ def _check_labels(data: LabelledSet) -> None:
     labels = data.labels
     if data.task is Task.none:
         _require(labels is None, "data.evaluation.labels", labels, "null: task=none uses none")
+        return
+    if data.task is Task.detection:
+        if labels is not None:
+            forms = "file:FOLDER of YOLO text files, file:JSON as COCO has it, or null"
+            _require(labels.startswith(("file:", "package:", "http")), "data.evaluation.labels", labels, forms)
+            _check_sources("data.evaluation.labels", [labels])
         return
     known = labels is not None and (labels == "folders" or labels.startswith(("pattern:", "file:")))
     forms = "pattern:REGEX, folders or file:CSV; without labels set data.evaluation.task=none"

@@ -227,6 +227,7 @@ class TorchConfig:
 class DetectorKind(Enum):
     """How a detector's outputs become boxes."""
 
+    auto = "auto"  # as the graph decodes them, if it has a head that is known
     none = "none"  # no detector
     yolox = "yolox"  # centre (x + column) * stride, size exp(w) * stride
     yolov5 = "yolov5"  # centre (2 s(x) - 0.5 + column) * stride, size (2 s(w))^2 * anchor; s the logistic function
@@ -234,11 +235,15 @@ class DetectorKind(Enum):
 
 @dataclass
 class DetectorConfig:
-    """What the board program has to know of a detector to print boxes."""
+    """How a detector's boxes are decoded, scored and printed."""
 
-    kind: DetectorKind = DetectorKind.none
+    kind: DetectorKind = DetectorKind.auto
+    # module:function of your own in place of `kind`: float outputs (name -> array) -> boxes [N, 4] (x0, y0, x1, y1 in
+    # pixels of the input), scores [N], classes [N]; without NMS
+    function: str | None = None
     strides: list[int] = field(default_factory=lambda: [8, 16, 32])  # pixels of the input a cell, the finest grid first
-    anchors: list[float] = field(default_factory=list)  # yolov5: w, h, w, h, ... in pixels, as many for each stride
+    # yolov5, and auto where the graph does not decode: w, h, w, h, ... in pixels, as many for each stride
+    anchors: list[float] = field(default_factory=list)
     classes: int = 80
     score_threshold: float = 0.3  # boxes below it are dropped; a score is objectness times class
     nms_threshold: float = 0.6  # intersection over union from which the worse of two boxes of a class is dropped
@@ -255,6 +260,9 @@ class ModelConfig:
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    cut: bool = (
+        True  # end a detector at its last convolutions, and decode boxes in float; not where `outputs` has names
+    )
     fp32_diff: float = 0.001  # largest difference allowed between the source and the exported network
     detector: DetectorConfig = field(default_factory=DetectorConfig)
 
@@ -271,7 +279,8 @@ class Task(Enum):
     """What the labels mean."""
 
     classification = "classification"  # one output, one class a picture
-    none = "none"  # no labels: how far the outputs move is all that is measured
+    detection = "detection"  # boxes; without labels the float network's are taken as the truth
+    none = "none"  # no labels: of a detector as detection, else how far the outputs move is all that is measured
 
 
 @dataclass
@@ -291,7 +300,9 @@ def _held_out() -> PictureSet:
 class LabelledSet(PictureSet):
     """Pictures with labels."""
 
-    labels: str | None = None  # pattern:REGEX on the name | folders | file:CSV with columns file,label
+    # classification: pattern:REGEX on the name | folders | file:CSV with columns file,label
+    # detection: file:FOLDER of YOLO text files | file:JSON as COCO has it; null: none
+    labels: str | None = None
     task: Task = Task.classification
 
 

@@ -5,9 +5,10 @@ from pathlib import Path, PurePosixPath
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile, files_below, open_source, parse
-from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, ModelConfig
+from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, ModelConfig, Task
 from stages.core.config.watch import check_files
 from stages.core.data.labels import read_table
+from stages.core.data.object_labels import read_object_labels
 from stages.core.data.sample_files import SAMPLE_SUFFIXES, is_sample
 
 __all__ = ["check_local_files", "model_file"]
@@ -33,7 +34,7 @@ def check_local_files(config: Config) -> None:
             what = f"no file in {path} is a sample" if path.is_dir() else f"{path} is no sample"
             raise UserError(f"data.{name}.source: {what} ({suffixes})")
     if _local(config.data.evaluation.labels) is not None:
-        _check_table(config.data.evaluation)
+        _check_labels(config.data.evaluation)
 
 
 def model_file(model: ModelConfig) -> SourceFile | None:
@@ -55,10 +56,15 @@ def model_file(model: ModelConfig) -> SourceFile | None:
     return files[0]
 
 
-def _check_table(data: LabelledSet) -> None:
-    """Refuse labels that are no table, or of none of the pictures."""
+def _check_labels(data: LabelledSet) -> None:
+    """Refuse labels that are none, or of none of the pictures."""
     assert data.labels is not None
-    table, pictures = read_table(data.labels), _local(data.source)
+    pictures = _local(data.source)
+    if data.task is Task.detection:
+        if pictures is not None:
+            read_object_labels(data.labels, [name for name, _ in _files(pictures) if is_sample(name)])
+        return
+    table = read_table(data.labels)
     if pictures is not None and not any(name in table or path.name in table for name, path in _files(pictures)):
         raise UserError(f"data.evaluation.labels={data.labels}: names no file of {pictures}")
 

@@ -15,7 +15,7 @@ from stages.core.base.sources import SourceFile
 from stages.core.config.schema import Anchor, Color, Fit, Interpolation, PreprocessConfig
 from stages.core.data.inputs import NetworkInput
 
-__all__ = ["PICTURE_SUFFIXES", "Picture", "decode", "fit", "read_picture", "to_color"]
+__all__ = ["PICTURE_SUFFIXES", "Picture", "Placement", "decode", "fit", "place", "read_picture", "to_color"]
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2"}
 OPENCV_INTERPOLATION = {
@@ -27,16 +27,42 @@ OPENCV_INTERPOLATION = {
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a picture lies in the network's input, in pixels: x of the input = x of the picture * ratio + left.
+
+    Attributes:
+        picture: height and width of the picture.
+        scaled: height and width that it is resized to.
+        top: line of the input where the resized picture begins; negative where it is cut.
+        left: column of the input where it begins.
+    """
+
+    picture: tuple[int, int]
+    scaled: tuple[int, int]
+    top: int
+    left: int
+
+    def to_picture(self, boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Bring boxes, [N, 4], x0, y0, x1, y1 in pixels of the input, to pixels of the picture."""
+        (height, width), (scaled_height, scaled_width) = self.picture, self.scaled
+        ratios = np.array([width / scaled_width, height / scaled_height] * 2)
+        scaled: NDArray[np.float64] = (boxes.astype(np.float64) - np.array([self.left, self.top] * 2)) * ratios
+        return scaled
+
+
+@dataclass(frozen=True)
 class Picture:
     """One picture, ready for the network.
 
     Attributes:
         sample: uint8 [H, W, C], size and colour of the network's input.
         content: the part of `sample` that shows the picture: without letterbox borders.
+        placement: of the picture in the sample.
     """
 
     sample: NDArray[np.uint8]
     content: NDArray[np.uint8]
+    placement: Placement
 
 
 def read_picture(file: SourceFile, network_input: NetworkInput, preprocess: PreprocessConfig, key: str) -> Picture:
@@ -49,8 +75,10 @@ def read_picture(file: SourceFile, network_input: NetworkInput, preprocess: Prep
     if preprocess.fit is Fit.crop and 0 < preprocess.shorter_side < least:
         raise UserError(f"model.preprocess.shorter_side={preprocess.shorter_side}: the input needs {least} or more")
     picture = decode(file, key)
-    sample, content = fit(picture, network_input.height, network_input.width, preprocess)
-    return Picture(to_color(sample, network_input.color), content)
+    size = network_input.height, network_input.width
+    sample, content = fit(picture, *size, preprocess)
+    placement = place(picture.shape[0], picture.shape[1], *size, preprocess)
+    return Picture(to_color(sample, network_input.color), content, placement)
 
 
 def decode(file: SourceFile, key: str) -> NDArray[np.uint8]:
@@ -87,26 +115,33 @@ def fit(
     Returns:
         The sample [height, width, 3] and the part of it that is not border.
     """
-    h, w = picture.shape[:2]
-    if config.fit is Fit.stretch:
-        sample = _resize(picture, height, width, config)
+    placement = place(picture.shape[0], picture.shape[1], height, width, config)
+    scaled = _resize(picture, *placement.scaled, config)
+    if config.fit is not Fit.letterbox:
+        top, left = -placement.top, -placement.left
+        sample = scaled[top : top + height, left : left + width]
         return sample, sample
+    inner_height, inner_width = placement.scaled
+    sample = np.full((height, width, 3), config.pad, dtype=np.uint8)
+    sample[placement.top : placement.top + inner_height, placement.left : placement.left + inner_width] = scaled
+    return sample, scaled
+
+
+def place(h: int, w: int, height: int, width: int, config: PreprocessConfig) -> Placement:
+    """Work out where a picture of h x w pixels lies in an input of height x width."""
+    if config.fit is Fit.stretch:
+        return Placement((h, w), (height, width), 0, 0)
     if config.fit is Fit.crop:
         side = config.shorter_side or max(height, width)
         scale = max(side / min(h, w), height / h, width / w)  # never smaller than the cut
-        scaled = _resize(picture, max(height, round(h * scale)), max(width, round(w * scale)), config)
-        top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
-        sample = scaled[top : top + height, left : left + width]
-        return sample, sample
+        scaled = max(height, round(h * scale)), max(width, round(w * scale))
+        return Placement((h, w), scaled, -((scaled[0] - height) // 2), -((scaled[1] - width) // 2))
     scale = min(height / h, width / w)
-    scaled = _resize(picture, max(1, round(h * scale)), max(1, round(w * scale)), config)
-    inner_height, inner_width = scaled.shape[:2]
+    scaled = max(1, round(h * scale)), max(1, round(w * scale))
     centered = config.anchor is Anchor.center
-    top = (height - inner_height) // 2 if centered else 0
-    left = (width - inner_width) // 2 if centered else 0
-    sample = np.full((height, width, 3), config.pad, dtype=np.uint8)
-    sample[top : top + inner_height, left : left + inner_width] = scaled
-    return sample, scaled
+    top = (height - scaled[0]) // 2 if centered else 0
+    left = (width - scaled[1]) // 2 if centered else 0
+    return Placement((h, w), scaled, top, left)
 
 
 def _resize(picture: NDArray[np.uint8], height: int, width: int, config: PreprocessConfig) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from stages.core.base.sources import SourceFile, open_source
 from stages.core.config.schema import Color, PictureSet, PreprocessConfig
 from stages.core.data.arrays import ARRAY_SUFFIXES, read_array
 from stages.core.data.inputs import NetworkInput, Sample
-from stages.core.data.preprocess import PICTURE_SUFFIXES, read_picture
+from stages.core.data.preprocess import PICTURE_SUFFIXES, Placement, read_picture
 from stages.core.graph.onnx_graph import PICTURE_RANK
 
 __all__ = ["SAMPLE_SUFFIXES", "ReadSample", "SampleFiles", "folder_sample", "is_sample", "read_samples", "select"]
@@ -51,11 +51,13 @@ class ReadSample:
         name: of its file or folder inside the source.
         sample: the values of each input, before mean and normal.
         pictures: of its pictures the parts without letterbox borders, uint8 [H, W, C].
+        placement: of its first picture; None without pictures.
     """
 
     name: str
     sample: Sample
     pictures: Sequence[NDArray[np.uint8]]
+    placement: Placement | None = None
 
 
 def is_sample(name: str) -> bool:
@@ -148,18 +150,21 @@ def read_samples(
     for sample_files in chosen:
         sample: dict[str, NDArray[Any]] = {}
         pictures = []
+        placements = []
         for network_input in inputs:
             name = network_input.name
             file = sample_files.files[name]
-            sample[name], picture = _read_input(file, network_input, config, key)
+            sample[name], picture, placement = _read_input(file, network_input, config, key)
             if picture is not None:
                 pictures.append(picture)
+            if placement is not None:
+                placements.append(placement)
             dtype = sample[name].dtype
             first, where = first_dtypes.setdefault(name, (dtype, file.name))
             if dtype != first:
                 differing = f"{first} in {where} and {dtype} in {file.name}"
                 raise UserError(f"{key}: input {name!r} is {differing}: give all alike")
-        yield ReadSample(sample_files.name, sample, pictures)
+        yield ReadSample(sample_files.name, sample, pictures, next(iter(placements), None))
     strays = [name for sample_files in chosen for name in sample_files.strays]
     if strays:
         shown = ", ".join(strays[:3]) + (", ..." if len(strays) > 3 else "")
@@ -168,15 +173,18 @@ def read_samples(
 
 def _read_input(
     file: SourceFile, network_input: NetworkInput, config: PreprocessConfig, key: str
-) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-    """Read one input's file; gives its values, and the part of them that shows a picture, if they are one."""
+) -> tuple[NDArray[Any], NDArray[np.uint8] | None, Placement | None]:
+    """Read one input's file; gives its values, and the part of them that shows a picture and where, if they are one."""
     suffix = _suffix(file.name)
     if suffix not in ARRAY_SUFFIXES:
         picture = read_picture(file, network_input, config, key)
-        return picture.sample, picture.content
+        return picture.sample, picture.content, picture.placement
     values = read_array(file, suffix, network_input, key)
     is_picture = network_input.takes_picture and values.dtype == np.uint8
-    return values, values.astype(np.uint8, copy=False) if is_picture else None
+    if not network_input.takes_picture:
+        return values, None, None
+    size = network_input.height, network_input.width
+    return values, values.astype(np.uint8, copy=False) if is_picture else None, Placement(size, size, 0, 0)
 
 
 def _file_samples(files: Sequence[SourceFile], network_input: NetworkInput) -> list[SampleFiles]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from stages.core.heads.detections import Floats
-from stages.core.heads.head import Evidence, Head, Kind, Stage, corners, sigmoid, softmax
+from stages.core.heads.head import LEAST_PROBABILITY, Evidence, Head, Kind, Stage, corners, sigmoid, softmax
 from stages.core.heads.layouts import apart
 from stages.core.heads.tail import Tail
 
@@ -43,6 +43,12 @@ class FastestDetHead(Head):
         """The logistic function of the objectness, softmax over the classes."""
         values = self.read(kind, outputs)
         return softmax(values) if kind is Kind.classes else sigmoid(values)
+
+    def logits(self, kind: Kind, probabilities: Floats) -> Floats:
+        """Of classes logarithms, whose softmax is the probabilities again."""
+        if kind is Kind.classes:
+            return np.log(np.maximum(probabilities, LEAST_PROBABILITY))
+        return super().logits(kind, probabilities)
 
     def scores(self, outputs: Mapping[str, Floats]) -> Floats:
         """Objectness^0.6 times class^0.4."""

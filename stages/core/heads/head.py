@@ -11,7 +11,24 @@ import numpy as np
 
 from stages.core.heads.detections import Detections, Floats, Predictions
 
-__all__ = ["Evidence", "Head", "Kind", "Level", "Stage", "View", "corners", "sigmoid", "softmax"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "BoxForm",
+    "Columns",
+    "Evidence",
+    "Head",
+    "Kind",
+    "Level",
+    "Stage",
+    "View",
+    "corners",
+    "sigmoid",
+    "softmax",
+]
+
+
+LEAST_PROBABILITY = np.float32(1e-7)
+"""Where the inverse of the logistic function ends: 1 less it is still below 1 in float32."""
 
 
 class Kind(StrEnum):
@@ -82,6 +99,68 @@ class Stage(IntEnum):
     decoded = 2  # boxes and points in pixels or in parts of the input, scores with the objectness
 
 
+class BoxForm(StrEnum):
+    """How a graph's four columns give a box."""
+
+    corners = "corners"  # x0, y0, x1, y1
+    centre_size = "centre_size"  # x, y of the middle, width, height
+    corner_size = "corner_size"  # x0, y0, width, height
+    corners_y_first = "corners_y_first"  # y0, x0, y1, x1
+
+    def write(self, boxes: Floats) -> Floats:
+        """Give corners [N, 4] in this form."""
+        first, last = boxes[:, :2], boxes[:, 2:]
+        match self:
+            case BoxForm.corners:
+                return boxes
+            case BoxForm.centre_size:
+                return np.concatenate([(first + last) / 2, last - first], axis=1)
+            case BoxForm.corner_size:
+                return np.concatenate([first, last - first], axis=1)
+            case BoxForm.corners_y_first:
+                return np.concatenate([first[:, ::-1], last[:, ::-1]], axis=1)
+
+    def read(self, values: Floats) -> Floats:
+        """Give corners, [N, 4], from values of this form."""
+        first, last = values[:, :2], values[:, 2:]
+        match self:
+            case BoxForm.corners:
+                return values
+            case BoxForm.centre_size:
+                return corners(first, last)
+            case BoxForm.corner_size:
+                return np.concatenate([first, first + last], axis=1)
+            case BoxForm.corners_y_first:
+                return np.concatenate([first[:, ::-1], last[:, ::-1]], axis=1)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a graph's tensor that hold values of a head.
+
+    Attributes:
+        kinds: what the values say; objectness and classes together where a score is their product.
+        stage: how far they are decoded.
+        tensor: that holds them.
+        start: row of the head that is the tensor's first.
+        stop: row of the head after the tensor's last.
+        first: column.
+        count: columns.
+        form: of decoded boxes.
+        relative: decoded boxes and points are parts of the input's size, not pixels.
+    """
+
+    kinds: tuple[Kind, ...]
+    stage: Stage
+    tensor: str
+    start: int
+    stop: int
+    first: int
+    count: int
+    form: BoxForm | None = None
+    relative: bool = False
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Where a head's values are in a graph.
@@ -90,6 +169,7 @@ class Evidence:
         stages: how far the graph decodes each kind.
         tensors: what holds each kind, one tensor or one a level; outputs, or before the operators that choose rows.
         shapes: of these tensors.
+        columns: of these tensors, to read the values from.
         difference: the largest between the head's number and the graph's, in pixels or relative to larger numbers.
         selectors: operators of the graph that choose rows, such as TopK.
         others: outputs that have other values, such as mask prototypes.
@@ -98,6 +178,7 @@ class Evidence:
     stages: dict[Kind, Stage]
     tensors: dict[Kind, tuple[str, ...]]
     shapes: dict[str, tuple[int, ...]]
+    columns: tuple[Columns, ...]
     difference: float
     selectors: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -173,6 +254,13 @@ class Head(ABC):
         """A kind that is activated, for all rows, [N, count], after the logistic function or softmax."""
         return sigmoid(self.read(kind, outputs))
 
+    def logits(self, kind: Kind, probabilities: Floats) -> Floats:
+        """The inverse of `probabilities`, up to what these do not tell apart; of 0 and 1 a large finite number."""
+        del kind
+        inside = np.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        logits: Floats = np.log(inside / (1 - inside))
+        return logits
+
     def trusted(self, evidence: Evidence) -> str | None:
         """What has to be taken on trust where the graph does not decode; None if that would be too much."""
         return None
@@ -247,6 +335,32 @@ class Head(ABC):
         """Bring a level's values, [anchors, cells, count], into the order of its rows, [anchors * cells, count]."""
         rows = values.transpose(1, 0, 2) if self.cells_first else values
         return rows.reshape(-1, values.shape[-1])
+
+    def unread(self, rows: Mapping[Kind, Floats]) -> dict[str, Floats]:
+        """The inverse of `read`: cut tensors, [1, C, H, W], from the values of all rows of each kind, [N, count].
+
+        Channels of other kinds are 0.
+        """
+        tensors: dict[str, Floats] = {}
+        for kind, values in rows.items():
+            first = 0
+            for level in self.levels:
+                anchors, cells, view = len(level.anchors), level.rows * level.columns, level.views[kind]
+                part = values[first : first + level.count]
+                first += level.count
+                by_anchor = (
+                    part.reshape(cells, anchors, -1).transpose(1, 0, 2)
+                    if self.cells_first
+                    else part.reshape(anchors, cells, -1)
+                )
+                channels = max(other.first + (anchors - 1) * other.step + other.count
+                               for other in level.views.values() if other.tensor == view.tensor)  # fmt: skip
+                tensor = tensors.setdefault(view.tensor, np.zeros((1, channels, level.rows, level.columns), np.float32))
+                flat = tensor.reshape(channels, cells)
+                for anchor in range(anchors):
+                    at = view.first + anchor * view.step
+                    flat[at : at + view.count] = by_anchor[anchor].T
+        return tensors
 
     @cached_property
     def cells(self) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.core.heads.anchors import computed_anchors
 from stages.core.heads.detections import Floats
-from stages.core.heads.head import Evidence, Head, Kind, corners, softmax
+from stages.core.heads.head import LEAST_PROBABILITY, Evidence, Head, Kind, corners, softmax
 from stages.core.heads.layouts import Counts, apart
 from stages.core.heads.tail import Tail
 
@@ -73,6 +73,10 @@ class PriorHead(Head):
     def probabilities(self, kind: Kind, outputs: Mapping[str, Floats]) -> Floats:
         """Softmax over the classes and the background."""
         return softmax(self.read(kind, outputs))
+
+    def logits(self, kind: Kind, probabilities: Floats) -> Floats:
+        """Logarithms, whose softmax is the probabilities again."""
+        return np.log(np.maximum(probabilities, LEAST_PROBABILITY))
 
     def scores(self, outputs: Mapping[str, Floats]) -> Floats:
         """Probabilities without the background's."""

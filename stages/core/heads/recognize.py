@@ -18,7 +18,7 @@ __all__ = ["recognize"]
 FAMILIES = (distances.propose, cells.propose, priors.propose, centers.propose, fastestdet.propose)
 
 
-def recognize(model: onnx.ModelProto, anchors: Sequence[float] = ()) -> Head | None:
+def recognize(model: onnx.ModelProto, anchors: Sequence[float] = (), kind: str | None = None) -> Head | None:
     """Recognize a detector's head by what its graph computes; no name of a node or file is looked at.
 
     Every family proposes the heads that the channels of the last convolutions allow. A head is believed if its own
@@ -30,6 +30,7 @@ def recognize(model: onnx.ModelProto, anchors: Sequence[float] = ()) -> Head | N
         model: a network of one picture with static shapes.
         anchors: w, h, w, h, ... in pixels, as many for each level, the finest first: for YOLOv5's outputs without
             decoding, which do not have them.
+        kind: a head of this kind only, which need not have a mark of its own; None: of any.
 
     Returns:
         The head, whose `tensors` are where to cut; None if there is none or if several fit.
@@ -42,13 +43,15 @@ def recognize(model: onnx.ModelProto, anchors: Sequence[float] = ()) -> Head | N
         return None
     undecoded = []
     for candidate in chain(propose_anchors(tail, anchors), *(propose(tail) for propose in FAMILIES)):
+        if kind not in (None, candidate.kind):
+            continue
         evidence = verify(candidate, tail)
         if evidence is None:
             continue
         head = replace(candidate, evidence=evidence)
         if evidence.decoded:
             return head
-        if head.trusted(evidence) and not evidence.others and not evidence.selectors:
+        if (kind or head.trusted(evidence)) and not evidence.others and not evidence.selectors:
             undecoded.append(head)
     return undecoded[0] if undecoded and all(_same(head, undecoded[0], tail) for head in undecoded) else None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.core.heads.detections import Floats
-from stages.core.heads.head import Evidence, Head, Kind, Level, Stage
+from stages.core.heads.head import BoxForm, Columns, Evidence, Head, Kind, Level, Stage
 from stages.core.heads.tail import Tail
 
 __all__ = ["row_matrices", "verify"]
@@ -18,12 +18,10 @@ SAMPLED_ROWS = 40
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """What a head expects in some columns of all rows.
+class _Expected:
+    """What a head expects in some columns of all rows; `kinds` to `relative` as of `Columns`.
 
     Attributes:
-        kinds: what the columns say.
-        stage: how far they are decoded.
         values: [N, columns].
         tolerance: number below which a difference is not relative.
     """
@@ -32,16 +30,35 @@ class _Columns:
     stage: Stage
     values: Floats
     tolerance: float = 1.0
+    form: BoxForm | None = None
+    relative: bool = False
+
+    @property
+    def count(self) -> int:
+        return int(self.values.shape[1])
+
+    def seen(self, tensor: str, rows: slice, first: int) -> Columns:
+        """These columns in a tensor."""
+        return Columns(
+            self.kinds, self.stage, tensor, int(rows.start), int(rows.stop), first, self.count, self.form, self.relative
+        )
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """Columns of a tensor that are what a head expects."""
+    """Columns of a tensor that are what a head expects, and by how much they differ."""
 
-    stage: Stage
-    tensor: str
-    rows: slice
+    columns: Columns
     error: float
+
+    @property
+    def stage(self) -> Stage:
+        return self.columns.stage
+
+    @property
+    def count(self) -> int:
+        """Rows."""
+        return self.columns.stop - self.columns.start
 
 
 def verify(head: Head, tail: Tail) -> Evidence | None:
@@ -58,17 +75,17 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
         None if some row or some kind of values of the head is not in the graph.
     """
     with np.errstate(all="ignore"):  # the exponential of a wrong head may overflow
-        expected = sorted(_expected(head, tail), key=lambda columns: (-columns.values.shape[1], -columns.stage))
+        expected = sorted(_expected(head, tail), key=lambda columns: (-columns.count, -columns.stage))
     chosen = {output for output in tail.outputs if tail.selectors and output not in tail.values}
     seen: dict[tuple[Kind, int, int], _Seen] = {}
     explained = set()
     for tensor in tail.values if tail.selectors else tail.outputs:
         for rows, matrix in row_matrices(tail.values[tensor], head) if tensor in tail.values else ():
-            matches = _explain(matrix, rows, expected)
+            matches = _explain(tensor, matrix, rows, expected)
             explained.update([tensor] if matches else [])
-            for columns, error in matches:
-                for kind in columns.kinds:
-                    sight, key = _Seen(columns.stage, tensor, rows, error), (kind, rows.start, rows.stop)
+            for sight in matches:
+                for kind in sight.columns.kinds:
+                    key = (kind, sight.columns.start, sight.columns.stop)
                     seen[key] = max(sight, seen.get(key, sight), key=lambda sight: sight.stage)
     of_kinds = {kind: _covering(head, [sight for (of, *_), sight in seen.items() if of is kind]) for kind in head.kinds}
     if not all(of_kinds.values()):
@@ -76,8 +93,9 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
     sights = [sight for of_kind in of_kinds.values() for sight in of_kind]
     return Evidence(
         stages={kind: min(sight.stage for sight in of_kind) for kind, of_kind in of_kinds.items()},
-        tensors={kind: tuple(sight.tensor for sight in of_kind) for kind, of_kind in of_kinds.items()},
-        shapes={sight.tensor: tail.values[sight.tensor].shape for sight in sights},
+        tensors={kind: tuple(sight.columns.tensor for sight in of_kind) for kind, of_kind in of_kinds.items()},
+        shapes={sight.columns.tensor: tail.values[sight.columns.tensor].shape for sight in sights},
+        columns=tuple(dict.fromkeys(sight.columns for sight in sights)),
         difference=max(sight.error for sight in sights),
         selectors=tail.selectors,
         others=tuple(output for output in tail.outputs if output not in explained and output not in chosen),
@@ -86,59 +104,51 @@ def verify(head: Head, tail: Tail) -> Evidence | None:
 
 def _covering(head: Head, sights: Sequence[_Seen]) -> list[_Seen]:
     """The sight of all rows, or those of each level if they are further decoded; nothing if a level is missing."""
-    whole = [sight for sight in sights if _count(sight) == head.count]
-    levels = [] if len(head.levels) == 1 else [sight for sight in sights if _count(sight) < head.count]
-    complete = [some for some in (whole, levels) if sum(_count(sight) for sight in some) == head.count]
+    whole = [sight for sight in sights if sight.count == head.count]
+    levels = [] if len(head.levels) == 1 else [sight for sight in sights if sight.count < head.count]
+    complete = [some for some in (whole, levels) if sum(sight.count for sight in some) == head.count]
     return max(complete, key=lambda some: min(sight.stage for sight in some), default=[])
 
 
-def _count(sight: _Seen) -> int:
-    return int(sight.rows.stop - sight.rows.start)
-
-
-def _expected(head: Head, tail: Tail) -> Iterator[_Columns]:
+def _expected(head: Head, tail: Tail) -> Iterator[_Expected]:
     """All that an exporter may return of a head."""
     outputs = tail.cut_values
     for kind in head.kinds:
-        yield _Columns((kind,), Stage.raw, head.read(kind, outputs))
+        yield _Expected((kind,), Stage.raw, head.read(kind, outputs))
     for kind in set(head.activated).intersection(head.kinds):
-        yield _Columns((kind,), Stage.activated, head.probabilities(kind, outputs))
+        yield _Expected((kind,), Stage.activated, head.probabilities(kind, outputs))
     predictions = head.predict(outputs)
     scored = tuple(kind for kind in (Kind.objectness, Kind.classes) if kind in head.kinds)
-    yield _Columns(scored, Stage.decoded, predictions.scores)
+    yield _Expected(scored, Stage.decoded, predictions.scores)
     all_classes = np.minimum(predictions.scores.sum(axis=1, keepdims=True), 1)  # Rockchip's exporter
     no_objectness = np.ones((head.count, 1), np.float32)  # YOLOv6's exporter
-    yield from (_Columns((), Stage.decoded, values) for values in (all_classes, no_objectness))
+    yield from (_Expected((), Stage.decoded, values) for values in (all_classes, no_objectness))
     size = np.array([tail.width, tail.height], np.float32)
     located = tuple(kind for kind in (Kind.boxes, Kind.sizes) if kind in head.kinds)
-    for unit in (np.float32(1), 1 / size):
+    for relative in (False, True):
+        unit = 1 / size if relative else np.ones(2, np.float32)
         tolerance = float(np.min(unit))
-        for form in _box_forms(predictions.boxes[:, :2] * unit, predictions.boxes[:, 2:] * unit):
-            yield _Columns(located, Stage.decoded, form, tolerance)
+        scaled = predictions.boxes * np.concatenate([unit, unit])
+        for form in BoxForm:
+            yield _Expected(located, Stage.decoded, form.write(scaled), tolerance, form, relative)
         if predictions.keypoints is not None:
             points = np.concatenate([predictions.keypoints[..., :2] * unit, predictions.keypoints[..., 2:]], axis=2)
             for values in (points, points[..., :2]):
-                yield _Columns((Kind.keypoints,), Stage.decoded, values.reshape(head.count, -1), tolerance)
+                flat = values.reshape(head.count, -1)
+                yield _Expected((Kind.keypoints,), Stage.decoded, flat, tolerance, relative=relative)
 
 
-def _box_forms(first: Floats, last: Floats) -> Iterator[Floats]:
-    """Corners; centre and size; upper left corner and size; corners with y first."""
-    yield np.concatenate([first, last], axis=1)
-    yield np.concatenate([(first + last) / 2, last - first], axis=1)
-    yield np.concatenate([first, last - first], axis=1)
-    yield np.concatenate([first[:, ::-1], last[:, ::-1]], axis=1)
-
-
-def _explain(matrix: Floats, rows: slice, expected: Sequence[_Columns]) -> list[tuple[_Columns, float]]:
+def _explain(tensor: str, matrix: Floats, rows: slice, expected: Sequence[_Expected]) -> list[_Seen]:
     """What a tensor's columns are from left to right, with the difference of each; nothing if some are unknown."""
-    matches, first = [], 0
+    matches: list[_Seen] = []
+    first = 0
     while first < matrix.shape[1]:
         for columns in expected:
-            seen = matrix[:, first : first + columns.values.shape[1]]
+            seen = matrix[:, first : first + columns.count]
             error = _difference(seen, columns.values[rows], columns.tolerance)
             if error <= TOLERANCE:
-                matches.append((columns, error))
-                first += seen.shape[1]
+                matches.append(_Seen(columns.seen(tensor, rows, first), error))
+                first += columns.count
                 break
         else:
             return []

@@ -1,0 +1,123 @@
+"""From a network's outputs to what it found: one way for the float network, the quantized one and the board's."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.config.schema import DetectorConfig
+from stages.core.heads.detections import Detections, Floats
+from stages.core.heads.head_file import ExportedHead, load_head
+from stages.core.heads.nms import nms
+from stages.core.heads.output_reader import can_read, read_outputs
+
+__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "load_detector"]
+
+LEAST_SCORE = 0.01
+"""Boxes below it do not count for a precision: on COCO they change mAP by less than .001 and take most of the time."""
+MOST_DETECTIONS = 100
+"""Boxes a picture, the best ones, as COCO counts them."""
+FARTHEST = np.float32(1e6)
+"""Where a box that a broken network throws far away is put: pixels from the picture."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A network's decoding.
+
+    Attributes:
+        decode: outputs -> all boxes, each with its best class, without suppression.
+        one_to_one: no suppression is needed.
+        score_threshold: from which a box is shown.
+        nms_threshold: intersection over union from which the worse of two boxes of a class is dropped.
+        name: of the head's family, for messages.
+    """
+
+    decode: Callable[[Mapping[str, Floats]], Detections]
+    one_to_one: bool
+    score_threshold: float
+    nms_threshold: float
+    name: str
+
+    def detect(self, outputs: Mapping[str, Floats], least_score: float = LEAST_SCORE) -> Detections:
+        """Decode and suppress: the best `MOST_DETECTIONS` boxes, the best first.
+
+        Args:
+            outputs: name -> value, of the network as exported.
+            least_score: below it boxes are dropped.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # the exponential of a broken network's size
+            found = self.decode(outputs)
+        finite = np.isfinite(found.scores) & ~np.isnan(found.boxes).any(axis=1)
+        found = found.select(finite).above(least_score)
+        if self.one_to_one:
+            kept = found.select(np.argsort(-found.scores, kind="stable")[:MOST_DETECTIONS])
+        else:
+            kept = nms(found, self.nms_threshold, MOST_DETECTIONS)
+        return Detections(
+            np.clip(kept.boxes, -FARTHEST, FARTHEST), kept.scores, kept.classes, kept.keypoints, kept.masks
+        )
+
+
+def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequence[int | str]]) -> Detector | None:
+    """Give the exported network's decoding; None of a network that is no detector.
+
+    Args:
+        path: out/export/detector.json.
+        config: `model.detector`; its function comes before the head.
+        outputs: the network's, name -> shape.
+
+    Raises:
+        UserError: if the function cannot be imported, or if a head's boxes cannot be read from the outputs.
+    """
+    thresholds = config.score_threshold, config.nms_threshold
+    if config.function is not None:
+        return Detector(_user_decoding(config.function), False, *thresholds, config.function)
+    exported = load_head(path)
+    if exported is None or not (exported.cut or can_read(exported.head, outputs)):
+        return None
+    return Detector(_decoding(exported), exported.head.one_to_one, *thresholds, exported.head.name)
+
+
+def _decoding(exported: ExportedHead) -> Callable[[Mapping[str, Floats]], Detections]:
+    if exported.cut:
+        return exported.head.decode
+    return lambda outputs: read_outputs(exported.head, outputs)
+
+
+def _user_decoding(text: str) -> Callable[[Mapping[str, Floats]], Detections]:
+    key = f"model.detector.function={text}"
+    function = _import(text, key)
+
+    def decode(outputs: Mapping[str, Floats]) -> Detections:
+        try:
+            boxes, scores, classes = function(dict(outputs))
+            boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+            scores = np.asarray(scores, np.float32).reshape(len(boxes))
+            return Detections(boxes, scores, np.asarray(classes, np.int64).reshape(len(boxes)))
+        except Exception as error:  # the user's own code may raise anything
+            raise UserError(
+                f"{key} failed: {one_line(error)}; it gives boxes [N, 4], scores [N], classes [N]"
+            ) from error
+
+    return decode
+
+
+def _import(text: str, key: str) -> Callable[..., Any]:
+    module, _, name = text.partition(":")
+    if "" not in sys.path:  # a module in the project's folder
+        sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f"{key}: {one_line(error)}; put {module}.py into the project's folder") from error
+    if not callable(getattr(found, name, None)):
+        public = [word for word in vars(found) if not word.startswith("_")]
+        raise UserError(f"{key}: no {name!r} there; {did_you_mean(name, public)}")
+    function: Callable[..., Any] = getattr(found, name)
+    return function
