@@ -28,23 +28,21 @@ def decoded_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     (raw,) = graph.output
     _, anchors, columns = (dim.dim_value for dim in raw.type.tensor_type.shape.dim)
     cells, strides = _cells(height, width)
-    constants = {
-        "decoding_cells": cells,
-        "decoding_strides": strides,
-        "decoding_parts": np.array([2, 2, columns - 4], np.int64),
-    }
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    graph.node.extend(
-        helper.make_node(kind, inputs, outputs, name=f"decoding_{outputs[0]}", **attributes)
-        for kind, inputs, outputs, attributes in (
-            ("Split", [raw.name, "decoding_parts"], ["offsets", "logarithms", "probabilities"], {"axis": 2}),
-            ("Add", ["offsets", "decoding_cells"], ["places"], {}),
-            ("Mul", ["places", "decoding_strides"], ["centres"], {}),
-            ("Exp", ["logarithms"], ["ratios"], {}),
-            ("Mul", ["ratios", "decoding_strides"], ["sizes"], {}),
-            ("Concat", ["centres", "sizes", "probabilities"], ["decoded"], {"axis": 2}),
-        )
+    parts = np.array([2, 2, columns - 4], np.int64)
+    graph.initializer.extend(
+        numpy_helper.from_array(value, f"decoding_{name}")
+        for name, value in (("cells", cells), ("strides", strides), ("parts", parts))
     )
+    for node in (
+        helper.make_node("Split", [raw.name, "decoding_parts"], ["offsets", "logarithms", "probabilities"], axis=2),
+        helper.make_node("Add", ["offsets", "decoding_cells"], ["places"]),
+        helper.make_node("Mul", ["places", "decoding_strides"], ["centres"]),
+        helper.make_node("Exp", ["logarithms"], ["ratios"]),
+        helper.make_node("Mul", ["ratios", "decoding_strides"], ["sizes"]),
+        helper.make_node("Concat", ["centres", "sizes", "probabilities"], ["decoded"], axis=2),
+    ):
+        node.name = f"decoding_{node.output[0]}"
+        graph.node.append(node)
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("decoded", TensorProto.FLOAT, [1, anchors, columns]))
     onnx.checker.check_model(changed)
