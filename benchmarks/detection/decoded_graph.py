@@ -26,7 +26,7 @@ def decoded_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = changed.graph
     height, width = (dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim[2:])
     (raw,) = graph.output
-    _, anchors, columns = (dim.dim_value for dim in raw.type.tensor_type.shape.dim)
+    columns = raw.type.tensor_type.shape.dim[2].dim_value
     cells, strides = _cells(height, width)
     parts = np.array([2, 2, columns - 4], np.int64)
     graph.initializer.extend(
@@ -44,7 +44,7 @@ def decoded_graph(model: onnx.ModelProto) -> onnx.ModelProto:
         node.name = f"decoding_{node.output[0]}"
         graph.node.append(node)
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("decoded", TensorProto.FLOAT, [1, anchors, columns]))
+    graph.output.append(helper.make_tensor_value_info("decoded", TensorProto.FLOAT, [1, cells.shape[1], columns]))
     onnx.checker.check_model(changed)
     return changed
 
