@@ -42,6 +42,7 @@ __all__ = [
     "ToolchainConfig",
     "TorchConfig",
     "TrackConfig",
+    "UnlikeParts",
     "Vendor",
     "WatchConfig",
     "WeightMethod",
@@ -383,6 +384,13 @@ class Head(Enum):
     float = "float"  # the last convolutions before each output, and all after them, stay in float
 
 
+class UnlikeParts(Enum):
+    """What becomes of a Concat before an output whose parts have ranges so unlike that one scale ruins one of them."""
+
+    float = "float"  # it and all after it stay in float
+    quantized = "quantized"  # as the rest
+
+
 @dataclass
 class QuantConfig:
     """Bits and methods (`conf/quant/`)."""
@@ -403,6 +411,7 @@ class QuantConfig:
     skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
     fake_quant: FakeQuant = FakeQuant.none
     head: Head = Head.quantized
+    unlike_parts: UnlikeParts = UnlikeParts.float
     edge_bits: int | None = None  # least width of the first and last layers' weights and inputs; null: as the rest
     node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only
