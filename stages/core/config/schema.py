@@ -260,10 +260,9 @@ class ModelConfig:
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
-    cut: bool = (
+    # end a detector at its last convolutions and decode boxes in float; not where `outputs` has names
+    cut: bool = True
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-        True  # end a detector at its last convolutions, and decode boxes in float; not where `outputs` has names
-    )
     fp32_diff: float = 0.001  # largest difference allowed between the source and the exported network
     detector: DetectorConfig = field(default_factory=DetectorConfig)
 
