@@ -263,7 +263,9 @@ class ModelConfig:
     # end a detector at its last convolutions and decode boxes in float; not where `outputs` has names
     cut: bool = True
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-    fp32_diff: float = 0.001  # largest difference allowed between the source and the exported network
+    # largest difference allowed between the source and the exported network, relative to an output's largest value
+    # where that is above 1
+    fp32_diff: float = 0.001
     detector: DetectorConfig = field(default_factory=DetectorConfig)
 
     @property
