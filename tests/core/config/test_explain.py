@@ -44,7 +44,7 @@ TYPES = [
     ("model.inputs=[{mean: [a]}]", "model.inputs[].mean[0]: ", "'a'", "give a number"),
     ("model.inputs=[{mean: 3}]", "model.inputs[].mean: ", "not a list", "give a list of numbers"),
     ("model.inputs=[{shape: [1,x]}]", "model.inputs[].shape[1]: ", "'x'", "give a whole number"),
-    ("+soc.operators.Convv.feature_bits=[8]", "soc.operators.Convv: ", "none of that name", "add it in conf/soc/"),
+    ("+soc.operators.Convv.feature_bits=[8]", "soc.operators.Convv: ", "none of that name", "conf/operators/"),
     ("model.outputs=logits", "model.outputs: ", "not a list", "give a list of texts"),
     ("soc.operators.Conv.feature_bits=8", "soc.operators.Conv.feature_bits: ", "", "give a list of whole numbers"),
     (
