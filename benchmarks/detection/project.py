@@ -13,13 +13,11 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.paths import METRICS
 
 __all__ = [
-    "NMS_THRESHOLD", "QUANTIZING", "YOLOX", "cured", "evaluate", "labelled", "link_pictures", "run", "sources",
+    "QUANTIZING", "YOLOX", "cured", "evaluate", "labelled", "link_pictures", "run", "sources",
     "unlabelled",
 ]  # fmt: skip
 
 YOLOX = "yolox_nano"
-NMS_THRESHOLD = 0.65
-"""YOLOX's own."""
 QUANTIZING = ("export", "calibset", "calibrate", "quantize")
 
 
@@ -45,10 +43,10 @@ def sources() -> list[str]:
     return ["data=detection", *named, "data.calibration.size=null"]
 
 
-def labelled(data: Path) -> list[str]:
-    """Overrides of YOLOX-nano with DIR's labels."""
+def labelled(data: Path, *more: str, file: str = "network.onnx") -> list[str]:
+    """Overrides of YOLOX-nano with DIR's labels; the network's file is DIR's, or another one in the current folder."""
     labels = f'data.evaluation.labels="file:{data / "coco_train128" / "labels"}"'
-    return [*NETWORKS[YOLOX].overrides, *sources(), labels, f"model.detector.nms_threshold={NMS_THRESHOLD}"]
+    return [f"model={YOLOX}", f"model.source=file:{file}", *sources(), labels, *more]
 
 
 def unlabelled(model: str, *more: str) -> list[str]:
