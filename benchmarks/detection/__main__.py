@@ -183,7 +183,8 @@ def fault(data: Path) -> tuple[list[Row], list[BarResult]]:
     before = project.evaluate()
     findings = read_json(DIAGNOSIS)["findings"]
     first = findings[0] if findings else dict.fromkeys(("kind", "node", "cure", "sentence"))
-    after = project.cured(first["cure"])["quantized"]["map"] if first["cure"] else None
+    metrics = project.cured(first["cure"]) if first["cure"] else None
+    after = metrics["quantized"]["map"] if metrics else None
     name = "yolox_nano decoded"
     row: Row = {
         "detector": name,

@@ -10,6 +10,8 @@ from benchmarks.common.picture_folders import link_under_own_names
 from benchmarks.common.processes import run_stage
 from benchmarks.common.project import link_network
 from stages.core.base.artifacts import read_json
+from stages.core.base.console import warn
+from stages.core.base.errors import UserError
 from stages.core.base.paths import METRICS
 
 __all__ = [
@@ -68,9 +70,17 @@ def evaluate() -> dict[str, Any]:
     return metrics
 
 
-def cured(cure: str) -> dict[str, Any]:
-    """Change the current experiment by the overrides of a finding, and quantize anew; gives evaluate's metrics."""
-    run_stage("compose", "--keep", *shlex.split(cure))
-    for stage in QUANTIZING:
-        run_stage(stage)
+def cured(cure: str) -> dict[str, Any] | None:
+    """Change the current experiment by the overrides of a finding, and quantize anew.
+
+    Returns:
+        Evaluate's metrics; None if the overrides are refused.
+    """
+    try:
+        run_stage("compose", "--keep", *shlex.split(cure))
+        for stage in QUANTIZING:
+            run_stage(stage)
+    except UserError as error:
+        warn(f"{cure}: {error}")
+        return None
     return evaluate()
