@@ -6,6 +6,8 @@ With soc.toolchain.path Ingenic's converter runs too; its output is in magik/con
 from collections.abc import Sequence
 from pathlib import Path
 
+from stages.build.board_outputs import BoardOutput, board_outputs
+from stages.build.heads.board_head import why_raw
 from stages.build.magik.converter import convert
 from stages.build.magik.folder import write_magik
 from stages.build.magik.scripts import RUN_SCRIPT, options
@@ -14,16 +16,16 @@ from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
-from stages.build.venus.board_outputs import BoardOutput, board_outputs
 from stages.build.venus.folder import write_venus
 from stages.core.base.artifacts import output_folder
 from stages.core.base.console import output, warn
-from stages.core.base.paths import BUILD, CONVERTER_LOG, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import BUILD, CONVERTER_LOG, DETECTOR, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, OpenRuntime, Vendor
 from stages.core.config.toolchain import find_tool
 from stages.core.data.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.tables import similarity_table
@@ -43,7 +45,7 @@ def build(config: Config) -> None:
         board.mkdir()
         if config.soc.vendor is Vendor.ingenic:
             write_magik(board / MAGIK, config, inputs, graph.outputs, params)
-            _write_board_program(board / VENUS, config, inputs, board_outputs(graph, params))
+            _write_board_program(board / VENUS, config, inputs, board_outputs(graph, params), load_head(DETECTOR))
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
@@ -74,10 +76,17 @@ def _run_converter(folder: Path, scratch: Path, config: Config, graph: Graph) ->
 
 
 def _write_board_program(
-    folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[BoardOutput]
+    folder: Path,
+    config: Config,
+    inputs: Sequence[NetworkInput],
+    outputs: Sequence[BoardOutput],
+    exported: ExportedHead | None,
 ) -> None:
     if only_picture(inputs):
-        write_venus(folder, config, inputs[0], outputs)
+        head = write_venus(folder, config, inputs[0], outputs, exported)
+        reason = why_raw(exported, config.model.detector) if head is None else None
+        if reason:
+            output.print(f"{VENUS}/ prints outputs, not boxes: {reason}")
     else:
         listed = ", ".join(f"{network_input.name} ({network_input})" for network_input in inputs)
         warn(f"no {VENUS}/ is written: the board program feeds one picture, and the network's inputs are {listed}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stages.build.venus.board_outputs import BoardOutput
+from stages.build.board_outputs import BoardOutput
 from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.integer.dumps import packed
 from stages.core.integer.quant_params import QuantParams

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from stages.build.venus.board_outputs import BoardOutput
+from stages.build.board_outputs import BoardOutput
+from stages.build.heads.sources import HEAD_SOURCES
 from stages.core.base.errors import UserError
 from stages.core.integer.quant_params import QuantParams
 from tests.build.venus import programs
@@ -112,4 +113,4 @@ def test_both_kinds_build_for_every_soc_and_purpose(plain_tree, tmp_path, soc, b
         for frame in (False, True):
             assert (folder / programs.program(frame, build_type)).exists()
     assert programs.make(folder, plain_tree, f"build_type={build_type}", "clean").returncode == 0
-    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, *HEAD_SOURCES])
