@@ -145,19 +145,19 @@ class Program:
     """A compiled program with the decoding of several heads."""
 
     path: Path
-    heads: Sequence[Head]
+    names: Sequence[str]
 
-    def detect(self, number: int, outputs: Sequence[Mapping[str, Floats]], folder: Path) -> list[NDArray[np.float32]]:
-        """The boxes that head `number` finds: of each of the outputs [N, 6 + 3 K]."""
-        files = []
+    def detect(self, name: str, outputs: Sequence[Mapping[str, Floats]], folder: Path) -> list[NDArray[np.float32]]:
+        """The boxes that a network's head finds: of each of the outputs [N, 6 + 3 K]."""
+        head, files = head_of(name), []
         for index, values in enumerate(outputs):
             files.append(folder / f"{index}.bin")
-            files[-1].write_bytes(_packed(self.heads[number], values))
-        line = [self.path, str(number), *files]
+            files[-1].write_bytes(_packed(head, values))
+        line = [self.path, str(self.names.index(name)), *files]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         parts = done.stdout.split("outputs\n")[1:]
-        width = 6 + 3 * _points(self.heads[number])
+        width = 6 + 3 * _points(head)
         return [np.array(part.split(), np.float64).astype(np.float32).reshape(-1, width) for part in parts]
 
 
@@ -175,10 +175,10 @@ def _packed(head: Head, values: Mapping[str, Floats]) -> bytes:
     return content
 
 
-def compiled(folder: Path, heads: Sequence[Head], flags: Sequence[str]) -> Program:
-    """Compile the decoding of several heads into one program, each in a namespace of its own; a warning is an error."""
+def compiled(folder: Path, names: Sequence[str], *flags: str) -> Program:
+    """Compile several heads' decoding into one program, each in a namespace of its own; a warning is an error."""
     texts, cases = [], []
-    for number, head in enumerate(heads):
+    for number, head in enumerate(map(head_of, names)):
         place = folder / str(number)
         place.mkdir(parents=True)
         board = board_head(ExportedHead(head, cut=True), CONFIG, board_outputs_of(head), head.height, head.width)
@@ -193,4 +193,4 @@ def compiled(folder: Path, heads: Sequence[Head], flags: Sequence[str]) -> Progr
     line = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", *flags, "main.cpp", "-o", "main"]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    return Program(folder / "main", heads)
+    return Program(folder / "main", names)
