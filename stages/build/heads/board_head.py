@@ -1,5 +1,6 @@
 """A detector's head on the board: where its values lie in the memory of the network's outputs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,11 +39,13 @@ class BoardHead:
     Attributes:
         head: how values become boxes.
         places: tensor of the head -> where it is.
+        sizes: elements of each output of the network, the head's and others.
         logits: values come before the logistic function, or softmax, as they leave the last convolutions.
     """
 
     head: Head
     places: dict[str, Place]
+    sizes: tuple[int, ...]
     logits: bool = True
 
 
@@ -74,8 +77,12 @@ def board_head(
     if exported is not None and exported.cut:
         numbers = {output.name: number for number, output in enumerate(outputs)}
         places = {name: Place(numbers[name], 0, outputs[numbers[name]].shape[-1]) for name in exported.head.tensors}
-        return BoardHead(exported.head, places)
+        return BoardHead(exported.head, places, _sizes(outputs))
     return None if detector.kind is DetectorKind.auto else _named_head(detector, outputs, height, width)
+
+
+def _sizes(outputs: Sequence[BoardOutput]) -> tuple[int, ...]:
+    return tuple(math.prod(output.shape) for output in outputs)
 
 
 def why_raw(exported: ExportedHead | None, detector: DetectorConfig) -> str | None:
@@ -106,7 +113,7 @@ def _named_head(detector: DetectorConfig, outputs: Sequence[BoardOutput], height
     )
     anchored = detector.kind is DetectorKind.yolov5
     head: Head = AnchorHead(height, width, levels, given=True) if anchored else CellHead(height, width, levels)
-    return BoardHead(head, places, anchored if detector.logits is None else detector.logits)
+    return BoardHead(head, places, _sizes(outputs), anchored if detector.logits is None else detector.logits)
 
 
 def _anchors(detector: DetectorConfig) -> list[tuple[tuple[float, float], ...]]:

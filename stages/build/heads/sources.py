@@ -46,6 +46,7 @@ def write_head(folder: Path, board: BoardHead, detector: DetectorConfig) -> None
     text = environment.get_template(f"{TABLES}.j2").render(
         head=head,
         levels=[_c_level(board, level) for level in head.levels],
+        output_sizes=_c_list(board.sizes),
         logits=board.logits,
         bins=distances.bins,
         point=distances.point,

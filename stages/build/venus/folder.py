@@ -8,12 +8,11 @@ from typing import Any
 import jinja2
 
 from stages.build.board_outputs import BoardOutput
-from stages.build.heads.board_head import BoardHead, board_head
+from stages.build.heads.board_head import BoardHead
 from stages.build.heads.sources import write_head
 from stages.core.base.artifacts import write_text
 from stages.core.config.schema import Anchor, Color, Config
 from stages.core.data.inputs import NetworkInput
-from stages.core.heads.head_file import ExportedHead
 from stages.core.integer.quant_params import QuantParams
 
 __all__ = ["COMMON_SOURCES", "GENERATED_FILES", "write_venus"]
@@ -38,8 +37,8 @@ def write_venus(
     config: Config,
     network_input: NetworkInput,
     outputs: Sequence[BoardOutput],
-    exported: ExportedHead | None = None,
-) -> BoardHead | None:
+    head: BoardHead | None = None,
+) -> None:
     """Write the program's folder.
 
     Args:
@@ -47,15 +46,8 @@ def write_venus(
         config: the experiment, for an Ingenic SOC.
         network_input: the only input, a picture.
         outputs: the network's outputs, in order.
-        exported: the network's head.
-
-    Returns:
-        The head that the program decodes; None if it prints the outputs as they are.
-
-    Raises:
-        UserError: if the outputs do not fit `model.detector`.
+        head: that the program decodes; None: it prints the outputs as they are.
     """
-    head = board_head(exported, config.model.detector, outputs, network_input.height, network_input.width)
     texts = _generated_texts(config, network_input, outputs, detects=head is not None)
     folder.mkdir()
     for name in COMMON_SOURCES:
@@ -65,7 +57,6 @@ def write_venus(
         write_head(folder, head, config.model.detector)
     for name, text in texts.items():
         write_text(folder / name, text)
-    return head
 
 
 def _generated_texts(

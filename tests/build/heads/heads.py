@@ -187,7 +187,9 @@ def compiled(folder: Path, names: Sequence[str], *flags: str) -> Program:
         lines = [line for text in headers for line in text.splitlines() if not line.startswith("#")]
         texts += [f"namespace head_{number} {{", *lines, "}"]
         cases.append(f"case {number}: write(head_{number}::detector::detect(outputs)); break;")
-    includes = [f"#include <{name}>" for name in ("algorithm", "cmath", "cstdio", "cstdlib", "utility", "vector")]
+    includes = [
+        f"#include <{name}>" for name in ("algorithm", "cmath", "cstddef", "cstdio", "cstdlib", "utility", "vector")
+    ]
     source = [*includes, WRITE, *texts, MAIN.replace("CASES", "\n".join(cases))]
     (folder / "main.cpp").write_text("\n".join(source))
     line = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", *flags, "main.cpp", "-o", "main"]

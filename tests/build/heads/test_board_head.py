@@ -42,6 +42,7 @@ def test_yolox_in_one_tensor():
     assert board.head == CellHead(416, 416, tuple(levels))
     assert board.places == dict(zip(names, (Place(0, 0, 85), Place(0, 229840, 85), Place(0, 287300, 85)), strict=True))
     assert not board.logits
+    assert board.sizes == (3549 * 85,)
 
 
 def test_an_output_a_stride():
@@ -88,6 +89,7 @@ def test_a_network_that_was_cut_has_the_exported_head(kind):
     assert board.head is EXPORTED
     assert board.places == {"b": Place(2, 0, 4), "c": Place(1, 0, 2)}
     assert board.logits
+    assert board.sizes == (192, 12, 24)
 
 
 @pytest.mark.parametrize(

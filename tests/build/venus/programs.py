@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.build.board_outputs import BoardOutput
+from stages.build.heads.board_head import board_head
 from stages.build.venus.folder import write_venus
 from stages.core.config.composition import compose
 from stages.core.config.schema import Color, Config
@@ -59,7 +60,9 @@ def written(
     outputs: Sequence[BoardOutput],
     exported: ExportedHead | None = None,
 ) -> Path:
-    write_venus(folder, settings, network_input, outputs, exported)
+    size = network_input.height, network_input.width
+    head = board_head(exported, settings.model.detector, outputs, *size)
+    write_venus(folder, settings, network_input, outputs, head)
     return folder
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from stages.build.board_outputs import BoardOutput
 from stages.build.heads.sources import HEAD_SOURCES
-from stages.core.base.errors import UserError
 from stages.core.integer.quant_params import QuantParams
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture
@@ -95,12 +94,6 @@ def test_make_refuses_another_build_type(tmp_path):
     done = programs.make(folder, tmp_path, "build_type=fast")
     assert done.returncode == 2
     assert "build_type=fast: give one of release, profile, debug, nmem" in done.stderr
-
-
-def test_outputs_that_are_no_detectors_leave_nothing(tmp_path):
-    with pytest.raises(UserError, match=r"model\.detector: kind=yolox"):
-        programs.written(tmp_path / "net", config(*DETECTS), picture(), [LOGITS])
-    assert not (tmp_path / "net").exists()
 
 
 @pytest.mark.slow
