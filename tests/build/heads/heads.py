@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -34,8 +34,14 @@ CLOSE = 2e-6
 """Numbers that differ by less than this may be compared otherwise by another C library's exponentials."""
 
 
+IN_PIXELS = "distances in pixels"
+"""A head that none of the networks has."""
+
+
 @cache
 def head_of(name: str) -> Head:
+    if name == IN_PIXELS:
+        return replace(head_of("scrfd"), in_pixels=True)  # type: ignore[call-arg]
     head = recognize(NETWORKS[name])
     assert head is not None
     return head
