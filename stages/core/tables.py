@@ -85,6 +85,9 @@ def detection_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
     if "agreement" in metrics:
         ends = _interval(metrics, "agreement", ".3f")
         clauses.append(f"agreement with the float network's boxes (mAP50) {metrics['agreement']:.3f}{ends}")
+    for kind, noun_of_kind in (("mask", "masks"), ("keypoint", "key points")):
+        if f"{kind}_agreement" in metrics:
+            clauses.append(f"{noun_of_kind} {metrics[f'{kind}_agreement']:.3f}")
     boxes = metrics["boxes"]
     clauses.append(f"of its {boxes['float']} boxes {boxes['missed']} missed, {boxes['invented']} invented")
     return f"boxes on {metrics['count']} {noun}s: {'; '.join(clauses)}"

@@ -13,6 +13,7 @@ from stages.core.heads.detector import Detector
 from stages.core.heads.matching import match
 from stages.core.statistics.average_precision import Evaluated, FoundBoxes, evaluate_boxes, spread
 from stages.evaluate.scores import Outputs, OutputScore
+from stages.evaluate.shapes import ShapeAgreement
 
 __all__ = ["DetectionScore"]
 
@@ -37,6 +38,7 @@ class DetectionScore:
         self._found: dict[str, list[FoundBoxes]] = {side: [] for side in SIDES}
         self._missed = self._invented = 0
         self._outputs = OutputScore()
+        self._shapes = ShapeAgreement(detector)
 
     def add(self, name: str, placement: Placement | None, reference: Outputs, quantized: Outputs) -> list[Any]:
         """Take in one picture.
@@ -51,6 +53,7 @@ class DetectionScore:
         matches = match(*shown)
         self._missed += len(matches.missed)
         self._invented += len(matches.invented)
+        self._shapes.add((shown[0], found[1]), (reference, quantized), placement)
         expected = _in_picture(shown[0], placement)
         self._shown.append(Objects.of_boxes(expected.boxes, expected.classes))
         labelled: int | str = ""
@@ -74,7 +77,7 @@ class DetectionScore:
         if boxes:
             agreement = evaluate_boxes(self._shown, self._found["quantized"])
             metrics |= {"agreement": agreement.mean(at_half=True), "agreement_map": agreement.mean()}
-            metrics |= _interval("agreement", spread(count, agreement, at_half=True))
+            metrics |= _interval("agreement", spread(count, agreement, at_half=True)) | self._shapes.metrics()
         else:
             threshold = self._detector.score_threshold
             warn(f"the float network finds no box with a score of {threshold:g} or more in {count} pictures")

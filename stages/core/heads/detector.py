@@ -11,12 +11,14 @@ import numpy as np
 
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.config.schema import DetectorConfig
+from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.heads.detections import Detections, Floats
+from stages.core.heads.head import Head, Kind
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.heads.nms import nms
 from stages.core.heads.output_reader import can_read, read_outputs
 
-__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "load_detector"]
+__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "Prototypes", "load_detector"]
 
 LEAST_SCORE = 0.01
 """Boxes below it do not count for a precision: on COCO they change mAP by less than .001 and take most of the time."""
@@ -24,6 +26,21 @@ MOST_DETECTIONS = 100
 """Boxes a picture, the best ones, as COCO counts them."""
 FARTHEST = np.float32(1e6)
 """Where a box that a broken network throws far away is put: pixels from the picture."""
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """Where a network returns what its objects' masks are mixed from.
+
+    Attributes:
+        output: its name; its value is [1, M, H, W].
+        height: of the network's input in pixels, which the prototypes cover.
+        width: of the network's input in pixels.
+    """
+
+    output: str
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,7 @@ class Detector:
         score_threshold: from which a box is shown.
         nms_threshold: intersection over union from which the worse of two boxes of a class is dropped.
         name: of the head's family, for messages.
+        prototypes: of its masks; None where it has none.
     """
 
     decode: Callable[[Mapping[str, Floats]], Detections]
@@ -43,6 +61,7 @@ class Detector:
     score_threshold: float
     nms_threshold: float
     name: str
+    prototypes: Prototypes | None = None
 
     def detect(self, outputs: Mapping[str, Floats], least_score: float = LEAST_SCORE) -> Detections:
         """Decode and suppress: the best `MOST_DETECTIONS` boxes, the best first.
@@ -81,7 +100,19 @@ def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequ
     exported = load_head(path)
     if exported is None or not (exported.cut or can_read(exported.head, outputs)):
         return None
-    return Detector(_decoding(exported), exported.head.one_to_one, *thresholds, exported.head.name)
+    prototypes = _prototypes(exported.head, outputs)
+    return Detector(_decoding(exported), exported.head.one_to_one, *thresholds, exported.head.name, prototypes)
+
+
+def _prototypes(head: Head, outputs: Mapping[str, Sequence[int | str]]) -> Prototypes | None:
+    """The output that is not decoded and has a channel for each of the masks' coefficients."""
+    if Kind.masks not in head.kinds or head.evidence is None:
+        return None
+    count = head.levels[0].views[Kind.masks].count
+    for name in head.evidence.others:
+        if len(outputs.get(name, ())) == PICTURE_RANK and outputs[name][1] == count:
+            return Prototypes(name, head.height, head.width)
+    return None
 
 
 def _decoding(exported: ExportedHead) -> Callable[[Mapping[str, Floats]], Detections]:
