@@ -14,10 +14,10 @@ from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.curve_findings import curve_findings
 from stages.compare.diagnose.finding import Finding, in_order, to_json
 from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input
-from stages.compare.diagnose.input_evidence import InputEvidence
-from stages.compare.diagnose.input_findings import best_variant, input_findings
-from stages.compare.diagnose.labelled_pictures import read_labelled
-from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.inputs.input_evidence import InputEvidence
+from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
+from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
 from stages.compare.diagnose.range_findings import range_findings
 from stages.compare.gather.gather import Gathered, TrainingRecord
 from stages.core.config.schema import Config
