@@ -18,6 +18,7 @@ from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
 from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.part_findings import part_findings
 from stages.compare.diagnose.range_findings import range_findings
 from stages.compare.gather.gather import Gathered, TrainingRecord
 from stages.core.config.schema import Config
@@ -70,7 +71,8 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     evidence = InputEvidence(reference.model, gathered.training.norms, pictures, labelled)
     configured = PreprocessingVariant(networks.inputs[0])
     best = best_variant(configured, evidence) if evidence.exists else configured
-    findings = input_findings(configured, best, evidence, config.model.inputs)
+    findings = part_findings(gathered.joints, params, gathered.head, config)
+    findings += input_findings(configured, best, evidence, config.model.inputs)
     findings += calibration_findings(params, observed, gathered.calibration, config.data)
     findings += range_findings(params, observed, soc, quant)
     findings += bit_width_findings(reference, params, similarity, quant)

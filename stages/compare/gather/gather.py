@@ -7,18 +7,21 @@ from typing import Any
 
 from stages.compare.background import Background
 from stages.compare.gather.comparison import Observer, compare_networks
+from stages.compare.gather.joints import find_joints
 from stages.compare.gather.layer_close_ups import LayerCloseUps
 from stages.compare.gather.networks import Networks, load_networks
 from stages.compare.gather.observed_features import FeatureObserver, ObservedFeature
+from stages.compare.gather.observed_parts import ObservedJoint, PartObserver
 from stages.compare.gather.picture_dump import PictureDump
 from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugPictures, DebugSet
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
 from stages.core.base.artifacts import read_json
-from stages.core.base.paths import CALIBSET, NORMALIZATION, NOTES
+from stages.core.base.paths import CALIBSET, DETECTOR, NORMALIZATION, NOTES
 from stages.core.config.schema import Config
 from stages.core.data.inputs import noun_of
 from stages.core.data.sample_files import select
 from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
+from stages.core.heads.head_file import ExportedHead, load_head
 
 __all__ = ["Gathered", "TrainingRecord", "gather"]
 
@@ -44,6 +47,8 @@ class Gathered:
         networks: what ran.
         similarity: the similarity table.
         observed: features on the debug pictures, by tensor.
+        joints: tensors of several parts on the debug pictures, and the outputs.
+        head: of a detector, if export recognized one.
         close_ups: of the layers' outputs.
         debug: the debug pictures.
         calibration: the calibration set.
@@ -54,6 +59,8 @@ class Gathered:
     networks: Networks
     similarity: Similarity
     observed: Mapping[str, ObservedFeature]
+    joints: Sequence[ObservedJoint]
+    head: ExportedHead | None
     close_ups: LayerCloseUps
     debug: DebugSet
     calibration: CalibrationSet
@@ -75,8 +82,9 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     files = select(config.data.debug, networks.inputs, DEBUG_KEY)
     pictures = DebugPictures(files, networks.inputs, config.model.preprocess, stored)
     close_ups, features = LayerCloseUps(networks, len(pictures)), FeatureObserver(networks.params)
-    by_picture = PictureRows(networks.node_names)
-    observers: list[Observer] = [features.add, close_ups.add, by_picture.add]
+    coded = {feature.tensor for feature in networks.params.features}
+    by_picture, parts = PictureRows(networks.node_names), PartObserver(find_joints(networks.reference, coded))
+    observers: list[Observer] = [features.add, close_ups.add, by_picture.add, parts.add]
     if config.compare.dump:
         observers.append(PictureDump(folder, config.soc.vendor, networks).add)
     by_tensor = compare_networks(networks, pictures, background, observers)
@@ -84,6 +92,8 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         networks,
         Similarity(by_tensor, output_row(list(by_tensor.values()), networks.reference), by_picture.rows),
         features.by_tensor,
+        parts.observed(),
+        load_head(DETECTOR),
         close_ups,
         pictures.summary(),
         CalibrationSet(len(samples), available, samples.flat, noun),

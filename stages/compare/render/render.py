@@ -84,7 +84,8 @@ def render(gathered: Gathered, diagnosis: Diagnosis, figures: ReportFigures, con
     curve = figures.curve(names, marked)
     plot = figures.similarity(_title(gathered, config), names[:MAX_NAMES])
     worst = worst_layers(similarity, networks.layers, 1)
-    conclusion = verdict(similarity, diagnosis.findings, similarity.by_tensor[worst[0]] if worst else None)
+    worst_row = similarity.by_tensor[worst[0]] if worst else None
+    conclusion = verdict(similarity, gathered.joints, diagnosis.findings, worst_row)
     layers = [LayerFigures(similarity.by_tensor[name], figures.layer(name)) for name in shown]
     page = ReportPage(
         config,

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.compare.diagnose.finding import Finding
+from stages.compare.diagnose.part_findings import MIN_VALUES
 from stages.compare.gather.comparison import Row
+from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart
 from stages.compare.gather.similarity import POOR, Similarity
+from stages.core.config.overrides import split_overrides
 from stages.core.statistics.metrics import SQNR_CAP
 
 __all__ = ["FIRST_LOOK", "LOST", "Verdict", "command_line", "finding_lines", "verdict"]
 
 FIRST_LOOK = {
+    "parts": "what {node} joins",
     "input": "the input: colour order, mean and normal",
     "calibration": "the calibration set",
     "range": "the range of {node}",
@@ -25,6 +29,8 @@ FIRST_LOOK = {
 """Kind of the first finding -> where to look; the finding itself says the rest."""
 LOST = 0.95
 """The vendor's guide: below it a last layer is lost."""
+LOST_PART = 1.0
+"""An error as large as a part's deviation: a constant would do as well."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +46,56 @@ class Verdict:
     sentence: str
 
 
-def verdict(similarity: Similarity, findings: Sequence[Finding], worst: Row | None) -> Verdict:
+def verdict(
+    similarity: Similarity, joints: Sequence[ObservedJoint], findings: Sequence[Finding], worst: Row | None
+) -> Verdict:
     """Say in one sentence whether it is good, and if not what to look at first.
+
+    An output is as good as its worst part: the cosine of the whole goes by the largest.
 
     Args:
         similarity: the table.
+        joints: outputs of several parts, among others.
         findings: worst first.
         worst: the row of the worst layer; None where no layer has an error.
     """
     rows, end = similarity.rows, similarity.output
     poor = [row for row in rows if row["cosine_avg"] < POOR]
+    part = _worst_part(joints)
     output = f"the output ({end['node']}) has cosine {end['cosine_avg']:.4f}"
-    if not findings and not poor:
+    if part is not None:
+        output += f", its part {part.part.name} an error of {part.relative_error:.2g} of its deviation"
+    lost = part is not None and part.relative_error >= LOST_PART
+    if not findings and not poor and not lost:
         return Verdict("good", f"Good: {output}, and no node is below {POOR}.")
     verb = "is" if len(poor) == 1 else "are"
     share = f"{len(poor)} of {len(rows)} nodes {verb} below {POOR}" if poor else f"no node is below {POOR}"
-    level, word = ("broken", "Broken") if end["cosine_avg"] < LOST else ("look", "Look here")
+    ruined = any(finding.kind == "parts" and "output" in finding.evidence for finding in findings)
+    level, word = ("broken", "Broken") if ruined or end["cosine_avg"] < LOST else ("look", "Look here")
+    return Verdict(level, f"{word}: {output}, {share}; {_reason(findings, worst, poor, part if lost else None)}.")
+
+
+def _worst_part(joints: Sequence[ObservedJoint]) -> ObservedPart | None:
+    """The part of an output that errs most by its own measure; channels are too many to go by one."""
+    parts = [
+        part
+        for observed in joints
+        if observed.joint.is_output and not observed.joint.by_channel and len(observed.parts) > 1
+        for part in observed.parts
+        if part.values >= MIN_VALUES
+    ]
+    return max(parts, key=lambda part: part.relative_error, default=None)
+
+
+def _reason(findings: Sequence[Finding], worst: Row | None, poor: Sequence[Row], lost: ObservedPart | None) -> str:
     if findings:
-        reason = f"look first at {FIRST_LOOK[findings[0].kind].format(node=findings[0].node)} (finding 1)"
-    elif worst is not None and worst.get("isolated_sqnr", SQNR_CAP) < SQNR_CAP:
-        reason = f"the layer that errs most by itself is {worst['node']} ({worst['isolated_sqnr']:.1f} dB alone)"
-    else:
-        row = worst or min(poor, key=lambda row: row["cosine_avg"])
-        reason = f"the worst is {row['node']} ({row['cosine_avg']:.4f})"
-    return Verdict(level, f"{word}: {output}, {share}; {reason}.")
+        return f"look first at {FIRST_LOOK[findings[0].kind].format(node=findings[0].node)} (finding 1)"
+    if worst is not None and worst.get("isolated_sqnr", SQNR_CAP) < SQNR_CAP:
+        return f"the layer that errs most by itself is {worst['node']} ({worst['isolated_sqnr']:.1f} dB alone)"
+    if not poor and lost is not None:
+        return f"{lost.part.name} tells no more than a constant on these pictures"
+    row = worst or min(poor, key=lambda row: row["cosine_avg"])
+    return f"the worst is {row['node']} ({row['cosine_avg']:.4f})"
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
@@ -77,5 +109,5 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def command_line(cure: str) -> str:
-    """What to type in a shell for an override of the current experiment."""
-    return f"python -m stages.compose --keep {shlex.quote(cure)} && dvc repro"
+    """What to type in a shell for an override of the current experiment, or for several."""
+    return f"python -m stages.compose --keep {shlex.join(split_overrides(cure))} && dvc repro"

@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
 
 from stages.compare.diagnose.finding import KINDS, Effect, Finding
+from stages.compare.gather.joints import Joint, Part
+from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart
 from stages.compare.gather.similarity import Similarity
 from stages.compare.render.report_verdict import FIRST_LOOK, finding_lines, verdict
 
@@ -15,8 +18,17 @@ def row(name, average, **more):
     return {"node": name, "cosine_avg": average, **more}
 
 
-def said(rows, findings=(), worst=None):
-    conclusion = verdict(Similarity({row["node"]: row for row in rows}, rows[-1]), findings, worst)
+def output_of_parts(*errors, by_channel=False, values=40):
+    """Parts called part 0, part 1, ... with these errors in parts of their deviations."""
+    parts = [
+        ObservedPart(Part(f"part {index}", np.arange(4)), values, 0.0, 1.0, 2.0, 2.0 * error, None, 40, 2)
+        for index, error in enumerate(errors)
+    ]
+    return ObservedJoint(Joint("y", "fc", [each.part for each in parts], {}, True, by_channel), parts)
+
+
+def said(rows, findings=(), worst=None, joints=()):
+    conclusion = verdict(Similarity({row["node"]: row for row in rows}, rows[-1]), joints, findings, worst)
     return conclusion.level, conclusion.sentence
 
 
@@ -53,6 +65,38 @@ def test_a_finding_goes_first():
     )  # fmt: skip
 
 
+def test_an_output_is_as_good_as_its_worst_part():
+    rows = [row("stem", 0.9999), row("fc", 0.9999)]
+    lost = "the output (fc) has cosine 0.9999, its part part 1 an error of 1 of its deviation"
+    assert said(rows, joints=[output_of_parts(0.01, 1.0)]) == (
+        "look",
+        f"Look here: {lost}, no node is below 0.98; part 1 tells no more than a constant on these pictures.",
+    )
+    ruined = Finding("parts", "join", "it is ruined", {"output": "y"})
+    assert said(rows, [ruined], joints=[output_of_parts(0.01, 1.0)]) == (
+        "broken", f"Broken: {lost}, no node is below 0.98; look first at what join joins (finding 1).",
+    )  # fmt: skip
+
+
+def test_a_part_that_errs_little_is_named_and_good():
+    level, sentence = said([row("fc", 0.9999)], joints=[output_of_parts(0.01, 0.125)])
+    assert level == "good"
+    assert "its part part 1 an error of 0.12 of its deviation" in sentence
+
+
+@pytest.mark.parametrize(
+    "joint",
+    [output_of_parts(1.5), output_of_parts(0.1, 1.5, by_channel=True), output_of_parts(0.1, 1.5, values=3)],
+)
+def test_no_verdict_by_a_single_part_or_channel_or_few_values(joint):
+    assert said([row("fc", 0.9999)], joints=[joint])[0] == "good"
+
+
+def test_a_ruined_part_inside_is_not_yet_a_broken_output():
+    ruined = Finding("parts", "join", "it is ruined", {})
+    assert said([row("fc", 0.9999)], [ruined])[0] == "look"
+
+
 def test_every_kind_of_finding_has_a_place_to_look_at():
     assert set(FIRST_LOOK) == set(KINDS)
 
@@ -63,4 +107,9 @@ def test_findings_on_the_terminal():
         "  try: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro",
         "finding 2: others please",
     ]
+    cut = Finding("parts", "join", "so it is", {}, "model.cut=true model.outputs=[]")
+    assert (
+        finding_lines([cut])[1]
+        == "  try: python -m stages.compose --keep model.cut=true 'model.outputs=[]' && dvc repro"
+    )
     assert finding_lines([]) == []
