@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.diagnose.bit_width_findings import bit_width_findings
+from stages.compare.diagnose.box_findings import box_findings, boxes_agree
 from stages.compare.diagnose.calibration_findings import calibration_findings, debug_findings
 from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.curve_findings import curve_findings
@@ -59,7 +60,7 @@ class Diagnosis:
 
 
 def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
-    """Make all checks. The curve by itself is spoken of only where nothing explains it.
+    """Make all checks. The curve by itself is spoken of only where nothing explains it, and no boxes say it is fine.
 
     Runs the float network where there is evidence of how it was fed in training: only where one picture is all that it
     takes.
@@ -79,8 +80,9 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     named = {finding.node for finding in findings}
     imbalances = channel_imbalance_findings(reference, params, observed, similarity.isolated_cosines, quant)
     findings += [finding for finding in imbalances if finding.node not in named]
-    if not findings:
+    if not findings and not (gathered.boxes and boxes_agree(gathered.boxes)):
         findings += curve_findings(similarity, params, soc, quant)
+    findings += box_findings(gathered.boxes, config, gathered.debug.noun)
     findings += debug_findings(gathered.debug)
     information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)

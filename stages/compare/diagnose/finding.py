@@ -8,10 +8,10 @@ __all__ = ["KINDS", "Effect", "Finding", "in_order", "to_json"]
 
 KINDS = (
     "parts", "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls",
-    "accumulates", "debug",
+    "accumulates", "boxes", "scores", "debug",
 )  # fmt: skip
 """Worst first: a lost part of an output is lost on any input, a wrong input makes all that follows look wrong, ranges
-come before what bit widths can do."""
+come before what bit widths can do, and causes before the boxes that are lost by them."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from stages.compare.diagnose.finding import KINDS, Effect, Finding
 from stages.compare.gather.joints import Joint, Part
 from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart
 from stages.compare.gather.similarity import Similarity
-from stages.compare.render.report_verdict import FIRST_LOOK, finding_lines, verdict
+from stages.compare.render.report_verdict import FIRST_LOOK, OutputEvidence, finding_lines, verdict
+from tests.compare.detected import observed, picture
+from tests.compare.detected import row as boxes_in_a_row
 
 CURE = "quant.skip_nodes=[/mid/Conv]"
 FINDINGS = [
@@ -27,8 +29,10 @@ def output_of_parts(*errors, by_channel=False, values=40):
     return ObservedJoint(Joint("y", "fc", [each.part for each in parts], {}, True, by_channel), parts)
 
 
-def said(rows, findings=(), worst=None, joints=()):
-    conclusion = verdict(Similarity({row["node"]: row for row in rows}, rows[-1]), joints, findings, worst)
+def said(rows, findings=(), worst=None, joints=(), boxes=None):
+    conclusion = verdict(
+        Similarity({row["node"]: row for row in rows}, rows[-1]), OutputEvidence(joints, boxes), findings, worst
+    )
     return conclusion.level, conclusion.sentence
 
 
@@ -95,6 +99,36 @@ def test_no_verdict_by_a_single_part_or_channel_or_few_values(joint):
 def test_a_ruined_part_inside_is_not_yet_a_broken_output():
     ruined = Finding("parts", "join", "it is ruined", {})
     assert said([row("fc", 0.9999)], [ruined])[0] == "look"
+
+
+LOST_BOXES = Finding("boxes", None, "they are lost", {})
+
+
+def test_a_detector_is_as_good_as_its_boxes():
+    """Whatever the cosine says."""
+    dead = observed(picture(boxes_in_a_row(12), boxes_in_a_row(0)))
+    assert said([row("fc", 0.9999)], [LOST_BOXES], boxes=dead) == (
+        "broken",
+        "Broken: the quantized network has 0 of the float network's 12 boxes on 1 picture; the output (fc) has cosine "
+        "0.9999, no node is below 0.98; look first at the boxes that differ (finding 1).",
+    )
+    some = observed(picture(boxes_in_a_row(12), boxes_in_a_row(7)))
+    assert said([row("fc", 0.5)], [LOST_BOXES], boxes=some)[0] == "look"
+    sound = observed(picture(boxes_in_a_row(12), boxes_in_a_row(11)))
+    assert said([row("mid", 0.9), row("fc", 0.5)], boxes=sound) == (
+        "good",
+        "Good: the quantized network has 11 of the float network's 12 boxes on 1 picture; the output (fc) has cosine "
+        "0.5000, and 2 of 2 nodes are below 0.98.",
+    )
+
+
+def test_few_boxes_do_not_make_an_output_good():
+    few = observed(picture(boxes_in_a_row(3), boxes_in_a_row(3)))
+    level, sentence = said([row("fc", 0.5)], boxes=few)
+    assert level == "broken"
+    assert "has 3 of the float network's 3 boxes on 1 picture, too few to go by; the output" in sentence
+    lost = observed(picture(boxes_in_a_row(3), boxes_in_a_row(0)))
+    assert said([row("fc", 0.9999)], [LOST_BOXES], boxes=lost)[0] == "broken"
 
 
 def test_every_kind_of_finding_has_a_place_to_look_at():
