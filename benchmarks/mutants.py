@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant("stages/core/statistics/metrics.py", "/ count - (errors.error / count) ** 2", "/ count",
            "tests/core/statistics/test_metrics.py"),
     # pictures and config: the odd column of a border on the other side, a threshold of nothing
-    Mutant("stages/core/data/preprocess.py", "(width - inner_width) // 2", "(width - inner_width + 1) // 2",
+    Mutant("stages/core/data/preprocess.py", "(width - scaled[1]) // 2", "(width - scaled[1] + 1) // 2",
            "tests/core/data/test_preprocess.py"),
     Mutant("stages/core/config/check.py", "_require(0 < threshold < 1,", "_require(0 <= threshold < 1,",
            "tests/core/config/test_check.py"),

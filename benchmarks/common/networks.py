@@ -33,6 +33,7 @@ NETWORKS = {
             "model=onnx",
             "model.source=file:network.onnx",
             "model.name=yolox_nano",
+            "model.cut=false",  # the scores here decode the network's own output
             "model.inputs=[{mean: [0], normal: [1], color: BGR}]",
             "model.preprocess.fit=letterbox",
             "model.preprocess.anchor=top_left",

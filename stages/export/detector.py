@@ -76,8 +76,8 @@ def detector_lines(exported: ExportedHead | None, outputs: list[str]) -> list[st
     cut = "model.cut=true model.outputs=[]"
     return [
         f"detector: {head}",
-        f"note: boxes in pixels and scores share {joint}, and so one scale: at few bits every score may become 0. "
-        f"To cut the network before it (docs/detectors.md): python -m stages.compose --keep {cut}",
+        f"note: {joint} joins boxes in pixels and scores; cut before their decoding, both keep more of their precision "
+        f"(docs/detectors.md): python -m stages.compose --keep {cut}",
     ]
 
 

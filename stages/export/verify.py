@@ -47,7 +47,7 @@ def network_difference(
     """Run source and exported network on the same values, starting where the cut starts.
 
     Returns:
-        The largest absolute difference over all outputs.
+        The largest difference over all outputs, as of `largest_difference`.
     """
     values = values_at(source, [*cut.inputs, *cut.outputs], feeds)
     results = Runner(exported).run({name: values[name] for name in cut.inputs})
@@ -63,10 +63,14 @@ def values_at(
 
 
 def largest_difference(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """Largest absolute difference; infinite if the shapes differ or a value is not a number."""
-    if left.shape != right.shape or np.isnan(left).any() or np.isnan(right).any():
+    """Largest difference, relative to the largest value on the left where that is above 1 (boxes are pixels).
+
+    Infinite if the shapes differ or a value is not finite.
+    """
+    if left.shape != right.shape or not (np.isfinite(left).all() and np.isfinite(right).all()):
         return float("inf")
-    return float(np.abs(left.astype(np.float64) - right.astype(np.float64)).max(initial=0.0))
+    difference = np.abs(left.astype(np.float64) - right.astype(np.float64)).max(initial=0.0)
+    return float(difference / np.abs(left).max(initial=1.0))
 
 
 def check_difference(difference: float, bound: float) -> None:
@@ -78,5 +82,5 @@ def check_difference(difference: float, bound: float) -> None:
     if not difference <= bound:
         raise UserError(
             f"the exported network differs from its source by {difference:.3g} on random pixels, more than "
-            f"model.fp32_diff={bound:g}: raise the bound if the outputs are that large; inf means shapes or NaN"
+            f"model.fp32_diff={bound:g}, relative to the outputs' largest value; inf means shapes or NaN"
         )

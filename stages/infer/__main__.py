@@ -1,5 +1,7 @@
 """Runs the quantized network on samples, with the exact integers that the SOC computes, and shows its outputs.
 
+Of a detector it shows boxes, in pixels of the picture; --json has the outputs too.
+
 --dump writes every layer as the vendor's tools do under MAGIK_DATA_DUMP: `<layer>_Quantize.bin` (codes, NHWC, 4 bits
 two a byte), `<layer>.bin` (what runs in float), the input, and model_node_info.json, which says what each file holds. A
 board program built with build_type=debug writes the same bytes as `<layer>_Quantize_out.bin`: `python -m stages.check`
@@ -7,8 +9,9 @@ compares them. Reads params.yaml, out/export and out/quantize.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +21,14 @@ from stages.core.base.artifacts import check_targets, read_json, write_json
 from stages.core.base.console import output
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.file_names import file_names, input_stems
-from stages.core.base.paths import INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import DETECTOR, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_command
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, Sample, feeds, load_inputs
+from stages.core.data.preprocess import Placement
 from stages.core.data.sample_files import read_samples
 from stages.core.graph.session import Runner
+from stages.core.heads.detector import Detector, load_detector
 from stages.core.integer.dumps import (
     NODE_INFO,
     dump_names,
@@ -34,6 +39,7 @@ from stages.core.integer.dumps import (
 )
 from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.network_params import load_qparams
+from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.simulator import simulator_model
 from stages.infer.precise import precise
 from stages.infer.sample_path import INPUT_KEY, sample_files
@@ -73,30 +79,57 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     outputs = [each.name for each in model.graph.output]
     tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
     runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")
+    detector = load_detector(DETECTOR, config.model.detector, {name: runner.outputs[name] for name in outputs})
     table = Table("input", "output", "shape", "smallest", "largest", f"best {SHOWN_CLASSES}")
-    content = []
+    boxes = Table("input", "class", "score", "left", "top", "right", "bottom")
+    content: list[dict[str, Any]] = []
     folders = file_names([path.stem for path in arguments.inputs])
     for path, folder in zip(arguments.inputs, folders, strict=True):
         (read,) = read_samples([sample_files(path, inputs)], inputs, config.model.preprocess, INPUT_KEY)
         values = runner.run(feeds(read.sample, inputs))
-        for name in outputs:
-            real = values[name]
-            if name in qparams:
-                minus_zp = real.astype(np.int64) - qparams[name].zero_point
-                real = minus_zp.astype(np.float32) * qparams[name].broadcast_scale(real.ndim)
+        reals = {name: dequantized(values[name], qparams.get(name)) for name in outputs}
+        for name, real in reals.items():
             table.add_row(*table_row(path, name, real))
             shape, numbers = list(real.shape), real.ravel().tolist()
             content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})
+        if detector is not None:
+            found = boxes_in_picture(detector, reals, read.placement)
+            for box in found:
+                boxes.add_row(path.name, str(box["class"]), f"{box['score']:.3f}", *(f"{x:.1f}" for x in box["box"]))
+            content.append({"input": str(path), "boxes": found})
         if arguments.dump:
             target = arguments.dump if len(folders) == 1 else arguments.dump / folder.removesuffix(".bin")
             clear_dump(target)
             write_dump(target, inputs, read.sample, layer_dumps(model, values))
             write_json(target / NODE_INFO, node_info(dumped_layers(model)))
-    output.print(table)
+    if detector is None:
+        output.print(table)
+    else:
+        output.print(boxes if boxes.rows else f"no box has a score of {detector.score_threshold:g} or more")
     if arguments.dump:
         output.print(f"layers written: {arguments.dump}")
     if arguments.json:
         write_json(arguments.json, content)
+
+
+def dequantized(values: NDArray[Any], quant_params: QuantParams | None) -> NDArray[np.float32]:
+    """The real values of codes; values without codes as they are."""
+    if quant_params is None:
+        return values
+    minus_zp = values.astype(np.int64) - quant_params.zero_point
+    return minus_zp.astype(np.float32) * quant_params.broadcast_scale(values.ndim)
+
+
+def boxes_in_picture(
+    detector: Detector, outputs: Mapping[str, NDArray[np.float32]], placement: Placement | None
+) -> list[dict[str, Any]]:
+    """Class, score and box (left, top, right, bottom in pixels of the picture) of what is found, the best first."""
+    found = detector.detect(outputs, detector.score_threshold)
+    boxes = found.boxes if placement is None else placement.to_picture(found.boxes)
+    return [
+        {"class": int(number), "score": float(score), "box": box}
+        for number, score, box in zip(found.classes, found.scores, boxes.tolist(), strict=True)
+    ]
 
 
 def table_row(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:

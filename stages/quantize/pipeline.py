@@ -22,10 +22,11 @@ from stages.core.statistics.tensor_statistics import load_statistics
 from stages.quantize.candidate import Candidate
 from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights, symmetric_features
-from stages.quantize.partition.layers import find_layers
+from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.quantizers.setup import QuantizerSetup
+from stages.quantize.quantizers.unlike_parts import keep_in_float, unlike_joints
 from stages.quantize.rounding.output_ranges import MAX_PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
 from stages.quantize.validation import Validator
@@ -57,6 +58,7 @@ class Pipeline:
         inputs: the network's inputs.
         calibset: the folder of the sample sets.
         scratch: where scratch folders are created and removed.
+        notes: lines for the report on what was decided so far.
     """
 
     config: Config
@@ -65,6 +67,7 @@ class Pipeline:
     inputs: Sequence[NetworkInput]
     calibset: Path
     scratch: Path
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, config: Config, scratch: Path) -> "Pipeline":
@@ -72,12 +75,16 @@ class Pipeline:
         graph = Graph(load_model(FLOAT_MODEL))
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
         by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
-        layers = [layer.names for layer in find_layers(graph, config.soc)]
-        by_node = without(by_node, config.quant.node_bits_ignore, layers)
+        layers = LayerGraph.of(graph, config.soc)
+        by_node = without(by_node, config.quant.node_bits_ignore, [layer.names for layer in layers.layers])
+        statistics = load_statistics(STATISTICS)
+        joints = unlike_joints(layers, statistics, config.quant)
         inputs = load_inputs(INPUTS)
         if resolve_inputs(config.model.inputs, {name: graph.shapes[name] for name in graph.inputs}) != inputs:
             raise UserError(f"{INPUTS} was made with other model.inputs: run `dvc repro`")
-        return cls(config, Network(graph, load_statistics(STATISTICS)), by_node, inputs, CALIBSET, scratch)
+        notes = tuple(joint.note() for joint in joints)
+        network = Network(graph, statistics)
+        return cls(config, network, keep_in_float(joints) | by_node, inputs, CALIBSET, scratch, notes)
 
     def quantize(self) -> tuple[Candidate, list[str]]:
         """Run all steps.
@@ -86,7 +93,7 @@ class Pipeline:
             The candidate that the settings ask for, and notes: what each comparison decided, what has no effect.
         """
         validator = Validator(self.network.graph.model, self.inputs, validation_samples(self.calibset))
-        notes: list[str] = []
+        notes = list(self.notes)
         networks = self.equalization_variants(notes)
         networks = [self.with_output_ranges(network) for network in networks]
         network = self.select_equalization(networks, validator, notes)

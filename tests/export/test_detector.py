@@ -53,7 +53,7 @@ def test_the_whole_graph_is_kept_for_who_asks_for_it():
         assert not find_head(yolov8(), config).cut
         head, note = lines_of(yolov8(), config)
         assert head.startswith("detector: YOLOv8-like")
-        assert "and so one scale: at few bits every score may become 0" in note
+        assert "joins boxes in pixels and scores" in note
         assert note.endswith("python -m stages.compose --keep model.cut=true model.outputs=[]")
 
 

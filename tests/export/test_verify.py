@@ -8,6 +8,7 @@ from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput
 from stages.export.cut import find_cut
 from stages.export.verify import check_difference, largest_difference, network_difference, random_feeds
+from tests.export.graphs import run_onnx
 from tests.networks import tiny_classifier
 
 PICTURE = NetworkInput("images", (1, 3, 16, 16), (128.0,) * 3, (64.0,) * 3, Color.RGB)
@@ -22,8 +23,10 @@ def array(*values):
     ("left", "right", "expected"),
     [
         (array(1, 2), array(1, 2), 0.0),
-        (array(1, 2), array(1.5, 4), 2.0),
-        (array(-3), array(4), 7.0),
+        (array(1, 2), array(1.5, 4), 1.0),
+        (array(0.5, 0.25), array(0.25, 0.25), 0.25),
+        (array(-4), array(4), 2.0),
+        (array(640, 0), array(640, 0.64), 0.64 / 640),
         (array(NAN, 1), array(NAN, 3), INF),
         (array(NAN), array(NAN), INF),
         (array(NAN, 1), array(1, 1), INF),
@@ -35,7 +38,7 @@ def array(*values):
     ],
 )
 def test_largest_difference(left, right, expected):
-    assert largest_difference(left, right) == expected
+    assert largest_difference(left, right) == pytest.approx(expected, rel=1e-6)
 
 
 def test_equal_infinities_do_not_pass_unnoticed_as_a_number():
@@ -80,4 +83,7 @@ def test_a_moved_bias_is_the_difference():
     bias = next(tensor for tensor in moved.graph.initializer if tensor.name == "b4")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + array(0, 0.25, -0.5), "b4"))
     cut = find_cut(source, [None], [])
-    assert network_difference(source, moved, cut, random_feeds([PICTURE])) == pytest.approx(0.5, abs=1e-5)
+    feeds = random_feeds([PICTURE])
+    (logits,) = run_onnx(source, feeds)
+    assert np.abs(logits).max() > 1
+    assert network_difference(source, moved, cut, feeds) == pytest.approx(0.5 / np.abs(logits).max(), abs=1e-5)

@@ -9,12 +9,13 @@ from typing import Any
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from stages.core.base.errors import did_you_mean
-from stages.core.config.schema import Config, InputConfig
+from stages.core.config.schema import Config, InputConfig, OperatorBitWidths
 
 __all__ = ["explain"]
 
 LIST_ITEMS = {"model.inputs[]": InputConfig}
 """Lists of the schema that hold groups of keys: path of an item -> its schema."""
+OPERATORS = "soc.operators"
 TYPE_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -36,6 +37,8 @@ def explain(error: OmegaConfBaseException) -> str:
 def _full_key(error: OmegaConfBaseException) -> str:
     """The key's path from the root; inside a list OmegaConf gives it from the item on."""
     key = str(error.full_key or error.key or "")
+    if OperatorBitWidths.__name__ in str(error.msg) and not key.startswith(OPERATORS):  # an operator that is new there
+        return f"{OPERATORS}.{key}"
     for path, item in LIST_ITEMS.items():
         inside = key.split("[", maxsplit=1)[0] in _keys_of(item) and not key.startswith(path.removesuffix("[]"))
         if error.object_type is item or inside:
@@ -51,6 +54,8 @@ def _value_problem(error: OmegaConfBaseException, key: str) -> str:
     if "ListConfig" in message:
         message = "not a list"
     elif "subclass of" in message:
+        if key.startswith(f"{OPERATORS}."):
+            return "the SOC's operators have none of that name; add it in conf/soc/ or conf/operators/"
         message = "no group of keys"
     return f"{message}; give {_type_name(expected)}" if expected is not None else message
 

@@ -42,6 +42,7 @@ __all__ = [
     "ToolchainConfig",
     "TorchConfig",
     "TrackConfig",
+    "UnlikeParts",
     "Vendor",
     "WatchConfig",
     "WeightMethod",
@@ -259,11 +260,12 @@ class ModelConfig:
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
+    # end a detector at its last convolutions and decode boxes in float; not where `outputs` has names
+    cut: bool = True
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-    cut: bool = (
-        True  # end a detector at its last convolutions, and decode boxes in float; not where `outputs` has names
-    )
-    fp32_diff: float = 0.001  # largest difference allowed between the source and the exported network
+    # largest difference allowed between the source and the exported network, relative to an output's largest value
+    # where that is above 1
+    fp32_diff: float = 0.001
     detector: DetectorConfig = field(default_factory=DetectorConfig)
 
     @property
@@ -383,6 +385,13 @@ class Head(Enum):
     float = "float"  # the last convolutions before each output, and all after them, stay in float
 
 
+class UnlikeParts(Enum):
+    """What becomes of a Concat before an output whose parts have ranges so unlike that one scale ruins one of them."""
+
+    float = "float"  # it and all after it stay in float
+    quantized = "quantized"  # as the rest
+
+
 @dataclass
 class QuantConfig:
     """Bits and methods (`conf/quant/`)."""
@@ -403,6 +412,7 @@ class QuantConfig:
     skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
     fake_quant: FakeQuant = FakeQuant.none
     head: Head = Head.quantized
+    unlike_parts: UnlikeParts = UnlikeParts.float
     edge_bits: int | None = None  # least width of the first and last layers' weights and inputs; null: as the rest
     node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only

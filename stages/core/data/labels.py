@@ -80,7 +80,10 @@ def class_count(outputs: Mapping[str, Sequence[int | str]]) -> int:
     sizes = [size for size in shapes[0] if size != 1]
     if len(shapes[0]) < 2 or len(sizes) != 1 or not isinstance(sizes[0], int) or shapes[0][1] != sizes[0]:
         shown = f"{next(iter(outputs))} {list(shapes[0])}"
-        raise UserError(f"classification needs an output [1, classes]; the network's is {shown}; try task=none")
+        raise UserError(
+            f"classification needs an output [1, classes]; the network's is {shown}; for others take "
+            "data.evaluation.task=detection or none"
+        )
     return sizes[0]
 
 
