@@ -10,7 +10,7 @@ import pytest
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
-from stages.core.config.schema import Task
+from stages.core.config.schema import Task, UnlikeParts
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.conftest import composed
@@ -54,7 +54,7 @@ def test_a_network_that_is_cut_has_no_finding(detector, capsys):
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_whole_network_is_broken_at_its_last_concat(detector, capsys):
-    detector.model.cut = False
+    detector.model.cut, detector.quant.unlike_parts = False, UnlikeParts.quantized
     joint, *others = run(detector)
     assert (joint["kind"], joint["cure"]) == ("parts", "model.cut=true")
     assert joint["node"] == onnx.load("tiny.onnx").graph.node[-1].name
@@ -65,6 +65,13 @@ def test_a_whole_network_is_broken_at_its_last_concat(detector, capsys):
     said = capsys.readouterr().out
     assert "Broken: the quantized network has" in said
     assert "try: python -m stages.compose --keep model.cut=true && dvc repro" in said
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_whole_network_that_joins_in_float_has_no_finding(detector, capsys):
+    detector.model.cut = False
+    assert run(detector) == []
+    assert "Good: the quantized network has" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -72,14 +72,17 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     evidence = InputEvidence(reference.model, gathered.training.norms, pictures, labelled)
     configured = PreprocessingVariant(networks.inputs[0])
     best = best_variant(configured, evidence) if evidence.exists else configured
-    findings = part_findings(gathered.joints, params, gathered.head, config)
-    findings += input_findings(configured, best, evidence, config.model.inputs)
+    findings = input_findings(configured, best, evidence, config.model.inputs)
     findings += calibration_findings(params, observed, gathered.calibration, config.data)
     findings += range_findings(params, observed, soc, quant)
     findings += bit_width_findings(reference, params, similarity, quant)
     named = {finding.node for finding in findings}
-    imbalances = channel_imbalance_findings(reference, params, observed, similarity.isolated_cosines, quant)
+    isolated = similarity.isolated_cosines
+    imbalances = channel_imbalance_findings(reference, params, observed, isolated, quant)
     findings += [finding for finding in imbalances if finding.node not in named]
+    parts = part_findings(gathered.joints, params, isolated, gathered.head, config)
+    named = {finding.node for finding in findings}  # of what is joined inside the network their cures are milder
+    findings += [finding for finding in parts if "output" in finding.evidence or finding.node not in named]
     if not findings and not (gathered.boxes and boxes_agree(gathered.boxes)):
         findings += curve_findings(similarity, params, soc, quant)
     findings += box_findings(gathered.boxes, config, gathered.debug.noun)

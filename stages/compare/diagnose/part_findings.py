@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from stages.compare.diagnose.channel_imbalance import FINE
 from stages.compare.diagnose.finding import Effect, Finding
+from stages.compare.gather.joints import Joint
 from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart
 from stages.core.base.console import counted
 from stages.core.config.overrides import skip_override
@@ -52,17 +54,23 @@ class _Ruined:
 
 
 def part_findings(
-    joints: Sequence[ObservedJoint], params: NetworkParams, head: ExportedHead | None, config: Config
+    joints: Sequence[ObservedJoint],
+    params: NetworkParams,
+    isolated: Mapping[str, float],
+    head: ExportedHead | None,
+    config: Config,
 ) -> list[Finding]:
     """Find joints that ruin parts, those of outputs first, then those that ruin a part most.
 
     The error is taken in parts of the part's own deviation from its mean, so that neither a larger part nor a constant
     offset hides it; and beside the same part's error before the joint, so that a joint is not blamed for what it
-    inherits.
+    inherits. What is joined for layers that compute with it counts only if one of them is poor alone: they may not need
+    the part.
 
     Args:
         joints: on the debug pictures.
         params: of the quantized network.
+        isolated: tensor -> cosine of its layer alone quantized, where that is known.
         head: of a detector, if export recognized one.
         config: the experiment.
     """
@@ -72,11 +80,18 @@ def part_findings(
         feature = features.get(observed.joint.tensor)
         if feature is None or feature.channel_scales or observed.joint.tensor in params.factors:
             continue
+        if observed.joint.consumers and not _harms(observed.joint, isolated):
+            continue
         for part in observed.parts:
             if is_ruined(observed, part, feature.scale):
                 node = _joining(observed, part, features)
                 ruined.setdefault(node, []).append(_Ruined(observed, part, feature, node))
     return [_finding(found, head, config) for found in ruined.values()]
+
+
+def _harms(joint: Joint, isolated: Mapping[str, float]) -> bool:
+    """Whether a layer that takes the tensor is poor alone."""
+    return min((isolated.get(name, 1.0) for name in joint.consumers.values()), default=1.0) < FINE
 
 
 def is_ruined(observed: ObservedJoint, part: ObservedPart, scale: float) -> bool:

@@ -1,7 +1,7 @@
 """Tensors of several parts that share one scale: what is joined, taken apart, or an output of unlike channels."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,8 @@ SAME_UNIT = {"HardSigmoid", "LogSoftmax", "Sigmoid", "Softmax", "Tanh"}
 """What bounds its output: all channels are of one unit there, and a small one is small beside the others too."""
 MOST_ELEMENTS = 2**24
 """Up to here float32 counts without a gap."""
+LOOKED_AT, LOOKED_AT_INSIDE = 2**20, 2**16
+"""Elements of an output, and of a tensor inside, that are looked at, evenly over each part."""
 
 Index = NDArray[np.int64]
 """Positions in a tensor as it lies in memory."""
@@ -33,7 +35,7 @@ class Part:
 
     Attributes:
         name: for sentences: a node, or channels.
-        index: where they are in the tensor.
+        index: where those that are looked at are in the tensor.
         source: the tensor that holds them by themselves before the joint; None where there is none.
         source_index: where they are in the source.
         joints: the nodes that join it to others on its way to the tensor, the first one first.
@@ -58,6 +60,7 @@ class Joint:
         is_output: whether it is an output of the network.
         by_channel: the parts are channels, of which nothing says that they are unlike.
         alone: computes the tensor from inputs of `node` in float; None where the parts have sources.
+        consumers: of a tensor inside, the layers that compute with it, and their outputs.
     """
 
     tensor: str
@@ -67,6 +70,7 @@ class Joint:
     is_output: bool
     by_channel: bool = False
     alone: onnx.ModelProto | None = None
+    consumers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def runner(self) -> Runner | None:
@@ -90,18 +94,57 @@ def find_joints(graph: Graph, coded: Collection[str]) -> list[Joint]:
     """Find the tensors whose parts are to be looked at one by one, in graph order.
 
     Each float output of the network: its parts are what Concat joined, through all that moves elements on the way to
-    the output; if it joined nothing, the slices that consumers take apart, else the channels. And each tensor inside
-    that Split or several Slices take apart.
+    the output; if it joined nothing, the slices that consumers take apart, else the channels. Each tensor inside that
+    Split or several Slices take apart. And each that a Concat joins for other layers.
 
     Args:
         graph: the float network, of static shapes.
-        coded: tensors that have codes: channels are told apart in these only.
+        coded: tensors that have codes: channels, and what is joined inside, are told apart in these only.
     """
     known = [name for name in graph.float_tensors if name in graph.producers and _size(graph, name) <= MOST_ELEMENTS]
-    taken_apart = [name for name in known if _takers(graph, name)]
-    chosen = {*taken_apart, *graph.outputs}
-    joints = (_joint(graph, name, name in coded) for name in known if name in chosen)
-    return [joint for joint in joints if joint is not None]
+    chosen = {*graph.outputs, *(name for name in known if _takers(graph, name))}
+    seen = {node.output[0] for name in known if name in chosen for node in _region(graph, name).nodes}
+    inside = {name for name in known if name in coded and name not in seen and _is_joined(graph, name)}
+    joints = (
+        _inside(graph, name) if name in inside else _joint(graph, name, name in coded)
+        for name in known
+        if name in chosen | inside
+    )
+    return [_sampled(joint) for joint in joints if joint is not None]
+
+
+def _is_joined(graph: Graph, tensor: str) -> bool:
+    node = graph.producers[tensor]
+    return node.op_type == "Concat" and len({name for name in node.input if name not in graph.constants}) > 1
+
+
+def _inside(graph: Graph, tensor: str) -> Joint | None:
+    """What a Concat joins for layers that compute with it."""
+    node = graph.producers[tensor]
+    region = _Region([node], list(dict.fromkeys(node.input)))
+    if sum(_size(graph, leaf) for leaf in region.leaves) > MOST_ELEMENTS:
+        return None
+    consumers = {other.name: other.output[0] for other in graph.consumers.get(tensor, [])}
+    chains = {node.name: [node.name, *consumers]}
+    parts = _joined(graph, tensor, region)
+    return Joint(tensor, node.name, parts, chains, is_output=False, consumers=consumers)
+
+
+def _sampled(joint: Joint) -> Joint:
+    """Leave out elements of large tensors, evenly, so that memory does not grow with them."""
+    most = LOOKED_AT if joint.is_output else LOOKED_AT_INSIDE
+    step = -(-sum(len(part.index) for part in joint.parts) // most)
+    if step < 2:
+        return joint
+    parts = [
+        replace(
+            part,
+            index=part.index[::step].copy(),
+            source_index=None if part.source_index is None else part.source_index[::step].copy(),
+        )
+        for part in joint.parts
+    ]
+    return replace(joint, parts=parts)
 
 
 def _joint(graph: Graph, tensor: str, coded: bool) -> Joint | None:

@@ -32,9 +32,9 @@ def joined(*parts, is_output=True, by_channel=False):
     return ObservedJoint(joint, parts)
 
 
-def findings(*joints, params=None, head=None, config=CONFIG):
+def findings(*joints, params=None, head=None, config=CONFIG, isolated=None):
     params = params or NetworkParams([feature("y", 0.0, 255.0, node="outer")], [])
-    return part_findings(joints, params, head, config)
+    return part_findings(joints, params, isolated or {}, head, config)
 
 
 def test_the_joint_is_named_with_the_part_and_its_steps():
@@ -84,6 +84,15 @@ def test_channels_may_be_of_one_kind(high, ruined):
 def test_a_tensor_inside_must_err_by_much():
     observed = joined(part(error=0.49), part("box", high=255.0), is_output=False)
     assert not is_ruined(observed, observed.parts[0], 1.0)
+
+
+def test_what_is_joined_for_a_layer_must_harm_it():
+    observed = joined(part(), part("box", 255.0), is_output=False)
+    chains = {"outer": ["outer", "conv"]}
+    inside = replace(observed, joint=replace(observed.joint, chains=chains, consumers={"conv": "c"}))
+    (finding,) = findings(inside, isolated={"c": 0.98})
+    assert (finding.node, finding.cure) == ("outer", "quant.skip_nodes=[other,outer,conv]")
+    assert findings(inside, isolated={"c": 0.995}) == findings(inside) == []
 
 
 def test_a_single_part_is_no_joint():

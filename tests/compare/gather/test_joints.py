@@ -131,7 +131,7 @@ def test_channels_without_codes_are_one():
     assert joint.runner is None
 
 
-def test_a_sound_tensor_inside_is_no_joint():
+def test_what_is_joined_for_a_layer():
     graph = graph_of(
         """g (float[1, 5] x) => (float[1, 5] y) {
             a = Relu(x)
@@ -141,7 +141,29 @@ def test_a_sound_tensor_inside_is_no_joint():
         }""",
         axes=[0],
     )
-    assert [joint.tensor for joint in joints_of(graph)] == ["y"]
+    inside, output = joints_of(graph)
+    assert (inside.tensor, inside.is_output, output.tensor) == ("c", False, "y")
+    assert described(inside) == {"Relu0": [0, 1, 2, 3, 4], "Exp1": [5, 6, 7, 8, 9]}
+    assert inside.consumers == {"ReduceSum3": "y"}
+    assert inside.chains == {"Concat2": ["Concat2", "ReduceSum3"]}
+    assert [joint.tensor for joint in find_joints(graph, ())] == ["y"]
+
+
+def test_large_tensors_are_looked_at_in_part():
+    """2 x 100 000 elements inside: every fourth, of each part the same in its source."""
+    graph = graph_of(
+        """g (float[1, 100000] x) => (float[1, 1] y) {
+            a = Relu(x)
+            b = Exp(x)
+            c = Concat<axis = 1>(a, b)
+            y = ReduceSum<keepdims = 1>(c, axes)
+        }""",
+        axes=[1],
+    )
+    parts = joints_of(graph)[0].parts
+    assert [len(part.index) for part in parts] == [25000, 25000]
+    assert parts[1].index[:3].tolist() == [100000, 100004, 100008]
+    assert parts[1].source_index[:3].tolist() == [0, 4, 8]
 
 
 def test_exporters_outputs():
