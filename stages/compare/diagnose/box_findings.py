@@ -14,7 +14,7 @@ from stages.core.config.schema import Config
 from stages.core.heads.detections import Detections
 from stages.core.statistics.average_precision import AREAS
 
-__all__ = ["MIN_BOXES", "box_findings", "boxes_agree", "boxes_words", "surely_more"]
+__all__ = ["MIN_BOXES", "box_findings", "boxes_agree", "boxes_words", "likely_share", "surely_more"]
 
 MIN_BOXES = 10
 """Of fewer boxes a share says little."""
@@ -24,6 +24,8 @@ CHANCE = 0.05
 """More are lost for certain if a network that loses as many as tolerated would lose them in fewer cases than these."""
 FEW_SCORES = 4
 """So few different scores cannot put boxes in order."""
+DEVIATIONS = 1.96
+"""Of the normal distribution's 95 %."""
 MAX_EXAMPLES = 3
 SIZES = tuple(name for name in AREAS if name != "all")
 
@@ -58,9 +60,22 @@ def surely_more(lost: int, count: int) -> bool:
 
 
 def boxes_words(boxes: ObservedBoxes, noun: str) -> str:
-    """Say how many boxes both networks have, in a clause; of few boxes that they are few."""
-    few = ", too few to go by" if 0 < boxes.count < MIN_BOXES else ""
-    return f"{_counts(boxes, noun)}{few}"
+    """Say how many boxes both networks have, in a clause, and how little that says where it is little."""
+    said = _counts(boxes, noun)
+    if 0 < boxes.count < MIN_BOXES:
+        return f"{said}, too few to go by"
+    if boxes.count:
+        low, high = likely_share(boxes.count - boxes.lost, boxes.count)
+        said += f" ({100 * low:.0f} to {100 * high:.0f} % of such boxes)"
+    return said
+
+
+def likely_share(kept: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share, of `count` that are drawn independently (Wilson)."""
+    share, spread = kept / count, DEVIATIONS**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = DEVIATIONS * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _counts(boxes: ObservedBoxes, noun: str) -> str:

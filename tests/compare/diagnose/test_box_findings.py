@@ -1,6 +1,6 @@
 import pytest
 
-from stages.compare.diagnose.box_findings import box_findings, boxes_agree, boxes_words, surely_more
+from stages.compare.diagnose.box_findings import box_findings, boxes_agree, boxes_words, likely_share, surely_more
 from stages.core.config.schema import Config, ModelConfig
 from tests.compare.detected import detections, observed, picture, row
 
@@ -81,7 +81,17 @@ def test_boxes_agree_only_if_they_are_enough():
     assert not boxes_agree(observed(picture(row(10), row(6))))
 
 
+def test_a_share_of_few_boxes_is_uncertain():
+    """By hand: 17 of 20."""
+    assert likely_share(17, 20) == pytest.approx((0.640, 0.948), abs=1e-3)
+    assert likely_share(0, 10) == pytest.approx((0.0, 0.278), abs=1e-3)
+    assert likely_share(10, 10) == pytest.approx((0.722, 1.0), abs=1e-3)
+
+
 def test_words():
+    assert boxes_words(observed(picture(row(20), row(17))), "picture") == (
+        "the quantized network has 17 of the float network's 20 boxes on 1 picture (64 to 95 % of such boxes)"
+    )
     assert boxes_words(observed(picture(row(1), row(1))), "picture") == (
         "the quantized network has 1 of the float network's 1 box on 1 picture, too few to go by"
     )
