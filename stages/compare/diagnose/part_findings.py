@@ -40,17 +40,14 @@ class _Ruined:
         part: the one.
         feature: the codes of the joint's tensor.
         node: that joins.
+        steps: of the codes in the part's range.
     """
 
     observed: ObservedJoint
     part: ObservedPart
     feature: FeatureParams
     node: str
-
-    @property
-    def steps(self) -> float:
-        """The part's range in steps."""
-        return (self.part.high - self.part.low) / self.feature.scale
+    steps: float
 
 
 def part_findings(
@@ -83,9 +80,10 @@ def part_findings(
         if observed.joint.consumers and not _harms(observed.joint, isolated):
             continue
         for part in observed.parts:
-            if is_ruined(observed, part, feature.scale):
+            steps = _steps(part, feature.scale, features)
+            if is_ruined(observed, part, steps):
                 node = _joining(observed, part, features)
-                ruined.setdefault(node, []).append(_Ruined(observed, part, feature, node))
+                ruined.setdefault(node, []).append(_Ruined(observed, part, feature, node, steps))
     return [_finding(found, head, config) for found in ruined.values()]
 
 
@@ -94,17 +92,24 @@ def _harms(joint: Joint, isolated: Mapping[str, float]) -> bool:
     return min((isolated.get(name, 1.0) for name in joint.consumers.values()), default=1.0) < FINE
 
 
-def is_ruined(observed: ObservedJoint, part: ObservedPart, scale: float) -> bool:
+def _steps(part: ObservedPart, scale: float, features: Mapping[str, FeatureParams]) -> float:
+    """The steps in a part's range, which calibration may have seen wider: the debug pictures may not show it all."""
+    low, high, source = part.low, part.high, features.get(part.part.source or "")
+    if source is not None and part.part.whole:
+        low, high = min(low, source.seen_low), max(high, source.seen_high)
+    return (high - low) / scale
+
+
+def is_ruined(observed: ObservedJoint, part: ObservedPart, steps: float) -> bool:
     """Whether the scale of a joint ruins a part.
 
     Args:
         observed: the joint's parts.
         part: one of them.
-        scale: the joint's step.
+        steps: of the joint's codes in the part's range.
     """
     if len(observed.parts) < 2 or part.values < MIN_VALUES or not part.deviation:
         return False
-    steps = (part.high - part.low) / scale
     by_channel = observed.joint.by_channel
     if steps < VERY_FEW_STEPS and observed.joint.is_output and not by_channel:
         return True

@@ -38,6 +38,7 @@ class Part:
         index: where those that are looked at are in the tensor.
         source: the tensor that holds them by themselves before the joint; None where there is none.
         source_index: where they are in the source.
+        whole: it is all of the source.
         joints: the nodes that join it to others on its way to the tensor, the first one first.
     """
 
@@ -45,6 +46,7 @@ class Part:
     index: Index
     source: str | None = None
     source_index: Index | None = None
+    whole: bool = False
     joints: tuple[str, ...] = ()
 
 
@@ -230,7 +232,8 @@ def _joined(graph: Graph, tensor: str, region: _Region) -> list[Part]:
         index = np.flatnonzero((positions >= start) & (positions < stop))
         if len(index) and leaf not in graph.constants:
             name = output_name(graph.producers[leaf], leaf) if leaf in graph.producers else leaf
-            parts.append(Part(name, index, leaf, positions[index] - start, joints[leaf]))
+            whole = len(index) == _size(graph, leaf)
+            parts.append(Part(name, index, leaf, positions[index] - start, whole, joints[leaf]))
         start = stop
     return parts
 

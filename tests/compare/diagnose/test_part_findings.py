@@ -72,18 +72,28 @@ def test_the_first_joint_of_so_coarse_a_scale_is_to_blame():
 )
 def test_what_is_ruined(changed, ruined):
     observed = joined(replace(part(), **changed), part("box", high=255.0))
-    assert is_ruined(observed, observed.parts[0], 1.0) == ruined
+    assert is_ruined(observed, observed.parts[0], observed.parts[0].high) == ruined
 
 
 @pytest.mark.parametrize(("high", "ruined"), [(1.9, True), (2.1, False)])
 def test_channels_may_be_of_one_kind(high, ruined):
     observed = joined(part(high=high), part("channel 1", high=255.0), by_channel=True)
-    assert is_ruined(observed, observed.parts[0], 1.0) == ruined
+    assert is_ruined(observed, observed.parts[0], observed.parts[0].high) == ruined
 
 
 def test_a_tensor_inside_must_err_by_much():
     observed = joined(part(error=0.49), part("box", high=255.0), is_output=False)
-    assert not is_ruined(observed, observed.parts[0], 1.0)
+    assert not is_ruined(observed, observed.parts[0], observed.parts[0].high)
+
+
+def test_what_calibration_saw_of_a_part_counts_too():
+    """No object on the debug pictures: scores up to 1, and 100 during calibration."""
+    seldom = replace(part(), part=replace(part().part, source="s", whole=True))
+    observed = joined(seldom, part("box", 255.0))
+    params = [feature("y", 0.0, 255.0, node="outer"), feature("s", 0.0, 127.5, seen=(0.0, 100.0))]
+    assert findings(observed, params=NetworkParams(params, [])) == []
+    cut_out = replace(seldom, part=replace(seldom.part, whole=False))
+    assert findings(joined(cut_out, part("box", 255.0)), params=NetworkParams(params, []))
 
 
 def test_what_is_joined_for_a_layer_must_harm_it():

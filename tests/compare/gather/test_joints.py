@@ -83,6 +83,7 @@ def test_what_a_slice_leaves_of_a_part():
     joint = joints_of(graph)[-1]
     assert described(joint) == {"Exp2": [0, 1], "Relu0": [2]}
     assert joint.parts[1].source_index.tolist() == [3]
+    assert [part.whole for part in joint.parts] == [True, False]
 
 
 def test_a_tensor_that_is_taken_apart_has_the_parts_that_are_taken():

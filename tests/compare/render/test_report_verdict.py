@@ -110,7 +110,8 @@ def test_a_detector_is_as_good_as_its_boxes():
     assert said([row("fc", 0.9999)], [LOST_BOXES], boxes=dead) == (
         "broken",
         "Broken: the quantized network has 0 of the float network's 12 boxes on 1 picture (0 to 24 % of such "
-        "boxes); the output (fc) has cosine 0.9999, no node is below 0.98; look first at the boxes that differ (finding 1).",
+        "boxes); the output (fc) has cosine 0.9999, no node is below 0.98; look first at the boxes that differ "
+        "(finding 1).",
     )
     some = observed(picture(boxes_in_a_row(12), boxes_in_a_row(7)))
     assert said([row("fc", 0.5)], [LOST_BOXES], boxes=some)[0] == "look"
