@@ -15,7 +15,7 @@ def compare(config: Config) -> None:
     with output_folder(COMPARE) as folder, Background() as background:
         background.prepare(load_plots)
         gathered = gather(config, folder, background)
-        figures = begin_figures(gathered, background)  # drawn while the diagnosis runs networks
+        figures = begin_figures(gathered, config, background)  # drawn while the diagnosis runs networks
         diagnosis = diagnose(gathered, config)
         rendered = render(gathered, diagnosis, figures, config)
         rendered.write_files(folder)

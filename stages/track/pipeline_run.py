@@ -7,6 +7,7 @@ from typing import Any
 
 from stages.core.base.artifacts import read_json
 from stages.core.base.paths import (
+    BOXES,
     CALIBSET,
     COMPARE,
     EVALUATE,
@@ -46,6 +47,7 @@ def pipeline_run(
     quant = config.quant
     features, weights = (side.removesuffix("-bit") for side in bit_widths(quant))
     cosines = [row["cosine_avg"] for row in rows]
+    boxes = [BOXES] if (folder / BOXES).exists() else []  # of a detector
     return RunContent(
         experiment=config.track.experiment,
         run_name=f"{config.model.name} {config.soc.name} a{features}w{weights} {quant.feature_method.name}",
@@ -76,7 +78,12 @@ def pipeline_run(
             name: [folder / path for path in paths]
             for name, paths in {
                 "": [REPORT, Path("params.yaml")],
-                "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
+                "compare": [
+                    COMPARE / "similarity.svg",
+                    COMPARE / "similarity.csv",
+                    SIMILARITY,
+                    *boxes,
+                ],
                 "evaluate": [METRICS, EVALUATE / "predictions.csv"],
                 "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
             }.items()

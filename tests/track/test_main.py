@@ -59,6 +59,7 @@ def test_a_run_is_gathered_from_the_artifacts(config):
 
 @pytest.mark.slow
 def test_the_stage_logs_once_and_says_where(config, capsys):
+    Path("out/compare/boxes.jpg").write_bytes(b"a detector's")
     track(config)
     run = json.loads(Path("out/track/run.json").read_text())
     shown = capsys.readouterr().out
@@ -75,7 +76,9 @@ def test_the_stage_logs_once_and_says_where(config, capsys):
         for file in client.list_artifacts(run["run_id"], folder)
     }
     assert {
-        "report.html", "params.yaml", "compare/similarity.svg", "compare/similarity.csv", "compare/similarity.json",
+        "report.html", "params.yaml", "compare/similarity.svg", "compare/similarity.csv",
+        "compare/similarity.json",
+        "compare/boxes.jpg",
         "evaluate/metrics.json", "evaluate/predictions.csv", "models/model.onnx", "models/quantized.onnx",
         "models/qparams.json", "models/magik_node_quant_bit_info.json",
     } <= names  # fmt: skip

@@ -15,7 +15,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.core.integer.operators import HOMOGENEOUS
 
-__all__ = ["channel_imbalance_findings"]
+__all__ = ["FINE", "channel_imbalance_findings"]
 
 MIN_TIMES_MEDIAN = 8.0
 """The widest channel against the median one; 3 bits that the median channel does without."""

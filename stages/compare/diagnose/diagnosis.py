@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.diagnose.bit_width_findings import bit_width_findings
+from stages.compare.diagnose.box_findings import box_findings, boxes_agree
 from stages.compare.diagnose.calibration_findings import calibration_findings, debug_findings
 from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.curve_findings import curve_findings
 from stages.compare.diagnose.finding import Finding, in_order, to_json
 from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input
-from stages.compare.diagnose.input_evidence import InputEvidence
-from stages.compare.diagnose.input_findings import best_variant, input_findings
-from stages.compare.diagnose.labelled_pictures import read_labelled
-from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.inputs.input_evidence import InputEvidence
+from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
+from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.part_findings import part_findings
 from stages.compare.diagnose.range_findings import range_findings
 from stages.compare.gather.gather import Gathered, TrainingRecord
 from stages.core.config.schema import Config
@@ -58,7 +60,7 @@ class Diagnosis:
 
 
 def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
-    """Make all checks. The curve by itself is spoken of only where nothing explains it.
+    """Make all checks. The curve by itself is spoken of only where nothing explains it, and no boxes say it is fine.
 
     Runs the float network where there is evidence of how it was fed in training: only where one picture is all that it
     takes.
@@ -75,10 +77,15 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     findings += range_findings(params, observed, soc, quant)
     findings += bit_width_findings(reference, params, similarity, quant)
     named = {finding.node for finding in findings}
-    imbalances = channel_imbalance_findings(reference, params, observed, similarity.isolated_cosines, quant)
+    isolated = similarity.isolated_cosines
+    imbalances = channel_imbalance_findings(reference, params, observed, isolated, quant)
     findings += [finding for finding in imbalances if finding.node not in named]
-    if not findings:
+    parts = part_findings(gathered.joints, params, isolated, gathered.head, config)
+    named = {finding.node for finding in findings}  # of what is joined inside the network their cures are milder
+    findings += [finding for finding in parts if "output" in finding.evidence or finding.node not in named]
+    if not findings and not (gathered.boxes and boxes_agree(gathered.boxes)):
         findings += curve_findings(similarity, params, soc, quant)
+    findings += box_findings(gathered.boxes, config, gathered.debug.noun)
     findings += debug_findings(gathered.debug)
     information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)

@@ -7,9 +7,11 @@ from typing import Any
 __all__ = ["KINDS", "Effect", "Finding", "in_order", "to_json"]
 
 KINDS = (
-    "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls", "accumulates", "debug",
+    "parts", "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls",
+    "accumulates", "boxes", "scores", "debug",
 )  # fmt: skip
-"""Worst first: a wrong input makes all that follows look wrong, ranges come before what bit widths can do."""
+"""Worst first: a lost part of an output is lost on any input, a wrong input makes all that follows look wrong, ranges
+come before what bit widths can do, and causes before the boxes that are lost by them."""
 
 
 @dataclass(frozen=True)

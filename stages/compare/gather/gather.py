@@ -7,18 +7,23 @@ from typing import Any
 
 from stages.compare.background import Background
 from stages.compare.gather.comparison import Observer, compare_networks
+from stages.compare.gather.joints import find_joints
 from stages.compare.gather.layer_close_ups import LayerCloseUps
 from stages.compare.gather.networks import Networks, load_networks
+from stages.compare.gather.observed_boxes import BoxObserver, ObservedBoxes
 from stages.compare.gather.observed_features import FeatureObserver, ObservedFeature
+from stages.compare.gather.observed_parts import ObservedJoint, PartObserver
 from stages.compare.gather.picture_dump import PictureDump
 from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugPictures, DebugSet
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
 from stages.core.base.artifacts import read_json
-from stages.core.base.paths import CALIBSET, NORMALIZATION, NOTES
+from stages.core.base.paths import CALIBSET, DETECTOR, NORMALIZATION, NOTES
 from stages.core.config.schema import Config
 from stages.core.data.inputs import noun_of
 from stages.core.data.sample_files import select
 from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
+from stages.core.heads.detector import load_detector
+from stages.core.heads.head_file import ExportedHead, load_head
 
 __all__ = ["Gathered", "TrainingRecord", "gather"]
 
@@ -44,6 +49,9 @@ class Gathered:
         networks: what ran.
         similarity: the similarity table.
         observed: features on the debug pictures, by tensor.
+        joints: tensors of several parts on the debug pictures, and the outputs.
+        head: of a detector, if export recognized one.
+        boxes: what a detector finds on the debug pictures; None of a network that is none.
         close_ups: of the layers' outputs.
         debug: the debug pictures.
         calibration: the calibration set.
@@ -54,6 +62,9 @@ class Gathered:
     networks: Networks
     similarity: Similarity
     observed: Mapping[str, ObservedFeature]
+    joints: Sequence[ObservedJoint]
+    head: ExportedHead | None
+    boxes: ObservedBoxes | None
     close_ups: LayerCloseUps
     debug: DebugSet
     calibration: CalibrationSet
@@ -75,8 +86,12 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     files = select(config.data.debug, networks.inputs, DEBUG_KEY)
     pictures = DebugPictures(files, networks.inputs, config.model.preprocess, stored)
     close_ups, features = LayerCloseUps(networks, len(pictures)), FeatureObserver(networks.params)
-    by_picture = PictureRows(networks.node_names)
-    observers: list[Observer] = [features.add, close_ups.add, by_picture.add]
+    coded = {feature.tensor for feature in networks.params.features}
+    by_picture, parts = PictureRows(networks.node_names), PartObserver(find_joints(networks.reference, coded))
+    observers: list[Observer] = [features.add, close_ups.add, by_picture.add, parts.add]
+    boxes = _box_observer(networks, config)
+    if boxes:
+        observers.append(boxes.add)
     if config.compare.dump:
         observers.append(PictureDump(folder, config.soc.vendor, networks).add)
     by_tensor = compare_networks(networks, pictures, background, observers)
@@ -84,9 +99,23 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         networks,
         Similarity(by_tensor, output_row(list(by_tensor.values()), networks.reference), by_picture.rows),
         features.by_tensor,
+        parts.observed(),
+        load_head(DETECTOR),
+        boxes.observed() if boxes else None,
         close_ups,
         pictures.summary(),
         CalibrationSet(len(samples), available, samples.flat, noun),
         TrainingRecord(read_json(NORMALIZATION), samples),
         [f"calibration set: {line}" for line in samples.warnings] + read_json(NOTES) + pictures.notes,
     )
+
+
+def _box_observer(networks: Networks, config: Config) -> BoxObserver | None:
+    """What looks at a detector's boxes; None of a network that is none, or whose outputs are not all float."""
+    graph = networks.reference
+    if not set(graph.outputs) <= networks.node_names.keys():
+        return None
+    detector = load_detector(
+        DETECTOR, config.model.detector, {name: graph.shapes.get(name, []) for name in graph.outputs}
+    )
+    return BoxObserver(detector, graph.outputs, load_head(DETECTOR)) if detector else None

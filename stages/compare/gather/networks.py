@@ -6,9 +6,9 @@ from functools import cached_property
 
 import onnx
 
-from stages.compare.gather.feature_network import feature_network
-from stages.compare.gather.isolated_network import IsolatedLayers, isolated_network
 from stages.compare.gather.layers import computed_in_integers, enclosing_layers, layer_tensors, node_names
+from stages.compare.gather.partial.feature_network import feature_network
+from stages.compare.gather.partial.isolated_network import IsolatedLayers, isolated_network
 from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL, PREPARED_MODEL, QPARAMS, QUANTIZED_MODEL
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, load_inputs

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stages.core.base.console import track, warn
 from stages.core.config.schema import PreprocessConfig
 from stages.core.data.inputs import NetworkInput, Sample, feeds, noun_of
+from stages.core.data.preprocess import Placement
 from stages.core.data.sample_files import SampleFiles, read_samples
 from stages.core.data.sample_store import SampleReader, digest
 
@@ -25,11 +26,13 @@ class DebugPicture:
         name: its file's.
         sample: of each input what is read of it, before mean and normal.
         feeds: what the networks take.
+        placement: of the picture in the input; None for a sample that is none.
     """
 
     name: str
     sample: Sample
     feeds: Mapping[str, NDArray[np.float32]]
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class DebugPictures:
                 self.known.append(read.name)
                 self.notes.append(f"debug {noun} {read.name} is also {same}: use others")
                 warn(self.notes[-1])
-            yield DebugPicture(read.name, read.sample, feeds(read.sample, self.inputs))
+            yield DebugPicture(read.name, read.sample, feeds(read.sample, self.inputs), read.placement)
 
     def summary(self) -> DebugSet:
         """What is known of them once all have been read."""

@@ -9,18 +9,19 @@ from stages.compare.background import Background
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.gather.comparison import Row
 from stages.compare.gather.gather import Gathered
+from stages.compare.render.box_figures import BoxDrawings, begin_boxes
 from stages.compare.render.report_figures import ReportFigures
 from stages.compare.render.report_page import LayerFigures, PageFigures, ReportPage, render_page
-from stages.compare.render.report_verdict import Verdict, finding_lines, verdict
+from stages.compare.render.report_verdict import OutputEvidence, Verdict, finding_lines, verdict
 from stages.compare.render.shown_layers import layers_to_show, worst_layers
 from stages.compare.render.similarity_csv import picture_csv, table_csv
 from stages.core.base.artifacts import write_json, write_text
 from stages.core.base.console import counted, output
-from stages.core.base.paths import DIAGNOSIS, REPORT, SIMILARITY
+from stages.core.base.paths import BOXES, DIAGNOSIS, REPORT, SIMILARITY
 from stages.core.config.schema import Config
 from stages.core.tables import bit_widths_line, similarity_table
 
-__all__ = ["Rendered", "begin_figures", "render"]
+__all__ = ["BegunFigures", "Rendered", "begin_figures", "render"]
 
 MAX_LAYERS = 6  # that the report shows closely
 MAX_NAMES = 3  # of nodes in the plot that is a file of its own
@@ -36,12 +37,14 @@ class Rendered:
     Attributes:
         contents: file name -> content, for JSON.
         texts: file name -> text.
+        files: file name -> bytes.
         rows: the similarity table.
         lines: what the terminal shows below the table.
     """
 
     contents: Mapping[str, Any]
     texts: Mapping[str, str]
+    files: Mapping[str, bytes]
     rows: Sequence[Row]
     lines: Sequence[str]
 
@@ -51,6 +54,8 @@ class Rendered:
             write_json(folder / name, content)
         for name, text in self.texts.items():
             write_text(folder / name, text)
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
 
     def show(self) -> None:
         """Print the table, the verdict and the findings, and where the report is."""
@@ -60,32 +65,49 @@ class Rendered:
         output.print(f"report: {REPORT.resolve().as_uri()}")
 
 
-def begin_figures(gathered: Gathered, background: Background) -> ReportFigures:
+@dataclass(frozen=True)
+class BegunFigures:
+    """Figures that are being drawn.
+
+    Attributes:
+        report: those of every network.
+        boxes: those of a detector; None of another network.
+    """
+
+    report: ReportFigures
+    boxes: BoxDrawings | None
+
+
+def begin_figures(gathered: Gathered, config: Config, background: Background) -> BegunFigures:
     """Have those figures drawn that do not depend on findings."""
     figures = ReportFigures(gathered, background)
+    boxes = begin_boxes(gathered, config, background)
     figures.draw(worst_layers(gathered.similarity, gathered.networks.layers, MAX_LAYERS))
-    return figures
+    return BegunFigures(figures, boxes)
 
 
-def render(gathered: Gathered, diagnosis: Diagnosis, figures: ReportFigures, config: Config) -> Rendered:
+def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config: Config) -> Rendered:
     """Render the table, the diagnosis, the report, and its curve as a file of its own.
 
     Args:
         gathered: what the report shows.
         diagnosis: what was found.
-        figures: those that are drawn already; draws the others.
+        begun: the figures that are drawn already; draws the others.
         config: the experiment.
     """
     networks, similarity = gathered.networks, gathered.similarity
     marked = [finding.node for finding in diagnosis.findings if finding.node]
     shown = layers_to_show(similarity, networks.layers, marked, networks.enclosing, MAX_LAYERS)
-    names = list(shown.values())
+    names, figures = list(shown.values()), begun.report
     figures.draw(shown)
     curve = figures.curve(names, marked)
     plot = figures.similarity(_title(gathered, config), names[:MAX_NAMES])
     worst = worst_layers(similarity, networks.layers, 1)
-    conclusion = verdict(similarity, diagnosis.findings, similarity.by_tensor[worst[0]] if worst else None)
+    worst_row = similarity.by_tensor[worst[0]] if worst else None
+    outputs = OutputEvidence(gathered.joints, gathered.boxes, gathered.debug.noun)
+    conclusion = verdict(similarity, outputs, diagnosis.findings, worst_row)
     layers = [LayerFigures(similarity.by_tensor[name], figures.layer(name)) for name in shown]
+    section = begun.boxes.section() if begun.boxes else None
     page = ReportPage(
         config,
         networks.params,
@@ -95,7 +117,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, figures: ReportFigures, con
         conclusion,
         diagnosis,
         gathered.notes,
-        PageFigures(curve.figure(), figures.bits.figure(), layers),
+        PageFigures(curve.figure(), figures.bits.figure(), layers, section),
     )
     return Rendered(
         {SIMILARITY.name: similarity.rows, DIAGNOSIS.name: diagnosis.to_json()},
@@ -105,6 +127,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, figures: ReportFigures, con
             REPORT.name: render_page(page),
             "similarity.svg": plot.result(),
         },
+        {BOXES.name: section.sheet} if section and section.sheet else {},
         similarity.rows,
         _lines(gathered, diagnosis, conclusion),
     )

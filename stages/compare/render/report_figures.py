@@ -11,11 +11,13 @@ from stages.compare.gather.layer_close_ups import CloseUp
 from stages.compare.gather.observed_features import ObservedFeature
 from stages.core.integer.network_params import FeatureParams, WeightParams
 
-__all__ = ["Drawing", "Figure", "ReportFigures", "load_plots"]
+__all__ = ["Drawing", "Figure", "ReportFigures", "draw_plot", "load_plots"]
 
 MAX_NAMES, MAX_NAMES_NARROW = 5, 3
-Plot = Literal["similarity_plot", "histogram_plot", "pair_plot", "channel_plot", "bits_plot"]
-"""The functions of `depth_plots` and `panel_plots`."""
+Plot = Literal[
+    "similarity_plot", "histogram_plot", "pair_plot", "channel_plot", "bits_plot", "score_plot", "agreement_plot"
+]  # fmt: skip
+"""The functions of `depth_plots`, `panel_plots` and `box_plots`."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class ReportFigures:
         ]
 
     def _draw(self, plot: Plot, *arguments: Any, **options: Any) -> Future[str]:
-        return self._background.draw(_drawn, plot, *arguments, **options)
+        return draw_plot(self._background, plot, *arguments, **options)
 
     def _nodes(self, tensor: str) -> Iterable[str]:
         """The float network's nodes of the layer with that output."""
@@ -174,8 +176,13 @@ class ReportFigures:
         return Drawing(plot, f"Weights of {weight.node}, {value.shape[axis]} output channels, {scales}; {codes}")
 
 
-def _drawn(plot: Plot, *arguments: Any, **options: Any) -> str:
-    from stages.compare.render import depth_plots, panel_plots  # noqa: PLC0415  see `load_plots`
+def draw_plot(background: Background, plot: Plot, *arguments: Any, **options: Any) -> Future[str]:
+    """Have a plot drawn in time."""
+    return background.draw(_drawn, plot, *arguments, **options)
 
-    function = getattr(depth_plots if plot in depth_plots.__all__ else panel_plots, plot)
-    return str(function(*arguments, **options))
+
+def _drawn(plot: Plot, *arguments: Any, **options: Any) -> str:
+    from stages.compare.render import box_plots, depth_plots, panel_plots  # noqa: PLC0415  see `load_plots`
+
+    module = next(module for module in (depth_plots, panel_plots, box_plots) if plot in module.__all__)
+    return str(getattr(module, plot)(*arguments, **options))

@@ -12,6 +12,7 @@ from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.gather.comparison import Row
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import POOR, Similarity
+from stages.compare.render.box_figures import BoxSection
 from stages.compare.render.report_figures import Figure
 from stages.compare.render.report_verdict import Verdict, command_line
 from stages.core.config.schema import Config
@@ -45,11 +46,13 @@ class PageFigures:
         curve: similarity over depth.
         bits: bit widths over depth.
         layers: the layers to look at, worst first.
+        boxes: a detector's; None of another network.
     """
 
     curve: Figure
     bits: Figure
     layers: Sequence[LayerFigures]
+    boxes: BoxSection | None = None
 
 
 @dataclass(frozen=True)

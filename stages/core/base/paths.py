@@ -4,6 +4,7 @@ from pathlib import Path
 
 __all__ = [
     "AUTOTUNE",
+    "BOXES",
     "BUILD",
     "CALIBRATE",
     "CALIBSET",
@@ -59,4 +60,6 @@ NOTES = QUANTIZE / "notes.json"
 SIMILARITY = COMPARE / "similarity.json"
 DIAGNOSIS = COMPARE / "diagnosis.json"
 REPORT = COMPARE / "report.html"
+BOXES = COMPARE / "boxes.jpg"
+"""A detector's debug pictures with the boxes of both networks; only of a detector."""
 METRICS = EVALUATE / "metrics.json"

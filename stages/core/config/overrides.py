@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-__all__ = ["list_override", "numbers", "quoted", "skip_override"]
+__all__ = ["list_override", "numbers", "quoted", "skip_override", "split_overrides"]
 
 PLAIN_TEXT = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
 RESERVED_WORDS = {"null", "true", "false", "nan", "inf"}
@@ -31,3 +31,16 @@ def skip_override(nodes: Sequence[str]) -> str:
 def list_override(key: str, names: Sequence[str]) -> str:
     """The override that gives a key a list of names."""
     return f"{key}=[{','.join(map(quoted, names))}]"
+
+
+def split_overrides(text: str) -> list[str]:
+    """Split overrides at the spaces between them; those inside of brackets and quotes belong to an override."""
+    parts, depth, in_quotes = [""], 0, False
+    for before, letter in zip(" " + text, text, strict=False):
+        in_quotes ^= letter == '"' and before != "\\"
+        depth += 0 if in_quotes else (letter in "[{") - (letter in "]}")
+        if letter == " " and not depth and not in_quotes:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts

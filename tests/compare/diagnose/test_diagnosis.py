@@ -129,3 +129,51 @@ def test_a_network_with_batch_norms_fed_wrongly(quantized):
     wrong = diagnosis(quantized)
     assert wrong["inputs"][0]["misfit"] > 1.0
     assert load_inputs(INPUTS)[0].mean == (0.0, 0.0, 0.0)
+
+
+def two_branches(small: float) -> onnx.ModelProto:
+    """Six channels of a usual range beside two that are so many times smaller, and go by a weight as much larger."""
+    rng = np.random.default_rng(0)
+    project = rng.normal(0, 0.4, (8, 8, 1, 1))
+    project[:, :6] /= 10.0
+    project[:, 6:] /= small
+    drawn = {
+        "w1": rng.normal(0, 0.2, (8, 3, 3, 3)), "wa": rng.normal(0, 0.4, (6, 8, 1, 1)),
+        "wb": small * rng.normal(0, 0.4, (2, 8, 1, 1)), "wc": project, "wd": rng.normal(0, 0.4, (3, 8)),
+    }  # fmt: skip
+    make = onnx.helper.make_node
+    nodes = [
+        make("Conv", ["images", "w1"], ["c1"], "stem", strides=[2, 2]),
+        make("Relu", ["c1"], ["r1"], "stem_relu"),
+        make("Conv", ["r1", "wa"], ["a"], "wide"),
+        make("Conv", ["r1", "wb"], ["b"], "small"),
+        make("Concat", ["a", "b"], ["joined"], "join", axis=1),
+        make("Conv", ["joined", "wc"], ["c2"], "project"),
+        make("GlobalAveragePool", ["c2"], ["pooled"], "pool"),
+        make("Flatten", ["pooled"], ["flat"], "flatten"),
+        make("Gemm", ["flat", "wd"], ["logits"], "fc", transB=1),
+    ]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "branches",
+        [info("images", onnx.TensorProto.FLOAT, [1, 3, 16, 16])],
+        [info("logits", onnx.TensorProto.FLOAT, [1, 3])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in drawn.items()],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_branch_that_the_joint_with_a_wide_one_ruins(quantized):
+    onnx.save(two_branches(0.002), "tiny.onnx")
+    finding = first(quantized)
+    assert (finding["kind"], finding["node"], finding["evidence"]["part"]) == ("parts", "join", "small")
+    assert finding["cure"] == "quant.skip_nodes=[join,project]"
+    assert "output" not in finding["evidence"]
+    quantized.quant.skip_nodes = ["join", "project"]
+    assert diagnosis(quantized, (quantize, compare))["findings"] == []
+
+
+def test_branches_of_like_range(quantized):
+    onnx.save(two_branches(1.0), "tiny.onnx")
+    assert diagnosis(quantized)["findings"] == []

@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from stages.compare.gather.feature_network import feature_network
-from stages.compare.gather.isolated_network import isolated_network
 from stages.compare.gather.networks import PartialNetworks
+from stages.compare.gather.partial.feature_network import feature_network
+from stages.compare.gather.partial.isolated_network import isolated_network
 from stages.core.config.schema import Config, QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs

@@ -4,9 +4,9 @@ import pytest
 from onnx import numpy_helper
 
 from stages.compare.gather.comparison import SOURCES
-from stages.compare.gather.feature_network import feature_network
-from stages.compare.gather.isolated_network import isolated_network
 from stages.compare.gather.networks import PartialNetworks
+from stages.compare.gather.partial.feature_network import feature_network
+from stages.compare.gather.partial.isolated_network import isolated_network
 from stages.core.graph.onnx_graph import Graph
 from tests.compare.gather.examples import compared, networks
 from tests.compare.gather.partly_quantized import equalized, partial_networks, pictures

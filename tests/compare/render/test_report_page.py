@@ -7,6 +7,7 @@ from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Effect, Finding
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import Similarity
+from stages.compare.render.box_figures import BoxPair, BoxSection
 from stages.compare.render.depth_plots import similarity_plot
 from stages.compare.render.report_figures import Figure
 from stages.compare.render.report_page import LayerFigures, PageFigures, ReportPage, render_page
@@ -32,7 +33,7 @@ SOUND = Diagnosis([], [], [])
 GONE = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}  # have no end tag
 
 
-def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=(), level="good"):
+def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=(), level="good", boxes=None):
     config = Config(
         soc=SocConfig(name="T40", weight_scale=WeightScale.per_channel),
         model=ModelConfig(name="small net"),
@@ -54,7 +55,7 @@ def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=()
             verdict=Verdict(level, "It's <so>."),
             diagnosis=diagnosis,
             notes=notes,
-            figures=PageFigures(curve=Figure(plot, "", plot), bits=Figure(plot, "", plot), layers=layers),
+            figures=PageFigures(curve=Figure(plot, "", plot), bits=Figure(plot, "", plot), layers=layers, boxes=boxes),
         )
     )
 
@@ -197,6 +198,28 @@ def test_layers_to_look_at():
     assert "<h3>&lt;mid&gt;</h3>" in text
     assert "<figcaption>a &lt;caption&gt;.</figcaption>" in text
     assert "alone 3.0 dB (cosine 0.75000),\nin the network 31.5 dB (cosine 0.43210)" in text
+
+
+def test_a_detector_s_boxes_stand_before_the_curve():
+    caption = "<a>.jpg: boxes 3 float; 1 lost"
+    pair = BoxPair("data:image/jpeg;base64,AAAA", "data:image/jpeg;base64,BBBB", caption)
+    plot = Figure(similarity_plot(GOOD, ""), "a <plot>")
+    text = page(GOOD, boxes=BoxSection("the network has 2 of 3 boxes", 0.25, [pair, pair], [plot], b""))
+    document = Document(text)
+    assert document.headings[:3] == ["Findings", "Boxes, float against quantized", "Similarity over depth"]
+    assert "The network has 2 of 3 boxes." in document.text
+    assert "of score 0.25 or more" in document.text
+    assert text.count('<img src="data:image/jpeg;base64,AAAA" alt="float network') == 2
+    assert "&lt;a&gt;.jpg: boxes 3 float; 1 lost." in text
+    assert "<figcaption>a &lt;plot&gt;.</figcaption>" in text
+    assert all(address.startswith(("#", "data:")) for address in document.addresses)
+
+
+def test_a_detector_without_pictures_has_no_key_to_them():
+    text = page(GOOD, boxes=BoxSection("the float network shows no box", 0.25, [], [], None))
+    assert "The float network shows no box." in text
+    assert "<img" not in text
+    assert "the worst pictures first" not in text
 
 
 def test_notes():

@@ -1,7 +1,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from stages.core.config.overrides import numbers, quoted, skip_override
+from stages.core.config.overrides import numbers, quoted, skip_override, split_overrides
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,16 @@ def test_plain_names_stay_plain():
 )
 def test_numbers(values, text):
     assert numbers(values) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a.b=1", ["a.b=1"]),
+        ("model.cut=true model.outputs=[]", ["model.cut=true", "model.outputs=[]"]),
+        ('a=["x y", {b: c}] d="e f"', ['a=["x y", {b: c}]', 'd="e f"']),
+        ('a=["]x \\" y"] b=1', ['a=["]x \\" y"]', "b=1"]),
+    ],
+)
+def test_overrides_are_split_at_the_spaces_between_them(text, parts):
+    assert split_overrides(text) == parts

@@ -1,9 +1,9 @@
 import onnx
 
-from stages.compare.diagnose.input_evidence import InputEvidence
-from stages.compare.diagnose.input_findings import best_variant
-from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant
-from tests.compare.diagnose.fed_networks import TRAINED, network, no_labels, pictures, training
+from stages.compare.diagnose.inputs.input_evidence import InputEvidence
+from stages.compare.diagnose.inputs.input_findings import best_variant
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from tests.compare.diagnose.inputs.fed_networks import TRAINED, network, no_labels, pictures, training
 
 
 def test_too_few_pictures_say_nothing():

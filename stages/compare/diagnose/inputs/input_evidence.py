@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.compare.diagnose.input_fit import (
+from stages.compare.diagnose.inputs.input_fit import (
     MIN_PICTURES,
     Array,
     Moments,
@@ -18,8 +18,8 @@ from stages.compare.diagnose.input_fit import (
     misfit,
     picture_moments,
 )
-from stages.compare.diagnose.labelled_pictures import LabelledPictures
-from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.inputs.labelled_pictures import LabelledPictures
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
 from stages.core.graph.session import Runner, with_outputs
 
 __all__ = ["InputEvidence"]

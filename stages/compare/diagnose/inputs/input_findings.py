@@ -8,8 +8,8 @@ network that sees what it was trained on gives them more probability. Neither as
 from collections.abc import Callable, Sequence
 
 from stages.compare.diagnose.finding import Effect, Finding
-from stages.compare.diagnose.input_evidence import InputEvidence
-from stages.compare.diagnose.input_fit import (
+from stages.compare.diagnose.inputs.input_evidence import InputEvidence
+from stages.compare.diagnose.inputs.input_fit import (
     MAX_MISFIT,
     STANDARD_ERRORS,
     clearly_better,
@@ -17,7 +17,7 @@ from stages.compare.diagnose.input_fit import (
     misfit,
     surely_likelier,
 )
-from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant, alternatives, inputs_override
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant, alternatives, inputs_override
 from stages.core.config.schema import InputConfig
 
 __all__ = ["best_variant", "input_findings"]

@@ -4,12 +4,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from stages.compare.diagnose.input_evidence import InputEvidence
-from stages.compare.diagnose.input_findings import best_variant, input_findings
-from stages.compare.diagnose.labelled_pictures import LabelledPictures
-from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.inputs.input_evidence import InputEvidence
+from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
+from stages.compare.diagnose.inputs.labelled_pictures import LabelledPictures
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
 from stages.core.config.schema import Color, InputConfig
-from tests.compare.diagnose.fed_networks import TRAINED, changed, network, no_labels, pictures, stored, training
+from tests.compare.diagnose.inputs.fed_networks import TRAINED, changed, network, no_labels, pictures, stored, training
 
 AS_TRAINED = PreprocessingVariant(TRAINED)
 

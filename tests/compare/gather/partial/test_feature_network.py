@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.compare.gather.feature_network import feature_network
+from stages.compare.gather.partial.feature_network import feature_network
 from stages.core.config.schema import FakeQuant
 from stages.core.graph.onnx_graph import Graph
 from tests.compare.gather.partly_quantized import constants, equalized, pictures, values_of

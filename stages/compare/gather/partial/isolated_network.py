@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import onnx
 
 from stages.compare.gather.layers import computed_in_integers
-from stages.compare.gather.partial_network_writer import PartialNetworkWriter
+from stages.compare.gather.partial.partial_network_writer import PartialNetworkWriter
 from stages.compare.gather.units import along_channels
 from stages.core.graph.onnx_graph import Graph, used_names
 from stages.core.integer.model import inner_tensors

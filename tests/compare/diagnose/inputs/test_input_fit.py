@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.compare.diagnose.input_fit import (
+from stages.compare.diagnose.inputs.input_fit import (
     StandardizedChannels,
     clearly_better,
     contrast_misfit,

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from stages.compare.diagnose.preprocessing_variants import PreprocessingVariant, alternatives, inputs_override
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant, alternatives, inputs_override
 from stages.core.config.schema import Color, InputConfig
-from tests.compare.diagnose.fed_networks import TRAINED
+from tests.compare.diagnose.inputs.fed_networks import TRAINED
 
 
 def test_alternatives():

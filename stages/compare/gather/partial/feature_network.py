@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from stages.compare.gather.partial_network_writer import PartialNetworkWriter
+from stages.compare.gather.partial.partial_network_writer import PartialNetworkWriter
 from stages.compare.gather.units import along_channels
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import NetworkParams

@@ -1,0 +1,171 @@
+"""The parts of tensors on the debug pictures: each against itself, so that a large part cannot hide a small one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.compare.gather.comparison import Comparison
+from stages.compare.gather.joints import Joint, Part
+
+__all__ = ["ObservedJoint", "ObservedPart", "PartObserver"]
+
+MOST_SAMPLES = 65536
+"""Values of a tensor and picture that are counted by value, evenly over each part."""
+SAMPLED_PICTURES = 32
+FLOAT_NOISE = 1e-10
+"""A variance below this part of the mean square is float32's rounding."""
+
+Values = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ObservedPart:
+    """A part of a tensor on all debug pictures.
+
+    Attributes:
+        part: which.
+        values: how many there were.
+        low: smallest value of the float network.
+        high: largest.
+        deviation: of the float network's values from their mean, root of the mean square.
+        error: of the quantized values in the tensor, root of the mean square.
+        before: the same before the joint, where all layers are quantized and only the joint is not; None if unknown.
+        float_values: different values among some of the float network's.
+        quantized_values: different values of the quantized network in the same places.
+    """
+
+    part: Part
+    values: int
+    low: float
+    high: float
+    deviation: float
+    error: float
+    before: float | None
+    float_values: int
+    quantized_values: int
+
+    @property
+    def relative_error(self) -> float:
+        """The error in parts of the deviation; 0 for a part that is constant: it has nothing to lose."""
+        return self.error / self.deviation if self.deviation else 0.0
+
+    @property
+    def relative_before(self) -> float | None:
+        """The same before the joint."""
+        if self.before is None:
+            return None
+        return self.before / self.deviation if self.deviation else 0.0
+
+
+@dataclass(frozen=True)
+class ObservedJoint:
+    """A tensor's parts on all debug pictures."""
+
+    joint: Joint
+    parts: Sequence[ObservedPart]
+
+
+class PartObserver:
+    """Takes in pictures one by one.
+
+    Args:
+        joints: whose parts to look at.
+    """
+
+    def __init__(self, joints: Sequence[Joint]) -> None:
+        self._sums = [_Sums.of(joint) for joint in joints]
+
+    def add(self, comparison: Comparison) -> None:
+        """Take in one picture."""
+        for sums in self._sums:
+            tensor = sums.joint.tensor
+            expected, actual = comparison.expected.get(tensor), comparison.actual.get(tensor)
+            if expected is not None and actual is not None and expected.size:
+                sums.add(expected.reshape(-1), actual.reshape(-1), _before(sums.joint, comparison))
+
+    def observed(self) -> list[ObservedJoint]:
+        """The parts on the pictures so far."""
+        return [sums.observed() for sums in self._sums if sums.pictures]
+
+
+def _before(joint: Joint, comparison: Comparison) -> list[Values] | None:
+    """Each part's values before the joint, all layers before quantized; None if they are not known."""
+    known: Mapping[str, Values] = {**comparison.picture.feeds, **comparison.actual}
+    if joint.runner is not None:
+        if not known.keys() >= joint.runner.inputs.keys():
+            return None
+        values = joint.runner.run({name: known[name] for name in joint.runner.inputs})[joint.tensor].reshape(-1)
+        return [values[part.index] for part in joint.parts]
+    parts = []
+    for part in joint.parts:
+        if part.source is None or part.source not in known:
+            return None
+        parts.append(known[part.source].reshape(-1)[part.source_index])
+    return parts
+
+
+@dataclass
+class _Sums:
+    """Sums over the pictures so far, [parts] each."""
+
+    joint: Joint
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sampled: NDArray[np.int64]
+    low: Doubles
+    high: Doubles
+    moments: Doubles
+    pictures: int = 0
+    with_before: int = 0
+    samples: list[tuple[Values, Values]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, joint: Joint) -> "_Sums":
+        sizes = np.array([len(part.index) for part in joint.parts])
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        step = -(-int(sizes.sum()) // MOST_SAMPLES)
+        sampled = [start + np.arange(0, size, step) for start, size in zip(starts, sizes, strict=True)]
+        order = np.concatenate([part.index for part in joint.parts])
+        empty = np.full(len(sizes), np.inf)
+        return cls(joint, order, starts, np.concatenate(sampled), empty, -empty, np.zeros((4, len(sizes))))
+
+    def add(self, expected: Values, actual: Values, before: Sequence[Values] | None) -> None:
+        """Take in a picture: the tensor as it lies in memory, and each part before the joint."""
+        f, q = expected[self.order].astype(np.float64), actual[self.order].astype(np.float64)
+        self.low = np.minimum(self.low, np.minimum.reduceat(f, self.starts))
+        self.high = np.maximum(self.high, np.maximum.reduceat(f, self.starts))
+        errors = [np.zeros(len(self.order)) if before is None else np.concatenate(before) - f, q - f]
+        self.with_before += before is not None
+        rows = (f, f * f, errors[0] ** 2, errors[1] ** 2)
+        self.moments += np.stack([np.add.reduceat(row, self.starts) for row in rows])
+        if self.pictures < SAMPLED_PICTURES:
+            self.samples.append((expected[self.order[self.sampled]], actual[self.order[self.sampled]]))
+        self.pictures += 1
+
+    def observed(self) -> ObservedJoint:
+        counts = np.diff(np.append(self.starts, len(self.order))) * self.pictures
+        owners = np.searchsorted(self.starts, self.sampled, side="right") - 1
+        floats, codes = (np.stack(side) for side in zip(*self.samples, strict=True))
+        parts = []
+        for number, part in enumerate(self.joint.parts):
+            count, mine = int(counts[number]), owners == number
+            total, squares, before, error = self.moments[:, number]
+            variance = squares / count - (total / count) ** 2
+            parts.append(
+                ObservedPart(
+                    part,
+                    count,
+                    float(self.low[number]),
+                    float(self.high[number]),
+                    math.sqrt(variance) if variance > squares / count * FLOAT_NOISE else 0.0,
+                    math.sqrt(error / count),
+                    math.sqrt(before / count) if self.with_before == self.pictures else None,
+                    len(np.unique(floats[:, mine])),
+                    len(np.unique(codes[:, mine])),
+                )
+            )
+        return ObservedJoint(self.joint, parts)

@@ -1,0 +1,1 @@
+"""Networks of which only a part is quantized."""

@@ -1,0 +1,109 @@
+import pytest
+
+from stages.compare.diagnose.box_findings import box_findings, boxes_agree, boxes_words, likely_share, surely_more
+from stages.core.config.schema import Config, ModelConfig
+from tests.compare.detected import detections, observed, picture, row
+
+CONFIG = Config(model=ModelConfig(name="net"))
+
+
+def findings(*pictures):
+    return box_findings(observed(*pictures), CONFIG, "picture")
+
+
+def test_no_detector_has_none():
+    assert box_findings(None, CONFIG, "picture") == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "count", "surely"),
+    [
+        (1, 1, False),  # 0.1
+        (2, 2, True),  # 0.01
+        (1, 5, False),
+        (2, 5, False),  # 0.0815 by hand: 1 - 0.9**5 - 5 * 0.1 * 0.9**4
+        (3, 5, True),
+        (4, 20, False),  # 0.133
+        (5, 20, True),  # 0.0432
+        (0, 0, False),
+        (15, 100, False),
+        (20, 100, True),
+    ],
+)
+def test_more_than_tolerated_and_not_by_chance(lost, count, surely):
+    assert surely_more(lost, count) == surely
+
+
+def test_boxes_that_are_lost_are_said_by_size_and_class_and_by_example():
+    reference = detections((0, 0.9, 3), (1, 0.8, 3), (2, 0.7, 3), (3, 0.6, 0))
+    (finding,) = findings(picture(reference, row([3], 0.6)), picture(row(1), row(1), name="b/c.jpg"))
+    assert finding.sentence == (
+        "the quantized network has 2 of the float network's 5 boxes on 2 pictures; lost are 3 of 5 medium, most of "
+        "class 3 (3 of 3); such as class 3 of score 0.90 in a.jpg, class 3 of score 0.80 in a.jpg, class 3 of score "
+        "0.70 in a.jpg"
+    )
+    assert finding.evidence == {
+        "float_boxes": 5, "quantized_boxes": 2, "lost": 3, "invented": 0, "score_threshold": 0.4, "lost_medium": 3,
+    }  # fmt: skip
+    assert (finding.kind, finding.cure, finding.effect) == ("boxes", None, None)
+
+
+def test_cutting_is_the_cure_where_it_brings_boxes_back():
+    (finding,) = findings(picture(row(5), row(0), row(4)))
+    assert finding.cure == "model.cut=true"
+    assert (finding.effect.metric, finding.effect.before, finding.effect.after) == ("boxes kept of 5", 0, 4)
+    assert findings(picture(row(5), row(0), row(0)))[0].cure is None
+
+
+def test_invented_boxes():
+    (finding,) = findings(picture(row(2), row(8)))
+    assert (
+        finding.sentence == "the quantized network has 2 of the float network's 2 boxes and 6 of its own on 1 picture"
+    )
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        [picture(row(1), row(0))],  # a single box tells nothing
+        [picture(row(12), row(11))],
+        [picture(row(12), row(12, score=0.3))],  # all fell below the threshold, and none is lost
+        [picture(row(0), row(0))],
+    ],
+)
+def test_what_a_sound_network_may_do_is_no_finding(pictures):
+    assert findings(*pictures) == []
+
+
+def test_boxes_agree_only_if_they_are_enough():
+    assert boxes_agree(observed(picture(row(10), row(9))))
+    assert not boxes_agree(observed(picture(row(9), row(9))))
+    assert not boxes_agree(observed(picture(row(10), row(6))))
+
+
+def test_a_share_of_few_boxes_is_uncertain():
+    """By hand: 17 of 20."""
+    assert likely_share(17, 20) == pytest.approx((0.640, 0.948), abs=1e-3)
+    assert likely_share(0, 10) == pytest.approx((0.0, 0.278), abs=1e-3)
+    assert likely_share(10, 10) == pytest.approx((0.722, 1.0), abs=1e-3)
+
+
+def test_words():
+    assert boxes_words(observed(picture(row(20), row(17))), "picture") == (
+        "the quantized network has 17 of the float network's 20 boxes on 1 picture (64 to 95 % of such boxes)"
+    )
+    assert boxes_words(observed(picture(row(1), row(1))), "picture") == (
+        "the quantized network has 1 of the float network's 1 box on 1 picture, too few to go by"
+    )
+    assert boxes_words(observed(picture(row(0), row(2))), "sample") == (
+        "the float network shows no box on 1 sample, the quantized one 2"
+    )
+
+
+def test_scores_of_few_values_put_nothing_in_order():
+    reference = detections(*((place, 0.5 + place / 100, 0) for place in range(12)))
+    quantized = detections(*((place, 0.5 + (place % 4) / 100, 0) for place in range(12)))
+    (finding,) = findings(picture(reference, quantized))
+    assert (finding.kind, finding.evidence) == ("scores", {"float_values": 12, "quantized_values": 4})
+    finer = detections(*((place, 0.5 + (place % 5) / 100, 0) for place in range(12)))
+    assert findings(picture(reference, finer)) == []
