@@ -7,6 +7,7 @@ from typing import Any
 
 from stages.core.base.artifacts import read_json
 from stages.core.base.paths import (
+    BY_CLASS,
     CALIBSET,
     COMPARE,
     EVALUATE,
@@ -77,7 +78,7 @@ def pipeline_run(
             for name, paths in {
                 "": [REPORT, Path("params.yaml")],
                 "compare": [COMPARE / "similarity.svg", COMPARE / "similarity.csv", SIMILARITY],
-                "evaluate": [METRICS, EVALUATE / "predictions.csv"],
+                "evaluate": [METRICS, EVALUATE / "predictions.csv", BY_CLASS],
                 "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
             }.items()
         },

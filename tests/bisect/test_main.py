@@ -275,7 +275,7 @@ def test_a_wrong_argument_is_said_in_one_line(quantized, given, said):
 
 def test_accuracy_without_labels_is_refused(quantized):
     quantized.data.evaluation.labels, quantized.data.evaluation.task = None, Task.none
-    with pytest.raises(UserError, match="task=none has no labels; take cosine"):
+    with pytest.raises(UserError, match=r"task=none has no labels of classes; take cosine"):
         bisect(quantized, arguments("--metric", "accuracy"))
 
 

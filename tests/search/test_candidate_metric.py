@@ -25,11 +25,11 @@ def exported(project):
 def test_the_float_network_is_right_where_its_labels_say(exported):
     # six pictures of three classes, two a class; halves add up
     with open_metric(*exported, ACCURACY) as metric:
-        whole, count = metric.of_float(), len(metric.labels)
+        whole, count = metric.of_float(), len(metric.pictures)
     halves = []
     for part in (slice(0, None, 2), slice(1, None, 2)):
         with open_metric(*exported, ACCURACY, part) as metric:
-            halves.append(metric.of_float() * len(metric.labels))
+            halves.append(metric.of_float() * len(metric.pictures))
     assert sum(halves) == pytest.approx(whole * count)
 
 

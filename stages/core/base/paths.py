@@ -5,6 +5,7 @@ from pathlib import Path
 __all__ = [
     "AUTOTUNE",
     "BUILD",
+    "BY_CLASS",
     "CALIBRATE",
     "CALIBSET",
     "CHECK",
@@ -60,3 +61,4 @@ SIMILARITY = COMPARE / "similarity.json"
 DIAGNOSIS = COMPARE / "diagnosis.json"
 REPORT = COMPARE / "report.html"
 METRICS = EVALUATE / "metrics.json"
+BY_CLASS = EVALUATE / "by_class.csv"

@@ -65,11 +65,11 @@ ENUMS = [
     ("quant.equalization=cross", "quant.equalization: ", "'cross'", "give one of none, cross_layer, measured"),
     ("quant.fake_quant=both", "quant.fake_quant: ", "'both'", "give one of none, feature, weight"),
     ("quant.head=kept", "quant.head: ", "'kept'", "give one of quantized, float"),
-    ("model.detector.kind=ssd", "model.detector.kind: ", "'ssd'", "give one of none, yolox, yolov5"),
+    ("model.detector.kind=ssd", "model.detector.kind: ", "'ssd'", "give one of auto, none, yolox, yolov5"),
     ("model.preprocess.fit=letterbx", "model.preprocess.fit: ", "'letterbx'", "give one of stretch, letterbox, crop"),
     ("model.inputs=[{color: CMYK}]", "model.inputs[].color: ", "'CMYK'", "give one of RGB, BGR, GRAY"),
     ("soc.vendor=acme", "soc.vendor: ", "'acme'", "give one of ingenic, sophgo"),
-    ("data.evaluation.task=boxes", "data.evaluation.task: ", "'boxes'", "give one of classification, none"),
+    ("data.evaluation.task=boxes", "data.evaluation.task: ", "'boxes'", "give one of classification, detection, custom, none"),
 ]
 
 
