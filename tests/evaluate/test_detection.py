@@ -2,30 +2,29 @@
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 
-from stages.calibrate.__main__ import calibrate
-from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
 from stages.core.data.object_labels import read_object_labels
-from stages.core.graph.session import Runner
-from stages.core.heads.nms import nms
-from stages.core.heads.recognize import recognize
 from stages.evaluate.__main__ import evaluate
 from stages.evaluate.detection import DetectionScore
 from stages.evaluate.scores import ACCURACY, AGREEMENT, MAP, ClassRow
-from stages.export.__main__ import export
-from stages.quantize.__main__ import quantize
-from tests.conftest import write_params
-from tests.core.heads.exporters import HEIGHT, WIDTH, yolox
-from tests.evaluate.detections import DETECTOR, LEFT, RIGHT, detection_score, labels, objects, outputs, placement
-from tests.networks import write_pictures
+from tests.conftest import detector_config
+from tests.evaluate.detections import (
+    DETECTOR,
+    LEFT,
+    RIGHT,
+    detection_score,
+    labels,
+    objects,
+    outputs,
+    placement,
+    write_yolo_labels,
+)
 
 # class 0: one box right, one that overlaps by 72 %, enough at .5 to .7, before it at the others: then the precision is
 # a half up to a recall of a half, which 51 of COCO's 101 recalls are
@@ -110,84 +109,14 @@ def test_pictures_without_a_box_are_said(capsys):
 # --- through the pipeline
 
 
-OVERRIDES = (
-    "model=onnx",
-    "model.source=file:detector.onnx",
-    "model.inputs=[{mean: [128], normal: [64]}]",
-    "model.preprocess.fit=letterbox",
-    "model.detector.score_threshold=0.2",
-    "data=folder",
-    "data.calibration.source=file:calibration",
-    "data.debug.source=file:evaluation",
-    "data.evaluation.source=file:evaluation",
-)
-
-
-@pytest.fixture(scope="module")
-def detector_files(project_files, tmp_path_factory):
-    """A project with a small YOLOX, quantized, and no labels."""
-    folder = tmp_path_factory.mktemp("detector")
-    onnx.save(yolox(), folder / "detector.onnx")
-    write_pictures(folder / "calibration", 6, seed=1)
-    write_pictures(folder / "evaluation", 3, seed=10)
-    (folder / "conf").symlink_to((project_files / "conf").resolve())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        config = write_params(*OVERRIDES, "data.evaluation.labels=null", "data.evaluation.task=none")
-        for stage in (export, calibset, calibrate, quantize):
-            stage(config)
-    return folder
-
-
-@pytest.fixture
-def project(detector_files, tmp_path, monkeypatch):
-    shutil.copytree(detector_files, tmp_path, symlinks=True, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def evaluated(*overrides):
-    evaluate(write_params(*OVERRIDES, *overrides))
+    evaluate(detector_config(*overrides))
     rows = list(csv.DictReader(Path("out/evaluate/predictions.csv").read_text().splitlines()))
     return json.loads(Path("out/evaluate/metrics.json").read_text()), rows
 
 
-def float_boxes(name):
-    """What the float network shows in pixels of the picture, computed without the stages: boxes, classes."""
-    picture = cv2.imread(f"evaluation/{name}")
-    height, width = picture.shape[:2]
-    ratio = min(HEIGHT / height, WIDTH / width)
-    rows, columns = round(height * ratio), round(width * ratio)
-    top, left = (HEIGHT - rows) // 2, (WIDTH - columns) // 2
-    canvas = np.full((HEIGHT, WIDTH, 3), 114, np.uint8)
-    canvas[top : top + rows, left : left + columns] = cv2.resize(picture, (columns, rows))
-    values = ((canvas[:, :, ::-1].astype(np.float32) - 128) / 64).transpose(2, 0, 1)[None]
-    head = recognize(yolox())
-    network = onnx.load("out/export/model.onnx")  # cut, under the names of the head's tensors
-    found = nms(head.decode(Runner(network).run({"images": values})).above(0.2), 0.6)
-    corners = np.clip(found.boxes, -1e6, 1e6)  # random weights give a box of a million pixels
-    boxes = (corners - np.array([left, top, left, top])) / np.array([columns / width, rows / height] * 2)
-    return boxes, found.classes, (height, width)
-
-
-def write_yolo():
-    """Label the pictures with the float network's own boxes, as YOLO text files."""
-    Path("labels").mkdir()
-    count = 0
-    for path in sorted(Path("evaluation").iterdir()):
-        boxes, classes, (height, width) = float_boxes(path.name)
-        size = np.array([width, height])
-        lines = [
-            " ".join(map(str, [number, *((box[:2] + box[2:]) / 2 / size), *((box[2:] - box[:2]) / size)]))
-            for box, number in zip(boxes, classes, strict=True)
-        ]
-        Path(f"labels/{path.stem}.txt").write_text("\n".join(lines))
-        count += len(lines)
-    return count
-
-
-def test_yolo_labels_of_the_float_networks_own_boxes(project, capsys):
-    count = write_yolo()
+def test_yolo_labels_of_the_float_networks_own_boxes(detector, capsys):
+    count = write_yolo_labels()
     assert count > 5
     metrics, rows = evaluated("data.evaluation.task=detection", "data.evaluation.labels=file:labels")
     assert sum(int(row["labelled"]) for row in rows) == sum(int(row["float_boxes"]) for row in rows) == count
@@ -202,8 +131,8 @@ def test_yolo_labels_of_the_float_networks_own_boxes(project, capsys):
     assert np.mean([float(row["quantized"]) for row in table]) == pytest.approx(metrics["quantized"]["map"])
 
 
-def test_coco_labels_give_the_same(project):
-    write_yolo()
+def test_coco_labels_give_the_same(detector):
+    write_yolo_labels()
     yolo, _ = evaluated("data.evaluation.task=detection", "data.evaluation.labels=file:labels")
     known = read_object_labels("file:labels", ["000.png"])
     images, annotations = [], []
@@ -219,7 +148,7 @@ def test_coco_labels_give_the_same(project):
     assert coco["quantized"] == pytest.approx(yolo["quantized"])
 
 
-def test_without_labels_boxes_are_compared(project, capsys):
+def test_without_labels_boxes_are_compared(detector, capsys):
     metrics, _ = evaluated("data.evaluation.labels=null", "data.evaluation.task=none")
     assert "float" not in metrics
     assert 0.2 < metrics["agreement"] <= 1
@@ -227,7 +156,7 @@ def test_without_labels_boxes_are_compared(project, capsys):
     assert Path("out/evaluate/by_class.csv").read_text() == "class,count,float,quantized\n"
 
 
-def test_a_network_that_is_no_detector_is_refused(project):
+def test_a_network_that_is_no_detector_is_refused(detector):
     Path("out/export/detector.json").write_text('{"head": null}')
     with pytest.raises(UserError, match=r"data\.evaluation\.task=detection: no detector's head is known"):
         evaluated("data.evaluation.task=detection", "data.evaluation.labels=null")
