@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from stages.core.config.schema import Task
 from stages.evaluate.__main__ import evaluate
 from stages.evaluate.own_metric import OwnScore, load_metric
 from stages.evaluate.scores import AGREEMENT, OWN, ClassificationScore, OutputScore
-from tests.evaluate.metrics import WordErrors
+from tests.conftest import REPOSITORY
+from tests.evaluate.metrics import WordErrors, best_words
 from tests.evaluate.test_main import float_logits
 
 MODULE = "tests.evaluate.metrics"
@@ -36,6 +39,19 @@ def test_an_instance_for_each_network_over_all_samples():
     assert [row[0] for row in rows] == ["ant bee", "ant", "cat cat cat"]
     assert list(score.columns) == ["label", "cosine"]
     assert not load_metric(f"{MODULE}:WordErrors").greater_is_better
+
+
+def test_the_class_that_the_page_shows_counts_so():
+    page = (REPOSITORY / "docs/evaluation.md").read_text(encoding="utf-8")
+    code: dict[str, Any] = {"decode": best_words}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], code)
+    shown, expected = code["WordErrors"](), WordErrors()
+    for said in ("ant bee", "ant", "cat cat cat", "bee ant", "dog bee ant bee"):
+        for each in (shown, expected):
+            each.add("a.wav", A, said)
+    assert shown.result() == expected.result()
+    assert expected.errors == 0 + 1 + 3 + 2 + 2
+    assert shown.greater_is_better is False
 
 
 def test_it_stands_beside_what_the_task_measures():
