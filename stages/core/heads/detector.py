@@ -1,15 +1,13 @@
 """From a network's outputs to what it found: one way for the float network, the quantized one and the board's."""
 
-import importlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.base.errors import UserError, one_line
+from stages.core.base.user_code import import_callable
 from stages.core.config.schema import DetectorConfig
 from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.heads.detections import Detections, Floats
@@ -24,6 +22,7 @@ LEAST_SCORE = 0.01
 """Boxes below it do not count for a precision: on COCO they change mAP by less than .001 and take most of the time."""
 MOST_DETECTIONS = 100
 """Boxes a picture, the best ones, as COCO counts them."""
+FUNCTION_KEY = "model.detector.function"
 FARTHEST = np.float32(1e6)
 """Where a box that a broken network throws far away is put: pixels from the picture."""
 
@@ -122,8 +121,7 @@ def _decoding(exported: ExportedHead) -> Callable[[Mapping[str, Floats]], Detect
 
 
 def _user_decoding(text: str) -> Callable[[Mapping[str, Floats]], Detections]:
-    key = f"model.detector.function={text}"
-    function = _import(text, key)
+    function = import_callable(text, FUNCTION_KEY)
 
     def decode(outputs: Mapping[str, Floats]) -> Detections:
         try:
@@ -133,22 +131,7 @@ def _user_decoding(text: str) -> Callable[[Mapping[str, Floats]], Detections]:
             return Detections(boxes, scores, np.asarray(classes, np.int64).reshape(len(boxes)))
         except Exception as error:  # the user's own code may raise anything
             raise UserError(
-                f"{key} failed: {one_line(error)}; it gives boxes [N, 4], scores [N], classes [N]"
+                f"{FUNCTION_KEY}={text} failed: {one_line(error)}; it gives boxes [N, 4], scores [N], classes [N]"
             ) from error
 
     return decode
-
-
-def _import(text: str, key: str) -> Callable[..., Any]:
-    module, _, name = text.partition(":")
-    if "" not in sys.path:  # a module in the project's folder
-        sys.path.insert(0, "")
-    try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(f"{key}: {one_line(error)}; put {module}.py into the project's folder") from error
-    if not callable(getattr(found, name, None)):
-        public = [word for word in vars(found) if not word.startswith("_")]
-        raise UserError(f"{key}: no {name!r} there; {did_you_mean(name, public)}")
-    function: Callable[..., Any] = getattr(found, name)
-    return function
