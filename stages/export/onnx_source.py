@@ -2,15 +2,17 @@
 
 import onnx
 
+from stages.core.base.console import console
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
 from stages.core.graph.onnx_graph import parse_model
+from stages.export.float16 import has_float16, in_float32
 
 __all__ = ["read_onnx"]
 
 
 def read_onnx(file: SourceFile) -> onnx.ModelProto:
-    """Read the file of `model.source`.
+    """Read the file of `model.source`; a network in half precision is read as float32.
 
     Raises:
         UserError: if it is not ONNX, or keeps its weights in other files.
@@ -24,4 +26,7 @@ def read_onnx(file: SourceFile) -> onnx.ModelProto:
             f"model.source: {file.name} keeps weights in other files ({', '.join(external)}), which the cache cannot "
             "watch: save it as one, with onnx.save(onnx.load(...), ...)"
         )
+    if has_float16(model):
+        console.print(f"{file.name} is float16: read as float32")
+        return in_float32(model)
     return model

@@ -1,0 +1,92 @@
+"""Networks in half precision, read as float32."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from stages.core.base.sources import SourceFile
+from stages.core.graph.session import Runner
+from stages.export.float16 import has_float16, in_float32
+from stages.export.onnx_source import read_onnx
+
+HALF, SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT
+WEIGHT = np.array([[0.1, -2.5], [1000.0, 6e-8]], np.float16)  # rounded, exact, large, subnormal
+
+
+def network(*, ends: int) -> onnx.ModelProto:
+    """y = ((x @ w) cast to float16) + 0.5, where x and y are of type `ends` and all inside is float16."""
+    half = numpy_helper.from_array(np.array([0.5], np.float16))
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=HALF),
+        helper.make_node("MatMul", ["a", "w"], ["b"]),
+        helper.make_node("Constant", [], ["c"], value=half),
+        helper.make_node("Add", ["b", "c"], ["d"]),
+        helper.make_node("Cast", ["d"], ["y"], to=ends),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", ends, [1, 2])],
+        [helper.make_tensor_value_info("y", ends, [1, 2])],
+        [numpy_helper.from_array(WEIGHT, "w")],
+        value_info=[helper.make_tensor_value_info("b", HALF, [1, 2])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("ends", [HALF, SINGLE])
+def test_weights_keep_their_values_and_features_are_float32(ends):
+    widened = in_float32(network(ends=ends))
+    onnx.checker.check_model(widened, full_check=True)
+    assert not has_float16(widened)
+    x = np.array([[3.0, 1 / 3]], np.float32)
+    (y,) = Runner(widened).run({"x": x}).values()
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, x @ WEIGHT.astype(np.float32) + np.float32(0.5), rtol=1e-6)
+
+
+def test_branches_are_widened_too():
+    then, other = (
+        helper.make_graph(
+            [helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array([value], np.float16)))],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, HALF, [1])],
+        )
+        for name, value in (("t", 1.5), ("o", 2.5))
+    )
+    nodes = [helper.make_node("If", ["yes"], ["c"], then_branch=then, else_branch=other),
+             helper.make_node("Mul", ["x", "c"], ["y"])]  # fmt: skip
+    infos = [[helper.make_tensor_value_info(name, HALF, [1])] for name in ("x", "y")]
+    yes = numpy_helper.from_array(np.array(True), "yes")
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", *infos, [yes]), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    )
+    (y,) = Runner(in_float32(model)).run({"x": np.array([2.0], np.float32)}).values()
+    assert y.tolist() == [3.0]
+
+
+def test_a_constant_of_a_node_is_seen():
+    model = network(ends=SINGLE)
+    assert has_float16(model)
+    del model.graph.initializer[:]
+    assert has_float16(model)
+    del model.graph.node[2]
+    assert not has_float16(model)
+
+
+def test_the_source_is_not_changed():
+    source = network(ends=HALF)
+    before = source.SerializeToString()
+    in_float32(source)
+    assert source.SerializeToString() == before
+
+
+def test_export_reads_it_and_says_so(capsys):
+    source = network(ends=HALF)
+    assert not has_float16(read_onnx(SourceFile("half.onnx", source.SerializeToString)))
+    assert "half.onnx is float16: read as float32" in capsys.readouterr().err
+    single = in_float32(source)
+    assert read_onnx(SourceFile("single.onnx", single.SerializeToString)) == single
+    assert "float16" not in capsys.readouterr().err
