@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant("stages/core/statistics/metrics.py", "/ count - (errors.error / count) ** 2", "/ count",
            "tests/core/statistics/test_metrics.py"),
     # pictures and config: the odd column of a border on the other side, a threshold of nothing
-    Mutant("stages/core/data/preprocess.py", "(width - scaled[1]) // 2", "(width - scaled[1] + 1) // 2",
+    Mutant("stages/core/data/preprocess.py", "(width - scaled[1]) // 2 if", "(width - scaled[1] + 1) // 2 if",
            "tests/core/data/test_preprocess.py"),
     Mutant("stages/core/config/check.py", "_require(0 < threshold < 1,", "_require(0 <= threshold < 1,",
            "tests/core/config/test_check.py"),
@@ -95,7 +95,9 @@ MUTANTS = [
            "tests/build/runtime/test_memory.py"),
     Mutant("stages/build/runtime/src/operators/requantize.h", "out.bits + 2 * log", "out.bits + log",
            "tests/build/runtime/test_program.py"),
-    # commands: a worse point on the front, a cut beside the middle
+    # commands: a worse point on the front, a cut beside the middle, more errors taken for better
+    Mutant("stages/search/candidate_metric.py", "else of_float - worse", "else of_float + worse",
+           "tests/search/test_candidate_metric.py"),
     Mutant("stages/sweep/ranking.py", " and result.value != front[-1].value", "", "tests/sweep/test_ranking.py"),
     Mutant("stages/bisect/quickxplain.py", "abs(2 * sums[cut - 1]", "abs(2 * sums[cut]",
            "tests/bisect/test_quickxplain.py"),

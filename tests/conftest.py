@@ -29,6 +29,7 @@ from stages.core.config.schema import Config
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
+from tests.core.heads.exporters import yolox
 from tests.networks import tiny_classifier, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -115,6 +116,22 @@ def composed(*more: str) -> Config:
     return write_params(*project_overrides(*more))
 
 
+def detector_config(*more: str) -> Config:
+    """Compose the project of the `detector` fixture in the current folder; without labels unless told otherwise."""
+    return write_params(
+        "model=onnx",
+        "model.source=file:detector.onnx",
+        "model.inputs=[{mean: [128], normal: [64]}]",
+        "model.preprocess.fit=letterbox",
+        "model.detector.score_threshold=0.2",
+        "data=folder",
+        "data.calibration.source=file:calibration",
+        "data.debug.source=file:evaluation",
+        "data.evaluation.source=file:evaluation",
+        *(more or ("data.evaluation.labels=null", "data.evaluation.task=none")),
+    )
+
+
 # What takes long is made once a session, in a folder of its own; each test has a copy.
 
 
@@ -152,6 +169,21 @@ def evaluated_files(
     with pytest.MonkeyPatch.context() as patch:
         leave_undrawn(pytestconfig, patch)
         return after_stages(quantized_files, tmp_path_factory, compare, build, evaluate)
+
+
+@pytest.fixture(scope="session")
+def detector_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `detector` copies."""
+    folder = tmp_path_factory.mktemp("detector")
+    onnx.save(yolox(), folder / "detector.onnx")
+    write_pictures(folder / "calibration", 6, seed=1)
+    write_pictures(folder / "evaluation", 3, seed=10)
+    (folder / "conf").symlink_to(REPOSITORY / "conf")
+    with contextlib.chdir(folder):
+        config = detector_config()
+        for stage in (export, calibset, calibrate, quantize):
+            stage(config)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -220,6 +252,14 @@ def evaluated(evaluated_files: Path, project: Path) -> Config:
     """The project's config, after all stages but track."""
     shutil.copytree(evaluated_files / "out", project / "out")
     return composed()
+
+
+@pytest.fixture
+def detector(detector_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The config of a small YOLOX with pictures in `calibration/` and `evaluation/`, after quantize; no labels."""
+    copy_project(detector_files, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return detector_config()
 
 
 @pytest.fixture

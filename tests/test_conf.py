@@ -1,3 +1,4 @@
+import re
 from functools import cache
 
 import pytest
@@ -7,14 +8,19 @@ from stages.core.base.errors import UserError
 from stages.core.config.bit_widths import allowed_bit_widths
 from stages.core.config.composition import compose
 from stages.core.config.schema import (
+    PICTURE_SETS,
+    Anchor,
     ChannelScales,
+    Color,
     Config,
     Equalization,
     FeatureMethod,
     FeatureZeroPoint,
+    Fit,
     QuantConfig,
     Requantization,
     Rounding,
+    Task,
     ToolchainConfig,
     Vendor,
     WeightMethod,
@@ -30,6 +36,8 @@ WEIGHTED = {"Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul"}
 PRESETS = {"int8": (8, 8), "a10w8": (10, 8), "a12w8": (12, 8), "a8w4": (8, 4), "a4w4": (4, 4)}
 LADDER = {"a16w8": (16, 8), "a32w8": (32, 8), "a8w32": (8, 32)}
 """Widths to compare with on the PC, whether a SOC has them or not; 32 stands for float."""
+ULTRALYTICS = {"yolov5s": 0.6, "yolov8n": 0.7, "yolo11n": 0.7, "yolo26n": 0.7}
+"""Detector -> the NMS threshold of its published mAP (YOLOv5's val.py, `iou` in Ultralytics' default.yaml)."""
 
 
 @cache
@@ -211,20 +219,46 @@ def test_the_default_experiment():
 
 
 def test_everything_in_the_default_experiment_is_pinned():
-    found = composed()
-    sources = [found.model.source, found.model.torch.code, *found.data.calibration.source]
-    sources += [found.data.debug.source, found.data.evaluation.source]
-    assert all("#sha256=" in source for source in sources)
-    assert {*vars(found.watch).values()} == {"stages/core/base/sources.py"}
+    assert {*vars(composed().watch).values()} == {"stages/core/base/sources.py"}
+
+
+def own_files(group: str, name: str) -> list[str]:
+    """Overrides that give a file of conf/model/ or conf/data/ what it leaves to the user."""
+    content = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    if group == "model":
+        return ["model.source=file:a.onnx"] if content.get("source") == "???" else []
+    parts = [part for part in PICTURE_SETS if content[part]["source"] == "???"]
+    return [f"data.{part}.source=file:a" for part in parts]
 
 
 @pytest.mark.parametrize("network", sorted(files("model")))
 @pytest.mark.parametrize("pictures", sorted(files("data")))
 def test_every_model_goes_with_every_data(network, pictures):
-    overrides = [f"model={network}", f"data={pictures}"]
-    if network == "onnx":
-        overrides += ["model.source=file:a.onnx"]
-    if pictures == "folder":
-        overrides += [f"data.{part}.source=file:a" for part in ("calibration", "debug", "evaluation")]
+    overrides = [f"model={network}", f"data={pictures}", *own_files("model", network), *own_files("data", pictures)]
     found = composed(*overrides)
     assert (found.model.name, found.data.name) == (network, pictures)
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in ("model", "data") for name in files(group)])
+def test_whatever_is_fetched_is_pinned(group, name):
+    text = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8")
+    sources = re.findall(r"(?:package:|https://)\S+", re.sub(r"(?m)^\s*#.*", "", text))
+    assert all(re.search(r"#sha256=[0-9a-f]{64}$", source) for source in sources)
+    assert sources or own_files(group, name)
+
+
+@pytest.mark.parametrize("name", sorted(ULTRALYTICS))
+def test_what_ultralytics_exports_is_fed_as_ultralytics_feeds_it(name):
+    """RGB in 0..1 (torch.from_numpy(im) / 255), grey 114 on both sides of the picture."""
+    found = composed(f"model={name}", *own_files("model", name)).model
+    (fed,) = found.inputs
+    assert (fed.mean, fed.normal, fed.color) == ([0], [255], Color.RGB)
+    preprocess = found.preprocess
+    assert (preprocess.fit, preprocess.anchor, preprocess.pad) == (Fit.letterbox, Anchor.center, 114)
+    assert (found.detector.score_threshold, found.detector.nms_threshold) == (0.25, ULTRALYTICS[name])
+
+
+@pytest.mark.parametrize("pictures", ["detection", "detection_demo"])
+def test_a_detector_without_labels_is_compared_with_the_float_network(pictures):
+    evaluation = composed(f"data={pictures}", *own_files("data", pictures)).data.evaluation
+    assert (evaluation.task, evaluation.labels) == (Task.detection, None)

@@ -88,12 +88,12 @@ def decode(output: NDArray[np.float32]) -> Boxes:
     return Boxes(corners[kept], scores.argmax(axis=1)[kept].astype(np.int64), best[kept])
 
 
-def suppress(boxes: Boxes, scale: float) -> Boxes:
+def suppress(boxes: Boxes, scale: float | Array) -> Boxes:
     """Drop a box that overlaps a better one of its class, keep the best, and give them in pixels of the picture.
 
     Args:
         boxes: in pixels of the input.
-        scale: pixels of the input a pixel of the picture.
+        scale: pixels of the input a pixel of the picture; an array [4] has them for x, y, x, y.
     """
     left_top, right_bottom = boxes.corners[:, :2], boxes.corners[:, 2:]
     rectangles = np.concatenate([left_top, right_bottom - left_top], axis=1)

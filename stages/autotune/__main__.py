@@ -8,6 +8,7 @@ allocation exactly, and verifies it in the exact simulator.
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from stages.autotune.options import (
 )
 from stages.autotune.pareto import curve
 from stages.autotune.pareto_plot import Measured, curve_csv, curve_plot
-from stages.autotune.tuner import AUTOTUNE_REPORT, Tuner
+from stages.autotune.tuner import AUTOTUNE_REPORT, Tuner, Unseen
 from stages.core.base.artifacts import check_targets, write_json, write_text
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
@@ -44,7 +45,7 @@ from stages.core.base.paths import AUTOTUNE
 from stages.core.command import run_command
 from stages.core.config.schema import Config
 from stages.profile.options import check_bits
-from stages.search.candidate_metric import ACCURACY, SHARE_ROUNDING
+from stages.search.candidate_metric import ACCURACY, EVALUATED, metric_text, relative_bound
 
 CURVE_CSV, CURVE_PLOT = AUTOTUNE / "pareto.csv", AUTOTUNE / "pareto.svg"
 LOGGED_OPTIONS = ("mean_bits", "target", "minimize", "allow_float", "pictures")
@@ -57,6 +58,7 @@ examples:
   python -m stages.autotune --target cosine=0.99                the cheapest that keeps the outputs' cosine
   python -m stages.autotune --target error=8/8                  the cheapest that errs no more than uniform 8/8
   python -m stages.autotune --target accuracy=-0.003 --minimize size
+  python -m stages.autotune --target map=-0.01                  a detector's mAP50-95; agreement=0.9 needs no labels
 
 Then compose with quant.node_bits=file:out/autotune/node_bits.json added to your overrides, and `dvc repro`.
 """
@@ -81,8 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         metavar="METRIC=BOUND",
         help="error: of the outputs, squared and relative, on the validation pictures; cosine: of the outputs on "
-        "data.debug; accuracy: top-1 on every second picture of data.evaluation, the others tell afterwards what it is "
-        "worth (0 or below: less than the float network's by that). A bound of 8/8: what uniform bit widths have",
+        "data.debug; on every second picture of data.evaluation, the others tell afterwards what it is worth: accuracy "
+        "(top-1), map (mAP50-95), agreement (the float network's best class, or mAP50 with its boxes as the truth; no "
+        "labels), own (data.evaluation.metric): 0 or below: worse than the float network's by that. A bound of 8/8: "
+        "what uniform bit widths have",
     )
     parser.add_argument(
         "--minimize",
@@ -146,7 +150,7 @@ def _parsed(config: Config, arguments: argparse.Namespace) -> tuple[list[Budget]
 
 
 def _reach(tuner: Tuner, asked: Target, minimized: str, bounds: Sequence[Bound]) -> Outcome:
-    """Search for a target; print how it was reached, and what an accuracy is worth on the other pictures."""
+    """Search for a target; print how it was reached, and what it is worth on the pictures that chose nothing."""
     doubts: list[str] = []
     if asked.metric == ACCURACY and (few := too_few_pictures(asked, tuner.tuned_on())):
         warn(few)
@@ -161,17 +165,30 @@ def _reach(tuner: Tuner, asked: Target, minimized: str, bounds: Sequence[Bound])
         {minimized: step.cost, "predicted": step.predicted, target.metric: step.value, "met": step.met}
         for step in reached.steps
     ]
-    if target.metric != ACCURACY:
+    if target.metric not in EVALUATED:
         return Outcome(chosen, steps, minimized, None, doubts)
-    before, after = tuner.unseen(chosen.allocation)
+    unseen = tuner.unseen(target.metric, chosen.allocation)
     output.print(
         "that is of every second evaluation picture, which chose the bit widths and flatters them; of the others: "
-        f"float {before:.1%}, chosen {after:.1%}"
+        + _unseen_text(target.metric, unseen)
     )
-    wanted = before + asked.bound if asked.relative else target.bound
-    if after < wanted - SHARE_ROUNDING:
-        doubts.append(f"the other pictures miss the target: {after:.1%}, asked for {wanted:.1%}")
-    return Outcome(chosen, steps, minimized, {"float": before, "chosen": after}, doubts)
+    wanted = target
+    if asked.relative:
+        bound = relative_bound(unseen.of_float, asked.bound, greater_is_better=target.greater_is_better)
+        wanted = replace(target, bound=bound)
+    if not wanted.met(unseen.chosen):
+        shown = (metric_text(target.metric, value) for value in (unseen.chosen, wanted.bound))
+        doubts.append("the other pictures miss the target: {}, asked for {}".format(*shown))
+    return Outcome(chosen, steps, minimized, unseen.content(), doubts)
+
+
+def _unseen_text(metric: str, unseen: Unseen) -> str:
+    """Both networks' metric on the other pictures, and how far chance moves the difference."""
+    text = f"float {metric_text(metric, unseen.of_float)}, chosen {metric_text(metric, unseen.chosen)}"
+    if unseen.interval is None:
+        return text
+    low, high = unseen.interval
+    return f"{text}, difference {low:+.4f} to {high:+.4f} on 95 % of such picture sets"
 
 
 def _write(

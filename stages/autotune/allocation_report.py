@@ -59,7 +59,8 @@ class Outcome:
         chosen: the allocation.
         tried: all that were tried, for the JSON report.
         curve_cost: the cost that the curve is drawn over.
-        unseen: for an accuracy target top-1 of "float" and "chosen" on the pictures that it was not tuned on.
+        unseen: for a target on `data.evaluation` the metric of "float" and "chosen" on the pictures that it was not
+            tuned on, with the interval of the difference where it is known.
         doubts: why the allocation may not be what was asked for.
     """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages.autotune.allocation.cost_tables import BITOPS, LATENCY, SIZE
 from stages.core.base.errors import UserError
-from stages.search.candidate_metric import ACCURACY, COSINE
+from stages.search.candidate_metric import ACCURACY, AGREEMENT, COSINE, EVALUATED, MAP, OWN
 
 __all__ = [
     "COST_UNITS",
@@ -28,7 +28,14 @@ LEAST_WHOLE_AMOUNT = 1000.0
 """Amounts from here on are shown as whole numbers."""
 ERROR = "error"
 """A target's metric beside those of candidates: the outputs' squared error, relative to their variance."""
-TARGET_RANGES = {COSINE: (0.0, 1.0), ACCURACY: (-1.0, 1.0), ERROR: (0.0, math.inf)}
+TARGET_RANGES = {
+    COSINE: (0.0, 1.0),
+    ACCURACY: (-1.0, 1.0),
+    MAP: (-1.0, 1.0),
+    AGREEMENT: (-1.0, 1.0),
+    OWN: (-math.inf, math.inf),
+    ERROR: (0.0, math.inf),
+}
 """What a target can be of, and the least and the most that it can be."""
 
 
@@ -53,22 +60,34 @@ class MeanBits:
 class Target:
     """What the outputs have to keep: a cosine or an accuracy of at least `bound`, an error of at most `bound`.
 
-    An accuracy of 0 or below is a difference to the float network's. With `uniform`, bit widths of all features and of
-    all weights, the bound is what these have.
+    Of a metric on `data.evaluation` 0 or below is a difference to the float network's. With `uniform`, bit widths of
+    all features and of all weights, the bound is what these have.
+
+    Attributes:
+        metric: ERROR, or one of candidates'.
+        bound: the least value, or the most of one that is better the less there is of it.
+        uniform: (feature bits, weight bits).
+        greater_is_better: of the metric; a user's own may say otherwise.
     """
 
     metric: str
     bound: float
     uniform: tuple[int, int] | None = None
+    greater_is_better: bool = True
 
     def met(self, value: float) -> bool:
         """Whether a measured value keeps it."""
-        return value <= self.bound if self.metric == ERROR else value >= self.bound
+        return value <= self.bound if self.least_is_best else value >= self.bound
+
+    @property
+    def least_is_best(self) -> bool:
+        """Whether the bound is the most that may be."""
+        return self.metric == ERROR or not self.greater_is_better
 
     @property
     def relative(self) -> bool:
-        """Whether the bound is a difference to the float network's accuracy."""
-        return self.metric == ACCURACY and self.bound <= 0 and self.uniform is None
+        """Whether the bound is a difference to the float network's metric."""
+        return self.metric in EVALUATED and self.bound <= 0 and self.uniform is None
 
 
 def parse_budget(text: str) -> Budget:
@@ -113,7 +132,10 @@ def parse_target(text: str) -> Target:
         return Target(metric, 0.0, (int(uniform[1]), int(uniform[2])))
     bound = _number(amount)
     if metric not in TARGET_RANGES or bound is None:
-        raise UserError(f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), error=0.01, error=8/8")
+        raise UserError(
+            f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), map=-0.01, agreement=0.9, "
+            "own=-0.01, error=0.01, error=8/8"
+        )
     low, high = TARGET_RANGES[metric]
     if not low <= bound <= high:
         raise UserError(f"--target {text}: give {'an' if metric[0] in 'ae' else 'a'} {metric} of {low:g} to {high:g}")

@@ -36,16 +36,16 @@ from stages.core.data.sample_store import SampleReader, correction_samples, vali
 from stages.quantize.pipeline import Pipeline, remove_leftovers
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.simulation import Simulation
-from stages.search.candidate_metric import ACCURACY, CandidateMetric, open_metric, relative_bound
+from stages.search.candidate_metric import EVALUATED, CandidateMetric, open_metric, relative_bound
 from stages.search.trial_settings import trial_settings
 
-__all__ = ["AUTOTUNE_REPORT", "Reached", "Tuner", "Uniform"]
+__all__ = ["AUTOTUNE_REPORT", "Reached", "Tuner", "Uniform", "Unseen"]
 
 Feeds = dict[str, NDArray[np.float32]]
 AUTOTUNE_REPORT = AUTOTUNE / "autotune.json"
 MAX_VALIDATION_PICTURES = 16
 TUNED_ON, UNSEEN = slice(0, None, 2), slice(1, None, 2)
-"""Which evaluation pictures an accuracy target is measured on, and which tell afterwards what it is worth."""
+"""Which evaluation pictures a target on them is measured on, and which tell afterwards what it is worth."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,28 @@ class Reached:
     def value(self) -> float:
         """The metric of the chosen allocation."""
         return next(step.value for step in self.steps if step.allocation == self.chosen.allocation)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A metric on the evaluation pictures that no target is tuned on.
+
+    Attributes:
+        of_float: the float network's.
+        chosen: the allocation's.
+        interval: 95 % interval of the difference over such pictures; None where it is not known.
+    """
+
+    of_float: float
+    chosen: float
+    interval: tuple[float, float] | None
+
+    def content(self) -> dict[str, float]:
+        """For the JSON report and MLflow."""
+        ends = (
+            {} if self.interval is None else {"difference_low": self.interval[0], "difference_high": self.interval[1]}
+        )
+        return {"float": self.of_float, "chosen": self.chosen} | ends
 
 
 class Tuner:
@@ -178,7 +200,7 @@ class Tuner:
     def reach(self, target: Target, cost: str, bounds: Sequence[Bound]) -> Reached:
         """Find the cheapest allocation that keeps a target.
 
-        An accuracy is of every second picture of `data.evaluation`; the others stay unseen.
+        A metric on `data.evaluation` is of every second picture there; the others stay unseen.
 
         Args:
             target: what is to be kept.
@@ -191,21 +213,28 @@ class Tuner:
         if target.metric == ERROR:
             return self._search(target, self.verifier.error, cost, bounds)
         with self._open_metric(target.metric, TUNED_ON) as metric:
+            greater = metric.greater_is_better
             if target.relative:
-                target = replace(target, bound=relative_bound(metric.of_float(), target.bound))
+                bound = relative_bound(metric.of_float(), target.bound, greater_is_better=greater)
+                target = replace(target, bound=bound)
+            target = replace(target, greater_is_better=greater)
             return self._search(target, lambda each: metric.of(self.verifier.candidate(each)), cost, bounds)
 
     def tuned_on(self) -> int:
-        """How many evaluation pictures an accuracy target is measured on."""
+        """How many evaluation pictures a target is measured on."""
         return len(select(self.config.data.evaluation, self.inputs, "data.evaluation")[TUNED_ON])
 
-    def unseen(self, allocation: BitAllocation) -> tuple[float, float]:
-        """Top-1 of the float network, and of an allocation, on the evaluation pictures that no target is tuned on."""
-        with self._open_metric(ACCURACY, UNSEEN) as metric:
-            return metric.of_float(), metric.of(self.verifier.candidate(allocation))
+    def unseen(self, metric: str, allocation: BitAllocation) -> Unseen:
+        """A metric of the float network, and of an allocation, on the evaluation pictures that no target is tuned on.
+
+        Raises:
+            UserError: if those pictures do not give the metric.
+        """
+        with self._open_metric(metric, UNSEEN) as opened:
+            return Unseen(opened.of_float(), *opened.with_interval(self.verifier.candidate(allocation)))
 
     def _open_metric(self, name: str, part: slice) -> AbstractContextManager[CandidateMetric]:
-        part = part if name == ACCURACY else slice(None)
+        part = part if name in EVALUATED else slice(None)
         return open_metric(self.config, self.problem.graph.model, self.inputs, name, part)
 
     def _search(
@@ -241,7 +270,7 @@ class Tuner:
 
     def _out_of_reach(self, target: Target, steps: Sequence[TargetStep], bounds: Sequence[Bound]) -> str:
         may_be_float = any(FLOAT_BITS in bit_widths for bit_widths in self.problem.bit_widths.values())
-        closest = (min if target.metric == ERROR else max)(step.value for step in steps)
+        closest = (min if target.least_is_best else max)(step.value for step in steps)
         return (
             f"--target {target.metric}={target.bound:.6g} is out of reach: the most precise bit widths "
             + ("within the budget " if bounds else "")

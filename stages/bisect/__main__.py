@@ -10,6 +10,7 @@ pipeline.
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,17 +38,33 @@ from stages.core.base.paths import QUANTIZE
 from stages.core.command import run_command
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Config
+from stages.evaluate.scoring import default_metric
 from stages.quantize.candidate import Candidate
 from stages.quantize.pipeline import Pipeline
-from stages.search.candidate_metric import ACCURACY, COSINE, CandidateMetric, open_metric, relative_bound
+from stages.search.candidate_metric import (
+    ACCURACY,
+    AGREEMENT,
+    COSINE,
+    EVALUATED,
+    MAP,
+    METRICS,
+    OWN,
+    CandidateMetric,
+    open_metric,
+    relative_bound,
+)
 from stages.search.trial_settings import trial_settings
 
 EXIT_NOT_RESTORED = 1
+USUAL_BELOW = {COSINE: 0.98, ACCURACY: -0.01, MAP: -0.01, AGREEMENT: -0.05, OWN: -0.01}
+"""What is too low unless the user says: below it, or by so much worse than the float network's."""
 EPILOG = """\
 examples:
   python -m stages.bisect                                     which nodes bring the output below a cosine of 0.98?
+                                                              (of a detector: mAP .01, agreement .05 below the float's)
   python -m stages.bisect --metric accuracy --below 0.75      which bring top-1 below 75%?
   python -m stages.bisect --metric accuracy --below -0.01     which bring it a point or more below the float one?
+  python -m stages.bisect --metric agreement --below 0.9      which cost boxes or classes that the float network gives?
   python -m stages.bisect --limit 10 --json bisect.json       at most 10 simulations; the path and the result as JSON
 
 Exit code: 0 if the metric is good or a setting restores it, 1 if nothing does, 2 for a mistake in what was given.
@@ -57,17 +74,17 @@ Exit code: 0 if the metric is good or a setting restores it, 1 if nothing does, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
-        choices=(COSINE, ACCURACY),
-        default=COSINE,
-        help="cosine: of the least similar output, the average over data.debug; accuracy: top-1 over data.evaluation "
-        "(%(default)s)",
+        choices=METRICS,
+        help="cosine: of the least similar output, the average over data.debug; over data.evaluation: accuracy: top-1; "
+        "map: mAP50-95 of a detector; agreement: the float network's best class, or a detector's mAP50 with the float "
+        "network's boxes as the truth, without labels; own: data.evaluation.metric (default: own if there is one; of a "
+        "detector map with labels, else agreement; else cosine)",
     )
     parser.add_argument(
         "--below",
         type=float,
-        default=0.98,
-        help="less than this is too low, 0 to 1; of accuracy 0 or below: less than the float network's by that "
-        "(%(default)s)",
+        help="less than this is too low, 0 to 1; of all but cosine 0 or below: worse than the float network's by that "
+        "(default: cosine 0.98, the others -0.01, agreement -0.05)",
     )
     parser.add_argument("--nodes-only", action="store_true", help="search among all nodes at once, not types first")
     parser.add_argument("--limit", type=int, help="at most so many simulations; then the best so far")
@@ -91,7 +108,6 @@ class Result:
 
 def bisect(config: Config, arguments: argparse.Namespace) -> int:
     check_targets(arguments.json)
-    _check(arguments)
     quant, notes = trial_settings(config.quant)
     pipeline = Pipeline.open(replace(config, quant=quant), QUANTIZE.parent)
     graph, network = pipeline.network.graph, pipeline.with_output_ranges(pipeline.equalized())
@@ -100,16 +116,17 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
         """The network with these nodes in float, beside those that the settings keep so."""
         return pipeline.choose_parameters(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
 
+    name = arguments.metric or default_metric(config, {each: graph.shapes[each] for each in graph.outputs}) or COSINE
+    _check(name, arguments)
     rows, of_rows = similarity_rows(config, graph)
     notes += of_rows
     suspects = find_suspects(candidate(), config.soc, rows)
     for line in notes:
         output.print(f"note: {line}")
-    with open_metric(config, graph.model, pipeline.inputs, arguments.metric) as metric:
-        of_float, below = metric.of_float(), arguments.below
-        wanted = WantedMetric(arguments.metric, relative_bound(of_float, below) if below <= 0 else below, of_float)
-        names = [suspect.name for suspect in suspects]
-        trials = Trials(lambda nodes: metric.of(candidate(nodes)), wanted.below, names, arguments.limit)
+    with open_metric(config, graph.model, pipeline.inputs, name) as metric:
+        wanted = _wanted(metric, arguments.below)
+        names, greater = [suspect.name for suspect in suspects], wanted.greater_is_better
+        trials = Trials(lambda nodes: metric.of(candidate(nodes)), wanted.below, names, arguments.limit, greater)
         result = _search(wanted, trials, suspects, by_kind=not arguments.nodes_only)
         if result.nodes is not None and too_many(result.nodes, len(suspects)):
             result = _blame_bit_widths(wanted, result, result.nodes, suspects, pipeline, metric)
@@ -132,24 +149,35 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
     return 0 if restored else EXIT_NOT_RESTORED
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check(metric: str, arguments: argparse.Namespace) -> None:
     """Refuse values that no search can have.
 
     Raises:
         UserError: naming the option.
     """
-    accuracy, below = arguments.metric == ACCURACY, arguments.below
-    if not (0 < below <= 1 or (accuracy and -1 < below <= 0)):
-        raise UserError(f"--below {below}: give a number above 0, at most 1" + ("; or -0.01" if accuracy else ""))
+    below, evaluated = arguments.below, metric in EVALUATED
+    if below is not None:
+        low, high = (-math.inf, math.inf) if metric == OWN else (-1.0, 1.0)
+        if not (0 < below <= high or (evaluated and low < below <= 0)) or math.isinf(below):
+            most = "" if metric == OWN else ", at most 1"
+            raise UserError(f"--below {below}: give a number above 0{most}" + ("; or -0.01" if evaluated else ""))
     if arguments.limit is not None and arguments.limit < 1:
         raise UserError(f"--limit {arguments.limit}: give 1 or more")
+
+
+def _wanted(metric: CandidateMetric, below: float | None) -> WantedMetric:
+    """The metric with its bound as a number of its own."""
+    of_float, greater = metric.of_float(), metric.greater_is_better
+    asked = USUAL_BELOW[metric.name] if below is None else below
+    bound = relative_bound(of_float, asked, greater_is_better=greater) if asked <= 0 else asked
+    return WantedMetric(metric.name, bound, of_float, greater)
 
 
 def _search(wanted: WantedMetric, trials: Trials, suspects: Sequence[Suspect], by_kind: bool) -> Result:
     """Search for nodes to keep in float, where that makes sense."""
     if trials.restores([]):
         return Result(good_verdict(wanted, trials.done[0].value))
-    if wanted.of_float < wanted.below or not suspects:
+    if not wanted.good(wanted.of_float) or not suspects:
         return Result(float_verdict(wanted))
     nodes = search(trials, suspects, by_kind)
     return Result(node_verdict(wanted, trials, nodes), nodes)
@@ -168,7 +196,7 @@ def _blame_bit_widths(
     if not narrow:
         return result
     value = metric.of(_eight_bit_candidate(pipeline))
-    if value < wanted.below:
+    if not wanted.good(value):
         return result
     verdict = bit_width_verdict(wanted, narrow, nodes, len(suspects), value)
     return Result(verdict, nodes, [f"quant.{side}_bits={FULL_BITS}" for side in narrow])

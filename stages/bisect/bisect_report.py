@@ -13,7 +13,7 @@ from stages.bisect.trials import Trial, Trials
 from stages.core.base.console import counted
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import QuantConfig
-from stages.search.candidate_metric import ACCURACY
+from stages.search.candidate_metric import metric_text
 
 __all__ = [
     "FULL_BITS",
@@ -44,18 +44,24 @@ class WantedMetric:
     """The metric that is to be restored.
 
     Attributes:
-        name: COSINE or ACCURACY.
-        below: less than this is too low.
+        name: of the metric.
+        below: worse than this is too low.
         of_float: the float network's.
+        greater_is_better: of the metric.
     """
 
     name: str
     below: float
     of_float: float
+    greater_is_better: bool = True
 
     def text(self, value: float) -> str:
         """A value of the metric, as its users know it."""
-        return f"{value:.1%}" if self.name == ACCURACY else f"{value:.5f}"
+        return metric_text(self.name, value)
+
+    def good(self, value: float) -> bool:
+        """Whether a value is not too low; of a metric that is better the less there is of it, too high."""
+        return value >= self.below if self.greater_is_better else value <= self.below
 
 
 def path_table(wanted: WantedMetric, trials: Sequence[Trial]) -> Table:
@@ -68,7 +74,7 @@ def path_table(wanted: WantedMetric, trials: Sequence[Trial]) -> Table:
     table.add_column("result", no_wrap=True)
     poor = any(not trial.restored for trial in trials[:1])
     of_float = wanted.of_float
-    table.add_row("-", "everything", "", wanted.text(of_float), _result(of_float >= wanted.below, poor))
+    table.add_row("-", "everything", "", wanted.text(of_float), _result(wanted.good(of_float), poor))
     left_out = range(SHOWN_ENDS, len(trials) - SHOWN_ENDS)
     for index, trial in enumerate(trials):
         if index in left_out:
@@ -121,8 +127,9 @@ def to_json(wanted: WantedMetric, trials: Sequence[Trial], result: Mapping[str, 
 
 def good_verdict(wanted: WantedMetric, value: float) -> str:
     """Say that there is nothing to look for."""
+    side = "below" if wanted.greater_is_better else "above"
     return (
-        f"{wanted.name} {wanted.text(value)} is not below {wanted.text(wanted.below)}: nothing to look for "
+        f"{wanted.name} {wanted.text(value)} is not {side} {wanted.text(wanted.below)}: nothing to look for "
         "(--below asks for more)"
     )
 

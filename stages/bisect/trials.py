@@ -35,10 +35,11 @@ class Trials:
     one that does not, does not. Such questions cost no simulation.
 
     Attributes:
-        measure: nodes to keep in float -> the metric; greater is better.
-        below: the metric is restored where it is not below this.
+        measure: nodes to keep in float -> the metric.
+        below: the metric is restored where it is not worse than this.
         everything: nodes that are known to restore it together.
         limit: how many simulations may run; None for any number.
+        greater_is_better: of the metric.
         done: the simulations, in order.
     """
 
@@ -46,6 +47,7 @@ class Trials:
     below: float
     everything: Sequence[str] = ()
     limit: int | None = None
+    greater_is_better: bool = True
     done: list[Trial] = field(default_factory=list)
 
     def restores(self, nodes: Sequence[str], kinds: Sequence[str] = ()) -> bool:
@@ -65,7 +67,7 @@ class Trials:
         if self.limit is not None and len(self.done) >= self.limit:
             raise LimitError
         value = self.measure(nodes)
-        self.done.append(Trial(tuple(nodes), tuple(kinds), value, value >= self.below))
+        self.done.append(Trial(tuple(nodes), tuple(kinds), value, self._sign * value >= self._sign * self.below))
         return self.done[-1].restored
 
     @property
@@ -73,5 +75,9 @@ class Trials:
         """The simulation with the fewest nodes in float that restores the metric; if none does, that of the best."""
         good = [trial for trial in self.done if trial.restored]
         if good:
-            return min(good, key=lambda trial: (len(trial.nodes), -trial.value))
-        return max(self.done, key=lambda trial: trial.value)
+            return min(good, key=lambda trial: (len(trial.nodes), -self._sign * trial.value))
+        return max(self.done, key=lambda trial: self._sign * trial.value)
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.greater_is_better else -1

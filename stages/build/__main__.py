@@ -6,6 +6,9 @@ With soc.toolchain.path Ingenic's converter runs too; its output is in magik/con
 from collections.abc import Sequence
 from pathlib import Path
 
+from stages.build.board_outputs import BoardOutput, board_outputs
+from stages.build.heads.board_head import BoardHead, board_head, why_raw
+from stages.build.heads.sources import write_head
 from stages.build.magik.converter import convert
 from stages.build.magik.folder import write_magik
 from stages.build.magik.scripts import RUN_SCRIPT, options
@@ -14,16 +17,16 @@ from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.build.tpu_mlir import write_tpu_mlir
-from stages.build.venus.board_outputs import BoardOutput, board_outputs
 from stages.build.venus.folder import write_venus
 from stages.core.base.artifacts import output_folder
 from stages.core.base.console import output, warn
-from stages.core.base.paths import BUILD, CONVERTER_LOG, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import BUILD, CONVERTER_LOG, DETECTOR, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, OpenRuntime, Vendor
 from stages.core.config.toolchain import find_tool
 from stages.core.data.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.heads.head_file import load_head
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.tables import similarity_table
@@ -37,20 +40,22 @@ def build(config: Config) -> None:
     params = load_qparams(QPARAMS, config)  # refuses node bits of other parameters
     graph = Graph(load_model(FLOAT_MODEL))
     inputs = load_inputs(INPUTS)
+    outputs = board_outputs(graph, params)
+    head = _decoded_head(config, inputs, outputs)
     name = config.soc.name.lower()
     with output_folder(BUILD) as folder:
         board = folder / name
         board.mkdir()
         if config.soc.vendor is Vendor.ingenic:
             write_magik(board / MAGIK, config, inputs, graph.outputs, params)
-            _write_board_program(board / VENUS, config, inputs, board_outputs(graph, params))
+            _write_board_program(board / VENUS, config, inputs, outputs, head)
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
             output.print(f"run.sh in {BUILD / name} converts it with {config.soc.toolchain.name}")
         if config.soc.open_runtime is OpenRuntime.pluto:
             write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params)
-        _write_reference_runtime(board / RUNTIME, config, inputs)
+        _write_reference_runtime(board / RUNTIME, config, inputs, head)
     output.print(f"board folder: {BUILD / name}")
 
 
@@ -73,22 +78,43 @@ def _run_converter(folder: Path, scratch: Path, config: Config, graph: Graph) ->
     output.print(f"converted: {final_folder / CONVERTED_FOLDER}: {', '.join(converted.files)}")
 
 
+def _decoded_head(config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[BoardOutput]) -> BoardHead | None:
+    """The head that programs of the board folder decode."""
+    exported, detector = load_head(DETECTOR), config.model.detector
+    ingenic = config.soc.vendor is Vendor.ingenic
+    if not only_picture(inputs) or not (ingenic or (exported and exported.cut)):  # outputs of other forms: for venus/
+        return None
+    head = board_head(exported, detector, outputs, inputs[0].height, inputs[0].width)
+    reason = why_raw(exported, detector) if head is None else None
+    if reason:
+        output.print(f"the board's programs print outputs, not boxes: {reason}")
+    return head
+
+
 def _write_board_program(
-    folder: Path, config: Config, inputs: Sequence[NetworkInput], outputs: Sequence[BoardOutput]
+    folder: Path,
+    config: Config,
+    inputs: Sequence[NetworkInput],
+    outputs: Sequence[BoardOutput],
+    head: BoardHead | None,
 ) -> None:
     if only_picture(inputs):
-        write_venus(folder, config, inputs[0], outputs)
+        write_venus(folder, config, inputs[0], outputs, head)
     else:
         listed = ", ".join(f"{network_input.name} ({network_input})" for network_input in inputs)
         warn(f"no {VENUS}/ is written: the board program feeds one picture, and the network's inputs are {listed}")
 
 
-def _write_reference_runtime(folder: Path, config: Config, inputs: Sequence[NetworkInput]) -> None:
+def _write_reference_runtime(
+    folder: Path, config: Config, inputs: Sequence[NetworkInput], head: BoardHead | None
+) -> None:
     try:
         runtime = write_runtime(folder, config.model.name, load_integer_model(INTEGER_MODEL), inputs)
     except UnsupportedError as error:
         warn(f"no {RUNTIME}/ is written: {error}")
         return
+    if head is not None:
+        write_head(folder, head, config.model.detector)
     output.print(
         f"reference runtime: {BUILD / config.soc.name.lower() / RUNTIME}; model file {runtime.size} bytes, "
         f"features {runtime.arena} bytes at most (no plan below {runtime.least})"

@@ -85,6 +85,9 @@ def detection_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
     if "agreement" in metrics:
         ends = _interval(metrics, "agreement", ".3f")
         clauses.append(f"agreement with the float network's boxes (mAP50) {metrics['agreement']:.3f}{ends}")
+    for kind, noun_of_kind in (("mask", "masks"), ("keypoint", "key points")):
+        if f"{kind}_agreement" in metrics:
+            clauses.append(f"{noun_of_kind} {metrics[f'{kind}_agreement']:.3f}")
     boxes = metrics["boxes"]
     clauses.append(f"of its {boxes['float']} boxes {boxes['missed']} missed, {boxes['invented']} invented")
     return f"boxes on {metrics['count']} {noun}s: {'; '.join(clauses)}"
@@ -98,14 +101,29 @@ def _interval(metrics: Mapping[str, Any], name: str, form: str) -> str:
 
 
 def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
-    """Say in one line how both networks did: accuracy where there are labels, else how far the outputs moved."""
+    """Say in one line how both networks did: what the task measures, and the user's own metrics."""
+    own = _own_metrics(metrics)
     if "boxes" in metrics:
-        return detection_line(metrics, noun)
-    if "float" not in metrics:
-        return f"outputs on {metrics['count']} {noun}s: cosine {metrics['cosine']:.4f} (no labels, no accuracy)"
+        line = detection_line(metrics, noun)
+    elif "top1" in metrics.get("float", {}):
+        line = _classification_line(metrics, noun)
+    else:
+        line = f"outputs on {metrics['count']} {noun}s: cosine {metrics['cosine']:.4f}"
+        line += "" if own else " (no labels, no accuracy)"
+    return "; ".join([line, *own])
+
+
+def _classification_line(metrics: Mapping[str, Any], noun: str) -> str:
     reference, quantized = metrics["float"], metrics["quantized"]
     return (
         f"accuracy on {metrics['count']} {noun}s: top-1 float {reference['top1']:.1%}, quantized "
         f"{quantized['top1']:.1%}; top-5 {reference['top5']:.1%}, {quantized['top5']:.1%}; "
         f"agreement {metrics['agreement']:.1%}, cosine of the logits {metrics['cosine']:.4f}"
     )
+
+
+def _own_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """A clause for each metric of the user's own: both networks have it, and its difference is told."""
+    reference, quantized, difference = (metrics.get(key, {}) for key in ("float", "quantized", "difference"))
+    names = [name for name in difference if name in reference and name != "map"]
+    return [f"{name} float {reference[name]:.4g}, quantized {quantized[name]:.4g}" for name in names]

@@ -1,6 +1,9 @@
 """A detector's score: mean average precision against labels, and against what the float network finds."""
 
-from typing import Any, ClassVar
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +15,8 @@ from stages.core.heads.detections import Detections
 from stages.core.heads.detector import Detector
 from stages.core.heads.matching import match
 from stages.core.statistics.average_precision import Evaluated, FoundBoxes, evaluate_boxes, spread
-from stages.evaluate.scores import Outputs, OutputScore
+from stages.evaluate.scores import AGREEMENT, MAP, ClassRow, Outputs, OutputScore
+from stages.evaluate.shapes import ShapeAgreement
 
 __all__ = ["DetectionScore"]
 
@@ -27,7 +31,7 @@ class DetectionScore:
     as the truth.
     """
 
-    COLUMNS: ClassVar[list[str]] = ["labelled", "float_boxes", "quantized_boxes", "missed", "invented"]
+    columns: Sequence[str] = ("labelled", "float_boxes", "quantized_boxes", "missed", "invented")
 
     def __init__(self, detector: Detector, labels: ObjectLabels | None) -> None:
         self._detector = detector
@@ -35,8 +39,10 @@ class DetectionScore:
         self._truth: list[Objects] = []
         self._shown: list[Objects] = []
         self._found: dict[str, list[FoundBoxes]] = {side: [] for side in SIDES}
+        self._against_labels: dict[str, Evaluated] = {}
         self._missed = self._invented = 0
         self._outputs = OutputScore()
+        self._shapes = ShapeAgreement(detector)
 
     def add(self, name: str, placement: Placement | None, reference: Outputs, quantized: Outputs) -> list[Any]:
         """Take in one picture.
@@ -51,6 +57,7 @@ class DetectionScore:
         matches = match(*shown)
         self._missed += len(matches.missed)
         self._invented += len(matches.invented)
+        self._shapes.add((shown[0], found[1]), (reference, quantized), placement)
         expected = _in_picture(shown[0], placement)
         self._shown.append(Objects.of_boxes(expected.boxes, expected.classes))
         labelled: int | str = ""
@@ -72,17 +79,51 @@ class DetectionScore:
             metrics |= self._precisions(count)
         boxes = sum(len(objects.classes) for objects in self._shown)
         if boxes:
-            agreement = evaluate_boxes(self._shown, self._found["quantized"])
+            agreement = self._agreement
             metrics |= {"agreement": agreement.mean(at_half=True), "agreement_map": agreement.mean()}
-            metrics |= _interval("agreement", spread(count, agreement, at_half=True))
+            metrics |= _interval("agreement", spread(count, agreement, at_half=True)) | self._shapes.metrics()
         else:
             threshold = self._detector.score_threshold
             warn(f"the float network finds no box with a score of {threshold:g} or more in {count} pictures")
         found = {"float": boxes, "missed": self._missed, "invented": self._invented}
         return metrics | {"boxes": found} | outputs
 
+    def by_class(self) -> list[ClassRow]:
+        """Objects and mAP50-95 of each labelled class."""
+        if self._labels is None:
+            return []
+        sides = [self._evaluated(side) for side in SIDES]
+        counts = Counter(int(number) for objects in self._truth for number in objects.classes)
+        return [
+            ClassRow(number, counts[number], *(side.of_class(number) for side in sides)) for number in sorted(counts)
+        ]
+
+    def value(self, metric: str) -> float | None:
+        """mAP50-95 with labels, or the agreement."""
+        if metric == MAP and self._labels is not None:
+            return self._evaluated("quantized").mean()
+        return self._agreement.mean(at_half=True) if metric == AGREEMENT else None
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """By drawing the pictures anew; the agreement less 1, which is the float network's with itself."""
+        count = self._outputs.metrics()["count"]
+        if metric == MAP and self._labels is not None:
+            return spread(count, self._evaluated("quantized"), self._evaluated("float"))
+        ends = spread(count, self._agreement, at_half=True) if metric == AGREEMENT else None
+        return None if ends is None else (ends[0] - 1.0, ends[1] - 1.0)
+
+    @cached_property
+    def _agreement(self) -> Evaluated:
+        return evaluate_boxes(self._shown, self._found["quantized"])
+
+    def _evaluated(self, side: str) -> Evaluated:
+        """A network's boxes against the labels; computed once, when all pictures are in."""
+        if side not in self._against_labels:
+            self._against_labels[side] = evaluate_boxes(self._truth, self._found[side])
+        return self._against_labels[side]
+
     def _precisions(self, count: int) -> dict[str, Any]:
-        sides = {side: evaluate_boxes(self._truth, found) for side, found in self._found.items()}
+        sides = {side: self._evaluated(side) for side in SIDES}
         metrics: dict[str, Any] = {side: _summary(evaluated) for side, evaluated in sides.items()}
         maps = [metrics[side].get("map") for side in SIDES]
         if None not in maps:
@@ -96,8 +137,7 @@ class DetectionScore:
 def _summary(evaluated: Evaluated) -> dict[str, Any]:
     values = {"map": evaluated.mean(), "map50": evaluated.mean(at_half=True)}
     values |= {f"map_{size}": evaluated.mean(size) for size in SIZES}
-    classes = {str(number): evaluated.of_class(number) for number in evaluated.classes}
-    return _known(values) | {"map_of_class": _known(classes)}
+    return _known(values)
 
 
 def _known(values: dict[str, float | None]) -> dict[str, float]:

@@ -4,7 +4,7 @@ import importlib
 import io
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ import onnx
 from numpy.typing import NDArray
 
 from stages.core.base.console import console
-from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.base.errors import UserError, one_line
 from stages.core.base.sources import SourceFile, import_path
+from stages.core.base.user_code import import_callable
 from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import resolve_inputs
 from stages.core.graph.session import Runner
@@ -79,7 +80,7 @@ def build_module(config: ModelConfig, checkpoint: SourceFile | None) -> "torch.n
         raise UserError("model.torch.callable is empty: a checkpoint needs module:function that builds its module")
     if config.torch.code:
         sys.path.insert(0, import_path(config.torch.code))
-    factory = _resolve_callable(config.torch.callable)
+    factory = import_callable(config.torch.callable, "model.torch.callable", "model.torch.code can add a path")
     torch.manual_seed(0)  # a module without a checkpoint has the same weights each time
     if checkpoint is None:
         console.print(f"no model.source: the weights are those that {config.torch.callable} gives")
@@ -153,23 +154,6 @@ def _import_torch() -> Any:
         return importlib.import_module("torch")
     except ImportError as error:
         raise UserError('PyTorch is not installed: pip install -e ".[torch]"') from error
-
-
-def _resolve_callable(text: str) -> Callable[..., Any]:
-    module_name, _, path = text.partition(":")
-    if not path:
-        raise UserError(f"model.torch.callable={text}: write module:function")
-    try:
-        target: Any = importlib.import_module(module_name)
-    except Exception as error:  # the user's own code may raise anything
-        raise UserError(f"model.torch.callable={text}: {one_line(error)}; model.torch.code can add a path") from error
-    for part in path.split("."):
-        if not hasattr(target, part):
-            public = [name for name in dir(target) if not name.startswith("_")]
-            raise UserError(f"model.torch.callable={text}: no {part!r} there; {did_you_mean(part, public)}")
-        target = getattr(target, part)
-    factory: Callable[..., Any] = target
-    return factory
 
 
 def _load_weights(module: "torch.nn.Module", checkpoint: SourceFile) -> None:

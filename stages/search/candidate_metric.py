@@ -1,6 +1,7 @@
 """The metric of a candidate: how good the outputs of a quantized network are on pictures."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,57 +12,130 @@ import onnx
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Config, Task
+from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, feeds
-from stages.core.data.labels import labels_of
+from stages.core.data.preprocess import Placement
 from stages.core.data.sample_files import SampleFiles, read_samples, select
 from stages.core.data.sample_store import SampleReader, SampleWriter
 from stages.core.graph.session import Runner
-from stages.evaluate.scores import ClassificationScore
+from stages.evaluate.scores import ACCURACY, AGREEMENT, MAP, OWN, Score
+from stages.evaluate.scoring import Scoring, score_of_metric
 from stages.quantize.candidate import Candidate
 from stages.quantize.simulation import Outputs, Simulation, mean_cosine
 
-__all__ = ["ACCURACY", "COSINE", "SHARE_ROUNDING", "CandidateMetric", "open_metric", "relative_bound"]
+__all__ = [
+    "ACCURACY",
+    "AGREEMENT",
+    "COSINE",
+    "EVALUATED",
+    "MAP",
+    "METRICS",
+    "OWN",
+    "SHARE_ROUNDING",
+    "CandidateMetric",
+    "Picture",
+    "metric_text",
+    "open_metric",
+    "relative_bound",
+]
 
-COSINE, ACCURACY = "cosine", "accuracy"
+COSINE = "cosine"
+EVALUATED = (ACCURACY, MAP, AGREEMENT, OWN)
+"""Metrics on `data.evaluation`. A bound of 0 or below is a difference to the float network's."""
+METRICS = (COSINE, *EVALUATED)
 """Names of the metrics."""
 SHARE_ROUNDING = 1e-9
 """How far the difference of two shares may be off by rounding."""
 ALL_PICTURES = slice(None)
+MOST_KEPT_BYTES = 2**29
+"""Float outputs of all pictures are held in memory up to this size; beyond it the float network runs each time."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sample's name, and where in the input its picture lies; None if it is no picture."""
+
+    name: str
+    placement: Placement | None
 
 
 @dataclass(frozen=True)
 class CandidateMetric:
-    """Top-1 as a share of the pictures, or the cosine of the least similar output, averaged over the pictures.
+    """A metric, averaged or counted over pictures.
 
     Attributes:
+        name: one of `METRICS`. The cosine is that of the least similar output.
         simulation: the pictures.
-        labels: class of each picture; None to measure the cosine.
+        pictures: each one's name and place; the cosine needs none.
+        scoring: gives a new score for each candidate; None for the cosine.
     """
 
+    name: str
     simulation: Simulation
-    labels: Sequence[int | None] | None
+    pictures: Sequence[Picture] = ()
+    scoring: Scoring | None = None
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Whether more of it is better; so it is but for metrics of the user's own that say otherwise."""
+        return self.scoring is None or self.scoring.greater_is_better
 
     def of(self, candidate: Candidate) -> float:
-        """The metric of a candidate, run in the exact simulator."""
+        """The metric of a candidate, run in the exact simulator.
+
+        Raises:
+            UserError: if the pictures do not give the metric.
+        """
         return self._value(self.simulation.simulated(candidate))
 
     def of_float(self) -> float:
-        """The metric of the float network: what it is with everything in float."""
+        """The metric of the float network: what it is with everything in float.
+
+        Raises:
+            UserError: if the pictures do not give the metric.
+        """
         return self._value((outputs, outputs) for outputs in self.simulation.of_float())
 
+    def with_interval(self, candidate: Candidate) -> tuple[float, tuple[float, float] | None]:
+        """The metric of a candidate, and the 95 % interval of its difference to the float network's where it is known.
+
+        Raises:
+            UserError: if the pictures do not give the metric.
+        """
+        if self.scoring is None:
+            return self.of(candidate), None
+        score = self._scored(self.scoring, self.simulation.simulated(candidate))
+        return self._of_score(score), score.interval(self.name)
+
     def _value(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
-        if self.labels is None:
+        if self.scoring is None:
             return mean_cosine(pairs)
-        score = ClassificationScore(self.labels)
-        for expected, actual in pairs:
-            score.add("", None, expected, actual)
-        return float(score.metrics()["quantized"]["top1"])
+        return self._of_score(self._scored(self.scoring, pairs))
+
+    def _scored(self, scoring: Scoring, pairs: Iterable[tuple[Outputs, Outputs]]) -> Score:
+        score = scoring.new()
+        for picture, (expected, actual) in zip(self.pictures, pairs, strict=True):
+            score.add(picture.name, picture.placement, expected, actual)
+        return score
+
+    def _of_score(self, score: Score) -> float:
+        value = score.value(self.name)
+        if value is None:
+            lacking = "labelled object" if self.name == MAP else "box that the float network finds"
+            raise UserError(f"{self.name}: there is no {lacking} in {len(self.pictures)} pictures")
+        return value
 
 
-def relative_bound(of_float: float, difference: float) -> float:
-    """The least value that differs from the float network's by no less than a difference, 0 or below."""
-    return of_float + difference - SHARE_ROUNDING
+def relative_bound(of_float: float, difference: float, *, greater_is_better: bool = True) -> float:
+    """The worst value that is worse than the float network's by no more than a difference, 0 or below."""
+    worse = difference - SHARE_ROUNDING
+    return of_float + worse if greater_is_better else of_float - worse
+
+
+def metric_text(name: str, value: float) -> str:
+    """A value of a metric, as its users know it."""
+    forms = {ACCURACY: ".1%", COSINE: ".5f", OWN: ".5g"}
+    return f"{value:{forms.get(name, '.4f')}}"
 
 
 @contextmanager
@@ -74,41 +148,49 @@ def open_metric(
         config: the experiment.
         reference: the float network.
         inputs: its inputs.
-        name: ACCURACY, top-1 on `data.evaluation`, or COSINE on `data.debug`.
+        name: COSINE on `data.debug`, or one of `EVALUATED` on `data.evaluation`.
         part: which of the pictures.
 
     Raises:
-        UserError: if pictures or labels are missing, or a float output is none that can be compared.
+        UserError: if pictures or labels are missing, the task or the network does not give the metric, or a float
+            output is none that can be compared.
     """
-    accuracy = name == ACCURACY
-    data, key = (config.data.evaluation, "data.evaluation") if accuracy else (config.data.debug, "data.debug")
-    if accuracy and config.data.evaluation.task is not Task.classification:
-        raise UserError(f"accuracy: data.evaluation.task=none has no labels; take {COSINE}")
+    evaluated = name in EVALUATED
+    data, key = (config.data.evaluation, "data.evaluation") if evaluated else (config.data.debug, "data.debug")
     files = select(data, inputs, key)[part]
     if not files:
         raise UserError(f"{key} has too few pictures for this")
-    labels = labels_of(config.data.evaluation, files, inputs, Runner(reference).outputs) if accuracy else None
+    outputs = Runner(reference).outputs
+    scoring = score_of_metric(name, config, files, inputs, outputs) if evaluated else None
     with TemporaryDirectory() as folder:
-        samples = _stored(Path(folder), files, inputs, config, key)
+        samples, pictures = _stored(Path(folder), files, inputs, config, key)
 
         def feed() -> Iterator[Outputs]:
             for sample in track(samples, name, len(samples)):
                 yield feeds(sample, inputs)
 
-        simulation = Simulation(reference, feed, keep=True)
+        simulation = Simulation(reference, feed, keep=len(files) * _bytes(outputs) <= MOST_KEPT_BYTES)
         _check_outputs(simulation, samples.names, key)
-        yield CandidateMetric(simulation, labels)
+        yield CandidateMetric(name, simulation, pictures, scoring)
 
 
 def _stored(
     folder: Path, files: Sequence[SampleFiles], inputs: Sequence[NetworkInput], config: Config, key: str
-) -> SampleReader:
+) -> tuple[SampleReader, list[Picture]]:
     """Read pictures into a folder."""
     writer = SampleWriter(folder, [each.name for each in inputs], len(files))
+    pictures = []
     for read in track(read_samples(files, inputs, config.model.preprocess, key), "read", len(files)):
         writer.add(read.name, read.sample)
+        pictures.append(Picture(read.name, read.placement))
     writer.close([])
-    return SampleReader.open(folder)
+    return SampleReader.open(folder), pictures
+
+
+def _bytes(outputs: Mapping[str, Sequence[int | str]]) -> int:
+    """Size of a network's float outputs on one picture."""
+    sizes = ([size for size in shape if isinstance(size, int)] for shape in outputs.values())
+    return 4 * sum(math.prod(known) for known in sizes)
 
 
 def _check_outputs(simulation: Simulation, pictures: Sequence[str], key: str) -> None:

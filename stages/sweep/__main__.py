@@ -114,7 +114,7 @@ def run_sweep(overrides: Sequence[str], json: Path | None) -> int:
         loader = GlobalHydra.instance().config_loader()
         composed = loader.load_configuration(CONFIG_NAME, list(overrides), RunMode.MULTIRUN)
         plan = planned(composed)
-        check_settings(composed)
+        check_settings(composed, plan.varied)
         check_launcher(composed)
         check_points(composed, plan, project)
     if threads := threads_of_a_point(composed, os.cpu_count() or 1):
@@ -186,7 +186,7 @@ def _open(locations: _Locations, composed: DictConfig, overrides: Sequence[str],
         "experiment": str(choices.get("experiment")),
         "launcher": launcher,
         "sweeper": str(choices.get("hydra/sweeper")),
-        "metric": str(composed.sweep.metric or "agreement, without labels cosine"),
+        "metric": str(composed.sweep.metric or "the usual one"),
         "direction": composed.sweep.direction,
         "cost": composed.sweep.cost,
         "folder": str(folder),

@@ -12,8 +12,9 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError, one_line
-from stages.core.base.paths import FLOAT_MODEL, QPARAMS
+from stages.core.base.paths import FLOAT_MODEL, METRICS, QPARAMS
 from stages.core.config.composition import finished
 from stages.core.config.schema import SOURCE_KEYS, Config
 from stages.core.config.watch import register_resolvers
@@ -22,10 +23,11 @@ from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.network_params import load_qparams
 from stages.sweep.launchers import end_if_orphaned
 from stages.sweep.network_cost import network_cost
-from stages.sweep.ranking import chosen_metric
+from stages.sweep.ranking import TRACK_METRICS, metric_of_point
 from stages.sweep.sweep_state import PointResult, Sweep, label, load_sweep, save_result
 from stages.sweep.tracking import PointRun, log_failure, log_point
 from stages.sweep.workspace import LOG_FILE, prepare, reproduce, upstream_params
+from stages.track.run import flatten
 
 __all__ = ["checked", "point", "reason"]
 
@@ -132,8 +134,11 @@ def _compute(run: PointRun, folder: Path, config: Config, text: str) -> _Compute
     prepare(sweep.project, folder, text, list(vars(config.watch).values()), sweep.cache)
     executed = reproduce(folder, sweep.cache, text, upstream)
     graph = Graph(load_model(folder / FLOAT_MODEL))
-    cost = network_cost(graph, config, load_qparams(folder / QPARAMS, config))
+    costs = network_cost(graph, config, load_qparams(folder / QPARAMS, config))
+    cost = {f"cost.{key}": value for key, value in costs.items()}
+    measured = flatten(read_json(folder / METRICS))
+    metric = metric_of_point(sweep.metric, [*measured, *TRACK_METRICS, *cost])  # before a run is logged
     origin = {"executed": " ".join(executed) or "none: all from the cache", "folder": str(folder)}
     run = replace(run, tags={**run.tags, **origin})
-    run_id, metrics = log_point(run, config, folder, {f"cost.{key}": value for key, value in cost.items()})
-    return _Computed(run_id, metrics, metrics[chosen_metric(sweep.metric, metrics)], executed)
+    run_id, metrics = log_point(run, config, folder, cost)
+    return _Computed(run_id, metrics, metrics[metric], executed)

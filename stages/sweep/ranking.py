@@ -1,7 +1,7 @@
 """Which points are worth having: the metric that ranks them, their order, and the front of metric against cost."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from stages.core.base.errors import UserError, did_you_mean
@@ -9,32 +9,47 @@ from stages.core.config.schema import Task
 from stages.sweep.network_cost import COST_UNITS
 from stages.sweep.sweep_state import PointResult, Sweep
 
-__all__ = ["Ranking", "chosen_metric", "is_share", "known_metrics"]
+__all__ = ["TRACK_METRICS", "Ranking", "chosen_metric", "is_share", "known_metrics", "metric_of_point"]
 
+PRECISIONS = ("map", "map50", "map_small", "map_medium", "map_large")
+AGREEMENTS = (
+    "agreement", "agreement_map", "agreement_low", "agreement_high", "boxes.float", "boxes.missed", "boxes.invented",
+)  # fmt: skip
+"""Of a detector, with labels or without."""
 EVALUATE_METRICS = {
     Task.classification: (
         "float.top1", "float.top5", "quantized.top1", "quantized.top5", "agreement", "cosine", "count",
     ),
-    Task.none: ("cosine", "count"),
+    Task.detection: (
+        *(f"{side}.{name}" for side in ("float", "quantized") for name in PRECISIONS),
+        "difference.map", "difference.map_low", "difference.map_high", *AGREEMENTS, "cosine", "count",
+    ),
+    Task.none: ("cosine", "count", *AGREEMENTS),
+    Task.custom: ("cosine", "count", *AGREEMENTS),
 }  # fmt: skip
-"""Task -> what evaluate measures."""
+"""Task -> what evaluate may measure: whether a network is a detector, and what its pictures show, is seen later."""
+MOST_NAMED = 50
+"""Metrics that a message lists."""
 TRACK_METRICS = ("similarity.cosine_min", "similarity.cosine_mean", "export.max_difference")
 """What `track` adds from other stages."""
 
 
 def known_metrics(*tasks: Task) -> list[str]:
-    """Every metric that a point of one of the tasks ends with (docs/sweep.md)."""
+    """Every metric that a point of one of the tasks may end with (docs/sweep.md)."""
     evaluated = dict.fromkeys(name for task in tasks for name in EVALUATE_METRICS[task])
     return [*evaluated, *TRACK_METRICS, *(f"cost.{name}" for name in COST_UNITS)]
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric cannot be above 1: an accuracy, the agreement, a cosine."""
-    return metric.rpartition(".")[2].startswith(("top", "agreement", "cosine"))
+    """Whether a metric cannot be above 1: an accuracy, a precision, the agreement, a cosine."""
+    first, _, last = metric.rpartition(".")
+    return first != "difference" and last.startswith(("top", "map", "agreement", "cosine"))
 
 
 def chosen_metric(wanted: str | None, metrics: Collection[str]) -> str:
-    """Find the metric to rank by: `top1` stands for `quantized.top1`; unless told otherwise agreement, or cosine.
+    """Find the metric to rank by: `top1` stands for `quantized.top1`.
+
+    Unless told otherwise it is a detector's mAP where there are labels, else the agreement, else the cosine.
 
     Args:
         wanted: the name, whole or short; None: the default.
@@ -44,11 +59,29 @@ def chosen_metric(wanted: str | None, metrics: Collection[str]) -> str:
         UserError: if there is none of that name.
     """
     if wanted is None:
-        return "agreement" if "agreement" in metrics else "cosine"
+        return next(name for name in ("quantized.map", "agreement", "cosine") if name in metrics)
     for name in (wanted, f"quantized.{wanted}", f"cost.{wanted}"):
         if name in metrics:
             return name
-    raise UserError(f"sweep.metric={wanted}: no such metric; {did_you_mean(wanted, metrics, limit=20)}")
+    raise UserError(f"sweep.metric={wanted}: no such metric; {did_you_mean(wanted, metrics, limit=MOST_NAMED)}")
+
+
+def metric_of_point(wanted: str | None, metrics: Collection[str]) -> str:
+    """The same of a point that is computed.
+
+    Args:
+        wanted: the name, whole or short; None: the default.
+        metrics: the names that the point ended with.
+
+    Raises:
+        UserError: if it ended without that metric: its network or its pictures do not give it.
+    """
+    try:
+        return chosen_metric(wanted, metrics)
+    except UserError as error:
+        reason = "its network or its evaluation pictures do not give it"
+        listed = did_you_mean(wanted or "", metrics, limit=MOST_NAMED)
+        raise UserError(f"sweep.metric={wanted}: the point ended without it, {reason}; {listed}") from error
 
 
 @dataclass(frozen=True)
@@ -65,14 +98,20 @@ class Ranking:
 
     @cached_property
     def metric(self) -> str:
-        """The name of the metric to rank by; "" if all points failed."""
-        good = (result for result in self.results if result.value is not None)
-        return next((chosen_metric(self.sweep.metric, result.metrics) for result in good), "")
+        """The name of the metric to rank by, one that all points have which did not fail; "" if all failed."""
+        return chosen_metric(self.sweep.metric, self.shared_metrics) if self.shared_metrics else ""
+
+    @cached_property
+    def shared_metrics(self) -> set[str]:
+        """Names of the metrics of all points that did not fail."""
+        named = [{*result.metrics} for result in self.results if result.value is not None]
+        return set.intersection(*named) if named else set()
 
     @cached_property
     def ranked(self) -> list[PointResult]:
         """Points that did not fail, best first; of equally good ones by cosine, then the cheaper."""
-        return sorted((result for result in self.results if result.value is not None), key=self._order)
+        good = (result for result in self.results if result.value is not None)
+        return sorted((replace(result, value=result.metrics[self.metric]) for result in good), key=self._order)
 
     @cached_property
     def failed(self) -> list[PointResult]:

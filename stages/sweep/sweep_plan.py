@@ -25,6 +25,8 @@ from stages.sweep.sweep_state import label
 
 __all__ = ["SweepPlan", "check_points", "check_settings", "planned"]
 
+OWN_METRIC_KEY = "data.evaluation.metric"
+
 
 @dataclass(frozen=True)
 class SweepPlan:
@@ -62,8 +64,12 @@ def planned(composed: DictConfig) -> SweepPlan:
     return SweepPlan(varied, points, len(points))
 
 
-def check_settings(composed: DictConfig) -> None:
+def check_settings(composed: DictConfig, varied: Collection[str] = ()) -> None:
     """Refuse a key, a cost, a direction or a metric that no sweep has.
+
+    Args:
+        composed: the sweep.
+        varied: keys that it varies.
 
     Raises:
         UserError: naming those that there are.
@@ -75,7 +81,8 @@ def check_settings(composed: DictConfig) -> None:
     for key, allowed in (("cost", [*COST_UNITS]), ("direction", ["maximize", "minimize"])):
         if settings[key] not in allowed:
             raise UserError(f"sweep.{key}={settings[key]}: give one of {', '.join(allowed)}")
-    chosen_metric(settings.metric, known_metrics(*Task))
+    if composed.data.evaluation.metric is None and OWN_METRIC_KEY not in varied:  # else it gives names of its own
+        chosen_metric(settings.metric, known_metrics(*Task))
 
 
 def check_points(composed: DictConfig, plan: SweepPlan, project: Path) -> None:
@@ -126,7 +133,8 @@ def _refusal(composed: DictConfig, project: Path) -> str | None:
         del experiment["hydra"]
     try:
         config, _ = checked(experiment, soc, project)
-        chosen_metric(settings.metric, known_metrics(config.data.evaluation.task))
+        if config.data.evaluation.metric is None:  # else it gives names of its own
+            chosen_metric(settings.metric, known_metrics(config.data.evaluation.task))
     except Exception as error:  # as it would be at the point
         return reason(error)
     return None

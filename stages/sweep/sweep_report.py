@@ -16,7 +16,7 @@ __all__ = ["as_csv", "as_rows", "markdown", "results_table", "setting_headings",
 
 WIDE_TERMINAL_COLUMNS = 120  # so many take all of the table
 FRONT_MARK = "★"  # of a point on the Pareto front
-SHOWN_METRICS = ("quantized.top1", "agreement", "cosine", "similarity.cosine_min")
+SHOWN_METRICS = ("quantized.top1", "quantized.map", "agreement", "cosine", "similarity.cosine_min")
 """Metrics that a table and the coordinates show where a sweep has them, beside the one to rank by."""
 
 
@@ -130,6 +130,5 @@ def setting_texts(result: PointResult, sweep: Sweep) -> list[str]:
 
 
 def shown_metrics(ranking: Ranking) -> list[str]:
-    """The metric to rank by, then others that the points have."""
-    known = {key for result in ranking.results for key in result.metrics}
-    return [key for key in dict.fromkeys((ranking.metric, *SHOWN_METRICS)) if key in known]
+    """The metric to rank by, then others that all points have which did not fail."""
+    return [key for key in dict.fromkeys((ranking.metric, *SHOWN_METRICS)) if key in ranking.shared_metrics]

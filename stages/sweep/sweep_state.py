@@ -37,7 +37,7 @@ class Sweep:
         experiment_id: the MLflow experiment.
         parent: the MLflow run of the sweep.
         varied: keys that the sweep varies.
-        metric: what to rank by; None: agreement, without labels cosine.
+        metric: what to rank by; None: the usual one (docs/sweep.md).
         direction: "maximize" or "minimize".
         cost: what the Pareto front weighs it against.
         command: what was typed after `python -m stages.sweep`.

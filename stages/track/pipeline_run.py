@@ -8,6 +8,7 @@ from typing import Any
 from stages.core.base.artifacts import read_json
 from stages.core.base.paths import (
     BOXES,
+    BY_CLASS,
     CALIBSET,
     COMPARE,
     EVALUATE,
@@ -84,7 +85,7 @@ def pipeline_run(
                     SIMILARITY,
                     *boxes,
                 ],
-                "evaluate": [METRICS, EVALUATE / "predictions.csv"],
+                "evaluate": [METRICS, EVALUATE / "predictions.csv", BY_CLASS],
                 "models": [FLOAT_MODEL, QUANTIZED_MODEL, INTEGER_MODEL, QPARAMS, NODE_BITS],
             }.items()
         },

@@ -18,10 +18,13 @@ from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.quantize.__main__ import quantize
-from tests.conftest import composed, project_overrides, quick
+from tests.conftest import composed, detector_config, project_overrides, quick
+from tests.evaluate.test_main import float_logits
 
 AUTOTUNE = Path("out/autotune")
 PLOT = "stages.autotune.__main__.curve_plot"
+UNLABELLED = ("data.evaluation.labels=null", "data.evaluation.task=none")
+WORDS = ("ant", "bee", "cat")
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +106,35 @@ def test_an_accuracy_target_is_of_one_half_of_what_evaluate_then_measures_and_sa
     assert best["accuracy"] == right("quantized_top5", rows[::2]) >= right("float_top5", rows[::2])
     unseen = {"float": right("float_top5", rows[1::2]), "chosen": right("quantized_top5", rows[1::2])}
     assert report["unseen"] == unseen
+
+
+def test_an_agreement_is_reached_on_one_half_and_told_on_the_other(detector, capsys):
+    report = tune(detector, "--target", "agreement=0.3", "--minimize", "bitops")
+    assert all((step["agreement"] >= 0.3) == step["met"] for step in report["tried"])
+    met = [step["bitops"] for step in report["tried"] if step["met"]]
+    assert chosen(report)["bitops"] == min(met)
+    assert {*report["unseen"]} == {"float", "chosen"}  # of one picture there is no interval
+    assert report["unseen"]["float"] == pytest.approx(1)
+    assert f"of the others: float 1.0000, chosen {report['unseen']['chosen']:.4f}" in capsys.readouterr().out
+    quantize(detector_config(*UNLABELLED, "quant.node_bits=file:out/autotune/node_bits.json"))
+    for name in ("000.png", "002.png"):  # the others chose
+        Path("evaluation", name).unlink()
+    evaluate(detector_config(*UNLABELLED, "quant.node_bits=file:out/autotune/node_bits.json"))
+    assert json.loads(Path("out/evaluate/metrics.json").read_text())["agreement"] == report["unseen"]["chosen"]
+
+
+def test_an_error_rate_of_the_users_own_is_bounded_from_above(calibrated):
+    names = [f"{word}/00{i}.png" for word in WORDS for i in (0, 1)]
+    Path("said.csv").write_text("file,label\n" + "".join(f"{name},{name[:3]}\n" for name in names))
+    config = composed(
+        "data.evaluation.task=custom",
+        "data.evaluation.labels=file:said.csv",
+        "data.evaluation.metric=tests.evaluate.metrics:FirstWordErrors",
+    )
+    report = tune(config, "--target", "own=0")
+    wrong = [WORDS[float_logits(name).argmax()] != name[:3] for name in names]
+    assert all((step["own"] <= np.mean(wrong[::2]) + 1e-6) == step["met"] for step in report["tried"])
+    assert report["unseen"]["float"] == np.mean(wrong[1::2])
 
 
 def test_pictures_too_few_for_a_target_are_said(calibrated, capsys):

@@ -31,6 +31,14 @@ def test_targets():
     assert parse_target("accuracy=-0.003") == Target("accuracy", -0.003)
     assert parse_target("error=0.01") == Target("error", 0.01)
     assert parse_target("cosine=12/8") == Target("cosine", 0.0, (12, 8))
+    assert parse_target("map=-0.01") == Target("map", -0.01)
+    assert parse_target("agreement=0.9") == Target("agreement", 0.9)
+    assert parse_target("own=-3.5") == Target("own", -3.5)
+
+
+def test_a_difference_to_the_float_network():
+    relative = {text: parse_target(text).relative for text in ("map=-0.01", "map=0.3", "own=0", "map=8/8", "cosine=0")}
+    assert relative == {"map=-0.01": True, "map=0.3": False, "own=0": True, "map=8/8": False, "cosine=0": False}
 
 
 def test_a_target_is_met_from_its_own_side():
@@ -38,6 +46,8 @@ def test_a_target_is_met_from_its_own_side():
     assert not Target("cosine", 0.99).met(0.98)
     assert Target("error", 0.01).met(0.005)
     assert not Target("error", 0.01).met(0.02)
+    wer = Target("own", 0.1, greater_is_better=False)
+    assert [wer.met(value) for value in (0.05, 0.1, 0.2)] == [True, True, False]
 
 
 def test_amounts_have_no_exponent():
@@ -82,6 +92,9 @@ def test_a_loss_of_less_than_a_picture_cannot_be_seen(text, pictures, said):
         (parse_target, "cosine=1.5", "a cosine of 0 to 1"),
         (parse_target, "accuracy=-2", "an accuracy of -1 to 1"),
         (parse_target, "sqnr=30", "cosine=0.99"),
+        (parse_target, "map=1.5", "a map of -1 to 1"),
+        (parse_target, "agreement=-2", "an agreement of -1 to 1"),
+        (parse_target, "own=inf", "own=-0.01"),
         (parse_target, "cosine", "cosine=0.99"),
     ],
 )

@@ -12,10 +12,12 @@ from stages.core.data.inputs import NetworkInput
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.core.statistics.collect import collect
+from stages.evaluate.scores import ClassificationScore
+from stages.evaluate.scoring import Scoring
 from stages.quantize.float_network import Network
 from stages.quantize.pipeline import Pipeline
 from stages.quantize.simulation import Simulation
-from stages.search.candidate_metric import CandidateMetric
+from stages.search.candidate_metric import ACCURACY, COSINE, CandidateMetric, Picture
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
 PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(3)]
@@ -70,7 +72,7 @@ def test_a_class_alone_leaves_the_rest_in_float(tuned):
 def test_cosine_and_error_of_the_same_candidate_agree(tuned):
     problem, verifier, simulation = tuned
     candidate = verifier.candidate(problem.uniform(8, 8))
-    metric = CandidateMetric(simulation, labels=None)
+    metric = CandidateMetric(COSINE, simulation)
     cosine = metric.of(candidate)
     angle = math.acos(cosine)
     assert 0 < angle < 0.1
@@ -81,5 +83,6 @@ def test_accuracy_counts_both_networks(tuned):
     problem, verifier, simulation = tuned
     labels = [int(Runner(tiny_classifier()).run(picture)["logits"].argmax()) for picture in PICTURES]
     labels[0] = (labels[0] + 1) % 3
-    metric = CandidateMetric(simulation, labels)
+    pictures = [Picture(str(i), None) for i in range(3)]
+    metric = CandidateMetric(ACCURACY, simulation, pictures, Scoring(lambda: ClassificationScore(labels)))
     assert (metric.of(verifier.candidate(problem.uniform(8, 8))), metric.of_float()) == (2 / 3, 2 / 3)

@@ -8,13 +8,14 @@ from stages.bisect.bisect_report import (
     WantedMetric,
     bit_width_verdict,
     command_line,
+    good_verdict,
     narrow_sides,
     path_table,
     to_json,
     too_many,
 )
 from stages.bisect.node_search import FloatNodes
-from stages.bisect.trials import Trial
+from stages.bisect.trials import Trial, Trials
 from stages.core.config.schema import QuantConfig
 
 TRIALS = [
@@ -70,6 +71,18 @@ def test_of_a_long_search_the_first_and_the_last_are_shown():
 
 def test_accuracy_is_in_percent():
     assert [row[3] for row in shown("accuracy", 0.98)] == ["100.0%", "50.0%", "99.5%", "99.4%", "97.0%"]
+
+
+def test_a_metric_that_is_better_the_less_there_is_of_it():
+    wanted = WantedMetric("own", 0.2, 0.1, greater_is_better=False)
+    assert [wanted.good(value) for value in (0.1, 0.2, 0.3)] == [True, True, False]
+    assert "own 0.15 is not above 0.2: nothing to look for" in good_verdict(wanted, 0.15)
+    values = iter([0.5, 0.3, 0.15])
+    trials = Trials(lambda nodes: next(values), 0.2, greater_is_better=False)
+    assert [trials.restores(nodes) for nodes in ([], ["a"], ["a", "b"])] == [False, False, True]
+    assert trials.best.value == 0.15
+    trials.done.pop()
+    assert trials.best.value == 0.3
 
 
 def test_json_golden():

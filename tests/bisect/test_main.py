@@ -14,10 +14,12 @@ from stages.compare.__main__ import compare
 from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.core.config.schema import ChannelScales, Equalization, Rounding, Task
+from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.bisect.networks import chain
-from tests.conftest import after_stages, composed, copy_project
+from tests.conftest import after_stages, composed, copy_project, detector_config
+from tests.evaluate.detections import write_yolo_labels
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -220,8 +222,6 @@ def label_as_the_float_network_answers(folder):
 
 
 def test_accuracy_is_top_1_of_the_evaluation_set(quantized):
-    from stages.evaluate.__main__ import evaluate
-
     evaluate(quantized)
     metrics = json.loads(Path("out/evaluate/metrics.json").read_text())
     _, result = result_of(quantized, "--metric", "accuracy", "--below", "0.01")
@@ -256,6 +256,52 @@ def test_accuracy_that_is_lost_comes_back(quantized, below):
     assert [node["node"] for node in result["nodes"]] == ["pool", "flatten"]
 
 
+# --- detectors, and a metric of the user's own
+
+
+def test_of_a_detector_the_agreement_counts(detector):
+    evaluate(detector)
+    metrics = json.loads(Path("out/evaluate/metrics.json").read_text())
+    _, result = result_of(detector, "--limit", "1")
+    assert result["metric"] == "agreement"
+    assert result["float"] == pytest.approx(1)
+    assert result["below"] == pytest.approx(0.95)
+    assert result["simulations"][0]["value"] == metrics["agreement"]
+
+
+def test_of_a_detector_with_labels_the_map_counts(detector):
+    write_yolo_labels()
+    config = detector_config("data.evaluation.task=detection", "data.evaluation.labels=file:labels")
+    code, result = result_of(config, "--below", "-0.2")
+    assert result["metric"] == "map"
+    assert result["below"] == pytest.approx(0.8)
+    assert result["simulations"][0]["value"] < 0.8
+    assert code == 0
+    nodes = {node["node"] for node in result["nodes"]}
+    restored = [each["value"] for each in result["simulations"] if {*each["nodes"]} == nodes]
+    assert not restored or restored[0] >= 0.8
+
+
+def test_of_errors_the_fewer_the_better(quantized):
+    label_as_the_float_network_answers("evaluation")
+    words = [line.split(",") for line in Path("labels.csv").read_text().splitlines()[1:]]
+    said = [f"{name},{('ant', 'bee', 'cat')[int(number)]}" for name, number in words]
+    Path("said.csv").write_text("\n".join(["file,label", *said]) + "\n")
+    # as above: the mean of all pixels saturates
+    Path("bits.json").write_text(json.dumps({"pool": {"MIN": 0, "MAX": 1e-4}}))
+    config = composed(
+        "data.evaluation.task=custom",
+        "data.evaluation.labels=file:said.csv",
+        "data.evaluation.metric=tests.evaluate.metrics:FirstWordErrors",
+        "quant.node_bits=file:bits.json",
+    )
+    for below in ("0.01", "0"):  # no more than 1 percent; no more than the float network's, which makes no error
+        code, result = result_of(config, "--below", below)
+        assert (code, result["metric"], result["float"]) == (0, "own", 0.0)
+        assert result["simulations"][0]["value"] > 0.01
+        assert [node["node"] for node in result["nodes"]] == ["pool", "flatten"]
+
+
 # --- mistakes
 
 
@@ -266,6 +312,8 @@ def test_accuracy_that_is_lost_comes_back(quantized, below):
         (("--below", "98"), "--below 98.0: give a number above 0, at most 1"),
         (("--below", "nan"), "--below nan: give a number above 0, at most 1"),
         (("--limit", "0"), "--limit 0: give 1 or more"),
+        (("--metric", "agreement", "--below", "-1"), "--below -1.0: give a number above 0, at most 1; or -0.01"),
+        (("--metric", "own", "--below", "nan"), "--below nan: give a number above 0; or -0.01"),
     ],
 )
 def test_a_wrong_argument_is_said_in_one_line(quantized, given, said):
@@ -275,7 +323,7 @@ def test_a_wrong_argument_is_said_in_one_line(quantized, given, said):
 
 def test_accuracy_without_labels_is_refused(quantized):
     quantized.data.evaluation.labels, quantized.data.evaluation.task = None, Task.none
-    with pytest.raises(UserError, match="task=none has no labels; take cosine"):
+    with pytest.raises(UserError, match=r"task=none has no labels of classes; take cosine"):
         bisect(quantized, arguments("--metric", "accuracy"))
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from stages.build.runtime.folder import SOURCES
 from stages.build.runtime.program import UnsupportedError
 from stages.build.venus.folder import COMMON_SOURCES, GENERATED_FILES
 from stages.core.base.errors import UserError
+from stages.core.base.paths import DETECTOR, FLOAT_MODEL
 from stages.core.config.schema import DetectorKind, Vendor
+from stages.core.graph.onnx_graph import load_model
+from stages.core.heads.cells import CellHead
+from stages.core.heads.distances import DistanceHead
+from stages.core.heads.head import Kind, Level, View
+from stages.core.heads.head_file import ExportedHead, to_json
 from stages.quantize.__main__ import quantize
 from tests.build import boards
 
@@ -79,6 +86,50 @@ def test_a_detector_that_the_outputs_do_not_fit_is_refused(quantized):
     with pytest.raises(UserError, match=r"model.detector: kind=yolox, .* the network's are logits \[1, 3\]"):
         build(quantized)
     assert contents("out/build") == before
+
+
+NOT_DECODED = "the board's programs print outputs, not boxes: "
+
+
+def test_a_classifier_has_no_line_on_boxes(quantized, capsys):
+    build(quantized)
+    assert NOT_DECODED not in capsys.readouterr().out
+    assert not Path("out/build/t40/venus/head.h").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": DetectorKind.none}, "model.detector.kind=none"),
+        ({"function": "mine:decode"}, "model.detector.function=mine:decode runs on the PC alone"),
+        ({}, "the network does not end at its YOLOX-like head's last convolutions (model.cut=true)"),
+    ],
+)
+def test_why_boxes_are_not_decoded_is_one_line(quantized, capsys, change, reason):
+    head = CellHead(16, 16, (Level(8, 2, 2, {Kind.classes: View("y", 0, 1, 1)}, ((8, 8),)),))
+    DETECTOR.write_text(json.dumps(to_json(ExportedHead(head, cut=False))))
+    quantized.model.detector = dataclasses.replace(quantized.model.detector, **change)
+    build(quantized)
+    assert f"{NOT_DECODED}{reason}\n" in capsys.readouterr().out
+    assert not Path("out/build/t40/runtime/head.h").exists()
+
+
+@pytest.mark.parametrize("vendor", Vendor)
+def test_a_cut_head_is_decoded_by_every_program(quantized, capsys, vendor):
+    (name,) = (info.name for info in load_model(FLOAT_MODEL).graph.output)
+    views = {Kind.boxes: View(name, 0, 4, 4), Kind.classes: View(name, 2, 1, 1)}
+    head = DistanceHead(16, 16, (Level(16, 1, 1, views, ((16, 16),)),))
+    DETECTOR.write_text(json.dumps(to_json(ExportedHead(head, cut=True))))
+    quantized.soc.vendor = vendor
+    quantize(quantized)
+    build(quantized)
+    assert NOT_DECODED not in capsys.readouterr().out
+    programs = ["runtime", "venus"] if vendor is Vendor.ingenic else ["runtime"]
+    folders = sorted(path.parent for path in Path("out/build/t40").rglob("head.h"))
+    assert [folder.name for folder in folders] == programs
+    for folder in folders:
+        assert (folder / "detector.h").read_text().startswith("// From a network's outputs to boxes")
+        assert "{1, 1, 16.0f, 16.0f, {{16.0f, 16.0f}}, {0, 0, 3, 4, 4}," in (folder / "head.h").read_text()
 
 
 def test_sophgo_folder(quantized):

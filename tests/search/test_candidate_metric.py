@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -6,12 +7,26 @@ import pytest
 
 from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
-from stages.core.base.paths import FLOAT_MODEL, INPUTS
+from stages.core.base.paths import FLOAT_MODEL, INPUTS, METRICS, QUANTIZE
 from stages.core.config.load import load_params
 from stages.core.data.inputs import load_inputs
+from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
+from stages.quantize.pipeline import Pipeline
 from stages.quantize.simulation import mean_cosine
-from stages.search.candidate_metric import ACCURACY, open_metric
+from stages.search.candidate_metric import (
+    ACCURACY,
+    AGREEMENT,
+    COSINE,
+    MAP,
+    OWN,
+    metric_text,
+    open_metric,
+    relative_bound,
+)
+from stages.search.candidate_metric import METRICS as METRICS_OF_CANDIDATES
+from tests.conftest import composed, detector_config
+from tests.evaluate.detections import write_yolo_labels
 
 
 @pytest.fixture
@@ -25,11 +40,11 @@ def exported(project):
 def test_the_float_network_is_right_where_its_labels_say(exported):
     # six pictures of three classes, two a class; halves add up
     with open_metric(*exported, ACCURACY) as metric:
-        whole, count = metric.of_float(), len(metric.labels)
+        whole, count = metric.of_float(), len(metric.pictures)
     halves = []
     for part in (slice(0, None, 2), slice(1, None, 2)):
         with open_metric(*exported, ACCURACY, part) as metric:
-            halves.append(metric.of_float() * len(metric.labels))
+            halves.append(metric.of_float() * len(metric.pictures))
     assert sum(halves) == pytest.approx(whole * count)
 
 
@@ -51,3 +66,85 @@ def test_the_least_similar_output_counts():
 def test_what_is_no_number_is_as_bad_as_can_be():
     one = np.ones(2, np.float32)
     assert mean_cosine([({"a": one}, {"a": np.array([np.nan, 1], np.float32)})]) == 0.0
+
+
+# --- of detectors, and of the user's own
+
+
+def opened(config, name, **arguments):
+    return open_metric(config, onnx.load(FLOAT_MODEL), load_inputs(INPUTS), name, **arguments)
+
+
+def candidate_of(config):
+    """What quantize makes of an experiment."""
+    pipeline = Pipeline.open(config, QUANTIZE.parent)
+    return pipeline.choose_parameters(pipeline.network, config.quant)
+
+
+def test_a_detectors_agreement_is_what_evaluate_measures(detector):
+    evaluate(detector)
+    metrics = json.loads(METRICS.read_text())
+    with opened(detector, AGREEMENT) as metric:
+        assert metric.of_float() == pytest.approx(1)
+        value, (low, high) = metric.with_interval(candidate_of(detector))
+        assert value == metric.of(candidate_of(detector)) == metrics["agreement"]
+        assert (low + 1, high + 1) == pytest.approx((metrics["agreement_low"], metrics["agreement_high"]))
+
+
+def test_a_detectors_map_is_what_evaluate_measures(detector):
+    write_yolo_labels()
+    config = detector_config("data.evaluation.task=detection", "data.evaluation.labels=file:labels")
+    evaluate(config)
+    metrics = json.loads(METRICS.read_text())
+    with opened(config, MAP) as metric:
+        assert metric.of_float() == metrics["float"]["map"] == pytest.approx(1)
+        assert metric.of(candidate_of(config)) == metrics["quantized"]["map"] < 1
+
+
+def test_pictures_that_do_not_give_the_metric_are_said(detector):
+    detector.model.detector.score_threshold = 0.999
+    with (
+        opened(detector, AGREEMENT) as metric,
+        pytest.raises(UserError, match="agreement: there is no box that the float network finds in 3 pictures"),
+    ):
+        metric.of_float()
+
+
+def test_a_classifiers_agreement_needs_no_labels(quantized):
+    evaluate(quantized)
+    agreement = json.loads(METRICS.read_text())["agreement"]
+    config = composed("data.evaluation.labels=null", "data.evaluation.task=none")
+    with opened(config, AGREEMENT) as metric:
+        assert (metric.of_float(), metric.of(candidate_of(config))) == (1.0, agreement)
+        assert metric.with_interval(candidate_of(config)) == (agreement, None)
+
+
+def test_the_users_own(quantized):
+    config = composed("data.evaluation.metric=tests.evaluate.metrics:Right")
+    evaluate(config)
+    metrics = json.loads(METRICS.read_text())
+    with opened(config, OWN) as metric:
+        assert metric.of_float() == metrics["float"]["right"]
+        assert metric.of(candidate_of(config)) == metrics["quantized"]["right"]
+        assert metric.greater_is_better
+
+
+def test_many_large_outputs_are_not_held_in_memory(detector, monkeypatch):
+    with opened(detector, AGREEMENT) as metric:
+        kept = metric.of_float(), metric.of(candidate_of(detector))
+    monkeypatch.setattr("stages.search.candidate_metric.MOST_KEPT_BYTES", 1000)
+    with opened(detector, AGREEMENT) as metric:
+        assert (metric.of_float(), metric.of(candidate_of(detector))) == kept
+        assert not metric.simulation._kept
+
+
+def test_what_is_worse_by_a_difference():
+    assert relative_bound(0.75, -0.25) == pytest.approx(0.5)
+    assert relative_bound(0.75, -0.25) < 0.5
+    assert relative_bound(0.125, -0.25, greater_is_better=False) == pytest.approx(0.375)
+    assert relative_bound(0.125, -0.25, greater_is_better=False) > 0.375
+
+
+def test_values_are_shown_as_their_users_know_them():
+    values = {ACCURACY: "12.5%", COSINE: "0.12500", MAP: "0.1250", AGREEMENT: "0.1250", OWN: "0.125"}
+    assert {name: metric_text(name, 0.125) for name in METRICS_OF_CANDIDATES} == values

@@ -98,7 +98,7 @@ def test_a_mistake_is_said_before_anything_is_opened(conf_alone, overrides, mess
         (["experiment=bits,socs"], r"^none of .* the first: experiment=bits is a sweep of its own: run it alone$"),
         (
             ["data.evaluation.task=none", "data.evaluation.labels=null", "sweep.metric=top1"],
-            r"^sweep\.metric=top1: no such metric; known: 'cosine', 'count', 'similarity\.cosine_min'",
+            r"^sweep\.metric=top1: no such metric; known: 'cosine', 'count', 'agreement', 'agreement_map'",
         ),
     ],
 )
@@ -332,3 +332,63 @@ def test_what_was_computed_is_shown_though_the_summary_cannot_be_written(project
     assert "2 points by agreement" in text
     condition = f"tags.kind = 'sweep' and params.folder = '{project}/sweeps/blocked'"
     assert [run.info.status for run in runs(project, condition)] == ["FAILED"]
+
+
+OWN_METRIC = """
+class Errors:
+    def __init__(self):
+        self.wrong = 0
+
+    def add(self, name, outputs, label):
+        self.wrong += int(outputs["logits"].argmax()) != label
+
+    def result(self):
+        return {"wrong": self.wrong}
+"""
+
+
+@pytest.mark.slow
+def test_points_are_ranked_by_a_metric_of_the_users_own_and_its_code_is_watched(project):
+    (project / "own_errors.py").write_text(OWN_METRIC)
+    words = ["data.evaluation.metric=own_errors:Errors", "sweep.metric=wrong", "sweep.direction=minimize"]
+    code, text, points = swept(project, "quant.feature_bits=8", *words)
+    assert code == 0, text
+    assert "1 point by quantized.wrong" in text
+    right = points[0]["metrics"]["quantized.top1"]
+    assert points[0]["value"] == points[0]["metrics"]["quantized.wrong"] == pytest.approx(3 * (1 - right))
+    (project / "own_errors.py").write_text(OWN_METRIC.replace("!= label", ">= 0"))
+    code, _, points = swept(project, "quant.feature_bits=8", *words)
+    assert (code, points[0]["executed"], points[0]["value"]) == (0, ["evaluate"], 3)
+
+
+@pytest.mark.slow
+def test_a_point_that_ends_without_the_metric_fails_with_what_it_has(project):
+    words = ["data.evaluation.labels=null", "data.evaluation.task=none", "sweep.metric=agreement"]
+    code, _, points = swept(project, "quant.feature_bits=8", *words)
+    assert code == 1
+    assert points[0]["error"].startswith("sweep.metric=agreement: the point ended without it, its network or its ")
+    assert "'cosine'" in points[0]["error"]
+    children = children_of(project, parent_of(project, points))
+    assert [run.info.status for run in children] == ["FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["data.evaluation.metric=nowhere:Errors"],
+            r"^data\.evaluation\.metric=nowhere:Errors: there is no module 'no",
+        ),
+        (
+            ["data.evaluation.task=custom", "data.evaluation.labels=null"],
+            r"^data\.evaluation\.metric=None: give module",
+        ),
+        (
+            ["data.evaluation.task=detection", "data.evaluation.labels=null", "data.evaluation.metric=json:loads"],
+            r"^data\.evaluation\.metric=json:loads: give null: boxes are scored by mAP",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_work_is_said_before_anything_runs(conf_alone, overrides, message):
+    with pytest.raises(UserError, match=message):
+        run_sweep(overrides, None)

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Task
-from stages.evaluate.__main__ import new_score
-from stages.sweep.ranking import chosen_metric, known_metrics
+from stages.evaluate.scores import ClassificationScore
+from stages.sweep.ranking import chosen_metric, is_share, known_metrics, metric_of_point
 from stages.track.run import flatten
+from tests.evaluate.detections import detection_score
 from tests.sweep.sweeps import failure, ranking, result
 
 METRICS = {"agreement": 1.0, "cosine": 0.9, "quantized.top1": 0.5, "cost.weight_bytes": 3.0}
@@ -49,6 +52,8 @@ def test_no_point_no_front():
     [
         (None, METRICS, "agreement"),
         (None, {"cosine": 0.9}, "cosine"),
+        (None, {**METRICS, "quantized.map": 0.3}, "quantized.map"),
+        ("map", {**METRICS, "quantized.map": 0.3}, "quantized.map"),
         ("top1", METRICS, "quantized.top1"),
         ("cosine", METRICS, "cosine"),
         ("weight_bytes", METRICS, "cost.weight_bytes"),
@@ -63,17 +68,48 @@ def test_an_unknown_metric_is_refused_with_what_there_is():
         chosen_metric("agremeent", METRICS)
 
 
-@pytest.mark.parametrize("task", list(Task))
-def test_what_evaluate_measures_is_known(task):
+def test_what_evaluate_measures_of_a_classifier_is_known():
     """The rest is held against a whole point in test_main."""
-    score, outputs = new_score(task), {"logits": np.float32([[1, 2, 3]])}
-    score.add(2, outputs, outputs)
-    assert {*known_metrics(task)} - {*flatten(score.metrics())} == {
+    score, outputs = ClassificationScore([2]), {"logits": np.float32([[1, 2, 3]])}
+    score.add("a.png", None, outputs, outputs)
+    assert {*known_metrics(Task.classification)} - {*flatten(score.metrics())} == {
         "similarity.cosine_min", "similarity.cosine_mean", "export.max_difference", "cost.bit_operations",
         "cost.weight_bytes",
     }  # fmt: skip
-    assert {*flatten(score.metrics())} <= {*known_metrics(task)}
+    assert {*flatten(score.metrics())} <= {*known_metrics(Task.classification)}
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_evaluate_measures_of_a_detector_is_known(labelled):
+    score = detection_score(labelled)
+    measured = {*flatten(score.metrics())}
+    tasks = [Task.detection] if labelled else [Task.detection, Task.none, Task.custom]
+    for task in tasks:
+        assert measured <= {*known_metrics(task)}
+    assert labelled == ("quantized.map" in measured)
 
 
 def test_no_metric_is_known_twice():
-    assert len(known_metrics(*Task)) == len({*known_metrics(*Task)}) == len(known_metrics(Task.classification))
+    known = known_metrics(*Task)
+    assert len(known) == len({*known})
+    assert {*known} == {*known_metrics(Task.classification), *known_metrics(Task.detection)}
+
+
+def test_a_share_ends_at_one():
+    assert all(map(is_share, ("quantized.top1", "quantized.map50", "agreement_map", "similarity.cosine_min")))
+    assert not any(map(is_share, ("count", "difference.map", "boxes.missed", "quantized.wer")))
+
+
+def test_a_point_that_ends_without_the_metric_says_so():
+    assert metric_of_point("top1", METRICS) == "quantized.top1"
+    with pytest.raises(UserError, match=r"^sweep\.metric=map_small: the point ended without it, its network or its ev"):
+        metric_of_point("map_small", METRICS)
+
+
+def test_points_are_ranked_by_what_all_have():
+    labelled = result(0, "4", "4", 0.5, 0.8, 1)
+    labelled.metrics["quantized.map"] = 0.1
+    both = ranking(replace(labelled, value=0.1), result(1, "4", "8", 0.4, 0.85, 2))
+    assert both.metric == "agreement"
+    assert [(point.number, point.value) for point in both.ranked] == [(0, 0.5), (1, 0.4)]
+    assert ranking(replace(labelled, value=0.1)).metric == "quantized.map"

@@ -76,9 +76,8 @@ def test_the_stage_logs_once_and_says_where(config, capsys):
         for file in client.list_artifacts(run["run_id"], folder)
     }
     assert {
-        "report.html", "params.yaml", "compare/similarity.svg", "compare/similarity.csv",
-        "compare/similarity.json",
+        "report.html", "params.yaml", "compare/similarity.svg", "compare/similarity.csv", "compare/similarity.json",
         "compare/boxes.jpg",
-        "evaluate/metrics.json", "evaluate/predictions.csv", "models/model.onnx", "models/quantized.onnx",
-        "models/qparams.json", "models/magik_node_quant_bit_info.json",
+        "evaluate/by_class.csv", "evaluate/metrics.json", "evaluate/predictions.csv",
+        "models/model.onnx", "models/quantized.onnx", "models/qparams.json", "models/magik_node_quant_bit_info.json",
     } <= names  # fmt: skip

@@ -7,10 +7,11 @@ from typing import Any
 
 import jinja2
 
-from stages.build.venus.board_outputs import BoardOutput
-from stages.build.venus.detector_levels import View, detector_levels
+from stages.build.board_outputs import BoardOutput
+from stages.build.heads.board_head import BoardHead
+from stages.build.heads.sources import write_head
 from stages.core.base.artifacts import write_text
-from stages.core.config.schema import Anchor, Color, Config, DetectorKind
+from stages.core.config.schema import Anchor, Color, Config
 from stages.core.data.inputs import NetworkInput
 from stages.core.integer.quant_params import QuantParams
 
@@ -18,7 +19,8 @@ __all__ = ["COMMON_SOURCES", "GENERATED_FILES", "write_venus"]
 
 SOURCES = Path(__file__).parent / "src"
 COMMON_SOURCES = ("board.h", "inference.cpp", "inference_nv12.cpp", "picture.h")
-"""The C++ sources that are the same for every network; postprocess.h is boxes.h or values.h."""
+"""The C++ sources that are the same for every network; postprocess.h is boxes.h or values.h. A detector has those of
+`stages/build/heads` too."""
 GENERATED_FILES = ("Makefile", "README.md", "generate_img_input.py", "model.h")
 """The files that are generated for each network."""
 
@@ -30,7 +32,13 @@ BUILD_TYPE_RESULTS = {
 }
 
 
-def write_venus(folder: Path, config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> None:
+def write_venus(
+    folder: Path,
+    config: Config,
+    network_input: NetworkInput,
+    outputs: Sequence[BoardOutput],
+    head: BoardHead | None = None,
+) -> None:
     """Write the program's folder.
 
     Args:
@@ -38,27 +46,25 @@ def write_venus(folder: Path, config: Config, network_input: NetworkInput, outpu
         config: the experiment, for an Ingenic SOC.
         network_input: the only input, a picture.
         outputs: the network's outputs, in order.
-
-    Raises:
-        UserError: if the outputs do not fit `model.detector`.
+        head: that the program decodes; None: it prints the outputs as they are.
     """
-    texts = _generated_texts(config, network_input, outputs)
+    texts = _generated_texts(config, network_input, outputs, detects=head is not None)
     folder.mkdir()
     for name in COMMON_SOURCES:
         shutil.copyfile(SOURCES / name, folder / name)
-    detects = config.model.detector.kind in (DetectorKind.yolox, DetectorKind.yolov5)
-    shutil.copyfile(SOURCES / ("boxes.h" if detects else "values.h"), folder / "postprocess.h")
+    shutil.copyfile(SOURCES / ("boxes.h" if head else "values.h"), folder / "postprocess.h")
+    if head is not None:
+        write_head(folder, head, config.model.detector)
     for name, text in texts.items():
         write_text(folder / name, text)
 
 
-def _generated_texts(config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> dict[str, str]:
+def _generated_texts(
+    config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput], *, detects: bool
+) -> dict[str, str]:
     """File name -> text of each generated file."""
     model, soc = config.model, config.soc
-    detector, preprocess = model.detector, model.preprocess
-    detects = detector.kind in (DetectorKind.yolox, DetectorKind.yolov5)
-    size = (network_input.height, network_input.width)
-    logits = detector.kind is DetectorKind.yolov5 if detector.logits is None else detector.logits
+    preprocess = model.preprocess
     picture = network_input.color is not Color.GRAY
     values: Mapping[str, Any] = {
         "name": model.name,
@@ -67,12 +73,10 @@ def _generated_texts(config: Config, network_input: NetworkInput, outputs: Seque
         "input": network_input,
         "board_channels": max(soc.input_channels, network_input.channels) if picture else network_input.channels,
         "preprocess": preprocess,
-        "shorter_side": preprocess.shorter_side or max(size),
+        "shorter_side": preprocess.shorter_side or max(network_input.height, network_input.width),
         "centered": _c_bool(preprocess.anchor is Anchor.center),
         "outputs": outputs,
-        "detector": detector,
-        "levels": detector_levels(detector, outputs, *size) if detects else [],
-        "logits": _c_bool(logits),
+        "detects": detects,
         "tree": soc.runtime.tree,
         "libraries": soc.runtime.libraries,
         "purposes": BUILD_TYPE_RESULTS,
@@ -84,7 +88,7 @@ def _generated_texts(config: Config, network_input: NetworkInput, outputs: Seque
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"c": _c_string, "qparams": _c_qparams, "list_of": _c_list, "view": _c_view}
+    environment.filters |= {"c": _c_string, "qparams": _c_qparams, "list_of": _c_list}
     return {name: environment.get_template(f"{name}.j2").render(values) for name in GENERATED_FILES}
 
 
@@ -101,14 +105,10 @@ def _c_string(text: str) -> str:
     return f'"{"".join(plain)}"'
 
 
-def _c_list(values: Sequence[float], suffix: str = "") -> str:
-    return "{" + ", ".join(f"{value}{suffix}" for value in values) + "}"
+def _c_list(values: Sequence[int]) -> str:
+    return "{" + ", ".join(map(str, values)) + "}"
 
 
 def _c_qparams(qparams: QuantParams | None) -> str:
     """Bits, scale, zero point of an output; 32 bits for float."""
     return "32, 1.0f, 0" if qparams is None else f"{qparams.bits}, {qparams.scale}f, {qparams.zero_point}"
-
-
-def _c_view(view: View) -> str:
-    return _c_list((view.output, view.first, view.step))

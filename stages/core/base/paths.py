@@ -6,6 +6,7 @@ __all__ = [
     "AUTOTUNE",
     "BOXES",
     "BUILD",
+    "BY_CLASS",
     "CALIBRATE",
     "CALIBSET",
     "CHECK",
@@ -63,3 +64,4 @@ REPORT = COMPARE / "report.html"
 BOXES = COMPARE / "boxes.jpg"
 """A detector's debug pictures with the boxes of both networks; only of a detector."""
 METRICS = EVALUATE / "metrics.json"
+BY_CLASS = EVALUATE / "by_class.csv"

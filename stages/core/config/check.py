@@ -162,11 +162,27 @@ def _check_data(data: DataConfig) -> None:
         _check_source_list(f"data.{name}.source", pictures.source)
         positive = pictures.size is None or pictures.size > 0
         _require(positive, f"data.{name}.size", pictures.size, "a positive number or null")
+    _check_metric(data.evaluation)
     _check_labels(data.evaluation)
+
+
+def _check_metric(data: LabelledSet) -> None:
+    metric, key = data.metric, "data.evaluation.metric"
+    if metric is None:
+        _require(data.task is not Task.custom, key, metric, "module:Class, what task=custom measures")
+        return
+    _require(bool(re.fullmatch(r"[\w.]+:[\w.]+", metric)), key, metric, "module:Class")
+    custom = "null: boxes are scored by mAP and by agreement; for a measure of your own set data.evaluation.task=custom"
+    _require(data.task is not Task.detection, key, metric, custom)
 
 
 def _check_labels(data: LabelledSet) -> None:
     labels = data.labels
+    if data.task is Task.custom:
+        table = labels is None or labels.startswith(("file:", "package:", "https:"))
+        _require(table, "data.evaluation.labels", labels, "file:CSV with columns file and label, or null")
+        _check_sources("data.evaluation.labels", [labels] if labels else [])
+        return
     if data.task is Task.none:
         _require(labels is None, "data.evaluation.labels", labels, "null: task=none uses none")
         return

@@ -282,6 +282,7 @@ class Task(Enum):
 
     classification = "classification"  # one output, one class a picture
     detection = "detection"  # boxes; without labels the float network's are taken as the truth
+    custom = "custom"  # what `metric` counts; a label is any text
     none = "none"  # no labels: of a detector as detection, else how far the outputs move is all that is measured
 
 
@@ -304,8 +305,12 @@ class LabelledSet(PictureSet):
 
     # classification: pattern:REGEX on the name | folders | file:CSV with columns file,label
     # detection: file:FOLDER of YOLO text files | file:JSON as COCO has it; null: none
+    # custom: file:CSV with columns file,label; null: none
     labels: str | None = None
     task: Task = Task.classification
+    # module:Class of your own beside what the task measures: an instance for each network, with
+    # add(name, outputs, label) and result() -> a number, or several by name (docs/evaluation.md)
+    metric: str | None = None
 
 
 @dataclass
@@ -469,6 +474,8 @@ class WatchConfig:
     evaluation: str = _path_behind("data.evaluation.source")
     labels: str = _path_behind("data.evaluation.labels")
     node_bits: str = _path_behind("quant.node_bits")
+    metric: str = "${watch_module:${data.evaluation.metric}}"
+    decoding: str = "${watch_module:${model.detector.function}}"
     toolchain: str = "${watch_tool:${soc.toolchain.path},${soc.toolchain.name}}"
 
 

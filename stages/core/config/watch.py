@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import parse, require_local, watched_path
+from stages.core.base.user_code import require_module, watched_module
 from stages.core.config.schema import SOURCE_KEYS, Config
 from stages.core.config.toolchain import find_tool, watched_tool
 
@@ -21,6 +22,7 @@ def register_resolvers() -> None:
     """Tell OmegaConf the resolvers of `watch`. May be called twice."""
     OmegaConf.register_new_resolver("watch", watched_path, replace=True)
     OmegaConf.register_new_resolver("watch_tool", watched_tool, replace=True)
+    OmegaConf.register_new_resolver("watch_module", watched_module, replace=True)
 
 
 def check_watch(config: Config) -> None:
@@ -33,6 +35,10 @@ def check_watch(config: Config) -> None:
         watched = getattr(config.watch, name)
         if watched != watched_path(source):
             raise UserError(f"watch.{name}={watched} does not fit {source}: `python -m stages.compose` fills watch in")
+    for name, module in (("metric", config.data.evaluation.metric), ("decoding", config.model.detector.function)):
+        watched = getattr(config.watch, name)
+        if watched != watched_module(module):
+            raise UserError(f"watch.{name}={watched} does not fit {module}: `python -m stages.compose` fills watch in")
     toolchain = config.soc.toolchain
     if config.watch.toolchain != watched_tool(toolchain.path, toolchain.name):
         raise UserError(
@@ -42,7 +48,9 @@ def check_watch(config: Config) -> None:
 
 
 def check_files(config: Config) -> None:
-    """Refuse `file:` sources and a converter that do not exist. Composition asks; a stage finds out when it opens them.
+    """Refuse `file:` sources, modules and a converter that do not exist.
+
+    Composition asks; a stage finds out when it opens them.
 
     Raises:
         UserError: naming the key and the path.
@@ -54,6 +62,8 @@ def check_files(config: Config) -> None:
                     require_local(parse(text))
                 except UserError as error:
                     raise UserError(f"{key}: {error}") from error
+    require_module(config.data.evaluation.metric, "data.evaluation.metric")
+    require_module(config.model.detector.function, "model.detector.function")
     find_tool(config.soc.toolchain)
 
 

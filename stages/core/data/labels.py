@@ -13,7 +13,7 @@ from stages.core.config.schema import LabelledSet, PictureSet
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import SampleFiles, select
 
-__all__ = ["class_count", "find_labels", "labels_of", "read_table"]
+__all__ = ["class_count", "find_labels", "labels_of", "read_table", "texts_of"]
 
 SET_KEY = "data.evaluation"
 LABELS_KEY = f"{SET_KEY}.labels"
@@ -152,19 +152,36 @@ def read_table(labels: str) -> dict[str, str]:
 
 
 def _by_table(labels: str, files: Sequence[Named]) -> list[int]:
+    indices = []
+    for file, label in zip(files, texts_of(labels, files), strict=True):
+        if not is_number(label.strip()):
+            raise UserError(f"{LABELS_KEY}={labels}: no label for {file.name!r}; not a class number: {label}")
+        indices.append(int(label))
+    return indices
+
+
+def texts_of(labels: str, files: Sequence[Named]) -> list[str]:
+    """Give the text of each sample's label.
+
+    Args:
+        labels: `file:CSV` with columns `file` and `label` (or `index`).
+        files: the samples.
+
+    Raises:
+        UserError: for a sample without a label, or a name that stands for several.
+    """
     by_name = read_table(labels)
     shared = Counter(PurePosixPath(file.name).name for file in files)
-    indices = []
+    texts = []
     for file in files:
         short = PurePosixPath(file.name).name
         if file.name not in by_name and short in by_name and shared[short] > 1:
             raise UserError(f"{LABELS_KEY}={labels}: {short!r} names {shared[short]} pictures; give their folders too")
-        label = by_name.get(file.name) or by_name.get(short)
-        if label is None or not is_number(label.strip()):
-            hint = "not a class number: " + label if label else did_you_mean(file.name, by_name)
-            raise UserError(f"{LABELS_KEY}={labels}: no label for {file.name!r}; {hint}")
-        indices.append(int(label))
-    return indices
+        label = by_name.get(file.name, by_name.get(short))
+        if label is None:
+            raise UserError(f"{LABELS_KEY}={labels}: no label for {file.name!r}; {did_you_mean(file.name, by_name)}")
+        texts.append(label)
+    return texts
 
 
 def _rows(reader: "csv.DictReader[str]", labels: str) -> Iterator[dict[str, str]]:

@@ -15,6 +15,9 @@ from stages.core.heads.tail import Tail
 
 __all__ = ["CellHead", "propose"]
 
+STRIDES = [8, 16, 32]
+"""Of YOLOX and YuNet. ATSS, FCOS and PAA have the same channels at two strides more, and code boxes otherwise."""
+
 
 class CellHead(Head):
     """Centre (x + column) * stride, size exp(w) * stride."""
@@ -53,9 +56,10 @@ class CellHead(Head):
         return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=2)
 
     def trusted(self, evidence: Evidence) -> str | None:
-        """The coding, if boxes, objectness and classes are apart: joined ones could be those of an anchor."""
+        """The coding, if boxes, objectness and classes are apart, at YOLOX's strides: joined could be an anchor's."""
         apart = len(self.tensors) == len(self.levels) * len(self.kinds)
-        return f"boxes taken as {self.name.removesuffix('-like')}'s" if apart else None
+        usual = [level.stride for level in self.levels] == STRIDES
+        return f"boxes taken as {self.name.removesuffix('-like')}'s" if apart and usual else None
 
 
 def propose(tail: Tail) -> Iterator[CellHead]:

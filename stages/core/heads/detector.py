@@ -1,29 +1,45 @@
 """From a network's outputs to what it found: one way for the float network, the quantized one and the board's."""
 
-import importlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.base.errors import UserError, one_line
+from stages.core.base.user_code import import_callable
 from stages.core.config.schema import DetectorConfig
+from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.heads.detections import Detections, Floats
+from stages.core.heads.head import Head, Kind
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.heads.nms import nms
 from stages.core.heads.output_reader import can_read, read_outputs
 
-__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "load_detector"]
+__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "Prototypes", "load_detector"]
 
 LEAST_SCORE = 0.01
 """Boxes below it do not count for a precision: on COCO they change mAP by less than .001 and take most of the time."""
 MOST_DETECTIONS = 100
 """Boxes a picture, the best ones, as COCO counts them."""
+FUNCTION_KEY = "model.detector.function"
 FARTHEST = np.float32(1e6)
 """Where a box that a broken network throws far away is put: pixels from the picture."""
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """Where a network returns what its objects' masks are mixed from.
+
+    Attributes:
+        output: its name; its value is [1, M, H, W].
+        height: of the network's input in pixels, which the prototypes cover.
+        width: of the network's input in pixels.
+    """
+
+    output: str
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,7 @@ class Detector:
         score_threshold: from which a box is shown.
         nms_threshold: intersection over union from which the worse of two boxes of a class is dropped.
         name: of the head's family, for messages.
+        prototypes: of its masks; None where it has none.
     """
 
     decode: Callable[[Mapping[str, Floats]], Detections]
@@ -43,6 +60,7 @@ class Detector:
     score_threshold: float
     nms_threshold: float
     name: str
+    prototypes: Prototypes | None = None
 
     def detect(self, outputs: Mapping[str, Floats], least_score: float = LEAST_SCORE) -> Detections:
         """Decode and suppress: the best `MOST_DETECTIONS` boxes, the best first.
@@ -81,7 +99,19 @@ def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequ
     exported = load_head(path)
     if exported is None or not (exported.cut or can_read(exported.head, outputs)):
         return None
-    return Detector(_decoding(exported), exported.head.one_to_one, *thresholds, exported.head.name)
+    prototypes = _prototypes(exported.head, outputs)
+    return Detector(_decoding(exported), exported.head.one_to_one, *thresholds, exported.head.name, prototypes)
+
+
+def _prototypes(head: Head, outputs: Mapping[str, Sequence[int | str]]) -> Prototypes | None:
+    """The output that is not decoded and has a channel for each of the masks' coefficients."""
+    if Kind.masks not in head.kinds or head.evidence is None:
+        return None
+    count = head.levels[0].views[Kind.masks].count
+    for name in head.evidence.others:
+        if len(outputs.get(name, ())) == PICTURE_RANK and outputs[name][1] == count:
+            return Prototypes(name, head.height, head.width)
+    return None
 
 
 def _decoding(exported: ExportedHead) -> Callable[[Mapping[str, Floats]], Detections]:
@@ -91,8 +121,7 @@ def _decoding(exported: ExportedHead) -> Callable[[Mapping[str, Floats]], Detect
 
 
 def _user_decoding(text: str) -> Callable[[Mapping[str, Floats]], Detections]:
-    key = f"model.detector.function={text}"
-    function = _import(text, key)
+    function = import_callable(text, FUNCTION_KEY)
 
     def decode(outputs: Mapping[str, Floats]) -> Detections:
         try:
@@ -102,22 +131,7 @@ def _user_decoding(text: str) -> Callable[[Mapping[str, Floats]], Detections]:
             return Detections(boxes, scores, np.asarray(classes, np.int64).reshape(len(boxes)))
         except Exception as error:  # the user's own code may raise anything
             raise UserError(
-                f"{key} failed: {one_line(error)}; it gives boxes [N, 4], scores [N], classes [N]"
+                f"{FUNCTION_KEY}={text} failed: {one_line(error)}; it gives boxes [N, 4], scores [N], classes [N]"
             ) from error
 
     return decode
-
-
-def _import(text: str, key: str) -> Callable[..., Any]:
-    module, _, name = text.partition(":")
-    if "" not in sys.path:  # a module in the project's folder
-        sys.path.insert(0, "")
-    try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(f"{key}: {one_line(error)}; put {module}.py into the project's folder") from error
-    if not callable(getattr(found, name, None)):
-        public = [word for word in vars(found) if not word.startswith("_")]
-        raise UserError(f"{key}: no {name!r} there; {did_you_mean(name, public)}")
-    function: Callable[..., Any] = getattr(found, name)
-    return function

@@ -19,8 +19,9 @@ __all__ = ["DistanceHead", "propose"]
 
 SIDES = 4
 NANODET_BINS = 8
-USUAL_BINS = (NANODET_BINS, 16, 17)
-"""NanoDet and PicoDet have 8, Ultralytics 16, PP-YOLOE 17: others are believed only if the graph decodes."""
+USUAL_BINS = {NANODET_BINS: 4, 16: 4, 17: 3}
+"""Bins -> the most levels: NanoDet and PicoDet have 8, Ultralytics 16, PP-YOLOE 17. Others are believed only if the
+graph decodes, as are more levels: GFL has 17 bins on five, and its points in the cells' corners."""
 ANCHORS = (1, 2, 3)
 """Of a cell: SCRFD has 2 at the same point."""
 
@@ -110,7 +111,7 @@ class DistanceHead(Head):
                 len(self.levels[0].anchors) == 2 and not self.point and not self.in_pixels and self.keypoint_gain == 1
             )
             return "points taken in the cells' corners, distances in strides" if scrfd else None
-        if self.bins not in USUAL_BINS or Kind.keypoints in self.kinds:
+        if len(self.levels) > USUAL_BINS.get(self.bins, 0) or Kind.keypoints in self.kinds:
             return None
         one_output = len({tensor for tensors in evidence.tensors.values() for tensor in tensors}) == 1
         nanodet_plus = self.bins == NANODET_BINS and len(self.levels) == 4 and one_output

@@ -13,7 +13,19 @@ if TYPE_CHECKING:  # it imports Matplotlib, which only detectors need
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-__all__ = ["AREAS", "Evaluated", "FoundBoxes", "TrueBoxes", "evaluate_boxes", "spread"]
+__all__ = [
+    "AREAS",
+    "Annotation",
+    "Evaluated",
+    "FoundBoxes",
+    "TrueBoxes",
+    "evaluate_annotations",
+    "evaluate_boxes",
+    "spread",
+]
+
+Annotation = dict[str, Any]
+"""An object as COCO's JSON has it."""
 
 AREAS: Mapping[str, tuple[float, float]] = {
     "all": (0, float("inf")), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("inf")),
@@ -119,16 +131,35 @@ def evaluate_boxes(truth: Sequence[TrueBoxes], found: Sequence[FoundBoxes]) -> E
         truth: for each picture.
         found: for the same pictures.
     """
+    return evaluate_annotations(
+        [_true_annotations(boxes) for boxes in truth], [_found_annotations(boxes) for boxes in found], "bbox"
+    )
+
+
+def evaluate_annotations(
+    truth: Sequence[Sequence[Annotation]],
+    found: Sequence[Sequence[Annotation]],
+    kind: str,
+    sigmas: NDArray[np.float64] | None = None,
+) -> Evaluated:
+    """Match annotations as COCO's JSON has them, of each picture; `found` have a score.
+
+    Args:
+        truth: for each picture.
+        found: for the same pictures.
+        kind: pycocotools' `iouType`: bbox, segm or keypoints.
+        sigmas: [K], how precisely each key point can be placed, in parts of the object's size (OKS).
+    """
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
-    numbers = [boxes.classes for boxes in truth] + [boxes.classes for boxes in found]
-    classes = np.unique(np.concatenate([np.zeros(0, np.int64), *numbers])).tolist()
+    classes = sorted({int(one["category_id"]) for side in (truth, found) for picture in side for one in picture})
     with contextlib.redirect_stdout(io.StringIO()):
-        wanted = _dataset(classes, [_true_annotations(boxes) for boxes in truth])
-        results = _dataset(classes, [_found_annotations(boxes) for boxes in found])
-        evaluation = COCOeval(wanted, results, "bbox")
+        wanted, results = _dataset(classes, truth), _dataset(classes, found)
+        evaluation = COCOeval(wanted, results, kind)
         evaluation.params.areaRng, evaluation.params.areaRngLbl = list(map(list, AREAS.values())), list(AREAS)
         evaluation.params.maxDets = [MOST_BOXES]
+        if sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = sigmas
         evaluation.evaluate()
     return Evaluated(evaluation)
 
@@ -167,38 +198,38 @@ def _mean(precision: Any, area: int) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def _true_annotations(boxes: TrueBoxes) -> list[dict[str, Any]]:
+def _true_annotations(boxes: TrueBoxes) -> list[Annotation]:
     return [
         annotation | {"area": float(area), "iscrowd": int(crowd)}
         for annotation, area, crowd in zip(_annotations(boxes), boxes.areas, boxes.crowd, strict=True)
     ]
 
 
-def _found_annotations(boxes: FoundBoxes) -> list[dict[str, Any]]:
+def _found_annotations(boxes: FoundBoxes) -> list[Annotation]:
     return [
         annotation | {"area": annotation["bbox"][2] * annotation["bbox"][3], "score": float(score)}
         for annotation, score in zip(_annotations(boxes), boxes.scores, strict=True)
     ]
 
 
-def _annotations(boxes: TrueBoxes | FoundBoxes) -> list[dict[str, Any]]:
+def _annotations(boxes: TrueBoxes | FoundBoxes) -> list[Annotation]:
     return [
         {"category_id": int(number), "bbox": [x0, y0, x1 - x0, y1 - y0]}
         for (x0, y0, x1, y1), number in zip(boxes.boxes.tolist(), boxes.classes, strict=True)
     ]
 
 
-def _dataset(classes: Sequence[int], pictures: Sequence[Sequence[dict[str, Any]]]) -> "COCO":
+def _dataset(classes: Sequence[int], pictures: Sequence[Sequence[Annotation]]) -> "COCO":
     from pycocotools.coco import COCO  # noqa: PLC0415
 
-    annotations: list[dict[str, Any]] = []
+    annotations: list[Annotation] = []
     for index, picture in enumerate(pictures):
         for annotation in picture:
             # 0 would mean: not matched
             annotations.append({"id": len(annotations) + 1, "image_id": index, "iscrowd": 0} | annotation)
     dataset = COCO()
     dataset.dataset = {
-        "images": [{"id": index} for index in range(len(pictures))],
+        "images": [{"id": index, "height": 0, "width": 0} for index in range(len(pictures))],
         "annotations": annotations,
         "categories": [{"id": number} for number in classes],
     }

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.build.venus.board_outputs import BoardOutput
+from stages.build.board_outputs import BoardOutput
+from stages.build.heads.board_head import board_head
 from stages.build.venus.folder import write_venus
 from stages.core.config.composition import compose
 from stages.core.config.schema import Color, Config
 from stages.core.data.inputs import NetworkInput
+from stages.core.heads.head_file import ExportedHead
 from tests.conftest import REPOSITORY, project_overrides
 
 TOOLKIT = Path(__file__).parent / "toolkit"
@@ -51,8 +53,16 @@ def toolkit(folder: Path, *flags: str, cross: str = "") -> Path:
     return folder
 
 
-def written(folder: Path, settings: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> Path:
-    write_venus(folder, settings, network_input, outputs)
+def written(
+    folder: Path,
+    settings: Config,
+    network_input: NetworkInput,
+    outputs: Sequence[BoardOutput],
+    exported: ExportedHead | None = None,
+) -> Path:
+    size = network_input.height, network_input.width
+    head = board_head(exported, settings.model.detector, outputs, *size)
+    write_venus(folder, settings, network_input, outputs, head)
     return folder
 
 

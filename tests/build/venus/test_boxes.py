@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stages.build.venus.board_outputs import BoardOutput
+from stages.build.board_outputs import BoardOutput
 from stages.core.config.schema import DetectorConfig, DetectorKind
+from stages.core.heads.detector import MOST_DETECTIONS, Detector
+from stages.core.heads.head_file import ExportedHead
 from stages.core.integer.dumps import packed
 from stages.core.integer.quant_params import QuantParams
+from tests.build.heads.heads import board_outputs_of, head_of, random_outputs
 from tests.build.venus import detection, programs
 from tests.build.venus.programs import config, picture
 
@@ -58,6 +61,7 @@ def check(folder, run_folder, tensors, boxes, qparams=None, size=None, at=(0, 0,
     assert len(expected) > 5
     good = (boxes[1] >= 0.35).sum()
     assert len(expected) + 5 < good < len(boxes[0])  # some to drop by their score, some by what they overlap
+    expected = expected[:MOST_DETECTIONS]
     expected[:, :4] = (expected[:, :4] - [at[0], at[1]] * 2) * ([width / at[2], height / at[3]] * 2)
     expected[:, :4] = np.clip(expected[:, :4], 0, [width, height] * 2)
     printed = printed_boxes(done)
@@ -146,3 +150,38 @@ def test_no_box_reaches_the_threshold(tree, tmp_path):
     done = programs.run(folder, tmp_path / "run", [(shape, bytes(CELLS * (5 + CLASSES) * 4))], "photo.rgb")
     assert len(printed_boxes(done)) == 0
     assert done.printed[-1].startswith("0 boxes in 96 x 64 pixels")
+
+
+def test_a_head_that_export_has_cut_off(tree, tmp_path):
+    """Its codes, 12 bits for boxes and 8 for the rest, come in another order than the head's; it has key points."""
+    head = head_of("yolov8-pose")
+    assert (head.height, head.width) == (HEIGHT, WIDTH)
+    outputs = [
+        replace(output, qparams=QuantParams(12, 0.004, 2000) if output.shape[-1] == 64 else QuantParams(8, 0.05, 120))
+        for output in board_outputs_of(head)
+    ]
+    config_of_detector = detector(DetectorKind.auto)
+    settings = config(*LETTERBOX)
+    settings = replace(settings, model=replace(settings.model, detector=config_of_detector))
+    folder = programs.written(tmp_path / "net", settings, picture(HEIGHT, WIDTH), outputs, ExportedHead(head, cut=True))
+    programs.built(folder, tree, programs.program())
+    given, reals = [], {}
+    for output, (name, values) in zip(outputs, sorted(random_outputs(head, 3).items()), strict=True):
+        qparams = output.qparams
+        codes = np.clip(np.rint(values / qparams.scale) + qparams.zero_point, 0, qparams.qmax).astype(qparams.dtype)
+        reals[name] = (codes.astype(np.float32) - qparams.zero_point) * np.float32(qparams.scale)
+        given.append((output.shape, packed(codes, qparams)))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "photo.rgb").write_bytes(bytes(200 * 100 * 3))
+    done = programs.run(folder, tmp_path / "run", given, "photo.rgb", 200, 100)
+    found = Detector(head.decode, head.one_to_one, 0.35, 0.5, head.name).detect(reals, 0.35)
+    assert 5 < len(found) < 100
+    printed = printed_boxes(done)
+    scale = 200 / WIDTH  # 96 x 48 in the input, 8 rows below its upper edge
+    corners = np.clip((found.boxes - [0, 8, 0, 8]) * scale, 0, [200, 100, 200, 100])
+    np.testing.assert_allclose(printed[:, :4], corners, rtol=0, atol=0.0502)
+    np.testing.assert_allclose(printed[:, 4], found.scores, rtol=0, atol=0.000051)
+    points = [line.removeprefix("points:").split() for line in done.printed if line.startswith("points:")]
+    points = np.array(points, np.float64).reshape(found.keypoints.shape)
+    np.testing.assert_allclose(points[..., :2], (found.keypoints[..., :2] - [0, 8]) * scale, rtol=0, atol=0.0502)
+    np.testing.assert_allclose(points[..., 2], found.keypoints[..., 2], rtol=0, atol=0.0051)

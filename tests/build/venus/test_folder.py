@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from stages.build.venus.board_outputs import BoardOutput
-from stages.core.base.errors import UserError
+from stages.build.board_outputs import BoardOutput
+from stages.build.heads.sources import HEAD_SOURCES
 from stages.core.integer.quant_params import QuantParams
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture
@@ -96,12 +96,6 @@ def test_make_refuses_another_build_type(tmp_path):
     assert "build_type=fast: give one of release, profile, debug, nmem" in done.stderr
 
 
-def test_outputs_that_are_no_detectors_leave_nothing(tmp_path):
-    with pytest.raises(UserError, match=r"model\.detector: kind=yolox"):
-        programs.written(tmp_path / "net", config(*DETECTS), picture(), [LOGITS])
-    assert not (tmp_path / "net").exists()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("build_type", ["release", "profile", "debug", "nmem"])
 @pytest.mark.parametrize("soc", LINKED)
@@ -112,4 +106,4 @@ def test_both_kinds_build_for_every_soc_and_purpose(plain_tree, tmp_path, soc, b
         for frame in (False, True):
             assert (folder / programs.program(frame, build_type)).exists()
     assert programs.make(folder, plain_tree, f"build_type={build_type}", "clean").returncode == 0
-    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, *HEAD_SOURCES])

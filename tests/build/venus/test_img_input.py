@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.build.venus.board_outputs import BoardOutput
+from stages.build.board_outputs import BoardOutput
 from stages.core.config.schema import Color
 from stages.core.data.preprocess import fit, to_color
 from tests.build.venus import programs

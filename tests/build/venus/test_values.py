@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.build.venus.board_outputs import BoardOutput
+from stages.build.board_outputs import BoardOutput
 from stages.core.integer.dumps import packed
 from stages.core.integer.quant_params import QuantParams
 from tests.build.venus import programs

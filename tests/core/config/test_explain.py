@@ -70,7 +70,7 @@ ENUMS = [
     ("model.preprocess.fit=letterbx", "model.preprocess.fit: ", "'letterbx'", "give one of stretch, letterbox, crop"),
     ("model.inputs=[{color: CMYK}]", "model.inputs[].color: ", "'CMYK'", "give one of RGB, BGR, GRAY"),
     ("soc.vendor=acme", "soc.vendor: ", "'acme'", "give one of ingenic, sophgo"),
-    ("data.evaluation.task=boxes", "data.evaluation.task: ", "'boxes'", "give one of classification, detection, none"),
+    ("data.evaluation.task=boxes", "data.evaluation.task: ", "'boxes'", "classification, detection, custom, none"),
 ]
 
 

@@ -60,6 +60,16 @@ def distances_without_decoding() -> onnx.ModelProto:
     return levels_apart({"boxes": 4, "classes": 3}, sigmoid=["classes"])
 
 
+def atss() -> onnx.ModelProto:
+    """ATSS as mmdetection cuts it: YOLOX's channels and one more level, but sizes in parts of an anchor."""
+    return levels_apart({"classes": 3, "boxes": 4, "centerness": 1}, strides=(8, 16, 32, 64))
+
+
+def gfl() -> onnx.ModelProto:
+    """GFL: the bins of PP-YOLOE on more levels, but points in the cells' corners."""
+    return levels_apart({"classes": 3, "boxes": 68}, strides=(8, 16, 32, 64), sigmoid=["classes"])
+
+
 def unknown_decoding() -> onnx.ModelProto:
     """YOLOX's channels, but sizes by softplus."""
     to, levels = Exporter(), []
@@ -96,6 +106,8 @@ NO_DETECTORS = (
     text_recognition,
     heat_maps,
     distances_without_decoding,
+    atss,
+    gfl,
     unknown_decoding,
     unequal_levels,
     sound,

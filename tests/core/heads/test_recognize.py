@@ -157,6 +157,7 @@ UNDECODED: dict[str, tuple[onnx.ModelProto, str]] = {
         "YuNet-like",
     ),
     "nanodet": (exporters.levels_apart({"classes": 80, "boxes": 32}, sigmoid=("classes",)), "NanoDet-like"),
+    "pp-yoloe": (exporters.levels_apart({"classes": 3, "boxes": 68}, sigmoid=("classes",)), "YOLOv8-like"),
     "nanodet-plus": (exporters.nanodet_plus(), "NanoDet-Plus-like"),
     "yolov8, rockchip": (exporters.rockchip(), "YOLOv8-like"),
     "yolov8, as it trains": (exporters.yolov8_levels(), "YOLOv8-like"),

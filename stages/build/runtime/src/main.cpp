@@ -4,6 +4,11 @@
 
 #include "reports.h"
 
+#if __has_include("detector.h")  // build writes it for a detector
+#include "detector.h"
+#define RUNTIME_DETECTOR
+#endif
+
 using namespace socquant;
 
 namespace {
@@ -89,6 +94,23 @@ bool run(Network& network, const Request& request) {
     return true;
 }
 
+#ifdef RUNTIME_DETECTOR
+// Prints the boxes in pixels of the input.
+bool detect(const Network& network, const Request& request) {
+    const std::vector<Output>& outputs = network.outputs();
+    detector::Outputs values;
+    for (size_t i = 0; i < outputs.size(); i++) {
+        const Tensor& tensor = network.tensor(outputs[i].tensor);
+        if (i < head::output_sizes.size() && tensor.elements == head::output_sizes[i] && tensor.kind == Kind::f32)
+            values.push_back(tensor.as<float>());
+    }
+    if (values.size() != outputs.size() || values.size() != head::output_sizes.size())
+        return fail("%s has other outputs than head.h: they are of two networks", request.model);
+    detector::print(detector::detect(values), {head::width, head::height, 0, 0, 1, 1});
+    return true;
+}
+#endif
+
 bool work(int count, char** words) {
     Request request;
     if (!parse(count, words, request)) return false;
@@ -97,6 +119,9 @@ bool work(int count, char** words) {
     if (!network.load(request.model)) return false;
     printf("load: %.3f ms\n", milliseconds() - start);
     if (!feed(network, request) || !run(network, request)) return false;
+#ifdef RUNTIME_DETECTOR
+    if (!detect(network, request)) return false;
+#endif
     printf("memory: %zu bytes at most, %zu while it runs, %zu of them for features\n", memory.peak, memory.used,
            network.arena_bytes());
 #ifdef RUNTIME_NMEM

@@ -1,4 +1,4 @@
-from stages.build.venus.board_outputs import BoardOutput, board_outputs, exported_shape
+from stages.build.board_outputs import BoardOutput, board_outputs, exported_shape
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource
 from stages.core.integer.quant_params import QuantParams

@@ -1,0 +1,102 @@
+"""The board's decoding against Python's on the same outputs."""
+
+import numpy as np
+import pytest
+
+from stages.core.heads.detector import FARTHEST, MOST_DETECTIONS
+from stages.core.heads.head import Kind
+from tests.build.heads.heads import (
+    CONFIG,
+    IN_PIXELS,
+    NETWORKS,
+    Program,
+    compiled,
+    decisive_outputs,
+    detector,
+    head_of,
+    random_outputs,
+    repeated_scores,
+)
+
+QUICK = [
+    "yolov8-pose", "yolov10", "scrfd", IN_PIXELS, "yolov5-face", "yolov3", "yolox", "yunet", "ultraface", "centerface",
+    "fastestdet",
+]  # fmt: skip
+"""One of each coding."""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Program:
+    return compiled(tmp_path_factory.mktemp("heads"), QUICK, "-O0")
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory) -> Program:
+    """Decodes the heads of all networks; what the sanitizers find ends it."""
+    flags = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    return compiled(tmp_path_factory.mktemp("heads"), list(NETWORKS), *flags)
+
+
+def rows_of(found):
+    """Detections as the program writes them, [N, 6 + 3 K]."""
+    columns = [found.boxes, found.scores[:, None], found.classes[:, None]]
+    points = [] if found.keypoints is None else [found.keypoints.reshape(len(found), -1)]
+    return np.concatenate([*columns, *points], axis=1).astype(np.float32)
+
+
+def check(program, name, outputs, folder):
+    head = head_of(name)
+    found = program.detect(name, outputs, folder)
+    assert len(found) == len(outputs)
+    for values, rows in zip(outputs, found, strict=True):
+        expected = rows_of(detector(head).detect(values, CONFIG.score_threshold))
+        assert rows.shape == expected.shape
+        assert 5 < len(rows) <= MOST_DETECTIONS
+        rows[:, :4] = rows[:, :4].clip(-FARTHEST, FARTHEST)  # printed, they are clipped to the picture
+        np.testing.assert_allclose(rows[:, :4], expected[:, :4], rtol=1e-5, atol=1e-3)
+        np.testing.assert_allclose(rows[:, 4], expected[:, 4], rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(rows[:, 5], expected[:, 5])
+        np.testing.assert_allclose(rows[:, 6:], expected[:, 6:], rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_same_boxes_as_pythons(program, tmp_path, name):
+    check(program, name, decisive_outputs(head_of(name), 3), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_boxes_of_every_network(every, tmp_path, name):
+    check(every, name, decisive_outputs(head_of(name), 50), tmp_path)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_of_equal_scores_the_earlier_row_is_better(program, tmp_path, name):
+    head = head_of(name)
+    outputs = repeated_scores(head)
+    scores = head.decode(outputs).above(CONFIG.score_threshold).scores
+    assert len(np.unique(scores)) < len(scores) - 5
+    check(program, name, [outputs], tmp_path)
+
+
+def test_of_equal_scores_the_first_class_is_the_best(program, tmp_path):
+    # 20 and 25 both have the probability 1 in float32
+    head = head_of("yolox")
+    outputs = random_outputs(head, 0)
+    for level in head.levels:
+        outputs[level.views[Kind.classes].tensor][0, :] = np.array([-3, 20, 25])[:, None, None]
+    found = program.detect("yolox", [outputs], tmp_path)[0]
+    assert set(found[:, 5]) == {1}
+    check(program, "yolox", [outputs], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["yolov8-pose", "yolox"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_no_box(program, tmp_path, name, value):
+    head = head_of(name)
+    outputs = random_outputs(head, 1)
+    views = head.levels[0].views
+    outputs[views[Kind.boxes].tensor][0, 0, :4, ::2] = value
+    outputs[views[Kind.classes].tensor][0, 0, 4:, 1::2] = value
+    with np.errstate(invalid="ignore", over="ignore"):
+        check(program, name, [outputs], tmp_path)
