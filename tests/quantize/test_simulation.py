@@ -37,7 +37,7 @@ def test_every_output_counts_relative_to_itself():
     rounded = onnx.ModelProto()
     rounded.CopyFrom(model)
     scales = np.float32(params.scales).reshape(-1, 1, 1, 1)
-    rounded.graph.initializer[1].CopyFrom(numpy_helper.from_array(codes * scales, "scores_w"))
+    rounded.graph.initializer[1].CopyFrom(numpy_helper.from_array((codes * scales).astype(np.float32), "scores_w"))
     errors = []
     for picture in PICTURES:
         expected, actual = (Runner(each).run(picture)["scores"].astype(float) for each in (model, rounded))
