@@ -34,6 +34,7 @@ from stages.autotune.options import (
     parse_mean_bits,
     parse_target,
     too_few_pictures,
+    too_uncertain,
 )
 from stages.autotune.pareto import curve
 from stages.autotune.pareto_plot import Measured, curve_csv, curve_plot
@@ -176,6 +177,8 @@ def _reach(tuner: Tuner, asked: Target, minimized: str, bounds: Sequence[Bound])
     if asked.relative:
         bound = relative_bound(unseen.of_float, asked.bound, greater_is_better=target.greater_is_better)
         wanted = replace(target, bound=bound)
+    if noise := too_uncertain(asked, unseen.interval):
+        doubts.append(noise)
     if not wanted.met(unseen.chosen):
         shown = (metric_text(target.metric, value) for value in (unseen.chosen, wanted.bound))
         doubts.append("the other pictures miss the target: {}, asked for {}".format(*shown))

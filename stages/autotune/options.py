@@ -19,6 +19,7 @@ __all__ = [
     "parse_target",
     "plain_amount",
     "too_few_pictures",
+    "too_uncertain",
 ]
 
 COST_UNITS = {LATENCY: "ms", SIZE: "bytes", BITOPS: "bit operations"}
@@ -160,6 +161,23 @@ def too_few_pictures(target: Target, pictures: int) -> str | None:
     return (
         f"{pictures} pictures cannot show a loss of {loss:g}: one is {1 / pictures:.2g} of them; use error or cosine, "
         f"or {2 * math.ceil(1 / loss)} pictures in data.evaluation, every second of which chooses"
+    )
+
+
+def too_uncertain(target: Target, interval: tuple[float, float] | None) -> str | None:
+    """Say why the pictures that chose nothing cannot show whether a target is kept; None if they can.
+
+    Args:
+        target: what may be lost.
+        interval: 95 % interval of the difference to the float network; None where it is not known.
+    """
+    loss = -target.bound
+    if interval is None or not target.relative or loss <= 0 or interval[1] - interval[0] <= 2 * loss:
+        return None
+    low, high = interval
+    return (
+        f"the other pictures cannot show a loss of {loss:g}: chance alone moves the difference from {low:+.4f} to "
+        f"{high:+.4f}; use error, or more pictures in data.evaluation"
     )
 
 

@@ -54,7 +54,8 @@ def build(config: Config) -> None:
             write_tpu_mlir(board, config, inputs, graph, params)
             output.print(f"run.sh in {BUILD / name} converts it with {config.soc.toolchain.name}")
         if config.soc.open_runtime is OpenRuntime.pluto:
-            write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params)
+            cut = head.head if head and head.logits else None
+            write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params, cut)
         _write_reference_runtime(board / RUNTIME, config, inputs, head)
     output.print(f"board folder: {BUILD / name}")
 

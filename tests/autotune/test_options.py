@@ -11,6 +11,7 @@ from stages.autotune.options import (
     parse_target,
     plain_amount,
     too_few_pictures,
+    too_uncertain,
 )
 from stages.core.base.errors import UserError
 
@@ -73,6 +74,21 @@ def test_amounts_have_no_exponent():
 def test_a_loss_of_less_than_a_picture_cannot_be_seen(text, pictures, said):
     found = too_few_pictures(parse_target(text), pictures)
     assert found is None if said is None else re.match(said, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "interval", "said"),
+    [
+        ("map=-0.01", (-0.03, 0.01), "cannot show a loss of 0.01: chance alone moves the difference from -0.0300 to "),
+        ("map=-0.02", (-0.03, 0.01), None),
+        ("map=-0.01", None, None),
+        ("map=0.3", (-0.3, 0.1), None),
+        ("map=0", (-0.3, 0.1), None),
+    ],
+)
+def test_a_loss_within_chance_cannot_be_seen(text, interval, said):
+    found = too_uncertain(parse_target(text), interval)
+    assert found is None if said is None else said in found
 
 
 @pytest.mark.parametrize(

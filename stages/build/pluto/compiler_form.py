@@ -101,6 +101,7 @@ def to_compiler_form(
     _fold_activations(rewrite)
     _cut_behind_last_gemm(rewrite)
     _normalize_gemms(rewrite)
+    _keep_every_output(rewrite)
     _quantize_outputs(rewrite, ranges)
     _move_input_zero_point(rewrite)
     rewrite.graph()
@@ -173,6 +174,26 @@ def _cut_behind_last_gemm(rewrite: _Rewrite) -> None:
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, graph.shapes.get(name))
     )
     rewrite.notes.append(f"ends at {name}: {', '.join(reversed(functions))} behind it is left to the program")
+
+
+def _keep_every_output(rewrite: _Rewrite) -> None:
+    """Put a Sigmoid behind the first of several outputs if that comes straight off a convolution.
+
+    The compiler takes such a network for a classifier, and keeps the first output alone. Behind another operator it
+    looks for all last convolutions, and leaves the operator out.
+    """
+    qdq = QdqGraph(rewrite.graph())
+    outputs = rewrite.model.graph.output
+    name = qdq.graph.outputs[0]
+    last = qdq.last_layer(name)
+    if len(outputs) < 2 or last is None or last.op_type != "Conv":
+        return
+    end = f"{name}/end"
+    rewrite.replace([*rewrite.nodes, helper.make_node("Sigmoid", [name], [end], end)])
+    outputs[0].name = end
+    rewrite.notes.append(
+        f"a Sigmoid behind {name}, which the compiler leaves out, makes it keep all {len(outputs)} outputs"
+    )
 
 
 def _normalize_gemms(rewrite: _Rewrite) -> None:

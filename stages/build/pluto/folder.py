@@ -21,13 +21,17 @@ from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner, with_outputs
+from stages.core.heads.cells import CellHead
+from stages.core.heads.head import Head, Kind
 from stages.core.integer.network_params import NetworkParams
 from stages.core.statistics.tensor_statistics import load_statistics
 
-__all__ = ["REFUSALS_FILE", "refusals_report", "write_pluto"]
+__all__ = ["REFUSALS_FILE", "refusals_report", "result_option", "write_pluto"]
 
 REFUSALS_FILE = "check.json"
 INPUT_FILE = "in.bin"
+PLT_STRIDES, PLT_CLASSES = (8, 16, 32), 80
+"""Of the only head that `plt` decodes (runtime/tools/plt.c, runtime/io/plt_detect.c)."""
 
 
 def refusals_report(refusals: Sequence[Refusal], notes: Sequence[str] = ()) -> dict[str, Any]:
@@ -47,8 +51,18 @@ def refusals_report(refusals: Sequence[Refusal], notes: Sequence[str] = ()) -> d
     return {"accepted": not refusals, "refusals": rows, "notes": list(notes)}
 
 
-def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params: NetworkParams) -> None:
-    """Write the folder; for a network that the runtime refuses write `check.json` alone, and warn."""
+def write_pluto(
+    folder: Path, name: str, inputs: Sequence[NetworkInput], params: NetworkParams, head: Head | None = None
+) -> None:
+    """Write the folder; for a network that the runtime refuses write `check.json` alone, and warn.
+
+    Args:
+        folder: created here.
+        name: of the network.
+        inputs: the network's inputs.
+        params: of the quantized network.
+        head: at whose last convolutions the network ends.
+    """
     folder.mkdir()
     final_folder = BUILD / folder.parent.name / folder.name
     refusals, notes = settings_refusals(params), list[str]()
@@ -65,7 +79,7 @@ def write_pluto(folder: Path, name: str, inputs: Sequence[NetworkInput], params:
         return
     save_model(folder / f"{name}_int8.onnx", model)
     _write_example(folder, model, inputs)
-    write_text(folder / "run.sh", run_script(name, QdqGraph(Graph(model)).classifier))
+    write_text(folder / "run.sh", run_script(name, result_option(QdqGraph(Graph(model)).classifier, head)))
     output.print(f"open T41 runtime: {final_folder}; github.com/inoop/t41-pluto compiles {name}_int8.onnx (run.sh)")
 
 
@@ -95,10 +109,27 @@ def _dequantized(qdq: QdqGraph, name: str) -> str:
     return str(qdq.graph.consumers[codes][0].output[0])
 
 
-def run_script(name: str, classifier: bool) -> str:
-    """A script that compiles the network where there is a copy of the open runtime's repository."""
+def result_option(classifier: bool, head: Head | None) -> str:
+    """The option of `plt run` that prints the network's result, or the outputs' checksums where it knows none."""
+    if classifier:
+        return "--topk 5"
+    if not isinstance(head, CellHead) or Kind.keypoints in head.kinds:
+        return "--checksums"
+    apart = len(head.tensors) == len(head.levels) * len(head.kinds)
+    square = all(level.rows == level.columns for level in head.levels)
+    strides = tuple(level.stride for level in head.levels)
+    decoded = apart and square and strides == PLT_STRIDES and head.classes == PLT_CLASSES
+    return "--yolox" if decoded else "--checksums"
+
+
+def run_script(name: str, shown: str) -> str:
+    """A script that compiles the network where there is a copy of the open runtime's repository.
+
+    Args:
+        name: of the network.
+        shown: option of `plt run` that prints the result.
+    """
     network, compiled = shlex.quote(f"{name}_int8.onnx"), shlex.quote(f"{name}.pluto")
-    shown = "--topk 5" if classifier else "--checksums"
     return f"""\
 #!/bin/sh
 # Compiles {name}_int8.onnx for the T41. Run: PLUTO=.../t41-pluto sh run.sh

@@ -81,7 +81,7 @@ class QdqGraph:
     nodes: list[onnx.NodeProto] = field(init=False)
 
     def __post_init__(self) -> None:
-        last = self._last_layer()
+        last = self.last_layer(self.graph.outputs[0])
         self.classifier = last is not None
         self.outputs = [last.output[0]] if last is not None else self._detector_outputs()
         wanted = {id(node) for node in self._ancestors(self.outputs)}
@@ -177,6 +177,15 @@ class QdqGraph:
         producers = [self.producer(name) for name in node.input]
         return node.op_type == "Concat" and all(part is not None and part.op_type == "Slice" for part in producers)
 
+    def last_layer(self, output: str) -> onnx.NodeProto | None:
+        """The Gemm or Conv that directly gives an output of the network."""
+        node = self.graph.producers.get(output)
+        while node is not None and node.op_type not in ("Gemm", "Conv"):
+            if node.op_type not in (*QDQ_TYPES, "Reshape", "Flatten", "Squeeze", "Transpose", "Identity"):
+                return None
+            node = self.graph.producers.get(node.input[0])
+        return node
+
     def _default_zero_point(self, node: onnx.NodeProto) -> NDArray[Any] | None:
         """ONNX's zero point where none is given: 0, for a QuantizeLinear as uint8, else of the codes' type."""
         if node.op_type == "QuantizeLinear":
@@ -189,15 +198,6 @@ class QdqGraph:
                 return None
             code_type = info.tensor_type.elem_type
         return np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(code_type))
-
-    def _last_layer(self) -> onnx.NodeProto | None:
-        """The Gemm or Conv that directly gives the first output."""
-        node = self.graph.producers.get(self.graph.outputs[0])
-        while node is not None and node.op_type not in ("Gemm", "Conv"):
-            if node.op_type not in (*QDQ_TYPES, "Reshape", "Flatten", "Squeeze", "Transpose", "Identity"):
-                return None
-            node = self.graph.producers.get(node.input[0])
-        return node
 
     def _detector_outputs(self) -> list[str]:
         """The outputs of a detector's last convolutions: what follows them is not compiled."""

@@ -61,13 +61,12 @@ def surely_more(lost: int, count: int) -> bool:
 
 def boxes_words(boxes: ObservedBoxes, noun: str) -> str:
     """Say how many boxes both networks have, in a clause, and how little that says where it is little."""
-    said = _counts(boxes, noun)
-    if 0 < boxes.count < MIN_BOXES:
-        return f"{said}, too few to go by"
-    if boxes.count:
-        low, high = likely_share(boxes.count - boxes.lost, boxes.count)
-        said += f" ({100 * low:.0f} to {100 * high:.0f} % of such boxes)"
-    return said
+    if not boxes.count:
+        return _counts(boxes, noun)
+    if boxes.count < MIN_BOXES:
+        return f"{_counts(boxes, noun)}, too few to go by"
+    low, high = likely_share(boxes.count - boxes.lost, boxes.count)
+    return _counts(boxes, noun, f" ({100 * low:.0f} to {100 * high:.0f} % of such boxes)")
 
 
 def likely_share(kept: int, count: int) -> tuple[float, float]:
@@ -78,13 +77,13 @@ def likely_share(kept: int, count: int) -> tuple[float, float]:
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
-def _counts(boxes: ObservedBoxes, noun: str) -> str:
+def _counts(boxes: ObservedBoxes, noun: str, share: str = "") -> str:
     where = f"on {counted(len(boxes.pictures), noun)}"
     own = f" and {boxes.invented} of its own" if boxes.invented else ""
     if not boxes.count:
         return f"the float network shows no box {where}, the quantized one {boxes.quantized_count or 'none'}"
     of = "1 box" if boxes.count == 1 else f"{boxes.count} boxes"
-    return f"the quantized network has {boxes.count - boxes.lost} of the float network's {of}{own} {where}"
+    return f"the quantized network has {boxes.count - boxes.lost} of the float network's {of}{share}{own} {where}"
 
 
 def _disagreement(boxes: ObservedBoxes, config: Config, noun: str) -> Finding:

@@ -40,14 +40,21 @@ class _Ruined:
         part: the one.
         feature: the codes of the joint's tensor.
         node: that joins.
-        steps: of the codes in the part's range.
+        low: least value of the part, on the debug pictures or during calibration.
+        high: greatest.
     """
 
     observed: ObservedJoint
     part: ObservedPart
     feature: FeatureParams
     node: str
-    steps: float
+    low: float
+    high: float
+
+    @property
+    def steps(self) -> float:
+        """The part's range in steps."""
+        return (self.high - self.low) / self.feature.scale
 
 
 def part_findings(
@@ -80,10 +87,10 @@ def part_findings(
         if observed.joint.consumers and not _harms(observed.joint, isolated):
             continue
         for part in observed.parts:
-            steps = _steps(part, feature.scale, features)
-            if is_ruined(observed, part, steps):
+            low, high = _range(part, features)
+            if is_ruined(observed, part, (high - low) / feature.scale):
                 node = _joining(observed, part, features)
-                ruined.setdefault(node, []).append(_Ruined(observed, part, feature, node, steps))
+                ruined.setdefault(node, []).append(_Ruined(observed, part, feature, node, low, high))
     return [_finding(found, head, config) for found in ruined.values()]
 
 
@@ -92,12 +99,12 @@ def _harms(joint: Joint, isolated: Mapping[str, float]) -> bool:
     return min((isolated.get(name, 1.0) for name in joint.consumers.values()), default=1.0) < FINE
 
 
-def _steps(part: ObservedPart, scale: float, features: Mapping[str, FeatureParams]) -> float:
-    """The steps in a part's range, which calibration may have seen wider: the debug pictures may not show it all."""
+def _range(part: ObservedPart, features: Mapping[str, FeatureParams]) -> tuple[float, float]:
+    """The range of a part, which calibration may have seen wider: the debug pictures may not show it all."""
     low, high, source = part.low, part.high, features.get(part.part.source or "")
     if source is not None and part.part.whole:
         low, high = min(low, source.seen_low), max(high, source.seen_high)
-    return (high - low) / scale
+    return low, high
 
 
 def is_ruined(observed: ObservedJoint, part: ObservedPart, steps: float) -> bool:
@@ -138,7 +145,7 @@ def _finding(ruined: Sequence[_Ruined], head: ExportedHead | None, config: Confi
     part, joint, name = found.part, found.observed.joint, found.part.part.name
     before = part.relative_before or 0.0
     evidence: dict[str, float | str] = {
-        "part": name, "low": part.low, "high": part.high, "scale": found.feature.scale, "steps": found.steps,
+        "part": name, "low": found.low, "high": found.high, "scale": found.feature.scale, "steps": found.steps,
         "error": part.relative_error, "error_before": before, "float_values": part.float_values,
         "quantized_values": part.quantized_values, "ruined_parts": len(ruined), "parts": len(found.observed.parts),
     }  # fmt: skip
@@ -163,6 +170,6 @@ def _joined(found: _Ruined, more: int) -> str:
     widest = max(others, key=lambda other: other.high - other.low)
     count = f"; {more} more of {len(others) + 1} parts suffer" if more else ""
     return (
-        f"{found.node} gives {name} ({part.low:.3g} .. {part.high:.3g}) the scale of {widest.part.name} "
+        f"{found.node} gives {name} ({found.low:.3g} .. {found.high:.3g}) the scale of {widest.part.name} "
         f"({widest.low:.4g} .. {widest.high:.4g}{count})"
     )

@@ -63,8 +63,8 @@ def weight(model, layer, **shape):
     store(model, f"{layer}/bias/scale", scales * feature_scale)
 
 
-@pytest.mark.parametrize("kind", ["classifier", "detector"])
-def test_both_networks_are_accepted(kind):
+@pytest.mark.parametrize("kind", ["classifier", "detector", "cut detector"])
+def test_all_networks_are_accepted(kind):
     assert find_refusals(accepted(kind)) == []
 
 

@@ -8,7 +8,7 @@ from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
 from stages.core.config.schema import ChannelScales
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
-from tests.build.pluto.networks import classifier, detector, quantized, ranges
+from tests.build.pluto.networks import classifier, cut_detector, detector, quantized, ranges
 
 
 def run(model, feeds, tensors):
@@ -21,7 +21,9 @@ def codes_of(before, after):
     return [name for name in Graph(after).producers if name.endswith("/codes") and name in producers]
 
 
-@pytest.mark.parametrize(("network", "span"), [(classifier, (-1.0, 127 / 128)), (detector, (0.0, 255.0))])
+@pytest.mark.parametrize(
+    ("network", "span"), [(classifier, (-1.0, 127 / 128)), (detector, (0.0, 255.0)), (cut_detector, (0.0, 255.0))]
+)
 def test_every_code_is_the_same(network, span):
     model, pictures = network(low=span[0], high=span[1])
     before = quantized(model, pictures).qdq
@@ -60,6 +62,21 @@ def test_the_output_keeps_half_a_step():
         assert (
             np.abs(inside - new).max() <= (high - low) / 255 * 1.001
         )  # half a step, half of the zero point's rounding
+
+
+def test_every_output_of_a_cut_detector_is_kept():
+    model, pictures = cut_detector()
+    before, seen = quantized(model, pictures).qdq, ranges(model, pictures)
+    after, notes = to_compiler_form(before, seen)
+    graph = Graph(after)
+    assert graph.outputs == ["box/end", "raw"]  # of which the compiler reads the convolutions
+    assert graph.producers["box/end"].op_type == "Sigmoid"
+    assert "a Sigmoid behind box, which the compiler leaves out, makes it keep all 2 outputs" in notes
+    for picture in pictures:
+        old, new = run(before, picture, ["box", "raw"]), run(after, picture, ["box", "raw"])
+        for name, (low, high) in seen.items():
+            half_a_step = (max(high, 0) - min(low, 0)) / 255 / 2
+            assert np.abs(new[name] - old[name].clip(min(low, 0), max(high, 0))).max() <= half_a_step * 1.01
 
 
 def test_softmax_is_left_to_the_program():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import onnx
 import pytest
 
 from stages.build.__main__ import build
-from stages.build.pluto.folder import run_script
+from stages.build.pluto.folder import result_option, run_script
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.core.base.paths import CALIBSET, INPUTS
@@ -14,6 +15,9 @@ from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.session import Runner
+from stages.core.heads.anchors import AnchorHead
+from stages.core.heads.cells import CellHead
+from stages.core.heads.head import Kind, Level, View
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.build import boards
@@ -69,7 +73,35 @@ def test_run_script(fitting, tmp_path):
     done, _ = boards.run_script(script, tmp_path / "none")
     assert done.returncode != 0
     assert "PLUTO" in done.stderr
-    assert boards.syntax_errors(run_script("it's", True), tmp_path / "odd.sh") == ""
+    assert boards.syntax_errors(run_script("it's", "--topk 5"), tmp_path / "odd.sh") == ""
+
+
+def yolox_head(sides=(52, 26, 13), classes=80, points=0):
+    """A head of the input 416 x 416 with boxes, objectness and classes apart."""
+    counts = {Kind.boxes: 4, Kind.objectness: 1, Kind.classes: classes} | ({Kind.keypoints: points} if points else {})
+    levels = []
+    for stride, rows in zip((8, 16, 32), sides, strict=True):
+        views = {kind: View(f"{kind}{stride}", 0, count, count) for kind, count in counts.items()}
+        levels.append(Level(stride, rows, 52 * 8 // stride, views, ((stride, stride),)))
+    return CellHead(416, 416, tuple(levels))
+
+
+@pytest.mark.parametrize(
+    ("head", "option"),
+    [
+        (yolox_head(), "--yolox"),
+        (yolox_head(classes=20), "--checksums"),
+        (yolox_head(sides=(48, 24, 12)), "--checksums"),
+        (yolox_head(points=10), "--checksums"),
+        (dataclasses.replace(yolox_head(), levels=yolox_head().levels[:2]), "--checksums"),
+        (AnchorHead(416, 416, yolox_head().levels), "--checksums"),
+        (None, "--checksums"),
+    ],
+)
+def test_boxes_are_printed_where_plt_knows_the_head(head, option):
+    assert result_option(False, head) == option
+    assert result_option(True, head) == "--topk 5"
+    assert f" --profile {option} --out out.bin\n" in run_script("net", option)
 
 
 def test_a_network_that_is_refused_leaves_the_reasons_alone(project, capsys):

@@ -109,8 +109,8 @@ def test_a_detector_is_as_good_as_its_boxes():
     dead = observed(picture(boxes_in_a_row(12), boxes_in_a_row(0)))
     assert said([row("fc", 0.9999)], [LOST_BOXES], boxes=dead) == (
         "broken",
-        "Broken: the quantized network has 0 of the float network's 12 boxes on 1 picture (0 to 24 % of such "
-        "boxes); the output (fc) has cosine 0.9999, no node is below 0.98; look first at the boxes that differ "
+        "Broken: the quantized network has 0 of the float network's 12 boxes (0 to 24 % of such boxes) on 1 "
+        "picture; the output (fc) has cosine 0.9999, no node is below 0.98; look first at the boxes that differ "
         "(finding 1).",
     )
     some = observed(picture(boxes_in_a_row(12), boxes_in_a_row(7)))
@@ -118,8 +118,8 @@ def test_a_detector_is_as_good_as_its_boxes():
     sound = observed(picture(boxes_in_a_row(12), boxes_in_a_row(11)))
     assert said([row("mid", 0.9), row("fc", 0.5)], boxes=sound) == (
         "good",
-        "Good: the quantized network has 11 of the float network's 12 boxes on 1 picture (65 to 99 % of such "
-        "boxes); the output (fc) has cosine 0.5000, and 2 of 2 nodes are below 0.98.",
+        "Good: the quantized network has 11 of the float network's 12 boxes (65 to 99 % of such boxes) on 1 "
+        "picture; the output (fc) has cosine 0.5000, and 2 of 2 nodes are below 0.98.",
     )
 
 

@@ -78,6 +78,17 @@ VALUES = [
     ("data.evaluation.labels=csv", "data.evaluation.labels=csv: give pattern:REGEX, folders or file:CSV"),
     ("data.evaluation.labels=null", "data.evaluation.labels=None: give pattern:REGEX, folders or file:CSV"),
     ("data.evaluation.task=none", r"data.evaluation.labels=pattern:imagenet_\d+_(\d+)\.jpg: give null"),
+    ("data.evaluation.task=custom", "data.evaluation.metric=None: give module:Class, what task=custom measures"),
+    ("data.evaluation.metric=words", "data.evaluation.metric=words: give module:Class"),
+    (
+        "data.evaluation={metric: 'a:B', task: detection, labels: null}",
+        "data.evaluation.metric=a:B: give null: boxes are scored by mAP and by agreement",
+    ),
+    (
+        "data.evaluation={metric: 'a:B', task: custom, labels: folders}",
+        "data.evaluation.labels=folders: give file:CSV with columns file and label, or null",
+    ),
+    ("data.evaluation={metric: 'a:B', task: custom, labels: 'file:'}", "data.evaluation.labels: source 'file:'"),
     ("model.source=ftp://host/a", "model.source: source 'ftp://host/a': give one of package:"),
     ("model.torch.code=lib", "model.torch.code: source 'lib': give one of package:"),
     ("model.fp32_diff=0", "model.fp32_diff=0.0: give a positive number"),

@@ -39,6 +39,28 @@ def test_a_file_of_node_bits_is_watched(conf):
     assert compose(["quant.node_bits=file:bits.json"], conf)[0].watch.node_bits == "bits.json"
 
 
+def test_code_of_the_users_own_is_watched_and_must_be_there(conf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words_here.py").write_text("")
+    overrides = ["data.evaluation.metric=words_here:WordErrors", "model.detector.function=words_here:decode"]
+    config, _ = compose(overrides, conf)
+    assert (config.watch.metric, config.watch.decoding) == ("words_here.py", "words_here.py")
+    (tmp_path / "words_here.py").unlink()
+    for key in ("data.evaluation.metric", "model.detector.function"):
+        config, _ = compose([f"{key}=nowhere:f"], conf)
+        config.model.source = None
+        with pytest.raises(UserError, match=rf"^{key}=nowhere:f: there is no module 'nowhere'; put nowhere\.py"):
+            check_files(config)
+
+
+def test_code_edited_in_by_hand_no_longer_fits_what_is_watched(params):
+    content = yaml.safe_load(params.read_text())
+    content["watch"]["metric"] = "words.py"
+    params.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=r"^watch\.metric=words\.py does not fit None: .*stages\.compose"):
+        load_params(params)
+
+
 def test_a_source_edited_by_hand_no_longer_fits_what_is_watched(params):
     content = yaml.safe_load(params.read_text())
     content["data"]["debug"]["source"] = "file:other_pictures"
