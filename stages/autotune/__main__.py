@@ -168,7 +168,11 @@ def _reach(tuner: Tuner, asked: Target, minimized: str, bounds: Sequence[Bound])
     ]
     if target.metric not in EVALUATED:
         return Outcome(chosen, steps, minimized, None, doubts)
-    unseen = tuner.unseen(target.metric, chosen.allocation)
+    try:
+        unseen = tuner.unseen(target.metric, chosen.allocation)
+    except UserError as error:  # what was found must not be lost by it
+        doubts.append(f"the other evaluation pictures do not tell what it is worth: {error}")
+        return Outcome(chosen, steps, minimized, None, doubts)
     output.print(
         "that is of every second evaluation picture, which chose the bit widths and flatters them; of the others: "
         + _unseen_text(target.metric, unseen)

@@ -137,6 +137,16 @@ def test_an_error_rate_of_the_users_own_is_bounded_from_above(calibrated):
     assert report["unseen"]["float"] == np.mean(wrong[1::2])
 
 
+def test_a_result_is_kept_though_no_other_picture_can_tell_its_worth(calibrated, capsys):
+    calibrated.data.evaluation.size = 1
+    report = tune(calibrated, "--target", "agreement=0.5")
+    assert report["unseen"] is None
+    assert any(step["met"] for step in report["tried"])
+    out, err = capsys.readouterr()
+    assert "warning: the other evaluation pictures do not tell what it is worth: data.evaluation has too few" in err
+    assert "to use it in spite of that" in out
+
+
 def test_pictures_too_few_for_a_target_are_said(calibrated, capsys):
     tune(calibrated, "--target", "accuracy=-0.003")
     out, err = capsys.readouterr()
