@@ -18,7 +18,11 @@ from stages.core.config.schema import (
 FILES = [
     ("soc=t99", "soc=t99: ", "a1, bm1684, bm1684x, bm1688, cv186x, t40, t41, x2500"),
     ("quant=a99", "quant=a99: ", "a10w8, a12w8, a16w8, a32w8, a4w4, a8w32, a8w4, best, int8"),
-    ("model=resnet", "model=resnet: ", "yolo11n, yolo26n, yolov5s, yolov8n, yolox_nano, yunet"),
+    (
+        "model=resnet",
+        "model=resnet: ",
+        "centerface, efficientnet_lite0, nudenet, onnx, yolo11n, yolo26n, yolov5s, yolov8n, yolox_nano, yunet",
+    ),
     ("data=coco", "data=coco: ", "detection, detection_demo, folder, imagenet_demo"),
 ]
 
