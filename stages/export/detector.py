@@ -13,6 +13,10 @@ from stages.export.shapes import graph_shapes
 __all__ = ["detector_lines", "find_head", "without_decoding"]
 
 
+VARYING_ROWS = {"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Scan"}
+"""Operators whose result has, or may have, another number of rows on each picture."""
+
+
 def find_head(model: onnx.ModelProto, config: ModelConfig) -> ExportedHead | None:
     """Find the head that `model.detector` speaks of, and decide whether to cut it off.
 
@@ -24,7 +28,8 @@ def find_head(model: onnx.ModelProto, config: ModelConfig) -> ExportedHead | Non
         None if there is no head that is known, or none is wanted.
 
     Raises:
-        UserError: if a kind is named and the network has no such head.
+        UserError: if a kind is named and the network has no such head, or if a graph that is kept whole returns another
+            number of rows for each picture.
     """
     kind = config.detector.kind
     if kind is DetectorKind.none or config.detector.function is not None:
@@ -42,7 +47,14 @@ def find_head(model: onnx.ModelProto, config: ModelConfig) -> ExportedHead | Non
         return None
     outputs = [info.name for info in model.graph.output]
     ends = {*head.tensors, *(head.evidence.others if head.evidence else ())}
-    return ExportedHead(head, cut=set(outputs) == ends or (config.cut and not config.outputs))
+    cut = set(outputs) == ends or (config.cut and not config.outputs)
+    varying = sorted(VARYING_ROWS.intersection(head.evidence.selectors if head.evidence else ()))
+    if varying and not cut:
+        raise UserError(
+            f"the outputs have as many rows as {varying[0]} finds, so that two networks' cannot be compared: leave "
+            "model.cut=true and model.outputs=[], which end the network before it"
+        )
+    return ExportedHead(head, cut)
 
 
 def without_decoding(model: onnx.ModelProto, head: Head) -> onnx.ModelProto:

@@ -87,6 +87,16 @@ def test_a_named_kind_that_the_network_is_not_is_refused():
         find_head(yolov8(), config)
 
 
+def test_rows_that_a_suppression_leaves_are_cut_or_refused():
+    model = yolov8(select="nms")
+    assert find_head(model, CONFIG).cut
+    with pytest.raises(
+        UserError, match=r"^the outputs have as many rows as NonMaxSuppression finds, .* model\.cut=true"
+    ):
+        find_head(model, WHOLE)
+    assert not find_head(yolov8(bins=1, select="top_k"), WHOLE).cut
+
+
 def test_a_function_of_the_users_needs_no_head():
     config = replace(CONFIG, detector=DetectorConfig(function="mine:decode"))
     assert find_head(yolov8(), config) is None
