@@ -15,8 +15,8 @@ from stages.core.base.errors import UserError
 from stages.core.base.paths import DETECTOR, FLOAT_MODEL
 from stages.core.config.schema import DetectorKind, Vendor
 from stages.core.graph.onnx_graph import load_model
-from stages.core.heads.cells import CellHead
-from stages.core.heads.distances import DistanceHead
+from stages.core.heads.families.cells import CellHead
+from stages.core.heads.families.distances import DistanceHead
 from stages.core.heads.head import Kind, Level, View
 from stages.core.heads.head_file import ExportedHead, to_json
 from stages.quantize.__main__ import quantize

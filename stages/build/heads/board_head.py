@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from stages.build.board_outputs import BoardOutput, exported_shape
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
-from stages.core.heads.anchors import AnchorHead
-from stages.core.heads.cells import CellHead
+from stages.core.heads.families.anchors import AnchorHead
+from stages.core.heads.families.cells import CellHead
 from stages.core.heads.head import Head, Kind, Level, View
 from stages.core.heads.head_file import ExportedHead
 

@@ -11,9 +11,9 @@ from stages.build.heads.board_head import BoardHead
 from stages.core.base.artifacts import write_text
 from stages.core.config.schema import DetectorConfig
 from stages.core.heads.detector import MOST_DETECTIONS
-from stages.core.heads.distances import DistanceHead
+from stages.core.heads.families.distances import DistanceHead
+from stages.core.heads.families.priors import PriorHead
 from stages.core.heads.head import Kind, Level
-from stages.core.heads.priors import PriorHead
 
 __all__ = ["HEAD_SOURCES", "write_head"]
 

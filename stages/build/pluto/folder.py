@@ -21,7 +21,7 @@ from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner, with_outputs
-from stages.core.heads.cells import CellHead
+from stages.core.heads.families.cells import CellHead
 from stages.core.heads.head import Head, Kind
 from stages.core.integer.network_params import NetworkParams
 from stages.core.statistics.tensor_statistics import load_statistics

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.artifacts import read_json
-from stages.core.heads.anchors import AnchorHead
-from stages.core.heads.cells import CellHead
-from stages.core.heads.centers import CenterHead
-from stages.core.heads.distances import DistanceHead
-from stages.core.heads.fastestdet import FastestDetHead
+from stages.core.heads.families.anchors import AnchorHead
+from stages.core.heads.families.cells import CellHead
+from stages.core.heads.families.centers import CenterHead
+from stages.core.heads.families.distances import DistanceHead
+from stages.core.heads.families.fastestdet import FastestDetHead
+from stages.core.heads.families.priors import PriorHead
 from stages.core.heads.head import BoxForm, Columns, Evidence, Head, Kind, Level, Stage, View
-from stages.core.heads.priors import PriorHead
 
 __all__ = ["ExportedHead", "from_json", "load_head", "to_json"]
 

@@ -7,8 +7,8 @@ from itertools import chain
 import numpy as np
 import onnx
 
-from stages.core.heads import cells, centers, distances, fastestdet, priors
-from stages.core.heads.anchors import propose as propose_anchors
+from stages.core.heads.families import cells, centers, distances, fastestdet, priors
+from stages.core.heads.families.anchors import propose as propose_anchors
 from stages.core.heads.head import Head
 from stages.core.heads.tail import Tail, find_tail
 from stages.core.heads.verify import verify

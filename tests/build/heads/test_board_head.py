@@ -4,9 +4,9 @@ from stages.build.board_outputs import BoardOutput
 from stages.build.heads.board_head import Place, board_head
 from stages.core.base.errors import UserError
 from stages.core.config.schema import DetectorConfig, DetectorKind
-from stages.core.heads.anchors import AnchorHead
-from stages.core.heads.cells import CellHead
-from stages.core.heads.distances import DistanceHead
+from stages.core.heads.families.anchors import AnchorHead
+from stages.core.heads.families.cells import CellHead
+from stages.core.heads.families.distances import DistanceHead
 from stages.core.heads.head import Kind, Level, View
 from stages.core.heads.head_file import ExportedHead
 

@@ -15,8 +15,8 @@ from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.session import Runner
-from stages.core.heads.anchors import AnchorHead
-from stages.core.heads.cells import CellHead
+from stages.core.heads.families.anchors import AnchorHead
+from stages.core.heads.families.cells import CellHead
 from stages.core.heads.head import Kind, Level, View
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize

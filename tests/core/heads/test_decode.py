@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from stages.core.config.schema import DetectorKind
-from stages.core.heads.anchors import AnchorHead
-from stages.core.heads.cells import CellHead
-from stages.core.heads.centers import CenterHead
-from stages.core.heads.distances import DistanceHead
-from stages.core.heads.fastestdet import FastestDetHead
+from stages.core.heads.families.anchors import AnchorHead
+from stages.core.heads.families.cells import CellHead
+from stages.core.heads.families.centers import CenterHead
+from stages.core.heads.families.distances import DistanceHead
+from stages.core.heads.families.fastestdet import FastestDetHead
+from stages.core.heads.families.priors import PriorHead
 from stages.core.heads.head import Head, Kind, Level, View, sigmoid, softmax
-from stages.core.heads.priors import PriorHead
 
 STRIDE, ROWS, COLUMNS = 8, 2, 3
 COLUMN, LINE = 2, 1

@@ -10,8 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from stages.core.heads.anchors import computed_anchors
 from stages.core.heads.detections import Floats
+from stages.core.heads.families.anchors import computed_anchors
 from stages.core.heads.head import LEAST_PROBABILITY, Evidence, Head, Kind, corners, softmax
 from stages.core.heads.layouts import Counts, apart
 from stages.core.heads.tail import Tail

@@ -1,0 +1,1 @@
+"""The families of heads, each with its coding of boxes."""
