@@ -231,6 +231,7 @@ def own_files(group: str, name: str) -> list[str]:
     return [f"data.{part}.source=file:a" for part in parts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", sorted(files("model")))
 @pytest.mark.parametrize("pictures", sorted(files("data")))
 def test_every_model_goes_with_every_data(network, pictures):

@@ -108,6 +108,7 @@ def test_an_accuracy_target_is_of_one_half_of_what_evaluate_then_measures_and_sa
     assert report["unseen"] == unseen
 
 
+@pytest.mark.slow
 def test_an_agreement_is_reached_on_one_half_and_told_on_the_other(detector, capsys):
     report = tune(detector, "--target", "agreement=0.3", "--minimize", "bitops")
     assert all((step["agreement"] >= 0.3) == step["met"] for step in report["tried"])
@@ -260,6 +261,7 @@ def test_the_report_goes_where_it_is_wanted(calibrated):
     assert json.loads(Path("here/report.json").read_text()) == report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["OUTPUT", "MSE"])
 def test_other_ways_to_choose_ranges(calibrated, method):
     config = composed(f"quant.feature_method={method}")

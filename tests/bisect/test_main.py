@@ -269,6 +269,7 @@ def test_of_a_detector_the_agreement_counts(detector):
     assert result["simulations"][0]["value"] == metrics["agreement"]
 
 
+@pytest.mark.slow
 def test_of_a_detector_with_labels_the_map_counts(detector):
     write_yolo_labels()
     config = detector_config("data.evaluation.task=detection", "data.evaluation.labels=file:labels")
@@ -342,6 +343,7 @@ def test_the_command_helps_and_returns_its_code(command, quantized):
     assert ended.stderr == ""
 
 
+@pytest.mark.slow
 def test_few_bits_everywhere_are_called_the_bit_width_and_not_a_list_of_nodes(deep, capsys):
     deep.quant.weight_bits = 2
     code, result = result_of(deep, "--below", "0.99")

@@ -37,6 +37,7 @@ def run(config, *stages):
     return json.loads(Path("out/compare/diagnosis.json").read_text())["findings"]
 
 
+@pytest.mark.slow
 def test_a_network_that_is_cut_has_no_finding(detector, capsys):
     assert run(detector) == []
     said = capsys.readouterr().out

@@ -131,6 +131,7 @@ def test_yolo_labels_of_the_float_networks_own_boxes(detector, capsys):
     assert np.mean([float(row["quantized"]) for row in table]) == pytest.approx(metrics["quantized"]["map"])
 
 
+@pytest.mark.slow
 def test_coco_labels_give_the_same(detector):
     write_yolo_labels()
     yolo, _ = evaluated("data.evaluation.task=detection", "data.evaluation.labels=file:labels")

@@ -141,6 +141,7 @@ def test_a_mistyped_option_is_one_line(monkeypatch, capsys, words, line):
     assert (caught.value.code, capsys.readouterr()) == (2, ("", f"{line}\n"))
 
 
+@pytest.mark.slow
 def test_the_help_is_for_newcomers(python, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     done = python("-m", "stages.sweep", "--help")
@@ -155,6 +156,7 @@ def conf(tmp_path_factory):
     return lean_conf(tmp_path_factory.mktemp("lean"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bits", "methods", "socs", "ladder", "best"])
 def test_every_point_of_the_named_sweeps_is_sound(name, conf):
     """But 16 bits on the SOCs that cannot simulate them; `ladder` is for Ingenic's, and says so."""

@@ -7,6 +7,7 @@ from stages.sweep.sweep_plots import draw, interactive
 from tests.sweep.sweeps import POINTS, ranking, result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [POINTS, POINTS[:1], [POINTS[1], POINTS[2]]])
 @pytest.mark.parametrize("varied", [("quant.feature_bits", "quant.weight_bits"), ()])
 def test_the_plots_are_the_same_each_time(tmp_path, points, varied):

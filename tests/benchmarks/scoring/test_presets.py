@@ -31,6 +31,7 @@ def test_an_unknown_preset_is_named() -> None:
         select_presets([INT8], "lite0", "int9")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", dict.fromkeys([*PRESETS, *ABLATIONS]), ids=lambda preset: "/".join(preset.overrides))
 def test_the_overrides_compose_to_the_bit_widths_of_the_row(conf: Path, preset: Preset) -> None:
     quant = compose([f"soc={preset.soc}", *preset.overrides], conf)[0].quant

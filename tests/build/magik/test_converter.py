@@ -129,6 +129,7 @@ def test_a_converter_that_cannot_run(with_tool, tmp_path, content, mode, expecte
     assert not Path("out/build").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopping_the_stage_ends_the_converter_and_what_it_started(with_tool, tmp_path, number, code):
     overrides = project_overrides(f"soc.toolchain.path={tmp_path / 'kit'}")

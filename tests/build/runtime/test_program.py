@@ -30,7 +30,7 @@ def test_every_layer_of_a_small_network_is_the_references(debug, native):
 @pytest.mark.parametrize(
     "flags",
     [
-        "-U__SSE2__ -march=x86-64",
+        pytest.param("-U__SSE2__ -march=x86-64", marks=pytest.mark.slow),
         pytest.param("-march=x86-64", marks=pytest.mark.slow),
         pytest.param("-march=x86-64-v3", marks=pytest.mark.slow),
     ],
@@ -95,6 +95,7 @@ def test_the_profile_is_one_that_profile_reads(native, tmp_path):
     assert abs(run.lost) < 0.2  # rows are rounded to microseconds
 
 
+@pytest.mark.slow
 def test_memory_is_reported_as_the_vendor_does(native, tmp_path):
     net = small_net()
     (tmp_path / "m.sqm").write_bytes(model_file(net.model(net.reference(x=small_codes()))))

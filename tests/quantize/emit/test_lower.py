@@ -321,6 +321,7 @@ class TestOperators:
 # --- other widths, SOCs and operator sets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bits", "weight_bits", "codes"), [(4, 4, 1), (12, 8, 1), (16, 16, 6)])
 @pytest.mark.parametrize("name", CASES)
 def test_other_widths_agree_too(name, bits, weight_bits, codes):

@@ -159,6 +159,7 @@ def in_range(candidate):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("feature_bits", "steps", "share"), [(8, 40, 0.4), (4, 90, 0.6)])
 def test_what_is_learned_holds_on_unseen_pictures(feature_bits, steps, share):
     feeds, unseen = pictures(24, 1), pictures(24, 2)
@@ -334,6 +335,7 @@ def test_features_of_a_row_get_scales_a_channel():
     assert len(candidate.features["r"].channel_scales) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [name for name in SETTINGS if name != "4 bits"])
 @pytest.mark.parametrize("form", [name for name in FORMS if name != "gated"])
 def test_learning_starts_from_what_the_quantized_network_computes(form, setting, monkeypatch):
