@@ -23,6 +23,8 @@ QUALITY = 75
 SHEET_PAIRS = 2
 """Pairs of pictures in a row of the sheet."""
 SHEET_GAP = 6
+MOST_LABELS = 15
+"""Boxes of a picture that are all labelled; of more only those that one network lacks, or labels hide the picture."""
 SMALL_SIDE = 28.0
 """Boxes with a shorter side on the page have thin lines."""
 DASH, DOT = (11.0, 7.0), (2.0, 6.0)
@@ -100,7 +102,8 @@ def _drawn(shown: ShownPicture, quantized: bool) -> Picture:
         corners = (boxes.boxes[index] - np.array([left, top] * 2)) * ratio
         faint = boxes.scores[index] < np.float32(shown.boxes.threshold)
         _draw_box(canvas, corners, (ORANGE if quantized else RED) if index in alone else BLUE, faint, quantized)
-        _label(canvas, corners, f"{boxes.classes[index]} {boxes.scores[index]:.2f}")
+        if index in alone or len(boxes) <= MOST_LABELS:
+            _label(canvas, corners, f"{boxes.classes[index]} {boxes.scores[index]:.2f}")
     return canvas
 
 
