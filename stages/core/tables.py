@@ -78,8 +78,8 @@ def bit_widths_line(quant: QuantConfig) -> str:
 def detection_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
     """Say in one line how both networks found boxes: mAP where there are labels, and the agreement."""
     clauses = []
-    if "difference" in metrics:
-        difference = metrics["difference"]
+    difference = metrics.get("difference", {})
+    if "map" in difference:
         maps = f"mAP50-95 float {metrics['float']['map']:.4f}, quantized {metrics['quantized']['map']:.4f}"
         clauses.append(f"{maps} ({difference['map']:+.4f}{_interval(difference, 'map', '+.4f')})")
     if "agreement" in metrics:

@@ -117,3 +117,22 @@ def test_either_side_may_be_float(bits, weight_bits, one_side, said):
     assert bit_widths(quant) == said
     assert bit_widths_line(quant) == f"{said[0]} features, {said[1]} weights"
     assert (quant.float_features, quant.float_weights) == tuple(side == "float" for side in said)
+
+
+BOXES = {"agreement": 0.5, "boxes": {"float": 8, "missed": 3, "invented": 1}, "cosine": 0.9, "count": 4}
+
+
+def test_a_detectors_boxes_with_and_without_labels():
+    counted = "of its 8 boxes 3 missed, 1 invented"
+    agreed = "agreement with the float network's boxes (mAP50) 0.500"
+    assert accuracy_line(BOXES) == f"boxes on 4 pictures: {agreed}; {counted}"
+    maps = {"float": {"map": 0.25}, "quantized": {"map": 0.125}, "difference": {"map": -0.125}}
+    expected = f"boxes on 4 pictures: mAP50-95 float 0.2500, quantized 0.1250 (-0.1250); {agreed}; {counted}"
+    assert accuracy_line(BOXES | maps) == expected
+
+
+def test_a_detectors_own_metric_needs_no_map():
+    own = {"float": {"f1": 0.5}, "quantized": {"f1": 0.25}, "difference": {"f1": -0.25}}
+    line = accuracy_line(BOXES | own)
+    assert line.startswith("boxes on 4 pictures: agreement")
+    assert line.endswith("; f1 float 0.5, quantized 0.25")

@@ -35,7 +35,8 @@ def import_callable(text: str, key: str, hint: str = "") -> Callable[..., Any]:
         target: Any = importlib.import_module(module)
     except Exception as error:  # the user's own code may raise anything
         told = hint or f"put {module.partition('.')[0]}.py into the project's folder"
-        told = f"; {told}" if isinstance(error, ModuleNotFoundError) else ""
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+        told = f"; {told}" if absent else ""
         raise UserError(f"{where}: {one_line(error)}{told}") from error
     for part in path.split("."):
         if not hasattr(target, part):

@@ -76,7 +76,10 @@ def class_count(outputs: Mapping[str, Sequence[int | str]]) -> int:
     """
     shapes = list(outputs.values())
     if len(shapes) != 1:
-        raise UserError(f"classification needs one output; the network has {', '.join(outputs)}")
+        raise UserError(
+            f"classification needs one output; the network has {', '.join(outputs)}; for others take "
+            "data.evaluation.task=detection or none"
+        )
     sizes = [size for size in shapes[0] if size != 1]
     if len(shapes[0]) < 2 or len(sizes) != 1 or not isinstance(sizes[0], int) or shapes[0][1] != sizes[0]:
         shown = f"{next(iter(outputs))} {list(shapes[0])}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.base.console import warn
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile, open_source
 
@@ -16,6 +17,8 @@ __all__ = ["ObjectLabels", "Objects", "read_object_labels"]
 
 LABELS_KEY = "data.evaluation.labels"
 BOX_NUMBERS = 4
+FARTHEST = 10.0
+"""A centre is in parts of the picture: as far outside as this it must be in pixels."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class ObjectLabels:
             found = self._of_coco.get(name) or self._of_coco.get(path.name)
             if found is None:
                 raise UserError(
-                    f"{self._key}: no picture {path.name!r} in it; {did_you_mean(path.name, self._of_coco)}"
+                    f"{self._key}: no picture {path.name!r} among its {len(self._of_coco)} (`file_name`); "
+                    f"{did_you_mean(path.name, self._of_coco)}"
                 )
             return found
         file = self._of_yolo.get(str(path.with_suffix(""))) or self._of_yolo.get(path.stem)
@@ -97,6 +101,10 @@ def read_object_labels(labels: str, pictures: Sequence[str]) -> ObjectLabels:
     if not wanted & {PurePosixPath(name).name for name in texts}:
         example = PurePosixPath(pictures[0]).stem
         raise UserError(f"{key}: has labels of none of the {len(pictures)} pictures; expected {example}.txt and others")
+    paths = [PurePosixPath(name) for name in pictures]
+    missing = sum(str(path.with_suffix("")) not in by_stem and path.stem not in by_stem for path in paths)
+    if missing:
+        warn(f"{key}: {missing} of {len(paths)} pictures have no label file, and count as showing none of the classes")
     return ObjectLabels(key, by_stem, {})
 
 
@@ -106,13 +114,20 @@ def _yolo_objects(text: str, where: str, height: int, width: int) -> Objects:
     for number, line in enumerate(text.splitlines(), 1):
         try:
             values = [float(word) for word in line.split()]
-            fitting = len(values) > BOX_NUMBERS and values[0] == int(values[0]) >= 0 and all(map(np.isfinite, values))
+            fitting = (
+                len(values) > BOX_NUMBERS
+                and values[0] == int(values[0]) >= 0
+                and all(map(np.isfinite, values))
+                and all(abs(centre) < FARTHEST for centre in values[1:3])
+            )
         except ValueError:
             fitting = False
         if not line.strip():
             continue
         if not fitting:
-            raise UserError(f"{where}:{number}: {line[:60]!r} is not class, centre x, centre y, width, height")
+            raise UserError(
+                f"{where}:{number}: {line[:60]!r} is not class, centre x, centre y, width, height, in parts of it"
+            )
         boxes.append(_yolo_box(values[1:]))
         classes.append(int(values[0]))
     corners = np.array(boxes, np.float64).reshape(-1, BOX_NUMBERS) * np.array([width, height] * 2)

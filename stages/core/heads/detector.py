@@ -53,6 +53,7 @@ class Detector:
         nms_threshold: intersection over union from which the worse of two boxes of a class is dropped.
         name: of the head's family, for messages.
         prototypes: of its masks; None where it has none.
+        classes: how many it tells apart; None where only the user's function knows.
     """
 
     decode: Callable[[Mapping[str, Floats]], Detections]
@@ -61,6 +62,7 @@ class Detector:
     nms_threshold: float
     name: str
     prototypes: Prototypes | None = None
+    classes: int | None = None
 
     def detect(self, outputs: Mapping[str, Floats], least_score: float = LEAST_SCORE) -> Detections:
         """Decode and suppress: the best `MOST_DETECTIONS` boxes, the best first.
@@ -99,8 +101,9 @@ def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequ
     exported = load_head(path)
     if exported is None or not (exported.cut or can_read(exported.head, outputs)):
         return None
-    prototypes = _prototypes(exported.head, outputs)
-    return Detector(_decoding(exported), exported.head.one_to_one, *thresholds, exported.head.name, prototypes)
+    head = exported.head
+    prototypes = _prototypes(head, outputs)
+    return Detector(_decoding(exported), head.one_to_one, *thresholds, head.name, prototypes, head.classes)
 
 
 def _prototypes(head: Head, outputs: Mapping[str, Sequence[int | str]]) -> Prototypes | None:
@@ -128,10 +131,14 @@ def _user_decoding(text: str) -> Callable[[Mapping[str, Floats]], Detections]:
             boxes, scores, classes = function(dict(outputs))
             boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
             scores = np.asarray(scores, np.float32).reshape(len(boxes))
-            return Detections(boxes, scores, np.asarray(classes, np.int64).reshape(len(boxes)))
+            found = Detections(boxes, scores, np.asarray(classes, np.int64).reshape(len(boxes)))
         except Exception as error:  # the user's own code may raise anything
             raise UserError(
-                f"{FUNCTION_KEY}={text} failed: {one_line(error)}; it gives boxes [N, 4], scores [N], classes [N]"
+                f"{FUNCTION_KEY}={text} failed: {type(error).__name__}: {one_line(error)}; it has to give boxes "
+                "[N, 4], scores [N], classes [N]"
             ) from error
+        if np.isnan(found.boxes).any() or np.isnan(found.scores).any():
+            raise UserError(f"{FUNCTION_KEY}={text} gave a box or a score that is not a number")
+        return found
 
     return decode

@@ -39,7 +39,9 @@ def test_a_picture_without_a_file_shows_nothing(folder):
     assert len(yolo("").of("b.jpg", 10, 10).classes) == 0
 
 
-@pytest.mark.parametrize("line", ["0 0.5 0.5 0.1", "cat 0.5 0.5 0.1 0.1", "0.5 0.5 0.5 0.1 0.1", "0 nan 0 0 0"])
+@pytest.mark.parametrize(
+    "line", ["0 0.5 0.5 0.1", "cat 0.5 0.5 0.1 0.1", "0.5 0.5 0.5 0.1 0.1", "0 nan 0 0 0", "0 320 240 100 50"]
+)
 def test_a_line_that_is_no_box_is_named(folder, line):
     with pytest.raises(UserError, match=r"^data\.evaluation\.labels=file:labels: a\.txt:2: .* is not class, centre x"):
         yolo(f"0 0.5 0.5 1 1\n{line}\n").of("a.jpg", 10, 10)
@@ -70,7 +72,7 @@ def test_coco_numbers_its_classes_by_its_categories(folder):
         assert objects.areas.tolist() == [150.5, 25]
         assert objects.crowd.tolist() == [False, True]
         assert len(labels.of("b.jpg", 1, 1).classes) == 0
-        with pytest.raises(UserError, match=r"no picture 'c\.jpg' in it"):
+        with pytest.raises(UserError, match=r"no picture 'c\.jpg' among its 2"):
             labels.of("c.jpg", 1, 1)
 
 
@@ -79,3 +81,8 @@ def test_another_json_is_refused(folder, content):
     (folder / "labels/instances.json").write_text(content)
     with pytest.raises(UserError, match="is not JSON with images, annotations and categories"):
         read_object_labels("file:labels", ["a.jpg"])
+
+
+def test_pictures_without_a_label_file_are_counted(folder, capsys):
+    yolo("")
+    assert "1 of 2 pictures have no label file, and count as showing none of the classes" in capsys.readouterr().err
