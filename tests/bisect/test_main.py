@@ -72,6 +72,7 @@ def test_the_planted_node_of_fifty_is_found_within_12_simulations(deep, node):
     assert len(result["simulations"][1]["nodes"]) < 49
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("node", ["n1", "n20", "n48"])
 def test_the_similarity_table_shortens_the_search(deep, node, capsys):
     plant(deep, **{node: 2})

@@ -227,6 +227,7 @@ def mean_and_normal(pixels):
     return ((pixels - np.float32([110, 120, 130])) / np.float32([60, 64, 70])).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "cause", "said"),
     [
