@@ -134,7 +134,7 @@ def require_metric() -> None:
         UserError: if pycocotools is not there.
     """
     if importlib.util.find_spec("pycocotools") is None:
-        raise UserError('a detector is scored with pycocotools: pip install -e ".[benchmark]"')
+        raise UserError("a detector is scored with pycocotools: pip install -e .")
 
 
 def mean_average_precision(predicted: Sequence[Boxes], labelled: Sequence[Boxes]) -> tuple[float, float]:
