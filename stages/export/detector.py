@@ -7,13 +7,14 @@ from stages.core.config.schema import DetectorKind, ModelConfig
 from stages.core.heads.head import Head, Kind, Stage
 from stages.core.heads.head_file import ExportedHead
 from stages.core.heads.recognize import recognize
+from stages.core.heads.tail import SELECTORS
 from stages.export.cut import Cut, extract
 from stages.export.shapes import graph_shapes
 
 __all__ = ["detector_lines", "find_head", "without_decoding"]
 
 
-VARYING_ROWS = {"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Scan"}
+VARYING_ROWS = SELECTORS - {"TopK"}
 """Operators whose result has, or may have, another number of rows on each picture."""
 
 

@@ -348,11 +348,7 @@ class Head(ABC):
                 anchors, cells, view = len(level.anchors), level.rows * level.columns, level.views[kind]
                 part = values[first : first + level.count]
                 first += level.count
-                by_anchor = (
-                    part.reshape(cells, anchors, -1).transpose(1, 0, 2)
-                    if self.cells_first
-                    else part.reshape(anchors, cells, -1)
-                )
+                by_anchor = self.unordered(part, level)
                 channels = max(other.first + (anchors - 1) * other.step + other.count
                                for other in level.views.values() if other.tensor == view.tensor)  # fmt: skip
                 tensor = tensors.setdefault(view.tensor, np.zeros((1, channels, level.rows, level.columns), np.float32))
@@ -361,6 +357,13 @@ class Head(ABC):
                     at = view.first + anchor * view.step
                     flat[at : at + view.count] = by_anchor[anchor].T
         return tensors
+
+    def unordered(self, rows: Floats, level: Level) -> Floats:
+        """The inverse of `ordered`: a level's rows, [anchors * cells, count], as [anchors, cells, count]."""
+        anchors, cells = len(level.anchors), level.rows * level.columns
+        if self.cells_first:
+            return rows.reshape(cells, anchors, -1).transpose(1, 0, 2)
+        return rows.reshape(anchors, cells, -1)
 
     @cached_property
     def cells(self) -> Floats:

@@ -81,9 +81,8 @@ def _read(head: Head, columns: Columns, outputs: Mapping[str, Floats]) -> Floats
         return values
     size = np.array([head.width, head.height], np.float32) if columns.relative else np.ones(2, np.float32)
     if columns.form is not None:
-        return (
-            columns.form.read(values) * np.concatenate([size, size]) if columns.relative else columns.form.read(values)
-        )
+        boxes: Floats = columns.form.read(values) * np.concatenate([size, size])
+        return boxes
     if Kind.keypoints in columns.kinds:
         points = values.reshape(head.count, -1, 3 if columns.count % 3 == 0 else 2)
         visible = points[..., 2:] if points.shape[2] == 3 else np.ones_like(points[..., :1])

@@ -15,7 +15,7 @@ from stages.core.graph.onnx_graph import PICTURE_RANK, WEIGHTED, Graph, attribut
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.heads.detections import Floats
 
-__all__ = ["Grid", "Tail", "find_tail"]
+__all__ = ["SELECTORS", "Grid", "Tail", "find_tail"]
 
 SELECTORS = {"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Scan", "TopK"}
 """Operators that choose rows, or may: what comes after them has another order than the head's."""

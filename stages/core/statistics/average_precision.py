@@ -4,14 +4,12 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:  # it imports Matplotlib, which only detectors need
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 __all__ = [
     "AREAS",
@@ -82,7 +80,7 @@ class Evaluated:
     A precision is None where there is nothing to find.
     """
 
-    def __init__(self, evaluation: "COCOeval") -> None:
+    def __init__(self, evaluation: COCOeval) -> None:
         self._evaluation = evaluation
         self._matches = np.array(evaluation.evalImgs, object).reshape(-1, len(AREAS), len(evaluation.params.imgIds))
         self._precision = self._accumulated(None)
@@ -150,8 +148,6 @@ def evaluate_annotations(
         kind: pycocotools' `iouType`: bbox, segm or keypoints.
         sigmas: [K], how precisely each key point can be placed, in parts of the object's size (OKS).
     """
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
-
     classes = sorted({int(one["category_id"]) for side in (truth, found) for picture in side for one in picture})
     with contextlib.redirect_stdout(io.StringIO()):
         wanted, results = _dataset(classes, truth), _dataset(classes, found)
@@ -219,9 +215,7 @@ def _annotations(boxes: TrueBoxes | FoundBoxes) -> list[Annotation]:
     ]
 
 
-def _dataset(classes: Sequence[int], pictures: Sequence[Sequence[Annotation]]) -> "COCO":
-    from pycocotools.coco import COCO  # noqa: PLC0415
-
+def _dataset(classes: Sequence[int], pictures: Sequence[Sequence[Annotation]]) -> COCO:
     annotations: list[Annotation] = []
     for index, picture in enumerate(pictures):
         for annotation in picture:

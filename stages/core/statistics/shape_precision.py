@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask
 
 from stages.core.statistics.average_precision import Annotation, Evaluated, evaluate_annotations
 
@@ -35,8 +36,6 @@ class Masks:
     @classmethod
     def of(cls, masks: NDArray[np.bool_], scores: NDArray[np.float32], classes: NDArray[np.int64]) -> "Masks":
         """Encode masks, [N, H, W]."""
-        from pycocotools import mask  # noqa: PLC0415  it imports Matplotlib, which only detectors need
-
         codes = mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8))
         return cls(tuple(codes), scores.astype(np.float64), classes)
 
@@ -90,8 +89,6 @@ def oks_sigmas(count: int) -> NDArray[np.float64]:
 
 
 def _of_masks(masks: Masks) -> Iterator[Annotation]:
-    from pycocotools import mask  # noqa: PLC0415
-
     for code, score, number in zip(masks.codes, masks.scores, masks.classes, strict=True):
         yield {
             "category_id": int(number),

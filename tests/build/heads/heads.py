@@ -16,6 +16,7 @@ from stages.build.heads.sources import write_head
 from stages.core.config.schema import DetectorConfig
 from stages.core.heads.detections import Detections, Floats
 from stages.core.heads.detector import Detector
+from stages.core.heads.families.distances import DistanceHead
 from stages.core.heads.head import Head, Kind
 from stages.core.heads.head_file import ExportedHead
 from stages.core.heads.nms import intersection_over_union
@@ -41,7 +42,9 @@ IN_PIXELS = "distances in pixels"
 @cache
 def head_of(name: str) -> Head:
     if name == IN_PIXELS:
-        return replace(head_of("scrfd"), in_pixels=True)  # type: ignore[call-arg]
+        scrfd = head_of("scrfd")
+        assert isinstance(scrfd, DistanceHead)
+        return replace(scrfd, in_pixels=True)
     head = recognize(NETWORKS[name])
     assert head is not None
     return head

@@ -142,12 +142,8 @@ def _constant_sizes(head: Head, sizes: Floats) -> list[Floats]:
     """Each level's sizes, [anchors, 2], if they are the same in all its cells; else nothing."""
     of_levels, first = [], 0
     for level in head.levels:
-        anchors, cells = len(level.anchors), level.rows * level.columns
-        values = sizes[first : first + level.count]
+        by_anchor = head.unordered(sizes[first : first + level.count], level)
         first += level.count
-        by_anchor = (
-            values.reshape(cells, anchors, 2).swapaxes(0, 1) if head.cells_first else values.reshape(anchors, cells, 2)
-        )
         middle = np.median(by_anchor, axis=1)
         if not (middle > 0).all() or not (np.abs(by_anchor - middle[:, None]) <= SAME * middle[:, None]).all():
             return []
