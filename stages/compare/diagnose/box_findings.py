@@ -1,6 +1,5 @@
 """Boxes that quantization loses or invents, and scores that collapse."""
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -13,19 +12,16 @@ from stages.core.base.console import counted
 from stages.core.config.schema import Config
 from stages.core.heads.detections import Detections
 from stages.core.statistics.average_precision import AREAS
+from stages.core.statistics.shares import likely_share, surely_more
 
-__all__ = ["MIN_BOXES", "box_findings", "boxes_agree", "boxes_words", "likely_share", "surely_more"]
+__all__ = ["MIN_BOXES", "box_findings", "boxes_agree", "boxes_words"]
 
 MIN_BOXES = 10
 """Of fewer boxes a share says little."""
 TOLERATED = 0.1
 """So many boxes a sound network of 8 bits may lose: those near the threshold or half hidden."""
-CHANCE = 0.05
-"""More are lost for certain if a network that loses as many as tolerated would lose them in fewer cases than these."""
 FEW_SCORES = 4
 """So few different scores cannot put boxes in order."""
-DEVIATIONS = 1.96
-"""Of the normal distribution's 95 %."""
 MAX_EXAMPLES = 3
 SIZES = tuple(name for name in AREAS if name != "all")
 
@@ -50,13 +46,8 @@ def boxes_agree(boxes: ObservedBoxes) -> bool:
 
 
 def _disagree(boxes: ObservedBoxes) -> bool:
-    return surely_more(boxes.lost, boxes.count) or surely_more(boxes.invented, boxes.quantized_count)
-
-
-def surely_more(lost: int, count: int) -> bool:
-    """Whether more of `count` boxes are lost than tolerated, and not by chance (binomial)."""
-    chance = sum(math.comb(count, k) * TOLERATED**k * (1 - TOLERATED) ** (count - k) for k in range(lost, count + 1))
-    return lost > TOLERATED * count and chance < CHANCE
+    sides = ((boxes.lost, boxes.count), (boxes.invented, boxes.quantized_count))
+    return any(surely_more(differ, count, TOLERATED) for differ, count in sides)
 
 
 def boxes_words(boxes: ObservedBoxes, noun: str) -> str:
@@ -67,14 +58,6 @@ def boxes_words(boxes: ObservedBoxes, noun: str) -> str:
         return f"{_counts(boxes, noun)}, too few to go by"
     low, high = likely_share(boxes.count - boxes.lost, boxes.count)
     return _counts(boxes, noun, f" ({100 * low:.0f} to {100 * high:.0f} % of such boxes)")
-
-
-def likely_share(kept: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share, of `count` that are drawn independently (Wilson)."""
-    share, spread = kept / count, DEVIATIONS**2 / count
-    middle = (share + spread / 2) / (1 + spread)
-    half = DEVIATIONS * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _counts(boxes: ObservedBoxes, noun: str, share: str = "") -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.diagnose.bit_width_findings import bit_width_findings
-from stages.compare.diagnose.box_findings import box_findings, boxes_agree
+from stages.compare.diagnose.box_findings import box_findings
 from stages.compare.diagnose.calibration_findings import calibration_findings, debug_findings
 from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.curve_findings import curve_findings
@@ -19,11 +19,13 @@ from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
 from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.outcome import Outcome
 from stages.compare.diagnose.part_findings import part_findings
 from stages.compare.diagnose.range_findings import range_findings
 from stages.compare.gather.gather import Gathered, TrainingRecord
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, only_picture
+from stages.core.outputs.output_judge import Level
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -39,11 +41,13 @@ class Diagnosis:
         findings: what is wrong, worst first; none for a sound network.
         information: what is worth knowing and no fault.
         inputs: the preprocessing variants that were tried.
+        outcome: how the network came through.
     """
 
     findings: Sequence[Finding]
     information: Sequence[Finding]
     inputs: Sequence[Mapping[str, Any]]
+    outcome: Outcome
 
     @property
     def unchecked(self) -> Finding | None:
@@ -65,6 +69,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     Runs the float network where there is evidence of how it was fed in training: only where one picture is all that it
     takes.
     """
+    outcome = Outcome(gathered.outputs, gathered.boxes, gathered.debug.noun)
     networks, similarity, observed = gathered.networks, gathered.similarity, gathered.observed
     reference, params, soc, quant = networks.reference, networks.params, config.soc, config.quant
     labelled = partial(read_labelled, reference, networks.inputs, config.data.evaluation, config.model.preprocess)
@@ -83,14 +88,14 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     parts = part_findings(gathered.joints, params, isolated, gathered.head, config)
     named = {finding.node for finding in findings}  # of what is joined inside the network their cures are milder
     findings += [finding for finding in parts if "output" in finding.evidence or finding.node not in named]
-    if not findings and not (gathered.boxes and boxes_agree(gathered.boxes)):
+    if not findings and outcome.level in (Level.look, Level.broken):
         findings += curve_findings(similarity, params, soc, quant)
     findings += box_findings(gathered.boxes, config, gathered.debug.noun)
     findings += debug_findings(gathered.debug)
     information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)
     information += dead_channels(params, observed)
-    return Diagnosis(in_order(findings), information, evidence.tried())
+    return Diagnosis(in_order(findings), information, evidence.tried(), outcome)
 
 
 def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInput]) -> list[NDArray[np.uint8]]:

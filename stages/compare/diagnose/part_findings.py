@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from stages.compare.diagnose.channel_imbalance import FINE
 from stages.compare.diagnose.finding import Effect, Finding
-from stages.compare.gather.joints import Joint
 from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart
 from stages.core.base.console import counted
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Config
 from stages.core.heads.head_file import ExportedHead
 from stages.core.integer.network_params import FeatureParams, NetworkParams
+from stages.core.outputs.joints import Joint
 
 __all__ = ["MIN_VALUES", "cut_override", "is_ruined", "part_findings"]
 

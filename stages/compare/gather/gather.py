@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.compare.background import Background
-from stages.compare.gather.comparison import Observer, compare_networks
-from stages.compare.gather.joints import find_joints
+from stages.compare.gather.comparison import Comparison, Observer, compare_networks
 from stages.compare.gather.layer_close_ups import LayerCloseUps
 from stages.compare.gather.networks import Networks, load_networks
 from stages.compare.gather.observed_boxes import BoxObserver, ObservedBoxes
@@ -18,12 +17,16 @@ from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugP
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
 from stages.core.base.artifacts import read_json
 from stages.core.base.paths import CALIBSET, DETECTOR, NORMALIZATION, NOTES
-from stages.core.config.schema import Config
-from stages.core.data.inputs import noun_of
+from stages.core.config.schema import Config, Task
+from stages.core.data.inputs import NetworkInput, noun_of
 from stages.core.data.sample_files import select
 from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
+from stages.core.graph.onnx_graph import Graph
 from stages.core.heads.detector import load_detector
 from stages.core.heads.head_file import ExportedHead, load_head
+from stages.core.outputs.joints import find_joints
+from stages.core.outputs.output_judge import OutputJudge, OutputJudgement
+from stages.core.outputs.output_parts import parts_of_outputs
 
 __all__ = ["Gathered", "TrainingRecord", "gather"]
 
@@ -52,6 +55,7 @@ class Gathered:
         joints: tensors of several parts on the debug pictures, and the outputs.
         head: of a detector, if export recognized one.
         boxes: what a detector finds on the debug pictures; None of a network that is none.
+        outputs: what became of each float output.
         close_ups: of the layers' outputs.
         debug: the debug pictures.
         calibration: the calibration set.
@@ -65,6 +69,7 @@ class Gathered:
     joints: Sequence[ObservedJoint]
     head: ExportedHead | None
     boxes: ObservedBoxes | None
+    outputs: Sequence[OutputJudgement]
     close_ups: LayerCloseUps
     debug: DebugSet
     calibration: CalibrationSet
@@ -88,7 +93,14 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     close_ups, features = LayerCloseUps(networks, len(pictures)), FeatureObserver(networks.params)
     coded = {feature.tensor for feature in networks.params.features}
     by_picture, parts = PictureRows(networks.node_names), PartObserver(find_joints(networks.reference, coded))
-    observers: list[Observer] = [features.add, close_ups.add, by_picture.add, parts.add]
+    judge = open_judge(networks.reference, networks.inputs, config)
+    judged = [name for name in networks.reference.outputs if name in networks.node_names]
+
+    def judge_outputs(comparison: Comparison) -> None:
+        sides = ({name: side[name] for name in judged} for side in (comparison.expected, comparison.actual))
+        judge.add(*sides)
+
+    observers: list[Observer] = [features.add, close_ups.add, by_picture.add, parts.add, judge_outputs]
     boxes = _box_observer(networks, config)
     if boxes:
         observers.append(boxes.add)
@@ -102,12 +114,26 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         parts.observed(),
         load_head(DETECTOR),
         boxes.observed() if boxes else None,
+        judge.judgements(),
         close_ups,
         pictures.summary(),
         CalibrationSet(len(samples), available, samples.flat, noun),
         TrainingRecord(read_json(NORMALIZATION), samples),
         [f"calibration set: {line}" for line in samples.warnings] + read_json(NOTES) + pictures.notes,
     )
+
+
+def open_judge(reference: Graph, inputs: Sequence[NetworkInput], config: Config) -> OutputJudge:
+    """What judges the outputs, with what the settings say of them.
+
+    Args:
+        reference: the float network.
+        inputs: its inputs.
+        config: the experiment.
+    """
+    classified = config.data.evaluation.task is Task.classification and len(reference.outputs) == 1
+    sides = [each.shape[-2] for each in inputs if each.takes_picture]
+    return OutputJudge(parts_of_outputs(reference), reference.outputs if classified else (), max(sides, default=0))
 
 
 def _box_observer(networks: Networks, config: Config) -> BoxObserver | None:

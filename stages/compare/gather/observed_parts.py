@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.gather.comparison import Comparison
-from stages.compare.gather.joints import Joint, Part
+from stages.core.outputs.joints import Joint, Part
 
 __all__ = ["ObservedJoint", "ObservedPart", "PartObserver"]
 

@@ -12,7 +12,7 @@ from stages.compare.gather.gather import Gathered
 from stages.compare.render.box_figures import BoxDrawings, begin_boxes
 from stages.compare.render.report_figures import ReportFigures
 from stages.compare.render.report_page import LayerFigures, PageFigures, ReportPage, render_page
-from stages.compare.render.report_verdict import OutputEvidence, Verdict, finding_lines, verdict
+from stages.compare.render.report_verdict import Verdict, finding_lines, verdict
 from stages.compare.render.shown_layers import layers_to_show, worst_layers
 from stages.compare.render.similarity_csv import picture_csv, table_csv
 from stages.core.base.artifacts import write_json, write_text
@@ -104,8 +104,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config
     plot = figures.similarity(_title(gathered, config), names[:MAX_NAMES])
     worst = worst_layers(similarity, networks.layers, 1)
     worst_row = similarity.by_tensor[worst[0]] if worst else None
-    outputs = OutputEvidence(gathered.joints, gathered.boxes, gathered.debug.noun)
-    conclusion = verdict(similarity, outputs, diagnosis.findings, worst_row)
+    conclusion = verdict(similarity, diagnosis.outcome, diagnosis.findings, worst_row)
     layers = [LayerFigures(similarity.by_tensor[name], figures.layer(name)) for name in shown]
     section = begun.boxes.section() if begun.boxes else None
     page = ReportPage(

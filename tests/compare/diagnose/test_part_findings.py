@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from stages.compare.diagnose.part_findings import is_ruined, part_findings
-from stages.compare.gather.joints import Joint, Part, find_joints
 from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart, PartObserver
 from stages.core.config.schema import Config, ModelConfig, QuantConfig
 from stages.core.heads.head_file import ExportedHead
 from stages.core.heads.recognize import recognize
 from stages.core.integer.network_params import NetworkParams
+from stages.core.outputs.joints import Joint, Part, find_joints
 from tests.compare.diagnose.examples import feature
 from tests.compare.gather.examples import compared, networks
 from tests.compare.gather.joined_networks import landmarks_and_scores, mean_and_variance, pictures

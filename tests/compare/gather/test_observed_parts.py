@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from stages.compare.gather.comparison import Comparison
-from stages.compare.gather.joints import Joint, Part
 from stages.compare.gather.observed_parts import PartObserver
 from stages.compare.gather.picture_sets import DebugPicture
+from stages.core.outputs.joints import Joint, Part
 
 JOINT = Joint(
     "y", "join",

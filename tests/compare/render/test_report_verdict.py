@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from stages.compare.diagnose.finding import KINDS, Effect, Finding
-from stages.compare.gather.joints import Joint, Part
 from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart
 from stages.compare.gather.similarity import Similarity
 from stages.compare.render.report_verdict import FIRST_LOOK, OutputEvidence, finding_lines, verdict
+from stages.core.outputs.joints import Joint, Part
 from tests.compare.detected import observed, picture
 from tests.compare.detected import row as boxes_in_a_row
 

@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from stages.compare.gather.joints import find_joints
 from stages.core.graph.onnx_graph import Graph
+from stages.core.outputs.joints import find_joints
 from tests.core.heads.exporters import yolov5, yolov8
 
 

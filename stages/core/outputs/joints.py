@@ -13,7 +13,7 @@ from stages.core.graph.onnx_graph import Graph, captured_names, output_name, use
 from stages.core.graph.session import Runner
 from stages.core.integer.operators import VIEWS
 
-__all__ = ["Joint", "Part", "find_joints"]
+__all__ = ["Index", "Joint", "Part", "find_joints", "find_output_joints"]
 
 MOVES = VIEWS | {"Concat", "DepthToSpace", "Slice", "SpaceToDepth", "Split", "Transpose"}
 """Operators whose output holds elements of their inputs and nothing else."""
@@ -113,6 +113,17 @@ def find_joints(graph: Graph, coded: Collection[str]) -> list[Joint]:
         if name in chosen | inside
     )
     return [_sampled(joint) for joint in joints if joint is not None]
+
+
+def find_output_joints(graph: Graph) -> list[Joint]:
+    """Find the parts of each float output that Concat joined or that consumers take apart; channels are no parts.
+
+    Args:
+        graph: the float network.
+    """
+    known = (name for name in graph.outputs if name in graph.float_tensors and name in graph.producers)
+    joints = (_joint(graph, name, coded=False) for name in known if _size(graph, name) <= MOST_ELEMENTS)
+    return [_sampled(joint) for joint in joints if joint is not None and len(joint.parts) > 1]
 
 
 def _is_joined(graph: Graph, tensor: str) -> bool:

@@ -1,0 +1,196 @@
+"""The error of outputs against their own variation: what a constant would do as well has an error of 1.
+
+A cosine goes by the largest values and by what all pictures have in common: an output that ignores its input can have
+one of 0.99, and of one number it is always 1. Here each part of an output is taken by itself, and its squared error in
+parts of its variance over the pictures: the normalized mean squared error, 1 - R^2.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.outputs.output_parts import OutputParts
+
+__all__ = ["MOST_ERROR", "NetworkError", "Outputs", "PartError", "Variations", "fidelity"]
+
+Array = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Outputs = Mapping[str, Array]
+"""Name -> values: the float outputs of a network."""
+FLOAT_NOISE = 1e-10
+"""A variance below this part of the mean square is float32's rounding."""
+MOST_ERROR = 100.0
+"""The error of a part counts as no more in a mean; so it is where a constant gets an error, or a value is no number."""
+
+
+def fidelity(error: float) -> float:
+    """Put an error on the scale of a cosine: sqrt(1 - error), 0 from an error of 1 on.
+
+    Of values whose mean is 0 it is the cosine between float and quantized, as far as the error is noise: the limits
+    that are known for cosines hold for it.
+    """
+    return math.sqrt(max(1.0 - error, 0.0))
+
+
+@dataclass(frozen=True)
+class PartError:
+    """A part of an output over all pictures.
+
+    Attributes:
+        output: its name.
+        part: its name within the output; "" where the output is one part.
+        values: how many were compared.
+        deviation: of the float values over the pictures, root of the mean square; 0 of what never changes.
+        error: of the quantized values, root of the mean square.
+    """
+
+    output: str
+    part: str
+    values: int
+    deviation: float
+    error: float
+
+    @property
+    def relative(self) -> float:
+        """Squared error in parts of the variance, at most `MOST_ERROR`."""
+        return _relative(self.error**2, self.deviation**2)
+
+
+def _relative(squared_error: float, variance: float) -> float:
+    if not math.isfinite(squared_error):
+        return MOST_ERROR
+    if not variance:
+        return MOST_ERROR if squared_error else 0.0
+    return min(squared_error / variance, MOST_ERROR)
+
+
+class _Variation:
+    """The variance of an output over the pictures, each position about its own mean.
+
+    One picture shows no variation, and an output of varying size has no positions: there it is about the mean of all
+    values.
+    """
+
+    def __init__(self, parts: OutputParts | None) -> None:
+        self.parts, self._pictures = parts, 0
+        self._totals: Doubles = np.zeros((3, 1 if parts is None else len(parts.names)))  # counts, sums, squares
+        self._first: Doubles = np.zeros(0)
+        self._moved: Doubles = np.zeros(0)  # sums of each value less its first
+        self._moved_squares: Doubles = np.zeros(0)  # of the same, each part's
+
+    def add(self, values: Array) -> None:
+        chosen = _chosen(self.parts, values)
+        counts = np.array([chosen.size]) if self.parts is None else self.parts.counts
+        self._totals += np.stack([counts, _sums(self.parts, chosen), _sums(self.parts, chosen**2)])
+        if self.parts is not None:
+            if not self._pictures:
+                self._first, self._moved = chosen, np.zeros(len(chosen))
+                self._moved_squares = np.zeros(len(self.parts.names))
+            moved = chosen - self._first
+            self._moved += moved
+            self._moved_squares += _sums(self.parts, moved**2)
+        self._pictures += 1
+
+    def variances(self) -> Doubles:
+        """The variance of each part, [parts]; 0 where it is float32's rounding."""
+        counts, sums, squares = self._totals
+        counts = np.maximum(counts, 1)
+        variance = squares / counts - (sums / counts) ** 2
+        if self.parts is not None and self._pictures > 1:
+            between = self._moved_squares - _sums(self.parts, self._moved**2) / self._pictures
+            variance = between / (self.parts.counts * (self._pictures - 1))
+        return np.where(variance > FLOAT_NOISE * squares / counts, variance, 0.0)
+
+
+class Variations:
+    """How far the float outputs vary: what an error is measured by.
+
+    Args:
+        parts: of the outputs of known size.
+    """
+
+    def __init__(self, parts: Mapping[str, OutputParts]) -> None:
+        self.parts = parts
+        self._by_output: dict[str, _Variation] = {}
+        self._variances: dict[str, Doubles] | None = None
+
+    @classmethod
+    def of(cls, parts: Mapping[str, OutputParts], pictures: Iterable[Outputs]) -> "Variations":
+        """Take in all pictures."""
+        variations = cls(parts)
+        for outputs in pictures:
+            variations.add(outputs)
+        return variations
+
+    def add(self, expected: Outputs) -> None:
+        """Take in one picture's float outputs."""
+        self._variances = None
+        for name, values in expected.items():
+            self._by_output.setdefault(name, _Variation(self.parts.get(name))).add(values)
+
+    def variances(self) -> Mapping[str, Doubles]:
+        """Output -> the variance of each part."""
+        if self._variances is None:
+            self._variances = {name: variation.variances() for name, variation in self._by_output.items()}
+        return self._variances
+
+    def names(self, output: str) -> list[str]:
+        """The names of an output's parts."""
+        return list(self.parts[output].names) if output in self.parts else [""]
+
+
+class NetworkError:
+    """The error of a network's outputs; takes in pictures one by one.
+
+    Args:
+        parts: of the outputs of known size.
+        variations: of the float outputs on the same pictures, where that is known; else it is found on the way.
+    """
+
+    def __init__(self, parts: Mapping[str, OutputParts], variations: Variations | None = None) -> None:
+        self._parts, self._known = parts, variations
+        self._variations = variations or Variations(parts)
+        self._errors: dict[str, Doubles] = {}
+        self._counts: dict[str, Doubles] = {}
+
+    def add(self, expected: Outputs, actual: Outputs) -> None:
+        """Take in one picture's outputs of the float network and of the quantized one."""
+        if self._known is None:
+            self._variations.add(expected)
+        for name, values in expected.items():
+            parts = self._parts.get(name)
+            errors = _sums(parts, (_chosen(parts, actual[name]) - _chosen(parts, values)) ** 2)
+            counts = np.array([values.size], np.float64) if parts is None else parts.counts.astype(np.float64)
+            self._errors[name] = self._errors.get(name, 0.0) + errors
+            self._counts[name] = self._counts.get(name, 0.0) + counts
+
+    def parts(self) -> list[PartError]:
+        """Each part of each output, in order."""
+        variances = self._variations.variances()
+        return [
+            PartError(name, part, int(count), math.sqrt(variance), float(np.sqrt(error / max(count, 1))))
+            for name, errors in self._errors.items()
+            for part, count, variance, error in zip(
+                self._variations.names(name), self._counts[name], variances[name], errors, strict=True
+            )
+        ]
+
+    def mean(self) -> float:
+        """The mean over all parts of their relative error; 0 where there is no float output."""
+        errors = [part.relative for part in self.parts()]
+        return float(np.mean(errors)) if errors else 0.0
+
+    def worst(self) -> float:
+        """The largest relative error of a part; 0 where there is no float output."""
+        return max((part.relative for part in self.parts()), default=0.0)
+
+
+def _chosen(parts: OutputParts | None, values: Array) -> Doubles:
+    return values.reshape(-1).astype(np.float64) if parts is None else parts.of(values)
+
+
+def _sums(parts: OutputParts | None, values: Doubles) -> Doubles:
+    return values.sum(keepdims=True) if parts is None else parts.sums(values)

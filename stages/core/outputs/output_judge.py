@@ -1,0 +1,209 @@
+"""Whether a quantized network's outputs still do what the float network's do, each judged by what is done with it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from stages.core.outputs.answers import AnswerCounter, Answers
+from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity
+from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of
+from stages.core.outputs.output_parts import OutputParts
+from stages.core.statistics.shares import surely_more
+
+__all__ = ["GOOD_FIDELITY", "Level", "OutputJudge", "OutputJudgement", "fidelity_of"]
+
+GOOD_FIDELITY = 0.98
+"""The vendor's guide calls what has less a poor layer: an error of a fifth of the output's own variation."""
+BROKEN_FIDELITY = 0.85
+"""An error of half of the variation."""
+TOLERATED = 0.1
+"""So many clear changes of answers go with a sound network of 8 bits."""
+BROKEN_SHARE = 0.5
+FEW_ANSWERS = 30
+"""Of fewer answers a share is too uncertain to go by alone."""
+LEAST_ANSWERS = 5
+"""Of fewer a change or two mean nothing."""
+CLEAR_PROBABILITY = 0.3
+"""Probabilities that stay below find nothing."""
+HARMLESS_PROBABILITY = 0.1
+"""A probability, or a distribution, that moves by so much of itself is measured by this if it varies less."""
+
+
+class Level(Enum):
+    """How a network, or an output, comes through."""
+
+    good = "good"
+    look = "look"
+    broken = "broken"
+    unjudged = "unjudged"  # the pictures cannot tell
+
+    @property
+    def severity(self) -> int:
+        """What counts of several."""
+        return [Level.unjudged, Level.good, Level.look, Level.broken].index(self)
+
+
+@dataclass(frozen=True)
+class OutputJudgement:
+    """What became of an output.
+
+    Attributes:
+        output: its name.
+        kind: what it is.
+        parts: its parts with their errors.
+        variances: each part's variance that its error is measured by: its own, or what is harmless where that is more.
+        answers: that are read off it; None where nothing is.
+        silent: why the pictures cannot judge it; empty where they can.
+    """
+
+    output: str
+    kind: OutputKind
+    parts: Sequence[PartError]
+    variances: Sequence[float]
+    answers: Answers | None = None
+    silent: str = ""
+
+    @property
+    def errors(self) -> list[float]:
+        """Each part's squared error relative to its variance."""
+        return [
+            PartError(part.output, part.part, part.values, math.sqrt(variance), part.error).relative
+            for part, variance in zip(self.parts, self.variances, strict=True)
+        ]
+
+    @property
+    def worst(self) -> PartError:
+        """The part of the largest relative error."""
+        return self.parts[int(np.argmax(self.errors))]
+
+    @property
+    def fidelity(self) -> float:
+        """That of the worst part, on the scale of a cosine, see `fidelity`."""
+        return fidelity(max(self.errors))
+
+    @property
+    def level(self) -> Level:
+        """How it comes through: by its answers where they are many, by its error else, and by both where they are few."""
+        if self.silent:
+            return Level.unjudged
+        by_error = _level_of_error(self.fidelity)
+        answers = self.answers
+        if answers is None or answers.count < LEAST_ANSWERS or answers.distinct < 2:
+            return by_error
+        by_answers = _level_of_answers(answers)
+        if answers.count >= FEW_ANSWERS:
+            return by_answers
+        if by_answers is Level.broken or by_error is Level.good:
+            return by_answers
+        return Level.look if by_answers is Level.good else by_error
+
+
+def _level_of_error(value: float) -> Level:
+    if value >= GOOD_FIDELITY:
+        return Level.good
+    return Level.look if value >= BROKEN_FIDELITY else Level.broken
+
+
+def _level_of_answers(answers: Answers) -> Level:
+    if not surely_more(answers.changed, answers.count, TOLERATED):
+        return Level.good
+    return Level.broken if answers.share >= BROKEN_SHARE else Level.look
+
+
+def fidelity_of(judgements: Sequence[OutputJudgement]) -> float:
+    """The fidelity of the worst output that the pictures can judge; 1 where there is none."""
+    return min((judged.fidelity for judged in judgements if not judged.silent), default=1.0)
+
+
+class OutputJudge:
+    """Takes in both networks' float outputs, picture by picture.
+
+    Args:
+        parts: of the outputs of known size.
+        classes: names of outputs that are known to be class scores: the user's labels say so.
+        input_side: rows of the network's picture; 0 where it takes none.
+    """
+
+    def __init__(self, parts: Mapping[str, OutputParts], classes: Sequence[str] = (), input_side: int = 0) -> None:
+        self._errors = NetworkError(parts)
+        self._classes, self._input_side = classes, input_side
+        self._seen: dict[str, ValueSummary] = {}
+        self._quantized: dict[str, float] = {}
+        self._answers: dict[str, AnswerCounter] = {}
+        self._totals: dict[str, tuple[int, float, float]] = {}
+        self._pictures = 0
+
+    def add(self, expected: Outputs, actual: Outputs) -> None:
+        """Take in one picture."""
+        self._errors.add(expected, actual)
+        self._pictures += 1
+        for name, values in expected.items():
+            if not values.size:
+                continue
+            self._seen.setdefault(name, ValueSummary()).add(values)
+            self._answers.setdefault(name, AnswerCounter()).add(values, actual[name])
+            self._quantized[name] = max(self._quantized.get(name, -math.inf), float(actual[name].max()))
+            count, total, squares = self._totals.get(name, (0, 0.0, 0.0))
+            f = values.astype(np.float64)
+            self._totals[name] = count + f.size, total + float(f.sum()), squares + float((f * f).sum())
+
+    def judgements(self) -> list[OutputJudgement]:
+        """What became of each output on the pictures so far, in order."""
+        by_output: dict[str, list[PartError]] = {}
+        for part in self._errors.parts():
+            by_output.setdefault(part.output, []).append(part)
+        return [self._judged(name, parts) for name, parts in by_output.items() if name in self._seen]
+
+    def _judged(self, name: str, parts: Sequence[PartError]) -> OutputJudgement:
+        seen = self._seen[name]
+        kind = (
+            OutputKind.class_scores
+            if name in self._classes
+            else kind_of(seen, self._own(name, parts), self._input_side)
+        )
+        floor = _harmless(kind, seen) if len(parts) == 1 else 0.0
+        variances = [max(part.deviation**2, floor) for part in parts]
+        answers = self._answers[name].answers(kind) if len(parts) == 1 else None
+        return OutputJudgement(name, kind, parts, variances, answers, self._silent(name, kind, parts, answers))
+
+    def _own(self, name: str, parts: Sequence[PartError]) -> float:
+        """The part of the variance that is from picture to picture."""
+        count, total, squares = self._totals[name]
+        about_all = squares / count - (total / count) ** 2
+        values = sum(part.values for part in parts)
+        own = sum(part.deviation**2 * part.values for part in parts) / max(values, 1)
+        return own / about_all if about_all else 0.0
+
+    def _silent(self, name: str, kind: OutputKind, parts: Sequence[PartError], answers: Answers | None) -> str:
+        """Why the pictures cannot judge an output; empty where they can, and where quantizing alone shows something."""
+        seen = self._seen[name]
+        if answers is not None and answers.changed:
+            return ""
+        if kind.is_share and seen.high < CLEAR_PROBABILITY:
+            if self._quantized[name] > 2 * CLEAR_PROBABILITY:
+                return ""
+            return f"the float network gives at most {seen.high:.2g}: it finds nothing"
+        if kind in (OutputKind.class_sequence, OutputKind.segmentation) and answers is not None and not answers.count:
+            return "the float network gives the same class throughout: it finds nothing"
+        if kind is OutputKind.class_scores and seen.probabilities_of_classes and answers is not None:
+            if answers.distinct == 1 and parts[0].deviation ** 2 < _harmless(kind, seen):
+                return "the float network gives all of them the same class with like scores"
+        if not any(part.deviation for part in parts):
+            return "the float network gives the same values for all of them"
+        if seen.shape and int(np.prod(seen.shape)) == 1 and self._pictures == 1:
+            return "one number shows no variation"
+        return ""
+
+
+def _harmless(kind: OutputKind, seen: ValueSummary) -> float:
+    """The mean square by which values may move without harm, whatever they vary by."""
+    elements = int(np.prod(seen.shape))
+    if kind in (OutputKind.probability, OutputKind.probabilities):
+        return HARMLESS_PROBABILITY**2 / elements
+    if seen.probabilities_of_classes:
+        axis = class_axis(seen.shape)
+        return HARMLESS_PROBABILITY**2 / seen.shape[axis] if axis is not None else 0.0
+    return 0.0

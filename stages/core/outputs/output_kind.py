@@ -1,0 +1,173 @@
+"""What an output is, by its shape and its float values: that decides what is done with it, and so what an error costs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["OutputKind", "ValueSummary", "class_axis", "kind_of"]
+
+Array = NDArray[np.float32]
+
+
+class OutputKind(Enum):
+    """Kinds of outputs; the value is what sentences call one."""
+
+    number = "one number"
+    probability = "one probability"
+    probabilities = "probabilities"
+    class_scores = "class scores"
+    class_sequence = "class probabilities at each step"
+    segmentation = "class scores of each pixel"
+    heat_map = "heat map"
+    embedding = "embedding"
+    waveform = "waveform"
+    map = "map"
+    values = "values"
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its values are probabilities, each by itself."""
+        return self in (OutputKind.probability, OutputKind.probabilities, OutputKind.heat_map)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the largest of several scores is the answer."""
+        return self in (OutputKind.class_scores, OutputKind.class_sequence, OutputKind.segmentation)
+
+
+PICTURE_RANK = 4
+LEAST_WAVEFORM = 64
+"""Values of a waveform, at least."""
+EMBEDDING_STEP = 64
+"""Embeddings have a multiple of so many values; numbers of classes rarely do."""
+LEAST_EMBEDDING = 16
+"""Values of unit length are one from here on."""
+SMOOTH = 0.5
+"""Correlation of neighbouring values from which on a row of them is a waveform."""
+LEAST_SIDE = 8
+"""Rows and columns of a map, at least; of fewer it is a grid of features."""
+MOST_CLASSES = 512
+"""Channels of a segmentation, at most."""
+MOST_STRIDE = 4
+"""Pixels of the input to one of a segmentation, at most; what is coarser is more often a detector's grid."""
+COLORS = 3
+"""Channels of a picture, which is no segmentation."""
+SUM_TOLERANCE, RANGE_TOLERANCE, NORM_TOLERANCE = 1e-2, 1e-3, 1e-2
+"""How far float16 and softmax's own rounding may put a sum, a range or a length off."""
+OWN_VARIATION = 0.2
+"""Class scores differ from picture to picture; where less of their variance than this does, the most is what all
+pictures have in common, as with coordinates."""
+
+
+def class_axis(shape: Sequence[int]) -> int | None:
+    """The axis that counts classes, if an output has any: axis 1 of a picture, else the last; None of other shapes."""
+    rank = len(shape)
+    if rank == PICTURE_RANK:
+        return 1 if shape[1] > 1 else None
+    return rank - 1 if 0 < rank < PICTURE_RANK and shape[-1] > 1 else None
+
+
+@dataclass
+class ValueSummary:
+    """What is seen of an output's float values, picture by picture.
+
+    Attributes:
+        shape: of the first picture's.
+        low: least value.
+        high: greatest.
+        sums_to_one: along the class axis all rows do.
+        norms: least and greatest length of a picture's values.
+        smoothness: of a picture's row of values with zero mean, the least correlation of neighbours.
+    """
+
+    shape: tuple[int, ...] = ()
+    low: float = np.inf
+    high: float = -np.inf
+    sums_to_one: bool = True
+    norms: tuple[float, float] = (np.inf, -np.inf)
+    smoothness: float = 1.0
+
+    def add(self, values: Array) -> None:
+        """Take in one picture's values, which are finite."""
+        if not self.shape:
+            self.shape = values.shape
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        axis = class_axis(values.shape)
+        if axis is None:
+            self.sums_to_one = False
+        elif self.sums_to_one and self.in_unit_range:
+            sums = values.sum(axis=axis, dtype=np.float64)
+            self.sums_to_one = bool(np.abs(sums - 1.0).max() <= SUM_TOLERANCE)
+        norm = float(np.linalg.norm(values.reshape(-1).astype(np.float64)))
+        self.norms = min(self.norms[0], norm), max(self.norms[1], norm)
+        if values.size >= LEAST_WAVEFORM and values.size == max(values.shape):
+            self.smoothness = min(self.smoothness, _smoothness(values.reshape(-1)))
+
+    @property
+    def in_unit_range(self) -> bool:
+        """Whether all values lie in 0 .. 1."""
+        return self.low >= -RANGE_TOLERANCE and self.high <= 1.0 + RANGE_TOLERANCE
+
+    @property
+    def probabilities_of_classes(self) -> bool:
+        """Whether each row of class scores is a distribution."""
+        return self.sums_to_one and self.in_unit_range
+
+    @property
+    def unit_length(self) -> bool:
+        """Whether a picture's values always have length 1."""
+        return max(abs(norm - 1.0) for norm in self.norms) <= NORM_TOLERANCE
+
+
+def _smoothness(row: Array) -> float:
+    """The correlation of a row's neighbours; 0 where one sign prevails, as no waveform has it."""
+    values = row.astype(np.float64)
+    power = float(values @ values)
+    if not power or abs(values.mean()) > 0.5 * np.sqrt(power / len(values)):
+        return 0.0
+    return float(values[1:] @ values[:-1]) / power
+
+
+def kind_of(seen: ValueSummary, own_variation: float, input_side: int = 0) -> OutputKind:
+    """Tell what an output is.
+
+    Args:
+        seen: of its float values.
+        own_variation: the part of their variance that is from picture to picture, 0..1; the rest is what all pictures
+            have in common.
+        input_side: rows of the network's picture; 0 where it takes none.
+    """
+    shape, elements = seen.shape, int(np.prod(seen.shape))
+    if elements == 1:
+        return OutputKind.probability if seen.in_unit_range else OutputKind.number
+    sides = [size for size in shape[1:] if size > 1] if len(shape) > 1 else [*shape]
+    if seen.probabilities_of_classes:
+        axis = class_axis(shape)
+        if axis is None or elements == shape[axis]:
+            return OutputKind.class_scores
+        return OutputKind.segmentation if len(shape) == PICTURE_RANK else OutputKind.class_sequence
+    is_map = len(sides) >= 2 and min(sides[-2:]) >= LEAST_SIDE
+    if seen.in_unit_range:
+        return OutputKind.heat_map if is_map else OutputKind.probabilities
+    if len(sides) <= 1:
+        return _kind_of_row(seen, elements, own_variation)
+    if len(shape) == PICTURE_RANK and is_map and len(sides) == 2:
+        return OutputKind.map
+    fine = shape[-2] * MOST_STRIDE >= input_side
+    if len(shape) == PICTURE_RANK and is_map and fine and shape[1] <= MOST_CLASSES and shape[1] != COLORS:
+        return OutputKind.segmentation
+    return OutputKind.values
+
+
+def _kind_of_row(seen: ValueSummary, elements: int, own_variation: float) -> OutputKind:
+    """One row of values a picture, not all of them in 0 .. 1."""
+    if elements >= LEAST_EMBEDDING and seen.unit_length:
+        return OutputKind.embedding
+    if elements >= LEAST_WAVEFORM and seen.smoothness >= SMOOTH:
+        return OutputKind.waveform
+    if own_variation < OWN_VARIATION:
+        return OutputKind.values
+    return OutputKind.class_scores if elements % EMBEDDING_STEP else OutputKind.embedding
