@@ -3,7 +3,6 @@
 The file's first line is a comment with the overrides that it was composed with; `--keep` starts from those.
 """
 
-import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
 from stages.core.config.composition import compose
+from stages.core.config.first_line import first_line, joined, recorded
 from stages.core.config.overrides import numbers
 from stages.core.config.schema import Color, Config
 from stages.core.data.local_files import check_local_files
@@ -35,8 +35,6 @@ examples:
 
 Each call starts from conf/config.yaml; overrides add up over calls with --keep only. Then run `dvc repro`.
 """
-COMPOSED_WITH = "# python -m stages.compose"
-"""How the first line of params.yaml begins: the overrides follow."""
 INPUTS_KEY = "model.inputs"
 SWEEP_GROUP = "experiment"
 
@@ -148,46 +146,6 @@ def lost_inputs(earlier: Sequence[str], given: Sequence[str], config: Config, co
 
 def _without_inputs(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if override.partition("=")[0] != INPUTS_KEY]
-
-
-def first_line(overrides: Sequence[str]) -> str:
-    """The first line of params.yaml: a comment, the command that composes it.
-
-    Raises:
-        UserError: for an override of several lines.
-    """
-    for override in overrides:
-        if len(override.splitlines()) > 1:
-            raise UserError(f"override {override!r}: give it in one line")
-    return " ".join([COMPOSED_WITH, *map(shlex.quote, overrides)])
-
-
-def recorded(params: Path) -> list[str]:
-    """The overrides in the first line of params.yaml.
-
-    Raises:
-        UserError: if the file is missing or has no such line.
-    """
-    try:
-        first = params.read_text(encoding="utf-8").partition("\n")[0]
-    except FileNotFoundError:
-        raise UserError(f"{params} is missing: compose it first, without --keep") from None
-    command, overrides = first[: len(COMPOSED_WITH)], first[len(COMPOSED_WITH) :]
-    try:
-        if command == COMPOSED_WITH and overrides[:1] in ("", " "):
-            return shlex.split(overrides)
-    except ValueError:  # a quote that does not end
-        pass
-    raise UserError(
-        f"{params}: its first line is not `{COMPOSED_WITH} ...`, so --keep cannot tell what it was composed with "
-        "(`dvc exp run` writes no such line): compose once with all overrides"
-    )
-
-
-def joined(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
-    """Overrides of two calls in order, those of the earlier one left out that the later one gives anew."""
-    again = {override.partition("=")[0] for override in later}
-    return [override for override in earlier if override.partition("=")[0] not in again] + list(later)
 
 
 def _shown(values: dict[str, Any], key: str) -> str:

@@ -23,8 +23,8 @@ from stages.build.__main__ import build
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
-from stages.compose import first_line
 from stages.core.config.composition import compose
+from stages.core.config.first_line import first_line
 from stages.core.config.schema import Config
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export

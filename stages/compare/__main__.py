@@ -1,6 +1,7 @@
 """Reads out/export, out/quantize, out/calibset, data; writes out/compare: tables, diagnosis, plot, report."""
 
 from stages.compare.background import Background
+from stages.compare.cures.cures import with_cures
 from stages.compare.diagnose.diagnosis import diagnose
 from stages.compare.gather.gather import gather
 from stages.compare.render.render import begin_figures, render
@@ -16,7 +17,7 @@ def compare(config: Config) -> None:
         background.prepare(load_plots)
         gathered = gather(config, folder, background)
         figures = begin_figures(gathered, config, background)  # drawn while the diagnosis runs networks
-        diagnosis = diagnose(gathered, config)
+        diagnosis = with_cures(diagnose(gathered, config), config)
         rendered = render(gathered, diagnosis, figures, config)
         rendered.write_files(folder)
     rendered.show()

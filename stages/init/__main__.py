@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.compose import COMPOSED_WITH
 from stages.compose import run as compose_into
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output, warn
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.command import Parser, guarded
 from stages.core.config.composition import compose
+from stages.core.config.first_line import COMPOSED_WITH
 from stages.init.config_reader import VendorConfig, read_vendor_config
 from stages.init.experiment_writer import MISSING_NETWORK, MISSING_PICTURES, experiment_overrides, model_yaml
 from stages.init.vendor_experiment import VendorExperiment, interpret

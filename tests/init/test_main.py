@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from stages.build.__main__ import build
-from stages.compose import recorded
 from stages.core.config.composition import compose
+from stages.core.config.first_line import recorded
 from stages.core.config.load import load_params
 from stages.core.config.schema import (
     Color,

@@ -1,85 +1,56 @@
 """What the curve over depth says by itself: the phenomena of the vendor's guide (of February 2022, chapter 8)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from stages.compare.diagnose.finding import Effect, Finding
+from stages.compare.diagnose.finding import Finding
+from stages.compare.diagnose.loss_by_depth import LayerLoss
 from stages.compare.diagnose.range_findings import UNWEIGHED_METHODS
 from stages.compare.gather.comparison import Row
-from stages.compare.gather.similarity import POOR, Similarity
+from stages.compare.gather.similarity import Similarity
+from stages.core.config.bit_widths import wider_bits
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding, SocConfig
 from stages.core.integer.network_params import NetworkParams
+from stages.core.outputs.output_error import fidelity
 
-__all__ = ["curve_findings"]
+__all__ = ["accumulated", "curve_findings"]
 
 FIRST_LAYER_FINE = 0.99
-"""The vendor's guide: the first layer reaches this cosine,"""
-LOST = 0.95
-"""and a last layer below this one is lost."""
-LATE = 0.8
-"""Only the last layers fall if what is poor lies in the last fifth."""
-MIN_ERROR_SHARE = 0.25
-"""A layer that is poor alone is to blame if it makes more than this part of all layers' isolated errors."""
+"""The vendor's guide: the first layer reaches this cosine."""
+MIN_LOSS_SHARE = 0.25
+"""A layer is to blame if it makes this part of the outputs' loss."""
 FULL_BITS = 8  # at fewer a first layer below 0.99 is no sign of a wrong input
 
 
-def curve_findings(similarity: Similarity, params: NetworkParams, soc: SocConfig, quant: QuantConfig) -> list[Finding]:
-    """Name the phenomenon: A the first layer is low, B similarity falls from some layer on, C only the last ones fall.
+def curve_findings(
+    similarity: Similarity, losses: Sequence[LayerLoss], params: NetworkParams, soc: SocConfig, quant: QuantConfig
+) -> list[Finding]:
+    """Name the phenomenon: A the first layer is low, B one layer costs the outputs most, C many a little each.
 
     D of the guide, all is fine here and the board is wrong, cannot be told on a PC.
 
     Args:
         similarity: the table.
+        losses: what stretches of the network cost the outputs, the worst first.
         params: the bit widths.
         soc: which bit widths there are.
         quant: the settings.
     """
-    rows, output = similarity.rows, similarity.output
+    rows = similarity.rows
     if not rows:
         return []
-    if rows[0]["cosine_avg"] < FIRST_LAYER_FINE and not _any_narrow(params):
+    if rows[0]["cosine_avg"] < FIRST_LAYER_FINE and not _any_narrow(params) and _first_costs_most(rows[0], losses):
         return [_first_layer(rows[0])]
-    if output["cosine_avg"] >= POOR:
-        return []
-    start = next(index for index, row in enumerate(rows) if row["cosine_avg"] < POOR)
-    side, words = _worse_side(output, params)
-    fall = _Fall(similarity, start, words, _cure(side, params, soc, quant))
-    if start < LATE * len(rows) and output["cosine_avg"] < LOST:
-        return [_falls(fall, params, quant)]
-    return [_accumulates(fall)]
+    side, words = _worse_side(similarity.output, params)
+    cure = _cure(side, params, soc, quant)
+    if losses and len(losses[0].nodes) == 1 and losses[0].share >= MIN_LOSS_SHARE:
+        return [_falls(losses[0], words, similarity, quant)]
+    return [replace(accumulated(similarity, losses, params), cure=cure)]
 
 
-@dataclass(frozen=True)
-class _Fall:
-    """A similarity that falls.
-
-    Attributes:
-        similarity: the table.
-        start: depth of the first poor row.
-        side: which side costs more at the output, in words.
-        cure: for that side.
-    """
-
-    similarity: Similarity
-    start: int
-    side: str
-    cure: str | None
-
-    @property
-    def first_poor(self) -> Row:
-        """The first poor row."""
-        return self.similarity.rows[self.start]
-
-    @property
-    def evidence(self) -> dict[str, float | str]:
-        """The numbers behind it."""
-        output = self.similarity.output
-        evidence: dict[str, float | str] = {
-            "output_cosine": output["cosine_avg"], "from_node": self.first_poor["node"], "from_depth": self.start,
-            "nodes": len(self.similarity.rows),
-        }  # fmt: skip
-        return evidence | {key: output[key] for key in ("feature_cosine", "weight_cosine") if key in output}
+def _first_costs_most(first: Row, losses: Sequence[LayerLoss]) -> bool:
+    return not losses or first["node"] in losses[0].nodes
 
 
 def _first_layer(row: Row) -> Finding:
@@ -92,37 +63,42 @@ def _first_layer(row: Row) -> Finding:
     )
 
 
-def _falls(fall: _Fall, params: NetworkParams, quant: QuantConfig) -> Finding:
-    rows, output, first = fall.similarity.rows, fall.similarity.output, fall.first_poor
-    least = min(rows, key=lambda row: row["cosine_avg"])
-    evidence = fall.evidence | {"least_node": least["node"], "least_cosine": least["cosine_avg"]}
-    between = least["node"] not in (first["node"], output["node"])
-    sentence = f"similarity is first below {POOR} at {first['node']} ({first['cosine_avg']:.4f})"
-    sentence += f", least at {least['node']} ({least['cosine_avg']:.4f})" if between else ""
-    sentence += f", {output['cosine_avg']:.4f} at the end"
-    alone = min(rows, key=lambda row: row["isolated_cosine"]) if fall.similarity.has_sources else None
-    if alone is None or alone["isolated_cosine"] >= POOR or _error_share(alone, fall.similarity) <= MIN_ERROR_SHARE:
-        return Finding("falls", first["node"], sentence + fall.side, evidence, fall.cure)
-    sentence += (
-        f"; {alone['node']} is the poorest alone, {alone['isolated_cosine']:.4f}{_in_words(_narrow_sides(params))}"
-    )
-    cure = skip_override([*quant.skip_nodes, alone["node"]])
-    effect = Effect("isolated cosine", alone["isolated_cosine"], 1.0)
-    return Finding("falls", alone["node"], sentence, evidence, cure, effect)
-
-
-def _accumulates(fall: _Fall) -> Finding:
+def _falls(loss: LayerLoss, side: str, similarity: Similarity, quant: QuantConfig) -> Finding:
+    """One layer that costs the outputs most."""
+    node = loss.nodes[0]
+    row = next(row for row in similarity.rows if row["node"] == node)
+    before, after, end = (fidelity(error) for error in (loss.before, loss.after, loss.total))
     sentence = (
-        f"error accumulates: the output has {fall.similarity.output['cosine_avg']:.4f}, "
-        f"the first layer that is poor is {fall.first_poor['node']}{fall.side}"
+        f"{node} costs the outputs most: with all layers before it in integers and the rest in float their fidelity is "
+        f"{before:.4f}, with {node} in integers too {after:.4f}, of the whole network {end:.4f}{side}"
     )
-    return Finding("accumulates", None, sentence, fall.evidence, fall.cure)
+    evidence: dict[str, float | str] = {
+        "fidelity_before": before, "fidelity_after": after, "fidelity": end, "share_of_loss": loss.share,
+        "cosine": row["cosine_avg"],
+    }  # fmt: skip
+    evidence |= {key: row[key] for key in ("isolated_cosine",) if key in row}
+    return Finding("falls", node, sentence, evidence, skip_override([*quant.skip_nodes, node]))
 
 
-def _error_share(row: Row, similarity: Similarity) -> float:
-    """The part of all layers' errors that one makes."""
-    errors = [10.0 ** (-each["isolated_sqnr"] / 10.0) for each in similarity.rows]
-    return float(10.0 ** (-row["isolated_sqnr"] / 10.0) / sum(errors))
+def accumulated(similarity: Similarity, losses: Sequence[LayerLoss], params: NetworkParams) -> Finding:
+    """Many layers that cost a little each: what is left to say where no single one is to blame.
+
+    Args:
+        similarity: the table.
+        losses: what stretches of the network cost the outputs, the worst first.
+        params: the bit widths.
+    """
+    output = similarity.output
+    side = _worse_side(output, params)[1]
+    evidence: dict[str, float | str] = {"output_cosine": output["cosine_avg"], "nodes": len(similarity.rows)}
+    evidence |= {key: output[key] for key in ("feature_cosine", "weight_cosine") if key in output}
+    most = ""
+    if losses:
+        first = losses[0]
+        names = first.nodes[0] if len(first.nodes) == 1 else f"{first.nodes[0]} to {first.nodes[-1]}"
+        most = f", most in {names} ({100 * first.share:.0f} % of it)"
+        evidence |= {"most": names, "share_of_loss": first.share}
+    return Finding("accumulates", None, f"the loss accumulates over many layers{most}{side}", evidence)
 
 
 def _worse_side(output: Row, params: NetworkParams) -> tuple[str, str]:
@@ -179,8 +155,5 @@ def _cure(side: str, params: NetworkParams, soc: SocConfig, quant: QuantConfig) 
 def _wider(side: str, params: NetworkParams, soc: SocConfig, quant: QuantConfig) -> str | None:
     """The override for the next wider features or weights that an operator of the SOC has."""
     coded = params.features if side == "features" else params.weights
-    now = quant.feature_bits if side == "features" else quant.weight_bits
-    key = "feature_bits" if side == "features" else "weight_bits"
-    known = {bits for operator in soc.operators.values() for bits in getattr(operator, key)}
-    wider = sorted(bits for bits in known if bits > now)
-    return f"quant.{key}={wider[0]}" if coded and wider else None
+    wider = wider_bits(side, soc, quant)
+    return f"quant.{side.removesuffix('s')}_bits={wider[0]}" if coded and wider else None

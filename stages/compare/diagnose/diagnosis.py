@@ -12,13 +12,15 @@ from stages.compare.diagnose.bit_width_findings import bit_width_findings
 from stages.compare.diagnose.box_findings import box_findings
 from stages.compare.diagnose.calibration_findings import calibration_findings, debug_findings
 from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
-from stages.compare.diagnose.curve_findings import curve_findings
+from stages.compare.diagnose.cure import Cure
+from stages.compare.diagnose.curve_findings import accumulated, curve_findings
 from stages.compare.diagnose.finding import Finding, in_order, to_json
 from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input
 from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
 from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.compare.diagnose.loss_by_depth import LayerLoss, loss_by_depth
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.diagnose.part_findings import part_findings
 from stages.compare.diagnose.range_findings import range_findings
@@ -42,12 +44,20 @@ class Diagnosis:
         information: what is worth knowing and no fault.
         inputs: the preprocessing variants that were tried.
         outcome: how the network came through.
+        losses: what stretches of the network cost the outputs, the worst first; only where they are poor.
+        accumulated: what is left to say of poor outputs where no finding holds; None where they are not poor.
+        cures: that were tried and help, best first.
+        notes: lines on cures that could not be tried.
     """
 
     findings: Sequence[Finding]
     information: Sequence[Finding]
     inputs: Sequence[Mapping[str, Any]]
     outcome: Outcome
+    losses: Sequence[LayerLoss] = ()
+    accumulated: Finding | None = None
+    cures: Sequence[Cure] = ()
+    notes: Sequence[str] = ()
 
     @property
     def unchecked(self) -> Finding | None:
@@ -60,6 +70,8 @@ class Diagnosis:
             "findings": [to_json(finding) for finding in self.findings],
             "information": [to_json(item) for item in self.information],
             "inputs": list(self.inputs),
+            "outputs": [judged.to_json() for judged in self.outcome.outputs],
+            "cures": [cure.to_json() for cure in self.cures],
         }
 
 
@@ -88,14 +100,17 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     parts = part_findings(gathered.joints, params, isolated, gathered.head, config)
     named = {finding.node for finding in findings}  # of what is joined inside the network their cures are milder
     findings += [finding for finding in parts if "output" in finding.evidence or finding.node not in named]
-    if not findings and outcome.level in (Level.look, Level.broken):
-        findings += curve_findings(similarity, params, soc, quant)
+    poor = outcome.level in (Level.look, Level.broken)
+    losses = loss_by_depth(networks, gathered.pictures) if poor else []
+    if poor and not findings:
+        findings += curve_findings(similarity, losses, params, soc, quant)
     findings += box_findings(gathered.boxes, config, gathered.debug.noun)
     findings += debug_findings(gathered.debug)
     information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)
     information += dead_channels(params, observed)
-    return Diagnosis(in_order(findings), information, evidence.tried(), outcome)
+    left = accumulated(similarity, losses, params) if poor and similarity.rows else None
+    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left)
 
 
 def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInput]) -> list[NDArray[np.uint8]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KINDS", "Effect", "Finding", "in_order", "to_json"]
+__all__ = ["KINDS", "REMARKS", "Effect", "Finding", "in_order", "to_json"]
 
 KINDS = (
     "parts", "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls",
@@ -12,6 +12,9 @@ KINDS = (
 )  # fmt: skip
 """Worst first: a lost part of an output is lost on any input, a wrong input makes all that follows look wrong, ranges
 come before what bit widths can do, and causes before the boxes that are lost by them."""
+
+REMARKS = ("debug",)
+"""Kinds that say nothing against the network."""
 
 
 @dataclass(frozen=True)

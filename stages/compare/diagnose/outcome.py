@@ -1,4 +1,4 @@
-"""How the network came through, by its boxes or its outputs: what the verdict goes by and what a cure has to improve."""
+"""How the network came through, by its boxes or its outputs: what the verdict goes by and a cure has to improve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,6 +53,16 @@ class Outcome:
         return fidelity_of(self.outputs)
 
     @property
+    def box_agreement(self) -> float:
+        """Boxes that both networks find, in parts of all (F1); 1 where neither finds any."""
+        boxes = self.boxes
+        if boxes is None or not boxes.count + boxes.quantized_count:
+            return 1.0
+        lost, invented = boxes.lost, boxes.invented
+        both = boxes.count - lost
+        return 2 * both / (2 * both + lost + invented)
+
+    @property
     def worst(self) -> OutputJudgement | None:
         """The output that suffers most; None where there is none in float."""
         return max(self.outputs, key=lambda judged: (judged.level.severity, -judged.fidelity), default=None)
@@ -83,7 +93,7 @@ def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
         return f"{name} cannot be judged on these {noun}s: {judged.silent}"
     part = f", its part {judged.worst.part}" if judged.worst.part else ""
     error = max(judged.errors) ** 0.5
-    words = f"{name}{part} has an error of {error:.2g} of its variation (fidelity {judged.fidelity:.4f})"
+    words = f"{name}{part} is off by {100 * error:.2g} % of its variation (fidelity {judged.fidelity:.4f})"
     if judged.answers is not None and judged.answers.count:
         answers = judged.answers
         changed = f"{answers.changed} of {answers.count}" if answers.changed else f"none of {answers.count}"

@@ -8,25 +8,23 @@ from typing import Any
 from stages.compare.background import Background
 from stages.compare.gather.comparison import Comparison, Observer, compare_networks
 from stages.compare.gather.layer_close_ups import LayerCloseUps
-from stages.compare.gather.networks import Networks, load_networks
-from stages.compare.gather.observed_boxes import BoxObserver, ObservedBoxes
+from stages.compare.gather.networks import Networks, float_outputs, load_networks
+from stages.compare.gather.observed_boxes import ObservedBoxes, open_boxes
 from stages.compare.gather.observed_features import FeatureObserver, ObservedFeature
 from stages.compare.gather.observed_parts import ObservedJoint, PartObserver
+from stages.compare.gather.output_judgement import open_judge
 from stages.compare.gather.picture_dump import PictureDump
 from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugPictures, DebugSet
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
 from stages.core.base.artifacts import read_json
 from stages.core.base.paths import CALIBSET, DETECTOR, NORMALIZATION, NOTES
-from stages.core.config.schema import Config, Task
-from stages.core.data.inputs import NetworkInput, noun_of
+from stages.core.config.schema import Config
+from stages.core.data.inputs import noun_of
 from stages.core.data.sample_files import select
 from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
-from stages.core.graph.onnx_graph import Graph
-from stages.core.heads.detector import load_detector
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.outputs.joints import find_joints
-from stages.core.outputs.output_judge import OutputJudge, OutputJudgement
-from stages.core.outputs.output_parts import parts_of_outputs
+from stages.core.outputs.output_judge import OutputJudgement
 
 __all__ = ["Gathered", "TrainingRecord", "gather"]
 
@@ -57,7 +55,8 @@ class Gathered:
         boxes: what a detector finds on the debug pictures; None of a network that is none.
         outputs: what became of each float output.
         close_ups: of the layers' outputs.
-        debug: the debug pictures.
+        pictures: the debug pictures, to read some once more.
+        debug: what is known of them.
         calibration: the calibration set.
         training: what tells how the network was fed in training.
         notes: lines of earlier stages and of this one that the user should read.
@@ -71,6 +70,7 @@ class Gathered:
     boxes: ObservedBoxes | None
     outputs: Sequence[OutputJudgement]
     close_ups: LayerCloseUps
+    pictures: DebugPictures
     debug: DebugSet
     calibration: CalibrationSet
     training: TrainingRecord
@@ -94,14 +94,14 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     coded = {feature.tensor for feature in networks.params.features}
     by_picture, parts = PictureRows(networks.node_names), PartObserver(find_joints(networks.reference, coded))
     judge = open_judge(networks.reference, networks.inputs, config)
-    judged = [name for name in networks.reference.outputs if name in networks.node_names]
+    judged = float_outputs(networks.reference)
 
     def judge_outputs(comparison: Comparison) -> None:
         sides = ({name: side[name] for name in judged} for side in (comparison.expected, comparison.actual))
         judge.add(*sides)
 
     observers: list[Observer] = [features.add, close_ups.add, by_picture.add, parts.add, judge_outputs]
-    boxes = _box_observer(networks, config)
+    boxes = open_boxes(DETECTOR, networks.reference, config)
     if boxes:
         observers.append(boxes.add)
     if config.compare.dump:
@@ -116,32 +116,9 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         boxes.observed() if boxes else None,
         judge.judgements(),
         close_ups,
+        pictures,
         pictures.summary(),
         CalibrationSet(len(samples), available, samples.flat, noun),
         TrainingRecord(read_json(NORMALIZATION), samples),
         [f"calibration set: {line}" for line in samples.warnings] + read_json(NOTES) + pictures.notes,
     )
-
-
-def open_judge(reference: Graph, inputs: Sequence[NetworkInput], config: Config) -> OutputJudge:
-    """What judges the outputs, with what the settings say of them.
-
-    Args:
-        reference: the float network.
-        inputs: its inputs.
-        config: the experiment.
-    """
-    classified = config.data.evaluation.task is Task.classification and len(reference.outputs) == 1
-    sides = [each.shape[-2] for each in inputs if each.takes_picture]
-    return OutputJudge(parts_of_outputs(reference), reference.outputs if classified else (), max(sides, default=0))
-
-
-def _box_observer(networks: Networks, config: Config) -> BoxObserver | None:
-    """What looks at a detector's boxes; None of a network that is none, or whose outputs are not all float."""
-    graph = networks.reference
-    if not set(graph.outputs) <= networks.node_names.keys():
-        return None
-    detector = load_detector(
-        DETECTOR, config.model.detector, {name: graph.shapes.get(name, []) for name in graph.outputs}
-    )
-    return BoxObserver(detector, graph.outputs, load_head(DETECTOR)) if detector else None

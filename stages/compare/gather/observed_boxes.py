@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.gather.comparison import Comparison
+from stages.core.config.schema import Config
 from stages.core.data.preprocess import Placement
+from stages.core.graph.onnx_graph import Graph
 from stages.core.heads.detections import Detections, Floats
-from stages.core.heads.detector import Detector
-from stages.core.heads.head_file import ExportedHead
+from stages.core.heads.detector import Detector, load_detector
+from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.heads.matching import Matches, match
 
-__all__ = ["BoxObserver", "ObservedBoxes", "PictureBoxes", "in_picture"]
+__all__ = ["BoxObserver", "ObservedBoxes", "PictureBoxes", "in_picture", "open_boxes"]
 
 MARGIN = 0.5
 """A box whose score falls below the threshold is not lost as long as it keeps this part of the threshold."""
@@ -148,6 +151,21 @@ class BoxObserver:
         if self.head is None or self.head.cut or not values.keys() >= set(self.head.head.tensors):
             return None
         return replace(self.detector, decode=self.head.head.decode).detect(values)
+
+
+def open_boxes(path: Path, reference: Graph, config: Config) -> BoxObserver | None:
+    """What looks at a detector's boxes; None of a network that is none, or whose outputs are not all float.
+
+    Args:
+        path: of what export says of the head.
+        reference: the float network.
+        config: the experiment.
+    """
+    if not set(reference.outputs) <= set(reference.float_tensors):
+        return None
+    shapes = {name: reference.shapes.get(name, []) for name in reference.outputs}
+    detector = load_detector(path, config.model.detector, shapes)
+    return BoxObserver(detector, reference.outputs, load_head(path)) if detector else None
 
 
 def in_picture(boxes: Floats, placement: Placement | None) -> NDArray[np.float64]:

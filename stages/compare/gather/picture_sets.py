@@ -105,6 +105,11 @@ class DebugPictures:
                 warn(self.notes[-1])
             yield DebugPicture(read.name, read.sample, feeds(read.sample, self.inputs), read.placement)
 
+    def some_feeds(self, count: int) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+        """What the networks take of the first pictures, once more."""
+        for read in read_samples(self.files[:count], self.inputs, self.preprocess, DEBUG_KEY):
+            yield feeds(read.sample, self.inputs)
+
     def summary(self) -> DebugSet:
         """What is known of them once all have been read."""
         return DebugSet([file.name.rpartition("/")[2] for file in self.files], self.known, noun_of(self.inputs))

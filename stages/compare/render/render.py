@@ -1,7 +1,7 @@
 """What compare shows, from what it gathered and found: files, and lines for the terminal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from stages.compare.gather.gather import Gathered
 from stages.compare.render.box_figures import BoxDrawings, begin_boxes
 from stages.compare.render.report_figures import ReportFigures
 from stages.compare.render.report_page import LayerFigures, PageFigures, ReportPage, render_page
-from stages.compare.render.report_verdict import Verdict, finding_lines, verdict
+from stages.compare.render.report_verdict import Verdict, cure_lines, finding_lines, verdict
 from stages.compare.render.shown_layers import layers_to_show, worst_layers
 from stages.compare.render.similarity_csv import picture_csv, table_csv
 from stages.core.base.artifacts import write_json, write_text
@@ -119,7 +119,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config
         PageFigures(curve.figure(), figures.bits.figure(), layers, section),
     )
     return Rendered(
-        {SIMILARITY.name: similarity.rows, DIAGNOSIS.name: diagnosis.to_json()},
+        {SIMILARITY.name: similarity.rows, DIAGNOSIS.name: {"verdict": asdict(conclusion), **diagnosis.to_json()}},
         {
             "similarity.csv": table_csv(similarity),
             "by_picture.csv": picture_csv(similarity),
@@ -139,7 +139,8 @@ def _title(gathered: Gathered, config: Config) -> str:
 
 def _lines(gathered: Gathered, diagnosis: Diagnosis, conclusion: Verdict) -> list[str]:
     """The verdict, the findings and notes for the terminal."""
-    lines = [conclusion.sentence, *finding_lines(diagnosis.findings)]
+    lines = [conclusion.sentence, *finding_lines(diagnosis.findings), *cure_lines(diagnosis.cures)]
+    lines += [f"note: {line}" for line in diagnosis.notes]
     if diagnosis.unchecked:
         lines.append(f"note: {diagnosis.unchecked.sentence}")
     if gathered.networks.partial:

@@ -14,9 +14,10 @@ from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.compare.render.box_figures import BoxSection
 from stages.compare.render.report_figures import Figure
-from stages.compare.render.report_verdict import Verdict, command_line
+from stages.compare.render.report_verdict import Verdict, command_line, cure_remark
 from stages.core.config.schema import Config
 from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
+from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.render.page import inline
 from stages.core.tables import bit_widths
 
@@ -124,9 +125,26 @@ def render_page(page: ReportPage) -> str:
         settings=_settings(page.config),
         information=[item for item in page.diagnosis.information if item is not page.diagnosis.unchecked],
         command_line=command_line,
+        cure_remark=cure_remark,
+        outputs=[_output_row(judged) for judged in page.diagnosis.outcome.outputs],
         plain=_plain,
         drawn=drawn,
     )
+
+
+def _output_row(judged: OutputJudgement) -> dict[str, Any]:
+    """A row of the table of outputs."""
+    answers = judged.answers
+    return {
+        "output": judged.output,
+        "kind": judged.kind.value,
+        "part": judged.worst.part or NONE,
+        "error": f"{100 * max(judged.errors) ** 0.5:.2g} %",
+        "fidelity": f"{judged.fidelity:.4f}",
+        "answers": f"{answers.changed} of {answers.count} {answers.noun}" if answers and answers.count else NONE,
+        "verdict": f"cannot tell: {judged.silent}" if judged.silent else judged.level.value,
+        "poor": judged.level in (Level.look, Level.broken),
+    }
 
 
 def _worst_first(rows: Sequence[Row]) -> list[Row]:

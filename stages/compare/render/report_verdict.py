@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.compare.diagnose.finding import Finding
+from stages.compare.diagnose.cure import Cure
+from stages.compare.diagnose.finding import REMARKS, Effect, Finding
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.comparison import Row
 from stages.compare.gather.similarity import POOR, Similarity
@@ -12,7 +13,7 @@ from stages.core.config.overrides import split_overrides
 from stages.core.outputs.output_judge import Level
 from stages.core.statistics.metrics import SQNR_CAP
 
-__all__ = ["FIRST_LOOK", "Verdict", "command_line", "finding_lines", "verdict"]
+__all__ = ["FIRST_LOOK", "Verdict", "command_line", "cure_lines", "cure_remark", "finding_lines", "verdict"]
 
 FIRST_LOOK = {
     "boxes": "the boxes that differ",
@@ -31,8 +32,6 @@ FIRST_LOOK = {
 """Kind of the first finding -> where to look; the finding itself says the rest."""
 DEADLY = ("parts", "scores")
 """Findings by which an output is of no use, whatever else it holds."""
-REMARKS = ("debug",)
-"""Findings that say nothing against the network."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
     """
     rows, end = similarity.rows, similarity.output
     poor = [row for row in rows if row["cosine_avg"] < POOR]
-    output = f"{outcome.words()}; its cosine is {end['cosine_avg']:.4f}" if outcome.outputs else ""
-    output = output or f"the output ({end['node']}) has cosine {end['cosine_avg']:.4f}"
+    cosine = f"cosine {end['cosine_avg']:.4f}"
+    output = f"{outcome.words()}; {cosine}" if outcome.outputs else f"the output ({end['node']}) has {cosine}"
     level = outcome.level
     if any(finding.kind in DEADLY and _of_output(finding) for finding in findings):
         level = Level.broken
@@ -89,13 +88,30 @@ def _reason(findings: Sequence[Finding], worst: Row | None, poor: Sequence[Row])
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """Findings for the terminal, worst first: what is wrong, and the line to type."""
+    """Findings for the terminal, worst first: what is wrong, and the line to type with what it was measured to do."""
     lines = []
     for number, finding in enumerate(findings, 1):
         lines.append(f"finding {number}: {finding.sentence}")
         if finding.cure:
-            lines.append(f"  try: {command_line(finding.cure)}")
+            lines.append(f"  try: {command_line(finding.cure)}{_effect(finding.effect)}")
     return lines
+
+
+def cure_lines(cures: Sequence[Cure]) -> list[str]:
+    """Cures for the terminal, best first."""
+    return [
+        f"cure {number}: {command_line(cure.override)}{_effect(cure.effect)}{cure_remark(cure)}"
+        for number, cure in enumerate(cures, 1)
+    ]
+
+
+def cure_remark(cure: Cure) -> str:
+    """What else is to be known of a cure."""
+    return "" if cure.converter else "; on the PC only: no converter takes a scale a channel of features"
+
+
+def _effect(effect: Effect | None) -> str:
+    return f"  ({effect.metric} {effect.before:.4f} -> {effect.after:.4f})" if effect else ""
 
 
 def command_line(cure: str) -> str:

@@ -1,13 +1,14 @@
 """What the user sees while work goes on: one console on standard error, progress with the time left."""
 
 import os
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["console", "counted", "output", "say", "track", "warn"]
+__all__ = ["console", "counted", "output", "progress", "say", "track", "warn"]
 
 T = TypeVar("T")
 
@@ -45,6 +46,18 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
+    with _bar() as bar:
+        yield from bar.track(items, total=total, description=description)
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[], object]]:
+    """Show a progress bar of work that is no iteration; what it gives is called when a step is done."""
+    with _bar() as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda: bar.advance(task)
+
+
+def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield from progress.track(items, total=total, description=description)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import FLOAT_BITS, Config, OperatorBitWidths, SocConfig
+from stages.core.config.schema import FLOAT_BITS, Config, OperatorBitWidths, QuantConfig, SocConfig
 
-__all__ = ["allowed_bit_widths", "check_bit_width", "check_edge_bits"]
+__all__ = ["allowed_bit_widths", "check_bit_width", "check_edge_bits", "wider_bits"]
 
 SIDES = ("feature_bits", "weight_bits")
 
@@ -13,6 +13,12 @@ SIDES = ("feature_bits", "weight_bits")
 def allowed_bit_widths(operators: Iterable[OperatorBitWidths], side: str) -> list[int]:
     """Collect the bit widths that any of the operators runs at; `side` is "feature_bits" or "weight_bits"."""
     return sorted({bits for operator in operators for bits in getattr(operator, side)})
+
+
+def wider_bits(side: str, soc: SocConfig, quant: QuantConfig) -> list[int]:
+    """The bit widths of the SOC that are above those of the settings; `side` is "features" or "weights"."""
+    key = f"{side.removesuffix('s')}_bits"
+    return [bits for bits in allowed_bit_widths(soc.operators.values(), key) if bits > getattr(quant, key)]
 
 
 def check_bit_width(key: str, bits: int, soc: SocConfig, side: str) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ GOOD_FIDELITY = 0.98
 """The vendor's guide calls what has less a poor layer: an error of a fifth of the output's own variation."""
 BROKEN_FIDELITY = 0.85
 """An error of half of the variation."""
-TOLERATED = 0.1
+TOLERATED = 0.05
 """So many clear changes of answers go with a sound network of 8 bits."""
 BROKEN_SHARE = 0.5
 FEW_ANSWERS = 30
@@ -86,7 +87,7 @@ class OutputJudgement:
 
     @property
     def level(self) -> Level:
-        """How it comes through: by its answers where they are many, by its error else, and by both where they are few."""
+        """How it comes through: by its answers if they are many, by its error if there are none, else by both."""
         if self.silent:
             return Level.unjudged
         by_error = _level_of_error(self.fidelity)
@@ -99,6 +100,22 @@ class OutputJudgement:
         if by_answers is Level.broken or by_error is Level.good:
             return by_answers
         return Level.look if by_answers is Level.good else by_error
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        answers = self.answers
+        return {
+            "output": self.output,
+            "kind": self.kind.value,
+            "level": self.level.value,
+            "fidelity": self.fidelity,
+            "silent": self.silent or None,
+            "answers": {"count": answers.count, "changed": answers.changed, "noun": answers.noun} if answers else None,
+            "parts": [
+                {"part": part.part, "deviation": part.deviation, "error": part.error, "fidelity": fidelity(error)}
+                for part, error in zip(self.parts, self.errors, strict=True)
+            ],
+        }
 
 
 def _level_of_error(value: float) -> Level:
@@ -182,20 +199,17 @@ class OutputJudge:
         seen = self._seen[name]
         if answers is not None and answers.changed:
             return ""
-        if kind.is_share and seen.high < CLEAR_PROBABILITY:
-            if self._quantized[name] > 2 * CLEAR_PROBABILITY:
-                return ""
-            return f"the float network gives at most {seen.high:.2g}: it finds nothing"
-        if kind in (OutputKind.class_sequence, OutputKind.segmentation) and answers is not None and not answers.count:
-            return "the float network gives the same class throughout: it finds nothing"
-        if kind is OutputKind.class_scores and seen.probabilities_of_classes and answers is not None:
-            if answers.distinct == 1 and parts[0].deviation ** 2 < _harmless(kind, seen):
-                return "the float network gives all of them the same class with like scores"
+        if kind.is_share and max(seen.high, self._quantized[name] / 2) < CLEAR_PROBABILITY:
+            return f"the float network gives at most {seen.high:.2g}, so it finds nothing"
+        if answers is not None and kind is not OutputKind.class_scores and kind.has_classes and not answers.count:
+            return "the float network gives the same class throughout, so it finds nothing"
+        alike = parts[0].deviation ** 2 < _harmless(kind, seen)
+        if answers is not None and kind is OutputKind.class_scores and answers.distinct == 1 and alike:
+            return "the float network gives all of them the same class with like scores"
         if not any(part.deviation for part in parts):
             return "the float network gives the same values for all of them"
-        if seen.shape and int(np.prod(seen.shape)) == 1 and self._pictures == 1:
-            return "one number shows no variation"
-        return ""
+        one_number = int(np.prod(seen.shape)) == 1 and self._pictures == 1
+        return "one number of one picture shows no variation" if one_number else ""
 
 
 def _harmless(kind: OutputKind, seen: ValueSummary) -> float:

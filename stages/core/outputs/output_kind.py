@@ -1,4 +1,4 @@
-"""What an output is, by its shape and its float values: that decides what is done with it, and so what an error costs."""
+"""What an output is, by its shape and its float values: that decides what is read off it, and what an error costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,21 +143,31 @@ def kind_of(seen: ValueSummary, own_variation: float, input_side: int = 0) -> Ou
     shape, elements = seen.shape, int(np.prod(seen.shape))
     if elements == 1:
         return OutputKind.probability if seen.in_unit_range else OutputKind.number
-    sides = [size for size in shape[1:] if size > 1] if len(shape) > 1 else [*shape]
     if seen.probabilities_of_classes:
-        axis = class_axis(shape)
-        if axis is None or elements == shape[axis]:
-            return OutputKind.class_scores
-        return OutputKind.segmentation if len(shape) == PICTURE_RANK else OutputKind.class_sequence
+        return _kind_of_distributions(shape, elements)
+    sides = [size for size in shape[1:] if size > 1] if len(shape) > 1 else [*shape]
     is_map = len(sides) >= 2 and min(sides[-2:]) >= LEAST_SIDE
     if seen.in_unit_range:
         return OutputKind.heat_map if is_map else OutputKind.probabilities
     if len(sides) <= 1:
         return _kind_of_row(seen, elements, own_variation)
-    if len(shape) == PICTURE_RANK and is_map and len(sides) == 2:
+    return _kind_of_map(shape, len(sides), input_side) if is_map and len(shape) == PICTURE_RANK else OutputKind.values
+
+
+def _kind_of_distributions(shape: Sequence[int], elements: int) -> OutputKind:
+    """Rows of class scores that add up to 1."""
+    axis = class_axis(shape)
+    if axis is None or elements == shape[axis]:
+        return OutputKind.class_scores
+    return OutputKind.segmentation if len(shape) == PICTURE_RANK else OutputKind.class_sequence
+
+
+def _kind_of_map(shape: Sequence[int], sides: int, input_side: int) -> OutputKind:
+    """Values for each place in a picture, not all of them in 0 .. 1."""
+    if sides == 2:
         return OutputKind.map
     fine = shape[-2] * MOST_STRIDE >= input_side
-    if len(shape) == PICTURE_RANK and is_map and fine and shape[1] <= MOST_CLASSES and shape[1] != COLORS:
+    if fine and shape[1] <= MOST_CLASSES and shape[1] != COLORS:
         return OutputKind.segmentation
     return OutputKind.values
 

@@ -1,0 +1,99 @@
+"""Which lines are worth a trial, the cheapest for the network first."""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+
+from stages.compare.diagnose.diagnosis import Diagnosis
+from stages.compare.diagnose.finding import Finding
+from stages.core.config.bit_widths import wider_bits
+from stages.core.config.overrides import skip_override
+from stages.core.config.schema import (
+    ChannelScales,
+    Config,
+    Equalization,
+    FeatureMethod,
+    Head,
+    Rounding,
+    WeightMethod,
+)
+from stages.core.outputs.output_judge import Level
+
+__all__ = ["PER_TENSOR", "candidates", "tried_by_outputs"]
+
+LEARNED = "quant=best"
+PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
+"""How a line ends that leaves out what no vendor's converter takes."""
+FULL_BITS = 8
+MIN_SHARE = 0.1
+"""A layer whose part of the loss is less is not worth keeping in float."""
+MOST_SKIPPED = 3
+EVIDENT = ("input", "debug")
+"""Kinds of findings whose cures the outputs cannot judge: both networks are fed alike."""
+
+
+def tried_by_outputs(finding: Finding) -> bool:
+    """Whether a finding's cure is to be judged by the quantized outputs beside the float ones."""
+    return finding.cure is not None and finding.kind not in EVIDENT
+
+
+def candidates(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
+    """Give lines to try: the findings' own first, then what helps many networks, in the order of what it costs.
+
+    Args:
+        diagnosis: the findings and the losses.
+        config: the experiment.
+    """
+    given = dict.fromkeys(finding.cure for finding in diagnosis.findings if finding.cure and tried_by_outputs(finding))
+    yield from filter(None, given)
+    if diagnosis.outcome.level not in (Level.look, Level.broken):
+        return
+    yield from (line for line in _usual(diagnosis, config) if line not in given)
+
+
+def _usual(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
+    quant, narrow = config.quant, min(config.quant.feature_bits, config.quant.weight_bits) < FULL_BITS
+    weighed = []
+    if not quant.float_features and quant.feature_method is not FeatureMethod.OUTPUT:
+        weighed.append(f"quant.feature_method={FeatureMethod.OUTPUT.value}")
+    if not quant.float_weights and quant.weight_method is WeightMethod.MAX_ABS:
+        weighed.append(f"quant.weight_method={WeightMethod.MSE.value}")
+    if weighed:
+        yield " ".join(weighed)
+    if quant.equalization is Equalization.none and not quant.float_features and not quant.float_weights:
+        yield f"quant.equalization={Equalization.cross_layer.value}"
+    if narrow:  # fewer layers in float and the same bits are worth the time of learning
+        yield from learned_lines(config)
+    yield from _skips(diagnosis, config)
+    if quant.head is Head.quantized:
+        yield f"quant.head={Head.float.value}"
+    for side in ("features", "weights"):
+        wider = wider_bits(side, config.soc, quant)
+        yield from (f"quant.{side.removesuffix('s')}_bits={bits}" for bits in dict.fromkeys([*wider[:1], *wider[-1:]]))
+    if not narrow:
+        yield from learned_lines(config)
+
+
+def learned_lines(config: Config) -> list[str]:
+    """The settings that learn, at the experiment's bit widths; the second one without what no converter takes."""
+    quant = config.quant
+    if quant.rounding is Rounding.reconstruct or importlib.util.find_spec("torch") is None:
+        return []
+    bits = "".join(
+        f" quant.{key}={getattr(quant, key)}"
+        for key in ("feature_bits", "weight_bits")
+        if getattr(quant, key) != FULL_BITS
+    )
+    return [f"{LEARNED}{bits}", f"{LEARNED}{bits} {PER_TENSOR}"]
+
+
+def _skips(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
+    """The layers that cost the outputs most in float: the first, and the first few."""
+    losses = [loss for loss in diagnosis.losses if loss.share >= MIN_SHARE and len(loss.nodes) == 1]
+    names = [loss.nodes[0] for loss in losses[:MOST_SKIPPED]]
+    for count in dict.fromkeys((min(1, len(names)), len(names))):
+        if count:
+            yield skip_override(_without_repeats([*config.quant.skip_nodes, *names[:count]]))
+
+
+def _without_repeats(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))

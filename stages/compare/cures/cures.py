@@ -1,0 +1,101 @@
+"""Trying cures: what is printed as one has helped, by as much as is said."""
+
+from dataclasses import replace
+
+from stages.compare.cures.candidates import PER_TENSOR, candidates, tried_by_outputs
+from stages.compare.cures.trial import remove_leftovers, try_line
+from stages.compare.diagnose.cure import Cure, best_first, effect_of
+from stages.compare.diagnose.diagnosis import Diagnosis
+from stages.compare.diagnose.finding import REMARKS, Finding, in_order
+from stages.core.base.console import counted, progress
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Config
+from stages.core.outputs.output_judge import Level
+
+__all__ = ["with_cures"]
+
+LOCAL = ("range", "bit_width", "channel_imbalance", "falls")
+"""Kinds of findings that are only findings if mending them helps the outputs."""
+
+
+def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
+    """Try cures, and leave out of a diagnosis what did not help.
+
+    Each line is applied as a user would apply it: composed with the experiment, quantized, and run on all debug
+    pictures. The findings' own lines come first, then settings that help many networks; the trials end when one that
+    the vendor's converter takes makes the network good, or after `compare.cures`.
+
+    Args:
+        diagnosis: with lines that nobody has tried.
+        config: the experiment.
+
+    Returns:
+        The diagnosis with the cures that help, best first. A finding keeps its line with the effect that was measured;
+        one of a single layer whose mending does not help is no finding.
+    """
+    if config.compare.cures <= 0:
+        return replace(diagnosis, findings=[_without_line(finding) for finding in diagnosis.findings])
+    remove_leftovers()
+    trials, notes = _Trials(diagnosis, config), list[str]()
+    own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
+    with progress("cures", config.compare.cures) as advance:
+        for line in candidates(diagnosis, config):
+            enough = trials.good and line not in own
+            if enough or len(trials.tried) >= config.compare.cures:
+                break
+            if line.endswith(PER_TENSOR) and not trials.scaled_by_channel:
+                continue  # the same as what was tried before
+            try:
+                trials.run(line)
+            except UserError as error:
+                notes.append(f"{line} could not be tried: {error}")
+            advance()
+    cures = best_first(trials.tried.values())
+    findings = [found for finding in diagnosis.findings if (found := _judged(finding, trials.tried)) is not None]
+    if diagnosis.accumulated is not None and all(finding.kind in REMARKS for finding in findings):
+        findings = in_order([diagnosis.accumulated, *findings])
+    if diagnosis.outcome.level in (Level.look, Level.broken) and not cures:
+        notes.append(f"none of {counted(len(trials.tried), 'line')} that were tried helps the outputs")
+    return replace(diagnosis, findings=findings, cures=cures, notes=notes)
+
+
+class _Trials:
+    """The trials of one network."""
+
+    def __init__(self, diagnosis: Diagnosis, config: Config) -> None:
+        self._before, self._config = diagnosis.outcome, config
+        self.tried: dict[str, Cure] = {}
+        self.scaled_by_channel = False
+
+    def run(self, line: str) -> None:
+        """Try a line.
+
+        Raises:
+            UserError: if the line, or a stage with it, is refused.
+        """
+        result = try_line(line, self._config)
+        self.scaled_by_channel = result.channel_scales
+        effect = effect_of(self._before, result.outcome)
+        self.tried[line] = Cure(line, effect, result.outcome.level, not result.channel_scales, len(self.tried))
+
+    @property
+    def good(self) -> bool:
+        """Whether a line that the vendor's converter takes makes the network good."""
+        return any(cure.level is Level.good and cure.converter and cure.helps for cure in self.tried.values())
+
+
+def _judged(finding: Finding, tried: dict[str, Cure]) -> Finding | None:
+    """A finding with the effect of its line, without a line that does not help; None where it is then no finding."""
+    if not tried_by_outputs(finding):
+        return finding
+    cure = tried.get(finding.cure or "")
+    if cure is not None and cure.helps:
+        return replace(finding, effect=cure.effect)
+    if cure is not None and finding.kind in LOCAL:
+        return None
+    return _without_line(finding)
+
+
+def _without_line(finding: Finding) -> Finding:
+    """A finding without a line that nobody has seen help."""
+    return replace(finding, cure=None, effect=None) if tried_by_outputs(finding) else finding

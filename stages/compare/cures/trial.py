@@ -1,0 +1,151 @@
+"""One trial: the stages that a line changes, run in a folder of their own, and the outcome on the debug pictures."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stages.compare.diagnose.outcome import Outcome
+from stages.compare.gather.comparison import Comparison
+from stages.compare.gather.networks import float_outputs
+from stages.compare.gather.observed_boxes import open_boxes
+from stages.compare.gather.output_judgement import open_judge
+from stages.compare.gather.picture_sets import DEBUG_KEY, DebugPicture
+from stages.core.base.artifacts import write_text
+from stages.core.base.errors import UserError
+from stages.core.base.paths import CALIBRATE, CALIBSET, DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.processes import running
+from stages.core.config.composition import compose
+from stages.core.config.first_line import joined, recorded
+from stages.core.config.overrides import split_overrides
+from stages.core.config.schema import Config
+from stages.core.data.inputs import feeds, load_inputs, noun_of
+from stages.core.data.sample_files import read_samples, select
+from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.graph.session import Runner
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.network_params import load_qparams
+from stages.core.integer.simulator import simulator_model
+
+__all__ = ["TrialResult", "remove_leftovers", "try_line"]
+
+PARAMS, CONF = Path("params.yaml"), Path("conf")
+SCRATCH_PREFIX = ".cure-"
+OUTPUTS = Path("out")
+STAGES = {"export": EXPORT, "calibset": CALIBSET, "calibrate": CALIBRATE}
+"""The stages before quantize, and their folders."""
+NOT_LINKED = {"out", "params.yaml", "dvc.lock", ".dvc", ".git"}
+EXPORTED = ("source", "torch", "inputs", "outputs", "cut", "fp32_diff", "detector")
+"""Keys of `model` that export goes by."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a line does.
+
+    Attributes:
+        outcome: on the debug pictures.
+        channel_scales: whether features have a scale a channel, which no vendor's converter takes.
+    """
+
+    outcome: Outcome
+    channel_scales: bool
+
+
+def try_line(line: str, config: Config) -> TrialResult:
+    """Compose the current experiment with a line, run the stages that it changes, and both networks.
+
+    Args:
+        line: overrides, as a user types them.
+        config: the experiment as it is.
+
+    Raises:
+        UserError: if params.yaml is not what compose writes, or the line, or a stage with it, is refused.
+    """
+    changed, text = compose(joined(recorded(PARAMS), split_overrides(line)), CONF)
+    if asdict(changed) == asdict(config):
+        raise UserError(f"{line} changes nothing")
+    with _project(text, _first_stage(config, changed)) as (folder, stages):
+        for stage in stages:
+            _run(stage, folder)
+        params = load_qparams(folder / QPARAMS, changed)
+        scaled = any(feature.channel_scales for feature in params.features)
+        return TrialResult(_outcome(folder, changed), scaled)
+
+
+def remove_leftovers() -> None:
+    """Remove the scratch folders that a killed run has left."""
+    for leftover in OUTPUTS.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _first_stage(before: Config, after: Config) -> str:
+    """The first stage that goes by what differs."""
+    models = asdict(before.model), asdict(after.model)
+    if any(models[0][key] != models[1][key] for key in EXPORTED):
+        return "export"
+    sets = [
+        [asdict(getattr(each.data, name)) for name in ("calibration", "correction", "validation")]
+        for each in (before, after)
+    ]
+    return "calibset" if sets[0] != sets[1] or before.model.preprocess != after.model.preprocess else "quantize"
+
+
+@contextmanager
+def _project(params: str, first: str) -> Iterator[tuple[Path, Sequence[str]]]:
+    """A folder like the project's with other parameters, and the stages to run in it; those before are linked."""
+    project = Path.cwd()
+    with TemporaryDirectory(dir=OUTPUTS, prefix=SCRATCH_PREFIX) as name:
+        folder = Path(name).resolve()
+        for entry in project.iterdir():
+            if entry.name not in NOT_LINKED:
+                (folder / entry.name).symlink_to(entry)
+        (folder / OUTPUTS).mkdir()
+        write_text(folder / PARAMS, params)
+        order = [*STAGES, "quantize"]
+        start = order.index(first)
+        for stage in order[:start]:
+            (folder / STAGES[stage]).symlink_to(project / STAGES[stage])
+        yield folder, order[start:]
+
+
+def _run(stage: str, folder: Path) -> None:
+    """Run a stage.
+
+    Raises:
+        UserError: if it fails; its own line.
+    """
+    log = folder / f"{stage}.log"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), *sys.path]))}
+    with (
+        log.open("w", encoding="utf-8") as file,
+        running([sys.executable, "-m", f"stages.{stage}"], folder, file, environment) as process,
+    ):
+        code = process.wait()
+    if code:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        own = [line for line in lines if line.startswith(("error: ", "internal error: "))]
+        raise UserError(own[-1].removeprefix("error: ") if own else f"{stage} ended with exit code {code}")
+
+
+def _outcome(folder: Path, config: Config) -> Outcome:
+    """Run both networks of a folder on the debug pictures."""
+    reference, inputs = Graph(load_model(folder / FLOAT_MODEL)), load_inputs(folder / INPUTS)
+    names = float_outputs(reference)
+    simulator = simulator_model(load_integer_model(folder / INTEGER_MODEL), names)
+    quantized, float_network = Runner(simulator, optimize="safe"), Runner(reference.model)
+    judge = open_judge(reference, inputs, config)
+    boxes = open_boxes(folder / DETECTOR, reference, config)
+    files = select(config.data.debug, inputs, DEBUG_KEY)
+    for index, read in enumerate(read_samples(files, inputs, config.model.preprocess, DEBUG_KEY)):
+        fed = feeds(read.sample, inputs)
+        expected, actual = float_network.run(fed), quantized.run(fed)
+        judge.add({name: expected[name] for name in names}, {name: actual[name] for name in names})
+        if boxes:
+            picture = DebugPicture(read.name, read.sample, fed, read.placement)
+            boxes.add(Comparison(index, picture, expected, actual, {}))
+    return Outcome(judge.judgements(), boxes.observed() if boxes else None, noun_of(inputs))

@@ -1,0 +1,75 @@
+"""A cure that was tried: its line, and what it did to the outputs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from stages.compare.diagnose.finding import Effect
+from stages.compare.diagnose.outcome import Outcome
+from stages.core.outputs.output_judge import Level
+
+__all__ = ["Cure", "best_first", "effect_of", "helps"]
+
+HELPS = 0.9
+"""A cure helps if it leaves no more than this part of what was lost."""
+BOXES, FIDELITY = "agreement of the boxes", "fidelity of the outputs"
+"""What an effect is measured in: boxes that both networks find in parts of all, or the worst output's fidelity."""
+
+
+@dataclass(frozen=True)
+class Cure:
+    """A cure that was tried.
+
+    Attributes:
+        override: what to type for `python -m stages.compose --keep`.
+        effect: on the outputs, on all debug pictures.
+        level: of the network with it.
+        converter: whether a vendor's converter takes it: none takes a scale a channel of features.
+        number: of the trial; the earlier ones cost the network less.
+    """
+
+    override: str
+    effect: Effect
+    level: Level
+    converter: bool
+    number: int
+
+    @property
+    def helps(self) -> bool:
+        """Whether it leaves clearly less of what was lost."""
+        return helps(self.effect)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        effect = self.effect
+        return {
+            "override": self.override,
+            "metric": effect.metric,
+            "before": effect.before,
+            "after": effect.after,
+            "level": self.level.value,
+            "converter": self.converter,
+            "helps": self.helps,
+        }
+
+
+def helps(effect: Effect) -> bool:
+    """Whether an effect leaves clearly less of what was lost; of an error the squares count, as they add up."""
+    if effect.metric == FIDELITY:
+        return 1.0 - effect.after**2 <= HELPS * (1.0 - effect.before**2)
+    return 1.0 - effect.after <= HELPS * (1.0 - effect.before)
+
+
+def effect_of(before: Outcome, after: Outcome) -> Effect:
+    """The effect of a cure on a network's outcome: on its boxes where there are enough to tell, else on its outputs."""
+    if before.enough_boxes and after.enough_boxes:
+        return Effect(BOXES, before.box_agreement, after.box_agreement)
+    return Effect(FIDELITY, before.fidelity, after.fidelity)
+
+
+def best_first(cures: Iterable[Cure]) -> list[Cure]:
+    """Those that help: what a converter takes first, then what helps most; of like effects what was tried first."""
+    found = [cure for cure in cures if cure.helps]
+    return sorted(
+        found, key=lambda cure: (not cure.converter, cure.level.severity, -round(cure.effect.after, 2), cure.number)
+    )

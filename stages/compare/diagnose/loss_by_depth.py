@@ -1,0 +1,180 @@
+"""Where the outputs lose: the network up to a depth in integers, the rest in float, depth by depth.
+
+A layer that errs much by itself may cost the outputs nothing, and one that errs little much. Here the loss is taken
+where it counts: at the outputs. Each depth runs the float network from there on, on the tensors of the integer model.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from stages.compare.gather.networks import Networks, float_outputs
+from stages.compare.gather.picture_sets import DebugPictures
+from stages.compare.gather.units import in_float_units
+from stages.core.graph.onnx_graph import Graph, output_name, used_names
+from stages.core.graph.session import Runner, with_outputs
+from stages.core.integer.model import inner_tensors
+from stages.core.integer.simulator import simulator_model
+from stages.core.outputs.output_error import NetworkError
+from stages.core.outputs.output_parts import parts_of_outputs
+
+__all__ = ["LayerLoss", "loss_by_depth"]
+
+Array = NDArray[np.float32]
+MOST_PICTURES = 4
+DEPTHS = 12
+"""Depths that are tried at first, and then once more where the loss is largest."""
+CAP = 1.0
+"""An error of 1 is as bad as can be: what comes on top tells nothing."""
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """What a stretch of the network costs the outputs.
+
+    Attributes:
+        nodes: the layers of the stretch, names as in tables; one where it was told apart.
+        before: relative error of the outputs with all before it in integers, at most 1.
+        after: the same with the stretch in integers too.
+        total: of the quantized network, at most 1.
+    """
+
+    nodes: Sequence[str]
+    before: float
+    after: float
+    total: float
+
+    @property
+    def share(self) -> float:
+        """Its part of the whole loss."""
+        return (self.after - self.before) / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class _Depth:
+    """A place where the network can be taken apart.
+
+    Attributes:
+        index: how many nodes lie before it.
+        tensors: what the rest needs of those.
+    """
+
+    index: int
+    tensors: Sequence[str]
+
+
+def loss_by_depth(networks: Networks, pictures: DebugPictures) -> list[LayerLoss]:
+    """Find the stretches that cost the outputs most, the worst first.
+
+    Args:
+        networks: the float network and its integer model.
+        pictures: some of them are run.
+
+    Returns:
+        Stretches of one layer where the loss is largest; nothing where the network cannot be taken apart.
+    """
+    depths = list(_depths(networks))
+    if not depths:
+        return []
+    end = len(networks.reference.nodes)
+    coarse = _evenly(depths, DEPTHS)
+    errors = {0: 0.0} | _errors(networks, pictures, coarse)
+    total = errors[end] if end in errors else max(errors.values())
+    low, high = _steepest(errors)
+    fine = _evenly([depth for depth in depths if low < depth.index < high], DEPTHS)
+    if fine:
+        errors |= _errors(networks, pictures, fine)
+    places = sorted(errors)
+    losses = [
+        LayerLoss(_layers(networks, start, stop), errors[start], errors[stop], total)
+        for start, stop in pairwise(places)
+    ]
+    return sorted((loss for loss in losses if loss.nodes), key=lambda loss: loss.before - loss.after)
+
+
+def _steepest(errors: Mapping[int, float]) -> tuple[int, int]:
+    places = sorted(errors)
+    return max(pairwise(places), key=lambda pair: errors[pair[1]] - errors[pair[0]])
+
+
+def _evenly(depths: Sequence[_Depth], count: int) -> list[_Depth]:
+    """At most so many, evenly, the last one among them."""
+    step = max(math.ceil(len(depths) / count), 1)
+    return list(reversed(depths[::-1][::step]))
+
+
+def _layers(networks: Networks, start: int, stop: int) -> list[str]:
+    """The layers between two depths."""
+    graph, layers = networks.reference, set(networks.layers)
+    return [output_name(node, tensor) for node in graph.nodes[start:stop] for tensor in node.output if tensor in layers]
+
+
+def _depths(networks: Networks) -> Iterator[_Depth]:
+    """Where the network can be taken apart: between layers, where all that goes on is float."""
+    graph = networks.reference
+    inside, known = inner_tensors(networks.integer.graph.node), set(networks.node_names)
+    last_use = {name: index for index, node in enumerate(graph.nodes) for name in used_names([node])}
+    last_use |= dict.fromkeys(graph.outputs, len(graph.nodes))
+    live: dict[str, None] = {}
+    for index, node in enumerate(graph.nodes, 1):
+        live |= dict.fromkeys(name for name in node.output if name in last_use)
+        live = {name: None for name in live if last_use[name] >= index}
+        if live and set(live) <= known and inside.isdisjoint(live):
+            yield _Depth(index, list(live))
+
+
+def _errors(networks: Networks, pictures: DebugPictures, depths: Sequence[_Depth]) -> dict[int, float]:
+    """Depth -> relative error of the outputs, at most 1, the worst part of them."""
+    graph, factors = networks.reference, networks.params.factors
+    outputs = float_outputs(graph)
+    tensors = list(dict.fromkeys(name for depth in depths for name in depth.tensors))
+    integer = Runner(simulator_model(networks.integer, tensors), optimize="safe")
+    reference = Runner(with_outputs(graph.model, outputs))
+    parts = parts_of_outputs(graph)
+    rests = {depth.index: _rest(graph, depth, outputs) for depth in depths}
+    errors = {depth.index: NetworkError(parts) for depth in depths}
+    for feeds in pictures.some_feeds(MOST_PICTURES):
+        expected = reference.run(feeds)
+        values = {name: in_float_units(name, array, factors) for name, array in integer.run(feeds).items()}
+        for depth in depths:
+            known = {**feeds, **{name: values[name] for name in depth.tensors}}
+            rest = rests[depth.index]
+            computed = rest.run({name: known[name] for name in rest.inputs}) if rest else {}
+            actual = {name: computed[name] if name in computed else values[name] for name in outputs}
+            errors[depth.index].add({name: expected[name] for name in outputs}, actual)
+    return {index: min(error.worst(), CAP) for index, error in errors.items()}
+
+
+def _rest(graph: Graph, depth: _Depth, outputs: Sequence[str]) -> Runner | None:
+    """The float network from a depth on; None where nothing follows."""
+    nodes = graph.nodes[depth.index :]
+    computed = {name for node in nodes for name in node.output}
+    ends = [name for name in outputs if name in computed]
+    if not ends:
+        return None
+    used = used_names(nodes)
+    fed = [name for name in (*graph.inputs, *depth.tensors) if name in used]
+    constants = [tensor for name, tensor in graph.constants.items() if name in used]
+    source = graph.model
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            source.graph.name,
+            [_info(graph, name) for name in fed],
+            [onnx.ValueInfoProto(name=name) for name in ends],
+            constants,
+        ),
+        opset_imports=list(source.opset_import),
+        ir_version=source.ir_version,
+    )
+    return Runner(model)
+
+
+def _info(graph: Graph, name: str) -> onnx.ValueInfoProto:
+    return onnx.ValueInfoProto(name=name, type=graph.types[name])
