@@ -56,7 +56,7 @@ examples:
   python -m stages.autotune --budget size=2500000               weights of 2.5 MB
   python -m stages.autotune --budget bitops=0.5x                half the bit operations of uniform 8 bits
   python -m stages.autotune --budget latency=30 --budget size=0.7x
-  python -m stages.autotune --target cosine=0.99                the cheapest that keeps the outputs' cosine
+  python -m stages.autotune --target fidelity=0.99              the cheapest that keeps the outputs' fidelity
   python -m stages.autotune --target error=8/8                  the cheapest that errs no more than uniform 8/8
   python -m stages.autotune --target accuracy=-0.003 --minimize size
   python -m stages.autotune --target map=-0.01                  a detector's mAP50-95; agreement=0.9 needs no labels
@@ -83,8 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--target",
         metavar="METRIC=BOUND",
-        help="error: of the outputs, squared and relative, on the validation pictures; cosine: of the outputs on "
-        "data.debug; on every second picture of data.evaluation, the others tell afterwards what it is worth: accuracy "
+        help="error: of the outputs, squared and relative, on the validation pictures; fidelity, cosine: of the outputs "
+        "on data.debug; on every second picture of data.evaluation, the others tell afterwards what it is worth: accuracy "
         "(top-1), map (mAP50-95), agreement (the float network's best class, or mAP50 with its boxes as the truth; no "
         "labels), own (data.evaluation.metric): 0 or below: worse than the float network's by that. A bound of 8/8: "
         "what uniform bit widths have",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages.autotune.allocation.cost_tables import BITOPS, LATENCY, SIZE
 from stages.core.base.errors import UserError
-from stages.search.candidate_metric import ACCURACY, AGREEMENT, COSINE, EVALUATED, MAP, OWN
+from stages.search.candidate_metric import ACCURACY, AGREEMENT, COSINE, EVALUATED, FIDELITY, MAP, OWN
 
 __all__ = [
     "COST_UNITS",
@@ -30,6 +30,7 @@ LEAST_WHOLE_AMOUNT = 1000.0
 ERROR = "error"
 """A target's metric beside those of candidates: the outputs' squared error, relative to their variance."""
 TARGET_RANGES = {
+    FIDELITY: (0.0, 1.0),
     COSINE: (0.0, 1.0),
     ACCURACY: (-1.0, 1.0),
     MAP: (-1.0, 1.0),
@@ -134,8 +135,8 @@ def parse_target(text: str) -> Target:
     bound = _number(amount)
     if metric not in TARGET_RANGES or bound is None:
         raise UserError(
-            f"--target {text}: give one of cosine=0.99, accuracy=-0.003 (or 0.7), map=-0.01, agreement=0.9, "
-            "own=-0.01, error=0.01, error=8/8"
+            f"--target {text}: give one of fidelity=0.99, cosine=0.99, accuracy=-0.003 (or 0.7), map=-0.01, "
+            "agreement=0.9, own=-0.01, error=0.01, error=8/8"
         )
     low, high = TARGET_RANGES[metric]
     if not low <= bound <= high:
@@ -159,8 +160,8 @@ def too_few_pictures(target: Target, pictures: int) -> str | None:
     if not target.relative or loss <= 0 or loss * pictures >= 1:
         return None
     return (
-        f"{pictures} pictures cannot show a loss of {loss:g}: one is {1 / pictures:.2g} of them; use error or cosine, "
-        f"or {2 * math.ceil(1 / loss)} pictures in data.evaluation, every second of which chooses"
+        f"{pictures} pictures cannot show a loss of {loss:g}: one is {1 / pictures:.2g} of them; use error or "
+        f"fidelity, or {2 * math.ceil(1 / loss)} pictures in data.evaluation, every second of which chooses"
     )
 
 

@@ -18,6 +18,8 @@ from stages.core.config.schema import FLOAT_BITS, FeatureMethod, QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.network_params import FeatureParams
+from stages.core.outputs.output_error import NetworkError, Variations
+from stages.core.outputs.output_parts import parts_of_outputs
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
@@ -26,7 +28,6 @@ from stages.quantize.pipeline import Pipeline
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.quantizers.setup import QuantizerSetup
 from stages.quantize.rounding.replay import TensorFiles, fake_quantize
-from stages.quantize.simulation import relative_error
 
 __all__ = ["Ranges", "measure_sensitivities", "ranges_by_bit_width", "ranges_of"]
 
@@ -105,8 +106,8 @@ def measure_sensitivities(
         folder: a scratch folder.
 
     Returns:
-        Variable -> bit width -> error, the mean over pictures and float outputs of the mean squared error relative to
-        the output's variance.
+        Variable -> bit width -> error, the mean over all parts of float outputs of the mean squared error relative to
+        the part's variance over the pictures.
     """
     graph = problem.graph
     features = _feature_params(problem, pipeline, ranges)
@@ -116,10 +117,12 @@ def measure_sensitivities(
     outputs = [name for name in graph.outputs if name in graph.float_tensors]
     files = TensorFiles(folder / "float")
     pictures = _run_float(graph, feeds, {*outputs, *(name for each in tried for name in each.needs)}, files)
+    of_pictures = ({name: files.read(name, picture) for name in outputs} for picture in range(pictures))
+    variations = Variations.of(parts_of_outputs(graph), of_pictures)
     errors: dict[tuple[str, int], list[float]] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for each in track(tried, "sensitivity"):
-            trial = _TensorTrial(graph, each, files, weights, outputs)
+            trial = _TensorTrial(graph, each, files, weights, variations)
             for of_picture in pool.map(trial.errors, range(pictures)):
                 for key, error in of_picture.items():
                     errors.setdefault(key, []).append(error)
@@ -214,9 +217,9 @@ class _TensorTrial:
     """One tensor, ready to be tried on any picture, on several at once."""
 
     def __init__(
-        self, graph: Graph, tried: _TriedTensor, files: TensorFiles, weights: TensorFiles, outputs: Sequence[str]
+        self, graph: Graph, tried: _TriedTensor, files: TensorFiles, weights: TensorFiles, variations: Variations
     ) -> None:
-        self._tried, self._files, self._outputs = tried, files, outputs
+        self._tried, self._files, self._variations = tried, files, variations
         self._rest = Runner(subgraph_model(graph, tried.rest), threads=1) if tried.rest.outputs else None
         self._producer: Runner | None = None
         self._weights: dict[tuple[str, int], Array] = {}
@@ -232,7 +235,7 @@ class _TensorTrial:
         tried, read = self._tried, self._files.read
         tensor: Array = read(tried.tensor, picture)
         others = {name: read(name, picture) for name in tried.rest.inputs if name != tried.tensor}
-        expected = {name: read(name, picture) for name in self._outputs}
+        expected = {name: read(name, picture) for name in self._variations.variances()}
         errors = {
             key: self._error(fake_quantize(tensor, params), others, expected) for key, params in tried.features.items()
         }
@@ -248,10 +251,9 @@ class _TensorTrial:
         if self._rest is not None:
             own = computed if self._tried.tensor in self._rest.inputs else {}
             computed |= self._rest.run({**others, **own})
-        errors = [
-            relative_error(wanted, computed[name]) if name in computed else 0.0 for name, wanted in expected.items()
-        ]
-        return float(np.mean(errors)) if errors else 0.0
+        error = NetworkError(self._variations.parts, self._variations)
+        error.add(expected, {name: computed.get(name, wanted) for name, wanted in expected.items()})
+        return error.mean()
 
 
 def _with_weight_as_input(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:

@@ -8,7 +8,7 @@ from stages.autotune.allocation.constraints import ERROR_SLACKS, Constraints
 from stages.autotune.allocation.integer_program import BitAllocation, Limit, Table, total
 from stages.autotune.allocation.predicted_error import PredictedError
 from stages.autotune.options import ERROR, Target
-from stages.search.candidate_metric import COSINE
+from stages.search.candidate_metric import COSINE, FIDELITY
 
 __all__ = ["TargetStep", "cheapest_that_keeps"]
 
@@ -123,4 +123,5 @@ class _TargetSearch:
 
 def _guess(target: Target) -> float:
     """An error that may go with a target: of unit vectors the squared distance is 2 (1 - cosine)."""
-    return {ERROR: target.bound, COSINE: 2.0 * (1.0 - target.bound)}.get(target.metric, 0.0)
+    bounds = {ERROR: target.bound, FIDELITY: 1.0 - target.bound**2, COSINE: 2.0 * (1.0 - target.bound)}
+    return bounds.get(target.metric, 0.0)

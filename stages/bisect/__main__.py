@@ -46,6 +46,7 @@ from stages.search.candidate_metric import (
     AGREEMENT,
     COSINE,
     EVALUATED,
+    FIDELITY,
     MAP,
     METRICS,
     OWN,
@@ -56,11 +57,11 @@ from stages.search.candidate_metric import (
 from stages.search.trial_settings import trial_settings
 
 EXIT_NOT_RESTORED = 1
-USUAL_BELOW = {COSINE: 0.98, ACCURACY: -0.01, MAP: -0.01, AGREEMENT: -0.05, OWN: -0.01}
+USUAL_BELOW = {FIDELITY: 0.98, COSINE: 0.98, ACCURACY: -0.01, MAP: -0.01, AGREEMENT: -0.05, OWN: -0.01}
 """What is too low unless the user says: below it, or by so much worse than the float network's."""
 EPILOG = """\
 examples:
-  python -m stages.bisect                                     which nodes bring the output below a cosine of 0.98?
+  python -m stages.bisect                                     which nodes bring the outputs below a fidelity of 0.98?
                                                               (of a detector: mAP .01, agreement .05 below the float's)
   python -m stages.bisect --metric accuracy --below 0.75      which bring top-1 below 75%?
   python -m stages.bisect --metric accuracy --below -0.01     which bring it a point or more below the float one?
@@ -75,16 +76,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
         choices=METRICS,
-        help="cosine: of the least similar output, the average over data.debug; over data.evaluation: accuracy: top-1; "
+        help="over data.debug: fidelity: of the worst part of an output, sqrt(1 - its squared error / its variance); "
+        "cosine: of the least similar output; over data.evaluation: accuracy: top-1; "
         "map: mAP50-95 of a detector; agreement: the float network's best class, or a detector's mAP50 with the float "
         "network's boxes as the truth, without labels; own: data.evaluation.metric (default: own if there is one; of a "
-        "detector map with labels, else agreement; else cosine)",
+        "detector map with labels, else agreement; else fidelity)",
     )
     parser.add_argument(
         "--below",
         type=float,
-        help="less than this is too low, 0 to 1; of all but cosine 0 or below: worse than the float network's by that "
-        "(default: cosine 0.98, the others -0.01, agreement -0.05)",
+        help="less than this is too low, 0 to 1; of all but fidelity and cosine 0 or below: worse than the float "
+        "network's by that "
+        "(default: fidelity and cosine 0.98, the others -0.01, agreement -0.05)",
     )
     parser.add_argument("--nodes-only", action="store_true", help="search among all nodes at once, not types first")
     parser.add_argument("--limit", type=int, help="at most so many simulations; then the best so far")
@@ -116,7 +119,7 @@ def bisect(config: Config, arguments: argparse.Namespace) -> int:
         """The network with these nodes in float, beside those that the settings keep so."""
         return pipeline.choose_parameters(network, replace(quant, skip_nodes=[*quant.skip_nodes, *nodes]))
 
-    name = arguments.metric or default_metric(config, {each: graph.shapes[each] for each in graph.outputs}) or COSINE
+    name = arguments.metric or default_metric(config, {each: graph.shapes[each] for each in graph.outputs}) or FIDELITY
     _check(name, arguments)
     rows, of_rows = similarity_rows(config, graph)
     notes += of_rows

@@ -108,7 +108,9 @@ def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
     elif "top1" in metrics.get("float", {}):
         line = _classification_line(metrics, noun)
     else:
-        line = f"outputs on {metrics['count']} {noun}s: cosine {metrics['cosine']:.4f}"
+        line = (
+            f"outputs on {metrics['count']} {noun}s: fidelity {metrics['fidelity']:.4f}, cosine {metrics['cosine']:.4f}"
+        )
         line += "" if own else " (no labels, no accuracy)"
     return "; ".join([line, *own])
 

@@ -19,10 +19,13 @@ from stages.core.config.schema import Config
 from stages.core.data.inputs import feeds, load_inputs, noun_of
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import digest, stored_sets
+from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
+from stages.core.outputs.output_error import NetworkError, fidelity
+from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.tables import accuracy_line
 from stages.evaluate.scores import ClassRow
 from stages.evaluate.scoring import score_of_task
@@ -35,7 +38,9 @@ def evaluate(config: Config) -> None:
     data = config.data.evaluation
     files = select(data, inputs, DATA_KEY)
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
-    reference, integer = Runner(FLOAT_MODEL), load_integer_model(INTEGER_MODEL)
+    graph = Graph(load_model(FLOAT_MODEL))
+    reference, integer = Runner(graph.model), load_integer_model(INTEGER_MODEL)
+    error = NetworkError(parts_of_outputs(graph))
     quantized = Runner(simulator_model(integer, list(reference.outputs)), optimize="safe")
     score = score_of_task(config, files, inputs, reference.outputs)
     used = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}
@@ -49,12 +54,13 @@ def evaluate(config: Config) -> None:
         expected, actual = reference.run(fed), quantized.run(fed)
         if not all(np.isfinite(values).all() for values in (*expected.values(), *actual.values())):
             raise UserError(f"{DATA_KEY}: an output is infinite or not a number on {read.name}")
+        error.add(expected, actual)
         content = digest(read.sample)
         writer.writerow([read.name, content, *score.add(read.name, read.placement, expected, actual)])
         known += content in used
     if known:
         warn(f"{known} of {len(files)} evaluation {noun_of(inputs)}s served to quantize: the result flatters")
-    metrics = score.metrics()
+    metrics = score.metrics() | {"fidelity": fidelity(error.worst())}
     with output_folder(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())

@@ -83,7 +83,7 @@ def score_of_metric(
         return Scoring(lambda: OwnScore(OutputScore(), own, of_samples), own.greater_is_better)
     if metric == ACCURACY:
         if data.task is not Task.classification:
-            raise UserError(f"accuracy: data.evaluation.task={data.task.value} has no labels of classes; take cosine")
+            raise UserError(f"accuracy: data.evaluation.task={data.task.value} has no labels of classes; take fidelity")
         classes = labels_of(data, files, inputs, outputs)
         return Scoring(lambda: ClassificationScore(classes))
     detector = _detector(config, outputs)
@@ -102,7 +102,7 @@ def score_of_metric(
 
 
 def default_metric(config: Config, outputs: Shapes) -> str | None:
-    """What a network is ranked by unless told otherwise; None where nothing speaks against the cosine.
+    """What a network is ranked by unless told otherwise; None where nothing speaks against the outputs' fidelity.
 
     Args:
         config: the experiment.

@@ -1,24 +1,22 @@
 """Running a candidate beside the float network on pictures, and the error of its outputs."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.core.integer.network_params import NetworkParams
 from stages.core.integer.simulator import simulator_model
+from stages.core.outputs.output_error import NetworkError, Outputs, fidelity
+from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.statistics.metrics import cosine
 from stages.quantize.candidate import Candidate
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 
-__all__ = ["Outputs", "Simulation", "mean_cosine", "relative_error"]
-
-Array = NDArray[np.float32]
-Outputs = Mapping[str, Array]
-"""Name -> values: the float outputs of a network."""
+__all__ = ["Outputs", "Simulation", "mean_cosine"]
 
 
 class Simulation:
@@ -35,6 +33,7 @@ class Simulation:
     ) -> None:
         self._reference, self._feeds, self._keep = reference, feeds, keep
         self._kept: list[Outputs] = []
+        self.parts = parts_of_outputs(Graph(reference))
 
     def simulated(self, candidate: Candidate) -> Iterator[tuple[Outputs, Outputs]]:
         """Give both networks' outputs on each picture, float ones first; the candidate runs in the exact simulator."""
@@ -42,8 +41,16 @@ class Simulation:
         return self._beside(Runner(simulator_model(candidate.lowered()[0], names), optimize="safe"))
 
     def error(self, candidate: Candidate) -> float:
-        """Squared error of a candidate's outputs relative to the float outputs' variance: the mean over pictures."""
-        return _mean_error(self.simulated(candidate))
+        """Squared error of a candidate's outputs relative to their variance: the mean over all parts of outputs."""
+        return self._error(self.simulated(candidate)).mean()
+
+    def fidelity(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
+        """The fidelity of the worst part of an output, see `stages.core.outputs.output_error`.
+
+        Args:
+            pairs: float and quantized outputs of each picture.
+        """
+        return fidelity(self._error(pairs).worst())
 
     def part_error(self, candidate: Candidate, features: Collection[str], nodes: Collection[str]) -> float:
         """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
@@ -51,7 +58,7 @@ class Simulation:
         model = prepared_model(candidate.model(), NetworkParams([], weights), candidate.codes)
         quantized = [feature for feature in candidate.features.values() if feature.tensor in features]
         model = insert_quantizers(model, NetworkParams(quantized, []), {})
-        return _mean_error(self._beside(Runner(model, optimize="none")))
+        return self._error(self._beside(Runner(model, optimize="none"))).mean()
 
     def of_float(self) -> Iterator[Outputs]:
         """Give the float network's outputs on each picture."""
@@ -67,21 +74,15 @@ class Simulation:
             yield outputs
         self._kept = kept
 
+    def _error(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> NetworkError:
+        error = NetworkError(self.parts)
+        for expected, actual in pairs:
+            error.add(expected, actual)
+        return error
+
     def _beside(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:
         for feed, expected in zip(self._feeds(), self.of_float(), strict=True):
             yield expected, runner.run(feed)
-
-
-def _mean_error(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
-    """The mean over pictures and outputs; 0 where all outputs are of whole numbers: there is nothing to compare."""
-    errors = [relative_error(y, actual[name]) for expected, actual in pairs for name, y in expected.items()]
-    return float(np.mean(errors)) if errors else 0.0
-
-
-def relative_error(expected: Array, actual: Array) -> float:
-    """The mean squared error of a tensor relative to the variance of its float values."""
-    y = expected.astype(np.float64)
-    return float(((actual - y) ** 2).mean() / max(y.var(), 1e-30))
 
 
 def mean_cosine(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:

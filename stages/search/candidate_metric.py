@@ -28,6 +28,7 @@ __all__ = [
     "AGREEMENT",
     "COSINE",
     "EVALUATED",
+    "FIDELITY",
     "MAP",
     "METRICS",
     "OWN",
@@ -39,10 +40,10 @@ __all__ = [
     "relative_bound",
 ]
 
-COSINE = "cosine"
+FIDELITY, COSINE = "fidelity", "cosine"
 EVALUATED = (ACCURACY, MAP, AGREEMENT, OWN)
 """Metrics on `data.evaluation`. A bound of 0 or below is a difference to the float network's."""
-METRICS = (COSINE, *EVALUATED)
+METRICS = (FIDELITY, COSINE, *EVALUATED)
 """Names of the metrics."""
 SHARE_ROUNDING = 1e-9
 """How far the difference of two shares may be off by rounding."""
@@ -64,10 +65,10 @@ class CandidateMetric:
     """A metric, averaged or counted over pictures.
 
     Attributes:
-        name: one of `METRICS`. The cosine is that of the least similar output.
+        name: one of `METRICS`; the fidelity is that of an output's worst part, the cosine that of the worst output.
         simulation: the pictures.
-        pictures: each one's name and place; the cosine needs none.
-        scoring: gives a new score for each candidate; None for the cosine.
+        pictures: each one's name and place; fidelity and cosine need none.
+        scoring: gives a new score for each candidate; None for fidelity and cosine.
     """
 
     name: str
@@ -109,7 +110,7 @@ class CandidateMetric:
 
     def _value(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
         if self.scoring is None:
-            return mean_cosine(pairs)
+            return mean_cosine(pairs) if self.name == COSINE else self.simulation.fidelity(pairs)
         return self._of_score(self._scored(self.scoring, pairs))
 
     def _scored(self, scoring: Scoring, pairs: Iterable[tuple[Outputs, Outputs]]) -> Score:
@@ -134,7 +135,7 @@ def relative_bound(of_float: float, difference: float, *, greater_is_better: boo
 
 def metric_text(name: str, value: float) -> str:
     """A value of a metric, as its users know it."""
-    forms = {ACCURACY: ".1%", COSINE: ".5f", OWN: ".5g"}
+    forms = {ACCURACY: ".1%", FIDELITY: ".5f", COSINE: ".5f", OWN: ".5g"}
     return f"{value:{forms.get(name, '.4f')}}"
 
 
@@ -148,7 +149,7 @@ def open_metric(
         config: the experiment.
         reference: the float network.
         inputs: its inputs.
-        name: COSINE on `data.debug`, or one of `EVALUATED` on `data.evaluation`.
+        name: FIDELITY or COSINE on `data.debug`, or one of `EVALUATED` on `data.evaluation`.
         part: which of the pictures.
 
     Raises:

@@ -18,14 +18,14 @@ AGREEMENTS = (
 """Of a detector, with labels or without."""
 EVALUATE_METRICS = {
     Task.classification: (
-        "float.top1", "float.top5", "quantized.top1", "quantized.top5", "agreement", "cosine", "count",
+        "float.top1", "float.top5", "quantized.top1", "quantized.top5", "agreement", "cosine", "fidelity", "count",
     ),
     Task.detection: (
         *(f"{side}.{name}" for side in ("float", "quantized") for name in PRECISIONS),
-        "difference.map", "difference.map_low", "difference.map_high", *AGREEMENTS, "cosine", "count",
+        "difference.map", "difference.map_low", "difference.map_high", *AGREEMENTS, "cosine", "fidelity", "count",
     ),
-    Task.none: ("cosine", "count", *AGREEMENTS),
-    Task.custom: ("cosine", "count", *AGREEMENTS),
+    Task.none: ("cosine", "fidelity", "count", *AGREEMENTS),
+    Task.custom: ("cosine", "fidelity", "count", *AGREEMENTS),
 }  # fmt: skip
 """Task -> what evaluate may measure: whether a network is a detector, and what its pictures show, is seen later."""
 MOST_NAMED = 50
@@ -41,15 +41,15 @@ def known_metrics(*tasks: Task) -> list[str]:
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric cannot be above 1: an accuracy, a precision, the agreement, a cosine."""
+    """Whether a metric cannot be above 1: an accuracy, a precision, the agreement, a cosine, the fidelity."""
     first, _, last = metric.rpartition(".")
-    return first != "difference" and last.startswith(("top", "map", "agreement", "cosine"))
+    return first != "difference" and last.startswith(("top", "map", "agreement", "cosine", "fidelity"))
 
 
 def chosen_metric(wanted: str | None, metrics: Collection[str]) -> str:
     """Find the metric to rank by: `top1` stands for `quantized.top1`.
 
-    Unless told otherwise it is a detector's mAP where there are labels, else the agreement, else the cosine.
+    Unless told otherwise it is a detector's mAP where there are labels, else the agreement, else the outputs' fidelity.
 
     Args:
         wanted: the name, whole or short; None: the default.
@@ -59,7 +59,7 @@ def chosen_metric(wanted: str | None, metrics: Collection[str]) -> str:
         UserError: if there is none of that name.
     """
     if wanted is None:
-        return next(name for name in ("quantized.map", "agreement", "cosine") if name in metrics)
+        return next(name for name in ("quantized.map", "agreement", "fidelity") if name in metrics)
     for name in (wanted, f"quantized.{wanted}", f"cost.{wanted}"):
         if name in metrics:
             return name
@@ -109,7 +109,7 @@ class Ranking:
 
     @cached_property
     def ranked(self) -> list[PointResult]:
-        """Points that did not fail, best first; of equally good ones by cosine, then the cheaper."""
+        """Points that did not fail, best first; of equally good ones by fidelity, then the cheaper."""
         good = (result for result in self.results if result.value is not None)
         return sorted((replace(result, value=result.metrics[self.metric]) for result in good), key=self._order)
 
@@ -137,4 +137,4 @@ class Ranking:
 
     def _order(self, result: PointResult) -> tuple[float, float, float, int]:
         sign = -1 if self.sweep.direction == "maximize" else 1
-        return sign * (result.value or 0.0), -result.metrics.get("cosine", 0.0), self.cost(result), result.number
+        return sign * (result.value or 0.0), -result.metrics.get("fidelity", 0.0), self.cost(result), result.number

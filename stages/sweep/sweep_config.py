@@ -11,7 +11,7 @@ __all__ = ["SweepConfig", "SweepSettings"]
 class SweepSettings:
     """How the points are ranked."""
 
-    metric: str | None = None  # of a run; null: a detector's mAP with labels, else agreement, else cosine
+    metric: str | None = None  # of a run; null: a detector's mAP with labels, else agreement, else fidelity
     direction: str = "maximize"  # or minimize
     cost: str = "bit_operations"  # or weight_bytes: what the Pareto front weighs the metric against
 

@@ -16,7 +16,7 @@ __all__ = ["as_csv", "as_rows", "markdown", "results_table", "setting_headings",
 
 WIDE_TERMINAL_COLUMNS = 120  # so many take all of the table
 FRONT_MARK = "★"  # of a point on the Pareto front
-SHOWN_METRICS = ("quantized.top1", "quantized.map", "agreement", "cosine", "similarity.cosine_min")
+SHOWN_METRICS = ("quantized.top1", "quantized.map", "agreement", "fidelity", "cosine", "similarity.cosine_min")
 """Metrics that a table and the coordinates show where a sweep has them, beside the one to rank by."""
 
 

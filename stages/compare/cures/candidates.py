@@ -1,7 +1,7 @@
 """Which lines are worth a trial, the cheapest for the network first."""
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Finding
@@ -27,6 +27,9 @@ FULL_BITS = 8
 MIN_SHARE = 0.1
 """A layer whose part of the loss is less is not worth keeping in float."""
 MOST_SKIPPED = 3
+"""Layers, or stretches of a few, that are tried in float together."""
+MOST_FLOAT = 0.3
+"""Longer stretches too, as long as no more of the layers than this stay in float."""
 EVIDENT = ("input", "debug")
 """Kinds of findings whose cures the outputs cannot judge: both networks are fed alike."""
 
@@ -66,11 +69,11 @@ def _usual(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
     yield from _skips(diagnosis, config)
     if quant.head is Head.quantized:
         yield f"quant.head={Head.float.value}"
+    if not narrow:
+        yield from learned_lines(config)
     for side in ("features", "weights"):
         wider = wider_bits(side, config.soc, quant)
         yield from (f"quant.{side.removesuffix('s')}_bits={bits}" for bits in dict.fromkeys([*wider[:1], *wider[-1:]]))
-    if not narrow:
-        yield from learned_lines(config)
 
 
 def learned_lines(config: Config) -> list[str]:
@@ -88,12 +91,13 @@ def learned_lines(config: Config) -> list[str]:
 
 def _skips(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
     """The layers that cost the outputs most in float: the first, and the first few."""
-    losses = [loss for loss in diagnosis.losses if loss.share >= MIN_SHARE and len(loss.nodes) == 1]
-    names = [loss.nodes[0] for loss in losses[:MOST_SKIPPED]]
-    for count in dict.fromkeys((min(1, len(names)), len(names))):
-        if count:
-            yield skip_override(_without_repeats([*config.quant.skip_nodes, *names[:count]]))
-
-
-def _without_repeats(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+    losses = [loss for loss in diagnosis.losses if loss.share >= MIN_SHARE]
+    single = [loss for loss in losses if loss.told_apart][:MOST_SKIPPED]
+    layers = sum(len(loss.nodes) for loss in diagnosis.losses)
+    few = sum(len(loss.nodes) for loss in losses) <= MOST_FLOAT * layers
+    lines = dict[str, None]()
+    for chosen in (single[:1], single, losses if few else []):
+        names = [name for loss in chosen for name in loss.nodes]
+        if names:
+            lines[skip_override(list(dict.fromkeys([*config.quant.skip_nodes, *names])))] = None
+    yield from lines

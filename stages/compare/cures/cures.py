@@ -56,7 +56,7 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
         findings = in_order([diagnosis.accumulated, *findings])
     if diagnosis.outcome.level in (Level.look, Level.broken) and not cures:
         notes.append(f"none of {counted(len(trials.tried), 'line')} that were tried helps the outputs")
-    return replace(diagnosis, findings=findings, cures=cures, notes=notes)
+    return replace(diagnosis, findings=findings, cures=cures, tried=list(trials.tried.values()), notes=notes)
 
 
 class _Trials:

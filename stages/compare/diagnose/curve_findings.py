@@ -44,7 +44,7 @@ def curve_findings(
         return [_first_layer(rows[0])]
     side, words = _worse_side(similarity.output, params)
     cure = _cure(side, params, soc, quant)
-    if losses and len(losses[0].nodes) == 1 and losses[0].share >= MIN_LOSS_SHARE:
+    if losses and losses[0].told_apart and losses[0].share >= MIN_LOSS_SHARE:
         return [_falls(losses[0], words, similarity, quant)]
     return [replace(accumulated(similarity, losses, params), cure=cure)]
 
@@ -65,19 +65,20 @@ def _first_layer(row: Row) -> Finding:
 
 def _falls(loss: LayerLoss, side: str, similarity: Similarity, quant: QuantConfig) -> Finding:
     """One layer that costs the outputs most."""
-    node = loss.nodes[0]
-    row = next(row for row in similarity.rows if row["node"] == node)
+    row = next(row for row in similarity.rows if row["node"] == loss.nodes[-1])
     before, after, end = (fidelity(error) for error in (loss.before, loss.after, loss.total))
+    verb, them = ("costs", "it") if len(loss.nodes) == 1 else ("cost", "them")
     sentence = (
-        f"{node} costs the outputs most: with all layers before it in integers and the rest in float their fidelity is "
-        f"{before:.4f}, with {node} in integers too {after:.4f}, of the whole network {end:.4f}{side}"
+        f"{loss.name} {verb} the outputs most: with all layers before {them} in integers and the rest in float their "
+        f"fidelity is {before:.4f}, with {them} in integers too {after:.4f}, of the whole network {end:.4f}{side}"
     )
     evidence: dict[str, float | str] = {
         "fidelity_before": before, "fidelity_after": after, "fidelity": end, "share_of_loss": loss.share,
         "cosine": row["cosine_avg"],
     }  # fmt: skip
     evidence |= {key: row[key] for key in ("isolated_cosine",) if key in row}
-    return Finding("falls", node, sentence, evidence, skip_override([*quant.skip_nodes, node]))
+    skipped = list(dict.fromkeys([*quant.skip_nodes, *loss.nodes]))
+    return Finding("falls", loss.nodes[-1], sentence, evidence, skip_override(skipped))
 
 
 def accumulated(similarity: Similarity, losses: Sequence[LayerLoss], params: NetworkParams) -> Finding:
@@ -94,10 +95,8 @@ def accumulated(similarity: Similarity, losses: Sequence[LayerLoss], params: Net
     evidence |= {key: output[key] for key in ("feature_cosine", "weight_cosine") if key in output}
     most = ""
     if losses:
-        first = losses[0]
-        names = first.nodes[0] if len(first.nodes) == 1 else f"{first.nodes[0]} to {first.nodes[-1]}"
-        most = f", most in {names} ({100 * first.share:.0f} % of it)"
-        evidence |= {"most": names, "share_of_loss": first.share}
+        most = f", most in {losses[0].name} ({100 * losses[0].share:.0f} % of it)"
+        evidence |= {"most": losses[0].name, "share_of_loss": losses[0].share}
     return Finding("accumulates", None, f"the loss accumulates over many layers{most}{side}", evidence)
 
 

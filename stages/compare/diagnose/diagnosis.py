@@ -47,6 +47,7 @@ class Diagnosis:
         losses: what stretches of the network cost the outputs, the worst first; only where they are poor.
         accumulated: what is left to say of poor outputs where no finding holds; None where they are not poor.
         cures: that were tried and help, best first.
+        tried: all that were, in order.
         notes: lines on cures that could not be tried.
     """
 
@@ -57,6 +58,7 @@ class Diagnosis:
     losses: Sequence[LayerLoss] = ()
     accumulated: Finding | None = None
     cures: Sequence[Cure] = ()
+    tried: Sequence[Cure] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -72,6 +74,8 @@ class Diagnosis:
             "inputs": list(self.inputs),
             "outputs": [judged.to_json() for judged in self.outcome.outputs],
             "cures": [cure.to_json() for cure in self.cures],
+            "tried": [cure.to_json() for cure in self.tried],
+            "losses": [loss.to_json() for loss in self.losses],
         }
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +30,11 @@ __all__ = ["LayerLoss", "loss_by_depth"]
 Array = NDArray[np.float32]
 MOST_PICTURES = 4
 DEPTHS = 12
-"""Depths that are tried at first, and then once more where the loss is largest."""
+"""Depths that are tried at first, and then once more in each stretch where the loss is largest."""
+STEEP, MOST_STEEP = 0.15, 3
+"""Such stretches make this part of the loss each; so many are looked into."""
+MOST_BLAMED = 6
+"""Layers that are blamed together where the network cannot be taken apart between them."""
 CAP = 1.0
 """An error of 1 is as bad as can be: what comes on top tells nothing."""
 
@@ -51,9 +56,23 @@ class LayerLoss:
     total: float
 
     @property
+    def name(self) -> str:
+        """The layer, or the first and the last of several."""
+        return self.nodes[0] if len(self.nodes) == 1 else f"{self.nodes[0]} to {self.nodes[-1]}"
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether it is one layer, or so few that they can be blamed together."""
+        return len(self.nodes) <= MOST_BLAMED
+
+    @property
     def share(self) -> float:
         """Its part of the whole loss."""
         return (self.after - self.before) / self.total if self.total else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        return {"nodes": list(self.nodes), "before": self.before, "after": self.after, "share": self.share}
 
 
 @dataclass(frozen=True)
@@ -86,8 +105,11 @@ def loss_by_depth(networks: Networks, pictures: DebugPictures) -> list[LayerLoss
     coarse = _evenly(depths, DEPTHS)
     errors = {0: 0.0} | _errors(networks, pictures, coarse)
     total = errors[end] if end in errors else max(errors.values())
-    low, high = _steepest(errors)
-    fine = _evenly([depth for depth in depths if low < depth.index < high], DEPTHS)
+    fine = [
+        place
+        for low, high in _steep(errors)
+        for place in _evenly([depth for depth in depths if low < depth.index < high], DEPTHS)
+    ]
     if fine:
         errors |= _errors(networks, pictures, fine)
     places = sorted(errors)
@@ -98,9 +120,11 @@ def loss_by_depth(networks: Networks, pictures: DebugPictures) -> list[LayerLoss
     return sorted((loss for loss in losses if loss.nodes), key=lambda loss: loss.before - loss.after)
 
 
-def _steepest(errors: Mapping[int, float]) -> tuple[int, int]:
-    places = sorted(errors)
-    return max(pairwise(places), key=lambda pair: errors[pair[1]] - errors[pair[0]])
+def _steep(errors: Mapping[int, float]) -> list[tuple[int, int]]:
+    """The stretches that make most of the loss: a few, and none that makes little."""
+    pairs = sorted(pairwise(sorted(errors)), key=lambda pair: errors[pair[0]] - errors[pair[1]])
+    least = STEEP * max(errors.values())
+    return [pair for pair in pairs[:MOST_STEEP] if errors[pair[1]] - errors[pair[0]] >= least] or pairs[:1]
 
 
 def _evenly(depths: Sequence[_Depth], count: int) -> list[_Depth]:

@@ -23,7 +23,7 @@ Outputs = Mapping[str, Array]
 FLOAT_NOISE = 1e-10
 """A variance below this part of the mean square is float32's rounding."""
 MOST_ERROR = 100.0
-"""The error of a part counts as no more in a mean; so it is where a constant gets an error, or a value is no number."""
+"""The error of a part counts as no more in a mean; so it is where zeros get an error, or a value is no number."""
 
 
 def fidelity(error: float) -> float:
@@ -43,8 +43,9 @@ class PartError:
         output: its name.
         part: its name within the output; "" where the output is one part.
         values: how many were compared.
-        deviation: of the float values over the pictures, root of the mean square; 0 of what never changes.
+        deviation: of the float values over the pictures, root of the mean square; of what never changes their size.
         error: of the quantized values, root of the mean square.
+        varies: whether the float values change at all.
     """
 
     output: str
@@ -52,6 +53,7 @@ class PartError:
     values: int
     deviation: float
     error: float
+    varies: bool = True
 
     @property
     def relative(self) -> float:
@@ -94,15 +96,16 @@ class _Variation:
             self._moved_squares += _sums(self.parts, moved**2)
         self._pictures += 1
 
-    def variances(self) -> Doubles:
-        """The variance of each part, [parts]; 0 where it is float32's rounding."""
+    def variances(self) -> tuple[Doubles, NDArray[np.bool_]]:
+        """The variance of each part, and whether it is more than float32's rounding; else the mean square is given."""
         counts, sums, squares = self._totals
         counts = np.maximum(counts, 1)
         variance = squares / counts - (sums / counts) ** 2
         if self.parts is not None and self._pictures > 1:
             between = self._moved_squares - _sums(self.parts, self._moved**2) / self._pictures
             variance = between / (self.parts.counts * (self._pictures - 1))
-        return np.where(variance > FLOAT_NOISE * squares / counts, variance, 0.0)
+        varies = variance > FLOAT_NOISE * squares / counts
+        return np.where(varies, variance, squares / counts), varies
 
 
 class Variations:
@@ -115,7 +118,7 @@ class Variations:
     def __init__(self, parts: Mapping[str, OutputParts]) -> None:
         self.parts = parts
         self._by_output: dict[str, _Variation] = {}
-        self._variances: dict[str, Doubles] | None = None
+        self._variances: dict[str, tuple[Doubles, NDArray[np.bool_]]] | None = None
 
     @classmethod
     def of(cls, parts: Mapping[str, OutputParts], pictures: Iterable[Outputs]) -> "Variations":
@@ -131,8 +134,8 @@ class Variations:
         for name, values in expected.items():
             self._by_output.setdefault(name, _Variation(self.parts.get(name))).add(values)
 
-    def variances(self) -> Mapping[str, Doubles]:
-        """Output -> the variance of each part."""
+    def variances(self) -> Mapping[str, tuple[Doubles, NDArray[np.bool_]]]:
+        """Output -> the variance of each part, and whether it varies at all; of what does not its mean square."""
         if self._variances is None:
             self._variances = {name: variation.variances() for name, variation in self._by_output.items()}
         return self._variances
@@ -171,10 +174,10 @@ class NetworkError:
         """Each part of each output, in order."""
         variances = self._variations.variances()
         return [
-            PartError(name, part, int(count), math.sqrt(variance), float(np.sqrt(error / max(count, 1))))
+            PartError(name, part, int(count), math.sqrt(variance), math.sqrt(error / max(count, 1)), bool(varies))
             for name, errors in self._errors.items()
-            for part, count, variance, error in zip(
-                self._variations.names(name), self._counts[name], variances[name], errors, strict=True
+            for part, count, variance, varies, error in zip(
+                self._variations.names(name), self._counts[name], *variances[name], errors, strict=True
             )
         ]
 

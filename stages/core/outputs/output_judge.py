@@ -20,8 +20,8 @@ GOOD_FIDELITY = 0.98
 """The vendor's guide calls what has less a poor layer: an error of a fifth of the output's own variation."""
 BROKEN_FIDELITY = 0.85
 """An error of half of the variation."""
-TOLERATED = 0.05
-"""So many clear changes of answers go with a sound network of 8 bits."""
+TOLERATED, TOLERATED_PLACES = 0.05, 0.1
+"""So many clear changes of answers go with a sound network of 8 bits; of places in a map more, at edges."""
 BROKEN_SHARE = 0.5
 FEW_ANSWERS = 30
 """Of fewer answers a share is too uncertain to go by alone."""
@@ -91,10 +91,13 @@ class OutputJudgement:
         if self.silent:
             return Level.unjudged
         by_error = _level_of_error(self.fidelity)
+        if self.kind is OutputKind.state and by_error is Level.broken:
+            return Level.look  # one step does not tell what it does to the answers of later ones
         answers = self.answers
         if answers is None or answers.count < LEAST_ANSWERS or answers.distinct < 2:
             return by_error
-        by_answers = _level_of_answers(answers)
+        places = self.kind in (OutputKind.heat_map, OutputKind.segmentation)
+        by_answers = _level_of_answers(answers, TOLERATED_PLACES if places else TOLERATED)
         if answers.count >= FEW_ANSWERS:
             return by_answers
         if by_answers is Level.broken or by_error is Level.good:
@@ -124,8 +127,8 @@ def _level_of_error(value: float) -> Level:
     return Level.look if value >= BROKEN_FIDELITY else Level.broken
 
 
-def _level_of_answers(answers: Answers) -> Level:
-    if not surely_more(answers.changed, answers.count, TOLERATED):
+def _level_of_answers(answers: Answers, tolerated: float) -> Level:
+    if not surely_more(answers.changed, answers.count, tolerated):
         return Level.good
     return Level.broken if answers.share >= BROKEN_SHARE else Level.look
 
@@ -140,13 +143,18 @@ class OutputJudge:
 
     Args:
         parts: of the outputs of known size.
-        classes: names of outputs that are known to be class scores: the user's labels say so.
+        known: kinds of outputs that are told otherwise than by their values.
         input_side: rows of the network's picture; 0 where it takes none.
     """
 
-    def __init__(self, parts: Mapping[str, OutputParts], classes: Sequence[str] = (), input_side: int = 0) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, OutputParts],
+        known: Mapping[str, OutputKind] | None = None,
+        input_side: int = 0,
+    ) -> None:
         self._errors = NetworkError(parts)
-        self._classes, self._input_side = classes, input_side
+        self._known, self._input_side = known or {}, input_side
         self._seen: dict[str, ValueSummary] = {}
         self._quantized: dict[str, float] = {}
         self._answers: dict[str, AnswerCounter] = {}
@@ -176,11 +184,7 @@ class OutputJudge:
 
     def _judged(self, name: str, parts: Sequence[PartError]) -> OutputJudgement:
         seen = self._seen[name]
-        kind = (
-            OutputKind.class_scores
-            if name in self._classes
-            else kind_of(seen, self._own(name, parts), self._input_side)
-        )
+        kind = self._known.get(name) or kind_of(seen, self._own(name, parts), self._input_side)
         floor = _harmless(kind, seen) if len(parts) == 1 else 0.0
         variances = [max(part.deviation**2, floor) for part in parts]
         answers = self._answers[name].answers(kind) if len(parts) == 1 else None
@@ -206,7 +210,7 @@ class OutputJudge:
         alike = parts[0].deviation ** 2 < _harmless(kind, seen)
         if answers is not None and kind is OutputKind.class_scores and answers.distinct == 1 and alike:
             return "the float network gives all of them the same class with like scores"
-        if not any(part.deviation for part in parts):
+        if not any(part.varies for part in parts):
             return "the float network gives the same values for all of them"
         one_number = int(np.prod(seen.shape)) == 1 and self._pictures == 1
         return "one number of one picture shows no variation" if one_number else ""

@@ -25,6 +25,7 @@ class OutputKind(Enum):
     embedding = "embedding"
     waveform = "waveform"
     map = "map"
+    state = "state for the next step"
     values = "values"
 
     @property
