@@ -83,8 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--target",
         metavar="METRIC=BOUND",
-        help="error: of the outputs, squared and relative, on the validation pictures; fidelity, cosine: of the outputs "
-        "on data.debug; on every second picture of data.evaluation, the others tell afterwards what it is worth: accuracy "
+        help="error: of the outputs, squared and relative, on the validation pictures; fidelity, cosine: of the "
+        "outputs on data.debug; on every second picture of data.evaluation, the others tell afterwards what it is worth: accuracy "
         "(top-1), map (mAP50-95), agreement (the float network's best class, or mAP50 with its boxes as the truth; no "
         "labels), own (data.evaluation.metric): 0 or below: worse than the float network's by that. A bound of 8/8: "
         "what uniform bit widths have",
