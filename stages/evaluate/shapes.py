@@ -138,13 +138,14 @@ class MaskShapes:
         return Masks(codes, seen.detections.scores.astype(np.float64), seen.detections.classes)
 
     def agreeing(self, seen: Seen) -> Masks:
-        """In the prototypes' pixels."""
-        return Masks(self._codes(seen), seen.detections.scores.astype(np.float64), seen.detections.classes)
+        """In the prototypes' pixels; an object too small for one of them has no mask to compare."""
+        codes, kept = self._codes(seen)
+        return Masks(codes, kept.scores.astype(np.float64), kept.classes)
 
     def shown(self, seen: Seen) -> Objects:
-        """Objects that cover their masks."""
-        codes = self._codes(seen)
-        objects = Objects.of_boxes(seen.boxes, seen.detections.classes)
+        """Objects that cover their masks, without those that are too small for one."""
+        codes, kept = self._codes(seen)
+        objects = Objects.of_boxes(_in_picture(kept.boxes, seen.placement), kept.classes)
         return replace(objects, masks=codes, areas=np.array([area(code) for code in codes], np.float64))
 
     def lacking(self, labels: Sequence[Objects]) -> str | None:
@@ -163,10 +164,12 @@ class MaskShapes:
         """By their overlap."""
         return evaluate_masks(truth, found)
 
-    def _codes(self, seen: Seen) -> tuple[MaskCode, ...]:
+    def _codes(self, seen: Seen) -> tuple[tuple[MaskCode, ...], Detections]:
+        """Masks in the prototypes' pixels that are not empty, and whose they are: an empty one agrees with nothing."""
         size = self._prototypes.height, self._prototypes.width
         masks = instance_masks(seen.detections, seen.outputs[self._prototypes.output], size)
-        return tuple(mask_of_window(mask, 0, 0, *mask.shape) for mask in masks)
+        kept = masks.any(axis=(1, 2))
+        return tuple(mask_of_window(mask, 0, 0, *mask.shape) for mask in masks[kept]), seen.detections.select(kept)
 
 
 class KeyPointShapes:

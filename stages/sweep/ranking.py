@@ -33,7 +33,7 @@ EVALUATE_METRICS = {
 }  # fmt: skip
 """Task -> what evaluate may measure: whether a network is a detector, and what its pictures show, is seen later."""
 SHARES = ("top", "cosine", *(f"{shape}{name}" for shape in SHAPES for name in ("map", "agreement")))
-MOST_NAMED = 50
+MOST_NAMED = 70
 """Metrics that a message lists."""
 TRACK_METRICS = ("similarity.cosine_min", "similarity.cosine_mean", "export.max_difference")
 """What `track` adds from other stages."""

@@ -105,6 +105,14 @@ def test_masks_agree_with_themselves_and_not_with_their_opposite():
         }
 
 
+def test_an_object_too_small_for_a_mask_is_not_compared():
+    """Half a pixel of the prototypes, between two of them; both networks see it, and the large one."""
+    prototypes = {"protos": np.ones((1, 1, 8, 8), np.float32)}
+    found = detections((0, 0, 64, 64), (9, 9, 13, 13), masks=np.ones((2, 1), np.float32))
+    metrics = agreement(MaskShapes(Prototypes("protos", 64, 64)), found, found, prototypes)
+    assert metrics["mask_agreement_map"] == pytest.approx(1)
+
+
 def test_key_points_are_compared_in_the_picture():
     """A similarity of exp(-d^2 / (8 * area)): .88, enough at .5 to .85; in a picture 20 times as wide .08."""
     points = np.array([[[10, 10, 1]]], np.float32)
