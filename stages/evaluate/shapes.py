@@ -19,6 +19,7 @@ from stages.core.statistics.shape_precision import (
     Masks,
     evaluate_keypoints,
     evaluate_masks,
+    oks_sigmas,
 )
 from stages.evaluate.scores import BOXES, KEYPOINTS, MASKS, Outputs
 
@@ -168,7 +169,7 @@ class MaskShapes:
         """Masks in the prototypes' pixels that are not empty, and whose they are: an empty one agrees with nothing."""
         size = self._prototypes.height, self._prototypes.width
         masks = instance_masks(seen.detections, seen.outputs[self._prototypes.output], size)
-        kept = masks.any(axis=(1, 2))
+        kept = np.flatnonzero(masks.any(axis=(1, 2)))
         return tuple(mask_of_window(mask, 0, 0, *mask.shape) for mask in masks[kept]), seen.detections.select(kept)
 
 
@@ -185,8 +186,14 @@ class KeyPointShapes:
         self._sigmas = sigmas
 
     def found(self, seen: Seen) -> KeyPoints:
-        """In pixels of the picture; of a sample that is no picture, of the input."""
-        return KeyPoints(_points(seen), seen.detections.scores.astype(np.float64), seen.detections.classes)
+        """In pixels of the picture; of a sample that is no picture, of the input.
+
+        Raises:
+            UserError: if there are not as many as sigmas, which is better said before all pictures are in.
+        """
+        points = _points(seen)
+        oks_sigmas(points.shape[1], self._sigmas)
+        return KeyPoints(points, seen.detections.scores.astype(np.float64), seen.detections.classes)
 
     def agreeing(self, seen: Seen) -> KeyPoints:
         """The same."""

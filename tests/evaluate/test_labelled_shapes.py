@@ -184,7 +184,7 @@ def test_labels_without_shapes_are_said(capsys):
 def test_sigmas_of_another_network_are_refused(monkeypatch):
     monkeypatch.setattr("tests.evaluate.labelled_shapes.SIGMAS", [0.1])
     with pytest.raises(UserError, match=r"kpt_oks_sigmas=\[0\.1\]: the network gives 3 key points"):
-        score("file:labels.json", slice(2, 3)).metrics()
+        score("file:labels.json", slice(2, 3))
 
 
 # --- through the pipeline

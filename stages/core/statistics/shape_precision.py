@@ -98,11 +98,11 @@ def oks_sigmas(count: int, given: Sequence[float] = ()) -> NDArray[np.float64]:
         given: the user's own, in place of those.
 
     Raises:
-        UserError: if the user's are not as many numbers above 0.
+        UserError: if the user's are not as many.
     """
-    if given and (len(given) != count or not all(0 < sigma < np.inf for sigma in given)):
+    if given and len(given) != count:
         raise UserError(
-            f"{SIGMAS_KEY}={list(given)}: the network gives {count} key points; give {count} numbers above 0, or []"
+            f"{SIGMAS_KEY}={list(given)}: the network gives {count} key points; give {count} numbers, or []"
         )
     if given:
         return np.array(given, np.float64)

@@ -114,7 +114,8 @@ def test_a_person_has_the_sigmas_of_coco():
     np.testing.assert_array_equal(oks_sigmas(2, [0.1, 0.3]), [0.1, 0.3])
 
 
-@pytest.mark.parametrize("given", [[0.1], [0.1, 0.0], [0.1, float("nan")]])
-def test_sigmas_that_do_not_fit_are_refused(given):
-    with pytest.raises(UserError, match=r"kpt_oks_sigmas=\[.*\]: the network gives 2 key points; give 2 numbers"):
-        oks_sigmas(2, given)
+def test_sigmas_of_another_count_are_refused():
+    with pytest.raises(
+        UserError, match=r"kpt_oks_sigmas=\[0\.1\]: the network gives 2 key points; give 2 numbers, or \[\]"
+    ):
+        oks_sigmas(2, [0.1])
