@@ -209,8 +209,11 @@ class KeyPointShapes:
         return replace(objects, keypoints=points, keypoint_counts=visible.sum(axis=1))
 
     def lacking(self, labels: Sequence[Objects]) -> str | None:
-        """Whether there is no point at all."""
+        """Whether there is no point at all, or some object has more or fewer than the network gives."""
         counts = [each.keypoint_counts for each in labels if each.keypoint_counts is not None]
+        if len(counts) < len(labels):
+            others = len(labels) - len(counts)
+            return f"objects of {others} pictures have more or fewer key points than the network: no mAP of key points"
         if any(count.any() for count in counts):
             return None
         return f"none of {sum(map(len, counts))} labelled objects has key points: no mAP of key points"

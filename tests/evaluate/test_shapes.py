@@ -164,6 +164,16 @@ def test_labels_serve_for_masks_if_every_object_has_one():
     assert kind.lacking([whole, part]) == "1 of 4 labelled objects have a box and no mask: no mAP of masks"
 
 
+def test_labels_serve_for_key_points_if_there_are_as_many():
+    objects = Objects.of_boxes(np.zeros((2, 4)), np.zeros(2, np.int64))
+    fitting = replace(objects, keypoints=np.zeros((2, 1, 3)), keypoint_counts=np.array([0, 1]))
+    empty = replace(fitting, keypoint_counts=np.zeros(2, np.int64))
+    kind = KeyPointShapes()
+    assert kind.lacking([fitting, empty]) is None
+    assert kind.lacking([empty]) == "none of 2 labelled objects has key points: no mAP of key points"
+    assert kind.lacking([fitting, objects]).startswith("objects of 1 pictures have more or fewer key points than the")
+
+
 def test_a_detector_gives_the_shapes_of_its_head():
     boxes = Detector(lambda _: detections(), False, 0.3, 0.6, "YOLOX-like")
     assert [kind.prefix for kind in shape_kinds(boxes)] == [""]

@@ -118,18 +118,14 @@ def _with_masks(objects: Objects, annotations: Sequence[Annotation], height: int
 
 
 def _with_keypoints(objects: Objects, annotations: Sequence[Annotation], count: int) -> Objects:
-    """Add the key points; an annotation without any need not be found.
+    """Add the key points, if they are as many as the network's; an annotation without any need not be found.
 
     Raises:
-        ValueError: if there are more or fewer than the network gives.
+        ValueError: for what are no numbers.
     """
     rows = [one.get("keypoints") or [0] * (3 * count) for one in annotations]
-    for row in rows:
-        if len(row) != 3 * count:
-            raise ValueError(
-                f"`keypoints` has {len(row)} numbers; the network gives {count} key points: x, y and visibility of "
-                f"each are {3 * count}"
-            )
+    if any(len(row) != 3 * count for row in rows):
+        return objects
     keypoints = np.array(rows, np.float64).reshape(-1, count, 3)
     if not np.isfinite(keypoints).all():
         raise ValueError("`keypoints` has a number that is infinite or none")

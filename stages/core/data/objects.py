@@ -38,7 +38,7 @@ class Objects:
         areas: [N], pixels of the picture that the object covers.
         masks: N run-length codes, None for an object that has a box alone; None where masks were not wanted.
         keypoints: [N, K, 3], x and y in pixels of the picture, and 0 for a point that has no label, 1 for a hidden one,
-            2 for a visible one; None where key points were not wanted.
+            2 for a visible one; None where key points were not wanted, or an object has more or fewer of them.
         keypoint_counts: [N], labelled points; an object with 0 need not be found.
     """
 

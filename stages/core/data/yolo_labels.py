@@ -32,12 +32,14 @@ class _Line:
         box: x0, y0, x1, y1.
         polygon: x, y, x, y, ...; empty: it has none.
         keypoints: [K, 3], or empty.
+        others: whether there are key points, but not as many as the network gives.
     """
 
     number: int
     box: Sequence[float]
     polygon: Sequence[float] = ()
     keypoints: Sequence[Sequence[float]] = ()
+    others: bool = False
 
 
 class YoloLabels:
@@ -97,13 +99,7 @@ def _line(text: str, where: str, keypoints: int) -> _Line:
     if len(numbers) > MOST_BOX_NUMBERS and len(numbers) % 2 == 0:
         x, y = numbers[::2], numbers[1::2]
         return _Line(int(values[0]), [min(x), min(y), max(x), max(y)], polygon=numbers)
-    if keypoints and len(numbers) > MOST_BOX_NUMBERS:
-        raise UserError(
-            f"{where}: {len(numbers)} numbers after the class; the network gives {keypoints} key points, so expected "
-            f"{BOX_NUMBERS + 3 * keypoints}, without visibility {BOX_NUMBERS + 2 * keypoints}, or {BOX_NUMBERS} of a "
-            "box alone"
-        )
-    return _Line(int(values[0]), _corners(numbers))
+    return _Line(int(values[0]), _corners(numbers), others=len(numbers) > MOST_BOX_NUMBERS)
 
 
 def _plausible(values: Sequence[float]) -> bool:
@@ -139,7 +135,7 @@ def _objects(lines: Sequence[_Line], height: int, width: int, shapes: Shapes) ->
         for mask, whole, line in zip(masks, objects.areas.tolist(), lines, strict=True)
     ]
     objects = replace(objects, areas=np.array(areas, np.float64), masks=masks if shapes.masks else None)
-    if not shapes.keypoints:
+    if not shapes.keypoints or any(line.others for line in lines):
         return objects
     keypoints = np.zeros((len(lines), shapes.keypoints, 3))
     for row, line in zip(keypoints, lines, strict=True):

@@ -63,13 +63,9 @@ def test_key_points_are_read_where_the_network_gives_as_many(folder):
     assert yolo("0 0.5 0.5 0.2 0.4 0.1 0.2 2\n").of("a.png", 20, 10).boxes.tolist() == [[4, 6, 6, 14]]
 
 
-def test_another_number_of_key_points_is_refused(folder):
-    with pytest.raises(
-        UserError,
-        match=r"a\.txt:1: 7 numbers after the class; the network gives 2 key points, so expected 10, without "
-        r"visibility 8, or 4 of a box alone",
-    ):
-        yolo("0 0.5 0.5 0.2 0.4 0.1 0.2 2\n").of("a.png", 20, 10, Shapes(keypoints=2))
+def test_another_number_of_key_points_leaves_the_box(folder):
+    objects = yolo("0 0.5 0.5 0.2 0.4 0.1 0.2 2\n").of("a.png", 20, 10, Shapes(keypoints=2))
+    assert (objects.boxes.tolist(), objects.keypoints) == ([[4, 6, 6, 14]], None)
 
 
 def test_a_picture_without_a_file_shows_nothing(folder):
@@ -153,6 +149,7 @@ def test_coco_has_key_points(folder):
     assert labels.of("b.jpg", 40, 30, Shapes(keypoints=2)).keypoints.shape == (0, 2, 3)
     counted = coco(folder, {"keypoints": [3, 4, 2, 5, 6, 1]}, {}).of("a.jpg", 40, 30, Shapes(keypoints=2))
     assert counted.keypoint_counts.tolist() == [2, 0]
+    assert coco(folder, {"keypoints": [3, 4, 2]}, {}).of("a.jpg", 40, 30, Shapes(keypoints=2)).keypoints is None
     ignored = coco(folder, {"keypoints": [3, 4, 2, 5, 6, 1], "num_keypoints": 0}, {})
     assert ignored.of("a.jpg", 40, 30, Shapes(keypoints=2)).keypoint_counts.tolist() == [0, 0]
 
@@ -161,7 +158,6 @@ def test_coco_has_key_points(folder):
     ("shapes", "wanted", "reason"),
     [
         ({"segmentation": {"size": [30, 40], "counts": []}}, Shapes(masks=True), r"`size` is \[30, 40\]"),
-        ({"keypoints": [1, 2, 2]}, Shapes(keypoints=2), "`keypoints` has 3 numbers; the network gives 2 key points"),
         ({"keypoints": ["a"] * 6}, Shapes(keypoints=2), "could not convert"),
         ({"keypoints": [float("nan")] * 6}, Shapes(keypoints=2), "infinite or none"),
     ],
