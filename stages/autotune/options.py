@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages.autotune.allocation.cost_tables import BITOPS, LATENCY, SIZE
 from stages.core.base.errors import UserError
-from stages.search.candidate_metric import ACCURACY, AGREEMENT, COSINE, EVALUATED, FIDELITY, MAP, OWN
+from stages.search.candidate_metric import ACCURACY, AGREEMENTS, COSINE, EVALUATED, FIDELITY, OWN, PRECISIONS
 
 __all__ = [
     "COST_UNITS",
@@ -33,8 +33,7 @@ TARGET_RANGES = {
     FIDELITY: (0.0, 1.0),
     COSINE: (0.0, 1.0),
     ACCURACY: (-1.0, 1.0),
-    MAP: (-1.0, 1.0),
-    AGREEMENT: (-1.0, 1.0),
+    **dict.fromkeys((*PRECISIONS, *AGREEMENTS), (-1.0, 1.0)),
     OWN: (-math.inf, math.inf),
     ERROR: (0.0, math.inf),
 }
@@ -136,7 +135,8 @@ def parse_target(text: str) -> Target:
     if metric not in TARGET_RANGES or bound is None:
         raise UserError(
             f"--target {text}: give one of fidelity=0.99, cosine=0.99, accuracy=-0.003 (or 0.7), map=-0.01, "
-            "agreement=0.9, own=-0.01, error=0.01, error=8/8"
+            "agreement=0.9 (or mask_map, mask_agreement, keypoint_map, keypoint_agreement), own=-0.01, error=0.01, "
+            "error=8/8"
         )
     low, high = TARGET_RANGES[metric]
     if not low <= bound <= high:

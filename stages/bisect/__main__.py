@@ -43,13 +43,13 @@ from stages.quantize.candidate import Candidate
 from stages.quantize.pipeline import Pipeline
 from stages.search.candidate_metric import (
     ACCURACY,
-    AGREEMENT,
+    AGREEMENTS,
     COSINE,
     EVALUATED,
     FIDELITY,
-    MAP,
     METRICS,
     OWN,
+    PRECISIONS,
     CandidateMetric,
     open_metric,
     relative_bound,
@@ -57,7 +57,14 @@ from stages.search.candidate_metric import (
 from stages.search.trial_settings import trial_settings
 
 EXIT_NOT_RESTORED = 1
-USUAL_BELOW = {FIDELITY: 0.98, COSINE: 0.98, ACCURACY: -0.01, MAP: -0.01, AGREEMENT: -0.05, OWN: -0.01}
+USUAL_BELOW = {
+    FIDELITY: 0.98,
+    COSINE: 0.98,
+    ACCURACY: -0.01,
+    **dict.fromkeys(PRECISIONS, -0.01),
+    **dict.fromkeys(AGREEMENTS, -0.05),
+    OWN: -0.01,
+}
 """What is too low unless the user says: below it, or by so much worse than the float network's."""
 EPILOG = """\
 examples:
@@ -79,15 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="over data.debug: fidelity: of the worst part of an output, sqrt(1 - its squared error / its variance); "
         "cosine: of the least similar output; over data.evaluation: accuracy: top-1; "
         "map: mAP50-95 of a detector; agreement: the float network's best class, or a detector's mAP50 with the float "
-        "network's boxes as the truth, without labels; own: data.evaluation.metric (default: own if there is one; of a "
-        "detector map with labels, else agreement; else fidelity)",
+        "network's boxes as the truth, without labels; mask_..., keypoint_...: the same of masks and key points; own: "
+        "data.evaluation.metric (default: own if there is one; of a detector map with labels, else agreement; else "
+        "fidelity)",
     )
     parser.add_argument(
         "--below",
         type=float,
         help="less than this is too low, 0 to 1; of all but fidelity and cosine 0 or below: worse than the float "
-        "network's by that "
-        "(default: fidelity and cosine 0.98, the others -0.01, agreement -0.05)",
+        "network's by that (default: fidelity and cosine 0.98, agreements -0.05, the others -0.01)",
     )
     parser.add_argument("--nodes-only", action="store_true", help="search among all nodes at once, not types first")
     parser.add_argument("--limit", type=int, help="at most so many simulations; then the best so far")

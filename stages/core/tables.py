@@ -31,6 +31,8 @@ MEASURE_COLUMNS = {  # key -> heading and form
 NARROW_MEASURES = ("cosine_avg", "cosine_min", "max_normalized")
 SECONDARY_MEASURES = ("cosine_max", "euclidean", "standard_deviation", "max_absolute")
 """Measures that give way to those of where the error comes from."""
+PRECISIONS = {"map": "", "mask_map": "masks ", "keypoint_map": "key points "}
+"""A detector's precisions against labels, and what the line calls the shapes that are not boxes."""
 
 
 def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> Table:
@@ -79,15 +81,16 @@ def detection_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
     """Say in one line how both networks found boxes: mAP where there are labels, and the agreement."""
     clauses = []
     difference = metrics.get("difference", {})
-    if "map" in difference:
-        maps = f"mAP50-95 float {metrics['float']['map']:.4f}, quantized {metrics['quantized']['map']:.4f}"
-        clauses.append(f"{maps} ({difference['map']:+.4f}{_interval(difference, 'map', '+.4f')})")
+    for name, shape in PRECISIONS.items():
+        if name in difference:
+            maps = f"float {metrics['float'][name]:.4f}, quantized {metrics['quantized'][name]:.4f}"
+            clauses.append(f"{shape}mAP50-95 {maps} ({difference[name]:+.4f}{_interval(difference, name, '+.4f')})")
     if "agreement" in metrics:
         ends = _interval(metrics, "agreement", ".3f")
         clauses.append(f"agreement with the float network's boxes (mAP50) {metrics['agreement']:.3f}{ends}")
-    for kind, noun_of_kind in (("mask", "masks"), ("keypoint", "key points")):
-        if f"{kind}_agreement" in metrics:
-            clauses.append(f"{noun_of_kind} {metrics[f'{kind}_agreement']:.3f}")
+    for name, shape in (("mask_agreement", "masks"), ("keypoint_agreement", "key points")):
+        if name in metrics:
+            clauses.append(f"{shape} {metrics[name]:.3f}{_interval(metrics, name, '.3f')}")
     boxes = metrics["boxes"]
     clauses.append(f"of its {boxes['float']} boxes {boxes['missed']} missed, {boxes['invented']} invented")
     return f"boxes on {metrics['count']} {noun}s: {'; '.join(clauses)}"
@@ -127,5 +130,5 @@ def _classification_line(metrics: Mapping[str, Any], noun: str) -> str:
 def _own_metrics(metrics: Mapping[str, Any]) -> list[str]:
     """A clause for each metric of the user's own: both networks have it, and its difference is told."""
     reference, quantized, difference = (metrics.get(key, {}) for key in ("float", "quantized", "difference"))
-    names = [name for name in difference if name in reference and name != "map"]
+    names = [name for name in difference if name in reference and name not in PRECISIONS]
     return [f"{name} float {reference[name]:.4g}, quantized {quantized[name]:.4g}" for name in names]

@@ -6,7 +6,6 @@ It writes metrics.json, predictions.csv (a line a sample) and by_class.csv.
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import astuple
 
 import numpy as np
 
@@ -72,8 +71,8 @@ def by_class_csv(rows: Sequence[ClassRow]) -> str:
     """Lay out the classes' rows: top-1 of a classifier, mAP50-95 of a detector; empty where it is not known."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "count", "float", "quantized"])
-    writer.writerows(astuple(row) for row in rows)
+    writer.writerow(["class", "count", "float", "quantized", *(rows[0].of_shapes if rows else ())])
+    writer.writerows([row.number, row.count, row.of_float, row.of_quantized, *row.of_shapes.values()] for row in rows)
     return text.getvalue()
 
 

@@ -1,7 +1,7 @@
 """What is counted over the evaluation pictures: classes and outputs, and the form of every score."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,14 @@ from stages.core.statistics.metrics import cosine
 __all__ = [
     "ACCURACY",
     "AGREEMENT",
+    "BOXES",
+    "KEYPOINTS",
+    "KEYPOINT_AGREEMENT",
+    "KEYPOINT_MAP",
     "MAP",
+    "MASKS",
+    "MASK_AGREEMENT",
+    "MASK_MAP",
     "OWN",
     "ClassRow",
     "ClassificationScore",
@@ -27,6 +34,10 @@ __all__ = [
 
 ACCURACY, MAP, AGREEMENT, OWN = "accuracy", "map", "agreement", "own"
 """Metrics that networks are ranked by: top-1, mAP50-95, the same answer as the float network's, the user's own."""
+BOXES, MASKS, KEYPOINTS = "", "mask_", "keypoint_"
+"""What stands before MAP and AGREEMENT in the names of a detector's metrics."""
+MASK_MAP, KEYPOINT_MAP = f"{MASKS}{MAP}", f"{KEYPOINTS}{MAP}"
+MASK_AGREEMENT, KEYPOINT_AGREEMENT = f"{MASKS}{AGREEMENT}", f"{KEYPOINTS}{AGREEMENT}"
 TOP_CLASSES = 5
 Outputs = Mapping[str, NDArray[np.float32]]
 
@@ -40,12 +51,14 @@ class ClassRow:
         count: labelled pictures or objects of it.
         of_float: the float network's top-1 or mAP50-95 of the class; None where there is nothing to find.
         of_quantized: the quantized network's.
+        of_shapes: of masks and key points, where a detector and its labels have them, by the column's name.
     """
 
     number: int
     count: int
     of_float: float | None
     of_quantized: float | None
+    of_shapes: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
 
 
 class Score(Protocol):

@@ -14,7 +14,16 @@ from stages.core.data.sample_files import SampleFiles
 from stages.core.heads.detector import Detector, load_detector
 from stages.evaluate.detection import DetectionScore
 from stages.evaluate.own_metric import OwnScore, load_metric
-from stages.evaluate.scores import ACCURACY, AGREEMENT, MAP, OWN, ClassificationScore, OutputScore, Score
+from stages.evaluate.scores import (
+    ACCURACY,
+    AGREEMENT,
+    MAP,
+    OWN,
+    ClassificationScore,
+    OutputScore,
+    Score,
+)
+from stages.evaluate.shapes import ShapeKind, shape_kinds
 
 __all__ = ["Scoring", "default_metric", "score_of_metric", "score_of_task"]
 
@@ -66,7 +75,7 @@ def score_of_metric(
     """Give what measures one metric, on the evaluation set or a part of it, for many networks one after another.
 
     Args:
-        metric: ACCURACY, MAP, AGREEMENT or OWN.
+        metric: ACCURACY, OWN, or MAP or AGREEMENT of boxes, masks or key points.
         config: the experiment.
         files: the samples.
         inputs: the network's.
@@ -86,19 +95,7 @@ def score_of_metric(
             raise UserError(f"accuracy: data.evaluation.task={data.task.value} has no labels of classes; take fidelity")
         classes = labels_of(data, files, inputs, outputs)
         return Scoring(lambda: ClassificationScore(classes))
-    detector = _detector(config, outputs)
-    if metric == MAP:
-        if data.task is not Task.detection or data.labels is None:
-            raise UserError("map: needs data.evaluation.task=detection with labels; agreement needs none")
-        found, objects = _required(detector), read_object_labels(data.labels, [file.name for file in files])
-        return Scoring(lambda: DetectionScore(found, objects))
-    if detector is not None:
-        return Scoring(lambda: DetectionScore(detector, None))
-    try:
-        class_count(outputs)
-    except UserError as error:
-        raise UserError(f"agreement: the network is neither a detector nor a classifier ({error})") from error
-    return Scoring(lambda: ClassificationScore(None))
+    return _of_detector(metric, config, files, outputs)
 
 
 def default_metric(config: Config, outputs: Shapes) -> str | None:
@@ -126,8 +123,50 @@ def _without_metric(
     detector = _detector(config, outputs)
     if data.task is Task.detection:
         labels = read_object_labels(data.labels, [file.name for file in files]) if data.labels else None
-        return DetectionScore(_required(detector), labels)
-    return OutputScore() if detector is None else DetectionScore(detector, None)
+        return DetectionScore(_required(detector), labels, shape_kinds(_required(detector), data.kpt_oks_sigmas))
+    if detector is None:
+        return OutputScore()
+    return DetectionScore(detector, None, shape_kinds(detector, data.kpt_oks_sigmas))
+
+
+def _of_detector(metric: str, config: Config, files: Sequence[SampleFiles], outputs: Shapes) -> Scoring:
+    """MAP or AGREEMENT of one kind of shape; the agreement of a classifier too.
+
+    Raises:
+        UserError: if the task, the labels or the network do not give it.
+    """
+    data, detector, labels = config.data.evaluation, _detector(config, outputs), None
+    if metric.endswith(MAP):
+        if data.task is not Task.detection or data.labels is None:
+            agreement = metric.removesuffix(MAP) + AGREEMENT
+            raise UserError(f"{metric}: needs data.evaluation.task=detection with labels; {agreement} needs none")
+        detector = _required(detector)
+        labels = read_object_labels(data.labels, [file.name for file in files])
+    if detector is not None:
+        kind = _kind_of(metric, config, detector)
+        return Scoring(lambda: DetectionScore(detector, labels, [kind]))
+    try:
+        class_count(outputs)
+    except UserError as error:
+        raise UserError(f"{metric}: the network is neither a detector nor a classifier ({error})") from error
+    if metric != AGREEMENT:
+        raise UserError(f"{metric}: the network is a classifier; take {AGREEMENT}")
+    return Scoring(lambda: ClassificationScore(None))
+
+
+def _kind_of(metric: str, config: Config, detector: Detector) -> ShapeKind:
+    """The kind of shape that a metric is of.
+
+    Raises:
+        UserError: if the detector does not give it.
+    """
+    kinds = shape_kinds(detector, config.data.evaluation.kpt_oks_sigmas)
+    for kind in kinds:
+        if metric in (f"{kind.prefix}{MAP}", f"{kind.prefix}{AGREEMENT}"):
+            return kind
+    name = MAP if metric.endswith(MAP) else AGREEMENT
+    known = ", ".join(f"{kind.prefix}{name}" for kind in kinds)
+    raise UserError(f"{metric}: the network's head ({detector.name}) does not give it; take {known}")
 
 
 def _own_labels(

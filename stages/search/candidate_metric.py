@@ -18,7 +18,17 @@ from stages.core.data.preprocess import Placement
 from stages.core.data.sample_files import SampleFiles, read_samples, select
 from stages.core.data.sample_store import SampleReader, SampleWriter
 from stages.core.graph.session import Runner
-from stages.evaluate.scores import ACCURACY, AGREEMENT, MAP, OWN, Score
+from stages.evaluate.scores import (
+    ACCURACY,
+    AGREEMENT,
+    KEYPOINT_AGREEMENT,
+    KEYPOINT_MAP,
+    MAP,
+    MASK_AGREEMENT,
+    MASK_MAP,
+    OWN,
+    Score,
+)
 from stages.evaluate.scoring import Scoring, score_of_metric
 from stages.quantize.candidate import Candidate
 from stages.quantize.simulation import Outputs, Simulation, mean_cosine
@@ -26,12 +36,14 @@ from stages.quantize.simulation import Outputs, Simulation, mean_cosine
 __all__ = [
     "ACCURACY",
     "AGREEMENT",
+    "AGREEMENTS",
     "COSINE",
     "EVALUATED",
     "FIDELITY",
     "MAP",
     "METRICS",
     "OWN",
+    "PRECISIONS",
     "SHARE_ROUNDING",
     "CandidateMetric",
     "Picture",
@@ -41,7 +53,11 @@ __all__ = [
 ]
 
 FIDELITY, COSINE = "fidelity", "cosine"
-EVALUATED = (ACCURACY, MAP, AGREEMENT, OWN)
+PRECISIONS = {MAP: "", MASK_MAP: " with a mask", KEYPOINT_MAP: " with key points"}
+"""A detector's precisions against labels, and what an object must have for them."""
+AGREEMENTS = (AGREEMENT, MASK_AGREEMENT, KEYPOINT_AGREEMENT)
+"""A detector's agreements with the float network; the first is a classifier's too."""
+EVALUATED = (ACCURACY, *PRECISIONS, *AGREEMENTS, OWN)
 """Metrics on `data.evaluation`. A bound of 0 or below is a difference to the float network's."""
 METRICS = (FIDELITY, COSINE, *EVALUATED)
 """Names of the metrics."""
@@ -122,7 +138,8 @@ class CandidateMetric:
     def _of_score(self, score: Score) -> float:
         value = score.value(self.name)
         if value is None:
-            lacking = "labelled object" if self.name == MAP else "box that the float network finds"
+            labelled = self.name in PRECISIONS
+            lacking = f"labelled object{PRECISIONS[self.name]}" if labelled else "box that the float network finds"
             raise UserError(f"{self.name}: there is no {lacking} in {len(self.pictures)} pictures")
         return value
 

@@ -11,9 +11,13 @@ from stages.sweep.sweep_state import PointResult, Sweep
 
 __all__ = ["TRACK_METRICS", "Ranking", "chosen_metric", "is_share", "known_metrics", "metric_of_point"]
 
-PRECISIONS = ("map", "map50", "map_small", "map_medium", "map_large")
+SHAPES = ("", "mask_", "keypoint_")
+"""Before a metric of a detector's boxes, masks and key points."""
+PRECISIONS = tuple(f"{shape}map{part}" for shape in SHAPES for part in ("", "50", "_small", "_medium", "_large"))
+DIFFERENCES = tuple(f"difference.{shape}map{part}" for shape in SHAPES for part in ("", "_low", "_high"))
 AGREEMENTS = (
-    "agreement", "agreement_map", "agreement_low", "agreement_high", "boxes.float", "boxes.missed", "boxes.invented",
+    *(f"{shape}agreement{part}" for shape in SHAPES for part in ("", "_map", "_low", "_high")),
+    "boxes.float", "boxes.missed", "boxes.invented",
 )  # fmt: skip
 """Of a detector, with labels or without."""
 EVALUATE_METRICS = {
@@ -22,13 +26,14 @@ EVALUATE_METRICS = {
     ),
     Task.detection: (
         *(f"{side}.{name}" for side in ("float", "quantized") for name in PRECISIONS),
-        "difference.map", "difference.map_low", "difference.map_high", *AGREEMENTS, "cosine", "fidelity", "count",
+        *DIFFERENCES, *AGREEMENTS, "cosine", "fidelity", "count",
     ),
     Task.none: ("cosine", "fidelity", "count", *AGREEMENTS),
     Task.custom: ("cosine", "fidelity", "count", *AGREEMENTS),
 }  # fmt: skip
 """Task -> what evaluate may measure: whether a network is a detector, and what its pictures show, is seen later."""
-MOST_NAMED = 50
+SHARES = ("top", "cosine", "fidelity", *(f"{shape}{name}" for shape in SHAPES for name in ("map", "agreement")))
+MOST_NAMED = 70
 """Metrics that a message lists."""
 TRACK_METRICS = ("similarity.cosine_min", "similarity.cosine_mean", "export.max_difference")
 """What `track` adds from other stages."""
@@ -43,7 +48,7 @@ def known_metrics(*tasks: Task) -> list[str]:
 def is_share(metric: str) -> bool:
     """Whether a metric cannot be above 1: an accuracy, a precision, the agreement, a cosine, the fidelity."""
     first, _, last = metric.rpartition(".")
-    return first != "difference" and last.startswith(("top", "map", "agreement", "cosine", "fidelity"))
+    return first != "difference" and last.startswith(SHARES)
 
 
 def chosen_metric(wanted: str | None, metrics: Collection[str]) -> str:

@@ -34,11 +34,13 @@ def test_targets():
     assert parse_target("cosine=12/8") == Target("cosine", 0.0, (12, 8))
     assert parse_target("map=-0.01") == Target("map", -0.01)
     assert parse_target("agreement=0.9") == Target("agreement", 0.9)
+    assert parse_target("mask_map=-0.01") == Target("mask_map", -0.01)
     assert parse_target("own=-3.5") == Target("own", -3.5)
 
 
 def test_a_difference_to_the_float_network():
     relative = {text: parse_target(text).relative for text in ("map=-0.01", "map=0.3", "own=0", "map=8/8", "cosine=0")}
+    assert parse_target("keypoint_map=0").relative
     assert relative == {"map=-0.01": True, "map=0.3": False, "own=0": True, "map=8/8": False, "cosine=0": False}
 
 

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import onnx
 
-from stages.core.data.object_labels import ObjectLabels, Objects
+from stages.core.data.coco_labels import CocoLabels
+from stages.core.data.objects import Objects
 from stages.core.data.preprocess import Placement
 from stages.core.graph.session import Runner
 from stages.core.heads.detections import Detections
@@ -41,9 +42,10 @@ def objects(*boxes: tuple[Any, ...]) -> Objects:
     return Objects.of_boxes(rows[:, :4], rows[:, 4].astype(np.int64))
 
 
-def labels(**pictures: Objects) -> ObjectLabels:
+def labels(**pictures: Objects) -> CocoLabels:
     """Objects of pictures, as a COCO file has them."""
-    return ObjectLabels("labels", None, {f"{name}.png": found for name, found in pictures.items()})
+    objects = {f"{name}.png": found for name, found in pictures.items()}
+    return CocoLabels("labels", objects, dict.fromkeys(objects, ()))
 
 
 def detection_score(labelled: bool) -> DetectionScore:

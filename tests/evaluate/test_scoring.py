@@ -13,7 +13,18 @@ from stages.core.data.sample_files import select
 from stages.core.graph.session import Runner
 from stages.evaluate.detection import DetectionScore
 from stages.evaluate.own_metric import OwnScore
-from stages.evaluate.scores import ACCURACY, AGREEMENT, MAP, OWN, ClassificationScore, OutputScore
+from stages.evaluate.scores import (
+    ACCURACY,
+    AGREEMENT,
+    KEYPOINT_AGREEMENT,
+    KEYPOINT_MAP,
+    MAP,
+    MASK_AGREEMENT,
+    MASK_MAP,
+    OWN,
+    ClassificationScore,
+    OutputScore,
+)
 from stages.evaluate.scoring import default_metric, score_of_metric, score_of_task
 from tests.conftest import composed, detector_config
 
@@ -81,11 +92,15 @@ def refused(config, metric):
 def test_a_metric_that_a_classifier_does_not_give_is_refused(quantized):
     assert refused(composed(), OWN).startswith("own: data.evaluation.metric names none; give module:Class")
     assert "task=detection with labels; agreement needs none" in refused(composed(), MAP)
+    assert refused(composed(), KEYPOINT_AGREEMENT) == "keypoint_agreement: the network is a classifier; take agreement"
     assert "task=none has no labels of classes; take cosine" in refused(composed(*NO_LABELS), ACCURACY)
 
 
-def test_a_metric_that_a_detector_does_not_give_is_refused(detector):
+def test_a_metric_that_a_detector_does_not_give_is_refused(detector, labelled):
     assert "task=detection with labels; agreement needs none" in refused(detector, MAP)
+    assert "task=detection with labels; mask_agreement needs none" in refused(detector, MASK_MAP)
+    assert refused(detector_config(*labelled), KEYPOINT_MAP).endswith("(YOLOX-like) does not give it; take map")
+    assert refused(detector, MASK_AGREEMENT).endswith("(YOLOX-like) does not give it; take agreement")
     Path("out/export/detector.json").write_text(json.dumps({"head": None}))
     assert refused(detector, AGREEMENT).startswith("agreement: the network is neither a detector nor a classifier (")
     detector.data.evaluation.task = Task.detection

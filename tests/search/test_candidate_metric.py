@@ -17,9 +17,11 @@ from stages.quantize.simulation import mean_cosine
 from stages.search.candidate_metric import (
     ACCURACY,
     AGREEMENT,
+    AGREEMENTS,
     COSINE,
     MAP,
     OWN,
+    PRECISIONS,
     metric_text,
     open_metric,
     relative_bound,
@@ -146,5 +148,6 @@ def test_what_is_worse_by_a_difference():
 
 
 def test_values_are_shown_as_their_users_know_them():
-    values = {ACCURACY: "12.5%", COSINE: "0.12500", MAP: "0.1250", AGREEMENT: "0.1250", OWN: "0.125"}
+    values = {ACCURACY: "12.5%", COSINE: "0.12500", OWN: "0.125"} | dict.fromkeys(PRECISIONS, "0.1250")
+    values |= dict.fromkeys(AGREEMENTS, "0.1250")
     assert {name: metric_text(name, 0.125) for name in METRICS_OF_CANDIDATES} == values

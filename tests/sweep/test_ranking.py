@@ -9,6 +9,7 @@ from stages.evaluate.scores import ClassificationScore
 from stages.sweep.ranking import chosen_metric, is_share, known_metrics, metric_of_point
 from stages.track.run import flatten
 from tests.evaluate.detections import detection_score
+from tests.evaluate.labelled_shapes import score, write_coco
 from tests.sweep.sweeps import failure, ranking, result
 
 METRICS = {"agreement": 1.0, "cosine": 0.9, "quantized.top1": 0.5, "cost.weight_bytes": 3.0}
@@ -89,6 +90,15 @@ def test_what_evaluate_measures_of_a_detector_is_known(labelled):
     assert labelled == ("quantized.map" in measured)
 
 
+def test_what_evaluate_measures_of_masks_and_key_points_is_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.core.statistics.average_precision.RESAMPLES", 2)
+    write_coco("labels.json")
+    measured = {*flatten(score("file:labels.json").metrics())}
+    assert {"quantized.mask_map", "difference.keypoint_map_low", "mask_agreement_high"} <= measured
+    assert measured <= {*known_metrics(Task.detection)}
+
+
 def test_no_metric_is_known_twice():
     known = known_metrics(*Task)
     assert len(known) == len({*known})
@@ -97,7 +107,9 @@ def test_no_metric_is_known_twice():
 
 def test_a_share_ends_at_one():
     assert all(map(is_share, ("quantized.top1", "quantized.map50", "agreement_map", "similarity.cosine_min")))
+    assert all(map(is_share, ("quantized.mask_map", "keypoint_agreement_map", "float.keypoint_map50")))
     assert not any(map(is_share, ("count", "difference.map", "boxes.missed", "quantized.wer")))
+    assert not is_share("difference.mask_map")
 
 
 def test_a_point_that_ends_without_the_metric_says_so():

@@ -162,6 +162,9 @@ def _check_data(data: DataConfig) -> None:
         _check_source_list(f"data.{name}.source", pictures.source)
         positive = pictures.size is None or pictures.size > 0
         _require(positive, f"data.{name}.size", pictures.size, "a positive number or null")
+    sigmas = data.evaluation.kpt_oks_sigmas
+    placed = all(0 < sigma < math.inf for sigma in sigmas)
+    _require(placed, "data.evaluation.kpt_oks_sigmas", sigmas, "a number above 0 for each key point, or []")
     _check_metric(data.evaluation)
     _check_labels(data.evaluation)
 

@@ -304,13 +304,15 @@ class LabelledSet(PictureSet):
     """Pictures with labels."""
 
     # classification: pattern:REGEX on the name | folders | file:CSV with columns file,label
-    # detection: file:FOLDER of YOLO text files | file:JSON as COCO has it; null: none
+    # detection: file:FOLDER of YOLO text files | file:JSON as COCO has it; boxes, masks, key points; null: none
     # custom: file:CSV with columns file,label; null: none
     labels: str | None = None
     task: Task = Task.classification
     # module:Class of your own beside what the task measures: an instance for each network, with
     # add(name, outputs, label) and result() -> a number, or several by name (docs/evaluation.md)
     metric: str | None = None
+    # how precisely each key point can be placed, in parts of the object's size (OKS); empty: COCO's for 17, 1/K for K
+    kpt_oks_sigmas: list[float] = field(default_factory=list)
 
 
 @dataclass

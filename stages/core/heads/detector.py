@@ -54,6 +54,7 @@ class Detector:
         name: of the head's family, for messages.
         prototypes: of its masks; None where it has none.
         classes: how many it tells apart; None where only the user's function knows.
+        keypoints: whether it gives key points.
     """
 
     decode: Callable[[Mapping[str, Floats]], Detections]
@@ -63,6 +64,7 @@ class Detector:
     name: str
     prototypes: Prototypes | None = None
     classes: int | None = None
+    keypoints: bool = False
 
     def detect(self, outputs: Mapping[str, Floats], least_score: float = LEAST_SCORE) -> Detections:
         """Decode and suppress: the best `MOST_DETECTIONS` boxes, the best first.
@@ -102,8 +104,15 @@ def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequ
     if exported is None or not (exported.cut or can_read(exported.head, outputs)):
         return None
     head = exported.head
-    prototypes = _prototypes(head, outputs)
-    return Detector(_decoding(exported), head.one_to_one, *thresholds, head.name, prototypes, head.classes)
+    return Detector(
+        _decoding(exported),
+        head.one_to_one,
+        *thresholds,
+        head.name,
+        _prototypes(head, outputs),
+        head.classes,
+        Kind.keypoints in head.kinds,
+    )
 
 
 def _prototypes(head: Head, outputs: Mapping[str, Sequence[int | str]]) -> Prototypes | None:

@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 __all__ = [
     "AREAS",
+    "MOST_FOUND",
     "Annotation",
     "Evaluated",
     "FoundBoxes",
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate_annotations",
     "evaluate_boxes",
     "spread",
+    "true_annotations",
 ]
 
 Annotation = dict[str, Any]
@@ -29,7 +31,7 @@ AREAS: Mapping[str, tuple[float, float]] = {
     "all": (0, float("inf")), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("inf")),
 }  # fmt: skip
 """Pixels of the picture that an object covers (COCO). A box that is found counts under `all` whatever its size."""
-MOST_BOXES = 100
+MOST_FOUND = 100
 RESAMPLES = 200
 INTERVAL = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
@@ -130,7 +132,7 @@ def evaluate_boxes(truth: Sequence[TrueBoxes], found: Sequence[FoundBoxes]) -> E
         found: for the same pictures.
     """
     return evaluate_annotations(
-        [_true_annotations(boxes) for boxes in truth], [_found_annotations(boxes) for boxes in found], "bbox"
+        [true_annotations(boxes) for boxes in truth], [_found_annotations(boxes) for boxes in found], "bbox"
     )
 
 
@@ -139,6 +141,7 @@ def evaluate_annotations(
     found: Sequence[Sequence[Annotation]],
     kind: str,
     sigmas: NDArray[np.float64] | None = None,
+    most: int = MOST_FOUND,
 ) -> Evaluated:
     """Match annotations as COCO's JSON has them, of each picture; `found` have a score.
 
@@ -147,17 +150,26 @@ def evaluate_annotations(
         found: for the same pictures.
         kind: pycocotools' `iouType`: bbox, segm or keypoints.
         sigmas: [K], how precisely each key point can be placed, in parts of the object's size (OKS).
+        most: found ones of a class in a picture that count, the best ones.
     """
     classes = sorted({int(one["category_id"]) for side in (truth, found) for picture in side for one in picture})
     with contextlib.redirect_stdout(io.StringIO()):
         wanted, results = _dataset(classes, truth), _dataset(classes, found)
         evaluation = COCOeval(wanted, results, kind)
         evaluation.params.areaRng, evaluation.params.areaRngLbl = list(map(list, AREAS.values())), list(AREAS)
-        evaluation.params.maxDets = [MOST_BOXES]
+        evaluation.params.maxDets = [most]
         if sigmas is not None:
             evaluation.params.kpt_oks_sigmas = sigmas
         evaluation.evaluate()
     return Evaluated(evaluation)
+
+
+def true_annotations(boxes: TrueBoxes) -> list[Annotation]:
+    """What is to be found in a picture, as COCO's JSON has it: classes, boxes, areas, crowds."""
+    return [
+        annotation | {"area": float(area), "iscrowd": int(crowd)}
+        for annotation, area, crowd in zip(_annotations(boxes), boxes.areas, boxes.crowd, strict=True)
+    ]
 
 
 def spread(
@@ -192,13 +204,6 @@ def _mean(precision: Any, area: int) -> float | None:
     values = precision[..., area]
     known = values[values > -1]
     return float(known.mean()) if known.size else None
-
-
-def _true_annotations(boxes: TrueBoxes) -> list[Annotation]:
-    return [
-        annotation | {"area": float(area), "iscrowd": int(crowd)}
-        for annotation, area, crowd in zip(_annotations(boxes), boxes.areas, boxes.crowd, strict=True)
-    ]
 
 
 def _found_annotations(boxes: FoundBoxes) -> list[Annotation]:

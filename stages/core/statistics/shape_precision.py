@@ -5,23 +5,32 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask
 
-from stages.core.statistics.average_precision import Annotation, Evaluated, evaluate_annotations
+from stages.core.base.errors import UserError
+from stages.core.data.masks import MaskCode, area
+from stages.core.data.objects import Objects
+from stages.core.statistics.average_precision import (
+    MOST_FOUND,
+    Annotation,
+    Evaluated,
+    evaluate_annotations,
+    true_annotations,
+)
 
-__all__ = ["KeyPoints", "Masks", "evaluate_keypoints", "evaluate_masks", "oks_sigmas"]
+__all__ = ["MOST_POSES", "KeyPoints", "Masks", "evaluate_keypoints", "evaluate_masks", "oks_sigmas"]
 
 PERSON_SIGMAS = (
     .026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089,
 )  # fmt: skip
 """COCO's, of the 17 points of a person: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
-SEEN = 0.5
-"""How visible a point is that must be found."""
+MOST_POSES = 20
+"""Objects with key points that count in a picture, as COCO has it: the best ones of each class."""
+SIGMAS_KEY = "data.evaluation.kpt_oks_sigmas"
 
 
 @dataclass(frozen=True)
 class Masks:
-    """Masks of the objects in a picture.
+    """Masks that were found in a picture.
 
     Attributes:
         codes: run-length codes of pycocotools, one an object.
@@ -29,87 +38,103 @@ class Masks:
         classes: [N].
     """
 
-    codes: tuple[dict[str, bytes | list[int]], ...]
+    codes: tuple[MaskCode, ...]
     scores: NDArray[np.float64]
     classes: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, masks: NDArray[np.bool_], scores: NDArray[np.float32], classes: NDArray[np.int64]) -> "Masks":
-        """Encode masks, [N, H, W]."""
-        codes = mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8))
-        return cls(tuple(codes), scores.astype(np.float64), classes)
 
 
 @dataclass(frozen=True)
 class KeyPoints:
-    """Key points of the objects in a picture.
+    """Key points that were found in a picture.
 
     Attributes:
-        points: [N, K, 3], x and y in pixels and how visible, 0..1.
-        boxes: [N, 4], x0, y0, x1, y1 in pixels.
+        points: [N, K, 2], x and y in pixels.
         scores: [N].
         classes: [N].
     """
 
     points: NDArray[np.float64]
-    boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     classes: NDArray[np.int64]
 
 
-def evaluate_masks(truth: Sequence[Masks], found: Sequence[Masks]) -> Evaluated:
+def evaluate_masks(truth: Sequence[Objects], found: Sequence[Masks]) -> Evaluated:
     """Match the masks that were found in each picture with those that there are, by their overlap.
 
     Args:
-        truth: for each picture; scores do not count.
+        truth: for each picture, all with masks, of as many lines and columns as those found.
         found: for the same pictures.
     """
-    return evaluate_annotations(
-        [list(_of_masks(one)) for one in truth], [list(_of_masks(one)) for one in found], "segm"
-    )
+    annotations = [list(_true_masks(one)) for one in truth], [list(_found_masks(one)) for one in found]
+    return evaluate_annotations(*annotations, "segm")
 
 
-def evaluate_keypoints(truth: Sequence[KeyPoints], found: Sequence[KeyPoints]) -> Evaluated:
+def evaluate_keypoints(
+    truth: Sequence[Objects], found: Sequence[KeyPoints], sigmas: Sequence[float] = (), most: int = MOST_FOUND
+) -> Evaluated:
     """Match key points by their object key point similarity (OKS): near ones, in parts of the object's size.
 
-    Of the truth only visible points count, and an object without any need not be found.
+    Of the truth only labelled points count, and an object without any need not be found.
 
     Args:
-        truth: for each picture, K points an object in all of them; scores do not count.
+        truth: for each picture, K points an object in all of them.
         found: for the same pictures.
+        sigmas: K of them; empty: `oks_sigmas` has them.
+        most: found ones of a class in a picture that count, the best ones.
+
+    Raises:
+        UserError: if there are not K sigmas.
     """
-    count = max((one.points.shape[1] for one in (*truth, *found)), default=0)
-    annotations = [[list(_of_points(one)) for one in side] for side in (truth, found)]
-    return evaluate_annotations(annotations[0], annotations[1], "keypoints", oks_sigmas(count))
+    count = max((one.points.shape[1] for one in found), default=0)
+    annotations = [list(_true_keypoints(one)) for one in truth], [list(_found_keypoints(one)) for one in found]
+    return evaluate_annotations(*annotations, "keypoints", oks_sigmas(count, sigmas), most)
 
 
-def oks_sigmas(count: int) -> NDArray[np.float64]:
-    """How precisely each of the points can be placed: COCO's for 17, else alike for all, as Ultralytics has it."""
+def oks_sigmas(count: int, given: Sequence[float] = ()) -> NDArray[np.float64]:
+    """How precisely each of the points can be placed: COCO's for 17, else alike for all, as Ultralytics has it.
+
+    Args:
+        count: of the points.
+        given: the user's own, in place of those.
+
+    Raises:
+        UserError: if the user's are not as many.
+    """
+    if given and len(given) != count:
+        raise UserError(
+            f"{SIGMAS_KEY}={list(given)}: the network gives {count} key points; give {count} numbers, or []"
+        )
+    if given:
+        return np.array(given, np.float64)
     return np.array(PERSON_SIGMAS) if count == len(PERSON_SIGMAS) else np.full(count, 1 / max(count, 1))
 
 
-def _of_masks(masks: Masks) -> Iterator[Annotation]:
+def _true_masks(objects: Objects) -> Iterator[Annotation]:
+    assert objects.masks is not None
+    for annotation, code in zip(true_annotations(objects), objects.masks, strict=True):
+        yield annotation | {"segmentation": code}
+
+
+def _found_masks(masks: Masks) -> Iterator[Annotation]:
     for code, score, number in zip(masks.codes, masks.scores, masks.classes, strict=True):
-        yield {
-            "category_id": int(number),
-            "segmentation": code,
-            "area": float(mask.area(code)),
-            "bbox": mask.toBbox(code).tolist(),
-            "score": float(score),
-        }
+        yield {"category_id": int(number), "segmentation": code, "area": area(code), "score": float(score)}
 
 
-def _of_points(objects: KeyPoints) -> Iterator[Annotation]:
-    for points, (x0, y0, x1, y1), score, number in zip(
-        objects.points, objects.boxes, objects.scores, objects.classes, strict=True
+def _true_keypoints(objects: Objects) -> Iterator[Annotation]:
+    assert objects.keypoints is not None
+    assert objects.keypoint_counts is not None
+    for annotation, points, count in zip(
+        true_annotations(objects), objects.keypoints, objects.keypoint_counts, strict=True
     ):
-        seen = points[:, 2] >= SEEN
-        flags = np.where(seen, 2, 0)
+        yield annotation | {"keypoints": points.ravel().tolist(), "num_keypoints": int(count)}
+
+
+def _found_keypoints(found: KeyPoints) -> Iterator[Annotation]:
+    """As pycocotools reads results: an object is as large as what its points span."""
+    for points, score, number in zip(found.points, found.scores, found.classes, strict=True):
         yield {
             "category_id": int(number),
-            "keypoints": np.concatenate([points[:, :2], flags[:, None]], axis=1).ravel().tolist(),
-            "num_keypoints": int(seen.sum()),
-            "area": float((x1 - x0) * (y1 - y0)),
-            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "keypoints": np.concatenate([points, np.ones((len(points), 1))], axis=1).ravel().tolist(),
+            "area": float(np.ptp(points, axis=0).prod()),
             "score": float(score),
         }

@@ -79,6 +79,10 @@ VALUES = [
     ("data.evaluation.labels=null", "data.evaluation.labels=None: give pattern:REGEX, folders or file:CSV"),
     ("data.evaluation.task=none", r"data.evaluation.labels=pattern:imagenet_\d+_(\d+)\.jpg: give null"),
     ("data.evaluation.task=custom", "data.evaluation.metric=None: give module:Class, what task=custom measures"),
+    (
+        "data.evaluation.kpt_oks_sigmas=[0.1,0]",
+        "data.evaluation.kpt_oks_sigmas=[0.1, 0.0]: give a number above 0 for each key point, or []",
+    ),
     ("data.evaluation.metric=words", "data.evaluation.metric=words: give module:Class"),
     (
         "data.evaluation={metric: 'a:B', task: detection, labels: null}",

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask
 
 from stages.core.base.errors import UserError
 from stages.core.data.object_labels import read_object_labels
+from stages.core.data.objects import Shapes
 
 
 @pytest.fixture
@@ -30,9 +32,40 @@ def test_yolo_text_is_in_parts_of_the_picture(folder):
     assert not objects.crowd.any()
 
 
-def test_a_polygon_counts_by_its_box(folder):
-    objects = yolo("1 0.1 0.2 0.5 0.2 0.3 0.6\n").of("a.png", 100, 100)
+TRIANGLE = "1 0.1 0.2 0.5 0.2 0.3 0.6\n"
+
+
+def test_a_polygon_has_a_box_an_area_and_a_mask(folder):
+    labels = yolo(TRIANGLE)
+    objects = labels.of("a.png", 100, 100)
     np.testing.assert_allclose(objects.boxes, [[10, 20, 50, 60]])
+    assert objects.areas.tolist() == pytest.approx([800], rel=0.03)  # half its box
+    assert objects.masks is None
+    (code,) = labels.of("a.png", 100, 100, Shapes(masks=True)).masks
+    drawn = mask.decode(code)
+    assert (drawn.shape, drawn.sum(), drawn[22, 30], drawn[50, 14]) == ((100, 100), objects.areas[0], 1, 0)
+    assert yolo("0 0.5 0.5 1 1\n").of("a.png", 10, 10, Shapes(masks=True)).masks == (None,)
+
+
+def test_key_points_are_read_where_the_network_gives_as_many(folder):
+    # without a word on visibility a negative number says that a point has no label
+    said, unsaid = "0 0.5 0.5 0.2 0.4 0.1 0.2 2 0 0 0\n", "0 0.5 0.5 0.2 0.4 0.1 0.2 -1 0.5\n"
+    for text, hidden in ((said, [0, 0, 0]), (unsaid, [-10, 10, 0])):
+        objects = yolo(text).of("a.png", 20, 10, Shapes(keypoints=2))
+        np.testing.assert_allclose(objects.boxes, [[4, 6, 6, 14]])
+        np.testing.assert_allclose(objects.keypoints, [[[1, 4, 2], hidden]])
+        assert objects.keypoint_counts.tolist() == [1]
+        assert objects.areas.tolist() == pytest.approx([0.53 * 16])
+    box = yolo("0 0.5 0.5 0.2 0.4\n").of("a.png", 20, 10, Shapes(keypoints=2))
+    assert (box.keypoints.tolist(), box.keypoint_counts.tolist()) == ([[[0, 0, 0], [0, 0, 0]]], [0])
+    assert yolo("").of("a.png", 20, 10, Shapes(keypoints=2)).keypoints.shape == (0, 2, 3)
+    # a network without key points takes the box, of an odd count; an even one is a polygon
+    assert yolo("0 0.5 0.5 0.2 0.4 0.1 0.2 2\n").of("a.png", 20, 10).boxes.tolist() == [[4, 6, 6, 14]]
+
+
+def test_another_number_of_key_points_leaves_the_box(folder):
+    objects = yolo("0 0.5 0.5 0.2 0.4 0.1 0.2 2\n").of("a.png", 20, 10, Shapes(keypoints=2))
+    assert (objects.boxes.tolist(), objects.keypoints) == ([[4, 6, 6, 14]], None)
 
 
 def test_a_picture_without_a_file_shows_nothing(folder):
@@ -40,7 +73,15 @@ def test_a_picture_without_a_file_shows_nothing(folder):
 
 
 @pytest.mark.parametrize(
-    "line", ["0 0.5 0.5 0.1", "cat 0.5 0.5 0.1 0.1", "0.5 0.5 0.5 0.1 0.1", "0 nan 0 0 0", "0 320 240 100 50"]
+    "line",
+    [
+        "0 0.5 0.5 0.1",
+        "cat 0.5 0.5 0.1 0.1",
+        "0.5 0.5 0.5 0.1 0.1",
+        "0 nan 0 0 0",
+        "0 320 240 100 50",
+        "0 0.1 0.1 0.2 0.2 300 0.1",
+    ],
 )
 def test_a_line_that_is_no_box_is_named(folder, line):
     with pytest.raises(UserError, match=r"^data\.evaluation\.labels=file:labels: a\.txt:2: .* is not class, centre x"):
@@ -74,6 +115,58 @@ def test_coco_numbers_its_classes_by_its_categories(folder):
         assert len(labels.of("b.jpg", 1, 1).classes) == 0
         with pytest.raises(UserError, match=r"no picture 'c\.jpg' among its 2"):
             labels.of("c.jpg", 1, 1)
+
+
+SHAPES = [
+    {"segmentation": [[1, 2, 11, 2, 11, 22, 1, 22]], "keypoints": [3, 4, 2, 0, 0, 0], "num_keypoints": 1},
+    {"segmentation": {"size": [40, 30], "counts": [40, 80, 1080]}},
+]
+
+
+def coco(folder, *shapes):
+    """Labels with more in the two annotations."""
+    annotations = [one | more for one, more in zip(COCO["annotations"], shapes, strict=True)]
+    (folder / "labels/instances.json").write_text(json.dumps(COCO | {"annotations": annotations}))
+    return read_object_labels("file:labels", ["a.jpg", "b.jpg"])
+
+
+def test_coco_has_masks(folder):
+    objects = coco(folder, *SHAPES).of("a.jpg", 40, 30, Shapes(masks=True))
+    square, columns = (mask.decode(code) for code in objects.masks)
+    assert (square.sum(), square[2:22, 1:11].all()) == (200, True)
+    assert (columns.sum(), columns[:, 1:3].all()) == (80, True)
+    assert objects.areas.tolist() == [150.5, 80]  # as it is written, else the mask's
+    lacking = coco(folder, {"segmentation": []}, {}).of("a.jpg", 40, 30, Shapes(masks=True))
+    assert lacking.masks == (None, None)
+    assert lacking.areas.tolist() == [150.5, 25]
+
+
+def test_coco_has_key_points(folder):
+    labels = coco(folder, *SHAPES)
+    objects = labels.of("a.jpg", 40, 30, Shapes(keypoints=2))
+    assert objects.keypoints.tolist() == [[[3, 4, 2], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    assert objects.keypoint_counts.tolist() == [1, 0]
+    assert labels.of("b.jpg", 40, 30, Shapes(keypoints=2)).keypoints.shape == (0, 2, 3)
+    counted = coco(folder, {"keypoints": [3, 4, 2, 5, 6, 1]}, {}).of("a.jpg", 40, 30, Shapes(keypoints=2))
+    assert counted.keypoint_counts.tolist() == [2, 0]
+    assert coco(folder, {"keypoints": [3, 4, 2]}, {}).of("a.jpg", 40, 30, Shapes(keypoints=2)).keypoints is None
+    ignored = coco(folder, {"keypoints": [3, 4, 2, 5, 6, 1], "num_keypoints": 0}, {})
+    assert ignored.of("a.jpg", 40, 30, Shapes(keypoints=2)).keypoint_counts.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "wanted", "reason"),
+    [
+        ({"segmentation": {"size": [30, 40], "counts": []}}, Shapes(masks=True), r"`size` is \[30, 40\]"),
+        ({"keypoints": ["a"] * 6}, Shapes(keypoints=2), "could not convert"),
+        ({"keypoints": [float("nan")] * 6}, Shapes(keypoints=2), "infinite or none"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(folder, shapes, wanted, reason):
+    labels = coco(folder, shapes, {})
+    assert len(labels.of("a.jpg", 40, 30).classes) == 2
+    with pytest.raises(UserError, match=rf"^data\.evaluation\.labels=file:labels: an annotation of a\.jpg: .*{reason}"):
+        labels.of("a.jpg", 40, 30, wanted)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "{", json.dumps(COCO | {"categories": []})])

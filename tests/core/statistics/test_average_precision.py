@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.core.data.object_labels import Objects
+from stages.core.data.objects import Objects
 from stages.core.statistics.average_precision import FoundBoxes, evaluate_boxes, spread
 
 BOX = (10, 10, 110, 110)

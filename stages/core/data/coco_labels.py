@@ -1,0 +1,134 @@
+"""Labels in a JSON file as COCO has it."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from stages.core.base.errors import UserError, did_you_mean, one_line
+from stages.core.base.sources import SourceFile
+from stages.core.data.masks import area, mask_of_segmentation
+from stages.core.data.objects import BOXES_ALONE, Objects, Shapes
+
+__all__ = ["CocoLabels", "read_coco_labels"]
+
+Annotation = Mapping[str, Any]
+
+
+class CocoLabels:
+    """The objects of a JSON file.
+
+    Args:
+        key: the setting with its value, for messages.
+        objects: by the picture's `file_name`.
+        annotations: of the pictures that masks and key points will be asked of.
+    """
+
+    def __init__(
+        self, key: str, objects: Mapping[str, Objects], annotations: Mapping[str, Sequence[Annotation]]
+    ) -> None:
+        self._key = key
+        self._objects = objects
+        self._annotations = annotations
+
+    def of(self, name: str, height: int, width: int, shapes: Shapes = BOXES_ALONE) -> Objects:
+        """Give a picture's objects.
+
+        Args:
+            name: of the picture inside its source.
+            height: of the picture in pixels.
+            width: of the picture in pixels.
+            shapes: what is wanted beside boxes.
+
+        Raises:
+            UserError: if the file does not have the picture, or a mask or the key points are not what is wanted.
+        """
+        path = PurePosixPath(name)
+        file_name = next((each for each in (name, path.name) if each in self._objects), None)
+        if file_name is None:
+            raise UserError(
+                f"{self._key}: no picture {path.name!r} among its {len(self._objects)} (`file_name`); "
+                f"{did_you_mean(path.name, self._objects)}"
+            )
+        objects = self._objects[file_name]
+        try:
+            if shapes.masks:
+                objects = _with_masks(objects, self._annotations[file_name], height, width)
+            if shapes.keypoints:
+                objects = _with_keypoints(objects, self._annotations[file_name], shapes.keypoints)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{self._key}: an annotation of {file_name}: {one_line(error)}") from error
+        return objects
+
+
+def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> CocoLabels:
+    """Read a JSON file; classes are the categories in the order of their numbers.
+
+    Args:
+        file: the JSON file.
+        key: the setting with its value, for messages.
+        pictures: names of those whose masks and key points are kept.
+
+    Raises:
+        UserError: if it is not JSON as COCO has it.
+    """
+    kept = {*pictures, *(PurePosixPath(name).name for name in pictures)}
+    try:
+        content = json.loads(file.read())
+        numbers = {number: i for i, number in enumerate(sorted(one["id"] for one in content["categories"]))}
+        names = {one["id"]: one["file_name"] for one in content["images"]}
+        of_pictures: dict[str, list[Annotation]] = {name: [] for name in names.values()}
+        for annotation in content["annotations"]:
+            of_pictures[names[annotation["image_id"]]].append(annotation)
+        objects = {name: _boxes(annotations, numbers) for name, annotations in of_pictures.items()}
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{key}: is not JSON with images, annotations and categories as COCO has them: {one_line(error)}"
+        ) from error
+    return CocoLabels(key, objects, {name: found for name, found in of_pictures.items() if name in kept})
+
+
+def _boxes(annotations: Sequence[Annotation], numbers: Mapping[int, int]) -> Objects:
+    boxes = np.array([one["bbox"] for one in annotations], np.float64).reshape(-1, 4)
+    sides = boxes[:, 2:]
+    areas = [one.get("area", side[0] * side[1]) for one, side in zip(annotations, sides, strict=True)]
+    return Objects(
+        np.concatenate([boxes[:, :2], boxes[:, :2] + sides], axis=1),
+        np.array([numbers[one["category_id"]] for one in annotations], np.int64),
+        np.array([bool(one.get("iscrowd", 0)) for one in annotations], bool),
+        np.array(areas, np.float64),
+    )
+
+
+def _with_masks(objects: Objects, annotations: Sequence[Annotation], height: int, width: int) -> Objects:
+    """Add the masks; an object without `area` covers its mask.
+
+    Raises:
+        ValueError: for what is no segmentation of the picture.
+    """
+    masks = tuple(mask_of_segmentation(one.get("segmentation"), height, width) for one in annotations)
+    areas = [
+        area(mask) if mask is not None and "area" not in one else known
+        for mask, one, known in zip(masks, annotations, objects.areas.tolist(), strict=True)
+    ]
+    return replace(objects, masks=masks, areas=np.array(areas, np.float64))
+
+
+def _with_keypoints(objects: Objects, annotations: Sequence[Annotation], count: int) -> Objects:
+    """Add the key points, if they are as many as the network's; an annotation without any need not be found.
+
+    Raises:
+        ValueError: for what are no numbers.
+    """
+    rows = [one.get("keypoints") or [0] * (3 * count) for one in annotations]
+    if any(len(row) != 3 * count for row in rows):
+        return objects
+    keypoints = np.array(rows, np.float64).reshape(-1, count, 3)
+    if not np.isfinite(keypoints).all():
+        raise ValueError("`keypoints` has a number that is infinite or none")
+    labelled = (keypoints[..., 2] > 0).sum(axis=1).tolist()
+    counts = [one.get("num_keypoints", known) for one, known in zip(annotations, labelled, strict=True)]
+    return replace(objects, keypoints=keypoints, keypoint_counts=np.array(counts, np.int64))
