@@ -1,6 +1,7 @@
 """All checks, one after the other."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -46,6 +47,7 @@ class Diagnosis:
         outcome: how the network came through.
         losses: what stretches of the network cost the outputs, the worst first; only where they are poor.
         accumulated: what is left to say of poor outputs where no finding holds; None where they are not poor.
+        integer_types: ONNX operators that run in integers.
         cures: that were tried and help, best first.
         tried: all that were, in order.
         notes: lines on cures that could not be tried.
@@ -57,6 +59,7 @@ class Diagnosis:
     outcome: Outcome
     losses: Sequence[LayerLoss] = ()
     accumulated: Finding | None = None
+    integer_types: AbstractSet[str] = frozenset()
     cures: Sequence[Cure] = ()
     tried: Sequence[Cure] = ()
     notes: Sequence[str] = ()
@@ -113,8 +116,9 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)
     information += dead_channels(params, observed)
+    types = frozenset(reference.producers[name].op_type for name in networks.in_integers if name in reference.producers)
     left = accumulated(similarity, losses, params) if poor and similarity.rows else None
-    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left)
+    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left, types)
 
 
 def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInput]) -> list[NDArray[np.uint8]]:
