@@ -36,11 +36,13 @@ MOST_FLOAT = 0.3
 """Longer stretches too, as long as no more of the layers than this stay in float."""
 EVIDENT = ("input", "debug")
 """Kinds of findings whose cures the outputs cannot judge: both networks are fed alike."""
+CUT = "model.cut="
+"""A line that ends a network earlier: its effect is known from the same pass, and it has other outputs."""
 
 
 def tried_by_outputs(finding: Finding) -> bool:
     """Whether a finding's cure is to be judged by the quantized outputs beside the float ones."""
-    return finding.cure is not None and finding.kind not in EVIDENT
+    return finding.cure is not None and finding.kind not in EVIDENT and not finding.cure.startswith(CUT)
 
 
 def candidates(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
