@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-__all__ = ["CODE_TYPES", "Codes", "FeatureRange", "dequantize", "limits"]
+__all__ = ["CODE_TYPES", "Codes", "FeatureRange", "dequantize", "limits", "ramp"]
 
 Array = NDArray[Any]
 
@@ -20,6 +20,8 @@ CODE_TYPES = {
     TensorProto.UINT16: (16, False),
 }
 """Types of codes that features have -> bit width, whether signed."""
+MIN_RAMP = 4
+"""So many weights that go up by one are no chance."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,20 @@ def dequantize(
     less = values if zero is None else values - zero.astype(np.int64)
     assert scale is not None
     return np.asarray(less * scale.astype(np.float64), np.float32)
+
+
+def ramp(values: NDArray[np.float32], scale: Array) -> NDArray[np.float32]:
+    """Undo the rounding of a weight [1, N, 1, 1] that was 0, 1, ..., N - 1, as detectors of distances by bins have it.
+
+    Args:
+        values: dequantized.
+        scale: what a code is worth; other weights are given back as they are.
+    """
+    whole = np.arange(values.size, dtype=np.float32)
+    fits = values.size >= MIN_RAMP and values.shape == (1, values.size, 1, 1) and scale.size == 1
+    if not fits or np.abs(values.ravel() - whole).max() > 0.5001 * float(scale.reshape(())):
+        return values
+    return whole.reshape(values.shape)
 
 
 def _spread(part: Array | None, values: Array, axis: int, block: int) -> Array | None:

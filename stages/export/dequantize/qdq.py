@@ -48,7 +48,9 @@ def dequantize_linear(rewriter: Rewriter, node: onnx.NodeProto) -> None:
 
 def move(rewriter: Rewriter, node: onnx.NodeProto) -> None:
     """An operator that only moves or selects values: on codes it does so with the real values."""
-    if node.input[0] not in rewriter.codes or node.input[0] in rewriter.constants:
+    if node.input[0] in rewriter.constants:
+        _read_table(rewriter, node)
+    if node.input[0] not in rewriter.codes:
         rewriter.keep(node)
         return
     operands = list(node.input) if node.op_type == "Concat" else [node.input[0]]
@@ -65,6 +67,21 @@ def move(rewriter: Rewriter, node: onnx.NodeProto) -> None:
         rewriter.codes[target] = first.at(target)
         if first.real in rewriter.ranges:
             rewriter.ranges.setdefault(target, rewriter.ranges[first.real])
+
+
+def _read_table(rewriter: Rewriter, node: onnx.NodeProto) -> None:
+    """Read constant codes, such as a table that a Gather looks up, with the scale of what dequantizes the result."""
+    moved = {node.output[0]}
+    for reader in rewriter.model.graph.node:
+        if not moved.intersection(reader.input):
+            continue
+        if reader.op_type in MOVES and reader.input[0] in moved:
+            moved.update(reader.output)
+        elif reader.op_type == "DequantizeLinear":
+            scale, zero_point = reader.input[1], reader.input[2] if len(reader.input) > 2 else ""
+            if rewriter.scale(reader, scale).size == 1:
+                rewriter.operand(reader, node.input[0], scale, zero_point)
+            return
 
 
 def _padding(rewriter: Rewriter, node: onnx.NodeProto) -> str:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.base.errors import UserError
 from stages.core.graph.onnx_graph import attribute, captured_names
-from stages.export.dequantize.codes import CODE_TYPES, Codes, FeatureRange, dequantize, limits
+from stages.export.dequantize.codes import CODE_TYPES, Codes, FeatureRange, dequantize, limits, ramp
 
 __all__ = ["REMEDY", "Accumulator", "Rewriter", "Rule"]
 
@@ -128,7 +128,8 @@ class Rewriter:
             real = f"{name}/real" if name not in self.codes else self.codes[name].real
             self.codes[name] = asked.at(real)
             stored = numpy_helper.to_array(self.constants[name])
-            self.put(real, dequantize(stored, asked.scale, asked.zero_point, axis, block))
+            values = dequantize(stored, asked.scale, asked.zero_point, axis, block)
+            self.put(real, ramp(values, asked.scale))
             return real
         known = self.codes.get(name)
         if known is None:
@@ -243,7 +244,7 @@ class Rewriter:
             return self.add(kind, [sums.left, sums.right], target, sums.node)
         if kind == "Conv" and factor.size > 1:
             factor = factor.reshape(-1, *[1] * (sums.right.ndim - 1))
-        weight = self.put(f"{target}/weight", sums.right * factor)
+        weight = self.put(f"{target}/weight", ramp(np.asarray(sums.right * factor, np.float32), factor))
         return self.add(kind, [sums.left, weight], target, sums.node)
 
     def quantized(self, node: onnx.NodeProto, real: str, target: str, scale: str, zero_point: str, kind: int) -> None:
