@@ -106,7 +106,9 @@ def _is_channels_last(model: onnx.ModelProto, name: str) -> bool:
         for node in model.graph.node:
             if tensor not in used_names([node]) or node.output[0] in seen:
                 continue
-            if (node.op_type == "Transpose" and list(attribute(node, "perm", [])) == CHANNELS_FIRST) or (node.op_type == "Reshape" and channels == 1 and _to_one_channel(node, shape, constants)):
+            if (node.op_type == "Transpose" and list(attribute(node, "perm", [])) == CHANNELS_FIRST) or (
+                node.op_type == "Reshape" and channels == 1 and _to_one_channel(node, shape, constants)
+            ):
                 met = True
             elif node.op_type in KEEPS_LAYOUT:
                 seen.add(node.output[0])

@@ -70,9 +70,10 @@ def without_transposes(model: onnx.ModelProto) -> None:
         starts = [index for index, node in enumerate(nodes) if node.op_type == "Transpose"]
         regions = (_region(graph, nodes, start) for start in starts)
         region = next((region for region in regions if region.pays), None)
-        if region is None:
+        if region is not None:
+            _rewrite(model, graph, region)
+        elif not any(_into_weight(model, graph, nodes[start]) for start in starts):
             return
-        _rewrite(model, graph, region)
         del model.graph.value_info[:]
 
 
@@ -263,10 +264,43 @@ def _set_axes(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto, perm: 
         node.input[1] = name
 
 
+def _into_weight(model: onnx.ModelProto, graph: Graph, transpose: onnx.NodeProto) -> bool:
+    """Reorder the weight of a matrix product instead of its input, where a Transpose is flattened in between."""
+    perm, source = _perm(graph, transpose), transpose.input[0]
+    flat = _only_consumer(graph, transpose.output[0], {"Reshape", "Flatten"})
+    product = None if flat is None else _only_consumer(graph, flat.output[0], {"MatMul", "Gemm"})
+    if flat is None or product is None or source not in graph.shapes or perm[:1] != [0]:
+        return False
+    sizes, weight = graph.shapes[source], graph.constant(product.input[1])
+    rows = int(np.prod(sizes[1:]))
+    fits = product.input[0] == flat.output[0] and not attribute(product, "transA", 0)
+    if not fits or weight is None or weight.ndim != 2 or graph.shapes.get(flat.output[0]) != [sizes[0], rows]:
+        return False
+    order = np.arange(rows).reshape(sizes[1:]).transpose([axis - 1 for axis in perm[1:]]).ravel()
+    axis = 1 if attribute(product, "transB", 0) else 0
+    name, to = f"{product.output[0]}/reordered", f"{flat.output[0]}/sizes"
+    reordered = np.ascontiguousarray(weight.take(np.argsort(order), axis))
+    model.graph.initializer.append(numpy_helper.from_array(reordered, name))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([sizes[0], rows], np.int64), to))
+    product.input[1] = name
+    flat.CopyFrom(helper.make_node("Reshape", [source, to], list(flat.output), name=flat.name))
+    _replace_nodes(model, [node for node in graph.nodes if node.output[0] != transpose.output[0]])
+    return True
+
+
+def _only_consumer(graph: Graph, tensor: str, kinds: set[str]) -> onnx.NodeProto | None:
+    """The only node that reads a tensor, if it is one of these operators."""
+    consumers = graph.consumers.get(tensor, [])
+    if len(consumers) != 1 or tensor in graph.outputs or tensor in graph.captured:
+        return None
+    return consumers[0] if consumers[0].op_type in kinds else None
+
+
 def _replace_nodes(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input} | {info.name for info in model.graph.output}
+    model.graph.node.extend(copies)
+    used = {name for node in copies for name in node.input} | {info.name for info in model.graph.output}
     bodies = Graph(model).captured
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used | bodies]
     del model.graph.initializer[:]
