@@ -10,8 +10,8 @@ from onnx import helper, numpy_helper, version_converter
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute
 from stages.export.cut import Cut, extract
+from stages.export.layout.transposes import without_transposes
 from stages.export.shapes import declare_outputs
-from stages.export.transposes import without_transposes
 
 __all__ = ["canonicalize"]
 

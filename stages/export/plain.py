@@ -12,7 +12,7 @@ from stages.core.base.errors import UserError
 from stages.core.graph.session import Runner
 from stages.export.dequantize.codes import Codes, FeatureRange, dequantize, limits
 from stages.export.dequantize.undo import Dequantized, dequantized, is_quantized
-from stages.export.picture_inputs import float_pixels, with_channels_first
+from stages.export.layout.picture_inputs import float_pixels, with_channels_first
 from stages.export.shapes import graph_shapes
 
 __all__ = ["PlainNetwork", "agreement", "plain_network"]

@@ -11,7 +11,7 @@ __all__ = ["CODE_TYPES", "Codes", "FeatureRange", "dequantize", "limits", "ramp"
 
 Array = NDArray[Any]
 
-CODE_TYPES = {
+CODE_TYPES: dict[int, tuple[int, bool]] = {
     TensorProto.INT4: (4, True),
     TensorProto.UINT4: (4, False),
     TensorProto.INT8: (8, True),
@@ -92,10 +92,9 @@ def dequantize(
         block: elements of a block; 0 for none.
     """
     values = codes.astype(np.int64)
-    scale, zero = (_spread(part, values, axis, block) for part in (scale, zero_point))
-    less = values if zero is None else values - zero.astype(np.int64)
-    assert scale is not None
-    return np.asarray(less * scale.astype(np.float64), np.float32)
+    if zero_point is not None:
+        values = values - _spread(zero_point, values, axis, block).astype(np.int64)
+    return np.asarray(values * _spread(scale, values, axis, block).astype(np.float64), np.float32)
 
 
 def ramp(values: NDArray[np.float32], scale: Array) -> NDArray[np.float32]:
@@ -112,10 +111,10 @@ def ramp(values: NDArray[np.float32], scale: Array) -> NDArray[np.float32]:
     return whole.reshape(values.shape)
 
 
-def _spread(part: Array | None, values: Array, axis: int, block: int) -> Array | None:
+def _spread(part: Array, values: Array, axis: int, block: int) -> Array:
     """Parameters in a shape that broadcasts over the values."""
-    if part is None or part.size == 1:
-        return None if part is None else part.reshape(())
+    if part.size == 1:
+        return part.reshape(())
     if block:
         repeated = np.repeat(part, block, axis)
         return repeated.take(range(values.shape[axis]), axis)

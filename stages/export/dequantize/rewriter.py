@@ -146,7 +146,7 @@ class Rewriter:
 
     def _input_type(self, name: str) -> int:
         types = {info.name: info.type.tensor_type.elem_type for info in self.model.graph.input}
-        return types.get(name, TensorProto.UINT8)
+        return int(types[name])
 
     # --- writing ---
 

@@ -160,5 +160,5 @@ def test_an_output_of_sums_is_refused():
     source = model_of(
         scaled(["q", "w", "xz", "wz"])[:2], {"w": W, "wz": np.uint8(120)}, {"x": [5, 4]}, ["i"], output_type=6
     )
-    with pytest.raises(UserError, match="output 'i' is a sum of integer codes: give model.source the float"):
+    with pytest.raises(UserError, match=r"output 'i' is a sum of integer codes: give model\.source the float"):
         dequantized(source)

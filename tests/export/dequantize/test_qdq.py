@@ -73,9 +73,7 @@ def convolution(kind=np.uint8, zero=128, ends=(0.05, 0.1)):
     return model_of(nodes, constants)
 
 
-@pytest.mark.parametrize(
-    ("kind", "zero"), [(np.uint8, 128), (np.int8, 3), (np.int16, 0), (np.uint16, 32768)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("kind", "zero"), [(np.uint8, 128), (np.int8, 3), (np.int16, 0), (np.uint16, 32768)], ids=str)
 def test_weights_are_exact_and_features_float(kind, zero):
     undone = dequantized(convolution(kind, zero))
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(undone.model, strict_mode=True))

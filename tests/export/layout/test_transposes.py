@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from stages.core.graph.session import Runner
-from stages.export.transposes import without_transposes
+from stages.export.layout.transposes import without_transposes
 from tests.export.graphs import graph_model, node
 
 FIRST, LAST = [0, 3, 1, 2], [0, 2, 3, 1]
@@ -84,6 +84,31 @@ def test_the_two_paths_of_a_sum_both_lose_their_transpose():
 def test_a_sum_of_both_is_moved_where_that_leaves_one_transpose_of_two():
     nodes = [last("x", "a"), last("z", "b"), node("Add", ["a", "b"], ["y"], "sum")]
     assert checked(nodes, inputs={"x": SHAPE, "z": SHAPE}) == ["Add", "Transpose"]
+
+
+def test_a_sum_that_is_changed_twice_keeps_both_constants_apart():
+    """NCHW inside NHWC inside NCHW: the constant of the innermost sum is moved by both."""
+    turn, back = [0, 1, 3, 2], [0, 1, 3, 2]
+    nodes = [
+        last("x", "a"),
+        node("Transpose", ["a"], ["t"], "turn", perm=turn),
+        node("Add", ["t", "k"], ["s"], "sum"),
+        node("Transpose", ["s"], ["u"], "back", perm=back),
+        first("u", "y"),
+    ]
+    assert checked(nodes, {"k": RNG.normal(size=(5, 4, 6))}) == ["Add"]
+
+
+def test_a_transpose_that_undoes_itself_around_a_sum_stays_right():
+    """The inner Transpose ends the part and leads into it at once."""
+    swap = [0, 1, 3, 2]
+    nodes = [
+        node("Transpose", ["x"], ["a"], "one", perm=swap),
+        node("Relu", ["a"], ["r"], "relu"),
+        node("Transpose", ["r"], ["b"], "two", perm=swap),
+        node("Add", ["r", "b"], ["y"], "sum"),
+    ]
+    checked(nodes, inputs={"x": (1, 2, 5, 5)})
 
 
 def test_an_output_inside_keeps_its_layout():

@@ -19,7 +19,7 @@ KEEPS_LAYOUT = {
     "Relu", "Resize", "Sigmoid", "Sqrt", "Sub", "Tanh",
 }  # fmt: skip
 """Operators that may stand between an input and the Transpose that shows its layout."""
-PIXEL_TYPES = {TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64}
+PIXEL_TYPES: set[int] = {TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64}
 
 
 def float_pixels(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:

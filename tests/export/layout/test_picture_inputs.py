@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.graph.session import Runner
-from stages.export.picture_inputs import float_pixels, with_channels_first
+from stages.export.layout.picture_inputs import float_pixels, with_channels_first
 from stages.export.shapes import graph_shapes
 from tests.export.graphs import graph_model, node
 
