@@ -61,7 +61,6 @@ class Rewriter:
         renamed: tensor of the source -> float tensor of the same value.
         ranges: float tensor -> range of the codes that it had.
         weights: how many constants were codes.
-        left_out: how many activations were written that the quantizers had taken the place of.
     """
 
     model: onnx.ModelProto
@@ -73,16 +72,21 @@ class Rewriter:
     renamed: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, FeatureRange] = field(default_factory=dict)
     weights: int = 0
-    left_out: int = 0
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     written: dict[str, onnx.TensorProto] = field(default_factory=dict)
     _not_negative: set[str] = field(default_factory=set)
+    _activated: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.constants = constants_of(self.model)
         for info in self.model.graph.input:
             if info.name not in self.constants and info.type.tensor_type.elem_type in CODE_TYPES:
                 self.codes[info.name] = Codes(info.name)
+
+    @property
+    def activations(self) -> int:
+        """How many activations were written that quantizers had taken the place of."""
+        return len(self._activated)
 
     # --- reading ---
 
@@ -260,8 +264,9 @@ class Rewriter:
         if low == 0.0 and real not in self._not_negative and not self._is_input(real):
             assert known.scale is not None
             six = bool(np.all(np.abs(high - RELU6) <= np.max(known.scale) / 2))
-            known = known.at(self._activation(real, six, node))
-            self.left_out += 1
+            if real not in self._activated:
+                self._activated[real] = self._activation(real, six, node)
+            known = known.at(self._activated[real])
         self.codes[target] = known
         self.note_range(known, kind)
 

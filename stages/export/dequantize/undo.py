@@ -61,8 +61,12 @@ class Dequantized:
     def lines(self, name: str) -> list[str]:
         """Describe what was undone; `name` is the file's."""
         features = f"{counted(len(self.ranges), 'feature')}, {counted(self.weights, 'constant')}"
-        restored = f"; {self.activations} of Relu and Clip that ranges stood for are back" if self.activations else ""
-        lines = [f"{name} is quantized ({self.form}: {features}): read as the float network that it means{restored}"]
+        lines = [f"{name} is quantized ({self.form}: {features}): it is read as the float network that it stands for"]
+        if self.activations:
+            lines.append(
+                f"{counted(self.activations, 'activation')} restored: codes that start at 0, or end at 6, had taken "
+                "the place of Relu and Clip"
+            )
         fed = {info.name for info in self.model.graph.input}
         for tensor, codes in self.codes.items():
             if tensor not in fed:
@@ -108,7 +112,7 @@ def dequantized(model: onnx.ModelProto) -> Dequantized:
         if (known := rewriter.codes.get(info.name)) is not None and known.scale is not None
     }
     forms = ", ".join(_forms(model.graph))
-    return Dequantized(result, forms, rewriter.ranges, rewriter.weights, rewriter.left_out, codes)
+    return Dequantized(result, forms, rewriter.ranges, rewriter.weights, rewriter.activations, codes)
 
 
 def _forms(graph: onnx.GraphProto) -> list[str]:

@@ -169,6 +169,13 @@ def test_codes_that_start_at_0_are_a_relu(arguments, expected):
     np.testing.assert_allclose(real.clip(low, high), quantized, atol=scale * 0.501)
 
 
+def test_an_activation_is_restored_once_for_all_that_read_it():
+    nodes = [node("Neg", ["x"], ["n"], "neg"), *pair("n", "a"), *pair("n", "b"), node("Add", ["a", "b"], ["y"], "sum")]
+    undone = dequantized(model_of(nodes, {"s": f32(0.1), "z": np.uint8(0)}))
+    assert kinds(undone.model) == ["Neg", "Relu", "Add"]
+    assert undone.activations == 1
+
+
 def test_an_input_in_codes_from_0_is_no_relu():
     source = model_of([*pair("x", "xd"), node("Neg", ["xd"], ["y"], "neg")], {"s": f32(1.0), "z": np.uint8(0)})
     assert kinds(dequantized(source).model) == ["Neg"]
@@ -271,10 +278,11 @@ def test_inputs_and_outputs_in_codes_are_float_and_keep_their_names():
     np.testing.assert_array_equal(y, [[1.0, 0.0, 0.0, 3.0]])  # the Relu that the codes from 0 are
     assert kinds(undone.model) == ["Neg", "Relu"]
     assert undone.ranges["x"].low == -64.0
-    assert undone.lines("net.onnx")[1] == (
+    assert undone.lines("net.onnx")[1:] == [
+        "1 activation restored: codes that start at 0, or end at 6, had taken the place of Relu and Clip",
         "input 'x' took codes and takes real values now, (code - 128) * 0.5: where pixels were the codes, give "
-        "model.inputs mean: [128], normal: [2]"
-    )
+        "model.inputs mean: [128], normal: [2]",
+    ]
 
 
 def test_a_tensor_that_is_an_output_twice_has_both_names():
