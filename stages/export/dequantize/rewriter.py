@@ -12,19 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.core.base.errors import UserError
 from stages.core.graph.onnx_graph import attribute, captured_names
 from stages.export.dequantize.codes import CODE_TYPES, Codes, FeatureRange, dequantize, limits, ramp
+from stages.export.dequantize.signs import Signs
 
 __all__ = ["REMEDY", "Accumulator", "Rewriter", "Rule"]
 
 REMEDY = "give model.source the float network that it was made from"
 
-NOT_NEGATIVE = {"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Exp", "Abs", "Sqrt", "Softplus"}
-"""Operators whose output is never negative."""
-KEEPS_SIGN = {
-    "Add", "AveragePool", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GlobalAveragePool",
-    "GlobalMaxPool", "Identity", "MaxPool", "Mul", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Slice",
-    "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-}  # fmt: skip
-"""Operators whose output is not negative if no input is."""
 RELU6 = 6.0
 
 
@@ -74,7 +67,7 @@ class Rewriter:
     weights: int = 0
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     written: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    _not_negative: set[str] = field(default_factory=set)
+    _signs: Signs = field(default_factory=Signs)
     _activated: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -195,17 +188,9 @@ class Rewriter:
         return target
 
     def emit(self, node: onnx.NodeProto) -> None:
-        """Write a node, and note whether its output can be negative."""
+        """Write a node."""
         self.nodes.append(node)
-        floor = attribute(node, "min") if len(node.input) < 2 else self.constant(node.input[1])
-        clamps = node.op_type == "Clip" and floor is not None and float(floor) >= 0
-        sources = [name for name in node.input if name and name not in self.constants and name not in self.written]
-        kept = node.op_type in KEEPS_SIGN and sources and self._not_negative.issuperset(sources)
-        constants = [
-            value for name in node.input if (value := self._written(name)) is not None and value.dtype.kind == "f"
-        ]
-        if node.op_type in NOT_NEGATIVE or clamps or (kept and all((value >= 0).all() for value in constants)):
-            self._not_negative.update(node.output)
+        self._signs.note(node, self._written)
 
     def _written(self, name: str) -> NDArray[Any] | None:
         tensor = self.written.get(name, self.constants.get(name))
@@ -254,14 +239,14 @@ class Rewriter:
     def quantized(self, node: onnx.NodeProto, real: str, target: str, scale: str, zero_point: str, kind: int) -> None:
         """Note that `target` has the codes of a float tensor; write the activation that their range stands for.
 
-        Codes that start at real 0 have no negative values: they act as a Relu, which quantizing tools leave out for
-        that reason. The same goes for codes that end at 6.
+        Codes that start at real 0 have no negative values: they act as a Relu, which quantizing tools leave out behind
+        a layer with weights for that reason. The same goes for codes that end at 6.
         """
         if kind not in CODE_TYPES:
             raise self.refusal(node, f"has codes of type {TensorProto.DataType.Name(kind).lower()}")
         known = self.codes_of(node, real, scale, zero_point)
         low, high = self._ends(known, kind)
-        if low == 0.0 and real not in self._not_negative and not self._is_input(real):
+        if low == 0.0 and self._signs.lacks_activation(real):
             assert known.scale is not None
             six = bool(np.all(np.abs(high - RELU6) <= np.max(known.scale) / 2))
             if real not in self._activated:
@@ -273,7 +258,7 @@ class Rewriter:
     def note_range(self, known: Codes, kind: int) -> None:
         """Note the range of a float tensor that had codes; the first one holds."""
         low, high = self._ends(known, kind)
-        floor = 0.0 if known.real in self._not_negative else low
+        floor = 0.0 if known.real in self._signs.not_negative else low
         if floor < high:
             self.ranges.setdefault(known.real, FeatureRange(CODE_TYPES[kind][0], floor, high))
 
@@ -295,9 +280,6 @@ class Rewriter:
         scale = known.scale.astype(np.float64)
         return float(np.min((smallest - known.zero_point) * scale)), float(np.max((largest - known.zero_point) * scale))
 
-    def _is_input(self, name: str) -> bool:
-        return any(info.name == name for info in self.model.graph.input)
-
     def _activation(self, real: str, six: bool, node: onnx.NodeProto) -> str:
         """Write Relu, or Clip from 0 to 6, behind a float tensor."""
         target = f"{real}/activation"
@@ -313,7 +295,7 @@ class Rewriter:
             bounds.append(f"{target}/{end}")
             self.written[bounds[-1]] = numpy_helper.from_array(np.asarray(value, np.float32), bounds[-1])
         self.emit(helper.make_node("Clip", [real, *bounds], [target], name=name))
-        self._not_negative.add(target)
+        self._signs.not_negative.add(target)
         return target
 
     def producer_name(self, tensor: str, default: onnx.NodeProto) -> str:

@@ -135,33 +135,41 @@ def test_weights_in_float_keep_their_own_values():
 # --- activations that ranges stand for
 
 
-def activation(scale, zero, before=(), kind=np.uint8, opset=21):
-    """x -> Neg -> what is `before` -> Q, DQ."""
-    nodes, name = [node("Neg", ["x"], ["n"], "neg")], "n"
-    for one in before:
-        nodes.append(node(one, [name], [f"{name}{one}"], one))
-        name = nodes[-1].output[0]
-    return model_of([*nodes, *pair(name, "y")], {"s": f32(scale), "z": kind(zero)}, {"x": [1, 4]}, opset=opset)
+ONE = np.eye(4, dtype=np.float32)
+
+
+def activation(scale, zero, before=("MatMul",), kind=np.uint8, opset=21):
+    """x -> what is `before` -> Q, DQ. A MatMul multiplies by -1, an Add adds x."""
+    nodes, name = [], "x"
+    for index, one in enumerate(before):
+        inputs = {"MatMul": [name, "w"], "Add": [name, "x"], "Mul": [name, "k"]}.get(one, [name])
+        nodes.append(node(one, inputs, [f"t{index}"], f"{one}{index}"))
+        name = f"t{index}"
+    constants = {"s": f32(scale), "z": kind(zero), "w": -ONE, "k": f32(2.0)}
+    return model_of([*nodes, *pair(name, "y")], constants, {"x": [1, 4]}, opset=opset)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "restored"),
     [
-        ({"scale": 0.1, "zero": 0}, ["Neg", "Relu"]),
-        ({"scale": 6 / 255, "zero": 0}, ["Neg", "Clip"]),
-        ({"scale": 6 / 255, "zero": -128, "kind": np.int8}, ["Neg", "Clip"]),
-        ({"scale": 0.1, "zero": -128, "kind": np.int8}, ["Neg", "Relu"]),
-        ({"scale": 0.1, "zero": 1}, ["Neg"]),
-        ({"scale": 0.1, "zero": 0, "before": ["Relu"]}, ["Neg", "Relu"]),
-        ({"scale": 0.1, "zero": 0, "before": ["Sigmoid", "Identity"]}, ["Neg", "Sigmoid", "Identity"]),
-        ({"scale": 6 / 255, "zero": 0, "opset": 10}, ["Neg", "Clip"]),
+        ({"scale": 0.1, "zero": 0}, ["Relu"]),
+        ({"scale": 6 / 255, "zero": 0}, ["Clip"]),
+        ({"scale": 6 / 255, "zero": -128, "kind": np.int8}, ["Clip"]),
+        ({"scale": 0.1, "zero": -128, "kind": np.int8}, ["Relu"]),
+        ({"scale": 0.1, "zero": 1}, []),
+        ({"scale": 0.1, "zero": 0, "before": ["MatMul", "Relu"]}, []),
+        ({"scale": 0.1, "zero": 0, "before": ["MatMul", "Sigmoid", "Identity"]}, []),
+        ({"scale": 0.1, "zero": 0, "before": ["MatMul", "Add"]}, ["Relu"]),
+        ({"scale": 0.1, "zero": 0, "before": ["MatMul", "Mul", "Transpose", "Transpose"]}, ["Relu"]),
+        ({"scale": 0.1, "zero": 0, "before": ["Abs", "Add"]}, []),
+        ({"scale": 6 / 255, "zero": 0, "opset": 10}, ["Clip"]),
     ],
 )
-def test_codes_that_start_at_0_are_a_relu(arguments, expected):
+def test_codes_that_start_at_0_are_a_relu_behind_a_layer_with_weights(arguments, restored):
     source = activation(**arguments)
     undone = dequantized(source)
-    assert kinds(undone.model) == expected
-    assert undone.activations == (expected[1:] in (["Relu"], ["Clip"]) and not arguments.get("before"))
+    assert kinds(undone.model) == [*arguments.get("before", ["MatMul"]), *restored]
+    assert undone.activations == len(restored)
     x = np.array([[-30.0, -5.0, -0.01, 2.0]], np.float32)
     (quantized,), (real,) = (list(Runner(model).run({"x": x}).values()) for model in (source, undone.model))
     limits, scale = np.iinfo(arguments.get("kind", np.uint8)), arguments["scale"]
@@ -169,10 +177,39 @@ def test_codes_that_start_at_0_are_a_relu(arguments, expected):
     np.testing.assert_allclose(real.clip(low, high), quantized, atol=scale * 0.501)
 
 
+@pytest.mark.parametrize("before", [["Neg"], ["Neg", "MaxPool"], ["Neg", "Add"]])
+def test_codes_from_0_of_what_has_no_weights_are_no_relu(before):
+    """Box coordinates were just never negative on the calibration pictures."""
+    nodes, name = [], "x"
+    for kind in before:
+        attributes = {"kernel_shape": [2, 2]} if kind == "MaxPool" else {}
+        nodes.append(node(kind, [name, "x"] if kind == "Add" else [name], [f"{name}{kind}"], kind, **attributes))
+        name = nodes[-1].output[0]
+    source = model_of([*nodes, *pair(name, "y")], {"s": f32(0.1), "z": np.uint8(0)})
+    assert kinds(dequantized(source).model) == before
+
+
+def test_a_layer_of_no_negative_number_is_not_negative():
+    """Distances are a sum of bins weighted by probabilities."""
+    nodes = [
+        node("Softmax", ["x"], ["p"], "softmax", axis=1),
+        node("Conv", ["p", "bins"], ["d"], "bins"),
+        *pair("d", "y"),
+    ]
+    bins = np.arange(2, dtype=np.float32).reshape(1, 2, 1, 1)
+    source = model_of(nodes, {"bins": bins, "s": f32(0.1), "z": np.uint8(0)})
+    assert kinds(dequantized(source).model) == ["Softmax", "Conv"]
+
+
 def test_an_activation_is_restored_once_for_all_that_read_it():
-    nodes = [node("Neg", ["x"], ["n"], "neg"), *pair("n", "a"), *pair("n", "b"), node("Add", ["a", "b"], ["y"], "sum")]
-    undone = dequantized(model_of(nodes, {"s": f32(0.1), "z": np.uint8(0)}))
-    assert kinds(undone.model) == ["Neg", "Relu", "Add"]
+    nodes = [
+        node("MatMul", ["x", "w"], ["n"], "fc"),
+        *pair("n", "a"),
+        *pair("n", "b"),
+        node("Add", ["a", "b"], ["y"], "sum"),
+    ]
+    undone = dequantized(model_of(nodes, {"s": f32(0.1), "z": np.uint8(0), "w": -ONE}))
+    assert kinds(undone.model) == ["MatMul", "Relu", "Add"]
     assert undone.activations == 1
 
 
@@ -182,7 +219,7 @@ def test_an_input_in_codes_from_0_is_no_relu():
 
 
 def test_a_relu_before_signed_codes_leaves_only_half_of_their_range():
-    undone = dequantized(activation(0.1, 0, ["Relu"], np.int8))
+    undone = dequantized(activation(0.1, 0, ["MatMul", "Relu"], np.int8))
     assert undone.ranges["y"].low == 0.0
     assert undone.ranges["y"].high == pytest.approx(12.7)
 
@@ -267,16 +304,16 @@ def test_shape_and_order_of_codes_are_those_of_the_real_values():
 def test_inputs_and_outputs_in_codes_are_float_and_keep_their_names():
     nodes = [
         node("DequantizeLinear", ["x", "s", "z"], ["xd"], "dq"),
-        node("Neg", ["xd"], ["n"], "neg"),
+        node("MatMul", ["xd", "w"], ["n"], "fc"),
         node("QuantizeLinear", ["n", "s2", "z2"], ["y"], "q"),
     ]
-    constants = {"s": f32(0.5), "z": np.uint8(128), "s2": f32(0.25), "z2": np.uint8(0)}
+    constants = {"s": f32(0.5), "z": np.uint8(128), "s2": f32(0.25), "z2": np.uint8(0), "w": -ONE}
     source = model_of(nodes, constants, {"x": (TensorProto.UINT8, [1, 4])}, output_type=TensorProto.UINT8)
     undone = dequantized(source)
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(undone.model, strict_mode=True))
     (y,) = Runner(undone.model).run({"x": f32(-1.0, 0.5, 2.0, -3.0)[None]}).values()
     np.testing.assert_array_equal(y, [[1.0, 0.0, 0.0, 3.0]])  # the Relu that the codes from 0 are
-    assert kinds(undone.model) == ["Neg", "Relu"]
+    assert kinds(undone.model) == ["MatMul", "Relu"]
     assert undone.ranges["x"].low == -64.0
     assert undone.lines("net.onnx")[1:] == [
         "1 activation restored: codes that start at 0, or end at 6, had taken the place of Relu and Clip",
