@@ -34,7 +34,7 @@ def export(config: Config) -> None:
         traced = read_module(model, file)
         source, difference, norms = traced.model, traced.difference, traced.norms
 
-    plain = plain_network(source, file.name if file else model.name)
+    plain = plain_network(source, file.name if file else model.name, [one.shape for one in model.inputs if one.shape])
     source = plain.model
     for line in plain.lines:
         output.print(line)

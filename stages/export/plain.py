@@ -36,12 +36,13 @@ class PlainNetwork:
     ranges: Mapping[str, FeatureRange] = field(default_factory=dict)
 
 
-def plain_network(model: onnx.ModelProto, name: str) -> PlainNetwork:
+def plain_network(model: onnx.ModelProto, name: str, shapes: Sequence[Sequence[int]] = ()) -> PlainNetwork:
     """Undo quantization, inputs with channels last, and pixels as integers.
 
     Args:
         model: the source; not changed.
         name: what lines call it.
+        shapes: configured shapes of inputs, for those whose sizes are not static.
 
     Raises:
         UserError: if it is quantized and its float meaning is not exact.
@@ -53,7 +54,7 @@ def plain_network(model: onnx.ModelProto, name: str) -> PlainNetwork:
             undone = dequantized(model)
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
-        lines += [*undone.lines(name), *_agreement_lines(model, undone)]
+        lines += [*undone.lines(name), *_agreement_lines(model, undone, shapes)]
         model, ranges = undone.model, undone.ranges
     model, pixels = float_pixels(model)
     lines += [f"input {each!r} took integers and takes float now: the same values" for each in pixels]
@@ -62,8 +63,8 @@ def plain_network(model: onnx.ModelProto, name: str) -> PlainNetwork:
     return PlainNetwork(model, lines, ranges)
 
 
-def _agreement_lines(model: onnx.ModelProto, undone: Dequantized) -> list[str]:
-    cosine = agreement(model, undone)
+def _agreement_lines(model: onnx.ModelProto, undone: Dequantized, shapes: Sequence[Sequence[int]]) -> list[str]:
+    cosine = agreement(model, undone, shapes)
     if cosine is None:
         return []
     low = (
@@ -72,8 +73,13 @@ def _agreement_lines(model: onnx.ModelProto, undone: Dequantized) -> list[str]:
     return [f"cosine of the float and the quantized network's outputs on random input: {cosine:.4f}{low}"]
 
 
-def agreement(model: onnx.ModelProto, undone: Dequantized) -> float | None:
+def agreement(model: onnx.ModelProto, undone: Dequantized, shapes: Sequence[Sequence[int]] = ()) -> float | None:
     """Run a quantized network and its float meaning on the same random values, in the range of each input.
+
+    Args:
+        model: the quantized network.
+        undone: its float meaning.
+        shapes: configured shapes, for inputs whose sizes are not static.
 
     Returns:
         The smallest cosine of an output; None if a size is not known, or ONNX Runtime lacks one of the operators.
@@ -83,8 +89,8 @@ def agreement(model: onnx.ModelProto, undone: Dequantized) -> float | None:
     fed: dict[str, NDArray[np.generic]] = {}
     real: dict[str, NDArray[np.float32]] = {}
     for name, shape in graph_shapes(model).items():
-        sizes = [1, *shape[1:]] if shape and shape[0] == 0 else shape
-        if 0 in sizes or (types[name] != TensorProto.FLOAT and name not in undone.codes):
+        sizes = _sizes(shape, shapes)
+        if sizes is None or (types[name] != TensorProto.FLOAT and name not in undone.codes):
             return None
         if name in undone.codes:
             low, high = limits(types[name])
@@ -105,6 +111,17 @@ def agreement(model: onnx.ModelProto, undone: Dequantized) -> float | None:
         if value.shape == other.shape and value.dtype.kind == "f":
             cosines.append(_cosine(value, other))
     return min(cosines, default=None)
+
+
+def _sizes(shape: Sequence[int], configured: Sequence[Sequence[int]]) -> Sequence[int] | None:
+    """Static sizes for a shape (0: not static): the first configured shape that fits, else with batch 1; or None."""
+    for candidate in (*configured, [1, *shape[1:]]):
+        fits = len(candidate) == len(shape) and all(
+            size in (0, own) for size, own in zip(shape, candidate, strict=True)
+        )
+        if fits and 0 not in candidate:
+            return candidate
+    return None
 
 
 def _real(codes: NDArray[np.generic], known: Codes) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ DynamicQuantizeLinear gives codes, a scale and a zero point. MatMulInteger or Co
 makes the sums float, and Mul by both scales gives the float product. All of that is one MatMul or Conv.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from stages.core.graph.onnx_graph import attribute
 from stages.export.dequantize.codes import Codes, dequantize
-from stages.export.dequantize.rewriter import Accumulator, Rewriter, Rule
+from stages.export.dequantize.qdq import move
+from stages.export.dequantize.rewriter import Accumulator, Divided, Rewriter, Rule
 
 __all__ = ["RULES"]
 
@@ -22,29 +24,43 @@ LSTM_INPUTS = 8
 
 def dynamic_quantize(rewriter: Rewriter, node: onnx.NodeProto) -> None:
     """A float tensor becomes codes, with a scale of its own on each run."""
-    codes, scale, _ = node.output
+    codes, scale, zero_point = node.output
     rewriter.codes[codes] = Codes(rewriter.real(node.input[0]), symbol=scale)
+    rewriter.zero_points[scale] = zero_point
     rewriter.scales[scale] = (scale,), np.ones((), np.float64)
 
 
 def integer_product(rewriter: Rewriter, node: onnx.NodeProto) -> None:
     """MatMulInteger and ConvInteger: sums of products of codes less their zero points."""
-    left = rewriter.codes.get(node.input[0])
     zero_points = (*node.input[2:4], "", "")[:2]
-    if left is None:
-        raise rewriter.refusal(node, f"its input {node.input[0]!r} is no tensor of codes that is known")
+    left = _known(rewriter, node, node.input[0], zero_points[0])
     symbols, factor = _scale_of(left)
     if node.input[1] in rewriter.constants:
         axis = 0 if node.op_type == "ConvInteger" else len(rewriter.constants[node.input[1]].dims) - 1
         zero = rewriter.scale(node, zero_points[1]) if zero_points[1] else None
         right: str | NDArray[Any] = dequantize(rewriter.scale(node, node.input[1]), np.ones(()), zero, axis)
     else:
-        known = rewriter.codes.get(node.input[1])
-        if known is None:
-            raise rewriter.refusal(node, f"its input {node.input[1]!r} is no tensor of codes that is known")
+        known = _known(rewriter, node, node.input[1], zero_points[1])
         more, of_right = _scale_of(known)
         right, symbols, factor = known.real, symbols + more, factor * of_right
     rewriter.accumulators[node.output[0]] = Accumulator(node, left.real, right, symbols, factor)
+
+
+def _known(rewriter: Rewriter, node: onnx.NodeProto, name: str, zero_point: str) -> Codes:
+    """What computed codes stand for; the zero point that is subtracted has to be theirs."""
+    known = rewriter.codes.get(name)
+    if known is None:
+        raise rewriter.refusal(node, f"its input {name!r} is no tensor of codes that is known")
+    if known.symbol:
+        same = rewriter.zero_points.get(known.symbol) == zero_point
+    else:
+        zero = rewriter.scale(node, zero_point).astype(np.int64) if zero_point else np.zeros((), np.int64)
+        if known.scale is None:  # an input of the network: its codes are worth 1
+            known = rewriter.codes[name] = replace(known, scale=np.ones((), np.float32), zero_point=zero)
+        same = np.array_equal(np.asarray(known.zero_point).reshape(-1), zero.reshape(-1))
+    if not same:
+        raise rewriter.refusal(node, f"subtracts another zero point from {name!r} than it was written with")
+    return known
 
 
 def _scale_of(known: Codes) -> tuple[tuple[str, ...], NDArray[Any]]:
@@ -53,13 +69,43 @@ def _scale_of(known: Codes) -> tuple[tuple[str, ...], NDArray[Any]]:
     return (), np.asarray(1.0 if known.scale is None else known.scale, np.float64)
 
 
-def cast(rewriter: Rewriter, node: onnx.NodeProto) -> None:
-    """Sums of products as float are the same sums."""
-    sums = rewriter.accumulators.get(node.input[0])
-    if sums is None:
-        rewriter.keep(node)
+def convert(rewriter: Rewriter, node: onnx.NodeProto) -> None:
+    """Cast and roundings: sums of products as float are the same sums; a divided bias is not rounded."""
+    name, target = node.input[0], node.output[0]
+    if name in rewriter.accumulators and node.op_type == "Cast":
+        rewriter.accumulators[target] = rewriter.accumulators[name]
+    elif name in rewriter.divided:
+        rewriter.divided[target] = rewriter.divided[name]
     else:
-        rewriter.accumulators[node.output[0]] = sums
+        rewriter.keep(node)
+
+
+def divide(rewriter: Rewriter, node: onnx.NodeProto) -> None:
+    """A float tensor divided by scales, such as a bias; any other Div stays."""
+    if node.input[1] not in rewriter.scales:
+        rewriter.keep(node)
+        return
+    symbols, factor = rewriter.scales[node.input[1]]
+    rewriter.divided[node.output[0]] = Divided(rewriter.real(node.input[0]), symbols, factor)
+
+
+def add(rewriter: Rewriter, node: onnx.NodeProto) -> None:
+    """Sums of products plus a bias that was divided by the same scales; any other Add stays."""
+    for name, other in (node.input, reversed(list(node.input))):
+        if name in rewriter.accumulators and other in rewriter.divided:
+            rewriter.accumulators[node.output[0]] = replace(rewriter.accumulators[name], bias=rewriter.divided[other])
+            return
+    rewriter.keep(node)
+
+
+def reshape(rewriter: Rewriter, node: onnx.NodeProto) -> None:
+    """A divided bias in another shape; codes and floats are moved as elsewhere."""
+    known = rewriter.divided.get(node.input[0])
+    if known is None:
+        move(rewriter, node)
+        return
+    (target,) = rewriter.add_all(node, [known.real, *node.input[1:]])
+    rewriter.divided[target] = replace(known, real=target)
 
 
 def multiply(rewriter: Rewriter, node: onnx.NodeProto) -> None:
@@ -141,7 +187,10 @@ RULES: dict[str, Rule] = {
     "DynamicQuantizeLinear": dynamic_quantize,
     "MatMulInteger": integer_product,
     "ConvInteger": integer_product,
-    "Cast": cast,
+    **dict.fromkeys(("Cast", "Ceil", "Floor", "Round"), convert),
+    "Add": add,
+    "Div": divide,
+    "Reshape": reshape,
     "Mul": multiply,
     "MatMulIntegerToFloat": matmul_to_float,
     "DynamicQuantizeMatMul": dynamic_matmul,

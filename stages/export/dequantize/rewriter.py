@@ -14,7 +14,7 @@ from stages.core.graph.onnx_graph import attribute, captured_names
 from stages.export.dequantize.codes import CODE_TYPES, Codes, FeatureRange, dequantize, limits, ramp
 from stages.export.dequantize.signs import Signs
 
-__all__ = ["REMEDY", "Accumulator", "Rewriter", "Rule"]
+__all__ = ["REMEDY", "Accumulator", "Divided", "Rewriter", "Rule"]
 
 REMEDY = "give model.source the float network that it was made from"
 
@@ -31,11 +31,28 @@ class Accumulator:
         right: the real tensor of the second one, or its constant codes less their zero point.
         symbols: names of the scales that are computed when the network runs.
         factor: what the constant scales multiply to.
+        bias: what was added, if anything.
     """
 
     node: onnx.NodeProto
     left: str
     right: str | NDArray[Any]
+    symbols: tuple[str, ...]
+    factor: NDArray[Any]
+    bias: "Divided | None" = None
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A float tensor divided by scales, as a bias is before it is rounded to an integer.
+
+    Attributes:
+        real: the float tensor.
+        symbols: names of the scales that are computed when the network runs.
+        factor: what the constant scales multiply to.
+    """
+
+    real: str
     symbols: tuple[str, ...]
     factor: NDArray[Any]
 
@@ -50,7 +67,9 @@ class Rewriter:
         constants: initializers and Constant nodes of the source, by name.
         codes: tensor of codes -> what it stands for.
         accumulators: tensor of sums of products of codes -> what it stands for.
+        divided: tensor of a float tensor divided by scales -> what it stands for.
         scales: tensor of a scale that is computed when the network runs -> its symbols and constant factor.
+        zero_points: tensor of such a scale -> that of the zero point beside it.
         renamed: tensor of the source -> float tensor of the same value.
         ranges: float tensor -> range of the codes that it had.
         weights: how many constants were codes.
@@ -61,7 +80,9 @@ class Rewriter:
     constants: dict[str, onnx.TensorProto] = field(init=False)
     codes: dict[str, Codes] = field(default_factory=dict)
     accumulators: dict[str, Accumulator] = field(default_factory=dict)
+    divided: dict[str, Divided] = field(default_factory=dict)
     scales: dict[str, tuple[tuple[str, ...], NDArray[Any]]] = field(default_factory=dict)
+    zero_points: dict[str, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, FeatureRange] = field(default_factory=dict)
     weights: int = 0
@@ -167,7 +188,7 @@ class Rewriter:
         if known is not None and known.scale is None and not known.symbol:
             del self.codes[name]  # an input of integers that are no codes, such as pixels
             return False
-        return known is not None or name in self.accumulators or name in self.scales
+        return known is not None or any(name in known for known in (self.accumulators, self.divided, self.scales))
 
     def add_all(self, node: onnx.NodeProto, inputs: Iterable[str]) -> list[str]:
         """Write a node with other inputs; gives its outputs."""
@@ -225,16 +246,23 @@ class Rewriter:
             sums: the sums.
             scale: what they are multiplied by, apart from scales that are computed when the network runs.
         """
-        target, kind = node.output[0], sums.node.op_type.removesuffix("Integer")
-        factor = np.asarray(scale, np.float64) / sums.factor
-        if isinstance(sums.right, str):
-            if not np.allclose(factor, 1.0, rtol=1e-6):
-                raise self.refusal(node, "scales a product of two features by something else than their scales")
-            return self.add(kind, [sums.left, sums.right], target, sums.node)
-        if kind == "Conv" and factor.size > 1:
-            factor = factor.reshape(-1, *[1] * (sums.right.ndim - 1))
-        weight = self.put(f"{target}/weight", ramp(np.asarray(sums.right * factor, np.float32), factor))
-        return self.add(kind, [sums.left, weight], target, sums.node)
+        kind, factor = sums.node.op_type.removesuffix("Integer"), np.asarray(scale, np.float64) / sums.factor
+        target = f"{node.output[0]}/product" if sums.bias else node.output[0]
+        if not isinstance(sums.right, str):
+            if kind == "Conv" and factor.size > 1:
+                factor = factor.reshape(-1, *[1] * (sums.right.ndim - 1))
+            right = self.put(f"{node.output[0]}/weight", ramp(np.asarray(sums.right * factor, np.float32), factor))
+        elif np.allclose(factor, 1.0, rtol=1e-6):
+            right = sums.right
+        else:
+            raise self.refusal(node, "scales a product of two features by something else than their scales")
+        self.add(kind, [sums.left, right], target, sums.node)
+        if sums.bias is None:
+            return target
+        if sums.bias.symbols != sums.symbols or not np.allclose(sums.bias.factor, scale, rtol=1e-6):
+            raise self.refusal(node, "scales a bias by something else than it was divided by")
+        self.emit(helper.make_node("Add", [target, sums.bias.real], [node.output[0]], name=node.name or None))
+        return str(node.output[0])
 
     def quantized(self, node: onnx.NodeProto, real: str, target: str, scale: str, zero_point: str, kind: int) -> None:
         """Note that `target` has the codes of a float tensor; write the activation that their range stands for.

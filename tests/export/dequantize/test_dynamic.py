@@ -71,6 +71,55 @@ def test_scales_that_are_applied_one_after_the_other():
     assert np.abs(quantized - real).max() < 0.03 * np.abs(real).max()
 
 
+def with_bias(scales="scales"):
+    """A bias that is divided by the scales and rounded down, as ONNX Runtime's tools of 2020 write it."""
+    return [
+        QUANTIZE,
+        node("Mul", ["xs", "ws"], ["scales"], "scales"),
+        node("Div", ["b", scales], ["bd"], "divide"),
+        node("Floor", ["bd"], ["bf"], "floor"),
+        node("Cast", ["bf"], ["bi"], "integer", to=TensorProto.INT32),
+        node("Reshape", ["bi", "to"], ["br"], "reshape"),
+        node("ConvInteger", ["q", "w", "xz", "wz"], ["i"], "product"),
+        node("Add", ["i", "br"], ["s"], "sum"),
+        node("Cast", ["s"], ["f"], "cast", to=TensorProto.FLOAT),
+        node("Mul", ["f", "scales"], ["y"], "scale"),
+    ]
+
+
+BIASED = {
+    "w": np.random.default_rng(3).integers(0, 256, (2, 2, 3, 3), np.uint8), "ws": f32(0.02), "wz": np.uint8(120),
+    "b": f32(3.0, -5.0), "to": np.array([1, 2, 1, 1]),
+}  # fmt: skip
+
+
+def test_a_bias_that_is_divided_by_the_scales():
+    source = model_of(with_bias(), BIASED)
+    undone = dequantized(source)
+    assert kinds(undone.model) == ["Reshape", "Conv", "Add"]
+    quantized, real = outputs(source, undone, picture())
+    assert np.abs(quantized - real).max() < 0.03 * np.abs(real).max()
+
+
+def test_a_bias_that_is_divided_by_another_scale_is_refused():
+    with pytest.raises(UserError, match=r"scale \(Mul\) is quantized and scales a bias by something else"):
+        dequantized(model_of(with_bias("xs"), BIASED))
+
+
+def test_pixels_that_are_multiplied_as_integers():
+    nodes = [
+        node("MatMulInteger", ["x", "w", "z", "wz"], ["i"], "product"),
+        node("DequantizeLinear", ["i", "ws"], ["y"], "dq"),
+    ]
+    constants = {"z": np.uint8(7), "w": W, "wz": np.uint8(120), "ws": f32(0.02)}
+    source = model_of(nodes, constants, {"x": (TensorProto.UINT8, [1, 4])})
+    undone = dequantized(source)
+    (expected,) = Runner(source).run({"x": np.array([[0, 7, 9, 255]], np.uint8)}).values()
+    (actual,) = Runner(undone.model).run({"x": np.array([[-7, 0, 2, 248]], np.float32)}).values()
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    assert "(code - 7) * 1" in undone.lines("net.onnx")[1]
+
+
 def test_a_product_of_two_features():
     nodes = [
         QUANTIZE,
@@ -147,8 +196,9 @@ def test_an_lstm():
         ([QUANTIZE, node("Mul", ["x", "xs"], ["y"], "steals")], r"steals \(Mul\) is quantized and computes on"),
         ([node("MatMulInteger", ["k", "w"], ["y"], "alone")],
          r"alone \(MatMulInteger\) is quantized and its input 'k' is no tensor of codes that is known"),
+        (scaled(["q", "w", "", "wz"]), r"product \(MatMulInteger\) .* subtracts another zero point from 'q' than"),
     ],
-    ids=["adds", "other scale", "reads a scale", "unknown codes"],
+    ids=["adds", "other scale", "reads a scale", "unknown codes", "zero point"],
 )  # fmt: skip
 def test_what_has_no_exact_float_meaning_is_refused(nodes, message):
     constants = {"w": W, "ws": f32(0.02), "wz": np.uint8(120), "n": np.int32(3), "k": W.T.copy()}

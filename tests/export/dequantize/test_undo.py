@@ -90,7 +90,10 @@ def test_agreement_shows_an_activation_that_only_a_quantizer_had():
 
 def test_agreement_is_unknown_without_sizes():
     source = on_codes([node("Identity", ["a"], ["b"], "same")], inputs={"x": ["N", 4, "H", 4]})
-    assert agreement(source, dequantized(source)) is None
+    undone = dequantized(source)
+    assert agreement(source, undone) is None
+    assert agreement(source, undone, [[1, 3, 8, 4]]) is None
+    assert agreement(source, undone, [[2, 5], [2, 4, 8, 4]]) > 0.99
 
 
 # --- ONNX Runtime's tools
