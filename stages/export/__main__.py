@@ -19,8 +19,8 @@ from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
 from stages.export.dequantize.undo import node_ranges
 from stages.export.detector import detector_lines, find_head, without_decoding
+from stages.export.float_source import float_source
 from stages.export.onnx_source import read_onnx
-from stages.export.plain import plain_network
 from stages.export.shapes import fix_shapes, graph_shapes
 from stages.export.torch_source import read_module
 
@@ -34,9 +34,9 @@ def export(config: Config) -> None:
         traced = read_module(model, file)
         source, difference, norms = traced.model, traced.difference, traced.norms
 
-    plain = plain_network(source, file.name if file else model.name, [one.shape for one in model.inputs if one.shape])
-    source = plain.model
-    for line in plain.lines:
+    undone = float_source(source, file.name if file else model.name, [one.shape for one in model.inputs if one.shape])
+    source = undone.model
+    for line in undone.lines:
         output.print(line)
 
     cut = find_cut(source, [one.name for one in model.inputs], model.outputs)
@@ -60,7 +60,7 @@ def export(config: Config) -> None:
         norms = normalization.onnx_norms(static, feeds)
     located = normalization.located(norms, exported, verify.values_at(static, cut.inputs, feeds))
 
-    ranges = node_ranges(exported, plain.ranges)
+    ranges = node_ranges(exported, undone.ranges)
 
     nodes = len(exported.graph.node)
     with output_folder(EXPORT) as folder:

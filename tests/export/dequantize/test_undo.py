@@ -10,7 +10,7 @@ from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
 from stages.export.dequantize.codes import FeatureRange, ramp
 from stages.export.dequantize.undo import dequantized, is_quantized, node_ranges
-from stages.export.plain import agreement
+from stages.export.float_source import agreement
 from stages.export.shapes import fix_shapes
 from tests.export.dequantize.bounds import rounding_in_steps
 from tests.export.dequantize.test_qdq import convolution, f32, model_of, on_codes, pair

@@ -1,4 +1,4 @@
-"""Sources that are not what they seem, made plain: float32 inside, float NCHW pictures at the inputs."""
+"""Sources that are not what they seem, as float networks with NCHW pictures at their inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from stages.export.dequantize.undo import Dequantized, dequantized, is_quantized
 from stages.export.layout.picture_inputs import float_pixels, with_channels_first
 from stages.export.shapes import graph_shapes
 
-__all__ = ["PlainNetwork", "agreement", "plain_network"]
+__all__ = ["FloatSource", "agreement", "float_source"]
 
 RANDOM_SEED = 0
 LOW_COSINE = 0.9
 
 
 @dataclass(frozen=True)
-class PlainNetwork:
+class FloatSource:
     """A source as the pipeline takes it.
 
     Attributes:
@@ -36,7 +36,7 @@ class PlainNetwork:
     ranges: Mapping[str, FeatureRange] = field(default_factory=dict)
 
 
-def plain_network(model: onnx.ModelProto, name: str, shapes: Sequence[Sequence[int]] = ()) -> PlainNetwork:
+def float_source(model: onnx.ModelProto, name: str, shapes: Sequence[Sequence[int]] = ()) -> FloatSource:
     """Undo quantization, inputs with channels last, and pixels as integers.
 
     Args:
@@ -60,7 +60,7 @@ def plain_network(model: onnx.ModelProto, name: str, shapes: Sequence[Sequence[i
     lines += [f"input {each!r} took integers and takes float now: the same values" for each in pixels]
     model, last = with_channels_first(model)
     lines += [f"input {each!r} is NHWC in {name} and NCHW from here on: give shapes as NCHW" for each in last]
-    return PlainNetwork(model, lines, ranges)
+    return FloatSource(model, lines, ranges)
 
 
 def _agreement_lines(model: onnx.ModelProto, undone: Dequantized, shapes: Sequence[Sequence[int]]) -> list[str]:
