@@ -31,34 +31,40 @@ class Signs:
     Attributes:
         not_negative: those that have no negative value.
         linear: those that a layer with weights computes, without an activation since: an activation may follow.
+        constant: those that nodes compute from constants alone, such as a weight that is transposed.
     """
 
     not_negative: set[str] = field(default_factory=set)
     linear: set[str] = field(default_factory=set)
+    constant: set[str] = field(default_factory=set)
 
     def lacks_activation(self, tensor: str) -> bool:
         """Whether codes of the tensor that start at 0 cut off values that its operator computes."""
         return tensor in self.linear and tensor not in self.not_negative
 
-    def note(self, node: onnx.NodeProto, constant: Callable[[str], NDArray[Any] | None]) -> None:
+    def note(self, node: onnx.NodeProto, value_of: Callable[[str], NDArray[Any] | None]) -> None:
         """Note what is known of a node's outputs.
 
         Args:
             node: its inputs have been noted before.
-            constant: gives the value of a constant, None for a computed tensor.
+            value_of: gives the value of a constant, None for a computed tensor.
         """
-        values = {name: constant(name) for name in node.input if name}
-        computed = [name for name, value in values.items() if value is None]
-        floats = [value for value in values.values() if value is not None and value.dtype.kind == "f"]
-        kept = node.op_type in KEEPS_SIGN and computed and self.not_negative.issuperset(computed)
-        if (
-            node.op_type in NOT_NEGATIVE
-            or self._clamps(node, values)
-            or (kept and all((value >= 0).all() for value in floats))
-        ):
+        values = {name: value_of(name) for name in node.input if name}
+        computed = [name for name, value in values.items() if value is None and name not in self.constant]
+        if not computed:
+            self.constant.update(node.output)
+            return
+        if node.op_type in NOT_NEGATIVE or self._clamps(node, values) or self._keeps_sign(node, values):
             self.not_negative.update(node.output)
         if self._is_linear(node, computed):
             self.linear.update(node.output)
+
+    def _keeps_sign(self, node: onnx.NodeProto, values: dict[str, NDArray[Any] | None]) -> bool:
+        """Whether no input has a negative value, nor can the output have one."""
+        return node.op_type in KEEPS_SIGN and all(
+            name in self.not_negative if value is None else value.dtype.kind != "f" or bool((value >= 0).all())
+            for name, value in values.items()
+        )
 
     def _clamps(self, node: onnx.NodeProto, values: dict[str, NDArray[Any] | None]) -> bool:
         """Whether a Clip cuts off what is negative."""

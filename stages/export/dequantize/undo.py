@@ -74,9 +74,11 @@ class Dequantized:
             assert codes.scale is not None
             assert codes.zero_point is not None
             zero, scale = float(codes.zero_point.reshape(-1)[0]), float(codes.scale.reshape(-1)[0])
+            signed = tensor in self.ranges and round(self.ranges[tensor].low / scale + zero) < 0
+            pixels, mean = ("pixels less 128", zero + 128) if signed else ("pixels", zero)
             lines.append(
-                f"input {tensor!r} took codes and takes real values now, (code - {zero:g}) * {scale:g}: where pixels "
-                f"were the codes, give model.inputs mean: [{zero:g}], normal: [{1 / scale:g}]"
+                f"input {tensor!r} took codes and takes real values now, (code - {zero:g}) * {scale:g}: where codes "
+                f"were {pixels}, give model.inputs mean: [{mean:g}], normal: [{1 / scale:g}]"
             )
         return lines
 

@@ -317,7 +317,7 @@ def test_inputs_and_outputs_in_codes_are_float_and_keep_their_names():
     assert undone.ranges["x"].low == -64.0
     assert undone.lines("net.onnx")[1:] == [
         "1 activation restored: codes that start at 0, or end at 6, had taken the place of Relu and Clip",
-        "input 'x' took codes and takes real values now, (code - 128) * 0.5: where pixels were the codes, give "
+        "input 'x' took codes and takes real values now, (code - 128) * 0.5: where codes were pixels, give "
         "model.inputs mean: [128], normal: [2]",
     ]
 

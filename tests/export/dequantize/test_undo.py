@@ -10,7 +10,7 @@ from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
 from stages.export.dequantize.codes import FeatureRange, ramp
 from stages.export.dequantize.undo import dequantized, is_quantized, node_ranges
-from stages.export.float_source import agreement
+from stages.export.float_source import agreement, float_source
 from stages.export.shapes import fix_shapes
 from tests.export.dequantize.bounds import rounding_in_steps
 from tests.export.dequantize.test_qdq import convolution, f32, model_of, on_codes, pair
@@ -94,6 +94,55 @@ def test_agreement_is_unknown_without_sizes():
     assert agreement(source, undone) is None
     assert agreement(source, undone, [[1, 3, 8, 4]]) is None
     assert agreement(source, undone, [[2, 5], [2, 4, 8, 4]]) > 0.99
+
+
+def from_tensorflow():
+    """As tf2onnx writes an int8 TFLite file: codes in and out, NHWC, a transposed weight, Relu6 in the range alone."""
+    rng = np.random.default_rng(0)
+    constants = {
+        "s": f32(1 / 128), "z": np.int8(0), "w": rng.integers(-127, 128, (8, 3, 3, 3)).astype(np.int8),
+        "ws": (rng.random(8) * 0.01 + 0.001).astype(np.float32), "wz": np.zeros(8, np.int8),
+        "b": rng.integers(-2000, 2000, 8).astype(np.int32), "bs": np.full(8, 1e-4, np.float32),
+        "s6": f32(6 / 255), "z6": np.int8(-128), "to": np.array([1, 8]),
+        "w2": rng.integers(-127, 128, (8, 5)).astype(np.int8), "w2s": f32(0.02), "s3": f32(0.1), "z3": np.int8(4),
+    }  # fmt: skip
+    nodes = [
+        node("DequantizeLinear", ["x", "s", "z"], ["xd"], "x/DQ"),
+        node("Transpose", ["xd"], ["xt"], "to_nchw", perm=[0, 3, 1, 2]),
+        node("DequantizeLinear", ["w", "ws", "wz"], ["wd"], "w/DQ", axis=0),
+        node("Transpose", ["wd"], ["wt"], "w/Transpose", perm=[0, 3, 1, 2]),
+        node("DequantizeLinear", ["b", "bs"], ["bd"], "b/DQ", axis=0),
+        node("Conv", ["xt", "wt", "bd"], ["c"], "conv", auto_pad="SAME_UPPER", strides=[2, 2]),
+        node("Transpose", ["c"], ["ct"], "to_nhwc", perm=[0, 2, 3, 1]),
+        *pair("ct", "cd", "s6", "z6"),
+        node("ReduceMean", ["cd"], ["m"], "mean", axes=[1, 2], keepdims=1),
+        node("QuantizeLinear", ["m", "s6", "z6"], ["mq"], "m/Q"),
+        node("Reshape", ["mq", "to"], ["mr"], "flat"),
+        node("DequantizeLinear", ["mr", "s6", "z6"], ["md"], "m/DQ"),
+        node("DequantizeLinear", ["w2", "w2s", "z"], ["w2d"], "w2/DQ"),
+        node("MatMul", ["md", "w2d"], ["f"], "fc"),
+        node("QuantizeLinear", ["f", "s3", "z3"], ["y"], "y/Q"),
+    ]
+    fed = {"x": (TensorProto.INT8, [1, 8, 12, 3])}
+    return model_of(nodes, constants, fed, opset=13, output_type=TensorProto.INT8)
+
+
+def test_a_network_of_tflite_keeps_its_activation_and_loses_its_transposes():
+    source = from_tensorflow()
+    undone = float_source(source, "net.onnx")
+    exported = canonical(undone.model)
+    assert [entry.op_type for entry in exported.graph.node] == ["Conv", "Clip", "ReduceMean", "Reshape", "MatMul"]
+    assert undone.lines[1:3] == [
+        "1 activation restored: codes that start at 0, or end at 6, had taken the place of Relu and Clip",
+        "input 'x' took codes and takes real values now, (code - 0) * 0.0078125: where codes were pixels less 128, "
+        "give model.inputs mean: [128], normal: [128]",
+    ]
+    assert undone.lines[-1].startswith("input 'x' is NHWC in net.onnx and NCHW from here on")
+    codes = np.random.default_rng(1).integers(-128, 128, (1, 8, 12, 3)).astype(np.int8)
+    (quantized,) = Runner(source, optimize="none").run({"x": codes}).values()
+    pixels = np.ascontiguousarray((codes / np.float32(128)).transpose(0, 3, 1, 2))
+    (real,) = Runner(exported).run({"x": pixels}).values()
+    assert np.abs(real - (quantized.astype(np.float32) - 4) * np.float32(0.1)).max() < 0.1
 
 
 # --- ONNX Runtime's tools
