@@ -73,9 +73,9 @@ def _read_table(rewriter: Rewriter, node: onnx.NodeProto) -> None:
     """Read constant codes, such as a table that a Gather looks up, with the scale of what dequantizes the result."""
     moved = {node.output[0]}
     for reader in rewriter.model.graph.node:
-        if not moved.intersection(reader.input):
+        if not reader.input or reader.input[0] not in moved:
             continue
-        if reader.op_type in MOVES and reader.input[0] in moved:
+        if reader.op_type in MOVES:
             moved.update(reader.output)
         elif reader.op_type == "DequantizeLinear":
             scale, zero_point = reader.input[1], reader.input[2] if len(reader.input) > 2 else ""

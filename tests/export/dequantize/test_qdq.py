@@ -132,6 +132,19 @@ def test_weights_in_float_keep_their_own_values():
     assert kinds(undone.model) == ["Conv"]
 
 
+def test_a_zero_point_that_quantizers_share_is_no_weight():
+    """PyTorch writes it once, and passes it on by an Identity."""
+    nodes = [
+        node("Identity", ["z"], ["z2"], "same"),
+        *pair("x", "a"),
+        node("Neg", ["a"], ["n"], "neg"),
+        *pair("n", "y", "s", "z2"),
+    ]
+    undone = dequantized(model_of(nodes, {"s": f32(0.5), "z": np.int8(3)}))
+    assert kinds(undone.model) == ["Neg"]
+    assert undone.weights == 0
+
+
 # --- activations that ranges stand for
 
 
