@@ -141,14 +141,8 @@ class Rewriter:
             UserError: if they were written with others.
         """
         asked = self.codes_of(node, "", scale, zero_point)
-        assert asked.scale is not None
         if name in self.constants:
-            real = f"{name}/real" if name not in self.codes else self.codes[name].real
-            self.codes[name] = asked.at(real)
-            stored = numpy_helper.to_array(self.constants[name])
-            values = dequantize(stored, asked.scale, asked.zero_point, axis, block)
-            self.put(real, ramp(values, asked.scale))
-            return real
+            return self._constant_operand(name, asked, axis, block)
         known = self.codes.get(name)
         if known is None:
             raise self.refusal(node, f"its input {name!r} is no tensor of codes that is known")
@@ -158,6 +152,19 @@ class Rewriter:
         if not known.same_parameters(asked):
             raise self.refusal(node, f"reads {name!r} with another scale than it was written with")
         return known.real
+
+    def _constant_operand(self, name: str, asked: Codes, axis: int, block: int) -> str:
+        """Write the real values of constant codes, once for each scale that they are read with."""
+        known = self.codes.get(name)
+        if known is not None and known.same_parameters(asked):
+            return known.real
+        real = f"{name}/real"
+        while real in self.written:
+            real += "_"
+        assert asked.scale is not None
+        self.codes[name] = asked.at(real)
+        stored = numpy_helper.to_array(self.constants[name])
+        return self.put(real, ramp(dequantize(stored, asked.scale, asked.zero_point, axis, block), asked.scale))
 
     def _zero_point(self, node: onnx.NodeProto, name: str) -> NDArray[Any]:
         return self.scale(node, name).astype(np.int64) if name else np.zeros((), np.int64)

@@ -132,6 +132,20 @@ def test_weights_in_float_keep_their_own_values():
     assert kinds(undone.model) == ["Conv"]
 
 
+def test_codes_that_are_read_with_two_scales_are_two_weights():
+    nodes = [
+        node("DequantizeLinear", ["w", "s1"], ["a"], "one"),
+        node("DequantizeLinear", ["w", "s2"], ["b"], "two"),
+        node("DequantizeLinear", ["w", "s2"], ["c"], "two again"),
+        node("Sum", ["a", "b", "c", "x"], ["y"], "sum"),
+    ]
+    constants = {"w": np.array([1, -3], np.int8), "s1": f32(0.5), "s2": f32(10.0)}
+    undone = dequantized(model_of(nodes, constants, {"x": [2]}))
+    (y,) = Runner(undone.model).run({"x": np.zeros(2, np.float32)}).values()
+    np.testing.assert_array_equal(y, [20.5, -61.5])
+    assert undone.weights == 2
+
+
 def test_a_zero_point_that_quantizers_share_is_no_weight():
     """PyTorch writes it once, and passes it on by an Identity."""
     nodes = [
