@@ -1,5 +1,6 @@
 """Lines for the report: what runs in float, what has another bit width than wanted, which settings have no effect."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from stages.core.config.schema import FLOAT_BITS, ChannelScales, QuantConfig, SocConfig
@@ -9,6 +10,8 @@ from stages.quantize.quantizers.per_channel import requantizes_per_channel
 from stages.quantize.quantizers.setup import QuantizerSetup
 
 __all__ = ["placement_notes"]
+
+MAX_REASONS = 3  # in a line
 
 
 def placement_notes(
@@ -24,12 +27,31 @@ def placement_notes(
         by_node: bit widths and ranges of single nodes.
     """
     return [
+        *_nothing_in_integers(graph, setup, soc, quant),
         *_float_layers(graph, setup),
         *_simulated_bit_widths(setup, soc),
         *_unwanted_bit_widths(setup, soc),
         *_channel_scales(setup, soc, quant),
         *_unused_node_bits(setup, by_node),
     ]
+
+
+def _nothing_in_integers(graph: Graph, setup: QuantizerSetup, soc: SocConfig, quant: QuantConfig) -> list[str]:
+    """A network, or all of its layers with weights, in float though no setting asks for it: similarity is then 1."""
+    if quant.float_features or quant.float_weights:
+        return []
+    float_tensors, reasons = set(graph.float_tensors), setup.float_reasons
+    layers = [
+        layer
+        for layer in setup.layers
+        if layer.output in float_tensors and not reasons.get(layer.name, "").startswith("quant.")
+    ]
+    for what, group in (("layer", layers), ("layer with weights", [each for each in layers if each.weighted(graph)])):
+        if group and all(layer.name in reasons for layer in group):
+            counts = Counter(reasons[layer.name] for layer in group).most_common(MAX_REASONS)
+            why = "; ".join(f"{reason} ({count} of {len(group)})" for reason, count in counts)
+            return [f"no {what} runs in integers on the {soc.name}, so that a cosine of 1 says nothing: {why}"]
+    return []
 
 
 def _float_layers(graph: Graph, setup: QuantizerSetup) -> list[str]:
