@@ -16,7 +16,7 @@ from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.curve_findings import accumulated, curve_findings
 from stages.compare.diagnose.finding import Finding, in_order, to_json
-from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input
+from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input, unquantized
 from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
 from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
@@ -97,6 +97,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     configured = PreprocessingVariant(networks.inputs[0])
     best = best_variant(configured, evidence) if evidence.exists else configured
     findings = input_findings(configured, best, evidence, config.model.inputs)
+    findings += unquantized(reference, networks.in_integers, params, soc.name, quant)
     findings += calibration_findings(params, observed, gathered.calibration, config.data)
     findings += range_findings(params, observed, soc, quant)
     findings += bit_width_findings(reference, params, similarity, quant)
