@@ -2,7 +2,7 @@
 
 The function stays the same: codes become signed, the range behind a ReLU or ReLU6 replaces it, a Gemm gets a transposed
 weight and a bias. Two steps change codes, and the notes say so: the network's outputs get a range too (the vendor's
-unit returns float there), and an input's zero point that is one off 0 moves to 0.
+unit returns float there, and for layers in float), and an input's zero point that is one off 0 moves to 0.
 """
 
 from collections.abc import Iterable, Mapping
