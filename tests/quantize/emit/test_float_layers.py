@@ -101,6 +101,24 @@ def test_a_convolution_serves_both_kinds_of_consumers():
     np.testing.assert_allclose(actual, exact, rtol=1e-5, atol=unit(network, "images", "w1"))
 
 
+def test_the_qdq_network_reads_the_same_values():
+    producers = {name: each for each in tiny("residual").qdq.graph.node for name in each.output}
+    assert list(producers["sum/float"].input) == ["r1/float", "c3"]
+    assert producers["c2"].input[0] == "r1"
+
+
+def test_weight_scales_follow_the_weights_alone_where_nothing_is_requantized():
+    """MAX_ABS: the largest weight of a channel has the code 127; a requantized channel's scale moves by up to 2 %."""
+    weight = numpy_helper.to_array(next(each for each in tiny_classifier().graph.initializer if each.name == "w1"))
+    largest = np.abs(weight).max(axis=(1, 2, 3)) / np.float32(127)
+    scales = {
+        names: next(each.scales for each in tiny(*names).params.weights if each.node == "stem")
+        for names in ((), ("residual",))
+    }
+    np.testing.assert_array_equal(np.float32(scales["residual",]), largest)
+    assert not np.array_equal(np.float32(scales[()]), largest)
+
+
 def test_the_codes_beside_the_floats_are_those_of_a_requantized_sum():
     """All but ties: the unit rounds halves of a sum up, Quantize rounds halves of a float32 to even."""
     plain, skipped = tiny(), tiny("residual")

@@ -103,9 +103,10 @@ def test_moves_between_a_weighted_layer_and_one_in_float_run_in_float():
     assert "flat (Reshape) runs in float: it only moves values to layers in float" in setup.notes
 
 
-def test_moves_of_an_input_too():
+@pytest.mark.parametrize(("chip", "coded"), [(INGENIC, []), (SOPHGO, ["x", "t", "r"])])
+def test_moves_of_an_input_too(chip, coded):
     moving = [node("Transpose", ["x"], ["t"], "turn", perm=[0, 2, 3, 1]), MOVING[1]]
-    assert setup_of([*moving, LAST], ["y"]).features == []
+    assert list(bits(setup_of([*moving, LAST], ["y"], chip))) == coded
 
 
 @pytest.mark.parametrize(
