@@ -85,6 +85,11 @@ MUTANTS = [
            "tests/quantize/equalize/test_cross_layer.py"),
     Mutant("stages/quantize/operators/interpolation.py", "max(after - 1, 1)", "max(after, 1)",
            "tests/quantize/operators/test_interpolation.py"),
+    # layers in float: those behind another one read codes, a requantized sum taken for a float one
+    Mutant("stages/quantize/quantizers/float_values.py", "producer is None or self.runs_in_float(producer) or",
+           "producer is None or", "tests/quantize/quantizers/test_float_values.py"),
+    Mutant("stages/quantize/operators/builder.py", "if node in self._float_consumers[tensor]:", "if False:",
+           "tests/quantize/emit/test_float_layers.py"),
     # export, compare, evaluate: another default of ONNX, a first layer just good enough, the sixth best class
     Mutant("stages/export/canonical.py", "\"epsilon\", 1e-5)", "\"epsilon\", 1e-3)", "tests/export/test_canonical.py"),
     # quantized sources: activations that ranges stand for stay out, zero points are not looked at, biases lose a scale

@@ -55,13 +55,26 @@ def _nothing_in_integers(graph: Graph, setup: QuantizerSetup, soc: SocConfig, qu
 
 
 def _float_layers(graph: Graph, setup: QuantizerSetup) -> list[str]:
-    """Layers that run in float; those that compute no floats need no mention."""
-    float_tensors = set(graph.float_tensors)
-    return [
-        f"{layer.name} ({layer.kind}) runs in float: {setup.float_reasons[layer.name]}"
-        for layer in setup.layers
-        if layer.name in setup.float_reasons and layer.output in float_tensors
-    ]
+    """Layers that run in float; those that compute no floats need no mention.
+
+    Of a layer that the user keeps in float the line names the nodes whose codes it reads all the same.
+    """
+    float_tensors, skipped = set(graph.float_tensors), set(setup.skipped)
+    features = {feature.tensor: feature for feature in setup.features}
+    notes = []
+    for layer in setup.layers:
+        if layer.name not in setup.float_reasons or layer.output not in float_tensors:
+            continue
+        rounded = [
+            features[name].node
+            for name in dict.fromkeys(layer.operands(graph))
+            if name in features and layer.first.name not in features[name].float_consumers
+        ]
+        line = f"{layer.name} ({layer.kind}) runs in float: {setup.float_reasons[layer.name]}"
+        if rounded and layer.name in skipped:
+            line += f", on the codes of {', '.join(rounded)}"
+        notes.append(line)
+    return notes
 
 
 def _simulated_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
