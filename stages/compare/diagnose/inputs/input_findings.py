@@ -71,7 +71,7 @@ def _better(now: PreprocessingVariant, other: PreprocessingVariant, evidence: In
         return False  # labels cost a run of the whole network each: asked where the norms cannot tell
     likelihoods, others = evidence.likelihoods(now), evidence.likelihoods(other)
     contradicted = bool(likelihoods.size) and others.mean() < likelihoods.mean()
-    return surely_likelier(likelihoods, others, evidence.classes) or (fits and not contradicted)
+    return surely_likelier(likelihoods, others, evidence.chance) or (fits and not contradicted)
 
 
 def input_findings(
