@@ -44,6 +44,7 @@ class InputEvidence:
     labelled: Callable[[], Labelled | None]
     _moments: dict[PreprocessingVariant, list[list[Moments]]] = field(default_factory=dict, init=False)
     _likelihoods: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
+    _glances: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
 
     @property
     def exists(self) -> bool:
@@ -90,9 +91,22 @@ class InputEvidence:
     def likelihoods(self, variant: PreprocessingVariant) -> Array:
         """Log-likelihood of each picture's label: float64 [P]; empty without labels."""
         if self._labels and variant not in self._likelihoods:
-            outputs = (self._whole.run(variant.feed(sample)) for sample in self._labels.samples)
-            self._likelihoods[variant] = self._labels.likelihoods(outputs)
+            self._likelihoods[variant] = self._likelihoods_of(self._labels, variant)
         return self._likelihoods.get(variant, np.zeros(0))
+
+    def unlikely(self, now: PreprocessingVariant, other: PreprocessingVariant) -> bool:
+        """Whether another variant makes labels less likely at first glance, by a standard error (boxes only)."""
+        few = self._labels.few if self._labels else None
+        if few is None:
+            return False
+        for variant in (now, other):
+            if variant not in self._glances:
+                self._glances[variant] = self._likelihoods_of(few, variant)
+        loss = self._glances[now] - self._glances[other]
+        return bool(loss.mean() > loss.std(ddof=1) / np.sqrt(len(loss)))
+
+    def _likelihoods_of(self, labelled: Labelled, variant: PreprocessingVariant) -> Array:
+        return labelled.likelihoods(self._whole.run(variant.feed(sample)) for sample in labelled.samples)
 
     @property
     def chance(self) -> float:
@@ -103,11 +117,12 @@ class InputEvidence:
 
     def tried(self) -> list[dict[str, Any]]:
         """Every variant with its measures, in the order of trying, in plain form."""
-        variants = dict.fromkeys([*self._moments, *self._likelihoods])
+        variants = dict.fromkeys([*self._moments, *self._likelihoods, *self._glances])
         return [self._measures(variant) for variant in variants]
 
     def _measures(self, variant: PreprocessingVariant) -> dict[str, Any]:
-        moments, likelihoods = self._moments.get(variant, []), self._likelihoods.get(variant)
+        moments = self._moments.get(variant, [])
+        likelihoods = self._likelihoods.get(variant, self._glances.get(variant))
         return {
             "color": variant.network_input.color.value,
             "mean": list(variant.network_input.mean),

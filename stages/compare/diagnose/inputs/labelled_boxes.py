@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from stages.core.heads.detector import LEAST_SCORE, Detector
 from stages.core.heads.matching import match
 
 __all__ = ["LabelledBoxes", "log_likelihood"]
+
+FEW = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class LabelledBoxes:
                 for boxes, placement, objects in pictures
             ]
         )
+
+    @property
+    def few(self) -> Self:
+        """Some of the pictures, evenly over all."""
+        step = max(len(self.samples) // FEW, 1)
+        return type(self)(self.samples[::step], self.placements[::step], self.objects[::step], self.detector)
 
     def chance(self, _: int) -> float:
         """What a network reaches that finds nothing."""

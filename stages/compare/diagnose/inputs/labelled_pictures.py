@@ -34,6 +34,10 @@ class Labelled(Protocol):
     def samples(self) -> Sequence[NDArray[np.uint8]]:
         """The pictures, uint8 [H, W, C] each, in the configured colour."""
 
+    @property
+    def few(self) -> "Labelled | None":
+        """Some of the pictures, for a first glance; None where only all together tell anything."""
+
     def likelihoods(self, outputs: Iterable[Mapping[str, Floats]]) -> Array:
         """Log-likelihood of each picture's labels, float64 [P], by the network's outputs on the pictures."""
 
@@ -52,6 +56,10 @@ class LabelledPictures:
 
     samples: Sequence[NDArray[np.uint8]]
     labels: Sequence[int]
+
+    @property
+    def few(self) -> None:
+        """None: the temperature that suits all pictures is not that of some."""
 
     def likelihoods(self, outputs: Iterable[Mapping[str, Floats]]) -> Array:
         """Log-likelihood of each picture's class, float64 [P]."""

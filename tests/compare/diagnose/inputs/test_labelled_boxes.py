@@ -82,7 +82,7 @@ def test_a_planted_fault_is_found_by_the_boxes():
 
 def test_boxes_of_other_classes_say_nothing():
     """Labels that are not the network's: no variant finds more than none would."""
-    for seed in range(8):
+    for seed in range(2):
         model, _ = network(seed)
         boxes = LabelledBoxes(
             pictures(12, seed),
@@ -92,3 +92,19 @@ def test_boxes_of_other_classes_say_nothing():
         )
         evidence = InputEvidence(model, [], [], lambda boxes=boxes: boxes)
         assert best_variant(AS_TRAINED, evidence) == AS_TRAINED
+
+
+def test_a_variant_that_is_much_worse_does_not_see_all_pictures():
+    model, weight = network(2)
+    evidence = InputEvidence(model, [], [], lambda: labelled_boxes(weight, TRAINED, count=32))
+    colours = PreprocessingVariant(changed(Color.BGR), flipped=True)
+    assert evidence.unlikely(AS_TRAINED, colours)
+    assert not evidence.unlikely(colours, AS_TRAINED)
+    assert not evidence.unlikely(AS_TRAINED, AS_TRAINED)
+    assert len(evidence.likelihoods(AS_TRAINED)) == 32
+    assert best_variant(AS_TRAINED, evidence) == AS_TRAINED
+    first, *others = evidence.tried()
+    assert (first["color"], first["mean"][0]) == ("RGB", 127.0)
+    assert first["log_likelihood"] == pytest.approx(math.log(0.9), abs=1e-6)
+    exchanged = next(one for one in others if one["color"] == "BGR")
+    assert exchanged["log_likelihood"] < first["log_likelihood"]  # of 8 pictures
