@@ -10,17 +10,16 @@ __all__ = ["STRIDES", "decoded_graph"]
 STRIDES = (8, 16, 32)
 
 
-def decoded_graph(model: onnx.ModelProto, in_cells: bool = False) -> onnx.ModelProto:
+def decoded_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """Let a graph of raw YOLOX outputs decode: boxes in pixels and scores side by side in its output.
 
     Args:
         model: with one picture [1, 3, H, W] as input and one output [1, anchors, 5 + classes]: offset x, y, logarithm
             of width, height, then probabilities; anchors row by row, the finest grid first. Not changed.
-        in_cells: give boxes in cells of their grid; else in pixels of the input.
 
     Returns:
-        A copy whose output `decoded`, [1, anchors, 5 + classes], has centre x, y, width, height and the same
-        probabilities.
+        A copy whose output `decoded`, [1, anchors, 5 + classes], has centre x, y, width, height in pixels of the input
+        and the same probabilities.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -29,8 +28,6 @@ def decoded_graph(model: onnx.ModelProto, in_cells: bool = False) -> onnx.ModelP
     (raw,) = graph.output
     columns = raw.type.tensor_type.shape.dim[2].dim_value
     cells, strides = _cells(height, width)
-    if in_cells:
-        strides = np.ones_like(strides)
     parts = np.array([2, 2, columns - 4], np.int64)
     graph.initializer.extend(
         numpy_helper.from_array(value, f"decoding_{name}")

@@ -10,7 +10,7 @@ import onnx
 
 from benchmarks.detection.decoded_graph import decoded_graph
 from benchmarks.diagnosis.faults import RANGE_FACTOR, scalable_pair, scale_channel, write_grey
-from benchmarks.diagnosis.head_graphs import class_layers, scores_first
+from benchmarks.diagnosis.head_graphs import boxes_in_cells, class_layers, last_join, scores_first
 from stages.core.base.artifacts import read_json, write_json
 from stages.core.base.paths import DETECTOR, FLOAT_MODEL, NODE_BITS
 from stages.core.base.sources import open_source
@@ -87,15 +87,13 @@ def _changed(change: Callable[[onnx.ModelProto], onnx.ModelProto], *more: str) -
     """The network, changed, in integers to its end; the finding must name the node that joins its output."""
     changed = change(_source())
     onnx.save(changed, "changed.onnx")
-    (output,) = (info.name for info in changed.graph.output)
-    node = next(node.name for node in changed.graph.node if output in node.output)
-    return Planted(("model.source=file:changed.onnx", *WHOLE, *more), node)
+    return Planted(("model.source=file:changed.onnx", *WHOLE, *more), last_join(changed).name)
 
 
 def _in_cells() -> Planted:
     """Boxes in cells beside scores, in a graph that no head fits: the user decodes it."""
     shutil.copy(CELL_DECODING, "cells.py")
-    return _changed(partial(decoded_graph, in_cells=True), "model.detector.function=cells:decode")
+    return _changed(boxes_in_cells, "model.detector.function=cells:decode")
 
 
 def _source() -> onnx.ModelProto:
@@ -139,11 +137,11 @@ FAULTS = [
     DetectorFault("0..1 for 0..255", "yolox_nano", "input", _yolox_fed(normal=255)),
     DetectorFault("stretched for letterboxed", "yolox_nano", None, _given("model.preprocess.fit=stretch")),
     DetectorFault("decoded and joined", "yolox_nano", "parts", partial(_changed, decoded_graph)),
-    DetectorFault("boxes in cells and an own decoding", "yolox_nano", "parts", _in_cells),
     DetectorFault("sound NudeNet", "nudenet"),
     DetectorFault("flat grey calibration of NudeNet", "nudenet", "calibration", _grey),
     DetectorFault("range 20 times too wide in a head", "nudenet", "range", _wide_range),
     DetectorFault("4 bits for the classes of a level", "nudenet", "bit_width", _few_bits),
+    DetectorFault("boxes in cells and an own decoding", "nudenet", "parts", _in_cells),
     DetectorFault("scores before boxes", "nudenet", "parts", partial(_changed, scores_first)),
     DetectorFault("sound YuNet on the X2500", "yunet", None, _given("soc=x2500")),
     DetectorFault("channel x64 and back in YuNet", "yunet", "channel_imbalance", _scaled_channel),

@@ -7,7 +7,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.heads.head import Kind
 from stages.core.heads.head_file import ExportedHead
 
-__all__ = ["class_layers", "scores_first"]
+__all__ = ["boxes_in_cells", "class_layers", "last_join", "scores_first"]
 
 
 def scores_first(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -21,12 +21,42 @@ def scores_first(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    (output,) = (info.name for info in changed.graph.output)
-    joining = next(node for node in changed.graph.node if output in node.output)
-    if joining.op_type != "Concat":
-        raise UserError(f"output {output} is no Concat's")
+    joining = last_join(changed)
     joining.input[:] = list(joining.input)[::-1]
     return changed
+
+
+def boxes_in_cells(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Leave out the product with the strides at the end of a network: boxes in cells of their grid beside scores.
+
+    Args:
+        model: whose output a Concat joins, of boxes times strides first; not changed.
+
+    Raises:
+        UserError: if it ends otherwise.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    joining = last_join(changed)
+    product = next((node for node in changed.graph.node if joining.input[0] in node.output), None)
+    if product is None or product.op_type != "Mul":
+        raise UserError(f"{joining.input[0]}, the boxes, are no product with strides")
+    joining.input[0] = product.input[0]
+    changed.graph.node.remove(product)
+    return changed
+
+
+def last_join(model: onnx.ModelProto) -> onnx.NodeProto:
+    """The Concat that gives a network's only output.
+
+    Raises:
+        UserError: if another operator does.
+    """
+    (output,) = (info.name for info in model.graph.output)
+    node = next(node for node in model.graph.node if output in node.output)
+    if node.op_type != "Concat":
+        raise UserError(f"output {output} is no Concat's")
+    return node
 
 
 def class_layers(graph: Graph, exported: ExportedHead | None) -> list[onnx.NodeProto]:
