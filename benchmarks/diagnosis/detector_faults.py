@@ -141,8 +141,6 @@ FAULTS = [
     DetectorFault("stretched for letterboxed", "yolox_nano", None, _given("model.preprocess.fit=stretch")),
     DetectorFault("decoded and joined", "yolox_nano", "parts", partial(_changed, decoded_graph)),
     DetectorFault("sound NudeNet", "nudenet"),
-    DetectorFault("range 20 times too wide in a head", "nudenet", "range", _wide_range),
-    DetectorFault("4 bits for the classes of a level", "nudenet", "bit_width", _few_bits),
     DetectorFault("boxes in cells and an own decoding", "nudenet", "parts", _in_cells),
     DetectorFault("scores before boxes", "nudenet", "parts", partial(_changed, scores_first)),
     DetectorFault("sound YuNet on the X2500", "yunet", None, _given("soc=x2500")),
@@ -150,4 +148,6 @@ FAULTS = [
     DetectorFault("sound YuNet at best on the T41", "yunet", None, _given("quant=best", "soc=t41")),
     DetectorFault("sound CenterFace", "centerface"),
     DetectorFault("channel x64 and back in CenterFace", "centerface", "channel_imbalance", _scaled_channel),
+    DetectorFault("range 20 times too wide in a head", "centerface", "range", _wide_range),
+    DetectorFault("4 bits for the classes", "centerface", "bit_width", _few_bits),
 ]

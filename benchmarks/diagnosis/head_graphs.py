@@ -53,7 +53,7 @@ def last_join(model: onnx.ModelProto) -> onnx.NodeProto:
         UserError: if another operator does.
     """
     (output,) = (info.name for info in model.graph.output)
-    node = next(node for node in model.graph.node if output in node.output)
+    node: onnx.NodeProto = next(node for node in model.graph.node if output in node.output)
     if node.op_type != "Concat":
         raise UserError(f"output {output} is no Concat's")
     return node
