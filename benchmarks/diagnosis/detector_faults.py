@@ -91,6 +91,11 @@ def _changed(change: Callable[[onnx.ModelProto], onnx.ModelProto], *more: str) -
     return Planted(("model.source=file:changed.onnx", *WHOLE, *more), last_join(changed).name)
 
 
+def _whole() -> Planted:
+    """The network as its exporter wrote it: boxes in pixels beside scores."""
+    return Planted(WHOLE, last_join(_source()).name)
+
+
 def _in_cells() -> Planted:
     """Boxes in cells beside scores, in a graph that no head fits: the user decodes it."""
     shutil.copy(CELL_DECODING, "cells.py")
@@ -139,8 +144,9 @@ FAULTS = [
     DetectorFault("RGB for BGR", "yolox_nano", "input", _yolox_fed(color="RGB")),
     DetectorFault("0..1 for 0..255", "yolox_nano", "input", _yolox_fed(normal=255)),
     DetectorFault("stretched for letterboxed", "yolox_nano", None, _given("model.preprocess.fit=stretch")),
-    DetectorFault("decoded and joined", "yolox_nano", "parts", partial(_changed, decoded_graph)),
+    DetectorFault("decoded and joined in 12 bits", "yolox_nano", None, partial(_changed, decoded_graph)),
     DetectorFault("sound NudeNet", "nudenet"),
+    DetectorFault("decoded and joined", "nudenet", "parts", _whole),
     DetectorFault("boxes in cells and an own decoding", "nudenet", "parts", _in_cells),
     DetectorFault("scores before boxes", "nudenet", "parts", partial(_changed, scores_first)),
     DetectorFault("sound YuNet on the X2500", "yunet", None, _given("soc=x2500")),

@@ -110,10 +110,10 @@ def hold_detector_bars(fault: DetectorFault, node: str | None, row: Row) -> list
 
     Args:
         fault: that was planted.
-        node: that the first finding must name.
+        node: that the first finding must name; of a sound detector it is not looked at.
         row: what was measured.
     """
-    results = [BarResult(fault.name, *finding_bar(fault.kind, node, row))]
+    results = [BarResult(fault.name, *finding_bar(fault.kind, node if fault.kind else None, row))]
     if fault.kind:
         least, before, after = row["sound"] - MARGIN, row["before"], row["after"]
         results.append(BarResult(fault.name, f"boxes before < {least:.4f}", before, before < least))

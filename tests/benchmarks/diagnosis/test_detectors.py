@@ -28,7 +28,7 @@ def test_bars() -> None:
     sound = DetectorFault("sound", "nudenet")
     assert [result.passed for result in hold_detector_bars(sound, None, ROW)] == [False]
     row = ROW | {"first_finding": None, "node": None}
-    assert [result.passed for result in hold_detector_bars(sound, None, row)] == [True]
+    assert [result.passed for result in hold_detector_bars(sound, "join", row)] == [True]
 
 
 def test_names_are_apart_and_have_no_comma() -> None:
