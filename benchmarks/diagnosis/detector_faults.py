@@ -146,6 +146,7 @@ FAULTS = [
     DetectorFault("stretched for letterboxed", "yolox_nano", None, _given("model.preprocess.fit=stretch")),
     DetectorFault("decoded and joined in 12 bits", "yolox_nano", None, partial(_changed, decoded_graph)),
     DetectorFault("sound NudeNet", "nudenet"),
+    DetectorFault("4 bits for the classes of a level", "nudenet", None, _few_bits),
     DetectorFault("decoded and joined", "nudenet", "parts", _whole),
     DetectorFault("boxes in cells and an own decoding", "nudenet", "parts", _in_cells),
     DetectorFault("scores before boxes", "nudenet", "parts", partial(_changed, scores_first)),
@@ -155,5 +156,4 @@ FAULTS = [
     DetectorFault("sound CenterFace", "centerface"),
     DetectorFault("channel x64 and back in CenterFace", "centerface", "channel_imbalance", _scaled_channel),
     DetectorFault("range 20 times too wide in a head", "centerface", "range", _wide_range),
-    DetectorFault("4 bits for the classes", "centerface", "bit_width", _few_bits),
 ]
