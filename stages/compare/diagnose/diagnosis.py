@@ -91,7 +91,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     outcome = Outcome(gathered.outputs, gathered.boxes, gathered.debug.noun)
     networks, similarity, observed = gathered.networks, gathered.similarity, gathered.observed
     reference, params, soc, quant = networks.reference, networks.params, config.soc, config.quant
-    labelled = partial(read_labelled, reference, networks.inputs, config.data.evaluation, config.model.preprocess)
+    labelled = partial(read_labelled, reference, networks.inputs, config)
     pictures = _calibration_pictures(gathered.training, networks.inputs)
     evidence = InputEvidence(reference.model, gathered.training.norms, pictures, labelled)
     configured = PreprocessingVariant(networks.inputs[0])
