@@ -12,7 +12,17 @@ import numpy as np
 from stages.core.base.artifacts import output_folder, write_json, write_text
 from stages.core.base.console import output, track, warn
 from stages.core.base.errors import UserError
-from stages.core.base.paths import BY_CLASS, CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
+from stages.core.base.paths import (
+    BY_CLASS,
+    CALIBSET,
+    EVALUATE,
+    FLOAT_MODEL,
+    INPUTS,
+    INTEGER_MODEL,
+    METRICS,
+    QPARAMS,
+    TASK_METRIC,
+)
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.data.inputs import feeds, load_inputs, noun_of
@@ -29,6 +39,7 @@ from stages.core.outputs.states import answering_outputs
 from stages.core.tables import accuracy_line
 from stages.evaluate.scores import ClassRow
 from stages.evaluate.scoring import score_of_task
+from stages.evaluate.task_metric import task_metric
 
 DATA_KEY = "data.evaluation"
 
@@ -64,6 +75,8 @@ def evaluate(config: Config) -> None:
     with output_folder(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())
+        task = task_metric(score, metrics)
+        write_json(folder / TASK_METRIC.name, task.to_json() if task else None)
         write_text(folder / BY_CLASS.name, by_class_csv(score.by_class()))
     output.print(accuracy_line(metrics, noun_of(inputs)))
 

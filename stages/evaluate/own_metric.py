@@ -9,6 +9,7 @@ from typing import Any
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.user_code import import_callable
 from stages.core.data.preprocess import Placement
+from stages.core.statistics.task_metric import TaskMetric
 from stages.evaluate.scores import OWN, ClassRow, Outputs, Score
 
 __all__ = ["OwnMetric", "OwnScore", "load_metric"]
@@ -157,6 +158,13 @@ class OwnScore:
     def by_class(self) -> list[ClassRow]:
         """The task's."""
         return self._task.by_class()
+
+    def task_metric(self, count: int) -> TaskMetric:
+        """The first of the user's own, of both networks, on so many samples."""
+        expected, actual = map(self._metric.result, self._instances)
+        name = next(iter(actual))
+        greater = self._metric.greater_is_better
+        return TaskMetric(name, expected[name], actual[name], count, greater_is_better=greater)
 
     def value(self, metric: str) -> float | None:
         """The first of the user's own for `OWN`, else the task's."""

@@ -31,6 +31,7 @@ __all__ = [
     "REPORT",
     "SIMILARITY",
     "STATISTICS",
+    "TASK_METRIC",
     "TRACK",
 ]
 
@@ -67,4 +68,6 @@ REPORT = COMPARE / "report.html"
 BOXES = COMPARE / "boxes.jpg"
 """A detector's debug pictures with the boxes of both networks; only of a detector."""
 METRICS = EVALUATE / "metrics.json"
+TASK_METRIC = EVALUATE / "task_metric.json"
+"""What has the last word on whether the network is good; null where evaluate measured nothing of the kind."""
 BY_CLASS = EVALUATE / "by_class.csv"

@@ -1,0 +1,51 @@
+"""What a network is for, in one number: what evaluate measured and what has the last word on whether it is good."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["TaskMetric"]
+
+
+@dataclass(frozen=True)
+class TaskMetric:
+    """A metric of both networks on the evaluation pictures.
+
+    Attributes:
+        name: for sentences, such as "top-1".
+        of_float: the float network's.
+        of_quantized: the quantized network's.
+        count: pictures.
+        low: least likely difference, quantized less float (95 %); None where that is not known.
+        high: greatest.
+        greater_is_better: of the metric.
+    """
+
+    name: str
+    of_float: float
+    of_quantized: float
+    count: int
+    low: float | None = None
+    high: float | None = None
+    greater_is_better: bool = True
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "TaskMetric":
+        """Read the plain form."""
+        return cls(**content)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        return asdict(self)
+
+    @property
+    def loss(self) -> float:
+        """What quantizing costs, in parts of the float network's value; below 0 where it gains."""
+        worse = self.of_float - self.of_quantized if self.greater_is_better else self.of_quantized - self.of_float
+        size = abs(self.of_float)
+        return worse / size if size else float(worse > 0)
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether other pictures may as well show no loss; False where that is not known."""
+        return self.low is not None and self.high is not None and self.low <= 0.0 <= self.high
