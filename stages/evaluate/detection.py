@@ -48,7 +48,7 @@ class DetectionScore:
         """Take in one picture.
 
         Raises:
-            UserError: if a sample with labels is no picture, or a label is none of the network's classes.
+            UserError: if a sample with labels is no picture.
         """
         found = [self._detector.detect(outputs) for outputs in (reference, quantized)]
         for side, detections in zip(SIDES, found, strict=True):
@@ -65,12 +65,6 @@ class DetectionScore:
             if placement is None:
                 raise UserError(f"data.evaluation.labels: {name} is no picture: boxes have no size to be scaled to")
             objects = self._labels.of(name, *placement.picture)
-            classes = self._detector.classes
-            if classes is not None and len(objects.classes) and objects.classes.max() >= classes:
-                raise UserError(
-                    f"data.evaluation.labels: {name} has an object of class {objects.classes.max()}, and the network "
-                    f"has {classes} classes, counted from 0"
-                )
             self._truth.append(objects)
             labelled = len(objects.classes)
         self._outputs.add(name, placement, reference, quantized)

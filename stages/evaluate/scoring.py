@@ -9,7 +9,7 @@ from stages.core.base.paths import DETECTOR
 from stages.core.config.schema import Config, Task
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.labels import class_count, labels_of, texts_of
-from stages.core.data.object_labels import read_object_labels
+from stages.core.data.object_labels import ObjectLabels, read_object_labels
 from stages.core.data.sample_files import SampleFiles
 from stages.core.heads.detector import Detector, load_detector
 from stages.evaluate.detection import DetectionScore
@@ -83,14 +83,18 @@ def score_of_metric(
         return Scoring(lambda: OwnScore(OutputScore(), own, of_samples), own.greater_is_better)
     if metric == ACCURACY:
         if data.task is not Task.classification:
-            raise UserError(f"accuracy: data.evaluation.task={data.task.value} has no labels of classes; take cosine")
+            other = "cosine"
+            if _detector(config, outputs) is not None:
+                other = MAP if data.task is Task.detection and data.labels is not None else AGREEMENT
+            raise UserError(f"accuracy: data.evaluation.task={data.task.value} has no labels of classes; take {other}")
         classes = labels_of(data, files, inputs, outputs)
         return Scoring(lambda: ClassificationScore(classes))
     detector = _detector(config, outputs)
     if metric == MAP:
         if data.task is not Task.detection or data.labels is None:
             raise UserError("map: needs data.evaluation.task=detection with labels; agreement needs none")
-        found, objects = _required(detector), read_object_labels(data.labels, [file.name for file in files])
+        found = _required(detector)
+        objects = _objects(data.labels, files, found)
         return Scoring(lambda: DetectionScore(found, objects))
     if detector is not None:
         return Scoring(lambda: DetectionScore(detector, None))
@@ -125,8 +129,8 @@ def _without_metric(
         return ClassificationScore(labels_of(data, files, inputs, outputs))
     detector = _detector(config, outputs)
     if data.task is Task.detection:
-        labels = read_object_labels(data.labels, [file.name for file in files]) if data.labels else None
-        return DetectionScore(_required(detector), labels)
+        found = _required(detector)
+        return DetectionScore(found, _objects(data.labels, files, found) if data.labels else None)
     return OutputScore() if detector is None else DetectionScore(detector, None)
 
 
@@ -144,6 +148,14 @@ def _own_labels(
 
 def _detector(config: Config, outputs: Shapes) -> Detector | None:
     return load_detector(DETECTOR, config.model.detector, outputs)
+
+
+def _objects(labels: str, files: Sequence[SampleFiles], detector: Detector) -> ObjectLabels:
+    """A detector's labels, all read once: a mistake in the last of them should not be found last."""
+    names = [file.name for file in files]
+    objects = read_object_labels(labels, names)
+    objects.check(names, detector.classes)
+    return objects
 
 
 def _required(detector: Detector | None) -> Detector:

@@ -11,6 +11,7 @@ from stages.calibset.__main__ import calibset
 from stages.core.base.artifacts import write_json
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Anchor, Config, DataConfig, Fit, Interpolation, PictureSet, PreprocessConfig
+from stages.core.config.settings_record import export_settings, save_settings
 from tests.networks import write_pictures
 
 
@@ -26,6 +27,7 @@ def write_inputs(height=16, width=16, color="RGB"):
     channels = 1 if color == "GRAY" else 3
     entry = {"name": "images", "shape": [1, channels, height, width], "color": color}
     write_json(Path("out/export/inputs.json"), [entry | {"mean": [0.0] * channels, "normal": [1.0] * channels}])
+    save_settings(Path("out/export"), export_settings(Config().model))
 
 
 def read_set():
@@ -229,4 +231,13 @@ def test_a_folder_without_pictures_is_refused_by_its_own_name(config):
     config.data.validation = PictureSet(source="file:none")
     with pytest.raises(UserError, match=r"data\.validation\.source=file:none: no pictures there"):
         calibset(config)
+    assert not Path("out/calibset").exists()
+
+
+def test_a_network_that_was_exported_with_other_settings_is_refused(config):
+    write_inputs()
+    config.model.source, config.model.cut = "file:other.onnx", False
+    with pytest.raises(UserError) as caught:
+        calibset(config)
+    assert str(caught.value) == "out/export was made with another model.source, model.cut: run `dvc repro`"
     assert not Path("out/calibset").exists()

@@ -1,7 +1,8 @@
 """Labels of a detector's pictures: YOLO text files, or a JSON file as COCO has it."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,7 +19,7 @@ __all__ = ["ObjectLabels", "Objects", "read_object_labels"]
 LABELS_KEY = "data.evaluation.labels"
 BOX_NUMBERS = 4
 FARTHEST = 10.0
-"""A centre is in parts of the picture: as far outside as this it must be in pixels."""
+"""Coordinates are parts of the picture: as far outside as this they must be pixels."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,32 @@ class ObjectLabels:
                 )
             return found
         file = self._of_yolo.get(str(path.with_suffix(""))) or self._of_yolo.get(path.stem)
-        text = file.read().decode("utf-8") if file else ""  # a picture without a file shows none of the classes
-        return _yolo_objects(text, f"{self._key}: {file.name if file else ''}", height, width)
+        if file is None:  # a picture without a file shows none of the classes
+            return _yolo_objects("", "", height, width)
+        where = f"{self._key}: {file.name}"
+        try:
+            text = file.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where} is not UTF-8 text: {one_line(error)}") from error
+        return _yolo_objects(text, where, height, width)
+
+    def check(self, pictures: Sequence[str], classes: int | None = None) -> None:
+        """Read the labels of some pictures, to find mistakes before work is done for nothing.
+
+        Args:
+            pictures: names of pictures inside their source.
+            classes: how many the network has; None: that is not known.
+
+        Raises:
+            UserError: as of `of`, or for an object of a class that the network does not have.
+        """
+        for name in pictures:
+            numbers = self.of(name, 1, 1).classes
+            if classes is not None and len(numbers) and numbers.max() >= classes:
+                raise UserError(
+                    f"{self._key}: {name} has an object of class {numbers.max()}, and the network has {classes} "
+                    "classes, counted from 0"
+                )
 
 
 def read_object_labels(labels: str, pictures: Sequence[str]) -> ObjectLabels:
@@ -112,19 +137,13 @@ def _yolo_objects(text: str, where: str, height: int, width: int) -> Objects:
     """Lines of class, centre x, centre y, width, height in parts of the picture; a polygon's box is taken."""
     boxes, classes = [], []
     for number, line in enumerate(text.splitlines(), 1):
-        try:
-            values = [float(word) for word in line.split()]
-            fitting = (
-                len(values) > BOX_NUMBERS
-                and values[0] == int(values[0]) >= 0
-                and all(map(np.isfinite, values))
-                and all(abs(centre) < FARTHEST for centre in values[1:3])
-            )
-        except ValueError:
-            fitting = False
         if not line.strip():
             continue
-        if not fitting:
+        try:
+            values = [float(word) for word in line.split()]
+        except ValueError:
+            values = []
+        if not _is_object(values):
             raise UserError(
                 f"{where}:{number}: {line[:60]!r} is not class, centre x, centre y, width, height, in parts of it"
             )
@@ -134,10 +153,22 @@ def _yolo_objects(text: str, where: str, height: int, width: int) -> Objects:
     return Objects.of_boxes(corners, np.array(classes, np.int64))
 
 
+def _is_object(values: Sequence[float]) -> bool:
+    """Whether numbers are a class and a box, or a polygon, in parts of the picture."""
+    if len(values) <= BOX_NUMBERS or not all(map(math.isfinite, values)):
+        return False
+    sizes = () if _is_polygon(values[1:]) else values[3 : 1 + BOX_NUMBERS]
+    near = all(abs(value) < FARTHEST for value in values[1 : 1 + BOX_NUMBERS])
+    return values[0] == int(values[0]) >= 0 and near and all(size >= 0 for size in sizes)
+
+
+def _is_polygon(values: Sequence[float]) -> bool:
+    return len(values) > BOX_NUMBERS + 1 and len(values) % 2 == 0
+
+
 def _yolo_box(values: Sequence[float]) -> list[float]:
     """Corners of a box, or those around a polygon x, y, x, y, ...; key points after a box are left out."""
-    polygon = len(values) > BOX_NUMBERS + 1 and len(values) % 2 == 0
-    if polygon:
+    if _is_polygon(values):
         x, y = values[::2], values[1::2]
         return [min(x), min(y), max(x), max(y)]
     x_centre, y_centre, width, height = values[:BOX_NUMBERS]
@@ -150,13 +181,36 @@ def _coco_objects(file: SourceFile, key: str) -> dict[str, Objects]:
         content = json.loads(file.read())
         numbers = {number: i for i, number in enumerate(sorted(one["id"] for one in content["categories"]))}
         of_pictures: dict[Any, list[dict[str, Any]]] = {one["id"]: [] for one in content["images"]}
-        for annotation in content["annotations"]:
+        for position, annotation in enumerate(content["annotations"]):
+            if fault := _annotation_fault(annotation, of_pictures, numbers):
+                raise UserError(f"{key}: {_annotation_name(annotation, position)} {fault}")
             of_pictures[annotation["image_id"]].append(annotation)
         return {one["file_name"]: _coco_picture(of_pictures[one["id"]], numbers) for one in content["images"]}
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{key}: is not JSON with images, annotations and categories as COCO has them: {one_line(error)}"
         ) from error
+
+
+def _annotation_fault(annotation: Any, pictures: Container[Any], categories: Container[Any]) -> str:
+    """Say what is wrong with an annotation; "" where nothing is."""
+    if not isinstance(annotation, dict):
+        return f"is {str(annotation)[:60]!r}, not image_id, category_id and bbox"
+    for key, known, table in (("image_id", pictures, "images"), ("category_id", categories, "categories")):
+        if key not in annotation:
+            return f"lacks {key}"
+        if annotation[key] not in known:
+            return f"has the {key} {annotation[key]!r}, which is not among its {table}"
+    box = annotation.get("bbox")
+    numeric = isinstance(box, list) and all(isinstance(value, int | float) and math.isfinite(value) for value in box)
+    if not isinstance(box, list) or not numeric or len(box) != BOX_NUMBERS or min(box[2:]) < 0:
+        return f"has the bbox {box!r}: give [x, y, width, height] in pixels"
+    return ""
+
+
+def _annotation_name(annotation: Any, position: int) -> str:
+    known = isinstance(annotation, dict) and "id" in annotation
+    return f"annotation {annotation['id']}" if known else f"annotations[{position}]"
 
 
 def _coco_picture(annotations: Sequence[Mapping[str, Any]], numbers: Mapping[int, int]) -> Objects:

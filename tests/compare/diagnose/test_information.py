@@ -18,6 +18,11 @@ def test_why_the_input_was_not_checked(one_picture, norms, why):
     assert finding.sentence == f"input (colour order, mean, normal) not checked: {why}"
 
 
+def test_labels_of_objects_are_not_said_to_be_missing():
+    finding = unchecked_input(True, 0, objects=True)
+    assert finding.sentence.endswith("that export could note, and labels of objects do not say it")
+
+
 def test_layers_in_float_that_nobody_asked_for():
     params = NetworkParams([feature()], [], float_nodes=["c1"])
     (finding,) = float_layers(chain(2), {"C0", "R0"}, params, "T40")
