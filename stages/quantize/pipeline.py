@@ -76,8 +76,8 @@ class Pipeline:
         Raises:
             UserError: if one of them is missing, or the network was exported with other settings.
         """
-        check_export(config.model)
         graph = Graph(load_model(FLOAT_MODEL))
+        check_export(config.model)
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
         by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
         layers = LayerGraph.of(graph, config.soc)

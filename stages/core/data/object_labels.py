@@ -19,7 +19,7 @@ __all__ = ["ObjectLabels", "Objects", "read_object_labels"]
 LABELS_KEY = "data.evaluation.labels"
 BOX_NUMBERS = 4
 FARTHEST = 10.0
-"""Coordinates are parts of the picture: as far outside as this they must be pixels."""
+"""A centre is in parts of the picture: as far outside as this it must be in pixels."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _is_object(values: Sequence[float]) -> bool:
     if len(values) <= BOX_NUMBERS or not all(map(math.isfinite, values)):
         return False
     sizes = () if _is_polygon(values[1:]) else values[3 : 1 + BOX_NUMBERS]
-    near = all(abs(value) < FARTHEST for value in values[1 : 1 + BOX_NUMBERS])
+    near = all(abs(centre) < FARTHEST for centre in values[1:3])
     return values[0] == int(values[0]) >= 0 and near and all(size >= 0 for size in sizes)
 
 

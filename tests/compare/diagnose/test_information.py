@@ -9,7 +9,11 @@ from tests.compare.diagnose.examples import chain, feature, observed
     ("one_picture", "norms", "why"),
     [
         (True, 0, "the network has no batch norms that export could note, and there are no labels (or too few)"),
-        (True, 4, "there are too few calibration pictures to go by its batch norms, and no labels (or too few)"),
+        (
+            True,
+            4,
+            "there are too few calibration pictures to go by its batch norms, and there are no labels (or too few)",
+        ),
         (False, 4, "that takes a network whose only input is a picture"),
     ],
 )

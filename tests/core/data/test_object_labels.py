@@ -47,7 +47,6 @@ def test_a_picture_without_a_file_shows_nothing(folder):
         "0.5 0.5 0.5 0.1 0.1",
         "0 nan 0 0 0",
         "0 320 240 100 50",
-        "0 0.5 0.5 100 50",
         "0 0.5 0.5 -0.1 0.1",
     ],
 )

@@ -4,14 +4,20 @@ import re
 
 import onnx
 
+from stages.core.config.schema import Config, ModelConfig
+from stages.export.__main__ import export
 from tests.conftest import REPOSITORY
-from tests.core.heads.exporters import yolov5
+from tests.core.heads.exporters import yolov5, yolox
 
 PAGE = (REPOSITORY / "docs" / "detectors.md").read_text(encoding="utf-8")
 DECODING, RECOGNIZING, BY_HAND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_decoding_in_a_project(detector, capsys):
+def test_decoding_in_a_project(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    onnx.save(yolox(), "detector.onnx")
+    export(Config(model=ModelConfig("detector", "file:detector.onnx")))
+    capsys.readouterr()
     exec(DECODING, {})
     assert capsys.readouterr().out.startswith("[[")
 
