@@ -123,9 +123,8 @@ def _require_names(graph: Graph) -> None:
     for node in graph.nodes:
         if not node.name or node.name in seen:
             fault = f"the name {node.name}, which another node has too" if node.name else "no name"
-            raise UserError(
-                f"the {node.op_type} that computes {node.output[0]} has {fault}: run `dvc repro export`, which names all"
-            )
+            what = f"the {node.op_type} that computes {node.output[0]}"
+            raise UserError(f"{what} has {fault}: run `dvc repro export`, which names all")
         seen.add(node.name)
 
 
