@@ -159,18 +159,19 @@ def lost_edits(
         after: what is written.
         conf: the config folder.
     """
+    given_keys = {override.partition("=")[0].lstrip("+~") for override in given}  # the user's word on these
+    replaced = [
+        key
+        for key in sorted(before)
+        if before[key] != after.get(key) and key not in given_keys and not key.startswith("watch.")
+    ]
+    if not replaced:
+        return []
     try:
-        recorded_values = _flat(compose(earlier, conf)[1]) if given else after
+        composed = _flat(compose(earlier, conf)[1]) if given else after
     except UserError:  # conf/ has changed so much that nothing can be compared
         return []
-    replaced = {override.partition("=")[0].lstrip("+~") for override in given}  # the user's word on these keys
-    edited = [
-        f"{key}={_shown(before, key)}"
-        for key in sorted(before)
-        if before[key] not in (recorded_values.get(key), after.get(key))
-        and key not in replaced
-        and not key.startswith("watch.")
-    ]
+    edited = [f"{key}={_shown(before, key)}" for key in replaced if before[key] != composed.get(key)]
     if not edited:
         return []
     return [
