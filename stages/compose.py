@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument(
         "--keep",
         action="store_true",
-        help="start from the overrides that the file was composed with (its first line); new ones win over them",
+        help="start from the overrides that the file was composed with (its first line); new ones win over them, and "
+        "edits by hand are lost, with a warning",
     )
     parser.add_argument(
         "--check",
