@@ -305,22 +305,21 @@ def edit(params, old, new):
 
 def test_keep_says_which_edits_by_hand_it_replaces(conf, params, capsys):
     run(["soc=t41"], conf, params, check_only=False)
-    edit(params, "feature_bits: 8\n", "feature_bits: 10\n")
-    run(["quant.percentile=99"], conf, params, check_only=False, keep=True)
+    edit(params, "fp32_diff: 0.001\n", "fp32_diff: 0.5\n")
+    run(["quant=a10w8"], conf, params, check_only=False, keep=True)
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning == (
-        f"warning: quant.feature_bits=10: no override gave this (the file was edited, or {conf}/ has changed) and it "
+        f"warning: model.fp32_diff=0.5: no override gave this (the file was edited, or {conf}/ has changed) and it "
         "is replaced; give it as an override to keep it"
     )
-    edit(params, "feature_bits: 8\n", "feature_bits: 10\n")
+    edit(params, "fp32_diff: 0.001\n", "fp32_diff: 0.5\n")
     run([], conf, params, check_only=False, keep=True)
-    assert "warning: quant.feature_bits=10: no override gave this" in capsys.readouterr().err
+    assert "warning: model.fp32_diff=0.5: no override gave this" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("override", ["quant.feature_bits=10", "quant.feature_bits=12"])
-def test_an_edit_that_is_overridden_is_not_warned_of(conf, params, capsys, override):
+def test_an_edit_that_is_overridden_is_not_warned_of(conf, params, capsys):
     run(["soc=t41"], conf, params, check_only=False)
-    edit(params, "feature_bits: 8\n", "feature_bits: 10\n")
-    run([override], conf, params, check_only=False, keep=True)
-    run(["quant=a8w4"], conf, params, check_only=False, keep=True)
+    edit(params, "feature_bits: 8\n", "feature_bits: 12\n")
+    run(["quant.feature_bits=10"], conf, params, check_only=False, keep=True)
+    run([], conf, params, check_only=False, keep=True)
     assert capsys.readouterr().err == ""
