@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.config.schema import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
-from stages.core.config.settings_record import check_export
+from stages.core.config.settings_record import calibset_settings, check_export, check_settings
 from stages.core.data.inputs import NetworkInput, feeds, load_inputs
 from stages.core.data.sample_store import calibration_samples, correction_samples, validation_samples
 from stages.core.graph.onnx_graph import Graph, load_model, output_name
@@ -74,10 +74,11 @@ class Pipeline:
         """Read what export, calibset and calibrate wrote, and the node-bits file.
 
         Raises:
-            UserError: if one of them is missing, or the network was exported with other settings.
+            UserError: if one of them is missing, or was made with other settings.
         """
         graph = Graph(load_model(FLOAT_MODEL))
         check_export(config.model)
+        check_settings(CALIBSET, calibset_settings(config))
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
         by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
         layers = LayerGraph.of(graph, config.soc)

@@ -16,6 +16,7 @@ from stages.core.base.paths import EXPORT, INTEGER_MODEL
 from stages.core.config.schema import Config, ModelConfig
 
 __all__ = [
+    "calibset_settings",
     "check_export",
     "check_settings",
     "compare_settings",
@@ -41,6 +42,13 @@ def export_settings(model: ModelConfig) -> dict[str, str]:
     }
     values["detector.function"] = detector.function is not None  # nothing is cut for any function
     return _digests("model", values)
+
+
+def calibset_settings(config: Config) -> dict[str, str]:
+    """The settings that decide which samples calibset writes."""
+    sets = {name: asdict(getattr(config.data, name)) for name in ("calibration", "correction", "validation")}
+    inputs = {"inputs": asdict(config.model)["inputs"], "preprocess": asdict(config.model.preprocess)}
+    return _digests("data", sets) | _digests("model", inputs)
 
 
 def evaluate_settings(config: Config) -> dict[str, str]:
