@@ -1,6 +1,6 @@
 """Reads out/export, out/quantize, out/calibset, data.evaluation; writes out/evaluate.
 
-It writes metrics.json, predictions.csv (a line a sample) and by_class.csv.
+It writes metrics.json, predictions.csv (a line a sample), by_class.csv and settings.json.
 """
 
 import csv
@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.core.base.artifacts import output_folder, write_json, write_text
+from stages.core.base.artifacts import discard, output_folder, write_json, write_text
 from stages.core.base.console import output, track, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import BY_CLASS, CALIBSET, EVALUATE, FLOAT_MODEL, INPUTS, INTEGER_MODEL, METRICS, QPARAMS
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import evaluate_settings, save_settings
 from stages.core.data.inputs import feeds, load_inputs, noun_of
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import digest, stored_sets
@@ -33,6 +34,7 @@ DATA_KEY = "data.evaluation"
 
 
 def evaluate(config: Config) -> None:
+    discard(EVALUATE)
     inputs = load_inputs(INPUTS)
     data = config.data.evaluation
     files = select(data, inputs, DATA_KEY)
@@ -63,6 +65,7 @@ def evaluate(config: Config) -> None:
     with output_folder(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())
+        save_settings(folder, evaluate_settings(config))
         write_text(folder / BY_CLASS.name, by_class_csv(score.by_class()))
     output.print(accuracy_line(metrics, noun_of(inputs)))
 

@@ -1,4 +1,7 @@
-"""Reads model.source; writes out/export: model.onnx, inputs.json, detector.json, normalization.json, check.json."""
+"""Reads model.source; writes out/export.
+
+It writes model.onnx, inputs.json, detector.json, normalization.json, settings.json and check.json.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +11,12 @@ from stages.core.base.console import output
 from stages.core.base.paths import DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import export_settings, save_settings
 from stages.core.data.inputs import assign_names, resolve_inputs, to_json
 from stages.core.data.local_files import model_file
+from stages.core.graph.session import Runner
 from stages.core.heads import head_file
+from stages.core.heads.detector import check_function
 from stages.export import normalization, verify
 from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
@@ -43,6 +49,9 @@ def export(config: Config) -> None:
     difference = max(difference, verify.network_difference(static, exported, cut, feeds))
     verify.check_difference(difference, model.fp32_diff)
     outputs = [info.name for info in exported.graph.output]
+    if model.detector.function is not None:
+        of_outputs = Runner(exported).run(verify.values_at(static, cut.inputs, feeds))
+        check_function(model.detector.function, of_outputs)
     head = find_head(exported, model)
     if head is not None and head.cut:
         exported = without_decoding(exported, head.head)
@@ -56,6 +65,7 @@ def export(config: Config) -> None:
         write_json(folder / INPUTS.name, to_json(inputs))
         write_json(folder / DETECTOR.name, head_file.to_json(head))
         write_json(folder / NORMALIZATION.name, normalization.to_json(located))
+        save_settings(folder, export_settings(model))
         write_json(folder / "check.json", {"nodes": nodes, "max_difference": difference, "bound": model.fp32_diff})
     listed = ", ".join(f"{network_input.name} {list(network_input.shape)}" for network_input in inputs)
     output.print(
