@@ -89,8 +89,35 @@ MUTANTS = [
            "tests/quantize/equalize/test_cross_layer.py"),
     Mutant("stages/quantize/operators/interpolation.py", "max(after - 1, 1)", "max(after, 1)",
            "tests/quantize/operators/test_interpolation.py"),
+    # layers in float: those behind another one read codes, a requantized sum taken for a float one
+    Mutant("stages/quantize/quantizers/float_values.py", "producer is None or self.runs_in_float(producer) or",
+           "producer is None or", "tests/quantize/quantizers/test_float_values.py"),
+    Mutant("stages/quantize/operators/builder.py", "if node in self._float_consumers[tensor]:", "if False:",
+           "tests/quantize/emit/test_float_layers.py"),
     # export, compare, evaluate: another default of ONNX, a first layer just good enough, the sixth best class
     Mutant("stages/export/canonical.py", "\"epsilon\", 1e-5)", "\"epsilon\", 1e-3)", "tests/export/test_canonical.py"),
+    # quantized sources: activations that ranges stand for stay out, zero points are not looked at, biases lose a scale
+    Mutant(
+        "stages/export/dequantize/rewriter.py", "if low == 0.0 and", "if low == 1.0 and",
+        "tests/export/dequantize/test_qdq.py",
+    ),
+    Mutant(
+        "stages/export/dequantize/dynamic.py", "    if not same:", "    if False:",
+        "tests/export/dequantize/test_dynamic.py",
+    ),
+    Mutant(
+        "stages/export/dequantize/qlinear.py", "left.reshape(-1) * right.reshape(-1)", "right.reshape(-1)",
+        "tests/export/dequantize/test_qlinear.py",
+    ),
+    # layouts: constants and weights in the wrong order
+    Mutant(
+        "stages/export/layout/transposes.py", ".reshape(shape).transpose(self._inverse)",
+        ".reshape(shape).transpose(self._region.perm)", "tests/export/layout/test_transposes.py",
+    ),
+    Mutant(
+        "stages/export/layout/flattened.py", "weight.take(np.argsort(order), axis)", "weight.take(order, axis)",
+        "tests/export/layout/test_transposes.py",
+    ),
     Mutant("stages/compare/diagnose/curve_findings.py", "FIRST_LAYER_FINE = 0.99", "FIRST_LAYER_FINE = 0.9",
            "tests/compare/diagnose/test_curve_findings.py"),
     Mutant("stages/evaluate/scores.py", "TOP_CLASSES = 5\n", "TOP_CLASSES = 6\n", "tests/evaluate/test_scores.py"),

@@ -263,6 +263,12 @@ def detector(detector_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the lines of compare's findings as they are: trying them takes a composed project and other processes."""
+    monkeypatch.setattr("stages.compare.__main__.with_cures", lambda diagnosis, _: diagnosis)
+
+
+@pytest.fixture
 def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
     leave_undrawn(pytestconfig, monkeypatch)

@@ -20,6 +20,7 @@ from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.network_params import FeatureParams
 from stages.core.outputs.output_error import NetworkError, Variations
 from stages.core.outputs.output_parts import parts_of_outputs
+from stages.core.outputs.states import answering_outputs
 from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
@@ -114,7 +115,7 @@ def measure_sensitivities(
     weights = TensorFiles(folder / "weights")
     _write_weights(problem, pipeline, ranges, weights)
     tried = list(_tried_tensors(problem, features))
-    outputs = [name for name in graph.outputs if name in graph.float_tensors]
+    outputs = answering_outputs(graph)
     files = TensorFiles(folder / "float")
     pictures = _run_float(graph, feeds, {*outputs, *(name for each in tried for name in each.needs)}, files)
     of_pictures = ({name: files.read(name, picture) for name in outputs} for picture in range(pictures))

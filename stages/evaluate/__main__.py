@@ -26,6 +26,7 @@ from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
 from stages.core.outputs.output_error import NetworkError, fidelity
 from stages.core.outputs.output_parts import parts_of_outputs
+from stages.core.outputs.states import answering_outputs
 from stages.core.tables import accuracy_line
 from stages.evaluate.scores import ClassRow
 from stages.evaluate.scoring import score_of_task
@@ -41,7 +42,7 @@ def evaluate(config: Config) -> None:
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     graph = Graph(load_model(FLOAT_MODEL))
     reference, integer = Runner(graph.model), load_integer_model(INTEGER_MODEL)
-    error = NetworkError(parts_of_outputs(graph))
+    error, answers = NetworkError(parts_of_outputs(graph)), answering_outputs(graph)
     quantized = Runner(simulator_model(integer, list(reference.outputs)), optimize="safe")
     score = score_of_task(config, files, inputs, reference.outputs)
     used = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}
@@ -55,7 +56,7 @@ def evaluate(config: Config) -> None:
         expected, actual = reference.run(fed), quantized.run(fed)
         if not all(np.isfinite(values).all() for values in (*expected.values(), *actual.values())):
             raise UserError(f"{DATA_KEY}: an output is infinite or not a number on {read.name}")
-        error.add(expected, actual)
+        error.add({name: expected[name] for name in answers}, actual)
         content = digest(read.sample)
         writer.writerow([read.name, content, *score.add(read.name, read.placement, expected, actual)])
         known += content in used

@@ -1,14 +1,16 @@
 """Reads model.source; writes out/export.
 
-It writes model.onnx, inputs.json, detector.json, normalization.json, settings.json and check.json.
+It writes model.onnx, inputs.json, detector.json, normalization.json, node_ranges.json, settings.json and check.json.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stages.core.base.artifacts import output_folder, save_model, write_json
-from stages.core.base.console import output
-from stages.core.base.paths import DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, NORMALIZATION
+from stages.core.base.console import counted, output
+from stages.core.base.paths import DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, NODE_RANGES, NORMALIZATION
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import export_settings, save_settings
@@ -20,7 +22,9 @@ from stages.core.heads.detector import check_function
 from stages.export import normalization, verify
 from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
+from stages.export.dequantize.undo import node_ranges
 from stages.export.detector import detector_lines, find_head, without_decoding
+from stages.export.float_source import float_source
 from stages.export.onnx_source import read_onnx
 from stages.export.shapes import fix_shapes, graph_shapes
 from stages.export.torch_source import read_module
@@ -34,6 +38,11 @@ def export(config: Config) -> None:
     else:
         traced = read_module(model, file)
         source, difference, norms = traced.model, traced.difference, traced.norms
+
+    undone = float_source(source, file.name if file else model.name, [one.shape for one in model.inputs if one.shape])
+    source = undone.model
+    for line in undone.lines:
+        output.print(line)
 
     cut = find_cut(source, [one.name for one in model.inputs], model.outputs)
     configured = [replace(one, name=name) for one, name in zip(model.inputs, cut.configured, strict=True)]
@@ -59,12 +68,15 @@ def export(config: Config) -> None:
         norms = normalization.onnx_norms(static, feeds)
     located = normalization.located(norms, exported, verify.values_at(static, cut.inputs, feeds))
 
+    ranges = node_ranges(exported, undone.ranges)
+
     nodes = len(exported.graph.node)
     with output_folder(EXPORT) as folder:
         save_model(folder / FLOAT_MODEL.name, exported)
         write_json(folder / INPUTS.name, to_json(inputs))
         write_json(folder / DETECTOR.name, head_file.to_json(head))
         write_json(folder / NORMALIZATION.name, normalization.to_json(located))
+        write_json(folder / NODE_RANGES.name, ranges)
         save_settings(folder, export_settings(model))
         write_json(folder / "check.json", {"nodes": nodes, "max_difference": difference, "bound": model.fp32_diff})
     listed = ", ".join(f"{network_input.name} {list(network_input.shape)}" for network_input in inputs)
@@ -72,8 +84,18 @@ def export(config: Config) -> None:
         f"exported {model.name}: {nodes} nodes, inputs {listed}, "
         f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
     )
-    for line in detector_lines(head, outputs):
+    for line in [*detector_lines(head, outputs), *_range_lines(ranges)]:
         output.print(line)
+
+
+def _range_lines(ranges: Mapping[str, Any]) -> list[str]:
+    """Say that a quantized source had ranges, and how to take them."""
+    if not ranges:
+        return []
+    return [
+        f"the source's {counted(len(ranges), 'range')} are in {NODE_RANGES}; to quantize with them: "
+        f"python -m stages.compose --keep quant.node_bits=file:{NODE_RANGES}"
+    ]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper, version_converter
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute
 from stages.export.cut import Cut, extract
+from stages.export.layout.transposes import without_transposes
 from stages.export.shapes import declare_outputs
 
 __all__ = ["canonicalize"]
@@ -39,6 +40,7 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         simplified = onnxslim.slim(extract(model, cut))
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
+        without_transposes(simplified)
         _name_nodes(simplified, names)
         _rewrite_batch_norms(simplified)
         _strip(simplified)

@@ -53,7 +53,21 @@ def _in_double(node: onnx.NodeProto) -> list[onnx.NodeProto]:
             inner.input[index] = f"{node.name}/double/{index}"
             before.append(helper.make_node("Cast", [name], [inner.input[index]], to=TensorProto.DOUBLE))
     inner.output[0] = f"{node.name}/double"
-    return [*before, inner, helper.make_node("Cast", [inner.output[0]], [node.output[0]], to=TensorProto.FLOAT)]
+    nodes = _sigmoid(inner) if node.op_type == "Sigmoid" else [inner]
+    return [*before, *nodes, helper.make_node("Cast", [inner.output[0]], [node.output[0]], to=TensorProto.FLOAT)]
+
+
+def _sigmoid(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """1 / (1 + exp(-x)): ONNX Runtime's Sigmoid is 0 below -20, in double too."""
+    names = [f"{node.name}/double/{part}" for part in ("negated", "power", "one", "sum")]
+    negated, power, one, total = names
+    return [
+        helper.make_node("Neg", [node.input[0]], [negated]),
+        helper.make_node("Exp", [negated], [power]),
+        helper.make_node("Constant", [], [one], value=numpy_helper.from_array(np.array(1.0))),
+        helper.make_node("Add", [power, one], [total]),
+        helper.make_node("Reciprocal", [total], [node.output[0]]),
+    ]
 
 
 def _conv_in_double(node: onnx.NodeProto, graph: Graph, target: onnx.GraphProto) -> list[onnx.NodeProto]:

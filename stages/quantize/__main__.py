@@ -45,6 +45,9 @@ def quantize(config: Config) -> None:
         write_json(folder / NOTES.name, notes)
     for line in notes:
         output.print(f"note: {line}")
+    if not params.features and not params.weights:
+        output.print(f"nothing is quantized for the {config.soc.name}: the network stays in float")
+        return
     output.print(
         f"quantized for the {config.soc.name}: {_bit_widths('feature', params.features)} "
         f"({config.quant.feature_method.name}), {_bit_widths('weight', params.weights)} "

@@ -11,6 +11,7 @@ from stages.core.integer.network_params import NetworkParams
 from stages.core.integer.simulator import simulator_model
 from stages.core.outputs.output_error import NetworkError, Outputs, fidelity
 from stages.core.outputs.output_parts import parts_of_outputs
+from stages.core.outputs.states import answering_outputs
 from stages.core.statistics.metrics import cosine
 from stages.quantize.candidate import Candidate
 from stages.quantize.emit.prepared import prepared_model
@@ -33,7 +34,8 @@ class Simulation:
     ) -> None:
         self._reference, self._feeds, self._keep = reference, feeds, keep
         self._kept: list[Outputs] = []
-        self.parts = parts_of_outputs(Graph(reference))
+        graph = Graph(reference)
+        self._parts, self._answers = parts_of_outputs(graph), answering_outputs(graph)
 
     def simulated(self, candidate: Candidate) -> Iterator[tuple[Outputs, Outputs]]:
         """Give both networks' outputs on each picture, float ones first; the candidate runs in the exact simulator."""
@@ -75,9 +77,9 @@ class Simulation:
         self._kept = kept
 
     def _error(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> NetworkError:
-        error = NetworkError(self.parts)
+        error = NetworkError(self._parts)
         for expected, actual in pairs:
-            error.add(expected, actual)
+            error.add({name: expected[name] for name in self._answers}, actual)
         return error
 
     def _beside(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:

@@ -7,8 +7,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.base.sources import SourceFile
 from stages.core.graph.session import Runner
+from stages.export.canonical import canonicalize
+from stages.export.cut import find_cut
 from stages.export.float16 import has_float16, in_float32
 from stages.export.onnx_source import read_onnx
+from stages.export.shapes import fix_shapes
 
 HALF, SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT
 WEIGHT = np.array([[0.1, -2.5], [1000.0, 6e-8]], np.float16)  # rounded, exact, large, subnormal
@@ -44,6 +47,13 @@ def test_weights_keep_their_values_and_features_are_float32(ends):
     (y,) = Runner(widened).run({"x": x}).values()
     assert y.dtype == np.float32
     np.testing.assert_allclose(y, x @ WEIGHT.astype(np.float32) + np.float32(0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("ends", [HALF, SINGLE])
+def test_casts_between_float16_and_float32_go(ends):
+    model = in_float32(network(ends=ends))
+    exported = canonicalize(fix_shapes(model, {}), find_cut(model, [None], []))
+    assert [entry.op_type for entry in exported.graph.node] in (["MatMul", "Add"], ["Gemm"])
 
 
 def test_branches_are_widened_too():

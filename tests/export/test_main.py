@@ -13,6 +13,8 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import Color, Config, InputConfig, ModelConfig
 from stages.export.__main__ import export
 from stages.export.shapes import graph_shapes
+from stages.quantize.quantizers.node_bits import read_node_bits
+from tests.export.dequantize.test_qdq import convolution, model_of, on_codes
 from tests.export.graphs import normalized_model, run_onnx
 from tests.networks import tiny_classifier
 
@@ -197,6 +199,65 @@ def test_weights_in_another_file_are_refused(config):
     onnx.save(tiny_classifier(), "tiny.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     with pytest.raises(UserError, match=r"tiny\.onnx keeps weights in other files \(weights\.bin\)"):
         export(config)
+
+
+# --- sources that are not what they seem
+
+
+def test_a_quantized_network_is_exported_as_float_with_its_ranges(config, capsys):
+    onnx.save(convolution(), "tiny.onnx")
+    config.model.inputs = [InputConfig()]
+    export(config)
+    assert [entry.op_type for entry in exported().graph.node] == ["Conv"]
+    by_node = read_node_bits("file:out/export/node_ranges.json", ranges=True)
+    assert {name: found.range for name, found in by_node.items()} == {
+        "x": pytest.approx((-6.4, 6.35)),
+        "conv": pytest.approx((-12.8, 12.7)),
+    }
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "tiny.onnx is quantized (QDQ: 2 features, 2 constants): it is read as the float network that it stands for"
+    )
+    assert lines[1].startswith("cosine of the float and the quantized network's outputs on random input: 0.99")
+    assert lines[-1] == (
+        "the source's 2 ranges are in out/export/node_ranges.json; to quantize with them: python -m stages.compose "
+        "--keep quant.node_bits=file:out/export/node_ranges.json"
+    )
+
+
+def test_a_float_network_has_no_ranges_and_no_line(config, capsys):
+    export(config)
+    assert json.loads(Path("out/export/node_ranges.json").read_text()) == {}
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_quantized_network_without_float_meaning_is_one_line(config):
+    onnx.save(on_codes([onnx.helper.make_node("Relu", ["a"], ["b"], "odd")]), "tiny.onnx")
+    with pytest.raises(UserError, match=r"^tiny\.onnx: odd \(Relu\) is quantized and .*: give model\.source the float"):
+        export(config)
+
+
+def test_a_network_with_channels_last_takes_pictures_as_any_other(config, capsys):
+    rng = np.random.default_rng(0)
+    nodes = [
+        onnx.helper.make_node("Transpose", ["image"], ["t"], "to_nchw", perm=[0, 3, 1, 2]),
+        onnx.helper.make_node("Conv", ["t", "w"], ["c"], "conv"),
+        onnx.helper.make_node("Transpose", ["c"], ["y"], "to_nhwc", perm=[0, 2, 3, 1]),
+    ]
+    weight = rng.normal(size=(2, 3, 1, 1)).astype(np.float32)
+    onnx.save(model_of(nodes, {"w": weight}, {"image": ["N", "H", "W", 3]}, opset=17), "tiny.onnx")
+    config.model.inputs = [InputConfig(shape=[1, 4, 6, 3])]
+    with pytest.raises(UserError, match=r"'image' has shape \[\?,3,\?,\?\] in the network; the config says"):
+        export(config)
+    config.model.inputs = [InputConfig(shape=[1, 3, 4, 6], mean=[10.0], normal=[2.0])]
+    export(config)
+    (entry,) = json.loads(Path("out/export/inputs.json").read_text())
+    assert (entry["name"], entry["shape"], entry["mean"]) == ("image", [1, 3, 4, 6], [10.0] * 3)
+    assert [entry.op_type for entry in exported().graph.node] == ["Conv", "Transpose"]
+    x = rng.normal(size=(1, 3, 4, 6)).astype(np.float32)
+    expected = np.einsum("nchw,oc->nhwo", x, weight[:, :, 0, 0])
+    np.testing.assert_allclose(run_onnx(exported(), {"image": x})[0], expected, atol=1e-5)
+    assert "input 'image' is NHWC in tiny.onnx and NCHW from here on: give shapes as NCHW" in capsys.readouterr().out
 
 
 def test_a_network_of_tokens_is_cut_at_its_first_float_tensor(config):

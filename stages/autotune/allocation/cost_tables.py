@@ -44,6 +44,7 @@ class CostTables:
         self._constants = {
             feature.tensor: feature.bits for feature in setup.features if feature.tensor not in self._features
         }
+        self._read_in_float = {feature.tensor for feature in setup.features if feature.float_consumers}
         self._tables: dict[str, list[Table]] = {}
 
     def of(self, cost: str) -> list[Table]:
@@ -96,6 +97,8 @@ class CostTables:
     ) -> float:
         in_bits, out_bits = self._bits(operand, allocation), self._bits(layer.output, allocation)
         weighted = layer.weighted(self._graph)
+        if weighted and layer.output in self._read_in_float:
+            out_bits = FLOAT_BITS  # the unit returns float; codes for the other consumers follow from that
         weight = self._weights.get(layer.first.name, "")
         weight_bits = allocation.get(weight, FLOAT_BITS) if weighted else in_bits
         in_integers = layer.name in self._setup.integer and FLOAT_BITS not in (in_bits, weight_bits)

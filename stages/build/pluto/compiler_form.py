@@ -2,7 +2,7 @@
 
 The function stays the same: codes become signed, the range behind a ReLU or ReLU6 replaces it, a Gemm gets a transposed
 weight and a bias. Two steps change codes, and the notes say so: the network's outputs get a range too (the vendor's
-unit returns float there), and an input's zero point that is one off 0 moves to 0.
+unit returns float there, and for layers in float), and an input's zero point that is one off 0 moves to 0.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,6 +24,7 @@ __all__ = ["BITS", "settings_refusals", "to_compiler_form"]
 
 BITS = 8
 """Bit width of features and weights."""
+WEIGHTED_TYPES = ("Conv", "ConvTranspose", "Gemm")
 PROGRAM_TYPES = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Reshape", "Flatten", "Squeeze")
 """Operators behind the last Gemm that are left to the user's program: with them the compiler would drop the Gemm."""
 COMPOSE_COMMAND = "python -m stages.compose --keep"
@@ -98,6 +99,7 @@ def to_compiler_form(
     model.CopyFrom(quantized)
     rewrite = _Rewrite(model, {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer})
     _make_codes_signed(rewrite)
+    _quantize_results(rewrite, ranges)
     _fold_activations(rewrite)
     _cut_behind_last_gemm(rewrite)
     _normalize_gemms(rewrite)
@@ -241,18 +243,36 @@ def _quantize_outputs(rewrite: _Rewrite, ranges: Mapping[str, tuple[float, float
     for name in qdq.outputs:
         if qdq.quantizers(name) or name not in ranges:
             continue
-        low, high = min(ranges[name][0], 0.0), max(ranges[name][1], 0.0)
-        scale = np.float32((high - low) / (QMAX - QMIN) or 1.0)
-        zero_point = np.int8(np.clip(np.rint(QMIN - low / np.float64(scale)), QMIN, QMAX))
-        rewrite.constants |= {f"{name}/scale": np.asarray(scale), f"{name}/zero_point": np.asarray(zero_point)}
-        _insert_pair(rewrite, name)
+        low, high = _insert_pair(rewrite, name, ranges[name])
         rewrite.notes.append(
             f"{name} ends the network and is float; here it has 8 bits too, {low:g} to {high:g} as seen in calibration"
         )
 
 
-def _insert_pair(rewrite: _Rewrite, name: str) -> None:
-    """Put a QuantizeLinear and a DequantizeLinear behind the node that gives a tensor."""
+def _quantize_results(rewrite: _Rewrite, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Quantize what convolutions and Gemms return in float for a layer in float: that layer alone is to be refused."""
+    qdq = QdqGraph(rewrite.graph())
+    for node in rewrite.nodes:
+        if node.op_type not in WEIGHTED_TYPES:
+            continue
+        name = node.output[0]
+        consumers = qdq.graph.consumers.get(name, [])
+        if len(consumers) == 1 and consumers[0].op_type in ("Relu", "Clip"):
+            name = consumers[0].output[0]
+        if name in ranges and name not in qdq.graph.outputs and not qdq.quantizers(name):
+            _insert_pair(rewrite, name, ranges[name])
+
+
+def _insert_pair(rewrite: _Rewrite, name: str, seen: tuple[float, float]) -> tuple[float, float]:
+    """Put a QuantizeLinear and a DequantizeLinear behind the node that gives a tensor.
+
+    Returns:
+        The range of the codes: what was seen, and 0.
+    """
+    low, high = min(seen[0], 0.0), max(seen[1], 0.0)
+    scale = np.float32((high - low) / (QMAX - QMIN) or 1.0)
+    zero_point = np.int8(np.clip(np.rint(QMIN - low / np.float64(scale)), QMIN, QMAX))
+    rewrite.constants |= {f"{name}/scale": np.asarray(scale), f"{name}/zero_point": np.asarray(zero_point)}
     qparams, codes = [f"{name}/scale", f"{name}/zero_point"], f"{name}/codes"
     pair = [
         helper.make_node("QuantizeLinear", [f"{name}/float", *qparams], [codes], f"{name}/QuantizeLinear"),
@@ -265,6 +285,7 @@ def _insert_pair(rewrite: _Rewrite, name: str) -> None:
             node.output[list(node.output).index(name)] = f"{name}/float"
             nodes += pair
     rewrite.replace(nodes)
+    return low, high
 
 
 def _move_input_zero_point(rewrite: _Rewrite) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Finding
 from stages.core.config.bit_widths import wider_bits
-from stages.core.config.overrides import skip_override
+from stages.core.config.overrides import list_override, skip_override
 from stages.core.config.schema import (
     ChannelScales,
     Config,
@@ -24,6 +24,10 @@ LEARNED = "quant=best"
 PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
 """How a line ends that leaves out what no vendor's converter takes."""
 FULL_BITS = 8
+DELICATE = frozenset(
+    {"Div", "Erf", "Exp", "LayerNormalization", "Log", "Pow", "Reciprocal", "ReduceL2", "ReduceMean", "Softmax", "Sqrt"}
+)
+"""Operators whose values span orders of magnitude, which few codes do not; in float they cost little."""
 MIN_SHARE = 0.1
 """A layer whose part of the loss is less is not worth keeping in float."""
 MOST_SKIPPED = 3
@@ -32,11 +36,13 @@ MOST_FLOAT = 0.3
 """Longer stretches too, as long as no more of the layers than this stay in float."""
 EVIDENT = ("input", "debug")
 """Kinds of findings whose cures the outputs cannot judge: both networks are fed alike."""
+CUT = "model.cut="
+"""A line that ends a network earlier: its effect is known from the same pass, and it has other outputs."""
 
 
 def tried_by_outputs(finding: Finding) -> bool:
     """Whether a finding's cure is to be judged by the quantized outputs beside the float ones."""
-    return finding.cure is not None and finding.kind not in EVIDENT
+    return finding.cure is not None and finding.kind not in EVIDENT and not finding.cure.startswith(CUT)
 
 
 def candidates(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
@@ -67,6 +73,9 @@ def _usual(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
     if narrow:  # fewer layers in float and the same bits are worth the time of learning
         yield from learned_lines(config)
     yield from _skips(diagnosis, config)
+    delicate = sorted({*quant.skip_ops, *(DELICATE & diagnosis.integer_types)})
+    if delicate != sorted(quant.skip_ops):
+        yield list_override("quant.skip_ops", delicate)
     if quant.head is Head.quantized:
         yield f"quant.head={Head.float.value}"
     if not narrow:

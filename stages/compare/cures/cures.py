@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from stages.compare.cures.candidates import PER_TENSOR, candidates, tried_by_outputs
-from stages.compare.cures.trial import remove_leftovers, try_line
+from stages.compare.cures.trial import remove_leftovers, try_line, why_untried
 from stages.compare.diagnose.cure import Cure, best_first, effect_of
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import REMARKS, Finding, in_order
@@ -35,6 +35,11 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     """
     if config.compare.cures <= 0:
         return replace(diagnosis, findings=[_without_line(finding) for finding in diagnosis.findings])
+    if not any(candidates(diagnosis, config)):
+        return diagnosis
+    if why := why_untried(config):
+        findings = [_without_line(finding) for finding in diagnosis.findings]
+        return replace(diagnosis, findings=findings, notes=[f"no cure was tried: {why}"])
     remove_leftovers()
     trials, notes = _Trials(diagnosis, config), list[str]()
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}

@@ -31,7 +31,7 @@ from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
 
-__all__ = ["TrialResult", "remove_leftovers", "try_line"]
+__all__ = ["TrialResult", "remove_leftovers", "try_line", "why_untried"]
 
 PARAMS, CONF = Path("params.yaml"), Path("conf")
 SCRATCH_PREFIX = ".cure-"
@@ -54,6 +54,20 @@ class TrialResult:
 
     outcome: Outcome
     channel_scales: bool
+
+
+def why_untried(config: Config) -> str:
+    """Say why no line can be tried; empty where one can: a line is composed with what params.yaml was composed with.
+
+    Args:
+        config: the experiment as it is.
+    """
+    try:
+        composed = compose(recorded(PARAMS), CONF)[0]
+    except UserError as error:
+        return str(error)
+    same = asdict(composed) == asdict(config)
+    return "" if same else f"{PARAMS} is not what the overrides in its first line compose to"
 
 
 def try_line(line: str, config: Config) -> TrialResult:

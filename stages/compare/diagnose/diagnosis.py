@@ -1,6 +1,7 @@
 """All checks, one after the other."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.curve_findings import accumulated, curve_findings
 from stages.compare.diagnose.finding import Finding, in_order, to_json
-from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input
+from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input, unquantized
 from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
 from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
@@ -46,6 +47,7 @@ class Diagnosis:
         outcome: how the network came through.
         losses: what stretches of the network cost the outputs, the worst first; only where they are poor.
         accumulated: what is left to say of poor outputs where no finding holds; None where they are not poor.
+        integer_types: ONNX operators that run in integers.
         cures: that were tried and help, best first.
         tried: all that were, in order.
         notes: lines on cures that could not be tried.
@@ -57,6 +59,7 @@ class Diagnosis:
     outcome: Outcome
     losses: Sequence[LayerLoss] = ()
     accumulated: Finding | None = None
+    integer_types: AbstractSet[str] = frozenset()
     cures: Sequence[Cure] = ()
     tried: Sequence[Cure] = ()
     notes: Sequence[str] = ()
@@ -94,6 +97,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     configured = PreprocessingVariant(networks.inputs[0])
     best = best_variant(configured, evidence) if evidence.exists else configured
     findings = input_findings(configured, best, evidence, config.model.inputs)
+    findings += unquantized(reference, networks.in_integers, params, soc.name, quant)
     findings += calibration_findings(params, observed, gathered.calibration, config.data)
     findings += range_findings(params, observed, soc, quant)
     findings += bit_width_findings(reference, params, similarity, quant)
@@ -113,8 +117,9 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     information = _unchecked_input(networks.inputs, evidence, config.data.evaluation)
     information += float_layers(reference, networks.in_integers, params, soc.name)
     information += dead_channels(params, observed)
+    types = frozenset(reference.producers[name].op_type for name in networks.in_integers if name in reference.producers)
     left = accumulated(similarity, losses, params) if poor and similarity.rows else None
-    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left)
+    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left, types)
 
 
 def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInput]) -> list[NDArray[np.uint8]]:

@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["KINDS", "REMARKS", "Effect", "Finding", "in_order", "to_json"]
 
 KINDS = (
-    "parts", "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls",
+    "unquantized", "parts", "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls",
     "accumulates", "boxes", "scores", "debug",
 )  # fmt: skip
 """Worst first: a lost part of an output is lost on any input, a wrong input makes all that follows look wrong, ranges

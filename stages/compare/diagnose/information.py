@@ -1,15 +1,18 @@
 """What is worth knowing and no fault: what could not be checked, layers in float on this SOC, channels that are 0."""
 
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
 from stages.compare.diagnose.finding import Finding
 from stages.compare.gather.observed_features import ObservedFeature
-from stages.core.graph.onnx_graph import Graph
+from stages.core.base.console import counted
+from stages.core.config.schema import QuantConfig
+from stages.core.graph.onnx_graph import WEIGHTED, Graph
 from stages.core.integer.network_params import NetworkParams
 
-__all__ = ["UNCHECKED", "dead_channels", "float_layers", "unchecked_input"]
+__all__ = ["UNCHECKED", "dead_channels", "float_layers", "unchecked_input", "unquantized"]
 
 UNCHECKED = "input_unchecked"
 """The kind of what `unchecked_input` says."""
@@ -60,6 +63,35 @@ def float_layers(graph: Graph, in_integers: Collection[str], params: NetworkPara
     shown = ", ".join(nodes[:MAX_NAMES]) + (f" and {len(nodes) - MAX_NAMES} more" if len(nodes) > MAX_NAMES else "")
     sentence = f"{len(nodes)} of {len(graph.nodes)} nodes run in float on {soc}: {shown}"
     return [Finding("float_layers", None, sentence, {"nodes": len(nodes), "of": len(graph.nodes), "names": shown})]
+
+
+def unquantized(
+    graph: Graph, in_integers: AbstractSet[str], params: NetworkParams, soc: str, quant: QuantConfig
+) -> list[Finding]:
+    """Find that no layer with weights runs in integers though the settings ask for it: then the table says nothing.
+
+    Args:
+        graph: the float network.
+        in_integers: tensors that layers in integers compute, those inside fused layers too.
+        params: names the nodes that the settings keep in float.
+        soc: its name.
+        quant: the settings.
+    """
+    wanted = set(params.float_nodes)
+    nodes = [
+        node
+        for node in graph.nodes
+        if node.op_type in WEIGHTED and node.input[1] in graph.constants and node.name not in wanted
+    ]
+    integer = [node for node in nodes if not in_integers.isdisjoint(node.output)]
+    if integer or not nodes or quant.float_features or quant.float_weights:
+        return []
+    first = nodes[0]
+    sentence = (
+        f"none of {counted(len(nodes), 'layer')} with weights runs in integers on the {soc}, {first.name} "
+        f"({first.op_type}) for one: the float network is compared with itself; the notes of quantize say why"
+    )
+    return [Finding("unquantized", None, sentence, {"layers_with_weights": len(nodes)})]
 
 
 def dead_channels(params: NetworkParams, observed: Mapping[str, ObservedFeature]) -> list[Finding]:

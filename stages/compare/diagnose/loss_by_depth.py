@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from stages.compare.gather.networks import Networks, float_outputs
+from stages.compare.gather.networks import Networks
 from stages.compare.gather.picture_sets import DebugPictures
 from stages.compare.gather.units import in_float_units
 from stages.core.graph.onnx_graph import Graph, output_name, used_names
@@ -24,6 +24,7 @@ from stages.core.integer.model import inner_tensors
 from stages.core.integer.simulator import simulator_model
 from stages.core.outputs.output_error import NetworkError
 from stages.core.outputs.output_parts import parts_of_outputs
+from stages.core.outputs.states import answering_outputs
 
 __all__ = ["LayerLoss", "loss_by_depth"]
 
@@ -156,7 +157,7 @@ def _depths(networks: Networks) -> Iterator[_Depth]:
 def _errors(networks: Networks, pictures: DebugPictures, depths: Sequence[_Depth]) -> dict[int, float]:
     """Depth -> relative error of the outputs, at most 1, the worst part of them."""
     graph, factors = networks.reference, networks.params.factors
-    outputs = float_outputs(graph)
+    outputs = answering_outputs(graph)
     tensors = list(dict.fromkeys(name for depth in depths for name in depth.tensors))
     integer = Runner(simulator_model(networks.integer, tensors), optimize="safe")
     reference = Runner(with_outputs(graph.model, outputs))

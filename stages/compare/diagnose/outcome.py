@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from stages.compare.diagnose.box_findings import MIN_BOXES, boxes_agree, boxes_words
 from stages.compare.gather.observed_boxes import ObservedBoxes
 from stages.core.outputs.output_judge import Level, OutputJudgement, fidelity_of
+from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.shares import surely_more
 
 __all__ = ["Outcome"]
@@ -64,8 +65,12 @@ class Outcome:
 
     @property
     def worst(self) -> OutputJudgement | None:
-        """The output that suffers most; None where there is none in float."""
-        return max(self.outputs, key=lambda judged: (judged.level.severity, -judged.fidelity), default=None)
+        """The output that suffers most, an answer before a state; None where there is none in float."""
+        return max(
+            self.outputs,
+            key=lambda judged: (judged.level.severity, judged.kind is not OutputKind.state, -judged.fidelity),
+            default=None,
+        )
 
     def words(self) -> str:
         """Say in a clause how the outputs came through."""

@@ -24,7 +24,10 @@ def computed_in_integers(integer: onnx.ModelProto) -> set[str]:
     tensors = inner_tensors(integer.graph.node)
     for node in integer.graph.node:
         own = node.domain == DOMAIN
-        if (own and node.op_type not in AT_BORDERS) or (not own and node.input and node.input[0] in quant_params):
+        layer = own and node.op_type not in AT_BORDERS
+        result = own and node.op_type == "Quantize" and node.input[0] in tensors  # one that leaves the layer in float
+        moved = not own and node.input and node.input[0] in quant_params
+        if layer or result or moved:
             tensors.update(node.output)
     return tensors
 

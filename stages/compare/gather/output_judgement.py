@@ -8,6 +8,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.outputs.output_judge import OutputJudge
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.outputs.output_parts import parts_of_outputs
+from stages.core.outputs.states import states_of
 
 __all__ = ["open_judge"]
 
@@ -20,20 +21,8 @@ def open_judge(reference: Graph, inputs: Sequence[NetworkInput], config: Config)
         inputs: its inputs.
         config: the experiment; a single output with labels of classes is class scores.
     """
-    known = _states(reference)
+    known = dict.fromkeys(states_of(reference), OutputKind.state)
     if config.data.evaluation.task is Task.classification and len(reference.outputs) == 1:
         known = dict.fromkeys(reference.outputs, OutputKind.class_scores)
     sides = [each.shape[-2] for each in inputs if each.takes_picture]
     return OutputJudge(parts_of_outputs(reference), known, max(sides, default=0))
-
-
-def _states(reference: Graph) -> dict[str, OutputKind]:
-    """Outputs that are fed back: each has the shape of an input of its own, and others are left to give the answer."""
-    free = [reference.shapes.get(name) for name in reference.inputs[1:]]
-    states = []
-    for name in reference.outputs:
-        shape = reference.shapes.get(name)
-        if shape and shape in free:
-            free.remove(shape)
-            states.append(name)
-    return dict.fromkeys(states, OutputKind.state) if len(states) < len(reference.outputs) else {}

@@ -21,9 +21,10 @@ from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.render.page import inline
 from stages.core.tables import bit_widths
 
-__all__ = ["LayerFigures", "PageFigures", "ReportPage", "render_page"]
+__all__ = ["NONE", "LayerFigures", "PageFigures", "ReportPage", "render_page"]
 
 NONE = "\N{EN DASH}"
+"""A cell without a value."""
 
 
 @dataclass(frozen=True)

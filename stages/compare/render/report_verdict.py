@@ -16,6 +16,7 @@ from stages.core.statistics.metrics import SQNR_CAP
 __all__ = ["FIRST_LOOK", "Verdict", "command_line", "cure_lines", "cure_remark", "finding_lines", "verdict"]
 
 FIRST_LOOK = {
+    "unquantized": "why nothing is quantized",
     "boxes": "the boxes that differ",
     "scores": "the scores, which have few values",
     "parts": "what {node} joins",

@@ -21,6 +21,7 @@ __all__ = [
     "INTEGER_MODEL",
     "METRICS",
     "NODE_BITS",
+    "NODE_RANGES",
     "NORMALIZATION",
     "NOTES",
     "PREPARED_MODEL",
@@ -51,6 +52,8 @@ FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"
 DETECTOR = EXPORT / "detector.json"
 NORMALIZATION = EXPORT / "normalization.json"
+NODE_RANGES = EXPORT / "node_ranges.json"
+"""Ranges that a quantized source had, as `quant.node_bits` reads them; empty of other sources."""
 STATISTICS = CALIBRATE / "statistics.npz"
 QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"
 INTEGER_MODEL = QUANTIZE / "integer.onnx"

@@ -140,7 +140,7 @@ class SocConfig:
     feature_zero_point: FeatureZeroPoint = MISSING
     weight_scale: WeightScale = MISSING
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
-    float_outputs: bool = False  # a convolution or fully connected layer that ends the network returns float
+    float_outputs: bool = False  # a convolution or fully connected layer returns float at the end or to layers in float
     fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
     operators: dict[str, OperatorBitWidths] = field(default_factory=dict)  # by ONNX type, DepthwiseConv or Silu
     simulated: SimulatedBitWidths = field(default_factory=SimulatedBitWidths)  # of every operator that runs in integers

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,7 @@ class FeatureParams:
         seen_high: largest.
         method: where the range comes from.
         channel_scales: float32 values, one a channel (axis 1); empty where `scale` serves all.
+        float_consumers: nodes that run in float and take its float values instead of its codes.
     """
 
     tensor: str
@@ -87,6 +89,7 @@ class FeatureParams:
     seen_high: float
     method: RangeSource
     channel_scales: tuple[float, ...] = ()
+    float_consumers: tuple[str, ...] = ()
 
     @property
     def quant_params(self) -> QuantParams:
@@ -145,7 +148,7 @@ def save_qparams(path: Path, params: NetworkParams, config: Config) -> None:
         _chosen_with(config)
         | {
             "settings": _settings(config),
-            "features": [asdict(feature) for feature in params.features],
+            "features": [_feature_entry(feature) for feature in params.features],
             "weights": [asdict(weight) for weight in params.weights],
             "float_nodes": list(params.float_nodes),
             "factors": {name: list(factors) for name, factors in params.factors.items()},
@@ -173,7 +176,8 @@ def load_qparams(path: Path, config: Config) -> NetworkParams:
         features=[
             FeatureParams(
                 **feature
-                | {"method": RangeSource(feature["method"]), "channel_scales": tuple(feature["channel_scales"])}
+                | {"method": RangeSource(feature["method"])}
+                | {key: tuple(feature.get(key, ())) for key in ("channel_scales", "float_consumers")}
             )
             for feature in content["features"]
         ],
@@ -181,6 +185,14 @@ def load_qparams(path: Path, config: Config) -> NetworkParams:
         float_nodes=content["float_nodes"],
         factors={name: tuple(factors) for name, factors in content["factors"].items()},
     )
+
+
+def _feature_entry(feature: FeatureParams) -> dict[str, Any]:
+    """A feature in the file: few have consumers in float."""
+    entry = asdict(feature)
+    if not feature.float_consumers:
+        del entry["float_consumers"]
+    return entry
 
 
 def _chosen_with(config: Config) -> dict[str, str | int]:

@@ -134,8 +134,9 @@ def _level_of_answers(answers: Answers, tolerated: float) -> Level:
 
 
 def fidelity_of(judgements: Sequence[OutputJudgement]) -> float:
-    """The fidelity of the worst output that the pictures can judge; 1 where there is none."""
-    return min((judged.fidelity for judged in judgements if not judged.silent), default=1.0)
+    """The fidelity of the worst output that is an answer and that the pictures can judge; 1 where there is none."""
+    answers = [judged for judged in judgements if judged.kind is not OutputKind.state] or judgements
+    return min((judged.fidelity for judged in answers if not judged.silent), default=1.0)
 
 
 class OutputJudge:

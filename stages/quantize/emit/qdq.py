@@ -2,10 +2,11 @@
 
 Tensors keep their names: the dequantized value of tensor `t` is `t`, so both networks are compared name by name. The
 float value before is `t/float`, the codes are `t/codes`. A network input keeps its name; its dequantized value is
-`t/dequantized`. Codes of a bit width that has no type (6, 10, 12, 14 bits) are stored in the next wider type, features
-clipped to their bit width first. Features below 8 bits are stored in 8: ONNX Runtime fuses convolutions of 4-bit
-features into kernels that it does not have. A feature with a scale a channel is divided by them, quantized with the
-scale 1 and multiplied by them: quantizers along an axis ONNX Runtime fuses into kernels that take one scale.
+`t/dequantized`. Nodes of a feature's `float_consumers` read its float value. Codes of a bit width that has no type
+(6, 10, 12, 14 bits) are stored in the next wider type, features clipped to their bit width first. Features below 8 bits
+are stored in 8: ONNX Runtime fuses convolutions of 4-bit features into kernels that it does not have. A feature with a
+scale a channel is divided by them, quantized with the scale 1 and multiplied by them: quantizers along an axis ONNX
+Runtime fuses into kernels that take one scale.
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,7 +87,10 @@ class _Writer:
             if node.name in self._weights:
                 self._quantize_weight(self._weights[node.name], node)
             for i, name in enumerate(node.input):
-                node.input[i] = renamed.get(name, name)
+                if name in self._features and node.name in self._features[name].float_consumers:
+                    node.input[i] = name if name in renamed else f"{name}/float"
+                elif name in renamed:
+                    node.input[i] = renamed[name]
             features = [self._features[name] for name in node.output if name in self._features]
             for i, name in enumerate(node.output):
                 if name in self._features:

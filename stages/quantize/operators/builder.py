@@ -47,6 +47,7 @@ class IntegerModelBuilder:
         self._weights = {weight.node: weight for weight in params.weights}
         self._weight_codes = codes
         self._quant_params = {feature.tensor: feature.quant_params for feature in params.features}
+        self._float_consumers = {feature.tensor: feature.float_consumers for feature in params.features}
         self._always_zero = {f.tensor for f in params.features if f.seen_low == f.seen_high == 0.0}
         self._float_tensors = set(self.graph.float_tensors)
         self._nodes: list[onnx.NodeProto] = []
@@ -60,9 +61,9 @@ class IntegerModelBuilder:
 
     # --- features and constants ---
 
-    def has_codes(self, tensor: str) -> bool:
-        """Whether a tensor of the float network has codes."""
-        return tensor in self._quant_params
+    def leaves_in_float(self, tensor: str) -> bool:
+        """Whether a weighted layer returns a tensor in float: it has no codes, or a layer in float takes it besides."""
+        return tensor not in self._quant_params or bool(self._float_consumers[tensor])
 
     def qparams(self, tensor: str) -> QuantParams:
         """The quantization parameters of a tensor that has codes."""
@@ -106,7 +107,7 @@ class IntegerModelBuilder:
     # --- layers in integers ---
 
     def add(self, record: type[CodesOperator], inputs: Sequence[str], layer: Layer, **attributes: Any) -> None:
-        """Add a layer as one node of the integer domain.
+        """Add a layer as one node of the integer domain; an output that leaves it in float is quantized behind it.
 
         Args:
             record: the operator; the parameters and the clamp of an output that has codes are filled in.
@@ -114,14 +115,20 @@ class IntegerModelBuilder:
             layer: the layer.
             attributes: the operator's own.
         """
-        qparams = self._quant_params.get(layer.output)
-        self._declare(layer.output, qparams, layer.output)
+        tensor = layer.output
+        if self.leaves_in_float(tensor):
+            qparams, target = None, self._float_name(tensor)
+        else:
+            qparams, target = self._quant_params[tensor], tensor
+        self._declare(target, qparams, tensor)
         if qparams is not None:
             low, high = self._clamp(layer, qparams)
             attributes |= _unclamped(qparams) | {"low": low, "high": high}
         attributes["inner"] = layer.inner
         fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in attributes.items()}
-        self._nodes.append(record(**fields).to_node(inputs, layer.output, layer.name))
+        self._nodes.append(record(**fields).to_node(inputs, target, layer.name))
+        if target != tensor:
+            self._quantize_output(tensor)
 
     def move(self, layer: Layer) -> None:
         """Add an ONNX operator that works on codes as they are."""
@@ -164,7 +171,9 @@ class IntegerModelBuilder:
     # --- nodes in float ---
 
     def copy(self, source: onnx.NodeProto, weight: NDArray[np.float32] | None = None) -> None:
-        """Add a node in float: its inputs are dequantized, its outputs quantized where they have codes.
+        """Add a node in float: it takes float values, dequantized ones where there are no others.
+
+        Its outputs are quantized where they have codes.
 
         Args:
             source: the node.
@@ -173,26 +182,38 @@ class IntegerModelBuilder:
         node = onnx.NodeProto()
         node.CopyFrom(source)
         for index, name in enumerate(node.input):
-            node.input[index] = self._float(name)
+            node.input[index] = self._float(name, source.name)
         if weight is not None:
             node.input[1] = self.constant(f"{source.name}/weight/dequantized", weight)
-        coded = [name for name in node.output if name in self._quant_params]
-        for index, name in enumerate(node.output):
-            node.output[index] = f"{name}/float" if name in coded else name
+        for index, name in enumerate(source.output):
+            node.output[index] = self._float_name(name)
             if name in self._float_tensors:
                 self._declare(node.output[index], None, name)
         self._nodes.append(node)
-        for name in coded:
-            self._declare(name, self._quant_params[name], name)
-            self._quantize(f"{name}/float", name, self._quant_params[name])
+        for name in source.output:
+            if name in self._quant_params:
+                self._quantize_output(name)
+
+    def _quantize_output(self, tensor: str) -> None:
+        """Add the codes of a tensor that a layer computes in float."""
+        qparams = self._quant_params[tensor]
+        self._declare(tensor, qparams, tensor)
+        self._quantize(self._float_name(tensor), tensor, qparams)
 
     def _quantize(self, source: str, target: str, qparams: QuantParams) -> None:
         self._nodes.append(Quantize(**_unclamped(qparams)).to_node([source], target, f"{target}/Quantize"))
 
-    def _float(self, tensor: str) -> str:
-        """The float values of a tensor, dequantized once where it has codes."""
+    def _float_name(self, tensor: str) -> str:
+        """The name of a tensor's float values: its own, unless its codes have that."""
+        coded = tensor in self._quant_params and not self._is_input_or_constant(tensor)
+        return f"{tensor}/float" if coded else tensor
+
+    def _float(self, tensor: str, node: str) -> str:
+        """The values of a tensor that a node in float takes, dequantized once where they exist as codes only."""
         if tensor not in self._quant_params or tensor in self.graph.constants:
             return tensor
+        if node in self._float_consumers[tensor]:
+            return self._float_name(tensor)
         if tensor not in self._dequantized:
             target = f"{tensor}/dequantized"
             self._dequantized[tensor] = target

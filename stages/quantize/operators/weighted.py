@@ -105,7 +105,7 @@ def _lower(
     stored = to.constant(f"{stem}/weight", codes.astype(np.int8 if weight.bits <= 8 else np.int16))
     rule, values = _rule(to, layer, record, weight)
     # a float result is clamped by the activation itself, in float
-    result = layer if to.has_codes(layer.output) else Layer(layer.kind, layer.nodes[:1])
+    result = Layer(layer.kind, layer.nodes[:1]) if to.leaves_in_float(layer.output) else layer
     constants = [to.constant(f"{stem}/{n}", v) for n, v in zip(RULE_PARAMETERS[rule], values, strict=True)]
     inputs = [to.coded(node.input[0]), stored, *constants]
     to.add(record, inputs, result, rule=rule.value, **attributes)
@@ -124,7 +124,7 @@ def _rule(
     real_bias = np.zeros(channels, dtype=np.float32) if bias is None else bias
     x_scales = rules.broadcast_scales(to.qparams(node.input[0]).scales, channels)
     products = x_scales.astype(np.float32) * scales
-    if not to.has_codes(layer.output):
+    if to.leaves_in_float(layer.output):
         return Rule.real, [rules.bias_codes(real_bias, products), products]
     output = to.qparams(layer.output)
     y_scales = rules.broadcast_scales(output.scales, channels)

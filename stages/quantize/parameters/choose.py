@@ -85,7 +85,7 @@ class _FeatureChooser:
                 scale = float(per_tensor)
         low, high = representable(scale, zero_point, bits)
         self.params[tensor] = FeatureParams(
-            tensor, quantizer.node, bits, scale, zero_point, low, high, *seen, method, scales
+            tensor, quantizer.node, bits, scale, zero_point, low, high, *seen, method, scales, quantizer.float_consumers
         )
 
     def _seen_range(self, tensor: str) -> Range:
@@ -177,7 +177,7 @@ def alignments(
         axis: output-channel axis of the weight, None for one scale.
         bias: float32 [channels].
         x: parameters of the layer's input; None if it is float.
-        y: parameters of its output; None if it is float.
+        y: parameters of its output; None if it has no codes.
         soc: for its requantization rule.
 
     Returns:
@@ -189,7 +189,7 @@ def alignments(
     x_scales = broadcast_scales(x.scales, len(scales))
     least = least_bias_scales(real_bias, x_scales)
     scales = np.maximum(scales, least if axis is not None else least.max())
-    if y is None:
+    if y is None or y.float_consumers:  # nothing is requantized: the layer returns float
         return [scales]
     y_scales = broadcast_scales(y.scales, len(scales))
     limits = nna_limits(real_bias, y_scales, y.bits)

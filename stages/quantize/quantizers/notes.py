@@ -1,5 +1,6 @@
 """Lines for the report: what runs in float, what has another bit width than wanted, which settings have no effect."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from stages.core.config.schema import FLOAT_BITS, ChannelScales, QuantConfig, SocConfig
@@ -9,6 +10,8 @@ from stages.quantize.quantizers.per_channel import requantizes_per_channel
 from stages.quantize.quantizers.setup import QuantizerSetup
 
 __all__ = ["placement_notes"]
+
+MAX_REASONS = 3  # in a line
 
 
 def placement_notes(
@@ -24,6 +27,7 @@ def placement_notes(
         by_node: bit widths and ranges of single nodes.
     """
     return [
+        *_nothing_in_integers(graph, setup, soc, quant),
         *_float_layers(graph, setup),
         *_simulated_bit_widths(setup, soc),
         *_unwanted_bit_widths(setup, soc),
@@ -32,14 +36,45 @@ def placement_notes(
     ]
 
 
-def _float_layers(graph: Graph, setup: QuantizerSetup) -> list[str]:
-    """Layers that run in float; those that compute no floats need no mention."""
-    float_tensors = set(graph.float_tensors)
-    return [
-        f"{layer.name} ({layer.kind}) runs in float: {setup.float_reasons[layer.name]}"
+def _nothing_in_integers(graph: Graph, setup: QuantizerSetup, soc: SocConfig, quant: QuantConfig) -> list[str]:
+    """A network, or all of its layers with weights, in float though no setting asks for it: similarity is then 1."""
+    if quant.float_features or quant.float_weights:
+        return []
+    float_tensors, reasons = set(graph.float_tensors), setup.float_reasons
+    layers = [
+        layer
         for layer in setup.layers
-        if layer.name in setup.float_reasons and layer.output in float_tensors
+        if layer.output in float_tensors and not reasons.get(layer.name, "").startswith("quant.")
     ]
+    for what, group in (("layer", layers), ("layer with weights", [each for each in layers if each.weighted(graph)])):
+        if group and all(layer.name in reasons for layer in group):
+            counts = Counter(reasons[layer.name] for layer in group).most_common(MAX_REASONS)
+            why = "; ".join(f"{reason} ({count} of {len(group)})" for reason, count in counts)
+            return [f"no {what} runs in integers on the {soc.name}, so that a cosine of 1 says nothing: {why}"]
+    return []
+
+
+def _float_layers(graph: Graph, setup: QuantizerSetup) -> list[str]:
+    """Layers that run in float; those that compute no floats need no mention.
+
+    Of a layer that the user keeps in float the line names the nodes whose codes it reads all the same.
+    """
+    float_tensors, skipped = set(graph.float_tensors), set(setup.skipped)
+    features = {feature.tensor: feature for feature in setup.features}
+    notes = []
+    for layer in setup.layers:
+        if layer.name not in setup.float_reasons or layer.output not in float_tensors:
+            continue
+        rounded = [
+            features[name].node
+            for name in dict.fromkeys(layer.operands(graph))
+            if name in features and layer.first.name not in features[name].float_consumers
+        ]
+        line = f"{layer.name} ({layer.kind}) runs in float: {setup.float_reasons[layer.name]}"
+        if rounded and layer.name in skipped:
+            line += f", on the codes of {', '.join(rounded)}"
+        notes.append(line)
+    return notes
 
 
 def _simulated_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:

@@ -11,6 +11,7 @@ from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.partition.layers import Layer, first_and_last_layers
 from stages.quantize.quantizers.bit_widths import BitWidths, nearest_bit_width
 from stages.quantize.quantizers.float_layers import float_reasons, skipped_layers
+from stages.quantize.quantizers.float_values import FloatValues
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.quantizers.notes import placement_notes
 from stages.quantize.quantizers.per_channel import may_have_channel_scales, requantizes_per_channel
@@ -24,9 +25,10 @@ def place_quantizers(
 ) -> QuantizerSetup:
     """Place quantizers.
 
-    A tensor is quantized if its producer or a consumer runs in integers, except on a SOC with float outputs where a
-    weighted layer ends the network. Of the bit widths that all those layers can do it gets the narrowest that holds
-    the wanted one, else the widest.
+    A tensor is quantized if its producer or a consumer runs in integers. On a SOC with float outputs the output of a
+    weighted layer is quantized for its consumers in integers alone: where it ends the network or all its consumers run
+    in float, it is not. Of the bit widths that all those layers can do a tensor gets the narrowest that holds the
+    wanted one, else the widest.
 
     Args:
         graph: the float network.
@@ -50,7 +52,10 @@ class _Placer:
         self._network, self._graph, self._soc, self._quant = network, network.graph, soc, quant
         self._bit_widths = BitWidths(network, soc, quant, by_node)
         self._skipped = skipped_layers(network, quant)
-        self._reasons = float_reasons(network, soc, self._skipped)
+        self._float_values = FloatValues(
+            network, soc, float_reasons(network, soc, self._skipped), set(self._unquantizable_tensors())
+        )
+        self._reasons = self._float_values.reasons
         self._first_and_last: set[str] = set()
         if quant.edge_bits:
             self._first_and_last = first_and_last_layers(self._graph, network.layers) - self._reasons.keys()
@@ -89,22 +94,28 @@ class _Placer:
 
     def _integer_neighbours(self, tensor: str) -> list[Layer]:
         """The producer and the consumers of a tensor that can run in integers."""
-        producer = [self._network.producers[tensor]] if tensor in self._network.producers else []
-        ends = tensor in self._graph.outputs and any(layer.weighted(self._graph) for layer in producer)
-        if self._soc.float_outputs and ends:
-            producer = []
-        neighbours = (*producer, *self._network.consumers.get(tensor, []))
-        return [layer for layer in neighbours if layer.name not in self._reasons]
+        neighbours = list(self._network.consumers.get(tensor, []))
+        if tensor in self._network.producers and not self._float_values.leaves_in_float(tensor):
+            neighbours.insert(0, self._network.producers[tensor])
+        return [layer for layer in neighbours if not self._float_values.runs_in_float(layer)]
 
     def _quantized_tensors(self) -> list[str]:
-        """The tensors that get codes, constant operands first; what the body of a Loop or If reads stays in float."""
+        """The tensors that get codes, constant operands first."""
         if self._quant.fake_quant is FakeQuant.weight:
             return []
+        in_float = set(self._unquantizable_tensors())
+        return [name for name in self._tensors() if name not in in_float and self._integer_neighbours(name)]
+
+    def _unquantizable_tensors(self) -> list[str]:
+        """The tensors that stay in float: those that the user wants so, and what the body of a Loop or If reads."""
+        captured = self._graph.captured
+        return [name for name in self._tensors() if name in captured or self._bit_widths.wants_float(name)]
+
+    def _tensors(self) -> list[str]:
+        """All tensors between layers, constant operands first."""
         inner = {name for layer in self._network.layers for name in layer.inner}
         constants = [name for name in self._network.consumers if name in self._graph.constants]
-        tensors = [name for name in (*constants, *self._graph.float_tensors) if name not in inner]
-        in_float = {name for name in tensors if name in self._graph.captured or self._bit_widths.wants_float(name)}
-        return [name for name in tensors if name not in in_float and self._integer_neighbours(name)]
+        return [name for name in (*constants, *self._graph.float_tensors) if name not in inner]
 
     def _code_sources(self, quantized: Sequence[str]) -> dict[str, str]:
         """Map each quantized tensor to the one whose codes it passes on (itself for most)."""
@@ -112,7 +123,7 @@ class _Placer:
         for tensor in quantized:
             producer = self._network.producers.get(tensor)
             keeps = producer is not None and producer.first.op_type in KEEPS_CODES
-            passes = keeps and producer is not None and producer.name not in self._reasons
+            passes = keeps and producer is not None and not self._float_values.runs_in_float(producer)
             origin = producer.first.input[0] if passes and producer is not None else tensor
             sources[tensor] = sources.get(origin, tensor)
         return sources
@@ -129,7 +140,12 @@ class _Placer:
                     )
         by_source = {source: self._source_quantizer(source, bit_widths) for source, bit_widths in offered.items()}
         return [
-            replace(by_source[source], tensor=tensor, node=self._network.owner(tensor))
+            replace(
+                by_source[source],
+                tensor=tensor,
+                node=self._network.owner(tensor),
+                float_consumers=self._float_values.consumers_in_float(tensor),
+            )
             for tensor, source in self._sources.items()
         ]
 

@@ -19,6 +19,7 @@ class FeatureQuantizer:
         source: the tensor whose range it has: itself unless its codes are passed on.
         range: the user's own range.
         per_channel: whether each channel may have its own scale.
+        float_consumers: nodes that run in float and take its float values instead of its codes.
         wanted_bits: what the settings ask for; `bits` differs where the SOC's operators do not offer it.
         bit_widths: what mixed precision may choose from: all bit widths of the SOC that the operators around it, and
             around what shares its codes, do; in the first and last layers none below `quant.edge_bits`.
@@ -31,6 +32,7 @@ class FeatureQuantizer:
     source: str
     range: tuple[float, float] | None = None
     per_channel: bool = False
+    float_consumers: tuple[str, ...] = ()
     wanted_bits: int = field(default=0, compare=False)
     bit_widths: tuple[int, ...] = field(default=(), compare=False)
     fixed: bool = field(default=False, compare=False)

@@ -36,12 +36,13 @@ def correct_bias(candidate: Candidate, node: onnx.NodeProto, replay: Replay, wei
     original = subgraph_model(candidate.graph, alone)
     plain = Runner(original, threads=1)
     changed = Runner(candidate.subgraph(alone) if weights else original, threads=1)
-    source = replay.quantized if features else replay.float
     axis = 1 if node.op_type != "Gemm" else -1
     total = np.zeros(())
     for index in range(replay.count):
-        before = plain.run({node.input[0]: replay.float.read(node.input[0], index)})[node.output[0]]
-        after = changed.run({node.input[0]: source.read(node.input[0], index)})[node.output[0]]
+        exact = replay.float.read(node.input[0], index)
+        source = replay.input_of(node, index) if features else exact
+        before = plain.run({node.input[0]: exact})[node.output[0]]
+        after = changed.run({node.input[0]: source})[node.output[0]]
         others = tuple(i for i in range(before.ndim) if i != axis % before.ndim)
         total = total + (before.mean(axis=others, dtype=np.float64) - after.mean(axis=others, dtype=np.float64))
     bias = candidate.bias(node) if weights else bias_of(candidate.graph, node)

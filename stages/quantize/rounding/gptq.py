@@ -61,7 +61,7 @@ def compensate(candidate: Candidate, node: onnx.NodeProto, replay: Replay) -> No
     of_picture = -(-wanted // replay.count)
 
     def rows_of(index: int) -> tuple[Array, Array]:
-        values = (files.read(node.input[0], index) for files in (replay.float, replay.quantized))
+        values = replay.float.read(node.input[0], index), replay.input_of(node, index)
         first, second = (input_rows(candidate.graph, node, value, of_picture, index) for value in values)
         return first, second
 

@@ -62,6 +62,13 @@ class TensorFiles:
 class Replay:
     """The inputs of the next subgraph on every picture: in float, and from the quantized subgraphs before it.
 
+    A tensor that nodes in float read lies unrounded in `quantized`; `input_of` rounds it for the others.
+
+    Args:
+        folder: where the tensors lie.
+        feeds: network inputs, picture by picture.
+        features: tensor -> parameters, as they stand at any time.
+
     Attributes:
         float: tensors of the float network.
         quantized: tensors of the quantized network.
@@ -72,12 +79,15 @@ class Replay:
         self, folder: Path, feeds: Iterable[Mapping[str, Array]], features: Mapping[str, FeatureParams]
     ) -> None:
         self.float, self.quantized = TensorFiles(folder / "float"), TensorFiles(folder / "quantized")
+        self._features = features
         self.count = 0
         for feed in feeds:
             for name, value in feed.items():
                 self.float.write(name, self.count, value)
                 params = features.get(name)
-                self.quantized.write(name, self.count, fake_quantize(value, params) if params else value)
+                if params is not None and not params.float_consumers:
+                    value = fake_quantize(value, params)  # noqa: PLW2901
+                self.quantized.write(name, self.count, value)
             self.count += 1
 
     def advance_float(self, subgraph: Subgraph, model: onnx.ModelProto) -> None:
@@ -87,7 +97,18 @@ class Replay:
     def advance_quantized(self, subgraph: Subgraph, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
         """Run it quantized: `model` has its weights on their grid, `features` are its inputs and outputs."""
         quantized = insert_quantizers(model, NetworkParams(features, []), {})
+        read_in_float = {feature.tensor for feature in features if feature.float_consumers}
+        for output in quantized.graph.output:
+            if output.name in read_in_float:
+                output.name = f"{output.name}/float"
         advance(subgraph, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
+
+    def input_of(self, node: onnx.NodeProto, index: int) -> Array:
+        """Read a node's first input on one picture, from the quantized layers before it, as the node takes it."""
+        value, params = self.quantized.read(node.input[0], index), self._features.get(node.input[0])
+        if params is None or not params.float_consumers or node.name in params.float_consumers:
+            return value
+        return fake_quantize(value, params)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all tensors but these."""
@@ -102,15 +123,15 @@ def advance(subgraph: Subgraph, files: TensorFiles, runner: Runner, count: int) 
     The runner has one thread, and each picture goes by itself: results do not depend on the number of cores.
     """
 
-    def run(index: int) -> dict[str, Array]:
-        return runner.run({name: files.read(name, index) for name in subgraph.inputs})
+    def run(index: int) -> list[Array]:
+        return list(runner.run({name: files.read(name, index) for name in subgraph.inputs}).values())
 
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, count, threads * PICTURES_PER_THREAD):
             indices = range(start, min(start + threads * PICTURES_PER_THREAD, count))
             for index, outputs in zip(indices, pool.map(run, indices), strict=True):
-                for name, value in outputs.items():
+                for name, value in zip(subgraph.outputs, outputs, strict=True):
                     files.write(name, index, value)
 
 

@@ -40,6 +40,14 @@ def test_latency_is_the_cost_models():
     assert problem.costs.total(LATENCY, wide) - problem.costs.total(LATENCY, narrow) == pytest.approx(512 / 2 + 512 / 2)
 
 
+def test_convolutions_that_a_layer_in_float_reads_write_floats():
+    # 1 ms for a byte, 512 elements a tensor: `stem` and `project` write 4 bytes each, the sum reads 2 times 4
+    cost_model = CostModel("x", ms_per_gmac={"8/8": 0.0, "32/32": 0.0}, ms_per_mbyte=2.0**20)
+    plain, skipped = (problem_of(cost_model=cost_model, skip_nodes=names) for names in ([], ["residual"]))
+    more = skipped.costs.total(LATENCY, skipped.uniform(8, 8)) - plain.costs.total(LATENCY, plain.uniform(8, 8))
+    assert more == pytest.approx(512 * 3 * 4)
+
+
 def test_operands_of_a_sum_count_for_their_shares():
     # 64 elements of 4 channels joined with 16 of one: bytes are those of each at its own bit width
     model = graph_model(

@@ -8,7 +8,16 @@ from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
 from stages.core.config.schema import ChannelScales
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
-from tests.build.pluto.networks import classifier, cut_detector, detector, quantized, ranges
+from tests.build.pluto.networks import (
+    classifier,
+    conv,
+    conv_weights,
+    cut_detector,
+    detector,
+    network,
+    quantized,
+    ranges,
+)
 
 
 def run(model, feeds, tensors):
@@ -89,6 +98,21 @@ def test_softmax_is_left_to_the_program():
     assert "Softmax" not in {node.op_type for node in after.graph.node}
     assert find_refusals(after) == []
     assert any("Softmax behind it is left to the program" in note for note in notes)
+
+
+def test_of_a_layer_in_float_and_the_convolution_before_it_the_layer_is_refused():
+    """The convolution returns float, which the runtime does not have; it is the operator that has to go."""
+    nodes = [
+        conv("stem", "images", "c1", 3, 2),
+        onnx.helper.make_node("Relu", ["c1"], ["r1"], "stem/relu"),
+        onnx.helper.make_node("Elu", ["r1"], ["e"], "elu"),
+        conv("last", "e", "y"),
+    ]
+    model, pictures = network(nodes, conv_weights("stem", 8, 3, 3) | conv_weights("last", 4, 8), "y", high=127 / 128)
+    before = quantized(model, pictures).qdq
+    assert "r1/codes" not in Graph(before).producers
+    after, _ = to_compiler_form(before, ranges(with_outputs(model, ["y", "r1"]), pictures))
+    assert [each.node for each in find_refusals(after)] == ["elu"]
 
 
 def test_an_input_one_code_off_is_moved_and_its_end_is_lost():

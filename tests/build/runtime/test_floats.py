@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from stages.core.integer.quant_params import QuantParams
-from tests.build.runtime.programs import dumps, model_file
+from stages.core.integer.reference import run_reference
+from tests.build.runtime.programs import dumps, expected_dumps, model_file
 from tests.core.integer.nets import Net
+from tests.networks import quantized_network, soc_config, tiny_classifier
 
 X = QuantParams(12, 0.01, 2000)
 SHAPE = (1, 3, 4, 5)
@@ -88,3 +90,35 @@ def test_functions_are_those_of_double_precision(debug):
         codes = np.random.default_rng(0).integers(0, 4096, SHAPE).transpose(0, 2, 3, 1)
         x = ((codes - 2000).astype(np.float32) * np.float32(0.01)).astype(np.float64).ravel()
         np.testing.assert_allclose(actual, function(x).astype(np.float32), rtol=1.3e-7, atol=1e-30)
+
+
+# --- layers in float among integer ones
+
+PICTURE = real((1, 3, 16, 16), seed=4)
+
+
+def skipping(nodes):
+    """The tiny classifier with nodes in float: its integer model and the reference's values."""
+    pictures = [{"images": real((1, 3, 16, 16), seed)} for seed in range(3)]
+    network = quantized_network(tiny_classifier(), pictures, soc_config("t40"), skip_nodes=nodes)
+    return network.integer, run_reference(network.integer, {"images": PICTURE})
+
+
+@pytest.mark.parametrize("skipped", ["residual", "flatten"])
+def test_a_network_with_a_layer_in_float_gives_the_references_bytes(debug, skipped):
+    """`residual` takes two convolutions in float, one of which layers in integers take too."""
+    model, expected = skipping([skipped])
+    actual = dumps(debug, model_file(model), [PICTURE])
+    for name, content in expected_dumps(model, expected).items():
+        assert actual[name] == content, name
+
+
+@pytest.mark.parametrize("skipped", [["project"], ["depthwise", "pool"], ["stem", "residual", "fc"]])
+def test_networks_with_sums_in_float_agree_to_a_code(debug, skipped):
+    model, expected = skipping(skipped)
+    actual = dumps(debug, model_file(model), [PICTURE])
+    for name, content in expected_dumps(model, expected).items():
+        codes = name.endswith("_Quantize_out.bin")
+        values, wanted = (np.frombuffer(dump, np.uint8 if codes else np.float32) for dump in (actual[name], content))
+        tolerance = {"rtol": 0, "atol": 1} if codes else {"rtol": 1e-5, "atol": 1e-5}
+        np.testing.assert_allclose(values.astype(np.float64), wanted.astype(np.float64), err_msg=name, **tolerance)

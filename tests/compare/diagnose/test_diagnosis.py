@@ -19,7 +19,7 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.networks import tiny_classifier, write_pictures
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "untried")
 
 STAGES = (export, calibset, calibrate, quantize, compare)
 

@@ -3,17 +3,23 @@ from html.parser import HTMLParser
 
 import pytest
 
+from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Effect, Finding
+from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import Similarity
 from stages.compare.render.box_figures import BoxPair, BoxSection
 from stages.compare.render.depth_plots import similarity_plot
 from stages.compare.render.report_figures import Figure
-from stages.compare.render.report_page import LayerFigures, PageFigures, ReportPage, render_page
+from stages.compare.render.report_page import NONE, LayerFigures, PageFigures, ReportPage, render_page
 from stages.compare.render.report_verdict import Verdict
 from stages.core.config.schema import Config, DataConfig, ModelConfig, QuantConfig, SocConfig, WeightScale
 from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource, WeightParams
+from stages.core.outputs.answers import Answers
+from stages.core.outputs.output_error import PartError
+from stages.core.outputs.output_judge import Level, OutputJudgement
+from stages.core.outputs.output_kind import OutputKind
 
 
 def row(name, average, kind="Conv"):
@@ -29,7 +35,7 @@ BAD = [row("stem", 0.9999), row("/mid/Conv", 0.4321), row("/late/Conv", 0.9), ro
 
 
 SOURCES = {"isolated_cosine": 0.75, "isolated_sqnr": 3.0, "feature_cosine": 0.625, "weight_cosine": 0.875}
-SOUND = Diagnosis([], [], [])
+SOUND = Diagnosis([], [], [], Outcome([]))
 GONE = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}  # have no end tag
 
 
@@ -257,6 +263,20 @@ FOUND = Diagnosis(
     ],
     [Finding("dead_channels", "stem", "3 of 8 channels are 0", {"dead": 3})],
     [],
+    Outcome(
+        [
+            OutputJudgement(
+                "y<0>",
+                OutputKind.heat_map,
+                [PartError("y<0>", "mask", 9, 1.0, 0.6)],
+                [1.0],
+                Answers(40, 8, 2, "pixels"),
+            ),
+            OutputJudgement("z", OutputKind.number, [PartError("z", "", 9, 1.0, 0.1)], [1.0], silent="it says nothing"),
+        ]
+    ),
+    cures=[Cure(CURE, Effect("fidelity of the outputs", 0.8, 0.99), Level.good, False, 0)],
+    notes=["quant=best could not be tried: it is late"],
 )
 
 
@@ -267,4 +287,18 @@ def test_findings_stand_on_the_page_with_their_cure():
     assert "python -m stages.compose --keep &#39;quant.skip_nodes=[/mid/Conv]&#39; &amp;&amp; dvc repro" in text
     assert "<li>3 of 8 channels are 0</li>" in text
     assert "<span>a: 1</span> <span>from node: x&lt;y</span>" in text
-    assert text.count('class="copy"') == 1
+    assert text.count('class="copy"') == 2
+
+
+def test_cures_stand_on_the_page_with_what_they_were_measured_to_do():
+    text = page(BAD, diagnosis=FOUND)
+    remark = "; on the PC only: no converter takes a scale a channel of features."
+    assert f"<b>Fidelity of the outputs 0.8000 → 0.9900</b>{remark}" in text
+    assert "Quant=best could not be tried: it is late." in text
+    assert "Cures that were tried" not in page(BAD)
+
+
+def test_every_output_stands_on_the_page_with_its_verdict():
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in page(BAD, diagnosis=FOUND).splitlines()]
+    assert ["y&lt;0&gt;", "heat map", "mask", "60 %", "0.8000", "8 of 40 pixels", "look"] in cells
+    assert ["z", "one number", NONE, "10 %", "0.9950", NONE, "cannot tell: it says nothing"] in cells

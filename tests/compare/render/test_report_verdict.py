@@ -1,11 +1,14 @@
-import numpy as np
 import pytest
 
+from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.finding import KINDS, Effect, Finding
-from stages.compare.gather.observed_parts import ObservedJoint, ObservedPart
+from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.similarity import Similarity
-from stages.compare.render.report_verdict import FIRST_LOOK, OutputEvidence, finding_lines, verdict
-from stages.core.outputs.joints import Joint, Part
+from stages.compare.render.report_verdict import FIRST_LOOK, cure_lines, finding_lines, verdict
+from stages.core.outputs.answers import Answers
+from stages.core.outputs.output_error import PartError
+from stages.core.outputs.output_judge import Level, OutputJudgement
+from stages.core.outputs.output_kind import OutputKind
 from tests.compare.detected import observed, picture
 from tests.compare.detected import row as boxes_in_a_row
 
@@ -20,116 +23,113 @@ def row(name, average, **more):
     return {"node": name, "cosine_avg": average, **more}
 
 
-def output_of_parts(*errors, by_channel=False, values=40):
-    """Parts called part 0, part 1, ... with these errors in parts of their deviations."""
-    parts = [
-        ObservedPart(Part(f"part {index}", np.arange(4)), values, 0.0, 1.0, 2.0, 2.0 * error, None, 40, 2)
-        for index, error in enumerate(errors)
-    ]
-    return ObservedJoint(Joint("y", "fc", [each.part for each in parts], {}, True, by_channel), parts)
+def judged(fidelity, output="logits", part="", kind=OutputKind.class_scores, **more):
+    """An output of variance 1 whose error leaves that fidelity."""
+    return OutputJudgement(output, kind, [PartError(output, part, 40, 1.0, (1 - fidelity**2) ** 0.5)], [1.0], **more)
 
 
-def said(rows, findings=(), worst=None, joints=(), boxes=None):
-    conclusion = verdict(
-        Similarity({row["node"]: row for row in rows}, rows[-1]), OutputEvidence(joints, boxes), findings, worst
-    )
+def said(rows, findings=(), worst=None, outputs=(), boxes=None):
+    similarity = Similarity({row["node"]: row for row in rows}, rows[-1])
+    conclusion = verdict(similarity, Outcome(outputs, boxes), findings, worst)
     return conclusion.level, conclusion.sentence
 
 
 def test_good():
-    assert said([row("stem", 0.9999), row("fc", 0.9912)]) == (
-        "good", "Good: the output (fc) has cosine 0.9912, and no node is below 0.98.",
-    )  # fmt: skip
+    rows = [row("stem", 0.9), row("fc", 0.9912)]
+    assert said(rows, outputs=[judged(0.99)]) == (
+        "good",
+        "Good: the output logits (class scores) is off by 14 % of its variation (fidelity 0.9900); cosine 0.9912.",
+    )
+    assert said(rows) == ("good", "Good: the output (fc) has cosine 0.9912.")
 
 
-@pytest.mark.parametrize(("end", "level", "word"), [(0.9566, "look", "Look here"), (0.9499, "broken", "Broken")])
-def test_the_layer_that_errs_most_is_named(end, level, word):
-    rows = [row("/mid/Conv", 0.9321, isolated_sqnr=12.34), row("fc", end, isolated_sqnr=30.0)]
-    assert said(rows, worst=rows[0]) == (
-        level,
-        f"{word}: the output (fc) has cosine {end:.4f}, 2 of 2 nodes are below 0.98; the layer that errs most by "
-        "itself is /mid/Conv (12.3 dB alone).",
+@pytest.mark.parametrize(("fidelity", "level", "word"), [(0.979, "look", "Look here"), (0.849, "broken", "Broken")])
+def test_the_layer_that_errs_most_is_named(fidelity, level, word):
+    rows = [row("/mid/Conv", 0.9321, isolated_sqnr=12.34), row("fc", 0.9999, isolated_sqnr=30.0)]
+    conclusion = said(rows, worst=rows[0], outputs=[judged(fidelity)])
+    assert conclusion[0] == level
+    assert conclusion[1].startswith(f"{word}: the output logits (class scores) is off by ")
+    assert conclusion[1].endswith(
+        f"(fidelity {fidelity:.4f}); cosine 0.9999; the layer that errs most by itself is /mid/Conv (12.3 dB alone)."
     )
 
 
-@pytest.mark.parametrize("worst", [None, row("/mid/Conv", 0.4321)])
-def test_the_least_similar_is_named_where_nothing_else_is_known(worst):
+def test_what_is_named_where_nothing_else_is_known():
     rows = [row("/mid/Conv", 0.4321), row("fc", 0.9912)]
-    assert said(rows, worst=worst) == (
-        "look",
-        "Look here: the output (fc) has cosine 0.9912, 1 of 2 nodes is below 0.98; the worst is /mid/Conv (0.4321).",
-    )
+    assert said(rows, outputs=[judged(0.9)])[1].endswith("; the worst is /mid/Conv (0.4321).")
+    assert said(rows[1:], outputs=[judged(0.9)])[1].endswith("; no layer errs by itself.")
 
 
 def test_a_finding_goes_first():
     rows = [row("stem", 0.9999), row("fc", 0.9912)]
-    assert said(rows, FINDINGS, rows[0]) == (
+    assert said(rows, FINDINGS, rows[0], [judged(0.99)]) == (
         "look",
-        "Look here: the output (fc) has cosine 0.9912, no node is below 0.98; look first at /mid/Conv (finding 1).",
-    )  # fmt: skip
-
-
-def test_an_output_is_as_good_as_its_worst_part():
-    rows = [row("stem", 0.9999), row("fc", 0.9999)]
-    lost = "the output (fc) has cosine 0.9999, its part part 1 an error of 1 of its deviation"
-    assert said(rows, joints=[output_of_parts(0.01, 1.0)]) == (
-        "look",
-        f"Look here: {lost}, no node is below 0.98; part 1 tells no more than a constant on these pictures.",
+        "Look here: the output logits (class scores) is off by 14 % of its variation (fidelity 0.9900); cosine 0.9912; "
+        "look first at /mid/Conv (finding 1).",
     )
+
+
+def test_debug_pictures_that_served_say_nothing_against_the_network():
+    assert said([row("fc", 0.9912)], FINDINGS[1:], outputs=[judged(0.99)])[0] == "good"
+
+
+def test_the_worst_of_several_outputs_is_named_with_its_part_and_answers():
+    outputs = [
+        judged(0.5, "h", kind=OutputKind.state),
+        judged(0.97, "boxes", "sigmoid", OutputKind.values),
+        judged(0.99, "scores", answers=Answers(4, 1, 2, "best classes")),
+    ]
+    level, sentence = said([row("fc", 0.9999)], outputs=outputs)
+    assert level == "look"
+    assert "the worst of 3 outputs, boxes (values), its part sigmoid is off by 24 % of its variation" in sentence
+    assert "1 of 4 best classes changed" in said([row("fc", 0.9999)], outputs=outputs[2:])[1]
+
+
+def test_pictures_that_cannot_tell():
+    nothing = judged(0.5, kind=OutputKind.heat_map, silent="the float network gives at most 0.01, so it finds nothing")
+    assert said([row("fc", 0.3)], outputs=[nothing]) == (
+        "unjudged",
+        "Cannot tell: the output logits (heat map) cannot be judged on these pictures: the float network gives at most "
+        "0.01, so it finds nothing; cosine 0.3000; take debug pictures that show what the network is for (data.debug).",
+    )
+    assert said([row("fc", 0.3)], outputs=[nothing, judged(0.99)])[0] == "good"
+    assert said([row("fc", 0.3)], FINDINGS, outputs=[nothing])[0] == "look"
+
+
+def test_a_dead_part_is_a_broken_output():
     ruined = Finding("parts", "join", "it is ruined", {"output": "y"})
-    assert said(rows, [ruined], joints=[output_of_parts(0.01, 1.0)]) == (
-        "broken", f"Broken: {lost}, no node is below 0.98; look first at what join joins (finding 1).",
-    )  # fmt: skip
-
-
-def test_a_part_that_errs_little_is_named_and_good():
-    level, sentence = said([row("fc", 0.9999)], joints=[output_of_parts(0.01, 0.125)])
-    assert level == "good"
-    assert "its part part 1 an error of 0.12 of its deviation" in sentence
-
-
-@pytest.mark.parametrize(
-    "joint",
-    [output_of_parts(1.5), output_of_parts(0.1, 1.5, by_channel=True), output_of_parts(0.1, 1.5, values=3)],
-)
-def test_no_verdict_by_a_single_part_or_channel_or_few_values(joint):
-    assert said([row("fc", 0.9999)], joints=[joint])[0] == "good"
-
-
-def test_a_ruined_part_inside_is_not_yet_a_broken_output():
-    ruined = Finding("parts", "join", "it is ruined", {})
-    assert said([row("fc", 0.9999)], [ruined])[0] == "look"
+    level, sentence = said([row("fc", 0.9999)], [ruined], outputs=[judged(0.99)])
+    assert (level, sentence[-52:]) == ("broken", "cosine 0.9999; look first at what join joins (finding 1)."[-52:])
+    inside = Finding("parts", "join", "it is ruined", {})
+    assert said([row("fc", 0.9999)], [inside], outputs=[judged(0.99)])[0] == "look"
 
 
 LOST_BOXES = Finding("boxes", None, "they are lost", {})
 
 
 def test_a_detector_is_as_good_as_its_boxes():
-    """Whatever the cosine says."""
+    """Whatever its outputs say."""
     dead = observed(picture(boxes_in_a_row(12), boxes_in_a_row(0)))
-    assert said([row("fc", 0.9999)], [LOST_BOXES], boxes=dead) == (
-        "broken",
-        "Broken: the quantized network has 0 of the float network's 12 boxes (0 to 24 % of such boxes) on 1 "
-        "picture; the output (fc) has cosine 0.9999, no node is below 0.98; look first at the boxes that differ "
-        "(finding 1).",
+    level, sentence = said([row("fc", 0.9999)], [LOST_BOXES], outputs=[judged(0.99)], boxes=dead)
+    assert level == "broken"
+    assert sentence.startswith(
+        "Broken: the quantized network has 0 of the float network's 12 boxes (0 to 24 % of such boxes) on 1 picture; "
+        "the output logits"
     )
     some = observed(picture(boxes_in_a_row(12), boxes_in_a_row(7)))
-    assert said([row("fc", 0.5)], [LOST_BOXES], boxes=some)[0] == "look"
+    assert said([row("fc", 0.5)], [LOST_BOXES], outputs=[judged(0.1)], boxes=some)[0] == "look"
     sound = observed(picture(boxes_in_a_row(12), boxes_in_a_row(11)))
-    assert said([row("mid", 0.9), row("fc", 0.5)], boxes=sound) == (
-        "good",
-        "Good: the quantized network has 11 of the float network's 12 boxes (65 to 99 % of such boxes) on 1 "
-        "picture; the output (fc) has cosine 0.5000, and 2 of 2 nodes are below 0.98.",
-    )
+    assert said([row("mid", 0.9), row("fc", 0.5)], outputs=[judged(0.1)], boxes=sound)[0] == "good"
 
 
-def test_few_boxes_do_not_make_an_output_good():
+def test_few_boxes_do_not_make_an_output_good_nor_broken():
     few = observed(picture(boxes_in_a_row(3), boxes_in_a_row(3)))
-    level, sentence = said([row("fc", 0.5)], boxes=few)
-    assert level == "broken"
+    level, sentence = said([row("fc", 0.5)], outputs=[judged(0.1)], boxes=few)
+    assert level == "unjudged"
     assert "has 3 of the float network's 3 boxes on 1 picture, too few to go by; the output" in sentence
+    assert said([row("fc", 0.5)], outputs=[judged(0.99)], boxes=few)[0] == "good"
     lost = observed(picture(boxes_in_a_row(3), boxes_in_a_row(0)))
-    assert said([row("fc", 0.9999)], [LOST_BOXES], boxes=lost)[0] == "broken"
+    assert said([row("fc", 0.9999)], [LOST_BOXES], outputs=[judged(0.99)], boxes=lost)[0] == "broken"
 
 
 def test_every_kind_of_finding_has_a_place_to_look_at():
@@ -139,7 +139,8 @@ def test_every_kind_of_finding_has_a_place_to_look_at():
 def test_findings_on_the_terminal():
     assert finding_lines(FINDINGS) == [
         "finding 1: it falls <here>",
-        "  try: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro",
+        "  try: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro  "
+        "(isolated cosine 0.7500 -> 1.0000)",
         "finding 2: others please",
     ]
     cut = Finding("parts", "join", "so it is", {}, "model.cut=true model.outputs=[]")
@@ -148,3 +149,14 @@ def test_findings_on_the_terminal():
         == "  try: python -m stages.compose --keep model.cut=true 'model.outputs=[]' && dvc repro"
     )
     assert finding_lines([]) == []
+
+
+def test_cures_on_the_terminal():
+    effect = Effect("fidelity of the outputs", 0.5, 0.99)
+    lines = cure_lines([Cure("quant=best", effect, Level.good, False, 0), Cure(CURE, effect, Level.good, True, 1)])
+    assert lines == [
+        "cure 1: python -m stages.compose --keep quant=best && dvc repro  (fidelity of the outputs 0.5000 -> 0.9900); "
+        "on the PC only: no converter takes a scale a channel of features",
+        "cure 2: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro  (fidelity of the outputs "
+        "0.5000 -> 0.9900)",
+    ]

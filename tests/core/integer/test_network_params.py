@@ -42,6 +42,16 @@ def test_parameters_come_back_exactly_and_in_order(tmp_path):
     assert list(load_qparams(path, CONFIG).factors) == ["r1", "c1"]
 
 
+def test_consumers_in_float_come_back_and_are_named_where_there_are_any(tmp_path):
+    read = replace(FEATURE, float_consumers=("gate", "mul"))
+    path = tmp_path / "qparams.json"
+    save_qparams(path, NetworkParams([read, FEATURE], []), CONFIG)
+    assert load_qparams(path, CONFIG).features == [read, FEATURE]
+    first, second = json.loads(path.read_text())["features"]
+    assert first["float_consumers"] == ["gate", "mul"]
+    assert "float_consumers" not in second
+
+
 def test_scales_of_channels_come_back(tmp_path):
     own = replace(FEATURE, channel_scales=(FEATURE.scale, float(np.float32(0.03))))
     save_qparams(tmp_path / "qparams.json", NetworkParams([own, FEATURE], []), CONFIG)

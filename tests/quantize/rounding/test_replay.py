@@ -109,6 +109,26 @@ def test_both_sides_are_what_the_whole_networks_compute(tmp_path, find, features
             assert name == "logits" or np.abs(actual - wanted[2][name]).mean() < 0.5 * step
 
 
+def test_a_tensor_that_layers_in_float_take_is_kept_in_float(tmp_path):
+    """`stem` feeds `depthwise` in integers and `residual` in float; `images` feeds `stem` in integers alone."""
+    candidate = candidate_of(tiny_classifier(), PICTURES[:2], soc_config("t40"), skip_nodes=["residual"])
+    params = candidate.params()
+    whole = insert_quantizers(
+        prepared_model(candidate.graph.model, params, candidate.codes), NetworkParams(params.features, []), {}
+    )
+    tensors = ["r1/float", "r1", "sum", "logits"]
+    replay = Replay(tmp_path / "replay", PICTURES[:2], candidate.features)
+    for subgraph in layer_subgraphs(candidate.graph, candidate.setup.layers):
+        advance(candidate, replay, subgraph)
+    nodes = {each.name: each for each in candidate.graph.nodes}
+    for index, feeds in enumerate(PICTURES[:2]):
+        wanted = Runner(with_outputs(whole, tensors), optimize="none").run(feeds)
+        assert np.abs(wanted["r1/float"] - wanted["r1"]).max() > 0
+        for node_name, name in (("residual", "r1/float"), ("depthwise", "r1"), ("pool", "sum")):
+            np.testing.assert_allclose(replay.input_of(nodes[node_name], index), wanted[name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(replay.quantized.read("logits", index), wanted["logits"], rtol=1e-3, atol=1e-4)
+
+
 def test_memory_on_disk_is_given_back(tmp_path):
     candidate = candidate_of(tiny_classifier(), PICTURES, soc_config("t40"))
     subgraphs = layer_subgraphs(candidate.graph, candidate.setup.layers)

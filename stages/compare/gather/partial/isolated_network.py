@@ -103,7 +103,7 @@ class _IsolatedWriter(PartialNetworkWriter):
         node = onnx.NodeProto()
         node.CopyFrom(source)
         for index, name in enumerate(source.input):
-            tensor = self.features_by_end.get(name, name)
+            tensor = self.features_by_start.get(name, self.features_by_end.get(name, name))
             if not name or name in constant:
                 continue
             if tensor in self._inner:

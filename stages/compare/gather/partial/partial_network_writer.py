@@ -28,7 +28,8 @@ class PartialNetworkWriter:
         nodes: what has been written.
         constants: initializers by name; those that no output needs are left out in the end.
         features: tensors with quantizers.
-        features_by_end: the name of a feature's dequantized value -> the feature.
+        features_by_start: the name of a feature's float value -> the feature.
+        features_by_end: the name of its dequantized value -> the feature.
     """
 
     def __init__(self, quantized: onnx.ModelProto, params: NetworkParams) -> None:
@@ -38,6 +39,7 @@ class PartialNetworkWriter:
         self.features = {feature.tensor for feature in params.features}
         self._given = {graph_input.name for graph_input in quantized.graph.input} | self.constants.keys()
         self._producers = {name: node for node in quantized.graph.node for name in node.output}
+        self.features_by_start = {self.start(name): name for name in self.features}
         self.features_by_end = {self.end(name): name for name in self.features}
 
     def start(self, tensor: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor
 
@@ -80,6 +81,7 @@ class TorchBlock:
             if name in candidate.features
         }
         self.weighted = {node.name: node for node in subgraph.nodes if node.name in candidate.weights}
+        self._nodes = [self._reading_floats(node) for node in subgraph.nodes]
         # a clamp that is fused belongs to its quantizer
         self._bounds = {
             layer.output: clamp_bounds(candidate.graph, layer.nodes[-1])
@@ -118,17 +120,44 @@ class TorchBlock:
         return None, deviations
 
     def run(self, inputs: Values, parameters: BlockParameters, seed: int) -> Values:
-        """Compute the quantized block's tensors; the seed decides which values of narrow features stay in float."""
+        """Compute the quantized block's tensors; the seed decides which values of narrow features stay in float.
+
+        Inputs that nodes in float read are given in float.
+        """
         values = dict(inputs)
-        for index, node in enumerate(self._subgraph.nodes):
+        for name in filter(self._read_in_float, inputs):
+            values[f"{name}/float"] = inputs[name]
+            rounded = fake_quantize(inputs[name].numpy(), self._features[name])
+            values[name] = laid_out(torch.from_numpy(rounded))
+        for index, node in enumerate(self._nodes):
             if node.name in self._fused_clamps:
                 values[node.output[0]] = values[node.input[0]]
             else:
                 run_node(node, values, self._quantized_constants, parameters.weights.get(node.name))
             for name in node.output:
+                if self._read_in_float(name):
+                    values[f"{name}/float"] = self._clamped(name, values[name])
                 if name in parameters.scales:
                     values[name] = self._quantized(name, values[name], parameters.scales[name], seed + index)
         return values
+
+    def _read_in_float(self, tensor: str) -> bool:
+        """Whether a feature has consumers that take its float values."""
+        return tensor in self._features and bool(self._features[tensor].float_consumers)
+
+    def _reading_floats(self, source: onnx.NodeProto) -> onnx.NodeProto:
+        """Copy a node; the features that it takes in float have `/float` behind their names."""
+        node = onnx.NodeProto()
+        node.CopyFrom(source)
+        for index, name in enumerate(source.input):
+            if self._read_in_float(name) and name not in self.constants:
+                in_float = source.name in self._features[name].float_consumers
+                node.input[index] = f"{name}/float" if in_float else name
+        return node
+
+    def _clamped(self, name: str, x: Tensor) -> Tensor:
+        """A tensor with the clamp that is fused before it."""
+        return x.clamp(*self._bounds[name]) if name in self._bounds else x
 
     def quantized_share(self, tensor: str) -> float:
         """Share of a tensor's values that are quantized while learning."""

@@ -2,6 +2,7 @@ import numpy as np
 import onnx
 import pytest
 
+from stages.compare.gather.layers import computed_in_integers
 from stages.compare.gather.partial.feature_network import feature_network
 from stages.compare.gather.partial.isolated_network import isolated_network
 from stages.core.config.schema import ChannelScales, FakeQuant
@@ -117,6 +118,27 @@ def test_layers_in_float_are_exact_but_for_the_codes_that_others_take():
     np.testing.assert_allclose(isolated["r1"], rounded(tensors["r1"], features_of(network)["r1"]), rtol=1e-6)
     np.testing.assert_allclose(isolated["flat"], rounded(tensors["flat"], features_of(network)["flat"]), rtol=1e-6)
     assert "pooled" not in isolated
+
+
+def test_a_convolution_that_returns_float_errs_by_the_codes_that_others_take():
+    """`project` feeds `pool` in integers and `erf` in float."""
+    model = tiny_classifier()
+    nodes = [each for each in model.graph.node if each.name != "residual"]
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:5], node("Erf", ["c3"], ["e"], "erf"), *nodes[5:]])
+    model.graph.node[6].input[0] = "c3"
+    model.graph.output.append(onnx.ValueInfoProto(name="e"))
+    network = quantized_network(model, pictures(), soc_config("t40"))
+    assert features_of(network)["c3"].float_consumers == ("erf",)
+    tensors, isolated = alone(network, *pictures(1))
+    features = features_of(network)
+    weight, bias = weight_of(network, "project")
+    expected = np.einsum("nchw,mc->nmhw", rounded(tensors["r2"], features["r2"]), weight) + bias[:, None, None]
+    apart = np.abs(isolated["c3"] - rounded(expected, features["c3"]))
+    assert apart.max() <= 1.01 * features["c3"].scale
+    assert (apart > 1e-5).mean() < 0.01
+    assert "e" not in isolated
+    assert {"c3", "pooled"} <= computed_in_integers(network.integer)
 
 
 def test_weights_alone_in_integers_or_not():

@@ -1,0 +1,1 @@
+"""Networks with channels last, computed with channels first."""

@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import pytest
+
+from stages.compare.cures import cures
+from stages.compare.cures.trial import TrialResult
+from stages.compare.diagnose.diagnosis import Diagnosis
+from stages.compare.diagnose.finding import Effect, Finding
+from stages.compare.diagnose.outcome import Outcome
+from stages.core.base.errors import UserError
+from stages.core.config.schema import CompareConfig, Config, QuantConfig
+from stages.core.outputs.output_error import PartError
+from stages.core.outputs.output_judge import OutputJudgement
+from stages.core.outputs.output_kind import OutputKind
+from tests.networks import soc_config
+
+RANGE = Finding("range", "x", "wide", {}, "quant.node_ranges=false")
+IMBALANCE = Finding("channel_imbalance", "y", "unlike", {}, "quant.skip_nodes=[y]")
+FEW = Finding("calibration", None, "few", {}, "data.calibration.size=20")
+INPUT = Finding("input", None, "blue", {}, "model.inputs=[{color: BGR}]", Effect("top-1", 0.5, 0.9))
+LEFT = Finding("accumulates", None, "many layers", {})
+
+
+def outcome(error):
+    """One output of variance 1."""
+    return Outcome([OutputJudgement("y", OutputKind.values, [PartError("y", "", 9, 1.0, error)], [1.0])])
+
+
+def diagnosis(*findings, error=0.5):
+    left = LEFT if error > 0.2 else None
+    return Diagnosis(findings, [], [], outcome(error), accumulated=left)
+
+
+@pytest.fixture
+def errors(monkeypatch):
+    """Line -> the error that it leaves (0.5 unless known), or why it is refused; and what was tried."""
+    known, tried = {}, []
+
+    def try_line(line, _):
+        tried.append(line)
+        result = known.get(line, 0.5)
+        if isinstance(result, str):
+            raise UserError(result)
+        return TrialResult(outcome(result), line == "quant=best")
+
+    monkeypatch.setattr(cures, "try_line", try_line)
+    monkeypatch.setattr(cures, "why_untried", lambda _: "")
+    return known, tried
+
+
+def treated(found, count=20):
+    config = Config(soc=soc_config("t40"), quant=QuantConfig("q"), compare=CompareConfig(cures=count))
+    return cures.with_cures(found, config)
+
+
+def test_a_finding_keeps_its_line_with_what_it_was_measured_to_do(errors):
+    errors[0][RANGE.cure] = 0.1
+    found = treated(diagnosis(RANGE))
+    effect = Effect("fidelity of the outputs", pytest.approx(0.75**0.5), pytest.approx(0.99**0.5))
+    assert found.findings == [replace(RANGE, effect=effect)]
+    assert [(cure.override, cure.effect) for cure in found.cures] == [(RANGE.cure, effect)]
+    assert errors[1] == [RANGE.cure]  # the network is good with it
+
+
+def test_a_layer_whose_mending_does_not_help_is_no_finding(errors):
+    errors[0][IMBALANCE.cure] = 0.49
+    found = treated(diagnosis(IMBALANCE, FEW, error=0.5))
+    assert found.findings == [replace(FEW, cure=None)]
+    assert found.cures == []
+    assert [cure.override for cure in found.tried] == errors[1]
+    assert found.notes == [f"none of {len(errors[1])} lines that were tried helps the outputs"]
+
+
+def test_where_no_finding_is_left_of_a_poor_network_the_loss_is(errors):
+    assert treated(diagnosis(IMBALANCE)).findings == [LEFT]
+    assert treated(diagnosis(IMBALANCE, error=0.1)).findings == []
+    assert IMBALANCE.cure in errors[1]
+
+
+def test_the_trials_go_on_until_a_converter_takes_what_is_good(errors):
+    errors[0].update({"quant=best": 0.05, "quant=best quant.channel_scales=never": 0.1})
+    found = treated(diagnosis())
+    assert [(cure.override, cure.converter) for cure in found.cures] == [
+        ("quant=best quant.channel_scales=never", True), ("quant=best", False),
+    ]  # fmt: skip
+    assert errors[1][-1] == "quant=best quant.channel_scales=never"
+
+
+def test_a_line_that_is_refused_is_named(errors):
+    errors[0][RANGE.cure] = "no such range"
+    found = treated(diagnosis(RANGE, error=0.1))
+    assert found.findings == [replace(RANGE, cure=None)]
+    assert found.notes == ["quant.node_ranges=false could not be tried: no such range"]
+
+
+def test_no_more_lines_are_tried_than_allowed(errors):
+    treated(diagnosis(RANGE, IMBALANCE), count=1)
+    assert errors[1] == [RANGE.cure]
+
+
+def test_without_trials_no_line_is_printed(errors):
+    found = treated(diagnosis(RANGE, INPUT), count=0)
+    assert found.findings == [replace(RANGE, cure=None), INPUT]
+    assert errors[1] == []
+
+
+def test_a_network_without_a_finding_takes_no_trial(errors):
+    found = diagnosis(INPUT, error=0.1)
+    assert treated(found) is found
+    assert errors[1] == []
+
+
+def test_params_that_nobody_composed_are_named(errors, monkeypatch):
+    monkeypatch.setattr(cures, "why_untried", lambda _: "params.yaml is another")
+    found = treated(diagnosis(RANGE))
+    assert (found.findings, found.notes) == ([replace(RANGE, cure=None)], ["no cure was tried: params.yaml is another"])
+    assert errors[1] == []
