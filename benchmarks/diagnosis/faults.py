@@ -13,7 +13,9 @@ from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, NODE_BITS
 from stages.core.graph.onnx_graph import Graph, attribute, load_model
 
-__all__ = ["SOUND_EXPERIMENTS", "Fault", "plant_faults", "scalable_pair", "scale_channel"]
+__all__ = [
+    "RANGE_FACTOR", "SOUND_EXPERIMENTS", "Fault", "plant_faults", "scalable_pair", "scale_channel", "write_grey",
+]  # fmt: skip
 
 CHANNEL_FACTOR = 64.0
 GREY_LEVELS = range(96, 160, 2)
@@ -58,9 +60,7 @@ SOUND_EXPERIMENTS = [
 
 def plant_faults() -> list[Fault]:
     """Write the faults' files into the current folder, where the sound experiment has run; gives all faults."""
-    Path("grey").mkdir()
-    for level in GREY_LEVELS:
-        cv2.imwrite(f"grey/{level}.png", np.full((256, 256, 3), level, dtype=np.uint8))
+    write_grey(Path("grey"))
     network = load_model(FLOAT_MODEL)
     producer, consumer = scalable_pair(Graph(network))
     onnx.save(scale_channel(network, producer, None), "plain.onnx")
@@ -87,6 +87,13 @@ def plant_faults() -> list[Fault]:
         Fault("range 20 times too wide", "range", WIDE_RANGE_NODE, ("quant.node_bits=file:range.json",)),
         Fault("4 bits in the first layer", "bit_width", FEW_BITS_NODE, ("quant.node_bits=file:width.json",)),
     ]
+
+
+def write_grey(folder: Path) -> None:
+    """Write pictures of one grey level each into a new folder."""
+    folder.mkdir()
+    for level in GREY_LEVELS:
+        cv2.imwrite(str(folder / f"{level}.png"), np.full((256, 256, 3), level, dtype=np.uint8))
 
 
 def scalable_pair(graph: Graph) -> tuple[str, str]:

@@ -116,6 +116,7 @@ def checked(composed: DictConfig, soc: str | None, project: Path) -> tuple[Confi
     assert isinstance(content, dict)
     del content["sweep"]
     composed = OmegaConf.create(content)
+    OmegaConf.update(composed, "compare.cures", 0)  # a sweep is itself a trial of many settings
     for key in SOURCE_KEYS.values():  # from a point's folder `..` would lead elsewhere
         value = OmegaConf.select(composed, key)
         if isinstance(value, str) and value.startswith("file:../"):

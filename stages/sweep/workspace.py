@@ -103,7 +103,7 @@ def prepare(project: Path, folder: Path, params: str, watched: Sequence[str], ca
         shutil.copyfile(project / name, folder / name)
     write_text(folder / "params.yaml", params)
     # a path before what lies below it
-    for path in sorted({"stages", *(path for path in watched if not Path(path).is_absolute())}):
+    for path in sorted({"stages", "conf/quant", *(path for path in watched if not Path(path).is_absolute())}):
         if not os.path.lexists(folder / path) and not path.startswith("stages/"):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to(project / path)

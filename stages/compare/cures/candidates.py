@@ -16,6 +16,8 @@ from stages.core.config.schema import (
     Rounding,
     WeightMethod,
 )
+from stages.core.graph.onnx_graph import WEIGHTED
+from stages.core.integer.operators import KEEPS_CODES
 from stages.core.outputs.output_judge import Level
 
 __all__ = ["PER_TENSOR", "candidates", "tried_by_outputs"]
@@ -73,9 +75,10 @@ def _usual(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
     if narrow:  # fewer layers in float and the same bits are worth the time of learning
         yield from learned_lines(config)
     yield from _skips(diagnosis, config)
-    delicate = sorted({*quant.skip_ops, *(DELICATE & diagnosis.integer_types)})
-    if delicate != sorted(quant.skip_ops):
-        yield list_override("quant.skip_ops", delicate)
+    unweighted = diagnosis.integer_types - WEIGHTED - KEEPS_CODES - {*config.soc.fused_activations}
+    for types in dict.fromkeys((frozenset(DELICATE & unweighted), frozenset(unweighted))):
+        if types - {*quant.skip_ops}:
+            yield list_override("quant.skip_ops", sorted({*quant.skip_ops, *types}))
     if quant.head is Head.quantized:
         yield f"quant.head={Head.float.value}"
     if not narrow:
@@ -100,13 +103,15 @@ def learned_lines(config: Config) -> list[str]:
 
 def _skips(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
     """The layers that cost the outputs most in float: the first, and the first few."""
-    losses = [loss for loss in diagnosis.losses if loss.share >= MIN_SHARE]
+    losses = [loss for loss in diagnosis.losses.stretches if loss.share >= MIN_SHARE]
     single = [loss for loss in losses if loss.told_apart][:MOST_SKIPPED]
-    layers = sum(len(loss.nodes) for loss in diagnosis.losses)
+    layers = sum(len(loss.nodes) for loss in diagnosis.losses.stretches)
     few = sum(len(loss.nodes) for loss in losses) <= MOST_FLOAT * layers
     lines = dict[str, None]()
     for chosen in (single[:1], single, losses if few else []):
         names = [name for loss in chosen for name in loss.nodes]
         if names:
             lines[skip_override(list(dict.fromkeys([*config.quant.skip_nodes, *names])))] = None
+    if diagnosis.losses.front and not config.quant.float_until:
+        lines[list_override("quant.float_until", diagnosis.losses.front)] = None
     yield from lines

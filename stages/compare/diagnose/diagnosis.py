@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
 from stages.compare.diagnose.inputs.labelled_pictures import read_labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
-from stages.compare.diagnose.loss_by_depth import LayerLoss, loss_by_depth
+from stages.compare.diagnose.loss_by_depth import Losses, loss_by_depth
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.diagnose.part_findings import part_findings
 from stages.compare.diagnose.range_findings import range_findings
@@ -45,7 +45,7 @@ class Diagnosis:
         information: what is worth knowing and no fault.
         inputs: the preprocessing variants that were tried.
         outcome: how the network came through.
-        losses: what stretches of the network cost the outputs, the worst first; only where they are poor.
+        losses: where the outputs lose; only where they are poor.
         accumulated: what is left to say of poor outputs where no finding holds; None where they are not poor.
         integer_types: ONNX operators that run in integers.
         cures: that were tried and help, best first.
@@ -57,7 +57,7 @@ class Diagnosis:
     information: Sequence[Finding]
     inputs: Sequence[Mapping[str, Any]]
     outcome: Outcome
-    losses: Sequence[LayerLoss] = ()
+    losses: Losses = field(default_factory=Losses)
     accumulated: Finding | None = None
     integer_types: AbstractSet[str] = frozenset()
     cures: Sequence[Cure] = ()
@@ -78,7 +78,7 @@ class Diagnosis:
             "outputs": [judged.to_json() for judged in self.outcome.outputs],
             "cures": [cure.to_json() for cure in self.cures],
             "tried": [cure.to_json() for cure in self.tried],
-            "losses": [loss.to_json() for loss in self.losses],
+            "losses": [loss.to_json() for loss in self.losses.stretches],
         }
 
 
@@ -91,7 +91,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     outcome = Outcome(gathered.outputs, gathered.boxes, gathered.debug.noun)
     networks, similarity, observed = gathered.networks, gathered.similarity, gathered.observed
     reference, params, soc, quant = networks.reference, networks.params, config.soc, config.quant
-    labelled = partial(read_labelled, reference, networks.inputs, config.data.evaluation, config.model.preprocess)
+    labelled = partial(read_labelled, reference, networks.inputs, config)
     pictures = _calibration_pictures(gathered.training, networks.inputs)
     evidence = InputEvidence(reference.model, gathered.training.norms, pictures, labelled)
     configured = PreprocessingVariant(networks.inputs[0])
@@ -109,16 +109,16 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     named = {finding.node for finding in findings}  # of what is joined inside the network their cures are milder
     findings += [finding for finding in parts if "output" in finding.evidence or finding.node not in named]
     poor = outcome.level in (Level.look, Level.broken)
-    losses = loss_by_depth(networks, gathered.pictures) if poor else []
+    losses = loss_by_depth(networks, gathered.pictures) if poor else Losses()
     if poor and not findings:
-        findings += curve_findings(similarity, losses, params, soc, quant)
+        findings += curve_findings(similarity, losses.stretches, params, soc, quant)
     findings += box_findings(gathered.boxes, config, gathered.debug.noun)
     findings += debug_findings(gathered.debug)
     information = _unchecked_input(networks.inputs, evidence, config.data.evaluation)
     information += float_layers(reference, networks.in_integers, params, soc.name)
     information += dead_channels(params, observed)
     types = frozenset(reference.producers[name].op_type for name in networks.in_integers if name in reference.producers)
-    left = accumulated(similarity, losses, params) if poor and similarity.rows else None
+    left = accumulated(similarity, losses.stretches, params) if poor and similarity.rows else None
     return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left, types)
 
 

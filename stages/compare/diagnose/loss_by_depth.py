@@ -18,7 +18,7 @@ from onnx import helper
 from stages.compare.gather.networks import Networks
 from stages.compare.gather.picture_sets import DebugPictures
 from stages.compare.gather.units import in_float_units
-from stages.core.graph.onnx_graph import Graph, output_name, used_names
+from stages.core.graph.onnx_graph import WEIGHTED, Graph, output_name, used_names
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import inner_tensors
 from stages.core.integer.simulator import simulator_model
@@ -26,7 +26,7 @@ from stages.core.outputs.output_error import NetworkError
 from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.outputs.states import answering_outputs
 
-__all__ = ["LayerLoss", "loss_by_depth"]
+__all__ = ["LayerLoss", "Losses", "loss_by_depth"]
 
 Array = NDArray[np.float32]
 MOST_PICTURES = 4
@@ -34,6 +34,8 @@ DEPTHS = 12
 """Depths that are tried at first, and then once more in each stretch where the loss is largest."""
 STEEP, MOST_STEEP = 0.15, 3
 """Such stretches make this part of the loss each; so many are looked into."""
+FRONT, MIN_LEFT = 0.8, 0.25
+"""Part of the loss that arises in a front, and part of the layers with weights that lie behind it, at least."""
 MOST_BLAMED = 6
 """Layers that are blamed together where the network cannot be taken apart between them."""
 CAP = 1.0
@@ -77,6 +79,19 @@ class LayerLoss:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """Where the outputs lose.
+
+    Attributes:
+        stretches: of the network, the one that costs most first.
+        front: the nodes up to which most of the loss arises, if that leaves enough layers for integers; else none.
+    """
+
+    stretches: Sequence[LayerLoss] = ()
+    front: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class _Depth:
     """A place where the network can be taken apart.
 
@@ -89,7 +104,7 @@ class _Depth:
     tensors: Sequence[str]
 
 
-def loss_by_depth(networks: Networks, pictures: DebugPictures) -> list[LayerLoss]:
+def loss_by_depth(networks: Networks, pictures: DebugPictures) -> Losses:
     """Find the stretches that cost the outputs most, the worst first.
 
     Args:
@@ -97,11 +112,11 @@ def loss_by_depth(networks: Networks, pictures: DebugPictures) -> list[LayerLoss
         pictures: some of them are run.
 
     Returns:
-        Stretches of one layer where the loss is largest; nothing where the network cannot be taken apart.
+        Nothing where the network cannot be taken apart.
     """
     depths = list(_depths(networks))
     if not depths:
-        return []
+        return Losses()
     end = len(networks.reference.nodes)
     coarse = _evenly(depths, DEPTHS)
     errors = {0: 0.0} | _errors(networks, pictures, coarse)
@@ -118,7 +133,21 @@ def loss_by_depth(networks: Networks, pictures: DebugPictures) -> list[LayerLoss
         LayerLoss(_layers(networks, start, stop), errors[start], errors[stop], total)
         for start, stop in pairwise(places)
     ]
-    return sorted((loss for loss in losses if loss.nodes), key=lambda loss: loss.before - loss.after)
+    stretches = sorted((loss for loss in losses if loss.nodes), key=lambda loss: loss.before - loss.after)
+    return Losses(stretches, _front(networks.reference, depths, errors))
+
+
+def _front(graph: Graph, depths: Sequence[_Depth], errors: Mapping[int, float]) -> list[str]:
+    """The nodes at the first depth by which most of the loss has arisen."""
+    by_index = {depth.index: depth for depth in depths}
+    total = max(errors.values())
+    start = next((index for index in sorted(errors) if index in by_index and errors[index] >= FRONT * total), None)
+    if start is None:
+        return []
+    weighted = [node.op_type in WEIGHTED and node.input[1] in graph.constants for node in graph.nodes]
+    if sum(weighted[start:]) < MIN_LEFT * sum(weighted):
+        return []
+    return [graph.producers[name].name for name in by_index[start].tensors]
 
 
 def _steep(errors: Mapping[int, float]) -> list[tuple[int, int]]:

@@ -417,6 +417,9 @@ class QuantConfig:
     feature_correction: bool = False  # biases make good what quantized features add to it
     skip_nodes: list[str] = field(default_factory=list)  # nodes that stay in float
     skip_ops: list[str] = field(default_factory=list)  # operator types that stay in float
+    # these nodes and all that they follow from stay in float: what comes before the layers that are worth integers,
+    # as a spectrogram
+    float_until: list[str] = field(default_factory=list)
     fake_quant: FakeQuant = FakeQuant.none
     head: Head = Head.quantized
     unlike_parts: UnlikeParts = UnlikeParts.float
@@ -449,7 +452,7 @@ class CompareConfig:
     isolated: bool = True  # also where the error comes from: each layer alone, features alone, weights alone quantized
     # how many lines are tried as cures where something is wrong, each through quantize and on all debug pictures;
     # 0: none is tried, and none is printed
-    cures: int = 10
+    cures: int = 12
     # also every tensor of the first debug picture, float and quantized, as the vendor's tools dump it
     dump: bool = False
 

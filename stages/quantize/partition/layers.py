@@ -1,6 +1,6 @@
 """The layers of a network: nodes that a SOC runs as one. Most are one node; some have an activation folded in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -17,6 +17,7 @@ __all__ = [
     "find_layers",
     "first_and_last_layers",
     "head_layers",
+    "layers_until",
 ]
 
 CLAMP_TYPES = {"Relu", "Clip"}
@@ -164,6 +165,25 @@ def head_layers(graph: Graph, layers: Sequence[Layer]) -> set[str]:
         if layer.first.op_type not in WEIGHTED:
             pending.extend(name for name in layer.first.input if name)
     return head
+
+
+def layers_until(layers: Sequence[Layer], nodes: Collection[str]) -> set[str]:
+    """Find the layers of some nodes and all layers that they follow from.
+
+    Args:
+        layers: of the network, in graph order.
+        nodes: names.
+
+    Returns:
+        Names of layers.
+    """
+    found, needed = set[str](), set[str]()
+    for layer in reversed(layers):
+        outputs = {name for node in layer.nodes for name in node.output}
+        if not outputs.isdisjoint(needed) or not {node.name for node in layer.nodes}.isdisjoint(nodes):
+            found.add(layer.name)
+            needed.update(name for node in layer.nodes for name in node.input)
+    return found
 
 
 def first_and_last_layers(graph: Graph, layers: Sequence[Layer]) -> set[str]:

@@ -7,7 +7,7 @@ from stages.core.config.schema import Head, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.operators import why_float
 from stages.quantize.partition.layer_graph import LayerGraph
-from stages.quantize.partition.layers import Layer, head_layers
+from stages.quantize.partition.layers import Layer, head_layers, layers_until
 
 __all__ = ["float_reasons", "skipped_layers"]
 
@@ -19,16 +19,18 @@ def skipped_layers(network: LayerGraph, quant: QuantConfig) -> dict[str, str]:
         UserError: for a name or type in a skip list that the network lacks.
     """
     kinds = {kind for layer in network.layers for kind in _kinds(layer)}
-    for name in quant.skip_nodes:
-        if name not in network.by_node:
-            hint = did_you_mean(name, list(network.by_node))
-            raise UserError(f"quant.skip_nodes: the network has no node {name!r}; {hint}")
+    for key, names in (("skip_nodes", quant.skip_nodes), ("float_until", quant.float_until)):
+        for name in names:
+            if name not in network.by_node:
+                hint = did_you_mean(name, list(network.by_node))
+                raise UserError(f"quant.{key}: the network has no node {name!r}; {hint}")
     for kind in quant.skip_ops:
         if kind not in kinds:
             raise UserError(f"quant.skip_ops: the network has no {kind}; it has {', '.join(sorted(kinds))}")
     skipped = {}
     if quant.head is Head.float:
         skipped = dict.fromkeys(head_layers(network.graph, network.layers), "quant.head=float")
+    skipped |= dict.fromkeys(layers_until(network.layers, quant.float_until), "quant.float_until")
     for layer in network.layers:
         if _kinds(layer) & set(quant.skip_ops):
             skipped[layer.name] = "quant.skip_ops"

@@ -5,7 +5,7 @@ import pytest
 from stages.compare.cures.candidates import candidates
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Finding
-from stages.compare.diagnose.loss_by_depth import LayerLoss
+from stages.compare.diagnose.loss_by_depth import LayerLoss, Losses
 from stages.compare.diagnose.outcome import Outcome
 from stages.core.config.schema import Config, FeatureMethod, QuantConfig, Rounding, WeightMethod
 from stages.core.outputs.output_error import PartError
@@ -21,10 +21,10 @@ LOSSES = [
 ]
 
 
-def diagnosis(*findings, error=0.5, losses=LOSSES, types=("Conv", "Softmax")):
+def diagnosis(*findings, error=0.5, losses=LOSSES, front=(), types=("Add", "Conv", "Relu", "Reshape", "Softmax")):
     part = PartError("y", "", 9, 1.0, error)
     outcome = Outcome([OutputJudgement("y", OutputKind.values, [part], [1.0])])
-    return Diagnosis(findings, [], [], outcome, losses, None, frozenset(types))
+    return Diagnosis(findings, [], [], outcome, Losses(losses, front), None, frozenset(types))
 
 
 def lines(found, soc="t40", **quant):
@@ -45,6 +45,7 @@ def test_what_costs_the_network_least_is_tried_first():
         "quant.skip_nodes=[deep]",
         "quant.skip_nodes=[deep,a,b]",
         "quant.skip_ops=[Softmax]",
+        "quant.skip_ops=[Add,Softmax]",
         "quant.head=float",
         "quant=best",
         "quant=best quant.channel_scales=never",
@@ -59,6 +60,11 @@ def test_at_few_bits_learning_comes_before_float_layers_and_keeps_the_bits():
     learned = found.index("quant=best quant.feature_bits=4 quant.weight_bits=4")
     assert learned < found.index("quant.skip_nodes=[deep]")
     assert found[-4:] == ["quant.feature_bits=8", "quant.feature_bits=12", "quant.weight_bits=6", "quant.weight_bits=8"]
+
+
+def test_a_front_that_loses_most_is_tried_in_float():
+    assert "quant.float_until=[log,mean]" in lines(diagnosis(front=["log", "mean"]))
+    assert not any("float_until" in line for line in lines(diagnosis(front=["log"]), float_until=["other"]))
 
 
 def test_what_is_set_already_is_not_tried():

@@ -14,11 +14,10 @@ from stages.compare.diagnose.inputs.input_fit import (
     Array,
     Moments,
     StandardizedChannels,
-    log_likelihoods,
     misfit,
     picture_moments,
 )
-from stages.compare.diagnose.inputs.labelled_pictures import LabelledPictures
+from stages.compare.diagnose.inputs.labelled_pictures import Labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
 from stages.core.graph.session import Runner, with_outputs
 
@@ -42,9 +41,10 @@ class InputEvidence:
     network: onnx.ModelProto
     norms: Sequence[Mapping[str, Any]]
     samples: Sequence[NDArray[np.uint8]]
-    labelled: Callable[[], LabelledPictures | None]
+    labelled: Callable[[], Labelled | None]
     _moments: dict[PreprocessingVariant, list[list[Moments]]] = field(default_factory=dict, init=False)
     _likelihoods: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
+    _glances: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
 
     @property
     def exists(self) -> bool:
@@ -65,7 +65,7 @@ class InputEvidence:
         return [sample for start in range(stride) for sample in self.samples[start::stride]]
 
     @cached_property
-    def _labels(self) -> LabelledPictures | None:
+    def _labels(self) -> Labelled | None:
         labelled = self.labelled()
         return labelled if labelled and len(labelled.samples) >= MIN_PICTURES else None
 
@@ -91,25 +91,38 @@ class InputEvidence:
     def likelihoods(self, variant: PreprocessingVariant) -> Array:
         """Log-likelihood of each picture's label: float64 [P]; empty without labels."""
         if self._labels and variant not in self._likelihoods:
-            outputs = [next(iter(self._whole.run(variant.feed(s)).values())) for s in self._labels.samples]
-            scores = np.array([output.reshape(-1) for output in outputs], dtype=np.float64)
-            self._likelihoods[variant] = log_likelihoods(scores, self._labels.labels)
+            self._likelihoods[variant] = self._likelihoods_of(self._labels, variant)
         return self._likelihoods.get(variant, np.zeros(0))
 
+    def unlikely(self, now: PreprocessingVariant, other: PreprocessingVariant) -> bool:
+        """Whether another variant makes labels less likely at first glance, by a standard error (boxes only)."""
+        few = self._labels.few if self._labels else None
+        if few is None:
+            return False
+        for variant in (now, other):
+            if variant not in self._glances:
+                self._glances[variant] = self._likelihoods_of(few, variant)
+        loss = self._glances[now] - self._glances[other]
+        return bool(loss.mean() > loss.std(ddof=1) / np.sqrt(len(loss)))
+
+    def _likelihoods_of(self, labelled: Labelled, variant: PreprocessingVariant) -> Array:
+        return labelled.likelihoods(self._whole.run(variant.feed(sample)) for sample in labelled.samples)
+
     @property
-    def classes(self) -> int:
-        """How many the network has; 1 without labels."""
+    def chance(self) -> float:
+        """The mean log-likelihood that a network reaches without looking at the pictures; 0 without labels."""
         if not self._labels:
-            return 1
-        return int(np.prod([int(size) for size in next(iter(self._whole.outputs.values()))]))
+            return 0.0
+        return self._labels.chance(int(np.prod([int(size) for size in next(iter(self._whole.outputs.values()))])))
 
     def tried(self) -> list[dict[str, Any]]:
         """Every variant with its measures, in the order of trying, in plain form."""
-        variants = dict.fromkeys([*self._moments, *self._likelihoods])
+        variants = dict.fromkeys([*self._moments, *self._likelihoods, *self._glances])
         return [self._measures(variant) for variant in variants]
 
     def _measures(self, variant: PreprocessingVariant) -> dict[str, Any]:
-        moments, likelihoods = self._moments.get(variant, []), self._likelihoods.get(variant)
+        moments = self._moments.get(variant, [])
+        likelihoods = self._likelihoods.get(variant, self._glances.get(variant))
         return {
             "color": variant.network_input.color.value,
             "mean": list(variant.network_input.mean),

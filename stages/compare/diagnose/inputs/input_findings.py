@@ -69,9 +69,11 @@ def _better(now: PreprocessingVariant, other: PreprocessingVariant, evidence: In
         fits = contrast_misfit(after) <= contrast_misfit(before)
     if before and not fits and (not colour_alone or clearly_better(after, before, *needed)):
         return False  # labels cost a run of the whole network each: asked where the norms cannot tell
+    if not fits and evidence.unlikely(now, other):
+        return False
     likelihoods, others = evidence.likelihoods(now), evidence.likelihoods(other)
     contradicted = bool(likelihoods.size) and others.mean() < likelihoods.mean()
-    return surely_likelier(likelihoods, others, evidence.classes) or (fits and not contradicted)
+    return surely_likelier(likelihoods, others, evidence.chance) or (fits and not contradicted)
 
 
 def input_findings(

@@ -163,11 +163,10 @@ def log_likelihoods(scores: Array, labels: Sequence[int]) -> Array:
     return best
 
 
-def surely_likelier(now: Array, other: Array, classes: int) -> bool:
+def surely_likelier(now: Array, other: Array, chance: float) -> bool:
     """Whether labels are likelier another way: by 0.1 nats, 2 standard errors of the pairs, better than chance."""
     if len(now) < MIN_PICTURES or len(other) != len(now):
         return False
     gain = other - now
     error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    chance = -np.log(classes)
     return bool(gain.mean() > max(MIN_GAIN, STANDARD_ERRORS * error) and other.mean() > chance + MIN_GAIN)

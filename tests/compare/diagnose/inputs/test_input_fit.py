@@ -64,8 +64,8 @@ def test_values_that_are_no_numbers_are_as_wrong_as_can_be():
 
 def test_likelier_labels():
     low, gain = np.full(10, -2.0), np.array([1.0, 1.2] * 5)
-    assert surely_likelier(low, low + gain, 10)
-    assert not surely_likelier(low, low + 0.05, 10)
-    assert not surely_likelier(low, low + np.array([10.0] + [0.0] * 9), 1000)  # one picture alone
-    assert not surely_likelier(low * 2, low * 2 + gain, 10)  # worse than guessing
-    assert not surely_likelier(low[:5], low[:5] + 1.0, 10)
+    assert surely_likelier(low, low + gain, -np.log(10))
+    assert not surely_likelier(low, low + 0.05, -np.log(10))
+    assert not surely_likelier(low, low + np.array([10.0] + [0.0] * 9), -np.log(1000))  # one picture alone
+    assert not surely_likelier(low * 2, low * 2 + gain, -np.log(10))  # worse than guessing
+    assert not surely_likelier(low[:5], low[:5] + 1.0, -np.log(10))
