@@ -26,7 +26,7 @@ from stages.compare.diagnose.outcome import Outcome
 from stages.compare.diagnose.part_findings import part_findings
 from stages.compare.diagnose.range_findings import range_findings
 from stages.compare.gather.gather import Gathered, TrainingRecord
-from stages.core.config.schema import Config, LabelledSet, Task
+from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, only_picture
 from stages.core.outputs.output_judge import Level
 
@@ -114,7 +114,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
         findings += curve_findings(similarity, losses.stretches, params, soc, quant)
     findings += box_findings(gathered.boxes, config, gathered.debug.noun)
     findings += debug_findings(gathered.debug)
-    information = _unchecked_input(networks.inputs, evidence, config.data.evaluation)
+    information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)
     information += dead_channels(params, observed)
     types = frozenset(reference.producers[name].op_type for name in networks.in_integers if name in reference.producers)
@@ -131,9 +131,8 @@ def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInpu
     return [sample[inputs[0].name] for sample in chosen]
 
 
-def _unchecked_input(inputs: Sequence[NetworkInput], evidence: InputEvidence, data: LabelledSet) -> list[Finding]:
+def _unchecked_input(inputs: Sequence[NetworkInput], evidence: InputEvidence) -> list[Finding]:
     """Say that the input is not checked, if it is not and has colours that may be exchanged."""
     if evidence.exists or not any(network_input.takes_picture for network_input in inputs):
         return []
-    objects = data.task is Task.detection and data.labels is not None
-    return [unchecked_input(only_picture(inputs), len(evidence.norms), objects=objects)]
+    return [unchecked_input(only_picture(inputs), len(evidence.norms))]

@@ -20,21 +20,19 @@ UNCHECKED = "input_unchecked"
 MAX_NAMES = 4  # in a sentence
 
 
-def unchecked_input(one_picture: bool, norms: int, *, objects: bool = False) -> Finding:
+def unchecked_input(one_picture: bool, norms: int) -> Finding:
     """Say that nobody can tell whether the network is fed as it was trained, and why.
 
     Args:
         one_picture: whether one picture is all that the network takes.
         norms: how many batch norms export noted.
-        objects: whether the labels are of objects.
     """
-    labels = "labels of objects do not say it" if objects else "there are no labels (or too few)"
     if not one_picture:
         why = "that takes a network whose only input is a picture"
     elif norms:
-        why = f"there are too few calibration pictures to go by its batch norms, and {labels}"
+        why = "there are too few calibration pictures to go by its batch norms, and no labels (or too few)"
     else:
-        why = f"the network has no batch norms that export could note, and {labels}"
+        why = "the network has no batch norms that export could note, and there are no labels (or too few)"
     return Finding(UNCHECKED, None, f"input (colour order, mean, normal) not checked: {why}", {"batch_norms": norms})
 
 

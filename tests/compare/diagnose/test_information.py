@@ -9,22 +9,13 @@ from tests.compare.diagnose.examples import chain, feature, observed
     ("one_picture", "norms", "why"),
     [
         (True, 0, "the network has no batch norms that export could note, and there are no labels (or too few)"),
-        (
-            True,
-            4,
-            "there are too few calibration pictures to go by its batch norms, and there are no labels (or too few)",
-        ),
+        (True, 4, "there are too few calibration pictures to go by its batch norms, and no labels (or too few)"),
         (False, 4, "that takes a network whose only input is a picture"),
     ],
 )
 def test_why_the_input_was_not_checked(one_picture, norms, why):
     finding = unchecked_input(one_picture, norms)
     assert finding.sentence == f"input (colour order, mean, normal) not checked: {why}"
-
-
-def test_labels_of_objects_are_not_said_to_be_missing():
-    finding = unchecked_input(True, 0, objects=True)
-    assert finding.sentence.endswith("that export could note, and labels of objects do not say it")
 
 
 def test_layers_in_float_that_nobody_asked_for():

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.diagnose.inputs.input_fit import Array
-from stages.core.data.object_labels import Objects
+from stages.core.data.objects import Objects
 from stages.core.data.preprocess import Placement
 from stages.core.heads.detections import Detections, Floats
 from stages.core.heads.detector import LEAST_SCORE, Detector

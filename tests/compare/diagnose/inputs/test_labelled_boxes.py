@@ -8,7 +8,7 @@ from stages.compare.diagnose.inputs.input_findings import best_variant, input_fi
 from stages.compare.diagnose.inputs.labelled_boxes import LabelledBoxes, log_likelihood
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
 from stages.core.config.schema import Color
-from stages.core.data.object_labels import Objects
+from stages.core.data.objects import Objects
 from stages.core.data.preprocess import Placement
 from stages.core.heads.detections import Detections
 from stages.core.heads.detector import Detector
