@@ -76,6 +76,10 @@ MUTANTS = [
            "tests/core/data/test_preprocess.py"),
     Mutant("stages/core/config/check.py", "_require(0 < threshold < 1,", "_require(0 <= threshold < 1,",
            "tests/core/config/test_check.py"),
+    # stages by hand: a network that was exported otherwise, numbers of an evaluation before one that was refused
+    Mutant("stages/core/config/settings_record.py", "before.get(key) != settings[key]]", "key not in before]",
+           "tests/calibset/test_main.py"),
+    Mutant("stages/evaluate/__main__.py", "    discard(EVALUATE)\n", "", "tests/evaluate/test_main.py"),
     # quantize: a percentage in binary, weights of least moment first, a shared weight scaled twice
     Mutant("stages/quantize/parameters/ranges.py", "Fraction(str(percentile))", "Fraction(percentile)",
            "tests/quantize/parameters/test_ranges.py"),

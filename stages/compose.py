@@ -5,7 +5,7 @@ The file's first line is a comment with the overrides that it was composed with;
 
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument(
         "--keep",
         action="store_true",
-        help="start from the overrides that the file was composed with (its first line); new ones win over them",
+        help="start from the overrides that the file was composed with (its first line); new ones win over them, and "
+        "edits by hand are lost, with a warning",
     )
     parser.add_argument(
         "--check",
@@ -94,8 +95,9 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
             raise UserError(f"{params} is not what {conf}/ and these overrides compose to: {', '.join(changed)} differ")
         output.print(f"{params} is what {conf}/ composes to")
         return
+    lost = lost_edits(earlier, given, before, after, conf) if keep and changed else []
     write_text(params, f"{first_line(overrides)}\n{text}")
-    for line in lost_inputs(earlier, given, config, conf):
+    for line in [*lost, *lost_inputs(earlier, given, config, conf)]:
         warn(line)
     if before:
         for key in changed:
@@ -144,11 +146,44 @@ def lost_inputs(earlier: Sequence[str], given: Sequence[str], config: Config, co
     return [f"{INPUTS_KEY} replaces the list before it whole, and it lost {', '.join(lost)}: add it if it still holds"]
 
 
+def lost_edits(
+    earlier: Sequence[str], given: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any], conf: Path
+) -> list[str]:
+    """Warn of what the file held and no override gave it: an edit by hand, which composing replaces.
+
+    Args:
+        earlier: overrides that were kept.
+        given: those of this call.
+        before: what the file holds, dotted key -> value.
+        after: what is written.
+        conf: the config folder.
+    """
+    given_keys = {override.partition("=")[0].lstrip("+~") for override in given}  # the user's word on these
+    replaced = [
+        key
+        for key in sorted(before)
+        if before[key] != after.get(key) and key not in given_keys and not key.startswith("watch.")
+    ]
+    if not replaced:
+        return []
+    try:
+        composed = _flat(compose(earlier, conf)[1]) if given else after
+    except UserError:  # conf/ has changed so much that nothing can be compared
+        return []
+    edited = [f"{key}={_shown(before, key)}" for key in replaced if before[key] != composed.get(key)]
+    if not edited:
+        return []
+    return [
+        f"{', '.join(edited)}: no override gave this (the file was edited, or {conf}/ has changed) and it is replaced; "
+        "give it as an override to keep it"
+    ]
+
+
 def _without_inputs(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if override.partition("=")[0] != INPUTS_KEY]
 
 
-def _shown(values: dict[str, Any], key: str) -> str:
+def _shown(values: Mapping[str, Any], key: str) -> str:
     return textwrap.shorten(str(values[key]), 60, placeholder=" ...") if key in values else "(none)"
 
 

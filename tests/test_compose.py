@@ -295,3 +295,31 @@ def test_a_named_sweep_is_for_another_command(conf, params, override):
     line = f"{override}: experiments are sweeps: run it with `python -m stages.sweep experiment=bits`"
     assert str(caught.value) == line
     assert not params.exists()
+
+
+def edit(params, old, new):
+    text = params.read_text()
+    assert old in text
+    params.write_text(text.replace(old, new))
+
+
+def test_keep_says_which_edits_by_hand_it_replaces(conf, params, capsys):
+    run(["soc=t41"], conf, params, check_only=False)
+    edit(params, "fp32_diff: 0.001\n", "fp32_diff: 0.5\n")
+    run(["quant=a10w8"], conf, params, check_only=False, keep=True)
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning == (
+        f"warning: model.fp32_diff=0.5: no override gave this (the file was edited, or {conf}/ has changed) and it "
+        "is replaced; give it as an override to keep it"
+    )
+    edit(params, "fp32_diff: 0.001\n", "fp32_diff: 0.5\n")
+    run([], conf, params, check_only=False, keep=True)
+    assert "warning: model.fp32_diff=0.5: no override gave this" in capsys.readouterr().err
+
+
+def test_an_edit_that_is_overridden_is_not_warned_of(conf, params, capsys):
+    run(["soc=t41"], conf, params, check_only=False)
+    edit(params, "feature_bits: 8\n", "feature_bits: 12\n")
+    run(["quant.feature_bits=10"], conf, params, check_only=False, keep=True)
+    run([], conf, params, check_only=False, keep=True)
+    assert capsys.readouterr().err == ""

@@ -5,6 +5,7 @@ from stages.core.base.console import counted, output
 from stages.core.base.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import check_export
 from stages.core.data.inputs import load_inputs, noun_of
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import load_model
@@ -13,8 +14,9 @@ from stages.core.statistics.tensor_statistics import save_statistics
 
 
 def calibrate(config: Config) -> None:
-    del config  # nothing of it changes the statistics: one calibration serves every bit width and method
-    inputs, samples = load_inputs(INPUTS), calibration_samples(CALIBSET)
+    inputs = load_inputs(INPUTS)
+    check_export(config.model)  # beyond it no setting matters: one calibration serves every bit width and method
+    samples = calibration_samples(CALIBSET)
     statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, inputs, "calibrate"))
     with output_folder(CALIBRATE) as folder:
         save_statistics(folder / STATISTICS.name, statistics, len(samples))

@@ -1,4 +1,4 @@
-"""Reads out/export/inputs.json, data.calibration, data.correction, data.validation; writes out/calibset."""
+"""Reads out/export, data.calibration, data.correction, data.validation; writes out/calibset."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from stages.core.base.console import counted, output, track, warn
 from stages.core.base.paths import CALIBSET, INPUTS
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import calibset_settings, check_export, save_settings
 from stages.core.data.inputs import NetworkInput, load_inputs, noun_of
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import CALIBRATION, CORRECTION, VALIDATION, SampleWriter
@@ -16,6 +17,7 @@ from stages.core.data.sample_store import CALIBRATION, CORRECTION, VALIDATION, S
 
 def calibset(config: Config) -> None:
     inputs = load_inputs(INPUTS)
+    check_export(config.model)
     noun = noun_of(inputs)
     with output_folder(CALIBSET) as folder:
         calibration, flat = write_samples(folder, CALIBRATION, config, inputs)
@@ -28,6 +30,7 @@ def calibset(config: Config) -> None:
         if len(own_sets) == 2:
             warnings += shared_samples(own_sets[CORRECTION].by_digest, own_sets[VALIDATION].by_digest, noun)
         calibration.close(warnings, flat_pictures(flat))
+        save_settings(folder, calibset_settings(config))
     for line in warnings:
         warn(line)
     size = str(inputs[0]) if len(inputs) == 1 else ", ".join(f"{one.name} {one}" for one in inputs)

@@ -6,13 +6,15 @@ from stages.compare.diagnose.diagnosis import diagnose
 from stages.compare.gather.gather import gather
 from stages.compare.render.render import begin_figures, render
 from stages.compare.render.report_figures import load_plots
-from stages.core.base.artifacts import output_folder
+from stages.core.base.artifacts import discard, output_folder
 from stages.core.base.paths import COMPARE
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import compare_settings, save_settings
 
 
 def compare(config: Config) -> None:
+    discard(COMPARE)
     with output_folder(COMPARE) as folder, Background() as background:
         background.prepare(load_plots)
         gathered = gather(config, folder, background)
@@ -20,6 +22,7 @@ def compare(config: Config) -> None:
         diagnosis = with_cures(diagnose(gathered, config), config)
         rendered = render(gathered, diagnosis, figures, config)
         rendered.write_files(folder)
+        save_settings(folder, compare_settings(config))
     rendered.show()
 
 

@@ -1,6 +1,6 @@
 """Reads out/export, out/quantize, out/calibset, data.evaluation; writes out/evaluate.
 
-It writes metrics.json, predictions.csv (a line a sample) and by_class.csv.
+It writes metrics.json, predictions.csv (a line a sample), by_class.csv and settings.json.
 """
 
 import csv
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.core.base.artifacts import output_folder, write_json, write_text
+from stages.core.base.artifacts import discard, output_folder, write_json, write_text
 from stages.core.base.console import output, track, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import (
@@ -25,6 +25,7 @@ from stages.core.base.paths import (
 )
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import evaluate_settings, save_settings
 from stages.core.data.inputs import feeds, load_inputs, noun_of
 from stages.core.data.sample_files import read_samples, select
 from stages.core.data.sample_store import digest, stored_sets
@@ -45,6 +46,7 @@ DATA_KEY = "data.evaluation"
 
 
 def evaluate(config: Config) -> None:
+    discard(EVALUATE)
     inputs = load_inputs(INPUTS)
     data = config.data.evaluation
     files = select(data, inputs, DATA_KEY)
@@ -77,6 +79,7 @@ def evaluate(config: Config) -> None:
         write_text(folder / "predictions.csv", predictions.getvalue())
         task = task_metric(score, metrics)
         write_json(folder / TASK_METRIC.name, task.to_json() if task else None)
+        save_settings(folder, evaluate_settings(config))
         write_text(folder / BY_CLASS.name, by_class_csv(score.by_class()))
     output.print(accuracy_line(metrics, noun_of(inputs)))
 

@@ -46,7 +46,7 @@ class DetectionScore:
         """Take in one picture.
 
         Raises:
-            UserError: if a sample with labels is no picture, or a label is none of the network's classes.
+            UserError: if a sample with labels is no picture.
         """
         seen = [Seen(self._detector.detect(outputs), outputs, placement) for outputs in (reference, quantized)]
         shown = [each.detections.above(self._detector.score_threshold) for each in seen]
@@ -112,12 +112,6 @@ class DetectionScore:
             raise UserError(f"data.evaluation.labels: {name} is no picture: boxes have no size to be scaled to")
         keypoints = 0 if shown.keypoints is None else shown.keypoints.shape[1]
         objects = labels.of(name, *placement.picture, Shapes(self._detector.prototypes is not None, keypoints))
-        classes = self._detector.classes
-        if classes is not None and len(objects.classes) and objects.classes.max() >= classes:
-            raise UserError(
-                f"data.evaluation.labels: {name} has an object of class {objects.classes.max()}, and the network "
-                f"has {classes} classes, counted from 0"
-            )
         self._counts.update(objects.classes.tolist())
         return objects
 

@@ -10,6 +10,7 @@ from stages.core.config.schema import Config, Task
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.labels import class_count, labels_of, texts_of
 from stages.core.data.object_labels import read_object_labels
+from stages.core.data.objects import ObjectLabels
 from stages.core.data.sample_files import SampleFiles
 from stages.core.heads.detector import Detector, load_detector
 from stages.evaluate.detection import DetectionScore
@@ -92,7 +93,8 @@ def score_of_metric(
         return Scoring(lambda: OwnScore(OutputScore(), own, of_samples), own.greater_is_better)
     if metric == ACCURACY:
         if data.task is not Task.classification:
-            raise UserError(f"accuracy: data.evaluation.task={data.task.value} has no labels of classes; take fidelity")
+            other = default_metric(config, outputs) or "fidelity"
+            raise UserError(f"accuracy: data.evaluation.task={data.task.value} has no labels of classes; take {other}")
         classes = labels_of(data, files, inputs, outputs)
         return Scoring(lambda: ClassificationScore(classes))
     return _of_detector(metric, config, files, outputs)
@@ -122,8 +124,9 @@ def _without_metric(
         return ClassificationScore(labels_of(data, files, inputs, outputs))
     detector = _detector(config, outputs)
     if data.task is Task.detection:
-        labels = read_object_labels(data.labels, [file.name for file in files]) if data.labels else None
-        return DetectionScore(_required(detector), labels, shape_kinds(_required(detector), data.kpt_oks_sigmas))
+        detector = _required(detector)
+        labels = _objects(data.labels, files, detector) if data.labels else None
+        return DetectionScore(detector, labels, shape_kinds(detector, data.kpt_oks_sigmas))
     if detector is None:
         return OutputScore()
     return DetectionScore(detector, None, shape_kinds(detector, data.kpt_oks_sigmas))
@@ -141,7 +144,7 @@ def _of_detector(metric: str, config: Config, files: Sequence[SampleFiles], outp
             agreement = metric.removesuffix(MAP) + AGREEMENT
             raise UserError(f"{metric}: needs data.evaluation.task=detection with labels; {agreement} needs none")
         detector = _required(detector)
-        labels = read_object_labels(data.labels, [file.name for file in files])
+        labels = _objects(data.labels, files, detector)
     if detector is not None:
         kind = _kind_of(metric, config, detector)
         return Scoring(lambda: DetectionScore(detector, labels, [kind]))
@@ -183,6 +186,14 @@ def _own_labels(
 
 def _detector(config: Config, outputs: Shapes) -> Detector | None:
     return load_detector(DETECTOR, config.model.detector, outputs)
+
+
+def _objects(labels: str, files: Sequence[SampleFiles], detector: Detector) -> ObjectLabels:
+    """A detector's labels, all read once: a mistake in the last of them should not be found last."""
+    names = [file.name for file in files]
+    objects = read_object_labels(labels, names)
+    objects.check(names, detector.classes)
+    return objects
 
 
 def _required(detector: Detector | None) -> Detector:

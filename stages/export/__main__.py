@@ -1,19 +1,24 @@
 """Reads model.source; writes out/export.
 
-It writes model.onnx, inputs.json, detector.json, normalization.json, node_ranges.json and check.json.
+It writes model.onnx, inputs.json, detector.json, normalization.json, node_ranges.json, settings.json and check.json.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stages.core.base.artifacts import output_folder, save_model, write_json
 from stages.core.base.console import counted, output
 from stages.core.base.paths import DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, NODE_RANGES, NORMALIZATION
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import export_settings, save_settings
 from stages.core.data.inputs import assign_names, resolve_inputs, to_json
 from stages.core.data.local_files import model_file
+from stages.core.graph.session import Runner
 from stages.core.heads import head_file
+from stages.core.heads.detector import check_function
 from stages.export import normalization, verify
 from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
@@ -53,6 +58,9 @@ def export(config: Config) -> None:
     difference = max(difference, verify.network_difference(static, exported, cut, feeds))
     verify.check_difference(difference, model.fp32_diff)
     outputs = [info.name for info in exported.graph.output]
+    if model.detector.function is not None:
+        of_outputs = Runner(exported).run(verify.values_at(static, cut.inputs, feeds))
+        check_function(model.detector.function, of_outputs)
     head = find_head(exported, model)
     if head is not None and head.cut:
         exported = without_decoding(exported, head.head)
@@ -69,19 +77,25 @@ def export(config: Config) -> None:
         write_json(folder / DETECTOR.name, head_file.to_json(head))
         write_json(folder / NORMALIZATION.name, normalization.to_json(located))
         write_json(folder / NODE_RANGES.name, ranges)
+        save_settings(folder, export_settings(model))
         write_json(folder / "check.json", {"nodes": nodes, "max_difference": difference, "bound": model.fp32_diff})
     listed = ", ".join(f"{network_input.name} {list(network_input.shape)}" for network_input in inputs)
     output.print(
         f"exported {model.name}: {nodes} nodes, inputs {listed}, "
         f"largest difference to the source {difference:.2g} (allowed {model.fp32_diff:g})",
     )
-    for line in detector_lines(head, outputs):
+    for line in [*detector_lines(head, outputs), *_range_lines(ranges)]:
         output.print(line)
-    if ranges:
-        output.print(
-            f"the source's {counted(len(ranges), 'range')} are in {NODE_RANGES}; to quantize with them: "
-            f"python -m stages.compose --keep quant.node_bits=file:{NODE_RANGES}"
-        )
+
+
+def _range_lines(ranges: Mapping[str, Any]) -> list[str]:
+    """Say that a quantized source had ranges, and how to take them."""
+    if not ranges:
+        return []
+    return [
+        f"the source's {counted(len(ranges), 'range')} are in {NODE_RANGES}; to quantize with them: "
+        f"python -m stages.compose --keep quant.node_bits=file:{NODE_RANGES}"
+    ]
 
 
 if __name__ == "__main__":

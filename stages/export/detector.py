@@ -1,9 +1,12 @@
 """A detector's head: finding it, ending the network before its decoding, and saying so."""
 
+from collections.abc import Sequence
+
 import onnx
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import DetectorKind, ModelConfig
+from stages.core.config.schema import DetectorConfig, DetectorKind, ModelConfig
+from stages.core.heads.families.anchors import ANCHORS
 from stages.core.heads.head import Head, Kind, Stage
 from stages.core.heads.head_file import ExportedHead
 from stages.core.heads.recognize import recognize
@@ -29,23 +32,23 @@ def find_head(model: onnx.ModelProto, config: ModelConfig) -> ExportedHead | Non
         None if there is no head that is known, or none is wanted.
 
     Raises:
-        UserError: if a kind is named and the network has no such head, or if a graph that is kept whole returns another
-            number of rows for each picture.
+        UserError: if a kind is named and the network has no such head, or one that needs anchors; if the head has
+            another number of classes than is said; if a graph that is kept whole returns another number of rows for
+            each picture.
     """
     kind = config.detector.kind
     if kind is DetectorKind.none or config.detector.function is not None:
         return None
-    try:
-        head = recognize(model, config.detector.anchors, None if kind is DetectorKind.auto else kind.value)
-    except UserError:  # what recognition cannot run, export has checked all the same
-        head = None
+    head = _recognized(model, kind, config.detector.anchors)
     if head is None and kind is not DetectorKind.auto:
-        raise UserError(
-            f"model.detector.kind={kind.value}: the network's last convolutions are no such head; kind=auto looks for "
-            "others, model.detector.function=module:function takes your own decoding"
-        )
+        raise UserError(_why_not(model, config.detector))
     if head is None:
         return None
+    classes = config.detector.classes
+    if classes not in (None, head.classes):
+        raise UserError(
+            f"model.detector.classes={classes}: the network's {head.name} head has {head.classes}; leave it null"
+        )
     outputs = [info.name for info in model.graph.output]
     ends = {*head.tensors, *(head.evidence.others if head.evidence else ())}
     cut = set(outputs) == ends or (config.cut and not config.outputs)
@@ -56,6 +59,29 @@ def find_head(model: onnx.ModelProto, config: ModelConfig) -> ExportedHead | Non
             "model.cut=true and model.outputs=[], which end the network before it"
         )
     return ExportedHead(head, cut)
+
+
+def _recognized(model: onnx.ModelProto, kind: DetectorKind, anchors: Sequence[float]) -> Head | None:
+    try:
+        return recognize(model, anchors, None if kind is DetectorKind.auto else kind.value)
+    except UserError:  # what recognition cannot run, export has checked all the same
+        return None
+
+
+def _why_not(model: onnx.ModelProto, detector: DetectorConfig) -> str:
+    """Say why the network has no head of the kind that is named: it lacks anchors, if any would make it one."""
+    kind, levels = detector.kind, len(detector.strides)
+    if kind is DetectorKind.yolov5 and not detector.anchors:
+        for count in ANCHORS:
+            if _recognized(model, kind, [1.0] * (2 * count * levels)) is not None:
+                return (
+                    "model.detector.anchors=[]: the graph ends before it decodes, and does not have them: give widths "
+                    f"and heights in pixels, w,h,w,h,..., {count} for each of the {levels} strides"
+                )
+    return (
+        f"model.detector.kind={kind.value}: the network's last convolutions are no such head; kind=auto looks for "
+        "others, model.detector.function=module:function takes your own decoding"
+    )
 
 
 def without_decoding(model: onnx.ModelProto, head: Head) -> onnx.ModelProto:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stages.core.base.errors import UserError
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.config.schema import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
-from stages.core.data.inputs import NetworkInput, feeds, load_inputs, resolve_inputs
+from stages.core.config.settings_record import calibset_settings, check_export, check_settings
+from stages.core.data.inputs import NetworkInput, feeds, load_inputs
 from stages.core.data.sample_store import calibration_samples, correction_samples, validation_samples
 from stages.core.graph.onnx_graph import Graph, load_model, output_name
 from stages.core.statistics.collect import calibration_feeds, collect
@@ -71,8 +71,14 @@ class Pipeline:
 
     @classmethod
     def open(cls, config: Config, scratch: Path) -> "Pipeline":
-        """Read what export, calibset and calibrate wrote, and the node-bits file."""
+        """Read what export, calibset and calibrate wrote, and the node-bits file.
+
+        Raises:
+            UserError: if one of them is missing, or was made with other settings.
+        """
         graph = Graph(load_model(FLOAT_MODEL))
+        check_export(config.model)
+        check_settings(CALIBSET, calibset_settings(config))
         names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
         by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
         layers = LayerGraph.of(graph, config.soc)
@@ -80,8 +86,6 @@ class Pipeline:
         statistics = load_statistics(STATISTICS)
         joints = unlike_joints(layers, statistics, config.quant)
         inputs = load_inputs(INPUTS)
-        if resolve_inputs(config.model.inputs, {name: graph.shapes[name] for name in graph.inputs}) != inputs:
-            raise UserError(f"{INPUTS} was made with other model.inputs: run `dvc repro`")
         notes = tuple(joint.note() for joint in joints)
         network = Network(graph, statistics)
         return cls(config, network, keep_in_float(joints) | by_node, inputs, CALIBSET, scratch, notes)

@@ -2,9 +2,10 @@
 
 from stages.core.base.artifacts import output_folder, read_json, write_json
 from stages.core.base.console import output
-from stages.core.base.paths import METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
+from stages.core.base.paths import COMPARE, EVALUATE, METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import check_settings, compare_settings, evaluate_settings
 from stages.core.integer.network_params import load_qparams
 from stages.core.tables import accuracy_line, similarity_table
 from stages.track.pipeline_run import pipeline_run
@@ -15,6 +16,8 @@ SHOWN_NODES = 5  # least similar ones in the closing summary
 
 def track(config: Config) -> None:
     load_qparams(QPARAMS, config)  # refuses results of other parameters
+    check_settings(COMPARE, compare_settings(config))
+    check_settings(EVALUATE, evaluate_settings(config))
     metrics, rows = read_json(METRICS), read_json(SIMILARITY)
     run_id, new = log_once(pipeline_run(config, metrics, rows), uri := tracking_uri())
     with output_folder(TRACK) as folder:

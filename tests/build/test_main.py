@@ -13,7 +13,7 @@ from stages.build.runtime.program import UnsupportedError
 from stages.build.venus.folder import COMMON_SOURCES, GENERATED_FILES
 from stages.core.base.errors import UserError
 from stages.core.base.paths import DETECTOR, FLOAT_MODEL
-from stages.core.config.schema import DetectorKind, Vendor
+from stages.core.config.schema import DetectorConfig, DetectorKind, Vendor
 from stages.core.graph.onnx_graph import load_model
 from stages.core.heads.families.cells import CellHead
 from stages.core.heads.families.distances import DistanceHead
@@ -82,7 +82,8 @@ def test_the_board_program_knows_the_networks_input_and_output(quantized):
 def test_a_detector_that_the_outputs_do_not_fit_is_refused(quantized):
     build(quantized)
     before = contents("out/build")
-    quantized.model.detector.kind = DetectorKind.yolox  # what is quantized does not follow from it
+    # what is quantized does not follow from it
+    quantized.model.detector = DetectorConfig(kind=DetectorKind.yolox, classes=80)
     with pytest.raises(UserError, match=r"model.detector: kind=yolox, .* the network's are logits \[1, 3\]"):
         build(quantized)
     assert contents("out/build") == before

@@ -1,9 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from stages.calibrate.__main__ import calibrate
+from stages.core.base.errors import UserError
+from stages.core.config.schema import DetectorConfig, DetectorKind
 from stages.core.statistics.tensor_statistics import load_statistics
 
 STATISTICS = Path("out/calibrate/statistics.npz")
@@ -40,3 +44,12 @@ def test_a_missing_artifact_names_its_stage(command):
     done = command("calibrate")
     assert done.returncode == 2
     assert done.stderr == "error: out/export/inputs.json is missing: run `dvc repro export` first\n"
+
+
+def test_a_network_that_was_exported_with_other_settings_is_refused(calibrated):
+    calibrated.model.detector.kind = DetectorKind.none
+    with pytest.raises(UserError) as caught:
+        calibrate(calibrated)
+    assert str(caught.value) == "out/export was made with another model.detector.kind: run `dvc repro`"
+    calibrated.model.detector = replace(DetectorConfig(), score_threshold=0.9)
+    calibrate(calibrated)  # thresholds change no network

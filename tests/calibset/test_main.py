@@ -11,6 +11,7 @@ from stages.calibset.__main__ import calibset
 from stages.core.base.artifacts import write_json
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Anchor, Config, DataConfig, Fit, Interpolation, PictureSet, PreprocessConfig
+from stages.core.config.settings_record import export_settings, save_settings
 from tests.networks import write_pictures
 
 
@@ -26,6 +27,7 @@ def write_inputs(height=16, width=16, color="RGB"):
     channels = 1 if color == "GRAY" else 3
     entry = {"name": "images", "shape": [1, channels, height, width], "color": color}
     write_json(Path("out/export/inputs.json"), [entry | {"mean": [0.0] * channels, "normal": [1.0] * channels}])
+    save_settings(Path("out/export"), export_settings(Config().model))
 
 
 def read_set():
@@ -176,7 +178,7 @@ def test_a_folder_without_pictures_is_refused(config):
 def test_without_sources_of_their_own_no_set_is_written(config):
     write_inputs()
     calibset(config)
-    assert [path.name for path in Path("out/calibset").iterdir()] == ["calibration"]
+    assert sorted(path.name for path in Path("out/calibset").iterdir()) == ["calibration", "settings.json"]
     assert sorted(path.name for path in Path("out/calibset/calibration").iterdir()) == ["0.npy", "index.json"]
 
 
@@ -193,7 +195,9 @@ def test_a_set_of_its_own_is_written_like_the_calibration_set(config, name):
     expected = [cv2.resize(cv2.imread(f"more/{file}"), (10, 14))[:, :, ::-1] for file in own["names"]]
     np.testing.assert_array_equal(np.load(f"out/calibset/{name}/0.npy"), expected)
     assert own["digests"] == [hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest()[:16] for one in expected]
-    assert sorted(path.name for path in Path("out/calibset").iterdir()) == ["calibration", name]
+    assert sorted(path.name for path in Path("out/calibset").iterdir()) == sorted(
+        ["calibration", name, "settings.json"]
+    )
     setattr(config.data, name, PictureSet(source=None))
     calibset(config)
     assert not Path("out/calibset", name).exists()
@@ -229,4 +233,13 @@ def test_a_folder_without_pictures_is_refused_by_its_own_name(config):
     config.data.validation = PictureSet(source="file:none")
     with pytest.raises(UserError, match=r"data\.validation\.source=file:none: no pictures there"):
         calibset(config)
+    assert not Path("out/calibset").exists()
+
+
+def test_a_network_that_was_exported_with_other_settings_is_refused(config):
+    write_inputs()
+    config.model.source, config.model.cut = "file:other.onnx", False
+    with pytest.raises(UserError) as caught:
+        calibset(config)
+    assert str(caught.value) == "out/export was made with another model.source, model.cut: run `dvc repro`"
     assert not Path("out/calibset").exists()

@@ -83,6 +83,18 @@ def test_the_metric_of_a_detector(labelled):
         assert isinstance(score_of_metric(metric, config, *network(config)).new(), DetectionScore)
 
 
+def test_a_detector_with_labels_is_ranked_by_them(labelled):
+    assert "task=detection has no labels of classes; take map" in refused(detector_config(*labelled), ACCURACY)
+
+
+def test_a_class_that_the_network_does_not_have_is_found_before_it_runs(labelled):
+    Path("labels/002.txt").write_text("0 0.5 0.5 0.5 0.5\n99 0.5 0.5 0.5 0.5\n")
+    config = detector_config(*labelled)
+    for score in (score_of_task, lambda *network: score_of_metric(MAP, *network)):
+        with pytest.raises(UserError, match=r"002\.png has an object of class 99, and the network has \d+ classes"):
+            score(config, *network(config))
+
+
 def refused(config, metric):
     with pytest.raises(UserError) as caught:
         score_of_metric(metric, config, *network(config))
@@ -93,7 +105,7 @@ def test_a_metric_that_a_classifier_does_not_give_is_refused(quantized):
     assert refused(composed(), OWN).startswith("own: data.evaluation.metric names none; give module:Class")
     assert "task=detection with labels; agreement needs none" in refused(composed(), MAP)
     assert refused(composed(), KEYPOINT_AGREEMENT) == "keypoint_agreement: the network is a classifier; take agreement"
-    assert "task=none has no labels of classes; take cosine" in refused(composed(*NO_LABELS), ACCURACY)
+    assert "task=none has no labels of classes; take fidelity" in refused(composed(*NO_LABELS), ACCURACY)
 
 
 def test_a_metric_that_a_detector_does_not_give_is_refused(detector, labelled):
@@ -101,6 +113,7 @@ def test_a_metric_that_a_detector_does_not_give_is_refused(detector, labelled):
     assert "task=detection with labels; mask_agreement needs none" in refused(detector, MASK_MAP)
     assert refused(detector_config(*labelled), KEYPOINT_MAP).endswith("(YOLOX-like) does not give it; take map")
     assert refused(detector, MASK_AGREEMENT).endswith("(YOLOX-like) does not give it; take agreement")
+    assert "task=none has no labels of classes; take agreement" in refused(detector, ACCURACY)
     Path("out/export/detector.json").write_text(json.dumps({"head": None}))
     assert refused(detector, AGREEMENT).startswith("agreement: the network is neither a detector nor a classifier (")
     detector.data.evaluation.task = Task.detection

@@ -87,6 +87,25 @@ def test_a_named_kind_that_the_network_is_not_is_refused():
         find_head(yolov8(), config)
 
 
+def test_a_yolov5_that_is_none_is_not_told_to_have_anchors():
+    config = replace(CONFIG, detector=DetectorConfig(kind=DetectorKind.yolov5))
+    with pytest.raises(UserError, match=r"^model\.detector\.kind=yolov5: the network's last convolutions are no such"):
+        find_head(yolov8(), config)
+    assert find_head(yolov5(), config).head.kind == "yolov5"  # the graph has the anchors
+    with pytest.raises(UserError, match=r"^model\.detector\.anchors=\[\]: .* w,h,w,h,\.\.\., 3 for each of the 3 stri"):
+        find_head(yolov5(end="sigmoid"), config)
+
+
+def test_another_number_of_classes_than_the_heads_is_refused():
+    count = find_head(yolov8(), CONFIG).head.classes
+    assert find_head(yolov8(), replace(CONFIG, detector=DetectorConfig(classes=count)))
+    with pytest.raises(UserError) as caught:
+        find_head(yolov8(), replace(CONFIG, detector=DetectorConfig(classes=count + 1)))
+    assert str(caught.value) == (
+        f"model.detector.classes={count + 1}: the network's YOLOv8-like head has {count}; leave it null"
+    )
+
+
 def test_rows_that_a_suppression_leaves_are_cut_or_refused():
     model = yolov8(select="nms")
     assert find_head(model, CONFIG).cut

@@ -1,5 +1,6 @@
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -283,3 +284,25 @@ def test_a_network_of_tokens_is_cut_at_its_first_float_tensor(config):
     assert graph_shapes(exported()) == {"embedded": [1, 5, 4]}
     value = rng.normal(size=(1, 5, 4)).astype(np.float32)
     np.testing.assert_allclose(run_onnx(exported(), {"embedded": value})[0], value @ weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return np.zeros((0, 4)), [], []", None),
+        ("return outputs['scores']", "KeyError: 'scores'"),
+        ("return np.zeros((0, 4)), []", "ValueError: not enough values to unpack"),
+        ("return np.zeros((3, 4)), [1, 1], [0, 0, 0]", "ValueError: cannot reshape array"),
+        (None, "no 'decode' there"),
+    ],
+)
+def test_the_users_decoding_is_called_once(config, monkeypatch, body, said):
+    text = "" if body is None else f"def decode(outputs):\n    {body}\n"
+    Path("mine.py").write_text(f"import numpy as np\n\n{text}")
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    config.model.detector.function = "mine:decode"
+    with pytest.raises(UserError) if said else nullcontext() as caught:
+        export(config)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    assert said is None or said in str(caught.value)
+    assert Path("out/export").exists() is (said is None)

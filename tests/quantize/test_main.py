@@ -434,3 +434,17 @@ def test_the_controls_reach_the_stage(quantized, capsys, changes, said):
         setattr(quantized.quant, key, value)
     quantize(quantized)
     assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_network_that_was_exported_with_other_settings_is_refused(calibrated):
+    calibrated.model.source = "file:other.onnx"
+    with pytest.raises(UserError) as caught:
+        quantize(calibrated)
+    assert str(caught.value) == "out/export was made with another model.source: run `dvc repro`"
+
+
+def test_samples_of_other_settings_are_refused(calibrated):
+    calibrated.data.calibration.size = 3
+    with pytest.raises(UserError) as caught:
+        quantize(calibrated)
+    assert str(caught.value) == "out/calibset was made with another data.calibration: run `dvc repro`"

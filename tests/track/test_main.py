@@ -6,6 +6,8 @@ import pytest
 
 from stages.calibset.__main__ import calibset
 from stages.core.base.artifacts import read_json
+from stages.core.base.errors import UserError
+from stages.evaluate.__main__ import evaluate
 from stages.track.__main__ import track
 from stages.track.pipeline_run import pipeline_run
 
@@ -81,3 +83,30 @@ def test_the_stage_logs_once_and_says_where(config, capsys):
         "evaluate/by_class.csv", "evaluate/metrics.json", "evaluate/predictions.csv",
         "models/model.onnx", "models/quantized.onnx", "models/qparams.json", "models/magik_node_quant_bit_info.json",
     } <= names  # fmt: skip
+
+
+def refused(config):
+    with pytest.raises(UserError) as caught:
+        track(config)
+    assert not Path("mlflow.db").exists()
+    return str(caught.value)
+
+
+def test_what_was_measured_with_other_settings_is_not_logged(config):
+    config.data.evaluation.size = 3
+    assert refused(config) == "out/evaluate was made with another data.evaluation.size: run `dvc repro`"
+    config.data.debug.source = "file:calibration"
+    assert refused(config) == "out/compare was made with another data.debug.source: run `dvc repro`"
+
+
+def test_what_was_measured_of_another_network_is_not_logged(config):
+    with Path("out/quantize/integer.onnx").open("ab") as file:
+        file.write(b" ")
+    assert refused(config) == "out/compare was made with another quantized network: run `dvc repro`"
+
+
+def test_nothing_is_logged_after_an_evaluation_that_was_refused(config):
+    Path("evaluation/ant/000.png").write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"000\.png cannot be read"):
+        evaluate(config)
+    assert refused(config) == "out/evaluate/settings.json is missing: run `dvc repro evaluate` first"

@@ -70,7 +70,7 @@ def board_head(
         None if nothing is to be decoded, or not on the board.
 
     Raises:
-        UserError: if a kind is named and the outputs have none of the known forms.
+        UserError: if a kind is named and the outputs have none of the known forms, or anchors are missing.
     """
     if detector.function is not None or detector.kind is DetectorKind.none:
         return None
@@ -78,7 +78,17 @@ def board_head(
         numbers = {output.name: number for number, output in enumerate(outputs)}
         places = {name: Place(numbers[name], 0, outputs[numbers[name]].shape[-1]) for name in exported.head.tensors}
         return BoardHead(exported.head, places, _sizes(outputs))
-    return None if detector.kind is DetectorKind.auto else _named_head(detector, outputs, height, width)
+    if detector.kind is DetectorKind.auto:
+        return None
+    classes = detector.classes or (exported.head.classes if exported else None)
+    if classes is None:
+        raise UserError("model.detector.classes=null: no head is known that says how many there are: give the number")
+    if detector.kind is DetectorKind.yolov5 and not detector.anchors:
+        raise UserError(
+            "model.detector.kind=yolov5: outputs that are not cut are decoded as they leave the last convolutions, "
+            "with model.detector.anchors: give them, or leave model.cut=true and model.outputs=[]"
+        )
+    return _named_head(detector, classes, outputs, height, width)
 
 
 def _sizes(outputs: Sequence[BoardOutput]) -> tuple[int, ...]:
@@ -96,16 +106,18 @@ def why_raw(exported: ExportedHead | None, detector: DetectorConfig) -> str | No
     return None
 
 
-def _named_head(detector: DetectorConfig, outputs: Sequence[BoardOutput], height: int, width: int) -> BoardHead:
+def _named_head(
+    detector: DetectorConfig, classes: int, outputs: Sequence[BoardOutput], height: int, width: int
+) -> BoardHead:
     """The head that `model.detector` describes."""
     grids = [
         Level(stride, height // stride, width // stride, {}, anchors)
         for stride, anchors in zip(detector.strides, _anchors(detector), strict=True)
     ]
-    row_values = BOX_VALUES + 1 + detector.classes
+    row_values = BOX_VALUES + 1 + classes
     found = _find_views(detector, grids, outputs, row_values)
     if found is None:
-        raise UserError(_misfit(detector, outputs, grids, row_values * len(grids[0].anchors)))
+        raise UserError(_misfit(detector, outputs, grids, row_values))
     views, places = found
     levels = tuple(
         Level(grid.stride, grid.rows, grid.columns, of_level, grid.anchors)
@@ -140,7 +152,7 @@ def _find_views(
     whole = {name: Place(number, 0, shape[-1]) for number, (name, shape) in enumerate(zip(names, shapes, strict=True))}
     if shapes == [(1, grid.rows, grid.columns, channels) for grid in grids]:
         return [_joined_views(name, row_values) for name in names], whole
-    parts = {Kind.boxes: BOX_VALUES, Kind.objectness: 1, Kind.classes: detector.classes}
+    parts = {Kind.boxes: BOX_VALUES, Kind.objectness: 1, Kind.classes: row_values - BOX_VALUES - 1}
     if anchor_free and shapes == [(1, grid.rows, grid.columns, part) for grid in grids for part in parts.values()]:
         tensors_of = [names[i : i + len(parts)] for i in range(0, len(names), len(parts))]
         return [
@@ -160,13 +172,14 @@ def _joined_views(tensor: str, row_values: int) -> dict[Kind, View]:
     return {kind: View(tensor, first, count, row_values) for kind, (first, count) in parts.items()}
 
 
-def _misfit(detector: DetectorConfig, outputs: Sequence[BoardOutput], grids: Sequence[Level], channels: int) -> str:
+def _misfit(detector: DetectorConfig, outputs: Sequence[BoardOutput], grids: Sequence[Level], row_values: int) -> str:
+    channels, classes = row_values * len(grids[0].anchors), row_values - BOX_VALUES - 1
     given = ", ".join(f"{output.name} {exported_shape(output)}" for output in outputs)
     wanted = " and ".join(str([1, channels, grid.rows, grid.columns]) for grid in grids)
     if detector.kind is DetectorKind.yolox:
         cells = sum(grid.count for grid in grids)
         wanted += f", or {[1, cells, channels]}, or box, objectness and classes apart for each stride"
     return (
-        f"model.detector: kind={detector.kind.value}, strides {detector.strides} and {detector.classes} classes need "
+        f"model.detector: kind={detector.kind.value}, strides {detector.strides} and {classes} classes need "
         f"outputs of shape {wanted}; the network's are {given}: name the tensors in model.outputs"
     )

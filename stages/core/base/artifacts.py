@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from stages.core.base.errors import UserError, one_line
 
-__all__ = ["check_targets", "output_folder", "read_json", "save_model", "write_arrays", "write_json", "write_text"]
+__all__ = [
+    "check_targets",
+    "discard",
+    "output_folder",
+    "read_json",
+    "save_model",
+    "write_arrays",
+    "write_json",
+    "write_text",
+]
 
 
 @contextmanager
@@ -42,6 +51,19 @@ def output_folder(final: Path) -> Iterator[Path]:
             temporary.replace(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove what an earlier run of a stage wrote, as DVC does before it runs one.
+
+    For measurements: if the new one is refused, nobody must take the old one for it.
+
+    Raises:
+        UserError: if the folder cannot be removed.
+    """
+    with _writing(folder):
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def check_targets(*paths: Path | None) -> None:

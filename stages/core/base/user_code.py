@@ -50,14 +50,15 @@ def import_callable(text: str, key: str, hint: str = "") -> Callable[..., Any]:
 
 
 def require_module(text: str | None, key: str) -> None:
-    """Refuse a module that is nowhere, without running any of its code.
+    """Refuse a module that is nowhere or no Python, without running any of its code.
 
     Args:
         text: `module:name`; None: nothing to look for.
         key: the setting, for messages.
 
     Raises:
-        UserError: if it is neither in the current folder nor installed.
+        UserError: if it is neither in the current folder nor installed, or if a file in the current folder has a syntax
+            error.
     """
     if not text:
         return
@@ -65,6 +66,12 @@ def require_module(text: str | None, key: str) -> None:
     name = text.partition(":")[0].partition(".")[0]
     if name not in sys.modules and importlib.util.find_spec(name) is None:
         raise UserError(f"{key}={text}: there is no module {name!r}; put {name}.py into the project's folder")
+    path = Path(*text.partition(":")[0].split(".")).with_suffix(".py")
+    if path.is_file():
+        try:
+            compile(path.read_bytes(), str(path), "exec")
+        except (SyntaxError, ValueError) as error:
+            raise UserError(f"{key}={text}: {one_line(error)}") from error
 
 
 def watched_module(text: str | None) -> str:

@@ -47,6 +47,7 @@ def check(config: Config) -> None:
     _check_quant(config)
     _check_model(config.model)
     _check_data(config.data)
+    _check_task(config)
     check_watch(config)
 
 
@@ -134,19 +135,20 @@ def _check_detector(detector: DetectorConfig) -> None:
     key, strides, anchors = "model.detector", detector.strides, detector.anchors
     ascending = bool(strides) and strides[0] > 0 and strides == sorted(set(strides))
     _require(ascending, f"{key}.strides", strides, "positive pixels in ascending order, as in [8,16,32]")
-    _require(detector.classes > 0, f"{key}.classes", detector.classes, "a positive number")
+    classes = detector.classes
+    _require(classes is None or classes > 0, f"{key}.classes", classes, "a positive number or null")
     for name in ("score_threshold", "nms_threshold"):
         threshold = getattr(detector, name)
         _require(0 < threshold < 1, f"{key}.{name}", threshold, "a number between 0 and 1")
     if detector.function is not None:
         _require(":" in detector.function, f"{key}.function", detector.function, "module:function")
-    if not anchors and detector.kind is not DetectorKind.yolov5:
+    if not anchors:  # whether a yolov5 needs some, its graph says: export
         return
     if detector.kind not in (DetectorKind.auto, DetectorKind.yolov5):
         _require(not anchors, f"{key}.anchors", anchors, "[]: they are for kind=yolov5")
-    fitting = anchors and len(anchors) % (2 * len(strides)) == 0 and all(0 < side < math.inf for side in anchors)
+    fitting = len(anchors) % (2 * len(strides)) == 0 and all(0 < side < math.inf for side in anchors)
     allowed = f"widths and heights in pixels, w,h,w,h,..., as many for each of the {len(strides)} strides"
-    _require(bool(fitting), f"{key}.anchors", anchors, allowed)
+    _require(fitting, f"{key}.anchors", anchors, allowed)
 
 
 # --- data ---
@@ -207,6 +209,16 @@ def _check_labels(data: LabelledSet) -> None:
         _require(groups > 0, "data.evaluation.labels", labels, "a group ( ) around the class number")
     elif labels != "folders":
         _check_sources("data.evaluation.labels", [labels])
+
+
+def _check_task(config: Config) -> None:
+    """Refuse boxes of a network that is said to be no detector."""
+    detector = config.model.detector
+    if config.data.evaluation.task is Task.detection and detector.kind is DetectorKind.none and not detector.function:
+        raise UserError(
+            "data.evaluation.task=detection: model.detector.kind=none says that the network is no detector; give "
+            "kind=auto, model.detector.function=module:function, or data.evaluation.task=none"
+        )
 
 
 # --- sources ---

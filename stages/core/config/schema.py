@@ -243,9 +243,9 @@ class DetectorConfig:
     # pixels of the input), scores [N], classes [N]; without NMS
     function: str | None = None
     strides: list[int] = field(default_factory=lambda: [8, 16, 32])  # pixels of the input a cell, the finest grid first
-    # yolov5, and auto where the graph does not decode: w, h, w, h, ... in pixels, as many for each stride
+    # yolov5 and auto, where the graph does not decode: w, h, w, h, ... in pixels, as many for each stride
     anchors: list[float] = field(default_factory=list)
-    classes: int = 80
+    classes: int | None = None  # how many there are; null: as many as the head in the network has
     score_threshold: float = 0.3  # boxes below it are dropped; a score is objectness times class
     nms_threshold: float = 0.6  # intersection over union from which the worse of two boxes of a class is dropped
     logits: bool | None = None  # scores come before the logistic function; null: as the kind is exported, yolov5 so

@@ -1,7 +1,8 @@
 """Labels in a JSON file as COCO has it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,14 +12,15 @@ import numpy as np
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
 from stages.core.data.masks import area, mask_of_segmentation
-from stages.core.data.objects import BOXES_ALONE, Objects, Shapes
+from stages.core.data.objects import BOXES_ALONE, ObjectLabels, Objects, Shapes
 
 __all__ = ["CocoLabels", "read_coco_labels"]
 
 Annotation = Mapping[str, Any]
+BOX_NUMBERS = 4
 
 
-class CocoLabels:
+class CocoLabels(ObjectLabels):
     """The objects of a JSON file.
 
     Args:
@@ -30,7 +32,7 @@ class CocoLabels:
     def __init__(
         self, key: str, objects: Mapping[str, Objects], annotations: Mapping[str, Sequence[Annotation]]
     ) -> None:
-        self._key = key
+        super().__init__(key)
         self._objects = objects
         self._annotations = annotations
 
@@ -73,7 +75,7 @@ def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> C
         pictures: names of those whose masks and key points are kept.
 
     Raises:
-        UserError: if it is not JSON as COCO has it.
+        UserError: if it is not JSON as COCO has it, or an annotation is not an object of its pictures and categories.
     """
     kept = {*pictures, *(PurePosixPath(name).name for name in pictures)}
     try:
@@ -81,7 +83,9 @@ def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> C
         numbers = {number: i for i, number in enumerate(sorted(one["id"] for one in content["categories"]))}
         names = {one["id"]: one["file_name"] for one in content["images"]}
         of_pictures: dict[str, list[Annotation]] = {name: [] for name in names.values()}
-        for annotation in content["annotations"]:
+        for position, annotation in enumerate(content["annotations"]):
+            if fault := _fault(annotation, names, numbers):
+                raise UserError(f"{key}: {_name(annotation, position)} {fault}")
             of_pictures[names[annotation["image_id"]]].append(annotation)
         objects = {name: _boxes(annotations, numbers) for name, annotations in of_pictures.items()}
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
@@ -91,8 +95,29 @@ def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> C
     return CocoLabels(key, objects, {name: found for name, found in of_pictures.items() if name in kept})
 
 
+def _fault(annotation: Any, pictures: Container[Any], categories: Container[Any]) -> str:
+    """Say what is wrong with an annotation; "" where nothing is."""
+    if not isinstance(annotation, dict):
+        return f"is {str(annotation)[:60]!r}, not image_id, category_id and bbox"
+    for key, known, table in (("image_id", pictures, "images"), ("category_id", categories, "categories")):
+        if key not in annotation:
+            return f"lacks {key}"
+        if annotation[key] not in known:
+            return f"has the {key} {annotation[key]!r}, which is not among its {table}"
+    box = annotation.get("bbox")
+    numeric = isinstance(box, list) and all(isinstance(value, int | float) and math.isfinite(value) for value in box)
+    if not isinstance(box, list) or not numeric or len(box) != BOX_NUMBERS or min(box[2:]) < 0:
+        return f"has the bbox {box!r}: give [x, y, width, height] in pixels"
+    return ""
+
+
+def _name(annotation: Any, position: int) -> str:
+    known = isinstance(annotation, dict) and "id" in annotation
+    return f"annotation {annotation['id']}" if known else f"annotations[{position}]"
+
+
 def _boxes(annotations: Sequence[Annotation], numbers: Mapping[int, int]) -> Objects:
-    boxes = np.array([one["bbox"] for one in annotations], np.float64).reshape(-1, 4)
+    boxes = np.array([one["bbox"] for one in annotations], np.float64).reshape(-1, BOX_NUMBERS)
     sides = boxes[:, 2:]
     areas = [one.get("area", side[0] * side[1]) for one, side in zip(annotations, sides, strict=True)]
     return Objects(

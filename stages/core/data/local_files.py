@@ -13,6 +13,8 @@ from stages.core.data.sample_files import SAMPLE_SUFFIXES, is_sample
 
 __all__ = ["check_local_files", "model_file"]
 
+CHECKED_LABELS = 200
+"""Pictures whose objects are read at composition; evaluate reads those of all before it runs a network."""
 CHECKPOINT_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin"}
 
 
@@ -34,7 +36,7 @@ def check_local_files(config: Config) -> None:
             what = f"no file in {path} is a sample" if path.is_dir() else f"{path} is no sample"
             raise UserError(f"data.{name}.source: {what} ({suffixes})")
     if _local(config.data.evaluation.labels) is not None:
-        _check_labels(config.data.evaluation)
+        _check_labels(config.data.evaluation, config.model.detector.classes)
 
 
 def model_file(model: ModelConfig) -> SourceFile | None:
@@ -56,13 +58,16 @@ def model_file(model: ModelConfig) -> SourceFile | None:
     return files[0]
 
 
-def _check_labels(data: LabelledSet) -> None:
-    """Refuse labels that are none, or of none of the pictures."""
+def _check_labels(data: LabelledSet, classes: int | None) -> None:
+    """Refuse labels that are none, or of none of the pictures; of a detector's also mistakes in the first of them."""
     assert data.labels is not None
     pictures = _local(data.source)
     if data.task is Task.detection:
         if pictures is not None:
-            read_object_labels(data.labels, [name for name, _ in _files(pictures) if is_sample(name)])
+            names = sorted(name for name, _ in _files(pictures) if is_sample(name))
+            count = min(data.size or len(names), len(names))
+            chosen = [names[index * len(names) // count] for index in range(count)]
+            read_object_labels(data.labels, names).check(chosen[:CHECKED_LABELS], classes)
         return
     table = read_table(data.labels)
     if pictures is not None and not any(name in table or path.name in table for name, path in _files(pictures)):

@@ -1,11 +1,13 @@
 """What is to be found in a picture: boxes, masks and key points of its objects."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.base.errors import UserError
 from stages.core.data.masks import MaskCode
 
 __all__ = ["BOXES_ALONE", "ObjectLabels", "Objects", "Shapes"]
@@ -57,9 +59,17 @@ class Objects:
         return cls(boxes, classes, np.zeros(len(boxes), bool), sides[:, 0] * sides[:, 1])
 
 
-class ObjectLabels(Protocol):
-    """The objects of every picture, by the picture's name."""
+class ObjectLabels(ABC):
+    """The objects of every picture, by the picture's name.
 
+    Args:
+        key: the setting with its value, for messages.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    @abstractmethod
     def of(self, name: str, height: int, width: int, shapes: Shapes = BOXES_ALONE) -> Objects:
         """Give a picture's objects.
 
@@ -72,4 +82,21 @@ class ObjectLabels(Protocol):
         Raises:
             UserError: if the labels do not have the picture, or have something else than objects for it.
         """
-        ...
+
+    def check(self, pictures: Sequence[str], classes: int | None = None) -> None:
+        """Read the boxes of some pictures, to find mistakes before work is done for nothing.
+
+        Args:
+            pictures: names of pictures inside their source.
+            classes: how many the network has; None: that is not known.
+
+        Raises:
+            UserError: as of `of`, or for an object of a class that the network does not have.
+        """
+        for name in pictures:
+            numbers = self.of(name, 1, 1).classes
+            if classes is not None and len(numbers) and numbers.max() >= classes:
+                raise UserError(
+                    f"{self._key}: {name} has an object of class {numbers.max()}, and the network has {classes} "
+                    "classes, counted from 0"
+                )

@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.errors import UserError
+from stages.core.base.errors import UserError, one_line
 from stages.core.base.sources import SourceFile
 from stages.core.data.masks import FARTHEST, MaskCode, area, mask_of_polygons
-from stages.core.data.objects import BOXES_ALONE, Objects, Shapes
+from stages.core.data.objects import BOXES_ALONE, ObjectLabels, Objects, Shapes
 
 __all__ = ["YoloLabels"]
 
@@ -42,7 +42,7 @@ class _Line:
     others: bool = False
 
 
-class YoloLabels:
+class YoloLabels(ObjectLabels):
     """Text files, one a picture and of its name.
 
     Args:
@@ -51,7 +51,7 @@ class YoloLabels:
     """
 
     def __init__(self, key: str, files: Mapping[str, SourceFile]) -> None:
-        self._key = key
+        super().__init__(key)
         self._files = files
 
     def of(self, name: str, height: int, width: int, shapes: Shapes = BOXES_ALONE) -> Objects:
@@ -64,14 +64,17 @@ class YoloLabels:
             shapes: what is wanted beside boxes.
 
         Raises:
-            UserError: if a line is not an object.
+            UserError: if the file is no text, or a line is not an object.
         """
         path = PurePosixPath(name)
         file = self._files.get(str(path.with_suffix(""))) or self._files.get(path.stem)
         if file is None:
             return _objects([], height, width, shapes)
-        lines = enumerate(file.read().decode("utf-8-sig").splitlines(), 1)
         where = f"{self._key}: {file.name}"
+        try:
+            lines = enumerate(file.read().decode("utf-8-sig").splitlines(), 1)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where} is not UTF-8 text: {one_line(error)}") from error
         read = [_line(text, f"{where}:{index}", shapes.keypoints) for index, text in lines if text.strip()]
         return _objects(read, height, width, shapes)
 
@@ -87,16 +90,17 @@ def _line(text: str, where: str, keypoints: int) -> _Line:
     except ValueError:
         values = []
     numbers = values[1:]
-    if not _plausible(values):
+    size = next((each for each in (3, 2) if keypoints and len(numbers) == BOX_NUMBERS + each * keypoints), 0)
+    polygon = not size and len(numbers) > MOST_BOX_NUMBERS and len(numbers) % 2 == 0
+    if not _plausible(values) or (not polygon and min(numbers[2:BOX_NUMBERS]) < 0):
         raise UserError(
             f"{where}: {text[:60]!r} is not class, centre x, centre y, width, height, or class, x, y, x, y, ... of a "
             "polygon, in parts of the picture"
         )
-    for size in (3, 2) if keypoints else ():
-        if len(numbers) == BOX_NUMBERS + size * keypoints:
-            points = np.array(numbers[BOX_NUMBERS:]).reshape(keypoints, size)
-            return _Line(int(values[0]), _corners(numbers), keypoints=_with_visibility(points).tolist())
-    if len(numbers) > MOST_BOX_NUMBERS and len(numbers) % 2 == 0:
+    if size:
+        points = np.array(numbers[BOX_NUMBERS:]).reshape(keypoints, size)
+        return _Line(int(values[0]), _corners(numbers), keypoints=_with_visibility(points).tolist())
+    if polygon:
         x, y = numbers[::2], numbers[1::2]
         return _Line(int(values[0]), [min(x), min(y), max(x), max(y)], polygon=numbers)
     return _Line(int(values[0]), _corners(numbers), others=len(numbers) > MOST_BOX_NUMBERS)

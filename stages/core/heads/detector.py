@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.heads.nms import nms
 from stages.core.heads.output_reader import can_read, read_outputs
 
-__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "Prototypes", "load_detector"]
+__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "Prototypes", "check_function", "load_detector"]
 
 LEAST_SCORE = 0.01
 """Boxes below it do not count for a precision: on COCO they change mAP by less than .001 and take most of the time."""
@@ -99,7 +100,8 @@ def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequ
     """
     thresholds = config.score_threshold, config.nms_threshold
     if config.function is not None:
-        return Detector(_user_decoding(config.function), False, *thresholds, config.function)
+        decode = _user_decoding(config.function)
+        return Detector(decode, False, *thresholds, config.function, classes=config.classes)
     exported = load_head(path)
     if exported is None or not (exported.cut or can_read(exported.head, outputs)):
         return None
@@ -132,20 +134,37 @@ def _decoding(exported: ExportedHead) -> Callable[[Mapping[str, Floats]], Detect
     return lambda outputs: read_outputs(exported.head, outputs)
 
 
+def check_function(text: str, outputs: Mapping[str, Floats]) -> None:
+    """Call the user's own decoding once, to find out early whether it can be.
+
+    Args:
+        text: `model.detector.function`.
+        outputs: name -> value, of the network as exported, on any picture.
+
+    Raises:
+        UserError: if it cannot be imported, fails, or gives something else than boxes, scores and classes.
+    """
+    _called(import_callable(text, FUNCTION_KEY), text, outputs)
+
+
+def _called(function: Callable[..., Any], text: str, outputs: Mapping[str, Floats]) -> Detections:
+    try:
+        boxes, scores, classes = function(dict(outputs))
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        scores = np.asarray(scores, np.float32).reshape(len(boxes))
+        return Detections(boxes, scores, np.asarray(classes, np.int64).reshape(len(boxes)))
+    except Exception as error:  # the user's own code may raise anything
+        raise UserError(
+            f"{FUNCTION_KEY}={text} failed: {type(error).__name__}: {one_line(error)}; it has to give boxes "
+            "[N, 4], scores [N], classes [N]"
+        ) from error
+
+
 def _user_decoding(text: str) -> Callable[[Mapping[str, Floats]], Detections]:
     function = import_callable(text, FUNCTION_KEY)
 
     def decode(outputs: Mapping[str, Floats]) -> Detections:
-        try:
-            boxes, scores, classes = function(dict(outputs))
-            boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-            scores = np.asarray(scores, np.float32).reshape(len(boxes))
-            found = Detections(boxes, scores, np.asarray(classes, np.int64).reshape(len(boxes)))
-        except Exception as error:  # the user's own code may raise anything
-            raise UserError(
-                f"{FUNCTION_KEY}={text} failed: {type(error).__name__}: {one_line(error)}; it has to give boxes "
-                "[N, 4], scores [N], classes [N]"
-            ) from error
+        found = _called(function, text, outputs)
         if np.isnan(found.boxes).any() or np.isnan(found.scores).any():
             raise UserError(f"{FUNCTION_KEY}={text} gave a box or a score that is not a number")
         return found

@@ -5,7 +5,7 @@ docs/arithmetic.md lists the operators, `operators/` has their records. A node w
 operator whose input holds codes (Reshape, MaxPool, ...) passes them on. All else is float.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import onnx
@@ -48,11 +48,33 @@ def load_integer_model(path: Path) -> onnx.ModelProto:
     versions = {opset.domain: opset.version for opset in model.opset_import}
     if versions.get(DOMAIN) != DOMAIN_VERSION:
         raise UserError(f"{path} is no integer model of version {DOMAIN_VERSION}: run `dvc repro quantize`")
+    known = {each.name for each in (*model.graph.initializer, *model.graph.input)}
     for node in model.graph.node:
-        if node.domain == DOMAIN:
-            try:
-                operator_of(node)
-            except ValueError as error:
-                again = "run `dvc repro --force --single-item quantize`"
-                raise UserError(f"{path} is damaged: {error}: {again}") from error
+        try:
+            _check_node(node, known)
+        except ValueError as error:
+            again = "run `dvc repro --force --single-item quantize`"
+            raise UserError(f"{path} is damaged: {error}: {again}") from error
+        known.update(node.output)
     return model
+
+
+def _check_node(node: onnx.NodeProto, known: Container[str]) -> None:
+    """Refuse a node whose record or inputs are not whole.
+
+    Args:
+        node: of the integer domain, or any other.
+        known: tensors that are there before it.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    unknown = next((name for name in node.input if name and name not in known), None)
+    if unknown is not None:
+        raise ValueError(f"{node.name} ({node.op_type}) has the input {unknown}, which nothing computes before it")
+    if node.domain == DOMAIN:
+        given, needed = len(node.input), operator_of(node).least_inputs
+        if given < needed or not all(node.input[:needed]):
+            raise ValueError(
+                f"{node.name} ({node.op_type}) needs {needed} inputs and has {len(list(filter(None, node.input)))}"
+            )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from stages.core.base.errors import UserError
 from stages.core.config.schema import SocConfig
 from stages.core.graph.onnx_graph import Graph, captured_names
 from stages.core.integer.operators import BY_ONNX_TYPE, WEIGHTED
@@ -86,7 +87,12 @@ class Layer:
 
 
 def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
-    """Group the nodes into layers, in the order of their last nodes."""
+    """Group the nodes into layers, in the order of their last nodes.
+
+    Raises:
+        UserError: for a node without a name of its own, by which layers are told apart; export gives each node one.
+    """
+    _require_names(graph)
     follower: dict[str, tuple[str, onnx.NodeProto]] = {}
     for node in graph.nodes:
         after = _only_consumer(graph, node)
@@ -111,6 +117,16 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
         elif node.name not in follower:
             layers.append(Layer(_kind(graph, node), (node,)))
     return layers
+
+
+def _require_names(graph: Graph) -> None:
+    seen: set[str] = set()
+    for node in graph.nodes:
+        if not node.name or node.name in seen:
+            fault = f"the name {node.name}, which another node has too" if node.name else "no name"
+            what = f"the {node.op_type} that computes {node.output[0]}"
+            raise UserError(f"{what} has {fault}: run `dvc repro export`, which names all")
+        seen.add(node.name)
 
 
 def _kind(graph: Graph, node: onnx.NodeProto) -> str:

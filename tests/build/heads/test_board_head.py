@@ -11,7 +11,7 @@ from stages.core.heads.head import Kind, Level, View
 from stages.core.heads.head_file import ExportedHead
 
 ANCHORS = [10.0, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]
-V5 = DetectorConfig(kind=DetectorKind.yolov5, anchors=ANCHORS)
+V5 = DetectorConfig(kind=DetectorKind.yolov5, anchors=ANCHORS, classes=80)
 
 
 def yolox(classes=80, **more):
@@ -122,3 +122,18 @@ def test_other_outputs_are_refused(detector, shapes, message):
     assert str(caught.value).startswith(f"model.detector: kind={detector.kind.value}, strides {detector.strides}")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_exported_head_says_how_many_classes_there_are():
+    config = DetectorConfig(kind=DetectorKind.yolox)
+    exported = ExportedHead(EXPORTED, cut=False)
+    shapes = floats(*((1, side, side, 5 + EXPORTED.classes) for side in (52, 26, 13)))
+    assert board_head(exported, config, shapes, 416, 416).head.classes == EXPORTED.classes
+    with pytest.raises(UserError, match=r"^model\.detector\.classes=null: no head is known that says how many"):
+        board_head(None, config, shapes, 416, 416)
+
+
+def test_a_yolov5_that_is_not_cut_needs_its_anchors():
+    config = DetectorConfig(kind=DetectorKind.yolov5, classes=80)
+    with pytest.raises(UserError, match=r"model\.detector\.anchors: give them, or leave model\.cut=true"):
+        board_head(None, config, floats((1, 10647, 85)), 416, 416)

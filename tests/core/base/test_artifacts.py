@@ -9,6 +9,7 @@ import pytest
 
 from stages.core.base.artifacts import (
     check_targets,
+    discard,
     missing,
     output_folder,
     read_json,
@@ -150,3 +151,16 @@ def test_a_model_is_written_with_the_same_bytes_each_time(tmp_path):
     save_model(tmp_path / "a.onnx", model)
     save_model(tmp_path / "b.onnx", onnx.load(tmp_path / "a.onnx"))
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_what_is_discarded_is_gone(tmp_path):
+    (tmp_path / "out" / "inner").mkdir(parents=True)
+    discard(tmp_path / "out")
+    discard(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_discarded_is_one_line(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(UserError, match=r"out cannot be written: Not a directory"):
+        discard(tmp_path / "out")

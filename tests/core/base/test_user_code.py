@@ -78,6 +78,18 @@ def test_a_missing_module_is_found_out_without_running_any(module):
         require_module("nowhere:f", "key")
 
 
+def test_a_syntax_error_is_found_without_running_any(module):
+    Path(f"{module}.py").write_text("raise SystemExit\ndef double(x:\n")
+    with pytest.raises(UserError) as caught:
+        require_module(f"{module}:double", "key")
+    assert str(caught.value).startswith(f"key={module}:double: '(' was never closed ({module}.py, line 2)")
+    Path("package").mkdir()
+    Path("package/__init__.py").touch()
+    Path("package/inner.py").write_text("x = = 1\n")
+    with pytest.raises(UserError, match=r"^key=package\.inner:f: invalid syntax \(inner\.py, line 1\)"):
+        require_module("package.inner:f", "key")
+
+
 def test_a_file_or_the_folder_of_a_package_is_watched(module):
     Path("package").mkdir()
     Path("package/inner.py").write_text("")

@@ -3,9 +3,10 @@ from contextlib import nullcontext
 import pytest
 
 from stages.core.base.errors import UserError
+from stages.core.base.user_code import watched_module
 from stages.core.config.check import check
 from stages.core.config.composition import compose
-from stages.core.config.schema import OperatorBitWidths
+from stages.core.config.schema import DetectorKind, OperatorBitWidths
 
 VALUES = [
     (
@@ -40,10 +41,6 @@ VALUES = [
     ("model.detector.score_threshold=0", "model.detector.score_threshold=0.0: give a number between 0 and 1"),
     ("model.detector.nms_threshold=1", "model.detector.nms_threshold=1.0: give a number between 0 and 1"),
     ("model.detector.nms_threshold=nan", "model.detector.nms_threshold=nan: give a number between 0 and 1"),
-    (
-        "model.detector.kind=yolov5",
-        "model.detector.anchors=[]: give widths and heights in pixels, w,h,w,h,..., as many",
-    ),
     (
         "model.detector={kind: yolov5, anchors: [10,13,16,30]}",
         "model.detector.anchors=[10.0, 13.0, 16.0, 30.0]: give widths and heights in pixels, w,h,w,h,..., as many "
@@ -134,3 +131,14 @@ def test_operators_of_a_soc_are_checked(conf, kind, bit_widths, said):
     config.soc.operators[kind] = bit_widths
     with pytest.raises(UserError, match=said) if said else nullcontext():
         check(config)
+
+
+def test_boxes_of_a_network_that_is_said_to_be_no_detector_are_refused(conf):
+    config, _ = compose(["data.evaluation.task=detection", "data.evaluation.labels=null"], conf)
+    check(config)
+    config.model.detector.kind = DetectorKind.none
+    with pytest.raises(UserError, match=r"^data\.evaluation\.task=detection: model\.detector\.kind=none says that "):
+        check(config)
+    config.model.detector.function = "mine:decode"
+    config.watch.decoding = watched_module("mine:decode")
+    check(config)

@@ -4,6 +4,7 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
+from stages.core.config.schema import Task
 from stages.core.data.local_files import check_local_files
 from tests.networks import write_pictures
 
@@ -82,3 +83,19 @@ def test_labels_are_a_table_of_the_pictures(config, labels, said):
     Path("labels.csv").write_text("file,label\nother.png,1\n")
     config.data.evaluation.labels = f"file:{labels}"
     assert refusal(config).startswith(f"data.evaluation.labels={said}")
+
+
+def test_mistakes_in_the_labels_of_a_detector_are_found_early(config):
+    data = config.data.evaluation
+    data.task, data.source, data.labels = Task.detection, "file:calibration", "file:labels"
+    Path("labels").mkdir()
+    for picture in Path("calibration").iterdir():
+        Path(f"labels/{picture.stem}.txt").write_text("3 0.5 0.5 0.1 0.1\n")
+    check_local_files(config)
+    config.model.detector.classes = 3
+    assert "000.png has an object of class 3, and the network has 3 classes" in refusal(config)
+    config.model.detector.classes = None
+    Path("labels/003.txt").write_text("3 0.5 0.5 0.1 0.1\n3 320 240 20 10\n")
+    assert refusal(config).startswith("data.evaluation.labels=file:labels: 003.txt:2: '3 320 240 20 10' is not class")
+    data.size = 2  # the first and the seventh
+    check_local_files(config)

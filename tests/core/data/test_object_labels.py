@@ -81,11 +81,30 @@ def test_a_picture_without_a_file_shows_nothing(folder):
         "0 nan 0 0 0",
         "0 320 240 100 50",
         "0 0.1 0.1 0.2 0.2 300 0.1",
+        "0 0.5 0.5 -0.1 0.1",
+        "0 0.5 0.5 0.1 -0.1 0.1 0.2 2",
     ],
 )
 def test_a_line_that_is_no_box_is_named(folder, line):
     with pytest.raises(UserError, match=r"^data\.evaluation\.labels=file:labels: a\.txt:2: .* is not class, centre x"):
         yolo(f"0 0.5 0.5 1 1\n{line}\n").of("a.jpg", 10, 10)
+
+
+def test_bytes_that_are_no_text_are_named(folder):
+    labels = yolo("")
+    Path("labels/a.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"^data\.evaluation\.labels=file:labels: a\.txt is not UTF-8 text: "):
+        labels.of("a.jpg", 10, 10)
+
+
+def test_a_class_that_the_network_does_not_have_is_named(folder):
+    labels = yolo("2 0.5 0.5 1 1\n")
+    labels.check(["a.jpg", "b.jpg"])
+    labels.check(["a.jpg", "b.jpg"], 3)
+    with pytest.raises(
+        UserError, match=r"a\.jpg has an object of class 2, and the network has 2 classes, counted from"
+    ):
+        labels.check(["b.jpg", "a.jpg"], 2)
 
 
 def test_labels_of_other_pictures_are_refused(folder):
@@ -169,7 +188,39 @@ def test_shapes_that_do_not_fit_are_named(folder, shapes, wanted, reason):
         labels.of("a.jpg", 40, 30, wanted)
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "{", json.dumps(COCO | {"categories": []})])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"category_id": 5}, "annotations[1] has the category_id 5, which is not among its categories"),
+        ({"image_id": 8, "id": 17}, "annotation 17 has the image_id 8, which is not among its images"),
+        ({"bbox": [1, 2, 3]}, "annotations[1] has the bbox [1, 2, 3]: give [x, y, width, height] in pixels"),
+        ({"bbox": [1, 2, -3, 4]}, "annotations[1] has the bbox [1, 2, -3, 4]: give"),
+        ({"bbox": [1, 2, "3", 4]}, "annotations[1] has the bbox [1, 2, '3', 4]: give"),
+        ({"bbox": None}, "annotations[1] has the bbox None: give"),
+    ],
+)
+def test_a_wrong_annotation_is_named(folder, change, said):
+    first, second = COCO["annotations"]
+    content = COCO | {"annotations": [first, second | change]}
+    (folder / "labels/instances.json").write_text(json.dumps(content))
+    with pytest.raises(UserError) as caught:
+        read_object_labels("file:labels", ["a.jpg"])
+    assert str(caught.value).startswith(f"data.evaluation.labels=file:labels: {said}")
+
+
+def test_an_annotation_that_is_none_is_named(folder):
+    for change, said in (
+        ({"annotations": [7]}, "annotations[0] is '7', not image_id, "),
+        ({"annotations": [{}]}, "annotations[0] lacks image_id"),
+        ({"categories": []}, "annotations[0] has the category_id 44, which is not among its categories"),
+    ):
+        (folder / "labels/instances.json").write_text(json.dumps(COCO | change))
+        with pytest.raises(UserError) as caught:
+            read_object_labels("file:labels", ["a.jpg"])
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{"])
 def test_another_json_is_refused(folder, content):
     (folder / "labels/instances.json").write_text(content)
     with pytest.raises(UserError, match="is not JSON with images, annotations and categories"):

@@ -129,6 +129,27 @@ def test_a_damaged_node_is_said_with_its_file(net, tmp_path, change, said):
         load_integer_model(tmp_path / "integer.onnx")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([], r"sum \(Add\) needs 2 inputs and has 0"),
+        (["x"], r"sum \(Add\) needs 2 inputs and has 1"),
+        (["x", ""], r"sum \(Add\) needs 2 inputs and has 1"),
+        (["x", "nowhere"], r"sum \(Add\) has the input nowhere, which nothing computes before it"),
+    ],
+)
+def test_a_node_whose_inputs_are_gone_is_said(net, tmp_path, inputs, said):
+    net.add("Add", ["x", "x"], WIDE, "sum", multipliers=[1, 1], shift=1)
+    model = net.model()
+    node = model.graph.node[-1]
+    node.name = "sum"
+    del node.input[:]
+    node.input.extend(inputs)
+    onnx.save(model, tmp_path / "integer.onnx")
+    with pytest.raises(UserError, match=rf"integer\.onnx is damaged: {said}: run `dvc repro --force"):
+        load_integer_model(tmp_path / "integer.onnx")
+
+
 def test_a_node_of_an_unknown_type_is_said(net, tmp_path):
     model = net.model()
     model.graph.node[0].op_type = "Elu"

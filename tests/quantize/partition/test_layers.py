@@ -2,6 +2,7 @@ import numpy as np
 import onnx
 import pytest
 
+from stages.core.base.errors import UserError
 from stages.core.config.schema import OperatorBitWidths, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layers import find_layers, first_and_last_layers, head_layers
@@ -276,3 +277,20 @@ def test_what_a_body_captures_is_no_inner_tensor():
     ]
     graph = Graph(graph_model(nodes, {"x": [1, 2, 4, 4]}, ["y"], {"w": np.ones((2, 2, 1, 1)), "zero": 0.0}))
     assert [layer.names for layer in find_layers(graph, soc())][:2] == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("", ""), "the Conv that computes c has no name: run `dvc repro export`, which names all"),
+        (("conv", ""), "the Relu that computes y has no name: run"),
+        (("same", "same"), "the Relu that computes y has the name same, which another node has too: run"),
+    ],
+)
+def test_nodes_without_names_of_their_own_are_refused(names, said):
+    graph = graph_of([CONV, RELU])
+    for each, name in zip(graph.nodes, names, strict=True):
+        each.name = name
+    with pytest.raises(UserError) as caught:
+        find_layers(graph, soc())
+    assert str(caught.value).startswith(said)

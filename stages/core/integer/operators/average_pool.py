@@ -26,6 +26,10 @@ class AveragePool(FixedPoint):
     dilations: tuple[int, ...]
     pads: tuple[int, ...]
 
+    @property
+    def least_inputs(self) -> int:
+        return 2
+
     def reference(self, x: Operands) -> Array:
         values = x.minus_zp(0)
         channels = values.shape[1]

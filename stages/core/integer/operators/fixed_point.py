@@ -41,6 +41,10 @@ class Add(Multiplied):
     constant_operands: ClassVar[bool] = True
     fuses_clamp: ClassVar[bool] = True
 
+    @property
+    def least_inputs(self) -> int:
+        return len(self.multipliers)
+
     def reference(self, x: Operands) -> Array:
         left, right = (c * m for c, m in zip(x.all_minus_zp(), self.multipliers, strict=True))
         return self.scaled(left + right)
@@ -57,6 +61,10 @@ class Mul(Multiplied):
     onnx_types: ClassVar[tuple[str, ...]] = ("Mul",)
     elementwise: ClassVar[bool] = True
     constant_operands: ClassVar[bool] = True
+
+    @property
+    def least_inputs(self) -> int:
+        return 2
 
     def reference(self, x: Operands) -> Array:
         left, right = x.all_minus_zp()
@@ -75,6 +83,10 @@ class MatMulFeatures(Multiplied):
     """
 
     terms: int
+
+    @property
+    def least_inputs(self) -> int:
+        return 2
 
     def reference(self, x: Operands) -> Array:
         left, right = x.all_minus_zp()
@@ -99,6 +111,10 @@ class _Joined(Multiplied):
     """Base: every operand is brought to the output's scale first, and clamped."""
 
     constant_operands: ClassVar[bool] = True
+
+    @property
+    def least_inputs(self) -> int:
+        return len(self.multipliers)
 
     def rescaled(self, x: Operands) -> list[Array]:
         """Every operand's codes in the output's scale."""

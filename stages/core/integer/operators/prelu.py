@@ -22,6 +22,10 @@ class PRelu(Multiplied):
     activation: ClassVar[bool] = True
     homogeneous: ClassVar[tuple[str, ...]] = onnx_types
 
+    @property
+    def least_inputs(self) -> int:
+        return 2
+
     def reference(self, x: Operands) -> Array:
         values = x.minus_zp(0)
         return self.scaled(np.where(values >= 0, values * self.multipliers[0], values * x.integers(1)))

@@ -114,6 +114,11 @@ class Operator(ABC):
         del x, weight, y
         return 0
 
+    @property
+    def least_inputs(self) -> int:
+        """How many inputs its node has at least."""
+        return 1
+
     def attributes(self) -> dict[str, Any]:
         """The node's attributes as ONNX stores them; empty ones are left out."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}

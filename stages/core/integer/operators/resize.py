@@ -24,6 +24,10 @@ class Resize(FixedPoint):
     homogeneous: ClassVar[tuple[str, ...]] = onnx_types
     keeps_codes: ClassVar[bool] = True
 
+    @property
+    def least_inputs(self) -> int:
+        return 3
+
     def reference(self, x: Operands) -> Array:
         return self.scaled(x.integers(1) @ x.minus_zp(0) @ x.integers(2).T)
 

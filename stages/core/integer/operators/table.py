@@ -30,6 +30,10 @@ class Table(CodesOperator):
     activation: ClassVar[bool] = True
     per_channel_output: ClassVar[bool] = True
 
+    @property
+    def least_inputs(self) -> int:
+        return 2
+
     def reference(self, x: Operands) -> Array:
         codes, table = x[0], x.integers(1)
         if table.ndim == 1:

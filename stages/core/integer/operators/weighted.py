@@ -53,6 +53,10 @@ class Weighted(CodesOperator):
         if self.rule not in {*Rule}:
             raise ValueError(f"{self.op_type()} has the rule {self.rule!r}, not one of {', '.join(Rule)}")
 
+    @property
+    def least_inputs(self) -> int:
+        return 2 + len(RULE_PARAMETERS[Rule(self.rule)])
+
     @abstractmethod
     def accumulate(self, x: Integers, weight: Integers) -> Integers:
         """Sum the products of features minus their zero point with weights."""
