@@ -88,7 +88,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     Runs the float network where there is evidence of how it was fed in training: only where one picture is all that it
     takes.
     """
-    outcome = Outcome(gathered.outputs, gathered.boxes, gathered.debug.noun)
+    outcome = Outcome(gathered.outputs, gathered.boxes, gathered.debug.noun, gathered.task)
     networks, similarity, observed = gathered.networks, gathered.similarity, gathered.observed
     reference, params, soc, quant = networks.reference, networks.params, config.soc, config.quant
     labelled = partial(read_labelled, reference, networks.inputs, config)

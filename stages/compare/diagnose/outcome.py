@@ -8,12 +8,18 @@ from stages.compare.gather.observed_boxes import ObservedBoxes
 from stages.core.outputs.output_judge import Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.shares import surely_more
+from stages.core.statistics.task_metric import TaskMetric
 
 __all__ = ["Outcome"]
 
 LOST_SHARE = 0.5
 """A detector that loses so many of its boxes, or invents as many, is broken."""
 HARMLESS_LOSS = 0.1
+"""Part of the boxes that a sound network may lose."""
+HARMLESS_TASK_LOSS, UNCERTAIN_TASK_LOSS = 0.03, 0.1
+"""Part of the task's metric that a sound network may lose; and if the pictures may as well show no loss."""
+MIN_SAMPLES = 30
+"""Of fewer evaluated samples the metric is uncertain by more than that."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,31 @@ class Outcome:
         outputs: what became of each float output.
         boxes: of a detector; None of another network.
         noun: what a sample is called.
+        task: what evaluate measured of the network, with labels or by the user's own metric; None if nothing.
     """
 
     outputs: Sequence[OutputJudgement]
     boxes: ObservedBoxes | None = None
     noun: str = "picture"
+    task: TaskMetric | None = None
 
     @property
     def level(self) -> Level:
+        """What evaluate measured on enough samples has the last word; else boxes and outputs."""
+        return self._of_debug if self.by_task is None else self.by_task
+
+    @property
+    def by_task(self) -> Level | None:
+        """By what evaluate measured; None where it measured nothing, or on too few samples."""
+        task = self.task
+        if task is None or task.count < MIN_SAMPLES:
+            return None
+        if task.loss <= HARMLESS_TASK_LOSS or (task.within_chance and task.loss <= UNCERTAIN_TASK_LOSS):
+            return Level.good
+        return Level.broken if task.loss >= LOST_SHARE else Level.look
+
+    @property
+    def _of_debug(self) -> Level:
         """A detector is as good as its boxes, if there are enough to tell; another network as its worst output."""
         of_outputs = max(
             (judged.level for judged in self.outputs), key=lambda level: level.severity, default=Level.good
@@ -74,7 +97,8 @@ class Outcome:
 
     def words(self) -> str:
         """Say in a clause how the outputs came through."""
-        clauses = [boxes_words(self.boxes, self.noun)] if self.boxes is not None else []
+        clauses = [_task_words(self.task, self.noun)] if self.task is not None else []
+        clauses += [boxes_words(self.boxes, self.noun)] if self.boxes is not None else []
         worst = self.worst
         if worst is not None:
             clauses.append(_output_words(worst, len(self.outputs), self.noun))
@@ -84,6 +108,12 @@ class Outcome:
     def enough_boxes(self) -> bool:
         """Whether a detector shows enough boxes to go by."""
         return self.boxes is not None and self.boxes.count >= MIN_BOXES
+
+
+def _task_words(task: TaskMetric, noun: str) -> str:
+    """Say what evaluate measured."""
+    few = ", too few to go by" if task.count < MIN_SAMPLES else ""
+    return f"{task.name} is {task.of_quantized:.4g}, in float {task.of_float:.4g}, on {task.count} {noun}s{few}"
 
 
 def _share(part: int, whole: int) -> float:

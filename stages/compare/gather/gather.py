@@ -17,14 +17,17 @@ from stages.compare.gather.picture_dump import PictureDump
 from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugPictures, DebugSet
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
 from stages.core.base.artifacts import read_json
-from stages.core.base.paths import CALIBSET, DETECTOR, NORMALIZATION, NOTES
+from stages.core.base.errors import UserError
+from stages.core.base.paths import CALIBSET, DETECTOR, EVALUATE, NORMALIZATION, NOTES, TASK_METRIC
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import check_settings, evaluate_settings
 from stages.core.data.inputs import noun_of
 from stages.core.data.sample_files import select
 from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.outputs.joints import find_joints
 from stages.core.outputs.output_judge import OutputJudgement
+from stages.core.statistics.task_metric import TaskMetric
 
 __all__ = ["Gathered", "TrainingRecord", "gather"]
 
@@ -54,6 +57,7 @@ class Gathered:
         head: of a detector, if export recognized one.
         boxes: what a detector finds on the debug pictures; None of a network that is none.
         outputs: what became of each float output.
+        task: what evaluate measured of this network; None if it measured nothing that tells whether it is good.
         close_ups: of the layers' outputs.
         pictures: the debug pictures, to read some once more.
         debug: what is known of them.
@@ -69,6 +73,7 @@ class Gathered:
     head: ExportedHead | None
     boxes: ObservedBoxes | None
     outputs: Sequence[OutputJudgement]
+    task: TaskMetric | None
     close_ups: LayerCloseUps
     pictures: DebugPictures
     debug: DebugSet
@@ -115,6 +120,7 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         load_head(DETECTOR),
         boxes.observed() if boxes else None,
         judge.judgements(),
+        _evaluated(config),
         close_ups,
         pictures,
         pictures.summary(),
@@ -122,3 +128,13 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         TrainingRecord(read_json(NORMALIZATION), samples),
         [f"calibration set: {line}" for line in samples.warnings] + read_json(NOTES) + pictures.notes,
     )
+
+
+def _evaluated(config: Config) -> TaskMetric | None:
+    """What evaluate measured, if that is of this network: who runs stages one by one may not have run it yet."""
+    try:
+        check_settings(EVALUATE, evaluate_settings(config))
+    except UserError:
+        return None
+    content = read_json(TASK_METRIC)
+    return None if content is None else TaskMetric.from_json(content)

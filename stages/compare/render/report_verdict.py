@@ -31,6 +31,8 @@ FIRST_LOOK = {
     "debug": "the debug set",
 }
 """Kind of the first finding -> where to look; the finding itself says the rest."""
+FED_WRONGLY = ("input", "unquantized")
+"""Findings that no comparison of the two networks can see."""
 DEADLY = ("parts", "scores")
 """Findings by which an output is of no use, whatever else it holds."""
 
@@ -64,7 +66,7 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
     level = outcome.level
     if any(finding.kind in DEADLY and _of_output(finding) for finding in findings):
         level = Level.broken
-    elif level in (Level.good, Level.unjudged) and any(finding.kind not in REMARKS for finding in findings):
+    elif level in (Level.good, Level.unjudged) and any(_counts(finding, outcome) for finding in findings):
         level = Level.look
     if level is Level.good:
         return Verdict(level.value, f"Good: {output}.")
@@ -73,6 +75,14 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
         return Verdict(level.value, f"Cannot tell: {output}; {advice}.")
     word = "Broken" if level is Level.broken else "Look here"
     return Verdict(level.value, f"{word}: {output}; {_reason(findings, worst, poor)}.")
+
+
+def _counts(finding: Finding, outcome: Outcome) -> bool:
+    """Whether a finding speaks against a network whose outputs are good: an input, where both networks suffer alike.
+
+    Where evaluate found nothing lost on the task, other findings may still be worth mending.
+    """
+    return finding.kind in FED_WRONGLY if outcome.by_task is Level.good else finding.kind not in REMARKS
 
 
 def _of_output(finding: Finding) -> bool:

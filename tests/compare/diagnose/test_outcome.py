@@ -1,0 +1,57 @@
+import pytest
+
+from stages.compare.diagnose.outcome import Outcome
+from stages.core.outputs.output_error import PartError
+from stages.core.outputs.output_judge import Level, OutputJudgement
+from stages.core.outputs.output_kind import OutputKind
+from stages.core.statistics.task_metric import TaskMetric
+from tests.compare.detected import observed, picture, row
+
+
+def output(error, kind=OutputKind.values, **more):
+    """An output of variance 1."""
+    return OutputJudgement("y", kind, [PartError("y", "", 40, 1.0, error)], [1.0], **more)
+
+
+@pytest.mark.parametrize(
+    ("of_quantized", "count", "interval", "level"),
+    [
+        (0.78, 64, (None, None), Level.good),  # 2.5 % less
+        (0.76, 64, (None, None), Level.look),
+        (0.76, 64, (-0.1, 0.02), Level.good),
+        (0.7, 64, (-0.2, 0.02), Level.look),
+        (0.4, 64, (None, None), Level.broken),
+        (0.4, 29, (None, None), Level.good),  # too few: the output decides
+    ],
+)
+def test_what_evaluate_measured_has_the_last_word(of_quantized, count, interval, level):
+    assert Outcome([output(0.1)], task=TaskMetric("top-1", 0.8, of_quantized, count, *interval)).level is level
+
+
+def test_it_is_said_first():
+    task = TaskMetric("top-1", 0.8, 0.75, 29)
+    words = Outcome([output(0.1)], task=task, noun="sample").words()
+    assert words.startswith(
+        "top-1 is 0.75, in float 0.8, on 29 samples, too few to go by; the output y (values) is off"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lost", "own", "level"),
+    [(0, 0, Level.good), (1, 0, Level.good), (4, 0, Level.look), (6, 0, Level.broken), (0, 12, Level.broken)],
+)
+def test_boxes_decide_where_there_are_enough(lost, own, level):
+    quantized = row(range(lost, 12 + own))
+    found = observed(picture(row(12), quantized))
+    assert Outcome([output(0.9)], found).level is level
+
+
+def test_boxes_that_both_find():
+    assert Outcome([], observed(picture(row(12), row(8)))).box_agreement == pytest.approx(16 / 20)
+    assert Outcome([], observed(picture(row(0), row(0)))).box_agreement == 1.0
+
+
+def test_states_are_no_answers():
+    outcome = Outcome([output(0.9, OutputKind.state), output(0.1)])
+    assert outcome.fidelity == pytest.approx(0.99**0.5)
+    assert outcome.level is Level.look
