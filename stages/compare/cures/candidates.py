@@ -25,7 +25,7 @@ __all__ = ["PER_TENSOR", "candidates", "tried_by_outputs"]
 LEARNED = "quant=best"
 PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
 """How a line ends that leaves out what no vendor's converter takes."""
-FULL_BITS = 8
+BITS, FULL_BITS = ("feature_bits", "weight_bits"), 8
 DELICATE = frozenset(
     {"Div", "Erf", "Exp", "LayerNormalization", "Log", "Pow", "Reciprocal", "ReduceL2", "ReduceMean", "Softmax", "Sqrt"}
 )
@@ -74,6 +74,7 @@ def _usual(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
         yield f"quant.equalization={Equalization.cross_layer.value}"
     if narrow:  # fewer layers in float and the same bits are worth the time of learning
         yield from learned_lines(config)
+        yield " ".join(f"quant.{key}={FULL_BITS}" for key in BITS if getattr(quant, key) < FULL_BITS)
     yield from _skips(diagnosis, config)
     unweighted = diagnosis.integer_types - WEIGHTED - KEEPS_CODES - {*config.soc.fused_activations}
     for types in dict.fromkeys((frozenset(DELICATE & unweighted), frozenset(unweighted))):
@@ -93,11 +94,7 @@ def learned_lines(config: Config) -> list[str]:
     quant = config.quant
     if quant.rounding is Rounding.reconstruct or importlib.util.find_spec("torch") is None:
         return []
-    bits = "".join(
-        f" quant.{key}={getattr(quant, key)}"
-        for key in ("feature_bits", "weight_bits")
-        if getattr(quant, key) != FULL_BITS
-    )
+    bits = "".join(f" quant.{key}={getattr(quant, key)}" for key in BITS if getattr(quant, key) != FULL_BITS)
     return [f"{LEARNED}{bits}", f"{LEARNED}{bits} {PER_TENSOR}"]
 
 

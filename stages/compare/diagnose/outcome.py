@@ -10,7 +10,7 @@ from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.shares import surely_more
 from stages.core.statistics.task_metric import TaskMetric
 
-__all__ = ["Outcome"]
+__all__ = ["Outcome", "off_by"]
 
 LOST_SHARE = 0.5
 """A detector that loses so many of its boxes, or invents as many, is broken."""
@@ -120,6 +120,12 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
+def off_by(judged: OutputJudgement) -> str:
+    """An output's error in percent of its variation, as one reads it."""
+    percent = 100.0 * max(judged.errors) ** 0.5
+    return f"{percent:.2g}" if percent < 99.5 else f"{percent:.0f}"
+
+
 def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
     """Say what an output is, how far it is off, and how many answers change."""
     which = "the output" if count == 1 else f"the worst of {count} outputs,"
@@ -127,8 +133,7 @@ def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
     if judged.silent:
         return f"{name} cannot be judged on these {noun}s: {judged.silent}"
     part = f", its part {judged.worst.part}" if judged.worst.part else ""
-    error = max(judged.errors) ** 0.5
-    words = f"{name}{part} is off by {100 * error:.2g} % of its variation (fidelity {judged.fidelity:.4f})"
+    words = f"{name}{part} is off by {off_by(judged)} % of its variation (fidelity {judged.fidelity:.4f})"
     if judged.answers is not None and judged.answers.count:
         answers = judged.answers
         changed = f"{answers.changed} of {answers.count}" if answers.changed else f"none of {answers.count}"

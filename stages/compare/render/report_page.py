@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from stages.compare.diagnose.diagnosis import Diagnosis
+from stages.compare.diagnose.outcome import off_by
 from stages.compare.gather.comparison import Row
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import POOR, Similarity
@@ -140,7 +141,7 @@ def _output_row(judged: OutputJudgement) -> dict[str, Any]:
         "output": judged.output,
         "kind": judged.kind.value,
         "part": judged.worst.part or NONE,
-        "error": f"{100 * max(judged.errors) ** 0.5:.2g} %",
+        "error": f"{off_by(judged)} %",
         "fidelity": f"{judged.fidelity:.4f}",
         "answers": f"{answers.changed} of {answers.count} {answers.noun}" if answers and answers.count else NONE,
         "verdict": f"cannot tell: {judged.silent}" if judged.silent else judged.level.value,

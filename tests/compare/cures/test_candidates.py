@@ -58,7 +58,8 @@ def test_what_costs_the_network_least_is_tried_first():
 def test_at_few_bits_learning_comes_before_float_layers_and_keeps_the_bits():
     found = lines(diagnosis(), feature_bits=4, weight_bits=4)
     learned = found.index("quant=best quant.feature_bits=4 quant.weight_bits=4")
-    assert learned < found.index("quant.skip_nodes=[deep]")
+    assert found[learned + 2] == "quant.feature_bits=8 quant.weight_bits=8"
+    assert learned + 2 < found.index("quant.skip_nodes=[deep]")
     assert found[-4:] == ["quant.feature_bits=8", "quant.feature_bits=12", "quant.weight_bits=6", "quant.weight_bits=8"]
 
 
