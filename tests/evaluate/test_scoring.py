@@ -93,7 +93,7 @@ def test_a_metric_that_a_classifier_does_not_give_is_refused(quantized):
     assert refused(composed(), OWN).startswith("own: data.evaluation.metric names none; give module:Class")
     assert "task=detection with labels; agreement needs none" in refused(composed(), MAP)
     assert refused(composed(), KEYPOINT_AGREEMENT) == "keypoint_agreement: the network is a classifier; take agreement"
-    assert "task=none has no labels of classes; take cosine" in refused(composed(*NO_LABELS), ACCURACY)
+    assert "task=none has no labels of classes; take fidelity" in refused(composed(*NO_LABELS), ACCURACY)
 
 
 def test_a_metric_that_a_detector_does_not_give_is_refused(detector, labelled):

@@ -88,10 +88,8 @@ class OutputJudgement:
     @property
     def level(self) -> Level:
         """How it comes through: by its answers if they are many, by its error if there are none, else by both."""
-        if self.silent:
-            return Level.unjudged
-        if not _finite(self.parts):
-            return Level.broken
+        if self.silent or not _finite(self.parts):
+            return Level.unjudged if self.silent else Level.broken
         by_error = _level_of_error(self.fidelity)
         if self.kind is OutputKind.state and by_error is Level.broken:
             return Level.look  # one step does not tell what it does to the answers of later ones
