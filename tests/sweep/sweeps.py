@@ -46,7 +46,8 @@ def result(
 ) -> PointResult:
     """A point that did not fail."""
     metrics = {
-        "agreement": agreement, "cosine": 0.5, "fidelity": fidelity, "cost.bit_operations": cost * 1e9, "cost.weight_bytes": cost * 1e6,
+        "agreement": agreement, "cosine": 0.5, "fidelity": fidelity,
+        "cost.bit_operations": cost * 1e9, "cost.weight_bytes": cost * 1e6,
     }  # fmt: skip
     content: dict[str, Any] = {
         "number": number, "overrides": (f"quant.feature_bits={features}", f"quant.weight_bits={weights}"),

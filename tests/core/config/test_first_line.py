@@ -10,7 +10,7 @@ from stages.core.config.first_line import COMPOSED_WITH, first_line, joined, rec
     ("overrides", "line"),
     [
         ([], "# python -m stages.compose"),
-        (["soc=a1", "model.inputs=[{mean: [1, 2]}]"], "# python -m stages.compose soc=a1 'model.inputs=[{mean: [1, 2]}]'"),
+        (["soc=a1", "model.inputs=[{mean: [1]}]"], "# python -m stages.compose soc=a1 'model.inputs=[{mean: [1]}]'"),
         (['quant.skip_nodes=["it\'s"]'], """# python -m stages.compose 'quant.skip_nodes=["it'"'"'s"]'"""),
     ],
 )  # fmt: skip
