@@ -85,10 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="METRIC=BOUND",
         help="error: of the outputs, squared and relative, on the validation pictures; fidelity, cosine: of the "
         "outputs on data.debug; on every second picture of data.evaluation, the others tell afterwards what it is "
-        "worth: accuracy (top-1), map (mAP50-95), agreement (the float network's best class, or mAP50 with its boxes as "
-        "the truth; no labels), mask_map, mask_agreement, keypoint_map, keypoint_agreement (the same of masks and key "
-        "points), own (data.evaluation.metric): 0 or below: worse than the float network's by that. A bound of 8/8: "
-        "what uniform bit widths have",
+        "worth: accuracy (top-1), map (mAP50-95), agreement (the float network's best class, or mAP50 with its boxes "
+        "as the truth; no labels), mask_map, mask_agreement, keypoint_map, keypoint_agreement (the same of masks and "
+        "key points), own (data.evaluation.metric): 0 or below: worse than the float network's by that. A bound of "
+        "8/8: what uniform bit widths have",
     )
     parser.add_argument(
         "--minimize",

@@ -17,7 +17,7 @@ from stages.core.config.load import load_params
 from stages.core.config.schema import ChannelScales, Equalization, Rounding, Task
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_files import read_samples, select
-from stages.core.integer.model import load_integer_model, tensor_quant_params
+from stages.core.integer.model import load_integer_model
 from stages.core.integer.reference import run_reference
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
@@ -52,14 +52,15 @@ def fidelity_by_compare():
 
 
 def fidelity_by_hand():
-    """Of the quantized network in the project on the debug pictures, the reference implementation's codes."""
+    """Of the quantized network in the project on the debug pictures, by the reference implementation."""
     integer, inputs = load_integer_model(INTEGER_MODEL), load_inputs(INPUTS)
-    output, expected, actual = tensor_quant_params(integer.graph.node)["y"], [], []
-    data = composed().data
-    for read in read_samples(select(data.debug, inputs, "data.debug"), inputs, data.preprocess, "data.debug"):
+    expected, actual = [], []
+    config = composed()
+    files = select(config.data.debug, inputs, "data.debug")
+    for read in read_samples(files, inputs, config.model.preprocess, "data.debug"):
         fed = feeds(read.sample, inputs)
         expected.append(run_onnx(onnx.load(FLOAT_MODEL), fed)[0])
-        actual.append((run_reference(integer, fed)["y"].astype(float) - output.zero_point) * output.scale)
+        actual.append(run_reference(integer, fed)["y"])
     return (1 - relative_error(expected, actual)) ** 0.5
 
 
