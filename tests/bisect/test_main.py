@@ -145,6 +145,7 @@ def test_a_feature_at_few_bits_takes_its_producer_and_its_consumer(deep):
 def test_a_good_network_says_so_after_one_simulation(deep, capsys):
     code, result = result_of(deep)
     assert code == 0
+    assert (result["metric"], result["below"]) == ("fidelity", 0.98)
     assert (result["nodes"], result["override"], len(result["simulations"])) == ([], None, 1)
     assert "is not below 0.98000: nothing to look for" in capsys.readouterr().out
 
@@ -233,6 +234,9 @@ def test_channels_that_are_scaled_stay_so(deep):
     _, result = result_of(deep)
     assert result["simulations"][0]["value"] == pytest.approx(fidelity_by_compare(), abs=1e-6)
     assert result["simulations"][0]["value"] > plain["simulations"][0]["value"]
+    _, by_cosine = result_of(deep, "--metric", "cosine", "--limit", "1")
+    last = json.loads(Path("out/compare/similarity.json").read_text())[-1]
+    assert by_cosine["simulations"][0]["value"] == pytest.approx(last["cosine_avg"], abs=1e-9)
 
 
 # --- accuracy
@@ -372,7 +376,7 @@ def test_the_command_helps_and_returns_its_code(command, quantized):
 @pytest.mark.slow
 def test_few_bits_everywhere_are_called_the_bit_width_and_not_a_list_of_nodes(deep, capsys):
     deep.quant.weight_bits = 2
-    code, result = result_of(deep, "--below", "0.99")
+    code, result = result_of(deep, "--below", BELOW)
     assert code == 0
     assert result["bit_widths"] == ["quant.weight_bits=8"]
     assert "2-bit weights" in result["verdict"]
@@ -380,4 +384,4 @@ def test_few_bits_everywhere_are_called_the_bit_width_and_not_a_list_of_nodes(de
     assert "stages.compose --keep quant.weight_bits=8" in shown
     assert "skip_nodes" not in shown
     deep.quant.weight_bits = 8
-    assert result_of(deep, "--below", "0.99")[1]["simulations"][0]["restored"]
+    assert result_of(deep, "--below", BELOW)[1]["simulations"][0]["restored"]
