@@ -25,6 +25,17 @@ from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.quantizers.setup import QuantizerSetup
 
 
+def relative_error(expected: Sequence[NDArray[Any]], actual: Sequence[NDArray[Any]]) -> float:
+    """Squared error of an output in parts of its variance, each value about its own mean over the pictures.
+
+    Args:
+        expected: the float network's, one of equal shape a picture.
+        actual: the quantized network's.
+    """
+    wide = np.stack(expected).astype(np.float64)
+    return float(((np.stack(actual) - wide) ** 2).mean() / wide.var(axis=0, ddof=1).mean())
+
+
 def tiny_classifier(classes: int = 3, size: int = 16, batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:
     """A classifier with a dense and a depthwise convolution, a residual sum, pooling and a fully connected layer.
 

@@ -28,7 +28,7 @@ from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.conftest import REPOSITORY, copy_project, write_params
-from tests.networks import picture_and_state, two_cameras, vector_network
+from tests.networks import picture_and_state, relative_error, two_cameras, vector_network
 
 NETWORKS = {"cameras": two_cameras, "state": picture_and_state, "vector": vector_network}
 PICTURES = {"wide": (12, 20), "near": (8, 8), "image": (8, 8)}
@@ -125,10 +125,10 @@ def test_calibration_sees_what_every_input_is_fed(model):
         np.testing.assert_allclose([found[name].low, found[name].high], [values.min(), values.max()], rtol=1e-5)
 
 
-def test_the_outputs_cosine_is_that_of_the_reference(model):
+def test_cosine_and_fidelity_of_the_outputs_are_those_of_the_reference(model):
     """Float outputs by ONNX Runtime, quantized ones by the NumPy reference, on feeds worked out anew."""
     stages(evaluate)
-    integer, cosines = load_integer_model(INTEGER_MODEL), []
+    integer, cosines, sides = load_integer_model(INTEGER_MODEL), [], {}
     outputs = [entry.name for entry in model.graph.output]
     session = onnxruntime.InferenceSession(str(FLOAT_MODEL), providers=["CPUExecutionProvider"])
     quant_params = tensor_quant_params(integer.graph.node)
@@ -140,10 +140,13 @@ def test_the_outputs_cosine_is_that_of_the_reference(model):
             if name in quant_params:
                 b = (b - quant_params[name].zero_point) * quant_params[name].scale
             cosines.append(a @ b / np.sqrt((a @ a) * (b @ b)))
+            sides.setdefault(name, []).append((a, b))
     found = json.loads(Path("out/evaluate/metrics.json").read_text())
     assert found["count"] == COUNTS["evaluation"]
     assert found["cosine"] == pytest.approx(np.mean(cosines), abs=1e-6)
     assert found["cosine"] > 0.99
+    errors = [relative_error(*zip(*pairs, strict=True)) for pairs in sides.values()]
+    assert found["fidelity"] == pytest.approx(np.sqrt(1 - max(errors)), abs=1e-6)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -152,7 +155,7 @@ def test_samples_that_are_no_pictures_are_called_samples(model, capsys):
     capsys.readouterr()
     stages(compare, evaluate)
     out, err = capsys.readouterr()
-    assert "outputs on 12 samples: cosine" in out
+    assert "outputs on 12 samples: fidelity" in out
     assert "12 of 12 evaluation samples served to quantize" in err
     assert re.search(r"debug sample \S+ is also calibration sample \S+: use others", err)
     found = json.loads(Path("out/compare/diagnosis.json").read_text())["findings"]

@@ -29,6 +29,7 @@ def test_mean_bits():
 
 def test_targets():
     assert parse_target("cosine=0.99") == Target("cosine", 0.99)
+    assert parse_target("fidelity=0.98") == Target("fidelity", 0.98)
     assert parse_target("accuracy=-0.003") == Target("accuracy", -0.003)
     assert parse_target("error=0.01") == Target("error", 0.01)
     assert parse_target("cosine=12/8") == Target("cosine", 0.0, (12, 8))
@@ -47,6 +48,7 @@ def test_a_difference_to_the_float_network():
 def test_a_target_is_met_from_its_own_side():
     assert Target("cosine", 0.99).met(0.99)
     assert not Target("cosine", 0.99).met(0.98)
+    assert [Target("fidelity", 0.98).met(value) for value in (0.979, 0.98, 1.0)] == [False, True, True]
     assert Target("error", 0.01).met(0.005)
     assert not Target("error", 0.01).met(0.02)
     wer = Target("own", 0.1, greater_is_better=False)
@@ -71,6 +73,7 @@ def test_amounts_have_no_exponent():
         ("accuracy=0", 10, None),
         ("accuracy=0.7", 10, None),
         ("cosine=0.99", 1, None),
+        ("fidelity=0.99", 1, None),
     ],
 )
 def test_a_loss_of_less_than_a_picture_cannot_be_seen(text, pictures, said):
@@ -108,6 +111,8 @@ def test_a_loss_within_chance_cannot_be_seen(text, interval, said):
         (parse_mean_bits, "8/0", "as 6"),
         (parse_mean_bits, "-4", "as 6"),
         (parse_target, "cosine=1.5", "a cosine of 0 to 1"),
+        (parse_target, "fidelity=1.5", "a fidelity of 0 to 1"),
+        (parse_target, "fidelity=-0.01", "a fidelity of 0 to 1"),
         (parse_target, "accuracy=-2", "an accuracy of -1 to 1"),
         (parse_target, "sqnr=30", "cosine=0.99"),
         (parse_target, "map=1.5", "a map of -1 to 1"),

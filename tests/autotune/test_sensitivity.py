@@ -16,7 +16,7 @@ from stages.core.statistics.collect import collect
 from stages.quantize.float_network import Network
 from stages.quantize.pipeline import Pipeline
 from tests.export.graphs import graph_model, node
-from tests.networks import soc_config, tiny_classifier
+from tests.networks import relative_error, soc_config, tiny_classifier
 
 PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(3)]
 
@@ -31,15 +31,10 @@ def measured(model, folder, **quant):
     return measure_sensitivities(problem, pipeline, {}, PICTURES, folder / "scratch"), statistics
 
 
-def relative(expected, actual):
-    wide = expected.astype(np.float64)
-    return ((actual - wide) ** 2).mean() / wide.var()
-
-
 def error_of(changed, model):
     """The error of another network's output."""
-    runners = Runner(model), Runner(changed)
-    return np.mean([relative(*(runner.run(feeds)["logits"] for runner in runners)) for feeds in PICTURES])
+    expected, actual = ([runner.run(feeds)["logits"] for feeds in PICTURES] for runner in map(Runner, (model, changed)))
+    return relative_error(expected, actual)
 
 
 def with_weight_quantized(model, name, bits, axis):
@@ -147,5 +142,5 @@ def test_every_kind_of_weighted_layer_and_two_outputs(tmp_path):
     flat = [Runner(with_outputs(model, ["flat"])).run(picture)["flat"] for picture in PICTURES]
     scale = np.abs(matrix).max(axis=0) / 127
     coarse = np.rint(matrix / scale) * scale
-    alone = np.mean([relative(values @ matrix, values @ coarse) for values in flat])
+    alone = relative_error([values @ matrix for values in flat], [values @ coarse for values in flat])
     assert found["weight matmul"][8] == pytest.approx(alone / 2, rel=0.1)

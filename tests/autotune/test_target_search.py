@@ -64,11 +64,18 @@ def test_a_target_that_the_cheapest_keeps_takes_two_measurements():
     assert set(steps[-1].allocation.values()) == {2}
 
 
-def test_a_target_by_a_metric_of_another_kind():
+@pytest.mark.parametrize(
+    ("target", "of_error"),
+    [
+        (Target("cosine", 0.995), lambda error: 1.0 - error / 2),
+        (Target("fidelity", 0.995), lambda error: (1.0 - error) ** 0.5),
+    ],
+)
+def test_a_target_by_a_metric_of_another_kind(target, of_error):
     problem = made_up()
     predicted = halving(problem, {})
-    steps, cost = searched(predicted, Target("cosine", 0.995), lambda each: 1.0 - predicted.of(each) / 2)
+    steps, cost = searched(predicted, target, lambda each: of_error(predicted.of(each)))
     best = min((step for step in steps if step.met), key=lambda step: step.cost)
-    assert 2 * (1 - best.value) == pytest.approx(predicted.of(best.allocation))
+    assert best.value == pytest.approx(of_error(predicted.of(best.allocation)))
     assert best.value >= 0.995
     assert total(cost, problem.bit_widths, best.allocation) < 48

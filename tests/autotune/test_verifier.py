@@ -17,8 +17,8 @@ from stages.evaluate.scoring import Scoring
 from stages.quantize.float_network import Network
 from stages.quantize.pipeline import Pipeline
 from stages.quantize.simulation import Simulation
-from stages.search.candidate_metric import ACCURACY, COSINE, CandidateMetric, Picture
-from tests.networks import quantized_network, soc_config, tiny_classifier
+from stages.search.candidate_metric import ACCURACY, COSINE, FIDELITY, CandidateMetric, Picture
+from tests.networks import quantized_network, relative_error, soc_config, tiny_classifier
 
 PICTURES = [{"images": np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for i in range(3)]
 
@@ -36,17 +36,12 @@ def tuned(tmp_path_factory):
     return problem, Verifier(problem, pipeline, dict, simulation), simulation
 
 
-def relative(expected, actual):
-    wide = expected.astype(np.float64)
-    return ((actual - wide) ** 2).mean() / wide.var()
-
-
 def test_a_uniform_allocation_errs_as_the_quantized_network_does(tuned):
     problem, verifier, _ = tuned
     # QDQ beside integers: within rounding of each other
     reference = Runner(tiny_classifier())
     qdq = Runner(quantized_network(tiny_classifier(), PICTURES, soc_config("t40"), feature_bits=4).qdq, optimize="none")
-    wanted = np.mean([relative(reference.run(p)["logits"], qdq.run(p)["logits"]) for p in PICTURES])
+    wanted = relative_error(*([side.run(picture)["logits"] for picture in PICTURES] for side in (reference, qdq)))
     assert verifier.error(problem.uniform(4, 8)) == pytest.approx(wanted, rel=0.3)
 
 
@@ -77,6 +72,16 @@ def test_cosine_and_error_of_the_same_candidate_agree(tuned):
     angle = math.acos(cosine)
     assert 0 < angle < 0.1
     assert metric.of(verifier.candidate(problem.uniform(4, 2))) < cosine
+
+
+def test_fidelity_and_error_of_the_same_candidate_agree(tuned):
+    problem, verifier, simulation = tuned
+    candidate = verifier.candidate(problem.uniform(8, 8))
+    assert CandidateMetric(FIDELITY, simulation).of(candidate) == pytest.approx(
+        math.sqrt(1 - simulation.error(candidate))
+    )
+    # two-bit weights err by more than the output varies
+    assert CandidateMetric(FIDELITY, simulation).of(verifier.candidate(problem.uniform(4, 2))) == 0
 
 
 def test_accuracy_counts_both_networks(tuned):

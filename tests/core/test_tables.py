@@ -96,8 +96,8 @@ def test_accuracy_of_both_networks():
 
 
 def test_without_labels_only_the_outputs_are_compared():
-    line = accuracy_line({"count": 3, "cosine": 0.5})
-    assert line == "outputs on 3 pictures: cosine 0.5000 (no labels, no accuracy)"
+    line = accuracy_line({"count": 3, "cosine": 0.5, "fidelity": 0.25})
+    assert line == "outputs on 3 pictures: fidelity 0.2500, cosine 0.5000 (no labels, no accuracy)"
 
 
 @pytest.mark.parametrize(

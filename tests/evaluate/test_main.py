@@ -37,7 +37,7 @@ def float_logits(name):
 def test_accuracy_of_labelled_pictures(quantized, capsys):
     evaluate(quantized)
     metrics, rows = results()
-    assert set(metrics) == {"float", "quantized", "agreement", "cosine", "count"}
+    assert set(metrics) == {"float", "quantized", "agreement", "cosine", "fidelity", "count"}
     assert metrics["count"] == len(rows) == 6
     assert [row["file"] for row in rows][::2] == ["ant/000.png", "bee/000.png", "cat/000.png"]
     assert [row["label"] for row in rows] == ["0", "0", "1", "1", "2", "2"]
@@ -69,7 +69,7 @@ def test_without_labels_the_outputs_are_compared(quantized, capsys):
     quantized.data.evaluation.labels, quantized.data.evaluation.task = None, Task.none
     evaluate(quantized)
     metrics, rows = results()
-    assert set(metrics) == {"cosine", "count"}
+    assert set(metrics) == {"cosine", "fidelity", "count"}
     assert metrics["cosine"] == pytest.approx(np.mean([float(row["cosine"]) for row in rows]))
     assert "no labels, no accuracy" in capsys.readouterr().out
 

@@ -113,7 +113,7 @@ def test_a_set_with_texts_as_labels(quantized, capsys):
     for name, text in texts.items():
         expected.add(name, {"logits": float_logits(name)[None]}, text)
     assert metrics["float"] == expected.result()
-    assert {*metrics} == {"float", "quantized", "difference", "cosine", "count"}
+    assert {*metrics} == {"float", "quantized", "difference", "cosine", "fidelity", "count"}
     assert [row["label"] for row in rows] == list(texts.values())
     assert "; wer float " in capsys.readouterr().out
 

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.graph.session import Runner
 from stages.quantize.simulation import Simulation
-from tests.networks import soc_config
+from tests.networks import relative_error, soc_config
 from tests.quantize.candidates import candidate_of
 
 RNG = np.random.default_rng(3)
@@ -38,10 +38,21 @@ def test_every_output_counts_relative_to_itself():
     rounded.CopyFrom(model)
     scales = np.float32(params.scales).reshape(-1, 1, 1, 1)
     rounded.graph.initializer[1].CopyFrom(numpy_helper.from_array((codes * scales).astype(np.float32), "scores_w"))
-    errors = []
-    for picture in PICTURES:
-        expected, actual = (Runner(each).run(picture)["scores"].astype(float) for each in (model, rounded))
-        errors.append(((actual - expected) ** 2).mean() / expected.var())
+    error = relative_error(*([Runner(each).run(given)["scores"] for given in PICTURES] for each in (model, rounded)))
     simulation = Simulation(model, lambda: PICTURES)
-    assert simulation.part_error(candidate, (), ["scores_conv"]) == pytest.approx(np.mean(errors) / 2, rel=1e-4)
-    assert np.mean(errors) > 0.05
+    assert simulation.part_error(candidate, (), ["scores_conv"]) == pytest.approx(error / 2, rel=1e-4)
+    assert error > 0.05
+
+
+def test_the_fidelity_is_that_of_the_worst_output():
+    model = boxes_and_scores()
+    candidate = candidate_of(model, PICTURES, soc_config("t40"), weight_bits=2)
+    simulation = Simulation(model, lambda: PICTURES)
+    pairs = [*simulation.simulated(candidate)]
+    errors = [
+        relative_error([expected[name] for expected, _ in pairs], [actual[name] for _, actual in pairs])
+        for name in ("boxes", "scores")
+    ]
+    assert simulation.fidelity(pairs) == pytest.approx(np.sqrt(1 - max(errors)))
+    assert simulation.error(candidate) == pytest.approx(np.mean(errors))
+    assert max(errors) > 1.01 * min(errors)

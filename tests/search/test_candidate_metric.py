@@ -1,10 +1,12 @@
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
+from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, INPUTS, METRICS, QUANTIZE
@@ -19,6 +21,7 @@ from stages.search.candidate_metric import (
     AGREEMENT,
     AGREEMENTS,
     COSINE,
+    FIDELITY,
     MAP,
     OWN,
     PRECISIONS,
@@ -29,6 +32,7 @@ from stages.search.candidate_metric import (
 from stages.search.candidate_metric import METRICS as METRICS_OF_CANDIDATES
 from tests.conftest import composed, detector_config
 from tests.evaluate.detections import write_yolo_labels
+from tests.networks import relative_error
 
 
 @pytest.fixture
@@ -68,6 +72,20 @@ def test_the_least_similar_output_counts():
 def test_what_is_no_number_is_as_bad_as_can_be():
     one = np.ones(2, np.float32)
     assert mean_cosine([({"a": one}, {"a": np.array([np.nan, 1], np.float32)})]) == 0.0
+
+
+def test_the_fidelity_is_that_of_the_debug_pictures(exported):
+    config, reference, inputs = exported
+    calibrate(config)
+    with open_metric(config, reference, inputs, FIDELITY) as metric:
+        candidate = candidate_of(config)
+        pairs = [*metric.simulation.simulated(candidate)]
+        assert len(pairs) == 2
+        error = relative_error(*([outputs["logits"] for outputs in side] for side in zip(*pairs, strict=True)))
+        assert metric.of(candidate) == pytest.approx(math.sqrt(1 - error))
+        assert metric.with_interval(candidate) == (metric.of(candidate), None)
+        assert metric.of_float() == 1
+        assert metric.greater_is_better
 
 
 # --- of detectors, and of the user's own
@@ -148,6 +166,8 @@ def test_what_is_worse_by_a_difference():
 
 
 def test_values_are_shown_as_their_users_know_them():
-    values = {ACCURACY: "12.5%", COSINE: "0.12500", OWN: "0.125"} | dict.fromkeys(PRECISIONS, "0.1250")
+    values = {ACCURACY: "12.5%", FIDELITY: "0.12500", COSINE: "0.12500", OWN: "0.125"} | dict.fromkeys(
+        PRECISIONS, "0.1250"
+    )
     values |= dict.fromkeys(AGREEMENTS, "0.1250")
     assert {name: metric_text(name, 0.125) for name in METRICS_OF_CANDIDATES} == values

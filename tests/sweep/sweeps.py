@@ -42,11 +42,12 @@ def made_up(folder: Path = Path("/sweeps/a"), **changed: Any) -> Sweep:
 
 
 def result(
-    number: int, features: str, weights: str, agreement: float, cosine: float, cost: float, **changed: Any
+    number: int, features: str, weights: str, agreement: float, fidelity: float, cost: float, **changed: Any
 ) -> PointResult:
     """A point that did not fail."""
     metrics = {
-        "agreement": agreement, "cosine": cosine, "cost.bit_operations": cost * 1e9, "cost.weight_bytes": cost * 1e6,
+        "agreement": agreement, "cosine": 0.5, "fidelity": fidelity,
+        "cost.bit_operations": cost * 1e9, "cost.weight_bytes": cost * 1e6,
     }  # fmt: skip
     content: dict[str, Any] = {
         "number": number, "overrides": (f"quant.feature_bits={features}", f"quant.weight_bits={weights}"),

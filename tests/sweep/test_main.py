@@ -98,7 +98,7 @@ def test_a_mistake_is_said_before_anything_is_opened(conf_alone, overrides, mess
         (["experiment=bits,socs"], r"^none of .* the first: experiment=bits is a sweep of its own: run it alone$"),
         (
             ["data.evaluation.task=none", "data.evaluation.labels=null", "sweep.metric=top1"],
-            r"^sweep\.metric=top1: no such metric; known: 'cosine', 'count', 'agreement', 'agreement_map'",
+            r"^sweep\.metric=top1: no such metric; known: 'cosine', 'fidelity', 'count', 'agreement'",
         ),
     ],
 )

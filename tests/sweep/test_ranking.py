@@ -12,7 +12,7 @@ from tests.evaluate.detections import detection_score
 from tests.evaluate.labelled_shapes import score, write_coco
 from tests.sweep.sweeps import failure, ranking, result
 
-METRICS = {"agreement": 1.0, "cosine": 0.9, "quantized.top1": 0.5, "cost.weight_bytes": 3.0}
+METRICS = {"agreement": 1.0, "cosine": 0.9, "fidelity": 0.8, "quantized.top1": 0.5, "cost.weight_bytes": 3.0}
 POINTS = [
     result(0, "4", "4", 0.50, 0.80, 1),
     result(1, "4", "8", 0.50, 0.85, 2),
@@ -52,11 +52,12 @@ def test_no_point_no_front():
     ("wanted", "metrics", "name"),
     [
         (None, METRICS, "agreement"),
-        (None, {"cosine": 0.9}, "cosine"),
+        (None, {"cosine": 0.9, "fidelity": 0.8}, "fidelity"),
         (None, {**METRICS, "quantized.map": 0.3}, "quantized.map"),
         ("map", {**METRICS, "quantized.map": 0.3}, "quantized.map"),
         ("top1", METRICS, "quantized.top1"),
         ("cosine", METRICS, "cosine"),
+        ("fidelity", METRICS, "fidelity"),
         ("weight_bytes", METRICS, "cost.weight_bytes"),
     ],
 )
@@ -70,12 +71,12 @@ def test_an_unknown_metric_is_refused_with_what_there_is():
 
 
 def test_what_evaluate_measures_of_a_classifier_is_known():
-    """The rest is held against a whole point in test_main."""
+    """The rest is held against a whole point in test_main; evaluate adds the fidelity."""
     score, outputs = ClassificationScore([2]), {"logits": np.float32([[1, 2, 3]])}
     score.add("a.png", None, outputs, outputs)
     assert {*known_metrics(Task.classification)} - {*flatten(score.metrics())} == {
         "similarity.cosine_min", "similarity.cosine_mean", "export.max_difference", "cost.bit_operations",
-        "cost.weight_bytes",
+        "cost.weight_bytes", "fidelity",
     }  # fmt: skip
     assert {*flatten(score.metrics())} <= {*known_metrics(Task.classification)}
 
@@ -106,7 +107,9 @@ def test_no_metric_is_known_twice():
 
 
 def test_a_share_ends_at_one():
-    assert all(map(is_share, ("quantized.top1", "quantized.map50", "agreement_map", "similarity.cosine_min")))
+    assert all(
+        map(is_share, ("quantized.top1", "quantized.map50", "agreement_map", "similarity.cosine_min", "fidelity"))
+    )
     assert all(map(is_share, ("quantized.mask_map", "keypoint_agreement_map", "float.keypoint_map50")))
     assert not any(map(is_share, ("count", "difference.map", "boxes.missed", "quantized.wer")))
     assert not is_share("difference.mask_map")

@@ -88,8 +88,8 @@ class OutputJudgement:
     @property
     def level(self) -> Level:
         """How it comes through: by its answers if they are many, by its error if there are none, else by both."""
-        if self.silent:
-            return Level.unjudged
+        if self.silent or not _finite(self.parts):
+            return Level.unjudged if self.silent else Level.broken
         by_error = _level_of_error(self.fidelity)
         if self.kind is OutputKind.state and by_error is Level.broken:
             return Level.look  # one step does not tell what it does to the answers of later ones
@@ -119,6 +119,11 @@ class OutputJudgement:
                 for part, error in zip(self.parts, self.errors, strict=True)
             ],
         }
+
+
+def _finite(parts: Sequence[PartError]) -> bool:
+    """Whether all quantized values are numbers."""
+    return all(math.isfinite(part.error) for part in parts)
 
 
 def _level_of_error(value: float) -> Level:
@@ -202,7 +207,7 @@ class OutputJudge:
     def _silent(self, name: str, kind: OutputKind, parts: Sequence[PartError], answers: Answers | None) -> str:
         """Why the pictures cannot judge an output; empty where they can, and where quantizing alone shows something."""
         seen = self._seen[name]
-        if answers is not None and answers.changed:
+        if not _finite(parts) or (answers is not None and answers.changed):
             return ""
         if kind.is_share and max(seen.high, self._quantized[name] / 2) < CLEAR_PROBABILITY:
             return f"the float network gives at most {seen.high:.2g}, so it finds nothing"
@@ -211,10 +216,9 @@ class OutputJudge:
         alike = parts[0].deviation ** 2 < _harmless(kind, seen)
         if answers is not None and kind is OutputKind.class_scores and answers.distinct == 1 and alike:
             return "the float network gives all of them the same class with like scores"
-        if not any(part.varies for part in parts):
-            return "the float network gives the same values for all of them"
-        one_number = int(np.prod(seen.shape)) == 1 and self._pictures == 1
-        return "one number of one picture shows no variation" if one_number else ""
+        if self._pictures == 1 and int(np.prod(seen.shape)) == 1:
+            return "one number of one picture shows no variation"
+        return "" if any(part.varies for part in parts) else "the float network gives the same values for all of them"
 
 
 def _harmless(kind: OutputKind, seen: ValueSummary) -> float:

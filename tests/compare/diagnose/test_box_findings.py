@@ -1,6 +1,6 @@
 import pytest
 
-from stages.compare.diagnose.box_findings import box_findings, boxes_agree, boxes_words, likely_share, surely_more
+from stages.compare.diagnose.box_findings import box_findings, boxes_agree, boxes_words
 from stages.core.config.schema import Config, ModelConfig
 from tests.compare.detected import detections, observed, picture, row
 
@@ -13,25 +13,6 @@ def findings(*pictures):
 
 def test_no_detector_has_none():
     assert box_findings(None, CONFIG, "picture") == []
-
-
-@pytest.mark.parametrize(
-    ("lost", "count", "surely"),
-    [
-        (1, 1, False),  # 0.1
-        (2, 2, True),  # 0.01
-        (1, 5, False),
-        (2, 5, False),  # 0.0815 by hand: 1 - 0.9**5 - 5 * 0.1 * 0.9**4
-        (3, 5, True),
-        (4, 20, False),  # 0.133
-        (5, 20, True),  # 0.0432
-        (0, 0, False),
-        (15, 100, False),
-        (20, 100, True),
-    ],
-)
-def test_more_than_tolerated_and_not_by_chance(lost, count, surely):
-    assert surely_more(lost, count) == surely
 
 
 def test_boxes_that_are_lost_are_said_by_size_and_class_and_by_example():
@@ -79,13 +60,6 @@ def test_boxes_agree_only_if_they_are_enough():
     assert boxes_agree(observed(picture(row(10), row(9))))
     assert not boxes_agree(observed(picture(row(9), row(9))))
     assert not boxes_agree(observed(picture(row(10), row(6))))
-
-
-def test_a_share_of_few_boxes_is_uncertain():
-    """By hand: 17 of 20."""
-    assert likely_share(17, 20) == pytest.approx((0.640, 0.948), abs=1e-3)
-    assert likely_share(0, 10) == pytest.approx((0.0, 0.278), abs=1e-3)
-    assert likely_share(10, 10) == pytest.approx((0.722, 1.0), abs=1e-3)
 
 
 def test_words():
