@@ -64,7 +64,7 @@ def chosen_metric(wanted: str | None, metrics: Collection[str]) -> str:
         UserError: if there is none of that name.
     """
     if wanted is None:
-        return next(name for name in ("quantized.map", "agreement", "fidelity") if name in metrics)
+        return next(name for name in ("quantized.map", "agreement", "fidelity", "cosine") if name in metrics)
     for name in (wanted, f"quantized.{wanted}", f"cost.{wanted}"):
         if name in metrics:
             return name
