@@ -1,0 +1,99 @@
+"""Sounds: a conversation that a package carries, noise, and notes that are computed."""
+
+import io
+import wave
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.base.sources import open_source
+
+__all__ = ["RATE", "frames", "mixed", "music", "noise", "spectra", "speech", "tones"]
+
+SPEECH = "package:pyannote.audio==4.0.7/pyannote/audio/sample/sample.wav#sha256=852ea15c4d85bc34773e618267603ffca6a521669a74d33742692cc67fc700d6"
+"""Half a minute of two people."""
+RATE = 16000
+"""Samples a second of the speech."""
+PEAK = 0.5
+SCALE = (0, 2, 4, 5, 7, 9, 11)
+"""Semitones of a major scale."""
+
+Sound = NDArray[np.float32]
+
+
+def speech() -> Sound:
+    """A conversation, [480000], about -0.5 to 0.5."""
+    (file,) = open_source(SPEECH)
+    with wave.open(io.BytesIO(file.read())) as recording:
+        assert recording.getframerate() == RATE
+        values = np.frombuffer(recording.readframes(recording.getnframes()), "<i2").astype(np.float32)
+    return values * np.float32(PEAK / np.abs(values).max())
+
+
+def noise(length: int, seed: int) -> Sound:
+    """Noise that falls by 6 dB an octave above 200 Hz and swells and fades, of standard deviation 1."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.normal(size=length))
+    spectrum /= 1 + np.fft.rfftfreq(length, 1 / RATE) / 200
+    values = np.fft.irfft(spectrum, length)
+    values *= 1 + 0.5 * np.sin(2 * np.pi * np.arange(length) / RATE * rng.uniform(0.3, 1.0))
+    return (values / values.std()).astype(np.float32)
+
+
+def mixed(clean: Sound, decibels: float, seed: int) -> Sound:
+    """A sound with noise added, so many decibels below it."""
+    level = np.sqrt(np.mean(clean**2)) * 10 ** (-decibels / 20)
+    return (clean + np.float32(level) * noise(len(clean), seed)).astype(np.float32)
+
+
+def frames(sound: Sound, length: int, step: int) -> Sound:
+    """Overlapping pieces of a sound, [count, length]."""
+    count = (len(sound) - length) // step + 1
+    return np.stack([sound[index * step : index * step + length] for index in range(count)])
+
+
+def spectra(sound: Sound, length: int, step: int) -> NDArray[np.complex64]:
+    """Its short-time Fourier transform by the square root of a Hann window, [frames, length / 2 + 1]."""
+    window = np.sqrt(np.hanning(length + 1)[:-1])
+    return np.fft.rfft(frames(sound, length, step) * window).astype(np.complex64)
+
+
+def tones(length: int, rate: int, seed: int) -> Sound:
+    """A melody sung by a voice of one pitch at a time, with pauses; [length], at most 1."""
+    rng = np.random.default_rng(seed)
+    values = np.zeros(length)
+    start = 0
+    while start < length:
+        count = int(rate * rng.uniform(0.15, 0.4))
+        pitch = 110 * 2 ** ((12 * rng.integers(0, 3) + rng.choice(SCALE)) / 12)
+        if rng.uniform() < 0.8:
+            values[start : start + count] += _note(rng, pitch, count, rate)[: length - start]
+        start += count
+    return _levelled(values)
+
+
+def music(length: int, rate: int, seed: int) -> Sound:
+    """Chords and a melody of plucked strings; [length], at most 1."""
+    rng = np.random.default_rng(seed)
+    values = np.zeros(length)
+    for _ in range(2 + int(6 * length / rate)):
+        start, count = int(rng.integers(length)), int(rate * rng.uniform(0.2, 0.8))
+        pitch = 110 * 2 ** ((12 * rng.integers(0, 4) + rng.choice(SCALE)) / 12)
+        note = _note(rng, pitch, count, rate) * np.exp(-4 * np.arange(count) / count)
+        values[start : start + count] += note[: length - start]
+    return _levelled(values)
+
+
+def _note(rng: np.random.Generator, pitch: float, count: int, rate: int) -> NDArray[np.float64]:
+    """Harmonics that fall off, with a soft beginning and end."""
+    time = np.arange(count) / rate
+    fall = rng.uniform(0.4, 0.8)
+    harmonics = [h for h in range(1, 13) if h * pitch < rate / 2]
+    values = sum(fall**h * np.sin(2 * np.pi * h * pitch * time + rng.uniform(0, 6)) for h in harmonics)
+    edge = np.minimum(1, np.minimum(np.arange(count), count - np.arange(count)) / (0.01 * rate))
+    return np.asarray(values) * edge * rng.uniform(0.5, 1)
+
+
+def _levelled(values: NDArray[np.float64]) -> Sound:
+    values = values + np.random.default_rng(0).normal(0, 1e-3, len(values))
+    return (PEAK * values / np.abs(values).max()).astype(np.float32)

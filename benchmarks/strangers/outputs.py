@@ -1,0 +1,52 @@
+"""Outputs of the experiment in the current folder on its evaluation samples, for a process of its own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.strangers.stranger import Arrays
+from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
+from stages.core.config.load import load_params
+from stages.core.data.inputs import feeds, load_inputs
+from stages.core.data.sample_files import read_samples, select
+from stages.core.graph.session import Runner
+from stages.core.integer.model import load_integer_model
+from stages.core.integer.simulator import simulator_model
+
+__all__ = ["both_outputs"]
+
+KEY = "data.evaluation"
+
+
+def both_outputs(states: Mapping[str, str], starts: Sequence[int]) -> tuple[list[Arrays], list[Arrays]]:
+    """Run the float network and the quantized one's exact integers on the evaluation samples.
+
+    A network with states takes its own states from one sample to the next, as on a board.
+
+    Args:
+        states: output -> input that takes its value at the next sample.
+        starts: indices of the samples at which a stream begins.
+
+    Returns:
+        Of each network, a sample each, the outputs that are no states.
+    """
+    config, inputs = load_params(Path("params.yaml")), load_inputs(INPUTS)
+    files = select(config.data.evaluation, inputs, KEY)
+    samples = [feeds(read.sample, inputs) for read in read_samples(files, inputs, config.model.preprocess, KEY)]
+    reference = Runner(FLOAT_MODEL)
+    names = list(reference.outputs)
+    quantized = Runner(simulator_model(load_integer_model(INTEGER_MODEL), names), optimize="safe")
+    return _run(reference, samples, states, starts), _run(quantized, samples, states, starts)
+
+
+def _run(runner: Runner, samples: Sequence[Arrays], states: Mapping[str, str], starts: Sequence[int]) -> list[Arrays]:
+    results: list[Arrays] = []
+    carried: Arrays = {}
+    for index, sample in enumerate(samples):
+        if index in starts:
+            carried = {}
+        outputs = runner.run({**sample, **carried})
+        carried = {name: np.asarray(outputs[output], np.float32) for output, name in states.items()}
+        results.append({name: value for name, value in outputs.items() if name not in states})
+    return results

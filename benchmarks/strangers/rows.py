@@ -1,0 +1,84 @@
+"""A row of the table: a network in a setting, what compare says of it, what its task says."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.strangers.project import QUANTIZING, compose, measure, run_stage, run_stages
+from benchmarks.strangers.stranger import Samples, Stranger
+from benchmarks.strangers.verdicts import Cure, agreement, compare
+from stages.core.base.errors import UserError
+
+__all__ = ["COLUMNS", "died_row", "measured_row"]
+
+COLUMNS = [
+    "network", "kind", "setting", "verdict", "truth", "measure", "value", "agree", "findings", "cure", "promised",
+    "got", "mended", "died",
+]  # fmt: skip
+MOST_CURES = 2
+
+
+def measured_row(stranger: Stranger, source: str, samples: Samples, setting: Sequence[str]) -> dict[str, Any]:
+    """Run the pipeline and compare in the current folder, take the task measure, then apply the first cures by hand.
+
+    Args:
+        stranger: the network.
+        source: where its file is.
+        samples: that lie in the project.
+        setting: overrides of the SOC and the quantization.
+    """
+    row = _beginning(stranger, setting)
+    stage = "compose"
+    try:
+        compose(stranger, source, setting)
+        for stage in QUANTIZING:
+            run_stage(stage)
+        stage = "task measure"
+        value = measure(stranger, samples)
+        truth = stranger.bounds.level(value)
+        row |= {"truth": truth, "value": value}
+        stage = "compare"
+        said = compare()
+    except UserError as error:
+        return row | {"died": stage, "error": str(error)}
+    row |= {"verdict": said.level, "sentence": said.sentence, "findings": list(said.kinds)}
+    row |= {"agree": agreement(said.level, truth)}
+    if truth != "good":
+        tried = [_apply(stranger, source, samples, setting, cure, value) for cure in said.cures[:MOST_CURES]]
+        row |= {"cures": tried} | (tried[0] if tried else {})
+    return row
+
+
+def _beginning(stranger: Stranger, setting: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    named = " ".join(override.partition("=")[2] for override in setting)
+    return row | {"network": stranger.name, "kind": stranger.kind, "setting": named, "measure": stranger.measure_name}
+
+
+def died_row(stranger: Stranger, setting: Sequence[str], stage: str, error: str) -> dict[str, Any]:
+    """The row of a network that gives no samples."""
+    return _beginning(stranger, setting) | {"died": stage, "error": error}
+
+
+def _apply(
+    stranger: Stranger, source: str, samples: Samples, setting: Sequence[str], cure: Cure, before: float
+) -> dict[str, Any]:
+    """What a cure does to the task measure."""
+    promised = f"{cure.metric}: {cure.before:.4g} -> {cure.after:.4g}" if cure.metric is not None else None
+    applied: dict[str, Any] = {"cure": cure.override, "promised": promised}
+    try:
+        compose(stranger, source, setting)
+        run_stage("compose", "--keep", *shlex.split(cure.override))
+        run_stages()
+        after = measure(stranger, samples)
+    except UserError as error:
+        return applied | {"mended": "refused", "error": str(error)}
+    return applied | {"got": after, "mended": _mended(stranger, before, after)}
+
+
+def _mended(stranger: Stranger, before: float, after: float) -> str:
+    """`yes` if the task is done well now, `partly` if half of what was missing is there, else `no`."""
+    if stranger.bounds.level(after) == "good":
+        return "yes"
+    missing = stranger.bounds.good - before
+    return "partly" if missing and (after - before) / missing >= 0.5 else "no"
