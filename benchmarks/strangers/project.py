@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
         elif isinstance(sample, np.ndarray):
             cv2.imwrite(str(folder / f"{name}.png"), sample)
         else:
-            laid = {key: _laid_out(value) for key, value in sample.items()}
+            laid: dict[str, Any] = {key: _laid_out(value) for key, value in sample.items()}
             if len(laid) == 1:
                 np.save(folder / f"{name}.npy", next(iter(laid.values())))
             else:

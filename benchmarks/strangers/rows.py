@@ -1,7 +1,11 @@
 """A row of the table: a network in a setting, what compare says of it, what its task says."""
 
+import contextlib
 import shlex
+import shutil
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.strangers.project import QUANTIZING, compose, measure, run_stage, run_stages
@@ -44,7 +48,7 @@ def measured_row(stranger: Stranger, source: str, samples: Samples, setting: Seq
     row |= {"verdict": said.level, "sentence": said.sentence, "findings": list(said.kinds)}
     row |= {"agree": agreement(said.level, truth)}
     if truth != "good":
-        tried = [_apply(stranger, source, samples, setting, cure, value) for cure in said.cures[:MOST_CURES]]
+        tried = [_apply(stranger, samples, cure, value) for cure in said.cures[:MOST_CURES]]
         row |= {"cures": tried} | (tried[0] if tried else {})
     return row
 
@@ -60,19 +64,19 @@ def died_row(stranger: Stranger, setting: Sequence[str], stage: str, error: str)
     return _beginning(stranger, setting) | {"died": stage, "error": error}
 
 
-def _apply(
-    stranger: Stranger, source: str, samples: Samples, setting: Sequence[str], cure: Cure, before: float
-) -> dict[str, Any]:
-    """What a cure does to the task measure."""
+def _apply(stranger: Stranger, samples: Samples, cure: Cure, before: float) -> dict[str, Any]:
+    """What a cure does to the task measure, in a copy of the project."""
     promised = f"{cure.metric}: {cure.before:.4g} -> {cure.after:.4g}" if cure.metric is not None else None
     applied: dict[str, Any] = {"cure": cure.override, "promised": promised}
-    try:
-        compose(stranger, source, setting)
-        run_stage("compose", "--keep", *shlex.split(cure.override))
-        run_stages()
-        after = measure(stranger, samples)
-    except UserError as error:
-        return applied | {"mended": "refused", "error": str(error)}
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(Path.cwd(), folder, symlinks=True, dirs_exist_ok=True)
+        with contextlib.chdir(folder):
+            try:
+                run_stage("compose", "--keep", *shlex.split(cure.override))
+                run_stages()
+                after = measure(stranger, samples)
+            except UserError as error:
+                return applied | {"mended": "refused", "error": str(error)}
     return applied | {"got": after, "mended": _mended(stranger, before, after)}
 
 

@@ -21,6 +21,8 @@ Sample = Photo | NDArray[np.uint8] | Arrays
 """A picture's file, a picture's pixels, BGR [H, W, 3], or the value of each input in the network's shapes."""
 LEVELS = ("good", "degraded", "dead")
 """What a task measure says, the best first."""
+CALIBRATION, DEBUG = 16, 8
+"""Samples that calibrate, and that compare runs."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,19 @@ class Samples:
     evaluation: Sequence[Sample]
     truth: Any = None
     starts: Sequence[int] = ()
+
+    @classmethod
+    def divided(cls, samples: Sequence[Sample], evaluation: int = 32, truth: Any = None) -> "Samples":
+        """The first samples calibrate, the next are compared, the last ones are measured.
+
+        Args:
+            samples: all of them, in an order that has no meaning.
+            evaluation: how many are measured.
+            truth: see the class.
+        """
+        compared = CALIBRATION + DEBUG
+        measured = samples[compared : compared + evaluation]
+        return cls(samples[:CALIBRATION], samples[CALIBRATION:compared], measured, truth)
 
 
 @dataclass(frozen=True)

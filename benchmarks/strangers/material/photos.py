@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 from benchmarks.common.picture_folders import list_pictures
 from stages.core.base.sources import open_source
 
-__all__ = ["Photo", "divided", "heads", "photos", "pixels", "turned"]
+__all__ = ["Photo", "heads", "photos", "pixels", "turned"]
 
-T = TypeVar("T")
 PACKAGED = [
     "package:scikit-image==0.26.0/skimage/data/{astronaut,camera,chelsea,coffee,coins,motorcycle_left}.png#sha256=74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
     "package:scikit-image==0.26.0/skimage/data/rocket.jpg#sha256=74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
@@ -64,13 +62,6 @@ def pixels(photo: Photo) -> NDArray[np.uint8]:
     picture = cv2.imdecode(np.frombuffer(photo.content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None, photo.name
     return picture.astype(np.uint8, copy=False)
-
-
-def divided(samples: Sequence[T], calibration: int = 16, debug: int = 8, evaluation: int = 32) -> list[list[T]]:
-    """Samples for calibration, debug and evaluation: the first, the next and the last ones of a list."""
-    ends = np.cumsum([calibration, debug, evaluation])
-    starts = (0, ends[0], ends[1])
-    return [list(samples[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
 def turned(pictures: Sequence[NDArray[np.uint8]], quarter_turns: int = 4) -> list[NDArray[np.uint8]]:

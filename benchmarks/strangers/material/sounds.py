@@ -2,6 +2,7 @@
 
 import io
 import wave
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,10 @@ from stages.core.base.sources import open_source
 
 __all__ = ["RATE", "frames", "mixed", "music", "noise", "spectra", "speech", "tones"]
 
-SPEECH = "package:pyannote.audio==4.0.7/pyannote/audio/sample/sample.wav#sha256=852ea15c4d85bc34773e618267603ffca6a521669a74d33742692cc67fc700d6"
+SPEECH = (
+    "package:pyannote.audio==4.0.7/pyannote/audio/sample/sample.wav#sha256="
+    "852ea15c4d85bc34773e618267603ffca6a521669a74d33742692cc67fc700d6"
+)
 """Half a minute of two people."""
 RATE = 16000
 """Samples a second of the speech."""
@@ -27,7 +31,7 @@ def speech() -> Sound:
     with wave.open(io.BytesIO(file.read())) as recording:
         assert recording.getframerate() == RATE
         values = np.frombuffer(recording.readframes(recording.getnframes()), "<i2").astype(np.float32)
-    return values * np.float32(PEAK / np.abs(values).max())
+    return _levelled(values)
 
 
 def noise(length: int, seed: int) -> Sound:
@@ -94,6 +98,7 @@ def _note(rng: np.random.Generator, pitch: float, count: int, rate: int) -> NDAr
     return np.asarray(values) * edge * rng.uniform(0.5, 1)
 
 
-def _levelled(values: NDArray[np.float64]) -> Sound:
-    values = values + np.random.default_rng(0).normal(0, 1e-3, len(values))
-    return (PEAK * values / np.abs(values).max()).astype(np.float32)
+def _levelled(values: NDArray[Any]) -> Sound:
+    """A sound whose largest value is `PEAK`, over noise that no one hears."""
+    audible = values / np.abs(values).max() + np.random.default_rng(0).normal(0, 1e-3, len(values))
+    return np.asarray(PEAK * audible / np.abs(audible).max(), np.float32)

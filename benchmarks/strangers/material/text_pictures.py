@@ -1,6 +1,5 @@
 """Pictures of text, rendered in the fonts that Matplotlib carries."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,10 +10,41 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["captchas", "lines", "pages"]
 
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "DejaVuSerif-Italic.ttf")
-WORDS = (
-    "camera network board depth picture signal window garden river station market number thirty seven paper engine "
-    "north bridge silver table morning letter record weight channel second summer winter travel ticket platform"
-).split()
+WORDS = [
+
+]  # fmt: skip
+    "camera",
+    "network",
+    "board",
+    "depth",
+    "picture",
+    "signal",
+    "window",
+    "garden",
+    "river",
+    "station",
+    "market",
+    "number",
+    "thirty",
+    "seven",
+    "paper",
+    "engine",
+    "north",
+    "bridge",
+    "silver",
+    "table",
+    "morning",
+    "letter",
+    "record",
+    "weight",
+    "channel",
+    "second",
+    "summer",
+    "winter",
+    "travel",
+    "ticket",
+    "platform",
+]
 DIGITS = "0123456789"
 PAPER, INK = (190, 256), (0, 90)
 """Grey levels of paper and of ink."""
@@ -43,7 +73,7 @@ def captchas(count: int, height: int, width: int, letters: str = DIGITS, length:
         draw = ImageDraw.Draw(picture)
         pitch = width / (length + 1)
         for place, letter in enumerate(rng.choice(list(letters), length)):
-            top = rng.integers(0, max(height - int(0.8 * height), 1))
+            top = int(rng.integers(0, max(height - int(0.8 * height), 1)))
             draw.text((pitch * (place + 0.5), top), str(letter), _grey(rng, INK), _font(rng, int(0.7 * height)))
         for _ in range(3):
             ends = [(int(rng.integers(width)), int(rng.integers(height))) for _ in range(2)]
@@ -108,8 +138,8 @@ def _font(rng: np.random.Generator, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(folder / FONTS[int(rng.integers(len(FONTS)))]), max(size, 6))
 
 
-def _grey(rng: np.random.Generator, levels: Sequence[int]) -> tuple[int, int, int]:
-    red, green, blue = (int(level) for level in rng.integers(*levels, 3))
+def _grey(rng: np.random.Generator, levels: tuple[int, int]) -> tuple[int, int, int]:
+    red, green, blue = (int(level) for level in rng.integers(levels[0], levels[1], 3))
     return red, green, blue
 
 

@@ -87,4 +87,4 @@ def _nearest(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
-    return similarity.argmax(axis=1)
+    return np.asarray(similarity.argmax(axis=1), np.int64)

