@@ -11,40 +11,10 @@ __all__ = ["captchas", "lines", "pages"]
 
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "DejaVuSerif-Italic.ttf")
 WORDS = [
-
+    "camera", "network", "board", "depth", "picture", "signal", "window", "garden", "river", "station", "market",
+    "number", "thirty", "seven", "paper", "engine", "north", "bridge", "silver", "table", "morning", "letter",
+    "record", "weight", "channel", "second", "summer", "winter", "travel", "ticket", "platform",
 ]  # fmt: skip
-    "camera",
-    "network",
-    "board",
-    "depth",
-    "picture",
-    "signal",
-    "window",
-    "garden",
-    "river",
-    "station",
-    "market",
-    "number",
-    "thirty",
-    "seven",
-    "paper",
-    "engine",
-    "north",
-    "bridge",
-    "silver",
-    "table",
-    "morning",
-    "letter",
-    "record",
-    "weight",
-    "channel",
-    "second",
-    "summer",
-    "winter",
-    "travel",
-    "ticket",
-    "platform",
-]
 DIGITS = "0123456789"
 PAPER, INK = (190, 256), (0, 90)
 """Grey levels of paper and of ink."""
