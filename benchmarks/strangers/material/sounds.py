@@ -41,7 +41,7 @@ def noise(length: int, seed: int) -> Sound:
     spectrum /= 1 + np.fft.rfftfreq(length, 1 / RATE) / 200
     values = np.fft.irfft(spectrum, length)
     values *= 1 + 0.5 * np.sin(2 * np.pi * np.arange(length) / RATE * rng.uniform(0.3, 1.0))
-    return (values / values.std()).astype(np.float32)
+    return np.asarray(values / values.std(), np.float32)
 
 
 def mixed(clean: Sound, decibels: float, seed: int) -> Sound:
@@ -53,7 +53,8 @@ def mixed(clean: Sound, decibels: float, seed: int) -> Sound:
 def frames(sound: Sound, length: int, step: int) -> Sound:
     """Overlapping pieces of a sound, [count, length]."""
     count = (len(sound) - length) // step + 1
-    return np.stack([sound[index * step : index * step + length] for index in range(count)])
+    pieces: list[Sound] = [sound[index * step : index * step + length] for index in range(count)]
+    return np.stack(pieces)
 
 
 def spectra(sound: Sound, length: int, step: int) -> NDArray[np.complex64]:
