@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, metavar="DIR", help="networks whose files lie here")
     parser.add_argument("--settings", default=DEFAULT_SETTINGS, metavar="SOC/QUANT,...", help=DEFAULT_SETTINGS)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave each network's project here")
+    parser.add_argument("--cures", type=int, default=2, metavar="N", help="apply so many of compare's overrides (2)")
     arguments = parser.parse_args()
     folders = {name: resolved(getattr(arguments, name)) for name in ("data", "dir", "json", "keep")}
     settings = [_setting(text) for text in arguments.settings.split(",")]
@@ -53,7 +54,7 @@ def main() -> None:
 
     def run() -> int:
         networks = in_folder(folders["dir"]) if folders["dir"] else NETWORKS
-        measure(select(networks, names, folders["data"]), settings, folders)
+        measure(select(networks, names, folders["data"]), settings, folders, arguments.cures)
         return 0
 
     sys.exit(guarded(run, arguments.debug))
@@ -83,19 +84,25 @@ def select(networks: Sequence[Stranger], names: Sequence[str] | None, data: Path
     return [network for network in chosen if network.name not in lacking]
 
 
-def measure(networks: Sequence[Stranger], settings: Sequence[Sequence[str]], folders: dict[str, Path | None]) -> None:
+def measure(
+    networks: Sequence[Stranger],
+    settings: Sequence[Sequence[str]],
+    folders: dict[str, Path | None],
+    most_cures: int,
+) -> None:
     """Measure each network in each setting, print the table and write the rows as they come.
 
     Args:
         networks: to measure.
         settings: overrides of SOC and quantization.
         folders: `data`, `json` and `keep` of the command line.
+        most_cures: how many cures are applied to a network.
     """
     rows: list[dict[str, Any]] = []
     for network in networks:
         console.print(network.name)
-        with _project(network, folders["keep"]) as folder:
-            for row in network_rows(network, settings, folder, folders["data"]):
+        with _project(network, folders["keep"]):
+            for row in network_rows(network, settings, Material(folders["data"], network.source), most_cures):
                 rows.append(row)
                 if folders["json"]:
                     write_json(folders["json"], rows)
@@ -106,33 +113,28 @@ def measure(networks: Sequence[Stranger], settings: Sequence[Sequence[str]], fol
 
 
 @contextlib.contextmanager
-def _project(network: Stranger, keep: Path | None) -> Iterator[Path]:
+def _project(network: Stranger, keep: Path | None) -> Iterator[None]:
     """Work in a network's folder: below `keep`, or a temporary one."""
     with contextlib.ExitStack() as stack:
         folder = keep / network.name if keep else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(contextlib.chdir(folder))
-        yield folder
+        yield
 
 
 def network_rows(
-    network: Stranger, settings: Sequence[Sequence[str]], folder: Path, data: Path | None
+    network: Stranger, settings: Sequence[Sequence[str]], material: Material, most_cures: int
 ) -> Iterator[dict[str, Any]]:
     """The rows of a network, a setting each; its project is the current folder."""
     try:
-        source = network.source
-        if source.startswith("data:"):
-            assert data is not None
-            source = f"file:{data / source.removeprefix('data:')}"
-        samples = network.samples(Material(data, source))
-        prepare(folder, samples)
-        if network.plant is not None:
-            source = network.plant(Path(source.removeprefix("file:")), folder)
+        samples = network.samples(material)
+        prepare(Path.cwd(), samples)
+        source = network.plant(material, Path.cwd()) if network.plant else network.source
     except (UserError, RuntimeError) as error:
         yield from (died_row(network, setting, "samples", one_line(error)) for setting in settings)
         return
     for setting in settings:
-        yield measured_row(network, source, samples, setting)
+        yield measured_row(network, source, samples, setting, most_cures)
 
 
 if __name__ == "__main__":

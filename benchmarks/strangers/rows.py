@@ -19,10 +19,11 @@ COLUMNS = [
     "network", "kind", "setting", "verdict", "truth", "measure", "value", "agree", "findings", "cure", "promised",
     "got", "mended", "died",
 ]  # fmt: skip
-MOST_CURES = 2
 
 
-def measured_row(stranger: Stranger, source: str, samples: Samples, setting: Sequence[str]) -> dict[str, Any]:
+def measured_row(
+    stranger: Stranger, source: str, samples: Samples, setting: Sequence[str], most_cures: int
+) -> dict[str, Any]:
     """Run the pipeline and compare in the current folder, take the task measure, then apply the first cures by hand.
 
     Args:
@@ -30,6 +31,7 @@ def measured_row(stranger: Stranger, source: str, samples: Samples, setting: Seq
         source: where its file is.
         samples: that lie in the project.
         setting: overrides of the SOC and the quantization.
+        most_cures: how many cures are applied.
     """
     row = _beginning(stranger, setting)
     stage = "compose"
@@ -48,7 +50,7 @@ def measured_row(stranger: Stranger, source: str, samples: Samples, setting: Seq
     row |= {"verdict": said.level, "sentence": said.sentence, "findings": list(said.kinds)}
     row |= {"agree": agreement(said.level, truth)}
     if truth != "good":
-        tried = [_apply(stranger, samples, cure, value) for cure in said.cures[:MOST_CURES]]
+        tried = [_apply(stranger, samples, cure, value) for cure in said.cures[:most_cures]]
         row |= {"cures": tried} | (tried[0] if tried else {})
     return row
 

@@ -138,7 +138,7 @@ class Stranger:
         bounds: of the measure.
         overrides: of the experiment, beside source, name and data.
         states: output -> input that takes its value at the next sample of a stream.
-        plant: changes the source's file before it is used: (file, project's folder) -> source.
+        plant: writes another network into the project's folder and gives its source.
         needs_data: whether its samples need the folder of `--data`.
     """
 
@@ -151,7 +151,7 @@ class Stranger:
     bounds: Bounds
     overrides: Sequence[str] = ()
     states: Mapping[str, str] = field(default_factory=dict)
-    plant: Callable[[Path, Path], str] | None = None
+    plant: Callable[[Material, Path], str] | None = None
     needs_data: bool = False
 
 

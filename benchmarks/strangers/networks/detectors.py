@@ -27,9 +27,10 @@ def _page_samples(material: Material) -> Samples:
     return Samples.divided(pages(44, 800, 608), evaluation=20)
 
 
-def plant_decoding(source: Path, folder: Path) -> str:
-    """Let YOLOX's graph decode its boxes to pixels and join them with the scores; gives the new source."""
-    onnx.save(decoded_graph(onnx.load(source)), folder / "decoded.onnx")
+def plant_decoding(material: Material, folder: Path) -> str:
+    """Let YOLOX's graph decode its boxes to pixels and join them with the scores."""
+    assert material.data is not None
+    onnx.save(decoded_graph(onnx.load(material.data / YOLOX_FILE)), folder / "decoded.onnx")
     return "file:decoded.onnx"
 
 
@@ -76,7 +77,7 @@ NETWORKS = [
     Stranger(
         "yolox_decoded",
         "detector, decoded and joined",
-        f"data:{YOLOX_FILE}",
+        "file:decoded.onnx",
         photo_samples,
         boxes_kept,
         NAME,
