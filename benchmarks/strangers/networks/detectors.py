@@ -1,21 +1,16 @@
 """Detectors."""
 
-from pathlib import Path
-
-import onnx
-
-from benchmarks.detection.decoded_graph import decoded_graph
 from benchmarks.strangers.material.photos import photos
 from benchmarks.strangers.material.text_pictures import pages
 from benchmarks.strangers.measures.boxes import boxes_kept
+from benchmarks.strangers.networks.planted import decoded
 from benchmarks.strangers.stranger import Bounds, Material, Samples, Stranger, per_channel
 
-__all__ = ["NETWORKS", "photo_samples", "plant_decoding"]
+__all__ = ["NETWORKS", "photo_samples"]
 
 BOXES = Bounds(good=0.9, dead=0.5)
 NAME = "F1 of boxes"
 LETTERBOX = ("model.preprocess.fit=letterbox", "model.preprocess.anchor=top_left")
-YOLOX_FILE = "models/yolox_nano_416.onnx"
 
 
 def photo_samples(material: Material) -> Samples:
@@ -25,13 +20,6 @@ def photo_samples(material: Material) -> Samples:
 
 def _page_samples(material: Material) -> Samples:
     return Samples.divided(pages(44, 800, 608), evaluation=20)
-
-
-def plant_decoding(material: Material, folder: Path) -> str:
-    """Let YOLOX's graph decode its boxes to pixels and join them with the scores."""
-    assert material.data is not None
-    onnx.save(decoded_graph(onnx.load(material.data / YOLOX_FILE)), folder / "decoded.onnx")
-    return "file:decoded.onnx"
 
 
 def _thresholds(score: float, overlap: float) -> list[str]:
@@ -77,7 +65,7 @@ NETWORKS = [
     Stranger(
         "yolox_decoded",
         "detector, decoded and joined",
-        "file:decoded.onnx",
+        "file:planted.onnx",
         photo_samples,
         boxes_kept,
         NAME,
@@ -90,7 +78,7 @@ NETWORKS = [
             "model.cut=false",
             "quant.unlike_parts=quantized",
         ),
-        plant=plant_decoding,
+        plant=decoded,
         needs_data=True,
     ),
     Stranger(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from benchmarks.strangers.material.sounds import RATE, frames, mixed, music, noi
 from benchmarks.strangers.measures.answers import changed_decisions, concordance, nearest_neighbours_kept
 from benchmarks.strangers.measures.masks import same_marks
 from benchmarks.strangers.measures.sounds import Spectrum, gain_kept, pitches_changed
+from benchmarks.strangers.networks.planted import with_batch
 from benchmarks.strangers.stranger import Arrays, Bounds, Material, Samples, Stranger
 
 __all__ = ["NETWORKS"]
@@ -77,7 +79,17 @@ def _gtcrn(material: Material) -> Samples:
         noisy = spectra(mixed(clean, DECIBELS, seed), 512, 256)
         truth = noisy, spectra(clean, 512, 256)
         streams.append(_streamed(material, _spectrum_steps(noisy), states, GTCRN_STATES))
-    return _stream_samples(streams[0], streams[1], truth)
+    learned, evaluated = ([_with_leading_one(sample) for sample in stream] for stream in streams)
+    return _stream_samples(learned, evaluated, truth)
+
+
+def _with_leading_one(sample: Arrays) -> Arrays:
+    """A sample of the planted graph, whose states have a batch."""
+    return {name: value[np.newaxis] if name in GTCRN_STATES else value for name, value in sample.items()}
+
+
+def _plant_gtcrn(material: Material, folder: Path) -> str:
+    return with_batch(material, folder, GTCRN.states)
 
 
 def _enhanced_spectrum(noisy: Spectrum, outputs: list[Arrays]) -> Spectrum:
@@ -224,6 +236,7 @@ GTCRN = Stranger(
     "gain in SNR kept",
     GAIN,
     states={f"{name}_out": name for name in GTCRN_STATES},
+    plant=_plant_gtcrn,
 )
 DTLN = Stranger(
     "dtln",

@@ -1,11 +1,16 @@
 """Networks that find and read text."""
 
+from pathlib import Path
+
+import numpy as np
+
 from benchmarks.strangers.material.photos import turned
 from benchmarks.strangers.material.text_pictures import captchas, lines, pages
 from benchmarks.strangers.measures.answers import same_class, same_labels
 from benchmarks.strangers.measures.masks import overlap
 from benchmarks.strangers.measures.texts import character_errors
-from benchmarks.strangers.stranger import Bounds, Material, Samples, Stranger, per_channel
+from benchmarks.strangers.networks.planted import quantized
+from benchmarks.strangers.stranger import Arrays, Bounds, Material, Samples, Stranger, per_channel
 
 __all__ = ["NETWORKS"]
 
@@ -16,6 +21,11 @@ IMAGENET = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 RAPIDOCR = (
     "package:rapidocr-onnxruntime==1.4.4/rapidocr_onnxruntime/models/{}#sha256="
     "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
+)
+
+ORINET = (
+    "package:occular-deskew==0.5.0/occular_deskew/weights/orientation_orinet_fp32.onnx#sha256="
+    "8abc7ea3838f6483f7104f7358de462802e1e86a0539062106a9b6d7cac91d5f"
 )
 
 
@@ -33,6 +43,15 @@ def _pages(material: Material) -> Samples:
 
 def _turned_pages(material: Material) -> Samples:
     return Samples.divided(turned(pages(56, 480, 480)))
+
+
+def _plant_quantized(material: Material, folder: Path) -> str:
+    """ORINET quantized on square pages."""
+    feeds: list[Arrays] = []
+    for page in turned(pages(8, 320, 320)):
+        values = (page[:, :, ::-1] - np.array(IMAGENET[0])) / np.array(IMAGENET[1])
+        feeds.append({"x": values.transpose(2, 0, 1)[np.newaxis].astype(np.float32)})
+    return quantized(material, folder, feeds)
 
 
 def _digits(material: Material) -> Samples:
@@ -91,12 +110,23 @@ NETWORKS = [
     Stranger(
         "orinet",
         "page orientation",
-        "package:occular-deskew==0.5.0/occular_deskew/weights/orientation_orinet_fp32.onnx#sha256=8abc7ea3838f6483f7104f7358de462802e1e86a0539062106a9b6d7cac91d5f",
+        ORINET,
         _turned_pages,
         same_labels,
         "kappa of turns",
         KAPPA,
         (per_channel(*IMAGENET, [1, 3, 320, 320]), "model.preprocess.fit=letterbox", "model.preprocess.pad=255"),
+    ),
+    Stranger(
+        "orinet_qdq",
+        "page orientation, quantized already",
+        ORINET,
+        _turned_pages,
+        same_labels,
+        "kappa of turns",
+        KAPPA,
+        (per_channel(*IMAGENET, [1, 3, 320, 320]), "model.preprocess.fit=letterbox", "model.preprocess.pad=255"),
+        plant=_plant_quantized,
     ),
     Stranger(
         "captcha_digits",
