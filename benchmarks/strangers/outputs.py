@@ -14,7 +14,7 @@ from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 
-__all__ = ["both_outputs"]
+__all__ = ["both_outputs", "run_streams"]
 
 KEY = "data.evaluation"
 
@@ -37,10 +37,23 @@ def both_outputs(states: Mapping[str, str], starts: Sequence[int]) -> tuple[list
     reference = Runner(FLOAT_MODEL)
     names = list(reference.outputs)
     quantized = Runner(simulator_model(load_integer_model(INTEGER_MODEL), names), optimize="safe")
-    return _run(reference, samples, states, starts), _run(quantized, samples, states, starts)
+    return run_streams(reference, samples, states, starts), run_streams(quantized, samples, states, starts)
 
 
-def _run(runner: Runner, samples: Sequence[Arrays], states: Mapping[str, str], starts: Sequence[int]) -> list[Arrays]:
+def run_streams(
+    runner: Runner, samples: Sequence[Arrays], states: Mapping[str, str], starts: Sequence[int]
+) -> list[Arrays]:
+    """Run a network on samples, with its own states from one to the next, but where a stream starts.
+
+    Args:
+        runner: the network.
+        samples: its feeds, the states at a stream's start among them.
+        states: output -> input that takes its value at the next sample.
+        starts: indices of the samples at which a stream begins.
+
+    Returns:
+        Of each sample the outputs that are no states.
+    """
     results: list[Arrays] = []
     carried: Arrays = {}
     for index, sample in enumerate(samples):

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.strangers.project import QUANTIZING, compose, measure, run_stage, run_stages
-from benchmarks.strangers.stranger import Samples, Stranger
+from benchmarks.strangers.stranger import Bounds, Samples, Stranger
 from benchmarks.strangers.verdicts import Cure, agreement, compare
 from stages.core.base.errors import UserError
 
-__all__ = ["COLUMNS", "died_row", "measured_row"]
+__all__ = ["COLUMNS", "died_row", "measured_row", "mended"]
 
 COLUMNS = [
     "network", "kind", "setting", "verdict", "truth", "measure", "value", "agree", "findings", "cure", "promised",
@@ -79,12 +79,12 @@ def _apply(stranger: Stranger, samples: Samples, cure: Cure, before: float) -> d
                 after = measure(stranger, samples)
             except UserError as error:
                 return applied | {"mended": "refused", "error": str(error)}
-    return applied | {"got": after, "mended": _mended(stranger, before, after)}
+    return applied | {"got": after, "mended": mended(stranger.bounds, before, after)}
 
 
-def _mended(stranger: Stranger, before: float, after: float) -> str:
+def mended(bounds: Bounds, before: float, after: float) -> str:
     """`yes` if the task is done well now, `partly` if half of what was missing is there, else `no`."""
-    if stranger.bounds.level(after) == "good":
+    if bounds.level(after) == "good":
         return "yes"
-    missing = stranger.bounds.good - before
-    return "partly" if missing and (after - before) / missing >= 0.5 else "no"
+    missing = bounds.good - before
+    return "partly" if missing and (after - before) / missing >= 0.5 - 1e-9 else "no"

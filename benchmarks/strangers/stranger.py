@@ -74,6 +74,7 @@ class Material:
         (file,) = open_source(self.network)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = 1  # of a small network threads cost more than they bring
         return onnxruntime.InferenceSession(file.read(), options, providers=["CPUExecutionProvider"])
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
