@@ -11,12 +11,14 @@ from stages.core.config.load import load_params
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_files import read_samples, select
 from stages.core.graph.session import Runner
-from stages.core.integer.model import load_integer_model
+from stages.core.integer.model import DOMAIN, load_integer_model
+from stages.core.integer.operators import WEIGHTED, operator_of
 from stages.core.integer.simulator import simulator_model
 
-__all__ = ["both_outputs", "run_streams"]
+__all__ = ["both_outputs", "run_streams", "weighted_layers"]
 
 KEY = "data.evaluation"
+RECURRENT = {"GRU", "LSTM", "RNN"}
 
 
 def both_outputs(states: Mapping[str, str], starts: Sequence[int]) -> tuple[list[Arrays], list[Arrays]]:
@@ -63,3 +65,11 @@ def run_streams(
         carried = {name: np.asarray(outputs[output], np.float32) for output, name in states.items()}
         results.append({name: value for name, value in outputs.items() if name not in states})
     return results
+
+
+def weighted_layers() -> tuple[int, int]:
+    """How many layers of the quantized network multiply by weights in integers, and how many there are."""
+    nodes = load_integer_model(INTEGER_MODEL).graph.node
+    integers = sum(node.domain == DOMAIN and operator_of(node).weighted for node in nodes)
+    floats = sum(node.domain != DOMAIN and node.op_type in WEIGHTED | RECURRENT for node in nodes)
+    return integers, integers + floats

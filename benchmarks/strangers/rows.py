@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.strangers.outputs import weighted_layers
 from benchmarks.strangers.project import QUANTIZING, compose, measure, run_stage, run_stages
-from benchmarks.strangers.stranger import Bounds, Samples, Stranger
+from benchmarks.strangers.stranger import NOT_QUANTIZED, Bounds, Samples, Stranger
 from benchmarks.strangers.verdicts import Cure, agreement, compare
 from stages.core.base.errors import UserError
 
 __all__ = ["COLUMNS", "died_row", "measured_row", "mended"]
 
 COLUMNS = [
-    "network", "kind", "setting", "verdict", "truth", "measure", "value", "agree", "findings", "cure", "promised",
+    "network", "kind", "setting", "integers", "verdict", "truth", "measure", "value", "agree", "findings", "cure", "promised",
     "got", "mended", "died",
 ]  # fmt: skip
 
@@ -41,8 +42,9 @@ def measured_row(
             run_stage(stage)
         stage = "task measure"
         value = measure(stranger, samples)
-        truth = stranger.bounds.level(value)
-        row |= {"truth": truth, "value": value}
+        integers, layers = weighted_layers()
+        truth = stranger.bounds.level(value) if integers else NOT_QUANTIZED
+        row |= {"truth": truth, "value": value, "integers": f"{integers}/{layers}"}
         stage = "compare"
         said = compare()
     except UserError as error:

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 from benchmarks.strangers.material.photos import Photo
 from stages.core.base.sources import open_source
 
-__all__ = ["LEVELS", "Arrays", "Bounds", "Material", "Measured", "Sample", "Samples", "Stranger", "per_channel"]
+__all__ = [
+    "LEVELS",
+    "NOT_QUANTIZED",
+    "Arrays",
+    "Bounds",
+    "Material",
+    "Measured",
+    "Sample",
+    "Samples",
+    "Stranger",
+    "per_channel",
+]
 
 Arrays = dict[str, NDArray[np.float32]]
 """Tensor -> its value."""
@@ -21,6 +32,8 @@ Sample = Photo | NDArray[np.uint8] | Arrays
 """A picture's file, a picture's pixels, BGR [H, W, 3], or the value of each input in the network's shapes."""
 LEVELS = ("good", "degraded", "dead")
 """What a task measure says, the best first."""
+NOT_QUANTIZED = "float"
+"""The truth of a network of which no layer multiplies in integers: its measure says nothing."""
 CALIBRATION, DEBUG = 16, 8
 """Samples that calibrate, and that compare runs."""
 

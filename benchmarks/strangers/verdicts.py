@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.strangers.project import run_stage
-from benchmarks.strangers.stranger import LEVELS
+from benchmarks.strangers.stranger import LEVELS, NOT_QUANTIZED
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.base.paths import DIAGNOSIS
@@ -91,12 +91,15 @@ def agreement(said: str, truth: str) -> float | None:
 
     Args:
         said: level of the verdict.
-        truth: level of the task measure.
+        truth: level of the task measure, or that nothing was quantized.
 
     Returns:
         1 for good and good, look and degraded, broken and dead; 0.5 for one step off; 0 for two: "good" of a dead
-        network, "broken" of a good one. None where compare says that it cannot judge.
+        network, "broken" of a good one. None where compare says that it cannot judge. Of a network of which nothing was
+        quantized "unjudged" is 1, "good" 0, all else 0.5.
     """
+    if truth == NOT_QUANTIZED:
+        return {"unjudged": 1.0, "good": 0.0}.get(said, 0.5)
     if said not in MEANS:
         return None
     return 1 - abs(LEVELS.index(MEANS[said]) - LEVELS.index(truth)) / 2

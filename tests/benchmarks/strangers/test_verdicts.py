@@ -21,6 +21,9 @@ from stages.core.base.paths import DIAGNOSIS
         ("good", "dead", 0.0),
         ("broken", "good", 0.0),
         ("unjudged", "good", None),
+        ("unjudged", "float", 1.0),
+        ("good", "float", 0.0),
+        ("broken", "float", 0.5),
     ],
 )
 def test_agreement(said, truth, value):
