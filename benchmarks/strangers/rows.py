@@ -17,8 +17,8 @@ from stages.core.base.errors import UserError
 __all__ = ["COLUMNS", "died_row", "measured_row", "mended"]
 
 COLUMNS = [
-    "network", "kind", "setting", "integers", "verdict", "truth", "measure", "value", "agree", "findings", "cure", "promised",
-    "got", "mended", "died",
+    "network", "kind", "setting", "integers", "verdict", "truth", "measure", "value", "agree", "findings", "cure",
+    "promised", "got", "mended", "died",
 ]  # fmt: skip
 
 

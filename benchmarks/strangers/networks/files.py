@@ -1,9 +1,12 @@
 """Networks that read bytes."""
 
+from pathlib import Path
+
 import numpy as np
 
 from benchmarks.strangers.material.files import files
 from benchmarks.strangers.measures.answers import same_class
+from benchmarks.strangers.networks.planted import with_known_shape
 from benchmarks.strangers.stranger import Arrays, Bounds, Material, Samples, Stranger
 
 __all__ = ["NETWORKS"]
@@ -27,6 +30,10 @@ def _contents(material: Material) -> Samples:
     return Samples.divided([_one_hot(content) for content in files(material.data)])
 
 
+def _plant(material: Material, folder: Path) -> str:
+    return with_known_shape(material, folder, "bytes", [1, 2 * ENDS])
+
+
 NETWORKS = [
     Stranger(
         "magika",
@@ -37,5 +44,6 @@ NETWORKS = [
         "same types",
         Bounds(good=0.95, dead=0.6),
         (f"model.inputs=[{{name: '{ONE_HOT}', shape: [1, 2048, 257]}}]",),
+        plant=_plant,
     )
 ]

@@ -1,6 +1,6 @@
 """Graphs that are changed before they are used."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from benchmarks.detection.decoded_graph import decoded_graph
 from benchmarks.strangers.stranger import Arrays, Material
 from stages.core.base.sources import open_source
 
-__all__ = ["YOLOX_FILE", "decoded", "quantized", "with_batch"]
+__all__ = ["YOLOX_FILE", "decoded", "quantized", "with_batch", "with_known_shape"]
 
 YOLOX_FILE = "models/yolox_nano_416.onnx"
 
@@ -50,6 +50,23 @@ def with_batch(material: Material, folder: Path, names: Mapping[str, str]) -> st
         graph.node.insert(0 if is_input else len(graph.node), node)
         info.CopyFrom(helper.make_tensor_value_info(info.name, TensorProto.FLOAT, [1, *sizes]))
     onnx.checker.check_model(model)
+    return _saved(model, folder)
+
+
+def with_known_shape(material: Material, folder: Path, name: str, shape: Sequence[int]) -> str:
+    """Put a constant where the graph asks for the shape of an input, which then may be cut off.
+
+    Args:
+        material: with the network.
+        folder: of the project.
+        name: the input's.
+        shape: its shape.
+    """
+    model = _loaded(material)
+    graph = model.graph
+    for node in [node for node in graph.node if node.op_type == "Shape" and node.input[0] == name]:
+        graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), node.output[0]))
+        graph.node.remove(node)
     return _saved(model, folder)
 
 
