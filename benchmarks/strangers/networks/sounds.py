@@ -12,7 +12,7 @@ from benchmarks.strangers.measures.answers import changed_decisions, concordance
 from benchmarks.strangers.measures.masks import same_marks
 from benchmarks.strangers.measures.sounds import Spectrum, gain_kept, pitches_changed
 from benchmarks.strangers.networks.planted import with_batch
-from benchmarks.strangers.stranger import Arrays, Bounds, Material, Samples, Stranger
+from benchmarks.strangers.stranger import CALIBRATION, DEBUG, Arrays, Bounds, Material, Samples, Stranger
 
 __all__ = ["NETWORKS"]
 
@@ -122,15 +122,14 @@ NSNET_FRAMES = 100
 
 
 def _nsnet(material: Material) -> Samples:
-    clean = np.tile(speech(), 2)
-    noisy = [spectra(mixed(clean, decibels, seed), 320, 160) for seed, decibels in enumerate((DECIBELS, 10.0))]
-    pieces = [piece for spectrum in noisy for piece in _pieces(spectrum)]
-    evaluated = list(range(45, 61))
-    order = np.random.default_rng(4).permutation([index for index in range(len(pieces)) if index not in evaluated])
-    features = [_log_power(pieces[index]) for index in [*order[:24], *evaluated]]
-    exact = _pieces(spectra(clean, 320, 160))
-    truth = tuple(np.concatenate([side[index] for index in evaluated]) for side in (pieces, exact))
-    return Samples.divided(features, 16, truth)
+    """Pieces of a second: two mixtures of the first twenty calibrate, the last nine are measured."""
+    clean = speech()
+    first, last = clean[: 20 * RATE], clean[20 * RATE :]
+    mixtures = [_pieces(spectra(mixed(first, decibels, seed), 320, 160)) for seed, decibels in enumerate((0.0, 10.0))]
+    learned = [piece for pieces in zip(*mixtures, strict=True) for piece in pieces]
+    noisy, exact = (_pieces(spectra(sound, 320, 160)) for sound in (mixed(last, DECIBELS, 2), last))
+    features = [_log_power(piece) for piece in [*learned[: CALIBRATION + DEBUG], *noisy]]
+    return Samples.divided(features, len(noisy), (np.concatenate(noisy), np.concatenate(exact)))
 
 
 def _pieces(spectrum: Spectrum) -> list[Spectrum]:
