@@ -101,5 +101,5 @@ def _note(rng: np.random.Generator, pitch: float, count: int, rate: int) -> NDAr
 
 def _levelled(values: NDArray[Any]) -> Sound:
     """A sound whose largest value is `PEAK`, over noise that no one hears."""
-    audible = values / np.abs(values).max() + np.random.default_rng(0).normal(0, 1e-3, len(values))
+    audible = values / max(np.abs(values).max(), 1e-9) + np.random.default_rng(0).normal(0, 1e-3, len(values))
     return np.asarray(PEAK * audible / np.abs(audible).max(), np.float32)

@@ -14,7 +14,7 @@ from benchmarks.detection.decoded_graph import decoded_graph
 from benchmarks.strangers.stranger import Arrays, Material
 from stages.core.base.sources import open_source
 
-__all__ = ["YOLOX_FILE", "decoded", "quantized", "with_batch", "with_known_shape"]
+__all__ = ["YOLOX_FILE", "decoded", "quantized", "with_batch", "with_constants", "with_known_shape"]
 
 YOLOX_FILE = "models/yolox_nano_416.onnx"
 
@@ -50,6 +50,22 @@ def with_batch(material: Material, folder: Path, names: Mapping[str, str]) -> st
         graph.node.insert(0 if is_input else len(graph.node), node)
         info.CopyFrom(helper.make_tensor_value_info(info.name, TensorProto.FLOAT, [1, *sizes]))
     onnx.checker.check_model(model)
+    return _saved(model, folder)
+
+
+def with_constants(material: Material, folder: Path, values: Mapping[str, float]) -> str:
+    """Make constants of inputs that are settings.
+
+    Args:
+        material: with the network.
+        folder: of the project.
+        values: input -> its value.
+    """
+    model = _loaded(material)
+    graph = model.graph
+    for info in [info for info in graph.input if info.name in values]:
+        graph.initializer.append(numpy_helper.from_array(np.array(values[info.name], np.float32), info.name))
+        graph.input.remove(info)
     return _saved(model, folder)
 
 

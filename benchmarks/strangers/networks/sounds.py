@@ -11,7 +11,7 @@ from benchmarks.strangers.material.sounds import RATE, frames, mixed, music, noi
 from benchmarks.strangers.measures.answers import changed_decisions, concordance, nearest_neighbours_kept
 from benchmarks.strangers.measures.masks import same_marks
 from benchmarks.strangers.measures.sounds import Spectrum, gain_kept, pitches_changed
-from benchmarks.strangers.networks.planted import with_batch
+from benchmarks.strangers.networks.planted import with_batch, with_constants
 from benchmarks.strangers.stranger import CALIBRATION, DEBUG, Arrays, Bounds, Material, Samples, Stranger
 
 __all__ = ["NETWORKS"]
@@ -191,9 +191,12 @@ def _log_power_quality(material: Material) -> Samples:
 
 
 def _pitch(material: Material) -> Samples:
-    sounds = [tones(RATE, RATE, seed) for seed in range(56)]
-    limits = {"fmin": np.array(46.875, np.float32), "fmax": np.array(2093.75, np.float32)}
-    return Samples.divided([{"audio": sound[np.newaxis], **limits} for sound in sounds])
+    return Samples.divided([{"audio": tones(RATE, RATE, seed)[np.newaxis]} for seed in range(56)])
+
+
+def _plant_pitch(material: Material, folder: Path) -> str:
+    """The widest range of pitches, in Hz, for the two inputs that narrow it."""
+    return with_constants(material, folder, {"fmin": 46.875, "fmax": 2093.75})
 
 
 def _notes(name: str, material: Material) -> Samples:
@@ -310,6 +313,7 @@ NETWORKS: list[Stranger] = [
         "pitches changed",
         Bounds(good=0.05, dead=0.4),
         (_shapes(audio=[1, RATE]),),
+        plant=_plant_pitch,
     ),
     Stranger(
         "wakeword_embedding",

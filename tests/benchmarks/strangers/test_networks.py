@@ -97,6 +97,13 @@ def test_states_of_rank_four_get_a_batch(tmp_path):
     assert outputs["t"].max() == outputs["t"].min() == 3
 
 
+def test_a_setting_becomes_a_constant(tmp_path):
+    onnx.save(summing(2), tmp_path / "plain.onnx")
+    source = planted.with_constants(Material(None, f"file:{tmp_path / 'plain.onnx'}"), tmp_path, {"s": 3})
+    changed = Runner(onnx.load(tmp_path / source.removeprefix("file:")))
+    assert changed.run({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[4, 4]]
+
+
 def test_turns_of_pictures():
     picture = np.array([[[1], [2]], [[3], [4]]], np.uint8)
     flat = [turn[:, :, 0].tolist() for turn in turned([picture] * 4)]
