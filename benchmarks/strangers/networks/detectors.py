@@ -13,9 +13,9 @@ NAME = "F1 of boxes"
 LETTERBOX = ("model.preprocess.fit=letterbox", "model.preprocess.anchor=top_left")
 
 
-def photo_samples(material: Material) -> Samples:
-    """Photos as they are."""
-    return Samples.divided(photos(material.data))
+def photo_samples(material: Material, evaluation: int = 64) -> Samples:
+    """Photos as they are; many are measured, since few of them show what a detector looks for."""
+    return Samples.divided(photos(material.data), evaluation)
 
 
 def _page_samples(material: Material) -> Samples:

