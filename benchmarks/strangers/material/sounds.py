@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.sources import open_source
 
-__all__ = ["RATE", "frames", "mixed", "music", "noise", "spectra", "speech", "tones"]
+__all__ = ["RATE", "frames", "log_mels", "mixed", "music", "noise", "overlapped", "spectra", "speech", "tones"]
 
 SPEECH = (
     "package:pyannote.audio==4.0.7/pyannote/audio/sample/sample.wav#sha256="
@@ -57,10 +57,41 @@ def frames(sound: Sound, length: int, step: int) -> Sound:
     return np.stack(pieces)
 
 
+def overlapped(pieces: NDArray[Any], step: int) -> Sound:
+    """The sum of pieces that begin `step` samples apart: [count, length] -> [(count - 1) * step + length]."""
+    count, length = pieces.shape
+    total = np.zeros((count - 1) * step + length)
+    for index, piece in enumerate(pieces):
+        total[index * step : index * step + length] += piece
+    return total.astype(np.float32)
+
+
 def spectra(sound: Sound, length: int, step: int) -> NDArray[np.complex64]:
     """Its short-time Fourier transform by the square root of a Hann window, [frames, length / 2 + 1]."""
     window = np.sqrt(np.hanning(length + 1)[:-1])
     return np.fft.rfft(frames(sound, length, step) * window).astype(np.complex64)
+
+
+def log_mels(sound: Sound, count: int = 80) -> Sound:
+    """Kaldi's filter bank features of a sound at 16 kHz: 25 ms each, 10 ms apart, as if its samples were int16.
+
+    Args:
+        sound: at most 1.
+        count: of the triangles, evenly over the mel scale from 20 to 8000 Hz.
+
+    Returns:
+        [frames, count].
+    """
+    pieces = frames(sound, 400, 160) * np.float32(32768)
+    pieces = pieces - pieces.mean(axis=1, keepdims=True)
+    emphasized = pieces - 0.97 * np.concatenate([pieces[:, :1], pieces[:, :-1]], axis=1)
+    power = np.abs(np.fft.rfft(emphasized * np.hamming(400), 512)) ** 2
+    mel = 1127 * np.log1p(np.fft.rfftfreq(512, 1 / RATE) / 700)
+    ends = np.linspace(1127 * np.log1p(20 / 700), 1127 * np.log1p(8000 / 700), count + 2)
+    rising = (mel - ends[:-2, np.newaxis]) / (ends[1:-1] - ends[:-2])[:, np.newaxis]
+    falling = (ends[2:, np.newaxis] - mel) / (ends[2:] - ends[1:-1])[:, np.newaxis]
+    triangles = np.maximum(np.minimum(rising, falling), 0)
+    return np.asarray(np.log(np.maximum(power @ triangles.T, 1e-7)), np.float32)
 
 
 def tones(length: int, rate: int, seed: int) -> Sound:

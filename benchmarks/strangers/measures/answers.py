@@ -29,13 +29,18 @@ def same_labels(measured: Measured) -> float:
     return 1.0 if chance == 1 else float((agreement - chance) / (1 - chance))
 
 
-def changed_decisions(threshold: float, index: int = 0) -> Callable[[Measured], float]:
-    """Share of values that are on the other side of a threshold."""
+def changed_decisions(threshold: float, column: int | None = None) -> Callable[[Measured], float]:
+    """Share of values that are on the other side of a threshold.
+
+    Args:
+        threshold: of the decision.
+        column: of the last axis, whose value decides; None: every value does.
+    """
+    chosen = slice(None) if column is None else slice(column, column + 1)
 
     def measure(measured: Measured) -> float:
-        pairs = measured.pairs(index)
-        changed = [np.mean((expected >= threshold) != (actual >= threshold)) for expected, actual in pairs]
-        return float(np.mean(changed))
+        sides = [[value[..., chosen] >= threshold for value in pair] for pair in measured.pairs()]
+        return float(np.mean([np.mean(expected != actual) for expected, actual in sides]))
 
     return measure
 

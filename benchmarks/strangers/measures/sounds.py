@@ -1,11 +1,13 @@
 """Measures of networks that clean speech or tell its pitch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.strangers.stranger import Arrays, Measured
+from stages.core.base.errors import UserError
 
 __all__ = ["gain_kept", "pitches_changed"]
 
@@ -14,16 +16,23 @@ SAME_PITCH = 50.0
 VOICED = 0.5
 
 Spectrum = NDArray[np.complex64]
-Enhance = Callable[[Spectrum, list[Arrays]], Spectrum]
+Sound = NDArray[Any]
+"""Spectra, or samples over time."""
+Enhance = Callable[[Sound, list[Arrays]], Sound]
+LEAST_GAIN = 1.0
+"""Decibels that the float network has to gain, or there is nothing to lose."""
 
 
 def gain_kept(enhance: Enhance) -> Callable[[Measured], float]:
     """Share of the float network's gain in signal to noise that the quantized one has.
 
-    The measure's truth is the spectra of the noisy and of the clean speech, each [frames, bins].
+    The measure's truth is the noisy and the clean speech, as spectra [frames, bins] or over time.
 
     Args:
-        enhance: makes the enhanced spectra of the noisy ones and the outputs.
+        enhance: makes the enhanced speech of the noisy speech and the outputs.
+
+    Raises:
+        UserError: if the float network gains too little.
     """
 
     def measure(measured: Measured) -> float:
@@ -32,12 +41,14 @@ def gain_kept(enhance: Enhance) -> Callable[[Measured], float]:
         gains = [
             _decibels(clean, enhance(noisy, list(outputs))) - before for outputs in (measured.expected, measured.actual)
         ]
+        if gains[0] < LEAST_GAIN:
+            raise UserError(f"the float network gains {gains[0]:.2f} dB: {LEAST_GAIN:g} or more are needed to tell")
         return gains[1] / gains[0]
 
     return measure
 
 
-def _decibels(clean: Spectrum, other: Spectrum) -> float:
+def _decibels(clean: Sound, other: Sound) -> float:
     """Signal to noise of the clean speech in another one, the same scaled by any number."""
     flat, compared = clean.reshape(-1), other.reshape(-1)
     scale = np.vdot(flat, compared) / np.vdot(flat, flat)

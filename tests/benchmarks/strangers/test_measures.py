@@ -15,6 +15,7 @@ from benchmarks.strangers.measures.masks import correlation, overlap, same_marks
 from benchmarks.strangers.measures.sounds import gain_kept, pitches_changed
 from benchmarks.strangers.measures.texts import character_errors, edits
 from benchmarks.strangers.stranger import Bounds, Measured
+from stages.core.base.errors import UserError
 
 
 def measured(expected, actual, truth=None, names=("y",)):
@@ -60,6 +61,8 @@ def test_kappa_takes_chance_away():
 
 def test_decisions_change_at_the_threshold():
     assert changed_decisions(0.5)(measured([[0.4, 0.5, 0.9, 0.1]], [[0.5, 0.6, 0.4, 0.2]])) == 0.5
+    first = changed_decisions(0.5, column=0)
+    assert first(measured([[[0.4, 0.5], [0.9, 0.1]]], [[[0.4, 0.1], [0.1, 0.1]]])) == 0.5
 
 
 def test_concordance_of_a_shift_by_hand():
@@ -119,6 +122,14 @@ def test_the_gain_that_is_kept():
     given = measured([0.1], [10**-0.5], truth=(clean + noise, clean))
     assert gain_kept(enhanced)(given) == pytest.approx(0.5, abs=1e-4)
     assert gain_kept(enhanced)(measured([0.1], [1.0], truth=(clean + noise, clean))) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_float_network_that_gains_nothing_tells_nothing():
+    clean = np.array([[1, 1, 1, 1]], np.complex64)
+    noise = np.array([[1, -1, 1, -1]], np.complex64)
+    same = measured([0], [0], truth=(clean + noise, clean))
+    with pytest.raises(UserError, match=r"the float network gains 0\.00 dB"):
+        gain_kept(lambda noisy, outputs: noisy)(same)
 
 
 def test_pitches_that_change():
