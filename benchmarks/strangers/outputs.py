@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from benchmarks.strangers.stranger import Arrays
 from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
@@ -54,14 +55,21 @@ def run_streams(
         starts: indices of the samples at which a stream begins.
 
     Returns:
-        Of each sample the outputs that are no states.
+        Of each sample the outputs that are no states; not numbers where the network cannot be run, for instance
+        since a layer that stays in float has divided by a zero that quantization made.
     """
     results: list[Arrays] = []
     carried: Arrays = {}
     for index, sample in enumerate(samples):
         if index in starts:
             carried = {}
-        outputs = runner.run({**sample, **carried})
+        try:
+            outputs = runner.run({**sample, **carried})
+        except Fail:
+            if not results:
+                raise
+            results.append({name: np.full_like(value, np.nan) for name, value in results[-1].items()})
+            continue
         carried = {name: np.asarray(outputs[output], np.float32) for output, name in states.items()}
         results.append({name: value for name, value in outputs.items() if name not in states})
     return results

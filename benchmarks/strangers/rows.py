@@ -1,7 +1,6 @@
 """A row of the table: a network in a setting, what compare says of it, what its task says."""
 
 import contextlib
-import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from benchmarks.strangers.project import QUANTIZING, compose, measure, run_stage
 from benchmarks.strangers.stranger import NOT_QUANTIZED, Bounds, Samples, Stranger
 from benchmarks.strangers.verdicts import Cure, agreement, compare
 from stages.core.base.errors import UserError
+from stages.core.config.overrides import split_overrides
 
 __all__ = ["COLUMNS", "died_row", "measured_row", "mended"]
 
@@ -76,7 +76,7 @@ def _apply(stranger: Stranger, samples: Samples, cure: Cure, before: float) -> d
         shutil.copytree(Path.cwd(), folder, symlinks=True, dirs_exist_ok=True)
         with contextlib.chdir(folder):
             try:
-                run_stage("compose", "--keep", *shlex.split(cure.override))
+                run_stage("compose", "--keep", *split_overrides(cure.override))
                 run_stages()
                 after = measure(stranger, samples)
             except UserError as error:

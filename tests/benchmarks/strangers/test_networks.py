@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from benchmarks.strangers.__main__ import select
 from benchmarks.strangers.material.photos import Photo, turned
@@ -84,6 +85,20 @@ def test_a_stream_carries_its_states_until_the_next_one_starts():
     outputs = run_streams(Runner(summing(2)), samples, {"t": "s"}, [0, 2])
     assert [list(output) for output in outputs] == [["y"]] * 4
     assert [output["y"][0, 0] for output in outputs] == [1, 2, 1, 2]
+
+
+def test_a_sample_that_cannot_be_run_gives_no_numbers():
+    class Failing:
+        def run(self, feeds):
+            if feeds["x"][0, 0] > 1:
+                raise Fail("index out of range")
+            return {"y": feeds["x"]}
+
+    one = np.ones((1, 2), np.float32)
+    outputs = run_streams(Failing(), [{"x": one}, {"x": 2 * one}, {"x": one}], {}, [])
+    assert [output["y"][0, 0] for output in outputs] == [1, pytest.approx(np.nan, nan_ok=True), 1]
+    with pytest.raises(Fail):
+        run_streams(Failing(), [{"x": 2 * one}], {}, [])
 
 
 def test_states_of_rank_four_get_a_batch(tmp_path):
