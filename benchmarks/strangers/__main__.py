@@ -46,15 +46,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder of pictures and networks")
     parser.add_argument("--nets", metavar="NAME,...", help="these networks only")
     parser.add_argument("--dir", type=Path, metavar="DIR", help="networks whose files lie here")
-    parser.add_argument("--settings", default=DEFAULT_SETTINGS, metavar="SOC/QUANT,...", help=DEFAULT_SETTINGS)
+    parser.add_argument("--settings", default=DEFAULT_SETTINGS, metavar="SOC/QUANT,...", help="t40/int8 unless said")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave each network's project here")
     parser.add_argument("--cures", type=int, default=2, metavar="N", help="apply so many of compare's overrides (2)")
     arguments = parser.parse_args()
     folders = {name: resolved(getattr(arguments, name)) for name in ("data", "dir", "json", "keep")}
-    settings = [_setting(text) for text in arguments.settings.split(",")]
     names = arguments.nets.split(",") if arguments.nets else None
 
     def run() -> int:
+        settings = [_setting(text) for text in arguments.settings.split(",")]
         networks = in_folder(folders["dir"]) if folders["dir"] else NETWORKS
         measure(select(networks, names, folders["data"]), settings, folders, arguments.cures)
         return 0
@@ -63,7 +63,14 @@ def main() -> None:
 
 
 def _setting(text: str) -> list[str]:
+    """The overrides of SOC/QUANT.
+
+    Raises:
+        UserError: if it is not of that form.
+    """
     soc, _, quant = text.partition("/")
+    if not soc or not quant:
+        raise UserError(f"--settings {text}: write SOC/QUANT, as in {DEFAULT_SETTINGS}")
     return [f"soc={soc}", f"quant={quant}"]
 
 
@@ -112,6 +119,11 @@ def measure(
     judged = [row["agree"] for row in rows if row["agree"] is not None]
     if judged:
         output.print(f"verdict and task agree: {sum(judged):g} of {len(judged)}")
+    for row in rows:
+        if row["agree"] == 0:
+            output.print(
+                f"wrong: {row['network']} ({row['setting']}) is {row['truth']}, and compare says {row['verdict']}"
+            )
 
 
 @contextlib.contextmanager
