@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
 from benchmarks.common import PROJECT
 from benchmarks.strangers.material.photos import photos
+from benchmarks.strangers.material.text_pictures import matplotlib_data
 
 __all__ = ["files"]
 
@@ -23,7 +23,7 @@ EACH = 8
 def files(data: Path | None) -> list[bytes]:
     """The project's sources and pages, Matplotlib's fonts and drawings, photos; in an order without meaning."""
     roots = [(PROJECT / name, patterns) for name, patterns in PATTERNS.items()]
-    roots.append((Path(matplotlib.get_data_path()), FONT_PATTERNS))
+    roots.append((matplotlib_data(), FONT_PATTERNS))
     found = [path for root, patterns in roots for pattern in patterns for path in sorted(root.glob(pattern))[:EACH]]
     contents = [path.read_bytes() for path in found] + [photo.content for photo in photos(data)[:EACH]]
     return [contents[index] for index in np.random.default_rng(7).permutation(len(contents))]

@@ -1,13 +1,13 @@
 """Pictures of text, rendered in the fonts that Matplotlib carries."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["captchas", "lines", "pages"]
+__all__ = ["captchas", "lines", "matplotlib_data", "pages"]
 
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "DejaVuSerif-Italic.ttf")
 WORDS = [
@@ -20,6 +20,13 @@ PAPER, INK = (190, 256), (0, 90)
 """Grey levels of paper and of ink."""
 
 Picture = NDArray[np.uint8]
+
+
+def matplotlib_data() -> Path:
+    """Where Matplotlib keeps fonts and drawings; it is not imported for that."""
+    found = find_spec("matplotlib")
+    assert found is not None and found.origin is not None
+    return Path(found.origin).parent / "mpl-data"
 
 
 def lines(count: int, height: int, width: int) -> list[Picture]:
@@ -104,7 +111,7 @@ def _fitting(rng: np.random.Generator, font: ImageFont.FreeTypeFont, width: int)
 
 
 def _font(rng: np.random.Generator, size: int) -> ImageFont.FreeTypeFont:
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    folder = matplotlib_data() / "fonts" / "ttf"
     return ImageFont.truetype(str(folder / FONTS[int(rng.integers(len(FONTS)))]), max(size, 6))
 
 

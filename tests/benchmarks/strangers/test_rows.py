@@ -61,6 +61,7 @@ def test_a_sound_network_needs_no_cure(row):
     assert 0 < done <= layers
 
 
+@pytest.mark.slow
 def test_a_refusal_is_a_row(row):
     found = row(Bounds(good=1, dead=2), ["soc=t40", "quant=int9"])
     assert found["died"] == "compose"
