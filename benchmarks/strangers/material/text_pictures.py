@@ -25,7 +25,8 @@ Picture = NDArray[np.uint8]
 def matplotlib_data() -> Path:
     """Where Matplotlib keeps fonts and drawings; it is not imported for that."""
     found = find_spec("matplotlib")
-    assert found is not None and found.origin is not None
+    assert found is not None
+    assert found.origin is not None
     return Path(found.origin).parent / "mpl-data"
 
 
