@@ -1,6 +1,7 @@
 """A row of the table: a network in a setting, what compare says of it, what its task says."""
 
 import contextlib
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def measured_row(
         value = measure(stranger, samples)
         integers, layers = weighted_layers()
         truth = stranger.bounds.level(value) if integers else NOT_QUANTIZED
-        row |= {"truth": truth, "value": value, "integers": f"{integers}/{layers}"}
+        row |= {"truth": truth, "value": _written(value), "integers": f"{integers}/{layers}"}
         stage = "compare"
         said = compare()
     except UserError as error:
@@ -81,7 +82,12 @@ def _apply(stranger: Stranger, samples: Samples, cure: Cure, before: float) -> d
                 after = measure(stranger, samples)
             except UserError as error:
                 return applied | {"mended": "refused", "error": str(error)}
-    return applied | {"got": after, "mended": mended(stranger.bounds, before, after)}
+    return applied | {"got": _written(after), "mended": mended(stranger.bounds, before, after)}
+
+
+def _written(value: float) -> float | None:
+    """A measure as JSON has it: nothing where it is no number."""
+    return None if math.isnan(value) else value
 
 
 def mended(bounds: Bounds, before: float, after: float) -> str:

@@ -3,13 +3,21 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.strangers.networks import detectors, files, given, pictures, sounds, texts
+from benchmarks.strangers.networks import detectors, enhancement, files, given, pictures, sounds, texts, voice
 from benchmarks.strangers.stranger import Stranger
 from stages.core.base.errors import UserError
 
 __all__ = ["NETWORKS", "in_folder"]
 
-NETWORKS: list[Stranger] = [*detectors.NETWORKS, *texts.NETWORKS, *pictures.NETWORKS, *files.NETWORKS, *sounds.NETWORKS]
+NETWORKS: list[Stranger] = [
+    *detectors.NETWORKS,
+    *texts.NETWORKS,
+    *pictures.NETWORKS,
+    *files.NETWORKS,
+    *enhancement.NETWORKS,
+    *voice.NETWORKS,
+    *sounds.NETWORKS,
+]
 
 
 def in_folder(folder: Path) -> list[Stranger]:
