@@ -36,6 +36,7 @@ NETWORKS = [
         NAME,
         BOXES,
         (per_channel([0], [255], [1, 3, 320, 320]), *LETTERBOX, "model.preprocess.pad=0", *_thresholds(0.2, 0.45)),
+        needs_data=True,  # few of the packages' photos show what it looks for
     ),
     Stranger(
         "yunet",
