@@ -15,8 +15,8 @@ cure      the first override that compare prints, its promised effect, the task 
 died      the stage that refuses the network
 
 Networks and most data come out of pinned packages. --data DIR has coco_train128 and models/yolox_nano_416.onnx: with it
-photos are COCO's, and the networks that need many people, labels or YOLOX run too. --dir DIR takes networks whose files lie
-in a folder in place of those of packages.
+photos are COCO's, and the networks that need many people, labels or YOLOX run too. --dir DIR takes networks whose files
+lie in a folder in place of those of packages.
 """
 
 import contextlib
