@@ -11,10 +11,10 @@ __all__ = ["declare_outputs", "fix_shapes", "graph_shapes"]
 
 
 def graph_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """Shapes of the fed inputs in graph order; 0 for a size that is not static."""
+    """Shapes of the fed inputs in graph order; 0 for a size that is not static (Paddle's exporter writes -1)."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return {
-        info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim]
+        info.name: [max(dim.dim_value, 0) for dim in info.type.tensor_type.shape.dim]
         for info in model.graph.input
         if info.name not in constants
     }

@@ -29,6 +29,13 @@ def test_dynamic_height_takes_the_configured_shape():
     assert [dim.dim_value for dim in fixed.graph.output[0].type.tensor_type.shape.dim] == [1, 2, 12, 8]
 
 
+def test_a_size_of_minus_one_is_dynamic():
+    fixed = fix_shapes(normalized_model(height=-1, batch=-1), {"x": [1, 3, 12, 8]})
+    assert graph_shapes(fixed) == {"x": [1, 3, 12, 8]}
+    with pytest.raises(UserError, match=r"dynamic shape \[\?,3,\?,8\]"):
+        fix_shapes(normalized_model(height=-1, batch=-1), {"x": None})
+
+
 def test_later_dynamic_inputs_take_the_last_configured_shape():
     model = graph_model([node("Add", ["a", "b"], ["y"], "sum")], {"a": [1, "C"], "b": [1, "C"]}, ["y"])
     assert graph_shapes(fix_shapes(model, {"a": [1, 5], "b": None})) == {"a": [1, 5], "b": [1, 5]}

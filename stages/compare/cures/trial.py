@@ -152,8 +152,8 @@ def _outcome(folder: Path, config: Config) -> Outcome:
     names = float_outputs(reference)
     simulator = simulator_model(load_integer_model(folder / INTEGER_MODEL), names)
     quantized, float_network = Runner(simulator, optimize="safe"), Runner(reference.model)
-    judge = open_judge(reference, inputs, config)
     boxes = open_boxes(folder / DETECTOR, reference, config)
+    judge = open_judge(reference, inputs, config, detects=boxes is not None)
     files = select(config.data.debug, inputs, DEBUG_KEY)
     for index, read in enumerate(read_samples(files, inputs, config.model.preprocess, DEBUG_KEY)):
         fed = feeds(read.sample, inputs)

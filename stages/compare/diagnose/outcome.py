@@ -14,6 +14,8 @@ __all__ = ["Outcome", "off_by"]
 
 LOST_SHARE = 0.5
 """A detector that loses so many of its boxes, or invents as many, is broken."""
+FEW_BOXES = 3
+"""So few boxes tell that a network is good if it finds all of them and no others; a dead one finds none."""
 HARMLESS_LOSS = 0.1
 """Part of the boxes that a sound network may lose."""
 HARMLESS_TASK_LOSS, UNCERTAIN_TASK_LOSS = 0.03, 0.1
@@ -69,7 +71,8 @@ class Outcome:
             surely_more(boxes.invented, boxes.quantized_count, HARMLESS_LOSS)
         ):
             return Level.broken if differ >= LOST_SHARE else Level.look
-        return Level.good if of_outputs is Level.good else Level.unjudged  # fewer boxes than can tell
+        all_found = boxes.count >= FEW_BOXES and not boxes.lost and not boxes.invented
+        return Level.good if all_found or of_outputs is Level.good else Level.unjudged
 
     @property
     def fidelity(self) -> float:

@@ -98,7 +98,8 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     close_ups, features = LayerCloseUps(networks, len(pictures)), FeatureObserver(networks.params)
     coded = {feature.tensor for feature in networks.params.features}
     by_picture, parts = PictureRows(networks.node_names), PartObserver(find_joints(networks.reference, coded))
-    judge = open_judge(networks.reference, networks.inputs, config)
+    boxes = open_boxes(DETECTOR, networks.reference, config)
+    judge = open_judge(networks.reference, networks.inputs, config, detects=boxes is not None)
     judged = float_outputs(networks.reference)
 
     def judge_outputs(comparison: Comparison) -> None:
@@ -106,7 +107,6 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         judge.add(*sides)
 
     observers: list[Observer] = [features.add, close_ups.add, by_picture.add, parts.add, judge_outputs]
-    boxes = open_boxes(DETECTOR, networks.reference, config)
     if boxes:
         observers.append(boxes.add)
     if config.compare.dump:

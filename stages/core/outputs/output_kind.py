@@ -26,6 +26,7 @@ class OutputKind(Enum):
     waveform = "waveform"
     map = "map"
     state = "state for the next step"
+    head = "part of a detector's head"
     values = "values"
 
     @property

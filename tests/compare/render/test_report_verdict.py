@@ -123,11 +123,14 @@ def test_a_detector_is_as_good_as_its_boxes():
 
 
 def test_few_boxes_do_not_make_an_output_good_nor_broken():
-    few = observed(picture(boxes_in_a_row(3), boxes_in_a_row(3)))
+    few = observed(picture(boxes_in_a_row(5), boxes_in_a_row(4)))
     level, sentence = said([row("fc", 0.5)], outputs=[judged(0.1)], boxes=few)
     assert level == "unjudged"
-    assert "has 3 of the float network's 3 boxes on 1 picture, too few to go by; the output" in sentence
+    assert "has 4 of the float network's 5 boxes on 1 picture, too few to go by; the output" in sentence
     assert said([row("fc", 0.5)], outputs=[judged(0.99)], boxes=few)[0] == "good"
+    for count, level in ((3, "good"), (2, "unjudged"), (0, "unjudged")):
+        found = observed(picture(boxes_in_a_row(count), boxes_in_a_row(count)))
+        assert said([row("fc", 0.5)], outputs=[judged(0.1)], boxes=found)[0] == level
     lost = observed(picture(boxes_in_a_row(3), boxes_in_a_row(0)))
     assert said([row("fc", 0.9999)], [LOST_BOXES], outputs=[judged(0.99)], boxes=lost)[0] == "broken"
 

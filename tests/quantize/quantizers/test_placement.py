@@ -185,7 +185,7 @@ def test_a_network_of_unknown_operators_has_no_codes():
 
 
 def test_a_network_whose_weights_all_stay_in_float_is_said_unless_that_was_asked_for():
-    model, chip = chain("Conv", "MaxPool", "Conv"), soc(Conv=[])
+    model, chip = chain("Conv", "GlobalAveragePool", "Conv"), soc(Conv=[])
     assert placed(model, chip).notes[0] == (
         "no layer with weights runs in integers on the S1, so that a cosine of 1 says nothing: "
         "the S1 has no integer Conv (2 of 2)"

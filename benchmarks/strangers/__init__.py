@@ -1,0 +1,1 @@
+"""Strangers' networks: whether what compare says of them is true."""

@@ -1,0 +1,1 @@
+"""What samples are made of: photos, rendered text, speech, music."""

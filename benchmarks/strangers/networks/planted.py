@@ -1,0 +1,119 @@
+"""Graphs that are changed before they are used."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+from benchmarks.detection.decoded_graph import decoded_graph
+from benchmarks.strangers.stranger import Arrays, Material
+from stages.core.base.sources import open_source
+
+__all__ = ["YOLOX_FILE", "decoded", "quantized", "with_batch", "with_constants", "with_known_shape"]
+
+YOLOX_FILE = "models/yolox_nano_416.onnx"
+
+
+def decoded(material: Material, folder: Path) -> str:
+    """Let YOLOX's graph decode its boxes to pixels and join them with the scores."""
+    assert material.data is not None
+    return _saved(decoded_graph(onnx.load(material.data / YOLOX_FILE)), folder)
+
+
+def with_batch(material: Material, folder: Path, names: Mapping[str, str]) -> str:
+    """Give states of rank 4 a leading 1, since the pipeline takes rank 4 for pictures.
+
+    Args:
+        material: with the network.
+        folder: of the project.
+        names: output -> input of each state.
+    """
+    model = _loaded(material)
+    graph = model.graph
+    for info in [*graph.input, *graph.output]:
+        if info.name not in {*names, *names.values()}:
+            continue
+        sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim]
+        inner, is_input = f"{info.name}_without_batch", info in graph.input
+        shape = numpy_helper.from_array(np.array(sizes if is_input else [1, *sizes], np.int64), f"{inner}_shape")
+        graph.initializer.append(shape)
+        ends = (info.name, inner) if is_input else (inner, info.name)
+        for node in graph.node:
+            kept = node.input if is_input else node.output
+            kept[:] = [inner if name == info.name else name for name in kept]
+        node = helper.make_node("Reshape", [ends[0], shape.name], [ends[1]], name=inner)
+        graph.node.insert(0 if is_input else len(graph.node), node)
+        info.CopyFrom(helper.make_tensor_value_info(info.name, TensorProto.FLOAT, [1, *sizes]))
+    onnx.checker.check_model(model)
+    return _saved(model, folder)
+
+
+def with_constants(material: Material, folder: Path, values: Mapping[str, float]) -> str:
+    """Make constants of inputs that are settings.
+
+    Args:
+        material: with the network.
+        folder: of the project.
+        values: input -> its value.
+    """
+    model = _loaded(material)
+    graph = model.graph
+    for info in [info for info in graph.input if info.name in values]:
+        graph.initializer.append(numpy_helper.from_array(np.array(values[info.name], np.float32), info.name))
+        graph.input.remove(info)
+    return _saved(model, folder)
+
+
+def with_known_shape(material: Material, folder: Path, name: str, shape: Sequence[int]) -> str:
+    """Put a constant where the graph asks for the shape of an input, which then may be cut off.
+
+    Args:
+        material: with the network.
+        folder: of the project.
+        name: the input's.
+        shape: its shape.
+    """
+    model = _loaded(material)
+    graph = model.graph
+    for node in [node for node in graph.node if node.op_type == "Shape" and node.input[0] == name]:
+        graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), node.output[0]))
+        graph.node.remove(node)
+    return _saved(model, folder)
+
+
+def quantized(material: Material, folder: Path, feeds: list[Arrays]) -> str:
+    """Quantize a network by ONNX Runtime's QDQ, as strangers publish it.
+
+    Args:
+        material: with the network.
+        folder: of the project.
+        feeds: that calibrate.
+    """
+    quantize_static(_loaded(material), str(folder / "planted.onnx"), _Feeds(feeds), QuantFormat.QDQ, per_channel=True)
+    return "file:planted.onnx"
+
+
+class _Feeds(CalibrationDataReader):  # type: ignore[misc]
+    """What ONNX Runtime calibrates on."""
+
+    def __init__(self, feeds: list[Arrays]) -> None:
+        self._feeds: Iterator[dict[str, NDArray[Any]]] = iter(feeds)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """The next feeds; None at the end."""
+        return next(self._feeds, None)
+
+
+def _loaded(material: Material) -> onnx.ModelProto:
+    (file,) = open_source(material.network)
+    return onnx.load_from_string(file.read())
+
+
+def _saved(model: onnx.ModelProto, folder: Path) -> str:
+    onnx.save(model, folder / "planted.onnx")
+    return "file:planted.onnx"
