@@ -18,8 +18,10 @@ __all__ = ["GOOD_FIDELITY", "Level", "OutputJudge", "OutputJudgement", "fidelity
 
 GOOD_FIDELITY = 0.98
 """The vendor's guide calls what has less a poor layer: an error of a fifth of the output's own variation."""
-BROKEN_FIDELITY = 0.85
-"""An error of half of the variation."""
+GOOD_WITH_ANSWERS = 0.94
+"""So much will do where answers are read off an output and none changes: a third of the variation."""
+BROKEN_FIDELITY = 0.75
+"""An error of two thirds of the variation."""
 TOLERATED, TOLERATED_PLACES = 0.05, 0.1
 """So many clear changes of answers go with a sound network of 8 bits; of places in a map more, at edges."""
 BROKEN_SHARE = 0.5
@@ -100,7 +102,8 @@ class OutputJudgement:
         by_answers = _level_of_answers(answers, TOLERATED_PLACES if places else TOLERATED)
         if answers.count >= FEW_ANSWERS:
             return by_answers
-        if by_answers is Level.broken or by_error is Level.good:
+        sound = not answers.changed and self.fidelity >= GOOD_WITH_ANSWERS
+        if by_answers is Level.broken or by_error is Level.good or sound:
             return by_answers
         return Level.look if by_answers is Level.good else by_error
 

@@ -43,7 +43,7 @@ def test_good():
     assert said(rows) == ("good", "Good: the output (fc) has cosine 0.9912.")
 
 
-@pytest.mark.parametrize(("fidelity", "level", "word"), [(0.979, "look", "Look here"), (0.849, "broken", "Broken")])
+@pytest.mark.parametrize(("fidelity", "level", "word"), [(0.979, "look", "Look here"), (0.749, "broken", "Broken")])
 def test_the_layer_that_errs_most_is_named(fidelity, level, word):
     rows = [row("/mid/Conv", 0.9321, isolated_sqnr=12.34), row("fc", 0.9999, isolated_sqnr=30.0)]
     conclusion = said(rows, worst=rows[0], outputs=[judged(fidelity)])

@@ -50,8 +50,8 @@ def test_one_number_that_is_constant_after_quantizing_is_broken(constant):
     [
         (0.1980, Level.good),  # of a deviation of 1: fidelity sqrt(1 - 0.0392)
         (0.2000, Level.look),
-        (0.5260, Level.look),  # sqrt(1 - 0.2767) = 0.8505
-        (0.5280, Level.broken),
+        (0.6610, Level.look),  # sqrt(1 - 0.4369) = 0.7504
+        (0.6620, Level.broken),
     ],
 )
 def test_levels_of_one_number_by_its_error(error, level):
@@ -151,7 +151,9 @@ def test_near_ties_are_no_changed_answers():
 @pytest.mark.parametrize(
     ("classes", "scale", "others", "level"),
     [
-        ([0, 1, 2, 3], 0.4, None, Level.broken),  # fewer than 5 answers: by the error
+        ([0, 1, 2, 3], 0.2, None, Level.broken),  # fewer than 5 answers: by the error
+        ([0, 1, 2, 3], 0.75, None, Level.look),
+        ([0, 1, 2, 3, 0, 1], 0.75, None, Level.good),  # more, and all stay: a fidelity of 0.95 will do
         ([0, 1, 2, 3, 0, 1], 1.0, None, Level.good),
         ([0, 1, 2, 3, 0, 1], 0.4, None, Level.look),  # the answers stay, the scores do not
         ([0, 1, 2, 3, 0, 1], 1.0, [1, 2, 3, 0, 1, 2], Level.broken),
