@@ -6,13 +6,14 @@ import grimp
 import pytest
 import yaml
 
+from stages.compare.cures.candidates import AUTOTUNE
 from stages.compare.cures.trial import STAGES as BEFORE_QUANTIZE
 from stages.core.config.schema import ModelConfig, SocConfig
 from tests.conftest import REPOSITORY
 
 STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-TRIED = [*BEFORE_QUANTIZE, "quantize"]
-"""The stages that compare's cures run."""
+TRIED = [*BEFORE_QUANTIZE, "quantize", AUTOTUNE[0]]
+"""The stages, and the command, that compare's cures run."""
 
 
 @pytest.fixture(scope="module")

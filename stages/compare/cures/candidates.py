@@ -18,14 +18,17 @@ from stages.core.config.schema import (
 )
 from stages.core.graph.onnx_graph import WEIGHTED
 from stages.core.integer.operators import KEEPS_CODES
-from stages.core.outputs.output_judge import Level
+from stages.core.outputs.output_judge import GOOD_FIDELITY, Level
 
-__all__ = ["PER_TENSOR", "candidates", "tried_by_outputs"]
+__all__ = ["ALLOTMENT", "AUTOTUNE", "PER_TENSOR", "candidates", "tried_by_outputs", "widens"]
 
 LEARNED = "quant=best"
 PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
 """How a line ends that leaves out what no vendor's converter takes."""
 BITS, FULL_BITS = ("feature_bits", "weight_bits"), 8
+AUTOTUNE = ("autotune", "--target", f"fidelity={GOOD_FIDELITY:g}")
+ALLOTMENT = "quant.node_bits=file:out/autotune/node_bits.json"
+"""Where wider bits make the network good: the fewest that do, layer by layer, and the line that takes them."""
 DELICATE = frozenset(
     {"Div", "Erf", "Exp", "LayerNormalization", "Log", "Pow", "Reciprocal", "ReduceL2", "ReduceMean", "Softmax", "Sqrt"}
 )
@@ -45,6 +48,11 @@ CUT = "model.cut="
 def tried_by_outputs(finding: Finding) -> bool:
     """Whether a finding's cure is to be judged by the quantized outputs beside the float ones."""
     return finding.cure is not None and finding.kind not in EVIDENT and not finding.cure.startswith(CUT)
+
+
+def widens(line: str) -> bool:
+    """Whether a line gives all features or weights more bits, and does nothing else."""
+    return all(override.startswith(tuple(f"quant.{key}=" for key in BITS)) for override in line.split())
 
 
 def candidates(diagnosis: Diagnosis, config: Config) -> Iterator[str]:

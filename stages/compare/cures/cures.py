@@ -1,8 +1,9 @@
 """Trying cures: what is printed as one has helped, by as much as is said."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from stages.compare.cures.candidates import PER_TENSOR, candidates, tried_by_outputs
+from stages.compare.cures.candidates import ALLOTMENT, AUTOTUNE, PER_TENSOR, candidates, tried_by_outputs, widens
 from stages.compare.cures.trial import remove_leftovers, try_line, why_untried
 from stages.compare.diagnose.cure import Cure, best_first, effect_of
 from stages.compare.diagnose.diagnosis import Diagnosis
@@ -45,15 +46,15 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
     with progress("cures", config.compare.cures) as advance:
         for line in candidates(diagnosis, config):
-            enough = trials.good and line not in own
+            enough = trials.good_lines and line not in own
             if enough or len(trials.tried) >= config.compare.cures:
                 break
             if line.endswith(PER_TENSOR) and not trials.scaled_by_channel:
                 continue  # the same as what was tried before
-            try:
-                trials.run(line)
-            except UserError as error:
-                notes.append(f"{line} could not be tried: {error}")
+            notes += trials.run(line)
+            advance()
+        if any(widens(line) for line in trials.good_lines) and not config.quant.node_bits:
+            notes += trials.run(ALLOTMENT, AUTOTUNE)
             advance()
     cures = best_first(trials.tried.values())
     findings = [found for finding in diagnosis.findings if (found := _judged(finding, trials.tried)) is not None]
@@ -72,21 +73,23 @@ class _Trials:
         self.tried: dict[str, Cure] = {}
         self.scaled_by_channel = False
 
-    def run(self, line: str) -> None:
-        """Try a line.
-
-        Raises:
-            UserError: if the line, or a stage with it, is refused.
-        """
-        result = try_line(line, self._config)
+    def run(self, line: str, preparation: Sequence[str] = ()) -> list[str]:
+        """Try a line; gives a note if the line, or a stage with it, is refused."""
+        try:
+            result = try_line(line, self._config, preparation)
+        except UserError as error:
+            return [f"{line} could not be tried: {error}"]
         self.scaled_by_channel = result.channel_scales
         effect = effect_of(self._before, result.outcome)
-        self.tried[line] = Cure(line, effect, result.outcome.level, not result.channel_scales, len(self.tried))
+        level, number = result.outcome.level, len(self.tried)
+        self.tried[line] = Cure(line, effect, level, not result.channel_scales, number, preparation)
+        return []
 
     @property
-    def good(self) -> bool:
-        """Whether a line that the vendor's converter takes makes the network good."""
-        return any(cure.level is Level.good and cure.converter and cure.helps for cure in self.tried.values())
+    def good_lines(self) -> list[str]:
+        """The lines that the vendor's converter takes and that make the network good."""
+        tried = self.tried.items()
+        return [line for line, cure in tried if cure.level is Level.good and cure.converter and cure.helps]
 
 
 def _judged(finding: Finding, tried: dict[str, Cure]) -> Finding | None:

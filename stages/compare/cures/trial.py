@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,7 +38,7 @@ SCRATCH_PREFIX = ".cure-"
 OUTPUTS = Path("out")
 STAGES = {"export": EXPORT, "calibset": CALIBSET, "calibrate": CALIBRATE}
 """The stages before quantize, and their folders."""
-NOT_LINKED = {"out", "params.yaml", "dvc.lock", ".dvc", ".git"}
+NOT_LINKED = {"out", "params.yaml", "dvc.lock", ".dvc", ".git", "mlflow.db", "mlruns"}
 EXPORTED = ("source", "torch", "inputs", "outputs", "cut", "fp32_diff", "detector")
 """Keys of `model` that export goes by."""
 
@@ -70,22 +70,30 @@ def why_untried(config: Config) -> str:
     return "" if same else f"{PARAMS} is not what the overrides in its first line compose to"
 
 
-def try_line(line: str, config: Config) -> TrialResult:
+def try_line(line: str, config: Config, preparation: Sequence[str] = ()) -> TrialResult:
     """Compose the current experiment with a line, run the stages that it changes, and both networks.
 
     Args:
         line: overrides, as a user types them.
         config: the experiment as it is.
+        preparation: a command of the project and its arguments, run before.
 
     Raises:
         UserError: if params.yaml is not what compose writes, or the line, or a stage with it, is refused.
     """
-    changed, text = compose(joined(recorded(PARAMS), split_overrides(line)), CONF)
-    if asdict(changed) == asdict(config):
-        raise UserError(f"{line} changes nothing")
-    with _project(text, _first_stage(config, changed)) as (folder, stages):
-        for stage in stages:
-            _run(stage, folder)
+    overrides = joined(recorded(PARAMS), split_overrides(line))
+    with _project() as folder:
+        if preparation:
+            _link_stages(folder, "quantize")
+            shutil.copyfile(PARAMS, folder / PARAMS)
+            _run(preparation, folder)
+        with chdir(folder):
+            changed, text = compose(overrides, CONF)
+        if asdict(changed) == asdict(config):
+            raise UserError(f"{line} changes nothing")
+        write_text(folder / PARAMS, text)
+        for stage in _link_stages(folder, _first_stage(config, changed)):
+            _run([stage], folder)
         params = load_qparams(folder / QPARAMS, changed)
         scaled = any(feature.channel_scales for feature in params.features)
         return TrialResult(_outcome(folder, changed), scaled)
@@ -110,40 +118,48 @@ def _first_stage(before: Config, after: Config) -> str:
 
 
 @contextmanager
-def _project(params: str, first: str) -> Iterator[tuple[Path, Sequence[str]]]:
-    """A folder like the project's with other parameters, and the stages to run in it; those before are linked."""
-    project = Path.cwd()
+def _project() -> Iterator[Path]:
+    """A folder like the project's, without parameters and outputs."""
     with TemporaryDirectory(dir=OUTPUTS, prefix=SCRATCH_PREFIX) as name:
         folder = Path(name).resolve()
-        for entry in project.iterdir():
+        for entry in Path.cwd().iterdir():
             if entry.name not in NOT_LINKED:
                 (folder / entry.name).symlink_to(entry)
         (folder / OUTPUTS).mkdir()
-        write_text(folder / PARAMS, params)
-        order = [*STAGES, "quantize"]
-        start = order.index(first)
-        for stage in order[:start]:
-            (folder / STAGES[stage]).symlink_to(project / STAGES[stage])
-        yield folder, order[start:]
+        yield folder
 
 
-def _run(stage: str, folder: Path) -> None:
-    """Run a stage.
+def _link_stages(folder: Path, first: str) -> list[str]:
+    """Link the outputs of the stages before one; gives those from it on, which are to be run."""
+    order = [*STAGES, "quantize"]
+    start = order.index(first)
+    for stage in order[:start]:
+        if not (folder / STAGES[stage]).exists():
+            (folder / STAGES[stage]).symlink_to(Path.cwd() / STAGES[stage])
+    return order[start:]
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    """Run a stage or a command of the project; what it would log as a run stays in the folder.
 
     Raises:
         UserError: if it fails; its own line.
     """
-    log = folder / f"{stage}.log"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), *sys.path]))}
+    name, *arguments = command
+    log = folder / f"{name}.log"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), *sys.path])),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
     with (
         log.open("w", encoding="utf-8") as file,
-        running([sys.executable, "-m", f"stages.{stage}"], folder, file, environment) as process,
+        running([sys.executable, "-m", f"stages.{name}", *arguments], folder, file, environment) as process,
     ):
         code = process.wait()
     if code:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         own = [line for line in lines if line.startswith(("error: ", "internal error: "))]
-        raise UserError(own[-1].removeprefix("error: ") if own else f"{stage} ended with exit code {code}")
+        raise UserError(own[-1].removeprefix("error: ") if own else f"{name} ended with exit code {code}")
 
 
 def _outcome(folder: Path, config: Config) -> Outcome:

@@ -1,6 +1,6 @@
 """A cure that was tried: its line, and what it did to the outputs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Cure:
         level: of the network with it.
         converter: whether a vendor's converter takes it: none takes a scale a channel of features.
         number: of the trial; the earlier ones cost the network less.
+        preparation: what to run before, a command of the project and its arguments; empty for most.
     """
 
     override: str
@@ -33,6 +34,7 @@ class Cure:
     level: Level
     converter: bool
     number: int
+    preparation: Sequence[str] = ()
 
     @property
     def helps(self) -> bool:
@@ -44,6 +46,7 @@ class Cure:
         effect = self.effect
         return {
             "override": self.override,
+            "preparation": f"python -m stages.{' '.join(self.preparation)}" if self.preparation else None,
             "metric": effect.metric,
             "before": effect.before,
             "after": effect.after,

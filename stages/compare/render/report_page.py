@@ -15,7 +15,7 @@ from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.compare.render.box_figures import BoxSection
 from stages.compare.render.report_figures import Figure
-from stages.compare.render.report_verdict import Verdict, command_line, cure_remark
+from stages.compare.render.report_verdict import Verdict, command_line, cure_command, cure_remark
 from stages.core.config.schema import Config
 from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.core.outputs.output_judge import Level, OutputJudgement
@@ -127,6 +127,7 @@ def render_page(page: ReportPage) -> str:
         settings=_settings(page.config),
         information=[item for item in page.diagnosis.information if item is not page.diagnosis.unchecked],
         command_line=command_line,
+        cure_command=cure_command,
         cure_remark=cure_remark,
         outputs=[_output_row(judged) for judged in page.diagnosis.outcome.outputs],
         plain=_plain,

@@ -13,7 +13,16 @@ from stages.core.config.overrides import split_overrides
 from stages.core.outputs.output_judge import Level
 from stages.core.statistics.metrics import SQNR_CAP
 
-__all__ = ["FIRST_LOOK", "Verdict", "command_line", "cure_lines", "cure_remark", "finding_lines", "verdict"]
+__all__ = [
+    "FIRST_LOOK",
+    "Verdict",
+    "command_line",
+    "cure_command",
+    "cure_lines",
+    "cure_remark",
+    "finding_lines",
+    "verdict",
+]
 
 FIRST_LOOK = {
     "unquantized": "why nothing is quantized",
@@ -111,9 +120,15 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
 def cure_lines(cures: Sequence[Cure]) -> list[str]:
     """Cures for the terminal, best first."""
     return [
-        f"cure {number}: {command_line(cure.override)}{_effect(cure.effect)}{cure_remark(cure)}"
+        f"cure {number}: {cure_command(cure)}{_effect(cure.effect)}{cure_remark(cure)}"
         for number, cure in enumerate(cures, 1)
     ]
+
+
+def cure_command(cure: Cure) -> str:
+    """What to type in a shell for a cure."""
+    before = f"python -m stages.{shlex.join(cure.preparation)} && " if cure.preparation else ""
+    return before + command_line(cure.override)
 
 
 def cure_remark(cure: Cure) -> str:

@@ -7,6 +7,7 @@ from stages.compare.cures.trial import TrialResult
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Effect, Finding
 from stages.compare.diagnose.outcome import Outcome
+from stages.compare.render.report_verdict import cure_command
 from stages.core.base.errors import UserError
 from stages.core.config.schema import CompareConfig, Config, QuantConfig
 from stages.core.outputs.output_error import PartError
@@ -36,7 +37,8 @@ def errors(monkeypatch):
     """Line -> the error that it leaves (0.5 unless known), or why it is refused; and what was tried."""
     known, tried = {}, []
 
-    def try_line(line, _):
+    def try_line(line, _, preparation):
+        assert bool(preparation) == ("node_bits=file" in line)
         tried.append(line)
         result = known.get(line, 0.5)
         if isinstance(result, str):
@@ -115,3 +117,14 @@ def test_params_that_nobody_composed_are_named(errors, monkeypatch):
     found = treated(diagnosis(RANGE))
     assert (found.findings, found.notes) == ([replace(RANGE, cure=None)], ["no cure was tried: params.yaml is another"])
     assert errors[1] == []
+
+
+def test_where_wider_bits_make_it_good_the_fewest_that_do_are_sought(errors):
+    errors[0].update({"quant.feature_bits=12": 0.1, "quant.node_bits=file:out/autotune/node_bits.json": 0.15})
+    found = treated(diagnosis())
+    assert errors[1][-2:] == ["quant.feature_bits=12", "quant.node_bits=file:out/autotune/node_bits.json"]
+    assert [cure.preparation for cure in found.cures] == [(), ("autotune", "--target", "fidelity=0.98")]
+    assert cure_command(found.cures[1]) == (
+        "python -m stages.autotune --target fidelity=0.98 && python -m stages.compose --keep "
+        "quant.node_bits=file:out/autotune/node_bits.json && dvc repro"
+    )
