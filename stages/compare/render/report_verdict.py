@@ -113,14 +113,15 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
     for number, finding in enumerate(findings, 1):
         lines.append(f"finding {number}: {finding.sentence}")
         if finding.cure:
-            lines.append(f"  try: {command_line(finding.cure)}{_effect(finding.effect)}")
+            lines.append(f"  try: {command_line(finding.cure)}")  # ends with the command, so that it can be copied
+            lines += [f"       {_effect(finding.effect)}"] if finding.effect else []
     return lines
 
 
 def cure_lines(cures: Sequence[Cure]) -> list[str]:
     """Cures for the terminal, best first."""
     return [
-        f"cure {number}: {cure_command(cure)}{_effect(cure.effect)}{cure_remark(cure)}"
+        f"cure {number}, {_effect(cure.effect)}{cure_remark(cure)}: {cure_command(cure)}"
         for number, cure in enumerate(cures, 1)
     ]
 
@@ -133,11 +134,11 @@ def cure_command(cure: Cure) -> str:
 
 def cure_remark(cure: Cure) -> str:
     """What else is to be known of a cure."""
-    return "" if cure.converter else "; on the PC only: no converter takes a scale a channel of features"
+    return "" if cure.converter else " (on the PC only: no converter takes a scale a channel of features)"
 
 
-def _effect(effect: Effect | None) -> str:
-    return f"  ({effect.metric} {effect.before:.4f} -> {effect.after:.4f})" if effect else ""
+def _effect(effect: Effect) -> str:
+    return f"{effect.metric} {effect.before:.4f} -> {effect.after:.4f}"
 
 
 def command_line(cure: str) -> str:

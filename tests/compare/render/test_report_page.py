@@ -292,7 +292,7 @@ def test_findings_stand_on_the_page_with_their_cure():
 
 def test_cures_stand_on_the_page_with_what_they_were_measured_to_do():
     text = page(BAD, diagnosis=FOUND)
-    remark = "; on the PC only: no converter takes a scale a channel of features."
+    remark = " (on the PC only: no converter takes a scale a channel of features)."
     assert f"<b>Fidelity of the outputs 0.8000 → 0.9900</b>{remark}" in text
     assert "Quant=best could not be tried: it is late." in text
     assert "Cures that were tried" not in page(BAD)

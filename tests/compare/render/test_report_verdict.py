@@ -142,8 +142,8 @@ def test_every_kind_of_finding_has_a_place_to_look_at():
 def test_findings_on_the_terminal():
     assert finding_lines(FINDINGS) == [
         "finding 1: it falls <here>",
-        "  try: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro  "
-        "(isolated cosine 0.7500 -> 1.0000)",
+        "  try: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro",
+        "       isolated cosine 0.7500 -> 1.0000",
         "finding 2: others please",
     ]
     cut = Finding("parts", "join", "so it is", {}, "model.cut=true model.outputs=[]")
@@ -158,8 +158,8 @@ def test_cures_on_the_terminal():
     effect = Effect("fidelity of the outputs", 0.5, 0.99)
     lines = cure_lines([Cure("quant=best", effect, Level.good, False, 0), Cure(CURE, effect, Level.good, True, 1)])
     assert lines == [
-        "cure 1: python -m stages.compose --keep quant=best && dvc repro  (fidelity of the outputs 0.5000 -> 0.9900); "
-        "on the PC only: no converter takes a scale a channel of features",
-        "cure 2: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro  (fidelity of the outputs "
-        "0.5000 -> 0.9900)",
+        "cure 1, fidelity of the outputs 0.5000 -> 0.9900 (on the PC only: no converter takes a scale a channel of "
+        "features): python -m stages.compose --keep quant=best && dvc repro",
+        "cure 2, fidelity of the outputs 0.5000 -> 0.9900: python -m stages.compose --keep "
+        "'quant.skip_nodes=[/mid/Conv]' && dvc repro",
     ]
