@@ -16,6 +16,7 @@ from stages.core.statistics.metrics import SQNR_CAP
 __all__ = ["FIRST_LOOK", "Verdict", "command_line", "cure_lines", "cure_remark", "finding_lines", "verdict"]
 
 FIRST_LOOK = {
+    "not_finite": "{node}, which is infinite or not a number",
     "unquantized": "why nothing is quantized",
     "boxes": "the boxes that differ",
     "scores": "the scores, which have few values",
@@ -33,7 +34,7 @@ FIRST_LOOK = {
 """Kind of the first finding -> where to look; the finding itself says the rest."""
 FED_WRONGLY = ("input", "unquantized")
 """Findings that no comparison of the two networks can see."""
-DEADLY = ("parts", "scores")
+DEADLY = ("not_finite", "parts", "scores")
 """Findings by which an output is of no use, whatever else it holds."""
 
 

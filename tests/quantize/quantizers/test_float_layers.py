@@ -149,6 +149,4 @@ def test_a_layer_with_a_constant_that_no_code_stands_for_stays_in_float(value):
     nodes = [node("Max", ["x", "k"], ["m"], "largest"), node("Add", ["m", "m"], ["y"], "sum")]
     setup = placed(graph=Graph(graph_model(nodes, {"x": [1, 4]}, ["y"], {"k": [value]})), chip=soc(Max=([8], [])))
     assert setup.integer == {"sum"}
-    assert setup.notes == [
-        "largest (Max) runs in float: its constant k has values that are infinite or not numbers"
-    ]
+    assert setup.notes == ["largest (Max) runs in float: its constant k has values that are infinite or not numbers"]
