@@ -55,7 +55,8 @@ def not_finite_findings(
         f"network, on {count} of {of} debug {noun}s"
     )
     sentence += f"; before it in integers: {', '.join(before)}" if before else ""
-    evidence = {f"{noun}s": count, "of": of, "tensors": len(similarity.not_finite), "before": ", ".join(before)}
+    evidence: dict[str, float | str] = {f"{noun}s": count, "of": of, "tensors": len(similarity.not_finite)}
+    evidence["before"] = ", ".join(before)
     skipped = list(dict.fromkeys([*quant.skip_nodes, *before]))
     return [Finding("not_finite", node, sentence, evidence, skip_override(skipped) if before else None)]
 

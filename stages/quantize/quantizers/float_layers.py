@@ -75,7 +75,7 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
 def _not_finite(graph: Graph, layer: Layer) -> str | None:
     """The first constant operand that no code stands for; None if there is none."""
     constants = (name for name in layer.operands(graph) if name in graph.constants)
-    return next((name for name in constants if not np.isfinite(graph.constant(name)).all()), None)
+    return next((name for name in constants if not np.isfinite(np.asarray(graph.constant(name))).all()), None)
 
 
 def _computed_operands(graph: Graph, layer: Layer) -> list[str]:

@@ -163,3 +163,10 @@ def test_cures_on_the_terminal():
         "cure 2: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro  (fidelity of the outputs "
         "0.5000 -> 0.9900)",
     ]
+
+
+def test_what_is_not_finite_is_broken_however_good_the_outputs_are():
+    finding = Finding("not_finite", "log", "log is infinite", {})
+    level, sentence = said([row("fc", 0.9912)], [finding], outputs=[judged(0.99)])
+    assert level == "broken"
+    assert sentence.endswith("look first at log, which is infinite or not a number (finding 1).")
