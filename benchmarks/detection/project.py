@@ -1,6 +1,5 @@
 """The temporary project of a detector: its pictures, its overrides, its stages."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.console import warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import METRICS
+from stages.core.config.overrides import split_overrides
 
 __all__ = [
     "QUANTIZING", "YOLOX", "cured", "evaluate", "labelled", "link_pictures", "run", "sources",
@@ -77,7 +77,7 @@ def cured(cure: str) -> dict[str, Any] | None:
         Evaluate's metrics; None if the overrides are refused.
     """
     try:
-        run_stage("compose", "--keep", *shlex.split(cure))
+        run_stage("compose", "--keep", *split_overrides(cure))
         for stage in QUANTIZING:
             run_stage(stage)
     except UserError as error:

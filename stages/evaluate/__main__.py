@@ -65,8 +65,12 @@ def evaluate(config: Config) -> None:
     for read in track(samples, "evaluate", len(files)):
         fed = feeds(read.sample, inputs)
         expected, actual = reference.run(fed), quantized.run(fed)
-        if not all(np.isfinite(values).all() for values in (*expected.values(), *actual.values())):
-            raise UserError(f"{DATA_KEY}: an output is infinite or not a number on {read.name}")
+        for network, outputs in (("float", expected), ("quantized", actual)):
+            if not all(np.isfinite(values).all() for values in outputs.values()):
+                advice = "" if network == "float" else "; compare says which layer makes it so"
+                raise UserError(
+                    f"{DATA_KEY}: an output of the {network} network is infinite or not a number on {read.name}{advice}"
+                )
         error.add({name: expected[name] for name in answers}, actual)
         content = digest(read.sample)
         writer.writerow([read.name, content, *score.add(read.name, read.placement, expected, actual)])

@@ -23,7 +23,7 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
     """Cut, simplify and name.
 
     Args:
-        model: the source with static shapes.
+        model: the source with static shapes; not changed, though what simplifies it changes its argument.
         cut: where to start and end.
 
     Returns:

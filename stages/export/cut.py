@@ -84,12 +84,12 @@ def _reachable_inputs(model: onnx.ModelProto, outputs: Sequence[str], stops: set
 
 
 def extract(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
-    """Give the part of a model between the ends of a cut; the model itself where they are its own."""
-    if cut.inputs == list(graph_shapes(model)) and cut.outputs == [info.name for info in model.graph.output]:
-        return model
-    infos = {info.name for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)}
+    """Give a copy of the part of a model between the ends of a cut."""
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
+    if cut.inputs == list(graph_shapes(model)) and cut.outputs == [info.name for info in model.graph.output]:
+        return whole
+    infos = {info.name for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)}
     whole.graph.value_info.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in cut.outputs if name not in infos
     )

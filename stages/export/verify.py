@@ -1,5 +1,6 @@
 """Checking the exported network against its source on random input."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,13 +75,20 @@ def largest_difference(left: NDArray[np.float32], right: NDArray[np.float32]) ->
 
 
 def check_difference(difference: float, bound: float) -> None:
-    """Refuse an export that is too far from its source (infinite: NaN or shapes that differ).
+    """Refuse an export that is too far from its source, or that cannot be compared with it (infinite).
 
     Raises:
         UserError: naming both numbers.
     """
+    if not math.isfinite(difference):
+        raise UserError(
+            "the exported network cannot be compared with its source: on random input one of the two has values that "
+            "are infinite or not numbers, or a shape of its own; give mean, normal and shape of model.inputs as the "
+            "network was trained with, or end it before such values (model.outputs)"
+        )
     if not difference <= bound:
         raise UserError(
             f"the exported network differs from its source by {difference:.3g} on random pixels, more than "
-            f"model.fp32_diff={bound:g}, relative to the outputs' largest value; inf means shapes or NaN"
+            f"model.fp32_diff={bound:g}, relative to the outputs' largest value: look at what the exporter changed, or "
+            "raise model.fp32_diff if your task allows for it"
         )

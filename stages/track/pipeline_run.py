@@ -1,6 +1,7 @@
 """The run of an experiment that went through the pipeline, gathered from its artifacts."""
 
 import hashlib
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def pipeline_run(
         curves={
             "layers/cosine_avg": cosines,  # the slash puts the curves into a section of their own
             "layers/cosine_min": [row["cosine_min"] for row in rows],
-            "layers/euclidean": [row["euclidean"] for row in rows],
+            "layers/euclidean": [math.nan if row["euclidean"] is None else row["euclidean"] for row in rows],
         },
         tags={
             "fingerprint": fingerprint(params, [folder / path for path in FINGERPRINTED]),

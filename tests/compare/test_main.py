@@ -19,7 +19,7 @@ from stages.core.data.inputs import load_inputs
 from stages.core.data.sample_files import read_samples, select
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from tests.networks import soc_config, tiny_classifier
+from tests.networks import soc_config, spoil_logits, tiny_classifier
 
 
 def files():
@@ -212,3 +212,19 @@ def test_the_first_debug_picture_is_dumped_on_request(quantized, soc, folder):
     quantized.compare.dump = False
     compare(quantized)
     assert not any(path.is_dir() for path in Path("out/compare").iterdir())
+
+
+@pytest.mark.slow
+def test_a_quantized_network_that_is_not_finite_has_a_report(quantized, capsys):
+    spoil_logits(Path("out/quantize/integer.onnx"))
+    quantized.compare.cures = 0
+    compare(quantized)
+    diagnosis = json.loads(Path("out/compare/diagnosis.json").read_text())
+    assert diagnosis["verdict"]["level"] == "broken"
+    finding = diagnosis["findings"][0]
+    assert (finding["kind"], finding["node"], finding["cure"]) == ("not_finite", "fc", None)
+    assert finding["evidence"] == {"pictures": 2, "of": 2, "tensors": 1, "before": "pool, residual, stem_relu"}
+    assert (table()["fc"]["cosine_avg"], table()["fc"]["max_absolute"]) == (0.0, None)
+    shown = capsys.readouterr().out
+    assert "look first at fc, which is infinite or not a number (finding 1)" in shown
+    assert Path("out/compare/report.html").read_text().count('<section class="layer">') == 6

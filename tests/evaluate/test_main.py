@@ -17,7 +17,7 @@ from stages.core.integer.reference import run_reference
 from stages.evaluate.__main__ import evaluate
 from stages.quantize.__main__ import quantize
 from tests.export.graphs import run_onnx
-from tests.networks import soc_config, tiny_classifier
+from tests.networks import soc_config, spoil_logits, tiny_classifier
 
 
 def results():
@@ -150,3 +150,13 @@ def test_a_file_that_is_no_network_is_refused(quantized):
     with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is not an ONNX file") as caught:
         evaluate(quantized)
     assert "\n" not in str(caught.value)
+
+
+def test_a_quantized_network_that_is_not_finite_is_refused(quantized):
+    spoil_logits(Path("out/quantize/integer.onnx"))
+    with pytest.raises(UserError) as caught:
+        evaluate(quantized)
+    assert str(caught.value).startswith(
+        "data.evaluation: an output of the quantized network is infinite or not a number"
+    )
+    assert str(caught.value).endswith("; compare says which layer makes it so")

@@ -31,6 +31,26 @@ def test_batch_normalization_is_folded_and_outputs_stay():
     np.testing.assert_allclose(run_onnx(exported, feeds)[0], run_onnx(source, feeds)[0], atol=1e-4, rtol=0)
 
 
+def test_a_source_stays_as_it_is():
+    """The branch of an If whose condition is constant takes a weight of the main graph, which simplifying renames."""
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in ("a", "b")]
+    scaled = [node("Slice", ["w", "first", "stop"], ["v"], "slice"), node("Mul", ["x", "v"], ["a"], "scaled")]
+    then = helper.make_graph(scaled, "then", [], ends[:1])
+    other = helper.make_graph([node("Div", ["x", "w"], ["b"], "divided")], "else", [], ends[1:])
+    nodes = [
+        node("Shape", ["x"], ["sizes"], "shape"),
+        node("Size", ["sizes"], ["rank"], "size"),
+        node("Equal", ["rank", "two"], ["flat"], "equal"),
+        node("If", ["flat"], ["y"], "either", then_branch=then, else_branch=other),
+    ]
+    stored = {"two": np.array(2), "first": np.array([0]), "stop": np.array([3]), "w": [1.0, 2.0, 3.0]}
+    source = fix_shapes(graph_model(nodes, {"x": [1, 3]}, ["y"], stored), {})
+    before = source.SerializeToString(deterministic=True)
+    exported = canonicalize(source, find_cut(source, [None], []))
+    assert [entry.op_type for entry in exported.graph.node] == ["Mul"]
+    assert source.SerializeToString(deterministic=True) == before
+
+
 def test_opset_below_13_is_raised():
     nodes = [
         node("Relu", ["x"], ["r"], "active"),

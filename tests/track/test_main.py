@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import mlflow
@@ -110,3 +111,15 @@ def test_nothing_is_logged_after_an_evaluation_that_was_refused(config):
     with pytest.raises(UserError, match=r"000\.png cannot be read"):
         evaluate(config)
     assert refused(config) == "out/evaluate/settings.json is missing: run `dvc repro evaluate` first"
+
+
+@pytest.mark.slow
+def test_a_layer_that_is_not_finite_has_a_point_that_is_not_a_number(config):
+    path = Path("out/compare/similarity.json")
+    rows = read_json(path)
+    rows[1]["euclidean"] = None  # as compare writes it
+    path.write_text(json.dumps(rows))
+    track(config)
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "layers/euclidean")
+    assert [point.step for point in points if math.isnan(point.value)] == [1]

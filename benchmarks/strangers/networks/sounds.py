@@ -73,14 +73,14 @@ MELS = (
 
 
 def _words(material: Material) -> Samples:
-    """Windows of 76 frames of the package's own mel spectrogram."""
+    """Windows of 76 frames of the package's own mel spectrogram, NCHW as export makes the network's input."""
     spectrogram = Material(None, MELS.format("melspectrogram.onnx"))
     sound = np.float32(32768) * mixed(speech(), 20.0, 0)
     (values,) = spectrogram.run({"input": sound[np.newaxis]}).values()
     mel = values.reshape(-1, 32) / np.float32(10) + np.float32(2)
     windows = np.linspace(0, len(mel) - 76, 56).astype(int)
     order = np.random.default_rng(6).permutation(windows)
-    return Samples.divided([{"input_1": mel[np.newaxis, start : start + 76, :, np.newaxis]} for start in order])
+    return Samples.divided([{"input_1": mel[np.newaxis, np.newaxis, start : start + 76]} for start in order])
 
 
 NOTES_INPUT = "serving_default_input_2:0"
@@ -126,7 +126,7 @@ NETWORKS = [
         nearest_neighbours_kept,
         "nearest neighbours kept",
         Bounds(good=0.9, dead=0.4),
-        (shapes(input_1=[1, 76, 32, 1]),),
+        (shapes(input_1=[1, 1, 76, 32]),),
     ),
     Stranger(
         "basic_pitch",

@@ -1,7 +1,10 @@
 """What the curve over depth says by itself: the phenomena of the vendor's guide (of February 2022, chapter 8)."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+
+import onnx
 
 from stages.compare.diagnose.finding import Finding
 from stages.compare.diagnose.loss_by_depth import LayerLoss
@@ -11,16 +14,73 @@ from stages.compare.gather.similarity import Similarity
 from stages.core.config.bit_widths import wider_bits
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding, SocConfig
+from stages.core.graph.onnx_graph import WEIGHTED, Graph, output_name
 from stages.core.integer.network_params import NetworkParams
+from stages.core.integer.operators import KEEPS_CODES
 from stages.core.outputs.output_error import fidelity
 
-__all__ = ["accumulated", "curve_findings"]
+__all__ = ["accumulated", "curve_findings", "not_finite_findings"]
 
 FIRST_LAYER_FINE = 0.99
 """The vendor's guide: the first layer reaches this cosine."""
 MIN_LOSS_SHARE = 0.25
 """A layer is to blame if it makes this part of the outputs' loss."""
+MOST_BEFORE = 6
+"""Layers before one that is not finite that are tried in float together."""
 FULL_BITS = 8  # at fewer a first layer below 0.99 is no sign of a wrong input
+
+
+def not_finite_findings(
+    graph: Graph, in_integers: Collection[str], similarity: Similarity, quant: QuantConfig, noun: str
+) -> list[Finding]:
+    """Name the first tensor of the quantized network that is infinite or not a number, and the layers that lead to it.
+
+    Such values come from a layer in float. It reads codes, which can be 0 where the float values are not.
+
+    Args:
+        graph: the float network.
+        in_integers: tensors that layers in integers compute, those inside fused layers too.
+        similarity: says which tensors are not finite, and how often.
+        quant: the settings.
+        noun: what a sample is called.
+    """
+    tensor = next((name for name in similarity.by_tensor if name in similarity.not_finite), None)
+    if tensor is None:
+        return []
+    producer, count = graph.producers[tensor], similarity.not_finite[tensor]
+    node, of = output_name(producer, tensor), len({row["picture"] for row in similarity.by_picture})
+    before = _layers_before(graph, producer, in_integers)
+    sentence = (
+        f"{node} ({producer.op_type}) is infinite or not a number in the quantized network, though not in the float "
+        f"network, on {count} of {of} debug {noun}s"
+    )
+    sentence += f"; before it in integers: {', '.join(before)}" if before else ""
+    evidence: dict[str, float | str] = {f"{noun}s": count, "of": of, "tensors": len(similarity.not_finite)}
+    evidence["before"] = ", ".join(before)
+    skipped = list(dict.fromkeys([*quant.skip_nodes, *before]))
+    return [Finding("not_finite", node, sentence, evidence, skip_override(skipped) if before else None)]
+
+
+def _layers_before(graph: Graph, node: onnx.NodeProto, in_integers: Collection[str]) -> list[str]:
+    """The layers in integers that lead to a node, the nearest first, back to those with weights and a few at most.
+
+    Those with weights are given only where there are no others: a layer in float reads their sums, which are exact.
+    """
+    others, weighted = dict[str, None](), dict[str, None]()
+    seen, pending = set[str](), deque(node.input)
+    while pending and len(others) < MOST_BEFORE:
+        name = pending.popleft()
+        if name in seen or name not in graph.producers:
+            continue
+        seen.add(name)
+        producer = graph.producers[name]
+        if name in in_integers and producer.op_type in WEIGHTED:
+            weighted[producer.name] = None
+            continue
+        if name in in_integers and producer.op_type not in KEEPS_CODES:
+            others[producer.name] = None
+        pending.extend(producer.input)
+    return list(others or weighted)
 
 
 def curve_findings(

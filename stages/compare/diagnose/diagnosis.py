@@ -14,7 +14,7 @@ from stages.compare.diagnose.box_findings import box_findings
 from stages.compare.diagnose.calibration_findings import calibration_findings, debug_findings
 from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.cure import Cure
-from stages.compare.diagnose.curve_findings import accumulated, curve_findings
+from stages.compare.diagnose.curve_findings import accumulated, curve_findings, not_finite_findings
 from stages.compare.diagnose.finding import Finding, in_order, to_json
 from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input, unquantized
 from stages.compare.diagnose.inputs.input_evidence import InputEvidence
@@ -97,6 +97,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     configured = PreprocessingVariant(networks.inputs[0])
     best = best_variant(configured, evidence) if evidence.exists else configured
     findings = input_findings(configured, best, evidence, config.model.inputs)
+    findings += not_finite_findings(reference, networks.in_integers, similarity, quant, gathered.debug.noun)
     findings += unquantized(reference, networks.in_integers, params, soc.name, quant)
     findings += calibration_findings(params, observed, gathered.calibration, config.data)
     findings += range_findings(params, observed, soc, quant)

@@ -7,11 +7,12 @@ from typing import Any
 __all__ = ["KINDS", "REMARKS", "Effect", "Finding", "in_order", "to_json"]
 
 KINDS = (
-    "unquantized", "parts", "input", "calibration", "range", "bit_width", "channel_imbalance", "first_layer", "falls",
-    "accumulates", "boxes", "scores", "debug",
+    "not_finite", "unquantized", "parts", "input", "calibration", "range", "bit_width", "channel_imbalance",
+    "first_layer", "falls", "accumulates", "boxes", "scores", "debug",
 )  # fmt: skip
-"""Worst first: a lost part of an output is lost on any input, a wrong input makes all that follows look wrong, ranges
-come before what bit widths can do, and causes before the boxes that are lost by them."""
+"""Worst first: what is not finite spoils all that follows, a lost part of an output is lost on any input, a wrong
+input makes all that follows look wrong, ranges come before what bit widths can do, and causes before the boxes that are
+lost by them."""
 
 REMARKS = ("debug",)
 """Kinds that say nothing against the network."""

@@ -1,5 +1,6 @@
 """How the network came through, by its boxes or its outputs: what the verdict goes by and a cure has to improve."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,6 +137,8 @@ def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
     if judged.silent:
         return f"{name} cannot be judged on these {noun}s: {judged.silent}"
     part = f", its part {judged.worst.part}" if judged.worst.part else ""
+    if not math.isfinite(judged.worst.error):
+        return f"{name}{part} is infinite or not a number after quantizing"
     words = f"{name}{part} is off by {off_by(judged)} % of its variation (fidelity {judged.fidelity:.4f})"
     if judged.answers is not None and judged.answers.count:
         answers = judged.answers

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.background import Background
+from stages.compare.gather.layers import unquantized_values
 from stages.compare.gather.networks import Networks, PartialNetworks
 from stages.compare.gather.picture_sets import DebugPicture
 from stages.compare.gather.units import Factors, in_float_units
@@ -24,6 +25,8 @@ MEASURES = {"isolated": ("cosine", "sqnr"), "feature": ("cosine",), "weight": ("
 SOURCES = [f"{source}_{measure}" for source, measures in MEASURES.items() for measure in measures]
 """Columns that tell where the error comes from; only with `compare.isolated`."""
 EXACT = Distance(1.0, 0.0, 0.0, 0.0, 0.0, SQNR_CAP, 1.0)
+NOT_FINITE = Distance(0.0, math.inf, math.inf, math.inf, math.inf, -SQNR_CAP, -1.0)
+"""Of a quantized tensor that is infinite or not a number somewhere."""
 
 Array = NDArray[np.float32]
 Row = Mapping[str, Any]
@@ -40,6 +43,8 @@ class Comparison:
         expected: what the float network computes.
         actual: what the integer model computes, in the float network's units.
         distances: between the two.
+        not_finite: tensors that are infinite or not a number somewhere in the quantized network; of codes what a layer
+            in float computes before it is quantized.
     """
 
     index: int
@@ -47,6 +52,7 @@ class Comparison:
     expected: Mapping[str, Array]
     actual: Mapping[str, Array]
     distances: Mapping[str, Distance]
+    not_finite: Sequence[str] = ()
 
 
 Observer = Callable[[Comparison], None]
@@ -73,21 +79,26 @@ def compare_networks(
         networks are quantized in part.
 
     Raises:
-        UserError: if a tensor holds a value that is not finite.
+        UserError: if a tensor of the float network holds a value that is not finite.
     """
     tensors = list(networks.node_names)
     factors, producers = networks.params.factors, networks.reference.producers
     sources = _sources(networks.partial, tensors, factors) if networks.partial else {}
-    simulator = simulator_model(networks.integer, tensors)
-    exact = _Measured(Runner(simulator, optimize="safe", beside=Background.CORES), _same(tensors), tensors, factors)
+    unquantized = {name: values for name, values in unquantized_values(networks.integer).items() if name in tensors}
+    shown = list(dict.fromkeys([*tensors, *unquantized.values()]))
+    simulator = simulator_model(networks.integer, shown)
+    exact = _Measured(Runner(simulator, optimize="safe", beside=Background.CORES), _same(shown), tensors, factors)
     fed = [name for network in sources.values() for name in network.inputs if name in producers]
     float_network = with_outputs(networks.reference.model, list(dict.fromkeys([*tensors, *fed])))
     reference = Runner(float_network, beside=Background.CORES)
 
-    def observe(index: int, picture: DebugPicture, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> None:
-        distances = exact.measure(index, expected, actual)
+    def observe(index: int, picture: DebugPicture, expected: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        distances = exact.measure(index, expected, outputs)
+        actual = {name: outputs[name] for name in tensors}
+        before = {name: outputs[values] for name, values in unquantized.items()}
+        not_finite = [name for name in tensors if distances[name] is NOT_FINITE or not _finite(before.get(name))]
         for observer in observers:
-            observer(Comparison(index, picture, expected, actual, distances))
+            observer(Comparison(index, picture, expected, actual, distances, not_finite))
 
     for index, picture in enumerate(pictures):
         expected = reference.run(picture.feeds)
@@ -180,14 +191,18 @@ def _same(tensors: Iterable[str]) -> dict[str, str]:
     return {tensor: tensor for tensor in tensors}
 
 
+def _finite(values: Array | None) -> bool:
+    return values is None or bool(np.isfinite(values).all())
+
+
 def _distance(tensor: str, expected: Array, actual: Array, index: int) -> Distance:
-    """Compare a tensor; refuses values that are not finite."""
+    """Compare a tensor; refuses values of the float network that are not finite."""
     measured = distance(expected, actual)
-    if not math.isfinite(measured.standard_deviation):
-        side, keep = "float", ""
-        if np.isfinite(expected).all():
-            side, keep = "quantized", "; keep its node in float (quant.skip_nodes) or give it more bits"
+    if math.isfinite(measured.standard_deviation):
+        return measured
+    if not np.isfinite(expected).all():
         raise UserError(
-            f"tensor {tensor!r} of the {side} network is infinite or not a number on debug picture {index + 1}{keep}"
+            f"tensor {tensor!r} of the float network is infinite or not a number on debug picture {index + 1}: "
+            "look at the picture, at mean and normal of the input, and at the network's weights"
         )
-    return measured
+    return NOT_FINITE

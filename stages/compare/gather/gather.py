@@ -114,7 +114,12 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     by_tensor = compare_networks(networks, pictures, background, observers)
     return Gathered(
         networks,
-        Similarity(by_tensor, output_row(list(by_tensor.values()), networks.reference), by_picture.rows),
+        Similarity(
+            by_tensor,
+            output_row(list(by_tensor.values()), networks.reference),
+            by_picture.rows,
+            by_picture.not_finite,
+        ),
         features.by_tensor,
         parts.observed(),
         load_head(DETECTOR),

@@ -8,7 +8,7 @@ from stages.core.graph.onnx_graph import Graph, output_name
 from stages.core.integer.model import DOMAIN, inner_tensors, tensor_quant_params
 from stages.core.integer.network_params import NetworkParams
 
-__all__ = ["computed_in_integers", "enclosing_layers", "layer_tensors", "node_names"]
+__all__ = ["computed_in_integers", "enclosing_layers", "layer_tensors", "node_names", "unquantized_values"]
 
 AT_BORDERS = {"Quantize", "Dequantize", "Constant"}  # integer nodes that are no layer
 
@@ -30,6 +30,13 @@ def computed_in_integers(integer: onnx.ModelProto) -> set[str]:
         if layer or result or moved:
             tensors.update(node.output)
     return tensors
+
+
+def unquantized_values(integer: onnx.ModelProto) -> dict[str, str]:
+    """Tensors whose codes are quantized from what a layer in float computes -> the name of these values."""
+    fed = {info.name for info in integer.graph.input}
+    nodes = (node for node in integer.graph.node if node.domain == DOMAIN and node.op_type == "Quantize")
+    return {node.output[0]: node.input[0] for node in nodes if node.input[0] not in fed}
 
 
 def layer_tensors(tensors: Iterable[str], integer: onnx.ModelProto, params: NetworkParams) -> list[str]:

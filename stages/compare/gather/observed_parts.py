@@ -70,7 +70,7 @@ class ObservedJoint:
 
 
 class PartObserver:
-    """Takes in pictures one by one.
+    """Takes in pictures one by one; those on which a joint of the quantized network is not finite tell nothing of it.
 
     Args:
         joints: whose parts to look at.
@@ -84,7 +84,7 @@ class PartObserver:
         for sums in self._sums:
             tensor = sums.joint.tensor
             expected, actual = comparison.expected.get(tensor), comparison.actual.get(tensor)
-            if expected is not None and actual is not None and expected.size:
+            if expected is not None and actual is not None and expected.size and np.isfinite(actual).all():
                 sums.add(expected.reshape(-1), actual.reshape(-1), _before(sums.joint, comparison))
 
     def observed(self) -> list[ObservedJoint]:
@@ -93,19 +93,23 @@ class PartObserver:
 
 
 def _before(joint: Joint, comparison: Comparison) -> list[Values] | None:
-    """Each part's values before the joint, all layers before quantized; None if they are not known."""
+    """Each part's values before the joint, all layers before quantized; None if they are not known, or not finite."""
     known: Mapping[str, Values] = {**comparison.picture.feeds, **comparison.actual}
     if joint.runner is not None:
         if not known.keys() >= joint.runner.inputs.keys():
             return None
         values = joint.runner.run({name: known[name] for name in joint.runner.inputs})[joint.tensor].reshape(-1)
-        return [values[part.index] for part in joint.parts]
+        return _if_finite([values[part.index] for part in joint.parts])
     parts = []
     for part in joint.parts:
         if part.source is None or part.source not in known:
             return None
         parts.append(known[part.source].reshape(-1)[part.source_index])
-    return parts
+    return _if_finite(parts)
+
+
+def _if_finite(parts: list[Values]) -> list[Values] | None:
+    return parts if all(np.isfinite(part).all() for part in parts) else None
 
 
 @dataclass

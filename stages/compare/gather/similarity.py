@@ -1,5 +1,6 @@
 """The similarity table: a row for every node's output, over the debug pictures."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,11 +26,13 @@ class Similarity:
         by_tensor: the rows, `COLUMNS` and maybe `SOURCES` as keys, in graph order.
         output: the row of the network's output.
         by_picture: a row for every node on every picture, `BY_PICTURE` as keys.
+        not_finite: tensor that is infinite or not a number in the quantized network -> on how many pictures.
     """
 
     by_tensor: Mapping[str, Row]
     output: Row
     by_picture: Sequence[Row] = ()
+    not_finite: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
@@ -63,13 +66,16 @@ class PictureRows:
     Attributes:
         names: of the nodes, by tensor.
         rows: of the pictures so far, `BY_PICTURE` as keys.
+        not_finite: see `Similarity`; of the pictures so far.
     """
 
     names: Mapping[str, str]
     rows: list[Row] = field(default_factory=list)
+    not_finite: Counter[str] = field(default_factory=Counter)
 
     def add(self, comparison: Comparison) -> None:
         """Take in one picture: a row a node in graph order."""
+        self.not_finite.update(comparison.not_finite)
         for depth, (tensor, measured) in enumerate(comparison.distances.items()):
             self.rows.append(
                 {

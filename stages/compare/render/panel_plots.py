@@ -50,9 +50,10 @@ def histogram_plot(statistics: TensorStatistics, low: float | None, high: float 
 
 
 def pair_plot(reference: NDArray[np.float32], quantized: NDArray[np.float32]) -> str:
-    """Draw float against quantized values, and the diagonal on which equal ones lie."""
-    low = float(min(reference.min(), quantized.min()))
-    high = float(max(reference.max(), quantized.max()))
+    """Draw float against quantized values, as far as these are finite, and the diagonal on which equal ones lie."""
+    finite = quantized[np.isfinite(quantized)]
+    low = float(min(reference.min(), finite.min(initial=np.inf)))
+    high = float(max(reference.max(), finite.max(initial=-np.inf)))
     with style():
         figure = Figure(figsize=PANEL_INCHES)
         axes = figure.add_axes(AXES_FRAME)

@@ -15,7 +15,7 @@ from stages.compare.render.report_page import LayerFigures, PageFigures, ReportP
 from stages.compare.render.report_verdict import Verdict, cure_lines, finding_lines, verdict
 from stages.compare.render.shown_layers import layers_to_show, worst_layers
 from stages.compare.render.similarity_csv import picture_csv, table_csv
-from stages.core.base.artifacts import write_json, write_text
+from stages.core.base.artifacts import finite_or_none, write_json, write_text
 from stages.core.base.console import counted, output
 from stages.core.base.paths import BOXES, DIAGNOSIS, REPORT, SIMILARITY
 from stages.core.config.schema import Config
@@ -119,7 +119,10 @@ def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config
         PageFigures(curve.figure(), figures.bits.figure(), layers, section),
     )
     return Rendered(
-        {SIMILARITY.name: similarity.rows, DIAGNOSIS.name: {"verdict": asdict(conclusion), **diagnosis.to_json()}},
+        {
+            SIMILARITY.name: finite_or_none(similarity.rows),
+            DIAGNOSIS.name: finite_or_none({"verdict": asdict(conclusion), **diagnosis.to_json()}),
+        },
         {
             "similarity.csv": table_csv(similarity),
             "by_picture.csv": picture_csv(similarity),

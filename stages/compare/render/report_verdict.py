@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 FIRST_LOOK = {
+    "not_finite": "{node}, which is infinite or not a number",
     "unquantized": "why nothing is quantized",
     "boxes": "the boxes that differ",
     "scores": "the scores, which have few values",
@@ -42,8 +43,8 @@ FIRST_LOOK = {
 """Kind of the first finding -> where to look; the finding itself says the rest."""
 FED_WRONGLY = ("input", "unquantized")
 """Findings that no comparison of the two networks can see."""
-DEADLY = ("parts", "scores")
-"""Findings by which an output is of no use, whatever else it holds."""
+DEADLY = ("not_finite", "parts", "scores")
+"""Findings by which an output can be of no use, whatever else it holds."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
     cosine = f"cosine {end['cosine_avg']:.4f}"
     output = f"{outcome.words()}; {cosine}" if outcome.outputs else f"the output ({end['node']}) has {cosine}"
     level = outcome.level
-    if any(finding.kind in DEADLY and _of_output(finding) for finding in findings):
+    if any(_is_deadly(finding, outcome) for finding in findings):
         level = Level.broken
     elif level in (Level.good, Level.unjudged) and any(_counts(finding, outcome) for finding in findings):
         level = Level.look
@@ -94,8 +95,13 @@ def _counts(finding: Finding, outcome: Outcome) -> bool:
     return finding.kind in FED_WRONGLY if outcome.by_task is Level.good else finding.kind not in REMARKS
 
 
-def _of_output(finding: Finding) -> bool:
-    return finding.kind != "parts" or "output" in finding.evidence
+def _is_deadly(finding: Finding, outcome: Outcome) -> bool:
+    """Whether a finding alone makes a network broken: of parts those of an output, of what is not finite a loss."""
+    if finding.kind == "parts":
+        return "output" in finding.evidence
+    if finding.kind == "not_finite":
+        return outcome.by_task is not Level.good
+    return finding.kind in DEADLY
 
 
 def _reason(findings: Sequence[Finding], worst: Row | None, poor: Sequence[Row]) -> str:

@@ -1,6 +1,7 @@
 """Writing artifacts: whole or not at all, and the same bytes for the same content."""
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from stages.core.base.errors import UserError, one_line
 __all__ = [
     "check_targets",
     "discard",
+    "finite_or_none",
     "output_folder",
     "read_json",
     "save_model",
@@ -112,6 +114,19 @@ def _writing(path: Path) -> Iterator[None]:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON in the order given: floats in their shortest exact form, NaN refused."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def finite_or_none(content: Any) -> Any:
+    """The same content with None in place of numbers that are infinite or none: JSON has neither."""
+    match content:
+        case float():
+            return content if math.isfinite(content) else None
+        case Mapping():
+            return {key: finite_or_none(value) for key, value in content.items()}
+        case list() | tuple():
+            return [finite_or_none(value) for value in content]
+        case _:
+            return content
 
 
 def read_json(path: Path) -> Any:

@@ -77,6 +77,7 @@ class Writer:
             for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)
         }
         self._inner: dict[str, Callable[[str], None]] = {}
+        self._fed = {info.name for info in model.graph.input}
 
     # --- nodes and constants ---
 
@@ -100,6 +101,10 @@ class Writer:
     def shape(self, tensor: str) -> list[int]:
         """The static shape of a tensor of the integer model."""
         return self._shapes[tensor]
+
+    def is_fed(self, tensor: str) -> bool:
+        """Whether a tensor is an input of the model."""
+        return tensor in self._fed
 
     # --- tensors of codes ---
 

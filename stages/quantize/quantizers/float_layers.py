@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Head, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
@@ -65,7 +67,15 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
             reasons[layer.name] = f"the {soc.name} has no integer {layer.kind}"
         elif (limit := why_float(graph, layer)) is not None:
             reasons[layer.name] = limit
+        elif (constant := _not_finite(graph, layer)) is not None:
+            reasons[layer.name] = f"its constant {constant} has values that are infinite or not numbers"
     return reasons
+
+
+def _not_finite(graph: Graph, layer: Layer) -> str | None:
+    """The first constant operand that no code stands for; None if there is none."""
+    constants = (name for name in layer.operands(graph) if name in graph.constants)
+    return next((name for name in constants if not np.isfinite(np.asarray(graph.constant(name))).all()), None)
 
 
 def _computed_operands(graph: Graph, layer: Layer) -> list[str]:

@@ -7,6 +7,7 @@ from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.reference import run_reference
 from tests.build.runtime.programs import dumps, expected_dumps, model_file
 from tests.core.integer.nets import Net
+from tests.core.integer.test_simulator import divided_by_zero
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
 X = QuantParams(12, 0.01, 2000)
@@ -90,6 +91,13 @@ def test_functions_are_those_of_double_precision(debug):
         codes = np.random.default_rng(0).integers(0, 4096, SHAPE).transpose(0, 2, 3, 1)
         x = ((codes - 2000).astype(np.float32) * np.float32(0.01)).astype(np.float64).ravel()
         np.testing.assert_allclose(actual, function(x).astype(np.float32), rtol=1.3e-7, atol=1e-30)
+
+
+def test_infinite_values_get_the_last_codes_and_what_is_no_number_that_of_zero(debug):
+    net, codes = divided_by_zero()
+    values = net.reference(x=codes)
+    actual = dumps(debug, model_file(net.model(values)), [net.feeds({"x": codes})["x/real"]])
+    assert list(actual["q_Quantize_out.bin"]) == [0, 7, 255, 9]
 
 
 # --- layers in float among integer ones

@@ -1,11 +1,17 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from stages.compare.diagnose.curve_findings import accumulated, curve_findings
+from stages.compare.diagnose.curve_findings import accumulated, curve_findings, not_finite_findings
 from stages.compare.diagnose.loss_by_depth import LayerLoss
 from stages.compare.gather.comparison import SOURCES
+from stages.compare.gather.similarity import Similarity
 from stages.core.config.schema import FeatureMethod, QuantConfig, Rounding
+from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import NetworkParams
 from tests.compare.diagnose.examples import feature, row, table, weight
+from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
 
 PARAMS = NetworkParams([feature()], [weight("n0")])
@@ -128,3 +134,51 @@ def test_without_the_isolated_errors_the_side_of_few_bits_is_to_blame():
     params = NetworkParams([feature(bits=8)], [weight("n0", bits=4)])
     (finding,) = find(sides=None, params=params, weight_bits=4, rounding=Rounding.compensate)
     assert finding.cure == "quant.weight_bits=6"
+
+
+# --- values that are not finite
+
+
+def logarithm(*before, count=(2, 4)):
+    """A convolution, these operators, a Log in float that is not finite on some pictures, and what follows."""
+    nodes, last = [node("Conv", ["x", "w"], ["c"], "conv")], "c"
+    for number, kind in enumerate(before):
+        nodes.append(node(kind, [last] * (2 if kind == "Add" else 1), [f"t{number}"], f"{kind}{number}"))
+        last = f"t{number}"
+    nodes += [node("Log", [last], ["y"], "log"), node("Neg", ["y"], ["z"], "neg")]
+    graph = Graph(graph_model(nodes, {"x": [1, 1, 2, 2]}, ["z"], {"w": np.ones((1, 1, 1, 1))}))
+    pictures = [{"picture": str(number), "node": "log"} for number in range(count[1])]
+    similarity = Similarity({name: {} for name in graph.producers}, {}, pictures, {"z": 4, "y": count[0]})
+    return graph, similarity
+
+
+def found(graph, similarity, **quant):
+    integers = graph.producers.keys() - {"y", "z"}
+    return not_finite_findings(graph, integers, similarity, QuantConfig("q", **quant), "sample")
+
+
+def test_the_first_node_that_is_not_finite_and_the_layers_before_it():
+    """Transposing keeps the codes, and the sums of a convolution reach float as they are."""
+    (finding,) = found(*logarithm("Add", "Transpose", "Abs"), skip_nodes=["conv"])
+    assert (finding.kind, finding.node) == ("not_finite", "log")
+    assert finding.cure == "quant.skip_nodes=[conv,Abs2,Add0]"
+    assert finding.sentence == (
+        "log (Log) is infinite or not a number in the quantized network, though not in the float network, on 2 of 4 "
+        "debug samples; before it in integers: Abs2, Add0"
+    )
+    assert finding.evidence == {"samples": 2, "of": 4, "tensors": 2, "before": "Abs2, Add0"}
+
+
+def test_layers_with_weights_only_where_there_are_no_others():
+    (finding,) = found(*logarithm())
+    assert finding.cure == "quant.skip_nodes=[conv]"
+
+
+def test_a_few_layers_before_it_at_most():
+    (finding,) = found(*logarithm(*["Abs"] * 9))
+    assert finding.cure == "quant.skip_nodes=[Abs8,Abs7,Abs6,Abs5,Abs4,Abs3]"
+
+
+def test_where_all_is_finite_there_is_no_such_finding():
+    graph, similarity = logarithm()
+    assert found(graph, replace(similarity, not_finite={})) == []

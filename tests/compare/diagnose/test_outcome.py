@@ -55,3 +55,9 @@ def test_states_are_no_answers():
     outcome = Outcome([output(0.9, OutputKind.state), output(0.1)])
     assert outcome.fidelity == pytest.approx(0.99**0.5)
     assert outcome.level is Level.look
+
+
+def test_an_output_that_is_not_finite():
+    outcome = Outcome([output(float("nan"))])
+    assert outcome.level is Level.broken
+    assert outcome.words() == "the output y (values) is infinite or not a number after quantizing"

@@ -4,10 +4,13 @@ import pytest
 from onnx import numpy_helper
 
 from stages.compare.gather.similarity import COLUMNS
+from stages.core.base.errors import UserError
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.network_params import NetworkParams
+from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.simulator import simulator_model
 from tests.compare.gather.examples import compared, networks
+from tests.core.integer.nets import Net
 from tests.export.graphs import graph_model, node
 from tests.networks import quantized_network, soc_config, tiny_classifier
 
@@ -163,3 +166,46 @@ def test_each_further_bit_halves_the_error():
         rows = compared(networks(tiny_classifier(), quantized(feature_bits=bits).integer), pictures())
         errors.append({row["node"]: row["euclidean"] for row in rows}["stem_relu"])
     assert errors[0] > 1.2 * errors[1] > 1.2 * errors[2]
+
+
+# --- values that are not finite
+
+
+def divided(value, name="y"):
+    return graph_model([node("Div", ["x", "k"], [name], "quotient")], {"x": [1, 3]}, [name], {"k": [float(value)]})
+
+
+def not_finite(compared_networks, fed):
+    seen = []
+    rows = compared(compared_networks, fed, [lambda comparison: seen.append(comparison.not_finite)])
+    return rows, seen
+
+
+def test_a_quantized_network_that_is_not_finite_is_compared_as_the_worst_there_is():
+    fed = [{"x": np.float32([[1, 2, 3]])}]
+    ((row,), seen) = not_finite(networks(divided(1), divided(0)), fed)
+    assert (row["cosine_avg"], row["sqnr"], row["euclidean_similarity"]) == (0.0, -200.0, -1.0)
+    assert row["max_absolute"] == row["euclidean"] == row["standard_deviation"] == row["max_normalized"] == np.inf
+    assert seen == [["y"]]
+
+
+def test_what_is_not_finite_before_it_is_quantized_is_told_too():
+    """0 / 0 in a layer in float gets the code of 0: the codes alone look sound."""
+    net, codes = Net(), QuantParams(8, 1.0, 1)
+    net.feature("x", [1, 3], codes)
+    net.add("Dequantize", ["x"], None, "r")
+    net.plain("Div", ["r", "r"], "y/float")
+    net.add("Quantize", ["y/float"], codes, "y")
+    model = graph_model([node("Div", ["x/real", "x/real"], ["y"], "one")], {"x/real": [1, 3]}, ["y"])
+    values = net.reference(x=[2, 3, 4])
+    fed = [{"x/real": np.float32([[1, 2, 3]])}, {"x/real": np.float32([[1, 0.25, 3]])}]
+    ((row,), seen) = not_finite(networks(model, net.model(values)), fed)
+    assert seen == [[], ["y"]]
+    assert row["max_absolute"] == 1.0
+
+
+def test_a_float_network_that_is_not_finite_is_refused():
+    with pytest.raises(
+        UserError, match=r"tensor 'y' of the float network is infinite or not a number on debug picture 1"
+    ):
+        compared(networks(divided(0), divided(1)), [{"x": np.float32([[1, 2, 3]])}])

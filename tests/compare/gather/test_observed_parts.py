@@ -60,3 +60,14 @@ def test_a_constant_part_has_nothing_to_lose():
 def test_a_source_that_is_not_known_gives_no_error_before():
     large, _ = observed(({"y": [[10, 1], [30, 3]]}, {"y": [[10, 1], [30, 3]], "a": [30, 10]}))
     assert large.before is None
+
+
+def test_pictures_on_which_the_quantized_tensor_is_not_finite_tell_nothing():
+    sound = ({"y": [[10, 1], [30, 3]]}, {"y": [[11, 0], [31, 0]], "a": [30, 10], "b": [1.5, 3]})
+    broken = ({"y": [[10, 1], [30, 3]]}, {"y": [[np.nan, 0], [31, 0]], "a": [30, 10], "b": [1.5, 3]})
+    assert observed(sound, broken) == observed(sound)
+
+
+def test_sources_that_are_not_finite_give_no_error_before():
+    (large, _) = observed(({"y": [[10, 1], [30, 3]]}, {"y": [[11, 0], [31, 0]], "a": [np.inf, 10], "b": [1.5, 3]}))
+    assert large.before is None

@@ -53,3 +53,9 @@ def test_extreme_tensors_draw():
     ):
         assert ElementTree.fromstring(svg).tag.endswith("svg")
         assert len(svg) < 40_000
+
+
+def test_pairs_that_are_not_finite_are_left_out():
+    broken = np.float32([0.0, np.inf, np.nan])
+    assert texts(pair_plot(ONE, broken)) == texts(pair_plot(ONE, np.float32([0.0, 0.0, 0.0])))
+    assert "float value" in texts(pair_plot(ONE, np.full_like(ONE, np.nan)))

@@ -9,6 +9,7 @@ from stages.core.outputs.answers import Answers
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.outputs.output_kind import OutputKind
+from stages.core.statistics.task_metric import TaskMetric
 from tests.compare.detected import observed, picture
 from tests.compare.detected import row as boxes_in_a_row
 
@@ -163,3 +164,12 @@ def test_cures_on_the_terminal():
         "cure 2, fidelity of the outputs 0.5000 -> 0.9900: python -m stages.compose --keep "
         "'quant.skip_nodes=[/mid/Conv]' && dvc repro",
     ]
+
+
+def test_what_is_not_finite_is_broken_however_good_the_outputs_are():
+    finding = Finding("not_finite", "log", "log is infinite", {})
+    level, sentence = said([row("fc", 0.9912)], [finding], outputs=[judged(0.99)])
+    assert level == "broken"
+    assert sentence.endswith("look first at log, which is infinite or not a number (finding 1).")
+    similarity, task = Similarity({}, row("fc", 0.9912)), TaskMetric("top-1", 0.8, 0.8, 64)
+    assert verdict(similarity, Outcome([judged(0.99)], task=task), [finding], None).level == "good"

@@ -28,3 +28,9 @@ def test_csv_of_pictures():
     by_picture = [dict.fromkeys(BY_PICTURE, 1.0) | {"picture": "a.png", "node": "stem"}]
     text = picture_csv(Similarity({}, {}, by_picture))
     assert text.splitlines() == ["picture,depth,node,cosine,sqnr,euclidean", "a.png,1.0,stem,1.0,1.0,1.0"]
+
+
+def test_a_measure_that_is_not_finite_is_empty():
+    rows = [row("stem", 0.0, max_absolute=float("inf"), euclidean=float("nan"))]
+    (line,) = csv.DictReader(io.StringIO(table_csv(Similarity({"a": rows[0]}, rows[0]))))
+    assert (line["max_absolute"], line["euclidean"], line["sqnr"]) == ("", "", "0.0")

@@ -1,5 +1,6 @@
 import errno
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from stages.core.base.artifacts import (
     check_targets,
     discard,
+    finite_or_none,
     missing,
     output_folder,
     read_json,
@@ -164,3 +166,8 @@ def test_what_cannot_be_discarded_is_one_line(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(UserError, match=r"out cannot be written: Not a directory"):
         discard(tmp_path / "out")
+
+
+def test_numbers_that_json_lacks_become_none():
+    content = {"a": [1.5, math.inf, (-math.inf, 2)], "b": {"c": math.nan, "d": "nan", "e": None, "f": True}}
+    assert finite_or_none(content) == {"a": [1.5, None, [None, 2]], "b": {"c": None, "d": "nan", "e": None, "f": True}}

@@ -436,6 +436,21 @@ def test_float_operators_between_integer_ones_run_as_they_are():
     assert actual["t"].tolist() == [[20, 10, 0], [4, 255, 255]]
 
 
+def divided_by_zero():
+    """Codes of -1 / 0, 0 / 0, 1 / 0 and 1 / 2, which a layer in float computes."""
+    net = Net()
+    net.feature("x", [1, 4], QuantParams(8, 1.0, 10))
+    net.add("Dequantize", ["x"], None, "r")
+    net.plain("Div", ["r", np.float32([[0, 0, 0, 2]])], "s")
+    net.add("Quantize", ["s"], QuantParams(8, 0.25, 7), "q")
+    return net, [9, 10, 11, 11]
+
+
+def test_infinite_values_get_the_last_codes_and_what_is_no_number_that_of_zero():
+    net, codes = divided_by_zero()
+    assert agree(net, x=codes)["q"].tolist() == [[0, 7, 255, 9]]
+
+
 @pytest.fixture(scope="module")
 def wide():
     """A net with every way to sum up, large enough for several threads; its codes and what the reference computes."""

@@ -1,5 +1,6 @@
 """What the user may keep in float."""
 
+import numpy as np
 import pytest
 
 from stages.core.config.schema import FakeQuant, Head
@@ -141,3 +142,11 @@ def test_a_note_names_the_nodes_whose_codes_a_skipped_layer_reads():
     assert placed(chip=without).notes == [
         "pool (GlobalAveragePool) runs in float: the S1 has no integer GlobalAveragePool"
     ]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_layer_with_a_constant_that_no_code_stands_for_stays_in_float(value):
+    nodes = [node("Max", ["x", "k"], ["m"], "largest"), node("Add", ["m", "m"], ["y"], "sum")]
+    setup = placed(graph=Graph(graph_model(nodes, {"x": [1, 4]}, ["y"], {"k": [value]})), chip=soc(Max=([8], [])))
+    assert setup.integer == {"sum"}
+    assert setup.notes == ["largest (Max) runs in float: its constant k has values that are infinite or not numbers"]

@@ -35,9 +35,10 @@ inline float round_even(float x) {
     return (x + magic) - magic;
 }
 
-// Real value -> code, as the simulator does: one division, halves to even, clamped.
+// Real value -> code, as the simulator does: one division, halves to even, clamped; what is no number becomes 0.
 inline int32_t quantize(float value, float scale, int32_t zero_point, int32_t qmax) {
     float low = float(-zero_point), high = float(qmax - zero_point), scaled = value / scale;
+    if (scaled != scaled) scaled = 0.0f;
     scaled = scaled > low ? (scaled < high ? scaled : high) : low;
     return int32_t(round_even(scaled)) + zero_point;
 }

@@ -13,16 +13,20 @@ __all__ = ["OPERATORS", "Constant", "Dequantize", "Quantize"]
 
 @dataclass(frozen=True, kw_only=True)
 class Quantize(CodesOperator):
-    """Float values to codes: round(x / scale), halves to even, + zero point, clamped."""
+    """Float values to codes: round(x / scale), halves to even, + zero point, clamped; what is no number becomes 0."""
 
     def reference(self, x: Operands) -> Array:
         qparams, values = self.output, x[0]
         scaled = np.rint(values / qparams.broadcast_scale(values.ndim)).astype(np.float64)
+        scaled = np.where(np.isnan(scaled), 0.0, scaled)
         return np.clip(scaled + qparams.zero_point, 0, qparams.qmax).astype(qparams.dtype)
 
     def simulate(self, to: Writer, node: onnx.NodeProto) -> None:
         target = to.minus_zp(node.output[0])
-        rounded = to.op("Round", to.op("Div", node.input[0], to.broadcast_scale(node.output[0])))
+        values = node.input[0]
+        if not to.is_fed(values):  # what is fed is finite; a layer in float may divide by a zero that codes made
+            values = to.op("Where", to.op("IsNaN", values), np.float32(0), values)
+        rounded = to.op("Round", to.op("Div", values, to.broadcast_scale(node.output[0])))
         to.op("Clip", rounded, np.float32(target.low), np.float32(target.high), to_name=target.name)
 
 
