@@ -91,5 +91,5 @@ def check_difference(difference: float, bound: float) -> None:
     if not difference <= bound:
         raise UserError(
             f"the exported network differs from its source by {difference:.3g} on random pixels, more than "
-            f"model.fp32_diff={bound:g}, of the outputs' largest value; inf: the shapes differ, or the exported network gives NaN"
+            f"model.fp32_diff={bound:g}, relative to the outputs' largest value; inf means shapes that differ, or NaN"
         )

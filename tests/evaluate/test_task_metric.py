@@ -39,7 +39,7 @@ def test_chance_is_the_share_of_the_most_usual_label():
             return [ClassRow(0, 20, 0.5, 0.5), ClassRow(3, 44, 0.5, 0.5)]
 
     found = task_metric(Labelled(), {"count": 64, "float": {"top1": 0.9}, "quantized": {"top1": 0.8}})
-    assert found is not None and found.chance == 44 / 64
+    assert found == TaskMetric("top-1", 0.9, 0.8, 64, chance=44 / 64)
 
 
 def test_the_agreement_is_that_of_a_detector_with_enough_boxes():
