@@ -187,6 +187,6 @@ def bit_width_verdict(
     else:
         count = f"the search found no set of the {counted(suspects, 'node')} that restores it"
     return (
-        f"no few nodes are to blame but the bit width, {sides}: {count}; with {FULL_BITS} bits in their place "
+        f"not a few nodes are to blame, but {sides}: {count}; with {FULL_BITS} bits "
         f"{wanted.name} is {wanted.text(value)}"
     )

@@ -25,10 +25,11 @@ def task_metric(score: Score, metrics: Mapping[str, Any]) -> TaskMetric | None:
         return score.task_metric(count)
     of_float, of_quantized = (metrics.get(side, {}) for side in ("float", "quantized"))
     if "top1" in of_float:
-        return TaskMetric("top-1", of_float["top1"], of_quantized["top1"], count)
+        most_usual = max((row.count for row in score.by_class()), default=0) / count
+        return TaskMetric("top-1", of_float["top1"], of_quantized["top1"], count, chance=most_usual)
     if MAP in of_float:
-        between = [metrics["difference"].get(f"{MAP}_{end}") for end in ("low", "high")]
-        return TaskMetric("mAP50-95", of_float[MAP], of_quantized[MAP], count, *between)
+        low, high = (metrics["difference"].get(f"{MAP}_{end}") for end in ("low", "high"))
+        return TaskMetric("mAP50-95", of_float[MAP], of_quantized[MAP], count, low, high, chance=0.0)
     if AGREEMENT in metrics and metrics.get("boxes", {}).get("float", 0) >= MIN_BOXES:
         ends = [metrics.get(f"{AGREEMENT}_{end}") for end in ("low", "high")]
         low, high = (None if end is None else end - 1.0 for end in ends)

@@ -49,8 +49,17 @@ def network_difference(
 
     Returns:
         The largest difference over all outputs, as of `largest_difference`.
+
+    Raises:
+        UserError: if the source gives values that are not finite: an export of it cannot be checked.
     """
     values = values_at(source, [*cut.inputs, *cut.outputs], feeds)
+    for name in cut.outputs:
+        if not np.isfinite(values[name]).all():
+            raise UserError(
+                f"output {name!r} of the source is NaN or infinite on random pixels, before anything is quantized; end "
+                "the network before it with model.outputs"
+            )
     results = Runner(exported).run({name: values[name] for name in cut.inputs})
     return max(largest_difference(values[name], results[name]) for name in cut.outputs)
 

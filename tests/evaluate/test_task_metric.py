@@ -1,6 +1,6 @@
 from stages.core.statistics.task_metric import TaskMetric
 from stages.evaluate.own_metric import OwnMetric, OwnScore
-from stages.evaluate.scores import OutputScore
+from stages.evaluate.scores import ClassRow, OutputScore
 from stages.evaluate.task_metric import task_metric
 
 
@@ -27,9 +27,19 @@ def test_the_users_own_comes_first():
 
 def test_top_1_and_map_need_labels():
     score, sides = OutputScore(), {"float": {"top1": 0.9}, "quantized": {"top1": 0.8}}
-    assert task_metric(score, {"count": 64, "agreement": 0.7, **sides}) == TaskMetric("top-1", 0.9, 0.8, 64)
+    found = task_metric(score, {"count": 64, "agreement": 0.7, **sides})
+    assert found == TaskMetric("top-1", 0.9, 0.8, 64, chance=0.0)
     sides = {"float": {"map": 0.4}, "quantized": {"map": 0.3}, "difference": {"map_low": -0.2, "map_high": 0.1}}
-    assert task_metric(score, {"count": 64, **sides}) == TaskMetric("mAP50-95", 0.4, 0.3, 64, -0.2, 0.1)
+    assert task_metric(score, {"count": 64, **sides}) == TaskMetric("mAP50-95", 0.4, 0.3, 64, -0.2, 0.1, chance=0.0)
+
+
+def test_chance_is_the_share_of_the_most_usual_label():
+    class Labelled(OutputScore):
+        def by_class(self):
+            return [ClassRow(0, 20, 0.5, 0.5), ClassRow(3, 44, 0.5, 0.5)]
+
+    found = task_metric(Labelled(), {"count": 64, "float": {"top1": 0.9}, "quantized": {"top1": 0.8}})
+    assert found == TaskMetric("top-1", 0.9, 0.8, 64, chance=44 / 64)
 
 
 def test_the_agreement_is_that_of_a_detector_with_enough_boxes():

@@ -82,6 +82,14 @@ def test_a_network_does_not_differ_from_itself():
     assert network_difference(model, model, find_cut(model, [None], []), random_feeds([PICTURE])) < 1e-5
 
 
+def test_a_source_that_gives_nan_is_refused_as_such():
+    source = tiny_classifier()
+    bias = next(tensor for tensor in source.graph.initializer if tensor.name == "b4")
+    bias.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(bias), NAN), "b4"))
+    with pytest.raises(UserError, match=r"output '.*' of the source is NaN or infinite on random pixels"):
+        network_difference(source, source, find_cut(source, [None], []), random_feeds([PICTURE]))
+
+
 def test_a_moved_bias_is_the_difference():
     source, moved = tiny_classifier(), onnx.ModelProto()
     moved.CopyFrom(source)

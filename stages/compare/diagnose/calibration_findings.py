@@ -96,7 +96,9 @@ def debug_findings(debug: DebugSet) -> list[Finding]:
     pictures, known = len(debug.names), len(debug.known)
     if not known:
         return []
-    sentence = f"{known} of {counted(pictures, f'debug {debug.noun}')} served to quantize, so the table flatters"
+    sentence = (
+        f"{known} of {counted(pictures, f'debug {debug.noun}')} were used to quantize too, so the table is too good"
+    )
     return [Finding("debug", None, sentence, {"pictures": pictures, "known": known})]
 
 

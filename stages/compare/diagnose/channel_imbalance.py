@@ -128,8 +128,8 @@ def _of_feature(graph: Graph, feature: FeatureParams, imbalance: _Imbalance, qua
     scalable = producer is not None and producer.op_type in HOMOGENEOUS and feature.tensor not in graph.outputs
     sentence = (
         f"channel {imbalance.channel} of {feature.node} is {imbalance.times_the_median:.3g} times as wide as the "
-        f"median one, which is left with {imbalance.codes_of_the_median:.3g} of {feature.quant_params.qmax + 1} codes; "
-        f"what takes it has cosine {imbalance.cosine:.4f} alone"
+        f"median channel, which has {imbalance.codes_of_the_median:.3g} of {feature.quant_params.qmax + 1} codes; the "
+        f"layer that takes it has cosine {imbalance.cosine:.4f} by itself"
     )
     milder = None if quant.feature_method is FeatureMethod.OUTPUT else "quant.feature_method=OUTPUT"
     return imbalance.finding(feature.node, sentence, _cure(feature.node, scalable, milder, quant))
@@ -138,8 +138,8 @@ def _of_feature(graph: Graph, feature: FeatureParams, imbalance: _Imbalance, qua
 def _of_weight(weight: WeightParams, imbalance: _Imbalance, scalable: bool, quant: QuantConfig) -> Finding:
     sentence = (
         f"the weights of {weight.node} share one scale, and channel {imbalance.channel} is "
-        f"{imbalance.times_the_median:.3g} times as wide as the median one, which is left with "
-        f"{imbalance.codes_of_the_median:.3g} codes; alone the layer has cosine {imbalance.cosine:.4f}"
+        f"{imbalance.times_the_median:.3g} times as wide as the median channel, which has "
+        f"{imbalance.codes_of_the_median:.3g} codes; the layer has cosine {imbalance.cosine:.4f} by itself"
     )
     milder = "quant.rounding=compensate" if quant.rounding is Rounding.nearest else None
     return imbalance.finding(weight.node, sentence, _cure(weight.node, scalable, milder, quant))

@@ -104,7 +104,7 @@ def curve_findings(
         return [_first_layer(rows[0])]
     side, words = _worse_side(similarity.output, params)
     cure = _cure(side, params, soc, quant)
-    if losses and losses[0].told_apart and losses[0].share >= MIN_LOSS_SHARE:
+    if _to_blame(losses):
         return [_falls(losses[0], words, similarity, quant)]
     return [replace(accumulated(similarity, losses, params), cure=cure)]
 
@@ -153,11 +153,19 @@ def accumulated(similarity: Similarity, losses: Sequence[LayerLoss], params: Net
     side = _worse_side(output, params)[1]
     evidence: dict[str, float | str] = {"output_cosine": output["cosine_avg"], "nodes": len(similarity.rows)}
     evidence |= {key: output[key] for key in ("feature_cosine", "weight_cosine") if key in output}
-    most = ""
+    sentence = "the loss accumulates over many layers"
     if losses:
-        most = f", most in {losses[0].name} ({100 * losses[0].share:.0f} % of it)"
-        evidence |= {"most": losses[0].name, "share_of_loss": losses[0].share}
-    return Finding("accumulates", None, f"the loss accumulates over many layers{most}{side}", evidence)
+        name, percent = losses[0].name, f"{100 * losses[0].share:.0f} %"
+        evidence |= {"most": name, "share_of_loss": losses[0].share}
+        sentence += f", most in {name} ({percent} of it)"
+        if _to_blame(losses):  # and yet its finding was not kept: in float it changes nothing
+            sentence = f"{percent} of the loss arises in {name}, but to keep only that in float does not help"
+    return Finding("accumulates", None, f"{sentence}{side}", evidence)
+
+
+def _to_blame(losses: Sequence[LayerLoss]) -> bool:
+    """Whether one layer, or a few, cost the outputs most."""
+    return bool(losses) and losses[0].told_apart and losses[0].share >= MIN_LOSS_SHARE
 
 
 def _worse_side(output: Row, params: NetworkParams) -> tuple[str, str]:
@@ -169,7 +177,8 @@ def _worse_side(output: Row, params: NetworkParams) -> tuple[str, str]:
     if "feature_cosine" not in output:
         return "weights" if list(narrow) == ["weights"] else "features", _in_words(narrow)
     side = "features" if output["feature_cosine"] <= output["weight_cosine"] else "weights"
-    alone = f"features alone give {output['feature_cosine']:.4f} there, weights alone {output['weight_cosine']:.4f}"
+    of_features, of_weights = f"{output['feature_cosine']:.4f}", f"{output['weight_cosine']:.4f}"
+    alone = f"the output has cosine {of_features} with features alone quantized, {of_weights} with weights alone"
     return side, f"; {alone}{_in_words(narrow)}"
 
 

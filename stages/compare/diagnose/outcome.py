@@ -48,11 +48,11 @@ class Outcome:
 
     @property
     def by_task(self) -> Level | None:
-        """By what evaluate measured; None where it measured nothing, or on too few samples."""
+        """By what evaluate measured; None where it measured nothing, on too few samples, or nothing to lose."""
         task = self.task
-        if task is None or task.count < MIN_SAMPLES:
+        if task is None or task.count < MIN_SAMPLES or task.by_chance:
             return None
-        if task.loss <= HARMLESS_TASK_LOSS or (task.within_chance and task.loss <= UNCERTAIN_TASK_LOSS):
+        if task.loss <= HARMLESS_TASK_LOSS or (task.may_show_no_loss and task.loss <= UNCERTAIN_TASK_LOSS):
             return Level.good
         return Level.broken if task.loss >= LOST_SHARE else Level.look
 
@@ -116,8 +116,10 @@ class Outcome:
 
 def _task_words(task: TaskMetric, noun: str) -> str:
     """Say what evaluate measured."""
-    few = ", too few to go by" if task.count < MIN_SAMPLES else ""
-    return f"{task.name} is {task.of_quantized:.4g}, in float {task.of_float:.4g}, on {task.count} {noun}s{few}"
+    doubt = ", too few to go by" if task.count < MIN_SAMPLES else ""
+    if task.by_chance:
+        doubt = f"; one answer for every {noun} would do as well as the float network: check data.evaluation.labels"
+    return f"{task.name} is {task.of_quantized:.4g}, in float {task.of_float:.4g}, on {task.count} {noun}s{doubt}"
 
 
 def _share(part: int, whole: int) -> float:
@@ -132,11 +134,11 @@ def off_by(judged: OutputJudgement) -> str:
 
 def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
     """Say what an output is, how far it is off, and how many answers change."""
-    which = "the output" if count == 1 else f"the worst of {count} outputs,"
-    name = f"{which} {judged.output} ({judged.kind.value})"
+    name = f"{judged.output} ({judged.kind.value})"
+    name = f"the output {name}" if count == 1 else f"the worst of {count} outputs, {name},"
     if judged.silent:
         return f"{name} cannot be judged on these {noun}s: {judged.silent}"
-    part = f", its part {judged.worst.part}" if judged.worst.part else ""
+    part = f"{'' if count > 1 else ','} its part {judged.worst.part}," if judged.worst.part else ""
     if not math.isfinite(judged.worst.error):
         return f"{name}{part} is infinite or not a number after quantizing"
     words = f"{name}{part} is off by {off_by(judged)} % of its variation (fidelity {judged.fidelity:.4f})"

@@ -48,6 +48,8 @@ def check(config: Config) -> None:
     _check_model(config.model)
     _check_data(config.data)
     _check_task(config)
+    cures = config.compare.cures
+    _require(cures >= 0, "compare.cures", cures, "how many lines to try at most, or 0")
     check_watch(config)
 
 

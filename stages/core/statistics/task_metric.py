@@ -19,6 +19,7 @@ class TaskMetric:
         low: least likely difference, quantized less float (95 %); None where that is not known.
         high: greatest.
         greater_is_better: of the metric.
+        chance: what a network that ignores its input reaches; None where that is not known.
     """
 
     name: str
@@ -28,6 +29,7 @@ class TaskMetric:
     low: float | None = None
     high: float | None = None
     greater_is_better: bool = True
+    chance: float | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "TaskMetric":
@@ -46,6 +48,11 @@ class TaskMetric:
         return worse / size if size else float(worse > 0)
 
     @property
-    def within_chance(self) -> bool:
+    def by_chance(self) -> bool:
+        """Whether the float network itself does no better than by chance, so that there is nothing to lose."""
+        return self.chance is not None and self.of_float <= self.chance
+
+    @property
+    def may_show_no_loss(self) -> bool:
         """Whether other pictures may as well show no loss; False where that is not known."""
         return self.low is not None and self.high is not None and self.low <= 0.0 <= self.high

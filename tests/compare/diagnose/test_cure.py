@@ -26,9 +26,11 @@ def cure(line, after, level=Level.look, converter=True, number=0):
         (FIDELITY, 0.6, 0.61, False),
         (FIDELITY, 0.6, 0.6, False),
         (FIDELITY, 0.0, 0.2, False),
-        (FIDELITY, 1.0, 1.0, True),
+        (FIDELITY, 1.0, 1.0, False),  # nothing is lost
+        (FIDELITY, 0.9999, 1.0, False),  # 1.4 % of the variation
         (BOXES, 0.8, 0.83, True),
         (BOXES, 0.8, 0.81, False),
+        (BOXES, 1.0, 1.0, False),
     ],
 )
 def test_a_cure_helps_if_it_leaves_clearly_less(metric, before, after, said):

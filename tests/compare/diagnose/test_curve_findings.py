@@ -69,11 +69,16 @@ def test_many_layers_cost_a_little_each():
     (finding,) = find()
     assert (finding.kind, finding.node) == ("accumulates", None)
     assert finding.sentence == (
-        "the loss accumulates over many layers, most in n0 (17 % of it); features alone give 0.9000 there, weights "
-        "alone 0.9900"
+        "the loss accumulates over many layers, most in n0 (17 % of it); the output has cosine 0.9000 with "
+        "features alone quantized, 0.9900 with weights alone"
     )
     assert (finding.evidence["most"], finding.evidence["nodes"]) == ("n0", 6)
     assert accumulated(table(rows_of(COSINES, None)), [], PARAMS).sentence == "the loss accumulates over many layers"
+
+
+def test_a_layer_that_costs_most_and_in_float_changes_nothing():
+    finding = accumulated(table(rows_of(COSINES, None)), [LayerLoss(["n3"], 0.0, 0.18, 0.36), *MANY], PARAMS)
+    assert finding.sentence == "50 % of the loss arises in n3, but to keep only that in float does not help"
 
 
 @pytest.mark.parametrize(

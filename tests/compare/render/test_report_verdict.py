@@ -82,7 +82,7 @@ def test_the_worst_of_several_outputs_is_named_with_its_part_and_answers():
     ]
     level, sentence = said([row("fc", 0.9999)], outputs=outputs)
     assert level == "look"
-    assert "the worst of 3 outputs, boxes (values), its part sigmoid is off by 24 % of its variation" in sentence
+    assert "the worst of 3 outputs, boxes (values), its part sigmoid, is off by 24 % of its variation" in sentence
     assert "1 of 4 best classes changed" in said([row("fc", 0.9999)], outputs=outputs[2:])[1]
 
 
