@@ -165,7 +165,7 @@ def test_samples_that_are_no_pictures_are_called_samples(model, capsys):
     assert "12 of 12 evaluation samples served to quantize" in err
     assert re.search(r"debug sample \S+ is also calibration sample \S+: use others", err)
     found = json.loads(Path("out/compare/diagnosis.json").read_text())["findings"]
-    assert any(entry["sentence"].startswith("1 of 1 debug sample served") for entry in found)
+    assert any(entry["sentence"].startswith("1 of 1 debug sample was used to quantize too") for entry in found)
     note = "note: input (colour order, mean, normal) not checked: that takes a network whose only input is a picture"
     assert "picture" not in " ".join(out.split()).replace(note, "") + err
 

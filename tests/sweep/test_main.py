@@ -225,11 +225,11 @@ def test_the_same_again_runs_nothing_and_has_its_own_parent(project):
 
 @pytest.mark.slow
 def test_a_point_is_what_dvc_repro_makes_in_the_project(project):
-    """The same dependencies and the same run cache, so neither computes what the other has."""
+    """The same dependencies and the same run cache, so neither computes what the other has; a sweep tries no cures."""
     content = yaml.safe_load((project / "conf/experiment/tiny.yaml").read_text())
     del content["defaults"]
     values = [f"{key}={value}".replace("'", "") for key, value in flatten(content).items()]
-    words = ["model=onnx", "data=folder", *values]
+    words = ["model=onnx", "data=folder", *values, "compare.cures=0"]
     subprocess.run([sys.executable, "-m", "stages.compose", *words], cwd=project, check=True, env=environment())
     path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     line = [sys.executable, "-m", "dvc", "repro", "compare", "build", "evaluate"]
@@ -360,7 +360,7 @@ def test_points_are_ranked_by_a_metric_of_the_users_own_and_its_code_is_watched(
     assert points[0]["value"] == points[0]["metrics"]["quantized.wrong"] == pytest.approx(3 * (1 - right))
     (project / "own_errors.py").write_text(OWN_METRIC.replace("!= label", ">= 0"))
     code, _, points = swept(project, "quant.feature_bits=8", *words)
-    assert (code, points[0]["executed"], points[0]["value"]) == (0, ["evaluate"], 3)
+    assert (code, points[0]["executed"], points[0]["value"]) == (0, ["evaluate", "compare"], 3)
 
 
 @pytest.mark.slow

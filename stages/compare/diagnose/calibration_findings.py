@@ -96,9 +96,9 @@ def debug_findings(debug: DebugSet) -> list[Finding]:
     pictures, known = len(debug.names), len(debug.known)
     if not known:
         return []
-    sentence = (
-        f"{known} of {counted(pictures, f'debug {debug.noun}')} were used to quantize too, so the table is too good"
-    )
+    verb = "was" if known == 1 else "were"
+    of = counted(pictures, f"debug {debug.noun}")
+    sentence = f"{known} of {of} {verb} used to quantize too, so the table is too good"
     return [Finding("debug", None, sentence, {"pictures": pictures, "known": known})]
 
 
