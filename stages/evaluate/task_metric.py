@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stages.core.statistics.shares import MIN_BOXES
 from stages.core.statistics.task_metric import TaskMetric
 from stages.evaluate.own_metric import OwnScore
 from stages.evaluate.scores import AGREEMENT, MAP, Score
 
 __all__ = ["task_metric"]
-
-MIN_BOXES = 10
-"""Of fewer boxes the agreement says little."""
 
 
 def task_metric(score: Score, metrics: Mapping[str, Any]) -> TaskMetric | None:

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from stages.core.base.artifacts import write_text
 from stages.core.base.errors import UserError
-from stages.core.base.processes import running
+from stages.core.base.processes import own_line, running
 
 __all__ = [
     "LAST_SHARED_STAGE",
@@ -220,9 +220,8 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
 def guilty_line(text: str) -> str:
     """Find the line in a failed pipeline's log that says why: the stage's own, else DVC's."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    own = [line for line in lines if line.startswith(("error: ", "internal error: "))]
-    if own:
-        return own[-1].removeprefix("error: ")
+    if own := own_line(text):
+        return own
     ended = re.search(r"failed to run: (.+?), exited with (-?\d+)", text)
     if ended:
         code = int(ended[2])

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization import QuantFormat, quantize_static
 
 from benchmarks.detection.decoded_graph import decoded_graph
 from benchmarks.strangers.stranger import Arrays, Material
@@ -98,8 +98,8 @@ def quantized(material: Material, folder: Path, feeds: list[Arrays]) -> str:
     return "file:planted.onnx"
 
 
-class _Feeds(CalibrationDataReader):  # type: ignore[misc]
-    """What ONNX Runtime calibrates on."""
+class _Feeds:
+    """What ONNX Runtime calibrates on: it asks for no more than `get_next`."""
 
     def __init__(self, feeds: list[Arrays]) -> None:
         self._feeds: Iterator[dict[str, NDArray[Any]]] = iter(feeds)

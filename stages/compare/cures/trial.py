@@ -11,18 +11,18 @@ from tempfile import TemporaryDirectory
 
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.comparison import Comparison
-from stages.compare.gather.networks import float_outputs
 from stages.compare.gather.observed_boxes import open_boxes
 from stages.compare.gather.output_judgement import open_judge
 from stages.compare.gather.picture_sets import DEBUG_KEY, DebugPicture
 from stages.core.base.artifacts import write_text
 from stages.core.base.errors import UserError
 from stages.core.base.paths import CALIBRATE, CALIBSET, DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
-from stages.core.base.processes import running
+from stages.core.base.processes import own_line, running
 from stages.core.config.composition import compose
 from stages.core.config.first_line import joined, recorded
 from stages.core.config.overrides import split_overrides
 from stages.core.config.schema import Config
+from stages.core.config.settings_record import calibset_settings, export_settings
 from stages.core.data.inputs import feeds, load_inputs, noun_of
 from stages.core.data.sample_files import read_samples, select
 from stages.core.graph.onnx_graph import Graph, load_model
@@ -30,6 +30,7 @@ from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
+from stages.core.outputs.states import float_outputs
 
 __all__ = ["TrialResult", "remove_leftovers", "try_line", "why_untried"]
 
@@ -39,8 +40,6 @@ OUTPUTS = Path("out")
 STAGES = {"export": EXPORT, "calibset": CALIBSET, "calibrate": CALIBRATE}
 """The stages before quantize, and their folders."""
 NOT_LINKED = {"out", "params.yaml", "dvc.lock", ".dvc", ".git", "mlflow.db", "mlruns"}
-EXPORTED = ("source", "torch", "inputs", "outputs", "cut", "fp32_diff", "detector")
-"""Keys of `model` that export goes by."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,9 @@ def remove_leftovers() -> None:
 
 def _first_stage(before: Config, after: Config) -> str:
     """The first stage that goes by what differs."""
-    models = asdict(before.model), asdict(after.model)
-    if any(models[0][key] != models[1][key] for key in EXPORTED):
+    if export_settings(before.model) != export_settings(after.model):
         return "export"
-    sets = [
-        [asdict(getattr(each.data, name)) for name in ("calibration", "correction", "validation")]
-        for each in (before, after)
-    ]
-    return "calibset" if sets[0] != sets[1] or before.model.preprocess != after.model.preprocess else "quantize"
+    return "calibset" if calibset_settings(before) != calibset_settings(after) else "quantize"
 
 
 @contextmanager
@@ -157,9 +151,8 @@ def _run(command: Sequence[str], folder: Path) -> None:
     ):
         code = process.wait()
     if code:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        own = [line for line in lines if line.startswith(("error: ", "internal error: "))]
-        raise UserError(own[-1].removeprefix("error: ") if own else f"{name} ended with exit code {code}")
+        own = own_line(log.read_text(encoding="utf-8", errors="replace"))
+        raise UserError(own or f"{name} ended with exit code {code}")
 
 
 def _outcome(folder: Path, config: Config) -> Outcome:

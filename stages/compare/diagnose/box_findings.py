@@ -12,12 +12,10 @@ from stages.core.base.console import counted
 from stages.core.config.schema import Config
 from stages.core.heads.detections import Detections
 from stages.core.statistics.average_precision import AREAS
-from stages.core.statistics.shares import likely_share, surely_more
+from stages.core.statistics.shares import MIN_BOXES, likely_share, surely_more
 
-__all__ = ["MIN_BOXES", "box_findings", "boxes_agree", "boxes_words"]
+__all__ = ["box_findings", "boxes_agree", "boxes_differ", "boxes_words"]
 
-MIN_BOXES = 10
-"""Of fewer boxes a share says little."""
 TOLERATED = 0.1
 """So many boxes a sound network of 8 bits may lose: those near the threshold or half hidden."""
 FEW_SCORES = 4
@@ -36,16 +34,17 @@ def box_findings(boxes: ObservedBoxes | None, config: Config, noun: str) -> list
     """
     if boxes is None:
         return []
-    findings = [_disagreement(boxes, config, noun)] if _disagree(boxes) else []
+    findings = [_disagreement(boxes, config, noun)] if boxes_differ(boxes) else []
     return findings + _collapsed(boxes)
 
 
 def boxes_agree(boxes: ObservedBoxes) -> bool:
     """Whether both networks find the same, of enough boxes to tell."""
-    return boxes.count >= MIN_BOXES and not _disagree(boxes)
+    return boxes.count >= MIN_BOXES and not boxes_differ(boxes)
 
 
-def _disagree(boxes: ObservedBoxes) -> bool:
+def boxes_differ(boxes: ObservedBoxes) -> bool:
+    """Whether more are lost, or invented, than a sound network may lose, and not by chance."""
     sides = ((boxes.lost, boxes.count), (boxes.invented, boxes.quantized_count))
     return any(surely_more(differ, count, TOLERATED) for differ, count in sides)
 

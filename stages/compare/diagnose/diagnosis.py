@@ -83,7 +83,7 @@ class Diagnosis:
 
 
 def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
-    """Make all checks. The curve by itself is spoken of only where nothing explains it, and no boxes say it is fine.
+    """Make all checks. Where the outputs lose is asked only if they are poor, and spoken of if nothing explains it.
 
     Runs the float network where there is evidence of how it was fed in training: only where one picture is all that it
     takes.

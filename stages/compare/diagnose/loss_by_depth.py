@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper
 
 from stages.compare.gather.networks import Networks
 from stages.compare.gather.picture_sets import DebugPictures
 from stages.compare.gather.units import in_float_units
-from stages.core.graph.onnx_graph import WEIGHTED, Graph, output_name, used_names
+from stages.core.graph.onnx_graph import WEIGHTED, Graph, output_name, subnetwork, used_names
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import inner_tensors
 from stages.core.integer.simulator import simulator_model
@@ -28,7 +26,6 @@ from stages.core.outputs.states import answering_outputs
 
 __all__ = ["LayerLoss", "Losses", "loss_by_depth"]
 
-Array = NDArray[np.float32]
 MOST_PICTURES = 4
 DEPTHS = 12
 """Depths that are tried at first, and then once more in each stretch where the loss is largest."""
@@ -213,22 +210,5 @@ def _rest(graph: Graph, depth: _Depth, outputs: Sequence[str]) -> Runner | None:
     if not ends:
         return None
     used = used_names(nodes)
-    fed = [name for name in (*graph.inputs, *depth.tensors) if name in used]
-    constants = [tensor for name, tensor in graph.constants.items() if name in used]
-    source = graph.model
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            source.graph.name,
-            [_info(graph, name) for name in fed],
-            [onnx.ValueInfoProto(name=name) for name in ends],
-            constants,
-        ),
-        opset_imports=list(source.opset_import),
-        ir_version=source.ir_version,
-    )
-    return Runner(model)
-
-
-def _info(graph: Graph, name: str) -> onnx.ValueInfoProto:
-    return onnx.ValueInfoProto(name=name, type=graph.types[name])
+    fed = [helper.make_value_info(name, graph.types[name]) for name in (*graph.inputs, *depth.tensors) if name in used]
+    return Runner(subnetwork(graph, nodes, fed, [onnx.ValueInfoProto(name=name) for name in ends]))

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.compare.diagnose.box_findings import MIN_BOXES, boxes_agree, boxes_words
+from stages.compare.diagnose.box_findings import boxes_agree, boxes_differ, boxes_words
 from stages.compare.gather.observed_boxes import ObservedBoxes
 from stages.core.outputs.output_judge import Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
-from stages.core.statistics.shares import surely_more
+from stages.core.statistics.shares import MIN_BOXES
 from stages.core.statistics.task_metric import TaskMetric
 
 __all__ = ["Outcome", "off_by"]
@@ -17,8 +17,6 @@ LOST_SHARE = 0.5
 """A detector that loses so many of its boxes, or invents as many, is broken."""
 FEW_BOXES = 3
 """So few boxes tell that a network is good if it finds all of them and no others; a dead one finds none."""
-HARMLESS_LOSS = 0.1
-"""Part of the boxes that a sound network may lose."""
 HARMLESS_TASK_LOSS, UNCERTAIN_TASK_LOSS = 0.03, 0.1
 """Part of the task's metric that a sound network may lose; and if the pictures may as well show no loss."""
 MIN_SAMPLES = 30
@@ -67,11 +65,9 @@ class Outcome:
             return of_outputs
         if boxes_agree(boxes):
             return Level.good
-        differ = max(_share(boxes.lost, boxes.count), _share(boxes.invented, boxes.quantized_count))
-        if surely_more(boxes.lost, boxes.count, HARMLESS_LOSS) or (
-            surely_more(boxes.invented, boxes.quantized_count, HARMLESS_LOSS)
-        ):
-            return Level.broken if differ >= LOST_SHARE else Level.look
+        if boxes_differ(boxes):
+            share = max(_share(boxes.lost, boxes.count), _share(boxes.invented, boxes.quantized_count))
+            return Level.broken if share >= LOST_SHARE else Level.look
         all_found = boxes.count >= FEW_BOXES and not boxes.lost and not boxes.invented
         return Level.good if all_found or of_outputs is Level.good else Level.unjudged
 

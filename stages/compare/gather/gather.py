@@ -8,7 +8,7 @@ from typing import Any
 from stages.compare.background import Background
 from stages.compare.gather.comparison import Comparison, Observer, compare_networks
 from stages.compare.gather.layer_close_ups import LayerCloseUps
-from stages.compare.gather.networks import Networks, float_outputs, load_networks
+from stages.compare.gather.networks import Networks, load_networks
 from stages.compare.gather.observed_boxes import ObservedBoxes, open_boxes
 from stages.compare.gather.observed_features import FeatureObserver, ObservedFeature
 from stages.compare.gather.observed_parts import ObservedJoint, PartObserver
@@ -27,6 +27,7 @@ from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.outputs.joints import find_joints
 from stages.core.outputs.output_judge import OutputJudgement
+from stages.core.outputs.states import float_outputs
 from stages.core.statistics.task_metric import TaskMetric
 
 __all__ = ["Gathered", "TrainingRecord", "gather"]

@@ -16,7 +16,7 @@ from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import NetworkParams, load_qparams
 
-__all__ = ["Networks", "PartialNetworks", "float_outputs", "load_networks"]
+__all__ = ["Networks", "PartialNetworks", "load_networks"]
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,6 @@ def load_networks(config: Config) -> Networks:
     reference, integer = Graph(load_model(FLOAT_MODEL)), load_integer_model(INTEGER_MODEL)
     partial = _partial_networks(reference, integer, params) if config.compare.isolated else None
     return Networks(reference, integer, params, inputs, partial)
-
-
-def float_outputs(reference: Graph) -> list[str]:
-    """The float outputs that a network computes."""
-    computed = set(reference.float_tensors) & reference.producers.keys()
-    return [name for name in reference.outputs if name in computed]
 
 
 def _partial_networks(reference: Graph, integer: onnx.ModelProto, params: NetworkParams) -> PartialNetworks:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["run_streaming", "running"]
+__all__ = ["own_line", "run_streaming", "running"]
 
 GRACE_SECONDS = 10.0
 """What a program has to clear up before it is ended by force."""
@@ -77,3 +77,10 @@ def running(
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
             raise
+
+
+def own_line(text: str) -> str | None:
+    """Find the line in a log in which a command of the project says why it failed; None if it says nothing."""
+    lines = (line.strip() for line in text.splitlines())
+    own = [line for line in lines if line.startswith(("error: ", "internal error: "))]
+    return own[-1].removeprefix("error: ") if own else None

@@ -1,6 +1,6 @@
 """Reading ONNX graphs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "load_model",
     "output_name",
     "parse_model",
+    "subnetwork",
     "used_names",
 ]
 
@@ -166,3 +167,27 @@ def _named(body: onnx.GraphProto) -> Iterator[str]:
 
 def _static(info: onnx.TypeProto.Tensor) -> bool:
     return info.HasField("shape") and all(dim.HasField("dim_value") for dim in info.shape.dim)
+
+
+def subnetwork(
+    graph: Graph,
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+) -> onnx.ModelProto:
+    """Write some nodes as a network of their own, with the constants that they use and that are not fed.
+
+    Args:
+        graph: that they are of.
+        nodes: in graph order.
+        inputs: what they are fed with, types as they are to be.
+        outputs: what they give.
+    """
+    used, fed = used_names(nodes), {info.name for info in inputs}
+    constants = [tensor for name, tensor in graph.constants.items() if name in used and name not in fed]
+    source = graph.model
+    return onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, source.graph.name, inputs, outputs, constants),
+        opset_imports=list(source.opset_import),
+        ir_version=source.ir_version,
+    )

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from stages.core.graph.onnx_graph import Graph, captured_names, output_name, used_names
+from stages.core.graph.onnx_graph import Graph, captured_names, output_name, subnetwork
 from stages.core.graph.session import Runner
 from stages.core.integer.operators import VIEWS
 
@@ -305,17 +305,9 @@ def _positions(graph: Graph, nodes: Sequence[onnx.NodeProto], leaves: Sequence[s
 def _subgraph(
     graph: Graph, nodes: Sequence[onnx.NodeProto], inputs: Iterable[str], outputs: Iterable[str]
 ) -> onnx.ModelProto:
-    """Nodes as a network of their own, with the constants that they use."""
-    names, fed = used_names(nodes), list(inputs)
-    constants = [tensor for name, tensor in graph.constants.items() if name in names and name not in fed]
-    infos = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, _shape(graph, name)) for name in fed]
-    ends = [onnx.ValueInfoProto(name=name) for name in outputs]
-    source = graph.model
-    return helper.make_model(
-        helper.make_graph(list(nodes), source.graph.name, infos, ends, constants),
-        opset_imports=list(source.opset_import),
-        ir_version=source.ir_version,
-    )
+    """Nodes as a network of their own that takes floats, whatever its tensors were."""
+    infos = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, _shape(graph, name)) for name in inputs]
+    return subnetwork(graph, nodes, infos, [onnx.ValueInfoProto(name=name) for name in outputs])
 
 
 def _alone(graph: Graph, producer: onnx.NodeProto, region: _Region, tensor: str) -> onnx.ModelProto | None:

@@ -2,7 +2,13 @@
 
 from stages.core.graph.onnx_graph import Graph
 
-__all__ = ["answering_outputs", "states_of"]
+__all__ = ["answering_outputs", "float_outputs", "states_of"]
+
+
+def float_outputs(graph: Graph) -> list[str]:
+    """The float outputs that a network computes."""
+    computed = set(graph.float_tensors) & graph.producers.keys()
+    return [name for name in graph.outputs if name in computed]
 
 
 def states_of(graph: Graph) -> list[str]:
@@ -29,6 +35,5 @@ def answering_outputs(graph: Graph) -> list[str]:
     Args:
         graph: the float network.
     """
-    states, computed = set(states_of(graph)), set(graph.float_tensors) & graph.producers.keys()
-    answers = [name for name in graph.outputs if name in computed and name not in states]
-    return answers or [name for name in graph.outputs if name in computed]
+    states, outputs = set(states_of(graph)), float_outputs(graph)
+    return [name for name in outputs if name not in states] or outputs

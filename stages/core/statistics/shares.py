@@ -2,8 +2,10 @@
 
 import math
 
-__all__ = ["likely_share", "surely_more"]
+__all__ = ["MIN_BOXES", "likely_share", "surely_more"]
 
+MIN_BOXES = 10
+"""Of fewer boxes a share says little."""
 CHANCE = 0.05
 """More are lost for certain if what loses as many as tolerated would lose them in fewer cases than these."""
 DEVIATIONS = 1.96

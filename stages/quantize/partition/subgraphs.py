@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
-from stages.core.graph.onnx_graph import Graph, captured_names, used_names
+from stages.core.graph.onnx_graph import Graph, captured_names, subnetwork
 from stages.quantize.partition.layers import Layer
 
 __all__ = ["Subgraph", "downstream_subgraph", "find_blocks", "inputs_of", "layer_subgraphs", "subgraph_model"]
@@ -78,14 +78,11 @@ def downstream_subgraph(graph: Graph, layers: Sequence[Layer], tensor: str) -> S
 
 def subgraph_model(graph: Graph, subgraph: Subgraph) -> onnx.ModelProto:
     """Write a subgraph as a model: the graph's constants, its own inputs and outputs; names and types are kept."""
-    used = used_names(subgraph.nodes)
-    constants = [tensor for name, tensor in graph.constants.items() if name in used]
     inputs, outputs = (
         [helper.make_value_info(name, graph.types[name]) for name in names]
         for names in (subgraph.inputs, subgraph.outputs)
     )
-    body = helper.make_graph(subgraph.nodes, "subgraph", inputs, outputs, constants)
-    return helper.make_model(body, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
+    return subnetwork(graph, subgraph.nodes, inputs, outputs)
 
 
 def inputs_of(subgraphs: Sequence[Subgraph]) -> set[str]:

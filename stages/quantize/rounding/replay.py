@@ -85,9 +85,8 @@ class Replay:
             for name, value in feed.items():
                 self.float.write(name, self.count, value)
                 params = features.get(name)
-                if params is not None and not params.float_consumers:
-                    value = fake_quantize(value, params)  # noqa: PLW2901
-                self.quantized.write(name, self.count, value)
+                kept = value if params is None or params.float_consumers else fake_quantize(value, params)
+                self.quantized.write(name, self.count, kept)
             self.count += 1
 
     def advance_float(self, subgraph: Subgraph, model: onnx.ModelProto) -> None:
