@@ -5,7 +5,6 @@ It writes model.onnx, inputs.json, detector.json, normalization.json, node_range
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from stages.core.base.artifacts import output_folder, save_model, write_json
@@ -15,7 +14,6 @@ from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import export_settings, save_settings
 from stages.core.data.inputs import assign_names, resolve_inputs, to_json
-from stages.core.data.local_files import model_file
 from stages.core.graph.session import Runner
 from stages.core.heads import head_file
 from stages.core.heads.detector import check_function
@@ -25,21 +23,14 @@ from stages.export.cut import find_cut
 from stages.export.dequantize.undo import node_ranges
 from stages.export.detector import detector_lines, find_head, without_decoding
 from stages.export.float_source import float_source
-from stages.export.onnx_source import read_onnx
 from stages.export.shapes import fix_shapes, graph_shapes
-from stages.export.torch_source import read_module
+from stages.export.sources.readers import read_source
 
 
 def export(config: Config) -> None:
     model = config.model
-    file = model_file(model)
-    if file and Path(file.name).suffix.lower() == ".onnx":
-        source, difference, norms = read_onnx(file), 0.0, None
-    else:
-        traced = read_module(model, file)
-        source, difference, norms = traced.model, traced.difference, traced.norms
-
-    undone = float_source(source, file.name if file else model.name, [one.shape for one in model.inputs if one.shape])
+    read, name = read_source(model)
+    undone = float_source(read.model, name, [one.shape for one in model.inputs if one.shape])
     source = undone.model
     for line in undone.lines:
         output.print(line)
@@ -55,7 +46,7 @@ def export(config: Config) -> None:
 
     source_inputs = resolve_inputs(of_source, graph_shapes(static))
     feeds = verify.random_feeds(source_inputs) | verify.zeros(static)
-    difference = max(difference, verify.network_difference(static, exported, cut, feeds))
+    difference = max(read.difference, verify.network_difference(static, exported, cut, feeds))
     verify.check_difference(difference, model.fp32_diff)
     outputs = [info.name for info in exported.graph.output]
     if model.detector.function is not None:
@@ -64,8 +55,7 @@ def export(config: Config) -> None:
     head = find_head(exported, model)
     if head is not None and head.cut:
         exported = without_decoding(exported, head.head)
-    if norms is None:
-        norms = normalization.onnx_norms(static, feeds)
+    norms = normalization.onnx_norms(static, feeds) if read.norms is None else read.norms
     located = normalization.located(norms, exported, verify.values_at(static, cut.inputs, feeds))
 
     ranges = node_ranges(exported, undone.ranges)

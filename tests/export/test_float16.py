@@ -6,12 +6,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.base.sources import SourceFile
+from stages.core.data.model_files import with_format
 from stages.core.graph.session import Runner
 from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
 from stages.export.float16 import has_float16, in_float32
-from stages.export.onnx_source import read_onnx
 from stages.export.shapes import fix_shapes
+from stages.export.sources.onnx_file import read_onnx
 
 HALF, SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT
 WEIGHT = np.array([[0.1, -2.5], [1000.0, 6e-8]], np.float16)  # rounded, exact, large, subnormal
@@ -95,8 +96,8 @@ def test_the_source_is_not_changed():
 
 def test_export_reads_it_and_says_so(capsys):
     source = network(ends=HALF)
-    assert not has_float16(read_onnx(SourceFile("half.onnx", source.SerializeToString)))
+    assert not has_float16(read_onnx(with_format([SourceFile("half.onnx", source.SerializeToString)])).model)
     assert "half.onnx is float16: read as float32" in capsys.readouterr().err
     single = in_float32(source)
-    assert read_onnx(SourceFile("single.onnx", single.SerializeToString)) == single
+    assert read_onnx(with_format([SourceFile("single.onnx", single.SerializeToString)])).model == single
     assert "float16" not in capsys.readouterr().err

@@ -1,21 +1,21 @@
 """Checking an experiment's local files without its network: composition does, long before a stage would."""
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import SourceFile, files_below, open_source, parse
-from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, ModelConfig, Task
+from stages.core.base.sources import files_below, parse
+from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, Task
 from stages.core.config.watch import check_files
 from stages.core.data.labels import read_table
+from stages.core.data.model_files import model_files
 from stages.core.data.object_labels import read_object_labels
 from stages.core.data.sample_files import SAMPLE_SUFFIXES, is_sample
 
-__all__ = ["check_local_files", "model_file"]
+__all__ = ["check_local_files"]
 
 CHECKED_LABELS = 200
 """Pictures whose objects are read at composition; evaluate reads those of all before it runs a network."""
-CHECKPOINT_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin"}
 
 
 def check_local_files(config: Config) -> None:
@@ -28,7 +28,7 @@ def check_local_files(config: Config) -> None:
     """
     check_files(config)
     if _local(config.model.source) is not None:
-        model_file(config.model)
+        model_files(config.model.source)
     for name in PICTURE_SETS:
         path = _local(getattr(config.data, name).source)
         if path is not None and not any(is_sample(file) for file, _ in _files(path)):
@@ -37,25 +37,6 @@ def check_local_files(config: Config) -> None:
             raise UserError(f"data.{name}.source: {what} ({suffixes})")
     if _local(config.data.evaluation.labels) is not None:
         _check_labels(config.data.evaluation, config.model.detector.classes)
-
-
-def model_file(model: ModelConfig) -> SourceFile | None:
-    """The network's file; None where a PyTorch module has no checkpoint.
-
-    Raises:
-        UserError: if the source is not one file, or none that can be read.
-    """
-    if not model.source:
-        return None
-    files = open_source(model.source, "model.source")
-    if len(files) != 1:
-        named = f" ({files[0].name}, ...)" if files else ""
-        raise UserError(f"model.source matches {len(files)} files{named}: give one")
-    suffix = PurePosixPath(files[0].name).suffix.lower()
-    if suffix != ".onnx" and suffix not in CHECKPOINT_SUFFIXES:
-        checkpoints = ", ".join(sorted(CHECKPOINT_SUFFIXES))
-        raise UserError(f"model.source: {files[0].name} is neither .onnx nor a checkpoint ({checkpoints})")
-    return files[0]
 
 
 def _check_labels(data: LabelledSet, classes: int | None) -> None:

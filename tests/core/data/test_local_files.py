@@ -39,8 +39,8 @@ def test_a_pattern_may_have_its_files_later(config):
     ("source", "said"),
     [
         ("file:calibration", "model.source matches 12 files ("),
-        ("file:empty", "model.source matches 0 files: give one"),
-        ("file:params.yaml", "model.source: params.yaml is neither .onnx nor a checkpoint"),
+        ("file:empty", "model.source matches 0 files: give those of one"),
+        ("file:params.yaml", "model.source: params.yaml is no network that can be read"),
     ],
 )
 def test_a_network_is_one_file(config, source, said):

@@ -9,7 +9,7 @@ import torch
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
 from stages.core.config.schema import ModelConfig, TorchConfig
-from stages.export.torch_source import build_module, reference, trace
+from stages.export.sources.torch_module import build_module, reference, trace
 from tests.export.graphs import run_onnx
 
 CODE = """

@@ -1,22 +1,22 @@
 """Reading a network that is an ONNX file already."""
 
-import onnx
-
 from stages.core.base.console import console
 from stages.core.base.errors import UserError
-from stages.core.base.sources import SourceFile
+from stages.core.data.model_files import ModelFiles
 from stages.core.graph.onnx_graph import parse_model
 from stages.export.float16 import has_float16, in_float32
+from stages.export.sources.source_network import SourceNetwork
 
 __all__ = ["read_onnx"]
 
 
-def read_onnx(file: SourceFile) -> onnx.ModelProto:
+def read_onnx(files: ModelFiles) -> SourceNetwork:
     """Read the file of `model.source`; a network in half precision is read as float32.
 
     Raises:
         UserError: if it is not ONNX, or keeps its weights in other files.
     """
+    file = files.main
     model = parse_model(file.read(), file.name)
     external = sorted(
         {item.value for tensor in model.graph.initializer for item in tensor.external_data if item.key == "location"}
@@ -28,5 +28,5 @@ def read_onnx(file: SourceFile) -> onnx.ModelProto:
         )
     if has_float16(model):
         console.print(f"{file.name} is float16: read as float32")
-        return in_float32(model)
-    return model
+        model = in_float32(model)
+    return SourceNetwork(model)

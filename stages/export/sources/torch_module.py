@@ -5,7 +5,6 @@ import io
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,35 +18,21 @@ from stages.core.base.user_code import import_callable
 from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import resolve_inputs
 from stages.core.graph.session import Runner
-from stages.export.normalization import Norm, torch_norms
+from stages.export.normalization import torch_norms
+from stages.export.sources.source_network import SourceNetwork
 from stages.export.verify import largest_difference, random_feeds
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TracedModule", "build_module", "read_module", "reference", "trace"]
+__all__ = ["build_module", "read_module", "reference", "trace"]
 
 TRACED_OPSET = 17  # the TorchScript exporter's newest well-tested opset that vendors' converters still read
 NESTED_KEYS = ("state_dict", "model", "model_state_dict", "ema")
 """Keys under which checkpoints keep their weights."""
 
 
-@dataclass(frozen=True)
-class TracedModule:
-    """A PyTorch module as ONNX.
-
-    Attributes:
-        model: the traced network.
-        difference: its largest absolute difference to the module, over all outputs on random input.
-        norms: the module's first batch norms.
-    """
-
-    model: onnx.ModelProto
-    difference: float
-    norms: list[Norm]
-
-
-def read_module(config: ModelConfig, checkpoint: SourceFile | None) -> TracedModule:
+def read_module(config: ModelConfig, checkpoint: SourceFile | None) -> SourceNetwork:
     """Build the configured module, trace it, and compare the trace with it.
 
     Raises:
@@ -66,7 +51,7 @@ def read_module(config: ModelConfig, checkpoint: SourceFile | None) -> TracedMod
     outputs = Runner(traced, optimize="none").run(feeds)
     pairs = zip(reference(module, arrays), outputs.values(), strict=True)
     difference = max(largest_difference(np.asarray(expected), output) for expected, output in pairs)
-    return TracedModule(traced, difference, torch_norms(module, arrays))
+    return SourceNetwork(traced, difference, torch_norms(module, arrays))
 
 
 def build_module(config: ModelConfig, checkpoint: SourceFile | None) -> "torch.nn.Module":
