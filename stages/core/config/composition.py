@@ -63,11 +63,12 @@ def compose_socs(names: Sequence[str], folder: Path) -> dict[str, SocConfig]:
     Raises:
         UserError: for anything Hydra refuses, and for a name that conf/soc/ lacks.
     """
-    socs = {}
-    with open_conf(folder, [f"soc={name}" for name in names]):
+    socs, schema = {}, OmegaConf.structured(SocConfig)
+    overrides = [f"+soc@{name}={name}" for name in names]
+    with open_conf(folder, overrides):
+        composed = hydra.compose(None, overrides=overrides)  # one composition of all: most of its time is Hydra's own
         for name in names:
-            content = OmegaConf.to_container(hydra.compose(f"soc/{name}").soc, resolve=True)
-            soc = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SocConfig), content))
+            soc = OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed[name], resolve=True)))
             assert isinstance(soc, SocConfig)
             socs[name] = soc
     return socs
