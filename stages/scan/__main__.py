@@ -69,19 +69,24 @@ def _experiment(arguments: argparse.Namespace, folder: Path) -> Config:
     return load_params(arguments.params)
 
 
-def main() -> None:
-    parser = Parser("stages.scan", __doc__, EPILOG)
-    parser.add_argument("words", nargs="*", metavar="SOURCE", help="a network, then overrides as KEY=VALUE")
-    parser.add_argument("--soc", metavar="NAMES", help="as in t40,t41 (default: all of conf/soc)")
-    parser.add_argument(
+def parser() -> Parser:
+    """What the command takes."""
+    added = Parser("stages.scan", __doc__, EPILOG)
+    added.add_argument("words", nargs="*", metavar="SOURCE", help="a network, then overrides as KEY=VALUE")
+    added.add_argument("--soc", metavar="NAMES", help="as in t40,t41 (default: all of conf/soc)")
+    added.add_argument(
         "--shape", action="append", default=[], metavar="NAME=SIZES", help="of an input that the file leaves open"
     )
-    parser.add_argument("--params", type=Path, metavar="FILE", help="scan this experiment's network")
-    parser.add_argument("--conf", type=Path, metavar="FOLDER", help="the config folder (default: ./conf, or the own)")
-    parser.add_argument("--html", type=Path, default=REPORT, metavar="FILE", help="the page (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scan there too")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
+    added.add_argument("--params", type=Path, metavar="FILE", help="scan this experiment's network")
+    added.add_argument("--conf", type=Path, metavar="FOLDER", help="the config folder (default: ./conf, or the own)")
+    added.add_argument("--html", type=Path, default=REPORT, metavar="FILE", help="the page (%(default)s)")
+    added.add_argument("--json", type=Path, metavar="FILE", help="write the scan there too")
+    added.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return added
+
+
+def main() -> None:
+    arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(guarded(lambda: scan(arguments), arguments.debug))
 

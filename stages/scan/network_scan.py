@@ -9,14 +9,13 @@ from stages.core.config.schema import QuantConfig, SocConfig
 from stages.core.cost import cost_file, load_cost
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.onnx_graph import Graph
-from stages.quantize.partition.layers import Layer
 from stages.scan.costs import LayerCosts, NetworkCost
 from stages.scan.large_depthwise import LargeDepthwise, large_depthwise
 from stages.scan.placements import Placement, Placements, State, check_bits
 from stages.scan.remedies import remedy
 from stages.scan.routes import OPEN_T41, Route, Routes
 
-__all__ = ["FloatLayer", "NetworkScan", "SocScan", "scan_network"]
+__all__ = ["FloatLayer", "NetworkScan", "SocScan", "float_layers", "scan_network"]
 
 BIT_WIDTHS = ((8, 8), (8, 4), (4, 4))
 """Of features and weights, at which costs are told."""
@@ -165,7 +164,7 @@ def _scan_soc(soc: SocConfig, placement: Placement, placements: Placements, rout
     return SocScan(
         soc,
         placement,
-        [_float_layer(placement, layer) for layer in placement.setup.layers if _told(placement, layer)],
+        float_layers(placement),
         taken,
         costs,
         layer_costs,
@@ -174,13 +173,15 @@ def _scan_soc(soc: SocConfig, placement: Placement, placements: Placements, rout
     )
 
 
-def _told(placement: Placement, layer: Layer) -> bool:
-    return placement.states[layer.name] in (State.float, State.undecided)
-
-
-def _float_layer(placement: Placement, layer: Layer) -> FloatLayer:
-    reason = placement.reason(layer.name)
-    undecided = placement.states[layer.name] is State.undecided
-    macs = next(work.macs for work in placement.works if work.node == layer.name)
-    text = "quant.unlike_parts=quantized" if undecided else remedy(placement.graph, layer, reason)
-    return FloatLayer(layer.name, layer.kind, placement.states[layer.name], reason, text, macs)
+def float_layers(placement: Placement) -> list[FloatLayer]:
+    """The layers that do not run in integers, or may not, in graph order, with what would change that."""
+    layers = []
+    for layer, work in zip(placement.setup.layers, placement.works, strict=True):
+        state = placement.states[layer.name]
+        if state in (State.integer, State.index):
+            continue
+        reason = placement.reason(layer.name)
+        undecided = state is State.undecided
+        text = "quant.unlike_parts=quantized" if undecided else remedy(placement.graph, layer, reason)
+        layers.append(FloatLayer(layer.name, layer.kind, state, reason, text, work.macs))
+    return layers
