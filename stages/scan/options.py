@@ -14,6 +14,9 @@ __all__ = ["conf_folder", "read_experiment", "read_socs", "with_shapes"]
 
 OWN_CONF = Path(__file__).resolve().parents[2] / "conf"
 OVERRIDE = re.compile(r"[+~]?[A-Za-z_][\w./@]*=")
+OWN_INPUTS = re.compile(r"[+~]{0,2}model\.inputs\b")
+ASSUMED_INPUTS = "model.inputs=[{mean: [0], normal: [255], color: RGB}]"
+"""Pixels as numbers of 0 to 1, where nothing is said: no verdict follows from it, and few networks overflow on them."""
 SOURCE_KINDS = ("file:", "package:", "https://")
 
 
@@ -41,7 +44,8 @@ def read_experiment(words: Sequence[str], folder: Path) -> Config:
         path = sources[0]
         source = path if path.startswith(SOURCE_KINDS) else f"file:{path}"
         name = re.sub(r"[^\w.-]", "_", Path(path.partition("#")[0]).stem) or "network"
-        overrides = ["model=onnx", f"model.name={quoted(name)}", f"model.source={quoted(source)}", *overrides]
+        fed = [] if any(OWN_INPUTS.match(override) for override in overrides) else [ASSUMED_INPUTS]
+        overrides = ["model=onnx", f"model.name={quoted(name)}", f"model.source={quoted(source)}", *fed, *overrides]
     return compose(overrides, folder)[0]
 
 

@@ -106,12 +106,15 @@ def test_the_stages_on_every_soc(name, tmp_path, monkeypatch):
     Path("conf").symlink_to(OWN_CONF)
     onnx.save(NETWORKS[name](), "net.onnx")
     write_pictures(Path("calibration"), 6)
-    overrides = ["model=onnx", "model.source=file:net.onnx", "data=folder", "data.calibration.source=file:calibration"]
+    overrides = ["model=onnx", "model.source=file:net.onnx", "model.inputs=[{mean: [0], normal: [255]}]"]
+    overrides += ["data=folder", "data.calibration.source=file:calibration"]
     overrides += ["data.debug.source=file:calibration", "data.evaluation.source=file:calibration"]
     overrides += ["data.evaluation.labels=null", "data.evaluation.task=none"]
     if name == "cameras":
         for camera in ("wide", "near"):
-            write_pictures(Path("pictures", camera), 6)
+            for index, path in enumerate(write_pictures(Path(camera), 6)):
+                Path("pictures", str(index)).mkdir(parents=True, exist_ok=True)
+                path.rename(Path("pictures", str(index), f"{camera}.png"))
         overrides = [each.replace("file:calibration", "file:pictures") for each in overrides]
     socs = read_socs(None, OWN_CONF)
     network = exported_network(write_params(*overrides).model, lambda _: None)

@@ -21,6 +21,7 @@ def test_a_file_and_overrides(composed):
         "model=onnx",
         "model.name=my_net",
         'model.source="file:nets/my net.onnx"',
+        "model.inputs=[{mean: [0], normal: [255], color: RGB}]",
         "quant=a4w4",
         "model.outputs=[/head/Conv]",
     ]
@@ -28,7 +29,8 @@ def test_a_file_and_overrides(composed):
 
 def test_a_pinned_source(composed):
     source = "package:net==1.0/net.onnx#sha256=" + "0" * 64
-    assert composed(source)[1:] == ["model.name=net", f'model.source="{source}"']
+    fed = "model.inputs=[{mean: [127]}]"
+    assert composed(source, fed)[1:] == ["model.name=net", f'model.source="{source}"', fed]
 
 
 def test_overrides_alone(composed):
