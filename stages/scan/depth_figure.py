@@ -10,7 +10,7 @@ from stages.scan.placements import State
 __all__ = ["Bar", "depth_figure"]
 
 WIDTH, HEIGHT = 960.0, 150.0
-LEFT, TOP, LANE = 66.0, 10.0, 16.0
+LEFT, TOP, LANE = 84.0, 12.0, 16.0
 """Room for the numbers left of the bars, above them, and for the lane below that marks layers in float."""
 
 

@@ -1,6 +1,6 @@
 """The scan as one self-contained page: the SOCs, the graph's bottlenecks, what is not in integers and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ class SameLayers:
     Attributes:
         names: of the SOCs.
         scan: of the first of them.
+        timed: those of which times are known.
         macs: figure of multiplications over depth.
         memory: figure of living features over depth.
         rows: of the table of layers.
@@ -37,6 +38,7 @@ class SameLayers:
 
     names: Sequence[str]
     scan: SocScan
+    timed: Sequence[str]
     macs: Markup
     memory: Markup
     rows: Sequence[Sequence[str]]
@@ -67,8 +69,23 @@ def render_page(scan: NetworkScan, name: str) -> str:
         refusal_groups=refusal_groups(scan),
         depthwise=[(depthwise_line(soc.depthwise), soc.depthwise) for soc in scan.socs.values() if soc.depthwise],
         time_sources={soc: each.time_source for soc, each in scan.socs.items() if each.time_source},
-        clean=all(not soc.count(State.float) for soc in scan.socs.values()),
+        clean=not any(soc.count(State.float) for soc in scan.socs.values()),
+        undecided=any(soc.count(State.undecided) for soc in scan.socs.values()),
+        verdict=_verdict(scan),
     )
+
+
+def _verdict(scan: NetworkScan) -> str:
+    """How much stays in float, in a few words."""
+    counts = [(soc.count(State.float), soc.count(State.integer)) for soc in scan.socs.values()]
+    if not counts:
+        return "No SOC here has these bit widths"
+    most = max(in_float for in_float, _ in counts)
+    if not most:
+        return "No layer stays in float"
+    least = min(in_float for in_float, _ in counts)
+    some = f"{least}" if least == most else f"{least} to {most}"
+    return f"{some} of {max(map(sum, counts))} layers stay in float"
 
 
 def _soc_row(name: str, soc: SocScan) -> dict[str, Any]:
@@ -87,12 +104,13 @@ def _soc_row(name: str, soc: SocScan) -> dict[str, Any]:
 
 def _cost_cells(cost: NetworkCost) -> dict[str, str]:
     time = UNKNOWN if cost.milliseconds is None else f"{cost.milliseconds:.3g} ms"
+    untimed = "+" if cost.untimed and cost.milliseconds is not None else ""
     return {
         "bits": f"{cost.bits[0]}/{cost.bits[1]}",
         "weights": f"{cost.weight_bytes / MEGABYTE:.3g} MB",
         "memory": f"{cost.peak_bytes / MEGABYTE:.3g} MB",
         "peak_layer": cost.peak_layer,
-        "time": time + (" and float layers" if cost.untimed and cost.milliseconds is not None else ""),
+        "time": time + untimed,
     }
 
 
@@ -102,27 +120,28 @@ def _same_layers(scan: NetworkScan) -> list[SameLayers]:
     for name, soc in scan.socs.items():
         key = (tuple(soc.placement.states.items()), tuple(soc.layer_costs.alive))
         names.setdefault(key, []).append(name)
-    return [_drawn(group, scan.socs[group[0]]) for group in names.values()]
+    return [_drawn({name: scan.socs[name] for name in group}) for group in names.values()]
 
 
-def _drawn(names: Sequence[str], soc: SocScan) -> SameLayers:
+def _drawn(socs: Mapping[str, SocScan]) -> SameLayers:
+    soc = next(iter(socs.values()))
     states, works, alive = soc.placement.states, soc.placement.works, soc.layer_costs.alive
     layers = list(zip(states.items(), works, alive, strict=True))
     macs = [Bar(name, work.macs / MACS_PER_GMAC, state) for (name, state), work, _ in layers]
     memory = [Bar(name, amount / MEGABYTE, state) for (name, state), _, amount in layers]
     reasons = {layer.node: layer.reason for layer in soc.float_layers}
-    unknown: list[float | None] = [None] * len(layers)
-    times = soc.layer_costs.milliseconds or unknown
+    timed = {name: times for name, each in socs.items() if (times := each.layer_costs.milliseconds) is not None}
     rows = [
         (
             str(depth), name, work.kind, state.value, f"{work.macs / 1e6:.3g}", f"{work.weights / 1e3:.3g}",
-            f"{amount / 1e3:.4g}", UNKNOWN if time is None else f"{time:.3g}", reasons.get(name, ""),
+            f"{amount / 1e3:.4g}", *(f"{times[depth]:.3g}" for times in timed.values()), reasons.get(name, ""),
         )
-        for depth, (((name, state), work, amount), time) in enumerate(zip(layers, times, strict=True))
+        for depth, ((name, state), work, amount) in enumerate(layers)
     ]  # fmt: skip
     return SameLayers(
-        names,
+        list(socs),
         soc,
+        list(timed),
         depth_figure(macs, "multiplications of each layer", lambda value: f"{value:.3g} GMAC"),
         depth_figure(memory, "features that live while each layer runs", lambda value: f"{value:.3g} MB"),
         rows,

@@ -22,6 +22,8 @@ MOST_NAMES = 3
 MOST_GROUPS = 12
 """Rows of a table on the terminal."""
 MEGABYTE = 1e6
+NUMBERS = ("weights MB", "features MB", "ms")
+"""Columns with a number for each pair of bit widths."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,12 @@ def scan_lines(scan: NetworkScan, name: str) -> list[RenderableType]:
 
 
 def _soc_table(scan: NetworkScan) -> Table:
-    table = Table(title="on each SOC", title_justify="left", header_style="bold")
+    title = f"on each SOC; several numbers are at {_widths(scan)} bits of features/weights"
+    table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("SOC", no_wrap=True)
-    widths = _widths(scan)
-    headings = ["layers in integers", "in float", "MACs in integers", f"weights MB {widths}", f"features MB {widths}"]
-    for heading in (*headings, f"ms {widths}", CPP, OPEN_T41):
-        table.add_column(heading, justify="right")
+    headings = ("in integers", "in float", "MACs in integers", "weights MB", "features MB", "ms", CPP, OPEN_T41)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=heading in NUMBERS)
     for name, soc in scan.socs.items():
         undecided = soc.count(State.undecided)
         share = soc.integer_share
@@ -104,7 +106,7 @@ def _soc_table(scan: NetworkScan) -> Table:
 def _widths(scan: NetworkScan) -> str:
     """The bit widths that cells with several numbers are of."""
     bits = dict.fromkeys(cost.bits for soc in scan.socs.values() for cost in soc.costs)
-    return " ".join(f"{features}/{weights}" for features, weights in bits)
+    return ", ".join(f"{features}/{weights}" for features, weights in bits)
 
 
 def bit_range(costs: Mapping[tuple[int, int], NetworkCost], form: Callable[[NetworkCost], str]) -> str:
@@ -202,4 +204,6 @@ def _conditions(scan: NetworkScan) -> list[str]:
                 f"{route.name}: taken if the ranges of calibration allow it: {each.node}: {each.reason}: {each.remedy}"
                 for each in (route.conditions if route.taken else [])[:MOST_NAMES]
             ]
+    if any(soc.count(State.undecided) for soc in scan.socs.values()):
+        lines.append("(+N?): N layers more, if the ranges of calibration allow it")
     return list(dict.fromkeys(lines))

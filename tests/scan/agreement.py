@@ -36,11 +36,12 @@ def placement_disagreements(soc: SocScan, folder: Path = Path()) -> list[str]:
     """Where the scan's verdict on a layer is not what quantize did in a project's folder."""
     on_codes = layers_on_codes(load_integer_model(folder / INTEGER_MODEL))
     found = []
+    nodes = {layer.name: layer.names for layer in soc.placement.setup.layers}
     for name, state in soc.placement.states.items():
-        runs = name in on_codes
+        runs = not on_codes.isdisjoint(nodes[name])  # an activation behind a float result is a node of its own
         if (state is State.integer and not runs) or (state in (State.float, State.index) and runs):
             found.append(f"{name}: the scan says {state.value}, quantize {'integer' if runs else 'float'}")
-    unknown = on_codes - soc.placement.states.keys()
+    unknown = on_codes.difference(*nodes.values())
     found += [f"{name}: runs on codes, and the scan has no such layer" for name in sorted(unknown)]
     said = {layer.node: layer.reason for layer in soc.float_layers if layer.state is State.float}
     for line in json.loads((folder / NOTES).read_text(encoding="utf-8")):
