@@ -100,3 +100,9 @@ NETWORKS = {
     "large_kernels": large_kernels,
     "joined_parts": joined_parts,
 }
+
+
+@cache
+def scan_of(name: str, *socs_of: str) -> NetworkScan:
+    """The scan of one of `NETWORKS`, made once."""
+    return scanned(NETWORKS[name](), socs_of)

@@ -32,7 +32,7 @@ from tests.scan.agreement import (
     open_t41_disagreements,
     placement_disagreements,
 )
-from tests.scan.networks import INT8, NETWORKS, inputs_of, scanned
+from tests.scan.networks import INT8, NETWORKS, inputs_of, scan_of
 
 SOCS = ("t41", "bm1684x", "bm1684")
 
@@ -49,7 +49,7 @@ def network(request):
     """A network, its scan, and what quantize makes of it on each SOC with pictures."""
     model = onnx.shape_inference.infer_shapes(NETWORKS[request.param]())
     quantized = {soc: quantized_network(model, pictures(model), soc_config(soc)) for soc in SOCS}
-    return model, scanned(model, SOCS), quantized
+    return model, scan_of(request.param, *SOCS), quantized
 
 
 @pytest.mark.parametrize("soc", SOCS)
@@ -87,7 +87,7 @@ def test_the_open_t41_runtime(network):
 
 def test_the_networks_are_of_all_kinds():
     """Some taken, some refused by each route, some with layers that calibration decides."""
-    scans = {name: scanned(onnx.shape_inference.infer_shapes(make()), SOCS) for name, make in NETWORKS.items()}
+    scans = {name: scan_of(name, *SOCS) for name in NETWORKS}
     taken = {name: {route.name: route.taken for route in scan.socs["t41"].routes} for name, scan in scans.items()}
     assert {name for name, routes in taken.items() if not routes[CPP]} == {"attention"}
     assert {name for name, routes in taken.items() if routes[OPEN_T41]} == {"joined_parts"}
