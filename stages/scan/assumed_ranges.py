@@ -49,13 +49,21 @@ def assumed_ranges(graph: Graph, inputs: Sequence[NetworkInput]) -> dict[str, tu
     return ranges
 
 
-def assumed_statistics(ranges: Mapping[str, tuple[float, float]]) -> dict[str, TensorStatistics]:
-    """Put ranges into the form that calibration gives; without histograms or channels."""
-    channels, means = np.zeros(0, np.float32), np.zeros(0, np.float64)
-    return {
-        name: TensorStatistics(low, high, np.zeros(0, np.int64), 0, 0, channels, channels, means)
-        for name, (low, high) in ranges.items()
-    }
+def assumed_statistics(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> dict[str, TensorStatistics]:
+    """Put ranges into the form that calibration gives: all channels alike, without histograms.
+
+    Args:
+        graph: the float network.
+        ranges: of its tensors, from `assumed_ranges`.
+    """
+    no_counts, no_means = np.zeros(0, np.int64), np.zeros(0, np.float64)
+    statistics = {}
+    for name, (low, high) in ranges.items():
+        shape = graph.shapes.get(name, [])
+        channels = shape[1] if len(shape) > 1 else 1
+        lows, highs = np.full(channels, low, np.float32), np.full(channels, high, np.float32)
+        statistics[name] = TensorStatistics(low, high, no_counts, 0, 0, lows, highs, no_means)
+    return statistics
 
 
 def _input_range(network_input: NetworkInput) -> tuple[float, float]:

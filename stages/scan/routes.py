@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.build.pluto.folder import compiled_form
 from stages.build.pluto.refusals import Concern
 from stages.build.runtime.translate import untranslatable
-from stages.core.config.schema import Config, OpenRuntime, QuantConfig, SocConfig
+from stages.core.config.schema import (
+    ChannelScales,
+    Config,
+    FeatureMethod,
+    OpenRuntime,
+    QuantConfig,
+    SocConfig,
+    WeightMethod,
+)
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.candidate import Candidate
@@ -76,9 +84,9 @@ class Routes:
     """
 
     def __init__(self, graph: Graph, inputs: Sequence[NetworkInput], quant: QuantConfig) -> None:
-        self._inputs, self._quant = inputs, quant
+        self._inputs, self._quant = inputs, _without_pictures(quant)
         self._ranges = assumed_ranges(graph, inputs)
-        self._network = Network(graph, assumed_statistics(self._ranges))
+        self._network = Network(graph, assumed_statistics(graph, self._ranges))
         self._op_types = {node.name: str(node.op_type) for node in graph.nodes}
         self._cpp: dict[Hashable, Route] = {}
 
@@ -120,6 +128,19 @@ class Routes:
             [each for each, ranges in zip(refused, of_ranges, strict=True) if not ranges],
             [each for each, ranges in zip(refused, of_ranges, strict=True) if ranges],
         )
+
+
+def _without_pictures(quant: QuantConfig) -> QuantConfig:
+    """The settings without what chooses parameters by pictures: no route refuses a network for that."""
+    channel_scales = quant.channel_scales
+    if channel_scales is ChannelScales.measured:
+        channel_scales = ChannelScales.never
+    return replace(
+        quant,
+        feature_method=FeatureMethod.MAX_ABS,
+        weight_method=WeightMethod.MAX_ABS,
+        channel_scales=channel_scales,
+    )
 
 
 def _structure(placement: Placement) -> Hashable:

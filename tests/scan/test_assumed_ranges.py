@@ -60,5 +60,6 @@ def test_other_inputs_have_both_signs(model):
 def test_no_two_tensors_have_the_same_range(model):
     ranges = assumed_ranges(Graph(model), [picture((0.0,) * 3, (1.0,) * 3)])
     assert len({high for _, high in ranges.values()}) == len(ranges)
-    statistics = assumed_statistics(ranges)
+    statistics = assumed_statistics(Graph(model), ranges)
+    assert [len(statistics[name].channel_low) for name in ("x", "conv", "positive")] == [3, 4, 8]
     assert {name: (each.low, each.high) for name, each in statistics.items()} == ranges
