@@ -12,6 +12,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from stages.core.base.sources import open_source
+from stages.core.config.load import load_params
+from stages.core.config.schema import PICTURE_SETS, Config
 from stages.core.data.sample_store import calibration_samples
 from tests.conftest import REPOSITORY, copy_code
 
@@ -48,8 +51,23 @@ def shell(copy: Path) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def first_run(shell: Shell) -> str:
-    return shell("dvc", "repro")
+def first_run(shell: Shell, copy: Path) -> str:
+    """What `dvc repro` prints; of all that it connects to `connections` has a line, where strace is there."""
+    fetch_packages(load_params(copy / "params.yaml"))
+    watch = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect", "-o", str(copy.parent / "connections")]
+    return shell(*(watch if shutil.which("strace") else []), "dvc", "repro")
+
+
+def fetch_packages(config: Config) -> None:
+    """What a first run fetches."""
+    sources = [
+        config.model.source,
+        config.model.torch.code,
+        *(getattr(config.data, name).source for name in PICTURE_SETS),
+    ]
+    for source in sources:
+        if isinstance(source, str):
+            open_source(source)
 
 
 def executed(text: str) -> list[str]:
@@ -68,6 +86,12 @@ def test_one_command_runs_every_stage_and_says_where_to_look(first_run: str) -> 
     assert "accuracy on 20 pictures" in summary
     assert "report.html" in summary
     assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in summary
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing: apt-get install strace")
+def test_nothing_is_sent_and_no_name_is_looked_up(first_run: str, copy: Path) -> None:
+    calls = [line for line in (copy.parent / "connections").read_text().splitlines() if "connect(" in line]
+    assert [line for line in calls if "AF_UNIX" not in line] == []
 
 
 def test_eight_bits_keep_the_accuracy(first_run: str, copy: Path) -> None:
