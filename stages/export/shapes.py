@@ -7,7 +7,20 @@ from onnx import TensorProto
 
 from stages.core.base.errors import UserError, one_line
 
-__all__ = ["declare_outputs", "fix_shapes", "graph_shapes"]
+__all__ = ["DynamicShapeError", "declare_outputs", "fix_shapes", "graph_shapes"]
+
+
+class DynamicShapeError(UserError):
+    """An input has a dynamic shape that nothing fixes.
+
+    Attributes:
+        name: of the input.
+        shown: its shape as far as it is known.
+    """
+
+    def __init__(self, name: str, shown: str) -> None:
+        super().__init__(f"input {name!r} has the dynamic shape [{shown}]: give model.inputs[].shape")
+        self.name, self.shown = name, shown
 
 
 def graph_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
@@ -67,7 +80,7 @@ def _static_shape(
     if 0 in shape and last_configured:
         shape = last_configured
     if 0 in shape or not info.type.tensor_type.HasField("shape"):
-        raise UserError(f"input {info.name!r} has the dynamic shape [{_shown(graph_shape)}]: give model.inputs[].shape")
+        raise DynamicShapeError(info.name, _shown(graph_shape))
     return shape
 
 

@@ -51,6 +51,23 @@ def test_a_source_stays_as_it_is():
     assert source.SerializeToString(deterministic=True) == before
 
 
+def test_constant_nodes_become_initializers():
+    """The sizes of a Split among them, which no layer could read off a node."""
+    sizes = helper.make_tensor("sizes", onnx.TensorProto.INT64, [2], [1, 3])
+    nodes = [
+        helper.make_node("Constant", [], ["parts"], "parts", value=sizes),
+        node("Split", ["x", "parts"], ["a", "b"], "split", axis=1),
+        node("Relu", ["a"], ["left"], "left"),
+        node("Sigmoid", ["b"], ["right"], "right"),
+    ]
+    exported = canonical(graph_model(nodes, {"x": [1, 4, 3]}, ["left", "right"]))
+    assert "Constant" not in {each.op_type for each in exported.graph.node}
+    feeds = {"x": picture(1, 4, 3)}
+    left, right = run_onnx(exported, feeds)
+    np.testing.assert_allclose(left, np.maximum(feeds["x"][:, :1], 0))
+    assert right.shape == (1, 3, 3)
+
+
 def test_opset_below_13_is_raised():
     nodes = [
         node("Relu", ["x"], ["r"], "active"),

@@ -27,7 +27,7 @@ from stages.core.heads.head import Head, Kind
 from stages.core.integer.network_params import NetworkParams
 from stages.core.statistics.tensor_statistics import load_statistics
 
-__all__ = ["REFUSALS_FILE", "refusals_report", "result_option", "write_pluto"]
+__all__ = ["REFUSALS_FILE", "compiled_form", "refusals_report", "result_option", "write_pluto"]
 
 REFUSALS_FILE = "check.json"
 INPUT_FILE = "in.bin"
@@ -67,10 +67,7 @@ def write_pluto(
     """
     folder.mkdir()
     final_folder = BUILD / folder.parent.name / folder.name
-    refusals, notes = settings_refusals(params), list[str]()
-    if not refusals:
-        model, notes = to_compiler_form(load_model(QUANTIZED_MODEL), _calibrated_ranges())
-        refusals = find_refusals(model)
+    model, refusals, notes = compiled_form(params, load_model(QUANTIZED_MODEL), _calibrated_ranges())
     write_json(folder / REFUSALS_FILE, refusals_report(refusals, notes))
     if refusals:
         first, more = refusals[0], len(refusals) - 1
@@ -79,6 +76,7 @@ def write_pluto(
             f"{f'; {more} more' if more else ''}; all are in {final_folder / REFUSALS_FILE}"
         )
         return
+    assert model is not None  # nothing is refused
     save_model(folder / f"{name}_int8.onnx", model)
     qdq = QdqGraph(Graph(model))
     outputs = [_dequantized(qdq, output_name) for output_name in qdq.outputs]
@@ -91,6 +89,26 @@ def write_pluto(
     shown = result_option(qdq.classifier, decoding.board.head if decoding else None)
     write_text(folder / "run.sh", run_script(name, shown, boxes))
     output.print(f"open T41 runtime: {final_folder}; github.com/inoop/t41-pluto compiles {name}_int8.onnx (run.sh)")
+
+
+def compiled_form(
+    params: NetworkParams, quantized: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]
+) -> tuple[onnx.ModelProto | None, list[Refusal], list[str]]:
+    """Bring a quantized network into the compiler's form, and check it.
+
+    Args:
+        params: of the quantized network.
+        quantized: quantize's network in QDQ form.
+        ranges: smallest and largest value seen of each float tensor.
+
+    Returns:
+        The network, None where the settings are refused; the refusals; notes on the codes that changed.
+    """
+    refusals = settings_refusals(params)
+    if refusals:
+        return None, refusals, []
+    model, notes = to_compiler_form(quantized, ranges)
+    return model, find_refusals(model), notes
 
 
 def _calibrated_ranges() -> Mapping[str, tuple[float, float]]:
