@@ -18,12 +18,13 @@ from stages.core.graph.session import Runner
 from stages.core.heads import head_file
 from stages.core.heads.detector import check_function
 from stages.export import normalization, verify
+from stages.export.batch import with_batch_one
 from stages.export.canonical import canonicalize
 from stages.export.cut import find_cut
 from stages.export.dequantize.undo import node_ranges
 from stages.export.detector import detector_lines, find_head, without_decoding
 from stages.export.float_source import float_source
-from stages.export.shapes import fix_shapes, graph_shapes
+from stages.export.shapes import fix_shapes, graph_shapes, shape_lines
 from stages.export.sources.readers import read_source
 
 
@@ -31,9 +32,9 @@ def export(config: Config) -> None:
     model = config.model
     read, name = read_source(model)
     undone = float_source(read.model, name, [one.shape for one in model.inputs if one.shape])
-    source = undone.model
     for line in undone.lines:
         output.print(line)
+    source = undone.model if any(one.shape for one in model.inputs) else with_batch_one(undone.model)
 
     cut = find_cut(source, [one.name for one in model.inputs], model.outputs)
     configured = [replace(one, name=name) for one, name in zip(model.inputs, cut.configured, strict=True)]
@@ -41,6 +42,8 @@ def export(config: Config) -> None:
     of_source = [one for one in configured if not one.name or one.name in source_names]
     shapes = {name: one.shape for name, one in assign_names(of_source, source_names).items()}
     static = fix_shapes(source, shapes, cut_off=set(source_names) - set(cut.inputs))
+    for line in shape_lines(undone.model, static, name):
+        output.print(line)
     exported = canonicalize(static, cut)
     inputs = resolve_inputs(configured, graph_shapes(exported))
 

@@ -1,0 +1,52 @@
+"""The one form that the rest of export works on, whatever ONNX the file is."""
+
+import onnx
+
+from stages.core.base.errors import UserError, one_line
+from stages.export.standard_form.constants import constant_values, initializer_inputs, to_initializers
+from stages.export.standard_form.old_operators import OLDEST_OPSET, raised_to_opset_7
+
+__all__ = ["standard_form"]
+
+NEW_IR = 8
+"""The version of the file format that replaces those before `FREE_INITIALIZERS`."""
+FREE_INITIALIZERS = 4
+"""From this version of the format on an initializer need not be an input."""
+
+
+def standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Give a network without what only some files have.
+
+    Functions are inlined. Constants are initializers, and these are no inputs. Operators of before opset 7, which ONNX
+    Runtime does not run, are those of opset 7. All of it is exact.
+
+    Args:
+        model: the source; not changed.
+        name: what messages call it.
+
+    Raises:
+        UserError: for an operator of before opset 7 that has no such form.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    if not any(opset.domain in ("", "ai.onnx") for opset in changed.opset_import):
+        changed.opset_import.append(onnx.helper.make_opsetid("", 1))
+    if changed.functions:
+        changed = _inlined(changed, name)
+    changed.ir_version = changed.ir_version if changed.ir_version >= FREE_INITIALIZERS else NEW_IR
+    to_initializers(changed)
+    initializer_inputs(changed)
+    if _opset(changed) < OLDEST_OPSET:
+        raised_to_opset_7(changed, constant_values(changed), name)
+    return changed
+
+
+def _inlined(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as error:  # the inliner raises its own types
+        raise UserError(f"{name}: its functions cannot be inlined: {one_line(error)}") from error
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
