@@ -20,7 +20,7 @@ from stages.core.heads.detector import check_function
 from stages.export import normalization, verify
 from stages.export.batch import with_batch_one
 from stages.export.canonical import canonicalize
-from stages.export.cut import find_cut
+from stages.export.cut import find_cut, without_outputs
 from stages.export.dequantize.undo import node_ranges
 from stages.export.detector import detector_lines, find_head, without_decoding
 from stages.export.float_source import float_source
@@ -37,6 +37,10 @@ def export(config: Config) -> None:
     source = undone.model if any(one.shape for one in model.inputs) else with_batch_one(undone.model)
 
     cut = find_cut(source, [one.name for one in model.inputs], model.outputs)
+    if cut.left_out:
+        source = without_outputs(source, cut.left_out)
+    for tensor in cut.left_out:
+        output.print(f"output {tensor!r} is left out: it is an input or a constant, which no layer computes")
     configured = [replace(one, name=name) for one, name in zip(model.inputs, cut.configured, strict=True)]
     source_names = list(graph_shapes(source))
     of_source = [one for one in configured if not one.name or one.name in source_names]

@@ -16,6 +16,9 @@ from stages.export.shapes import declare_outputs
 __all__ = ["canonicalize"]
 
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what ONNX Runtime has operators of
+RANDOM = {
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+}  # fmt: skip
 OLDEST_OPSET = 13  # per-channel DequantizeLinear
 
 
@@ -33,11 +36,11 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         UserError: if the network cannot be simplified.
     """
     names = {name: node.name for node in model.graph.node for name in node.output if node.name}
-    for node in model.graph.node:
-        if node.domain not in KNOWN_DOMAINS:
-            raise UserError(f"operator {node.domain}.{node.op_type} ({node.name}) cannot be run: ONNX Runtime lacks it")
+    part = extract(model, cut)
+    for node in part.graph.node:
+        _check_operator(node)
     try:
-        simplified = onnxslim.slim(extract(model, cut))
+        simplified = onnxslim.slim(part)
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
         without_transposes(simplified)
@@ -56,15 +59,34 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
     return simplified
 
 
+def _check_operator(node: onnx.NodeProto) -> None:
+    """Refuse an operator that cannot be run, or not to the same result twice."""
+    name = node.name or node.output[0]
+    if node.domain not in KNOWN_DOMAINS:
+        raise UserError(
+            f"operator {node.domain}.{node.op_type} ({name}) cannot be run: ONNX Runtime lacks it; end the "
+            "network before it (model.outputs)"
+        )
+    if node.op_type in RANDOM:
+        raise UserError(
+            f"operator {node.op_type} ({name}) gives other values on each run: cut the network behind it "
+            "(model.inputs[].name), or export it without"
+        )
+
+
 def _opset(model: onnx.ModelProto) -> int:
     return next(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
 
 
 def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None:
-    """Name each node as the source node of the same output; a nameless one by type and tensor."""
-    used: set[str] = set()
+    """Name each node as the source node of the same output; a nameless one by type and tensor.
+
+    No node is named as an input, which has a name in the same tables, or holds what params.yaml would replace.
+    """
+    used = {info.name for info in model.graph.input}
     for node in model.graph.node:
         name = source_names.get(node.output[0]) or node.name or f"{node.op_type}_{node.output[0]}"
+        name = name.replace("${", "$(")
         count, unique = 1, name
         while unique in used:
             count += 1

@@ -97,7 +97,12 @@ def test_the_source_is_not_changed():
 
 def test_export_reads_it_and_says_so(capsys):
     source = network(ends=HALF)
-    assert other_precision(read_onnx(ModelConfig(), with_format([SourceFile("half.onnx", source.SerializeToString)])).model) is None
+    assert (
+        other_precision(
+            read_onnx(ModelConfig(), with_format([SourceFile("half.onnx", source.SerializeToString)])).model
+        )
+        is None
+    )
     assert "half.onnx is float16: read as float32" in capsys.readouterr().err
     single = in_float32(source)
     read_onnx(ModelConfig(), with_format([SourceFile("single.onnx", single.SerializeToString)]))

@@ -201,7 +201,7 @@ def test_weights_in_another_file_are_read(config):
     Path("net").mkdir()
     onnx.save(tiny_classifier(), "net/tiny.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     config.model.source = "file:net/tiny.onnx"
-    with pytest.raises(UserError, match="keeps weights in weights.bin: give all of its files") as caught:
+    with pytest.raises(UserError, match=r"keeps weights in weights\.bin: give all of its files") as caught:
         export(config)
     config.model.source = str(caught.value).partition('model.source="')[2].partition('"')[0]
     export(config)
@@ -254,7 +254,9 @@ def test_a_network_with_channels_last_takes_pictures_as_any_other(config, capsys
     weight = rng.normal(size=(2, 3, 1, 1)).astype(np.float32)
     onnx.save(model_of(nodes, {"w": weight}, {"image": ["N", "H", "W", 3]}, opset=17), "tiny.onnx")
     config.model.inputs = [InputConfig(shape=[1, 4, 6, 3])]
-    with pytest.raises(UserError, match=r"'image' has shape \[\?,3,\?,\?\] in the network.*shapes are NCHW, give \[1, 3, 4, 6\]"):
+    with pytest.raises(
+        UserError, match=r"'image' has shape \[\?,3,\?,\?\] in the network.*shapes are NCHW, give \[1, 3, 4, 6\]"
+    ):
         export(config)
     config.model.inputs = [InputConfig(shape=[1, 3, 4, 6], mean=[10.0], normal=[2.0])]
     export(config)

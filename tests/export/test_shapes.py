@@ -55,7 +55,10 @@ def test_a_static_shape_is_replaced_where_the_network_runs_with_another():
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ([1, 1, 8, 8], r"'x' has shape \[1,3,8,8\] in the network, which does not run with .*: leave shape out, or exp"),
+        (
+            [1, 1, 8, 8],
+            r"'x' has shape \[1,3,8,8\] in the network, which does not run with .*: leave shape out, or exp",
+        ),
         ([3, 8, 8], r"'x' has 4 axes in the network, \[1,3,8,8\]; model.inputs says \[3, 8, 8\]"),
         ([1, 8, 8, 3], r"'x' has shape .*: shapes are NCHW, give \[1, 3, 8, 8\] \("),
     ],
@@ -66,9 +69,7 @@ def test_a_shape_that_the_network_does_not_run_with_is_refused(shape, said):
 
 
 def test_sizes_of_one_name_are_one_size():
-    model = graph_model(
-        [node("Add", ["a", "b"], ["y"], "sum")], {"a": ["N", "T", 4], "b": [2, "N", "T"]}, ["y"]
-    )
+    model = graph_model([node("Add", ["a", "b"], ["y"], "sum")], {"a": ["N", "T", 4], "b": [2, "N", "T"]}, ["y"])
     assert graph_shapes(fix_shapes(model, {"a": [1, 7, 4], "b": None})) == {"a": [1, 7, 4], "b": [2, 1, 7]}
 
 

@@ -79,7 +79,7 @@ def write_pluto(
         first, more = refusals[0], len(refusals) - 1
         warn(
             f"pluto/ holds no network: {first.node}: {first.reason}; {CONSEQUENCES[first.effect]}; the cure is "
-            f"{first.cure}; {f'this and {more} more reasons are' if more else 'it is'} in {final_folder / REFUSALS_FILE}"
+            f"{first.cure}; {f'with {more} more reasons' if more else 'it is'} in {final_folder / REFUSALS_FILE}"
         )
         return
     save_model(folder / f"{name}_int8.onnx", model)

@@ -33,7 +33,9 @@ def load_external_data(model: onnx.ModelProto, main: SourceFile, others: Sequenc
     needed = sorted({_entries(tensor)["location"] for tensor in tensors})
     missing = [location for location in needed if str(folder / location) not in by_name]
     if missing:
-        raise UserError(f"model.source: {main.name} keeps weights in {', '.join(missing)}: {_cure(source, main, needed)}")
+        raise UserError(
+            f"model.source: {main.name} keeps weights in {', '.join(missing)}: {_cure(source, main, needed)}"
+        )
     contents = {location: by_name[str(folder / location)].read() for location in needed}
     for tensor in tensors:
         entries = _entries(tensor)

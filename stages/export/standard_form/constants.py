@@ -58,9 +58,7 @@ def initializer_inputs(model: onnx.ModelProto) -> None:
 
 def constant_values(model: onnx.ModelProto) -> Mapping[str, NDArray[Any]]:
     """Values of the initializers of at most rank 1: sizes, axes, scales, slopes."""
-    return {
-        tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer if len(tensor.dims) <= 1
-    }
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer if len(tensor.dims) <= 1}
 
 
 def _tensor(node: onnx.NodeProto) -> onnx.TensorProto | None:

@@ -195,7 +195,7 @@ def _dropout(to: OldModel, node: onnx.NodeProto) -> None:
 
 
 def _image_scaler(to: OldModel, node: onnx.NodeProto) -> None:
-    """x * scale + bias, a bias a channel."""
+    """Compute x * scale + bias, a bias a channel."""
     x, y = node.input[0], node.output[0]
     bias = np.array(attribute(node, "bias", [0.0]), np.float32).reshape(-1, 1, 1)
     scale = to.constant(node, "scale", np.array(attribute(node, "scale", 1.0), np.float32))
@@ -205,7 +205,7 @@ def _image_scaler(to: OldModel, node: onnx.NodeProto) -> None:
 
 
 def _affine(to: OldModel, node: onnx.NodeProto) -> None:
-    """alpha * x + beta."""
+    """Compute alpha * x + beta."""
     x, y = node.input[0], node.output[0]
     factor, summand = (
         to.constant(node, key, np.array(attribute(node, key, default), np.float32))

@@ -1,6 +1,7 @@
 """The one form that the rest of export works on, whatever ONNX the file is."""
 
 import onnx
+from onnx import inliner
 
 from stages.core.base.errors import UserError, one_line
 from stages.export.standard_form.constants import constant_values, initializer_inputs, to_initializers
@@ -17,8 +18,8 @@ FREE_INITIALIZERS = 4
 def standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """Give a network without what only some files have.
 
-    Functions are inlined. Constants are initializers, and these are no inputs. Operators of before opset 7, which ONNX
-    Runtime does not run, are those of opset 7. All of it is exact.
+    Functions are inlined. Constants are initializers, and these are no inputs. No two nodes have one name. Operators of
+    before opset 7, which ONNX Runtime does not run, are those of opset 7. All of it is exact.
 
     Args:
         model: the source; not changed.
@@ -34,6 +35,7 @@ def standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     if changed.functions:
         changed = _inlined(changed, name)
     changed.ir_version = changed.ir_version if changed.ir_version >= FREE_INITIALIZERS else NEW_IR
+    _rename(changed)
     to_initializers(changed)
     initializer_inputs(changed)
     if _opset(changed) < OLDEST_OPSET:
@@ -43,9 +45,23 @@ def standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 def _inlined(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
-        return onnx.inliner.inline_local_functions(model)
+        return inliner.inline_local_functions(model)
     except Exception as error:  # the inliner raises its own types
         raise UserError(f"{name}: its functions cannot be inlined: {one_line(error)}") from error
+
+
+def _rename(model: onnx.ModelProto) -> None:
+    """Number the names that several nodes have, but for the first of them: ONNX Runtime refuses them."""
+    names = {node.name for node in model.graph.node}
+    seen: set[str] = set()
+    for node in model.graph.node:
+        if node.name and node.name in seen:
+            stem, count = node.name, 2
+            while node.name in names:
+                node.name = f"{stem}_{count}"
+                count += 1
+            names.add(node.name)
+        seen.add(node.name)
 
 
 def _opset(model: onnx.ModelProto) -> int:

@@ -41,7 +41,9 @@ def test_weights_beside_the_file_are_read(parts):
 
 
 def test_a_file_in_the_project_has_to_move(parts):
-    with pytest.raises(UserError, match=r"move all of its files into a folder of their own and give model\.source=file:"):
+    with pytest.raises(
+        UserError, match=r"move all of its files into a folder of their own and give model\.source=file:"
+    ):
         read(("net.onnx", parts[1]), source="file:net.onnx")
 
 
@@ -61,7 +63,9 @@ def test_a_file_of_weights_that_is_not_given_is_named(parts, source, said):
 
 
 def test_a_file_of_weights_that_is_too_short_is_named(parts):
-    with pytest.raises(UserError, match=r"weights\.bin ends before the weight 'six': it is not the file that net\.onnx"):
+    with pytest.raises(
+        UserError, match=r"weights\.bin ends before the weight 'six': it is not the file that net\.onnx"
+    ):
         read(("net.onnx", parts[1]), ("weights.bin", parts[2][:-1]))
 
 

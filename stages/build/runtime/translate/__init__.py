@@ -48,7 +48,7 @@ def translate(model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Program
             moves.move(to, node)
         elif node.op_type in pools.MAX_POOLS:
             pools.max_pool(to, node)
-        elif node.input[0] not in to.quant_params and node.op_type in FLOAT_TRANSLATORS:
+        elif node.input and node.input[0] not in to.quant_params and node.op_type in FLOAT_TRANSLATORS:
             FLOAT_TRANSLATORS[node.op_type](to, node)
         else:
             raise to.unsupported()
