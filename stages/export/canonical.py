@@ -11,7 +11,9 @@ from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute
 from stages.export.cut import Cut, extract
 from stages.export.layout.transposes import without_transposes
+from stages.export.rewrites.rewrite import rewrite
 from stages.export.shapes import declare_outputs
+from stages.export.standard_form.constants import to_initializers
 
 __all__ = ["canonicalize"]
 
@@ -44,6 +46,8 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
         without_transposes(simplified)
+        to_initializers(simplified)
+        rewrite(simplified)
         _name_nodes(simplified, names)
         _rewrite_batch_norms(simplified)
         _strip(simplified)
