@@ -4,6 +4,7 @@ import onnx
 from onnx import inliner
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.graph.onnx_graph import used_names
 from stages.export.standard_form.constants import constant_values, initializer_inputs, to_initializers
 from stages.export.standard_form.old_operators import OLDEST_OPSET, raised_to_opset_7
 
@@ -18,7 +19,7 @@ FREE_INITIALIZERS = 4
 def standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """Give a network without what only some files have.
 
-    Functions are inlined. Constants are initializers, and these are no inputs. No two nodes have one name. Operators of
+    Functions are inlined. Nodes stand behind what they read. Constants are initializers, and these are no inputs. No two nodes have one name. Operators of
     before opset 7, which ONNX Runtime does not run, are those of opset 7. All of it is exact.
 
     Args:
@@ -35,6 +36,8 @@ def standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     if changed.functions:
         changed = _inlined(changed, name)
     changed.ir_version = changed.ir_version if changed.ir_version >= FREE_INITIALIZERS else NEW_IR
+    changed.graph.name = changed.graph.name or "network"
+    _sort(changed)
     _rename(changed)
     to_initializers(changed)
     initializer_inputs(changed)
@@ -48,6 +51,30 @@ def _inlined(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         return inliner.inline_local_functions(model)
     except Exception as error:  # the inliner raises its own types
         raise UserError(f"{name}: its functions cannot be inlined: {one_line(error)}") from error
+
+
+def _sort(model: onnx.ModelProto) -> None:
+    """Put every node behind those whose outputs it reads, where a file has them in another order."""
+    nodes = list(model.graph.node)
+    made = {name for node in nodes for name in node.output if name}
+    waiting = [(node, used_names([node]) & made) for node in nodes]
+    ready: set[str] = set()
+    ordered: list[onnx.NodeProto] = []
+    while waiting:
+        late = []
+        for node, needed in waiting:
+            if needed <= ready:
+                ordered.append(node)
+                ready.update(node.output)
+            else:
+                late.append((node, needed))
+        if len(late) == len(waiting):
+            return  # a circle, or a body that names a tensor of its own: ONNX Runtime judges
+        waiting = late
+    if any(after is not before for before, after in zip(nodes, ordered, strict=True)):
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
+        del model.graph.node[:]
+        model.graph.node.extend(copies)
 
 
 def _rename(model: onnx.ModelProto) -> None:

@@ -91,7 +91,8 @@ def several(kind, count):
 
 
 NUMBERS = {
-    "zero": 0.0, "one": 1.0, "two": 2.0, "three": 3.0, "six": 6.0, "sixth": 1 / 6, "half": 0.5, "tenth": 0.1, "fifth": 0.2,
+    "zero": 0.0, "one": 1.0, "two": 2.0, "three": 3.0, "six": 6.0, "sixth": 1 / 6, "half": 0.5, "tenth": 0.1,
+    "fifth": 0.2,
     "root2": math.sqrt(2), "root2pi": math.sqrt(2 / math.pi), "cubic": 0.044715, "epsilon": 1e-5,
 }  # fmt: skip
 CHANNELS = RNG.normal(size=(4, 1, 1)) + 3

@@ -70,6 +70,19 @@ def test_names_of_several_nodes_are_numbered():
     assert [entry.name for entry in found.graph.node] == ["a", "a_3", "a_2", "", "a_4", ""]
 
 
+def test_nodes_stand_behind_what_they_read_and_the_graph_has_a_name():
+    nodes = [
+        node("Neg", ["b"], ["y"], "third"),
+        node("Relu", ["x"], ["a"], "first"),
+        node("Exp", ["a"], ["b"], "second"),
+    ]
+    model = graph_model(nodes, {"x": [1]}, ["y"])
+    model.graph.name = ""
+    found = standard_form(model, "net.onnx")
+    assert [entry.name for entry in found.graph.node] == ["first", "second", "third"]
+    assert found.graph.name == "network"
+
+
 def test_functions_are_inlined():
     body = [node("Mul", ["v", "v"], ["square"], "product"), node("Neg", ["square"], ["w"], "negative")]
     function = helper.make_function("mine", "NegativeSquare", ["v"], ["w"], body, [helper.make_opsetid("", 17)])

@@ -55,7 +55,7 @@ def einsum(match: Match) -> list[onnx.NodeProto] | None:
 
 def _ordered(match: Match, index: int, axes: str, groups: Sequence[Sequence[str]], sizes: Mapping[str, int]) -> str:
     """An operand with its axes in groups: the batch as they are, each other group as one axis."""
-    name, suffix = match.node.input[index], ("left", "right")[index]
+    name, suffix = match.input(index), ("left", "right")[index]
     perm = [axes.index(axis) for group in groups for axis in group]
     batch, *others = groups
     shape = [*(sizes[axis] for axis in batch), *(math.prod(sizes[axis] for axis in group) for group in others)]
