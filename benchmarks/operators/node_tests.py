@@ -126,9 +126,10 @@ def _with_constants(test: NodeTest, fed: int) -> tuple[onnx.ModelProto, dict[str
     model.CopyFrom(test.model)
     feeds: dict[str, NDArray[np.float32]] = {}
     for info, value in zip(test.model.graph.input, test.inputs, strict=True):
-        if not isinstance(value, np.ndarray | np.generic):
+        array = numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+        if not isinstance(array, np.ndarray | np.generic):
             raise UserError("an input is no tensor")
-        array = np.asarray(value)
+        array = np.asarray(array)
         if array.dtype.kind == "f" and len(feeds) < fed:
             feeds[info.name] = array.astype(np.float32)
         else:
@@ -139,7 +140,11 @@ def _with_constants(test: NodeTest, fed: int) -> tuple[onnx.ModelProto, dict[str
 
 
 def _same(found: NDArray[Any], expected: Any) -> bool:
-    value = np.asarray(expected)
+    if isinstance(expected, list):
+        raise UserError("an output is a sequence")
+    value = np.asarray(numpy_helper.to_array(expected) if isinstance(expected, onnx.TensorProto) else expected)
+    if not isinstance(found, np.ndarray):
+        raise UserError("an output is no tensor")
     if found.shape != value.shape:
         return False
     if value.dtype.kind not in "fiub":

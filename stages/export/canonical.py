@@ -42,7 +42,7 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
     for node in part.graph.node:
         _check_operator(node)
     try:
-        simplified = onnxslim.slim(part)
+        simplified = _slimmed(part)
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
         without_transposes(simplified)
@@ -52,6 +52,8 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         _rewrite_batch_norms(simplified)
         _strip(simplified)
         del simplified.graph.value_info[:]
+        for info in simplified.graph.output:
+            info.type.tensor_type.ClearField("shape")
         simplified = onnx.shape_inference.infer_shapes(simplified)
         shaped = [info for info in simplified.graph.value_info if info.type.tensor_type.HasField("shape")]
         del simplified.graph.value_info[:]
@@ -60,6 +62,17 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         onnx.checker.check_model(simplified, full_check=True)
     except Exception as error:  # onnxslim, the converter and the checker each raise their own types
         raise UserError(f"the network cannot be simplified: {one_line(error)}") from error
+    return simplified
+
+
+def _slimmed(part: onnx.ModelProto) -> onnx.ModelProto:
+    """Simplify a network, or leave it as it is where the simplifier fails on one of its operators."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(part)
+    try:
+        simplified: onnx.ModelProto = onnxslim.slim(part)
+    except Exception:  # it raises many types; what is wrong with the network itself, the checker says
+        return whole
     return simplified
 
 

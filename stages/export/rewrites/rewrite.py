@@ -43,6 +43,7 @@ class Pass:
     raises: bool = False
 
 
+REDUCTIONS = frozenset({"ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"})
 REWRITES = (
     Pass(gelu.gelu, frozenset({"Mul", "Div"}), 20),
     Pass(layer_norm.layer_norm, frozenset({"Add", "Mul", "Div"}), 17, raises=True),
@@ -54,6 +55,7 @@ REWRITES = (
     Pass(products.gemm, frozenset({"Gemm"})),
     Pass(products.conv_transpose, frozenset({"ConvTranspose"})),
     Pass(pools.average_pool, frozenset({"AveragePool"})),
+    Pass(reductions.without_empty_axes, REDUCTIONS),
     Pass(reductions.sum_as_mean, frozenset({"ReduceSum"})),
     Pass(reductions.max_as_pool, frozenset({"ReduceMax"})),
     Pass(clamps.leaky_relu, frozenset({"Max"})),

@@ -1,9 +1,10 @@
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper
 
 from stages.core.base.errors import UserError
-from stages.export.standard_form.standard_form import standard_form
+from stages.export.standard_form.standard_form import newest_versions, standard_form
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import tiny_classifier
 
@@ -81,6 +82,19 @@ def test_nodes_stand_behind_what_they_read_and_the_graph_has_a_name():
     found = standard_form(model, "net.onnx")
     assert [entry.name for entry in found.graph.node] == ["first", "second", "third"]
     assert found.graph.name == "network"
+
+
+def test_a_network_that_is_too_new_is_one_of_the_newest_that_runs():
+    newest, ir_version = newest_versions()
+    assert newest >= 21
+    model = graph_model([node("Relu", ["x"], ["y"], "relu")], {"x": [1]}, ["y"], opset=onnx.defs.onnx_opset_version())
+    model.ir_version = onnx.IR_VERSION
+    found = standard_form(model, "net.onnx")
+    assert (found.opset_import[0].version, found.ir_version) == (
+        min(newest, onnx.defs.onnx_opset_version()),
+        min(ir_version, onnx.IR_VERSION),
+    )
+    np.testing.assert_array_equal(run_onnx(found, {"x": np.float32([-1])})[0], [0])
 
 
 def test_functions_are_inlined():
