@@ -39,6 +39,15 @@ INTRODUCTION = """\
 
 Every exported operator runs in float where it does not run in integers: on the board's processor.
 """
+REASONS = {
+    "Could not find an implementation": "ONNX Runtime lacks it for these types",
+    "this ONNX Runtime runs .* at most": "newer than ONNX Runtime",
+    "No corresponding Numpy type": "NumPy lacks the type",
+    "and inputs are float|nothing float follows": "an input is no float",
+    "gives other values on each run": "it gives other values on each run",
+    "nothing computes them": "its output is a constant",
+}
+"""What an error says -> how the page has it."""
 WIDEST = 70
 """Characters of a reason."""
 
@@ -111,7 +120,10 @@ def _most_refused(results: Sequence[Outcome]) -> str:
 
 def _shortened(reason: str) -> str:
     """A reason without what differs from test to test, in one line of a table."""
-    plain = re.sub(r"\s+", " ", reason.partition(": cut the network")[0]).replace("|", "/")
+    for pattern, plainly in REASONS.items():
+        if re.search(pattern, reason):
+            return plainly
+    plain = re.sub(r"\s+", " ", reason).replace("|", "/")
     return plain if len(plain) <= WIDEST else f"{plain[: WIDEST - 4]} ..."
 
 
