@@ -14,7 +14,7 @@ from stages.build.pluto.compatibility import find_refusals
 from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
 from stages.build.pluto.network_input import input_bytes, input_is_twos_complement, input_quantizer
 from stages.build.pluto.qdq_graph import QdqGraph
-from stages.build.pluto.refusals import Refusal
+from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.base.artifacts import save_model, write_json, write_text
 from stages.core.base.console import output, warn
 from stages.core.base.paths import BUILD, CALIBSET, QUANTIZED_MODEL, STATISTICS
@@ -30,6 +30,11 @@ from stages.core.statistics.tensor_statistics import load_statistics
 __all__ = ["REFUSALS_FILE", "compiled_form", "refusals_report", "result_option", "write_pluto"]
 
 REFUSALS_FILE = "check.json"
+CONSEQUENCES = {
+    Effect.compile: "its compiler would stop",
+    Effect.load: "the camera would refuse to load it",
+    Effect.wrong: "the camera would compute something else",
+}
 INPUT_FILE = "in.bin"
 BOXES_FOLDER = "boxes"
 PLT_STRIDES, PLT_CLASSES = (8, 16, 32), 80
@@ -72,8 +77,8 @@ def write_pluto(
     if refusals:
         first, more = refusals[0], len(refusals) - 1
         warn(
-            f"pluto/ holds no network, {first.effect.value} for {first.node}: {first.reason}"
-            f"{f'; {more} more' if more else ''}; all are in {final_folder / REFUSALS_FILE}"
+            f"pluto/ holds no network: {first.node}: {first.reason}; {CONSEQUENCES[first.effect]}; the cure is "
+            f"{first.cure}; {f'with {more} more reasons' if more else 'it is'} in {final_folder / REFUSALS_FILE}"
         )
         return
     assert model is not None  # nothing is refused

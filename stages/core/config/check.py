@@ -114,9 +114,8 @@ def _check_input(key: str, network_input: InputConfig) -> None:
     shape, mean, normal = network_input.shape, network_input.mean, network_input.normal
     if shape is not None:
         positive = bool(shape) and all(size > 0 for size in shape)
-        _require(positive, f"{key}.shape", shape, "positive sizes; batch 1 first, as in [1,3,224,224]")
-        batch_one = len(shape) != 4 or shape[0] == 1  # of [N, C, H, W]
-        _require(batch_one, f"{key}.shape", shape, "batch 1: pictures run one at a time")
+        sizes = "the sizes to run with, all positive; for a picture batch 1 first, as in [1,3,224,224]"
+        _require(positive, f"{key}.shape", shape, sizes)
     if mean is not None:
         finite = all(map(math.isfinite, mean))
         _require(bool(mean) and finite, f"{key}.mean", mean, "one finite value, or one a channel")

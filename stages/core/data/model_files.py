@@ -36,10 +36,16 @@ def _only(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | 
     return files[0] if len(files) == 1 and PurePosixPath(files[0].name).suffix.lower() in suffixes else None
 
 
+def _with_data(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in one file, which may keep its weights in files of any name beside it."""
+    mains = [file for file in files if PurePosixPath(file.name).suffix.lower() in suffixes]
+    return mains[0] if len(mains) == 1 else None
+
+
 class SourceFormat(Enum):
     """The formats of trained networks; files are of the first that knows them."""
 
-    onnx = FormatRule("ONNX", (".onnx",), _only)
+    onnx = FormatRule("ONNX", (".onnx",), _with_data)
     checkpoint = FormatRule("PyTorch checkpoint", (".pt", ".pth", ".ckpt", ".bin"), _only)
 
 

@@ -11,7 +11,7 @@ from stages.export.sources.torch_module import read_module
 __all__ = ["READERS", "read_source"]
 
 READERS: Mapping[SourceFormat, Reader] = {
-    SourceFormat.onnx: lambda _, files: read_onnx(files),
+    SourceFormat.onnx: read_onnx,
     SourceFormat.checkpoint: lambda config, files: read_module(config, files.main),
 }
 
