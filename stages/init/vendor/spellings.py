@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.core.base.errors import UserError, did_you_mean
-from stages.init.config_values import Setting, Settings, flag
+from stages.init.vendor.config_values import Setting, Settings, flag
 from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT
 
 __all__ = ["NETWORK", "VALIDATION_PATH", "from_call", "from_config"]

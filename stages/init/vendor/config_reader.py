@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.errors import UserError, one_line
-from stages.init.config_values import Settings
-from stages.init.converter_script import converter_call
-from stages.init.lenient_parser import is_config, parse_config
-from stages.init.spellings import from_call, from_config
+from stages.init.vendor.config_values import Settings
+from stages.init.vendor.converter_script import converter_call
+from stages.init.vendor.lenient_parser import is_config, parse_config
+from stages.init.vendor.spellings import from_call, from_config
 
 __all__ = ["VendorConfig", "read_vendor_config"]
 
