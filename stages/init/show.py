@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from stages.core.base.console import output
+from stages.core.base.console import counted, output
 from stages.init.guess.guess import Guess, Sure
 from stages.init.network.read_network import SourceGraph
 from stages.init.network.sizes import SizedNetwork
@@ -14,14 +14,14 @@ from stages.init.write.source_text import file_name
 
 __all__ = ["show_next", "show_read", "show_table"]
 
+AGAIN = "python -m stages.compose --keep"
 STYLES = {Sure.high: "green", Sure.medium: "yellow", Sure.low: "red"}
 
 
 def show_read(source: str, graph: SourceGraph, sized: SizedNetwork) -> None:
     """Say what the network is: its exporter, and what export says of it."""
-    output.print(
-        f"{file_name(source)}: {graph.producer or 'exporter unknown'}, {len(sized.network.model.graph.node)} nodes"
-    )
+    nodes = len(sized.network.model.graph.node)
+    output.print(f"{file_name(source)}: {graph.producer or 'exporter unknown'}, {counted(nodes, 'node')}")
     for line in sized.network.lines:
         output.print(f"  {line}")
 
@@ -45,13 +45,8 @@ def show_next(source: str, written: Sequence[Path], composed: bool, guesses: Seq
     output.print(f"written: {listed}{', params.yaml' if composed else ''}")
     doubtful = [guess.key for guess in guesses if guess.sure is Sure.low]
     if doubtful:
-        output.print(
-            f"look at: {'; '.join(doubtful)} (the evidence is in {listed} too); after a change: python -m stages.compose --keep"
-        )
+        output.print(f"look at: {'; '.join(doubtful)} (written there too); after a change: {AGAIN}")
     if composed:
         output.print("next:    dvc repro")
     else:
-        shown = source.removeprefix("file:")
-        output.print(
-            f"next:    python -m stages.init {shown} PICTURES --force   (a folder of pictures to calibrate with)"
-        )
+        output.print(f"next:    python -m stages.init {source.removeprefix('file:')} PICTURES --force")

@@ -27,6 +27,8 @@ TIE = 0.8
 """Ranges whose answers say at least so much of what the best one's say are as good."""
 LEAST_INFORMATION = 0.02
 """In nats, or scores a picture: of less the answers say nothing of the range."""
+MUCH_INFORMATION = 0.3
+"""In nats; of less a few pictures may be chance."""
 MIN_RATIO = 3.0
 """So many times as well batch norms must fit, to be sure."""
 LEAST_GAIN = 0.1
@@ -116,11 +118,8 @@ def _distance_of_moments(normalization: Normalization, mean: float, deviation: f
 def _by_metadata(clues: Clues) -> Known | None:
     if clues.by_metadata is None:
         return None
-    return Known(
-        clues.by_metadata.normalization,
-        f"{clues.by_metadata.whose} own preprocessing; the file has their metadata",
-        Sure.high,
-    )
+    told = f"{clues.by_metadata.whose} own preprocessing; the file has their metadata"
+    return Known(clues.by_metadata.normalization, told, Sure.high)
 
 
 def _by_labels(clues: Clues) -> Known | None:
@@ -205,7 +204,8 @@ def _by_answers(clues: Clues) -> Known | None:
     told = ", ".join(f"{said[each]:.2g} with {each.title}" for each in sorted(said, key=lambda each: -said[each])[:3])
     if len(good) > 1:
         return Known(good[0], f"the answers tell little: {told} (nats that survive a shift); the usual one", Sure.low)
-    return Known(good[0], f"the answers say most so: {told} (nats that survive a shift)", Sure.medium)
+    sure = Sure.medium if said[best] >= MUCH_INFORMATION else Sure.low
+    return Known(good[0], f"the answers say most so: {told} (nats that survive a shift)", sure)
 
 
 def _as_custom(normalization: Normalization, custom: Custom | None) -> Normalization:
