@@ -13,8 +13,6 @@ __all__ = ["guess_color"]
 KEY = "color"
 LEAST_STEP = 5.0
 """Pixels by which the mean of red is above blue's in what a graph subtracts, if it is a mean of photos."""
-LEAST_RATIO = 1.5
-"""So many times as well batch norms must fit the other order."""
 
 Found = tuple[Color, str, Sure]
 
@@ -80,15 +78,12 @@ def _by_labels(clues: Clues, normalization: Normalization) -> Found | None:
 
 def _by_norms(clues: Clues, normalization: Normalization) -> Found | None:
     trials = clues.trials
-    if trials is None:
+    color = trials.order_by_norms(normalization) if trials is not None else None
+    if trials is None or color is None:
         return None
-    rgb, bgr = (trials.misfit(normalization, color) for color in (Color.RGB, Color.BGR))
-    if rgb is None or bgr is None:
-        return None
-    color, best, other = (Color.RGB, rgb, bgr) if rgb <= bgr else (Color.BGR, bgr, rgb)
-    if other < LEAST_RATIO * best:
-        return None
-    told = f"the first batch norms' channels are {best:.2g} from training so, {other:.2g} the other way round"
+    other = Color.RGB if color is Color.BGR else Color.BGR
+    fits, not_so = (trials.misfit(normalization, each) for each in (color, other))
+    told = f"the first batch norms' channels are {fits:.2g} from training so, {not_so:.2g} the other way round"
     return color, told, Sure.medium
 
 

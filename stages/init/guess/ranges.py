@@ -29,8 +29,8 @@ LEAST_INFORMATION = 0.02
 """In nats, or scores a picture: of less the answers say nothing of the range."""
 MUCH_INFORMATION = 0.3
 """In nats; of less a few pictures may be chance."""
-MIN_RATIO = 3.0
-"""So many times as well batch norms must fit, to be sure."""
+LEAST_RATIO, MIN_RATIO = 1.5, 3.0
+"""So many times as well batch norms must fit one range, to count and to be sure."""
 LEAST_GAIN = 0.1
 """In nats above chance, that labels need to be believed."""
 
@@ -100,13 +100,18 @@ def _by_arithmetic(clues: Clues) -> Known | None:
         seen = f"a batch norm on the input saw mean {mean:.3g} and deviation {deviation:.3g} in training"
         return Known(nearest, seen, Sure.high)
     scale, offset = float(np.abs(found.scale).mean()), float(found.offset.mean())
-    fitting = [other for other in (PIXELS, UNIT) if LEAST_SPREAD <= 255.0 * scale / other.normal[0] <= MOST_SPREAD]
+    fitting = [other for other in (PIXELS, UNIT) if _is_usual(255.0 * scale / other.normal[0], offset)]
     if not fitting and abs(offset / scale) >= CAFFE_MEAN[-1] / 2:
         fitting = [PIXELS]  # a mean in pixels is subtracted, and nothing divided
     if not fitting:
         return None
     clause = f"the graph begins with {named}: times {scale:.3g}, plus {offset:.3g}, so it takes {fitting[0].title}"
     return Known(fitting[0], clause, Sure.high)
+
+
+def _is_usual(spread: float, black: float) -> bool:
+    """Whether first layers take values that go from `black` to so much more."""
+    return LEAST_SPREAD <= spread <= MOST_SPREAD and abs(black + spread / 2) <= spread
 
 
 def _distance_of_moments(normalization: Normalization, mean: float, deviation: float) -> float:
@@ -153,7 +158,7 @@ def _by_norms(clues: Clues) -> Known | None:
         return None
     misfits = {each: min(_misfits(trials, each), default=np.inf) for each in usual_ranges(clues)}
     best, second = sorted(misfits, key=lambda each: misfits[each])[:2]
-    if not misfits[best] <= MAX_MISFIT:
+    if not misfits[best] <= MAX_MISFIT or misfits[second] < LEAST_RATIO * misfits[best]:
         return None
     clause = (
         f"the first batch norms' channels are {misfits[best]:.2g} from training with {best.title}, "
@@ -201,6 +206,8 @@ def _by_answers(clues: Clues) -> Known | None:
     if said[best] < LEAST_INFORMATION:
         return None
     good = [each for each in usual if said[each] >= TIE * said[best]]
+    if set(good) <= {PIXELS, CAFFE}:
+        good = good[:1]  # with a mean or without: the first layer's bias makes up for it
     told = ", ".join(f"{said[each]:.2g} with {each.title}" for each in sorted(said, key=lambda each: -said[each])[:3])
     if len(good) > 1:
         return Known(good[0], f"the answers tell little: {told} (nats that survive a shift); the usual one", Sure.low)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.compare.diagnose.inputs.input_evidence import InputEvidence
-from stages.compare.diagnose.inputs.input_fit import misfit
+from stages.compare.diagnose.inputs.input_fit import clearly_better, misfit
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
 from stages.core.config.schema import Color
-from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.onnx_graph import WEIGHTED, Graph
 from stages.core.graph.session import Runner
 from stages.core.heads.detections import Floats
 from stages.core.heads.detector import Detector
@@ -21,7 +21,7 @@ from stages.init.guess.answers import box_information, information, shifted
 from stages.init.guess.normalizations import Normalization, applied
 from stages.init.network.read_network import ReadNetwork
 
-__all__ = ["SHOWN_SCORE", "Trials"]
+__all__ = ["SHOWN_SCORE", "Trials", "is_large"]
 
 SHOWN_SCORE = 0.25
 """Boxes from this score on count."""
@@ -29,8 +29,10 @@ SUPPRESSION = 0.6
 """Intersection over union from which the worse of two boxes goes."""
 TRIED_PICTURES = 12
 """On which answers are looked at; a large network sees half as many."""
-LARGE = 10**7
-"""Weights of a large network."""
+LEAST_RATIO = 1.5
+"""So many times as well batch norms must fit the other order of colours."""
+LARGE = 5 * 10**8
+"""Multiplications of a large network."""
 
 
 @dataclass
@@ -71,6 +73,14 @@ class Trials:
         standardized = self._evidence.standardized(self.variant(normalization, color))
         return misfit(standardized) if standardized else None
 
+    def order_by_norms(self, normalization: Normalization) -> Color | None:
+        """The colour order that the first batch norms clearly fit better; None if they do not tell, or there are none."""
+        for color, other in ((Color.RGB, Color.BGR), (Color.BGR, Color.RGB)):
+            now, instead = (self._evidence.standardized(self.variant(normalization, each)) for each in (other, color))
+            if clearly_better(now, instead, LEAST_RATIO):
+                return color
+        return None
+
     def likelihoods(self, normalization: Normalization, color: Color) -> NDArray[np.float64]:
         """Log-likelihood of each picture's label, float64 [P]; empty without labels."""
         return self._evidence.likelihoods(self.variant(normalization, color))
@@ -95,8 +105,7 @@ class Trials:
 
     @cached_property
     def _tried(self) -> list[NDArray[np.uint8]]:
-        weights = sum(int(np.prod(tensor.dims)) for tensor in self.network.model.graph.initializer)
-        count = min(TRIED_PICTURES // 2 if weights > LARGE else TRIED_PICTURES, len(self.samples))
+        count = min(TRIED_PICTURES // 2 if is_large(self.network) else TRIED_PICTURES, len(self.samples))
         return [self.samples[index * len(self.samples) // count] for index in range(count)]
 
     @cached_property
@@ -116,3 +125,14 @@ class Trials:
         return box_information(
             [(self.detector.detect(a, SHOWN_SCORE), self.detector.detect(b, SHOWN_SCORE)) for a, b in pairs]
         )
+
+
+def is_large(network: ReadNetwork) -> bool:
+    """Whether a run takes long: by the multiplications of its layers with weights, roughly."""
+    graph, total = Graph(network.model), 0
+    for node in graph.nodes:
+        weight = graph.constants.get(node.input[1]) if node.op_type in WEIGHTED else None
+        if weight is not None:
+            places = graph.shapes.get(node.output[0], [])[2:] if node.op_type != "Gemm" else []
+            total += int(np.prod(weight.dims)) * int(np.prod(places))
+    return total > LARGE

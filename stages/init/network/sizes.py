@@ -26,7 +26,7 @@ LINE_HEIGHT, LINE_WIDTH = 64, 320
 """A picture of at most so many rows shows a line of text, or a plate: it is usually so wide."""
 STRIP = 2.5
 """Pictures so much wider than high (or higher than wide) are no photos: their own shape is taken."""
-STRIP_MULTIPLE = 32
+STRIP_MULTIPLE, LONGEST_STRIP = 32, 1024
 LOOKED_AT = 8
 
 Shapes = dict[str, list[int]]
@@ -62,7 +62,6 @@ def sized_network(
     Raises:
         UserError: if sizes must be told, or export refuses the network with each size.
     """
-    _refuse_integers(graph, told)
     refused: UserError | None = None
     best: SizedNetwork | None = None
     for shapes, guess in _candidates(graph, told, samples):
@@ -83,30 +82,43 @@ def sized_network(
     raise refused
 
 
-def _refuse_integers(graph: SourceGraph, told: Mapping[str, Sequence[int]]) -> None:
-    if any(name not in graph.shapes for name in told):
-        return  # the graph is cut at a tensor that the user names
+def _at_first_floats(graph: SourceGraph, samples: Path | None) -> tuple[Shapes, Guess] | None:
+    """Where to cut a network that takes integers: at the first float tensor, if samples are of its shape.
+
+    Returns:
+        None if all inputs are float.
+
+    Raises:
+        UserError: if the samples are not; it names the tensor.
+    """
     types = {info.name: info.type.tensor_type.elem_type for info in graph.model.graph.input}
-    for name in graph.shapes:
-        if types[name] != TensorProto.FLOAT:
-            kind = TensorProto.DataType.Name(types[name]).lower()
-            tensor = _first_float(graph.model, name)
-            cut = f"cut the network where its values become float: --shape '{tensor}=1,...'" if tensor else "give float"
-            raise UserError(f"input {name!r} is {kind}, and inputs are float: {cut}")
+    name = next((name for name in graph.shapes if types[name] != TensorProto.FLOAT), None)
+    if name is None:
+        return None
+    tensor, shape = _first_float(graph.model, name)
+    found = shapes_of_samples(samples, {tensor: shape}) if samples is not None and tensor else {}
+    if found:
+        why = f"input {name!r} takes integers; the samples are of the first float tensor behind it"
+        return found, Guess("shape", _shown(found, list(found)), why, Sure.medium)
+    kind = TensorProto.DataType.Name(types[name]).lower()
+    sizes = ",".join(str(size or "?") for size in shape) or "..."
+    cut = f"cut the network where its values become float: --shape '{tensor}={sizes}'" if tensor else "give floats"
+    raise UserError(f"input {name!r} is {kind}, and inputs are float: {cut}")
 
 
-def _first_float(model: onnx.ModelProto, name: str) -> str | None:
-    """The first float tensor that follows from an input."""
+def _first_float(model: onnx.ModelProto, name: str) -> tuple[str, list[int]]:
+    """The first float tensor that follows from an input, and its shape, 0 for a size that is not static."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
-    types = {info.name: info.type.tensor_type.elem_type for info in (*inferred.value_info, *inferred.output)}
+    infos = {info.name: info.type.tensor_type for info in (*inferred.value_info, *inferred.output)}
     reached = {name}
     for node in model.graph.node:
         if reached.intersection(node.input):
             reached.update(node.output)
             for tensor in node.output:
-                if types.get(tensor) == TensorProto.FLOAT:
-                    return str(tensor)
-    return None
+                if tensor in infos and infos[tensor].elem_type == TensorProto.FLOAT:
+                    sizes = [dim.dim_value for dim in infos[tensor].shape.dim]
+                    return str(tensor), [size or int(index == 0) for index, size in enumerate(sizes)]
+    return "", []
 
 
 def _candidates(
@@ -120,6 +132,10 @@ def _candidates(
             if name not in hints:
                 raise UserError(f"--shape {name}=...: the network has no such input or tensor; {_hint(name, graph)}")
         yield inner, None
+        return
+    cut = _at_first_floats(graph, samples)
+    if cut is not None:
+        yield cut
         return
     shapes = {name: list(told.get(name, [size or int(i == 0) for i, size in enumerate(shape)])) for name, shape in
               graph.shapes.items()}  # fmt: skip
@@ -168,12 +184,15 @@ def _sides(
     if noted is not None:
         yield noted, "the exporter's metadata (imgsz)", Sure.high
     height, width = shape[2:]
+    strips = _strips(samples) if samples is not None else []
+    if height and strips:
+        scaled = round(height * strips[0][1] / strips[0][0])
+        yield (height, scaled), "the width is open; as the pictures are", Sure.medium
     if 0 < height <= LINE_HEIGHT:
         yield (height, LINE_WIDTH), "the width is open; lines of text are usually so wide", Sure.medium
     if height or width:
         yield (height or width,) * 2, "one side is open: as long as the other", Sure.medium
-    strip = _strip(samples) if samples is not None else None
-    if strip is not None:
+    for strip in strips:
         yield strip, "both sides are open; as the pictures are", Sure.medium
     yield (DETECTOR_SIDE,) * 2, "both sides are open; usual for networks that answer for each place", Sure.low
     yield (CLASSIFIER_SIDE,) * 2, "both sides are open; usual for classifiers", Sure.low
@@ -194,18 +213,19 @@ def _noted(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     return None
 
 
-def _strip(folder: Path) -> tuple[int, int] | None:
-    """Height and width of pictures that are all strips, in multiples of 32; None of photos."""
+def _strips(folder: Path) -> list[tuple[int, int]]:
+    """Height and width of pictures that are all strips, also in multiples of 32; none of photos."""
     files = sorted(file for file in files_below(folder) if file.suffix.lower() in PICTURE_SUFFIXES)[:LOOKED_AT]
     pictures = [cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE) for file in files]
     sizes = np.array([picture.shape for picture in pictures if picture is not None], np.float64).reshape(-1, 2)
     if not len(sizes):
-        return None
+        return []
     ratios = sizes[:, 1] / sizes[:, 0]
     if ratios.min() < STRIP and ratios.max() > 1 / STRIP:
-        return None
-    height, width = (max(round(side / STRIP_MULTIPLE), 1) * STRIP_MULTIPLE for side in np.median(sizes, axis=0))
-    return int(height), int(width)
+        return []
+    height, width = (int(side) for side in np.median(sizes, axis=0))
+    rounded = [max(round(side / STRIP_MULTIPLE), 1) * STRIP_MULTIPLE for side in (height, width)]
+    return [(height, width), (rounded[0], rounded[1])] if max(height, width) <= LONGEST_STRIP else []
 
 
 def _is_dense(network: ReadNetwork) -> bool:

@@ -107,11 +107,9 @@ def _class_candidates(pictures: PictureFolder) -> Iterator[str]:
 
 def _object_candidates(pictures: PictureFolder, names: Sequence[str]) -> Iterator[str]:
     folder = pictures.evaluated
-    beside = [folder, pictures.root]
-    if PICTURES in folder.parts:
-        parts = ["labels" if part == PICTURES else part for part in folder.parts]
-        beside.insert(0, Path(*parts))
-    beside += [folder / LABELS, folder.parent / LABELS, pictures.root / LABELS]
+    mirrored = Path(*(LABELS if part == PICTURES else part for part in folder.parts))
+    mirrors = [mirrored] if mirrored != folder else []
+    beside = [*mirrors, folder / LABELS, folder.parent / LABELS, pictures.root / LABELS, folder, pictures.root]
     stems = {Path(name).stem for name in names}
     for place in dict.fromkeys(path for path in beside if path.is_dir()):
         if any(file.suffix == ".txt" and file.stem in stems for file in files_below(place)):

@@ -11,7 +11,7 @@ from stages.core.data.labels import find_labels
 from stages.core.data.object_labels import read_object_labels
 from stages.core.data.sample_files import ReadSample, SampleFiles, in_part, read_samples, select
 from stages.init.guess.guess import Guess, Sure
-from stages.init.guess.trials import Trials
+from stages.init.guess.trials import Trials, is_large
 from stages.init.network.read_network import ReadNetwork, picture_color
 from stages.init.pictures.find_labels import FoundLabels, class_labels, object_labels
 from stages.init.pictures.picture_folder import PictureFolder
@@ -21,8 +21,8 @@ from stages.init.write.source_text import source
 
 __all__ = ["SampleSets", "sample_sets"]
 
-TRIED, LABELLED = 24, 24
-"""Samples that the network is tried on, without and with labels."""
+TRIED, TRIED_OF_LARGE = 16, 8
+"""Samples that a network is tried on, a large one too."""
 KEY = "the samples"
 
 
@@ -69,10 +69,14 @@ def sample_sets(folder: PictureFolder, name: str, network: ReadNetwork, preproce
     if only_picture(inputs) and folder.holds_pictures:
         tried = [
             read.sample[inputs[0].name]
-            for read in read_samples(_some(files or evaluated, TRIED), inputs, preprocess, KEY)
+            for read in read_samples(_some(files or evaluated, _count(network)), inputs, preprocess, KEY)
         ]
         trials = Trials(network, tried, _labelled(found, evaluated, inputs, preprocess, network))
     return SampleSets(file, [guess, found.guess], trials, folder.holds_pictures)
+
+
+def _count(network: ReadNetwork) -> int:
+    return TRIED_OF_LARGE if is_large(network) else TRIED
 
 
 def _readable(inputs: Sequence[NetworkInput]) -> list[NetworkInput]:
@@ -132,7 +136,7 @@ def _labelled(
     """Some evaluation samples with their labels, as evidence."""
     if found.labels is None:
         return None
-    files = _some(evaluated, LABELLED)
+    files = _some(evaluated, _count(network))
     reads = list(read_samples(files, inputs, preprocess, KEY))
     name = inputs[0].name
     if found.task is Task.classification:

@@ -1,0 +1,214 @@
+"""The command on small networks, in a project of its own; slow tests compose what it writes."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+
+from stages.core.base.errors import UserError
+from stages.core.config.load import load_params
+from stages.init.__main__ import main
+from tests.conftest import REPOSITORY
+from tests.lean_conf import lean_conf
+from tests.networks import tiny_classifier, two_cameras, vector_network, write_pictures
+
+METADATA = {"stride": "32", "task": "classify", "names": "{0: 'ant', 1: 'bee', 2: 'cat'}", "imgsz": "[16, 16]"}
+
+
+@pytest.fixture
+def own(project):
+    """A project with a conf/ of its own that has no file of a model or a data set."""
+    (project / "conf").unlink()
+    for group in ("soc", "quant"):
+        (project / "conf" / group).mkdir(parents=True)
+        for path in (REPOSITORY / "conf" / group).glob("*.yaml"):
+            (project / "conf" / group / path.name).symlink_to(path)
+    return project
+
+
+@pytest.fixture
+def init(own, monkeypatch, capsys):
+    """Run the command without composing; gives what `Ran` has."""
+
+    def run(*arguments):
+        overrides = []
+        monkeypatch.setattr("stages.init.network_init.compose_into", lambda given, *_, **__: overrides.extend(given))
+        monkeypatch.setattr("sys.argv", ["init", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        read = capsys.readouterr()
+        return SimpleNamespace(code=ended.value.code, out=read.out, err=read.err, overrides=overrides)
+
+    return run
+
+
+def written(group, name):
+    return yaml.safe_load(Path(f"conf/{group}/{name}.yaml").read_text())
+
+
+def test_a_network_and_pictures_become_files_of_conf(init):
+    ran = init("tiny.onnx", "calibration", "--soc", "T41", "--name", "mine")
+    assert ran.code == 0, ran.err
+    assert ran.overrides == ["soc=t41", "model=mine", "data=mine"]
+    model, data = written("model", "mine"), written("data", "mine")
+    assert (model["name"], model["source"], data["calibration"]["source"]) == (
+        "mine",
+        "file:tiny.onnx",
+        "file:calibration",
+    )
+    assert (model["inputs"][0]["name"], model["inputs"][0]["shape"]) == ("images", [1, 3, 16, 16])
+    assert (data["evaluation"]["task"], data["evaluation"]["labels"]) == ("none", None)
+    assert data["calibration"]["part"] == [0.0, data["debug"]["part"][0]]
+    assert ran.out.splitlines()[-1] == "next:    dvc repro"
+    text = Path("conf/model/mine.yaml").read_text()
+    assert "# mean, normal: " in text
+    assert "# color: low: nothing tells it; the usual one" in " ".join(text.split())
+    assert (
+        "Split: 5 calibrate, 4 debug, 7 evaluate; by the hash of their names" in Path("conf/data/mine.yaml").read_text()
+    )
+
+
+def test_the_same_call_writes_the_same_bytes(init):
+    texts = []
+    for _ in range(2):
+        assert init("tiny.onnx", "calibration", "--force").code == 0
+        texts.append([Path(f"conf/{group}/tiny.yaml").read_bytes() for group in ("model", "data")])
+    assert texts[0] == texts[1]
+
+
+def test_metadata_and_folders_of_classes(own, init):
+    model = tiny_classifier(batch="N")
+    onnx.helper.set_model_props(model, METADATA)
+    onnx.save(model, "noted.onnx")
+    write_pictures(own / "evaluation/ant", 4, seed=20)
+    assert init("noted.onnx", "evaluation").code == 0
+    content, data = written("model", "noted"), written("data", "noted")
+    expected = {"name": "images", "shape": [1, 3, 16, 16], "mean": [0], "normal": [255], "color": "RGB"}
+    assert content["inputs"] == [expected]
+    assert content["preprocess"] == {"fit": "crop", "shorter_side": 16}
+    assert (data["evaluation"]["task"], data["evaluation"]["labels"]) == ("classification", "folders")
+
+
+def test_arrays_are_fed_as_they_are(own, init):
+    onnx.save(vector_network(), "vector.onnx")
+    (own / "arrays").mkdir()
+    rng = np.random.default_rng(0)
+    size = vector_network().graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    for index in range(3):
+        np.save(own / "arrays" / f"{index}.npy", rng.normal(size=(1, size)).astype(np.float32))
+    ran = init("vector.onnx", "arrays")
+    assert ran.code == 0, ran.err
+    assert written("model", "vector")["inputs"][0].keys() == {"name", "shape"}
+    assert written("data", "vector")["calibration"]["part"] is None
+    assert "the same 3 samples in all sets" in ran.out
+
+
+def test_several_inputs_have_a_line_each(own, init):
+    onnx.save(two_cameras(), "two.onnx")
+    for index in range(2):
+        for name, width, height in (("wide", 20, 12), ("near", 8, 8)):
+            folder = own / "pairs" / str(index)
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{name}.npy", np.zeros((height, width, 3), np.uint8))
+    assert init("two.onnx", "pairs").code == 0
+    assert [one["name"] for one in written("model", "two")["inputs"]] == ["wide", "near"]
+
+
+def test_without_pictures_the_model_alone_is_written(init):
+    ran = init("tiny.onnx")
+    assert (ran.code, ran.overrides) == (0, [])
+    assert Path("conf/model/tiny.yaml").is_file()
+    assert not Path("conf/data").exists()
+    assert ran.out.splitlines()[-1] == "next:    python -m stages.init tiny.onnx PICTURES --force"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tiny.onnx", "calibration", "--soc", "t4"], "--soc t4: conf/soc has no such file; did you mean 't4"),
+        (["tiny.onnx", "absent"], "absent: does not exist; give a folder of pictures"),
+        (["tiny.onnx", "tiny.onnx"], "tiny.onnx: is a file; give a folder of pictures"),
+        (["tiny.onnx", "conf/soc"], "conf/soc holds no pictures and no arrays"),
+        (["tiny.onnx", "calibration", "more"], "more: a network takes one folder of samples; put them all into cal"),
+        (["tiny.onnx", "--yes"], "--yes needs samples"),
+        (["tiny.onnx", "--shape", "images=1,x"], "--shape images=1,x: give NAME=N,C,H,W with positive sizes"),
+        (["tiny.onnx", "--shape", "imags=1,3,8,8"], "--shape imags=...: the network has no such input or tensor; did"),
+        (["tiny.onnx", "--shape", "images=1,3,8,8"], "input 'images' has shape [1,3,16,16] in the network; the con"),
+        (["tiny.onnx", "calibration", "--model", "a.onnx"], "--model a.onnx: is for a vendor's config"),
+        (["absent.onnx"], "absent.onnx does not exist"),
+        ([], "nothing is given: python -m stages.init NETWORK PICTURES"),
+    ],
+)
+def test_mistakes_are_one_line(init, arguments, said):
+    ran = init(*arguments)
+    assert ran.code == 2
+    assert ran.err.startswith(f"error: {said}")
+    assert ran.err.count("\n") == 1
+    assert not Path("conf/model").exists()
+
+
+def test_what_is_there_is_not_replaced_without_force(init):
+    assert init("tiny.onnx").code == 0
+    before = Path("conf/model/tiny.yaml").read_bytes()
+    ran = init("tiny.onnx", "calibration")
+    assert (ran.code, Path("conf/model/tiny.yaml").read_bytes()) == (2, before)
+    assert "conf/model/tiny.yaml is there: --force replaces it, --name gives another name" in ran.err
+    assert init("tiny.onnx", "calibration", "--force").code == 0
+
+
+def test_what_does_not_compose_leaves_all_as_it_was(init, monkeypatch):
+    assert init("tiny.onnx").code == 0
+    before = Path("conf/model/tiny.yaml").read_bytes()
+
+    def refuse(*_, **__):
+        raise UserError("refused")
+
+    monkeypatch.setattr("stages.init.network_init.compose_into", refuse)
+    monkeypatch.setattr("sys.argv", ["init", "tiny.onnx", "calibration", "--force"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert Path("conf/model/tiny.yaml").read_bytes() == before
+    assert not Path("conf/data/tiny.yaml").exists()
+
+
+def test_yes_runs_the_experiment(init, monkeypatch):
+    calls = []
+
+    def run(words, check):
+        calls.append(words)
+        return SimpleNamespace(returncode=7)
+
+    monkeypatch.setattr("stages.init.__main__.subprocess.run", run)
+    assert init("tiny.onnx", "calibration", "--yes").code == 7
+    assert calls == [["dvc", "repro"]]
+
+
+@pytest.mark.slow
+def test_what_is_written_composes_and_exports(project, command):
+    (project / "conf").unlink()
+    lean_conf(project)
+    done = command("init", "tiny.onnx", "calibration", "--soc", "t41")
+    assert done.returncode == 0, done.stderr
+    config = load_params(Path("params.yaml"))
+    assert (config.soc.name, config.model.name, config.data.name) == ("T41", "tiny", "tiny")
+    assert command("export").returncode == 0
+    assert command("calibset").returncode == 0
+    done = command("compose", "--keep", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_template_composes_when_filled_in(project, command):
+    (project / "conf").unlink()
+    lean_conf(project)
+    assert command("init", "--template").returncode == 0
+    for group, filled in (("model", "file:tiny.onnx"), ("data", "file:calibration")):
+        path = Path(f"conf/{group}/my.yaml")
+        path.write_text(path.read_text().replace("???", filled))
+    done = command("compose", "model=my", "data=my")
+    assert done.returncode == 0, done.stderr
+    config = load_params(Path("params.yaml"))
+    assert (config.model.name, config.data.evaluation.source) == ("my", "file:calibration")
