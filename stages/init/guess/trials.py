@@ -74,7 +74,7 @@ class Trials:
         return misfit(standardized) if standardized else None
 
     def order_by_norms(self, normalization: Normalization) -> Color | None:
-        """The colour order that the first batch norms clearly fit better; None if they do not tell, or there are none."""
+        """The colour order that the first batch norms clearly fit better; None if there are none or they do not tell."""
         for color, other in ((Color.RGB, Color.BGR), (Color.BGR, Color.RGB)):
             now, instead = (self._evidence.standardized(self.variant(normalization, each)) for each in (other, color))
             if clearly_better(now, instead, LEAST_RATIO):
