@@ -74,7 +74,7 @@ class Trials:
         return misfit(standardized) if standardized else None
 
     def order_by_norms(self, normalization: Normalization) -> Color | None:
-        """The colour order that the first batch norms clearly fit better; None if there are none or they do not tell."""
+        """The colour order that the first batch norms clearly fit better; None if none do, or there are none."""
         for color, other in ((Color.RGB, Color.BGR), (Color.BGR, Color.RGB)):
             now, instead = (self._evidence.standardized(self.variant(normalization, each)) for each in (other, color))
             if clearly_better(now, instead, LEAST_RATIO):
