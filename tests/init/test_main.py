@@ -64,8 +64,8 @@ def test_a_network_and_pictures_become_files_of_conf(init):
     assert data["calibration"]["part"] == [0.0, data["debug"]["part"][0]]
     assert ran.out.splitlines()[-1] == "next:    dvc repro"
     text = Path("conf/model/mine.yaml").read_text()
-    assert "# mean, normal: " in text
-    assert "# color: low: nothing tells it; the usual one" in " ".join(text.split())
+    assert "# mean, normal (" in text
+    assert "# color (low): nothing tells it; the usual one" in " ".join(text.split())
     assert (
         "Split: 5 calibrate, 4 debug, 7 evaluate; by the hash of their names" in Path("conf/data/mine.yaml").read_text()
     )

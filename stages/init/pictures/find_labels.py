@@ -76,7 +76,8 @@ def object_labels(pictures: PictureFolder, files: Sequence[SampleFiles], classes
         except UserError as error:
             refusals.append(str(error))
             continue
-        return FoundLabels(labels, Task.detection, Guess("labels", labels, "they fit the pictures", Sure.high))
+        told = "they name the pictures, and no class that the network lacks"
+        return FoundLabels(labels, Task.detection, Guess("labels", labels, told, Sure.high))
     return _without(refusals, Task.detection)
 
 

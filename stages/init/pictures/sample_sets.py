@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from stages.compare.diagnose.inputs.labelled_boxes import LabelledBoxes
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled, LabelledPictures
+from stages.core.base.console import console
 from stages.core.config.schema import Color, PictureSet, PreprocessConfig, Task
 from stages.core.data.inputs import NetworkInput, noun_of, only_picture
 from stages.core.data.labels import find_labels
@@ -86,7 +87,8 @@ def _readable(inputs: Sequence[NetworkInput]) -> list[NetworkInput]:
 
 def _labels(folder: PictureFolder, network: ReadNetwork, evaluated: Sequence[SampleFiles]) -> FoundLabels:
     if network.head is not None and network.head.cut:
-        return object_labels(folder, evaluated, network.head.head.classes)
+        with console.capture():  # composing warns of pictures without labels
+            return object_labels(folder, evaluated, network.head.head.classes)
     if network.classes is not None:
         return class_labels(folder, evaluated, network.classes)
     told = "the network is no classifier and no known detector: its outputs are compared with the float network's"
@@ -121,7 +123,7 @@ def _data_file(
             why = "by the hash of their names: the same each time, and others may be added"
         guess = Guess("split", told, why, Sure.low if divided.shared else Sure.high)
     sentence = f"Split: {guess.value}; {guess.evidence}."
-    labels_said = f"{found.guess.sure}: {found.guess.evidence}"
+    labels_said = f"({found.guess.sure}): {found.guess.evidence}"
     file = DataFile(name, sentence, calibration, debug, evaluation, found.labels, labels_said, found.task)
     return file, guess
 
@@ -150,7 +152,8 @@ def _labelled_boxes(labels: str, reads: Sequence[ReadSample], name: str, network
     detector = Trials(network, []).detector
     if detector is None:
         return None
-    known = read_object_labels(labels, [read.name for read in reads])
+    with console.capture():
+        known = read_object_labels(labels, [read.name for read in reads])
     rows = [
         (read.sample[name], read.placement, here)
         for read in reads

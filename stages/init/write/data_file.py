@@ -66,7 +66,7 @@ def data_text(file: DataFile) -> str:
             *_set(file.debug, MOST_DEBUG),
             "evaluation:",
             *_set(file.evaluation, None),
-            *commented(f"labels: {file.labels_said}", "  "),
+            *commented(f"labels {file.labels_said}", "  "),
             f"  labels: {in_one_line(file.labels)}",
             f"  task: {file.task.value}",
             "",

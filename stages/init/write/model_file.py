@@ -84,7 +84,7 @@ def in_one_line(value: Any) -> str:
 
 
 def _said(guess: Guess) -> str:
-    return f"{guess.key}: {guess.sure}: {guess.evidence}"
+    return f"{guess.key} ({guess.sure}): {guess.evidence}"
 
 
 def _beside(guesses: Mapping[str, Guess], key: str) -> list[str]:
