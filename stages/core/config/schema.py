@@ -292,6 +292,9 @@ class PictureSet:
 
     source: Any = MISSING  # one source or a list: package:NAME==VERSION/glob | file:FOLDER
     size: int | None = None  # how many, evenly over the sorted names; null: all
+    # [LOW, HIGH] of 0..1: the samples whose names hash to LOW <= x < HIGH, so that one source serves several sets and
+    # a picture stays in its own when others are added; null: all
+    part: list[float] | None = None
 
 
 def _held_out() -> PictureSet:

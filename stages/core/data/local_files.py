@@ -10,7 +10,7 @@ from stages.core.config.watch import check_files
 from stages.core.data.labels import class_folders, read_table
 from stages.core.data.model_files import model_files
 from stages.core.data.object_labels import read_object_labels
-from stages.core.data.sample_files import SAMPLE_SUFFIXES, is_sample
+from stages.core.data.sample_files import SAMPLE_SUFFIXES, in_part, is_sample
 
 __all__ = ["check_local_files"]
 
@@ -48,7 +48,7 @@ def _check_labels(data: LabelledSet, classes: int | None) -> None:
     pictures = _local(data.source)
     if data.task is Task.detection:
         if pictures is not None:
-            names = sorted(name for name, _ in _files(pictures) if is_sample(name))
+            names = sorted(name for name, _ in _files(pictures) if is_sample(name) and in_part(name, data.part))
             count = min(data.size or len(names), len(names))
             chosen = [names[index * len(names) // count] for index in range(count)]
             read_object_labels(data.labels, names).check(chosen[:CHECKED_LABELS], classes)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.errors import UserError, one_line
-from stages.init.config_values import Settings
-from stages.init.converter_script import converter_call
-from stages.init.lenient_parser import is_config, parse_config
-from stages.init.spellings import from_call, from_config
+from stages.init.vendor.config_values import Settings
+from stages.init.vendor.converter_script import converter_call
+from stages.init.vendor.lenient_parser import is_config, parse_config
+from stages.init.vendor.rknn import from_rknn, is_rknn
+from stages.init.vendor.spellings import from_call, from_config
 
 __all__ = ["VendorConfig", "read_vendor_config"]
 
@@ -64,6 +65,10 @@ def _read(path: Path, config: VendorConfig) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as a config: {one_line(error)}") from error
     config.files.append(path)
+    if is_rknn(content):
+        _add_folders(config, path.parent)
+        _merge(config, from_rknn(content, path, config.notes))
+        return
     if is_config(content):
         # the samples keep it beside the script, or in a folder cfg/ below it
         _add_folders(config, path.parent, path.parent.parent)

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.config_values import Setting, color, flag, numbers_by_input, shapes_by_input, texts, whole
+from stages.init.vendor.config_values import Setting, color, flag, numbers_by_input, shapes_by_input, texts, whole
 
 
 def setting(value):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.spellings import from_call, from_config
-from stages.init.vendor_experiment import interpret
+from stages.init.vendor.spellings import from_call, from_config
+from stages.init.vendor.vendor_experiment import interpret
 
 RESNET = {  # the guide of July 2022, chapter 2.2.1
     "SOC": "T40",

@@ -1,7 +1,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.converter_script import converter_call
+from stages.init.vendor.converter_script import converter_call
 
 
 def test_a_call_over_several_lines_with_a_commented_end():

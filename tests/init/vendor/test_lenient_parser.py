@@ -1,7 +1,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.lenient_parser import is_config, parse_config
+from stages.init.vendor.lenient_parser import is_config, parse_config
 
 WANTED = {"SOC": "T40", "MEAN": [0, 0.5], "PATH": "./a//b # c", "OPEN": True, "NONE": None}
 

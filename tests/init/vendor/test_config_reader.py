@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stages.init.config_reader import read_vendor_config
+from stages.init.vendor.config_reader import read_vendor_config
 
 
 def notes(folder, first, second):

@@ -2,38 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from stages.core.base.errors import UserError
-from stages.core.base.paths import EXPORT
 from stages.core.config.overrides import list_override, quoted
-from stages.init.vendor_experiment import VendorExperiment
+from stages.init.vendor.vendor_experiment import VendorExperiment
+from stages.init.write.source_text import source
 
-__all__ = ["MISSING_NETWORK", "MISSING_PICTURES", "experiment_overrides", "model_yaml", "source"]
+__all__ = ["MISSING_NETWORK", "MISSING_PICTURES", "experiment_overrides", "model_yaml"]
 
 MISSING_NETWORK, MISSING_PICTURES = "file:NETWORK.onnx", "file:PICTURES"
 PLAIN_SOURCE = re.compile(r"file:[\w./+-]+", re.ASCII)
-OUT_FOLDER = EXPORT.parent
 # What the preset int8 says already.
 INT8_PRESET = {"feature_bits": 8, "weight_bits": 8, "feature_method": "MAX_ABS", "weight_method": "MAX_ABS"}
-
-
-def source(path: Path) -> str:
-    """A path as a source: relative where it lies below the project's folder.
-
-    Raises:
-        UserError: if it lies in `out/`, which the pipeline writes.
-    """
-    absolute = path.resolve()
-    if absolute.is_relative_to(OUT_FOLDER.resolve()):
-        raise UserError(
-            f"{path} lies in {OUT_FOLDER}/, which the pipeline writes anew: copy its folder elsewhere and read that"
-        )
-    inside = absolute.is_relative_to(Path.cwd())
-    return f"file:{absolute.relative_to(Path.cwd()) if inside else absolute}"
 
 
 def model_yaml(experiment: VendorExperiment, name: str, read: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.core.base.errors import UserError, did_you_mean
-from stages.init.config_values import Setting, Settings, flag
+from stages.init.vendor.config_values import Setting, Settings, flag
 from stages.quantize.quantizers.node_bits import FEATURE_BIT, MAX, MIN, WEIGHT_BIT
 
 __all__ = ["NETWORK", "VALIDATION_PATH", "from_call", "from_config"]
@@ -32,6 +32,8 @@ KEY_OF_SPELLING = {name.lower(): name for name in FLAT_KEYS} | {
     "format": "COLOR",
     "path": "QUANT_DATASET_PATH",
     "used_image_num": "QUANT_DATASET_SIZE",
+    "used_sample_num": "QUANT_DATASET_SIZE",
+    "skip_quant_op_names": "QUANT_NODE_SKIP",
     "feature_quantize_method": "QUANT_FEATURE_METHOD",
     "weight_quantize_method": "QUANT_WEIGHT_METHOD",
     "feature_quantize_bit": "QUANT_FEATURE_BIT",
@@ -62,6 +64,8 @@ CONFIG_FILE_OPTIONS = ("cfg", "config", "ptq_config_path")
 GROUP_KEYS = ("debug", "bias_corr")
 NODE_BITS_KEYS = {FEATURE_BIT, WEIGHT_BIT, MIN, MAX}
 MAX_NAMED_KEYS = 4  # unknown ones that are said each by itself
+MNN_KEYS = {"batch_size", "feature_clamp_value", "weight_clamp_value", "input_type", "quant_bits"}
+"""Keys of MNN's json that are decided elsewhere here."""
 OUTPUT_OPTIONS = {"o", "outputpath", "save_quantize_model"}  # what it writes: nothing to configure here
 
 
@@ -114,10 +118,12 @@ def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Sett
     unknown: list[str] = []
     for spelled, value in content.items():
         key, where = _plain(spelled), f"{name}: {spelled}"
-        if key == "debug":
+        if key == "debug" and value is not False:  # MNN's is a flag
             _debug(value, where, settings, notes)
         elif key == "bias_corr":
             _corrections(value, where, settings, notes)
+        elif key == "debug" or key in MNN_KEYS:
+            continue
         elif key in KEY_OF_SPELLING:
             if KEY_OF_SPELLING[key] in settings:
                 raise UserError(
@@ -126,12 +132,24 @@ def from_config(content: Mapping[str, Any], name: str, notes: list[str]) -> Sett
             settings[KEY_OF_SPELLING[key]] = Setting(value, where)
         else:
             unknown.append(str(spelled))
+    _divisors(settings, notes)
     if len(unknown) > MAX_NAMED_KEYS:
         notes.append(f"{name}: {len(unknown)} keys unknown, left out: {', '.join(unknown[:MAX_NAMED_KEYS])}, ...")
     else:
         known = [*FLAT_KEYS, *(key for key, flat in KEY_OF_SPELLING.items() if flat.lower() != key), *GROUP_KEYS]
         notes += [f"{name}: {key}: unknown, left out; {did_you_mean(key, known)}" for key in unknown]
     return settings
+
+
+def _divisors(settings: Settings, notes: list[str]) -> None:
+    """Turn MNN's normal, which multiplies, into a divisor: none of pixels is below 1."""
+    normal = settings.get("NORMAL")
+    values = normal.value if normal is not None and isinstance(normal.value, list | tuple) else []
+    if normal is None or not values or not all(isinstance(value, float) and 0 < value < 1 for value in values):
+        return
+    divisors = [float(f"{1 / value:.6g}") for value in values]
+    settings["NORMAL"] = Setting(divisors, normal.where)
+    notes.append(f"{normal.where}={list(values)} multiplies, as MNN has it: here {divisors} divides")
 
 
 def _refuse_others(content: Mapping[str, Any], name: str) -> None:

@@ -10,7 +10,7 @@ import onnx
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.base.paths import NODE_BITS
 from stages.core.config.schema import FLOAT_BITS, FeatureMethod, WeightMethod
-from stages.init.config_values import (
+from stages.init.vendor.config_values import (
     Setting,
     Settings,
     color,
@@ -21,7 +21,7 @@ from stages.init.config_values import (
     texts,
     whole,
 )
-from stages.init.spellings import NETWORK, VALIDATION_PATH
+from stages.init.vendor.spellings import NETWORK, VALIDATION_PATH
 
 __all__ = ["VendorExperiment", "interpret"]
 
