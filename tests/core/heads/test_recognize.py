@@ -28,6 +28,7 @@ DECODED: dict[str, tuple[onnx.ModelProto, str]] = {
     "yolov8, another number of bins": (exporters.yolov8(bins=12), "YOLOv8-like"),
     "yolov8, one class": (exporters.yolov8(classes=1), "YOLOv8-like"),
     "yolov8-pose": (exporters.yolov8(classes=1, keypoints=17), "YOLOv8-like"),
+    "yolov8-pose, x and y of three": (exporters.yolov8(classes=1, keypoints=3, visible=False), "YOLOv8-like"),
     "yolov8-seg": (exporters.yolov8(masks=8), "YOLOv8-like"),
     "yolo26 without its one-to-one head": (exporters.yolov8(bins=1), "YOLO26-like"),
     "yolov6": (exporters.yolov8(bins=1, layout="yolov6"), "YOLO26-like"),
@@ -130,6 +131,21 @@ def test_pose_has_key_points_and_segmentation_coefficients() -> None:
     cuts, (output, _) = of_picture(model, head)
     np.testing.assert_allclose(head.decode(cuts).masks, output[0, 7:].T, atol=1e-5)
     assert len(head.evidence.others) == 1
+
+
+@pytest.mark.parametrize(("points", "visible"), [(3, False), (6, False), (2, True)])
+def test_what_the_graph_computes_tells_points_with_a_score_from_those_without(points: int, visible: bool) -> None:
+    model = exporters.yolov8(bins=1, keypoints=points, visible=visible)
+    head = recognize(model)
+    assert head.keypoint_count == points
+    cuts, (output,) = of_picture(model, head)
+    keypoints = head.decode(cuts).keypoints[..., : 3 if visible else 2]
+    np.testing.assert_allclose(keypoints.reshape(head.count, -1), output[0, 7:].T, atol=1e-3)
+
+
+def test_points_that_no_graph_decodes_are_scrfds_x_and_y() -> None:
+    channels = {"classes": 1, "boxes": 4, "points": 6}
+    assert recognize(exporters.levels_apart(channels, anchors=2, sigmoid=("classes",))).keypoint_count == 3
 
 
 @pytest.mark.parametrize(("bins", "name"), [(16, "YOLOv10-like"), (1, "YOLO26-like")])
