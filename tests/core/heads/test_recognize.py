@@ -1,7 +1,9 @@
 """Heads of exporters' graphs are found, and none where there is none."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,6 +12,7 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.heads.head import Head, Kind
+from stages.core.heads.head_file import ExportedHead, load_head, to_json
 from stages.core.heads.recognize import recognize
 from stages.core.heads.tail import find_tail
 from tests.core.heads import exporters
@@ -232,6 +235,16 @@ def test_description_in_one_line() -> None:
 
 def test_kinds_of_a_seg_head() -> None:
     assert recognize(exporters.yolov5(masks=8)).kinds == [Kind.boxes, Kind.objectness, Kind.classes, Kind.masks]
+
+
+def test_a_head_of_an_earlier_version_asks_for_export(tmp_path: Path) -> None:
+    head = recognize(exporters.yolov8(bins=1, keypoints=3, visible=False))
+    content, path = to_json(ExportedHead(head, cut=True)), tmp_path / "detector.json"
+    path.write_text(json.dumps(content))
+    assert load_head(path) == ExportedHead(head, cut=True)
+    path.write_text(json.dumps({key: value for key, value in content.items() if key != "keypoint_size"}))
+    with pytest.raises(UserError, match=r"detector\.json lacks 'keypoint_size': run `dvc repro export` anew"):
+        load_head(path)
 
 
 def test_a_picture_without_a_static_size_is_an_error() -> None:
