@@ -36,10 +36,33 @@ def _only(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | 
     return files[0] if len(files) == 1 and PurePosixPath(files[0].name).suffix.lower() in suffixes else None
 
 
+def _pair(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in two files: the weights, whose suffix is the first, and one that ends in another of the suffixes.
+
+    Raises:
+        UserError: if one of the two is missing, or is there twice.
+    """
+    ends = [next((suffix for suffix in suffixes if file.name.lower().endswith(suffix)), "") for file in files]
+    main = [file for file, end in zip(files, ends, strict=True) if end == suffixes[0]]
+    graph = [file for file, end in zip(files, ends, strict=True) if end in suffixes[1:]]
+    if not main and not graph:
+        return None
+    if len(main) == 1 and len(graph) == 1 and len(files) == 2:
+        return main[0]
+    first = PurePosixPath((main or graph)[0].name)
+    names = [main[0].name if main else f"NAME{suffixes[0]}", graph[0].name if graph else f"NAME{suffixes[1]}"]
+    listed = ", ".join(PurePosixPath(file.name).name for file in files[:4])
+    raise UserError(
+        f"model.source: a network of {suffixes[0]} and {suffixes[1]} is two files, and {listed} "
+        f"{'is one' if len(files) == 1 else f'are {len(files)}'}: write file:{first.parent}/{{{','.join(names)}}}"
+    )
+
+
 class SourceFormat(Enum):
     """The formats of trained networks; files are of the first that knows them."""
 
     onnx = FormatRule("ONNX", (".onnx",), _only)
+    caffe = FormatRule("Caffe", (".caffemodel", ".prototxt", ".prototxt.txt"), _pair)
     checkpoint = FormatRule("PyTorch checkpoint", (".pt", ".pth", ".ckpt", ".bin"), _only)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import SourceFormat, model_files
+from stages.export.sources.caffe.reader import read_caffe
 from stages.export.sources.onnx_file import read_onnx
 from stages.export.sources.source_network import Reader, SourceNetwork
 from stages.export.sources.torch_module import read_module
@@ -12,6 +13,7 @@ __all__ = ["READERS", "read_source"]
 
 READERS: Mapping[SourceFormat, Reader] = {
     SourceFormat.onnx: lambda _, files: read_onnx(files),
+    SourceFormat.caffe: read_caffe,
     SourceFormat.checkpoint: lambda config, files: read_module(config, files.main),
 }
 
