@@ -6,10 +6,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import SourceFile, open_source
+from stages.core.base.sources import SourceFile, expanded, open_source, watched_path
 
 __all__ = ["ModelFiles", "SourceFormat", "model_files", "with_format"]
 
@@ -37,25 +37,15 @@ def _only(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | 
 
 
 def _pair(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
-    """A network in two files: the weights, whose suffix is the first, and one that ends in another of the suffixes.
+    """A network in two files: the weights, whose suffix is the first, and one that ends in another of the suffixes."""
+    weights, graphs = _parts(files, suffixes)
+    return weights[0] if len(weights) == len(graphs) == 1 else None
 
-    Raises:
-        UserError: if one of the two is missing, or is there twice.
-    """
-    ends = [next((suffix for suffix in suffixes if file.name.lower().endswith(suffix)), "") for file in files]
-    main = [file for file, end in zip(files, ends, strict=True) if end == suffixes[0]]
-    graph = [file for file, end in zip(files, ends, strict=True) if end in suffixes[1:]]
-    if not main and not graph:
-        return None
-    if len(main) == 1 and len(graph) == 1 and len(files) == 2:
-        return main[0]
-    first = PurePosixPath((main or graph)[0].name)
-    names = [main[0].name if main else f"NAME{suffixes[0]}", graph[0].name if graph else f"NAME{suffixes[1]}"]
-    listed = ", ".join(PurePosixPath(file.name).name for file in files[:4])
-    raise UserError(
-        f"model.source: a network of {suffixes[0]} and {suffixes[1]} is two files, and {listed} "
-        f"{'is one' if len(files) == 1 else f'are {len(files)}'}: write file:{first.parent}/{{{','.join(names)}}}"
-    )
+
+def _parts(files: Sequence[SourceFile], suffixes: Sequence[str]) -> tuple[list[SourceFile], list[SourceFile]]:
+    """The files that end in the first suffix, and those that end in another."""
+    weights = [file for file in files if file.name.lower().endswith(suffixes[0])]
+    return weights, [file for file in files if file.name.lower().endswith(tuple(suffixes[1:]))]
 
 
 class SourceFormat(Enum):
@@ -92,11 +82,15 @@ def model_files(source: str | None) -> ModelFiles | None:
     Raises:
         UserError: if the files are not one network of a known format.
     """
-    return with_format(open_source(source, "model.source")) if source else None
+    return with_format(open_source(source, "model.source"), source) if source else None
 
 
-def with_format(files: Sequence[SourceFile]) -> ModelFiles:
+def with_format(files: Sequence[SourceFile], source: str = "") -> ModelFiles:
     """Tell the format of a network's files.
+
+    Args:
+        files: the files.
+        source: where they come from, for the advice what to write.
 
     Raises:
         UserError: if they are no network, or several.
@@ -104,8 +98,36 @@ def with_format(files: Sequence[SourceFile]) -> ModelFiles:
     for kind in SourceFormat:
         if (main := kind.value.main(files, kind.value.suffixes)) is not None:
             return ModelFiles(kind, main, tuple(file for file in files if file is not main))
+    for kind in SourceFormat:
+        if kind.value.main is _pair and any(_parts(files, kind.value.suffixes)):
+            raise UserError(_pair_advice(kind.value, files, source))
     known = ", ".join(suffix for kind in SourceFormat for suffix in kind.value.suffixes)
     if len(files) == 1:
         raise UserError(f"model.source: {files[0].name} is no network that can be read ({known})")
     named = f" ({files[0].name}, ...)" if files else ""
     raise UserError(f"model.source matches {len(files)} files{named}: give those of one network ({known})")
+
+
+def _pair_advice(rule: FormatRule, files: Sequence[SourceFile], source: str) -> str:
+    """Say what to write for a network of two files, of which one is missing or there are several."""
+    weights, graphs = _parts(files, rule.suffixes)
+    path = Path(expanded(source.removeprefix("file:")))
+    if source.startswith("file:") and path.is_file():
+        beside = [SourceFile(other.name, other.read_bytes) for other in sorted(path.parent.iterdir())]
+        found = _parts(beside, rule.suffixes)
+        weights, graphs = weights or found[0], graphs or found[1]
+        folder = f"file:{path.parent}"
+    elif source.startswith("package:"):
+        folder = source.partition("/")[0]
+    else:
+        folder = f"file:{watched_path(source) if source.startswith('file:') else 'FOLDER'}"
+    names = [
+        part[0].name if len(part) == 1 else f"NAME{suffix}"
+        for part, suffix in zip((graphs, weights), (rule.suffixes[1], rule.suffixes[0]), strict=True)
+    ]
+    given = ", ".join(PurePosixPath(file.name).name for part in _parts(files, rule.suffixes) for file in part)
+    digest = f"#{source.partition('#')[2]}" if "#" in source else ""
+    return (
+        f"model.source: a network of {rule.title} is one {rule.suffixes[1]} and one {rule.suffixes[0]} file (given: "
+        f"{given}): write {folder}/{{{','.join(names)}}}{digest}"
+    )

@@ -36,7 +36,8 @@ def read_caffe(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
     Raises:
         UserError: if the files are damaged, a layer is not known, or an input has no shape.
     """
-    prototxt, caffemodel = files.others[0], files.main
+    prototxt = next(file for file in files.others if file.name.lower().endswith((".prototxt", ".prototxt.txt")))
+    caffemodel = files.main
     weights = read_weights(caffemodel.read(), caffemodel.name)
     network = ending_at(read_network(parse_text(prototxt.read(), prototxt.name), weights), config.outputs)
     _require_weights(network, weights, caffemodel.name)
@@ -45,6 +46,12 @@ def read_caffe(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
     graph = _converted(network, shapes, prototxt.name)
     outputs = [name for name in network.outputs if graph.value(name) is None]
     model = graph.model(outputs)
+    for layer in network.layers:
+        if layer.kind == "detectionoutput":
+            console.print(
+                f"{layer.where}: its NMS is left out; {layer.outputs[0]} are corners in parts of the picture, "
+                f"{layer.outputs[1]} the classes' scores"
+            )
     feeds = random_feeds(resolve_inputs(config.inputs, shapes))
     return SourceNetwork(model, _difference(model, network, feeds, (prototxt, caffemodel)))
 

@@ -46,8 +46,12 @@ def weights():
     }
 
 
-@pytest.mark.parametrize("prior", ["", "clip: true", "step: 9 offset: 0.25", "flip: false aspect_ratio: 4"])
+@pytest.mark.parametrize(
+    "prior",
+    ["clip: false", "clip: true", "step: 9 offset: 0.25 clip: false", "flip: false aspect_ratio: 4 clip: false"],
+)
 def test_boxes_and_scores_are_those_of_opencv(prior, weights):
+    """`clip` is always given: left out it is false in Caffe and true in OpenCV."""
     text = ssd(prior)
     source = read(text, weights)
     assert [info.name for info in source.model.graph.output] == ["out_boxes", "out_scores"]
