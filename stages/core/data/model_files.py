@@ -53,7 +53,9 @@ class SourceFormat(Enum):
 
     onnx = FormatRule("ONNX", (".onnx",), _only)
     caffe = FormatRule("Caffe", (".caffemodel", ".prototxt", ".prototxt.txt"), _pair)
-    checkpoint = FormatRule("PyTorch checkpoint", (".pt", ".pth", ".ckpt", ".bin"), _only)
+    checkpoint = FormatRule(
+        "PyTorch", (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".jit", ".torchscript", ".ptl", ".safetensors"), _only
+    )
 
 
 @dataclass(frozen=True)
