@@ -53,6 +53,7 @@ class SourceFormat(Enum):
 
     onnx = FormatRule("ONNX", (".onnx",), _only)
     caffe = FormatRule("Caffe", (".caffemodel", ".prototxt", ".prototxt.txt"), _pair)
+    mxnet = FormatRule("MXNet", (".params", "-symbol.json"), _pair)
     checkpoint = FormatRule(
         "PyTorch", (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".jit", ".torchscript", ".ptl", ".safetensors"), _only
     )

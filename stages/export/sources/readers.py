@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import SourceFormat, model_files
 from stages.export.sources.caffe.reader import read_caffe
+from stages.export.sources.mxnet.reader import read_mxnet
 from stages.export.sources.onnx_file import read_onnx
 from stages.export.sources.pytorch.reader import read_pytorch
 from stages.export.sources.source_network import Reader, SourceNetwork
@@ -14,6 +15,7 @@ __all__ = ["READERS", "read_source"]
 READERS: Mapping[SourceFormat, Reader] = {
     SourceFormat.onnx: lambda _, files: read_onnx(files),
     SourceFormat.caffe: read_caffe,
+    SourceFormat.mxnet: read_mxnet,
     SourceFormat.checkpoint: lambda config, files: read_pytorch(config, files.main),
 }
 
