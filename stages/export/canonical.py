@@ -1,6 +1,6 @@
 """The canonical form of a network: cut, simplified, batch norms folded, every node named as in the source."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -147,6 +147,7 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
     """Write a batch norm that could not be folded into a convolution as what it is: a depthwise 1x1 convolution."""
     shapes = Graph(model).shapes
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    used = {*constants, *(name for node in model.graph.node for name in node.output)}
     replaced: set[str] = set()
     for node in model.graph.node:
         rank = len(shapes.get(node.input[0], [])) if node.input else 0
@@ -161,7 +162,7 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
         weight = factor.astype(np.float32).reshape(-1, 1, *[1] * (rank - 2))
         bias = (shift - mean * factor).astype(np.float32)
         replaced.update(node.input[1:])
-        names = [f"{node.name}/scale", f"{node.name}/shift"]
+        names = [_free(f"{node.name}/scale", used), _free(f"{node.name}/shift", used)]
         model.graph.initializer.extend(map(numpy_helper.from_array, (weight, bias), names))
         depthwise = helper.make_node(
             "Conv", [node.input[0], *names], list(node.output)[:1], name=node.name, group=len(weight)
@@ -171,6 +172,15 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
     kept = [tensor for tensor in model.graph.initializer if tensor.name not in replaced]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
+
+
+def _free(name: str, used: Collection[str]) -> str:
+    """The name, or with a number if a tensor has it: Caffe's blobs may be called as constants are here."""
+    count, free = 1, name
+    while free in used:
+        count += 1
+        free = f"{name}_{count}"
+    return free
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -196,6 +196,21 @@ def test_an_operator_of_another_domain_is_refused():
         canonicalize(fix_shapes(model, {"x": None}), find_cut(model, [None], []))
 
 
+def test_constants_of_a_batch_norm_take_no_name_that_a_tensor_has() -> None:
+    ones = np.ones(3)
+    nodes = [
+        node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["norm/scale"], "norm"),
+        node("Relu", ["norm/scale"], ["norm/shift"], "active"),
+        node("Sigmoid", ["norm/shift"], ["y"], "last"),
+    ]
+    constants = {"gamma": 2 * ones, "beta": ones, "mean": 0 * ones, "variance": ones}
+    source = graph_model(nodes, {"x": [1, 3, 8, 8]}, ["y"], constants)
+    found = canonical(source)
+    assert {tensor.name for tensor in found.graph.initializer} == {"norm/scale_2", "norm/shift_2"}
+    feeds = {"x": picture(1, 3, 8, 8)}
+    np.testing.assert_allclose(run_onnx(found, feeds)[0], run_onnx(source, feeds)[0], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("epsilon", [{"epsilon": 0.01}, {}])
 def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one(epsilon: dict[str, float]) -> None:
     rng = np.random.default_rng(0)

@@ -158,7 +158,7 @@ def write(name, content):
         (lambda: write("text.onnx", b"this is a text, not a network\n"), "text.onnx is not an ONNX file"),
         (lambda: write("empty.onnx", b""), "empty.onnx is not an ONNX file"),
         (lambda: write("net.tflite", b"\x00"), "net.tflite is no network that can be read"),
-        (lambda: write("net.pth", b"junk"), "has no shape; a PyTorch module is traced with one"),
+        (lambda: write("net.pth", b"junk"), "net.pth is not a checkpoint of weights: it is damaged"),
     ],
 )
 def test_a_wrong_file_is_one_line_and_exit_code_2(command, make, message):

@@ -223,6 +223,7 @@ class TorchConfig:
     arguments: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the callable
     code: str | None = None  # source (package:, file:) put on the import path first
     output_names: list[str] = field(default_factory=list)  # names for the module's outputs
+    submodule: str | None = None  # of a TorchScript file, the part to read, as "encoder"; null: all of it
 
 
 class DetectorKind(Enum):

@@ -9,7 +9,8 @@ import torch
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
 from stages.core.config.schema import ModelConfig, TorchConfig
-from stages.export.sources.torch_module import build_module, reference, trace
+from stages.export.sources.pytorch.module import build_module
+from stages.export.sources.pytorch.tracing import reference, trace
 from tests.export.graphs import run_onnx
 
 CODE = """
@@ -121,7 +122,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(model, data):
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(model):
-    with pytest.raises(UserError, match="is not a checkpoint of weights"):
+    with pytest.raises(UserError, match=r"weights\.pth holds Python objects, and to read them would run code"):
         build_module(model(), checkpoint({"state_dict": weights(), "hook": np.random.default_rng}))
 
 
