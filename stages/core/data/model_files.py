@@ -36,11 +36,21 @@ def _only(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | 
     return files[0] if len(files) == 1 and PurePosixPath(files[0].name).suffix.lower() in suffixes else None
 
 
+def _folder(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in a folder: the one file of a fixed name, whatever lies beside it."""
+    mains = [file for file in files if PurePosixPath(file.name).name in suffixes]
+    return mains[0] if len(mains) == 1 else None
+
+
 class SourceFormat(Enum):
     """The formats of trained networks; files are of the first that knows them."""
 
     onnx = FormatRule("ONNX", (".onnx",), _only)
     checkpoint = FormatRule("PyTorch checkpoint", (".pt", ".pth", ".ckpt", ".bin"), _only)
+    tflite = FormatRule("TFLite", (".tflite",), _only)
+    keras = FormatRule("Keras", (".keras", ".h5", ".hdf5"), _only)
+    saved_model = FormatRule("SavedModel", ("saved_model.pb",), _folder)
+    frozen = FormatRule("frozen TensorFlow graph", (".pb",), _only)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import SourceFormat, model_files
 from stages.export.sources.onnx_file import read_onnx
 from stages.export.sources.source_network import Reader, SourceNetwork
+from stages.export.sources.tensorflow_files import KINDS, read_tensorflow
 from stages.export.sources.torch_module import read_module
 
 __all__ = ["READERS", "read_source"]
@@ -13,6 +14,7 @@ __all__ = ["READERS", "read_source"]
 READERS: Mapping[SourceFormat, Reader] = {
     SourceFormat.onnx: lambda _, files: read_onnx(files),
     SourceFormat.checkpoint: lambda config, files: read_module(config, files.main),
+    **dict.fromkeys(KINDS, read_tensorflow),
 }
 
 
