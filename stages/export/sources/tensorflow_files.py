@@ -23,6 +23,7 @@ from stages.core.graph.onnx_graph import parse_model
 from stages.core.graph.session import Runner
 from stages.export.dequantize.undo import is_quantized
 from stages.export.sources.source_network import SourceNetwork
+from stages.export.sources.tensorflow_names import name_nodes
 from stages.export.verify import largest_difference
 
 __all__ = ["KINDS", "Conversion", "compared", "read_tensorflow"]
@@ -110,6 +111,7 @@ def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
                 for kind in ("input", "output")
             }
         model = parse_model((folder / "model.onnx").read_bytes(), files.name)
+        name_nodes(model)
         return Conversion(model, values["input"], values["output"])
 
 

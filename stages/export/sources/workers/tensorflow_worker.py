@@ -16,7 +16,6 @@ the project: another Python runs it, which has none of the project's libraries.
 import contextlib
 import importlib
 import json
-import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,12 +36,6 @@ PICTURE_RANK = 4
 SERVING = "serving_default"
 NO_OPERATORS = {"Const", "NoOp", "Assert", "Placeholder", "PlaceholderWithDefault"}
 """Nodes of a frozen graph that are none of its outputs, though nothing reads them."""
-
-WORDS = {"Conv": "conv", "ConvTranspose": "conv", "Gemm": "matmul"}
-"""What TensorFlow's name of an operator has in it, where that is not ONNX's."""
-NUMBER = re.compile(r"(?::\d+)?(?:__\d+)?$")
-CALL_FOLDERS = re.compile(r"^(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
-ADDED = "const_fold_opt"
 
 Array = NDArray[Any]
 Sizes = Sequence[int | None]
@@ -78,7 +71,6 @@ def main(arguments: Sequence[str]) -> int:
     except ConversionError as error:
         print(f"error: {' '.join(str(error).split())}", flush=True)
         return 2
-    rename_nodes(converted.model)
     target = Path(folder)
     onnx.save(converted.model, target / "model.onnx")
     arrays: dict[str, Any] = {f"input_{index}": array for index, array in enumerate(converted.inputs.values())}
@@ -149,7 +141,7 @@ def from_keras(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     def call(*values: Any) -> dict[str, Any]:
         return by_output(model(values[0] if len(values) == 1 else list(values), training=False), of_outputs)
 
-    return from_function(call, names, specs, [])
+    return from_function(call, names, specs, [], layer_names(model, tf.function(call, input_signature=specs)))
 
 
 def from_saved_model(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
@@ -210,7 +202,9 @@ def from_frozen(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
         with tf.compat.v1.Session(graph=imported) as session:
             feeds = {f"{name}:0": array for name, array in inputs.items()}
             values = dict(zip(outputs, session.run(outputs, feeds), strict=True))
-    return of_graph(graph, {f"{name}:0": name for name in inputs}, inputs, values, notes)
+    renamed = {f"{name}:0": name for name in inputs}
+    renamed |= {tensor: tensor.removesuffix(":0") for tensor in outputs if tensor not in renamed}
+    return of_graph(graph, renamed, inputs, values, notes)
 
 
 CONVERTERS: dict[str, Callable[[Path, Sequence[Sequence[int]]], Converted]] = {
@@ -234,7 +228,11 @@ def by_output(results: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def from_function(
-    call: Callable[..., Any], names: Sequence[str], specs: Sequence[Any], notes: list[str]
+    call: Callable[..., Any],
+    names: Sequence[str],
+    specs: Sequence[Any],
+    notes: list[str],
+    layers: Mapping[str, str] | None = None,
 ) -> Converted:
     """Trace a function, run it, and convert it with its variables as constants.
 
@@ -243,6 +241,7 @@ def from_function(
         names: of its inputs.
         specs: their shapes, all static, and types.
         notes: passed on.
+        layers: name of a layer in the traced graph -> its own.
     """
     with reading("cannot be run by TensorFlow", Exception):
         traced = tf.function(call, input_signature=list(specs)).get_concrete_function()
@@ -251,11 +250,34 @@ def from_function(
     with converting():
         frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     order = sorted(results)  # as TensorFlow flattens a dictionary
-    inputs = {tensor.name: name for tensor, name in zip(frozen.inputs, names, strict=True)}
-    outputs = {tensor.name: results[name].numpy() for tensor, name in zip(frozen.outputs, order, strict=True)}
-    renamed = dict(zip((tensor.name for tensor in frozen.outputs), order, strict=True))
-    values = dict(zip(names, arrays, strict=True))
-    return of_graph(frozen.graph.as_graph_def(), inputs | renamed, values, outputs, notes)
+    graph = frozen.graph.as_graph_def()
+    own = rename_layers(graph, layers or {})
+    inputs = {own(tensor.name): name for tensor, name in zip(frozen.inputs, names, strict=True)}
+    outputs = {own(tensor.name): results[name].numpy() for tensor, name in zip(frozen.outputs, order, strict=True)}
+    renamed = inputs | dict(zip(outputs, order, strict=True))
+    return of_graph(graph, renamed, dict(zip(names, arrays, strict=True)), outputs, notes)
+
+
+def rename_layers(graph: Any, layers: Mapping[str, str]) -> Callable[[str], str]:
+    """Give the nodes of a graph the layers' own names.
+
+    Args:
+        graph: a GraphDef; changed in place.
+        layers: part of a node's name, between slashes -> the layer's own name.
+
+    Returns:
+        The renaming of nodes and tensors.
+    """
+
+    def own(name: str) -> str:
+        return "/".join(layers.get(part, part) for part in name.split("/"))
+
+    if len({own(node.name) for node in graph.node}) < len(graph.node):
+        return lambda name: name
+    for node in graph.node:
+        node.name = own(node.name)
+        node.input[:] = ["^" * name.startswith("^") + own(name.removeprefix("^")) for name in node.input]
+    return own
 
 
 def of_graph(
@@ -324,6 +346,15 @@ def load_keras(path: Path) -> Any:
             raise ConversionError(
                 f"cannot be read by Keras 3 ({one_line(first)}) nor by Keras 2 ({one_line(second)})"
             ) from second
+
+
+def layer_names(model: Any, function: Any) -> dict[str, str]:
+    """What Keras 3 calls the layers of a network in a graph, where it is not their name: it adds `_1` to each."""
+    traced = function.get_concrete_function().graph.get_operations()
+    folders = {operation.name.partition("/")[0] for operation in traced}
+    if f"{model.name}_1" not in folders or model.name in folders:
+        return {}
+    return {f"{layer.name}_1": layer.name for layer in (model, *model._flatten_layers(include_self=False))}
 
 
 def refuse_code(path: Path) -> None:
@@ -410,28 +441,6 @@ def refuse_foreign_operators(model: onnx.ModelProto) -> None:
         raise ConversionError(
             f"has operators that tf2onnx has no ONNX for: {listed}; end it before them, or without them"
         )
-
-
-def rename_nodes(model: onnx.ModelProto) -> None:
-    """Name nodes as the layers of the source: tf2onnx adds numbers, TFLite joins the names of fused operators."""
-    used: set[str] = set()
-    for node in model.graph.node:
-        name = readable_name(node)
-        count, unique = 1, name
-        while unique in used:
-            count += 1
-            unique = f"{name}_{count}"
-        used.add(unique)
-        node.name = unique
-
-
-def readable_name(node: onnx.NodeProto) -> str:
-    """The name of a node's layer; of a node that tf2onnx has added, that of its output."""
-    candidates = [CALL_FOLDERS.sub("", NUMBER.sub("", text)) for text in (node.name, node.output[0])]
-    name = next((text for text in candidates if text and text not in (node.op_type, ADDED)), candidates[0])
-    parts = [part for part in name.split(";") if part]
-    word = WORDS.get(node.op_type, node.op_type.lower())
-    return next((part for part in parts if word in part.rpartition("/")[2].lower()), parts[0] if parts else name)
 
 
 def rename_tensors(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
