@@ -8,8 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-from rich.table import Table
-
 from stages.core.base.console import output
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.command import EXIT_TERMINATED, Parser, guarded
@@ -53,7 +51,8 @@ def toolchain(action: str, name: str) -> None:
         UserError: for a name that there is none of, or an installation that fails.
     """
     if action == "status":
-        output.print(status_table())
+        for line in status_lines():
+            output.print(line)
         return
     environment = named(name)
     if action == "remove":
@@ -79,20 +78,19 @@ def named(name: str) -> Environment:
     return ENVIRONMENTS[name]
 
 
-def status_table() -> Table:
-    """A row an environment: whether it is installed, its size and folder; rows for those of other versions."""
-    table = Table("environment", "Python", "state", "MB", "folder", "for")
+def status_lines() -> list[str]:
+    """A line an environment: whether it is installed, its size and folder; a line for those of other versions."""
+    lines = []
     for each in ENVIRONMENTS.values():
-        state, size = ("installed", _megabytes(each.folder)) if each.installed else ("not installed", "")
-        table.add_row(each.name, each.python, state, size, str(each.folder), each.purpose)
-        for folder in each.leftovers:
-            table.add_row(each.name, "", "of another version", _megabytes(folder), str(folder), "")
-    return table
+        state = f"installed, {_megabytes(each.folder)}, {each.folder}" if each.installed else "not installed"
+        lines.append(f"{each.name} (Python {each.python}; {each.purpose}): {state}")
+        lines += [f"{each.name} of another version: {_megabytes(folder)}, {folder}" for folder in each.leftovers]
+    return lines
 
 
 def _megabytes(folder: Path) -> str:
     size = sum(path.lstat().st_size for path in folder.rglob("*"))
-    return f"{size / BYTES_OF_MEGABYTE:.0f}"
+    return f"{size / BYTES_OF_MEGABYTE:.0f} MB"
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def _make(environment: Environment, base: Path, staging: Path) -> None:
     """Fill a folder that takes the environment's place afterwards."""
     python = staging / "bin" / "python"
     lines: list[str] = []
-    if _run([str(base), "-m", "venv", "--without-pip", str(staging)], staging, lines.append):
+    prompt = f"--prompt={environment.name}"  # else that of the folder where it is made
+    if _run([str(base), "-m", "venv", "--without-pip", prompt, str(staging)], staging, lines.append):
         raise UserError(f"{base} cannot make an environment: {_last(lines)}")
     _install_packages(environment, python, staging)
     steps = [(f"mend: {mend.title}", mend.code) for mend in environment.mends]

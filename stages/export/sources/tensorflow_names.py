@@ -1,7 +1,7 @@
 """Names of nodes that tf2onnx has made, as the layers of the source are called.
 
-tf2onnx numbers what it adds (`conv/Conv2D__8`), or gives it no more than its type (`Conv__84`); TFLite's converter joins
-the names of the operators that it fuses (`re_lu/Relu;bn/FusedBatchNorm;conv/Conv2D`), the last computed first.
+tf2onnx numbers what it adds (`conv/Conv2D__8`), or gives it no more than its type (`Conv__84`). TFLite's converter
+joins the names of the operators that it fuses (`re_lu/Relu;bn/FusedBatchNorm;conv/Conv2D`), the last computed first.
 """
 
 import re

@@ -29,11 +29,13 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
+from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 OPSET = 17  # as PyTorch modules are traced: the newest that vendors' converters still read
 PICTURE_RANK = 4
 SERVING = "serving_default"
+DENSIFY = flatbuffer_utils.schema_fb.BuiltinOperator.DENSIFY
 NO_OPERATORS = {"Const", "NoOp", "Assert", "Placeholder", "PlaceholderWithDefault"}
 """Nodes of a frozen graph that are none of its outputs, though nothing reads them."""
 
@@ -93,7 +95,7 @@ def from_tflite(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
             experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
     with converting():
-        model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
+        model, _ = tf2onnx.convert.from_tflite(str(with_dense_weights(path)), opset=OPSET)
     refuse_foreign_operators(model)
     for detail in interpreter.get_input_details():
         signature = [None if size < 0 else int(size) for size in detail["shape_signature"]]
@@ -114,6 +116,32 @@ def from_tflite(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     return Converted(model, inputs, outputs)
 
 
+def with_dense_weights(path: Path) -> Path:
+    """Write a network with dense weights, if its own are sparse, as MediaPipe's: tf2onnx cannot read those.
+
+    TFLite makes them dense by an operator, whose results are put in its place.
+    """
+    network = flatbuffer_utils.read_model(str(path))
+    codes = [code.builtinCode for code in network.operatorCodes]
+    (graph, *others) = network.subgraphs
+    operators = [each for each in graph.operators if codes[each.opcodeIndex] == DENSIFY]
+    if not operators or others:
+        return path
+    interpreter = tf.lite.Interpreter(str(path), experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+    for each in operators:
+        buffer = flatbuffer_utils.schema_fb.BufferT()
+        buffer.data = np.frombuffer(interpreter.get_tensor(each.outputs[0]).tobytes(), np.uint8)
+        network.buffers.append(buffer)
+        graph.tensors[each.outputs[0]].buffer = len(network.buffers) - 1
+        graph.tensors[each.inputs[0]].buffer = 0  # no values
+        graph.operators.remove(each)
+    dense = path.with_name("dense.tflite")
+    flatbuffer_utils.write_model(network, str(dense))
+    return dense
+
+
 def signature_names(interpreter: Any) -> dict[str, str]:
     """What inputs and outputs are called: in the one signature, if it has all of them, else as the tensors."""
     details = [*interpreter.get_input_details(), *interpreter.get_output_details()]
@@ -129,8 +157,9 @@ def signature_names(interpreter: Any) -> dict[str, str]:
 
 def from_keras(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     """A .h5 or .keras file: read by Keras 3 or, if that fails, by Keras 2, which wrote most of the older ones."""
-    refuse_code(path)
-    model = load_keras(path)
+    config, version = description(path)
+    refuse_code(config)
+    model = load_keras(path, version)
     names = list(getattr(model, "input_names", None) or [each.name.partition(":")[0] for each in model.inputs])
     specs = [
         tf.TensorSpec(static_sizes(name, list(each.shape), shapes), each.dtype, name=name)
@@ -334,18 +363,22 @@ def set_switches(graph: Any) -> list[str]:
 # --- Keras ------------------------------------------------------------------------------------------------------
 
 
-def load_keras(path: Path) -> Any:
-    """Load a network without what trained it."""
+def load_keras(path: Path, version: str) -> Any:
+    """Load a network without what trained it.
+
+    Args:
+        path: the file.
+        version: of the Keras that wrote it; "" if it does not say.
+    """
     try:
         return tf.keras.models.load_model(path, compile=False)
-    except Exception as first:  # Keras raises many types
-        try:
-            keras_2 = importlib.import_module("tf_keras")  # it takes a second to import
-            return keras_2.models.load_model(path, compile=False)
-        except Exception as second:
-            raise ConversionError(
-                f"cannot be read by Keras 3 ({one_line(first)}) nor by Keras 2 ({one_line(second)})"
-            ) from second
+    except Exception as error:  # Keras raises many types
+        if version.startswith("3."):
+            raise ConversionError(f"cannot be read by Keras: {one_line(error)}") from error
+        first = one_line(error)
+    keras_2 = importlib.import_module("tf_keras")  # it takes a second to import
+    with reading(f"cannot be read by Keras 3 ({first}) nor by Keras 2", Exception):
+        return keras_2.models.load_model(path, compile=False)
 
 
 def layer_names(model: Any, function: Any) -> dict[str, str]:
@@ -357,17 +390,22 @@ def layer_names(model: Any, function: Any) -> dict[str, str]:
     return {f"{layer.name}_1": layer.name for layer in (model, *model._flatten_layers(include_self=False))}
 
 
-def refuse_code(path: Path) -> None:
-    """Refuse a network with Python code in it before any of it runs: a Lambda layer."""
+def description(path: Path) -> tuple[Any, str]:
+    """What a file of Keras says of its layers, and the version of the Keras that wrote it."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json") if "config.json" in archive.namelist() else b""
-    else:
-        with reading("is no network of Keras", OSError), h5py.File(path, "r") as file:
-            config = file.attrs.get("model_config", b"")
-    if not config:
-        raise ConversionError("holds no network of Keras, or its weights alone: save the whole, with model.save(...)")
-    layer = lambda_layer(json.loads(config))
+        with reading("is no network of Keras", KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            config, metadata = (archive.read(name) for name in ("config.json", "metadata.json"))
+        return json.loads(config), str(json.loads(metadata).get("keras_version", ""))
+    with reading("is no network of Keras", OSError), h5py.File(path, "r") as file:
+        of_file = dict(file.attrs)
+    if "model_config" not in of_file:
+        raise ConversionError("holds weights alone, or is no network of Keras: save the whole, with model.save(...)")
+    return json.loads(of_file["model_config"]), str(of_file.get("keras_version", ""))
+
+
+def refuse_code(config: Any) -> None:
+    """Refuse a network with Python code in it before any of it runs: a Lambda layer."""
+    layer = lambda_layer(config)
     if layer is not None:
         raise ConversionError(
             f"has Python code in it, in the Lambda layer {layer!r}, which is not run: save the network as a "
