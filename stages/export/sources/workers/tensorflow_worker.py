@@ -35,7 +35,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 OPSET = 17  # as PyTorch modules are traced: the newest that vendors' converters still read
 PICTURE_RANK = 4
 SERVING = "serving_default"
-DENSIFY = flatbuffer_utils.schema_fb.BuiltinOperator.DENSIFY
+OPERATORS = flatbuffer_utils.schema_fb.BuiltinOperator
+STATES = {OPERATORS.VAR_HANDLE, OPERATORS.READ_VARIABLE, OPERATORS.ASSIGN_VARIABLE, OPERATORS.CALL_ONCE}
 NO_OPERATORS = {"Const", "NoOp", "Assert", "Placeholder", "PlaceholderWithDefault"}
 """Nodes of a frozen graph that are none of its outputs, though nothing reads them."""
 
@@ -87,13 +88,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def from_tflite(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
-    """A .tflite file: run by TFLite's interpreter without delegates, so that its own kernels compute."""
+    """A .tflite file."""
     with reading("is no TFLite network", ValueError):
-        interpreter = tf.lite.Interpreter(
-            str(path),
-            num_threads=1,
-            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
+        interpreter = interpreter_of(path)
+    refuse_states(path)
     with converting():
         model, _ = tf2onnx.convert.from_tflite(str(with_dense_weights(path)), opset=OPSET)
     refuse_foreign_operators(model)
@@ -116,6 +114,22 @@ def from_tflite(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     return Converted(model, inputs, outputs)
 
 
+def refuse_states(path: Path) -> None:
+    """Refuse a network that keeps values from run to run in variables of its own, which ONNX has none of."""
+    operators = {code.builtinCode for code in flatbuffer_utils.read_model(str(path)).operatorCodes}
+    if operators & STATES:
+        raise ConversionError(
+            "keeps a state in variables of its own, which ONNX cannot say: write it with the state as an input and an "
+            "output"
+        )
+
+
+def interpreter_of(path: Path, **options: bool) -> Any:
+    """TFLite's interpreter of a file, with its own kernels and no others."""
+    own = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return tf.lite.Interpreter(str(path), num_threads=1, experimental_op_resolver_type=own, **options)
+
+
 def with_dense_weights(path: Path) -> Path:
     """Write a network with dense weights, if its own are sparse, as MediaPipe's: tf2onnx cannot read those.
 
@@ -124,10 +138,10 @@ def with_dense_weights(path: Path) -> Path:
     network = flatbuffer_utils.read_model(str(path))
     codes = [code.builtinCode for code in network.operatorCodes]
     (graph, *others) = network.subgraphs
-    operators = [each for each in graph.operators if codes[each.opcodeIndex] == DENSIFY]
+    operators = [each for each in graph.operators if codes[each.opcodeIndex] == OPERATORS.DENSIFY]
     if not operators or others:
         return path
-    interpreter = tf.lite.Interpreter(str(path), experimental_preserve_all_tensors=True)
+    interpreter = interpreter_of(path, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     interpreter.invoke()
     for each in operators:
