@@ -87,7 +87,7 @@ def compared(conversion: Conversion, name: str) -> SourceNetwork:
         return SourceNetwork(conversion.model, max(largest_difference(*pair) for pair in pairs))
     cosine = min(_cosine(*pair) for pair in pairs)
     low = ": much less than rounding explains" if cosine < LOW_COSINE else ""
-    output.print(f"cosine of {name} in TFLite and its quantizers in ONNX on random input: {cosine:.4f}{low}")
+    output.print(f"cosine of {name} in its own runtime and as quantizers in ONNX, on random input: {cosine:.4f}{low}")
     return SourceNetwork(conversion.model)
 
 

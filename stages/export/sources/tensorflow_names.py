@@ -23,8 +23,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "Transpose": ("transpose",),
 }
 """What TensorFlow's names of these operators have in them; a name without it is another operator's."""
-NUMBER = re.compile(r"(?:__\d+|:\d+)+$")
-CALLS = re.compile(r"^(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
+NUMBER = re.compile(r"(?:__\d+|:\d+|_Gemm|_prequant|_dequant)+$")
+"""What tf2onnx adds to a name."""
+CALLS = re.compile(r"(?:^|(?<=/))(?:Stateful)?PartitionedCall(?:_\d+)?/")
 CONSTANT = re.compile(r"/(?:merged_input|ReadVariableOp|read|kernel|weights)(?:_\d+)?$")
 ADDED = re.compile(r"^(?:\w+|Func/.*)$")
 """Names without a layer: a type alone, or an argument of a function."""

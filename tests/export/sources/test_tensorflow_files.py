@@ -123,7 +123,7 @@ def test_of_a_quantized_network_the_cosine_is_printed(capsys, sign, said):
     rounded = np.array([[-1.0, 0.3, 0.7, 12.7]], np.float32)
     assert compared(Conversion(model, {"x": x}, {"y": sign * rounded}), "net.tflite").difference == 0
     assert capsys.readouterr().out == (
-        f"cosine of net.tflite in TFLite and its quantizers in ONNX on random input: {said}\n"
+        f"cosine of net.tflite in its own runtime and as quantizers in ONNX, on random input: {said}\n"
     )
 
 

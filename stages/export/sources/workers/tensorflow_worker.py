@@ -18,7 +18,7 @@ import importlib
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ PICTURE_RANK = 4
 SERVING = "serving_default"
 OPERATORS = flatbuffer_utils.schema_fb.BuiltinOperator
 STATES = {OPERATORS.VAR_HANDLE, OPERATORS.READ_VARIABLE, OPERATORS.ASSIGN_VARIABLE, OPERATORS.CALL_ONCE}
-NO_OPERATORS = {"Const", "NoOp", "Assert", "Placeholder", "PlaceholderWithDefault"}
+NO_OPERATORS = {"Assert", "Const", "IteratorV2", "NoOp", "Placeholder", "PlaceholderWithDefault"}
 """Nodes of a frozen graph that are none of its outputs, though nothing reads them."""
 
 Array = NDArray[Any]
@@ -174,17 +174,18 @@ def from_keras(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     config, version = description(path)
     refuse_code(config)
     model = load_keras(path, version)
-    names = list(getattr(model, "input_names", None) or [each.name.partition(":")[0] for each in model.inputs])
+    named = getattr(model, "_functional", None) or model  # what is behind a Sequential of Keras 3
+    names = list(getattr(named, "input_names", None) or [each.name.partition(":")[0] for each in model.inputs])
     specs = [
         tf.TensorSpec(static_sizes(name, list(each.shape), shapes), each.dtype, name=name)
         for name, each in zip(names, model.inputs, strict=True)
     ]
-    of_outputs = list(getattr(model, "output_names", None) or [])
+    of_outputs = list(getattr(named, "output_names", None) or [])
 
     def call(*values: Any) -> dict[str, Any]:
         return by_output(model(values[0] if len(values) == 1 else list(values), training=False), of_outputs)
 
-    return from_function(call, names, specs, [], layer_names(model, tf.function(call, input_signature=specs)))
+    return from_function(call, names, specs, [], numbered_layers(model, tf.function(call, input_signature=specs)))
 
 
 def from_saved_model(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
@@ -228,6 +229,7 @@ def from_frozen(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     if not graph.node:
         raise ConversionError("is no frozen graph: it has no node")
     notes = set_switches(graph)
+    open_iterators(graph)
     read = {name.lstrip("^").partition(":")[0] for node in graph.node for name in node.input}
     placeholders = [node for node in graph.node if node.op == "Placeholder" and node.name in read]
     sinks = [node for node in graph.node if node.name not in read and node.op not in NO_OPERATORS]
@@ -275,7 +277,7 @@ def from_function(
     names: Sequence[str],
     specs: Sequence[Any],
     notes: list[str],
-    layers: Mapping[str, str] | None = None,
+    layers: Collection[str] = (),
 ) -> Converted:
     """Trace a function, run it, and convert it with its variables as constants.
 
@@ -284,7 +286,7 @@ def from_function(
         names: of its inputs.
         specs: their shapes, all static, and types.
         notes: passed on.
-        layers: name of a layer in the traced graph -> its own.
+        layers: those whose names have a number added in the traced graph.
     """
     with reading("cannot be run by TensorFlow", Exception):
         traced = tf.function(call, input_signature=list(specs)).get_concrete_function()
@@ -294,26 +296,27 @@ def from_function(
         frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     order = sorted(results)  # as TensorFlow flattens a dictionary
     graph = frozen.graph.as_graph_def()
-    own = rename_layers(graph, layers or {})
+    own = rename_layers(graph, layers)
     inputs = {own(tensor.name): name for tensor, name in zip(frozen.inputs, names, strict=True)}
     outputs = {own(tensor.name): results[name].numpy() for tensor, name in zip(frozen.outputs, order, strict=True)}
     renamed = inputs | dict(zip(outputs, order, strict=True))
     return of_graph(graph, renamed, dict(zip(names, arrays, strict=True)), outputs, notes)
 
 
-def rename_layers(graph: Any, layers: Mapping[str, str]) -> Callable[[str], str]:
+def rename_layers(graph: Any, layers: Collection[str]) -> Callable[[str], str]:
     """Give the nodes of a graph the layers' own names.
 
     Args:
         graph: a GraphDef; changed in place.
-        layers: part of a node's name, between slashes -> the layer's own name.
+        layers: names of layers; the graph has `_1` or another number behind each.
 
     Returns:
         The renaming of nodes and tensors.
     """
 
     def own(name: str) -> str:
-        return "/".join(layers.get(part, part) for part in name.split("/"))
+        parts = ((part, part.rpartition("_")) for part in name.split("/"))
+        return "/".join(layer if digits.isdigit() and layer in layers else part for part, (layer, _, digits) in parts)
 
     if len({own(node.name) for node in graph.node}) < len(graph.node):
         return lambda name: name
@@ -347,6 +350,17 @@ def of_graph(
     kept = {info.name for info in model.graph.input}
     named = {renamed.get(tensor, tensor): array for tensor, array in outputs.items()}
     return Converted(model, {name: array for name, array in inputs.items() if name in kept}, named, notes)
+
+
+def open_iterators(graph: Any) -> None:
+    """Make placeholders of what takes pictures from a data set: the start of a graph that an Estimator has written."""
+    read = {name.partition(":")[::2] for node in graph.node for name in node.input}
+    for node in graph.node:
+        if node.op == "IteratorGetNext" and not any(name == node.name and part not in ("", "0") for name, part in read):
+            placeholder = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
+            placeholder.attr["dtype"].type = node.attr["output_types"].list.type[0]
+            placeholder.attr["shape"].shape.CopyFrom(node.attr["output_shapes"].list.shape[0])
+            node.CopyFrom(placeholder)
 
 
 def placeholder_sizes(node: Any, shapes: Sequence[Sequence[int]]) -> list[int]:
@@ -395,13 +409,13 @@ def load_keras(path: Path, version: str) -> Any:
         return keras_2.models.load_model(path, compile=False)
 
 
-def layer_names(model: Any, function: Any) -> dict[str, str]:
-    """What Keras 3 calls the layers of a network in a graph, where it is not their name: it adds `_1` to each."""
+def numbered_layers(model: Any, function: Any) -> set[str]:
+    """The layers of a network if Keras adds a number to their names in a graph, as Keras 3 does; else none."""
     traced = function.get_concrete_function().graph.get_operations()
     folders = {operation.name.partition("/")[0] for operation in traced}
     if f"{model.name}_1" not in folders or model.name in folders:
-        return {}
-    return {f"{layer.name}_1": layer.name for layer in (model, *model._flatten_layers(include_self=False))}
+        return set()
+    return {layer.name for layer in (model, *model._flatten_layers(include_self=False))}
 
 
 def description(path: Path) -> tuple[Any, str]:
