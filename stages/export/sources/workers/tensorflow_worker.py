@@ -37,6 +37,7 @@ PICTURE_RANK = 4
 SERVING = "serving_default"
 OPERATORS = flatbuffer_utils.schema_fb.BuiltinOperator
 STATES = {OPERATORS.VAR_HANDLE, OPERATORS.READ_VARIABLE, OPERATORS.ASSIGN_VARIABLE, OPERATORS.CALL_ONCE}
+RANDOM = {"RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal"}
 NO_OPERATORS = {"Assert", "Const", "IteratorV2", "NoOp", "Placeholder", "PlaceholderWithDefault"}
 """Nodes of a frozen graph that are none of its outputs, though nothing reads them."""
 
@@ -230,6 +231,7 @@ def from_frozen(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
         raise ConversionError("is no frozen graph: it has no node")
     notes = set_switches(graph)
     open_iterators(graph)
+    refuse_training(graph)
     read = {name.lstrip("^").partition(":")[0] for node in graph.node for name in node.input}
     placeholders = [node for node in graph.node if node.op == "Placeholder" and node.name in read]
     sinks = [node for node in graph.node if node.name not in read and node.op not in NO_OPERATORS]
@@ -353,14 +355,29 @@ def of_graph(
 
 
 def open_iterators(graph: Any) -> None:
-    """Make placeholders of what takes pictures from a data set: the start of a graph that an Estimator has written."""
-    read = {name.partition(":")[::2] for node in graph.node for name in node.input}
-    for node in graph.node:
-        if node.op == "IteratorGetNext" and not any(name == node.name and part not in ("", "0") for name, part in read):
-            placeholder = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
-            placeholder.attr["dtype"].type = node.attr["output_types"].list.type[0]
-            placeholder.attr["shape"].shape.CopyFrom(node.attr["output_shapes"].list.shape[0])
-            node.CopyFrom(placeholder)
+    """Make a placeholder of what takes pictures from a data set: the start of a graph that an Estimator has written.
+
+    It may give labels too, which a frozen graph does not read.
+    """
+    for node in [node for node in graph.node if node.op == "IteratorGetNext"]:
+        tensors = {name for each in graph.node for name in each.input if name.partition(":")[0] == node.name}
+        if len(tensors) != 1:
+            continue
+        (tensor,) = tensors
+        index = int(tensor.partition(":")[2] or 0)
+        placeholder = tf.compat.v1.NodeDef(name=node.name, op="Placeholder")
+        placeholder.attr["dtype"].type = node.attr["output_types"].list.type[index]
+        placeholder.attr["shape"].shape.CopyFrom(node.attr["output_shapes"].list.shape[index])
+        node.CopyFrom(placeholder)
+        for each in graph.node:
+            each.input[:] = [node.name if name == tensor else name for name in each.input]
+
+
+def refuse_training(graph: Any) -> None:
+    """Refuse a graph that draws random numbers: dropout as of training."""
+    random = next((node.name for node in graph.node if node.op in RANDOM), None)
+    if random is not None:
+        raise ConversionError(f"is a graph for training: {random} draws random numbers; freeze the one for inference")
 
 
 def placeholder_sizes(node: Any, shapes: Sequence[Sequence[int]]) -> list[int]:
