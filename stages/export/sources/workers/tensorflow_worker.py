@@ -18,7 +18,7 @@ import importlib
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,8 @@ def from_keras(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     def call(*values: Any) -> dict[str, Any]:
         return by_output(model(values[0] if len(values) == 1 else list(values), training=False), of_outputs)
 
-    return from_function(call, names, specs, [], numbered_layers(model, tf.function(call, input_signature=specs)))
+    layers = [model.name, *(layer.name for layer in model._flatten_layers(include_self=False))]
+    return from_function(call, names, specs, [], layers)
 
 
 def from_saved_model(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
@@ -279,7 +280,7 @@ def from_function(
     names: Sequence[str],
     specs: Sequence[Any],
     notes: list[str],
-    layers: Collection[str] = (),
+    layers: Sequence[str] = (),
 ) -> Converted:
     """Trace a function, run it, and convert it with its variables as constants.
 
@@ -288,7 +289,7 @@ def from_function(
         names: of its inputs.
         specs: their shapes, all static, and types.
         notes: passed on.
-        layers: those whose names have a number added in the traced graph.
+        layers: of a network of Keras its name and those of its layers.
     """
     with reading("cannot be run by TensorFlow", Exception):
         traced = tf.function(call, input_signature=list(specs)).get_concrete_function()
@@ -305,12 +306,12 @@ def from_function(
     return of_graph(graph, renamed, dict(zip(names, arrays, strict=True)), outputs, notes)
 
 
-def rename_layers(graph: Any, layers: Collection[str]) -> Callable[[str], str]:
-    """Give the nodes of a graph the layers' own names.
+def rename_layers(graph: Any, layers: Sequence[str]) -> Callable[[str], str]:
+    """Give the nodes of a graph the layers' own names: Keras 3 adds `_1` or another number to each.
 
     Args:
         graph: a GraphDef; changed in place.
-        layers: names of layers; the graph has `_1` or another number behind each.
+        layers: the network's name, and those of all layers in it.
 
     Returns:
         The renaming of nodes and tensors.
@@ -320,7 +321,9 @@ def rename_layers(graph: Any, layers: Collection[str]) -> Callable[[str], str]:
         parts = ((part, part.rpartition("_")) for part in name.split("/"))
         return "/".join(layer if digits.isdigit() and layer in layers else part for part, (layer, _, digits) in parts)
 
-    if len({own(node.name) for node in graph.node}) < len(graph.node):
+    folders = {node.name.partition("/")[0] for node in graph.node}
+    numbered = layers and layers[0] not in folders and layers[0] in map(own, folders)
+    if not numbered or len({own(node.name) for node in graph.node}) < len(graph.node):
         return lambda name: name
     for node in graph.node:
         node.name = own(node.name)
@@ -424,15 +427,6 @@ def load_keras(path: Path, version: str) -> Any:
     keras_2 = importlib.import_module("tf_keras")  # it takes a second to import
     with reading(f"cannot be read by Keras 3 ({first}) nor by Keras 2", Exception):
         return keras_2.models.load_model(path, compile=False)
-
-
-def numbered_layers(model: Any, function: Any) -> set[str]:
-    """The layers of a network if Keras adds a number to their names in a graph, as Keras 3 does; else none."""
-    traced = function.get_concrete_function().graph.get_operations()
-    folders = {operation.name.partition("/")[0] for operation in traced}
-    if f"{model.name}_1" not in folders or model.name in folders:
-        return set()
-    return {layer.name for layer in (model, *model._flatten_layers(include_self=False))}
 
 
 def description(path: Path) -> tuple[Any, str]:
