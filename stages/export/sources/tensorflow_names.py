@@ -17,8 +17,10 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "Clip": ("relu6", "clip", "minimum", "maximum"),
     "Conv": ("conv", "depthwise"),
     "ConvTranspose": ("conv", "deconv"),
+    "DequantizeLinear": ("quant",),
     "Gemm": ("matmul", "dense"),
     "MatMul": ("matmul", "dense", "einsum"),
+    "QuantizeLinear": ("quant",),
     "Relu": ("relu",),
     "Transpose": ("transpose",),
 }

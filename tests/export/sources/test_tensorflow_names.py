@@ -57,3 +57,16 @@ def test_a_short_name_without_a_number_is_a_layers():
     """`input`, `sub`: TensorFlow 1 and TFLite have layers without folders."""
     nodes = [("Sub", "sub", ["x", "c"], "sub:0"), ("Relu", "activation", ["sub:0"], "y")]
     assert named(nodes, ["c"]) == ["sub", "activation/Relu"]
+
+
+def test_quantizers_leave_the_layers_name_to_the_layer():
+    nodes = [
+        ("QuantizeLinear", "net/re_lu/Relu6_prequant__3", ["x", "s"], "net/re_lu/Relu6_prequant__3:0"),
+        ("DequantizeLinear", "net/re_lu/Relu6_prequant", ["net/re_lu/Relu6_prequant__3:0", "s"], "d"),
+        ("Clip", "Relu6__11", ["net/re_lu/Relu6;net/bn/FusedBatchNorm"], "Relu6__11:0"),
+        ("Gemm", "net/dense/MatMul_Gemm__20", ["Relu6__11:0", "w"], "y"),
+    ]
+    layer = "net/re_lu/Relu6"
+    assert named(nodes, ["s", "w"]) == [
+        f"{layer}/QuantizeLinear", f"{layer}/DequantizeLinear", layer, "net/dense/MatMul",
+    ]  # fmt: skip
