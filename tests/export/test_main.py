@@ -157,7 +157,7 @@ def write(name, content):
         (lambda: "tiny2.onnx", "tiny2.onnx does not exist; did you mean 'tiny.onnx'"),
         (lambda: write("text.onnx", b"this is a text, not a network\n"), "text.onnx is not an ONNX file"),
         (lambda: write("empty.onnx", b""), "empty.onnx is not an ONNX file"),
-        (lambda: write("net.tflite", b"\x00"), "net.tflite is no network that can be read"),
+        (lambda: write("net.txt", b"\x00"), "net.txt is no network that can be read"),
         (lambda: write("net.pth", b"junk"), "net.pth is not a checkpoint of weights: it is damaged"),
     ],
 )

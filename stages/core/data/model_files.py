@@ -54,6 +54,12 @@ def _parts(files: Sequence[SourceFile], suffixes: Sequence[str]) -> tuple[list[S
     return weights, [file for file in files if file.name.lower().endswith(tuple(suffixes[1:]))]
 
 
+def _folder(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in a folder: the one file of a fixed name, whatever lies beside it."""
+    mains = [file for file in files if PurePosixPath(file.name).name in suffixes]
+    return mains[0] if len(mains) == 1 else None
+
+
 class SourceFormat(Enum):
     """The formats of trained networks; files are of the first that knows them."""
 
@@ -63,6 +69,10 @@ class SourceFormat(Enum):
     checkpoint = FormatRule(
         "PyTorch", (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".jit", ".torchscript", ".ptl", ".safetensors"), _only
     )
+    tflite = FormatRule("TFLite", (".tflite",), _only)
+    keras = FormatRule("Keras", (".keras", ".h5", ".hdf5"), _only)
+    saved_model = FormatRule("SavedModel", ("saved_model.pb",), _folder)
+    frozen = FormatRule("frozen TensorFlow graph", (".pb",), _only)
 
 
 @dataclass(frozen=True)
