@@ -9,14 +9,27 @@ from collections.abc import Callable, Sequence
 import onnx
 
 from stages.build.runtime.program import Program
-from stages.build.runtime.translate import boundary, elementwise, joined, moves, pools, reductions, resize, weighted
+from stages.build.runtime.translate import (
+    boundary,
+    elementwise,
+    indexed,
+    joined,
+    moves,
+    pools,
+    recurrent,
+    reductions,
+    resize,
+    weighted,
+)
 from stages.build.runtime.translate.translation import Translation
 from stages.core.data.inputs import NetworkInput
+from stages.core.integer.dumps import dump_names
+from stages.core.integer.float_forms import basic_forms
 from stages.core.integer.operators import DOMAIN, Operator, operator_of
 
 __all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS", "translate"]
 
-FAMILIES = (boundary, weighted, elementwise, joined, pools, reductions, resize)
+FAMILIES = (boundary, weighted, elementwise, indexed, joined, pools, recurrent, reductions, resize)
 INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {
     record: function for family in FAMILIES for record, function in family.INTEGER_TRANSLATORS.items()
 }
@@ -37,18 +50,19 @@ def translate(model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Program
     Raises:
         UnsupportedError: naming a node that the runtime has no operation for.
     """
-    to = Translation(model, inputs)
+    basic = basic_forms(model)
+    to = Translation(basic, inputs, dump_names(model))
     to.begin()
-    for node in model.graph.node:
+    for node in basic.graph.node:
         to.enter(node)
         if node.domain == DOMAIN:
             operator = operator_of(node)
             INTEGER_TRANSLATORS[type(operator)](to, node, operator)
-        elif node.op_type in moves.MOVING_OPERATORS and to.known(node.input[0]):
+        elif moves.moves(to, node):
             moves.move(to, node)
         elif node.op_type in pools.MAX_POOLS:
             pools.max_pool(to, node)
-        elif node.input[0] not in to.quant_params and node.op_type in FLOAT_TRANSLATORS:
+        elif not (node.input and node.input[0] in to.quant_params) and node.op_type in FLOAT_TRANSLATORS:
             FLOAT_TRANSLATORS[node.op_type](to, node)
         else:
             raise to.unsupported()
