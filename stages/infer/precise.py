@@ -45,7 +45,9 @@ def precise(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in rewriter.nodes:
         rewriter.enter(node)
         in_float = node.domain != DOMAIN and node.input and node.input[0] not in qparams
-        if in_float and not captured_names(node) and rewriter.is_float(node.input[0]):
+        if node.domain == DOMAIN and node.op_type == "Dequantize":
+            _dequantize(rewriter, node)
+        elif in_float and not captured_names(node) and rewriter.is_float(node.input[0]):
             _in_double(rewriter, node)
         else:
             rewriter.keep(node)
@@ -88,6 +90,16 @@ def _in_double(to: Rewriter, node: onnx.NodeProto) -> None:
         recurrent_in_double(to, node)
     else:
         to.keep(node)
+
+
+def _dequantize(to: Rewriter, node: onnx.NodeProto) -> None:
+    """The simulator keeps codes minus their zero point as floats, some of which are -0: an integer is not."""
+    inner = onnx.NodeProto()
+    inner.CopyFrom(node)
+    inner.output[0] = f"{node.output[0]}/signed"
+    to.add(inner)
+    zero = to.op("Equal", inner.output[0], np.float32(0))
+    to.op("Where", zero, np.float32(0), inner.output[0], y=node.output[0])
 
 
 def _double(to: Rewriter, name: str) -> str:

@@ -16,20 +16,31 @@ FIRST_STATE, FIRST_CELL = 5, 6
 
 
 class _Step:
-    """The body of a Scan while it is written; values of [batch, hidden] in double."""
+    """The body of a Scan while it is written; values of [batch, hidden] in double.
 
-    def __init__(self, layer: RecurrentNode, direction: int) -> None:
-        self.layer, self.direction = layer, direction
+    Args:
+        layer: the recurrent layer.
+        direction: 0, or 1 of a layer that runs both ways.
+        prefix: of all names, which must not be those of tensors around the body.
+    """
+
+    def __init__(self, layer: RecurrentNode, direction: int, prefix: str) -> None:
+        self.layer, self.direction, self._prefix = layer, direction, prefix
         self.nodes: list[onnx.NodeProto] = []
+        self.state, self.cell, self.given, self.counts = map(self.name, ("state", "cell", "given", "counts"))
+
+    def name(self, part: str) -> str:
+        """The full name of something in the body."""
+        return f"{self._prefix}/step/{part}"
 
     def op(self, kind: str, *inputs: str | np.ndarray | np.generic, y: str = "", **attributes: Any) -> str:
         names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
-        output = y or f"{kind}{len(self.nodes)}"
+        output = y or self.name(f"{kind}{len(self.nodes)}")
         self.nodes.append(helper.make_node(kind, names, [output], **attributes))
         return output
 
     def constant(self, value: np.ndarray | np.generic) -> str:
-        name = f"constant{len(self.nodes)}"
+        name = self.name(f"constant{len(self.nodes)}")
         tensor = numpy_helper.from_array(np.asarray(value))
         self.nodes.append(helper.make_node("Constant", [], [name], value=tensor))
         return name
@@ -111,7 +122,7 @@ def _direction(to: Rewriter, node: onnx.NodeProto, layer: RecurrentNode, number:
             names,
             name=f"{given}/scan",
             num_scan_inputs=2,
-            body=_body(node.op_type, layer, number),
+            body=_body(node.op_type, _Step(layer, number, given)),
         )
     )
     states = to.op("ReverseSequence", names[2], lengths, time_axis=0, batch_axis=1) if reverse else names[2]
@@ -127,57 +138,59 @@ def _first(to: Rewriter, node: onnx.NodeProto, layer: RecurrentNode, number: int
     return to.op("Cast", row, to=TensorProto.DOUBLE)
 
 
-def _body(kind: str, layer: RecurrentNode, number: int) -> onnx.GraphProto:
+def _body(kind: str, step: _Step) -> onnx.GraphProto:
     """One step: the new state and cell, which stay what they are behind the end of a row."""
-    step = _Step(layer, number)
+    layer = step.layer
     state, cell = {"RNN": _rnn, "GRU": _gru, "LSTM": _lstm}[kind](step)
-    step.op("Where", "counts", state, "state", y="state_out")
-    step.op("Where", "counts", cell, "cell", y="cell_out")
-    step.op("Where", "counts", state, np.float64(0), y="handed_out")
+    outputs = [
+        step.op("Where", step.counts, state, step.state),
+        step.op("Where", step.counts, cell, step.cell),
+        step.op("Where", step.counts, state, np.float64(0)),
+    ]
     double, size = TensorProto.DOUBLE, [layer.batch, layer.hidden]
     rows = layer.weights.shape[1]
     inputs: Sequence[tuple[str, int, list[int]]] = [
-        ("state", double, size),
-        ("cell", double, size),
-        ("given", double, [layer.batch, rows]),
-        ("counts", TensorProto.BOOL, [layer.batch, 1]),
+        (step.state, double, size),
+        (step.cell, double, size),
+        (step.given, double, [layer.batch, rows]),
+        (step.counts, TensorProto.BOOL, [layer.batch, 1]),
     ]
     return helper.make_graph(
         step.nodes,
         "step",
         [helper.make_tensor_value_info(*each) for each in inputs],
-        [helper.make_tensor_value_info(name, double, size) for name in ("state_out", "cell_out", "handed_out")],
+        [helper.make_tensor_value_info(name, double, size) for name in outputs],
     )
 
 
 def _rnn(step: _Step) -> tuple[str, str]:
-    return step.gate("given", step.product("state", 0, 1)), "cell"
+    return step.gate(step.given, step.product(step.state, 0, 1)), step.cell
 
 
 def _gru(step: _Step) -> tuple[str, str]:
     """Gates lie as update, reset, hidden."""
-    both = step.product("state", 0, 2)
-    update, reset = (step.gate(step.part("given", n), step.part(both, n)) for n in (0, 1))
+    both = step.product(step.state, 0, 2)
+    update, reset = (step.gate(step.part(step.given, n), step.part(both, n)) for n in (0, 1))
     if step.layer.reset_after:
-        recurred = step.op("Mul", reset, step.product("state", 2, 1))
+        recurred = step.op("Mul", reset, step.product(step.state, 2, 1))
     else:
-        recurred = step.product(step.op("Mul", reset, "state"), 2, 1)
-    candidate = step.gate(step.part("given", 2), recurred, function=1)
+        recurred = step.product(step.op("Mul", reset, step.state), 2, 1)
+    candidate = step.gate(step.part(step.given, 2), recurred, function=1)
     rest = step.op("Mul", step.op("Sub", np.float64(1), update), candidate)
-    return step.op("Add", rest, step.op("Mul", update, "state")), "cell"
+    return step.op("Add", rest, step.op("Mul", update, step.state)), step.cell
 
 
 def _lstm(step: _Step) -> tuple[str, str]:
     """Gates lie as input, output, forget, cell; the cell's own weights as input, output, forget."""
-    recurred, hidden = step.product("state", 0, 4), step.layer.hidden
+    recurred, hidden = step.product(step.state, 0, 4), step.layer.hidden
     peepholes = step.layer.cell_weights[step.direction].astype(np.float64).reshape(3, hidden)
 
     def gate(number: int, cell: str, weights: int) -> str:
-        parts = [step.part("given", number), step.part(recurred, number)]
+        parts = [step.part(step.given, number), step.part(recurred, number)]
         return step.gate(*parts, step.op("Mul", cell, peepholes[weights]))
 
-    into, forget = gate(0, "cell", 0), gate(2, "cell", 2)
-    candidate = step.gate(step.part("given", 3), step.part(recurred, 3), function=1)
-    cell = step.op("Add", step.op("Mul", forget, "cell"), step.op("Mul", into, candidate))
+    into, forget = gate(0, step.cell, 0), gate(2, step.cell, 2)
+    candidate = step.gate(step.part(step.given, 3), step.part(recurred, 3), function=1)
+    cell = step.op("Add", step.op("Mul", forget, step.cell), step.op("Mul", into, candidate))
     curve = step.activated(cell, 2)
     return step.op("Mul", gate(1, cell, 1), curve), cell

@@ -39,6 +39,17 @@ FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
 }
 """ONNX operator in float -> function that writes its operations."""
 
+NEVER = {
+    "If": ": which of its branches runs is not known before",
+    "Loop": ": its body runs as often as the input says",
+    "Scan": ": its body is a network of its own",
+    **dict.fromkeys(
+        ("SequenceAt", "SequenceConstruct", "SequenceInsert", "SequenceMap", "SplitToSequence"),
+        ": it has no memory for sequences of tensors",
+    ),
+}
+"""Operators that a program whose memory is planned before cannot run, and why."""
+
 
 def translate(model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Program:
     """Write an integer model as a program.
@@ -65,6 +76,6 @@ def translate(model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Program
         elif not (node.input and node.input[0] in to.quant_params) and node.op_type in FLOAT_TRANSLATORS:
             FLOAT_TRANSLATORS[node.op_type](to, node)
         else:
-            raise to.unsupported()
+            raise to.unsupported(NEVER.get(node.op_type, ""))
     to.finish()
     return to.program

@@ -11,9 +11,6 @@ from stages.core.integer.float_forms.rewriter import Array, Rewriter, Rule
 
 __all__ = ["RULES", "reduced_axes"]
 
-SOFTMAX_OF_ONE_AXIS = 13
-"""The opset from which on Softmax and its kin work along one axis."""
-
 
 def reduced_axes(to: Rewriter, node: onnx.NodeProto) -> list[int] | None:
     """The axes over which a node reduces, counted from the first; None where they or the rank are not known."""
@@ -56,34 +53,32 @@ def _log_sum_exp(to: Rewriter, x: str, axes: Sequence[int], keepdims: int, y: st
 
 
 def _softmax(to: Rewriter, node: onnx.NodeProto) -> None:
-    """Softmax, LogSoftmax and Hardmax along one axis; up to opset 12 along all axes from one on."""
+    """LogSoftmax and Hardmax."""
     x, y, shape = node.input[0], node.output[0], to.shape(node.input[0])
     if shape is None:
         to.keep(node)
         return
-    axis = attribute(node, "axis", -1 if to.opset >= SOFTMAX_OF_ONE_AXIS else 1)
-    axis = axis if axis == len(shape) else axis % len(shape)
-    if to.opset < SOFTMAX_OF_ONE_AXIS and axis != len(shape) - 1:
-        rows = int(np.prod(shape[:axis]))
-        x, axis = to.reshape(x, [rows, int(np.prod(shape)) // rows]), 1
-        result = _along_axis(to, node.op_type, x, (axis, 2, int(np.prod(shape)) // rows))
-        to.reshape(result, shape, y=y)
-    else:
-        _along_axis(to, node.op_type, x, (axis, len(shape), shape[axis]), y)
-
-
-def _along_axis(to: Rewriter, kind: str, x: str, line: tuple[int, int, int], y: str = "") -> str:
-    """`line`: the axis, the rank, and how many elements lie along the axis."""
-    axis, rank, length = line
-    if kind == "Softmax":
-        return to.op("Softmax", x, y=y, axis=axis)
-    if kind == "LogSoftmax":
+    axis = attribute(node, "axis", -1) % len(shape)
+    if node.op_type == "LogSoftmax":
         rest = to.op("Sub", x, to.reduce("ReduceMax", x, [axis]))
         total = to.op("Log", to.reduce("ReduceSum", to.op("Exp", rest), [axis]))
-        return to.op("Sub", rest, total, y=y)
-    index = to.op("ArgMax", x, axis=axis, keepdims=1)
-    numbers = np.arange(length, dtype=np.int64).reshape([-1 if axis == other else 1 for other in range(rank)])
-    return to.op("Where", to.op("Equal", index, numbers), np.float32(1), np.float32(0), y=y)
+        to.op("Sub", rest, total, y=y)
+    else:
+        index = to.op("ArgMax", x, axis=axis, keepdims=1)
+        sizes = [-1 if axis == other else 1 for other in range(len(shape))]
+        numbers = np.arange(shape[axis], dtype=np.int64).reshape(sizes)
+        to.op("Where", to.op("Equal", index, numbers), np.float32(1), np.float32(0), y=y)
+
+
+def _extreme(to: Rewriter, node: onnx.NodeProto) -> None:
+    """The largest or smallest boolean is that of the integers 0 and 1."""
+    axes = reduced_axes(to, node)
+    if to.element(node.input[0]) != onnx.TensorProto.BOOL or axes is None:
+        to.keep(node)
+        return
+    numbers = to.op("Cast", node.input[0], to=onnx.TensorProto.INT32)
+    extreme = to.reduce(node.op_type, numbers, axes, attribute(node, "keepdims", 1))
+    to.op("Cast", extreme, y=node.output[0], to=onnx.TensorProto.BOOL)
 
 
 def _lp_normalization(to: Rewriter, node: onnx.NodeProto) -> None:
@@ -143,7 +138,8 @@ def _global_average_pool(to: Rewriter, node: onnx.NodeProto) -> None:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), _norm),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), _softmax),
+    **dict.fromkeys(("ReduceMax", "ReduceMin"), _extreme),
+    **dict.fromkeys(("LogSoftmax", "Hardmax"), _softmax),
     "LpNormalization": _lp_normalization,
     "CumSum": _cumsum,
     "OneHot": _one_hot,

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cmath>
-#include <limits>
-#include <type_traits>
 
 #include "operators/broadcast.h"
 
@@ -270,25 +268,39 @@ class Cast : public Operator {
         return call.finished();
     }
     void run() override {
-        with_numbers(*in_, [this](auto* x) {
-            with_numbers(*out_, [this, x](auto* out) {
-                using T = std::remove_reference_t<decltype(*out)>;
-                bool truths = out_->kind == Kind::boolean;
-                for (size_t i = 0; i < out_->elements; i++) out[i] = truths ? T(x[i] != 0) : converted<T>(x[i]);
-            });
+        size_t count = size_t(out_->elements);
+        if (in_->kind == Kind::f32) {
+            const float* x = in_->as<float>();
+            for (size_t i = 0; i < count; i++) {
+                if (out_->kind == Kind::f32)
+                    out_->as<float>()[i] = x[i];
+                else if (out_->kind == Kind::boolean)
+                    out_->as<uint8_t>()[i] = x[i] != 0.0f;
+                else
+                    put(i, toward_zero(x[i], out_->kind == Kind::i32 ? 31 : 63));
+            }
+            return;
+        }
+        with_numbers(*in_, [this, count](auto* x) {
+            for (size_t i = 0; i < count; i++) put(i, int64_t(x[i]));
         });
     }
 
   private:
-    template <class T, class X>
-    static T converted(X x) {
-        if constexpr (std::is_floating_point_v<X> && std::is_integral_v<T>) {
-            if (x != x) return 0;
-            constexpr X beyond = X(std::numeric_limits<T>::max() / 2 + 1) * X(2);
-            if (x >= beyond) return std::numeric_limits<T>::max();
-            if (x < -beyond) return std::numeric_limits<T>::min();
+    // Where integers of so many bits end, they are the last one.
+    static int64_t toward_zero(float x, int bits) {
+        if (x != x) return 0;
+        float end = std::ldexp(1.0f, bits);
+        int64_t last = int64_t((uint64_t(1) << bits) - 1);
+        return x >= end ? last : x < -end ? -last - 1 : int64_t(x);
+    }
+    void put(size_t i, int64_t value) {
+        switch (out_->kind) {
+            case Kind::f32: out_->as<float>()[i] = float(value); break;
+            case Kind::i32: out_->as<int32_t>()[i] = int32_t(value); break;
+            case Kind::i64: out_->as<int64_t>()[i] = value; break;
+            default: out_->as<uint8_t>()[i] = value != 0;
         }
-        return T(x);
     }
 
     const Tensor *in_ = nullptr, *out_ = nullptr;

@@ -1,9 +1,6 @@
 // Elements at computed indices: picked, placed, and the indices of the largest.
 #pragma once
 
-#include <algorithm>
-#include <limits>
-
 #include "operators/broadcast.h"
 
 namespace socquant {
@@ -196,16 +193,32 @@ class TopK : public Operator {
   private:
     template <class T>
     void sort(const T* x) {
-        size_t inner = lines_.inner;
         for (size_t k = 0; k < lines_.length; k++) order_[k] = int32_t(k);
-        auto before = [&](int32_t a, int32_t b) {
-            T left = x[size_t(a) * inner], right = x[size_t(b) * inner];
-            bool left_number = left == left, right_number = right == right;
-            if (left_number != right_number) return left_number;  // what is no number stands at the end
-            if (left_number && left != right) return largest_ ? left > right : left < right;
-            return a < b;
-        };
-        std::partial_sort(order_.data(), order_.data() + count_, order_.data() + lines_.length, before);
+        // a heap whose top is the last one: it falls out of the part that is not yet sorted, from the back
+        for (size_t k = lines_.length / 2; k-- > 0;) sink(x, k, lines_.length);
+        for (size_t left = lines_.length; left-- > 1;) {
+            std::swap(order_[0], order_[left]);
+            sink(x, 0, left);
+        }
+    }
+
+    template <class T>
+    void sink(const T* x, size_t at, size_t count) {
+        for (size_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+            if (child + 1 < count && before(x, order_[child], order_[child + 1])) child++;
+            if (!before(x, order_[at], order_[child])) return;
+            std::swap(order_[at], order_[child]);
+            at = child;
+        }
+    }
+
+    template <class T>
+    bool before(const T* x, int32_t a, int32_t b) const {
+        T left = x[size_t(a) * lines_.inner], right = x[size_t(b) * lines_.inner];
+        bool left_number = left == left, right_number = right == right;
+        if (left_number != right_number) return left_number;  // what is no number stands at the end
+        if (left_number && left != right) return largest_ ? left > right : left < right;
+        return a < b;
     }
 
     bool largest_ = true, indices_ = false;
