@@ -20,6 +20,9 @@ NUMPY_TYPES = {
     Kind.i32: "<i4",
     Kind.i64: "<i8",
     Kind.boolean: "|b1",
+    Kind.f64: "<f8",
+    Kind.i8: "|i1",
+    Kind.byte: "|u1",
 }
 CONSTANT_ALIGNMENT = 8
 """Bytes: of the widest number."""

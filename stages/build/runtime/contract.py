@@ -78,6 +78,9 @@ class Kind(IntEnum):
     weights = 4  # `bits` each, two's complement, without gaps
     i64 = 5
     boolean = 6  # a byte: 0 or 1
+    f64 = 7
+    i8 = 8
+    byte = 9  # of a layer in float: codes are `u8`
 
 
 class Opcode(IntEnum):

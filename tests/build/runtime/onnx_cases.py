@@ -13,10 +13,10 @@ from onnx.backend.test.case.node import collect_testcases
 
 FIRST_OPSET, LAST_OPSET = 13, 24
 """`export` brings networks to 13 or more; ONNX Runtime runs up to 24."""
-NUMBERS = (np.float32, np.int32, np.int64, np.bool_)
+NUMBERS = (np.float32, np.float64, np.int8, np.uint8, np.int32, np.int64, np.bool_)
 PARAMETERS = {
-    "BatchNormalization", "Compress", "Conv", "ConvTranspose", "CumSum", "Dropout", "GRU", "LSTM", "OneHot", "Pad",
-    "RNN", "ReduceMax", "ReduceMin", "Resize", "TopK", "Trilu",
+    "BatchNormalization", "Compress", "Conv", "ConvTranspose", "CumSum", "DequantizeLinear", "Dropout", "GRU", "LSTM",
+    "OneHot", "Pad", "QuantizeLinear", "RNN", "Resize", "TopK", "Trilu",
 }  # fmt: skip
 """Operators whose further inputs are constants in networks."""
 ROUNDED = "averagepool_2d_ceil_last_window_starts_on_pad"
@@ -28,6 +28,7 @@ NOT_RUN = {
     "training": "training",
     "maxpool_with_argmax": "indices of a pool",
     "tf_crop_and_resize_extrapolation": "a value outside",
+    "blocked": "a scale for each block",
     "empty_set": "nothing to compute",
     "fmod_0": "what ONNX Runtime does not run either",
     "downsample_scales_linear_align_corners": "ONNX Runtime differs from ONNX",
@@ -58,7 +59,7 @@ class Case:
         kind, names = self.node.op_type, list(self.inputs)
         if kind in CONSTANT_ALONE:
             return set()
-        count = 1 if kind in PARAMETERS else len(names)
+        count = 1 if kind in PARAMETERS or kind.startswith("Reduce") else len(names)
         whole = kind in INDEXED or all(value.dtype != np.float32 for value in self.inputs.values())
         first = names[0] if names else ""
         return {n for n in names[:count] if n == first or whole or self.inputs[n].dtype in (np.float32, np.bool_)}

@@ -20,8 +20,11 @@ enum class Kind : uint32_t {
     weights = 4,
     i64 = 5,
     boolean = 6,
+    f64 = 7,
+    i8 = 8,
+    byte = 9,
 };
-constexpr uint32_t KIND_COUNT = 7;
+constexpr uint32_t KIND_COUNT = 10;
 
 // What an operation does.
 enum class Opcode : uint32_t {

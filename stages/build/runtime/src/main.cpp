@@ -66,6 +66,8 @@ const char* numbers_name(const Tensor& tensor) {
         case Kind::i32: return "integers of 32 bits";
         case Kind::i64: return "integers of 64 bits";
         case Kind::boolean: return "booleans";
+        case Kind::f64: return "floats of 64 bits";
+        case Kind::i8: case Kind::byte: return "integers of 8 bits";
         default: return "floats";
     }
 }

@@ -116,7 +116,19 @@ void with_numbers(const Tensor& tensor, Function work) {
         case Kind::f32: return work(tensor.as<float>());
         case Kind::i32: return work(tensor.as<int32_t>());
         case Kind::i64: return work(tensor.as<int64_t>());
+        case Kind::f64: return work(tensor.as<double>());
+        case Kind::i8: return work(tensor.as<int8_t>());
         default: return work(tensor.as<uint8_t>());
+    }
+}
+
+// The same where elements are only copied.
+template <class Function>
+void with_elements(const Tensor& tensor, Function work) {
+    switch (tensor.element_bytes()) {
+        case 1: return work(tensor.as<uint8_t>());
+        case 4: return work(tensor.as<uint32_t>());
+        default: return work(tensor.as<uint64_t>());
     }
 }
 

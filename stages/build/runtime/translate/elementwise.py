@@ -142,7 +142,7 @@ def _table(to: Translation, node: onnx.NodeProto, operator: table.Table) -> None
 
 
 def _float_unary(to: Translation, node: onnx.NodeProto) -> None:
-    to.need_kind(node.input[0], Kind.boolean if node.op_type == "Not" else Kind.f32)
+    to.need_kind(node.input[0], *((Kind.boolean,) if node.op_type == "Not" else (Kind.f32, Kind.f64)))
     parameters = to.stored(Kind.f32, np.array(_parameters(to, node), np.float32))
     number = to.operand(node.input[0])
     attributes = FloatUnary(FLOAT_UNARY_FUNCTIONS[node.op_type])
@@ -165,7 +165,15 @@ def _parameters(to: Translation, node: onnx.NodeProto) -> tuple[float, float]:
 
 
 def _number_binary(to: Translation, node: onnx.NodeProto) -> None:
-    kinds = (Kind.f32, Kind.i32, Kind.i64, *((Kind.boolean,) if node.op_type in OF_BOOLEANS else ()))
+    kinds = (
+        Kind.f32,
+        Kind.f64,
+        Kind.i32,
+        Kind.i64,
+        Kind.i8,
+        Kind.byte,
+        *((Kind.boolean,) if node.op_type in OF_BOOLEANS else ()),
+    )
     for name in node.input:
         to.need_kind(name, *(kinds if node.op_type not in OF_BOOLEANS - {"Equal"} else (Kind.boolean,)))
     axes = to.broadcast(node.output[0], node.input)

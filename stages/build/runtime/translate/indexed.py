@@ -111,7 +111,7 @@ def _extreme(to: Translation, node: onnx.NodeProto) -> None:
 
 def _top_k(to: Translation, node: onnx.NodeProto) -> None:
     x, count = node.input[0], to.constants.get(node.input[1])
-    to.need_kind(x, Kind.f32, Kind.i32, Kind.i64)
+    to.need_kind(x, Kind.f32, Kind.f64, Kind.i32, Kind.i64)
     if count is None:
         raise to.unsupported(" with a computed number")
     lines = to.lines(x, attribute(node, "axis", -1))

@@ -30,7 +30,7 @@ def _mean(to: Translation, node: onnx.NodeProto, operator: fixed_point.Mean) -> 
 
 def _reduce(to: Translation, node: onnx.NodeProto) -> None:
     x, y = node.input[0], node.output[0]
-    to.need_kind(x, Kind.f32, Kind.i32, Kind.i64)
+    to.need_kind(x, Kind.f32, Kind.f64, Kind.i32, Kind.i64)
     shape = to.shape(x)
     if len(node.input) > 1 and node.input[1] and node.input[1] not in to.constants:
         raise to.unsupported(" over computed axes")
@@ -45,6 +45,7 @@ def _reduce(to: Translation, node: onnx.NodeProto) -> None:
 
 def _softmax(to: Translation, node: onnx.NodeProto) -> None:
     x, y = node.input[0], node.output[0]
+    to.need_kind(x, Kind.f32, Kind.f64)
     attributes = Softmax(to.lines(x, attribute(node, "axis", -1)))
     to.emit(Opcode.softmax, [to.operand(x)], to.result(y), attributes)
 

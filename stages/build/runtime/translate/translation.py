@@ -39,6 +39,9 @@ KINDS = {
     onnx.TensorProto.INT32: Kind.i32,
     onnx.TensorProto.INT64: Kind.i64,
     onnx.TensorProto.BOOL: Kind.boolean,
+    onnx.TensorProto.DOUBLE: Kind.f64,
+    onnx.TensorProto.INT8: Kind.i8,
+    onnx.TensorProto.UINT8: Kind.byte,
 }
 """ONNX's types of the numbers that the runtime computes with."""
 

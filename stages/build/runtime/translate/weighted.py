@@ -110,6 +110,7 @@ def _mat_mul_features(to: Translation, node: onnx.NodeProto, operator: fixed_poi
 
 def _float_conv(to: Translation, node: onnx.NodeProto) -> None:
     x, y = node.input[0], node.output[0]
+    to.need_kind(x, Kind.f32)
     group, weight_shape = attribute(node, "group", 1), to.shape(node.input[1])
     transposed, weight = node.op_type == "ConvTranspose", to.constants.get(node.input[1])
     if transposed and (weight is None or attribute(node, "auto_pad", b"NOTSET") != b"NOTSET"):
@@ -141,6 +142,7 @@ def _float_mat_mul(to: Translation, node: onnx.NodeProto) -> None:
 
 
 def _float_gemm(to: Translation, node: onnx.NodeProto) -> None:
+    to.need_kind(node.input[0], Kind.f32)
     weight = to.constants[node.input[1]]
     bias = to.constants[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros(1, np.float32)
     _float_rows(to, node, weight if attribute(node, "transB", 0) else weight.T, bias)

@@ -14,6 +14,7 @@ from stages.core.integer.float_forms import (
     normalizations,
     pools,
     products,
+    quantization,
     reductions,
 )
 from stages.core.integer.float_forms.convolutions import transposed_as_conv
@@ -24,7 +25,7 @@ __all__ = ["RULES", "Rewriter", "basic_forms", "transposed_as_conv"]
 
 RULES: dict[str, Rule] = {
     name: rule
-    for module in (constants, convolutions, functions, normalizations, pools, products, reductions)
+    for module in (constants, convolutions, functions, normalizations, pools, products, quantization, reductions)
     for name, rule in module.RULES.items()
 }
 """ONNX operator -> how it is written with others. A rule that leaves a node as it is adds the node itself."""

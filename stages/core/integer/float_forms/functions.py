@@ -93,10 +93,12 @@ def _clip(to: Rewriter, node: onnx.NodeProto) -> None:
     """Bounds that are computed, or bounds of integers: the larger, then the smaller."""
     computed = any(to.has(node, index) and to.value(node, index) is None for index in (1, 2))
     bounds = [(kind, index) for index, kind in ((1, "Max"), (2, "Min")) if to.has(node, index)]
-    if not bounds or (not computed and to.is_float(node.input[0])):
+    x = node.input[0]
+    if to.is_float(x) and not computed:
         to.keep(node)
         return
-    x = node.input[0]
+    if not bounds:
+        to.op("Identity", x, y=node.output[0])
     for kind, index in bounds:
         x = to.op(kind, x, node.input[index], y=node.output[0] if (kind, index) == bounds[-1] else "")
 

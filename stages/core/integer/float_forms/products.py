@@ -73,7 +73,10 @@ def _einsum(to: Rewriter, node: onnx.NodeProto) -> None:
         needed = set("".join((*terms[index + 1 :], result)))
         other, other_letters = _summed(to, name, term, needed | set(letters))
         x, letters = _contracted(to, (x, letters), (other, other_letters), needed, sizes)
-    to.op("Transpose", x, y=node.output[0], perm=[letters.index(letter) for letter in result])
+    if result:
+        to.op("Transpose", x, y=node.output[0], perm=[letters.index(letter) for letter in result])
+    else:
+        to.op("Identity", x, y=node.output[0])
 
 
 def _letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:

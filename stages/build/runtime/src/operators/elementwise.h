@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 
 #include "operators/broadcast.h"
 
@@ -43,8 +44,8 @@ class FloatUnary : public Operator {
         Tensor &x = call.in(0), &out = call.out();
         bool negation = function_ == Function::negation;
         bool asks = negation || function_ == Function::is_nan || function_ == Function::is_inf;
-        call.need(call.inputs() == 2 && x.kind == (negation ? Kind::boolean : Kind::f32));
-        call.need(out.kind == (asks ? Kind::boolean : Kind::f32) && x.elements == out.elements);
+        call.need(call.inputs() == 2 && (negation ? x.kind == Kind::boolean : x.reals()));
+        call.need(out.kind == (asks ? Kind::boolean : x.kind) && x.elements == out.elements);
         call.need_constant(call.in(1), Kind::f32, 2);
         if (call.bad()) return call.finished();
         first_ = call.in(1).as<float>()[0], second_ = call.in(1).as<float>()[1];
@@ -52,32 +53,38 @@ class FloatUnary : public Operator {
         return call.finished();
     }
     void run() override {
-        const float* x = in_->as<float>();
-        const uint8_t* truths = in_->as<uint8_t>();
-        float* out = out_->as<float>();
-        uint8_t* answers = out_->as<uint8_t>();
-        size_t count = size_t(in_->elements);
-        switch (function_) {
-            case Function::negation:
-                for (size_t i = 0; i < count; i++) answers[i] = !truths[i];
-                return;
-            case Function::is_nan:
-                for (size_t i = 0; i < count; i++) answers[i] = x[i] != x[i];
-                return;
-            case Function::is_inf:  // `first` and `second` say whether the negative and the positive one count
-                for (size_t i = 0; i < count; i++)
-                    answers[i] = std::isinf(x[i]) && (x[i] < 0.0f ? first_ : second_) != 0.0f;
-                return;
-            case Function::leaky_relu:  // one rounding, of a product of floats
-                for (size_t i = 0; i < count; i++) out[i] = x[i] < 0.0f ? x[i] * first_ : x[i];
-                return;
-            default:
-                for (size_t i = 0; i < count; i++) out[i] = float(function_of(function_, first_, second_, double(x[i])));
+        if (function_ == Function::negation) {
+            const uint8_t* x = in_->as<uint8_t>();
+            for (size_t i = 0; i < in_->elements; i++) out_->as<uint8_t>()[i] = !x[i];
+        } else if (in_->kind == Kind::f32) {
+            each(in_->as<float>(), out_->as<float>());
+        } else {
+            each(in_->as<double>(), out_->as<double>());
         }
     }
 
   private:
     using Function = contract::FloatUnaryFunction;
+
+    template <class T>
+    void each(const T* x, T* out) {
+        uint8_t* answers = out_->as<uint8_t>();
+        size_t count = size_t(in_->elements);
+        switch (function_) {
+            case Function::is_nan:
+                for (size_t i = 0; i < count; i++) answers[i] = x[i] != x[i];
+                return;
+            case Function::is_inf:  // `first` and `second` say whether the negative and the positive one count
+                for (size_t i = 0; i < count; i++)
+                    answers[i] = std::isinf(x[i]) && (x[i] < 0 ? first_ : second_) != 0.0f;
+                return;
+            case Function::leaky_relu:  // one rounding, of a product
+                for (size_t i = 0; i < count; i++) out[i] = x[i] < 0 ? x[i] * T(first_) : x[i];
+                return;
+            default:
+                for (size_t i = 0; i < count; i++) out[i] = T(function_of(function_, first_, second_, double(x[i])));
+        }
+    }
 
     static const char* profile_type(Function function) {
         switch (function) {
@@ -133,7 +140,7 @@ class NumberBinary : public Operator {
             if (function_ >= Function::equal)
                 each(a, b_->as<T>(), out_->as<uint8_t>(), [this](T x, T y) { return uint8_t(answer(x, y)); });
             else
-                each(a, b_->as<T>(), out_->as<T>(), [this](T x, T y) { return T(value(x, y)); });
+                each(a, b_->as<T>(), out_->as<T>(), [this](T x, T y) { return this->value(x, y); });
         });
     }
 
@@ -180,7 +187,16 @@ class NumberBinary : public Operator {
         }
     }
 
-    float value(float a, float b) const {
+    template <class T>
+    T value(T a, T b) const {
+        if constexpr (std::is_floating_point_v<T>)
+            return of_reals(a, b);
+        else
+            return T(of_integers(int64_t(a), int64_t(b)));
+    }
+
+    template <class T>
+    T of_reals(T a, T b) const {
         switch (function_) {
             case Function::add: return a + b;
             case Function::sub: return a - b;
@@ -188,18 +204,18 @@ class NumberBinary : public Operator {
             case Function::div: return a / b;
             case Function::max: return a > b ? a : b;
             case Function::min: return a < b ? a : b;
-            case Function::prelu: return a < 0.0f ? a * b : a;
-            case Function::pow: return float(std::pow(double(a), double(b)));
+            case Function::prelu: return a < 0 ? a * b : a;
+            case Function::pow: return T(std::pow(double(a), double(b)));
             case Function::mod: {
-                float rest = std::fmod(a, b);
-                return rest != 0.0f && (rest < 0.0f) != (b < 0.0f) ? rest + b : rest;
+                T rest = std::fmod(a, b);
+                return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
             }
             default: return std::fmod(a, b);
         }
     }
 
     // Integers wrap; a division by 0 gives 0.
-    int64_t value(int64_t a, int64_t b) const {
+    int64_t of_integers(int64_t a, int64_t b) const {
         switch (function_) {
             case Function::add: return add(a, b);
             case Function::sub: return int64_t(uint64_t(a) - uint64_t(b));
@@ -215,8 +231,6 @@ class NumberBinary : public Operator {
             }
         }
     }
-    int32_t value(int32_t a, int32_t b) const { return int32_t(value(int64_t(a), int64_t(b))); }
-    uint8_t value(uint8_t a, uint8_t) const { return a; }
 
     static int64_t power(int64_t base, int64_t exponent) {
         if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 ? -1 : 1) : 0;
@@ -244,7 +258,7 @@ class Where : public Operator {
         return call.finished();
     }
     void run() override {
-        with_numbers(*out_, [this](auto* out) {
+        with_elements(*out_, [this](auto* out) {
             using T = std::remove_reference_t<decltype(*out)>;
             const T *a = a_->as<T>(), *b = b_->as<T>();
             for (size_t i = 0; i < out_->elements; i++) out[i] = condition_[i] ? a[i] : b[i];
@@ -269,38 +283,40 @@ class Cast : public Operator {
     }
     void run() override {
         size_t count = size_t(out_->elements);
-        if (in_->kind == Kind::f32) {
-            const float* x = in_->as<float>();
-            for (size_t i = 0; i < count; i++) {
-                if (out_->kind == Kind::f32)
-                    out_->as<float>()[i] = x[i];
-                else if (out_->kind == Kind::boolean)
-                    out_->as<uint8_t>()[i] = x[i] != 0.0f;
-                else
-                    put(i, toward_zero(x[i], out_->kind == Kind::i32 ? 31 : 63));
-            }
-            return;
-        }
         with_numbers(*in_, [this, count](auto* x) {
-            for (size_t i = 0; i < count; i++) put(i, int64_t(x[i]));
+            for (size_t i = 0; i < count; i++)
+                if (in_->reals())
+                    put_real(i, double(x[i]));
+                else
+                    put(i, int64_t(x[i]));
         });
     }
 
   private:
-    // Where integers of so many bits end, they are the last one.
-    static int64_t toward_zero(float x, int bits) {
-        if (x != x) return 0;
-        float end = std::ldexp(1.0f, bits);
-        int64_t last = int64_t((uint64_t(1) << bits) - 1);
-        return x >= end ? last : x < -end ? -last - 1 : int64_t(x);
+    void put_real(size_t i, double value) {
+        switch (out_->kind) {
+            case Kind::f32: out_->as<float>()[i] = float(value); break;
+            case Kind::f64: out_->as<double>()[i] = value; break;
+            case Kind::boolean: out_->as<uint8_t>()[i] = value != 0; break;
+            default: put(i, toward_zero(value, out_->kind == Kind::i64 ? 63 : 31));
+        }
     }
     void put(size_t i, int64_t value) {
         switch (out_->kind) {
             case Kind::f32: out_->as<float>()[i] = float(value); break;
+            case Kind::f64: out_->as<double>()[i] = double(value); break;
             case Kind::i32: out_->as<int32_t>()[i] = int32_t(value); break;
             case Kind::i64: out_->as<int64_t>()[i] = value; break;
-            default: out_->as<uint8_t>()[i] = value != 0;
+            case Kind::boolean: out_->as<uint8_t>()[i] = value != 0; break;
+            default: out_->as<uint8_t>()[i] = uint8_t(value);
         }
+    }
+    // Where integers of so many bits end, they are the last one.
+    static int64_t toward_zero(double x, int bits) {
+        if (x != x) return 0;
+        double end = std::ldexp(1.0, bits);
+        int64_t last = int64_t((uint64_t(1) << bits) - 1);
+        return x >= end ? last : x < -end ? -last - 1 : int64_t(x);
     }
 
     const Tensor *in_ = nullptr, *out_ = nullptr;

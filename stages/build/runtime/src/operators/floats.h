@@ -166,14 +166,16 @@ class Reduce : public Operator {
         function_ = attributes.function;
         divisor_ = attributes.divisor;
         in_ = &call.in(0), out_ = &call.out();
-        call.need(call.inputs() == 1 && in_->kind == out_->kind && (in_->kind == Kind::f32 || in_->integers()));
+        call.need(call.inputs() == 1 && in_->kind == out_->kind && (in_->reals() || in_->integers()));
         if (!reduction_.prepare(call, attributes.axes, *in_)) return call.finished();
-        if (in_->kind == Kind::f32) return call.finished() && reals_.allocate(out_->elements);
+        if (in_->reals()) return call.finished() && reals_.allocate(out_->elements);
         return call.finished() && integers_.allocate(out_->elements);
     }
     void run() override {
         if (in_->kind == Kind::f32)
             reduce(in_->as<float>(), out_->as<float>(), reals_, double(divisor_));
+        else if (in_->kind == Kind::f64)
+            reduce(in_->as<double>(), out_->as<double>(), reals_, double(divisor_));
         else if (in_->kind == Kind::i32)
             reduce(in_->as<int32_t>(), out_->as<int32_t>(), integers_, int64_t(divisor_));
         else
@@ -231,29 +233,35 @@ class Softmax : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Softmax";
-        Tensor& x = call.in(0);
-        lines_ = Lines(call, contract::Softmax(call).lines, x);
-        call.need(x.kind == Kind::f32 && call.out().kind == Kind::f32 && x.elements == call.out().elements);
-        in_ = x.as<float>(), out_ = call.out().as<float>();
+        in_ = &call.in(0), out_ = &call.out();
+        lines_ = Lines(call, contract::Softmax(call).lines, *in_);
+        call.need(in_->reals() && out_->kind == in_->kind && in_->elements == out_->elements);
         return call.finished();
     }
     void run() override {
-        lines_.each([this](size_t, size_t first) {
-            size_t inner = lines_.inner, end = first + lines_.length * inner;
-            float largest = in_[first];
-            for (size_t i = first; i < end; i += inner)
-                if (in_[i] > largest) largest = in_[i];
-            double total = 0.0;
-            for (size_t i = first; i < end; i += inner) total += exponential(double(in_[i]) - double(largest));
-            for (size_t i = first; i < end; i += inner)
-                out_[i] = float(exponential(double(in_[i]) - double(largest)) / total);
-        });
+        if (in_->kind == Kind::f32)
+            each(in_->as<float>(), out_->as<float>());
+        else
+            each(in_->as<double>(), out_->as<double>());
     }
 
   private:
+    template <class T>
+    void each(const T* x, T* out) {
+        lines_.each([this, x, out](size_t, size_t first) {
+            size_t inner = lines_.inner, end = first + lines_.length * inner;
+            T largest = x[first];
+            for (size_t i = first; i < end; i += inner)
+                if (x[i] > largest) largest = x[i];
+            double total = 0.0;
+            for (size_t i = first; i < end; i += inner) total += exponential(double(x[i]) - double(largest));
+            for (size_t i = first; i < end; i += inner)
+                out[i] = T(exponential(double(x[i]) - double(largest)) / total);
+        });
+    }
+
     Lines lines_;
-    const float* in_ = nullptr;
-    float* out_ = nullptr;
+    const Tensor *in_ = nullptr, *out_ = nullptr;
 };
 
 }  // namespace socquant

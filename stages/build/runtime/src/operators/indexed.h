@@ -1,6 +1,8 @@
 // Elements at computed indices: picked, placed, and the indices of the largest.
 #pragma once
 
+#include <type_traits>
+
 #include "operators/broadcast.h"
 
 namespace socquant {
@@ -55,7 +57,7 @@ class Pick : public Operator {
         return call.finished();
     }
     void run() override {
-        with_numbers(*out_, [this](auto* out) {
+        with_elements(*out_, [this](auto* out) {
             using T = std::remove_reference_t<decltype(*out)>;
             const T* x = in_->as<T>();
             broadcast_.each([&](size_t to, size_t a, size_t b, size_t length, size_t step_a, size_t step_b) {
@@ -112,15 +114,15 @@ class Place : public Operator {
         }
         return update;
     }
-    static float sum(float a, float b) { return a + b; }
-    static float times(float a, float b) { return a * b; }
     template <class T>
     static T sum(T a, T b) {
-        return T(add(int64_t(a), int64_t(b)));
+        if constexpr (std::is_floating_point_v<T>) return a + b;
+        else return T(add(int64_t(a), int64_t(b)));
     }
     template <class T>
     static T times(T a, T b) {
-        return T(multiply(int64_t(a), int64_t(b)));
+        if constexpr (std::is_floating_point_v<T>) return a * b;
+        else return T(multiply(int64_t(a), int64_t(b)));
     }
 
     Function function_ = Function::assign;
@@ -169,7 +171,7 @@ class TopK : public Operator {
         largest_ = attributes.largest, indices_ = attributes.indices, count_ = size_t(attributes.count);
         in_ = &call.in(0), out_ = &call.out();
         lines_ = Lines(call, attributes.lines, *in_);
-        call.need(call.inputs() == 1 && (in_->kind == Kind::f32 || in_->integers()));
+        call.need(call.inputs() == 1 && (in_->reals() || in_->integers()));
         call.need(out_->kind == (indices_ ? Kind::i64 : in_->kind) && count_ <= lines_.length);
         call.need(out_->elements == product(lines_.outer, count_, lines_.inner));
         return call.finished() && order_.allocate(lines_.length);
