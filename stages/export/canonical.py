@@ -1,6 +1,6 @@
 """The canonical form of a network: cut, simplified, batch norms folded, every node named as in the source."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -11,11 +11,16 @@ from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute
 from stages.export.cut import Cut, extract
 from stages.export.layout.transposes import without_transposes
+from stages.export.rewrites.rewrite import rewrite
 from stages.export.shapes import declare_outputs
+from stages.export.standard_form.constants import to_initializers
 
 __all__ = ["canonicalize"]
 
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what ONNX Runtime has operators of
+RANDOM = {
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+}  # fmt: skip
 OLDEST_OPSET = 13  # per-channel DequantizeLinear
 
 
@@ -33,19 +38,23 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         UserError: if the network cannot be simplified.
     """
     names = {name: node.name for node in model.graph.node for name in node.output if node.name}
-    for node in model.graph.node:
-        if node.domain not in KNOWN_DOMAINS:
-            raise UserError(f"operator {node.domain}.{node.op_type} ({node.name}) cannot be run: ONNX Runtime lacks it")
+    part = extract(model, cut)
+    for node in part.graph.node:
+        _check_operator(node)
     try:
-        simplified = onnxslim.slim(extract(model, cut))
+        simplified = _slimmed(part)
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
         _constants_as_initializers(simplified)
         without_transposes(simplified)
+        to_initializers(simplified)
+        rewrite(simplified)
         _name_nodes(simplified, names)
         _rewrite_batch_norms(simplified)
         _strip(simplified)
         del simplified.graph.value_info[:]
+        for info in simplified.graph.output:
+            info.type.tensor_type.ClearField("shape")
         simplified = onnx.shape_inference.infer_shapes(simplified)
         shaped = [info for info in simplified.graph.value_info if info.type.tensor_type.HasField("shape")]
         del simplified.graph.value_info[:]
@@ -55,6 +64,32 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
     except Exception as error:  # onnxslim, the converter and the checker each raise their own types
         raise UserError(f"the network cannot be simplified: {one_line(error)}") from error
     return simplified
+
+
+def _slimmed(part: onnx.ModelProto) -> onnx.ModelProto:
+    """Simplify a network, or leave it as it is where the simplifier fails on one of its operators."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(part)
+    try:
+        simplified: onnx.ModelProto = onnxslim.slim(part)
+    except Exception:  # it raises many types; what is wrong with the network itself, the checker says
+        return whole
+    return simplified
+
+
+def _check_operator(node: onnx.NodeProto) -> None:
+    """Refuse an operator that cannot be run, or not to the same result twice."""
+    name = node.name or node.output[0]
+    if node.domain not in KNOWN_DOMAINS:
+        raise UserError(
+            f"operator {node.domain}.{node.op_type} ({name}) cannot be run: ONNX Runtime lacks it; end the "
+            "network before it (model.outputs)"
+        )
+    if node.op_type in RANDOM:
+        raise UserError(
+            f"operator {node.op_type} ({name}) gives other values on each run: cut the network behind it "
+            "(model.inputs[].name), or export it without"
+        )
 
 
 def _opset(model: onnx.ModelProto) -> int:
@@ -92,10 +127,14 @@ def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto | None:
 
 
 def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None:
-    """Name each node as the source node of the same output; a nameless one by type and tensor."""
-    used: set[str] = set()
+    """Name each node as the source node of the same output; a nameless one by type and tensor.
+
+    No node is named as an input, which has a name in the same tables, or holds what params.yaml would replace.
+    """
+    used = {info.name for info in model.graph.input}
     for node in model.graph.node:
         name = source_names.get(node.output[0]) or node.name or f"{node.op_type}_{node.output[0]}"
+        name = name.replace("${", "$(")
         count, unique = 1, name
         while unique in used:
             count += 1
@@ -108,6 +147,7 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
     """Write a batch norm that could not be folded into a convolution as what it is: a depthwise 1x1 convolution."""
     shapes = Graph(model).shapes
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    used = {*constants, *(name for node in model.graph.node for name in node.output)}
     replaced: set[str] = set()
     for node in model.graph.node:
         rank = len(shapes.get(node.input[0], [])) if node.input else 0
@@ -122,7 +162,7 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
         weight = factor.astype(np.float32).reshape(-1, 1, *[1] * (rank - 2))
         bias = (shift - mean * factor).astype(np.float32)
         replaced.update(node.input[1:])
-        names = [f"{node.name}/scale", f"{node.name}/shift"]
+        names = [_free(f"{node.name}/scale", used), _free(f"{node.name}/shift", used)]
         model.graph.initializer.extend(map(numpy_helper.from_array, (weight, bias), names))
         depthwise = helper.make_node(
             "Conv", [node.input[0], *names], list(node.output)[:1], name=node.name, group=len(weight)
@@ -132,6 +172,15 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
     kept = [tensor for tensor in model.graph.initializer if tensor.name not in replaced]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
+
+
+def _free(name: str, used: Collection[str]) -> str:
+    """The name, or with a number if a tensor has it: Caffe's blobs may be called as constants are here."""
+    count, free = 1, name
+    while free in used:
+        count += 1
+        free = f"{name}_{count}"
+    return free
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -14,12 +14,13 @@ from stages.core.graph.session import Runner
 from stages.core.heads.detector import check_function
 from stages.core.heads.head_file import ExportedHead
 from stages.export import normalization, verify
+from stages.export.batch import with_batch_one
 from stages.export.canonical import canonicalize
-from stages.export.cut import Cut, find_cut
+from stages.export.cut import Cut, find_cut, without_outputs
 from stages.export.dequantize.undo import node_ranges
 from stages.export.detector import find_head, without_decoding
 from stages.export.float_source import float_source
-from stages.export.shapes import fix_shapes, graph_shapes
+from stages.export.shapes import fix_shapes, graph_shapes, shape_lines
 from stages.export.sources.readers import read_source
 
 __all__ = ["ExportedNetwork", "StaticSource", "exported_network"]
@@ -91,7 +92,9 @@ def exported_network(config: ModelConfig, say: Callable[[str], object]) -> Expor
     undone = float_source(read.model, name, [one.shape for one in config.inputs if one.shape])
     for line in undone.lines:
         say(line)
-    source = replace(_static(undone.model, config), norms=read.norms)
+    source = replace(_static(undone.model, config, say), norms=read.norms)
+    for line in shape_lines(undone.model, source.model, name):
+        say(line)
     exported = canonicalize(source.model, source.cut)
     inputs = resolve_inputs(source.configured, graph_shapes(exported))
     difference = max(read.difference, verify.network_difference(source.model, exported, source.cut, source.feeds))
@@ -106,9 +109,15 @@ def exported_network(config: ModelConfig, say: Callable[[str], object]) -> Expor
     return ExportedNetwork(exported, inputs, head, outputs, ranges, difference, source)
 
 
-def _static(source: onnx.ModelProto, config: ModelConfig) -> StaticSource:
+def _static(source: onnx.ModelProto, config: ModelConfig, say: Callable[[str], object]) -> StaticSource:
     """Find where the network starts and ends, and give every input of the source a static shape."""
+    if not any(one.shape for one in config.inputs):
+        source = with_batch_one(source)
     cut = find_cut(source, [one.name for one in config.inputs], config.outputs)
+    if cut.left_out:
+        source = without_outputs(source, cut.left_out)
+    for tensor in cut.left_out:
+        say(f"output {tensor!r} is left out: it is an input or a constant, which no layer computes")
     configured = [replace(one, name=name) for one, name in zip(config.inputs, cut.configured, strict=True)]
     source_names = list(graph_shapes(source))
     of_source = [one for one in configured if not one.name or one.name in source_names]

@@ -4,7 +4,6 @@
 pictures, which no step was fitted on, and the better one stays.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from stages.quantize.rounding.output_ranges import MAX_PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
 from stages.quantize.validation import Validator
 
-__all__ = ["Pipeline", "asked_node_bits", "remove_leftovers"]
+__all__ = ["SCRATCH_PREFIX", "Pipeline", "asked_node_bits"]
 
 SCRATCH_PREFIX = ".quantize-"
 """How the names of scratch folders begin."""
@@ -39,12 +38,6 @@ MIN_EQUALIZED_FEATURE_BITS = 6
 """Least bit width of features that are equalized before weights are learned, if equalization is measured. Learning
 clips narrower features, and equalized channels bear that less: it looks better before learning and came out worse after
 it (docs/accuracy.md)."""
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the scratch folders that a killed run has left."""
-    for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def asked_node_bits(network: LayerGraph, quant: QuantConfig) -> dict[str, NodeBits]:

@@ -196,6 +196,21 @@ def test_an_operator_of_another_domain_is_refused():
         canonicalize(fix_shapes(model, {"x": None}), find_cut(model, [None], []))
 
 
+def test_constants_of_a_batch_norm_take_no_name_that_a_tensor_has() -> None:
+    ones = np.ones(3)
+    nodes = [
+        node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["norm/scale"], "norm"),
+        node("Relu", ["norm/scale"], ["norm/shift"], "active"),
+        node("Sigmoid", ["norm/shift"], ["y"], "last"),
+    ]
+    constants = {"gamma": 2 * ones, "beta": ones, "mean": 0 * ones, "variance": ones}
+    source = graph_model(nodes, {"x": [1, 3, 8, 8]}, ["y"], constants)
+    found = canonical(source)
+    assert {tensor.name for tensor in found.graph.initializer} == {"norm/scale_2", "norm/shift_2"}
+    feeds = {"x": picture(1, 3, 8, 8)}
+    np.testing.assert_allclose(run_onnx(found, feeds)[0], run_onnx(source, feeds)[0], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("epsilon", [{"epsilon": 0.01}, {}])
 def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one(epsilon: dict[str, float]) -> None:
     rng = np.random.default_rng(0)
@@ -221,3 +236,17 @@ def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one(ep
     assert {tensor.name for tensor in found.graph.initializer} == {"norm/scale", "norm/shift", "w"}
     x = rng.normal(0, 1, (1, 3, 8, 8)).astype(np.float32)
     np.testing.assert_allclose(run_onnx(found, {"x": x})[0], run_onnx(source, {"x": x})[0], rtol=0, atol=1e-5)
+
+
+def test_a_node_named_as_an_input_is_numbered_and_no_name_is_replaced_in_params():
+    nodes = [node("Relu", ["x"], ["r"], "x"), node("Neg", ["r"], ["y"], "block${i}/neg")]
+    exported = canonical(graph_model(nodes, {"x": [1, 4]}, ["y"]), shapes={"x": [1, 4]})
+    assert [entry.name for entry in exported.graph.node] == ["x_2", "block$(i}/neg"]
+
+
+def test_an_operator_that_gives_other_values_on_each_run_is_refused():
+    nodes = [node("RandomNormal", [], ["r"], "noise", shape=[1, 4]), node("Add", ["x", "r"], ["y"], "sum")]
+    source = graph_model(nodes, {"x": [1, 4]}, ["y"])
+    with pytest.raises(UserError, match=r"operator RandomNormal \(noise\) gives other values on each run: cut"):
+        canonical(source)
+    assert [entry.name for entry in canonical(source, inputs=["r"]).graph.node] == ["sum"]

@@ -6,10 +6,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import SourceFile, open_source
+from stages.core.base.sources import SourceFile, expanded, open_source, watched_path
 
 __all__ = ["ModelFiles", "SourceFormat", "model_files", "with_format"]
 
@@ -36,11 +36,43 @@ def _only(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | 
     return files[0] if len(files) == 1 and PurePosixPath(files[0].name).suffix.lower() in suffixes else None
 
 
+def _with_data(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in one file, which may keep its weights in files of any name beside it."""
+    mains = [file for file in files if PurePosixPath(file.name).suffix.lower() in suffixes]
+    return mains[0] if len(mains) == 1 else None
+
+
+def _pair(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in two files: the weights, whose suffix is the first, and one that ends in another of the suffixes."""
+    weights, graphs = _parts(files, suffixes)
+    return weights[0] if len(weights) == len(graphs) == 1 else None
+
+
+def _parts(files: Sequence[SourceFile], suffixes: Sequence[str]) -> tuple[list[SourceFile], list[SourceFile]]:
+    """The files that end in the first suffix, and those that end in another."""
+    weights = [file for file in files if file.name.lower().endswith(suffixes[0])]
+    return weights, [file for file in files if file.name.lower().endswith(tuple(suffixes[1:]))]
+
+
+def _folder(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in a folder: the one file of a fixed name, whatever lies beside it."""
+    mains = [file for file in files if PurePosixPath(file.name).name in suffixes]
+    return mains[0] if len(mains) == 1 else None
+
+
 class SourceFormat(Enum):
     """The formats of trained networks; files are of the first that knows them."""
 
-    onnx = FormatRule("ONNX", (".onnx",), _only)
-    checkpoint = FormatRule("PyTorch checkpoint", (".pt", ".pth", ".ckpt", ".bin"), _only)
+    onnx = FormatRule("ONNX", (".onnx",), _with_data)
+    caffe = FormatRule("Caffe", (".caffemodel", ".prototxt", ".prototxt.txt"), _pair)
+    mxnet = FormatRule("MXNet", (".params", "-symbol.json"), _pair)
+    checkpoint = FormatRule(
+        "PyTorch", (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".jit", ".torchscript", ".ptl", ".safetensors"), _only
+    )
+    tflite = FormatRule("TFLite", (".tflite",), _only)
+    keras = FormatRule("Keras", (".keras", ".h5", ".hdf5"), _only)
+    saved_model = FormatRule("SavedModel", ("saved_model.pb",), _folder)
+    frozen = FormatRule("frozen TensorFlow graph", (".pb",), _only)
 
 
 @dataclass(frozen=True)
@@ -69,11 +101,15 @@ def model_files(source: str | None) -> ModelFiles | None:
     Raises:
         UserError: if the files are not one network of a known format.
     """
-    return with_format(open_source(source, "model.source")) if source else None
+    return with_format(open_source(source, "model.source"), source) if source else None
 
 
-def with_format(files: Sequence[SourceFile]) -> ModelFiles:
+def with_format(files: Sequence[SourceFile], source: str = "") -> ModelFiles:
     """Tell the format of a network's files.
+
+    Args:
+        files: the files.
+        source: where they come from, for the advice what to write.
 
     Raises:
         UserError: if they are no network, or several.
@@ -81,8 +117,36 @@ def with_format(files: Sequence[SourceFile]) -> ModelFiles:
     for kind in SourceFormat:
         if (main := kind.value.main(files, kind.value.suffixes)) is not None:
             return ModelFiles(kind, main, tuple(file for file in files if file is not main))
+    for kind in SourceFormat:
+        if kind.value.main is _pair and any(_parts(files, kind.value.suffixes)):
+            raise UserError(_pair_advice(kind.value, files, source))
     known = ", ".join(suffix for kind in SourceFormat for suffix in kind.value.suffixes)
     if len(files) == 1:
         raise UserError(f"model.source: {files[0].name} is no network that can be read ({known})")
     named = f" ({files[0].name}, ...)" if files else ""
     raise UserError(f"model.source matches {len(files)} files{named}: give those of one network ({known})")
+
+
+def _pair_advice(rule: FormatRule, files: Sequence[SourceFile], source: str) -> str:
+    """Say what to write for a network of two files, of which one is missing or there are several."""
+    weights, graphs = _parts(files, rule.suffixes)
+    path = Path(expanded(source.removeprefix("file:")))
+    if source.startswith("file:") and path.is_file():
+        beside = [SourceFile(other.name, other.read_bytes) for other in sorted(path.parent.iterdir())]
+        found = _parts(beside, rule.suffixes)
+        weights, graphs = weights or found[0], graphs or found[1]
+        folder = f"file:{path.parent}"
+    elif source.startswith("package:"):
+        folder = source.partition("/")[0]
+    else:
+        folder = f"file:{watched_path(source) if source.startswith('file:') else 'FOLDER'}"
+    names = [
+        part[0].name if len(part) == 1 else f"NAME{suffix}"
+        for part, suffix in zip((graphs, weights), (rule.suffixes[1], rule.suffixes[0]), strict=True)
+    ]
+    given = ", ".join(PurePosixPath(file.name).name for part in _parts(files, rule.suffixes) for file in part)
+    digest = f"#{source.partition('#')[2]}" if "#" in source else ""
+    return (
+        f"model.source: a network of {rule.title} is one {rule.suffixes[1]} and one {rule.suffixes[0]} file (given: "
+        f"{given}): write {folder}/{{{','.join(names)}}}{digest}"
+    )

@@ -4,15 +4,21 @@ from collections.abc import Mapping
 
 from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import SourceFormat, model_files
+from stages.export.sources.caffe.reader import read_caffe
+from stages.export.sources.mxnet.reader import read_mxnet
 from stages.export.sources.onnx_file import read_onnx
+from stages.export.sources.pytorch.reader import read_pytorch
 from stages.export.sources.source_network import Reader, SourceNetwork
-from stages.export.sources.torch_module import read_module
+from stages.export.sources.tensorflow_files import KINDS, read_tensorflow
 
 __all__ = ["READERS", "read_source"]
 
 READERS: Mapping[SourceFormat, Reader] = {
-    SourceFormat.onnx: lambda _, files: read_onnx(files),
-    SourceFormat.checkpoint: lambda config, files: read_module(config, files.main),
+    SourceFormat.onnx: read_onnx,
+    SourceFormat.caffe: read_caffe,
+    SourceFormat.mxnet: read_mxnet,
+    SourceFormat.checkpoint: lambda config, files: read_pytorch(config, files.main),
+    **dict.fromkeys(KINDS, read_tensorflow),
 }
 
 
@@ -27,5 +33,5 @@ def read_source(config: ModelConfig) -> tuple[SourceNetwork, str]:
     """
     files = model_files(config.source)
     if files is None:
-        return read_module(config, None), config.name
+        return read_pytorch(config, None), config.name
     return READERS[files.format](config, files), files.name

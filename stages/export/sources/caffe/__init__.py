@@ -1,0 +1,1 @@
+"""Caffe networks: prototxt (the layers) and caffemodel (their weights), read without Caffe."""

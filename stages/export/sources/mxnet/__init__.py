@@ -1,0 +1,1 @@
+"""MXNet networks: a symbol (the operators, JSON) and params (their arrays), read without MXNet."""

@@ -1,0 +1,1 @@
+"""A converter for each operator: adds the nodes that compute the same."""
