@@ -15,6 +15,7 @@ def model():
         node("Relu", ["conv"], ["relu"], "relu"),
         node("Clip", ["conv", "minus", "one"], ["clip"], "clip"),
         node("Clip", ["conv", "zero", "one"], ["clip0"], "clip0"),
+        node("Clip", ["conv", "listed", "one"], ["clip1"], "clip1"),
         node("MaxPool", ["relu"], ["pool"], "pool", kernel_shape=[2, 2]),
         node("Concat", ["relu", "clip0"], ["positive"], "positive", axis=1),
         node("Concat", ["relu", "conv"], ["mixed"], "mixed", axis=1),
@@ -24,7 +25,13 @@ def model():
         node("Mul", ["conv", "gate"], ["silu"], "silu"),
         node("Softplus", ["conv"], ["soft"], "soft"),
     ]
-    constants = {"w": np.random.default_rng(0).normal(0, 1, (4, 3, 1, 1)), "minus": -1.0, "zero": 0.0, "one": 1.0}
+    constants = {
+        "w": np.random.default_rng(0).normal(0, 1, (4, 3, 1, 1)),
+        "minus": -1.0,
+        "zero": 0.0,
+        "one": 1.0,
+        "listed": [0.0],
+    }
     outputs = ["pool", "positive", "mixed", "more", "less", "silu", "soft", "clip"]
     return graph_model(nodes, {"x": [1, 3, 4, 4]}, outputs, constants)
 
@@ -36,7 +43,7 @@ def picture(mean, normal):
 def test_what_cannot_be_negative_begins_at_0(model):
     ranges = assumed_ranges(Graph(model), [picture((0.0,) * 3, (255.0,) * 3)])
     begins_at_0 = {name for name, (low, _) in ranges.items() if low == 0.0}
-    assert begins_at_0 == {"x", "relu", "clip0", "pool", "positive", "more", "gate", "soft"}
+    assert begins_at_0 == {"x", "relu", "clip0", "clip1", "pool", "positive", "more", "gate", "soft"}
 
 
 def test_the_signs_are_those_of_the_network(model):

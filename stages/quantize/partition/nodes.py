@@ -44,7 +44,7 @@ def clamp_bounds(graph: Graph, node: onnx.NodeProto) -> tuple[float, float]:
         return 0.0, np.inf
     bounds = [graph.constant(name) if name else None for name in node.input[1:3]]
     low, high = (*bounds, None, None)[:2]
-    return (-np.inf if low is None else float(low)), (np.inf if high is None else float(high))
+    return (-np.inf if low is None else float(low.item())), (np.inf if high is None else float(high.item()))
 
 
 def bounded(graph: Graph, node: onnx.NodeProto) -> bool:
