@@ -151,7 +151,7 @@ def _clip_bounds(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) ->
         return 0.0, np.inf
     if node.op_type != "Clip" or any(name and name not in constants for name in node.input[1:]):
         return None
-    low, high, *_ = [float(constants[name]) if name else None for name in node.input[1:]] + [None, None]
+    low, high, *_ = [float(constants[name].item()) if name else None for name in node.input[1:]] + [None, None]
     return -np.inf if low is None else low, np.inf if high is None else high
 
 
