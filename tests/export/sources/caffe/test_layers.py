@@ -281,6 +281,12 @@ def test_files_of_two_networks_are_refused():
         read(text, {"conv2": [array(4, 3, 1, 1), array(4)]})
 
 
+@pytest.mark.parametrize(("kind", "parameters"), [("LRN", "lrn_param { k: 2 }"), ("MVN", "mvn_param { eps: 0.01 }")])
+def test_what_opencv_computes_otherwise_is_not_compared(kind, parameters, capsys):
+    assert read(net(layer(kind, parameters)), {"x": [array(1)]}).difference == 0
+    assert f"OpenCV computes layer 'out' ({kind}) in a way of its own" in capsys.readouterr().err
+
+
 def test_what_opencv_cannot_run_is_said(capsys):
     source = read(net(layer("Threshold")), {"x": [array(1)]})
     assert source.difference == 0
