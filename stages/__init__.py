@@ -1,7 +1,12 @@
 """The pipeline: one sub-package a stage, one module a command, and what they share in `stages.core`."""
 
+import os
 import sys
 from types import TracebackType
+
+# Nothing of a user's network leaves the machine. ONNX Runtime and MLflow read these when they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def _quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

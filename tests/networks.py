@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.core.config.composition import compose
+from stages.core.config.composition import compose_socs
 from stages.core.config.schema import Config, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import NetworkParams
@@ -167,8 +167,7 @@ def write_pictures(folder: Path, count: int, size: int = 24, seed: int = 0, suff
 @cache
 def soc_config(name: str) -> SocConfig:
     """The SOC of conf/soc/<name>.yaml."""
-    config, _ = compose([f"soc={name}"], Path(__file__).parent.parent / "conf")
-    return config.soc
+    return compose_socs([name], Path(__file__).parent.parent / "conf")[name]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from stages.build.runtime.translate import FLOAT_TRANSLATORS, INTEGER_TRANSLATOR
 from stages.build.runtime.translate.moves import MOVING_OPERATORS
 from stages.build.runtime.translate.pools import MAX_POOLS
 from stages.core.integer import operators as integer_operators
+from stages.core.integer.float_forms import RULES
 from stages.core.integer.operators import (
     BOUNDARIES,
     BY_KIND,
@@ -73,6 +74,13 @@ def test_every_record_is_translated_for_the_board():
     missing = OPERATORS.keys() - {record.op_type() for record in INTEGER_TRANSLATORS}
     assert missing == set(), "not translated: add them to INTEGER_TRANSLATORS in stages/build/runtime/translate/"
     assert set() == MOVES - MOVING_OPERATORS - MAX_POOLS
+
+
+def test_the_page_lists_every_operator_that_the_boards_runtime_does_in_float():
+    rows = (REPOSITORY / "docs" / "board.md").read_text().split("| operators in float |")[1].split("\n\n")[0]
+    listed = {name for row in rows.splitlines()[2:] for name in row.split("|")[1].strip().split(", ")}
+    folded = {"Constant", "ConstantOfShape", "Range", "Shape", "Size"}
+    assert listed == FLOAT_TRANSLATORS.keys() | MOVING_OPERATORS | MAX_POOLS | RULES.keys() | folded
 
 
 def test_every_record_but_the_boundaries_comes_from_an_onnx_operator():

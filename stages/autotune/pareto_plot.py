@@ -84,18 +84,20 @@ def _plot_measured(axes: Axes, measured: Sequence[Measured], label: str, color: 
 
 
 def _name(axes: Axes, measured: Sequence[Measured]) -> None:
-    """Write names beside their markers; those that would overlap stand together."""
+    """Write names beside their markers, inside the plot; those that would overlap stand together."""
     pixels = [axes.transData.transform(each.xy).tolist() for each in measured]
-    form: Any = {"xytext": (3, 6), "textcoords": "offset points", "fontsize": 7}
+    form: Any = {"textcoords": "offset points", "fontsize": 7, "va": "center"}
     for group in _overlapping(pixels):
         text = ", ".join(measured[index].name for index in group)
-        axes.annotate(text, measured[group[0]].xy, color=SOFT, parse_math=False, **form)
+        fits = pixels[group[0]][0] + LABEL_PIXELS[0] * len(group) < axes.bbox.x1
+        side: Any = {"xytext": (5, 0), "ha": "left"} if fits else {"xytext": (-5, 0), "ha": "right"}
+        axes.annotate(text, measured[group[0]].xy, color=SOFT, parse_math=False, **form, **side)
 
 
 def _overlapping(pixels: Sequence[Sequence[float]]) -> list[list[int]]:
-    """Indices of places [x, y], those together whose names would overlap: the leftmost first."""
+    """Indices of places [x, y], those together whose names would overlap: the leftmost first, then the uppermost."""
     groups: list[list[int]] = []
-    for index in sorted(range(len(pixels)), key=lambda index: tuple(pixels[index])):
+    for index in sorted(range(len(pixels)), key=lambda index: (pixels[index][0], -pixels[index][1])):
         near = (
             group
             for group in groups

@@ -24,7 +24,7 @@ from stages.autotune.pareto import uniform_bit_widths
 from stages.autotune.sensitivity import Ranges, measure_sensitivities, ranges_by_bit_width
 from stages.autotune.target_search import TargetStep, cheapest_that_keeps
 from stages.autotune.verifier import UNPREDICTED_RATIO, Verified, Verifier
-from stages.core.base.artifacts import read_json
+from stages.core.base.artifacts import read_json, remove_leftovers
 from stages.core.base.console import warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import AUTOTUNE, CALIBSET, STATISTICS
@@ -33,7 +33,7 @@ from stages.core.cost import cost_file, load_cost
 from stages.core.data.inputs import feeds
 from stages.core.data.sample_files import select
 from stages.core.data.sample_store import SampleReader, correction_samples, validation_samples
-from stages.quantize.pipeline import Pipeline, remove_leftovers
+from stages.quantize.pipeline import SCRATCH_PREFIX, Pipeline
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.simulation import Simulation
 from stages.search.candidate_metric import EVALUATED, CandidateMetric, open_metric, relative_bound
@@ -119,7 +119,7 @@ class Tuner:
                 + ("" if given else "; --allow-float lets nodes stay in float")
             )
         AUTOTUNE.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(AUTOTUNE)
+        remove_leftovers(AUTOTUNE, SCRATCH_PREFIX)
         self.pipeline = replace(pipeline, network=network, by_node=given)
         self.pictures = _evenly(correction_samples(CALIBSET), pictures)
         validation = _evenly(validation_samples(CALIBSET), MAX_VALIDATION_PICTURES)

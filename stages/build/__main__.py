@@ -13,6 +13,7 @@ from stages.build.magik.converter import convert
 from stages.build.magik.folder import write_magik
 from stages.build.magik.scripts import RUN_SCRIPT, options
 from stages.build.magik.vendor_names import CONVERTED_FOLDER
+from stages.build.pluto.boxes import Decoding
 from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
@@ -54,8 +55,8 @@ def build(config: Config) -> None:
             write_tpu_mlir(board, config, inputs, graph, params)
             output.print(f"run.sh in {BUILD / name} converts it with {config.soc.toolchain.name}")
         if config.soc.open_runtime is OpenRuntime.pluto:
-            cut = head.head if head and head.logits else None
-            write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params, cut)
+            decoding = Decoding(head, outputs, config.model.detector) if head and head.logits else None
+            write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params, decoding)
         _write_reference_runtime(board / RUNTIME, config, inputs, head)
     output.print(f"board folder: {BUILD / name}")
 

@@ -6,14 +6,13 @@ from typing import Any
 
 from stages.core.base.console import warn
 from stages.core.base.errors import UserError
-from stages.core.data.objects import ObjectLabels, Objects, Shapes
+from stages.core.data.objects import ObjectLabels, Objects
 from stages.core.data.preprocess import Placement
-from stages.core.heads.detections import Detections
 from stages.core.heads.detector import Detector
 from stages.core.heads.matching import match
 from stages.evaluate.precisions import SIDES, Precisions
 from stages.evaluate.scores import AGREEMENT, BOXES, MAP, ClassRow, Outputs, OutputScore
-from stages.evaluate.shapes import Seen, ShapeKind, shape_kinds
+from stages.evaluate.shapes import Seen, ShapeKind, shape_kinds, wanted_shapes
 
 __all__ = ["DetectionScore"]
 
@@ -54,7 +53,7 @@ class DetectionScore:
         self._boxes += len(shown[0])
         self._missed += len(matches.missed)
         self._invented += len(matches.invented)
-        objects = None if self._labels is None else self._objects(name, placement, shown[0], self._labels)
+        objects = None if self._labels is None else self._objects(name, placement, self._labels)
         for precisions in self._precisions:
             precisions.add(Seen(shown[0], reference, placement), seen, objects)
         self._outputs.add(name, placement, reference, quantized)
@@ -106,12 +105,11 @@ class DetectionScore:
                     return precisions, name
         return None
 
-    def _objects(self, name: str, placement: Placement | None, shown: Detections, labels: ObjectLabels) -> Objects:
+    def _objects(self, name: str, placement: Placement | None, labels: ObjectLabels) -> Objects:
         """The labelled objects of a picture, with the shapes that the network gives."""
         if placement is None:
             raise UserError(f"data.evaluation.labels: {name} is no picture: boxes have no size to be scaled to")
-        keypoints = 0 if shown.keypoints is None else shown.keypoints.shape[1]
-        objects = labels.of(name, *placement.picture, Shapes(self._detector.prototypes is not None, keypoints))
+        objects = labels.of(name, *placement.picture, wanted_shapes(self._detector))
         self._counts.update(objects.classes.tolist())
         return objects
 

@@ -24,7 +24,7 @@ from stages.evaluate.scores import (
     OutputScore,
     Score,
 )
-from stages.evaluate.shapes import ShapeKind, shape_kinds
+from stages.evaluate.shapes import ShapeKind, shape_kinds, wanted_shapes
 
 __all__ = ["Scoring", "default_metric", "score_of_metric", "score_of_task"]
 
@@ -192,7 +192,7 @@ def _objects(labels: str, files: Sequence[SampleFiles], detector: Detector) -> O
     """A detector's labels, all read once: a mistake in the last of them should not be found last."""
     names = [file.name for file in files]
     objects = read_object_labels(labels, names)
-    objects.check(names, detector.classes)
+    objects.check(names, detector.classes, wanted_shapes(detector))
     return objects
 
 

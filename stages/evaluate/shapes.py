@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.data.masks import MaskCode, area, mask_of_window
-from stages.core.data.objects import Objects
+from stages.core.data.objects import Objects, Shapes
 from stages.core.data.preprocess import Placement
 from stages.core.heads.detections import Detections, Floats
 from stages.core.heads.detector import Detector, Prototypes
@@ -23,7 +23,16 @@ from stages.core.statistics.shape_precision import (
 )
 from stages.evaluate.scores import BOXES, KEYPOINTS, MASKS, Outputs
 
-__all__ = ["BoxShapes", "KeyPointShapes", "MaskShapes", "Seen", "ShapeKind", "instance_masks", "shape_kinds"]
+__all__ = [
+    "BoxShapes",
+    "KeyPointShapes",
+    "MaskShapes",
+    "Seen",
+    "ShapeKind",
+    "instance_masks",
+    "shape_kinds",
+    "wanted_shapes",
+]
 
 FARTHEST = 1e6
 """Where a key point that a broken network throws far away is put: pixels from the picture."""
@@ -240,6 +249,11 @@ def shape_kinds(detector: Detector, sigmas: Sequence[float] = ()) -> list[ShapeK
     if detector.keypoints:
         kinds.append(KeyPointShapes(sigmas))
     return kinds
+
+
+def wanted_shapes(detector: Detector) -> Shapes:
+    """What is wanted of labels, beside boxes, to score all that a detector gives."""
+    return Shapes(detector.prototypes is not None, detector.keypoints)
 
 
 def instance_masks(detections: Detections, prototypes: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -11,11 +11,16 @@ from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute
 from stages.export.cut import Cut, extract
 from stages.export.layout.transposes import without_transposes
+from stages.export.rewrites.rewrite import rewrite
 from stages.export.shapes import declare_outputs
+from stages.export.standard_form.constants import to_initializers
 
 __all__ = ["canonicalize"]
 
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what ONNX Runtime has operators of
+RANDOM = {
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+}  # fmt: skip
 OLDEST_OPSET = 13  # per-channel DequantizeLinear
 
 
@@ -33,18 +38,23 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         UserError: if the network cannot be simplified.
     """
     names = {name: node.name for node in model.graph.node for name in node.output if node.name}
-    for node in model.graph.node:
-        if node.domain not in KNOWN_DOMAINS:
-            raise UserError(f"operator {node.domain}.{node.op_type} ({node.name}) cannot be run: ONNX Runtime lacks it")
+    part = extract(model, cut)
+    for node in part.graph.node:
+        _check_operator(node)
     try:
-        simplified = onnxslim.slim(extract(model, cut))
+        simplified = _slimmed(part)
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
+        _constants_as_initializers(simplified)
         without_transposes(simplified)
+        to_initializers(simplified)
+        rewrite(simplified)
         _name_nodes(simplified, names)
         _rewrite_batch_norms(simplified)
         _strip(simplified)
         del simplified.graph.value_info[:]
+        for info in simplified.graph.output:
+            info.type.tensor_type.ClearField("shape")
         simplified = onnx.shape_inference.infer_shapes(simplified)
         shaped = [info for info in simplified.graph.value_info if info.type.tensor_type.HasField("shape")]
         del simplified.graph.value_info[:]
@@ -56,15 +66,75 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
     return simplified
 
 
+def _slimmed(part: onnx.ModelProto) -> onnx.ModelProto:
+    """Simplify a network, or leave it as it is where the simplifier fails on one of its operators."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(part)
+    try:
+        simplified: onnx.ModelProto = onnxslim.slim(part)
+    except Exception:  # it raises many types; what is wrong with the network itself, the checker says
+        return whole
+    return simplified
+
+
+def _check_operator(node: onnx.NodeProto) -> None:
+    """Refuse an operator that cannot be run, or not to the same result twice."""
+    name = node.name or node.output[0]
+    if node.domain not in KNOWN_DOMAINS:
+        raise UserError(
+            f"operator {node.domain}.{node.op_type} ({name}) cannot be run: ONNX Runtime lacks it; end the "
+            "network before it (model.outputs)"
+        )
+    if node.op_type in RANDOM:
+        raise UserError(
+            f"operator {node.op_type} ({name}) gives other values on each run: cut the network behind it "
+            "(model.inputs[].name), or export it without"
+        )
+
+
 def _opset(model: onnx.ModelProto) -> int:
     return next(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
 
 
+def _constants_as_initializers(model: onnx.ModelProto) -> None:
+    """Store what Constant nodes hold as initializers: one form of a constant for all that read the network."""
+    kept = []
+    for node in model.graph.node:
+        value = _constant_value(node) if node.op_type == "Constant" and node.domain in ("", "ai.onnx") else None
+        if value is None:
+            kept.append(node)
+        else:
+            value.name = node.output[0]
+            model.graph.initializer.append(value)
+    if len(kept) < len(model.graph.node):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+
+
+def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """The value of a Constant; None for a sparse one or text."""
+    types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for name, kind in types.items():
+        if (value := attribute(node, name)) is not None:
+            return numpy_helper.from_array(np.asarray(value, kind))
+    value = attribute(node, "value")
+    if value is None:
+        return None
+    copied = onnx.TensorProto()
+    copied.CopyFrom(value)
+    return copied
+
+
 def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None:
-    """Name each node as the source node of the same output; a nameless one by type and tensor."""
-    used: set[str] = set()
+    """Name each node as the source node of the same output; a nameless one by type and tensor.
+
+    No node is named as an input, which has a name in the same tables, or holds what params.yaml would replace.
+    """
+    used = {info.name for info in model.graph.input}
     for node in model.graph.node:
         name = source_names.get(node.output[0]) or node.name or f"{node.op_type}_{node.output[0]}"
+        name = name.replace("${", "$(")
         count, unique = 1, name
         while unique in used:
             count += 1

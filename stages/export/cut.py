@@ -1,7 +1,7 @@
 """Cutting a network at the configured inputs and outputs."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import onnx
 from onnx import TensorProto, helper
@@ -10,7 +10,7 @@ from stages.core.base.errors import UserError, did_you_mean
 from stages.core.graph.onnx_graph import used_names
 from stages.export.shapes import graph_shapes
 
-__all__ = ["Cut", "extract", "find_cut"]
+__all__ = ["Cut", "extract", "find_cut", "without_outputs"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Cut:
         inputs: tensors that are fed: the configured ones first, then what else the outputs need.
         outputs: tensors that are returned.
         configured: the tensor of each configured input, None where its name is left out.
+        left_out: outputs of the graph that no layer computes: inputs passed on, and constants.
     """
 
     inputs: list[str]
     outputs: list[str]
     configured: list[str | None]
+    left_out: list[str] = field(default_factory=list)
 
 
 def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iterable[str]) -> Cut:
@@ -54,18 +56,26 @@ def find_cut(model: onnx.ModelProto, inputs: Iterable[str | None], outputs: Iter
 
     configured = [tensor(name, "model.inputs[].name", own_inputs) if name else None for name in inputs]
     named = [name for name in configured if name]
-    ends = list(dict.fromkeys(tensor(name, "model.outputs", own_outputs) for name in outputs)) or own_outputs
-    fed = [name for name in ends if name in own_inputs or name in named]
+    ends = list(dict.fromkeys(tensor(name, "model.outputs", own_outputs) for name in outputs))
+    stops = set(named) | set(own_inputs)
+    left_out = [] if ends else [name for name in own_outputs if name in stops or not _reachable(model, [name], stops)]
+    ends = ends or [name for name in own_outputs if name not in left_out]
+    fed = [name for name in ends if name in stops]
     if fed:
         raise UserError(f"model.outputs: {fed[0]!r} is an input: there is no network in between")
-    needed = _reachable_inputs(model, ends, set(named) | set(own_inputs))
+    if not ends:
+        raise UserError(
+            f"the network's outputs, {', '.join(own_outputs)}, are inputs or constants: nothing computes them"
+        )
+    needed = _reachable(model, ends, stops)
     unused = [name for name in named if name not in needed]
     if unused:
         raise UserError(f"model.inputs[].name: {unused[0]!r} does not lead to the outputs {', '.join(ends)}")
-    return Cut([*named, *(name for name in own_inputs if name in needed and name not in named)], ends, configured)
+    fed_names = [*named, *(name for name in own_inputs if name in needed and name not in named)]
+    return Cut(fed_names, ends, configured, left_out)
 
 
-def _reachable_inputs(model: onnx.ModelProto, outputs: Sequence[str], stops: set[str]) -> set[str]:
+def _reachable(model: onnx.ModelProto, outputs: Sequence[str], stops: set[str]) -> set[str]:
     """Which of `stops` a walk back from the outputs meets first."""
     producers = {name: node for node in model.graph.node for name in node.output}
     met: set[str] = set()
@@ -78,9 +88,24 @@ def _reachable_inputs(model: onnx.ModelProto, outputs: Sequence[str], stops: set
         seen.add(name)
         if name in stops:
             met.add(name)
-        elif name in producers:
+        elif name in producers and not _is_size_of(producers[name], stops):
             pending.extend(used_names([producers[name]]))
     return met
+
+
+def _is_size_of(node: onnx.NodeProto, inputs: set[str]) -> bool:
+    """Whether a node gives sizes of an input, which are constants."""
+    return node.op_type in ("Shape", "Size") and node.input[0] in inputs
+
+
+def without_outputs(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+    """Copy a network without some of its outputs."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    kept = [info for info in model.graph.output if info.name not in names]
+    del changed.graph.output[:]
+    changed.graph.output.extend(kept)
+    return changed
 
 
 def extract(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:

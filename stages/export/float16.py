@@ -1,4 +1,4 @@
-"""Networks in half precision (float16), as many exporters write them on request: read as float32."""
+"""Networks in another precision, float16 as many exporters write on request or float64: read as float32."""
 
 from collections.abc import Iterator
 
@@ -6,25 +6,36 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, numpy_helper
 
-__all__ = ["has_float16", "in_float32"]
+__all__ = ["in_float32", "other_precision"]
 
+HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+FLOAT_TYPES = {*HALF_TYPES, TensorProto.DOUBLE}
+"""Types that become float32."""
 TYPE_ATTRIBUTES = {"to", "dtype"}
 """Attributes whose number is a tensor's type: of Cast, and of operators that make numbers."""
 
 
-def has_float16(model: onnx.ModelProto) -> bool:
-    """Whether an input, a weight or a constant is float16."""
-    types = {info.type.tensor_type.elem_type for info in model.graph.input}
+def other_precision(model: onnx.ModelProto) -> str | None:
+    """The precision that a network is in, if it is not float32.
+
+    Returns:
+        float64 if an input is, float16 or bfloat16 if an input, a weight or a constant is; None for others.
+    """
+    inputs = {info.type.tensor_type.elem_type for info in model.graph.input}
+    types = set(inputs)
     for graph in _graphs(model.graph):
         types.update(tensor.data_type for tensor in graph.initializer)
         types.update(attribute.t.data_type for node in graph.node for attribute in node.attribute)
-    return TensorProto.FLOAT16 in types
+    if TensorProto.DOUBLE in inputs:
+        return "float64"
+    return next((name for kind, name in HALF_TYPES.items() if kind in types), None)
 
 
 def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a network whose float16 tensors are float32.
+    """Give a network whose floats are all float32.
 
-    Weights keep their values, which float32 has too; features are no longer rounded to float16.
+    Weights of half precision keep their values, which float32 has too; features are no longer rounded to it. Weights
+    of float64 are rounded to float32.
 
     Args:
         model: not changed.
@@ -35,7 +46,7 @@ def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
         for tensor in graph.initializer:
             _widen(tensor)
         for info in (*graph.input, *graph.output, *graph.value_info):
-            if info.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            if info.type.tensor_type.elem_type in FLOAT_TYPES:
                 info.type.tensor_type.elem_type = TensorProto.FLOAT
         for node in graph.node:
             for attribute in node.attribute:
@@ -56,9 +67,9 @@ def _widen_attribute(attribute: onnx.AttributeProto) -> None:
     if attribute.type == AttributeProto.TENSOR:
         _widen(attribute.t)
     if attribute.name in TYPE_ATTRIBUTES and attribute.type == AttributeProto.INT:
-        attribute.i = TensorProto.FLOAT if attribute.i == TensorProto.FLOAT16 else attribute.i
+        attribute.i = TensorProto.FLOAT if attribute.i in FLOAT_TYPES else attribute.i
 
 
 def _widen(tensor: onnx.TensorProto) -> None:
-    if tensor.data_type == TensorProto.FLOAT16:
+    if tensor.data_type in FLOAT_TYPES:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))

@@ -1,36 +1,48 @@
-"""Reads a vendor's config back into conf/, to start from a conversion that you have.
+"""Starts an experiment from a network, or from a vendor's config that you have.
 
-Takes Ingenic's flat cfg, the ptq json, the training kit's json, and shell scripts that call magik-transform-tools with
-any of them. Writes conf/model/NAME.yaml and prints the line that composes the experiment. What it cannot take it says.
+Of a network (any format that export reads) and a folder of samples it finds task, head and input layout, guesses colour
+order, mean and normal, splits the samples, finds their labels, and writes conf/model/NAME.yaml, conf/data/NAME.yaml and
+params.yaml. Each guess stands there with its evidence and how sure it is.
+
+Of a vendor's config (Ingenic's flat cfg, the ptq json, the training kit's json, and shell scripts that call
+magik-transform-tools with any of them) it writes conf/model/NAME.yaml and prints the line that composes the experiment.
+What it cannot take it says.
 """
 
 import argparse
 import re
-import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from stages.compose import run as compose_into
 from stages.core.base.artifacts import write_text
-from stages.core.base.console import output, warn
+from stages.core.base.console import output
 from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.sources import expanded, open_source
 from stages.core.command import Parser, guarded
-from stages.core.config.composition import compose
-from stages.core.config.first_line import COMPOSED_WITH
-from stages.init.config_reader import VendorConfig, read_vendor_config
-from stages.init.experiment_writer import MISSING_NETWORK, MISSING_PICTURES, experiment_overrides, model_yaml
-from stages.init.vendor_experiment import VendorExperiment, interpret
+from stages.core.data.model_files import with_format
+from stages.init.model_name import check_free, model_name
+from stages.init.network_init import Wanted, init_from_network
+from stages.init.vendor.vendor_init import init_from_vendor
+from stages.init.write.source_text import file_name, source
+from stages.init.write.template import data_template, model_template
 
-NAME_PATTERN = r"\w[\w.+-]*"
+PINNED = ("package:", "https://", "file:")
+TEMPLATE_NAME = "my"
 EPILOG = """\
 examples:
-  python -m stages.init --from yolov5s/run_t40.sh                      a script, and the cfg or json that it names
-  python -m stages.init --from magik_t40.cfg --model yolov5s.onnx      a cfg: it does not name its network
-  python -m stages.init --from run.sh ptq.json --name person --force   as another name, over what is there
-  python -m stages.init --from run_t40.sh --compose && dvc repro       params.yaml too
+  python -m stages.init my.onnx pictures/ --soc t41                    then: dvc repro
+  python -m stages.init my.onnx pictures/ --soc t41 --yes              to the report
+  python -m stages.init package:NAME==VERSION/net.onnx#sha256=... pictures/
+  python -m stages.init asr.onnx sounds/ --shape audio=1,16000         a size that the graph leaves open
+  python -m stages.init --template --name my                           every key, commented
+  python -m stages.init yolov5s/run_t40.sh                             a script, and the cfg or json that it names
+  python -m stages.init magik_t40.cfg --model yolov5s.onnx             a cfg: it does not name its network
+  python -m stages.init run.sh ptq.json --name person --force          as another name, over what is there
+  python -m stages.init run_t40.sh --compose && dvc repro              params.yaml too
 
-Exit code: 0, 2 for a file or value that cannot be taken.
+Exit code: 0, 2 for a file or value that cannot be taken; with --yes that of dvc repro.
 """
 
 
@@ -38,122 +50,108 @@ def main() -> None:
     """Run the command; exits."""
     parser = Parser("stages.init", __doc__, EPILOG)
     parser.add_argument(
-        "--from", dest="files", type=Path, nargs="+", required=True, metavar="FILE", help="what to read"
+        "given", nargs="*", metavar="FILE", help="a network and a folder of samples, or a vendor's config and scripts"
     )
-    parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="the network (.onnx), in place of the one named there"
-    )
+    parser.add_argument("--from", dest="files", nargs="+", default=[], metavar="FILE", help="a vendor's config")
+    parser.add_argument("--soc", help="the SOC, a file of conf/soc (default: conf/config.yaml's)")
+    parser.add_argument("--quant", help="bits and methods, a file of conf/quant (default: conf/config.yaml's)")
     parser.add_argument("--name", help="of the model (default: the network's file name)")
-    parser.add_argument("--compose", action="store_true", help="run that line: write params.yaml")
-    parser.add_argument("--force", action="store_true", help="replace conf/model/NAME.yaml")
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="NAME=N,C,H,W",
+        help="the shape of an input whose graph leaves it open, or of a tensor to cut the graph at; may be repeated",
+    )
+    parser.add_argument("--yes", action="store_true", help="run the experiment too: dvc repro")
+    parser.add_argument("--template", action="store_true", help="write empty config files with every key commented")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="of a vendor's config: the network (.onnx)")
+    parser.add_argument("--compose", action="store_true", help="of a vendor's config: write params.yaml too")
+    parser.add_argument("--force", action="store_true", help="replace conf/model/NAME.yaml and conf/data/NAME.yaml")
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
     sys.exit(guarded(lambda: init(arguments), arguments.debug))
 
 
-def init(arguments: argparse.Namespace) -> None:
-    conf = arguments.conf
-    if arguments.model:
-        _check_network(arguments.model)
-    config = read_vendor_config(arguments.files)
-    experiment = interpret(config.settings, config.find, config.notes)
-    experiment.network = arguments.model or experiment.network
-    _check_soc(experiment, config, conf)
-    name = _name(experiment, arguments.files) if arguments.name is None else arguments.name
-    if not re.fullmatch(NAME_PATTERN, name, re.ASCII):
-        raise UserError(f"--name {name}: give letters, digits and . _ + -")
-    path = conf / "model" / f"{name}.yaml"
-    if path.exists() and not arguments.force:
-        raise UserError(f"{path} is there: --force replaces it, --name gives another name")
-    text = model_yaml(experiment, name, [file.name for file in config.files])
-    overrides = experiment_overrides(experiment, name)
-    if arguments.compose:
-        _refuse_gaps(overrides)
-    _write_checked(path, text, overrides, conf)
-    for note in [*config.notes, *_gaps(experiment)]:
-        warn(note)
-    output.print(f"{path} written")
-    output.print("compose the experiment with:" if not arguments.compose else "composed with:")
-    output.print(shlex.join([*COMPOSED_WITH.removeprefix("# ").split(), *overrides]))
-    if arguments.compose:
-        compose_into(overrides, conf, Path("params.yaml"), check_only=False)
+def init(arguments: argparse.Namespace) -> int:
+    if arguments.template:
+        _write_template(arguments)
+        return 0
+    given = [expanded(text) for text in (*arguments.given, *arguments.files)]
+    if not given:
+        raise UserError("nothing is given: python -m stages.init NETWORK PICTURES, or --template for an empty config")
+    network = None if arguments.files else _network_source(given[0])
+    if network is None:
+        init_from_vendor(arguments, [Path(text) for text in given])
+        return 0
+    _check_network_arguments(arguments, given)
+    name = model_name(arguments.name, PurePosixPath(file_name(network)).stem)
+    soc = _checked_file("soc", arguments.soc, arguments.conf)
+    quant = _checked_file("quant", arguments.quant, arguments.conf)
+    samples = Path(given[1]) if len(given) > 1 else None
+    shapes = dict(map(_shape, arguments.shape))
+    composed = init_from_network(Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force))
+    if arguments.yes and composed:
+        return subprocess.run(["dvc", "repro"], check=False).returncode
+    return 0
 
 
-def _check_network(path: Path) -> None:
-    """Refuse a network that export would; of one that the config names it is only said that it is missing.
-
-    That path is of the machine where it was converted, and the line is there to be edited.
+def _network_source(given: str) -> str | None:
+    """The source of a network; None of a file that is none, which may be a vendor's config.
 
     Raises:
-        UserError: if it is no .onnx file.
+        UserError: for a pinned source, or a folder or pattern, without a network.
     """
-    if not path.is_file():
-        raise UserError(f"--model {path}: {'is a folder' if path.is_dir() else 'does not exist'}; give the .onnx file")
-    if path.suffix.lower() != ".onnx":
-        raise UserError(f"--model {path}: is no .onnx file; convert the network to ONNX first")
-
-
-def _check_soc(experiment: VendorExperiment, config: VendorConfig, conf: Path) -> None:
-    if experiment.soc and not (conf / "soc" / f"{experiment.soc.lower()}.yaml").is_file():
-        known = sorted(path.stem.upper() for path in (conf / "soc").glob("*.yaml"))
-        hint = did_you_mean(experiment.soc.upper(), known)
-        raise UserError(f"{config.settings['SOC'].where}={experiment.soc}: conf/soc has no such SOC; {hint}")
-
-
-def _name(experiment: VendorExperiment, files: Sequence[Path]) -> str:
-    stem = (experiment.network or files[0]).stem
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", stem).lstrip(".+-") or "model"
-
-
-def _write_checked(path: Path, text: str, overrides: Sequence[str], conf: Path) -> None:
-    """Write the model's file; if the experiment does not compose with it, leave all as it was."""
-    before = path.read_text(encoding="utf-8") if path.exists() else None
-    write_text(path, text)
+    text = given if given.startswith(PINNED) else source(Path(given))
+    if given.startswith(PINNED[:2]):
+        return text
     try:
-        compose(overrides, conf)
-    except BaseException:
-        if before is None:
-            path.unlink()
-        else:
-            write_text(path, before)
-        raise
+        with_format(open_source(text, "the network"))
+    except UserError:
+        if Path(given).is_dir() or given.startswith(PINNED):
+            raise
+        return None
+    return text
 
 
-def _gaps(experiment: VendorExperiment) -> list[str]:
-    """What the config leaves open, and paths that are not there."""
-    gaps = []
-    if not experiment.soc:
-        gaps.append("no SOC is named: add soc=t40 or another to the line")
-    if not experiment.network:
-        gaps.append("no network is named: give --model FILE, or put it in place of NETWORK.onnx")
-    if not experiment.calibration:
-        gaps.append("no calibration pictures are named: put their folder in place of PICTURES")
-    named = {
-        "the network": experiment.network,
-        "the calibration set": experiment.calibration,
-        "the debug set": experiment.debug,
-        "the correction set": experiment.correction,
-        "the validation set": experiment.validation,
+def _check_network_arguments(arguments: argparse.Namespace, given: Sequence[str]) -> None:
+    if len(given) > 2:
+        raise UserError(f"{given[2]}: a network takes one folder of samples; put them all into {given[1]}")
+    if arguments.model:
+        raise UserError(f"--model {arguments.model}: is for a vendor's config; {given[0]} is the network already")
+    if arguments.yes and len(given) == 1:
+        raise UserError("--yes needs samples: python -m stages.init NETWORK PICTURES --yes")
+
+
+def _checked_file(group: str, given: str | None, conf: Path) -> str | None:
+    """A file of a group of conf/, by its name in any case."""
+    if given is None or (conf / group / f"{given.lower()}.yaml").is_file():
+        return given.lower() if given else None
+    known = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+    raise UserError(f"--{group} {given}: {conf}/{group} has no such file; {did_you_mean(given.lower(), known)}")
+
+
+def _shape(text: str) -> tuple[str, list[int]]:
+    """Read NAME=N,C,H,W."""
+    name, _, sizes = text.rpartition("=")
+    if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes.strip("[]")):
+        raise UserError(f"--shape {text}: give NAME=N,C,H,W with positive sizes, as in images=1,3,224,224")
+    return name, [int(size) for size in sizes.strip("[]").split(",")]
+
+
+def _write_template(arguments: argparse.Namespace) -> None:
+    name = model_name(arguments.name, TEMPLATE_NAME)
+    texts = {
+        arguments.conf / "model" / f"{name}.yaml": model_template(name),
+        arguments.conf / "data" / f"{name}.yaml": data_template(name),
     }
-    gaps += [f"{what} {path} does not exist" for what, path in named.items() if path and not path.exists()]
-    if experiment.calibration and experiment.debug in (None, experiment.calibration):
-        gaps.append("calibration pictures serve as debug pictures too: others tell more (data.debug.source)")
-    return gaps
-
-
-def _refuse_gaps(overrides: Sequence[str]) -> None:
-    """Refuse to compose what the config leaves open.
-
-    Raises:
-        UserError: naming it.
-    """
-    gaps = {MISSING_NETWORK: "no network (give --model FILE)", MISSING_PICTURES: "no calibration pictures"}
-    named = [gap for text, gap in gaps.items() if any(text in line for line in overrides)]
-    if named:
-        raise UserError(
-            f"--compose: the config names {' and '.join(named)}; without --compose the line to edit is shown"
-        )
+    for path in texts:
+        check_free(path, arguments.force)
+    for path, text in texts.items():
+        write_text(path, text)
+    output.print(f"written: {', '.join(map(str, texts))}: fill in what stands as ???, uncomment what you change")
+    output.print(f"next:    python -m stages.compose model={name} data={name} soc=t41")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ It writes the integer, the QDQ and the prepared float network, their parameters,
 from collections import Counter
 from collections.abc import Sequence
 
-from stages.core.base.artifacts import output_folder, save_model, write_json
+from stages.core.base.artifacts import output_folder, remove_leftovers, save_model, write_json
 from stages.core.base.console import counted, output
 from stages.core.base.paths import (
     INTEGER_MODEL,
@@ -23,14 +23,14 @@ from stages.core.integer.network_params import FeatureParams, WeightParams, save
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import symmetric_features
-from stages.quantize.pipeline import Pipeline, remove_leftovers
+from stages.quantize.pipeline import SCRATCH_PREFIX, Pipeline
 from stages.quantize.quantizers.node_bits import node_bits
 
 
 def quantize(config: Config) -> None:
     pipeline = Pipeline.open(config, QUANTIZE.parent)
     QUANTIZE.parent.mkdir(exist_ok=True)
-    remove_leftovers(QUANTIZE.parent)
+    remove_leftovers(QUANTIZE.parent, SCRATCH_PREFIX)
     candidate, notes = pipeline.quantize()
     params, prepared = candidate.params(), candidate.model()
     integer, lowering_notes = candidate.lowered()

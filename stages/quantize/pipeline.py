@@ -4,7 +4,6 @@
 pictures, which no step was fitted on, and the better one stays.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from stages.quantize.rounding.output_ranges import MAX_PICTURES, output_ranges
 from stages.quantize.rounding.refine import refine, refines
 from stages.quantize.validation import Validator
 
-__all__ = ["Pipeline", "remove_leftovers"]
+__all__ = ["SCRATCH_PREFIX", "Pipeline", "asked_node_bits"]
 
 SCRATCH_PREFIX = ".quantize-"
 """How the names of scratch folders begin."""
@@ -41,10 +40,23 @@ clips narrower features, and equalized channels bear that less: it looks better 
 it (docs/accuracy.md)."""
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the scratch folders that a killed run has left."""
-    for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def asked_node_bits(network: LayerGraph, quant: QuantConfig) -> dict[str, NodeBits]:
+    """Read `quant.node_bits` and check it against a network.
+
+    Args:
+        network: its layers.
+        quant: names the file, what of it to take and what to leave out.
+
+    Returns:
+        Node -> its bit widths and range; empty where there is no file.
+
+    Raises:
+        UserError: naming the file, the node and the key that is wrong.
+    """
+    graph = network.graph
+    names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
+    by_node = load_node_bits(quant.node_bits, [*graph.inputs, *names], quant.node_ranges)
+    return without(by_node, quant.node_bits_ignore, [layer.names for layer in network.layers])
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,8 @@ class Pipeline:
         graph = Graph(load_model(FLOAT_MODEL))
         check_export(config.model)
         check_settings(CALIBSET, calibset_settings(config))
-        names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
-        by_node = load_node_bits(config.quant.node_bits, [*graph.inputs, *names], config.quant.node_ranges)
         layers = LayerGraph.of(graph, config.soc)
-        by_node = without(by_node, config.quant.node_bits_ignore, [layer.names for layer in layers.layers])
+        by_node = asked_node_bits(layers, config.quant)
         statistics = load_statistics(STATISTICS)
         joints = unlike_joints(layers, statistics, config.quant)
         inputs = load_inputs(INPUTS)

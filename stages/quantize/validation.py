@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import onnx
 
 from stages.core.base.console import counted
-from stages.core.data.inputs import NetworkInput, feeds
+from stages.core.data.inputs import NetworkInput, feeds, noun_of
 from stages.core.data.sample_store import SampleReader
 from stages.quantize.candidate import Candidate
 from stages.quantize.simulation import Simulation
@@ -22,7 +22,7 @@ class Validator:
 
     def __init__(self, reference: onnx.ModelProto, inputs: Sequence[NetworkInput], samples: SampleReader) -> None:
         self.notes: list[str] = []
-        self._pictures = counted(len(samples), "validation picture")
+        self._pictures = counted(len(samples), f"validation {noun_of(inputs)}")
         self._simulation = Simulation(reference, lambda: (feeds(sample, inputs) for sample in samples))
 
     def better(self, current: Candidate, changed: Candidate, change: str, features_only: bool = False) -> Candidate:

@@ -177,7 +177,7 @@ def open_metric(
     data, key = (config.data.evaluation, "data.evaluation") if evaluated else (config.data.debug, "data.debug")
     files = select(data, inputs, key)[part]
     if not files:
-        raise UserError(f"{key} has too few pictures for this")
+        raise UserError(f"{key} has too few samples for this")
     outputs = Runner(reference).outputs
     scoring = score_of_metric(name, config, files, inputs, outputs) if evaluated else None
     with TemporaryDirectory() as folder:

@@ -1,6 +1,5 @@
 """A sweep in MLflow: one parent run, a child run for every point, whether it was computed or came from the cache."""
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import mlflow
 from filelock import FileLock, Timeout
 from mlflow.entities import Metric, Param, RunTag
 
-from stages.core.base.artifacts import read_json
+from stages.core.base.artifacts import read_json, remove_leftovers
 from stages.core.base.paths import FLOAT_MODEL, METRICS, SIMILARITY
 from stages.core.config.schema import Config
 from stages.sweep.sweep_state import SWEEP_FILE, Sweep, load_sweep, save_sweep
@@ -81,8 +80,7 @@ def _create_database(uri: str) -> None:
     path = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or path.exists():
         return
-    for abandoned in path.parent.glob(f"{NEW_DATABASE_PREFIX}*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
+    remove_leftovers(path.parent, NEW_DATABASE_PREFIX)
     with TemporaryDirectory(prefix=NEW_DATABASE_PREFIX, dir=path.parent) as folder:
         database = Path(folder) / path.name
         mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()

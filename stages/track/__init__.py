@@ -2,6 +2,5 @@
 
 import os
 
-# Nothing of a user's network leaves the machine. MLflow reads these when it is imported.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# MLflow reads it when it is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -40,5 +40,16 @@ def test_names_that_would_overlap_stand_together():
     assert "12/8" not in shown
 
 
+def test_names_stay_inside_the_plot():
+    # the dearest bit widths are at the right edge: their name stands left of the marker
+    near = [Measured("12/8", 9.0, 1e-3), Measured("10/8", 9.0, 1.01e-3)]
+    svg = curve_plot(POINTS, [Measured("4/4", 2.0, 0.02), *near], CHOSEN, MEAN_BITS, "t")
+    anchors = {
+        "".join(e.itertext()).strip(): e.get("style", "") for e in ElementTree.fromstring(svg).iter() if "text" in e.tag
+    }
+    assert "text-anchor: end" in anchors["10/8, 12/8"]
+    assert "text-anchor: end" not in anchors["4/4"]
+
+
 def test_the_curve_as_csv():
     assert curve_csv(POINTS, "size") == "size,predicted_error\n2.0,0.5\n4.0,0.01\n8.0,0.0\n"

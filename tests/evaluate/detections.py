@@ -45,7 +45,7 @@ def objects(*boxes: tuple[Any, ...]) -> Objects:
 def labels(**pictures: Objects) -> CocoLabels:
     """Objects of pictures, as a COCO file has them."""
     objects = {f"{name}.png": found for name, found in pictures.items()}
-    return CocoLabels("labels", objects, dict.fromkeys(objects, ()))
+    return CocoLabels("labels", objects, dict.fromkeys(objects, ()), {})
 
 
 def detection_score(labelled: bool) -> DetectionScore:

@@ -100,7 +100,7 @@ def _decode(outputs: Any) -> Detections:
 
 DETECTOR = Detector(
     _decode, one_to_one=True, score_threshold=0.5, nms_threshold=0.6, name="YOLOv8-like",
-    prototypes=Prototypes("protos", SIDE, SIDE), classes=len(CATEGORIES), keypoints=True,
+    prototypes=Prototypes("protos", SIDE, SIDE), classes=len(CATEGORIES), keypoints=POINTS,
 )  # fmt: skip
 
 

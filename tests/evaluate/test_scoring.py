@@ -1,16 +1,18 @@
 """Which score, and which metric by default, an experiment has."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.base.paths import FLOAT_MODEL, INPUTS
+from stages.core.base.paths import DETECTOR, FLOAT_MODEL, INPUTS
 from stages.core.config.schema import Task
 from stages.core.data.inputs import load_inputs
 from stages.core.data.sample_files import select
 from stages.core.graph.session import Runner
+from stages.core.heads.detector import load_detector
 from stages.evaluate.detection import DetectionScore
 from stages.evaluate.own_metric import OwnScore
 from stages.evaluate.scores import (
@@ -93,6 +95,21 @@ def test_a_class_that_the_network_does_not_have_is_found_before_it_runs(labelled
     for score in (score_of_task, lambda *network: score_of_metric(MAP, *network)):
         with pytest.raises(UserError, match=r"002\.png has an object of class 99, and the network has \d+ classes"):
             score(config, *network(config))
+
+
+def test_mistakes_in_key_points_are_found_before_it_runs(detector, monkeypatch):
+    annotation = {"image_id": 2, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [1, 2, "seen"]}
+    images = [{"id": index, "file_name": f"00{index}.png"} for index in range(3)]
+    content = {"images": images, "categories": [{"id": 1}], "annotations": [annotation]}
+    Path("labels.json").write_text(json.dumps(content))
+    data = detector.data.evaluation
+    data.task, data.labels = Task.detection, "file:labels.json"
+    files, inputs, outputs = network(detector)
+    assert isinstance(score_of_task(detector, files, inputs, outputs), DetectionScore)
+    boxes = load_detector(DETECTOR, detector.model.detector, outputs)
+    monkeypatch.setattr("stages.evaluate.scoring.load_detector", lambda *_: replace(boxes, keypoints=1))
+    with pytest.raises(UserError, match=r"labels\.json: an annotation of 002\.png: could not convert"):
+        score_of_task(detector, files, inputs, outputs)
 
 
 def refused(config, metric):

@@ -177,7 +177,5 @@ def test_labels_serve_for_key_points_if_there_are_as_many():
 def test_a_detector_gives_the_shapes_of_its_head():
     boxes = Detector(lambda _: detections(), False, 0.3, 0.6, "YOLOX-like")
     assert [kind.prefix for kind in shape_kinds(boxes)] == [""]
-    both = Detector(
-        lambda _: detections(), False, 0.3, 0.6, "YOLOv8-like", Prototypes("protos", 64, 64), keypoints=True
-    )
+    both = Detector(lambda _: detections(), False, 0.3, 0.6, "YOLOv8-like", Prototypes("protos", 64, 64), keypoints=5)
     assert [kind.prefix for kind in shape_kinds(both)] == ["", "mask_", "keypoint_"]

@@ -51,6 +51,23 @@ def test_a_source_stays_as_it_is():
     assert source.SerializeToString(deterministic=True) == before
 
 
+def test_constant_nodes_become_initializers():
+    """The sizes of a Split among them, which no layer could read off a node."""
+    sizes = helper.make_tensor("sizes", onnx.TensorProto.INT64, [2], [1, 3])
+    nodes = [
+        helper.make_node("Constant", [], ["parts"], "parts", value=sizes),
+        node("Split", ["x", "parts"], ["a", "b"], "split", axis=1),
+        node("Relu", ["a"], ["left"], "left"),
+        node("Sigmoid", ["b"], ["right"], "right"),
+    ]
+    exported = canonical(graph_model(nodes, {"x": [1, 4, 3]}, ["left", "right"]))
+    assert "Constant" not in {each.op_type for each in exported.graph.node}
+    feeds = {"x": picture(1, 4, 3)}
+    left, right = run_onnx(exported, feeds)
+    np.testing.assert_allclose(left, np.maximum(feeds["x"][:, :1], 0))
+    assert right.shape == (1, 3, 3)
+
+
 def test_opset_below_13_is_raised():
     nodes = [
         node("Relu", ["x"], ["r"], "active"),
@@ -219,3 +236,17 @@ def test_a_batch_norm_without_a_convolution_before_it_becomes_a_depthwise_one(ep
     assert {tensor.name for tensor in found.graph.initializer} == {"norm/scale", "norm/shift", "w"}
     x = rng.normal(0, 1, (1, 3, 8, 8)).astype(np.float32)
     np.testing.assert_allclose(run_onnx(found, {"x": x})[0], run_onnx(source, {"x": x})[0], rtol=0, atol=1e-5)
+
+
+def test_a_node_named_as_an_input_is_numbered_and_no_name_is_replaced_in_params():
+    nodes = [node("Relu", ["x"], ["r"], "x"), node("Neg", ["r"], ["y"], "block${i}/neg")]
+    exported = canonical(graph_model(nodes, {"x": [1, 4]}, ["y"]), shapes={"x": [1, 4]})
+    assert [entry.name for entry in exported.graph.node] == ["x_2", "block$(i}/neg"]
+
+
+def test_an_operator_that_gives_other_values_on_each_run_is_refused():
+    nodes = [node("RandomNormal", [], ["r"], "noise", shape=[1, 4]), node("Add", ["x", "r"], ["y"], "sum")]
+    source = graph_model(nodes, {"x": [1, 4]}, ["y"])
+    with pytest.raises(UserError, match=r"operator RandomNormal \(noise\) gives other values on each run: cut"):
+        canonical(source)
+    assert [entry.name for entry in canonical(source, inputs=["r"]).graph.node] == ["sum"]

@@ -2,7 +2,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from stages.core.base.errors import UserError
-from stages.export.cut import Cut, find_cut
+from stages.export.cut import Cut, find_cut, without_outputs
 from stages.export.shapes import fix_shapes
 from tests.export.graphs import graph_model, node, single_input
 from tests.networks import tiny_classifier
@@ -55,3 +55,22 @@ def test_a_network_of_nothing_is_refused():
 
 def test_an_output_given_twice_is_returned_once():
     assert find_cut(single_input(), [None], ["y", "same"]).outputs == ["y"]
+
+
+def test_outputs_that_nothing_computes_are_left_out():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"], "relu"),
+        helper.make_node("Shape", ["x"], ["sizes"], "shape"),
+        helper.make_node("Cast", ["sizes"], ["numbers"], "cast", to=1),
+    ]
+    model = graph_model(nodes, {"x": [1, 3]}, ["x", "y", "k", "numbers"], {"k": [1.0]})
+    cut = find_cut(model, [None], [])
+    assert (cut.outputs, cut.left_out) == (["y"], ["x", "k", "numbers"])
+    assert [info.name for info in without_outputs(model, cut.left_out).graph.output] == ["y"]
+    assert len(model.graph.output) == 4
+
+
+def test_a_network_without_an_output_that_is_computed_is_refused():
+    model = graph_model([helper.make_node("Relu", ["x"], ["y"], "relu")], {"x": [1, 3]}, ["x", "k"], {"k": [1.0]})
+    with pytest.raises(UserError, match="the network's outputs, x, k, are inputs or constants: nothing computes them"):
+        find_cut(model, [None], [])

@@ -2,7 +2,7 @@ import pytest
 from onnx import TensorProto
 
 from stages.core.base.errors import UserError
-from stages.export.shapes import fix_shapes, graph_shapes
+from stages.export.shapes import fix_shapes, graph_shapes, shape_lines
 from tests.export.graphs import graph_model, node, normalized_model, single_input
 from tests.networks import tiny_classifier
 
@@ -41,10 +41,45 @@ def test_later_dynamic_inputs_take_the_last_configured_shape():
     assert graph_shapes(fix_shapes(model, {"a": [1, 5], "b": None})) == {"a": [1, 5], "b": [1, 5]}
 
 
-@pytest.mark.parametrize("shape", [[1, 3, 16, 8], [1, 1, 8, 8], [3, 8, 8], [1, 3, 8, 8, 1]])
-def test_contradicting_shape_is_refused(shape):
-    with pytest.raises(UserError, match=r"'x' has shape \[1,3,8,8\] in the network; the config says \["):
+def test_a_static_shape_is_replaced_where_the_network_runs_with_another():
+    source = normalized_model()
+    fixed = fix_shapes(source, {"x": [1, 3, 16, 8]})
+    assert graph_shapes(fixed) == {"x": [1, 3, 16, 8]}
+    assert [dim.dim_value for dim in fixed.graph.output[0].type.tensor_type.shape.dim] == [1, 2, 16, 8]
+    assert shape_lines(source, fixed, "net.onnx") == [
+        "input 'x' has shape [1,3,8,8] in net.onnx and [1, 3, 16, 8] from here on"
+    ]
+    assert shape_lines(source, fix_shapes(source, {"x": [1, 3, 8, 8]}), "net.onnx") == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (
+            [1, 1, 8, 8],
+            r"'x' has shape \[1,3,8,8\] in the network, which does not run with .*: leave shape out, or exp",
+        ),
+        ([3, 8, 8], r"'x' has 4 axes in the network, \[1,3,8,8\]; model.inputs says \[3, 8, 8\]"),
+        ([1, 8, 8, 3], r"'x' has shape .*: shapes are NCHW, give \[1, 3, 8, 8\] \("),
+    ],
+)
+def test_a_shape_that_the_network_does_not_run_with_is_refused(shape, said):
+    with pytest.raises(UserError, match=said):
         fix_shapes(normalized_model(), {"x": shape})
+
+
+def test_sizes_of_one_name_are_one_size():
+    model = graph_model([node("Add", ["a", "b"], ["y"], "sum")], {"a": ["N", "T", 4], "b": [2, "N", "T"]}, ["y"])
+    assert graph_shapes(fix_shapes(model, {"a": [1, 7, 4], "b": None})) == {"a": [1, 7, 4], "b": [2, 1, 7]}
+
+
+def test_the_batch_of_a_recurrent_state_is_one():
+    model = graph_model([node("Identity", ["state"], ["y"], "same")], {"state": [2, -1, 128]}, ["y"])
+    assert graph_shapes(fix_shapes(model, {"state": None})) == {"state": [2, 1, 128]}
+
+
+def test_a_state_of_rank_4_keeps_its_first_size():
+    assert graph_shapes(fix_shapes(single_input(shape=(2, 1, 3, 5)), {"x": None})) == {"x": [2, 1, 3, 5]}
 
 
 def test_fixing_shapes_leaves_the_source_alone():
@@ -54,19 +89,26 @@ def test_fixing_shapes_leaves_the_source_alone():
     assert model.SerializeToString(deterministic=True) == before
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (single_input(shape=(4, 3, 8, 8)), "has batch 4: export the network with batch 1"),
-        (
-            single_input(kind=TensorProto.UINT8),
-            "is uint8, and inputs are float: cut the network at its first float tensor",
-        ),
-    ],
-)
-def test_inputs_that_no_picture_feeds_are_refused(model, message):
-    with pytest.raises(UserError, match=message):
+def test_an_input_of_integers_is_refused_with_the_floats_that_follow():
+    nodes = [
+        node("Cast", ["x"], ["wide"], "widen", to=TensorProto.INT64),
+        node("Gather", ["table", "wide"], ["first"], "embed"),
+        node("Cast", ["wide"], ["second"], "cast", to=TensorProto.FLOAT),
+        node("Add", ["first", "second"], ["y"], "sum"),
+    ]
+    model = graph_model(nodes, {"x": [3]}, ["y"], {"table": [1.0, 2.0]})
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT32
+    with pytest.raises(UserError) as caught:
         fix_shapes(model, {"x": None})
+    assert str(caught.value) == (
+        "input 'x' is int32, and inputs are float: cut the network at the first float of it, with "
+        """'model.inputs=[{name: "first"}, {name: "second"}]'"""
+    )
+
+
+def test_an_input_of_integers_without_floats_is_refused():
+    with pytest.raises(UserError, match="input 'x' is uint8, inputs are float, and nothing float follows from it"):
+        fix_shapes(single_input(kind=TensorProto.UINT8), {"x": None})
 
 
 def test_an_input_without_a_shape_takes_the_configured_one():

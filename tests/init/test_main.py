@@ -1,234 +1,214 @@
-import json
-import shlex
-import shutil
-from dataclasses import replace
-from pathlib import Path
+"""The command on small networks, in a project of its own; slow tests compose what it writes."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import onnx
 import pytest
+import yaml
 
-from stages.build.__main__ import build
-from stages.core.config.composition import compose
-from stages.core.config.first_line import recorded
+from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
-from stages.core.config.schema import (
-    Color,
-    FakeQuant,
-    FeatureMethod,
-    InputConfig,
-    WeightMethod,
-)
-from stages.core.data.inputs import resolve_inputs
-from stages.core.graph.onnx_graph import Graph
 from stages.init.__main__ import main
-from stages.quantize.__main__ import quantize
 from tests.conftest import REPOSITORY
 from tests.lean_conf import lean_conf
-from tests.networks import tiny_classifier, write_pictures
+from tests.networks import tiny_classifier, two_cameras, vector_network, write_pictures
 
-CFG = """{
-\t"SOC":"T40",
-\t"INPUT":["images"],
-\t"INPUT_SHAPE":[1,3,16,16],
-\t"MEAN":[0,0,0],
-\t"NORMAL":[255.0,255.0,255.0],
-\t"COLOR":["RGB"],
-\t"OUTPUT":["logits"],
-\t"QUANT_DATASET_PATH":"./yolov5-20/"
-}
-"""
-SCRIPT = """../../../TransformKit/magik-transform-tools \\
---inputpath  tiny.onnx \\
---outputpath ./venus_sample/tiny_t40_magik.mk.h \\
---config cfg/magik_t40.cfg \\
---save_quantize_model true
-"""
+METADATA = {"stride": "32", "task": "classify", "names": "{0: 'ant', 1: 'bee', 2: 'cat'}", "imgsz": "[16, 16]"}
 
 
 @pytest.fixture
-def vendor(project):
-    """A project with a folder as in the vendor's toolkit, and a conf/ of its own."""
+def own(project):
+    """A project with a conf/ of its own that has no file of a model or a data set."""
+    (project / "conf").unlink()
+    for group in ("soc", "quant"):
+        (project / "conf" / group).mkdir(parents=True)
+        for path in (REPOSITORY / "conf" / group).glob("*.yaml"):
+            (project / "conf" / group / path.name).symlink_to(path)
+    return project
+
+
+@pytest.fixture
+def init(own, monkeypatch, capsys):
+    """Run the command without composing; gives what `Ran` has."""
+
+    def run(*arguments):
+        overrides = []
+        monkeypatch.setattr("stages.init.network_init.compose_into", lambda given, *_, **__: overrides.extend(given))
+        monkeypatch.setattr("sys.argv", ["init", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        read = capsys.readouterr()
+        return SimpleNamespace(code=ended.value.code, out=read.out, err=read.err, overrides=overrides)
+
+    return run
+
+
+def written(group, name):
+    return yaml.safe_load(Path(f"conf/{group}/{name}.yaml").read_text())
+
+
+def test_a_network_and_pictures_become_files_of_conf(init):
+    ran = init("tiny.onnx", "calibration", "--soc", "T41", "--name", "mine")
+    assert ran.code == 0, ran.err
+    assert ran.overrides == ["soc=t41", "model=mine", "data=mine"]
+    model, data = written("model", "mine"), written("data", "mine")
+    assert (model["name"], model["source"], data["calibration"]["source"]) == (
+        "mine",
+        "file:tiny.onnx",
+        "file:calibration",
+    )
+    assert (model["inputs"][0]["name"], model["inputs"][0]["shape"]) == ("images", [1, 3, 16, 16])
+    assert (data["evaluation"]["task"], data["evaluation"]["labels"]) == ("none", None)
+    assert data["calibration"]["part"] == [0.0, data["debug"]["part"][0]]
+    assert ran.out.splitlines()[-1] == "next:    dvc repro"
+    text = Path("conf/model/mine.yaml").read_text()
+    assert "# mean, normal (" in text
+    assert "# color (low): nothing tells it; the usual one" in " ".join(text.split())
+    assert (
+        "Split: 5 calibrate, 4 debug, 7 evaluate; by the hash of their names" in Path("conf/data/mine.yaml").read_text()
+    )
+
+
+def test_the_same_call_writes_the_same_bytes(init):
+    texts = []
+    for _ in range(2):
+        assert init("tiny.onnx", "calibration", "--force").code == 0
+        texts.append([Path(f"conf/{group}/tiny.yaml").read_bytes() for group in ("model", "data")])
+    assert texts[0] == texts[1]
+
+
+def test_metadata_and_folders_of_classes(own, init):
+    model = tiny_classifier(batch="N")
+    onnx.helper.set_model_props(model, METADATA)
+    onnx.save(model, "noted.onnx")
+    write_pictures(own / "evaluation/ant", 4, seed=20)
+    assert init("noted.onnx", "evaluation").code == 0
+    content, data = written("model", "noted"), written("data", "noted")
+    expected = {"name": "images", "shape": [1, 3, 16, 16], "mean": [0], "normal": [255], "color": "RGB"}
+    assert content["inputs"] == [expected]
+    assert content["preprocess"] == {"fit": "crop", "shorter_side": 16}
+    assert (data["evaluation"]["task"], data["evaluation"]["labels"]) == ("classification", "folders")
+
+
+def test_arrays_are_fed_as_they_are(own, init):
+    onnx.save(vector_network(), "vector.onnx")
+    (own / "arrays").mkdir()
+    rng = np.random.default_rng(0)
+    size = vector_network().graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    for index in range(3):
+        np.save(own / "arrays" / f"{index}.npy", rng.normal(size=(1, size)).astype(np.float32))
+    ran = init("vector.onnx", "arrays")
+    assert ran.code == 0, ran.err
+    assert written("model", "vector")["inputs"][0].keys() == {"name", "shape"}
+    assert written("data", "vector")["calibration"]["part"] is None
+    assert "the same 3 samples in all sets" in ran.out
+
+
+def test_several_inputs_have_a_line_each(own, init):
+    onnx.save(two_cameras(), "two.onnx")
+    for index in range(2):
+        for name, width, height in (("wide", 20, 12), ("near", 8, 8)):
+            folder = own / "pairs" / str(index)
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{name}.npy", np.zeros((height, width, 3), np.uint8))
+    assert init("two.onnx", "pairs").code == 0
+    assert [one["name"] for one in written("model", "two")["inputs"]] == ["wide", "near"]
+
+
+def test_without_pictures_the_model_alone_is_written(init):
+    ran = init("tiny.onnx")
+    assert (ran.code, ran.overrides) == (0, [])
+    assert Path("conf/model/tiny.yaml").is_file()
+    assert not Path("conf/data").exists()
+    assert ran.out.splitlines()[-1] == "next:    python -m stages.init tiny.onnx PICTURES --force"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tiny.onnx", "calibration", "--soc", "t4"], "--soc t4: conf/soc has no such file; did you mean 't4"),
+        (["tiny.onnx", "absent"], "absent: does not exist; give a folder of pictures"),
+        (["tiny.onnx", "tiny.onnx"], "tiny.onnx: is a file; give a folder of pictures"),
+        (["tiny.onnx", "conf/soc"], "conf/soc holds no pictures and no arrays"),
+        (["tiny.onnx", "calibration", "more"], "more: a network takes one folder of samples; put them all into cal"),
+        (["tiny.onnx", "--yes"], "--yes needs samples"),
+        (["tiny.onnx", "--shape", "images=1,x"], "--shape images=1,x: give NAME=N,C,H,W with positive sizes"),
+        (["tiny.onnx", "--shape", "imags=1,3,8,8"], "--shape imags=...: the network has no such input or tensor; did"),
+        (["tiny.onnx", "--shape", "images=1,3,8,8"], "input 'images' has shape [1,3,16,16] in the network; the con"),
+        (["tiny.onnx", "calibration", "--model", "a.onnx"], "--model a.onnx: is for a vendor's config"),
+        (["absent.onnx"], "absent.onnx does not exist"),
+        ([], "nothing is given: python -m stages.init NETWORK PICTURES"),
+    ],
+)
+def test_mistakes_are_one_line(init, arguments, said):
+    ran = init(*arguments)
+    assert ran.code == 2
+    assert ran.err.startswith(f"error: {said}")
+    assert ran.err.count("\n") == 1
+    assert not Path("conf/model").exists()
+
+
+def test_what_is_there_is_not_replaced_without_force(init):
+    assert init("tiny.onnx").code == 0
+    before = Path("conf/model/tiny.yaml").read_bytes()
+    ran = init("tiny.onnx", "calibration")
+    assert (ran.code, Path("conf/model/tiny.yaml").read_bytes()) == (2, before)
+    assert "conf/model/tiny.yaml is there: --force replaces it, --name gives another name" in ran.err
+    assert init("tiny.onnx", "calibration", "--force").code == 0
+
+
+def test_what_does_not_compose_leaves_all_as_it_was(init, monkeypatch):
+    assert init("tiny.onnx").code == 0
+    before = Path("conf/model/tiny.yaml").read_bytes()
+
+    def refuse(*_, **__):
+        raise UserError("refused")
+
+    monkeypatch.setattr("stages.init.network_init.compose_into", refuse)
+    monkeypatch.setattr("sys.argv", ["init", "tiny.onnx", "calibration", "--force"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert Path("conf/model/tiny.yaml").read_bytes() == before
+    assert not Path("conf/data/tiny.yaml").exists()
+
+
+def test_yes_runs_the_experiment(init, monkeypatch):
+    calls = []
+
+    def run(words, check):
+        calls.append(words)
+        return SimpleNamespace(returncode=7)
+
+    monkeypatch.setattr("stages.init.__main__.subprocess.run", run)
+    assert init("tiny.onnx", "calibration", "--yes").code == 7
+    assert calls == [["dvc", "repro"]]
+
+
+@pytest.mark.slow
+def test_what_is_written_composes_and_exports(project, command):
     (project / "conf").unlink()
     lean_conf(project)
-    folder = project / "post"
-    (folder / "cfg").mkdir(parents=True)
-    (folder / "cfg/magik_t40.cfg").write_text(CFG)
-    (folder / "run_t40.sh").write_text(SCRIPT)
-    onnx.save(tiny_classifier(), folder / "tiny.onnx")
-    write_pictures(folder / "yolov5-20", 3)
-    return folder
-
-
-def composed_line(done):
-    """The overrides in the line that the command prints."""
+    done = command("init", "tiny.onnx", "calibration", "--soc", "t41")
     assert done.returncode == 0, done.stderr
-    words = shlex.split(done.stdout.splitlines()[-1])
-    assert words[:3] == ["python", "-m", "stages.compose"]
-    return words[3:]
-
-
-def test_from_a_script_to_a_config_that_composes(vendor, command):
-    done = command("init", "--from", "post/run_t40.sh")
-    config, _ = compose(composed_line(done), Path("conf"))
-    assert (
-        Path("conf/model/tiny.yaml")
-        .read_text()
-        .startswith("# Read from run_t40.sh, magik_t40.cfg by `python -m stages.init`")
-    )
-    assert (config.soc.name, config.model.name, config.model.source) == ("T40", "tiny", "file:post/tiny.onnx")
-    assert config.model.inputs == [InputConfig("images", [1, 3, 16, 16], [0.0] * 3, [255.0] * 3, Color.RGB)]
-    assert config.model.outputs == ["logits"]
-    assert (config.data.calibration.source, config.data.calibration.size) == ("file:post/yolov5-20", None)
-    assert "calibration pictures serve as debug pictures too" in done.stderr
-
-
-def test_compose_writes_params_too(vendor, command):
-    done = command("init", "--from", "post/run_t40.sh", "--compose")
-    assert done.returncode == 0, done.stderr
-    assert load_params(Path("params.yaml")).model.name == "tiny"
-    assert recorded(Path("params.yaml"))[:2] == ["soc=t40", "model=tiny"]
+    config = load_params(Path("params.yaml"))
+    assert (config.soc.name, config.model.name, config.data.name) == ("T41", "tiny", "tiny")
     assert command("export").returncode == 0
+    assert command("calibset").returncode == 0
+    done = command("compose", "--keep", "--check")
+    assert done.returncode == 0, done.stderr
 
 
-def test_a_cfg_alone_says_what_it_lacks(vendor, command):
-    done = command("init", "--from", "post/cfg/magik_t40.cfg", "--name", "mine")
-    line = composed_line(done)
-    assert "model.source=file:NETWORK.onnx" in line
-    assert "data.calibration.source=file:post/yolov5-20" in line  # beside cfg/, where the sample's script runs
-    assert "no network is named: give --model FILE" in done.stderr
-    done = command("init", "--from", "post/cfg/magik_t40.cfg", "--name", "mine", "--force", "--compose")
-    assert done.returncode == 2
-    assert "error: --compose: the config names no network (give --model FILE)" in done.stderr
-    named = command("init", "--from", "post/cfg/magik_t40.cfg", "--model", "post/tiny.onnx")
-    assert compose(composed_line(named), Path("conf"))[0].model.source == "file:post/tiny.onnx"
-
-
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        ("run_t40.sh", "is no .onnx file; convert the network to ONNX first"),
-        ("cfg", "is a folder; give the .onnx file"),
-        ("absent.onnx", "does not exist; give the .onnx file"),
-    ],
-)
-def test_a_network_that_is_none_is_refused(vendor, monkeypatch, capsys, model, said):
-    before = sorted(Path("conf/model").iterdir())
-    monkeypatch.setattr("sys.argv", ["init", "--from", "post/run_t40.sh", "--model", f"post/{model}"])
-    with pytest.raises(SystemExit, match="2"):
-        main()
-    assert capsys.readouterr().err == f"error: --model post/{model}: {said}\n"
-    assert sorted(Path("conf/model").iterdir()) == before
-
-
-def test_what_is_there_is_not_overwritten_without_force(vendor, command):
-    path = Path("conf/model/onnx.yaml")
-    before = path.read_text()
-    done = command("init", "--from", "post/run_t40.sh", "--name", "onnx")
-    assert (done.returncode, path.read_text()) == (2, before)
-    assert "conf/model/onnx.yaml is there: --force replaces it, --name gives another name" in done.stderr
-    assert command("init", "--from", "post/run_t40.sh", "--name", "onnx", "--force").returncode == 0
-    assert path.read_text() != before
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (CFG.replace("T40", "T32"), "magik_t40.cfg: SOC=T32: conf/soc has no such SOC; known: 'A1'"),
-        (CFG.replace("[255.0,", "[0,"), "model.inputs[0].normal"),
-        (CFG.replace('"SOC"', '"QUANT_FEATURE_BIT": 9, "SOC"'), "quant.feature_bits=9: the T40 cannot do 9 bits"),
-        (
-            CFG.replace('"./yolov5-20/"', '"../out/build/t40/magik/calibration"'),
-            "lies in out/, which the pipeline writes",
-        ),
-        ("just text", "is no config, and no script that calls magik-transform-tools"),
-        (CFG[:-3], "magik_t40.cfg is neither JSON nor a Python literal"),
-    ],
-)
-def test_a_refusal_is_one_line_and_writes_nothing(vendor, command, content, expected):
-    (vendor / "cfg/magik_t40.cfg").write_text(content)
-    before = sorted(Path("conf/model").iterdir())
-    done = command("init", "--from", "post/run_t40.sh")
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert (done.returncode, len(errors)) == (2, 1)
-    assert "Traceback" not in done.stderr
-    assert expected in errors[0]
-    assert sorted(Path("conf/model").iterdir()) == before
-
-
-@pytest.mark.parametrize("name", ["a b", "../onnx", ""])
-def test_a_name_that_no_model_can_have(vendor, monkeypatch, capsys, name):
-    monkeypatch.setattr("sys.argv", ["init", "--from", "post/run_t40.sh", "--name", name])
-    with pytest.raises(SystemExit, match="2"):
-        main()
-    assert f"error: --name {name}: give letters, digits and . _ + -" in capsys.readouterr().err
-
-
-def test_a_file_that_is_not_there(vendor, command):
-    done = command("init", "--from", "post/absent.cfg")
-    assert (done.returncode, done.stderr) == (2, "error: post/absent.cfg does not exist\n")
-
-
-def test_a_folder(vendor, command):
-    done = command("init", "--from", "post")
-    assert (done.returncode, done.stderr) == (2, "error: post is a folder: give the script or the config in it\n")
-
-
-def line_of(monkeypatch, capsys, *arguments):
-    """The overrides that the command prints, run in this process."""
-    monkeypatch.setattr("sys.argv", ["init", *arguments])
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as caught:
-        main()
-    shown = capsys.readouterr()
-    assert caught.value.code == 0, shown.err
-    return shlex.split(shown.out.splitlines()[-1])[3:]
-
-
-QUANT = {
-    "int8": {},
-    "methods": {"feature_method": FeatureMethod.KL, "weight_method": WeightMethod.ADMM, "feature_bits": 10},
-    "weights": {"weight_bits": 4, "fake_quant": FakeQuant.weight},
-    "float features": {"feature_bits": 32},
-    "nodes": {"skip_nodes": ["depthwise"]},
-}
-
-
-@pytest.mark.parametrize("case", QUANT)
-@pytest.mark.parametrize(
-    "file", ["run.sh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("magik_t40.cfg", "run_2022_02.sh"))]
-)
-def test_what_build_writes_is_read_back(quantized, monkeypatch, capsys, case, file):
-    Path("conf").unlink()
-    shutil.copytree(REPOSITORY / "conf", "conf")
-    quantized.quant = replace(quantized.quant, **QUANT[case])
-    quantize(quantized)
-    build(quantized)
-    shutil.copytree("out/build/t40/magik", "vendor")
-    more = ["--model", "vendor/model.onnx"] if file.endswith(".cfg") else []
-    config, _ = compose(line_of(monkeypatch, capsys, "--from", f"vendor/{file}", *more), Path("conf"))
-    shapes = {"images": [1, 3, 16, 16]}
-    assert config.soc == quantized.soc
-    assert config.model.source == "file:vendor/model.onnx"
-    assert config.model.outputs == Graph(tiny_classifier()).outputs
-    assert resolve_inputs(config.model.inputs, shapes) == resolve_inputs(quantized.model.inputs, shapes)
-    assert (config.data.calibration.source, config.data.calibration.size) == ("file:vendor/calibration", 12)
-    assert config.data.debug.source == "file:vendor/debug"
-    older = file == "run_2022_02.sh"
-    kept = json.loads(Path("out/quantize/qparams.json").read_text())["float_nodes"]
-    assert config.quant == replace(
-        quantized.quant,
-        skip_nodes=kept,  # node by node, with all that stays in float for another reason
-        node_bits=None if older else "file:vendor/magik_node_quant_bit_info.json",
-    )
-
-
-def test_the_training_kits_json_is_read_back(quantized, monkeypatch, capsys):
-    Path("conf").unlink()
-    shutil.copytree(REPOSITORY / "conf", "conf")
-    build(quantized)
-    shutil.copytree("out/build/t40/magik", "vendor")
-    line = line_of(monkeypatch, capsys, "--from", "vendor/training_t40.cfg", "--model", "vendor/model.onnx")
-    config, _ = compose(line, Path("conf"))
-    shapes = {"images": [1, 3, 16, 16]}
-    assert config.soc == quantized.soc
-    assert resolve_inputs(config.model.inputs, shapes) == resolve_inputs(quantized.model.inputs, shapes)
+@pytest.mark.slow
+def test_the_template_composes_when_filled_in(project, command):
+    (project / "conf").unlink()
+    lean_conf(project)
+    assert command("init", "--template").returncode == 0
+    for group, filled in (("model", "file:tiny.onnx"), ("data", "file:calibration")):
+        path = Path(f"conf/{group}/my.yaml")
+        path.write_text(path.read_text().replace("???", filled))
+    done = command("compose", "model=my", "data=my")
+    assert done.returncode == 0, done.stderr
+    config = load_params(Path("params.yaml"))
+    assert (config.model.name, config.data.evaluation.source) == ("my", "file:calibration")

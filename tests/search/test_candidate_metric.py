@@ -56,7 +56,7 @@ def test_the_float_network_is_right_where_its_labels_say(exported):
 
 def test_a_part_without_pictures_is_refused(exported):
     with (
-        pytest.raises(UserError, match=r"data\.evaluation has too few pictures"),
+        pytest.raises(UserError, match=r"data\.evaluation has too few samples"),
         open_metric(*exported, ACCURACY, slice(99, None)),
     ):
         pass

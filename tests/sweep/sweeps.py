@@ -1,5 +1,6 @@
 """Results and sweeps made up, and a project to sweep in."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,12 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import onnx
 
 from stages.sweep.ranking import Ranking
 from stages.sweep.sweep_state import PointResult, Sweep
-from tests.conftest import REPOSITORY, copy_code
+from tests.conftest import REPOSITORY, copy_code, run_here
 from tests.networks import tiny_classifier, write_pictures
 
 TINY = """\
@@ -107,8 +109,12 @@ def start(project: Path, words: Sequence[str], json_file: str = "points.json") -
 
 
 def swept(project: Path, *words: str) -> tuple[int, str, list[dict[str, Any]]]:
-    """Run a sweep; gives exit code, all that it printed, and its points in the order tried."""
-    with start(project, words) as process:
-        out, err = process.communicate()
-    rows = json.loads((project / "points.json").read_text())["points"] if process.returncode in (0, 1) else []
-    return process.returncode, out + err, sorted(rows, key=lambda row: row["point"])
+    """Run a sweep in this process, which has imported its libraries; its stages have their own, as always.
+
+    Returns:
+        Exit code, all that it printed, and its points in the order tried.
+    """
+    with contextlib.chdir(project), mock.patch.dict(os.environ, environment(), clear=True):
+        done = run_here("-m", "stages.sweep", "experiment=tiny", *words, "--json", "points.json")
+    rows = json.loads((project / "points.json").read_text())["points"] if done.returncode in (0, 1) else []
+    return done.returncode, done.stdout + done.stderr, sorted(rows, key=lambda row: row["point"])

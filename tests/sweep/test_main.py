@@ -284,31 +284,48 @@ def workers(project):
     return found
 
 
+@pytest.fixture(scope="module")
+def ended(evaluated_files, tmp_path_factory):
+    """A project of which all sweeps but the last are ended."""
+    return small_project(tmp_path_factory.mktemp("ended") / "project")
+
+
+def statuses(project):
+    """Folder of a sweep -> the status of its run."""
+    found = runs(project, "tags.kind = 'sweep'")
+    return {Path(run.data.params["folder"]).name: run.info.status for run in found}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-@pytest.mark.usefixtures("evaluated_files")
-def test_a_sweep_that_is_ended_goes_on(tmp_path, how):
-    project = small_project(tmp_path / "project")
-    with start(project, ["quant.feature_bits=4,8"]) as process:
-        wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in project.glob("sweeps/*/*/dvc.log")))
+def test_a_sweep_that_is_ended_says_so(ended, how):
+    folder = f"by_{how.name}"
+    with start(ended, ["quant.feature_bits=4,8", f"hydra.sweep.dir=sweeps/{folder}"]) as process:
+        wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in ended.glob(f"sweeps/{folder}/*/dvc.log")))
         process.send_signal(how)
         process.communicate()
-    (first,) = project.glob("sweeps/2*")
-    if how != signal.SIGKILL:
-        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[how]
-        assert [run.info.status for run in runs(project, "tags.kind = 'sweep'")] == ["KILLED"]
-    code, _, points = swept(project, "quant.feature_bits=4")
+    said = {signal.SIGTERM: (143, "KILLED"), signal.SIGINT: (130, "KILLED"), signal.SIGKILL: (-9, "RUNNING")}
+    assert (process.returncode, statuses(ended)[folder]) == said[how]
+
+
+@pytest.mark.slow
+def test_the_next_sweep_goes_on_where_ended_ones_were(ended):
+    code, _, points = swept(ended, "quant.feature_bits=4", "hydra.sweep.dir=sweeps/last")
     assert code == 0
     assert not any("calibset" in point["executed"] for point in points)
-    wait_for(lambda: not workers(project))
-    statuses = {Path(run.data.params["folder"]).name: run.info.status for run in runs(project, "tags.kind = 'sweep'")}
-    assert statuses.pop(first.name) == "KILLED"
-    assert list(statuses.values()) == ["FINISHED"]
+    wait_for(lambda: not workers(ended))
+    assert statuses(ended) == {
+        "by_SIGTERM": "KILLED",
+        "by_SIGINT": "KILLED",
+        "by_SIGKILL": "KILLED",
+        "last": "FINISHED",
+    }
 
 
 @pytest.mark.slow
 def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
     words = ["quant.feature_bits=8,12", "hydra.sweep.dir=sweeps/mine"]
+    again = ["quant.feature_bits=12,8", "hydra.sweep.dir=sweeps/mine", "hydra/launcher=basic"]
     with start(project, words) as one:
         wait_for((project / "sweeps/mine/sweep.json").exists)
         code, text, _ = swept(project, *words)
@@ -316,7 +333,7 @@ def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
         assert "sweeps/mine is in use by another sweep" in text
         one.communicate()
     assert one.returncode == 0
-    code, _, points = swept(project, "quant.feature_bits=12,8", "hydra.sweep.dir=sweeps/mine")
+    code, _, points = swept(project, *again)
     assert code == 0
     assert [point["executed"] for point in points] == [[], []]
     shutil.rmtree(project / "sweeps")  # the way to clean up
@@ -327,7 +344,8 @@ def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
 @pytest.mark.slow
 def test_what_was_computed_is_shown_though_the_summary_cannot_be_written(project):
     (project / "sweeps/blocked/summary.png").mkdir(parents=True)
-    code, text, _ = swept(project, "quant.feature_bits=4,8", "hydra.sweep.dir=sweeps/blocked")
+    words = ["quant.feature_bits=4,8", "hydra.sweep.dir=sweeps/blocked", "hydra/launcher=basic"]
+    code, text, _ = swept(project, *words)
     assert code == 2
     assert "sweeps/blocked: " in text
     assert "Is a directory" in text

@@ -55,9 +55,12 @@ class AllocationProblem:
         return sorted({bits for variable in self.of_kind(kind) for bits in variable.integer_bit_widths})
 
     def uniform(self, feature_bits: int, weight_bits: int) -> dict[str, int]:
-        """The allocation that `quant.feature_bits` and `quant.weight_bits` alone would give."""
+        """The allocation that `quant.feature_bits` and `quant.weight_bits` alone would give: none in float."""
         wanted = {FEATURE: feature_bits, WEIGHT: weight_bits}
-        return {each.name: nearest_bit_width(wanted[each.kind], each.bit_widths) for each in self.variables}
+        return {
+            each.name: nearest_bit_width(wanted[each.kind], each.integer_bit_widths or each.bit_widths)
+            for each in self.variables
+        }
 
     def node_bits(self, allocation: BitAllocation) -> dict[str, NodeBits]:
         """Say an allocation as node bits, with the experiment's own ranges and bit widths."""

@@ -13,7 +13,7 @@ from stages.core.config.schema import DetectorConfig
 from stages.core.heads.detector import MOST_DETECTIONS
 from stages.core.heads.families.distances import DistanceHead
 from stages.core.heads.families.priors import PriorHead
-from stages.core.heads.head import Kind, Level
+from stages.core.heads.head import Head, Kind, Level
 
 __all__ = ["HEAD_SOURCES", "write_head"]
 
@@ -52,11 +52,18 @@ def write_head(folder: Path, board: BoardHead, detector: DetectorConfig) -> None
         point=distances.point,
         in_pixels=distances.in_pixels,
         keypoint_gain=distances.keypoint_gain,
+        keypoint_size=_keypoint_size(head),
         detector=detector,
         max_detections=MOST_DETECTIONS,
     )
     write_text(folder / TABLES, text)
     shutil.copyfile(DECODING, folder / DECODING.name)
+
+
+def _keypoint_size(head: Head) -> int:
+    """Values of a key point, x, y and perhaps how visible it is; 2 where there is none."""
+    view = head.levels[0].views.get(Kind.keypoints)
+    return view.count // head.keypoint_count if view else 2
 
 
 # --- values in C++ syntax ---

@@ -13,7 +13,19 @@ from stages.build.runtime.program import Program, Tensor
 __all__ = ["model_bytes", "pack_weights"]
 
 MAGIC = b"SOCQUANT"
-NUMPY_TYPES = {Kind.u8: "<u1", Kind.u16: "<u2", Kind.f32: "<f4", Kind.i32: "<i4"}
+NUMPY_TYPES = {
+    Kind.u8: "<u1",
+    Kind.u16: "<u2",
+    Kind.f32: "<f4",
+    Kind.i32: "<i4",
+    Kind.i64: "<i8",
+    Kind.boolean: "|b1",
+    Kind.f64: "<f8",
+    Kind.i8: "|i1",
+    Kind.byte: "|u1",
+}
+CONSTANT_ALIGNMENT = 8
+"""Bytes: of the widest number."""
 WORD_VALUES = 2**32
 """How many values a word has."""
 WEIGHTS_PER_CHUNK = 2**18
@@ -22,7 +34,7 @@ WEIGHTS_PER_CHUNK = 2**18
 
 def model_bytes(program: Program, plan: Plan) -> bytes:
     """Write a program, its computed tensors at the offsets of `plan`."""
-    names, constants, weights = _Section(), _Section(), _Section()
+    names, constants, weights = _Section(), _Section(CONSTANT_ALIGNMENT), _Section()
     words: list[int] = []
     for index, tensor in enumerate(program.tensors):
         offset = plan.offsets.get(index, 0)
@@ -64,9 +76,14 @@ def _bits(values: NDArray[np.generic], bits: int) -> bytes:
 
 
 class _Section:
-    """A part of the file that records point into; equal contents are stored once."""
+    """A part of the file that records point into; equal contents are stored once.
 
-    def __init__(self) -> None:
+    Args:
+        alignment: contents begin at multiples of it.
+    """
+
+    def __init__(self, alignment: int = 4) -> None:
+        self._alignment = alignment
         self._parts: list[bytes] = []
         self._offsets: dict[bytes, int] = {}
         self._size = 0
@@ -76,9 +93,9 @@ class _Section:
         return b"".join(self._parts)
 
     def add(self, part: bytes) -> int:
-        """Append bytes at a multiple of 4; gives their offset."""
+        """Append bytes; gives their offset."""
         if part not in self._offsets:
-            padded = part + bytes(-len(part) % 4)
+            padded = part + bytes(-len(part) % self._alignment)
             self._offsets[part] = self._size
             self._parts.append(padded)
             self._size += len(padded)

@@ -19,26 +19,36 @@ __all__ = [
     "Binary",
     "BinaryFunction",
     "BroadcastAxis",
+    "Cast",
     "Clamp",
     "Concat",
     "ConcatPart",
     "Conv",
-    "FloatBinary",
-    "FloatBinaryFunction",
+    "Extreme",
     "FloatConv",
     "FloatMatMul",
-    "FloatSum",
     "FloatUnary",
     "FloatUnaryFunction",
     "Input",
     "Kind",
+    "Lines",
     "MatMulFeatures",
     "MaxPool",
     "Mean",
     "Move",
     "MoveAxis",
+    "NumberBinary",
+    "NumberBinaryFunction",
     "Opcode",
+    "Pick",
+    "PickedAxis",
+    "Place",
+    "PlaceFunction",
     "Product",
+    "Recurrent",
+    "RecurrentCell",
+    "Reduce",
+    "ReduceFunction",
     "ReductionAxis",
     "Resize",
     "Rule",
@@ -46,11 +56,13 @@ __all__ = [
     "Scales",
     "Softmax",
     "Table",
+    "TopK",
+    "Where",
     "Window",
     "words",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 # --- enumerations; the numbers stand in model files ---
@@ -64,6 +76,11 @@ class Kind(IntEnum):
     f32 = 2
     i32 = 3
     weights = 4  # `bits` each, two's complement, without gaps
+    i64 = 5
+    boolean = 6  # a byte: 0 or 1
+    f64 = 7
+    i8 = 8
+    byte = 9  # of a layer in float: codes are `u8`
 
 
 class Opcode(IntEnum):
@@ -83,11 +100,18 @@ class Opcode(IntEnum):
     quantize = 11
     dequantize = 12
     float_unary = 13
-    float_binary = 14
+    number_binary = 14
     float_conv = 15
     float_mat_mul = 16
-    float_sum = 17
+    reduce = 17
     softmax = 18
+    where = 19
+    cast = 20
+    pick = 21
+    place = 22
+    extreme = 23
+    top_k = 24
+    recurrent = 25
 
 
 class Rule(IntEnum):
@@ -109,22 +133,35 @@ class BinaryFunction(IntEnum):
 
 
 class FloatUnaryFunction(IntEnum):
-    """Of one float."""
+    """Of one float; the result of the last three is a boolean, and `negation` takes one."""
 
     clip = 0
     leaky_relu = 1
     sigmoid = 2
     tanh = 3
     hard_sigmoid = 4
-    hard_swish = 5
-    exp = 6
+    exp = 5
+    log = 6
     sqrt = 7
     neg = 8
     abs = 9
+    reciprocal = 10
+    floor = 11
+    ceil = 12
+    round = 13
+    sign = 14
+    sin = 15
+    cos = 16
+    atan = 17
+    erf = 18
+    softplus = 19
+    is_nan = 20
+    is_inf = 21
+    negation = 22
 
 
-class FloatBinaryFunction(IntEnum):
-    """Of two floats."""
+class NumberBinaryFunction(IntEnum):
+    """Of two floats, or of two integers; from `equal` on the result is a boolean."""
 
     add = 0
     sub = 1
@@ -133,9 +170,56 @@ class FloatBinaryFunction(IntEnum):
     max = 4
     min = 5
     prelu = 6
+    pow = 7
+    mod = 8  # the sign of the divisor
+    fmod = 9  # the sign of the dividend
+    equal = 10
+    greater = 11
+    greater_or_equal = 12
+    logical_and = 13
+    logical_or = 14
+    logical_xor = 15
 
 
-ENUMS: tuple[type[IntEnum], ...] = (Kind, Opcode, Rule, BinaryFunction, FloatUnaryFunction, FloatBinaryFunction)
+class ReduceFunction(IntEnum):
+    """Of the values along some axes."""
+
+    sum = 0
+    max = 1
+    min = 2
+    product = 3
+
+
+class PlaceFunction(IntEnum):
+    """What becomes of an element where another is placed."""
+
+    assign = 0
+    add = 1
+    mul = 2
+    max = 3
+    min = 4
+
+
+class RecurrentCell(IntEnum):
+    """How a state follows from the one before."""
+
+    rnn = 0
+    gru = 1
+    gru_reset_after = 2  # the reset gate acts on the product with the state, not on the state
+    lstm = 3
+
+
+ENUMS: tuple[type[IntEnum], ...] = (
+    Kind,
+    Opcode,
+    Rule,
+    BinaryFunction,
+    FloatUnaryFunction,
+    NumberBinaryFunction,
+    ReduceFunction,
+    PlaceFunction,
+    RecurrentCell,
+)
 
 
 # --- whole numbers, and how the runtime reads each: what is out of bounds refuses the file ---
@@ -260,6 +344,24 @@ class ConcatPart(Attributes):
     multiplier: Whole
 
 
+@dataclass(frozen=True)
+class Lines(Attributes):
+    """A tensor as lines along one of its axes: `outer` x `inner` lines of `length` elements."""
+
+    outer: Size
+    length: Size
+    inner: Size
+
+
+@dataclass(frozen=True)
+class PickedAxis(Attributes):
+    """An axis along which an index picks; of several, its index lies `offset` behind the first one."""
+
+    length: Size
+    stride: Offset
+    offset: Offset
+
+
 # --- the attributes of each operation ---
 
 
@@ -375,10 +477,10 @@ class FloatUnary(Attributes):
 
 
 @dataclass(frozen=True)
-class FloatBinary(Attributes):
-    """A function of two float tensors."""
+class NumberBinary(Attributes):
+    """A function of two tensors of numbers of the same kind."""
 
-    function: FloatBinaryFunction
+    function: NumberBinaryFunction
     axes: tuple[BroadcastAxis, ...]
 
 
@@ -400,20 +502,84 @@ class FloatMatMul(Attributes):
 
 
 @dataclass(frozen=True)
-class FloatSum(Attributes):
-    """A sum over axes, divided."""
+class Reduce(Attributes):
+    """A function of the values along some axes; a sum is divided."""
 
+    function: ReduceFunction
     divisor: Size
     axes: tuple[ReductionAxis, ...]
 
 
 @dataclass(frozen=True)
 class Softmax(Attributes):
-    """Softmax over the middle one of three axes."""
+    """Softmax along lines."""
 
-    outer: Size
-    length: Size
-    inner: Size
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class Where(Attributes):
+    """One of two tensors, element by element, as a tensor of booleans says."""
+
+    elements: Size
+
+
+@dataclass(frozen=True)
+class Cast(Attributes):
+    """The same numbers as another kind."""
+
+    elements: Size
+
+
+@dataclass(frozen=True)
+class Pick(Attributes):
+    """Elements at computed indices: result[i] = x[a_i + sum of index * stride], the indices at b_i."""
+
+    picked: tuple[PickedAxis, ...]
+    axes: tuple[BroadcastAxis, ...]
+
+
+@dataclass(frozen=True)
+class Place(Attributes):
+    """A copy of x with updates at computed indices: of update i at a_i + sum of index * stride, the indices at b_i."""
+
+    function: PlaceFunction
+    picked: tuple[PickedAxis, ...]
+    axes: tuple[BroadcastAxis, ...]
+
+
+@dataclass(frozen=True)
+class Extreme(Attributes):
+    """The index of the largest or smallest element of each line: the first, or the last of several."""
+
+    largest: Flag
+    last: Flag
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class TopK(Attributes):
+    """The largest or smallest elements of each line in order, or their indices."""
+
+    largest: Flag
+    indices: Flag
+    count: Size
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class Recurrent(Attributes):
+    """A recurrent layer in one direction: states [steps, batch, hidden], then the final state, then the final cell."""
+
+    cell: RecurrentCell
+    reverse: Flag
+    steps: Size
+    batch: Size
+    inputs: Size
+    hidden: Size
+    f: FloatUnaryFunction
+    g: FloatUnaryFunction
+    h: FloatUnaryFunction
 
 
 ATTRIBUTES: dict[Opcode, type[Attributes]] = {
@@ -431,14 +597,21 @@ ATTRIBUTES: dict[Opcode, type[Attributes]] = {
     Opcode.quantize: Scales,
     Opcode.dequantize: Scales,
     Opcode.float_unary: FloatUnary,
-    Opcode.float_binary: FloatBinary,
+    Opcode.number_binary: NumberBinary,
     Opcode.float_conv: FloatConv,
     Opcode.float_mat_mul: FloatMatMul,
-    Opcode.float_sum: FloatSum,
+    Opcode.reduce: Reduce,
     Opcode.softmax: Softmax,
+    Opcode.where: Where,
+    Opcode.cast: Cast,
+    Opcode.pick: Pick,
+    Opcode.place: Place,
+    Opcode.extreme: Extreme,
+    Opcode.top_k: TopK,
+    Opcode.recurrent: Recurrent,
 }
 """What an operation's attributes are."""
-COUNTED_PARTS = (MoveAxis, BroadcastAxis, ReductionAxis)
+COUNTED_PARTS = (MoveAxis, BroadcastAxis, ReductionAxis, PickedAxis)
 """Parts whose lists begin with their number; a Concat has as many parts as operands."""
 
 

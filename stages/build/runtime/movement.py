@@ -6,6 +6,7 @@ Their offsets are not derived operator by operator: ONNX Runtime moves the eleme
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -92,10 +93,10 @@ def movement(sources: Indices) -> Movement:
     """
     axes = [axis for axis in range(sources.ndim) if sources.shape[axis] > 1]
     sources = sources.reshape([sources.shape[axis] for axis in axes] or [1])
-    real = np.argwhere(sources != PADDING)
-    if not len(real):
+    first = int((sources != PADDING).argmax())
+    if sources.flat[first] == PADDING:
         return Movement(0, (Axis(sources.size, table=(PADDING,) * sources.size),))
-    anchor = tuple(real[0])
+    anchor: tuple[Any, ...] = tuple(int(index) for index in np.unravel_index(first, sources.shape))
     lines = [sources[(*anchor[:axis], slice(None), *anchor[axis + 1 :])] for axis in range(sources.ndim)]
     lowest = [int(line[line != PADDING].min()) for line in lines]
     base = sum(lowest) - (sources.ndim - 1) * int(sources[anchor])

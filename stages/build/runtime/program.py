@@ -15,7 +15,8 @@ class UnsupportedError(UserError):
     """The runtime has no operation for a node of the network."""
 
 
-ELEMENT_BYTES = {Kind.u8: 1, Kind.u16: 2, Kind.f32: 4, Kind.i32: 4}
+ELEMENT_BYTES = {Kind.u8: 1, Kind.u16: 2, Kind.f32: 4, Kind.i32: 4, Kind.i64: 8, Kind.boolean: 1, Kind.f64: 8}
+ELEMENT_BYTES |= {Kind.i8: 1, Kind.byte: 1}
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Program:
         tensors: by number.
         operations: in the order in which they run.
         inputs: name, elements and channels of each network input.
-        outputs: name and tensor (float32) of each result.
+        outputs: name and tensor of each result: numbers, no codes.
     """
 
     tensors: list[Tensor] = field(default_factory=list)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stages.compare.cures.candidates import ALLOTMENT, AUTOTUNE, PER_TENSOR, candidates, tried_by_outputs, widens
-from stages.compare.cures.trial import remove_leftovers, try_line, why_untried
+from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, try_line, why_untried
 from stages.compare.diagnose.cure import Cure, best_first, effect_of
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import REMARKS, Finding, in_order
+from stages.core.base.artifacts import remove_leftovers
 from stages.core.base.console import counted, progress
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config
@@ -41,7 +42,7 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     if why := why_untried(config):
         findings = [_without_line(finding) for finding in diagnosis.findings]
         return replace(diagnosis, findings=findings, notes=[f"no cure was tried: {why}"])
-    remove_leftovers()
+    remove_leftovers(OUTPUTS, SCRATCH_PREFIX)
     trials, notes = _Trials(diagnosis, config), list[str]()
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
     with progress("cures", config.compare.cures) as advance:

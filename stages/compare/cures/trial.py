@@ -32,7 +32,7 @@ from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
 from stages.core.outputs.states import float_outputs
 
-__all__ = ["TrialResult", "remove_leftovers", "try_line", "why_untried"]
+__all__ = ["OUTPUTS", "SCRATCH_PREFIX", "TrialResult", "try_line", "why_untried"]
 
 PARAMS, CONF = Path("params.yaml"), Path("conf")
 SCRATCH_PREFIX = ".cure-"
@@ -96,12 +96,6 @@ def try_line(line: str, config: Config, preparation: Sequence[str] = ()) -> Tria
         params = load_qparams(folder / QPARAMS, changed)
         scaled = any(feature.channel_scales for feature in params.features)
         return TrialResult(_outcome(folder, changed), scaled)
-
-
-def remove_leftovers() -> None:
-    """Remove the scratch folders that a killed run has left."""
-    for leftover in OUTPUTS.glob(f"{SCRATCH_PREFIX}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _first_stage(before: Config, after: Config) -> str:

@@ -14,8 +14,10 @@ from stages.core.heads.detections import Detections
 from stages.core.statistics.average_precision import AREAS
 from stages.core.statistics.shares import MIN_BOXES, likely_share, surely_more
 
-__all__ = ["box_findings", "boxes_agree", "boxes_differ", "boxes_words"]
+__all__ = ["box_findings", "boxes_agree", "boxes_differ", "boxes_words", "few_but_all_found"]
 
+FEW_BOXES = 3
+"""So few boxes tell that a network is good if it finds all of them and no others; a dead one finds none."""
 TOLERATED = 0.1
 """So many boxes a sound network of 8 bits may lose: those near the threshold or half hidden."""
 FEW_SCORES = 4
@@ -49,10 +51,17 @@ def boxes_differ(boxes: ObservedBoxes) -> bool:
     return any(surely_more(differ, count, TOLERATED) for differ, count in sides)
 
 
+def few_but_all_found(boxes: ObservedBoxes) -> bool:
+    """Whether both networks find the same few boxes."""
+    return FEW_BOXES <= boxes.count < MIN_BOXES and not boxes.lost and not boxes.invented
+
+
 def boxes_words(boxes: ObservedBoxes, noun: str) -> str:
     """Say how many boxes both networks have, in a clause, and how little that says where it is little."""
     if not boxes.count:
         return _counts(boxes, noun)
+    if few_but_all_found(boxes):
+        return f"{_counts(boxes, noun)}, and no others"
     if boxes.count < MIN_BOXES:
         return f"{_counts(boxes, noun)}, too few to go by"
     low, high = likely_share(boxes.count - boxes.lost, boxes.count)

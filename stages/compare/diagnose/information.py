@@ -105,6 +105,6 @@ def dead_channels(params: NetworkParams, observed: Mapping[str, ObservedFeature]
     if not total:
         return []
     most = max(dead, key=lambda node: dead[node])
-    sentence = f"{total} of {channels} channels are 0 on all debug pictures, most of them ({dead[most]}) in {most}"
+    sentence = f"{total} of {channels} channels are 0 on the whole debug set, most of them ({dead[most]}) in {most}"
     evidence: dict[str, float | str] = {"dead": total, "channels": channels, "most": most, "most_dead": dead[most]}
     return [Finding("dead_channels", most, sentence, evidence)]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.compare.diagnose.box_findings import boxes_agree, boxes_differ, boxes_words
+from stages.compare.diagnose.box_findings import boxes_agree, boxes_differ, boxes_words, few_but_all_found
 from stages.compare.gather.observed_boxes import ObservedBoxes
 from stages.core.outputs.output_judge import Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
@@ -15,8 +15,6 @@ __all__ = ["Outcome", "off_by"]
 
 LOST_SHARE = 0.5
 """A detector that loses so many of its boxes, or invents as many, is broken."""
-FEW_BOXES = 3
-"""So few boxes tell that a network is good if it finds all of them and no others; a dead one finds none."""
 HARMLESS_TASK_LOSS, UNCERTAIN_TASK_LOSS = 0.03, 0.1
 """Part of the task's metric that a sound network may lose; and if the pictures may as well show no loss."""
 MIN_SAMPLES = 30
@@ -68,8 +66,16 @@ class Outcome:
         if boxes_differ(boxes):
             share = max(_share(boxes.lost, boxes.count), _share(boxes.invented, boxes.quantized_count))
             return Level.broken if share >= LOST_SHARE else Level.look
-        all_found = boxes.count >= FEW_BOXES and not boxes.lost and not boxes.invented
-        return Level.good if all_found or of_outputs is Level.good else Level.unjudged
+        return Level.good if few_but_all_found(boxes) or of_outputs is Level.good else Level.unjudged
+
+    @property
+    def decided_by(self) -> str | None:
+        """What the level goes by in place of the outputs; None where it goes by these."""
+        if self.by_task is not None and self.task is not None:
+            return f"{self.task.name}, which evaluate measured"
+        boxes = self.boxes
+        by_boxes = boxes is not None and (boxes_agree(boxes) or boxes_differ(boxes) or few_but_all_found(boxes))
+        return "the boxes" if by_boxes else None
 
     @property
     def fidelity(self) -> float:

@@ -77,8 +77,8 @@ def _clipped(feature: FeatureParams, seen: ObservedFeature, quant: QuantConfig) 
     return Finding(
         "range",
         feature.node,
-        f"{feature.node} clips {share:.2%} of its values at {feature.low:.4g} .. {feature.high:.4g}; the debug "
-        f"pictures reach {seen.low:.4g} .. {seen.high:.4g}. The range is that of {source}",
+        f"{feature.node} clips {share:.2%} of its values at {feature.low:.4g} .. {feature.high:.4g}; on the "
+        f"debug set they reach {seen.low:.4g} .. {seen.high:.4g}. The range is that of {source}",
         {
             "low": feature.low,
             "high": feature.high,

@@ -202,7 +202,7 @@ def _distance(tensor: str, expected: Array, actual: Array, index: int) -> Distan
         return measured
     if not np.isfinite(expected).all():
         raise UserError(
-            f"tensor {tensor!r} of the float network is infinite or not a number on debug picture {index + 1}: "
-            "look at the picture, at mean and normal of the input, and at the network's weights"
+            f"tensor {tensor!r} of the float network is infinite or not a number on debug sample {index + 1}: "
+            "look at the sample, at mean and normal of the input, and at the network's weights"
         )
     return NOT_FINITE

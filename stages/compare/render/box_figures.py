@@ -17,7 +17,7 @@ from stages.core.config.schema import Config
 from stages.core.data.inputs import only_picture
 from stages.core.data.sample_files import read_samples, select
 
-__all__ = ["BoxDrawings", "BoxPair", "BoxSection", "begin_boxes", "worst_pictures"]
+__all__ = ["BoxDrawings", "BoxPair", "BoxSection", "begin_boxes", "pair_caption", "worst_pictures"]
 
 MOST_PICTURES = 8
 
@@ -90,7 +90,11 @@ def begin_boxes(gathered: Gathered, config: Config, background: Background) -> B
         return None
     shown = _read(gathered, boxes, config)
     pairs = [
-        (background.draw(side_picture, each, False), background.draw(side_picture, each, True), _caption(each.boxes))
+        (
+            background.draw(side_picture, each, False),
+            background.draw(side_picture, each, True),
+            pair_caption(each.boxes),
+        )
         for each in shown
     ]
     plots = []
@@ -129,8 +133,15 @@ def _read(gathered: Gathered, boxes: ObservedBoxes, config: Config) -> list[Show
     ]
 
 
-def _caption(picture: PictureBoxes) -> str:
+def pair_caption(picture: PictureBoxes) -> str:
+    """Say how many boxes both networks show, and where those are that one of them does not."""
     counts = [f"{len(side)} {name}" for name, side in zip(("float", "quantized"), picture.shown, strict=True)]
-    alone = (("lost", picture.lost), ("invented", picture.invented))
-    changes = [f"{len(part)} {word}" for word, part in alone if len(part)]
+    lost, invented = len(picture.lost), len(picture.invented)
+    counted = {
+        "lost": lost,
+        "invented": invented,
+        "fainter when quantized": len(picture.matches.missed) - lost,
+        "fainter in float": len(picture.matches.invented) - invented,
+    }
+    changes = [f"{count} {word}" for word, count in counted.items() if count]
     return f"{picture.name.rpartition('/')[2]}: boxes {', '.join(counts)}{'; ' if changes else ''}{', '.join(changes)}"

@@ -103,8 +103,13 @@ def _drawn(shown: ShownPicture, quantized: bool) -> Picture:
         faint = boxes.scores[index] < np.float32(shown.boxes.threshold)
         _draw_box(canvas, corners, (ORANGE if quantized else RED) if index in alone else BLUE, faint, quantized)
         if index in alone or len(boxes) <= MOST_LABELS:
-            _label(canvas, corners, f"{boxes.classes[index]} {boxes.scores[index]:.2f}")
+            _label(canvas, corners, f"{boxes.classes[index]} {_score(boxes.scores[index], faint)}")
     return canvas
+
+
+def _score(score: np.float32, faint: bool) -> str:
+    """Two digits, which of a score below the threshold do not round up to it."""
+    return f"{np.floor(score * 100) / 100 if faint else score:.2f}"
 
 
 def _content(shown: ShownPicture) -> tuple[Picture, tuple[int, int]]:

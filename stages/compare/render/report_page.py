@@ -107,6 +107,7 @@ def render_page(page: ReportPage) -> str:
     )
     rows = _worst_first(page.similarity.rows)
     columns = _columns(rows, page.params, page.similarity.has_sources)
+    outputs = [_output_row(judged) for judged in page.diagnosis.outcome.outputs]
     numbers = iter(range(1000))
 
     def drawn(figure: Figure, label: str) -> Markup:
@@ -129,7 +130,10 @@ def render_page(page: ReportPage) -> str:
         command_line=command_line,
         cure_command=cure_command,
         cure_remark=cure_remark,
-        outputs=[_output_row(judged) for judged in page.diagnosis.outcome.outputs],
+        decided_by=page.diagnosis.outcome.decided_by,
+        outputs=outputs,
+        some_parts=any(row["part"] != NONE for row in outputs),
+        some_answers=any(row["answers"] != NONE for row in outputs),
         plain=_plain,
         drawn=drawn,
     )

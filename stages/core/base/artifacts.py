@@ -23,6 +23,7 @@ __all__ = [
     "finite_or_none",
     "output_folder",
     "read_json",
+    "remove_leftovers",
     "save_model",
     "write_arrays",
     "write_json",
@@ -41,8 +42,7 @@ def output_folder(final: Path) -> Iterator[Path]:
     """
     with _writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-        for abandoned in final.parent.glob(f".{final.name}-*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
+        remove_leftovers(final.parent, f".{final.name}-")
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
     try:
         yield temporary
@@ -53,6 +53,17 @@ def output_folder(final: Path) -> Iterator[Path]:
             temporary.replace(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove the scratch folders that killed runs have left.
+
+    Args:
+        folder: where they are.
+        prefix: how their names begin.
+    """
+    for leftover in folder.glob(f"{prefix}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def discard(folder: Path) -> None:

@@ -26,7 +26,7 @@ import platformdirs
 import pooch
 from wcmatch import glob
 
-from stages.core.base.console import console
+from stages.core.base.console import console, warn
 from stages.core.base.errors import UserError, did_you_mean, one_line
 
 __all__ = [
@@ -168,7 +168,7 @@ def _files(source: Source) -> list[SourceFile]:
     try:
         wheel = zipfile.ZipFile(path)
     except zipfile.BadZipFile:
-        raise UserError(f"source {source.text!r}: the kept file {path} is damaged: remove it") from None
+        raise UserError(f"source {source.text!r}: {path} is no wheel") from None
     names = sorted(name for name in wheel.namelist() if not name.endswith("/"))
     chosen = [name for name in names if glob.globmatch(name, source.path, flags=GLOB_FLAGS)]
     if not chosen:
@@ -236,20 +236,28 @@ def _named(paths: list[Path], root: Path) -> list[SourceFile]:
 
 def _fetch(source: Source) -> Path:
     """Fetch a package's wheel or an address's file into the cache, or find it there."""
-    if source.sha256:
-        kept = cache_folder() / source.sha256
-        if files := sorted(kept.glob("*")):
+    kept = cache_folder() / source.sha256
+    if source.sha256 and (files := sorted(kept.glob("*"))):
+        if _digest(files[0]) == source.sha256:
             return files[0]
+        warn(f"{files[0]} is not what was kept there: fetched again")
+        shutil.rmtree(kept)
     console.print(f"fetching {source.location} (kept for later runs)", style="dim")
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="fetch-") as temporary:
         fetched = _download(source, Path(temporary))
-        digest = hashlib.sha256(fetched.read_bytes()).hexdigest()
+        digest = _digest(fetched)
         if not source.sha256:
             raise UserError(f"source {source.text!r}: pin it by adding #sha256={digest}")
         if digest != source.sha256:
             raise UserError(f"source {source.text!r}: the fetched {fetched.name} has sha256 {digest}")
         return _keep(fetched, cache_folder() / digest)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _keep(fetched: Path, folder: Path) -> Path:

@@ -114,9 +114,8 @@ def _check_input(key: str, network_input: InputConfig) -> None:
     shape, mean, normal = network_input.shape, network_input.mean, network_input.normal
     if shape is not None:
         positive = bool(shape) and all(size > 0 for size in shape)
-        _require(positive, f"{key}.shape", shape, "positive sizes; batch 1 first, as in [1,3,224,224]")
-        batch_one = len(shape) != 4 or shape[0] == 1  # of [N, C, H, W]
-        _require(batch_one, f"{key}.shape", shape, "batch 1: pictures run one at a time")
+        sizes = "the sizes to run with, all positive; for a picture batch 1 first, as in [1,3,224,224]"
+        _require(positive, f"{key}.shape", shape, sizes)
     if mean is not None:
         finite = all(map(math.isfinite, mean))
         _require(bool(mean) and finite, f"{key}.mean", mean, "one finite value, or one a channel")
@@ -162,15 +161,23 @@ def _check_data(data: DataConfig) -> None:
         if pictures.source is None and name in SETS_OUT_OF_CALIBRATION:
             without = "null: without a source it is taken out of the calibration pictures"
             _require(pictures.size is None, f"data.{name}.size", pictures.size, without)
+            _require(pictures.part is None, f"data.{name}.part", pictures.part, without)
             continue
         _check_source_list(f"data.{name}.source", pictures.source)
         positive = pictures.size is None or pictures.size > 0
         _require(positive, f"data.{name}.size", pictures.size, "a positive number or null")
+        _check_part(f"data.{name}.part", pictures.part)
     sigmas = data.evaluation.kpt_oks_sigmas
     placed = all(0 < sigma < math.inf for sigma in sigmas)
     _require(placed, "data.evaluation.kpt_oks_sigmas", sigmas, "a number above 0 for each key point, or []")
     _check_metric(data.evaluation)
     _check_labels(data.evaluation)
+
+
+def _check_part(key: str, part: list[float] | None) -> None:
+    if part is not None:
+        ascending = len(part) == 2 and 0.0 <= part[0] < part[1] <= 1.0
+        _require(ascending, key, part, "[LOW, HIGH] with 0 <= LOW < HIGH <= 1, or null")
 
 
 def _check_metric(data: LabelledSet) -> None:

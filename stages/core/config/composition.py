@@ -17,10 +17,10 @@ from stages.core.base.errors import UserError, one_line
 from stages.core.config.check import check
 from stages.core.config.explain import explain
 from stages.core.config.load import conform, missing_keys
-from stages.core.config.schema import Config
+from stages.core.config.schema import Config, SocConfig
 from stages.core.config.watch import register_resolvers
 
-__all__ = ["compose", "explained", "finished", "open_conf", "register_schema"]
+__all__ = ["compose", "compose_socs", "explained", "finished", "open_conf", "register_schema"]
 
 
 def register_schema(schema: type[Config] = Config) -> None:
@@ -48,6 +48,30 @@ def compose(overrides: Sequence[str], folder: Path) -> tuple[Config, str]:
         with open_dict(composed):
             del composed["hydra"]
         return finished(composed, chosen, folder)
+
+
+def compose_socs(names: Sequence[str], folder: Path) -> dict[str, SocConfig]:
+    """Compose SOCs by themselves: a fifth of the time of an experiment.
+
+    Args:
+        names: of files in conf/soc/, without suffix.
+        folder: the config folder.
+
+    Returns:
+        Name -> SOC, unchecked: `check` takes an experiment with it.
+
+    Raises:
+        UserError: for anything Hydra refuses, and for a name that conf/soc/ lacks.
+    """
+    socs, schema = {}, OmegaConf.structured(SocConfig)
+    overrides = [f"+soc@{name}={name}" for name in names]
+    with open_conf(folder, overrides):
+        composed = hydra.compose(None, overrides=overrides)  # one composition of all: most of its time is Hydra's own
+        for name in names:
+            soc = OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed[name], resolve=True)))
+            assert isinstance(soc, SocConfig)
+            socs[name] = soc
+    return socs
 
 
 @contextmanager

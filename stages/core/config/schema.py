@@ -257,7 +257,7 @@ class ModelConfig:
     """A trained network (`conf/model/`)."""
 
     name: str = MISSING
-    source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; formats: docs/sources.md
+    source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; see docs/sources.md for formats
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
@@ -293,6 +293,9 @@ class PictureSet:
 
     source: Any = MISSING  # one source or a list: package:NAME==VERSION/glob | file:FOLDER
     size: int | None = None  # how many, evenly over the sorted names; null: all
+    # [LOW, HIGH] of 0..1: the samples whose names hash to LOW <= x < HIGH, so that one source serves several sets and
+    # a picture stays in its own when others are added; null: all
+    part: list[float] | None = None
 
 
 def _held_out() -> PictureSet:

@@ -26,8 +26,8 @@ def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: 
     Args:
         file: `.npy`; `.npz` with an entry of the input's name; `.bin`, the numbers alone, uint8 or little-endian
             float32. An input of rank 4 lies there as [H, W, C], as for the vendor's tools, with or without a 1 in
-            front; three channels may have an unused fourth behind them, as a board's inputs have. Any other
-            tensor has its own shape, with or without the 1.
+            front ([N, H, W, C] where its first size is not 1); three channels may have an unused fourth behind them, as
+            a board's inputs have. Any other tensor has its own shape, with or without the 1.
         suffix: which of these.
         network_input: the input.
         key: what the file belongs to, for messages.
@@ -95,7 +95,7 @@ def _shapes(network_input: NetworkInput) -> list[tuple[int, ...]]:
     """The shapes that a sample may have: with a fourth channel too where there are three."""
     shape = network_input.sample_shape
     fourth = len(network_input.shape) == PICTURE_RANK and network_input.channels == 3
-    return [shape, (*shape[:2], 4)] if fourth else [shape]
+    return [shape, (*shape[:-1], 4)] if fourth else [shape]
 
 
 def _expected(network_input: NetworkInput) -> str:

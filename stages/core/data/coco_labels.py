@@ -12,7 +12,7 @@ import numpy as np
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
 from stages.core.data.masks import area, mask_of_segmentation
-from stages.core.data.objects import BOXES_ALONE, ObjectLabels, Objects, Shapes
+from stages.core.data.objects import ObjectLabels, Objects, Shapes
 
 __all__ = ["CocoLabels", "read_coco_labels"]
 
@@ -27,34 +27,23 @@ class CocoLabels(ObjectLabels):
         key: the setting with its value, for messages.
         objects: by the picture's `file_name`.
         annotations: of the pictures that masks and key points will be asked of.
+        sizes: height and width of the pictures that the file says them of.
     """
 
     def __init__(
-        self, key: str, objects: Mapping[str, Objects], annotations: Mapping[str, Sequence[Annotation]]
+        self,
+        key: str,
+        objects: Mapping[str, Objects],
+        annotations: Mapping[str, Sequence[Annotation]],
+        sizes: Mapping[str, tuple[int, int]],
     ) -> None:
         super().__init__(key)
         self._objects = objects
         self._annotations = annotations
+        self._sizes = sizes
 
-    def of(self, name: str, height: int, width: int, shapes: Shapes = BOXES_ALONE) -> Objects:
-        """Give a picture's objects.
-
-        Args:
-            name: of the picture inside its source.
-            height: of the picture in pixels.
-            width: of the picture in pixels.
-            shapes: what is wanted beside boxes.
-
-        Raises:
-            UserError: if the file does not have the picture, or a mask or the key points are not what is wanted.
-        """
-        path = PurePosixPath(name)
-        file_name = next((each for each in (name, path.name) if each in self._objects), None)
-        if file_name is None:
-            raise UserError(
-                f"{self._key}: no picture {path.name!r} among its {len(self._objects)} (`file_name`); "
-                f"{did_you_mean(path.name, self._objects)}"
-            )
+    def _read(self, name: str, height: int, width: int, shapes: Shapes) -> Objects:
+        file_name = self._file_name(name)
         objects = self._objects[file_name]
         try:
             if shapes.masks:
@@ -64,6 +53,24 @@ class CocoLabels(ObjectLabels):
         except (ValueError, TypeError) as error:
             raise UserError(f"{self._key}: an annotation of {file_name}: {one_line(error)}") from error
         return objects
+
+    def _size(self, name: str) -> tuple[int, int] | None:
+        return self._sizes.get(self._file_name(name))
+
+    def _file_name(self, name: str) -> str:
+        """The picture's name in the file, with its folders or without.
+
+        Raises:
+            UserError: if the file does not have it.
+        """
+        path = PurePosixPath(name)
+        file_name = next((each for each in (name, path.name) if each in self._objects), None)
+        if file_name is None:
+            raise UserError(
+                f"{self._key}: no picture {path.name!r} among its {len(self._objects)} (`file_name`); "
+                f"{did_you_mean(path.name, self._objects)}"
+            )
+        return file_name
 
 
 def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> CocoLabels:
@@ -82,6 +89,7 @@ def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> C
         content = json.loads(file.read())
         numbers = {number: i for i, number in enumerate(sorted(one["id"] for one in content["categories"]))}
         names = {one["id"]: one["file_name"] for one in content["images"]}
+        sizes = {one["file_name"]: size for one in content["images"] if (size := _said_size(one))}
         of_pictures: dict[str, list[Annotation]] = {name: [] for name in names.values()}
         for position, annotation in enumerate(content["annotations"]):
             if fault := _fault(annotation, names, numbers):
@@ -92,7 +100,15 @@ def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> C
         raise UserError(
             f"{key}: is not JSON with images, annotations and categories as COCO has them: {one_line(error)}"
         ) from error
-    return CocoLabels(key, objects, {name: found for name, found in of_pictures.items() if name in kept})
+    return CocoLabels(key, objects, {name: found for name, found in of_pictures.items() if name in kept}, sizes)
+
+
+def _said_size(picture: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width of a picture, which COCO's own files have; None of one without."""
+    height, width = picture.get("height"), picture.get("width")
+    if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
+        return height, width
+    return None
 
 
 def _fault(annotation: Any, pictures: Container[Any], categories: Container[Any]) -> str:

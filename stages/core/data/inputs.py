@@ -37,7 +37,7 @@ class NetworkInput:
 
     Attributes:
         name: tensor name in the exported graph.
-        shape: NCHW for a picture, batch 1 first.
+        shape: NCHW for a picture, batch 1 first. A tensor of rank 4 with another first size is no picture.
         mean: one value a channel, in the sample's units (pixels of a picture).
         normal: one value a channel, in the same units: x' = (x - mean) / normal.
         color: channel order of a picture.
@@ -66,14 +66,20 @@ class NetworkInput:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of a sample: [H, W, C] for rank 4, as the vendor's tools and boards lay it out; else the input's."""
-        return (self.height, self.width, self.channels) if len(self.shape) == PICTURE_RANK else self.shape
+        """Shape of a sample: channels last for rank 4, as the vendor's tools and boards lay it out; else the input's.
+
+        That is [H, W, C], or [N, H, W, C] where the first size N is not 1.
+        """
+        if len(self.shape) != PICTURE_RANK:
+            return self.shape
+        channels_last = (self.height, self.width, self.channels)
+        return channels_last if self.shape[0] == 1 else (self.shape[0], *channels_last)
 
     @property
     def takes_picture(self) -> bool:
-        """Whether a picture fits: NCHW with as many channels as the colour has."""
+        """Whether a picture fits: NCHW with batch 1 and as many channels as the colour has."""
         color_channels = 1 if self.color is Color.GRAY else 3
-        return len(self.shape) == PICTURE_RANK and self.channels == color_channels
+        return len(self.shape) == PICTURE_RANK and self.shape[:2] == (1, color_channels)
 
     def __str__(self) -> str:
         """Its size, as messages have it: "16x16 RGB", or the sizes of a tensor."""
@@ -108,12 +114,11 @@ def resolve_inputs(configured: Sequence[InputConfig], graph_shapes: Mapping[str,
         normal = default_normal if config.normal is None else config.normal
         if is_picture:
             picture_mean, picture_normal = mean, normal
-        channels = network_input.channels
         resolved.append(
             replace(
                 network_input,
-                mean=_per_channel(mean, channels, f"model.inputs[{index}].mean", name),
-                normal=_per_channel(normal, channels, f"model.inputs[{index}].normal", name),
+                mean=_per_channel(mean, network_input, f"model.inputs[{index}].mean"),
+                normal=_per_channel(normal, network_input, f"model.inputs[{index}].normal"),
             )
         )
     return sorted(resolved, key=lambda network_input: list(graph_shapes).index(network_input.name))
@@ -138,10 +143,15 @@ def assign_names(configured: Sequence[InputConfig], names: Sequence[str]) -> dic
     return assigned | {name: InputConfig() for name in unnamed}
 
 
-def _per_channel(values: Sequence[float], channels: int, key: str, name: str) -> tuple[float, ...]:
+def _per_channel(values: Sequence[float], network_input: NetworkInput, key: str) -> tuple[float, ...]:
+    channels = network_input.channels
     if len(values) not in (1, channels):
         expected = "1 value" if channels == 1 else f"1 value or {channels}"
-        raise UserError(f"{key} has {len(values)} values; input {name!r} has {channels} channels: give {expected}")
+        which = " (its second size: NCHW)" if len(network_input.shape) == PICTURE_RANK else ""
+        raise UserError(
+            f"{key} has {len(values)} values; input {network_input.name!r} {list(network_input.shape)} has "
+            f"{channels} channels{which}: give {expected}"
+        )
     return tuple(float(value) for value in values) * (channels if len(values) == 1 else 1)
 
 
@@ -177,7 +187,7 @@ def normalize(values: NDArray[Any], network_input: NetworkInput) -> NDArray[np.f
         mean, normal = (part.reshape(-1, *[1] * max(rank - 2, 0)) for part in (mean, normal))
     scaled = (values.astype(np.float32) - mean) / normal
     if rank == PICTURE_RANK:
-        scaled = scaled.transpose(2, 0, 1)
+        scaled = np.moveaxis(scaled, -1, -3)
     return np.ascontiguousarray(scaled).reshape(network_input.shape)
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from stages.core.base.errors import UserError, did_you_mean
@@ -13,7 +13,7 @@ from stages.core.config.schema import LabelledSet, PictureSet
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import SampleFiles, select
 
-__all__ = ["class_count", "find_labels", "labels_of", "read_table", "texts_of"]
+__all__ = ["class_count", "class_folders", "find_labels", "labels_of", "read_table", "texts_of"]
 
 SET_KEY = "data.evaluation"
 LABELS_KEY = f"{SET_KEY}.labels"
@@ -95,22 +95,41 @@ def is_number(text: str) -> bool:
     return re.fullmatch(r"[0-9]+", text) is not None
 
 
-def _by_folder(files: Sequence[Named], all_names: Sequence[str], classes: int) -> list[int]:
-    def folder(name: str) -> str:
-        parts = PurePosixPath(name).parts
-        return parts[0] if len(parts) > 1 else ""
+def class_folders(names: Iterable[str]) -> list[str]:
+    """The folders that `labels=folders` takes for classes, sorted.
 
-    folders = sorted({folder(name) for name in all_names})
-    if "" in folders:
-        raise UserError(f"{LABELS_KEY}=folders: some pictures lie in no folder of a class; make one folder a class")
+    Args:
+        names: of all pictures inside their source.
+
+    Raises:
+        UserError: if a picture lies in none.
+    """
+    by_name = {name: _folder(name) for name in names}
+    outside = min((name for name, folder in by_name.items() if not folder), default=None)
+    if outside is not None:
+        raise UserError(
+            f"{LABELS_KEY}=folders: {outside!r} lies in no folder of a class: make one folder a class, give "
+            "labels=file:CSV, or data.evaluation.task=none with labels=null"
+        )
+    return sorted(set(by_name.values()))
+
+
+def _folder(name: str) -> str:
+    """The outermost folder of a picture; empty if it lies in none."""
+    parts = PurePosixPath(name).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _by_folder(files: Sequence[Named], all_names: Sequence[str], classes: int) -> list[int]:
+    folders = class_folders(all_names)
     if all(map(is_number, folders)):
-        return [int(folder(file.name)) for file in files]
+        return [int(_folder(file.name)) for file in files]
     if len(folders) != classes:
         listed = f"{len(folders)} folders ({', '.join(folders[:3])}, ...)"
         raise UserError(
             f"{LABELS_KEY}=folders: {listed} for {classes} classes: name them by class number, or give labels=file:CSV"
         )
-    return [folders.index(folder(file.name)) for file in files]
+    return [folders.index(_folder(file.name)) for file in files]
 
 
 def _by_pattern(pattern: str, name: str) -> int:

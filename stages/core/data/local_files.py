@@ -7,10 +7,10 @@ from stages.core.base.errors import UserError
 from stages.core.base.sources import files_below, parse
 from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, Task
 from stages.core.config.watch import check_files
-from stages.core.data.labels import read_table
+from stages.core.data.labels import class_folders, read_table
 from stages.core.data.model_files import model_files
 from stages.core.data.object_labels import read_object_labels
-from stages.core.data.sample_files import SAMPLE_SUFFIXES, is_sample
+from stages.core.data.sample_files import SAMPLE_SUFFIXES, in_part, is_sample
 
 __all__ = ["check_local_files"]
 
@@ -35,6 +35,9 @@ def check_local_files(config: Config) -> None:
             suffixes = ", ".join(sorted(SAMPLE_SUFFIXES))
             what = f"no file in {path} is a sample" if path.is_dir() else f"{path} is no sample"
             raise UserError(f"data.{name}.source: {what} ({suffixes})")
+    pictures = _local(config.data.evaluation.source)
+    if config.data.evaluation.labels == "folders" and pictures is not None:
+        class_folders(name for name, _ in _files(pictures) if is_sample(name))
     if _local(config.data.evaluation.labels) is not None:
         _check_labels(config.data.evaluation, config.model.detector.classes)
 
@@ -45,7 +48,7 @@ def _check_labels(data: LabelledSet, classes: int | None) -> None:
     pictures = _local(data.source)
     if data.task is Task.detection:
         if pictures is not None:
-            names = sorted(name for name, _ in _files(pictures) if is_sample(name))
+            names = sorted(name for name, _ in _files(pictures) if is_sample(name) and in_part(name, data.part))
             count = min(data.size or len(names), len(names))
             chosen = [names[index * len(names) // count] for index in range(count)]
             read_object_labels(data.labels, names).check(chosen[:CHECKED_LABELS], classes)

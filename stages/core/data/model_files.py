@@ -36,6 +36,12 @@ def _only(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | 
     return files[0] if len(files) == 1 and PurePosixPath(files[0].name).suffix.lower() in suffixes else None
 
 
+def _with_data(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in one file, which may keep its weights in files of any name beside it."""
+    mains = [file for file in files if PurePosixPath(file.name).suffix.lower() in suffixes]
+    return mains[0] if len(mains) == 1 else None
+
+
 def _pair(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
     """A network in two files: the weights, whose suffix is the first, and one that ends in another of the suffixes."""
     weights, graphs = _parts(files, suffixes)
@@ -48,15 +54,25 @@ def _parts(files: Sequence[SourceFile], suffixes: Sequence[str]) -> tuple[list[S
     return weights, [file for file in files if file.name.lower().endswith(tuple(suffixes[1:]))]
 
 
+def _folder(files: Sequence[SourceFile], suffixes: Sequence[str]) -> SourceFile | None:
+    """A network in a folder: the one file of a fixed name, whatever lies beside it."""
+    mains = [file for file in files if PurePosixPath(file.name).name in suffixes]
+    return mains[0] if len(mains) == 1 else None
+
+
 class SourceFormat(Enum):
     """The formats of trained networks; files are of the first that knows them."""
 
-    onnx = FormatRule("ONNX", (".onnx",), _only)
+    onnx = FormatRule("ONNX", (".onnx",), _with_data)
     caffe = FormatRule("Caffe", (".caffemodel", ".prototxt", ".prototxt.txt"), _pair)
     mxnet = FormatRule("MXNet", (".params", "-symbol.json"), _pair)
     checkpoint = FormatRule(
         "PyTorch", (".pt", ".pth", ".ckpt", ".bin", ".pt2", ".jit", ".torchscript", ".ptl", ".safetensors"), _only
     )
+    tflite = FormatRule("TFLite", (".tflite",), _only)
+    keras = FormatRule("Keras", (".keras", ".h5", ".hdf5"), _only)
+    saved_model = FormatRule("SavedModel", ("saved_model.pb",), _folder)
+    frozen = FormatRule("frozen TensorFlow graph", (".pb",), _only)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,6 @@ class ObjectLabels(ABC):
     def __init__(self, key: str) -> None:
         self._key = key
 
-    @abstractmethod
     def of(self, name: str, height: int, width: int, shapes: Shapes = BOXES_ALONE) -> Objects:
         """Give a picture's objects.
 
@@ -80,23 +79,36 @@ class ObjectLabels(ABC):
             shapes: what is wanted beside boxes.
 
         Raises:
-            UserError: if the labels do not have the picture, or have something else than objects for it.
+            UserError: if the labels have something else than objects for the picture, or masks of another size. COCO's
+                must have the picture; one without a text file shows none of the classes.
         """
+        return self._read(name, height, width, shapes)
 
-    def check(self, pictures: Sequence[str], classes: int | None = None) -> None:
-        """Read the boxes of some pictures, to find mistakes before work is done for nothing.
+    def check(self, pictures: Sequence[str], classes: int | None = None, shapes: Shapes = BOXES_ALONE) -> None:
+        """Read the labels of some pictures, to find mistakes before work is done for nothing.
 
         Args:
             pictures: names of pictures inside their source.
             classes: how many the network has; None: that is not known.
+            shapes: what will be wanted beside boxes.
 
         Raises:
             UserError: as of `of`, or for an object of a class that the network does not have.
         """
         for name in pictures:
-            numbers = self.of(name, 1, 1).classes
+            size = self._size(name)
+            wanted = shapes if size else replace(shapes, masks=False)
+            numbers = self.of(name, *(size or (1, 1)), wanted).classes
             if classes is not None and len(numbers) and numbers.max() >= classes:
                 raise UserError(
                     f"{self._key}: {name} has an object of class {numbers.max()}, and the network has {classes} "
                     "classes, counted from 0"
                 )
+
+    @abstractmethod
+    def _read(self, name: str, height: int, width: int, shapes: Shapes) -> Objects:
+        """Do what `of` says."""
+
+    @abstractmethod
+    def _size(self, name: str) -> tuple[int, int] | None:
+        """A height and a width that masks can be read at before the picture is; None where nothing says them."""

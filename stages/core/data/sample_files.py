@@ -5,6 +5,7 @@ every folder is, as the vendor's converter wants it, with a file for each input 
 with it; or an `.npz` with an entry for each.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -23,9 +24,21 @@ from stages.core.data.inputs import NetworkInput, Sample
 from stages.core.data.preprocess import PICTURE_SUFFIXES, Placement, read_picture
 from stages.core.graph.onnx_graph import PICTURE_RANK
 
-__all__ = ["SAMPLE_SUFFIXES", "ReadSample", "SampleFiles", "folder_sample", "is_sample", "read_samples", "select"]
+__all__ = [
+    "SAMPLE_SUFFIXES",
+    "ReadSample",
+    "SampleFiles",
+    "folder_sample",
+    "in_part",
+    "is_sample",
+    "position_of",
+    "read_samples",
+    "select",
+]
 
 SAMPLE_SUFFIXES = ARRAY_SUFFIXES | PICTURE_SUFFIXES
+POSITION_BYTES = 4
+"""Of a name's digest: so many give its position in 0..1."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +79,44 @@ def is_sample(name: str) -> bool:
 
 
 def select(pictures: PictureSet, inputs: Sequence[NetworkInput], key: str) -> list[SampleFiles]:
-    """List the samples of a set: `size` of them, evenly over the sorted names.
+    """List the samples of a set: of its part of the source `size` samples, evenly over the sorted names.
 
     Args:
-        pictures: source and size.
+        pictures: source, part and size.
         inputs: the network's.
         key: the config key of the set, for messages.
 
     Raises:
-        UserError: if the source cannot be opened or holds no samples, or one without a file for each input.
+        UserError: if the source cannot be opened or holds no samples, none of this part, or one without a file for
+            each input.
     """
     sources = [pictures.source] if isinstance(pictures.source, str) else pictures.source
     files = [file for source in sources for file in open_source(source, key)]
     samples = _file_samples(files, inputs[0]) if len(inputs) == 1 else _folder_samples(files, inputs, key)
     if not samples:
         raise UserError(f"{key}.source={sources[0]}: {_no_samples(len(files), inputs)}")
+    total = len(samples)
+    samples = sorted((one for one in samples if in_part(one.name, pictures.part)), key=lambda sample: sample.name)
+    if not samples:
+        raise UserError(f"{key}.part={pictures.part}: none of the {total} samples of {sources[0]} is in it: widen it")
     count = min(pictures.size or len(samples), len(samples))
-    samples = sorted(samples, key=lambda sample: sample.name)
     return [samples[index * len(samples) // count] for index in range(count)]
+
+
+def position_of(name: str) -> float:
+    """Where a sample's name stands in 0..1 (1 excluded): by its hash, so that it says nothing of the sample."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:POSITION_BYTES], "big")
+    return number / float(256**POSITION_BYTES)
+
+
+def in_part(name: str, part: Sequence[float] | None) -> bool:
+    """Whether a sample belongs to a part of its source.
+
+    Args:
+        name: of the sample inside the source.
+        part: `part` of a set: low and high; None: all.
+    """
+    return part is None or part[0] <= position_of(name) < part[1]
 
 
 def folder_sample(sample: str, files: Sequence[SourceFile], inputs: Sequence[NetworkInput], key: str) -> SampleFiles:

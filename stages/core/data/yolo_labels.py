@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.sources import SourceFile
 from stages.core.data.masks import FARTHEST, MaskCode, area, mask_of_polygons
-from stages.core.data.objects import BOXES_ALONE, ObjectLabels, Objects, Shapes
+from stages.core.data.objects import ObjectLabels, Objects, Shapes
 
 __all__ = ["YoloLabels"]
 
@@ -54,18 +54,7 @@ class YoloLabels(ObjectLabels):
         super().__init__(key)
         self._files = files
 
-    def of(self, name: str, height: int, width: int, shapes: Shapes = BOXES_ALONE) -> Objects:
-        """Give a picture's objects; a picture without a file shows none of the classes.
-
-        Args:
-            name: of the picture inside its source.
-            height: of the picture in pixels.
-            width: of the picture in pixels.
-            shapes: what is wanted beside boxes.
-
-        Raises:
-            UserError: if the file is no text, or a line is not an object.
-        """
+    def _read(self, name: str, height: int, width: int, shapes: Shapes) -> Objects:
         path = PurePosixPath(name)
         file = self._files.get(str(path.with_suffix(""))) or self._files.get(path.stem)
         if file is None:
@@ -77,6 +66,9 @@ class YoloLabels(ObjectLabels):
             raise UserError(f"{where} is not UTF-8 text: {one_line(error)}") from error
         read = [_line(text, f"{where}:{index}", shapes.keypoints) for index, text in lines if text.strip()]
         return _objects(read, height, width, shapes)
+
+    def _size(self, name: str) -> tuple[int, int]:
+        return 1, 1  # lines are in parts of the picture
 
 
 def _line(text: str, where: str, keypoints: int) -> _Line:

@@ -55,7 +55,7 @@ class Detector:
         name: of the head's family, for messages.
         prototypes: of its masks; None where it has none.
         classes: how many it tells apart; None where only the user's function knows.
-        keypoints: whether it gives key points.
+        keypoints: how many key points an object has; 0: it gives none.
     """
 
     decode: Callable[[Mapping[str, Floats]], Detections]
@@ -65,7 +65,7 @@ class Detector:
     name: str
     prototypes: Prototypes | None = None
     classes: int | None = None
-    keypoints: bool = False
+    keypoints: int = 0
 
     def detect(self, outputs: Mapping[str, Floats], least_score: float = LEAST_SCORE) -> Detections:
         """Decode and suppress: the best `MOST_DETECTIONS` boxes, the best first.
@@ -113,7 +113,7 @@ def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequ
         head.name,
         _prototypes(head, outputs),
         head.classes,
-        Kind.keypoints in head.kinds,
+        head.keypoint_count,
     )
 
 

@@ -306,6 +306,11 @@ class Head(ABC):
         return self.levels[0].views[Kind.classes].count
 
     @property
+    def keypoint_count(self) -> int:
+        """Key points of a row, x and y each; 0 where the head gives none."""
+        return self.levels[0].views[Kind.keypoints].count // 2 if Kind.keypoints in self.kinds else 0
+
+    @property
     def count(self) -> int:
         """Rows: cells times anchors of all levels."""
         return sum(level.count for level in self.levels)

@@ -45,7 +45,7 @@ def dump_names(model: onnx.ModelProto) -> dict[str, str]:
     """
     named = {}
     for node in model.graph.node:
-        if node.domain == DOMAIN and node.op_type in ("Constant", "Dequantize"):
+        if node.op_type == "Constant" or (node.domain == DOMAIN and node.op_type == "Dequantize"):
             continue
         quantizes = node.domain == DOMAIN and node.op_type == "Quantize"
         named.update({name: name if quantizes else output_name(node, name) for name in node.output if name})

@@ -58,10 +58,12 @@ def collect(
         current = ""
         for picture, inputs in pictures:
             values = inputs | runner.run(inputs)
-            _wait(pending, current, collectors)  # a tensor's pictures are added one by one: sums keep their order
+            _wait(
+                pending, current, graph, collectors
+            )  # a tensor's pictures are added one by one: sums keep their order
             parts = _shares({name: values[name] for name in collectors}, workers)
             pending, current = [pool.submit(_add, collectors, part) for part in parts], picture
-        _wait(pending, current, collectors)
+        _wait(pending, current, graph, collectors)
     return {name: collector.finish() for name, collector in collectors.items()}
 
 
@@ -81,9 +83,24 @@ def _add(collectors: Mapping[str, TensorCollector], values: Feeds) -> set[str]:
     return {name for name, array in values.items() if not collectors[name].add(array)}
 
 
-def _wait(pending: Iterable[Future[set[str]]], picture: str, order: Iterable[str]) -> None:
+def _wait(pending: Iterable[Future[set[str]]], picture: str, graph: Graph, order: Iterable[str]) -> None:
     """Wait until a picture is counted; refuse it if a tensor is not finite, naming the first in graph order."""
     broken = {name for future in pending for name in future.result()}
     for name in order:
         if name in broken:
-            raise UserError(f"tensor {name!r} is infinite or not a number on {picture}: check weights, mean and normal")
+            raise UserError(f"tensor {name!r} is infinite or not a number on {picture}: {_advice(graph, name)}")
+
+
+def _advice(graph: Graph, tensor: str) -> str:
+    """What to do about a tensor that is not finite: its node may take an infinite constant on purpose, for a mask."""
+    node = graph.producers.get(tensor)
+    if node is None:
+        return "check weights, mean and normal"
+    for name in node.input:
+        constant = graph.constant(name)
+        if constant is not None and constant.dtype.kind == "f" and not np.isfinite(constant).all():
+            return (
+                f"its node {node.name} ({node.op_type}) reads the constant {name!r}, which is; end the network before "
+                "it (model.outputs)"
+            )
+    return "check weights, mean and normal"

@@ -36,6 +36,12 @@ def quantize_linear(rewriter: Rewriter, node: onnx.NodeProto) -> None:
 def dequantize_linear(rewriter: Rewriter, node: onnx.NodeProto) -> None:
     """Codes become float: the float tensor that they stand for."""
     zero_point = node.input[2] if len(node.input) > 2 else ""
+    known = rewriter.codes.get(node.input[0])
+    if known is not None and known.symbol:  # of DynamicQuantizeLinear, as tf2onnx writes TFLite's dynamic range
+        if (node.input[1], zero_point) != (known.symbol, rewriter.zero_points[known.symbol]):
+            raise rewriter.refusal(node, f"reads {node.input[0]!r} with another scale than it was written with")
+        rewriter.renamed[node.output[0]] = known.real
+        return
     axis, block = attribute(node, "axis", 1), attribute(node, "block_size", 0)
     sums = rewriter.accumulators.get(node.input[0])
     real = (

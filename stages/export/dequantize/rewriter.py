@@ -146,9 +146,12 @@ class Rewriter:
         known = self.codes.get(name)
         if known is None:
             raise self.refusal(node, f"its input {name!r} is no tensor of codes that is known")
-        if known.scale is None and not known.symbol:  # an input of the network
-            self.codes[name] = known = asked.at(known.real)
-            self.note_range(known, self._input_type(name))
+        if known.scale is None and not known.symbol:  # an input of the network, or what is moved of it
+            start = self._start(name)
+            if self.codes[start].scale is None:
+                self.codes[start] = asked.at(self.codes[start].real)
+                self.note_range(self.codes[start], self._input_type(start))
+            self.codes[name] = known = self.codes[start].at(known.real)
         if not known.same_parameters(asked):
             raise self.refusal(node, f"reads {name!r} with another scale than it was written with")
         return known.real
@@ -168,6 +171,13 @@ class Rewriter:
 
     def _zero_point(self, node: onnx.NodeProto, name: str) -> NDArray[Any]:
         return self.scale(node, name).astype(np.int64) if name else np.zeros((), np.int64)
+
+    def _start(self, name: str) -> str:
+        """The input of the network that a tensor of codes without a scale is, or is moved of."""
+        sources = {output: node.input[0] for node in self.model.graph.node for output in node.output if node.input}
+        while name in sources:
+            name = sources[name]
+        return name
 
     def _input_type(self, name: str) -> int:
         types = {info.name: info.type.tensor_type.elem_type for info in self.model.graph.input}

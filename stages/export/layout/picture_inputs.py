@@ -19,6 +19,9 @@ KEEPS_LAYOUT = {
     "Relu", "Resize", "Sigmoid", "Sqrt", "Sub", "Tanh",
 }  # fmt: skip
 """Operators that may stand between an input and the Transpose that shows its layout."""
+COLORS = 3
+MIN_PICTURE_SIDE = 16
+"""Pixels of a side from which on sizes alone tell the layout: no NCHW picture is 3 pixels wide."""
 PIXEL_TYPES: set[int] = {TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64}
 
 
@@ -58,7 +61,8 @@ def with_channels_first(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[s
     """Make NCHW inputs of NHWC ones: a Transpose from NCHW stands behind each.
 
     An input is NHWC if operators that keep the layout lead from it to nothing but a Transpose to NCHW, or, of one
-    channel, a Reshape that does the same.
+    channel, a Reshape that does the same; or if its sizes leave no doubt: three channels behind two sizes of
+    `MIN_PICTURE_SIDE` or more.
 
     Args:
         model: the source; not changed.
@@ -66,7 +70,12 @@ def with_channels_first(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[s
     Returns:
         The network, and the names of the inputs that are NCHW now.
     """
-    names = [name for name in _rank_4(model, {TensorProto.FLOAT}) if _is_channels_last(model, name)]
+    shapes = graph_shapes(model)
+    names = [
+        name
+        for name in _rank_4(model, {TensorProto.FLOAT})
+        if _has_sizes_of_nhwc(shapes[name]) or _is_channels_last(model, name)
+    ]
     if not names:
         return model, []
     changed = onnx.ModelProto()
@@ -93,6 +102,12 @@ def with_channels_first(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[s
 def _rank_4(model: onnx.ModelProto, types: set[int]) -> list[str]:
     kinds = {info.name: info.type.tensor_type.elem_type for info in model.graph.input}
     return [name for name, shape in graph_shapes(model).items() if len(shape) == PICTURE_RANK and kinds[name] in types]
+
+
+def _has_sizes_of_nhwc(shape: Sequence[int]) -> bool:
+    """Whether sizes are those of a colour picture with its channels last."""
+    _, rows, columns, channels = shape
+    return channels == COLORS and min(rows, columns) >= MIN_PICTURE_SIDE
 
 
 def _is_channels_last(model: onnx.ModelProto, name: str) -> bool:

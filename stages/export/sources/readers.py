@@ -9,14 +9,16 @@ from stages.export.sources.mxnet.reader import read_mxnet
 from stages.export.sources.onnx_file import read_onnx
 from stages.export.sources.pytorch.reader import read_pytorch
 from stages.export.sources.source_network import Reader, SourceNetwork
+from stages.export.sources.tensorflow_files import KINDS, read_tensorflow
 
 __all__ = ["READERS", "read_source"]
 
 READERS: Mapping[SourceFormat, Reader] = {
-    SourceFormat.onnx: lambda _, files: read_onnx(files),
+    SourceFormat.onnx: read_onnx,
     SourceFormat.caffe: read_caffe,
     SourceFormat.mxnet: read_mxnet,
     SourceFormat.checkpoint: lambda config, files: read_pytorch(config, files.main),
+    **dict.fromkeys(KINDS, read_tensorflow),
 }
 
 

@@ -13,7 +13,7 @@ from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.partition.layers import Layer
 from stages.quantize.quantizers.node_bits import NodeBits
 
-__all__ = ["UnlikeJoint", "keep_in_float", "unlike_joints"]
+__all__ = ["UnlikeJoint", "keep_in_float", "output_joints", "unlike_joints"]
 
 LEAST_CODES = 16
 """Codes that a part's range has to cover; of few bits a sixteenth of all."""
@@ -49,6 +49,26 @@ class UnlikeJoint:
         )
 
 
+def output_joints(network: LayerGraph, quant: QuantConfig) -> dict[str, tuple[str, ...]]:
+    """Find the Concats before an output, whose parts' ranges decide whether they stay in float.
+
+    Args:
+        network: its layers.
+        quant: whether such joints are to be found at all.
+
+    Returns:
+        Concat's name -> the nodes from it to the outputs, itself first.
+    """
+    if quant.float_features or quant.unlike_parts is UnlikeParts.quantized:
+        return {}
+    following = _before_outputs(network)
+    return {
+        layer.name: tuple(dict.fromkeys(following[layer.output]))
+        for layer in network.layers
+        if layer.first.op_type == "Concat" and layer.output in following
+    }
+
+
 def unlike_joints(
     network: LayerGraph, statistics: Mapping[str, TensorStatistics], quant: QuantConfig
 ) -> list[UnlikeJoint]:
@@ -59,12 +79,10 @@ def unlike_joints(
         statistics: of its tensors.
         quant: the bit width, and whether such joints are to be found at all.
     """
-    if quant.float_features or quant.unlike_parts is UnlikeParts.quantized:
-        return []
-    following = _before_outputs(network)
+    following = output_joints(network, quant)
     found = []
     for layer in network.layers:
-        if layer.first.op_type != "Concat" or layer.output not in following:
+        if layer.name not in following:
             continue
         ranges = {name: _range(statistics[name]) for name in layer.operands(network.graph) if name in statistics}
         if len(ranges) < 2:
@@ -77,7 +95,7 @@ def unlike_joints(
         }
         worst = min(codes, key=lambda name: codes[name], default="")
         if worst and codes[worst] < min(LEAST_CODES, 2**quant.feature_bits / LEAST_CODES):
-            nodes = tuple(dict.fromkeys(following[layer.output]))
+            nodes = following[layer.name]
             found.append(UnlikeJoint(layer.name, worst, ranges[worst], joint, codes[worst], nodes))
     return found
 

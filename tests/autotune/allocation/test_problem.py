@@ -55,6 +55,7 @@ def test_float_where_it_is_allowed():
     problem = problem_of(allow_float=True)
     assert problem.bit_widths["feature pooled"] == (4, 8, 32)
     assert problem.bit_widths["weight fc"] == (2, 4, 8, 32)
+    assert problem.uniform(12, 6) == problem_of().uniform(12, 6)  # 8 bits where there are no 12, not float
     allocation = problem.uniform(8, 8) | {"feature pooled": 32}
     bits = problem.node_bits(allocation)
     assert bits["pool"].feature_bits == bits["flatten"].feature_bits == 32

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.build.board_outputs import BoardOutput
-from stages.build.heads.board_head import board_head
+from stages.build.heads.board_head import BoardHead, board_head
 from stages.build.heads.sources import write_head
 from stages.core.config.schema import DetectorConfig
 from stages.core.heads.detections import Detections, Floats
@@ -70,6 +70,14 @@ def board_outputs_of(head: Head) -> list[BoardOutput]:
     """What the board returns: float32, NHWC; in another order than the head's."""
     shapes = sorted(shapes_of(head).items())
     return [BoardOutput(name, (1, h, w, c), None) for name, (_, c, h, w) in shapes]
+
+
+def board_head_of(head: Head) -> tuple[BoardHead, list[BoardOutput]]:
+    """The head as a board decodes it, and the outputs that it has its values from."""
+    outputs = board_outputs_of(head)
+    board = board_head(ExportedHead(head, cut=True), CONFIG, outputs, head.height, head.width)
+    assert board is not None
+    return board, outputs
 
 
 def random_outputs(head: Head, seed: int, deviation: float = 1.5) -> dict[str, Floats]:
@@ -190,7 +198,7 @@ def compiled(folder: Path, names: Sequence[str], *flags: str) -> Program:
     for number, head in enumerate(map(head_of, names)):
         place = folder / str(number)
         place.mkdir(parents=True)
-        board = board_head(ExportedHead(head, cut=True), CONFIG, board_outputs_of(head), head.height, head.width)
+        board, _ = board_head_of(head)
         write_head(place, board, CONFIG)
         headers = ((place / name).read_text() for name in ("head.h", "detector.h"))
         lines = [line for text in headers for line in text.splitlines() if not line.startswith("#")]

@@ -110,7 +110,7 @@ def test_a_network_that_is_refused_leaves_the_reasons_alone(project, capsys):
     content = json.loads((FOLDER / "check.json").read_text())
     assert content["accepted"] is False
     assert "pool" in {row["node"] for row in content["refusals"]}
-    assert "pluto/ holds no network" in capsys.readouterr().err
+    assert "pluto/ holds no network: " in capsys.readouterr().err
     assert (FOLDER.parent / "magik/run.sh").is_file()
 
 

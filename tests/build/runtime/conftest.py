@@ -34,14 +34,14 @@ def debug(programs_folder, pytestconfig) -> Runtime:
 
 @pytest.fixture(scope="session")
 def native(programs_folder, pytestconfig):
-    """Programs as they are shipped, optimized for this machine; each is compiled when it is first asked for.
+    """Programs for this machine; each is compiled when it is first asked for.
 
-    A quick run optimizes less, and only the one that dumps layers: the others are for what they report.
+    The one that dumps layers is optimized as it is shipped, in a quick run less; the others are for what they report.
     """
 
     def runtime(build_type: str) -> Runtime:
-        level = "-O1" if build_type == "debug" else "-O0"
-        variables = [f"CXXFLAGS={level}"] if quick(pytestconfig) else []
+        shipped = build_type == "debug" and not quick(pytestconfig)
+        variables = [] if shipped else ["CXXFLAGS=-O1" if build_type == "debug" else "CXXFLAGS=-O0"]
         return compiled_once(programs_folder / "native", build_type, *variables)
 
     return runtime

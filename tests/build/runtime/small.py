@@ -48,3 +48,39 @@ def small_net(bits: int = 8) -> Net:
 def small_codes(bits: int = 8) -> np.ndarray:
     """Codes of its input."""
     return np.random.default_rng(1).integers(0, 2**bits, (1, 3, 6, 6))
+
+
+def float_net() -> Net:
+    """Input `x` [1, 3, 4, 5]; in float: functions, comparisons, integers, picked and placed elements, states."""
+    rng = np.random.default_rng(2)
+    net = Net()
+    net.feature("x", [1, 3, 4, 5], QuantParams(8, 0.02, 100))
+    net.add("Dequantize", ["x"], None, "real")
+    net.plain("Exp", ["real"], "exp")
+    net.plain("Pow", ["exp", "real"], "power")
+    net.plain("Erf", ["real"], "erf")
+    net.plain("Greater", ["real", np.float32(0)], "above")
+    net.plain("Where", ["above", "power", np.zeros((4, 1), np.float32)], "where")
+    net.plain("Not", ["above"], "below")
+    net.plain("ArgMax", ["where"], "best", axis=2, keepdims=0)
+    net.plain("Gather", [rng.normal(0, 1, (4, 2)).astype(np.float32), "best"], "embedded")
+    net.plain("Mod", ["best", np.int64(3)], "rest")
+    net.plain("Cast", ["rest"], "number", to=1)
+    net.plain("TopK", ["real", np.array([2])], "largest", "places", axis=3)
+    net.plain("ScatterElements", ["real", "places", "largest"], "placed", axis=3, reduction="add")
+    net.plain("ReduceMax", ["placed", np.array([1])], "highest", keepdims=0)
+    net.plain("ReduceSum", ["places", np.array([3])], "total", keepdims=0)
+    net.plain("Softmax", ["erf"], "soft", axis=1)
+    net.plain("LayerNormalization", ["soft", np.ones(5, np.float32), np.zeros(5, np.float32)], "normal")
+    net.plain("Reshape", ["normal", np.array([5, 2, 6])], "steps")
+    for kind, gates in (("GRU", 3), ("LSTM", 4)):
+        weights = [rng.normal(0, 1, (2, gates * 3, n)).astype(np.float32) for n in (6, 3)]
+        bias, lengths = rng.normal(0, 1, (2, gates * 6)).astype(np.float32), np.array([5, 3], np.int32)
+        names = (f"{kind}/states", f"{kind}/last")
+        net.plain(kind, ["steps", *weights, bias, lengths], *names, hidden_size=3, direction="bidirectional")
+    return net
+
+
+def float_codes() -> np.ndarray:
+    """Codes of its input."""
+    return np.random.default_rng(3).integers(0, 256, (1, 3, 4, 5))

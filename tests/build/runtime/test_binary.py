@@ -42,7 +42,7 @@ def test_the_file_word_by_word():
     )
     content = model_bytes(program, Plan({2: 64}, 128, 128))
     magic, version, crc, length = struct.unpack_from("<8s3I", content)
-    assert (magic, version, length) == (b"SOCQUANT", 1, len(content))
+    assert (magic, version, length) == (b"SOCQUANT", 2, len(content))
     assert crc == zlib.crc32(content[16:])
     counts = struct.unpack_from("<9I", content, 20)
     words = [
@@ -54,6 +54,6 @@ def test_the_file_word_by_word():
         *(12, 3, 2),  # output "out"
     ]
     names = b"a\0\0\0lay\0in\0\0out\0"
-    assert counts == (3, 1, 1, 1, len(words), len(names), 4, 4, 128)
-    body = struct.pack(f"<{len(words)}I", *words) + names + bytes([1, 0, 0, 0]) + bytes([0xF1, 0x02, 0, 0])
+    assert counts == (3, 1, 1, 1, len(words), len(names), 8, 4, 128)
+    body = struct.pack(f"<{len(words)}I", *words) + names + bytes([1, *[0] * 7]) + bytes([0xF1, 0x02, 0, 0])
     assert content[56:] == body

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.build.runtime.programs import model_file
-from tests.build.runtime.small import small_codes, small_net
+from tests.build.runtime.small import float_codes, float_net, small_codes, small_net
 
 MUTANTS = 2000
 BATCH = 50
@@ -50,12 +50,16 @@ def repaired(content: bytes) -> bytes:
     return content[:12] + struct.pack("<I", zlib.crc32(body)) + body
 
 
+NETS = {"codes": (small_net, small_codes), "floats": (float_net, float_codes)}
+
+
+@pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize("part", range(4))
-def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part):
+def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part, kind):
     rng = np.random.default_rng(part)
-    net = small_net()
-    content = model_file(net.model(net.reference(x=small_codes())))
-    (tmp_path / "in.bin").write_bytes(bytes(6 * 6 * 3))
+    network, codes = (make() for make in NETS[kind])
+    content = model_file(network.model(network.reference(x=codes)))
+    (tmp_path / "in.bin").write_bytes(bytes(codes.size))
     survived = 0
     for number in range(MUTANTS // 4):
         mutant = mutated(content, rng)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from stages.core.integer.dumps import dump_names
 from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.reference import run_reference
 from tests.build.runtime.programs import dumps, expected_dumps, model_file
+from tests.build.runtime.small import float_codes, float_net
 from tests.core.integer.nets import Net
 from tests.core.integer.test_simulator import divided_by_zero
 from tests.networks import quantized_network, soc_config, tiny_classifier
@@ -98,6 +100,21 @@ def test_infinite_values_get_the_last_codes_and_what_is_no_number_that_of_zero(d
     values = net.reference(x=codes)
     actual = dumps(debug, model_file(net.model(values)), [net.feeds({"x": codes})["x/real"]])
     assert list(actual["q_Quantize_out.bin"]) == [0, 7, 255, 9]
+
+
+def test_layers_of_every_kind_in_float_are_onnx_runtimes(debug):
+    """Picked elements and integers are the same, results of functions within a few units."""
+    net, codes = float_net(), float_codes()
+    values = net.reference(x=codes)
+    model = net.model(values)
+    actual = dumps(debug, model_file(model), [net.feeds({"x": codes})["x/real"]])
+    expected = expected_dumps(model, values)
+    assert expected.keys() <= actual.keys()
+    for tensor, name in ((tensor, f"{stem}_out.bin") for tensor, stem in dump_names(model).items() if tensor != "x"):
+        kind = values[tensor].dtype
+        reals, wanted = (np.frombuffer(content[name], kind) for content in (actual, expected))
+        np.testing.assert_allclose(reals, wanted, rtol=1e-5, atol=1e-6, err_msg=name)
+    assert {values[name].dtype.name for name in ("best", "above", "number")} == {"int64", "bool", "float32"}
 
 
 # --- layers in float among integer ones

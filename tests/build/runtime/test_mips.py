@@ -34,7 +34,8 @@ def test_debians_compiler(tmp_path):
 
 @pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="zig is missing: pip install -e '.[board]'")
 def test_the_boards_nan_mode(tmp_path):
-    program = compiled(tmp_path, "debug", f"CXX={sys.executable} -m ziglang c++", "TARGET=mipsel-linux-musleabihf")
+    zig = f"CXX={sys.executable} -m ziglang c++"
+    program = compiled(tmp_path, "debug", zig, "TARGET=mipsel-linux-musleabihf", "CXXFLAGS=-O1")
     flags = int.from_bytes(program.read_bytes()[36:40], "little")
     assert flags & NAN_2008
     check(program, QEMU, "-cpu", "P5600")

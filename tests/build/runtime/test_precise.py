@@ -7,7 +7,7 @@ from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.simulator import simulator_model
 from stages.infer.precise import precise
 from tests.build.runtime.programs import dumps, model_file
-from tests.build.runtime.small import small_codes, small_net
+from tests.build.runtime.small import float_codes, float_net, small_codes, small_net
 from tests.core.integer.nets import Net
 
 MATRIX = np.random.default_rng(0).normal(0, 1, (5, 7)).astype(np.float32)
@@ -44,6 +44,7 @@ def assert_bytes_equal(debug, kind, more, attributes, scale):
 def test_every_layer_of_a_network_has_the_same_bytes(debug):
     for bits in (4, 8, 12):
         compared(debug, small_net(bits), small_codes(bits))
+    compared(debug, float_net(), float_codes())
 
 
 def compared(runtime, net, codes):

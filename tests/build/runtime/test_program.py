@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
@@ -179,14 +179,39 @@ def test_four_bit_weights_take_half_the_room():
     assert size(127) - size(7) == 32000
 
 
-@pytest.mark.parametrize("kind", ["Erf", "Mod"])
-def test_what_the_runtime_does_not_do_is_named(kind):
+def test_what_the_runtime_does_not_do_is_named():
     net = Net()
-    net.feature("x", [1, 4], QuantParams(8, 1.0, 0))
+    net.feature("x", [2, 2], QuantParams(8, 1.0, 0))
     net.add("Dequantize", ["x"], None, "r")
-    net.plain(kind, ["r", *([np.float32(2)] if kind == "Mod" else [])], "y", **({"fmod": 1} if kind == "Mod" else {}))
-    with pytest.raises(UnsupportedError, match=rf"y \({kind}\): the board's reference runtime does not do this"):
+    net.plain("Det", ["r"], "y")
+    with pytest.raises(UnsupportedError, match=r"y \(Det\): the board's reference runtime does not do this"):
         model_file(net.model(net.reference(x=np.arange(4))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [("Loop", "its body runs as often as the input says"), ("SequenceConstruct", "sequences of tensors")],
+)
+def test_what_no_runtime_with_planned_memory_can_do_is_said(kind, why):
+    net = Net()
+    net.feature("x", [2, 2], QuantParams(8, 1.0, 0))
+    net.add("Dequantize", ["x"], None, "r")
+    if kind == "Loop":
+        info = helper.make_tensor_value_info
+        given = [
+            info("turn", TensorProto.INT64, []),
+            info("on", TensorProto.BOOL, []),
+            info("a", TensorProto.FLOAT, [2, 2]),
+        ]
+        results = [info("still", TensorProto.BOOL, []), info("b", TensorProto.FLOAT, [2, 2])]
+        nodes = [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Neg", ["a"], ["b"])]
+        net.plain(
+            "Loop", [np.array(3), np.array(True), "r"], "y", body=helper.make_graph(nodes, "body", given, results)
+        )
+    else:
+        net.plain("SequenceConstruct", ["r"], "y")
+    with pytest.raises(UnsupportedError, match=rf"y \({kind}\): .*{why}"):
+        model_file(net.model({"x": np.zeros((2, 2), np.uint8), "r": np.zeros((2, 2), np.float32)}))
 
 
 def test_unknown_shapes_are_named():

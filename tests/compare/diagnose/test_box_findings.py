@@ -69,6 +69,10 @@ def test_words():
     assert boxes_words(observed(picture(row(1), row(1))), "picture") == (
         "the quantized network has 1 of the float network's 1 box on 1 picture, too few to go by"
     )
+    assert boxes_words(observed(picture(row(4), row(4))), "picture") == (
+        "the quantized network has 4 of the float network's 4 boxes on 1 picture, and no others"
+    )
+    assert boxes_words(observed(picture(row(4), row(5))), "picture").endswith("1 picture, too few to go by")
     assert boxes_words(observed(picture(row(0), row(2))), "sample") == (
         "the float network shows no box on 1 sample, the quantized one 2"
     )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from stages.compare.diagnose.outcome import Outcome
@@ -54,6 +56,19 @@ def test_boxes_decide_where_there_are_enough(lost, own, level):
     quantized = row(range(lost, 12 + own))
     found = observed(picture(row(12), quantized))
     assert Outcome([output(0.9)], found).level is level
+
+
+def test_what_the_verdict_goes_by_in_place_of_the_outputs():
+    assert Outcome([output(0.9)]).decided_by is None
+    few, lost, enough = (observed(picture(row(count), row(found))) for count, found in ((4, 4), (4, 3), (12, 12)))
+    assert [Outcome([output(0.9)], boxes).decided_by for boxes in (few, lost, enough)] == [
+        "the boxes",
+        None,
+        "the boxes",
+    ]
+    task = TaskMetric("top-1", 0.8, 0.8, 64, chance=0.1)
+    assert Outcome([output(0.9)], task=task).decided_by == "top-1, which evaluate measured"
+    assert Outcome([output(0.9)], task=replace(task, count=3)).decided_by is None
 
 
 def test_boxes_that_both_find():

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stages.compare.render.box_figures import pair_caption
 from stages.compare.render.box_pictures import ShownPicture, box_sheet, jpeg_bytes, side_picture
 from stages.core.config.schema import Color
 from stages.core.data.preprocess import Placement
@@ -53,6 +54,28 @@ def test_a_box_that_fell_below_the_threshold_is_drawn_where_the_other_has_it():
     assert (blue - red > 25).mean() > 0.9  # thin, so that JPEG blurs its colour
     assert np.abs(middle(quantized, 2).astype(int) - 128).max() < 20
     assert near(middle(pixels_of(side_picture(shown(boxes), False)), 1), BLUE) > 0.9
+
+
+def test_a_score_below_the_threshold_does_not_look_like_one_that_reaches_it():
+    # 0.598 would be written 0.60, where 0.6 is the threshold
+    near_threshold, low = (
+        replace(picture(row([0]), detections((0, score, 0))), threshold=0.6) for score in (0.598, 0.591)
+    )
+    assert side_picture(shown(near_threshold), True) == side_picture(shown(low), True)
+
+
+@pytest.mark.parametrize(
+    ("reference", "quantized", "caption"),
+    [
+        (row(3), row(3), "a.jpg: boxes 3 float, 3 quantized"),
+        (row(3), row([1, 2, 5]), "a.jpg: boxes 3 float, 3 quantized; 1 lost, 1 invented"),
+        # from 0.4 on a box is shown, from 0.2 on it is not lost
+        (row(2), detections((0, 0.8, 0), (1, 0.3, 0)), "a.jpg: boxes 2 float, 1 quantized; 1 fainter when quantized"),
+        (detections((0, 0.3, 0)), row(1), "a.jpg: boxes 0 float, 1 quantized; 1 fainter in float"),
+    ],
+)
+def test_a_caption_accounts_for_all_boxes(reference, quantized, caption):
+    assert pair_caption(picture(reference, quantized, name="photos/a.jpg")) == caption
 
 
 def test_borders_are_cut_away_and_boxes_move_with_the_picture():

@@ -20,6 +20,8 @@ from stages.core.outputs.answers import Answers
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.outputs.output_kind import OutputKind
+from tests.compare.detected import observed, picture
+from tests.compare.detected import row as boxes_in_a_row
 
 
 def row(name, average, kind="Conv"):
@@ -296,6 +298,23 @@ def test_cures_stand_on_the_page_with_what_they_were_measured_to_do():
     assert f"<b>Fidelity of the outputs 0.8000 → 0.9900</b>{remark}" in text
     assert "Quant=best could not be tried: it is late." in text
     assert "Cures that were tried" not in page(BAD)
+
+
+def test_outputs_of_a_detector_are_no_alarm_where_its_boxes_decide():
+    part = OutputJudgement("y", OutputKind.head, [PartError("y", "", 40, 1.0, 0.6)], [1.0])
+    found = observed(picture(boxes_in_a_row(4), boxes_in_a_row(4)))
+    for boxes, heading in ((found, "by itself"), (None, "verdict")):
+        text = page(GOOD, diagnosis=Diagnosis([], [], [], Outcome([part], boxes)))
+        assert ("the verdict above goes by the boxes" in text) == (boxes is not None)
+        assert ('<tr class="poor"><td class="name">y' in text) == (boxes is None)
+        (headings,) = (line for line in text.splitlines() if ">what it is<" in line)
+        assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", headings) == [
+            "output",
+            "what it is",
+            "off by",
+            "fidelity",
+            heading,
+        ]
 
 
 def test_every_output_stands_on_the_page_with_its_verdict():

@@ -15,6 +15,7 @@ from stages.core.base.artifacts import (
     missing,
     output_folder,
     read_json,
+    remove_leftovers,
     save_model,
     write_json,
     write_text,
@@ -32,6 +33,14 @@ def test_a_finished_folder_takes_the_place_of_the_old_one(tmp_path):
     assert [path.name for path in final.iterdir()] == ["new"]
     assert [path.name for path in final.parent.iterdir()] == ["stage"]
     assert final.stat().st_mode & 0o777 == 0o755
+
+
+def test_leftovers_are_told_by_the_beginning_of_their_names(tmp_path):
+    for name in (".trial-a/deep", ".trial-b", "trial-c", ".trials"):
+        (tmp_path / name).mkdir(parents=True)
+    remove_leftovers(tmp_path, ".trial-")
+    assert {path.name for path in tmp_path.iterdir()} == {"trial-c", ".trials"}
+    remove_leftovers(tmp_path / "none", ".trial-")
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])

@@ -290,6 +290,15 @@ def test_a_file_is_fetched_once_and_kept_under_its_digest(cache, fetched):
     assert kept == [sha256(b"network"), f"{sha256(b'network')}/net.onnx"]
 
 
+def test_a_kept_file_that_was_changed_is_fetched_again(cache, fetched, capsys):
+    kept = cache / sha256(b"network") / "net.onnx"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"another one")
+    (file,) = open_source(f"https://host/a/net.onnx#sha256={sha256(b'network')}")
+    assert file.read() == kept.read_bytes() == b"network"
+    assert "net.onnx is not what was kept there: fetched again" in " ".join(capsys.readouterr().err.split())
+
+
 def test_another_digest_is_refused_and_nothing_is_kept(cache, fetched):
     message = refused(f"https://host/net.onnx#sha256={DIGEST}")
     assert sha256(b"network") in message

@@ -188,3 +188,13 @@ def test_inputs_come_back_from_their_file(tmp_path):
     ]
     write_json(tmp_path / "inputs.json", to_json(inputs))
     assert load_inputs(tmp_path / "inputs.json") == inputs
+
+
+def test_a_tensor_of_rank_4_with_another_first_size_lies_with_channels_last():
+    state = NetworkInput("state", (2, 3, 4, 5), (1.0, 2.0, 3.0), (2.0,) * 3, Color.RGB)
+    assert not state.takes_picture
+    assert state.sample_shape == (2, 4, 5, 3)
+    sample = np.arange(120, dtype=np.float32).reshape(2, 4, 5, 3)
+    found = normalize(sample, state)
+    assert found.shape == (2, 3, 4, 5)
+    np.testing.assert_array_equal(found[1, 2, 3, 4], (sample[1, 3, 4, 2] - 3) / 2)

@@ -74,7 +74,7 @@ def test_a_class_without_chosen_pictures_keeps_its_number():
 
 @pytest.mark.parametrize("names", [["1.png", "2.png"], ["ant/1.png", "2.png"]])
 def test_pictures_outside_a_folder_are_refused(names):
-    with pytest.raises(UserError, match="some pictures lie in no folder of a class; make one folder a class"):
+    with pytest.raises(UserError, match="lies in no folder of a class: make one folder a class"):
         find_labels("folders", files(*names), names, 2)
 
 

@@ -99,3 +99,14 @@ def test_mistakes_in_the_labels_of_a_detector_are_found_early(config):
     assert refusal(config).startswith("data.evaluation.labels=file:labels: 003.txt:2: '3 320 240 20 10' is not class")
     data.size = 2  # the first and the seventh
     check_local_files(config)
+
+
+def test_classes_by_folder_need_folders(config):
+    config.data.evaluation.task, config.data.evaluation.labels = Task.classification, "folders"
+    Path("flat").mkdir()
+    Path("flat/1.png").touch()
+    config.data.evaluation.source = "file:flat"
+    assert refusal(config).startswith("data.evaluation.labels=folders: '1.png' lies in no folder of a class: make one")
+    Path("flat/3").mkdir()
+    Path("flat/1.png").rename("flat/3/1.png")
+    check_local_files(config)

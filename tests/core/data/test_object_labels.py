@@ -107,6 +107,13 @@ def test_a_class_that_the_network_does_not_have_is_named(folder):
         labels.check(["b.jpg", "a.jpg"], 2)
 
 
+def test_polygons_and_key_points_are_read_by_the_check(folder):
+    line = "0 0.5 0.5 0.2 0.4 0.1 0.2 2 -3 0 0\n"
+    yolo(line).check(["a.jpg"], 1, Shapes(masks=True, keypoints=2))
+    with pytest.raises(UserError, match=r"a\.txt:2: '0 0\.5 0\.5 -0\.2 0\.4.* is not class, centre x"):
+        yolo(line + line.replace("0.2", "-0.2", 1)).check(["a.jpg"], 1, Shapes(keypoints=2))
+
+
 def test_labels_of_other_pictures_are_refused(folder):
     with pytest.raises(UserError, match=r"has labels of none of the 2 pictures; expected a\.txt and others"):
         yolo("", "other")
@@ -186,6 +193,34 @@ def test_shapes_that_do_not_fit_are_named(folder, shapes, wanted, reason):
     assert len(labels.of("a.jpg", 40, 30).classes) == 2
     with pytest.raises(UserError, match=rf"^data\.evaluation\.labels=file:labels: an annotation of a\.jpg: .*{reason}"):
         labels.of("a.jpg", 40, 30, wanted)
+
+
+SIZED = COCO["images"][0] | {"height": 40, "width": 30}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "wanted", "picture", "reason"),
+    [
+        ({"keypoints": ["a"] * 6}, Shapes(keypoints=2), {}, "could not convert"),
+        ({"segmentation": {"size": [30, 40], "counts": []}}, Shapes(masks=True), SIZED, r"`size` is \[30, 40\]"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, Shapes(masks=True), SIZED, "is not x, y"),
+    ],
+)
+def test_mistakes_in_masks_and_key_points_are_found_before_work_is_done(folder, shapes, wanted, picture, reason):
+    coco(folder, shapes, {})
+    content = json.loads(Path("labels/instances.json").read_text())
+    content["images"][0] |= picture
+    Path("labels/instances.json").write_text(json.dumps(content))
+    labels = read_object_labels("file:labels", ["a.jpg", "b.jpg"])
+    labels.check(["a.jpg", "b.jpg"])
+    with pytest.raises(UserError, match=rf"^data\.evaluation\.labels=file:labels: an annotation of a\.jpg: .*{reason}"):
+        labels.check(["a.jpg", "b.jpg"], 2, wanted)
+
+
+def test_masks_wait_for_the_picture_where_no_size_is_said(folder):
+    labels = coco(folder, *SHAPES)  # a code of 40 x 30 pixels, as the picture will turn out to be
+    labels.check(["a.jpg", "b.jpg"], 2, Shapes(masks=True, keypoints=2))
+    assert len(labels.of("a.jpg", 40, 30, Shapes(masks=True)).masks) == 2
 
 
 @pytest.mark.parametrize(

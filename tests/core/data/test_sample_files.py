@@ -41,6 +41,30 @@ def test_pictures_are_chosen_evenly_over_the_sorted_names(here, count, size, ind
     assert chosen(size=size) == [f"{index:03d}.png" for index in indices]
 
 
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        (None, ["a.png", "b.png", "c.png", "d.png"]),
+        ([0.0, 0.35], ["c.png"]),
+        ([0.35, 0.5], ["a.png", "b.png"]),
+        ([0.5, 1.0], ["d.png"]),
+    ],
+)
+def test_a_part_is_of_the_names_hashes(here, part, names):
+    (here / "pictures").mkdir()
+    for name in ("a.png", "b.png", "c.png", "d.png"):  # sha256 begins 7f07, 5f59, 5870, a14a: 0.50-, 0.37, 0.35-, 0.63
+        (here / "pictures" / name).touch()
+    assert chosen(part=part) == names
+
+
+def test_a_part_without_samples_is_refused(here):
+    (here / "pictures").mkdir()
+    (here / "pictures/a.png").touch()
+    said = r"^data\.calibration\.part=\[0\.0, 0\.01\]: none of the 1 samples of file:pictures is in it: widen it$"
+    with pytest.raises(UserError, match=said):
+        chosen(part=[0.0, 0.01])
+
+
 def test_files_that_are_no_pictures_are_left_out(here):
     (here / "pictures").mkdir()
     for name in ("b.JPG", "a.jpeg", "labels.csv", "c.bmp", "jpg", "d.png.txt"):

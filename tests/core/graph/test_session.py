@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.core.base.artifacts import save_model
 from stages.core.base.errors import UserError
 from stages.core.graph.session import Runner, with_outputs
+from tests.conftest import REPOSITORY
 from tests.networks import tiny_classifier
 
 
@@ -121,3 +125,14 @@ def test_a_file_that_is_not_a_network_is_a_user_error(tmp_path, content):
     with pytest.raises(UserError, match="cannot load") as caught:
         Runner(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_nothing_is_noted_for_onnx_runtimes_maker(tmp_path):
+    """A session of its own queues events in the user's folder, to be sent later."""
+    onnx.save(tiny_classifier(), tmp_path / "net.onnx")
+    code = "from stages.core.graph.session import Runner; from pathlib import Path; Runner(Path('net.onnx'))"
+    kept = {key: value for key, value in os.environ.items() if key not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    environment = kept | {"HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["net.onnx"]

@@ -92,21 +92,24 @@ def yolov8(
     *,
     layout: str = "columns",
     keypoints: int = 0,
+    visible: bool = True,
     masks: int = 0,
     select: str | None = None,
 ) -> onnx.ModelProto:
     """Ultralytics' Detect, Pose and Segment; with `select` their one-to-one head or a suppression in the graph.
 
+    `visible`: whether a key point has a third value beside x and y (`kpt_shape` in their YAML).
     `layout`: columns, [1, K, N]; rows, [1, N, K]; yolov6, rows with an objectness of ones; apart, an output a kind.
     """
     to, levels, points, coefficients = Exporter(), [], [], []
     features = to.features((4, *STRIDES))
+    size = 3 if visible else 2
     for stride in STRIDES:
         rows, columns = grid_of(stride)
         level = to.op("Concat", to.conv(features[stride], 4 * bins), to.conv(features[stride], classes), axis=1)
         levels.append(to.reshape(level, 1, 4 * bins + classes, rows * columns))
         if keypoints:
-            points.append(to.reshape(to.conv(features[stride], 3 * keypoints), 1, 3 * keypoints, -1))
+            points.append(to.reshape(to.conv(features[stride], size * keypoints), 1, size * keypoints, -1))
         if masks:
             coefficients.append(to.reshape(to.conv(features[stride], masks), 1, masks, -1))
     boxes, logits = to.split(to.op("Concat", *levels, axis=2), (4 * bins, classes), axis=1)
@@ -128,10 +131,11 @@ def yolov8(
         return to.model(sizes, scores)
     parts = [sizes, *([to.constant(np.ones((1, 1, strides.size)))] if layout == "yolov6" else []), scores]
     if keypoints:
-        xyv = to.reshape(to.op("Concat", *points, axis=2), 1, keypoints, 3, -1)
-        xy, visible = to.split(xyv, (2, 1), axis=2)
+        values = to.reshape(to.op("Concat", *points, axis=2), 1, keypoints, size, -1)
+        xy, *scores = to.split(values, (2, 1), axis=2) if visible else [values]
         xy = to.binary("Mul", to.binary("Add", to.binary("Mul", xy, 2), centres[:, None] - 0.5), strides[:, None])
-        parts.append(to.reshape(to.op("Concat", xy, to.op("Sigmoid", visible), axis=2), 1, 3 * keypoints, -1))
+        scores = [to.op("Sigmoid", score) for score in scores]
+        parts.append(to.reshape(to.op("Concat", xy, *scores, axis=2), 1, size * keypoints, -1))
     outputs = []
     if masks:
         parts.append(to.op("Concat", *coefficients, axis=2))

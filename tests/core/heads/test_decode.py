@@ -55,7 +55,7 @@ def test_bins_are_the_mean_of_their_distribution() -> None:
 
 def test_scrfd_measures_from_the_cells_corner() -> None:
     counts = {Kind.boxes: 4, Kind.classes: 1, Kind.keypoints: 2}
-    head = head_of(DistanceHead, counts, anchors=2, bins=1, point=0.0)
+    head = head_of(DistanceHead, counts, anchors=2, bins=1, point=0.0, keypoint_size=2)
     box, _, points = predict(head, [1, 0.5, 2, 1.5, 0, 0.25, -0.5], anchor=1)
     np.testing.assert_allclose(box, [16 - 8, 8 - 4, 16 + 16, 8 + 12])
     np.testing.assert_allclose(points, [[16 + 2, 8 - 4, 1]])
@@ -65,6 +65,17 @@ def test_pose_counts_double_from_the_cells_corner() -> None:
     counts = {Kind.boxes: 4, Kind.classes: 1, Kind.keypoints: 3}
     _, _, points = predict(head_of(DistanceHead, counts, keypoint_gain=2), [1, 1, 1, 1, 0, 0.5, 0.25, LN3])
     np.testing.assert_allclose(points, [[16 + 8, 8 + 4, 0.75]], rtol=1e-6)
+
+
+def test_six_values_are_three_points_or_two_with_a_score() -> None:
+    counts, values = {Kind.boxes: 4, Kind.classes: 1, Kind.keypoints: 6}, [1, 1, 1, 1, 0, 1, 2, 3, 4, 5, LN3]
+    head = head_of(DistanceHead, counts, keypoint_gain=2, keypoint_size=2)
+    np.testing.assert_allclose(predict(head, values)[2], [[32, 40, 1], [64, 72, 1], [96, 8 + 16 * LN3, 1]], rtol=1e-6)
+    assert head.keypoint_count == 3
+    head = head_of(DistanceHead, counts, keypoint_gain=2, keypoint_size=3)
+    visible = 1 / (1 + math.exp(-3))
+    np.testing.assert_allclose(predict(head, values)[2], [[32, 40, visible], [80, 88, 0.75]], rtol=1e-6)
+    assert head.keypoint_count == 2
 
 
 def test_yolov5_anchor() -> None:

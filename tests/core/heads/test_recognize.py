@@ -1,7 +1,9 @@
 """Heads of exporters' graphs are found, and none where there is none."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,6 +12,7 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.heads.head import Head, Kind
+from stages.core.heads.head_file import ExportedHead, load_head, to_json
 from stages.core.heads.recognize import recognize
 from stages.core.heads.tail import find_tail
 from tests.core.heads import exporters
@@ -28,6 +31,7 @@ DECODED: dict[str, tuple[onnx.ModelProto, str]] = {
     "yolov8, another number of bins": (exporters.yolov8(bins=12), "YOLOv8-like"),
     "yolov8, one class": (exporters.yolov8(classes=1), "YOLOv8-like"),
     "yolov8-pose": (exporters.yolov8(classes=1, keypoints=17), "YOLOv8-like"),
+    "yolov8-pose, x and y of three": (exporters.yolov8(classes=1, keypoints=3, visible=False), "YOLOv8-like"),
     "yolov8-seg": (exporters.yolov8(masks=8), "YOLOv8-like"),
     "yolo26 without its one-to-one head": (exporters.yolov8(bins=1), "YOLO26-like"),
     "yolov6": (exporters.yolov8(bins=1, layout="yolov6"), "YOLO26-like"),
@@ -132,6 +136,21 @@ def test_pose_has_key_points_and_segmentation_coefficients() -> None:
     assert len(head.evidence.others) == 1
 
 
+@pytest.mark.parametrize(("points", "visible"), [(3, False), (6, False), (2, True)])
+def test_what_the_graph_computes_tells_points_with_a_score_from_those_without(points: int, visible: bool) -> None:
+    model = exporters.yolov8(bins=1, keypoints=points, visible=visible)
+    head = recognize(model)
+    assert head.keypoint_count == points
+    cuts, (output,) = of_picture(model, head)
+    keypoints = head.decode(cuts).keypoints[..., : 3 if visible else 2]
+    np.testing.assert_allclose(keypoints.reshape(head.count, -1), output[0, 7:].T, atol=1e-3)
+
+
+def test_points_that_no_graph_decodes_are_scrfds_x_and_y() -> None:
+    channels = {"classes": 1, "boxes": 4, "points": 6}
+    assert recognize(exporters.levels_apart(channels, anchors=2, sigmoid=("classes",))).keypoint_count == 3
+
+
 @pytest.mark.parametrize(("bins", "name"), [(16, "YOLOv10-like"), (1, "YOLO26-like")])
 def test_one_to_one_head_is_known_by_its_top_k(bins: int, name: str) -> None:
     head = recognize(exporters.yolov8(bins=bins, select="top_k"))
@@ -216,6 +235,16 @@ def test_description_in_one_line() -> None:
 
 def test_kinds_of_a_seg_head() -> None:
     assert recognize(exporters.yolov5(masks=8)).kinds == [Kind.boxes, Kind.objectness, Kind.classes, Kind.masks]
+
+
+def test_a_head_of_an_earlier_version_asks_for_export(tmp_path: Path) -> None:
+    head = recognize(exporters.yolov8(bins=1, keypoints=3, visible=False))
+    content, path = to_json(ExportedHead(head, cut=True)), tmp_path / "detector.json"
+    path.write_text(json.dumps(content))
+    assert load_head(path) == ExportedHead(head, cut=True)
+    path.write_text(json.dumps({key: value for key, value in content.items() if key != "keypoint_size"}))
+    with pytest.raises(UserError, match=r"detector\.json lacks 'keypoint_size': run `dvc repro export` anew"):
+        load_head(path)
 
 
 def test_a_picture_without_a_static_size_is_an_error() -> None:

@@ -77,6 +77,14 @@ def test_a_value_that_is_not_finite_names_tensor_and_picture(bad):
         collect(tiny_classifier(), fed)
 
 
+def test_a_constant_that_is_infinite_is_named():
+    pad = node("Pad", ["x", "pads", "fill"], ["p"], "pad")
+    constants = {"pads": np.array([0, 0, 0, 1]), "fill": np.float32(-np.inf)}
+    model = graph_model([pad, node("Neg", ["p"], ["y"], "neg")], {"x": [1, 2]}, ["y"], constants)
+    with pytest.raises(UserError, match=r"on a: its node pad \(Pad\) reads the constant 'fill', which is; end the net"):
+        collect(model, [("a", {"x": np.float32([[0, 1]])})])
+
+
 def test_a_tensor_that_overflows_inside_the_network_is_named():
     nodes = [node("Exp", ["x"], ["e"], "exp"), node("Neg", ["e"], ["y"], "neg")]
     model = graph_model(nodes, {"x": [1, 2]}, ["y"])

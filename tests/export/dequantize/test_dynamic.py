@@ -212,3 +212,19 @@ def test_an_output_of_sums_is_refused():
     )
     with pytest.raises(UserError, match=r"output 'i' is a sum of integer codes: give model\.source the float"):
         dequantized(source)
+
+
+def test_a_dynamically_quantized_feature_that_is_float_again_is_itself():
+    """TFLite's dynamic range, as tf2onnx writes it; codes that are read with another scale have no float meaning."""
+    nodes = [
+        QUANTIZE,
+        node("DequantizeLinear", ["q", "xs", "xz"], ["real"], "read"),
+        node("DequantizeLinear", ["w", "ws", "wz"], ["weight"], "weight"),
+        node("MatMul", ["real", "weight"], ["y"], "product"),
+    ]
+    constants = {"w": W, "ws": f32(0.02), "wz": np.uint8(120)}
+    undone = dequantized(model_of(nodes, constants, {"x": [5, 4]}))
+    assert [(each.op_type, each.input[0]) for each in undone.model.graph.node] == [("MatMul", "x")]
+    nodes[1].input[1] = "ws"
+    with pytest.raises(UserError, match=r"read \(DequantizeLinear\) is quantized and reads 'q' with another scale"):
+        dequantized(model_of(nodes, constants, {"x": [5, 4]}))

@@ -419,3 +419,33 @@ def test_quantizers_in_a_body_are_refused():
     nodes = [node("If", ["yes"], ["y"], "if", then_branch=body, else_branch=body)]
     with pytest.raises(UserError, match="the body of an If, Loop or Scan is quantized \\(QDQ\\)"):
         dequantized(model_of(nodes, {"s": f32(0.5), "z": np.int8(3), "yes": np.array(True)}))
+
+
+def test_codes_of_the_input_may_be_moved_before_they_are_read():
+    """As tf2onnx does with TFLite's NHWC."""
+    nodes = [
+        node("Transpose", ["x"], ["moved"], "moved", perm=[0, 3, 1, 2]),
+        node("DequantizeLinear", ["moved", "s", "z"], ["real"], "read"),
+        node("Relu", ["real"], ["y"], "relu"),
+    ]
+    source = model_of(nodes, {"s": f32(0.5), "z": np.int8(-3)}, {"x": (TensorProto.INT8, [1, 2, 2, 3])})
+    undone = dequantized(source)
+    assert kinds(undone.model) == ["Transpose", "Relu"]
+    assert [(info.name, info.type.tensor_type.elem_type) for info in undone.model.graph.input] == [
+        ("x", TensorProto.FLOAT)
+    ]
+    assert (float(undone.codes["x"].scale), int(undone.codes["x"].zero_point)) == (0.5, -3)
+    assert (undone.ranges["x"].low, undone.ranges["x"].high) == (-62.5, 65.0)
+
+
+def test_codes_of_the_input_with_two_scales_are_refused():
+    nodes = [
+        node("Transpose", ["x"], ["moved"], "moved", perm=[0, 2, 3, 1]),
+        node("DequantizeLinear", ["moved", "s", "z"], ["real"], "read"),
+        node("Transpose", ["x"], ["other"], "other", perm=[0, 2, 3, 1]),
+        node("DequantizeLinear", ["other", "t", "z"], ["wide"], "wide"),
+        node("Add", ["real", "wide"], ["y"], "sum"),
+    ]
+    constants = {"s": f32(0.5), "t": f32(0.25), "z": np.int8(-3)}
+    with pytest.raises(UserError, match=r"wide .* reads 'other' with another scale than it was written with"):
+        dequantized(model_of(nodes, constants, {"x": (TensorProto.INT8, [1, 2, 2, 3])}))

@@ -128,3 +128,11 @@ def test_pixels_that_are_cast_to_float_are_float(kind):
 )
 def test_other_integers_stay(source):
     assert float_pixels(source) == (source, [])
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((1, 16, 20, 3), [1, 3, 16, 20]), ((1, 16, 15, 3), None)])
+def test_sizes_alone_tell_a_colour_picture(shape, expected):
+    source = graph_model([node("Relu", ["image"], ["y"], "relu")], {"image": shape}, ["y"])
+    changed, names = with_channels_first(source)
+    assert names == ([] if expected is None else ["image"])
+    assert graph_shapes(changed) == {"image": expected or list(shape)}

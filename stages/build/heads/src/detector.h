@@ -185,12 +185,10 @@ inline Point decode_point(const Row& row, const head::Level& level, const Box& b
 }
 
 inline void decode_points(const Row& row, const head::Level& level, Box& box) {
-    const int count = level.keypoints.count;
-    const int values = head::coding == Coding::YOLOV8 && count % 3 == 0 ? 3 : 2;  // x, y and the logit of being visible
-    for (int first = 0; first < count; first += values) {
+    for (int first = 0; first < level.keypoints.count; first += head::keypoint_size) {
         const float* point = row.keypoints + first;
         box.points.push_back(decode_point(row, level, box, point[0], point[1]));
-        if (values == 3) box.points.back().visible = sigmoid(point[2]);
+        if (head::keypoint_size == 3) box.points.back().visible = sigmoid(point[2]);
     }
 }
 

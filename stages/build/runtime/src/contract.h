@@ -9,7 +9,7 @@
 
 namespace socquant::contract {
 
-constexpr uint32_t FORMAT_VERSION = 1;
+constexpr uint32_t FORMAT_VERSION = 2;
 
 // How a tensor's elements are stored.
 enum class Kind : uint32_t {
@@ -18,8 +18,13 @@ enum class Kind : uint32_t {
     f32 = 2,
     i32 = 3,
     weights = 4,
+    i64 = 5,
+    boolean = 6,
+    f64 = 7,
+    i8 = 8,
+    byte = 9,
 };
-constexpr uint32_t KIND_COUNT = 5;
+constexpr uint32_t KIND_COUNT = 10;
 
 // What an operation does.
 enum class Opcode : uint32_t {
@@ -37,13 +42,20 @@ enum class Opcode : uint32_t {
     quantize = 11,
     dequantize = 12,
     float_unary = 13,
-    float_binary = 14,
+    number_binary = 14,
     float_conv = 15,
     float_mat_mul = 16,
-    float_sum = 17,
+    reduce = 17,
     softmax = 18,
+    where = 19,
+    cast = 20,
+    pick = 21,
+    place = 22,
+    extreme = 23,
+    top_k = 24,
+    recurrent = 25,
 };
-constexpr uint32_t OPCODE_COUNT = 19;
+constexpr uint32_t OPCODE_COUNT = 26;
 
 // How an accumulator becomes an output.
 enum class Rule : uint32_t {
@@ -63,23 +75,36 @@ enum class BinaryFunction : uint32_t {
 };
 constexpr uint32_t BINARY_FUNCTION_COUNT = 5;
 
-// Of one float.
+// Of one float; the result of the last three is a boolean, and `negation` takes one.
 enum class FloatUnaryFunction : uint32_t {
     clip = 0,
     leaky_relu = 1,
     sigmoid = 2,
     tanh = 3,
     hard_sigmoid = 4,
-    hard_swish = 5,
-    exp = 6,
+    exp = 5,
+    log = 6,
     sqrt = 7,
     neg = 8,
     abs = 9,
+    reciprocal = 10,
+    floor = 11,
+    ceil = 12,
+    round = 13,
+    sign = 14,
+    sin = 15,
+    cos = 16,
+    atan = 17,
+    erf = 18,
+    softplus = 19,
+    is_nan = 20,
+    is_inf = 21,
+    negation = 22,
 };
-constexpr uint32_t FLOAT_UNARY_FUNCTION_COUNT = 10;
+constexpr uint32_t FLOAT_UNARY_FUNCTION_COUNT = 23;
 
-// Of two floats.
-enum class FloatBinaryFunction : uint32_t {
+// Of two floats, or of two integers; from `equal` on the result is a boolean.
+enum class NumberBinaryFunction : uint32_t {
     add = 0,
     sub = 1,
     mul = 2,
@@ -87,8 +112,45 @@ enum class FloatBinaryFunction : uint32_t {
     max = 4,
     min = 5,
     prelu = 6,
+    pow = 7,
+    mod = 8,
+    fmod = 9,
+    equal = 10,
+    greater = 11,
+    greater_or_equal = 12,
+    logical_and = 13,
+    logical_or = 14,
+    logical_xor = 15,
 };
-constexpr uint32_t FLOAT_BINARY_FUNCTION_COUNT = 7;
+constexpr uint32_t NUMBER_BINARY_FUNCTION_COUNT = 16;
+
+// Of the values along some axes.
+enum class ReduceFunction : uint32_t {
+    sum = 0,
+    max = 1,
+    min = 2,
+    product = 3,
+};
+constexpr uint32_t REDUCE_FUNCTION_COUNT = 4;
+
+// What becomes of an element where another is placed.
+enum class PlaceFunction : uint32_t {
+    assign = 0,
+    add = 1,
+    mul = 2,
+    max = 3,
+    min = 4,
+};
+constexpr uint32_t PLACE_FUNCTION_COUNT = 5;
+
+// How a state follows from the one before.
+enum class RecurrentCell : uint32_t {
+    rnn = 0,
+    gru = 1,
+    gru_reset_after = 2,
+    lstm = 3,
+};
+constexpr uint32_t RECURRENT_CELL_COUNT = 4;
 
 // X(opcode, class of the operator) for each operation.
 #define SOCQUANT_OPERATIONS(X) \
@@ -106,11 +168,18 @@ constexpr uint32_t FLOAT_BINARY_FUNCTION_COUNT = 7;
     X(quantize, Quantize) \
     X(dequantize, Dequantize) \
     X(float_unary, FloatUnary) \
-    X(float_binary, FloatBinary) \
+    X(number_binary, NumberBinary) \
     X(float_conv, FloatConv) \
     X(float_mat_mul, FloatMatMul) \
-    X(float_sum, FloatSum) \
-    X(softmax, Softmax)
+    X(reduce, Reduce) \
+    X(softmax, Softmax) \
+    X(where, Where) \
+    X(cast, Cast) \
+    X(pick, Pick) \
+    X(place, Place) \
+    X(extreme, Extreme) \
+    X(top_k, TopK) \
+    X(recurrent, Recurrent)
 
 // A picture that is fed: which one, and how many values mean and normal have.
 struct Input {
@@ -405,14 +474,14 @@ struct FloatUnary {
         : function(FloatUnaryFunction(call.attribute(0, int32_t(FLOAT_UNARY_FUNCTION_COUNT) - 1))) {}
 };
 
-// A function of two float tensors.
-struct FloatBinary {
-    FloatBinaryFunction function;
+// A function of two tensors of numbers of the same kind.
+struct NumberBinary {
+    NumberBinaryFunction function;
     std::vector<BroadcastAxis> axes;
 
     template <class Reader>
-    explicit FloatBinary(Reader& call)
-        : function(FloatBinaryFunction(call.attribute(0, int32_t(FLOAT_BINARY_FUNCTION_COUNT) - 1)))
+    explicit NumberBinary(Reader& call)
+        : function(NumberBinaryFunction(call.attribute(0, int32_t(NUMBER_BINARY_FUNCTION_COUNT) - 1)))
         , axes(call.template list<BroadcastAxis>(call.rank())) {}
 };
 
@@ -440,28 +509,147 @@ struct FloatMatMul {
         : product(call) {}
 };
 
-// A sum over axes, divided.
-struct FloatSum {
+// A function of the values along some axes; a sum is divided.
+struct Reduce {
+    ReduceFunction function;
     int32_t divisor;
     std::vector<ReductionAxis> axes;
 
     template <class Reader>
-    explicit FloatSum(Reader& call)
-        : divisor(call.size())
+    explicit Reduce(Reader& call)
+        : function(ReduceFunction(call.attribute(0, int32_t(REDUCE_FUNCTION_COUNT) - 1)))
+        , divisor(call.size())
         , axes(call.template list<ReductionAxis>(call.rank())) {}
 };
 
-// Softmax over the middle one of three axes.
-struct Softmax {
+// A tensor as lines along one of its axes: `outer` x `inner` lines of `length` elements.
+struct Lines {
     int32_t outer;
     int32_t length;
     int32_t inner;
 
     template <class Reader>
-    explicit Softmax(Reader& call)
+    explicit Lines(Reader& call)
         : outer(call.size())
         , length(call.size())
         , inner(call.size()) {}
+};
+
+// Softmax along lines.
+struct Softmax {
+    Lines lines;
+
+    template <class Reader>
+    explicit Softmax(Reader& call)
+        : lines(call) {}
+};
+
+// One of two tensors, element by element, as a tensor of booleans says.
+struct Where {
+    int32_t elements;
+
+    template <class Reader>
+    explicit Where(Reader& call)
+        : elements(call.size()) {}
+};
+
+// The same numbers as another kind.
+struct Cast {
+    int32_t elements;
+
+    template <class Reader>
+    explicit Cast(Reader& call)
+        : elements(call.size()) {}
+};
+
+// An axis along which an index picks; of several, its index lies `offset` behind the first one.
+struct PickedAxis {
+    int32_t length;
+    int32_t stride;
+    int32_t offset;
+
+    template <class Reader>
+    explicit PickedAxis(Reader& call)
+        : length(call.size())
+        , stride(call.attribute(0, int32_t(MAX_ELEMENTS)))
+        , offset(call.attribute(0, int32_t(MAX_ELEMENTS))) {}
+};
+
+// Elements at computed indices: result[i] = x[a_i + sum of index * stride], the indices at b_i.
+struct Pick {
+    std::vector<PickedAxis> picked;
+    std::vector<BroadcastAxis> axes;
+
+    template <class Reader>
+    explicit Pick(Reader& call)
+        : picked(call.template list<PickedAxis>(call.rank()))
+        , axes(call.template list<BroadcastAxis>(call.rank())) {}
+};
+
+// A copy of x with updates at computed indices: of update i at a_i + sum of index * stride, the indices at b_i.
+struct Place {
+    PlaceFunction function;
+    std::vector<PickedAxis> picked;
+    std::vector<BroadcastAxis> axes;
+
+    template <class Reader>
+    explicit Place(Reader& call)
+        : function(PlaceFunction(call.attribute(0, int32_t(PLACE_FUNCTION_COUNT) - 1)))
+        , picked(call.template list<PickedAxis>(call.rank()))
+        , axes(call.template list<BroadcastAxis>(call.rank())) {}
+};
+
+// The index of the largest or smallest element of each line: the first, or the last of several.
+struct Extreme {
+    int32_t largest;
+    int32_t last;
+    Lines lines;
+
+    template <class Reader>
+    explicit Extreme(Reader& call)
+        : largest(call.attribute(0, 1))
+        , last(call.attribute(0, 1))
+        , lines(call) {}
+};
+
+// The largest or smallest elements of each line in order, or their indices.
+struct TopK {
+    int32_t largest;
+    int32_t indices;
+    int32_t count;
+    Lines lines;
+
+    template <class Reader>
+    explicit TopK(Reader& call)
+        : largest(call.attribute(0, 1))
+        , indices(call.attribute(0, 1))
+        , count(call.size())
+        , lines(call) {}
+};
+
+// A recurrent layer in one direction: states [steps, batch, hidden], then the final state, then the final cell.
+struct Recurrent {
+    RecurrentCell cell;
+    int32_t reverse;
+    int32_t steps;
+    int32_t batch;
+    int32_t inputs;
+    int32_t hidden;
+    FloatUnaryFunction f;
+    FloatUnaryFunction g;
+    FloatUnaryFunction h;
+
+    template <class Reader>
+    explicit Recurrent(Reader& call)
+        : cell(RecurrentCell(call.attribute(0, int32_t(RECURRENT_CELL_COUNT) - 1)))
+        , reverse(call.attribute(0, 1))
+        , steps(call.size())
+        , batch(call.size())
+        , inputs(call.size())
+        , hidden(call.size())
+        , f(FloatUnaryFunction(call.attribute(0, int32_t(FLOAT_UNARY_FUNCTION_COUNT) - 1)))
+        , g(FloatUnaryFunction(call.attribute(0, int32_t(FLOAT_UNARY_FUNCTION_COUNT) - 1)))
+        , h(FloatUnaryFunction(call.attribute(0, int32_t(FLOAT_UNARY_FUNCTION_COUNT) - 1))) {}
 };
 
 }  // namespace socquant::contract

@@ -18,7 +18,7 @@ const char* const usage =
     "  MODEL    the .sqm file from out/build/<soc>/runtime\n"
     "  INPUT    a file for each of the network's inputs: pixels NHWC, before mean and normal, uint8 or float32;\n"
     "           three channels, or four of which the last is not used\n"
-    "  FOLDER   where outputs (float32) and dumps are written; it must exist (here: .)\n"
+    "  FOLDER   where outputs (mostly float32) and dumps are written; it must exist (here: .)\n"
     "  CYCLES   how often to run (1; profile: 5)\n";
 
 struct Request {
@@ -61,6 +61,17 @@ bool feed(Network& network, const Request& request) {
     return true;
 }
 
+const char* numbers_name(const Tensor& tensor) {
+    switch (tensor.kind) {
+        case Kind::i32: return "integers of 32 bits";
+        case Kind::i64: return "integers of 64 bits";
+        case Kind::boolean: return "booleans";
+        case Kind::f64: return "floats of 64 bits";
+        case Kind::i8: case Kind::byte: return "integers of 8 bits";
+        default: return "floats";
+    }
+}
+
 bool run(Network& network, const Request& request) {
     Profile profile(network);
     double start = milliseconds(), processor = milliseconds(CLOCK_PROCESS_CPUTIME_ID);
@@ -88,8 +99,8 @@ bool run(Network& network, const Request& request) {
         const Tensor& result = network.tensor(network.outputs()[i].tensor);
         std::string path = request.folder + "/output_" + std::to_string(i) + ".bin";
         if (!write_file(path, result.data, size_t(result.bytes()))) return false;
-        printf("output %zu: %s, %zu floats: %s\n", i, network.outputs()[i].name.c_str(), size_t(result.elements),
-               path.c_str());
+        printf("output %zu: %s, %zu %s: %s\n", i, network.outputs()[i].name.c_str(), size_t(result.elements),
+               numbers_name(result), path.c_str());
     }
     return true;
 }

@@ -24,11 +24,23 @@ struct Tensor {
     std::string name;            // of its dump; empty: none
     uint8_t* data = nullptr;
 
-    size_t element_bytes() const { return kind == Kind::u8 ? 1 : kind == Kind::u16 ? 2 : 4; }
+    size_t element_bytes() const {
+        switch (kind) {
+            case Kind::u8: case Kind::boolean: case Kind::i8: case Kind::byte: return 1;
+            case Kind::u16: return 2;
+            case Kind::i64: case Kind::f64: return 8;
+            default: return 4;
+        }
+    }
     uint64_t bytes() const {
         return kind == Kind::weights ? (elements * uint64_t(bits) + 7) / 8 : elements * element_bytes();
     }
     bool codes() const { return kind == Kind::u8 || kind == Kind::u16; }
+    bool reals() const { return kind == Kind::f32 || kind == Kind::f64; }
+    bool integers() const { return kind == Kind::i32 || kind == Kind::i64; }
+    bool numbers() const {
+        return reals() || integers() || kind == Kind::boolean || kind == Kind::i8 || kind == Kind::byte;
+    }
     int32_t qmax() const { return int32_t((1u << bits) - 1); }
     template <class T>
     T* as() const {
@@ -164,7 +176,7 @@ class Parser {
             if (!name(records, output.name)) return false;
             output.tensor = records.next();
             if (records.is_short() || output.tensor >= model_.tensors.size()) return damaged("an output is missing");
-            if (model_.tensors[output.tensor].kind != Kind::f32) return damaged("an output is not float");
+            if (!model_.tensors[output.tensor].numbers()) return damaged("an output does not hold numbers");
             model_.outputs.push_back(output);
         }
         return records.ended_well() || damaged("its records do not end where they should");
@@ -207,7 +219,8 @@ class Parser {
         bool packed = found.kind == Kind::weights;
         if (packed && !constant) return damaged("weights that are no constant");
         Buffer<uint8_t>& place = packed ? model_.weights : constant ? model_.constants : model_.arena;
-        if (found.offset + found.bytes() > place.size() || found.offset % 4) return damaged("a tensor lies outside");
+        if (found.offset + found.bytes() > place.size()) return damaged("a tensor lies outside");
+        if (found.offset % (found.kind == Kind::i64 || found.kind == Kind::f64 ? 8 : 4)) return damaged("a tensor lies between two numbers");
         found.data = place.data() + found.offset;
         model_.tensors.push_back(found);
         return true;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "operators/floats.h"
+#include "operators/indexed.h"
 #include "operators/move.h"
+#include "operators/recurrent.h"
 
 namespace socquant {
 

@@ -109,4 +109,44 @@ void with_codes(const Tensor& tensor, Function work) {
         work(tensor.as<uint16_t>());
 }
 
+// Calls `work(T*)` with the data of a tensor of numbers as what they are; a boolean is a byte.
+template <class Function>
+void with_numbers(const Tensor& tensor, Function work) {
+    switch (tensor.kind) {
+        case Kind::f32: return work(tensor.as<float>());
+        case Kind::i32: return work(tensor.as<int32_t>());
+        case Kind::i64: return work(tensor.as<int64_t>());
+        case Kind::f64: return work(tensor.as<double>());
+        case Kind::i8: return work(tensor.as<int8_t>());
+        default: return work(tensor.as<uint8_t>());
+    }
+}
+
+// The same where elements are only copied.
+template <class Function>
+void with_elements(const Tensor& tensor, Function work) {
+    switch (tensor.element_bytes()) {
+        case 1: return work(tensor.as<uint8_t>());
+        case 4: return work(tensor.as<uint32_t>());
+        default: return work(tensor.as<uint64_t>());
+    }
+}
+
+// A tensor as lines along one of its axes; the elements of a line are `inner` apart.
+struct Lines {
+    size_t outer = 1, length = 1, inner = 1;
+
+    Lines() = default;
+    Lines(Call& call, const contract::Lines& given, const Tensor& x)
+        : outer(size_t(given.outer)), length(size_t(given.length)), inner(size_t(given.inner)) {
+        call.need(x.elements == product(outer, length, inner));
+    }
+    // Calls `work(line, first element)` for each line.
+    template <class Function>
+    void each(Function work) const {
+        for (size_t o = 0; o < outer; o++)
+            for (size_t i = 0; i < inner; i++) work(o * inner + i, o * length * inner + i);
+    }
+};
+
 }  // namespace socquant

@@ -8,13 +8,15 @@ import onnx
 from stages.build.runtime.contract import (
     Binary,
     BinaryFunction,
-    FloatBinary,
-    FloatBinaryFunction,
+    Cast,
     FloatUnary,
     FloatUnaryFunction,
     Kind,
+    NumberBinary,
+    NumberBinaryFunction,
     Opcode,
     Table,
+    Where,
 )
 from stages.build.runtime.movement import physical
 from stages.build.runtime.translate.attributes import clamp_of, scaled_of
@@ -28,27 +30,48 @@ from stages.core.integer.operators.fixed_point import Add, Max, Min, Mul, Multip
 __all__ = ["FLOAT_TRANSLATORS", "INTEGER_TRANSLATORS"]
 
 BINARY_FUNCTIONS = {Add: BinaryFunction.add, Mul: BinaryFunction.mul, Max: BinaryFunction.max, Min: BinaryFunction.min}
-FLOAT_BINARY_FUNCTIONS = {
-    "Add": FloatBinaryFunction.add,
-    "Sub": FloatBinaryFunction.sub,
-    "Mul": FloatBinaryFunction.mul,
-    "Div": FloatBinaryFunction.div,
-    "Max": FloatBinaryFunction.max,
-    "Min": FloatBinaryFunction.min,
-    "PRelu": FloatBinaryFunction.prelu,
+NUMBER_BINARY_FUNCTIONS = {
+    "Add": NumberBinaryFunction.add,
+    "Sub": NumberBinaryFunction.sub,
+    "Mul": NumberBinaryFunction.mul,
+    "Div": NumberBinaryFunction.div,
+    "Max": NumberBinaryFunction.max,
+    "Min": NumberBinaryFunction.min,
+    "PRelu": NumberBinaryFunction.prelu,
+    "Pow": NumberBinaryFunction.pow,
+    "Mod": NumberBinaryFunction.mod,
+    "Equal": NumberBinaryFunction.equal,
+    "Greater": NumberBinaryFunction.greater,
+    "GreaterOrEqual": NumberBinaryFunction.greater_or_equal,
+    "And": NumberBinaryFunction.logical_and,
+    "Or": NumberBinaryFunction.logical_or,
+    "Xor": NumberBinaryFunction.logical_xor,
 }
+OF_BOOLEANS = {"And", "Equal", "Or", "Xor"}
 FLOAT_UNARY_FUNCTIONS = {
     "Relu": FloatUnaryFunction.clip,
     "Clip": FloatUnaryFunction.clip,
     "LeakyRelu": FloatUnaryFunction.leaky_relu,
     "Sigmoid": FloatUnaryFunction.sigmoid,
     "Tanh": FloatUnaryFunction.tanh,
-    "HardSigmoid": FloatUnaryFunction.hard_sigmoid,
-    "HardSwish": FloatUnaryFunction.hard_swish,
     "Exp": FloatUnaryFunction.exp,
+    "Log": FloatUnaryFunction.log,
     "Sqrt": FloatUnaryFunction.sqrt,
     "Neg": FloatUnaryFunction.neg,
     "Abs": FloatUnaryFunction.abs,
+    "Reciprocal": FloatUnaryFunction.reciprocal,
+    "Floor": FloatUnaryFunction.floor,
+    "Ceil": FloatUnaryFunction.ceil,
+    "Round": FloatUnaryFunction.round,
+    "Sign": FloatUnaryFunction.sign,
+    "Sin": FloatUnaryFunction.sin,
+    "Cos": FloatUnaryFunction.cos,
+    "Atan": FloatUnaryFunction.atan,
+    "Erf": FloatUnaryFunction.erf,
+    "Softplus": FloatUnaryFunction.softplus,
+    "IsNaN": FloatUnaryFunction.is_nan,
+    "IsInf": FloatUnaryFunction.is_inf,
+    "Not": FloatUnaryFunction.negation,
 }
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -119,6 +142,7 @@ def _table(to: Translation, node: onnx.NodeProto, operator: table.Table) -> None
 
 
 def _float_unary(to: Translation, node: onnx.NodeProto) -> None:
+    to.need_kind(node.input[0], *((Kind.boolean,) if node.op_type == "Not" else (Kind.f32, Kind.f64)))
     parameters = to.stored(Kind.f32, np.array(_parameters(to, node), np.float32))
     number = to.operand(node.input[0])
     attributes = FloatUnary(FLOAT_UNARY_FUNCTIONS[node.op_type])
@@ -131,24 +155,45 @@ def _parameters(to: Translation, node: onnx.NodeProto) -> tuple[float, float]:
     if node.op_type == "Clip":
         bounds = [-FLOAT32_MAX, FLOAT32_MAX]
         for index, name in enumerate(node.input[1:3]):
-            if name and name not in to.constants:
-                raise to.unsupported(" with computed bounds")
             bounds[index] = float(to.constants[name].item()) if name else bounds[index]
         return bounds[0], bounds[1]
     if node.op_type == "LeakyRelu":
         return attribute(node, "alpha", 0.01), 0.0
-    if node.op_type == "HardSigmoid":
-        return attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
-    return 1 / 6, 0.5  # HardSwish
+    if node.op_type == "IsInf":
+        return attribute(node, "detect_negative", 1), attribute(node, "detect_positive", 1)
+    return 0.0, 0.0
 
 
-def _float_binary(to: Translation, node: onnx.NodeProto) -> None:
-    if len(node.input) != 2:
-        raise to.unsupported(f" with {len(node.input)} operands")
+def _number_binary(to: Translation, node: onnx.NodeProto) -> None:
+    kinds = (
+        Kind.f32,
+        Kind.f64,
+        Kind.i32,
+        Kind.i64,
+        Kind.i8,
+        Kind.byte,
+        *((Kind.boolean,) if node.op_type in OF_BOOLEANS else ()),
+    )
+    for name in node.input:
+        to.need_kind(name, *(kinds if node.op_type not in OF_BOOLEANS - {"Equal"} else (Kind.boolean,)))
     axes = to.broadcast(node.output[0], node.input)
     inputs = [to.operand(name) for name in node.input]
-    attributes = FloatBinary(FLOAT_BINARY_FUNCTIONS[node.op_type], axes)
-    to.emit(Opcode.float_binary, inputs, to.result(node.output[0]), attributes)
+    function = NUMBER_BINARY_FUNCTIONS[node.op_type]
+    if attribute(node, "fmod", 0):
+        function = NumberBinaryFunction.fmod
+    to.emit(Opcode.number_binary, inputs, to.result(node.output[0]), NumberBinary(function, axes))
+
+
+def _where(to: Translation, node: onnx.NodeProto) -> None:
+    shape = to.shape(node.output[0])
+    inputs = [to.spread(name, shape) for name in node.input]
+    attributes = Where(int(np.prod(shape, dtype=np.int64)))
+    to.emit(Opcode.where, inputs, to.result(node.output[0]), attributes)
+
+
+def _cast(to: Translation, node: onnx.NodeProto) -> None:
+    attributes = Cast(int(np.prod(to.shape(node.input[0]), dtype=np.int64)))
+    to.emit(Opcode.cast, [to.operand(node.input[0])], to.result(node.output[0]), attributes)
 
 
 INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {
@@ -161,5 +206,7 @@ INTEGER_TRANSLATORS: dict[type[Operator], Callable[..., None]] = {
 }
 FLOAT_TRANSLATORS: dict[str, Callable[[Translation, onnx.NodeProto], None]] = {
     **dict.fromkeys(FLOAT_UNARY_FUNCTIONS, _float_unary),
-    **dict.fromkeys(FLOAT_BINARY_FUNCTIONS, _float_binary),
+    **dict.fromkeys(NUMBER_BINARY_FUNCTIONS, _number_binary),
+    "Where": _where,
+    "Cast": _cast,
 }

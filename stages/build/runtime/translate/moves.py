@@ -10,10 +10,19 @@ from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.dumps import nhwc
 from stages.core.integer.operators import MOVES
 
-__all__ = ["MOVING_OPERATORS", "move"]
+__all__ = ["MOVING_OPERATORS", "move", "moves"]
 
-MOVING_OPERATORS = MOVES - MAX_POOLS
-"""ONNX operators whose outputs hold their input's elements, moved."""
+INDEXED_BY_CONSTANTS = {"Gather", "GatherElements", "GatherND"}
+MOVING_OPERATORS = (MOVES - MAX_POOLS) | INDEXED_BY_CONSTANTS | {
+    "CenterCropPad", "Compress", "Expand", "ReverseSequence", "Tile", "Trilu",
+}  # fmt: skip
+"""ONNX operators whose outputs hold their input's elements, moved; Gather and its kin where indices are constant."""
+
+
+def moves(to: Translation, node: onnx.NodeProto) -> bool:
+    """Whether a node only moves elements."""
+    computed = any(name and name not in to.constants for name in node.input[1:])
+    return node.op_type in MOVING_OPERATORS and not (computed and node.op_type in INDEXED_BY_CONSTANTS)
 
 
 def move(to: Translation, node: onnx.NodeProto) -> None:
@@ -22,7 +31,9 @@ def move(to: Translation, node: onnx.NodeProto) -> None:
     if any(name and name not in to.constants for name in node.input[1:]):
         raise to.unsupported(" with computed sizes")
     if node.op_type == "Resize" and attribute(node, "mode", b"nearest") != b"nearest":
-        raise to.unsupported(" with interpolation in float")
+        raise to.unsupported(" with interpolation by such rules")
+    if node.op_type in ("Trilu", "CenterCropPad") and x in to.quant_params:
+        raise to.unsupported(" on codes")
     if node.op_type == "Pad" and len(node.input) > 2 and node.input[2]:
         value = to.constants[node.input[2]]
         padded = int(value.view(np.int32).item() if value.dtype == np.float32 else value.item())

@@ -21,6 +21,8 @@ def max_pool(to: Translation, node: onnx.NodeProto) -> None:
     x, y = node.input[0], node.output[0]
     if len(node.output) > 1 and node.output[1]:
         raise to.unsupported(" with indices")
+    if x not in to.quant_params:
+        to.need_kind(x, Kind.f32, Kind.f64, Kind.i8, Kind.byte)
     number, before, after = to.pixels(x), to.shape(x), to.shape(y)
     if node.op_type == "GlobalMaxPool":
         window = to.window(before, after, before[2:], {})

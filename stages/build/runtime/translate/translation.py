@@ -14,6 +14,7 @@ from stages.build.runtime.contract import (
     BroadcastAxis,
     Input,
     Kind,
+    Lines,
     Move,
     MoveAxis,
     Opcode,
@@ -24,39 +25,52 @@ from stages.build.runtime.contract import (
 )
 from stages.build.runtime.movement import Movement, movement, physical, positions
 from stages.build.runtime.program import Operation, Program, Tensor, UnsupportedError
-from stages.build.runtime.translate.layout import broadcast_axes, channel_run, reduction_axes
+from stages.build.runtime.translate.layout import broadcast_axes, channel_run, in_memory, reduction_axes
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.onnx_graph import PICTURE_RANK
-from stages.core.integer.dumps import dump_names
+from stages.core.integer.dumps import nhwc
 from stages.core.integer.model import tensor_quant_params
 
 __all__ = ["Array", "Translation"]
 
 Array = NDArray[Any]
+KINDS = {
+    onnx.TensorProto.FLOAT: Kind.f32,
+    onnx.TensorProto.INT32: Kind.i32,
+    onnx.TensorProto.INT64: Kind.i64,
+    onnx.TensorProto.BOOL: Kind.boolean,
+    onnx.TensorProto.DOUBLE: Kind.f64,
+    onnx.TensorProto.INT8: Kind.i8,
+    onnx.TensorProto.UINT8: Kind.byte,
+}
+"""ONNX's types of the numbers that the runtime computes with."""
 
 
 class Translation:
     """A program while it is written, and the number of every tensor.
 
     Args:
-        model: the integer model, its tensors' shapes known.
+        model: the integer model, its tensors' shapes known, its layers in float as basic operators.
         inputs: mean and normal of the network's inputs.
+        stems: tensor -> name of its dump.
     """
 
-    def __init__(self, model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> None:
+    def __init__(self, model: onnx.ModelProto, inputs: Sequence[NetworkInput], stems: Mapping[str, str]) -> None:
         self.program = Program()
         self.model = model
         self.quant_params = tensor_quant_params(model.graph.node)
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         self.graph_inputs = [info.name for info in model.graph.input if info.name not in self.constants]
         self._inputs = {each.name: each for each in inputs}
-        self._stems = dump_names(model)
+        self._stems = stems
         graph = model.graph
+        infos = (*graph.value_info, *graph.input, *graph.output)
         self._shapes = {
             info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
-            for info in (*graph.value_info, *graph.input, *graph.output)
+            for info in infos
             if info.type.tensor_type.HasField("shape")
         }
+        self._types = {info.name: info.type.tensor_type.elem_type for info in infos}
         self._numbers: dict[str, int] = {}
         self._views: dict[tuple[str, str], int] = {}
         self._node = onnx.NodeProto()
@@ -108,15 +122,33 @@ class Translation:
         """The number of a node's input: a computed tensor, a network input, or a constant of a layer in float."""
         if name not in self._numbers:
             if name in self.graph_inputs:
+                self.need_kind(name, Kind.f32)
                 self._numbers[name] = self._feed(name, None)
-            elif name in self.constants and self.constants[name].dtype == np.float32:
+            elif name in self.constants:
                 values = self.constants[name]
-                flat = np.empty(values.size, np.float32)
+                flat = np.empty(values.size, values.dtype)
                 flat[positions(values.shape).reshape(-1)] = values.reshape(-1)
-                self._numbers[name] = self.stored(Kind.f32, flat.reshape(physical(values.shape)))
+                self._numbers[name] = self.stored(self.kind(name), flat.reshape(physical(values.shape)))
             else:
                 raise self.unsupported(f" with {name}")
         return self._numbers[name]
+
+    def kind(self, name: str) -> Kind:
+        """What a tensor that holds no codes is made of."""
+        if name in self.constants:
+            element = onnx.helper.np_dtype_to_tensor_dtype(self.constants[name].dtype)
+        else:
+            element = self._types.get(name, onnx.TensorProto.FLOAT) or onnx.TensorProto.FLOAT
+        if element not in KINDS:
+            raise self.unsupported(f" with {onnx.TensorProto.DataType.Name(element).lower()} numbers")
+        return KINDS[element]
+
+    def need_kind(self, name: str, *kinds: Kind) -> Kind:
+        """Refuse a node whose operand is made of something else."""
+        kind = self.kind(name)
+        if kind not in kinds:
+            raise self.unsupported(f" with {kind.name} numbers")
+        return kind
 
     def result(self, name: str) -> int:
         """Declare an output of a node."""
@@ -130,7 +162,7 @@ class Translation:
     def _like(self, name: str, shape: tuple[int, ...], stem: str) -> Tensor:
         qparams = self.quant_params.get(name)
         if qparams is None:
-            return Tensor(Kind.f32, shape or (1,), name=stem)
+            return Tensor(self.kind(name), shape or (1,), name=stem)
         kind = Kind.u8 if qparams.bits <= 8 else Kind.u16
         return Tensor(kind, shape or (1,), qparams.bits, qparams.zero_point, stem)
 
@@ -223,6 +255,23 @@ class Translation:
         ]
         self.emit(Opcode.move, [source, *tables], target, Move(padded, offsets.base, tuple(axes)))
 
+    def lines(self, name: str, axis: int) -> Lines:
+        """A tensor as lines along one of its axes, as they lie in memory."""
+        shape = self.shape(name)
+        at, stored = in_memory(range(len(shape))).index(axis % len(shape)), physical(shape)
+        outer, inner = (int(np.prod(part, dtype=np.int64)) for part in (stored[:at], stored[at + 1 :]))
+        return Lines(outer, stored[at], inner)
+
+    def spread(self, name: str, shape: Sequence[int]) -> int:
+        """A tensor broadcast to a shape, as that lies in memory."""
+        given = self.shape(name)
+        if tuple(given) == tuple(shape):
+            return self.operand(name)
+        sources = nhwc(np.broadcast_to(positions(given), shape))
+        target = self.new(Tensor(self.kind(name), sources.shape or (1,)))
+        self.move(self.operand(name), movement(sources), target)
+        return target
+
     def rows(self, name: str) -> int:
         """A tensor with its last axis in the network innermost in memory."""
         return self._view(name, "rows", positions(self.shape(name)))
@@ -242,9 +291,13 @@ class Translation:
             self.move(number, movement(sources), self._views[name, kind])
         return self._views[name, kind]
 
+    def last(self, name: str, axis: int) -> int:
+        """A tensor with one of its axes innermost in memory, the others as in the network."""
+        return self._view(name, f"last {axis}", np.moveaxis(positions(self.shape(name)), axis, -1))
+
     def from_rows(self, name: str, compute: Callable[[int], None]) -> None:
         """Declare a result that is computed with its last axis innermost."""
-        self._arranged(name, positions(self.shape(name)), compute)
+        self.arranged(name, positions(self.shape(name)), compute)
 
     def from_pixels(self, name: str, compute: Callable[[int], None]) -> None:
         """Declare a result that is computed with its channels innermost."""
@@ -253,9 +306,9 @@ class Translation:
             in_memory = np.arange(int(np.prod(shape))).reshape(physical(shape))
         else:
             in_memory = np.moveaxis(positions(shape), 1, -1)
-        self._arranged(name, in_memory, compute)
+        self.arranged(name, in_memory, compute)
 
-    def _arranged(self, name: str, in_memory: NDArray[np.int64], compute: Callable[[int], None]) -> None:
+    def arranged(self, name: str, in_memory: NDArray[np.int64], compute: Callable[[int], None]) -> None:
         """Compute a result in another order than it has in memory; `in_memory` are the positions of its elements."""
         order = in_memory.reshape(-1)
         if np.array_equal(order, np.arange(order.size)):

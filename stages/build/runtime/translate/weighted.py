@@ -110,23 +110,30 @@ def _mat_mul_features(to: Translation, node: onnx.NodeProto, operator: fixed_poi
 
 def _float_conv(to: Translation, node: onnx.NodeProto) -> None:
     x, y = node.input[0], node.output[0]
-    weight, group = to.constants[node.input[1]], attribute(node, "group", 1)
-    transposed = node.op_type == "ConvTranspose"
-    if transposed and attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
-        raise to.unsupported(" with auto_pad")
-    rank = weight.ndim - 2
+    to.need_kind(x, Kind.f32)
+    group, weight_shape = attribute(node, "group", 1), to.shape(node.input[1])
+    transposed, weight = node.op_type == "ConvTranspose", to.constants.get(node.input[1])
+    if transposed and (weight is None or attribute(node, "auto_pad", b"NOTSET") != b"NOTSET"):
+        raise to.unsupported(" with auto_pad or a computed weight")
+    rank = len(weight_shape) - 2
     slides = {name: attribute(node, name, [1] * rank) for name in ("strides", "dilations")}
-    slides["pads"] = leading_pads(node, to.shape(x)[2:], to.shape(y)[2:], weight.shape[2:])
-    window = to.window(to.shape(x), to.shape(y), weight.shape[2:], slides)
+    slides["pads"] = leading_pads(node, to.shape(x)[2:], to.shape(y)[2:], weight_shape[2:])
+    window = to.window(to.shape(x), to.shape(y), weight_shape[2:], slides)
     channels = to.shape(y)[1]
-    bias = to.constants[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros(channels, np.float32)
-    number = to.pixels(x)
-    inputs = [number, to.stored(Kind.f32, _channels_last(weight, group, transposed)), to.stored(Kind.f32, bias)]
+    biased = len(node.input) > 2 and node.input[2]
+    bias = to.operand(node.input[2]) if biased else to.stored(Kind.f32, np.zeros(channels, np.float32))
+    if weight is None:
+        weights = to.pixels(node.input[1])
+    else:
+        weights = to.stored(Kind.f32, _channels_last(weight, group, transposed))
+    inputs = [to.pixels(x), weights, bias]
     attributes = FloatConv(int(transposed), window, group, channels)
     to.from_pixels(y, lambda output: to.emit(Opcode.float_conv, inputs, output, attributes))
 
 
 def _float_mat_mul(to: Translation, node: onnx.NodeProto) -> None:
+    for name in node.input:
+        to.need_kind(name, Kind.f32)
     weight = to.constants.get(node.input[1])
     if weight is None or weight.ndim != 2:
         _product(to, node, Opcode.float_mat_mul, FloatMatMul)
@@ -135,12 +142,8 @@ def _float_mat_mul(to: Translation, node: onnx.NodeProto) -> None:
 
 
 def _float_gemm(to: Translation, node: onnx.NodeProto) -> None:
-    scaled = (attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)) != (1.0, 1.0)
-    if scaled or attribute(node, "transA", 0):
-        raise to.unsupported(" scaled or transposed")
-    weight = to.constants.get(node.input[1])
-    if weight is None or weight.ndim != 2:
-        raise to.unsupported(" with a computed weight")
+    to.need_kind(node.input[0], Kind.f32)
+    weight = to.constants[node.input[1]]
     bias = to.constants[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros(1, np.float32)
     _float_rows(to, node, weight if attribute(node, "transB", 0) else weight.T, bias)
 
@@ -176,8 +179,6 @@ def _product(
 ) -> None:
     """A product of two computed matrices, batch by batch."""
     left, right = (to.shape(name) for name in node.input)
-    if min(len(left), len(right)) < 2:
-        raise to.unsupported(" with vectors")
     batch = np.broadcast_shapes(left[:-2], right[:-2])
     inputs = [to.rows(name) for name in node.input]
     for shape in (left, right):

@@ -22,8 +22,11 @@ NANODET_BINS = 8
 USUAL_BINS = {NANODET_BINS: 4, 16: 4, 17: 3}
 """Bins -> the most levels: NanoDet and PicoDet have 8, Ultralytics 16, PP-YOLOE 17. Others are believed only if the
 graph decodes, as are more levels: GFL has 17 bins on five, and its points in the cells' corners."""
-ANCHORS = (1, 2, 3)
+SCRFD_ANCHORS = 2
+ANCHORS = (1, SCRFD_ANCHORS, 3)
 """Of a cell: SCRFD has 2 at the same point."""
+POINT, POINT_WITH_SCORE = 2, 3
+"""Values of a key point: x and y, and how visible it is. Of 6 values a row their number does not tell which."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class DistanceHead(Head):
         point: where in its cell a row's point is: 0.5, the middle, or 0, the upper left corner.
         in_pixels: distances of one bin are pixels, not strides.
         keypoint_gain: key points are their values times this, from the cell's corner at 2 and from the point at 1.
+        keypoint_size: values of a key point: 2, x and y, or 3, the logit of being visible too.
     """
 
     bins: int = 1
     point: float = 0.5
     in_pixels: bool = False
     keypoint_gain: int = 1
+    keypoint_size: int = 3
 
     cells_first = True
 
@@ -86,30 +91,35 @@ class DistanceHead(Head):
         return self.probabilities(Kind.classes, outputs)
 
     def keypoints(self, outputs: Mapping[str, Floats]) -> Floats | None:
-        """From the point in strides; where there are three values, the third is the logit of being visible."""
+        """From the point in strides; a point without a value for it is visible."""
         if Kind.keypoints not in self.kinds:
             return None
-        values = self.read(Kind.keypoints, outputs)
-        size = 3 if values.shape[1] % 3 == 0 else 2
-        points = values.reshape(len(values), -1, size)
+        points = self.read(Kind.keypoints, outputs).reshape(self.count, -1, self.keypoint_size)
         origin = self.cells * self.strides if self.keypoint_gain == 2 else self._points()
         xy = points[..., :2] * self.keypoint_gain * self.strides[:, None] + origin[:, None]
-        visible = sigmoid(points[..., 2:]) if size == 3 else np.ones_like(xy[..., :1])
+        visible = sigmoid(points[..., 2:]) if self.keypoint_size == POINT_WITH_SCORE else np.ones_like(xy[..., :1])
         return np.concatenate([xy, visible], axis=2)
+
+    @property
+    def keypoint_count(self) -> int:
+        """Key points of a row; 0 where the head gives none."""
+        view = self.levels[0].views.get(Kind.keypoints)
+        return view.count // self.keypoint_size if view else 0
 
     def trusted(self, evidence: Evidence) -> str | None:
         """Where the points are, by the family.
 
         Two tensors a level with as many channels could be anything: the graph must show that one is scores, or join
-        them. Distances of one bin are trusted with two anchors a cell alone, which are SCRFD's.
+        them. Distances of one bin are trusted with two anchors a cell alone, which are SCRFD's; its key points are
+        x and y.
         """
         scored = evidence.stages[Kind.classes] > Stage.raw
         if not scored and (self.bins == 1 or evidence.tensors[Kind.boxes] != evidence.tensors[Kind.classes]):
             return None
         if self.bins == 1:
-            scrfd = (
-                len(self.levels[0].anchors) == 2 and not self.point and not self.in_pixels and self.keypoint_gain == 1
-            )
+            coded = (self.point, self.in_pixels, self.keypoint_gain) == (0, False, 1)
+            scored_points = Kind.keypoints in self.kinds and self.keypoint_size == POINT_WITH_SCORE
+            scrfd = len(self.levels[0].anchors) == SCRFD_ANCHORS and coded and not scored_points
             return "points taken in the cells' corners, distances in strides" if scrfd else None
         if len(self.levels) > USUAL_BINS.get(self.bins, 0) or Kind.keypoints in self.kinds:
             return None
@@ -127,10 +137,18 @@ def propose(tail: Tail) -> Iterator[DistanceHead]:
     """Give every head of distances that the channels allow."""
     for levels, bins in _layouts(tail):
         head = DistanceHead(tail.height, tail.width, levels, bins=bins)
-        for point, in_pixels, gain in product(
-            (0.5, 0.0), (False, True) if bins == 1 else (False,), (2, 1) if Kind.keypoints in head.kinds else (1,)
-        ):
-            yield replace(head, point=point, in_pixels=in_pixels, keypoint_gain=gain)
+        codings = product((0.5, 0.0), (False, True) if bins == 1 else (False,), _keypoint_codings(levels[0]))
+        for point, in_pixels, (gain, size) in codings:
+            yield replace(head, point=point, in_pixels=in_pixels, keypoint_gain=gain, keypoint_size=size)
+
+
+def _keypoint_codings(level: Level) -> list[tuple[int, int]]:
+    """The gains of key points and the values of each that their number allows; of a head without any the defaults."""
+    view = level.views.get(Kind.keypoints)
+    if view is None:
+        return [(1, POINT_WITH_SCORE)]
+    sizes = [size for size in (POINT_WITH_SCORE, POINT) if view.count % size == 0]
+    return list(product((2, 1), sizes))
 
 
 def _layouts(tail: Tail) -> Iterator[tuple[tuple[Level, ...], int]]:
@@ -141,9 +159,6 @@ def _layouts(tail: Tail) -> Iterator[tuple[tuple[Level, ...], int]]:
         counts: Counts = {Kind.boxes: None, Kind.classes: None, **extra}
         for levels in apart(tail.grids, counts, anchors):
             bins, rest = divmod(levels[0].views[Kind.boxes].count, SIDES)
-            points = levels[0].views.get(Kind.keypoints)
-            if points is not None and points.count % 2 and points.count % 3:
-                continue
             if not rest and (bins == 1 or anchors == 1):
                 yield levels, bins
     for bins in USUAL_BINS:

@@ -7,8 +7,10 @@ namespace socquant {
 
 class Broadcast {
   public:
-    // Checks the axes of a result against it and its operands.
-    bool prepare(Call& call, const std::vector<contract::BroadcastAxis>& axes, const Tensor& a, const Tensor& b) {
+    // Checks the axes of a result, or of `walked` instead of it, against it and its operands. Up to so many elements
+    // more are used behind those that the axes lead to.
+    bool prepare(Call& call, const std::vector<contract::BroadcastAxis>& axes, const Tensor& a, const Tensor& b,
+                 uint64_t more_a = 0, uint64_t more_b = 0, const Tensor* walked = nullptr) {
         uint64_t elements = 1, last_a = 0, last_b = 0;
         for (const contract::BroadcastAxis& given : axes) {
             Axis axis{size_t(given.length), size_t(given.a), size_t(given.b)};
@@ -17,7 +19,8 @@ class Broadcast {
             last_b += uint64_t(axis.length - 1) * axis.b;
             axes_.push_back(axis);
         }
-        call.need(elements == call.out().elements && last_a < a.elements && last_b < b.elements);
+        call.need(elements == (walked ? walked : &call.out())->elements);
+        call.need(last_a + more_a < a.elements && last_b + more_b < b.elements);
         return !call.bad();
     }
 

@@ -285,7 +285,7 @@ class Mean : public Operator {
     Buffer<int64_t> sums_;
 };
 
-// Largest value of each window, of codes or floats; the padding does not count.
+// Largest value of each window, of codes, floats or integers of 8 bits; the padding does not count.
 class MaxPool : public Operator {
   public:
     bool prepare(Call& call) override {
@@ -293,7 +293,7 @@ class MaxPool : public Operator {
         contract::MaxPool attributes(call);
         window_.emplace(call, attributes.window);
         Tensor &x = call.in(0), &out = call.out();
-        call.need(call.inputs() == 1 && x.kind == out.kind && (x.codes() || x.kind == Kind::f32));
+        call.need(call.inputs() == 1 && x.kind == out.kind && x.kind != Kind::weights && !x.integers());
         call.need(x.elements == window_->input_elements() && out.elements == window_->output_elements(uint64_t(window_->c)));
         window_->describe(work, uint32_t(window_->c), uint32_t(window_->c));
         in_ = &x, out_ = &out;
@@ -303,10 +303,14 @@ class MaxPool : public Operator {
     void run() override {
         if (in_->kind == Kind::f32)
             pool(in_->as<float>(), out_->as<float>(), -3.4028234663852886e38f);
-        else if (in_->kind == Kind::u8)
-            pool(in_->as<uint8_t>(), out_->as<uint8_t>(), uint8_t(0));
-        else
+        else if (in_->kind == Kind::f64)
+            pool(in_->as<double>(), out_->as<double>(), -1.7976931348623157e308);
+        else if (in_->kind == Kind::i8)
+            pool(in_->as<int8_t>(), out_->as<int8_t>(), int8_t(-128));
+        else if (in_->kind == Kind::u16)
             pool(in_->as<uint16_t>(), out_->as<uint16_t>(), uint16_t(0));
+        else
+            pool(in_->as<uint8_t>(), out_->as<uint8_t>(), uint8_t(0));
     }
 
   private:

@@ -3,7 +3,10 @@
 // Runtime's).
 #pragma once
 
+#include <limits>
+
 #include "operators/codes.h"
+#include "operators/elementwise.h"
 
 namespace socquant {
 
@@ -68,118 +71,7 @@ class Dequantize : public Operator {
     Scales scales_;
 };
 
-class FloatUnary : public Operator {
-  public:
-    bool prepare(Call& call) override {
-        function_ = contract::FloatUnary(call).function;
-        work.type = profile_type(function_);
-        in_ = &call.in(0), out_ = &call.out();
-        call.need(in_->kind == Kind::f32 && out_->kind == Kind::f32 && in_->elements == out_->elements);
-        call.need_constant(call.in(1), Kind::f32, 2);
-        first_ = call.in(1).as<float>()[0], second_ = call.in(1).elements > 1 ? call.in(1).as<float>()[1] : 0.0f;
-        return call.finished();
-    }
-    void run() override {
-        const float* x = in_->as<float>();
-        float* out = out_->as<float>();
-        for (size_t i = 0; i < in_->elements; i++) out[i] = value(x[i]);
-    }
-
-  private:
-    using Function = contract::FloatUnaryFunction;
-
-    static const char* profile_type(Function function) {
-        switch (function) {
-            case Function::clip: return "Clip";
-            case Function::leaky_relu: return "LeakyRelu";
-            case Function::sigmoid: return "Sigmoid";
-            case Function::tanh: return "Tanh";
-            case Function::hard_sigmoid: return "HardSigmoid";
-            case Function::hard_swish: return "HardSwish";
-            case Function::exp: return "Exp";
-            case Function::sqrt: return "Sqrt";
-            case Function::neg: return "Neg";
-            case Function::abs: return "Abs";
-        }
-        return "";
-    }
-
-    float value(float x) const {
-        switch (function_) {
-            case Function::clip: return x < first_ ? first_ : x > second_ ? second_ : x;
-            case Function::leaky_relu: return x < 0.0f ? x * first_ : x;
-            case Function::sigmoid: return float(1.0 / (1.0 + exponential(-double(x))));
-            case Function::tanh: return float(1.0 - 2.0 / (exponential(2.0 * double(x)) + 1.0));
-            case Function::hard_sigmoid: return hard_sigmoid(x);
-            case Function::hard_swish: return x * hard_sigmoid(x);
-            case Function::exp: return float(exponential(double(x)));
-            case Function::sqrt: return __builtin_sqrtf(x);
-            case Function::neg: return -x;
-            case Function::abs: return __builtin_fabsf(x);
-        }
-        return x;
-    }
-    float hard_sigmoid(float x) const { return clamp(first_ * x + second_, 0.0f, 1.0f); }
-
-    Function function_ = Function::clip;
-    float first_ = 0, second_ = 0;
-    const Tensor *in_ = nullptr, *out_ = nullptr;
-};
-
-class FloatBinary : public Operator {
-  public:
-    bool prepare(Call& call) override {
-        contract::FloatBinary attributes(call);
-        function_ = attributes.function;
-        work.type = profile_type(function_);
-        Tensor &a = call.in(0), &b = call.in(1);
-        call.need(call.inputs() == 2 && a.kind == Kind::f32 && b.kind == Kind::f32 && call.out().kind == Kind::f32);
-        if (!broadcast_.prepare(call, attributes.axes, a, b)) return call.finished();
-        a_ = a.as<float>(), b_ = b.as<float>(), out_ = call.out().as<float>();
-        return call.finished();
-    }
-    void run() override {
-        broadcast_.each([this](size_t to, size_t a, size_t b, size_t length, size_t step_a, size_t step_b) {
-            for (size_t i = 0; i < length; i++) out_[to + i] = value(a_[a + i * step_a], b_[b + i * step_b]);
-        });
-    }
-
-  private:
-    using Function = contract::FloatBinaryFunction;
-
-    static const char* profile_type(Function function) {
-        switch (function) {
-            case Function::add: return "EltwiseAdd";
-            case Function::sub: return "EltwiseSub";
-            case Function::mul: return "EltwiseMul";
-            case Function::div: return "EltwiseDiv";
-            case Function::max: return "EltwiseMax";
-            case Function::min: return "EltwiseMin";
-            case Function::prelu: return "PRelu";
-        }
-        return "";
-    }
-
-    float value(float a, float b) const {
-        switch (function_) {
-            case Function::add: return a + b;
-            case Function::sub: return a - b;
-            case Function::mul: return a * b;
-            case Function::div: return a / b;
-            case Function::max: return a > b ? a : b;
-            case Function::min: return a < b ? a : b;
-            case Function::prelu: return a < 0.0f ? a * b : a;
-        }
-        return a;
-    }
-
-    Function function_ = Function::add;
-    Broadcast broadcast_;
-    const float *a_ = nullptr, *b_ = nullptr;
-    float* out_ = nullptr;
-};
-
-// Convolutions and products with constant weights [channels, kh, kw, inside].
+// Convolutions and products with weights [channels, kh, kw, inside], constant or computed.
 class FloatConv : public Operator {
   public:
     bool prepare(Call& call) override {
@@ -194,8 +86,8 @@ class FloatConv : public Operator {
         uint64_t depth = product(window_->kh, window_->kw, inside_);
         call.need(x.kind == Kind::f32 && x.elements == window_->input_elements());
         call.need(call.out().kind == Kind::f32 && call.out().elements == window_->output_elements(channels_));
-        call.need_constant(weights, Kind::f32, product(channels_, depth));
-        call.need_constant(bias, Kind::f32, channels_);
+        call.need(weights.kind == Kind::f32 && weights.elements == product(channels_, depth));
+        call.need(bias.kind == Kind::f32 && bias.elements == channels_);
         x_ = x.as<float>(), weights_ = weights.as<float>(), bias_ = bias.as<float>(), out_ = call.out().as<float>();
         window_->describe(work, inside_, channels_);
         work.operations = 2.0 * double(call.out().elements) * double(depth);
@@ -264,66 +156,112 @@ class FloatMatMul : public Operator {
     float* out_ = nullptr;
 };
 
-// Sums over axes, divided by `divisor`: 1, or the number of values for a mean.
-class FloatSum : public Operator {
+// The sum, product, largest or smallest of the values along some axes; sums of floats are divided by `divisor`: 1, or
+// the number of values for a mean.
+class Reduce : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Reduce";
-        contract::FloatSum attributes(call);
+        contract::Reduce attributes(call);
+        function_ = attributes.function;
         divisor_ = attributes.divisor;
-        Tensor& x = call.in(0);
-        call.need(call.inputs() == 1 && x.kind == Kind::f32 && call.out().kind == Kind::f32);
-        if (!reduction_.prepare(call, attributes.axes, x)) return call.finished();
-        in_ = x.as<float>(), out_ = call.out().as<float>();
-        return call.finished() && sums_.allocate(call.out().elements);
+        in_ = &call.in(0), out_ = &call.out();
+        call.need(call.inputs() == 1 && in_->kind == out_->kind && (in_->reals() || in_->integers()));
+        if (!reduction_.prepare(call, attributes.axes, *in_)) return call.finished();
+        if (in_->reals()) return call.finished() && reals_.allocate(out_->elements);
+        return call.finished() && integers_.allocate(out_->elements);
     }
     void run() override {
-        memset(sums_.data(), 0, sums_.size() * sizeof(double));
-        reduction_.each([this](size_t in, size_t out) { sums_[out] += double(in_[in]); });
-        for (size_t i = 0; i < sums_.size(); i++) out_[i] = float(sums_[i] / divisor_);
+        if (in_->kind == Kind::f32)
+            reduce(in_->as<float>(), out_->as<float>(), reals_, double(divisor_));
+        else if (in_->kind == Kind::f64)
+            reduce(in_->as<double>(), out_->as<double>(), reals_, double(divisor_));
+        else if (in_->kind == Kind::i32)
+            reduce(in_->as<int32_t>(), out_->as<int32_t>(), integers_, int64_t(divisor_));
+        else
+            reduce(in_->as<int64_t>(), out_->as<int64_t>(), integers_, int64_t(divisor_));
     }
 
   private:
+    using Function = contract::ReduceFunction;
+
+    template <class T, class Sum>
+    void reduce(const T* x, T* out, Buffer<Sum>& sums, Sum divisor) {
+        for (size_t i = 0; i < sums.size(); i++) sums[i] = first<Sum>();
+        reduction_.each([&](size_t in, size_t to) { sums[to] = joined(sums[to], Sum(x[in])); });
+        for (size_t i = 0; i < sums.size(); i++) out[i] = T(sums[i] / divisor);
+    }
+    template <class Sum>
+    Sum first() const {
+        using Limits = std::numeric_limits<Sum>;
+        switch (function_) {
+            case Function::sum: return 0;
+            case Function::product: return 1;
+            case Function::max: return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+            case Function::min: return Limits::has_infinity ? Limits::infinity() : Limits::max();
+        }
+        return 0;
+    }
+    double joined(double sum, double x) const {
+        switch (function_) {
+            case Function::sum: return sum + x;
+            case Function::product: return sum * x;
+            case Function::max: return x > sum || x != x ? x : sum;
+            case Function::min: return x < sum || x != x ? x : sum;
+        }
+        return sum;
+    }
+    int64_t joined(int64_t sum, int64_t x) const {
+        switch (function_) {
+            case Function::sum: return add(sum, x);
+            case Function::product: return multiply(sum, x);
+            case Function::max: return x > sum ? x : sum;
+            case Function::min: return x < sum ? x : sum;
+        }
+        return sum;
+    }
+
     Reduction reduction_;
+    Function function_ = Function::sum;
     int32_t divisor_ = 1;
-    const float* in_ = nullptr;
-    float* out_ = nullptr;
-    Buffer<double> sums_;
+    const Tensor *in_ = nullptr, *out_ = nullptr;
+    Buffer<double> reals_;
+    Buffer<int64_t> integers_;
 };
 
 class Softmax : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Softmax";
-        contract::Softmax attributes(call);
-        outer_ = size_t(attributes.outer), length_ = size_t(attributes.length), inner_ = size_t(attributes.inner);
-        Tensor& x = call.in(0);
-        call.need(x.kind == Kind::f32 && call.out().kind == Kind::f32 && x.elements == call.out().elements);
-        call.need(x.elements == product(outer_, length_, inner_));
-        in_ = x.as<float>(), out_ = call.out().as<float>();
+        in_ = &call.in(0), out_ = &call.out();
+        lines_ = Lines(call, contract::Softmax(call).lines, *in_);
+        call.need(in_->reals() && out_->kind == in_->kind && in_->elements == out_->elements);
         return call.finished();
     }
     void run() override {
-        for (size_t o = 0; o < outer_; o++)
-            for (size_t i = 0; i < inner_; i++) {
-                size_t first = o * length_ * inner_ + i;
-                float largest = in_[first];
-                for (size_t k = 1; k < length_; k++)
-                    if (in_[first + k * inner_] > largest) largest = in_[first + k * inner_];
-                double total = 0.0;
-                for (size_t k = 0; k < length_; k++)
-                    total += exponential(double(in_[first + k * inner_]) - double(largest));
-                for (size_t k = 0; k < length_; k++) {
-                    size_t at = first + k * inner_;
-                    out_[at] = float(exponential(double(in_[at]) - double(largest)) / total);
-                }
-            }
+        if (in_->kind == Kind::f32)
+            each(in_->as<float>(), out_->as<float>());
+        else
+            each(in_->as<double>(), out_->as<double>());
     }
 
   private:
-    size_t outer_ = 1, length_ = 1, inner_ = 1;
-    const float* in_ = nullptr;
-    float* out_ = nullptr;
+    template <class T>
+    void each(const T* x, T* out) {
+        lines_.each([this, x, out](size_t, size_t first) {
+            size_t inner = lines_.inner, end = first + lines_.length * inner;
+            T largest = x[first];
+            for (size_t i = first; i < end; i += inner)
+                if (x[i] > largest) largest = x[i];
+            double total = 0.0;
+            for (size_t i = first; i < end; i += inner) total += exponential(double(x[i]) - double(largest));
+            for (size_t i = first; i < end; i += inner)
+                out[i] = T(exponential(double(x[i]) - double(largest)) / total);
+        });
+    }
+
+    Lines lines_;
+    const Tensor *in_ = nullptr, *out_ = nullptr;
 };
 
 }  // namespace socquant

@@ -51,8 +51,10 @@ class Move : public Operator {
             move(in_->as<uint8_t>(), out_->as<uint8_t>(), 0, int64_t(base_));
         else if (bytes_ == 2)
             move(in_->as<uint16_t>(), out_->as<uint16_t>(), 0, int64_t(base_));
-        else
+        else if (bytes_ == 4)
             move(in_->as<uint32_t>(), out_->as<uint32_t>(), 0, int64_t(base_));
+        else
+            move(in_->as<uint64_t>(), out_->as<uint64_t>(), 0, int64_t(base_));
     }
 
   private:

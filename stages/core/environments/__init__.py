@@ -1,0 +1,1 @@
+"""Isolated Python environments for libraries that have no place in the project's own."""

@@ -1,0 +1,148 @@
+"""Reading networks of TensorFlow, Keras and TFLite: tf2onnx converts them, in an environment that has TensorFlow."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from stages.core.base.artifacts import read_json
+from stages.core.base.console import console, output
+from stages.core.base.errors import UserError
+from stages.core.base.processes import own_line
+from stages.core.config.schema import ModelConfig
+from stages.core.data.model_files import ModelFiles, SourceFormat
+from stages.core.environments.install import install, run_python
+from stages.core.environments.recipes import TENSORFLOW
+from stages.core.graph.onnx_graph import parse_model
+from stages.core.graph.session import Runner
+from stages.export.dequantize.undo import is_quantized
+from stages.export.sources.source_network import SourceNetwork
+from stages.export.sources.tensorflow_names import name_nodes
+from stages.export.verify import largest_difference
+
+__all__ = ["KINDS", "Conversion", "compared", "read_tensorflow"]
+
+WORKER = Path(__file__).parent / "workers" / "tensorflow_worker.py"
+KINDS = {
+    SourceFormat.tflite: "tflite",
+    SourceFormat.keras: "keras",
+    SourceFormat.saved_model: "saved_model",
+    SourceFormat.frozen: "frozen",
+}
+"""What the worker calls the formats."""
+LOW_COSINE = 0.98
+
+Values = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What the worker gives.
+
+    Attributes:
+        model: the network as ONNX.
+        inputs: random values of its inputs.
+        outputs: what TensorFlow's own runtime makes of them.
+    """
+
+    model: onnx.ModelProto
+    inputs: Values
+    outputs: Values
+
+
+def read_tensorflow(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
+    """Convert a network to ONNX, and compare it with TensorFlow's own runtime on random input.
+
+    The environment with TensorFlow is installed first, if it is not there.
+
+    Raises:
+        UserError: if the network cannot be converted, or the environment cannot be made.
+    """
+    if not TENSORFLOW.installed:
+        console.print(f"{files.name} needs TensorFlow, which is installed once, apart from the project's own packages")
+    install(TENSORFLOW)
+    shapes = [list(network_input.shape) for network_input in config.inputs if network_input.shape]
+    return compared(_converted(files, shapes), files.name)
+
+
+def compared(conversion: Conversion, name: str) -> SourceNetwork:
+    """Run a converted network on the values that TensorFlow has run it on.
+
+    A quantized network is integer arithmetic in TFLite and float between quantizers in ONNX: of it, the cosine is
+    printed, and the difference is no measure.
+
+    Args:
+        conversion: what the worker gives.
+        name: what lines call it.
+    """
+    outputs = Runner(conversion.model, optimize="none").run(conversion.inputs)
+    pairs = [(_real(expected), _real(outputs[key])) for key, expected in conversion.outputs.items()]
+    if not is_quantized(conversion.model):
+        return SourceNetwork(conversion.model, max(largest_difference(*pair) for pair in pairs))
+    cosine = min(_cosine(*pair) for pair in pairs)
+    low = ": much less than rounding explains" if cosine < LOW_COSINE else ""
+    output.print(f"cosine of {name} in its own runtime and as quantizers in ONNX, on random input: {cosine:.4f}{low}")
+    return SourceNetwork(conversion.model)
+
+
+def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
+    """Run the worker."""
+    with TemporaryDirectory(prefix="socquant-") as temporary:
+        folder = Path(temporary)
+        network = _written(files, folder / "network")
+        console.print(f"converting {files.name} ({files.format.value.title})", style="dim")
+        arguments = [str(WORKER), KINDS[files.format], str(network), str(folder), json.dumps(shapes)]
+        code, text = run_python(TENSORFLOW, arguments, folder)
+        if code:
+            said = own_line(text) or f"cannot be converted: {_last_line(text)}"
+            raise UserError(f"model.source: {files.name} {said}{_incomplete(files)}")
+        report = read_json(folder / "report.json")
+        for note in report["notes"]:
+            output.print(f"{files.name}: {note}")
+        with np.load(folder / "values.npz") as arrays:
+            values = {
+                kind: {name: arrays[f"{kind}_{index}"] for index, name in enumerate(report[f"{kind}s"])}
+                for kind in ("input", "output")
+            }
+        model = parse_model((folder / "model.onnx").read_bytes(), files.name)
+        name_nodes(model)
+        return Conversion(model, values["input"], values["output"])
+
+
+def _written(files: ModelFiles, folder: Path) -> Path:
+    """Write a network's files where the worker finds them; gives the file, or the folder of a SavedModel."""
+    root = PurePosixPath(files.main.name).parent
+    for file in (files.main, *files.others):
+        name = PurePosixPath(file.name)
+        if name.is_relative_to(root):
+            path = folder / name.relative_to(root)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.read())
+    return folder if files.format is SourceFormat.saved_model else folder / PurePosixPath(files.main.name).name
+
+
+def _incomplete(files: ModelFiles) -> str:
+    """Say how a SavedModel is given whole, if only its graph was."""
+    alone = files.format is SourceFormat.saved_model and not files.others
+    return "; a SavedModel is given as its folder: model.source=file:FOLDER" if alone else ""
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "its program ended without a word"
+
+
+def _real(values: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)
+
+
+def _cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    one, other = (values.astype(np.float64).ravel() for values in (left, right))
+    norms = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / norms if norms else float(np.array_equal(one, other))

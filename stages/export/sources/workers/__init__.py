@@ -1,0 +1,1 @@
+"""Programs that another Python runs: they import nothing of the project."""

@@ -1,0 +1,138 @@
+"""Running the float network on pictures that are fed one way and another: what its answers say of each way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.compare.diagnose.inputs.input_evidence import InputEvidence
+from stages.compare.diagnose.inputs.input_fit import clearly_better, misfit
+from stages.compare.diagnose.inputs.labelled_pictures import Labelled
+from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.core.config.schema import Color
+from stages.core.graph.onnx_graph import WEIGHTED, Graph
+from stages.core.graph.session import Runner
+from stages.core.heads.detections import Floats
+from stages.core.heads.detector import Detector
+from stages.core.outputs.states import answering_outputs
+from stages.init.guess.answers import box_information, information, shifted
+from stages.init.guess.normalizations import Normalization, applied
+from stages.init.network.read_network import ReadNetwork
+
+__all__ = ["SHOWN_SCORE", "Trials", "is_large"]
+
+SHOWN_SCORE = 0.25
+"""Boxes from this score on count."""
+SUPPRESSION = 0.6
+"""Intersection over union from which the worse of two boxes goes."""
+TRIED_PICTURES = 12
+"""On which answers are looked at; a large network sees half as many."""
+LEAST_RATIO = 1.5
+"""So many times as well batch norms must fit the other order of colours."""
+LARGE = 5 * 10**8
+"""Multiplications of a large network."""
+
+
+@dataclass
+class Trials:
+    """What a network makes of pictures, by preprocessing variant; runs each variant once.
+
+    Attributes:
+        network: as exported; a picture is its only input.
+        samples: uint8 [H, W, C], RGB, or grey where the input is.
+        labelled: samples with labels, in RGB too; None without.
+    """
+
+    network: ReadNetwork
+    samples: Sequence[NDArray[np.uint8]]
+    labelled: Labelled | None = None
+    _answers: dict[PreprocessingVariant, float] = field(default_factory=dict, init=False)
+
+    def variant(self, normalization: Normalization, color: Color) -> PreprocessingVariant:
+        """Give the variant of a normalization and a colour order."""
+        network_input = applied(normalization, self.network.inputs[0], color)
+        return PreprocessingVariant(network_input, flipped=color is Color.BGR)
+
+    @property
+    def colors(self) -> tuple[Color, ...]:
+        """The colour orders that the input can have."""
+        return (Color.RGB, Color.BGR) if self.network.inputs[0].channels > 1 else (Color.GRAY,)
+
+    def answers(self, normalization: Normalization, color: Color) -> float:
+        """How much of what the network says survives a shift, as of `answers.information` or `box_information`."""
+        variant = self.variant(normalization, color)
+        if variant not in self._answers:
+            pairs = [(self._run(variant, one), self._run(variant, shifted(one))) for one in self._tried]
+            self._answers[variant] = self._informative(pairs)
+        return self._answers[variant]
+
+    def misfit(self, normalization: Normalization, color: Color) -> float | None:
+        """How far the first batch norms' channels are from training; None without norms or with too few pictures."""
+        standardized = self._evidence.standardized(self.variant(normalization, color))
+        return misfit(standardized) if standardized else None
+
+    def order_by_norms(self, normalization: Normalization) -> Color | None:
+        """The colour order that the first batch norms clearly fit better; None if none do, or there are none."""
+        for color, other in ((Color.RGB, Color.BGR), (Color.BGR, Color.RGB)):
+            now, instead = (self._evidence.standardized(self.variant(normalization, each)) for each in (other, color))
+            if clearly_better(now, instead, LEAST_RATIO):
+                return color
+        return None
+
+    def likelihoods(self, normalization: Normalization, color: Color) -> NDArray[np.float64]:
+        """Log-likelihood of each picture's label, float64 [P]; empty without labels."""
+        return self._evidence.likelihoods(self.variant(normalization, color))
+
+    @property
+    def chance(self) -> float:
+        """The mean log-likelihood that a network reaches without looking at the pictures."""
+        return self._evidence.chance
+
+    @cached_property
+    def detector(self) -> Detector | None:
+        """The network's decoding; None of a network without a head that is cut."""
+        exported = self.network.head
+        if exported is None or not exported.cut:
+            return None
+        head = exported.head
+        return Detector(head.decode, head.one_to_one, SHOWN_SCORE, SUPPRESSION, head.name, classes=head.classes)
+
+    @cached_property
+    def _evidence(self) -> InputEvidence:
+        return InputEvidence(self.network.model, self.network.norms, self.samples, lambda: self.labelled)
+
+    @cached_property
+    def _tried(self) -> list[NDArray[np.uint8]]:
+        count = min(TRIED_PICTURES // 2 if is_large(self.network) else TRIED_PICTURES, len(self.samples))
+        return [self.samples[index * len(self.samples) // count] for index in range(count)]
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner(self.network.model)
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        return answering_outputs(Graph(self.network.model))
+
+    def _run(self, variant: PreprocessingVariant, sample: NDArray[np.uint8]) -> dict[str, Floats]:
+        return self._runner.run(variant.feed(sample))
+
+    def _informative(self, pairs: Sequence[tuple[dict[str, Floats], dict[str, Floats]]]) -> float:
+        if self.detector is None:
+            return information(pairs, self._outputs, self.network.inputs[0].height)
+        return box_information(
+            [(self.detector.detect(a, SHOWN_SCORE), self.detector.detect(b, SHOWN_SCORE)) for a, b in pairs]
+        )
+
+
+def is_large(network: ReadNetwork) -> bool:
+    """Whether a run takes long: by the multiplications of its layers with weights, roughly."""
+    graph, total = Graph(network.model), 0
+    for node in graph.nodes:
+        weight = graph.constants.get(node.input[1]) if node.op_type in WEIGHTED else None
+        if weight is not None:
+            places = graph.shapes.get(node.output[0], [])[2:] if node.op_type != "Gemm" else []
+            total += int(np.prod(weight.dims)) * int(np.prod(places))
+    return total > LARGE

@@ -1,0 +1,1 @@
+"""Reading the network that init is given: export's own steps, in a folder of their own."""

@@ -1,0 +1,136 @@
+"""What a network is: its exported graph, inputs, head and metadata, read with as little told as possible."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+
+from stages.core.base.artifacts import read_json
+from stages.core.base.console import output
+from stages.core.base.errors import UserError
+from stages.core.base.paths import DETECTOR, FLOAT_MODEL, INPUTS, NORMALIZATION
+from stages.core.base.sources import parse
+from stages.core.config.schema import Color, Config, InputConfig, ModelConfig
+from stages.core.data.inputs import NetworkInput, load_inputs
+from stages.core.data.labels import class_count
+from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, load_model
+from stages.core.heads.head_file import ExportedHead, load_head
+from stages.export.__main__ import export
+from stages.export.float_source import float_source
+from stages.export.shapes import graph_shapes
+from stages.export.sources.readers import read_source
+
+__all__ = ["ReadNetwork", "SourceGraph", "exported", "input_configs", "picture_color", "source_graph"]
+
+NEUTRAL = [127.5]
+"""Mean and normal with which export checks a network whose own are not known yet: pixels become -1..1."""
+
+
+@dataclass(frozen=True)
+class SourceGraph:
+    """The source before anything is decided.
+
+    Attributes:
+        model: as float network with NCHW pictures.
+        producer: the exporter and its version, as the file has it; may be empty.
+        metadata: what the exporter noted beside the graph.
+        shapes: the fed inputs' in graph order; 0 for a size that is not static.
+    """
+
+    model: onnx.ModelProto
+    producer: str
+    metadata: Mapping[str, str]
+    shapes: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class ReadNetwork:
+    """A network as export writes it.
+
+    Attributes:
+        model: the exported graph, cut at a detector's last convolutions.
+        inputs: with mean and normal that mean nothing yet.
+        head: of a detector; None of other networks.
+        norms: the first batch norms: tensor, mean and deviation in training; may be empty.
+        lines: what export says.
+    """
+
+    model: onnx.ModelProto
+    inputs: Sequence[NetworkInput]
+    head: ExportedHead | None
+    norms: Sequence[Mapping[str, Any]]
+    lines: Sequence[str]
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes a classifier has; None of other networks."""
+        if self.head is not None:
+            return None
+        shapes = Graph(self.model).shapes
+        try:
+            return class_count({info.name: shapes.get(info.name, []) for info in self.model.graph.output})
+        except UserError:
+            return None
+
+
+def source_graph(source: str, name: str) -> SourceGraph:
+    """Read a source.
+
+    Args:
+        source: as `model.source` has it.
+        name: of the model, for messages.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    read, title = read_source(ModelConfig(name=name, source=_absolute(source)))
+    metadata = {entry.key: entry.value for entry in read.model.metadata_props}
+    producer = f"{read.model.producer_name} {read.model.producer_version}".strip()
+    model = float_source(read.model, title).model
+    return SourceGraph(model, producer, metadata, graph_shapes(model))
+
+
+def exported(source: str, name: str, shapes: Mapping[str, Sequence[int]]) -> ReadNetwork:
+    """Run export on a source in a folder that is removed again.
+
+    Args:
+        source: as `model.source` has it.
+        name: of the model, for messages.
+        shapes: input -> static shape, every input's.
+
+    Raises:
+        UserError: what export refuses.
+    """
+    inputs = input_configs(shapes)
+    config = Config(model=ModelConfig(name=name, source=_absolute(source), inputs=inputs))
+    with TemporaryDirectory(prefix="socquant-init-") as folder, chdir(folder), output.capture() as captured:
+        export(config)
+        read = load_model(FLOAT_MODEL), load_inputs(INPUTS), load_head(DETECTOR), read_json(NORMALIZATION)
+    return ReadNetwork(*read, captured.get().splitlines())
+
+
+def input_configs(shapes: Mapping[str, Sequence[int]]) -> list[InputConfig]:
+    """`model.inputs` that export can check a network with: what becomes of pixels is neutral."""
+    return [
+        InputConfig(name, list(shape), NEUTRAL, NEUTRAL, color)
+        if (color := picture_color(shape)) is not None
+        else InputConfig(name, list(shape), [0.0], [1.0])
+        for name, shape in shapes.items()
+    ]
+
+
+def picture_color(shape: Sequence[int]) -> Color | None:
+    """The colour that a picture must have to fit an NCHW shape; None where none fits."""
+    if len(shape) != PICTURE_RANK:
+        return None
+    return {1: Color.GRAY, 3: Color.RGB}.get(shape[1])
+
+
+def _absolute(source: str) -> str:
+    """A source that means the same in another folder."""
+    parsed = parse(source)
+    return f"file:{Path(parsed.location).absolute()}" if parsed.kind == "file" else source

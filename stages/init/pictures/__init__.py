@@ -1,0 +1,1 @@
+"""The user's samples: where they lie, how they are split, and which labels they have."""

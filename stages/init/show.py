@@ -1,0 +1,52 @@
+"""What init says on the terminal: what was read, a table of guesses, what was written, and the next command."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from stages.core.base.console import counted, output
+from stages.init.guess.guess import Guess, Sure
+from stages.init.network.read_network import SourceGraph
+from stages.init.network.sizes import SizedNetwork
+from stages.init.write.source_text import file_name
+
+__all__ = ["show_next", "show_read", "show_table"]
+
+AGAIN = "python -m stages.compose --keep"
+STYLES = {Sure.high: "green", Sure.medium: "yellow", Sure.low: "red"}
+
+
+def show_read(source: str, graph: SourceGraph, sized: SizedNetwork) -> None:
+    """Say what the network is: its exporter, and what export says of it."""
+    nodes = len(sized.network.model.graph.node)
+    output.print(f"{file_name(source)}: {graph.producer or 'exporter unknown'}, {counted(nodes, 'node')}")
+    for line in sized.network.lines:
+        output.print(f"  {line}")
+
+
+def show_table(guesses: Sequence[Guess]) -> None:
+    """Print a row a guess, how sure it is in colour."""
+    table = Table(title="what was found and guessed", title_justify="left", header_style="bold")
+    for heading in ("key", "value"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("sure", no_wrap=True)
+    table.add_column("evidence", overflow="fold")
+    for guess in guesses:
+        sure = Text(guess.sure.value, style=STYLES[guess.sure])
+        table.add_row(Text(guess.key), Text(guess.value), sure, Text(guess.evidence))
+    output.print(table)
+
+
+def show_next(source: str, written: Sequence[Path], composed: bool, guesses: Sequence[Guess]) -> None:
+    """Say which files were written, what to look at, and what to type next."""
+    listed = ", ".join(map(str, written))
+    output.print(f"written: {listed}{', params.yaml' if composed else ''}")
+    doubtful = [guess.key for guess in guesses if guess.sure is Sure.low]
+    if doubtful:
+        output.print(f"look at: {'; '.join(doubtful)} (written there too); after a change: {AGAIN}")
+    if composed:
+        output.print("next:    dvc repro")
+    else:
+        output.print(f"next:    python -m stages.init {source.removeprefix('file:')} PICTURES --force")

@@ -1,0 +1,1 @@
+"""Vendors' configs, and scripts that call a converter, read back into conf/."""

@@ -1,0 +1,1 @@
+"""The files that init writes: conf/model/NAME.yaml and conf/data/NAME.yaml, each guess with its evidence beside it."""

@@ -1,0 +1,1 @@
+void plt_exec(void) {}

@@ -1,0 +1,1 @@
+"""Stands in for the step that marks a program as the camera loader wants it."""

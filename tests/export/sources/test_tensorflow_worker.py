@@ -1,0 +1,147 @@
+"""Networks that TensorFlow writes, read through its environment; only where that is installed already."""
+
+import numpy as np
+import pytest
+
+from stages.core.base.errors import UserError
+from stages.core.base.sources import open_source
+from stages.core.config.schema import InputConfig, ModelConfig
+from stages.core.data.model_files import with_format
+from stages.core.environments.install import run_python
+from stages.core.environments.recipes import TENSORFLOW
+from stages.core.graph.session import Runner
+from stages.export.dequantize.undo import dequantized
+from stages.export.sources.tensorflow_files import read_tensorflow
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not TENSORFLOW.installed, reason="needs the environment: python -m stages.toolchain install tensorflow"
+    ),
+]
+
+MAKE = """
+import numpy as np, tensorflow as tf, tf_keras
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+# of 1024 weights and more TFLite quantizes those of a layer; the first has 1080
+tf.keras.utils.set_random_seed(0)
+
+
+def network(keras, sizes=(16, 16, 3), last=None):
+    layers = keras.layers
+    x = pictures = keras.Input(sizes, name="pictures")
+    x = layers.Conv2D(40, 3, 2, "same", activation="relu", name="stem")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.ReLU(6.0, name="relu6")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(4, name="scores")(x)
+    return keras.Model(pictures, x if last is None else last(x), name="net")
+
+
+net = network(tf.keras)
+net.save("three.keras")
+net.save("three.h5")
+old = network(tf_keras)
+old.set_weights(net.get_weights())
+old.save("two.h5")
+net.export("saved", verbose=False)
+network(tf.keras, (None, None, 3)).save("any.keras")
+network(tf.keras, last=tf.keras.layers.Lambda(lambda x: x * 2, name="code")).save("code.h5")
+net.save_weights("alone.weights.h5")
+
+spec = tf.TensorSpec([1, 16, 16, 3], name="pictures")
+function = tf.function(lambda pictures: net(pictures, training=False)).get_concrete_function(spec)
+frozen = convert_variables_to_constants_v2(function)
+open("frozen.pb", "wb").write(frozen.graph.as_graph_def().SerializeToString())
+
+module = tf.Module()
+module.net = net
+module.other = tf.function(lambda pictures: {"scores": net(pictures)}, input_signature=[spec])
+tf.saved_model.save(module, "one", signatures={"other": module.other})
+tf.saved_model.save(module, "two", signatures={"left": module.other, "right": module.other})
+
+converter = tf.lite.TFLiteConverter.from_keras_model(net)
+open("float.tflite", "wb").write(converter.convert())
+converter.optimizations = [tf.lite.Optimize.DEFAULT]
+open("range.tflite", "wb").write(converter.convert())
+rng = np.random.default_rng(0)
+pictures = [[rng.uniform(-1, 1, (1, 16, 16, 3)).astype(np.float32)] for _ in range(8)]
+converter.representative_dataset = lambda: iter(pictures)
+converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+converter.inference_input_type = converter.inference_output_type = tf.int8
+open("int8.tflite", "wb").write(converter.convert())
+open("damaged.tflite", "wb").write(open("float.tflite", "rb").read()[:2000])
+
+np.save("pictures.npy", pictures[0][0])
+np.save("scores.npy", net(pictures[0][0]).numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("networks")
+    code, text = run_python(TENSORFLOW, ["-c", MAKE], path)
+    assert code == 0, text
+    return path
+
+
+def read(folder, name, *shapes):
+    config = ModelConfig(name="m", inputs=[InputConfig(shape=list(shape)) for shape in shapes])
+    return read_tensorflow(config, with_format(open_source(f"file:{folder / name}")))
+
+
+@pytest.mark.parametrize("name", ["three.keras", "three.h5", "two.h5", "saved", "one", "frozen.pb", "float.tflite"])
+def test_each_format_is_the_same_network(folder, name):
+    network = read(folder, name)
+    assert network.difference < 1e-5
+    (fed,) = [info.name for info in network.model.graph.input]
+    (scores,) = Runner(network.model).run({fed: np.load(folder / "pictures.npy")}).values()
+    np.testing.assert_allclose(scores, np.load(folder / "scores.npy"), atol=1e-5)
+    assert fed == "pictures" or name in ("one", "saved", "frozen.pb")
+    names = [node.name for node in network.model.graph.node]
+    assert len(set(names)) == len(names)
+    assert sum("stem" in name for name in names) >= 1
+    assert not [name for name in names if "__" in name or ";" in name]
+
+
+def test_the_bytes_are_the_same_each_time(folder):
+    first, second = (read(folder, "saved").model.SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(("name", "weights"), [("int8.tflite", 3), ("range.tflite", 1)])
+def test_a_quantized_network_is_float_again(folder, name, weights, capsys):
+    network = read(folder, name)
+    assert float(capsys.readouterr().out.rpartition(": ")[2]) > 0.99
+    undone = dequantized(network.model)
+    assert undone.weights >= weights
+    (fed,) = [info.name for info in undone.model.graph.input]
+    (scores,) = Runner(undone.model).run({fed: np.load(folder / "pictures.npy")}).values()
+    expected = np.load(folder / "scores.npy")
+    assert np.abs(scores - expected).max() < 0.03 * np.abs(expected).max()
+
+
+def test_sizes_that_are_not_static_are_the_configured_ones(folder):
+    network = read(folder, "any.keras", [1, 3, 24, 40])
+    assert [size.dim_value for size in network.model.graph.input[0].type.tensor_type.shape.dim] == [1, 24, 40, 3]
+    with pytest.raises(
+        UserError, match=r"any\.keras has the input 'pictures' of the size \[\?,\?,\?,3\]: give its shape"
+    ):
+        read(folder, "any.keras")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("damaged.tflite", r"damaged\.tflite "),
+        ("code.h5", r"code\.h5 has Python code in it, in the Lambda layer 'code', which is not run"),
+        ("alone.weights.h5", r"alone\.weights\.h5 holds weights alone"),
+        ("two", r"saved_model\.pb has the signatures left, right: save it with one that is called serving_default"),
+        ("saved/saved_model.pb", r"saved_model\.pb .*; a SavedModel is given as its folder: model\.source=file:FOLDER"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(folder, name, message):
+    with pytest.raises(UserError, match=rf"^model\.source: {message}[^\n]*$"):
+        read(folder, name)
