@@ -19,6 +19,8 @@ from stages.export.sources.source_network import SourceNetwork
 
 __all__ = ["read_mxnet"]
 
+ARRAY_ENDS = ("weight", "bias", "gamma", "beta", "mean", "var")
+
 
 def read_mxnet(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
     """Read a network of MXNet.
@@ -39,12 +41,19 @@ def read_mxnet(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
     unknown = next((name for name, shape in shapes.items() if not shape or min(shape) < 1), None)
     if unknown is not None:
         raise UserError(
-            f"model.inputs: {file.name} says no shape of {unknown!r}: give model.inputs[].shape, as [1,3,224,224]; an "
-            f"array of that name is missing in {files.main.name}, if it is none ({did_you_mean(unknown, arrays)})"
+            f"model.inputs: {file.name} says no shape of {unknown!r}: give model.inputs[].shape, as [1,3,224,224]"
+            f"{_like_an_array(unknown, arrays, files.main.name)}"
         )
     graph = _converted(symbol, arrays, shapes, file.name)
     console.print(f"{file.name} is read without MXNet: no other runtime has checked how")
     return SourceNetwork(graph.model(symbol.outputs))
+
+
+def _like_an_array(name: str, arrays: Mapping[str, NDArray[Any]], file: str) -> str:
+    """What to add where an input looks like an array that a file lacks."""
+    hint = did_you_mean(name, arrays)
+    missing = name.endswith(ARRAY_ENDS) or hint.startswith("did you mean")
+    return f"; if it is an array, {file} lacks it ({hint})" if missing else ""
 
 
 def _ending_at(symbol: Symbol, names: Sequence[str]) -> Symbol:

@@ -139,6 +139,14 @@ def test_a_layer_computes_what_opencv_computes(name, capsys):
     assert source.model.graph.node[-1].op_type != "Identity"
 
 
+@pytest.mark.parametrize(("pool", "op_type"), [("AVE", "GlobalAveragePool"), ("MAX", "GlobalMaxPool")])
+def test_a_window_over_the_whole_feature_is_a_global_pool(pool, op_type):
+    parameters = f"pooling_param {{ pool: {pool} kernel_h: 6 kernel_w: 7 }}"
+    source = read(net(layer("Pooling", parameters)), {"x": [array(1)]})
+    assert [node.op_type for node in source.model.graph.node] == [op_type]
+    assert source.difference < 1e-6
+
+
 def test_a_fault_in_the_weights_would_be_seen(monkeypatch):
     """The measure itself: OpenCV reads its own files, so that a reader that is wrong differs."""
     from stages.export.sources.caffe import reader
