@@ -21,7 +21,7 @@ NOT_NEGATIVE = {"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt
 KEEPS_SIGN = {
     "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Add", "Mul", "Max", "Min", "Concat", "Resize",
     "ReduceMean", "ReduceSum", "ReduceMax", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split",
-    "Identity", "Dropout", "Gather", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Pad",
+    "Identity", "Dropout", "LRN", "Gather", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Pad",
 }  # fmt: skip
 """Operators whose results are not negative where none of their operands is."""
 LARGEST_PIXEL = 255.0

@@ -136,7 +136,7 @@ def test_without_pictures_the_model_alone_is_written(init):
         (["tiny.onnx", "--yes"], "--yes needs samples"),
         (["tiny.onnx", "--shape", "images=1,x"], "--shape images=1,x: give NAME=N,C,H,W with positive sizes"),
         (["tiny.onnx", "--shape", "imags=1,3,8,8"], "--shape imags=...: the network has no such input or tensor; did"),
-        (["tiny.onnx", "--shape", "images=1,3,8,8"], "input 'images' has shape [1,3,16,16] in the network; the con"),
+        (["tiny.onnx", "--shape", "images=1,1,16,16"], "input 'images' has shape [1,3,16,16] in the network, which"),
         (["tiny.onnx", "calibration", "--model", "a.onnx"], "--model a.onnx: is for a vendor's config"),
         (["absent.onnx"], "absent.onnx does not exist"),
         ([], "nothing is given: python -m stages.init NETWORK PICTURES"),

@@ -49,14 +49,15 @@ def _weights(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def attention() -> onnx.ModelProto:
-    """A convolution, a gate by Exp, a Softmax in the middle, a Gather, a Softmax at the end: `x` [1, 3, 8, 8]."""
+    """A convolution, a gate by Exp, then a Softmax, Gather and LRN, a Softmax at the end: `x` [1, 3, 8, 8]."""
     nodes = [
         node("Conv", ["x", "w"], ["c"], "conv", pads=[1, 1, 1, 1]),
         node("Exp", ["c"], ["e"], "gate"),
         node("Mul", ["c", "e"], ["m"], "gated"),
         node("Softmax", ["m"], ["s"], "weights", axis=1),
         node("Gather", ["s", "first"], ["g"], "picked", axis=1),
-        node("GlobalAveragePool", ["g"], ["p"], "pool"),
+        node("LRN", ["g"], ["n"], "normalized", size=3),
+        node("GlobalAveragePool", ["n"], ["p"], "pool"),
         node("Flatten", ["p"], ["f"], "flat"),
         node("Gemm", ["f", "v"], ["l"], "fc"),
         node("Softmax", ["l"], ["y"], "probabilities", axis=1),

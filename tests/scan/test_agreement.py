@@ -92,7 +92,7 @@ def test_the_networks_are_of_all_kinds():
     assert {name for name, routes in taken.items() if not routes[CPP]} == {"attention"}
     assert {name for name, routes in taken.items() if routes[OPEN_T41]} == {"joined_parts"}
     assert scans["joined_parts"].socs["t41"].count(State.undecided)
-    assert scans["attention"].socs["t41"].islands == [["gate"], ["weights", "picked"], ["probabilities"]]
+    assert scans["attention"].socs["t41"].islands == [["gate"], ["weights", "picked", "normalized"], ["probabilities"]]
 
 
 def _statistics(model):

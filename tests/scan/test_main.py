@@ -111,7 +111,7 @@ def test_reasons_are_grouped(attention_scan):
     assert groups["Exp"].where == ["all"]
     assert groups["Exp"].reason == "the SOC has no integer Exp"
     refused = [(group.kind, group.where) for group in refusal_groups(attention_scan)]
-    assert ("Gather", ["C++ runtime"]) in refused
+    assert ("LRN", ["C++ runtime"]) in refused
 
 
 def test_the_page_is_the_same_twice(attention_scan):
