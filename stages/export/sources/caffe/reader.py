@@ -87,7 +87,7 @@ def _input_shapes(
 
 
 def _converted(network: Network, shapes: Mapping[str, tuple[int, ...]], name: str) -> GraphBuilder:
-    graph = GraphBuilder(reserved=network.made_by)
+    graph = GraphBuilder(reserved=network.producers)
     for one, shape in shapes.items():
         graph.input(one, shape)
     for layer in network.layers:
@@ -121,7 +121,7 @@ def _difference(
         )
         return 0.0
     tensors = _compared(network, model)
-    layers = [_made_by(network, tensor) for tensor in tensors]
+    layers = [_in_opencv(network, tensor) for tensor in tensors]
     expected = opencv_outputs([file.read() for file in files], feeds, layers)
     if isinstance(expected, str):
         console.print(
@@ -158,7 +158,7 @@ def _compared(network: Network, model: onnx.ModelProto) -> list[str]:
     return [name for name in tensors if name in known]
 
 
-def _made_by(network: Network, tensor: str) -> tuple[str, int]:
+def _in_opencv(network: Network, tensor: str) -> tuple[str, int]:
     """Name of the layer in OpenCV that gives a tensor, and the number of its output."""
     layer = next((one for one in network.layers if tensor in one.outputs), None)
-    return network.made_by[tensor], layer.outputs.index(tensor) if layer else 0
+    return network.producers[tensor], layer.outputs.index(tensor) if layer else 0

@@ -12,7 +12,7 @@ from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import assign_names
 from stages.core.data.model_files import ModelFiles
 from stages.export.sources.graph_builder import GraphBuilder
-from stages.export.sources.mxnet.operators.converters import CONVERTERS, UNTAKEN
+from stages.export.sources.mxnet.operators.converters import CONVERTERS, COUNTED_INPUTS
 from stages.export.sources.mxnet.params import read_params
 from stages.export.sources.mxnet.symbol import Symbol, read_symbol
 from stages.export.sources.source_network import SourceNetwork
@@ -63,9 +63,9 @@ def _ending_at(symbol: Symbol, names: Sequence[str]) -> Symbol:
     needed, operators = {name.partition(":")[0] for name in outputs}, []
     for operator in reversed(symbol.operators):
         if operator.name in needed:
-            taken = operator.inputs[: UNTAKEN.get(operator.kind)]
-            needed.update(name.partition(":")[0] for name in taken)
-            operators.append(replace(operator, inputs=taken))
+            inputs = operator.inputs[: COUNTED_INPUTS.get(operator.kind)]
+            needed.update(name.partition(":")[0] for name in inputs)
+            operators.append(replace(operator, inputs=inputs))
     variables = {name: shape for name, shape in symbol.variables.items() if name in needed}
     return Symbol(variables, operators[::-1], outputs)
 
