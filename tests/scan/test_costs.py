@@ -80,5 +80,5 @@ def test_layers_in_float_are_not_timed():
     model = CostModel("T40", ms_per_gmac={"8/8": 0.0}, ms_per_layer=1.0)
     placement = placed(attention(), "t40")
     total = LayerCosts(placement, soc_config("t40"), model).total((8, 8))
-    assert total.untimed == 4  # gate, weights, picked, probabilities
+    assert total.untimed == 5  # gate, weights, picked, normalized, probabilities
     assert total.milliseconds == pytest.approx(4.0)  # conv, gated, pool, fc; the Flatten moves nothing

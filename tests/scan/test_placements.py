@@ -16,7 +16,7 @@ def test_states():
     states = placed(attention(), "t40").states
     in_float = [name for name, state in states.items() if state is State.float]
     # the Gather reads a Softmax's float values and is no integer operator itself; the pool behind it has codes again
-    assert in_float == ["gate", "weights", "picked", "probabilities"]
+    assert in_float == ["gate", "weights", "picked", "normalized", "probabilities"]
     assert states["gated"] is State.integer
 
 
