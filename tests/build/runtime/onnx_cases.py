@@ -90,7 +90,7 @@ def cases() -> dict[str, list[Case]]:
         case = _case(test)
         if case is not None:
             found[case.node.op_type].append(case)
-    return found
+    return dict(found)
 
 
 def _case(test) -> Case | None:
@@ -110,7 +110,7 @@ def _case(test) -> Case | None:
 def networks(kind: str) -> Iterator[Network]:
     """The tests of an operator, those of an opset together in one network."""
     by_opset = defaultdict(list)
-    for case in {case.name: case for case in cases()[kind]}.values():
+    for case in {case.name: case for case in cases().get(kind, [])}.values():
         by_opset[case.opset].append(case)
     for opset, together in by_opset.items():
         yield network(together, opset)
