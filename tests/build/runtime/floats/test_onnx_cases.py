@@ -10,7 +10,7 @@ from stages.core.graph.session import Runner
 from stages.core.integer.dumps import nhwc
 from stages.core.integer.float_forms import RULES
 from stages.infer.precise import precise
-from tests.build.runtime.onnx_cases import ROUNDED, cases, networks
+from tests.build.runtime.floats.onnx_cases import ROUNDED, cases, networks
 from tests.build.runtime.programs import dumps, model_file
 
 FOLDED = {"Constant", "ConstantOfShape", "Range", "Shape", "Size"}
