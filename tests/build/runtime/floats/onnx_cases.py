@@ -28,6 +28,8 @@ NOT_RUN = {
     "training": "training",
     "maxpool_with_argmax": "indices of a pool",
     "tf_crop_and_resize_extrapolation": "a value outside",
+    "gridsample_bicubic": "cubic curves",
+    "gridsample_volumetric": "volumes",
     "blocked": "a scale for each block",
     "empty_set": "nothing to compute",
     "fmod_0": "what ONNX Runtime does not run either",
