@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from stages.core.base.errors import UserError, one_line
@@ -183,13 +185,8 @@ def _integer_input(model: onnx.ModelProto, name: str, kind: int) -> str:
 
 def _check_runs(model: onnx.ModelProto, name: str, before: Sequence[int], shape: Sequence[int]) -> None:
     """Refuse a shape that the network does not run with, though it has another one."""
-    types = {info.name: info.type.tensor_type.elem_type for info in model.graph.input}
-    zeros = {
-        tensor: np.zeros(sizes, onnx.helper.tensor_dtype_to_np_dtype(types[tensor]))
-        for tensor, sizes in graph_shapes(model).items()
-    }
     try:
-        Runner(model, optimize="none").run(zeros)
+        _run_on_zeros(model)
     except Exception as error:  # of ONNX Runtime, whose types share no base
         first = [shape[axis] for axis in CHANNELS_FIRST] if len(shape) == PICTURE_RANK else []
         cure = "leave shape out, or export the network anew"
@@ -199,6 +196,16 @@ def _check_runs(model: onnx.ModelProto, name: str, before: Sequence[int], shape:
             f"input {name!r} has shape [{_shown(before)}] in the network, which does not run with model.inputs[].shape="
             f"{list(shape)}: {cure} ({one_line(error)})"
         ) from error
+
+
+def _run_on_zeros(model: onnx.ModelProto) -> Mapping[str, NDArray[Any]]:
+    """Run a network of static shapes; raises what ONNX Runtime raises."""
+    types = {info.name: info.type.tensor_type.elem_type for info in model.graph.input}
+    zeros = {
+        tensor: np.zeros(sizes, onnx.helper.tensor_dtype_to_np_dtype(types[tensor]))
+        for tensor, sizes in graph_shapes(model).items()
+    }
+    return Runner(model, optimize="none").run(zeros)
 
 
 def _shown(shape: Sequence[int]) -> str:
@@ -213,8 +220,26 @@ def _with_inferred_shapes(model: onnx.ModelProto, source: onnx.ModelProto) -> on
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise UserError(f"the network's shapes cannot be inferred: {one_line(error)}") from error
+    unknown = [info for info in inferred.graph.output if not info.type.tensor_type.HasField("shape")]
     declare_outputs(inferred, source)
+    if any(info.type.tensor_type.HasField("shape") for info in unknown):
+        _correct_ranks(inferred, unknown)
     return inferred
+
+
+def _correct_ranks(model: onnx.ModelProto, outputs: Sequence[onnx.ValueInfoProto]) -> None:
+    """Replace declared shapes of outputs that have another number of axes than the network gives, in place."""
+    try:
+        values = _run_on_zeros(model)
+    except Exception:  # what does not run on zeros keeps what it declares
+        return
+    for info in outputs:
+        dims = info.type.tensor_type.shape.dim
+        rank = getattr(values[info.name], "ndim", len(dims))
+        if rank != len(dims):
+            del dims[:]
+            for _ in range(rank):
+                dims.add()
 
 
 def declare_outputs(model: onnx.ModelProto, source: onnx.ModelProto) -> None:

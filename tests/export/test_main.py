@@ -208,6 +208,29 @@ def test_weights_in_another_file_are_read(config):
     assert exported() == expected
 
 
+def test_an_output_that_nothing_computes_is_left_out_with_a_line(config, capsys):
+    model = tiny_classifier()
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["priors"], "constant", value_floats=[1.0, 2.0]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("priors", onnx.TensorProto.FLOAT, [2]))
+    model.graph.output.append(model.graph.input[0])
+    onnx.save(model, "tiny.onnx")
+    export(config)
+    assert [info.name for info in exported().graph.output] == ["logits"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        f"output '{name}' is left out: it is an input or a constant, which no layer computes"
+        for name in ("priors", "images")
+    ]
+
+
+def test_a_fixed_batch_is_said_and_runs_one_at_a_time(config, capsys):
+    onnx.save(tiny_classifier(batch=5), "tiny.onnx")
+    export(config)
+    assert graph_shapes(exported()) == {"images": [1, 3, 16, 16]}
+    line = "input 'images' has shape [5,3,16,16] in tiny.onnx and [1, 3, 16, 16] from here on"
+    assert line in capsys.readouterr().out
+
+
 # --- sources that are not what they seem
 
 

@@ -117,3 +117,18 @@ def test_an_input_without_a_shape_takes_the_configured_one():
     assert graph_shapes(fix_shapes(model, {"x": [1, 3, 4, 4]})) == {"x": [1, 3, 4, 4]}
     with pytest.raises(UserError, match=r"'x' has the dynamic shape \[\]: give model\.inputs\[\]\.shape"):
         fix_shapes(model, {"x": None})
+
+
+def test_a_declared_output_with_another_number_of_axes_than_the_network_gives_is_corrected():
+    nodes = [
+        node("Shape", ["x"], ["sizes"], "shape"),
+        node("Cast", ["sizes"], ["numbers"], "to_float", to=TensorProto.FLOAT),
+        node("Mul", ["numbers", "ones"], ["same"], "product"),
+        node("Cast", ["same"], ["target"], "to_int", to=TensorProto.INT64),
+        node("Reshape", ["x", "target"], ["y"], "reshape"),
+    ]
+    model = graph_model(nodes, {"x": [1, 2, 3]}, ["y"], {"ones": [1.0, 1.0, 1.0]})
+    for name in ("a", "b"):
+        model.graph.output[0].type.tensor_type.shape.dim.add().dim_param = name
+    fixed = fix_shapes(model, {"x": None})
+    assert [dim.dim_value for dim in fixed.graph.output[0].type.tensor_type.shape.dim] == [0, 0, 0]

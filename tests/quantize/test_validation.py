@@ -1,7 +1,13 @@
 """Comparing candidates on the validation pictures."""
 
+import onnx
 import pytest
 
+from stages.core.base.paths import CALIBSET, FLOAT_MODEL
+from stages.core.config.schema import Color
+from stages.core.data.inputs import NetworkInput
+from stages.core.data.sample_store import validation_samples
+from stages.quantize.validation import Validator
 from tests.quantize.candidates import new_candidate, plain_error, validator
 
 
@@ -26,3 +32,11 @@ def test_it_refuses_what_does_not_and_says_so(calibrated):
     assert validation.notes[0].endswith(": refused, it does not improve")
     assert validation.better(fine, fine.copy(), "nothing") is fine
     assert validation.notes[1].endswith(": refused, it does not improve")
+
+
+def test_what_is_no_picture_is_called_a_sample(calibrated):
+    vector = NetworkInput("x", (1, 4), (0.0,), (1.0,), Color.RGB)
+    validation = Validator(onnx.load(FLOAT_MODEL), [vector], validation_samples(CALIBSET))
+    validation.error = lambda candidate, features_only=False: 1.0
+    validation.better(new_candidate(), new_candidate(), "nothing")
+    assert "on 2 validation samples 1 -> 1" in validation.notes[0]

@@ -15,7 +15,7 @@ from tests.scan.networks import INT8, attention, joined_parts, placed
 def test_states():
     states = placed(attention(), "t40").states
     in_float = [name for name, state in states.items() if state is State.float]
-    # neither the Gather nor the LRN behind the Softmax is an integer operator; the pool behind them has codes again
+    # the Gather reads a Softmax's float values and is no integer operator itself; the pool behind it has codes again
     assert in_float == ["gate", "weights", "picked", "normalized", "probabilities"]
     assert states["gated"] is State.integer
 

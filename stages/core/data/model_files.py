@@ -136,17 +136,19 @@ def _pair_advice(rule: FormatRule, files: Sequence[SourceFile], source: str) -> 
         found = _parts(beside, rule.suffixes)
         weights, graphs = weights or found[0], graphs or found[1]
         folder = f"file:{path.parent}"
-    elif source.startswith("package:"):
-        folder = source.partition("/")[0]
+        whole = len(found[0]) == len(found[1]) == 1
     else:
-        folder = f"file:{watched_path(source) if source.startswith('file:') else 'FOLDER'}"
+        local = f"file:{watched_path(source) if source.startswith('file:') else 'FOLDER'}"
+        folder = source.partition("/")[0] if source.startswith("package:") else local
+        whole = False
     names = [
         part[0].name if len(part) == 1 else f"NAME{suffix}"
         for part, suffix in zip((graphs, weights), (rule.suffixes[1], rule.suffixes[0]), strict=True)
     ]
     given = ", ".join(PurePosixPath(file.name).name for part in _parts(files, rule.suffixes) for file in part)
     digest = f"#{source.partition('#')[2]}" if "#" in source else ""
+    advice = f"model.source={folder}" if whole else f"""'model.source="{folder}/{{{",".join(names)}}}{digest}"'"""
     return (
         f"model.source: a network of {rule.title} is one {rule.suffixes[1]} and one {rule.suffixes[0]} file (given: "
-        f"{given}): write {folder}/{{{','.join(names)}}}{digest}"
+        f"{given}): write {advice}"
     )

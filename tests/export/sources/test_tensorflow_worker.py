@@ -41,6 +41,8 @@ def network(keras, sizes=(16, 16, 3), last=None):
 
 
 net = network(tf.keras)
+kernel, bias = net.get_layer("stem").get_weights()
+net.get_layer("stem").set_weights([np.where(np.arange(kernel.size).reshape(kernel.shape) % 8 == 0, kernel, 0), bias])
 net.save("three.keras")
 net.save("three.h5")
 old = network(tf_keras)
@@ -64,6 +66,8 @@ tf.saved_model.save(module, "two", signatures={"left": module.other, "right": mo
 
 converter = tf.lite.TFLiteConverter.from_keras_model(net)
 open("float.tflite", "wb").write(converter.convert())
+converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+open("sparse.tflite", "wb").write(converter.convert())
 converter.optimizations = [tf.lite.Optimize.DEFAULT]
 open("range.tflite", "wb").write(converter.convert())
 rng = np.random.default_rng(0)
@@ -73,6 +77,18 @@ converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 converter.inference_input_type = converter.inference_output_type = tf.int8
 open("int8.tflite", "wb").write(converter.convert())
 open("damaged.tflite", "wb").write(open("float.tflite", "rb").read()[:2000])
+
+v1 = tf.compat.v1
+with tf.Graph().as_default() as graph:
+    iterator = v1.data.make_one_shot_iterator(tf.data.Dataset.from_tensors((3, pictures[0][0])))
+    _, given = iterator.get_next()
+    training = v1.placeholder(tf.bool, [], "training")
+    tf.identity(v1.where(training, given * 0, given * 2), "twice")
+    text = v1.graph_util.extract_sub_graph(graph.as_graph_def(), ["twice"]).SerializeToString()
+open("switch.pb", "wb").write(text)
+with tf.Graph().as_default() as graph:
+    tf.nn.dropout(v1.placeholder(tf.float32, [1, 4], "x"), 0.5, name="drop")
+open("training.pb", "wb").write(graph.as_graph_def().SerializeToString())
 
 np.save("pictures.npy", pictures[0][0])
 np.save("scores.npy", net(pictures[0][0]).numpy())
@@ -92,7 +108,9 @@ def read(folder, name, *shapes):
     return read_tensorflow(config, with_format(open_source(f"file:{folder / name}")))
 
 
-@pytest.mark.parametrize("name", ["three.keras", "three.h5", "two.h5", "saved", "one", "frozen.pb", "float.tflite"])
+@pytest.mark.parametrize(
+    "name", ["three.keras", "three.h5", "two.h5", "saved", "one", "frozen.pb", "float.tflite", "sparse.tflite"]
+)
 def test_each_format_is_the_same_network(folder, name):
     network = read(folder, name)
     assert network.difference < 1e-5
@@ -123,6 +141,14 @@ def test_a_quantized_network_is_float_again(folder, name, weights, capsys):
     assert np.abs(scores - expected).max() < 0.03 * np.abs(expected).max()
 
 
+def test_a_frozen_graph_begins_at_its_data_set_and_is_set_to_inference(folder, capsys):
+    network = read(folder, "switch.pb")
+    assert "switch.pb: its placeholder training is set to False, as for inference\n" in capsys.readouterr().out
+    pictures = np.load(folder / "pictures.npy")
+    (fed,) = [info.name for info in network.model.graph.input]
+    np.testing.assert_array_equal(Runner(network.model).run({fed: pictures})["twice"], 2 * pictures)
+
+
 def test_sizes_that_are_not_static_are_the_configured_ones(folder):
     network = read(folder, "any.keras", [1, 3, 24, 40])
     assert [size.dim_value for size in network.model.graph.input[0].type.tensor_type.shape.dim] == [1, 24, 40, 3]
@@ -136,6 +162,7 @@ def test_sizes_that_are_not_static_are_the_configured_ones(folder):
     ("name", "message"),
     [
         ("damaged.tflite", r"damaged\.tflite "),
+        ("training.pb", r"training\.pb is a graph for training: drop/.*RandomUniform draws random numbers"),
         ("code.h5", r"code\.h5 has Python code in it, in the Lambda layer 'code', which is not run"),
         ("alone.weights.h5", r"alone\.weights\.h5 holds weights alone"),
         ("two", r"saved_model\.pb has the signatures left, right: save it with one that is called serving_default"),

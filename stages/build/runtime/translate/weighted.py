@@ -132,10 +132,9 @@ def _float_conv(to: Translation, node: onnx.NodeProto) -> None:
 
 
 def _float_mat_mul(to: Translation, node: onnx.NodeProto) -> None:
-    for name in node.input:
-        to.need_kind(name, Kind.f32)
+    kinds = [to.need_kind(name, Kind.f32, Kind.f64) for name in node.input]
     weight = to.constants.get(node.input[1])
-    if weight is None or weight.ndim != 2:
+    if weight is None or weight.ndim != 2 or Kind.f64 in kinds:
         _product(to, node, Opcode.float_mat_mul, FloatMatMul)
     else:
         _float_rows(to, node, weight.T, np.zeros(1, np.float32))

@@ -16,6 +16,7 @@ from stages.core.integer.float_forms import (
     products,
     quantization,
     reductions,
+    sampling,
 )
 from stages.core.integer.float_forms.convolutions import transposed_as_conv
 from stages.core.integer.float_forms.rewriter import Rewriter, Rule
@@ -25,7 +26,17 @@ __all__ = ["RULES", "Rewriter", "basic_forms", "transposed_as_conv"]
 
 RULES: dict[str, Rule] = {
     name: rule
-    for module in (constants, convolutions, functions, normalizations, pools, products, quantization, reductions)
+    for module in (
+        constants,
+        convolutions,
+        functions,
+        normalizations,
+        pools,
+        products,
+        quantization,
+        reductions,
+        sampling,
+    )
     for name, rule in module.RULES.items()
 }
 """ONNX operator -> how it is written with others. A rule that leaves a node as it is adds the node itself."""

@@ -65,11 +65,15 @@ def _einsum(to: Rewriter, node: onnx.NodeProto) -> None:
     for term, shape in zip(terms, shapes, strict=True):
         sizes |= dict(zip(term, shape or [], strict=True))
     steady = all([sizes[letter] for letter in t] == s for t, s in zip(terms, shapes, strict=True))
-    if not steady or any(len(set(term)) < len(term) for term in terms):
+    if not steady:
         to.keep(node)
         return
-    x, letters = _summed(to, node.input[0], terms[0], set("".join((*terms[1:], result))))
-    for index, (name, term) in enumerate(zip(node.input[1:], terms[1:], strict=True), start=1):
+    names = []
+    for index, name in enumerate(node.input):
+        single, terms[index] = _diagonal(to, name, terms[index], sizes)
+        names.append(single)
+    x, letters = _summed(to, names[0], terms[0], set("".join((*terms[1:], result))))
+    for index, (name, term) in enumerate(zip(names[1:], terms[1:], strict=True), start=1):
         needed = set("".join((*terms[index + 1 :], result)))
         other, other_letters = _summed(to, name, term, needed | set(letters))
         x, letters = _contracted(to, (x, letters), (other, other_letters), needed, sizes)
@@ -93,6 +97,18 @@ def _letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
         single = sorted(letter for letter in set(joined) if joined.count(letter) == 1 and letter not in free)
         return terms, "".join(free[:hidden]) + "".join(single)
     return terms, result.replace("...", "".join(free[:hidden]))
+
+
+def _diagonal(to: Rewriter, x: str, letters: str, sizes: dict[str, int]) -> tuple[str, str]:
+    """Of axes with the same letter only the diagonal: zeros beside it, and a sum."""
+    for letter in sorted({letter for letter in letters if letters.count(letter) > 1}):
+        while letters.count(letter) > 1:
+            first, last = letters.index(letter), letters.rindex(letter)
+            eye = np.eye(sizes[letter], dtype=np.bool_)
+            shape = [sizes[letter] if axis in (first, last) else 1 for axis in range(len(letters))]
+            x = to.reduce("ReduceSum", to.op("Where", eye.reshape(shape), x, to.zero(x)), [last], 0)
+            letters = letters[:last] + letters[last + 1 :]
+    return x, letters
 
 
 def _summed(to: Rewriter, x: str, letters: str, needed: set[str]) -> tuple[str, str]:

@@ -98,6 +98,10 @@ class Rewriter:
         """Whether a tensor holds float32."""
         return self.element(tensor) == onnx.TensorProto.FLOAT
 
+    def zero(self, like: str) -> Array:
+        """0 as a number of the same type as a tensor's."""
+        return np.zeros((), helper.tensor_dtype_to_np_dtype(self.element(like)))
+
     def _free(self, part: str) -> str:
         """A name for a part of the current node that nothing has yet."""
         name = f"{self._node.name or self._node.output[0]}/{part}"

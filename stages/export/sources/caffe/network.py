@@ -86,13 +86,13 @@ class Network:
         inputs: input -> its shape in the file; None: not said there.
         layers: the layers that are run.
         outputs: tensors that no layer takes.
-        made_by: tensor -> the layer of the file that gives it, Dropout and Split among them.
+        producers: tensor -> the layer of the file that gives it, Dropout and Split among them.
     """
 
     inputs: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
-    made_by: dict[str, str] = field(default_factory=dict)
+    producers: dict[str, str] = field(default_factory=dict)
 
 
 def read_network(file: Message, weights: Mapping[str, Sequence[NDArray[np.float32]]]) -> Network:
@@ -122,9 +122,9 @@ def read_network(file: Message, weights: Mapping[str, Sequence[NDArray[np.float3
             gone.update(message.texts("top"))
         else:
             _add_layer(network, message, current, tops, weights)
-    taken = {name for layer in network.layers for name in layer.inputs}
-    network.inputs = {name: shape for name, shape in network.inputs.items() if name in taken}
-    network.outputs = [name for layer in network.layers for name in layer.outputs if name not in taken]
+    consumed = {name for layer in network.layers for name in layer.inputs}
+    network.inputs = {name: shape for name, shape in network.inputs.items() if name in consumed}
+    network.outputs = [name for layer in network.layers for name in layer.outputs if name not in consumed]
     network.layers = _merged(network.layers)
     if not network.outputs:
         raise UserError(f"{file.where} is no network: none of its layers gives a result")
@@ -228,9 +228,9 @@ def _add_layer(
     if kind in ALIASES:
         for blob in message.texts("top"):
             current[blob] = inputs[0]
-        network.made_by[inputs[0]] = name
+        network.producers[inputs[0]] = name
         return
-    used = set(network.made_by) | set(network.inputs)
+    used = set(network.producers) | set(network.inputs)
     outputs = []
     for blob in [f"{blob}{end}" for blob in message.texts("top") for end in PARTS.get(kind, ("",))]:
         tensor = blob if blob not in used else name
@@ -239,7 +239,7 @@ def _add_layer(
             count += 1
             tensor = f"{name}_{count}"
         current[blob] = tensor
-        network.made_by[tensor] = name
+        network.producers[tensor] = name
         used.add(tensor)
         outputs.append(tensor)
     blobs = tuple(weights.get(name, ()))
@@ -251,15 +251,15 @@ def _merged(layers: Sequence[Layer]) -> list[Layer]:
 
     Caffe has the two halves of a batch norm as two layers.
     """
-    takers: dict[str, int] = {}
+    consumers: dict[str, int] = {}
     for layer in layers:
         for name in layer.inputs:
-            takers[name] = takers.get(name, 0) + 1
+            consumers[name] = consumers.get(name, 0) + 1
     merged: list[Layer] = []
     norms: dict[str, int] = {}  # output -> where its BatchNorm is in `merged`
     for layer in layers:
         at = norms.get(layer.inputs[0]) if layer.kind == "scale" and len(layer.inputs) == 1 else None
-        if at is not None and takers[layer.inputs[0]] == 1 and _is_affine(layer):
+        if at is not None and consumers[layer.inputs[0]] == 1 and _is_affine(layer):
             norm = merged[at]
             gamma = layer.blobs[0]
             beta = layer.blobs[1] if len(layer.blobs) > 1 else np.zeros_like(gamma)

@@ -45,7 +45,7 @@ def opencv_outputs(
             for name, value in feeds.items():
                 net.setInput(value, name)
             names = list(dict.fromkeys(name for name, _ in layers))
-            found = dict(zip(names, net.forwardAndRetrieve(names), strict=True))
-            return [np.array(found[name][index]) for name, index in layers]
+            outputs = dict(zip(names, net.forwardAndRetrieve(names), strict=True))
+            return [np.array(outputs[name][index]) for name, index in layers]
     except (cv2.error, IndexError, ValueError, KeyError) as error:
         return one_line(error)

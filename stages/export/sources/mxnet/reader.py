@@ -12,12 +12,14 @@ from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import assign_names
 from stages.core.data.model_files import ModelFiles
 from stages.export.sources.graph_builder import GraphBuilder
-from stages.export.sources.mxnet.operators.converters import CONVERTERS, UNTAKEN
+from stages.export.sources.mxnet.operators.converters import CONVERTERS, COUNTED_INPUTS
 from stages.export.sources.mxnet.params import read_params
 from stages.export.sources.mxnet.symbol import Symbol, read_symbol
 from stages.export.sources.source_network import SourceNetwork
 
 __all__ = ["read_mxnet"]
+
+ARRAY_ENDS = ("weight", "bias", "gamma", "beta", "mean", "var")
 
 
 def read_mxnet(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
@@ -39,12 +41,19 @@ def read_mxnet(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
     unknown = next((name for name, shape in shapes.items() if not shape or min(shape) < 1), None)
     if unknown is not None:
         raise UserError(
-            f"model.inputs: {file.name} says no shape of {unknown!r}: give model.inputs[].shape, as [1,3,224,224]; an "
-            f"array of that name is missing in {files.main.name}, if it is none ({did_you_mean(unknown, arrays)})"
+            f"model.inputs: {file.name} says no shape of {unknown!r}: give model.inputs[].shape, as [1,3,224,224]"
+            f"{_like_an_array(unknown, arrays, files.main.name)}"
         )
     graph = _converted(symbol, arrays, shapes, file.name)
     console.print(f"{file.name} is read without MXNet: no other runtime has checked how")
     return SourceNetwork(graph.model(symbol.outputs))
+
+
+def _like_an_array(name: str, arrays: Mapping[str, NDArray[Any]], file: str) -> str:
+    """What to add where an input looks like an array that a file lacks."""
+    hint = did_you_mean(name, arrays)
+    missing = name.endswith(ARRAY_ENDS) or hint.startswith("did you mean")
+    return f"; if it is an array, {file} lacks it ({hint})" if missing else ""
 
 
 def _ending_at(symbol: Symbol, names: Sequence[str]) -> Symbol:
@@ -54,9 +63,9 @@ def _ending_at(symbol: Symbol, names: Sequence[str]) -> Symbol:
     needed, operators = {name.partition(":")[0] for name in outputs}, []
     for operator in reversed(symbol.operators):
         if operator.name in needed:
-            taken = operator.inputs[: UNTAKEN.get(operator.kind)]
-            needed.update(name.partition(":")[0] for name in taken)
-            operators.append(replace(operator, inputs=taken))
+            inputs = operator.inputs[: COUNTED_INPUTS.get(operator.kind)]
+            needed.update(name.partition(":")[0] for name in inputs)
+            operators.append(replace(operator, inputs=inputs))
     variables = {name: shape for name, shape in symbol.variables.items() if name in needed}
     return Symbol(variables, operators[::-1], outputs)
 

@@ -105,7 +105,7 @@ def _refusal(content: bytes, name: str) -> UserError:
     return UserError(
         f"model.source: {name} holds Python objects{listed}, and to read them would run code from the file: where you "
         f"trust it and have its code, save the weights alone with python -c '{line}', and give weights.pt and "
-        "model.torch.callable"
+        "model.torch.callable; or give what its own exporter writes, TorchScript or ONNX"
     )
 
 

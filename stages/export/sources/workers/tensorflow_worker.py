@@ -38,7 +38,7 @@ SERVING = "serving_default"
 OPERATORS = flatbuffer_utils.schema_fb.BuiltinOperator
 STATES = {OPERATORS.VAR_HANDLE, OPERATORS.READ_VARIABLE, OPERATORS.ASSIGN_VARIABLE, OPERATORS.CALL_ONCE}
 RANDOM = {"RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal"}
-NO_OPERATORS = {"Assert", "Const", "IteratorV2", "NoOp", "Placeholder", "PlaceholderWithDefault"}
+NO_OPERATORS = {"Assert", "Const", "NoOp", "Placeholder", "PlaceholderWithDefault"}
 """Nodes of a frozen graph that are none of its outputs, though nothing reads them."""
 
 Array = NDArray[Any]
@@ -242,11 +242,13 @@ def from_frozen(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
         node.attr["shape"].shape.CopyFrom(tf.TensorShape(placeholder_sizes(node, shapes)).as_proto())
     for node in graph.node:
         node.attr.pop("_output_shapes", None)
+    # an iterator, which is no longer read, is no number
     with reading("is no frozen graph that TensorFlow takes", Exception), tf.Graph().as_default() as imported:
         tf.import_graph_def(graph, name="")
-        outputs = [tensor.name for node in sinks for tensor in imported.get_operation_by_name(node.name).outputs]
-        ends = {imported.get_tensor_by_name(f"{node.name}:0"): node.name for node in placeholders}
-        inputs = {name: random_values(end.shape, end.dtype.as_numpy_dtype, name) for end, name in ends.items()}
+        ends = [tensor for node in sinks for tensor in imported.get_operation_by_name(node.name).outputs]
+        outputs = [tensor.name for tensor in ends if tensor.dtype.is_floating or tensor.dtype.is_integer]
+        fed = {imported.get_tensor_by_name(f"{node.name}:0"): node.name for node in placeholders}
+        inputs = {name: random_values(end.shape, end.dtype.as_numpy_dtype, name) for end, name in fed.items()}
         with tf.compat.v1.Session(graph=imported) as session:
             feeds = {f"{name}:0": array for name, array in inputs.items()}
             values = dict(zip(outputs, session.run(outputs, feeds), strict=True))

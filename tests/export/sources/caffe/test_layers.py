@@ -139,6 +139,14 @@ def test_a_layer_computes_what_opencv_computes(name, capsys):
     assert source.model.graph.node[-1].op_type != "Identity"
 
 
+@pytest.mark.parametrize(("pool", "op_type"), [("AVE", "GlobalAveragePool"), ("MAX", "GlobalMaxPool")])
+def test_a_window_over_the_whole_feature_is_a_global_pool(pool, op_type):
+    parameters = f"pooling_param {{ pool: {pool} kernel_h: 6 kernel_w: 7 }}"
+    source = read(net(layer("Pooling", parameters)), {"x": [array(1)]})
+    assert [node.op_type for node in source.model.graph.node] == [op_type]
+    assert source.difference < 1e-6
+
+
 def test_a_fault_in_the_weights_would_be_seen(monkeypatch):
     """The measure itself: OpenCV reads its own files, so that a reader that is wrong differs."""
     from stages.export.sources.caffe import reader
@@ -279,6 +287,12 @@ def test_files_of_two_networks_are_refused():
     text = net(convolution("conv1"))
     with pytest.raises(UserError, match=r"has no weights for layer 'conv1' .*did you mean 'conv2'\?"):
         read(text, {"conv2": [array(4, 3, 1, 1), array(4)]})
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [("LRN", "lrn_param { k: 2 }"), ("MVN", "mvn_param { eps: 0.01 }")])
+def test_what_opencv_computes_otherwise_is_not_compared(kind, parameters, capsys):
+    assert read(net(layer(kind, parameters)), {"x": [array(1)]}).difference == 0
+    assert f"OpenCV computes layer 'out' ({kind}) in a way of its own" in capsys.readouterr().err
 
 
 def test_what_opencv_cannot_run_is_said(capsys):

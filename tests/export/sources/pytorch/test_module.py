@@ -10,8 +10,6 @@ from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
 from stages.core.config.schema import ModelConfig, TorchConfig
 from stages.export.sources.pytorch.module import build_module
-from stages.export.sources.pytorch.tracing import reference, trace
-from tests.export.graphs import run_onnx
 
 CODE = """
 import torch
@@ -170,25 +168,3 @@ def test_wrong_arguments_are_refused(model):
     config.torch.arguments = {"height": 3}
     with pytest.raises(UserError, match=r"failed: .*unexpected keyword argument 'height'"):
         build_module(config, None)
-
-
-def test_trace_gives_the_module_as_onnx(model):
-    module = build_module(model(), checkpoint(weights()))
-    value = np.random.default_rng(0).normal(size=(1, 3, 4, 4)).astype(np.float32)
-    traced = trace(module, [value], ["images"], ["y", "mean", "more"])
-    assert [entry.name for entry in traced.graph.input] == ["images"]
-    assert [entry.name for entry in traced.graph.output] == ["y", "mean", "more"]
-    assert "/conv/Conv" in {entry.name for entry in traced.graph.node}
-    kernel, bias = np.arange(6.0).reshape(2, 3), np.array([0.0, 1.0])
-    expected = np.einsum("oc,nchw->nohw", kernel, value) + bias[:, None, None]
-    for found in (run_onnx(traced, {"images": value}), reference(module, [value])):
-        np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(found[1], expected.mean(axis=(2, 3)), rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(found[2], value + 1, rtol=1e-6)
-
-
-def test_a_module_that_cannot_be_traced_is_refused(model):
-    module = build_module(model(), None)
-    wrong = np.zeros((1, 4, 4, 4), dtype=np.float32)
-    with pytest.raises(UserError, match=r"^PyTorch cannot export Small to ONNX: .+$"):
-        trace(module, [wrong], ["images"], [])

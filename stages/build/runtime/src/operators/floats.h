@@ -131,29 +131,35 @@ class FloatMatMul : public Operator {
     bool prepare(Call& call) override {
         work.type = "MatMul";
         product_.prepare(call, contract::FloatMatMul(call).product);
-        Tensor &a = call.in(0), &b = call.in(1);
-        call.need(a.kind == Kind::f32 && b.kind == Kind::f32 && call.out().kind == Kind::f32);
-        a_ = a.as<float>(), b_ = b.as<float>(), out_ = call.out().as<float>();
+        a_ = &call.in(0), b_ = &call.in(1), out_ = &call.out();
+        call.need(out_->reals() && a_->kind == out_->kind && b_->kind == out_->kind);
+        work.operations = 2.0 * double(out_->elements) * double(product_.inner);
         return call.finished();
     }
     void run() override {
-        float* out = out_;
-        for (size_t n = 0; n < product_.batch; n++)
-            for (size_t row = 0; row < product_.rows; row++)
-                for (size_t column = 0; column < product_.columns; column++) {
-                    const float* left = a_ + product_.left[n] + row * product_.inner;
-                    const float* right = b_ + product_.right[n] + column;
-                    double total = 0.0;
-                    for (size_t k = 0; k < product_.inner; k++)
-                        total += double(left[k]) * double(right[k * product_.columns]);
-                    *out++ = float(total);
-                }
+        if (out_->kind == Kind::f32)
+            multiply_all(a_->as<float>(), b_->as<float>(), out_->as<float>());
+        else
+            multiply_all(a_->as<double>(), b_->as<double>(), out_->as<double>());
     }
 
   private:
+    template <class T>
+    void multiply_all(const T* a, const T* b, T* out) {
+        for (size_t n = 0; n < product_.batch; n++)
+            for (size_t row = 0; row < product_.rows; row++)
+                for (size_t column = 0; column < product_.columns; column++) {
+                    const T* left = a + product_.left[n] + row * product_.inner;
+                    const T* right = b + product_.right[n] + column;
+                    double total = 0.0;
+                    for (size_t k = 0; k < product_.inner; k++)
+                        total += double(left[k]) * double(right[k * product_.columns]);
+                    *out++ = T(total);
+                }
+    }
+
     Product product_;
-    const float *a_ = nullptr, *b_ = nullptr;
-    float* out_ = nullptr;
+    const Tensor *a_ = nullptr, *b_ = nullptr, *out_ = nullptr;
 };
 
 // The sum, product, largest or smallest of the values along some axes; sums of floats are divided by `divisor`: 1, or

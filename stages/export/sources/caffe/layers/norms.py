@@ -142,17 +142,17 @@ def _mvn(graph: GraphBuilder, layer: Layer) -> None:
     """Minus the mean of each channel, or of all; divided by the deviation."""
     parameters = layer.message.message("mvn_param")
     axes = [1, 2, 3] if parameters.flag("across_channels", False) else [2, 3]
-    variance = parameters.flag("normalize_variance", True)
+    divides = parameters.flag("normalize_variance", True)
     mean = graph.add("ReduceMean", [layer.inputs[0]], f"{layer.name}/mean", axes=axes)
-    centred = graph.add("Sub", [layer.inputs[0], mean], layer.name, () if variance else layer.outputs)
-    if not variance:
+    shifted = graph.add("Sub", [layer.inputs[0], mean], layer.name, () if divides else layer.outputs)
+    if not divides:
         return
-    square = graph.add("Mul", [centred, centred], f"{layer.name}/square")
-    spread = graph.add("ReduceMean", [square], f"{layer.name}/variance", axes=axes)
-    root = graph.add("Sqrt", [spread], f"{layer.name}/deviation")
+    square = graph.add("Mul", [shifted, shifted], f"{layer.name}/square")
+    variance = graph.add("ReduceMean", [square], f"{layer.name}/variance", axes=axes)
+    root = graph.add("Sqrt", [variance], f"{layer.name}/deviation")
     epsilon = graph.constant(f"{layer.name}/epsilon", np.float32(parameters.number("eps", 1e-9)))
     divisor = graph.add("Add", [root, epsilon], f"{layer.name}/Add")
-    graph.add("Div", [centred, divisor], f"{layer.name}/Div", layer.outputs)
+    graph.add("Div", [shifted, divisor], f"{layer.name}/Div", layer.outputs)
 
 
 CONVERTERS = {

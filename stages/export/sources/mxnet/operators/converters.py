@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from stages.export.sources.mxnet.operators import elementwise, functions, moves, norms, pooling, reductions, weighted
 from stages.export.sources.mxnet.symbol import Converter
 
-__all__ = ["CONVERTERS", "UNTAKEN"]
+__all__ = ["CONVERTERS", "COUNTED_INPUTS"]
 
 CONVERTERS: Mapping[str, Converter] = {
     kind: converter
@@ -14,5 +14,5 @@ CONVERTERS: Mapping[str, Converter] = {
 }
 """Type as the symbol writes it -> its converter."""
 
-UNTAKEN: Mapping[str, int] = dict.fromkeys(functions.OUTPUTS, 1)
+COUNTED_INPUTS: Mapping[str, int] = dict.fromkeys(functions.OUTPUTS, 1)
 """Type -> how many of its inputs count when the network is used: labels do not."""
