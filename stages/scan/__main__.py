@@ -22,9 +22,9 @@ from stages.export.shapes import DynamicShapeError
 from stages.scan.network_scan import scan_network
 from stages.scan.options import conf_folder, read_experiment, read_socs, with_shapes
 from stages.scan.outputs import described_outputs
-from stages.scan.scan_json import scan_json
-from stages.scan.scan_page import render_page
-from stages.scan.scan_tables import scan_lines
+from stages.scan.render.as_json import scan_json
+from stages.scan.render.page import render_page
+from stages.scan.render.tables import scan_lines
 
 REPORT = Path("out/scan/report.html")
 EXIT_TERMINATED = 143

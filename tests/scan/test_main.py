@@ -7,8 +7,8 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.scan.__main__ import parser, scan
-from stages.scan.scan_page import render_page
-from stages.scan.scan_tables import float_groups, refusal_groups
+from stages.scan.render.page import render_page
+from stages.scan.render.tables import float_groups, refusal_groups
 from tests.conftest import composed
 from tests.scan.networks import attention, scanned, socs
 

@@ -1,7 +1,7 @@
 import re
 
-from stages.scan.depth_figure import Bar, depth_figure
 from stages.scan.placements import State
+from stages.scan.render.depth_figure import Bar, depth_figure
 
 BARS = [Bar("a", 1.0, State.integer), Bar("<b>", 4.0, State.float), Bar("c", 0.0, State.undecided)]
 

@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from stages.core.cost import MACS_PER_GMAC
 from stages.scan.costs import NetworkCost
-from stages.scan.depth_figure import Bar, depth_figure
 from stages.scan.large_depthwise import depthwise_line
 from stages.scan.network_scan import NetworkScan, SocScan
 from stages.scan.placements import State
+from stages.scan.render.depth_figure import Bar, depth_figure
+from stages.scan.render.tables import UNKNOWN, float_groups, refusal_groups, route_text
 from stages.scan.routes import CPP, OPEN_T41
-from stages.scan.scan_tables import UNKNOWN, float_groups, refusal_groups, route_text
 
 __all__ = ["render_page"]
 
@@ -53,7 +53,7 @@ def render_page(scan: NetworkScan, name: str) -> str:
         name: of the network.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("stages.scan", "."),
+        loader=jinja2.PackageLoader("stages.scan.render", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,1 @@
+"""A scan as tables, a page and JSON."""
