@@ -93,7 +93,7 @@ def init(arguments: argparse.Namespace) -> int:
     shapes = dict(map(_shape, arguments.shape))
     composed = init_from_network(Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force))
     if arguments.yes and composed:
-        return subprocess.run(["dvc", "repro"], check=False).returncode
+        return subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
     return 0
 
 

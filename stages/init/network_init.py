@@ -74,6 +74,8 @@ def init_from_network(wanted: Wanted) -> bool:
     sets = sample_sets(folder, wanted.name, sized.network, _preprocess(customs, sized)) if folder else None
     file = _model_file(wanted, graph, sized, customs, sets)
     guesses = [*file.guesses, *(sets.guesses if sets else ())]
+    if sets and wanted.soc is None:
+        guesses.append(Guess("soc", f"{wanted.conf}/config.yaml's", "no --soc is given", Sure.low))
     show_table(guesses)
     texts = {paths[0]: model_text(file)} | ({paths[1]: data_text(sets.file)} if sets else {})
     _write_composed(texts, wanted, composes=sets is not None)
