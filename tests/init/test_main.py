@@ -13,7 +13,7 @@ from stages.core.config.load import load_params
 from stages.init.__main__ import main
 from tests.conftest import REPOSITORY
 from tests.lean_conf import lean_conf
-from tests.networks import tiny_classifier, two_cameras, vector_network, write_pictures
+from tests.networks import picture_and_state, tiny_classifier, two_cameras, vector_network, write_pictures
 
 METADATA = {"stride": "32", "task": "classify", "names": "{0: 'ant', 1: 'bee', 2: 'cat'}", "imgsz": "[16, 16]"}
 
@@ -115,6 +115,18 @@ def test_several_inputs_have_a_line_each(own, init):
             np.save(folder / f"{name}.npy", np.zeros((height, width, 3), np.uint8))
     assert init("two.onnx", "pairs").code == 0
     assert [one["name"] for one in written("model", "two")["inputs"]] == ["wide", "near"]
+
+
+def test_a_picture_beside_a_state_is_guessed_without_trial(own, init):
+    onnx.save(picture_and_state(), "both.onnx")
+    for index in range(2):
+        write_pictures(own / "pairs" / str(index), 1)[0].rename(own / "pairs" / str(index) / "image.png")
+        np.save(own / "pairs" / str(index) / "state.npy", np.zeros((1, 6), np.float32))
+    ran = init("both.onnx", "pairs")
+    assert ran.code == 0, ran.err
+    image, state = written("model", "both")["inputs"]
+    assert (image["name"], image["color"], image["normal"]) == ("image", "RGB", [58.395, 57.12, 57.375])
+    assert state.keys() == {"name", "shape"}
 
 
 def test_without_pictures_the_model_alone_is_written(init):
