@@ -12,6 +12,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.init.__main__ import main
 from tests.conftest import REPOSITORY
+from tests.core.heads.exporters import yolox
 from tests.lean_conf import lean_conf
 from tests.networks import picture_and_state, tiny_classifier, two_cameras, vector_network, write_pictures
 
@@ -196,6 +197,24 @@ def test_yes_runs_the_experiment(init, monkeypatch):
     monkeypatch.setattr("stages.init.__main__.subprocess.run", run)
     assert init("tiny.onnx", "calibration", "--yes").code == 7
     assert [words[1:] for words in calls] == [["-m", "dvc", "repro"]]
+
+
+@pytest.mark.slow
+def test_a_detector_with_labels(own, init):
+    onnx.save(yolox(), "net.onnx")
+    write_pictures(own / "set/images", 10, size=48)
+    (own / "set/labels").mkdir()
+    for index in range(10):
+        (own / f"set/labels/{index:03d}.txt").write_text("1 0.5 0.5 0.4 0.4\n")
+    ran = init("net.onnx", "set")
+    assert ran.code == 0, ran.err
+    model, data = written("model", "net"), written("data", "net")
+    assert (model["preprocess"], model["detector"]["nms_threshold"]) == (
+        {"fit": "letterbox", "anchor": "top_left", "pad": 114},
+        0.65,
+    )
+    assert (data["evaluation"]["task"], data["evaluation"]["labels"]) == ("detection", "file:set/labels")
+    assert "# head: YOLOX-like" in Path("conf/model/net.yaml").read_text()
 
 
 @pytest.mark.slow

@@ -64,7 +64,8 @@ class Trials:
         """How much of what the network says survives a shift, as of `answers.information` or `box_information`."""
         variant = self.variant(normalization, color)
         if variant not in self._answers:
-            self._answers[variant] = self._boxes_kept(variant) if self.detector else self._information(variant)
+            with np.errstate(all="ignore"):  # a range that is wrong makes numbers of any size
+                self._answers[variant] = self._boxes_kept(variant) if self.detector else self._information(variant)
         return self._answers[variant]
 
     def misfit(self, normalization: Normalization, color: Color) -> float | None:
@@ -82,7 +83,8 @@ class Trials:
 
     def likelihoods(self, normalization: Normalization, color: Color) -> NDArray[np.float64]:
         """Log-likelihood of each picture's label, float64 [P]; empty without labels."""
-        return self._evidence.likelihoods(self.variant(normalization, color))
+        with np.errstate(all="ignore"):
+            return self._evidence.likelihoods(self.variant(normalization, color))
 
     @property
     def chance(self) -> float:
