@@ -107,6 +107,15 @@ def test_arrays_are_fed_as_they_are(own, init):
     assert "the same 3 samples in all sets" in ran.out
 
 
+def test_arrays_of_another_shape_are_refused_at_once(own, init):
+    (own / "arrays").mkdir()
+    np.save(own / "arrays/a.npy", np.zeros((16, 3, 16), np.float32))
+    ran = init("tiny.onnx", "arrays")
+    assert ran.code == 2
+    assert ran.err == "error: the samples: a.npy has shape [16, 3, 16]; input 'images' takes [16, 16, 3] (NHWC)\n"
+    assert not Path("conf/model").exists()
+
+
 def test_several_inputs_have_a_line_each(own, init):
     onnx.save(two_cameras(), "two.onnx")
     for index in range(2):

@@ -98,7 +98,9 @@ def test_integers_that_lead_to_outputs_alone_are_to_become_constants(here):
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])]
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "net.onnx")
-    with pytest.raises(UserError, match=r"^input 'rate' is int64, .*: export the network with a constant in its place$"):
+    with pytest.raises(
+        UserError, match=r"^input 'rate' is int64, .*: export the network with a constant in its place$"
+    ):
         sized(source_graph("file:net.onnx", "net"))
 
 
