@@ -1,1 +1,1 @@
-"""Reads a vendor's config back into conf/."""
+"""Starts an experiment from a network and samples, or from a vendor's config."""

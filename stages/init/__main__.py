@@ -4,9 +4,9 @@ Of a network (any format that export reads) and a folder of samples it finds tas
 order, mean and normal, splits the samples, finds their labels, and writes conf/model/NAME.yaml, conf/data/NAME.yaml and
 params.yaml. Each guess stands there with its evidence and how sure it is.
 
-Of a vendor's config (Ingenic's flat cfg, the ptq json, the training kit's json, and shell scripts that call
-magik-transform-tools with any of them) it writes conf/model/NAME.yaml and prints the line that composes the experiment.
-What it cannot take it says.
+Of a vendor's config it writes conf/model/NAME.yaml and prints the line that composes the experiment. It reads Ingenic's
+flat cfg, the ptq json, the training kit's json, shell scripts that call magik-transform-tools with any of them, MNN's
+json and RKNN's yaml. What it cannot take it says.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def init(arguments: argparse.Namespace) -> int:
     shapes = dict(map(_shape, arguments.shape))
     composed = init_from_network(Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force))
     if arguments.yes and composed:
-        return subprocess.run(["dvc", "repro"], check=False).returncode
+        return subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
     return 0
 
 

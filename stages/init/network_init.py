@@ -8,14 +8,14 @@ from stages.compose import run as compose_into
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
 from stages.core.config.schema import PreprocessConfig
-from stages.core.data.inputs import noun_of, only_picture
+from stages.core.data.inputs import NetworkInput
 from stages.init.guess.customs import Custom, custom_of_head, custom_of_metadata
 from stages.init.guess.guess import Guess, Sure
 from stages.init.guess.preprocessing import custom_of, fit_of, guess_preprocessing
 from stages.init.guess.ranges import Clues
 from stages.init.model_name import check_free
 from stages.init.network.first_operators import first_arithmetic
-from stages.init.network.read_network import SourceGraph, picture_color, source_graph
+from stages.init.network.read_network import ReadNetwork, SourceGraph, picture_color, source_graph
 from stages.init.network.sizes import SizedNetwork, sized_network
 from stages.init.pictures.picture_folder import open_pictures
 from stages.init.pictures.sample_sets import SampleSets, sample_sets
@@ -70,10 +70,12 @@ def init_from_network(wanted: Wanted) -> bool:
     graph = source_graph(wanted.source, wanted.name)
     sized = sized_network(wanted.source, wanted.name, graph, wanted.shapes, folder.folder if folder else None)
     show_read(wanted.source, graph, sized)
-    customs = _customs(graph, sized)
-    sets = sample_sets(folder, wanted.name, sized.network, _preprocess(customs, sized)) if folder else None
-    file = _model_file(wanted, graph, sized, customs, sets)
+    preprocess = _preprocess(_customs(graph, sized.network), sized.network)
+    sets = sample_sets(folder, wanted.name, sized.network, preprocess) if folder else None
+    file = _model_file(wanted, graph, sized, sets)
     guesses = [*file.guesses, *(sets.guesses if sets else ())]
+    if sets and wanted.soc is None:
+        guesses.append(Guess("soc", f"{wanted.conf}/config.yaml's", "no --soc is given", Sure.low))
     show_table(guesses)
     texts = {paths[0]: model_text(file)} | ({paths[1]: data_text(sets.file)} if sets else {})
     _write_composed(texts, wanted, composes=sets is not None)
@@ -81,53 +83,48 @@ def init_from_network(wanted: Wanted) -> bool:
     return sets is not None
 
 
-def _customs(graph: SourceGraph, sized: SizedNetwork) -> tuple[Custom | None, Custom | None]:
+def _picture(network: ReadNetwork) -> NetworkInput | None:
+    """The first input that a picture fits."""
+    return next((one for one in network.inputs if picture_color(one.shape) is not None), None)
+
+
+def _customs(graph: SourceGraph, network: ReadNetwork) -> tuple[Custom | None, Custom | None]:
     """What the exporter's metadata and the detector's family say; neither of a network that takes no picture."""
-    first, head = sized.network.inputs[0], sized.network.head
-    if not only_picture(sized.network.inputs) and picture_color(first.shape) is None:
+    picture = _picture(network)
+    if picture is None:
         return None, None
-    by_head = custom_of_head(head.head) if head is not None else None
-    return custom_of_metadata(graph.metadata, min(first.shape[2:])), by_head
+    by_head = custom_of_head(network.head.head) if network.head is not None else None
+    return custom_of_metadata(graph.metadata, min(picture.height, picture.width)), by_head
 
 
-def _preprocess(customs: tuple[Custom | None, Custom | None], sized: SizedNetwork) -> PreprocessConfig:
-    custom = customs[0] or customs[1]
-    if custom is not None or picture_color(sized.network.inputs[0].shape) is None:
-        return custom.preprocess if custom else PreprocessConfig()
-    return fit_of(None, sized.network, sized.network.classes)[0]
+def _preprocess(customs: tuple[Custom | None, Custom | None], network: ReadNetwork) -> PreprocessConfig:
+    """How pictures are fitted to try the network on them."""
+    picture = _picture(network)
+    return PreprocessConfig() if picture is None else fit_of(customs[0] or customs[1], picture, network.classes)[0]
 
 
-def _model_file(
-    wanted: Wanted,
-    graph: SourceGraph,
-    sized: SizedNetwork,
-    customs: tuple[Custom | None, Custom | None],
-    sets: SampleSets | None,
-) -> ModelFile:
-    network = sized.network
-    guesses: list[Guess] = [sized.guess] if sized.guess else []
+def _model_file(wanted: Wanted, graph: SourceGraph, sized: SizedNetwork, sets: SampleSets | None) -> ModelFile:
+    network, picture = sized.network, _picture(sized.network)
     inputs: list[dict[str, object]] = [{"name": name, "shape": list(shape)} for name, shape in sized.shapes.items()]
-    pictured = [one for one in inputs if picture_color(sized.shapes[str(one["name"])]) is not None]
-    takes_arrays = sets is not None and not sets.pictures
+    guesses: list[Guess] = [sized.guess] if sized.guess else []
     preprocess, thresholds = None, None
-    if pictured and not takes_arrays:
-        arithmetic = first_arithmetic(graph.model, str(pictured[0]["name"]))
-        trials = sets.trials if sets and only_picture(network.inputs) else None
-        clues = Clues(arithmetic, *customs, trials, network.head is not None)
-        guessed = guess_preprocessing(clues, network)
-        preprocess, fit = fit_of(custom_of(clues), network, network.classes)
+    if picture is None or (sets is not None and not sets.pictures):
+        why = "no input takes a picture" if picture is None else "the samples are no pictures"
+        guesses.append(Guess("mean, normal", "0, 1", f"{why}: arrays are fed as they are", Sure.medium))
+    else:
+        arithmetic = first_arithmetic(graph.model, picture.name)
+        clues = Clues(
+            arithmetic, *_customs(graph, network), sets.trials if sets else None, detects=network.head is not None
+        )
+        guessed, custom = guess_preprocessing(clues, picture), custom_of(clues)
+        preprocess, fit = fit_of(custom, picture, network.classes)
         guesses += [*guessed.guesses, fit]
-        pictured[0] |= {"mean": list(guessed.mean), "normal": list(guessed.normal), "color": guessed.color.value}
-        custom = custom_of(clues)
-        thresholds = custom.thresholds if custom and network.head is not None else None
-        if custom and thresholds:
+        fed = next(one for one in inputs if one["name"] == picture.name)
+        fed |= {"mean": list(guessed.mean), "normal": list(guessed.normal), "color": guessed.color.value}
+        if custom and custom.thresholds and network.head is not None:
+            thresholds = custom.thresholds
             shown = f"score {thresholds[0]:g}, suppression {thresholds[1]:g}"
             guesses.append(Guess("thresholds", shown, f"{custom.whose} own", Sure.medium))
-    else:
-        why = (
-            "samples are arrays" if takes_arrays else f"no input takes a picture: a {noun_of(network.inputs)} is arrays"
-        )
-        guesses.append(Guess("mean, normal", "0, 1", f"{why}, fed as they are", Sure.medium))
     head = f"head: {network.head.head}" if network.head else ""
     read = f"{file_name(wanted.source)} ({graph.producer or 'exporter unknown'})"
     return ModelFile(wanted.name, wanted.source, read, inputs, preprocess, thresholds, guesses, head)

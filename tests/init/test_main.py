@@ -12,8 +12,9 @@ from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.init.__main__ import main
 from tests.conftest import REPOSITORY
+from tests.core.heads.exporters import yolox
 from tests.lean_conf import lean_conf
-from tests.networks import tiny_classifier, two_cameras, vector_network, write_pictures
+from tests.networks import picture_and_state, tiny_classifier, two_cameras, vector_network, write_pictures
 
 METADATA = {"stride": "32", "task": "classify", "names": "{0: 'ant', 1: 'bee', 2: 'cat'}", "imgsz": "[16, 16]"}
 
@@ -106,6 +107,15 @@ def test_arrays_are_fed_as_they_are(own, init):
     assert "the same 3 samples in all sets" in ran.out
 
 
+def test_arrays_of_another_shape_are_refused_at_once(own, init):
+    (own / "arrays").mkdir()
+    np.save(own / "arrays/a.npy", np.zeros((16, 3, 16), np.float32))
+    ran = init("tiny.onnx", "arrays")
+    assert ran.code == 2
+    assert ran.err == "error: the samples: a.npy has shape [16, 3, 16]; input 'images' takes [16, 16, 3] (NHWC)\n"
+    assert not Path("conf/model").exists()
+
+
 def test_several_inputs_have_a_line_each(own, init):
     onnx.save(two_cameras(), "two.onnx")
     for index in range(2):
@@ -115,6 +125,18 @@ def test_several_inputs_have_a_line_each(own, init):
             np.save(folder / f"{name}.npy", np.zeros((height, width, 3), np.uint8))
     assert init("two.onnx", "pairs").code == 0
     assert [one["name"] for one in written("model", "two")["inputs"]] == ["wide", "near"]
+
+
+def test_a_picture_beside_a_state_is_guessed_without_trial(own, init):
+    onnx.save(picture_and_state(), "both.onnx")
+    for index in range(2):
+        write_pictures(own / "pairs" / str(index), 1)[0].rename(own / "pairs" / str(index) / "image.png")
+        np.save(own / "pairs" / str(index) / "state.npy", np.zeros((1, 6), np.float32))
+    ran = init("both.onnx", "pairs")
+    assert ran.code == 0, ran.err
+    image, state = written("model", "both")["inputs"]
+    assert (image["name"], image["color"], image["normal"]) == ("image", "RGB", [58.395, 57.12, 57.375])
+    assert state.keys() == {"name", "shape"}
 
 
 def test_without_pictures_the_model_alone_is_written(init):
@@ -183,7 +205,25 @@ def test_yes_runs_the_experiment(init, monkeypatch):
 
     monkeypatch.setattr("stages.init.__main__.subprocess.run", run)
     assert init("tiny.onnx", "calibration", "--yes").code == 7
-    assert calls == [["dvc", "repro"]]
+    assert [words[1:] for words in calls] == [["-m", "dvc", "repro"]]
+
+
+@pytest.mark.slow
+def test_a_detector_with_labels(own, init):
+    onnx.save(yolox(), "net.onnx")
+    write_pictures(own / "set/images", 10, size=48)
+    (own / "set/labels").mkdir()
+    for index in range(10):
+        (own / f"set/labels/{index:03d}.txt").write_text("1 0.5 0.5 0.4 0.4\n")
+    ran = init("net.onnx", "set")
+    assert ran.code == 0, ran.err
+    model, data = written("model", "net"), written("data", "net")
+    assert (model["preprocess"], model["detector"]["nms_threshold"]) == (
+        {"fit": "letterbox", "anchor": "top_left", "pad": 114},
+        0.65,
+    )
+    assert (data["evaluation"]["task"], data["evaluation"]["labels"]) == ("detection", "file:set/labels")
+    assert "# head: YOLOX-like" in Path("conf/model/net.yaml").read_text()
 
 
 @pytest.mark.slow

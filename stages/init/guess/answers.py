@@ -10,18 +10,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.heads.detections import Detections
 from stages.core.heads.matching import match
 from stages.core.outputs.output_kind import ValueSummary, class_axis, kind_of
 
-__all__ = ["box_information", "information", "shifted"]
+__all__ = ["box_information", "information", "shifted", "thinned", "thinning_stride"]
 
 Floats = NDArray[np.float32]
 Pairs = Sequence[tuple[Mapping[str, Floats], Mapping[str, Floats]]]
 """Of each picture the outputs on it and on the shifted one, by name."""
 
-MOST_ROWS = 512
-"""Pixels or steps of a picture that count, evenly over all."""
+MOST_SIDE = 64
+"""Rows and columns of a map that count, evenly over all: more would only take memory."""
 MOST_CORRELATION = 0.999
 """Of values: beyond it more says nothing."""
 SHIFTED_SIDES = 160
@@ -38,15 +39,25 @@ def shifted(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(padded[: picture.shape[0], : picture.shape[1]])
 
 
-def information(pairs: Pairs, names: Sequence[str], input_side: int) -> float:
+def thinned(values: Floats, stride: int) -> Floats:
+    """Leave out rows and columns of an output [N, C, H, W]; others stay as they are."""
+    return values[..., ::stride, ::stride] if values.ndim == PICTURE_RANK else values
+
+
+def thinning_stride(shape: Sequence[int | str]) -> int:
+    """So that an output of this shape keeps at most 64 rows and columns."""
+    sides = [int(side) for side in shape[2:]] if len(shape) == PICTURE_RANK else [1]
+    return -(-max(sides) // MOST_SIDE)
+
+
+def information(pairs: Pairs, sides: Mapping[str, int]) -> float:
     """The mutual information of the answers and those after a shift: the mean over outputs, in nats.
 
     Args:
         pairs: of each picture.
-        names: the outputs that answer.
-        input_side: rows of the network's picture.
+        sides: the outputs that answer -> rows of the network's picture, thinned as the output is.
     """
-    measured = [_of_output([(a[name], b[name]) for a, b in pairs], input_side) for name in names]
+    measured = [_of_output([(a[name], b[name]) for a, b in pairs], side) for name, side in sides.items()]
     return float(np.mean(measured)) if measured else 0.0
 
 
@@ -64,7 +75,6 @@ def _of_output(pairs: Sequence[tuple[Floats, Floats]], input_side: int) -> float
     if axis is not None and (kind.has_classes or seen.probabilities_of_classes):
         rows = np.moveaxis(values, 2 + axis, -1)
         rows = rows.reshape(len(pairs), 2, -1, rows.shape[-1])
-        rows = rows[:, :, :: max(rows.shape[2] // MOST_ROWS, 1)]
         if not seen.probabilities_of_classes:
             rows = _softmax(rows)
         return _of_classes(rows[:, 0].reshape(-1, rows.shape[-1]), rows[:, 1].reshape(-1, rows.shape[-1]))
@@ -90,7 +100,6 @@ def _of_shares(values: NDArray[np.float64]) -> float:
     """Probabilities, each by itself: [pictures, 2, ...]; the mean over them, or over all pixels of a map together."""
     flat = np.clip(values.reshape(*values.shape[:2], -1), 0.0, 1.0)
     if values.ndim > 4:  # a map: its pixels are rows of one probability
-        flat = flat[:, :, :: max(flat.shape[2] // MOST_ROWS, 1)]
         flat = np.moveaxis(flat, 2, 1).reshape(-1, 2, 1)
     measured = []
     for column in np.moveaxis(flat, 2, 0):

@@ -28,7 +28,7 @@ def guess_color(clues: Clues, normalization: Normalization, channels: int) -> Gu
     if channels == 1:
         return Guess(KEY, Color.GRAY.value, "the input has one channel", Sure.high)
     asked: list[Callable[[Clues, Normalization], Found | None]] = [
-        _by_arithmetic, _by_metadata, _by_labels, _by_norms, _by_head,
+        _by_arithmetic, _by_metadata, _by_labels, _by_norms, _by_head, _by_leaning_labels,
     ]  # fmt: skip
     for ask in asked:
         found = ask(clues, normalization)
@@ -95,3 +95,16 @@ def _by_head(clues: Clues, normalization: Normalization) -> Found | None:
     agreed = trials is not None and trials.answers(normalization, custom.color) > trials.answers(normalization, other)
     told = ", and its boxes agree better so" if agreed else ""
     return custom.color, f"{custom.whose} own preprocessing{told}", Sure.high if agreed else Sure.medium
+
+
+def _by_leaning_labels(clues: Clues, normalization: Normalization) -> Found | None:
+    """The order in which labels are likelier, if not surely: better than none."""
+    trials = clues.trials
+    if trials is None or trials.labelled is None:
+        return None
+    rgb, bgr = (trials.likelihoods(normalization, color) for color in (Color.RGB, Color.BGR))
+    if not rgb.size or rgb.mean() == bgr.mean():
+        return None
+    color, best, other = (Color.RGB, rgb, bgr) if rgb.mean() > bgr.mean() else (Color.BGR, bgr, rgb)
+    told = f"the labels lean to it: {best.mean():.3g} nats, {other.mean():.3g} the other way round"
+    return color, told, Sure.low

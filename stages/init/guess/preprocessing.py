@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.core.config.schema import Color, Fit, PreprocessConfig
+from stages.core.data.inputs import NetworkInput
 from stages.init.guess.colors import guess_color
 from stages.init.guess.customs import Custom
 from stages.init.guess.guess import Guess, Sure
 from stages.init.guess.normalizations import Normalization, applied
 from stages.init.guess.ranges import Clues, guess_range
-from stages.init.network.read_network import ReadNetwork
 
 __all__ = ["Preprocessing", "custom_of", "fit_of", "guess_preprocessing"]
 
@@ -35,14 +35,13 @@ class Preprocessing:
     guesses: Sequence[Guess]
 
 
-def guess_preprocessing(clues: Clues, network: ReadNetwork) -> Preprocessing:
-    """Guess how the network's first input, a picture, is normalized.
+def guess_preprocessing(clues: Clues, network_input: NetworkInput) -> Preprocessing:
+    """Guess how a picture is normalized.
 
     Args:
         clues: what there is to guess by.
-        network: as exported.
+        network_input: that takes it.
     """
-    network_input = network.inputs[0]
     known = guess_range(clues)
     color_guess = guess_color(clues, known.normalization, network_input.channels)
     color = Color(color_guess.value)
@@ -58,18 +57,18 @@ def custom_of(clues: Clues) -> Custom | None:
     return clues.by_metadata or clues.by_head
 
 
-def fit_of(custom: Custom | None, network: ReadNetwork, classes: int | None) -> tuple[PreprocessConfig, Guess]:
+def fit_of(custom: Custom | None, network_input: NetworkInput, classes: int | None) -> tuple[PreprocessConfig, Guess]:
     """How pictures are fitted into the input.
 
     Args:
         custom: of the exporter or the family; None where there is none.
-        network: as exported.
+        network_input: that takes them.
         classes: of a classifier; None of others.
     """
     if custom is not None:
         config = custom.preprocess
         return config, Guess("fit", _shown(config), f"{custom.whose} own preprocessing", Sure.medium)
-    side = min(network.inputs[0].height, network.inputs[0].width)
+    side = min(network_input.height, network_input.width)
     if classes in IMAGENET_CLASSES:
         config = PreprocessConfig(fit=Fit.crop, shorter_side=round(side / IMAGENET_CROP))
         return config, Guess("fit", _shown(config), f"{classes} classes, as ImageNet has: its custom", Sure.medium)

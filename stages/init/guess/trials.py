@@ -14,10 +14,10 @@ from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingV
 from stages.core.config.schema import Color
 from stages.core.graph.onnx_graph import WEIGHTED, Graph
 from stages.core.graph.session import Runner
-from stages.core.heads.detections import Floats
+from stages.core.heads.detections import Detections, Floats
 from stages.core.heads.detector import Detector
 from stages.core.outputs.states import answering_outputs
-from stages.init.guess.answers import box_information, information, shifted
+from stages.init.guess.answers import box_information, information, shifted, thinned, thinning_stride
 from stages.init.guess.normalizations import Normalization, applied
 from stages.init.network.read_network import ReadNetwork
 
@@ -64,8 +64,8 @@ class Trials:
         """How much of what the network says survives a shift, as of `answers.information` or `box_information`."""
         variant = self.variant(normalization, color)
         if variant not in self._answers:
-            pairs = [(self._run(variant, one), self._run(variant, shifted(one))) for one in self._tried]
-            self._answers[variant] = self._informative(pairs)
+            with np.errstate(all="ignore"):  # a range that is wrong makes numbers of any size
+                self._answers[variant] = self._boxes_kept(variant) if self.detector else self._information(variant)
         return self._answers[variant]
 
     def misfit(self, normalization: Normalization, color: Color) -> float | None:
@@ -83,7 +83,8 @@ class Trials:
 
     def likelihoods(self, normalization: Normalization, color: Color) -> NDArray[np.float64]:
         """Log-likelihood of each picture's label, float64 [P]; empty without labels."""
-        return self._evidence.likelihoods(self.variant(normalization, color))
+        with np.errstate(all="ignore"):
+            return self._evidence.likelihoods(self.variant(normalization, color))
 
     @property
     def chance(self) -> float:
@@ -113,18 +114,26 @@ class Trials:
         return Runner(self.network.model)
 
     @cached_property
-    def _outputs(self) -> list[str]:
-        return answering_outputs(Graph(self.network.model))
+    def _strides(self) -> dict[str, int]:
+        """The outputs that answer, and how far each is thinned."""
+        names = answering_outputs(Graph(self.network.model))
+        return {name: thinning_stride(self._runner.outputs[name]) for name in names}
 
-    def _run(self, variant: PreprocessingVariant, sample: NDArray[np.uint8]) -> dict[str, Floats]:
-        return self._runner.run(variant.feed(sample))
+    def _information(self, variant: PreprocessingVariant) -> float:
+        def answered(sample: NDArray[np.uint8]) -> dict[str, Floats]:
+            outputs = self._runner.run(variant.feed(sample))
+            return {name: thinned(outputs[name], stride).copy() for name, stride in self._strides.items()}
 
-    def _informative(self, pairs: Sequence[tuple[dict[str, Floats], dict[str, Floats]]]) -> float:
-        if self.detector is None:
-            return information(pairs, self._outputs, self.network.inputs[0].height)
-        return box_information(
-            [(self.detector.detect(a, SHOWN_SCORE), self.detector.detect(b, SHOWN_SCORE)) for a, b in pairs]
-        )
+        pairs = [(answered(sample), answered(shifted(sample))) for sample in self._tried]
+        side = self.network.inputs[0].height
+        return information(pairs, {name: side // stride for name, stride in self._strides.items()})
+
+    def _boxes_kept(self, variant: PreprocessingVariant) -> float:
+        def found(sample: NDArray[np.uint8]) -> Detections:
+            assert self.detector is not None
+            return self.detector.detect(self._runner.run(variant.feed(sample)), SHOWN_SCORE)
+
+        return box_information([(found(sample), found(shifted(sample))) for sample in self._tried])
 
 
 def is_large(network: ReadNetwork) -> bool:

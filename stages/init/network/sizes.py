@@ -102,7 +102,9 @@ def _at_first_floats(graph: SourceGraph, samples: Path | None) -> tuple[Shapes, 
         return found, Guess("shape", _shown(found, list(found)), why, Sure.medium)
     kind = TensorProto.DataType.Name(types[name]).lower()
     sizes = ",".join(str(size or "?") for size in shape) or "..."
-    cut = f"cut the network where its values become float: --shape '{tensor}={sizes}'" if tensor else "give floats"
+    cut = f"cut the network where its values become float: --shape '{tensor}={sizes}'"
+    if not tensor or tensor in [info.name for info in graph.model.graph.output]:
+        cut = "export the network with a constant in its place"
     raise UserError(f"input {name!r} is {kind}, and inputs are float: {cut}")
 
 

@@ -66,12 +66,11 @@ def sample_sets(folder: PictureFolder, name: str, network: ReadNetwork, preproce
     )
     found = _labels(folder, network, evaluated)
     file, guess = _data_file(folder, name, divided, found, network)
+    count = _count(network) if only_picture(inputs) and folder.holds_pictures else 1  # of others one: does it fit?
+    reads = list(read_samples(_some(files or evaluated, count), inputs, preprocess, KEY))
     trials = None
     if only_picture(inputs) and folder.holds_pictures:
-        tried = [
-            read.sample[inputs[0].name]
-            for read in read_samples(_some(files or evaluated, _count(network)), inputs, preprocess, KEY)
-        ]
+        tried = [read.sample[inputs[0].name] for read in reads]
         trials = Trials(network, tried, _labelled(found, evaluated, inputs, preprocess, network))
     return SampleSets(file, [guess, found.guess], trials, folder.holds_pictures)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.core.heads.detections import Detections
-from stages.init.guess.answers import box_information, information, shifted
+from stages.init.guess.answers import box_information, information, shifted, thinned, thinning_stride
 
 
 def rows(*scores):
@@ -14,35 +14,35 @@ def rows(*scores):
 
 
 def test_two_sure_classes_that_stay_are_log_two():
-    assert information(rows([1, 0], [0, 1]), ["y"], 8) == pytest.approx(np.log(2))
+    assert information(rows([1, 0], [0, 1]), {"y": 8}) == pytest.approx(np.log(2))
 
 
 def test_the_same_answer_to_everything_says_nothing():
-    assert information(rows([1, 0], [1, 0], [1, 0]), ["y"], 8) == 0.0
-    assert information(rows([0.5, 0.5], [0.5, 0.5]), ["y"], 8) == pytest.approx(0.0, abs=1e-12)
+    assert information(rows([1, 0], [1, 0], [1, 0]), {"y": 8}) == 0.0
+    assert information(rows([0.5, 0.5], [0.5, 0.5]), {"y": 8}) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_answers_that_a_shift_exchanges_at_random_say_nothing():
     one, other = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
     pairs = [({"y": a}, {"y": b}) for a in (one, other) for b in (one, other)]
-    assert information(pairs, ["y"], 8) == pytest.approx(0.0, abs=1e-12)
+    assert information(pairs, {"y": 8}) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_logits_count_by_their_softmax():
     logits = [[2.0, -2.0], [-2.0, 2.0]]
     p = 1 / (1 + np.exp(-4.0))
     joint = np.array([[p * p + (1 - p) ** 2, 2 * p * (1 - p)], [2 * p * (1 - p), p * p + (1 - p) ** 2]]) / 2
-    assert information(rows(*logits), ["y"], 8) == pytest.approx((joint * np.log(joint / 0.25)).sum())
+    assert information(rows(*logits), {"y": 8}) == pytest.approx((joint * np.log(joint / 0.25)).sum())
 
 
 def test_values_count_by_their_correlation():
     first, second = [1.0, 2.0, 3.0], [1.0, 3.0, 2.0]  # correlation 1/2
     pairs = [({"y": np.float32([[[a]]])}, {"y": np.float32([[[b]]])}) for a, b in zip(first, second, strict=True)]
-    assert information(pairs, ["y"], 8) == pytest.approx(-0.5 * np.log(0.75))
+    assert information(pairs, {"y": 8}) == pytest.approx(-0.5 * np.log(0.75))
 
 
 def test_what_is_not_finite_says_nothing():
-    assert information(rows([np.nan, 0], [0, 1]), ["y"], 8) == 0.0
+    assert information(rows([np.nan, 0], [0, 1]), {"y": 8}) == 0.0
 
 
 def test_a_shift_repeats_the_border():
@@ -68,3 +68,24 @@ def test_boxes_that_stay_count_and_those_that_go_cost():
 def test_a_detector_that_finds_nothing_is_not_steady():
     assert box_information([(boxes(), boxes())]) == 0.0
     assert box_information([]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride"), [([1, 3, 64, 64], 1), ([1, 3, 65, 20], 2), ([1, 3, 20, 640], 10), ([1, 1000], 1)]
+)
+def test_maps_are_thinned_to_64_rows_and_columns(shape, stride):
+    values = np.zeros(shape, np.float32)
+    assert thinning_stride(shape) == stride
+    kept = thinned(values, stride).shape
+    assert kept[:2] == values.shape[:2]
+    assert max(kept[2:], default=0) <= 64
+
+
+def test_pixels_of_a_map_count_together():
+    """Half of the pixels are surely one thing and half another, in all pictures alike: log 2."""
+    scores = np.zeros((1, 2, 8, 8), np.float32)
+    scores[:, 0, :4], scores[:, 1, 4:] = 1.0, 1.0
+    pairs = [({"y": scores}, {"y": scores})] * 3
+    assert information(pairs, {"y": 8}) == pytest.approx(np.log(2))
+    heat = scores[:, :1]
+    assert information([({"y": heat}, {"y": heat})] * 3, {"y": 8}) == pytest.approx(np.log(2))

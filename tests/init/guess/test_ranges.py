@@ -81,6 +81,16 @@ def test_labels_that_are_surely_likelier_decide():
     assert (color.value, color.sure) == ("BGR", Sure.high)
 
 
+def test_labels_that_lean_decide_last():
+    rng = np.random.default_rng(0)
+    rgb = rng.normal(-1.0, 1.0, 16)
+    of = {(UNIT, Color.RGB): rgb, (UNIT, Color.BGR): rgb + rng.normal(0.05, 1.0, 16)}
+    color = guess_color(clues(trials=trials(likelihoods=of)), UNIT, 3)
+    expected = max(of, key=lambda key: of[key].mean())[1]
+    assert (color.value, color.sure) == (expected.value, Sure.low)
+    assert "the labels lean to it" in color.evidence
+
+
 def test_batch_norms_that_fit_decide():
     misfits = {(each, color): 2.0 for each in RANGES for color in (Color.RGB, Color.BGR)}
     misfits[PIXELS, Color.RGB], misfits[PIXELS, Color.BGR] = 0.05, 0.02

@@ -92,6 +92,18 @@ def test_integers_that_are_no_picture_name_the_first_float_tensor(here):
     assert sized(read, samples=here / "samples").shapes == {"floats": [1, 8]}
 
 
+def test_integers_that_lead_to_outputs_alone_are_to_become_constants(here):
+    nodes = [helper.make_node("Cast", ["rate"], ["y"], to=TensorProto.FLOAT)]
+    inputs = [helper.make_tensor_value_info("rate", TensorProto.INT64, [1])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "net.onnx")
+    with pytest.raises(
+        UserError, match=r"^input 'rate' is int64, .*: export the network with a constant in its place$"
+    ):
+        sized(source_graph("file:net.onnx", "net"))
+
+
 def test_sounds_of_open_length_need_samples_or_a_word(here):
     nodes = [helper.make_node("Relu", ["audio"], ["y"])]
     inputs = [helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["n", "t"])]
