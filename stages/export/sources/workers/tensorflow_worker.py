@@ -15,6 +15,7 @@ the project: another Python runs it, which has none of the project's libraries.
 
 import contextlib
 import importlib
+import itertools
 import json
 import sys
 import zipfile
@@ -69,6 +70,7 @@ class Converted:
 def main(arguments: Sequence[str]) -> int:
     """Convert, and write the three files; gives the exit code."""
     kind, network, folder, shapes = arguments
+    number_nodes()
     try:
         converted = CONVERTERS[kind](Path(network), json.loads(shapes))
         refuse_foreign_operators(converted.model)
@@ -461,6 +463,19 @@ def lambda_layer(config: Any) -> str | None:
             return str(config.get("config", {}).get("name", "lambda"))
         config = list(config.values())
     return next(filter(None, map(lambda_layer, config)), None) if isinstance(config, list) else None
+
+
+def number_nodes() -> None:
+    """Give tf2onnx's nodes a hash of their own: it goes through sets of them, whose order is that of addresses else."""
+    node, numbers = tf2onnx.graph.Node, itertools.count()
+    initialize = node.__init__
+
+    def numbered(self: Any, *arguments: Any, **options: Any) -> None:
+        self.number = next(numbers)
+        initialize(self, *arguments, **options)
+
+    node.__init__ = numbered
+    node.__hash__ = lambda self: self.number
 
 
 # --- values and names -------------------------------------------------------------------------------------------
