@@ -111,13 +111,17 @@ def main() -> None:
     parser = benchmark_parser("benchmarks.first_run", __doc__, data=False)
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder of pictures")
     parser.add_argument("--nets", metavar="NAME,...", help="these networks only")
+    parser.add_argument(
+        "--cures", type=int, metavar="N", help="compare.cures: 0 saves most of the time (default: as is)"
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave each network's project here")
     arguments = parser.parse_args()
     folders = {name: resolved(getattr(arguments, name)) for name in ("data", "json", "keep")}
     names = arguments.nets.split(",") if arguments.nets else None
 
     def run() -> None:
-        measure(select(names), folders)
+        settings = [] if arguments.cures is None else [f"compare.cures={arguments.cures}"]
+        measure(select(names), folders, settings)
 
     sys.exit(guarded(run, arguments.debug))
 
@@ -135,19 +139,20 @@ def select(names: Sequence[str] | None) -> list[Case]:
     return [case for case in CASES if names is None or case.name in names]
 
 
-def measure(cases: Sequence[Case], folders: dict[str, Path | None]) -> None:
+def measure(cases: Sequence[Case], folders: dict[str, Path | None], settings: Sequence[str]) -> None:
     """Take each network through both commands, print the table and write the rows as they come.
 
     Args:
         cases: the networks.
         folders: `data`, `json` and `keep` of the command line.
+        settings: overrides.
     """
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(cases):
         console.print(case.name)
         with tempfile.TemporaryDirectory() as temporary:
             folder = (folders["keep"] or Path(temporary)) / f"{number:02d}_{case.name}"
-            rows.append(first_run(case, folder, folders["data"]))
+            rows.append(first_run(case, folder, folders["data"], settings))
         if folders["json"]:
             write_json(folders["json"], rows)
     output.print(results_table("first run", rows, COLUMNS, left=LEFT))
@@ -155,7 +160,7 @@ def measure(cases: Sequence[Case], folders: dict[str, Path | None]) -> None:
     output.print(f"{through} of {len(rows)} through, none of them with a file edited or a key typed")
 
 
-def first_run(case: Case, folder: Path, data: Path | None) -> dict[str, Any]:
+def first_run(case: Case, folder: Path, data: Path | None, settings: Sequence[str]) -> dict[str, Any]:
     """A network's row: `init`, the stages and the runtime, in a folder of its own."""
     shutil.copytree(PROJECT / "conf", folder / "conf")
     samples = folder / "samples"
@@ -170,6 +175,8 @@ def first_run(case: Case, folder: Path, data: Path | None) -> dict[str, Any]:
             begun = time.perf_counter()
             run_stage("init", case.source, str(samples), "--name", name, "--soc", SOC)
             row["init"] = round(time.perf_counter() - begun)
+            if settings:
+                run_stage("compose", "--keep", *settings)
             for stage in STAGES:
                 run_stage(stage)
             row["stages"] = round(time.perf_counter() - begun) - row["init"]
