@@ -50,6 +50,7 @@ def chosen(report):
     return report["rows"][-1]
 
 
+@pytest.mark.slow
 def test_quantize_takes_the_file_and_has_those_bit_widths(calibrated, capsys):
     report = tune(calibrated, "--mean-bits", "6")
     assert "quant.node_bits=file:out/autotune/node_bits.json" in capsys.readouterr().out
@@ -163,6 +164,7 @@ def test_a_target_by_example_is_as_good_for_less(calibrated):
     assert chosen(report)["bitops"] < example["bitops"]
 
 
+@pytest.mark.slow
 def test_a_target_never_costs_more_than_uniform_bit_widths_that_keep_it(calibrated):
     for bit_widths in ("8/8", "8/4", "12/8"):
         report = tune(calibrated, "--target", f"error={bit_widths}")
@@ -176,6 +178,7 @@ def test_bits_beyond_the_widest_are_refused(calibrated):
         tune(calibrated, "--mean-bits", "60")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plotted")
 def test_a_call_is_logged_once_with_plot_table_and_node_bits(calibrated, empty_store, tmp_path, monkeypatch, capsys):
     shutil.copy(empty_store, tmp_path / "mlflow.db")
@@ -198,6 +201,7 @@ def test_a_call_is_logged_once_with_plot_table_and_node_bits(calibrated, empty_s
     assert list(table["name"]) == [row["name"] for row in report["rows"]]
 
 
+@pytest.mark.slow
 def test_a_second_budget_measures_no_sensitivity_again(calibrated, monkeypatch):
     first = tune(calibrated, "--mean-bits", "6")
 
@@ -209,12 +213,14 @@ def test_a_second_budget_measures_no_sensitivity_again(calibrated, monkeypatch):
     assert tune(calibrated, "--mean-bits", "6") == first
 
 
+@pytest.mark.slow
 def test_other_settings_are_measured_anew(calibrated):
     tune(calibrated, "--mean-bits", "6")
     tune(composed("quant.weight_method=MSE"), "--mean-bits", "6")
     assert len(list((AUTOTUNE / "measured").iterdir())) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plotted")
 def test_two_runs_write_the_same_bytes(calibrated):
     def files():
@@ -238,6 +244,7 @@ def test_the_users_node_bits_stay(calibrated):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_its_own_file_does_not_bind_it(calibrated):
     Path("bits.json").write_text(json.dumps({"project": {"QUANT_WEIGHT_BIT": 2}}))
     tune(composed("quant.node_bits=file:bits.json"), "--mean-bits", "6")

@@ -63,6 +63,7 @@ def test_tests_that_fail_without_a_mutant_are_an_error(project, monkeypatch):
         killer(PLUS, project)
 
 
+@pytest.mark.slow
 def test_what_pytest_says(project):
     here = ["-n", "0", "--rootdir", str(project)]
     assert passes(project, here)

@@ -112,6 +112,7 @@ def test_the_similarity_table_shortens_the_search(deep, node, capsys):
     assert "equally suspect" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_setting_that_it_prints_restores_the_metric_in_the_pipeline(deep):
     plant(deep, n21=2, n44=2)
     deep.quant.skip_nodes = ["n7"]
@@ -215,6 +216,7 @@ def test_what_is_fitted_on_pictures_is_left_out_and_said(deep, capsys):
     )
 
 
+@pytest.mark.slow
 def test_channels_that_are_scaled_stay_so(deep):
     network = onnx.load("out/export/model.onnx")
     for tensor in network.graph.initializer:  # a channel of n48 a thousand times as large; n49 makes up for it

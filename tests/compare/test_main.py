@@ -187,6 +187,7 @@ def test_corrected_biases_belong_to_the_weights(quantized):
         assert row["feature_cosine"] == pytest.approx(before[name]["feature_cosine"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_an_equalized_network_is_compared_in_the_units_of_the_float_network(quantized):
     quantized.quant.equalization = Equalization.cross_layer
     quantize(quantized)

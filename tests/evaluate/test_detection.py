@@ -115,6 +115,7 @@ def evaluated(*overrides):
     return json.loads(Path("out/evaluate/metrics.json").read_text()), rows
 
 
+@pytest.mark.slow
 def test_yolo_labels_of_the_float_networks_own_boxes(detector, capsys):
     count = write_yolo_labels()
     assert count > 5

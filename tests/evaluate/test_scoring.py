@@ -62,6 +62,7 @@ def test_of_a_classifier(quantized):
     assert kind_and_default(composed(OWN_OVERRIDE)) == (OwnScore, OWN)
 
 
+@pytest.mark.slow
 def test_of_a_detector(labelled):
     assert kind_and_default(detector_config(*labelled)) == (DetectionScore, MAP)
     assert kind_and_default(detector_config()) == (DetectionScore, AGREEMENT)

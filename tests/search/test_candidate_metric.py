@@ -111,6 +111,7 @@ def test_a_detectors_agreement_is_what_evaluate_measures(detector):
         assert (low + 1, high + 1) == pytest.approx((metrics["agreement_low"], metrics["agreement_high"]))
 
 
+@pytest.mark.slow
 def test_a_detectors_map_is_what_evaluate_measures(detector):
     write_yolo_labels()
     config = detector_config("data.evaluation.task=detection", "data.evaluation.labels=file:labels")

@@ -77,6 +77,7 @@ def test_four_bit_dumps_hold_two_channels_a_byte(debug, tmp_path):
     assert actual["y_Quantize_out.bin"] == bytes([0x31, 0x05, 0x42, 0x06])
 
 
+@pytest.mark.slow
 def test_the_profile_is_one_that_profile_reads(native, tmp_path):
     net = small_net()
     (tmp_path / "m.sqm").write_bytes(model_file(net.model(net.reference(x=small_codes()))))
@@ -156,6 +157,7 @@ def test_mistakes_end_in_one_line_and_exit_code_2(debug, picture, tmp_path):
         assert expected in done.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_holds_all_that_is_needed(tmp_path):
     net = small_net()
     model = net.model(net.reference(x=small_codes()))

@@ -311,6 +311,7 @@ def similarity_by_node():
     return {row["node"]: row for row in json.loads(Path("out/compare/similarity.json").read_text())}
 
 
+@pytest.mark.slow
 def test_the_stage_scales_and_compare_brings_the_units_back(spread_project, capsys):
     """The tiny classifier's residual group is scaled, through depthwise and fully connected layers; ReLU6 is not."""
     config = spread_project

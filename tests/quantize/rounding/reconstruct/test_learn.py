@@ -170,6 +170,7 @@ def test_what_is_learned_holds_on_unseen_pictures(feature_bits, steps, share):
     assert error(better, unseen) < share * error(candidate, unseen)
 
 
+@pytest.mark.slow
 def test_a_draft_that_is_not_learned_stays_as_it_was():
     feeds = pictures(4, 1)
     candidate = new_candidate(two_blocks(), feeds, weight_bits=4)
