@@ -1,6 +1,6 @@
 """The canonical form of a network: cut, simplified, batch norms folded, every node named as in the source."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ from stages.export.layout.transposes import without_transposes
 from stages.export.rewrites.rewrite import rewrite
 from stages.export.shapes import declare_outputs
 from stages.export.standard_form.constants import to_initializers
+from stages.export.tensor_names import free_derived_names, unique_name
 
 __all__ = ["canonicalize"]
 
@@ -51,6 +52,7 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         rewrite(simplified)
         _name_nodes(simplified, names)
         _rewrite_batch_norms(simplified)
+        free_derived_names(simplified)
         _strip(simplified)
         del simplified.graph.value_info[:]
         for info in simplified.graph.output:
@@ -162,7 +164,7 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
         weight = factor.astype(np.float32).reshape(-1, 1, *[1] * (rank - 2))
         bias = (shift - mean * factor).astype(np.float32)
         replaced.update(node.input[1:])
-        names = [_free(f"{node.name}/scale", used), _free(f"{node.name}/shift", used)]
+        names = [unique_name(f"{node.name}/{part}", used) for part in ("scale", "shift")]
         model.graph.initializer.extend(map(numpy_helper.from_array, (weight, bias), names))
         depthwise = helper.make_node(
             "Conv", [node.input[0], *names], list(node.output)[:1], name=node.name, group=len(weight)
@@ -172,15 +174,6 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
     kept = [tensor for tensor in model.graph.initializer if tensor.name not in replaced]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-
-
-def _free(name: str, used: Collection[str]) -> str:
-    """The name, or with a number if a tensor has it: Caffe's blobs may be called as constants are here."""
-    count, free = 1, name
-    while free in used:
-        count += 1
-        free = f"{name}_{count}"
-    return free
 
 
 def _strip(model: onnx.ModelProto) -> None:
