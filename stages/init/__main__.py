@@ -21,7 +21,7 @@ from stages.core.base.console import output
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.base.sources import expanded, open_source
 from stages.core.command import Parser, guarded
-from stages.core.data.model_files import with_format
+from stages.core.data.model_files import is_network_name, with_format
 from stages.init.model_name import check_free, model_name
 from stages.init.network_init import Wanted, init_from_network
 from stages.init.vendor.vendor_init import init_from_vendor
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace conf/model/NAME.yaml and conf/data/NAME.yaml")
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # pictures may come after --soc
     sys.exit(guarded(lambda: init(arguments), arguments.debug))
 
 
@@ -109,7 +109,8 @@ def _network_source(given: str) -> str | None:
     try:
         with_format(open_source(text, "the network"))
     except UserError:
-        if Path(given).is_dir() or given.startswith(PINNED):
+        path = Path(given)
+        if path.is_dir() or (path.is_file() and is_network_name(given)) or given.startswith(PINNED):
             raise
         return None
     return text

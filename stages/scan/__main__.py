@@ -18,7 +18,7 @@ from stages.core.config.load import load_params
 from stages.core.config.schema import Config
 from stages.core.graph.onnx_graph import Graph
 from stages.export.network import exported_network
-from stages.export.shapes import DynamicShapeError
+from stages.export.shapes import DynamicShapeError, UnknownShapeError
 from stages.scan.network_scan import scan_network
 from stages.scan.options import conf_folder, read_experiment, read_socs, with_shapes
 from stages.scan.outputs import described_outputs
@@ -50,6 +50,8 @@ def scan(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"input {error.name!r} has the dynamic shape [{error.shown}]: give --shape {error.name}=1,..."
         ) from error
+    except UnknownShapeError as error:
+        raise error.as_option() from error
     scanned = scan_network(Graph(network.model), network.inputs, described_outputs(network), socs, config.quant)
     for line in scan_lines(scanned, name):
         output.print(line)
@@ -86,7 +88,7 @@ def parser() -> Parser:
 
 
 def main() -> None:
-    arguments = parser().parse_args()
+    arguments = parser().parse_intermixed_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(guarded(lambda: scan(arguments), arguments.debug))
 

@@ -117,6 +117,20 @@ def test_several_inputs_have_a_line_each(own, init):
     assert [one["name"] for one in written("model", "two")["inputs"]] == ["wide", "near"]
 
 
+def test_the_pictures_may_come_after_the_options(init):
+    ran = init("tiny.onnx", "--soc", "t41", "calibration")
+    assert (ran.code, ran.overrides) == (0, ["soc=t41", "model=tiny", "data=tiny"])
+
+
+def test_a_file_of_a_network_is_no_config(own, init):
+    """Also one that cannot be read: the message is the network's."""
+    (own / "net").mkdir()
+    (own / "net/half.caffemodel").write_bytes(bytes(range(256)))
+    ran = init("net/half.caffemodel", "calibration")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "a network of Caffe is one .prototxt and one .caffemodel file (given: half.caffemodel)" in ran.err
+
+
 def test_without_pictures_the_model_alone_is_written(init):
     ran = init("tiny.onnx")
     assert (ran.code, ran.overrides) == (0, [])

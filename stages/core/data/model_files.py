@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile, expanded, open_source, watched_path
 
-__all__ = ["ModelFiles", "SourceFormat", "model_files", "with_format"]
+__all__ = ["ModelFiles", "SourceFormat", "is_network_name", "model_files", "with_format"]
 
 FindMain = Callable[[Sequence[SourceFile], Sequence[str]], SourceFile | None]
 
@@ -125,6 +125,11 @@ def with_format(files: Sequence[SourceFile], source: str = "") -> ModelFiles:
         raise UserError(f"model.source: {files[0].name} is no network that can be read ({known})")
     named = f" ({files[0].name}, ...)" if files else ""
     raise UserError(f"model.source matches {len(files)} files{named}: give those of one network ({known})")
+
+
+def is_network_name(path: str) -> bool:
+    """Whether a file's name ends as those of networks do."""
+    return path.lower().endswith(tuple(suffix for kind in SourceFormat for suffix in kind.value.suffixes))
 
 
 def _pair_advice(rule: FormatRule, files: Sequence[SourceFile], source: str) -> str:

@@ -22,6 +22,7 @@ from stages.core.environments.recipes import TENSORFLOW
 from stages.core.graph.onnx_graph import parse_model
 from stages.core.graph.session import Runner
 from stages.export.dequantize.undo import is_quantized
+from stages.export.shapes import UnknownShapeError
 from stages.export.sources.source_network import SourceNetwork
 from stages.export.sources.tensorflow_names import name_nodes
 from stages.export.verify import largest_difference
@@ -37,6 +38,8 @@ KINDS = {
 }
 """What the worker calls the formats."""
 LOW_COSINE = 0.98
+UNKNOWN_SHAPE = "unknown_shape.txt"
+"""The worker writes into it the name of an input whose shape must be told."""
 
 Values = Mapping[str, NDArray[Any]]
 
@@ -101,7 +104,11 @@ def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
         code, text = run_python(TENSORFLOW, arguments, folder)
         if code:
             said = own_line(text) or f"cannot be converted: {_last_line(text)}"
-            raise UserError(f"model.source: {files.name} {said}{_incomplete(files)}")
+            message = f"model.source: {files.name} {said}{_incomplete(files)}"
+            unknown = folder / UNKNOWN_SHAPE
+            if unknown.exists():
+                raise UnknownShapeError(unknown.read_text(encoding="utf-8"), message)
+            raise UserError(message)
         report = read_json(folder / "report.json")
         for note in report["notes"]:
             output.print(f"{files.name}: {note}")
