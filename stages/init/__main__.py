@@ -14,18 +14,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
 from stages.core.base.errors import UserError, did_you_mean
-from stages.core.base.sources import expanded, open_source
+from stages.core.base.sources import expanded, open_source, watched_path
 from stages.core.command import Parser, guarded
-from stages.core.data.model_files import is_network_name, with_format
+from stages.core.data.model_files import IncompleteSourceError, is_network_name, source_stem, with_format
 from stages.init.model_name import check_free, model_name
 from stages.init.network_init import Wanted, init_from_network
 from stages.init.vendor.vendor_init import init_from_vendor
-from stages.init.write.source_text import file_name, source
+from stages.init.write.source_text import source
 from stages.init.write.template import data_template, model_template
 
 PINNED = ("package:", "https://", "file:")
@@ -86,12 +87,16 @@ def init(arguments: argparse.Namespace) -> int:
         init_from_vendor(arguments, [Path(text) for text in given])
         return 0
     _check_network_arguments(arguments, given)
-    name = model_name(arguments.name, PurePosixPath(file_name(network)).stem)
+    name = model_name(arguments.name, source_stem(network))
     soc = _checked_file("soc", arguments.soc, arguments.conf)
     quant = _checked_file("quant", arguments.quant, arguments.conf)
     samples = Path(given[1]) if len(given) > 1 else None
     shapes = dict(map(_shape, arguments.shape))
-    composed = init_from_network(Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force))
+    wanted = Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force)
+    try:
+        composed = init_from_network(wanted)
+    except IncompleteSourceError as error:  # weights beside an ONNX file
+        composed = init_from_network(replace(wanted, source=_whole(error)))
     if arguments.yes and composed:
         return subprocess.run(["dvc", "repro"], check=False).returncode
     return 0
@@ -107,13 +112,30 @@ def _network_source(given: str) -> str | None:
     if given.startswith(PINNED[:2]):
         return text
     try:
-        with_format(open_source(text, "the network"))
+        with_format(open_source(text, "the network"), text)
+    except IncompleteSourceError as error:
+        return _whole(error)
     except UserError:
         path = Path(given)
         if path.is_dir() or (path.is_file() and is_network_name(given)) or given.startswith(PINNED):
             raise
         return None
     return text
+
+
+def _whole(error: IncompleteSourceError) -> str:
+    """The source of all files of a network of which one was given.
+
+    Raises:
+        UserError: if they are not known, or lie in the project's own folder, which DVC cannot watch.
+    """
+    if error.whole is None:
+        raise error
+    whole = error.whole if error.whole.startswith("package:") else source(Path(error.whole.removeprefix("file:")))
+    if watched_path(whole) == ".":
+        names = whole.removeprefix("file:").strip("{}").replace(",", ", ")
+        raise UserError(f"the network is {names}: move these into a folder of their own and give that folder")
+    return whole
 
 
 def _check_network_arguments(arguments: argparse.Namespace, given: Sequence[str]) -> None:

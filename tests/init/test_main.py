@@ -131,6 +131,21 @@ def test_a_file_of_a_network_is_no_config(own, init):
     assert "a network of Caffe is one .prototxt and one .caffemodel file (given: half.caffemodel)" in ran.err
 
 
+def test_weights_beside_the_file_are_taken_too(own, init):
+    """Not from the project's own folder, which DVC could not watch."""
+    model = onnx.load("tiny.onnx")
+    for folder in (own / "net", own):
+        folder.mkdir(exist_ok=True)
+        onnx.save(model, folder / "big.onnx", save_as_external_data=True, location="big.onnx.data", size_threshold=0)
+    ran = init("net/big.onnx", "calibration")
+    assert ran.code == 0, ran.err
+    assert written("model", "big")["source"] == "file:net/{big.onnx,big.onnx.data}"
+    ran = init("big.onnx", "calibration", "--force")
+    assert ran.err == (
+        "error: the network is big.onnx, big.onnx.data: move these into a folder of their own and give that folder\n"
+    )
+
+
 def test_without_pictures_the_model_alone_is_written(init):
     ran = init("tiny.onnx")
     assert (ran.code, ran.overrides) == (0, [])

@@ -61,6 +61,12 @@ def test_open_sizes_need_a_shape(scan_here):
     assert content["inputs"][0]["shape"] == [1, 3, 32, 32]
 
 
+def test_weights_beside_the_file_are_taken_too(scan_here, project):
+    onnx.save(onnx.load("tiny.onnx"), "tiny.onnx", save_as_external_data=True, location="w.data", size_threshold=0)
+    content, _ = scan_here()
+    assert content["macs"] == 64 * (8 * 27 + 8 * 9 + 8 * 8) + 24
+
+
 def test_formats_that_say_no_shapes_need_one(scan_here, monkeypatch):
     def read(*_):
         raise UnknownShapeError("x", "model.inputs: 'x' has no shape")
