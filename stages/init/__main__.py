@@ -82,6 +82,8 @@ def init(arguments: argparse.Namespace) -> int:
     given = [expanded(text) for text in (*arguments.given, *arguments.files)]
     if not given:
         raise UserError("nothing is given: python -m stages.init NETWORK PICTURES, or --template for an empty config")
+    if len(given) > 1 and Path(given[0]).is_dir() and Path(given[1]).is_file() and is_network_name(given[1]):
+        raise UserError(f"the network comes first: python -m stages.init {given[1]} {given[0]}")
     network = None if arguments.files else _network_source(given[0])
     if network is None:
         init_from_vendor(arguments, [Path(text) for text in given])

@@ -106,6 +106,17 @@ def test_arrays_are_fed_as_they_are(own, init):
     assert "the same 3 samples in all sets" in ran.out
 
 
+def test_arrays_that_do_not_fit_are_refused_at_once(own, init):
+    (own / "arrays").mkdir()
+    np.save(own / "arrays/0.npy", np.zeros((3, 16, 16), np.uint8))
+    ran = init("tiny.onnx", "arrays")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "0.npy has shape [3, 16, 16]; input 'images' takes [16, 16, 3] (NHWC): save it with the channels" in ran.err
+    onnx.save(vector_network(), "vector.onnx")
+    write_pictures(own / "only", 2)
+    assert "only: no samples there; none of the 2 files can be read; input" in init("vector.onnx", "only").err
+
+
 def test_several_inputs_have_a_line_each(own, init):
     onnx.save(two_cameras(), "two.onnx")
     for index in range(2):
@@ -162,6 +173,7 @@ def test_without_pictures_the_model_alone_is_written(init):
         (["tiny.onnx", "tiny.onnx"], "tiny.onnx: is a file; give a folder of pictures"),
         (["tiny.onnx", "conf/soc"], "conf/soc holds no pictures and no arrays"),
         (["tiny.onnx", "calibration", "more"], "more: a network takes one folder of samples; put them all into cal"),
+        (["calibration", "tiny.onnx"], "the network comes first: python -m stages.init tiny.onnx calibration"),
         (["tiny.onnx", "--yes"], "--yes needs samples"),
         (["tiny.onnx", "--shape", "images=1,x"], "--shape images=1,x: give NAME=N,C,H,W with positive sizes"),
         (["tiny.onnx", "--shape", "imags=1,3,8,8"], "--shape imags=...: the network has no such input or tensor; did"),

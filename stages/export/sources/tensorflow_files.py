@@ -1,6 +1,7 @@
 """Reading networks of TensorFlow, Keras and TFLite: tf2onnx converts them, in an environment that has TensorFlow."""
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -103,7 +104,7 @@ def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
         arguments = [str(WORKER), KINDS[files.format], str(network), str(folder), json.dumps(shapes)]
         code, text = run_python(TENSORFLOW, arguments, folder)
         if code:
-            said = own_line(text) or f"cannot be converted: {_last_line(text)}"
+            said = own_line(text) or f"cannot be converted: {_reason(code, text)}"
             message = f"model.source: {files.name} {said}{_incomplete(files)}"
             unknown = folder / UNKNOWN_SHAPE
             if unknown.exists():
@@ -140,7 +141,10 @@ def _incomplete(files: ModelFiles) -> str:
     return "; a SavedModel is given as its folder: model.source=file:FOLDER" if alone else ""
 
 
-def _last_line(text: str) -> str:
+def _reason(code: int, text: str) -> str:
+    """Why the worker ended without a word of its own: a signal, or what it printed last."""
+    if code < 0:
+        return f"TensorFlow crashed on it ({signal.Signals(-code).name}); the file may be damaged"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "its program ended without a word"
 

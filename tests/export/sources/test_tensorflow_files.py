@@ -117,6 +117,12 @@ def test_what_the_worker_refuses_is_said_in_one_line(worker, name, text, message
     assert str(caught.value) == message
 
 
+def test_a_crash_is_no_word_of_the_last_warning(worker):
+    worker |= {"code": -11, "text": "warnings.warn(DELETION)\n"}
+    with pytest.raises(UserError, match=r"a\.tflite cannot be converted: TensorFlow crashed on it \(SIGSEGV\); the f"):
+        read_tensorflow(ModelConfig(name="m"), with_format([source("a.tflite")]))
+
+
 def test_an_input_whose_shape_must_be_told_is_named(worker):
     worker |= {"code": 2, "text": "error: has the input 'x' of unknown rank", "unknown": "x"}
     with pytest.raises(UnknownShapeError, match=r"^model\.source: a\.pb has the input 'x' of unknown rank$") as caught:
