@@ -90,7 +90,8 @@ def _few(calibration: CalibrationSet) -> list[Finding]:
     if pictures >= MIN_PICTURES:
         return []
     more = min(available, MAX_PICTURES_PROPOSED)
-    sentence = f"{counted(pictures, f'calibration {calibration.noun}')} are few: take {MIN_PICTURES} to 200"
+    verb = "is" if pictures == 1 else "are"
+    sentence = f"{counted(pictures, f'calibration {calibration.noun}')} {verb} few: take {MIN_PICTURES} to 200"
     cure = f"data.calibration.size={more}" if more > pictures else None
     return [Finding("calibration", None, sentence, {"pictures": pictures, "available": available}, cure)]
 
