@@ -30,6 +30,7 @@ from stages.init.write.source_text import source
 from stages.init.write.template import data_template, model_template
 
 PINNED = ("package:", "https://", "file:")
+PIPELINE = Path("dvc.yaml")
 TEMPLATE_NAME = "my"
 EPILOG = """\
 examples:
@@ -119,7 +120,8 @@ def _network_source(given: str) -> str | None:
         return _whole(error)
     except UserError:
         path = Path(given)
-        if path.is_dir() or (path.is_file() and is_network_name(given)) or given.startswith(PINNED):
+        meant = path.is_dir() or (path.is_file() and is_network_name(given)) or watched_path(text) == "."
+        if meant or given.startswith(PINNED):
             raise
         return None
     return text
@@ -141,12 +143,20 @@ def _whole(error: IncompleteSourceError) -> str:
 
 
 def _check_network_arguments(arguments: argparse.Namespace, given: Sequence[str]) -> None:
+    if len(given) > 1 and is_network_name(given[1]) and Path(given[1]).is_file():
+        raise UserError(f"{given[1]}: a second network; of one in several files give any, the others are taken with it")
+    if len(given) > 1 and Path(given[1]).is_file():
+        raise UserError(f"{given[1]}: is a file; give a folder of pictures")
     if len(given) > 2:
         raise UserError(f"{given[2]}: a network takes one folder of samples; put them all into {given[1]}")
     if arguments.model:
         raise UserError(f"--model {arguments.model}: is for a vendor's config; {given[0]} is the network already")
     if arguments.yes and len(given) == 1:
         raise UserError("--yes needs samples: python -m stages.init NETWORK PICTURES --yes")
+    if arguments.yes and not PIPELINE.is_file():
+        raise UserError(
+            f"--yes runs dvc repro, and {Path.cwd()} has no {PIPELINE}: start from the project's own folder"
+        )
 
 
 def _checked_file(group: str, given: str | None, conf: Path) -> str | None:

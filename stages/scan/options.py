@@ -41,7 +41,9 @@ def read_experiment(words: Sequence[str], folder: Path) -> Config:
     sources = [word for word in words if not OVERRIDE.match(word) or word.startswith(SOURCE_KINDS)]
     overrides = [word for word in words if word not in sources]
     if len(sources) > 1:
-        raise UserError(f"{sources[1]}: a second network; give one, and overrides as KEY=VALUE")
+        raise UserError(
+            f"{sources[1]}: a second network; give one (of several files any of them), and overrides as KEY=VALUE"
+        )
     if sources:
         path = sources[0]
         source = elsewhere(path if path.startswith(SOURCE_KINDS) else f"file:{path}")

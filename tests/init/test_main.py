@@ -170,11 +170,14 @@ def test_without_pictures_the_model_alone_is_written(init):
     [
         (["tiny.onnx", "calibration", "--soc", "t4"], "--soc t4: conf/soc has no such file; did you mean 't4"),
         (["tiny.onnx", "absent"], "absent: does not exist; give a folder of pictures"),
-        (["tiny.onnx", "tiny.onnx"], "tiny.onnx: is a file; give a folder of pictures"),
+        (["tiny.onnx", "params.yaml"], "params.yaml: is a file; give a folder of pictures"),
         (["tiny.onnx", "conf/soc"], "conf/soc holds no pictures and no arrays"),
         (["tiny.onnx", "calibration", "more"], "more: a network takes one folder of samples; put them all into cal"),
         (["calibration", "tiny.onnx"], "the network comes first: python -m stages.init tiny.onnx calibration"),
+        (["tiny.onnx", "tiny.onnx", "calibration"], "tiny.onnx: a second network; of one in several files give any"),
+        (["tiny.{onnx,data}", "calibration"], "the network: source 'file:tiny.{onnx,data}': the project's own folder"),
         (["tiny.onnx", "--yes"], "--yes needs samples"),
+        (["tiny.onnx", "calibration", "--yes"], "--yes runs dvc repro, and "),
         (["tiny.onnx", "--shape", "images=1,x"], "--shape images=1,x: give NAME=N,C,H,W with positive sizes"),
         (["tiny.onnx", "--shape", "imags=1,3,8,8"], "--shape imags=...: the network has no such input or tensor; did"),
         (["tiny.onnx", "--shape", "images=1,1,16,16"], "input 'images' has shape [1,3,16,16] in the network, which"),
@@ -223,6 +226,7 @@ def test_yes_runs_the_experiment(init, monkeypatch):
         return SimpleNamespace(returncode=7)
 
     monkeypatch.setattr("stages.init.__main__.subprocess.run", run)
+    Path("dvc.yaml").touch()
     assert init("tiny.onnx", "calibration", "--yes").code == 7
     assert calls == [["dvc", "repro"]]
 
