@@ -38,8 +38,10 @@ from benchmarks.strangers.stranger import Material, Sample
 from stages.core.base.artifacts import read_json, write_json
 from stages.core.base.console import console, output
 from stages.core.base.errors import UserError, did_you_mean, one_line
-from stages.core.base.paths import DIAGNOSIS
+from stages.core.base.file_names import input_stems
+from stages.core.base.paths import DIAGNOSIS, INPUTS
 from stages.core.command import guarded
+from stages.core.data.inputs import load_inputs
 from stages.core.data.model_files import model_files
 
 SOC = "t40"
@@ -211,7 +213,8 @@ def _equal_layers(name: str) -> str | None:
     sample = next(_samples_in(Path("samples")))
     run_stage("infer", str(sample), "--dump", "pc")
     Path("board").mkdir()
-    inputs = [str(path) for path in sorted(Path("pc").glob("*_data_shape_*"))]
+    stems = input_stems([each.name for each in load_inputs(INPUTS)])
+    inputs = [str(path) for stem in stems for path in Path("pc").glob(f"{stem}_data_shape_*")]
     _run("make", "-s", "-f", str(sources / "Makefile"), f"TOPDIR={sources}", "build_type=debug", "CXXFLAGS=-O1")
     _run("./runtime_debug", str(sources / f"{name}.sqm"), *inputs, "-o", "board")
     with_differences = subprocess.run(

@@ -300,11 +300,12 @@ def command(python: Run, project: Path) -> Run:
 
 
 @pytest.fixture
-def python(pytestconfig: pytest.Config) -> Run:
-    """Run `python -m MODULE ...` or `python SCRIPT ...` in the current folder; in a quick run in this process."""
+def python(request: pytest.FixtureRequest) -> Run:
+    """Run `python -m MODULE ...` or `python SCRIPT ...` in the current folder: in this process unless it is slow."""
+    here = request.node.get_closest_marker("slow") is None
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        if quick(pytestconfig):
+        if here:
             return run_here(*arguments)
         return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
 

@@ -54,9 +54,12 @@ def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
 
 
 def _laid_out(value: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An input of rank 4 lies in a sample as [H, W, C]."""
+    """An input of rank 4 lies in a sample as [H, W, C], or [N, H, W, C] where the first size is not 1."""
     value = np.asarray(value, np.float32)
-    return value[0].transpose(1, 2, 0) if value.ndim == PICTURE_RANK else value
+    if value.ndim != PICTURE_RANK:
+        return value
+    channels_last = value.transpose(0, 2, 3, 1)
+    return channels_last[0] if len(value) == 1 else channels_last
 
 
 def compose(stranger: Stranger, source: str, setting: Sequence[str]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.base.console import counted
+
 __all__ = ["FLAT_SHARE", "MIN_SAMPLES", "flat_pictures", "flat_share", "shared_samples", "warnings_for"]
 
 MIN_SAMPLES = 10
@@ -50,7 +52,8 @@ def warnings_for(count: int, flat: dict[str, float], noun: str = "picture") -> l
     """
     warnings = []
     if count < MIN_SAMPLES:
-        warnings.append(f"{count} calibration {noun}s are few: take {MIN_SAMPLES} to 200")
+        verb = "is" if count == 1 else "are"
+        warnings.append(f"{counted(count, f'calibration {noun}')} {verb} few: take {MIN_SAMPLES} to 200")
     for name in flat_pictures(flat):
         warnings.append(f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture")
     return warnings

@@ -103,16 +103,24 @@ def _interval(metrics: Mapping[str, Any], name: str, form: str) -> str:
     return f", 95 % of such picture sets {metrics[f'{name}_low']:{form}} to {metrics[f'{name}_high']:{form}}"
 
 
-def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
-    """Say in one line how both networks did: what the task measures, and the user's own metrics."""
+def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture", worst: str = "") -> str:
+    """Say in one line how both networks did: what the task measures, and the user's own metrics.
+
+    Args:
+        metrics: as `out/evaluate/metrics.json` has them.
+        noun: what a sample is called.
+        worst: the output that the fidelity is of, where there are several.
+    """
     own = _own_metrics(metrics)
     if "boxes" in metrics:
         line = detection_line(metrics, noun)
     elif "top1" in metrics.get("float", {}):
         line = _classification_line(metrics, noun)
     else:
+        of = f" (of {worst}, the worst output)" if worst else ""
         line = (
-            f"outputs on {metrics['count']} {noun}s: fidelity {metrics['fidelity']:.4f}, cosine {metrics['cosine']:.4f}"
+            f"outputs on {metrics['count']} {noun}s: fidelity {metrics['fidelity']:.4f}{of}, "
+            f"cosine {metrics['cosine']:.4f}"
         )
         line += "" if own else " (no labels, no accuracy)"
     return "; ".join([line, *own])

@@ -85,7 +85,13 @@ def evaluate(config: Config) -> None:
         write_json(folder / TASK_METRIC.name, task.to_json() if task else None)
         save_settings(folder, evaluate_settings(config))
         write_text(folder / BY_CLASS.name, by_class_csv(score.by_class()))
-    output.print(accuracy_line(metrics, noun_of(inputs)))
+    output.print(accuracy_line(metrics, noun_of(inputs), _worst_output(error)))
+
+
+def _worst_output(error: NetworkError) -> str:
+    """The output whose fidelity is the network's; "" of a network that has one."""
+    parts = error.parts()
+    return max(parts, key=lambda part: part.relative).output if len({part.output for part in parts}) > 1 else ""
 
 
 def by_class_csv(rows: Sequence[ClassRow]) -> str:

@@ -13,7 +13,15 @@ from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, used_names
 from stages.core.graph.session import Runner
 
-__all__ = ["DynamicShapeError", "declare_outputs", "fix_shapes", "graph_shapes", "shape_lines", "with_static_shapes"]
+__all__ = [
+    "DynamicShapeError",
+    "UnknownShapeError",
+    "declare_outputs",
+    "fix_shapes",
+    "graph_shapes",
+    "shape_lines",
+    "with_static_shapes",
+]
 
 MOST_NAMED = 3
 """So many tensors are named in a message."""
@@ -34,6 +42,23 @@ class DynamicShapeError(UserError):
     def __init__(self, name: str, shown: str) -> None:
         super().__init__(f"input {name!r} has the dynamic shape [{shown}]: give model.inputs[].shape")
         self.name, self.shown = name, shown
+
+
+class UnknownShapeError(UserError):
+    """A source cannot be read before the shape of an input is told.
+
+    Attributes:
+        name: of the input.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+    def as_option(self) -> UserError:
+        """The same for a command that takes shapes as `--shape`."""
+        example = f"--shape {self.name}=1,3,224,224"
+        return UserError(f"input {self.name!r} has no static shape in the file: give it, as in {example}")
 
 
 def graph_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:

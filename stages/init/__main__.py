@@ -14,21 +14,23 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
 from stages.core.base.errors import UserError, did_you_mean
-from stages.core.base.sources import expanded, open_source
+from stages.core.base.sources import expanded, open_source, watched_path
 from stages.core.command import Parser, guarded
-from stages.core.data.model_files import with_format
+from stages.core.data.model_files import IncompleteSourceError, is_network_name, source_stem, with_format
 from stages.init.model_name import check_free, model_name
 from stages.init.network_init import Wanted, init_from_network
 from stages.init.vendor.vendor_init import init_from_vendor
-from stages.init.write.source_text import file_name, source
+from stages.init.write.source_text import source
 from stages.init.write.template import data_template, model_template
 
 PINNED = ("package:", "https://", "file:")
+PIPELINE = Path("dvc.yaml")
 TEMPLATE_NAME = "my"
 EPILOG = """\
 examples:
@@ -70,7 +72,7 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace conf/model/NAME.yaml and conf/data/NAME.yaml")
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # pictures may come after --soc
     sys.exit(guarded(lambda: init(arguments), arguments.debug))
 
 
@@ -81,17 +83,23 @@ def init(arguments: argparse.Namespace) -> int:
     given = [expanded(text) for text in (*arguments.given, *arguments.files)]
     if not given:
         raise UserError("nothing is given: python -m stages.init NETWORK PICTURES, or --template for an empty config")
+    if len(given) > 1 and Path(given[0]).is_dir() and Path(given[1]).is_file() and is_network_name(given[1]):
+        raise UserError(f"the network comes first: python -m stages.init {given[1]} {given[0]}")
     network = None if arguments.files else _network_source(given[0])
     if network is None:
         init_from_vendor(arguments, [Path(text) for text in given])
         return 0
     _check_network_arguments(arguments, given)
-    name = model_name(arguments.name, PurePosixPath(file_name(network)).stem)
+    name = model_name(arguments.name, source_stem(network))
     soc = _checked_file("soc", arguments.soc, arguments.conf)
     quant = _checked_file("quant", arguments.quant, arguments.conf)
     samples = Path(given[1]) if len(given) > 1 else None
     shapes = dict(map(_shape, arguments.shape))
-    composed = init_from_network(Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force))
+    wanted = Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force)
+    try:
+        composed = init_from_network(wanted)
+    except IncompleteSourceError as error:  # weights beside an ONNX file
+        composed = init_from_network(replace(wanted, source=_whole(error)))
     if arguments.yes and composed:
         return subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
     return 0
@@ -107,21 +115,48 @@ def _network_source(given: str) -> str | None:
     if given.startswith(PINNED[:2]):
         return text
     try:
-        with_format(open_source(text, "the network"))
+        with_format(open_source(text, "the network"), text)
+    except IncompleteSourceError as error:
+        return _whole(error)
     except UserError:
-        if Path(given).is_dir() or given.startswith(PINNED):
+        path = Path(given)
+        meant = path.is_dir() or (path.is_file() and is_network_name(given)) or watched_path(text) == "."
+        if meant or given.startswith(PINNED):
             raise
         return None
     return text
 
 
+def _whole(error: IncompleteSourceError) -> str:
+    """The source of all files of a network of which one was given.
+
+    Raises:
+        UserError: if they are not known, or lie in the project's own folder, which DVC cannot watch.
+    """
+    if error.whole is None:
+        raise error
+    whole = error.whole if error.whole.startswith("package:") else source(Path(error.whole.removeprefix("file:")))
+    if watched_path(whole) == ".":
+        names = whole.removeprefix("file:").strip("{}").replace(",", ", ")
+        raise UserError(f"the network is {names}: move these into a folder of their own and give that folder")
+    return whole
+
+
 def _check_network_arguments(arguments: argparse.Namespace, given: Sequence[str]) -> None:
+    if len(given) > 1 and is_network_name(given[1]) and Path(given[1]).is_file():
+        raise UserError(f"{given[1]}: a second network; of one in several files give any, the others are taken with it")
+    if len(given) > 1 and Path(given[1]).is_file():
+        raise UserError(f"{given[1]}: is a file; give a folder of pictures")
     if len(given) > 2:
         raise UserError(f"{given[2]}: a network takes one folder of samples; put them all into {given[1]}")
     if arguments.model:
         raise UserError(f"--model {arguments.model}: is for a vendor's config; {given[0]} is the network already")
     if arguments.yes and len(given) == 1:
         raise UserError("--yes needs samples: python -m stages.init NETWORK PICTURES --yes")
+    if arguments.yes and not PIPELINE.is_file():
+        raise UserError(
+            f"--yes runs dvc repro, and {Path.cwd()} has no {PIPELINE}: start from the project's own folder"
+        )
 
 
 def _checked_file(group: str, given: str | None, conf: Path) -> str | None:

@@ -3,11 +3,15 @@
 import re
 from pathlib import Path
 
+import yaml
+
 from stages.core.base.errors import UserError
 
 __all__ = ["check_free", "model_name"]
 
 NAME_PATTERN = r"\w[\w.+-]*"
+OTHER_VALUES = r"[\d_]*\d[\d_]*\.?\d*(e[+-]?\d+)?|nan|inf"
+"""What Hydra reads as numbers beside what YAML does."""
 
 
 def model_name(given: str | None, stem: str) -> str:
@@ -21,10 +25,21 @@ def model_name(given: str | None, stem: str) -> str:
         UserError: for characters that no name can have.
     """
     if given is None:
-        return re.sub(r"[^A-Za-z0-9_.+-]", "_", stem).lstrip(".+-") or "model"
+        name = re.sub(r"[^A-Za-z0-9_.+-]", "_", stem).lstrip(".+-") or "model"
+        return f"model_{name}" if _is_value(name) else name
+    if _is_value(given):
+        raise UserError(f"--name {given}: a config would read it as a number, yes or no, or nothing: add a letter")
     if not re.fullmatch(NAME_PATTERN, given, re.ASCII):
-        raise UserError(f"--name {given}: give letters, digits and . _ + -")
+        raise UserError(f"--name {given}: give letters a to z, digits and . _ + -")
     return given
+
+
+def _is_value(name: str) -> bool:
+    """Whether YAML or Hydra read a name as something else than text, as 640 or true."""
+    try:
+        return not isinstance(yaml.safe_load(name or "_"), str) or re.fullmatch(OTHER_VALUES, name, re.I) is not None
+    except yaml.YAMLError:
+        return False
 
 
 def check_free(path: Path, force: bool) -> None:

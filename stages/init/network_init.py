@@ -67,7 +67,7 @@ def init_from_network(wanted: Wanted) -> bool:
     for path in paths[: 2 if wanted.samples else 1]:
         check_free(path, wanted.force)
     folder = open_pictures(wanted.samples) if wanted.samples else None
-    graph = source_graph(wanted.source, wanted.name)
+    graph = source_graph(wanted.source, wanted.name, wanted.shapes)
     sized = sized_network(wanted.source, wanted.name, graph, wanted.shapes, folder.folder if folder else None)
     show_read(wanted.source, graph, sized)
     preprocess = _preprocess(_customs(graph, sized.network), sized.network)

@@ -8,6 +8,7 @@ what it costs: bytes of weights, memory of features, and time where times are kn
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from stages.core.base.artifacts import check_targets, write_json, write_text
@@ -15,12 +16,13 @@ from stages.core.base.console import output
 from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
 from stages.core.config.load import load_params
-from stages.core.config.schema import Config
+from stages.core.config.schema import Config, ModelConfig
+from stages.core.data.model_files import IncompleteSourceError
 from stages.core.graph.onnx_graph import Graph
-from stages.export.network import exported_network
-from stages.export.shapes import DynamicShapeError
+from stages.export.network import ExportedNetwork, exported_network
+from stages.export.shapes import DynamicShapeError, UnknownShapeError
 from stages.scan.network_scan import scan_network
-from stages.scan.options import conf_folder, read_experiment, read_socs, with_shapes
+from stages.scan.options import conf_folder, elsewhere, read_experiment, read_socs, with_shapes
 from stages.scan.outputs import described_outputs
 from stages.scan.render.as_json import scan_json
 from stages.scan.render.page import render_page
@@ -45,11 +47,13 @@ def scan(arguments: argparse.Namespace) -> None:
     socs = read_socs(arguments.soc, folder)
     name = config.model.name
     try:
-        network = exported_network(config.model, output.print)
+        network = _exported(config.model)
     except DynamicShapeError as error:
         raise UserError(
             f"input {error.name!r} has the dynamic shape [{error.shown}]: give --shape {error.name}=1,..."
         ) from error
+    except UnknownShapeError as error:
+        raise error.as_option() from error
     scanned = scan_network(Graph(network.model), network.inputs, described_outputs(network), socs, config.quant)
     for line in scan_lines(scanned, name):
         output.print(line)
@@ -57,6 +61,16 @@ def scan(arguments: argparse.Namespace) -> None:
         write_json(arguments.json, scan_json(scanned, name))
     write_text(arguments.html, render_page(scanned, name))
     output.print(f"report: {arguments.html.resolve().as_uri()}")
+
+
+def _exported(model: ModelConfig) -> ExportedNetwork:
+    """Export; a network of which one file is given takes those that it needs from beside it."""
+    try:
+        return exported_network(model, output.print)
+    except IncompleteSourceError as error:
+        if error.whole is None:
+            raise
+        return exported_network(replace(model, source=elsewhere(error.whole)), output.print)
 
 
 def _experiment(arguments: argparse.Namespace, folder: Path) -> Config:
@@ -86,7 +100,7 @@ def parser() -> Parser:
 
 
 def main() -> None:
-    arguments = parser().parse_args()
+    arguments = parser().parse_intermixed_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(guarded(lambda: scan(arguments), arguments.debug))
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.sources import watched_path
 from stages.core.config.composition import compose, compose_socs
 from stages.core.config.overrides import quoted
 from stages.core.config.schema import Config, InputConfig, SocConfig
+from stages.core.data.model_files import source_stem
 
-__all__ = ["conf_folder", "read_experiment", "read_socs", "with_shapes"]
+__all__ = ["conf_folder", "elsewhere", "read_experiment", "read_socs", "with_shapes"]
 
 OWN_CONF = Path(__file__).resolve().parents[2] / "conf"
 OVERRIDE = re.compile(r"[+~]?[A-Za-z_][\w./@]*=")
@@ -39,14 +41,23 @@ def read_experiment(words: Sequence[str], folder: Path) -> Config:
     sources = [word for word in words if not OVERRIDE.match(word) or word.startswith(SOURCE_KINDS)]
     overrides = [word for word in words if word not in sources]
     if len(sources) > 1:
-        raise UserError(f"{sources[1]}: a second network; give one, and overrides as KEY=VALUE")
+        raise UserError(
+            f"{sources[1]}: a second network; give one (of several files any of them), and overrides as KEY=VALUE"
+        )
     if sources:
         path = sources[0]
-        source = path if path.startswith(SOURCE_KINDS) else f"file:{path}"
-        name = re.sub(r"[^\w.-]", "_", Path(path.partition("#")[0]).stem) or "network"
+        source = elsewhere(path if path.startswith(SOURCE_KINDS) else f"file:{path}")
+        name = re.sub(r"[^\w.-]", "_", source_stem(path)) or "network"
         fed = [] if any(OWN_INPUTS.match(override) for override in overrides) else [ASSUMED_INPUTS]
         overrides = ["model=onnx", f"model.name={quoted(name)}", f"model.source={quoted(source)}", *fed, *overrides]
     return compose(overrides, folder)[0]
+
+
+def elsewhere(source: str) -> str:
+    """A pattern of the current folder as one of any folder: DVC, which could not watch it, has no part in a scan."""
+    if source.startswith("file:") and watched_path(source) == ".":
+        return f"file:{Path(source.removeprefix('file:')).absolute()}"
+    return source
 
 
 def with_shapes(config: Config, texts: Sequence[str]) -> Config:

@@ -50,10 +50,12 @@ def test_enough_typical_pictures_give_no_warning():
     assert warnings_for(10, {"a.png": 0.2, "b.png": 0.75}) == []
 
 
-@pytest.mark.parametrize("count", [1, 9])
-def test_few_pictures_are_warned_of(count):
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 calibration picture is few"), (9, "9 calibration pictures are few")]
+)
+def test_few_pictures_are_warned_of(count, said):
     (line,) = warnings_for(count, {})
-    assert line.startswith(f"{count} calibration pictures are few")
+    assert line.startswith(said)
     assert str(MIN_SAMPLES) in line
 
 

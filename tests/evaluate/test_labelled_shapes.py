@@ -288,3 +288,11 @@ def write_labels(results):
     content = {"info": {}, "images": list(images.values()), "annotations": annotations}
     Path("own.json").write_text(json.dumps(content | {"categories": [{"id": number} for number in range(3)]}))
     return len(annotations)
+
+
+def test_of_several_outputs_the_worst_is_named():
+    metrics = {"count": 2, "fidelity": 0.5, "cosine": 0.9}
+    assert accuracy_line(metrics, worst="b").startswith(
+        "outputs on 2 pictures: fidelity 0.5000 (of b, the worst output)"
+    )
+    assert accuracy_line(metrics).startswith("outputs on 2 pictures: fidelity 0.5000, cosine 0.9000")

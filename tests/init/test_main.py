@@ -117,6 +117,17 @@ def test_arrays_of_another_shape_are_refused_at_once(own, init):
     assert not Path("conf/model").exists()
 
 
+def test_arrays_that_do_not_fit_are_refused_at_once(own, init):
+    (own / "arrays").mkdir()
+    np.save(own / "arrays/0.npy", np.zeros((3, 16, 16), np.uint8))
+    ran = init("tiny.onnx", "arrays")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "0.npy has shape [3, 16, 16]; input 'images' takes [16, 16, 3] (NHWC): save it with the channels" in ran.err
+    onnx.save(vector_network(), "vector.onnx")
+    write_pictures(own / "only", 2)
+    assert "only: no samples there; none of the 2 files can be read; input" in init("vector.onnx", "only").err
+
+
 def test_several_inputs_have_a_line_each(own, init):
     onnx.save(two_cameras(), "two.onnx")
     for index in range(2):
@@ -140,6 +151,35 @@ def test_a_picture_beside_a_state_is_guessed_without_trial(own, init):
     assert state.keys() == {"name", "shape"}
 
 
+def test_the_pictures_may_come_after_the_options(init):
+    ran = init("tiny.onnx", "--soc", "t41", "calibration")
+    assert (ran.code, ran.overrides) == (0, ["soc=t41", "model=tiny", "data=tiny"])
+
+
+def test_a_file_of_a_network_is_no_config(own, init):
+    """Also one that cannot be read: the message is the network's."""
+    (own / "net").mkdir()
+    (own / "net/half.caffemodel").write_bytes(bytes(range(256)))
+    ran = init("net/half.caffemodel", "calibration")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "a network of Caffe is one .prototxt and one .caffemodel file (given: half.caffemodel)" in ran.err
+
+
+def test_weights_beside_the_file_are_taken_too(own, init):
+    """Not from the project's own folder, which DVC could not watch."""
+    model = onnx.load("tiny.onnx")
+    for folder in (own / "net", own):
+        folder.mkdir(exist_ok=True)
+        onnx.save(model, folder / "big.onnx", save_as_external_data=True, location="big.onnx.data", size_threshold=0)
+    ran = init("net/big.onnx", "calibration")
+    assert ran.code == 0, ran.err
+    assert written("model", "big")["source"] == "file:net/{big.onnx,big.onnx.data}"
+    ran = init("big.onnx", "calibration", "--force")
+    assert ran.err == (
+        "error: the network is big.onnx, big.onnx.data: move these into a folder of their own and give that folder\n"
+    )
+
+
 def test_without_pictures_the_model_alone_is_written(init):
     ran = init("tiny.onnx")
     assert (ran.code, ran.overrides) == (0, [])
@@ -153,10 +193,14 @@ def test_without_pictures_the_model_alone_is_written(init):
     [
         (["tiny.onnx", "calibration", "--soc", "t4"], "--soc t4: conf/soc has no such file; did you mean 't4"),
         (["tiny.onnx", "absent"], "absent: does not exist; give a folder of pictures"),
-        (["tiny.onnx", "tiny.onnx"], "tiny.onnx: is a file; give a folder of pictures"),
+        (["tiny.onnx", "params.yaml"], "params.yaml: is a file; give a folder of pictures"),
         (["tiny.onnx", "conf/soc"], "conf/soc holds no pictures and no arrays"),
         (["tiny.onnx", "calibration", "more"], "more: a network takes one folder of samples; put them all into cal"),
+        (["calibration", "tiny.onnx"], "the network comes first: python -m stages.init tiny.onnx calibration"),
+        (["tiny.onnx", "tiny.onnx", "calibration"], "tiny.onnx: a second network; of one in several files give any"),
+        (["tiny.{onnx,data}", "calibration"], "the network: source 'file:tiny.{onnx,data}': the project's own folder"),
         (["tiny.onnx", "--yes"], "--yes needs samples"),
+        (["tiny.onnx", "calibration", "--yes"], "--yes runs dvc repro, and "),
         (["tiny.onnx", "--shape", "images=1,x"], "--shape images=1,x: give NAME=N,C,H,W with positive sizes"),
         (["tiny.onnx", "--shape", "imags=1,3,8,8"], "--shape imags=...: the network has no such input or tensor; did"),
         (["tiny.onnx", "--shape", "images=1,1,16,16"], "input 'images' has shape [1,3,16,16] in the network, which"),
@@ -205,6 +249,7 @@ def test_yes_runs_the_experiment(init, monkeypatch):
         return SimpleNamespace(returncode=7)
 
     monkeypatch.setattr("stages.init.__main__.subprocess.run", run)
+    Path("dvc.yaml").touch()
     assert init("tiny.onnx", "calibration", "--yes").code == 7
     assert [words[1:] for words in calls] == [["-m", "dvc", "repro"]]
 

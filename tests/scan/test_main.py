@@ -6,6 +6,7 @@ import onnx
 import pytest
 
 from stages.core.base.errors import UserError
+from stages.export.shapes import UnknownShapeError
 from stages.scan.__main__ import parser, scan
 from stages.scan.render.page import render_page
 from stages.scan.render.tables import float_groups, refusal_groups
@@ -60,6 +61,21 @@ def test_open_sizes_need_a_shape(scan_here):
     assert content["inputs"][0]["shape"] == [1, 3, 32, 32]
 
 
+def test_weights_beside_the_file_are_taken_too(scan_here, project):
+    onnx.save(onnx.load("tiny.onnx"), "tiny.onnx", save_as_external_data=True, location="w.data", size_threshold=0)
+    content, _ = scan_here()
+    assert content["macs"] == 64 * (8 * 27 + 8 * 9 + 8 * 8) + 24
+
+
+def test_formats_that_say_no_shapes_need_one(scan_here, monkeypatch):
+    def read(*_):
+        raise UnknownShapeError("x", "model.inputs: 'x' has no shape")
+
+    monkeypatch.setattr("stages.scan.__main__.exported_network", read)
+    with pytest.raises(UserError, match=r"^input 'x' has no static shape in the file: .* --shape x=1,3,224,224$"):
+        scan_here()
+
+
 def test_settings_that_a_soc_lacks_are_said_of_it(scan_here, monkeypatch):
     config = composed()
     narrow = replace(config, quant=replace(config.quant, feature_bits=4, weight_bits=4))
@@ -88,7 +104,7 @@ def test_mistakes(command, words, said):
 @pytest.mark.slow
 def test_the_command(command, project):
     """A file and overrides, all SOCs; then the current experiment: the same network."""
-    run = command("scan", "tiny.onnx", "model.inputs=[{mean: [128], normal: [64]}]", "--json", "scan.json")
+    run = command("scan", "tiny.onnx", "--json", "scan.json", "model.inputs=[{mean: [128], normal: [64]}]")
     assert run.returncode == 0, run.stderr
     first = json.loads((project / "scan.json").read_text(encoding="utf-8"))
     assert len(first["socs"]) == len(list((project / "conf/soc").glob("*.yaml")))

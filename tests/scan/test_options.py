@@ -27,6 +27,12 @@ def test_a_file_and_overrides(composed):
     ]
 
 
+def test_a_pattern_of_the_current_folder(composed):
+    """It is one of any folder: DVC could not watch the project's own, and watches nothing here."""
+    named, source = composed("net.{prototxt,caffemodel}")[1:3]
+    assert (named, source) == ("model.name=net", f'model.source="file:{Path.cwd()}/net.{{prototxt,caffemodel}}"')
+
+
 def test_a_pinned_source(composed):
     source = "package:net==1.0/net.onnx#sha256=" + "0" * 64
     fed = "model.inputs=[{mean: [127]}]"

@@ -35,7 +35,8 @@ def calibration_findings(
         calibration: the set.
         data: where the pictures come from.
     """
-    other_source = source_override("data.calibration.source", data.debug.source)
+    same = data.debug.source == data.calibration.source  # of one folder, each set takes its part
+    other_source = None if same else source_override("data.calibration.source", data.debug.source)
     return [
         *_outgrown(params, observed, calibration.noun, other_source),
         *_flat(calibration, other_source),
@@ -43,13 +44,16 @@ def calibration_findings(
     ]
 
 
-def _outgrown(params: NetworkParams, observed: Mapping[str, ObservedFeature], noun: str, cure: str) -> list[Finding]:
+def _outgrown(
+    params: NetworkParams, observed: Mapping[str, ObservedFeature], noun: str, cure: str | None
+) -> list[Finding]:
     """Features that reach beyond what calibration saw, if they are many or the input is one."""
     features = [f for f in params.features if f.tensor in observed and not f.method.is_constant]
     outgrown = [f for f in features if observed[f.tensor].beyond_part > MAX_ENERGY_BEYOND]
     at_input = any(f.node == f.tensor for f in outgrown)  # pixels that were never seen need no more proof
     if not at_input and len(outgrown) <= MAX_OUTGROWN_SHARE * len(features):
         return []
+    wanted = f"{noun}s of the same kind" if cure else f"more {noun}s"
     worst = max(outgrown, key=lambda feature: observed[feature.tensor].beyond_part)
     seen = observed[worst.tensor]
     return [
@@ -58,7 +62,7 @@ def _outgrown(params: NetworkParams, observed: Mapping[str, ObservedFeature], no
             None,
             f"calibration saw less than the debug {noun}s show: {len(outgrown)} of {counted(len(features), 'feature')} "
             f"are cut; {worst.node} reaches {seen.low:.4g} .. {seen.high:.4g}, calibration saw "
-            f"{worst.seen_low:.4g} .. {worst.seen_high:.4g}. Calibrate on {noun}s of the same kind",
+            f"{worst.seen_low:.4g} .. {worst.seen_high:.4g}. Calibrate on {wanted}",
             {
                 "features": len(features),
                 "outgrown": len(outgrown),
@@ -71,7 +75,7 @@ def _outgrown(params: NetworkParams, observed: Mapping[str, ObservedFeature], no
     ]
 
 
-def _flat(calibration: CalibrationSet, cure: str) -> list[Finding]:
+def _flat(calibration: CalibrationSet, cure: str | None) -> list[Finding]:
     """Many pictures of one flat colour."""
     pictures, flat = calibration.pictures, len(calibration.flat)
     if flat <= MAX_FLAT_SHARE * pictures:
@@ -86,7 +90,8 @@ def _few(calibration: CalibrationSet) -> list[Finding]:
     if pictures >= MIN_PICTURES:
         return []
     more = min(available, MAX_PICTURES_PROPOSED)
-    sentence = f"{counted(pictures, f'calibration {calibration.noun}')} are few: take {MIN_PICTURES} to 200"
+    verb = "is" if pictures == 1 else "are"
+    sentence = f"{counted(pictures, f'calibration {calibration.noun}')} {verb} few: take {MIN_PICTURES} to 200"
     cure = f"data.calibration.size={more}" if more > pictures else None
     return [Finding("calibration", None, sentence, {"pictures": pictures, "available": available}, cure)]
 

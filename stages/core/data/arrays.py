@@ -88,7 +88,9 @@ def _fitted(values: NDArray[np.generic], where: str, network_input: NetworkInput
         if values.shape in (shape, unbatched, (1, *unbatched)):
             fitted = values.reshape(shape)
             return fitted[..., : network_input.channels] if picture_shaped else fitted
-    raise UserError(f"{where} has shape {list(values.shape)}; {_expected(network_input)}")
+    channels_first = picture_shaped and values.shape[-3:] == tuple(network_input.shape[1:])
+    hint = ": save it with the channels last, np.moveaxis(array, -3, -1)" if channels_first else ""
+    raise UserError(f"{where} has shape {list(values.shape)}; {_expected(network_input)}{hint}")
 
 
 def _shapes(network_input: NetworkInput) -> list[tuple[int, ...]]:

@@ -3,6 +3,8 @@
 `SourceFormat` is the table of the formats that `model.source` takes; `stages/export/sources` has a reader for each.
 """
 
+import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +13,15 @@ from pathlib import Path, PurePosixPath
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile, expanded, open_source, watched_path
 
-__all__ = ["ModelFiles", "SourceFormat", "model_files", "with_format"]
+__all__ = [
+    "IncompleteSourceError",
+    "ModelFiles",
+    "SourceFormat",
+    "is_network_name",
+    "model_files",
+    "source_stem",
+    "with_format",
+]
 
 FindMain = Callable[[Sequence[SourceFile], Sequence[str]], SourceFile | None]
 
@@ -75,6 +85,30 @@ class SourceFormat(Enum):
     frozen = FormatRule("frozen TensorFlow graph", (".pb",), _only)
 
 
+class IncompleteSourceError(UserError):
+    """A network lacks files that it needs.
+
+    Attributes:
+        whole: a source of all of its files; None if they are not known.
+    """
+
+    def __init__(self, wanted: str, whole: str, known: bool = True) -> None:
+        """Say it with what to write.
+
+        Args:
+            wanted: what it lacks.
+            whole: a source of all of its files, with NAME for what is not known.
+            known: whether they are there.
+        """
+        if whole.startswith(("file:{", "file:./{")):  # DVC would have to watch the project's own folder
+            advice = "move all of its files into a folder of their own and give model.source=file:FOLDER"
+        else:
+            quoted = shlex.quote(f'model.source="{whole}"')
+            advice = f"give all of its files, as in {quoted}"
+        super().__init__(f"model.source: {wanted}: {advice}")
+        self.whole = whole if known else None
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """The files of one network.
@@ -119,7 +153,7 @@ def with_format(files: Sequence[SourceFile], source: str = "") -> ModelFiles:
             return ModelFiles(kind, main, tuple(file for file in files if file is not main))
     for kind in SourceFormat:
         if kind.value.main is _pair and any(_parts(files, kind.value.suffixes)):
-            raise UserError(_pair_advice(kind.value, files, source))
+            raise _incomplete_pair(kind.value, files, source)
     known = ", ".join(suffix for kind in SourceFormat for suffix in kind.value.suffixes)
     if len(files) == 1:
         raise UserError(f"model.source: {files[0].name} is no network that can be read ({known})")
@@ -127,28 +161,46 @@ def with_format(files: Sequence[SourceFile], source: str = "") -> ModelFiles:
     raise UserError(f"model.source matches {len(files)} files{named}: give those of one network ({known})")
 
 
-def _pair_advice(rule: FormatRule, files: Sequence[SourceFile], source: str) -> str:
+def source_stem(source: str) -> str:
+    """A short name for the network of a source: its file's, without the suffix; of `net.{prototxt,caffemodel}` net."""
+    path = PurePosixPath(source.partition("#")[0].removeprefix("file:"))
+    begins, brace, rest = path.name.partition("{")
+    if not brace:
+        return path.stem
+    return begins.rstrip(".-_") or PurePosixPath(re.split("[,}]", rest)[0]).stem
+
+
+def is_network_name(path: str) -> bool:
+    """Whether a file's name ends as those of networks do."""
+    return path.lower().endswith(tuple(suffix for kind in SourceFormat for suffix in kind.value.suffixes))
+
+
+def _incomplete_pair(rule: FormatRule, files: Sequence[SourceFile], source: str) -> IncompleteSourceError:
     """Say what to write for a network of two files, of which one is missing or there are several."""
     weights, graphs = _parts(files, rule.suffixes)
+    given = ", ".join(PurePosixPath(file.name).name for file in (*weights, *graphs))
     path = Path(expanded(source.removeprefix("file:")))
     if source.startswith("file:") and path.is_file():
         beside = [SourceFile(other.name, other.read_bytes) for other in sorted(path.parent.iterdir())]
         found = _parts(beside, rule.suffixes)
-        weights, graphs = weights or found[0], graphs or found[1]
+        weights = weights or _likest(found[0], path.name)
+        graphs = graphs or _likest(found[1], path.name)
         folder = f"file:{path.parent}"
-        whole = len(found[0]) == len(found[1]) == 1
     else:
         local = f"file:{watched_path(source) if source.startswith('file:') else 'FOLDER'}"
         folder = source.partition("/")[0] if source.startswith("package:") else local
-        whole = False
     names = [
         part[0].name if len(part) == 1 else f"NAME{suffix}"
         for part, suffix in zip((graphs, weights), (rule.suffixes[1], rule.suffixes[0]), strict=True)
     ]
-    given = ", ".join(PurePosixPath(file.name).name for part in _parts(files, rule.suffixes) for file in part)
     digest = f"#{source.partition('#')[2]}" if "#" in source else ""
-    advice = f"model.source={folder}" if whole else f"""'model.source="{folder}/{{{",".join(names)}}}{digest}"'"""
-    return (
-        f"model.source: a network of {rule.title} is one {rule.suffixes[1]} and one {rule.suffixes[0]} file (given: "
-        f"{given}): write {advice}"
-    )
+    whole = f"{folder}/{{{','.join(names)}}}{digest}"
+    wanted = f"a network of {rule.title} is one {rule.suffixes[1]} and one {rule.suffixes[0]} file (given: {given})"
+    return IncompleteSourceError(wanted, whole, known=len(weights) == len(graphs) == 1)
+
+
+def _likest(files: list[SourceFile], name: str) -> list[SourceFile]:
+    """Of several files the one whose name begins as another's, up to its first dot or dash; all if none or several."""
+    stem = re.split(r"[.-]", name)[0]
+    like = [file for file in files if re.split(r"[.-]", file.name)[0] == stem]
+    return like if len(like) == 1 else files

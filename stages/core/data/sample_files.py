@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.console import warn
+from stages.core.base.console import counted, warn
 from stages.core.base.errors import UserError
 from stages.core.base.file_names import file_names
 from stages.core.base.sources import SourceFile, open_source
@@ -246,7 +246,7 @@ def _no_samples(files: int, inputs: Sequence[NetworkInput]) -> str:
             "with a file for each input"
         )
     (network_input,) = inputs
-    others = f"; its {files} files are none that can be read" if files else ""
+    others = f"; none of the {counted(files, 'file')} can be read" if files else ""
     if network_input.takes_picture:
         return f"no pictures there{others}; put .jpg, .png or .bmp files in it (or .npy, .bin)"
     hint = ""

@@ -1,6 +1,5 @@
 """Weights of an ONNX network that lie in files beside it."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -9,6 +8,7 @@ from onnx import AttributeProto, TensorProto
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
+from stages.core.data.model_files import IncompleteSourceError
 
 __all__ = ["load_external_data"]
 
@@ -23,7 +23,8 @@ def load_external_data(model: onnx.ModelProto, main: SourceFile, others: Sequenc
         source: `model.source`, for messages.
 
     Raises:
-        UserError: if a file that it names is not among them, or too short.
+        IncompleteSourceError: if a file that it names is not among them.
+        UserError: if one is too short.
     """
     tensors = [tensor for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
     if not tensors:
@@ -33,9 +34,8 @@ def load_external_data(model: onnx.ModelProto, main: SourceFile, others: Sequenc
     needed = sorted({_entries(tensor)["location"] for tensor in tensors})
     missing = [location for location in needed if str(folder / location) not in by_name]
     if missing:
-        raise UserError(
-            f"model.source: {main.name} keeps weights in {', '.join(missing)}: {_cure(source, main, needed)}"
-        )
+        wanted = f"{main.name} keeps weights in {', '.join(missing)}"
+        raise IncompleteSourceError(wanted, _whole(source, main, needed))
     contents = {location: by_name[str(folder / location)].read() for location in needed}
     for tensor in tensors:
         entries = _entries(tensor)
@@ -52,15 +52,11 @@ def load_external_data(model: onnx.ModelProto, main: SourceFile, others: Sequenc
         del tensor.external_data[:]
 
 
-def _cure(source: str, main: SourceFile, locations: Sequence[str]) -> str:
-    """How to give a network's file with the files of its weights, quoted for the shell and for Hydra."""
+def _whole(source: str, main: SourceFile, locations: Sequence[str]) -> str:
+    """A source of a network's file and of the files of its weights."""
     file = PurePosixPath(main.name).name
     body, mark, digest = source.partition("#")
-    folder = body.removesuffix(file)
-    if folder == "file:":  # DVC would have to watch the project's own folder
-        return "move all of its files into a folder of their own and give model.source=file:FOLDER"
-    together = f'model.source="{folder}{{{",".join([file, *locations])}}}{mark}{digest}"'
-    return f"give all of its files, as in {shlex.quote(together)}"
+    return f"{body.removesuffix(file)}{{{','.join([file, *locations])}}}{mark}{digest}"
 
 
 def _entries(tensor: TensorProto) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Reading networks of TensorFlow, Keras and TFLite: tf2onnx converts them, in an environment that has TensorFlow."""
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,7 @@ from stages.core.environments.recipes import TENSORFLOW
 from stages.core.graph.onnx_graph import parse_model
 from stages.core.graph.session import Runner
 from stages.export.dequantize.undo import is_quantized
+from stages.export.shapes import UnknownShapeError
 from stages.export.sources.source_network import SourceNetwork
 from stages.export.sources.tensorflow_names import name_nodes
 from stages.export.verify import largest_difference
@@ -37,6 +39,8 @@ KINDS = {
 }
 """What the worker calls the formats."""
 LOW_COSINE = 0.98
+UNKNOWN_SHAPE = "unknown_shape.txt"
+"""The worker writes into it the name of an input whose shape must be told."""
 
 Values = Mapping[str, NDArray[Any]]
 
@@ -101,7 +105,11 @@ def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
         code, text = run_python(TENSORFLOW, arguments, folder)
         if code:
             said = _refusal(code, text).replace(f"{folder}/", "")
-            raise UserError(f"model.source: {files.name} {said}{_incomplete(files)}")
+            message = f"model.source: {files.name} {said}{_incomplete(files)}"
+            unknown = folder / UNKNOWN_SHAPE
+            if unknown.exists():
+                raise UnknownShapeError(unknown.read_text(encoding="utf-8"), message)
+            raise UserError(message)
         report = read_json(folder / "report.json")
         for note in report["notes"]:
             output.print(f"{files.name}: {note}")
@@ -138,7 +146,7 @@ def _refusal(code: int, text: str) -> str:
     if own := own_line(text):
         return own
     if code < 0:
-        return f"cannot be converted: TensorFlow crashed (signal {-code}); the file may be damaged"
+        return f"cannot be converted: TensorFlow crashed on it ({signal.Signals(-code).name}); the file may be damaged"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"cannot be converted: {lines[-1] if lines else 'its program ended without a word'}"
 

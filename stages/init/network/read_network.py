@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +21,7 @@ from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, load_model
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.export.__main__ import export
 from stages.export.float_source import float_source
-from stages.export.shapes import graph_shapes
+from stages.export.shapes import UnknownShapeError, graph_shapes
 from stages.export.sources.readers import read_source
 
 __all__ = ["ReadNetwork", "SourceGraph", "exported", "input_configs", "picture_color", "source_graph"]
@@ -77,17 +77,27 @@ class ReadNetwork:
             return None
 
 
-def source_graph(source: str, name: str) -> SourceGraph:
+def source_graph(source: str, name: str, told: Mapping[str, Sequence[int]]) -> SourceGraph:
     """Read a source.
 
     Args:
         source: as `model.source` has it.
         name: of the model, for messages.
+        told: input -> shape, by the user; formats that say no shapes (PyTorch, MXNet) are read with them.
 
     Raises:
         UserError: if it cannot be read.
     """
-    read, title = read_source(ModelConfig(name=name, source=_absolute(source)))
+    config = ModelConfig(name=name, source=_absolute(source))
+    try:
+        read, title = read_source(config)
+    except UnknownShapeError as error:
+        if error.name not in told:
+            raise error.as_option() from error
+        try:
+            read, title = read_source(replace(config, inputs=input_configs(told)))
+        except UnknownShapeError as another:
+            raise another.as_option() from another
     metadata = {entry.key: entry.value for entry in read.model.metadata_props}
     producer = f"{read.model.producer_name} {read.model.producer_version}".strip()
     model = float_source(read.model, title).model

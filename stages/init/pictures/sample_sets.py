@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stages.compare.diagnose.inputs.labelled_boxes import LabelledBoxes
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled, LabelledPictures
 from stages.core.base.console import console
+from stages.core.base.errors import UserError
 from stages.core.config.schema import Color, PictureSet, PreprocessConfig, Task
 from stages.core.data.inputs import NetworkInput, noun_of, only_picture
 from stages.core.data.labels import find_labels
@@ -57,10 +59,10 @@ def sample_sets(folder: PictureFolder, name: str, network: ReadNetwork, preproce
         UserError: if the folder holds no samples of the network's inputs, or one cannot be read.
     """
     inputs = _readable(network.inputs)
-    files = select(PictureSet(source=source(folder.folder)), inputs, KEY) if not folder.sets else []
+    files = _select(folder.folder, inputs) if not folder.sets else []
     divided = split([file.name for file in files])
     evaluated = (
-        select(PictureSet(source=source(folder.evaluated)), inputs, KEY)
+        _select(folder.evaluated, inputs)
         if folder.sets
         else [file for file in files if in_part(file.name, divided.evaluation)]
     )
@@ -73,6 +75,15 @@ def sample_sets(folder: PictureFolder, name: str, network: ReadNetwork, preproce
         tried = [read.sample[inputs[0].name] for read in reads]
         trials = Trials(network, tried, _labelled(found, evaluated, inputs, preprocess, network))
     return SampleSets(file, [guess, found.guess], trials, folder.holds_pictures)
+
+
+def _select(folder: Path, inputs: Sequence[NetworkInput]) -> list[SampleFiles]:
+    """The samples of a folder, which messages call as the user does."""
+    whole = source(folder)
+    try:
+        return select(PictureSet(source=whole), inputs, KEY)
+    except UserError as error:
+        raise UserError(str(error).replace(f"{KEY}.source={whole}", str(folder))) from error
 
 
 def _count(network: ReadNetwork) -> int:
@@ -101,9 +112,7 @@ def _data_file(
     if folder.sets:
         sources = {key: source(path) for key, path in folder.sets.items()}
         told = f"{folder.sets['calibration']} calibrates, {folder.sets['evaluation']} evaluates"
-        counts = {
-            key: len(select(PictureSet(source=each), _readable(network.inputs), KEY)) for key, each in sources.items()
-        }
+        counts = {key: len(_select(path, _readable(network.inputs))) for key, path in folder.sets.items()}
         calibration = SampleSet(sources["calibration"], None, min(counts["calibration"], MOST_CALIBRATION))
         evaluation = SampleSet(sources["evaluation"], None, counts["evaluation"])
         debug = replace(evaluation, count=min(counts["evaluation"], MOST_DEBUG))

@@ -32,9 +32,15 @@ def program(tmp_path_factory) -> Program:
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory) -> Program:
-    """Decodes the heads of all networks; what the sanitizers find ends it."""
+    """Decodes the heads of all networks."""
+    return compiled(tmp_path_factory.mktemp("heads"), list(NETWORKS), "-O0")
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory) -> Program:
+    """Decodes a head of each coding; what the sanitizers find ends it."""
     flags = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    return compiled(tmp_path_factory.mktemp("heads"), list(NETWORKS), *flags)
+    return compiled(tmp_path_factory.mktemp("heads"), QUICK, *flags)
 
 
 def rows_of(found):
@@ -68,6 +74,12 @@ def test_the_same_boxes_as_pythons(program, tmp_path, name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_same_boxes_of_every_network(every, tmp_path, name):
     check(every, name, decisive_outputs(head_of(name), 50), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUICK)
+def test_no_coding_reads_or_overflows_where_it_must_not(sanitized, tmp_path, name):
+    check(sanitized, name, decisive_outputs(head_of(name), 20), tmp_path)
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -61,7 +61,7 @@ def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part, 
     content = model_file(network.model(network.reference(x=codes)))
     (tmp_path / "in.bin").write_bytes(bytes(codes.size))
     survived = 0
-    for number in range(MUTANTS // 4):
+    for number in range(MUTANTS // 8):
         mutant = mutated(content, rng)
         fixed = number % 4 != 0
         path = tmp_path / "mutant.sqm"

@@ -29,7 +29,7 @@ def check(program, *before):
     reason="mipsel-linux-gnu-g++ is missing: apt-get install g++-mipsel-linux-gnu",
 )
 def test_debians_compiler(tmp_path):
-    check(compiled(tmp_path, "debug", "CROSS_COMPILE=mipsel-linux-gnu-", "NAN=legacy"), QEMU)
+    check(compiled(tmp_path, "debug", "CROSS_COMPILE=mipsel-linux-gnu-", "NAN=legacy", "CXXFLAGS=-O1"), QEMU)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="zig is missing: pip install -e '.[board]'")

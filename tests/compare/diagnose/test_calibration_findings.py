@@ -24,6 +24,16 @@ def test_ranges_that_the_debug_pictures_leave():
     assert finding.cure == 'data.calibration.source="file:debug"'
 
 
+def test_of_one_folder_there_is_no_other_source_to_take():
+    """Its parts are the sets, as init writes them: only more pictures help."""
+    seen = {name: observed((-1.0,), (9.0,), beyond=0.3) for name in "abcd"}
+    one = PictureSet("file:all")
+    data = DataConfig("d", calibration=one, debug=one)
+    (finding,) = calibration_findings(NetworkParams(FEATURES, []), seen, CalibrationSet(12, 12), data)
+    assert finding.cure is None
+    assert finding.sentence.endswith("Calibrate on more pictures")
+
+
 @pytest.mark.parametrize("beyond", [(0.0, 0.0, 0.0, 0.0), (0.009, 0.009, 0.009, 0.009), (0.5, 0.0, 0.0, 0.0)])
 def test_a_feature_of_four_or_a_little_is_as_usual(beyond):
     assert find(beyond) == []

@@ -101,3 +101,5 @@ def test_what_does_not_fit_is_refused(content, suffix, message):
 def test_a_picture_input_is_nhwc():
     with pytest.raises(UserError, match=re.escape("has shape [3, 4, 6]; input 'images' takes [4, 6, 3] (NHWC)")):
         read(npy(PIXELS.transpose(2, 0, 1)), ".npy", PICTURE)
+    with pytest.raises(UserError, match=re.escape("(NHWC): save it with the channels last, np.moveaxis(array, -3")):
+        read(npy(PIXELS.transpose(2, 0, 1)[None]), ".npy", PICTURE)

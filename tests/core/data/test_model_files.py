@@ -1,9 +1,10 @@
+import shlex
+
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
-from stages.core.data.model_files import SourceFormat, model_files, with_format
+from stages.core.data.model_files import IncompleteSourceError, SourceFormat, model_files, source_stem, with_format
 
 
 def named(*names):
@@ -52,34 +53,57 @@ def test_of_two_files_both_are_taken(folder):
         assert (files.main.name, [file.name for file in files.others]) == ("net.caffemodel", ["a.prototxt"])
 
 
-def parse_override(text):
-    """Key and value as Hydra reads them."""
-    override = OverridesParser.create().parse_override(text)
-    return override.key_or_group, override.value()
-
-
 @pytest.mark.parametrize("given", ["a.prototxt", "net.caffemodel"])
 def test_one_of_two_files_says_what_to_write(folder, given):
-    with pytest.raises(UserError) as refused:
+    with pytest.raises(IncompleteSourceError) as refused:
         model_files(f"file:{folder}/{given}")
     message = str(refused.value)
     assert f"(given: {given})" in message
-    advice = message.rpartition("write model.source=")[2]
-    assert advice == f"file:{folder}"
-    assert model_files(advice) is not None
+    (override,) = shlex.split(message.rpartition("as in ")[2])
+    assert override == f'model.source="file:{folder}/{{a.prototxt,net.caffemodel}}"'
+    assert model_files(refused.value.whole) is not None
 
 
 def test_where_several_fit_a_name_is_left_open(folder):
     (folder / "b.prototxt").touch()
     for source in (f"file:{folder}", f"file:{folder}/net.caffemodel"):
-        with pytest.raises(UserError) as refused:
+        with pytest.raises(IncompleteSourceError) as refused:
             model_files(source)
-        override = str(refused.value).rpartition("write ")[2]
-        assert override == f"""'model.source="file:{folder}/{{NAME.prototxt,net.caffemodel}}"'"""
-        named = override.strip("'").replace("NAME", "b")  # as a shell gives it on
-        assert parse_override(named) == ("model.source", f"file:{folder}/{{b.prototxt,net.caffemodel}}")
+        assert f"file:{folder}/{{NAME.prototxt,net.caffemodel}}" in str(refused.value)
+        assert refused.value.whole is None
+
+
+def test_of_several_the_one_of_the_same_name_is_taken(folder):
+    for name in ("net.prototxt", "other.prototxt"):
+        (folder / name).touch()
+    with pytest.raises(IncompleteSourceError) as refused:
+        model_files(f"file:{folder}/net.caffemodel")
+    assert refused.value.whole == f"file:{folder}/{{net.prototxt,net.caffemodel}}"
+
+
+def test_in_the_projects_own_folder_the_files_have_to_move(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(IncompleteSourceError, match=r"move all of its files into a folder of their own"):
+        model_files("file:net.caffemodel")
 
 
 def test_the_advice_for_a_wheel_keeps_its_digest():
-    with pytest.raises(UserError, match=r"package:nets==1\.0/\{NAME\.prototxt,nets/net\.caffemodel\}#sha256=00\"'$"):
+    with pytest.raises(
+        UserError, match=r'model\.source="package:nets==1\.0/\{NAME\.prototxt,nets/net\.caffemodel\}#sha256=00"'
+    ):
         with_format(named("nets/net.caffemodel"), "package:nets==1.0/nets/net.caffemodel#sha256=00")
+
+
+@pytest.mark.parametrize(
+    ("source", "stem"),
+    [
+        ("file:a/net.onnx", "net"),
+        ("package:x==1/a/net.tflite#sha256=00", "net"),
+        ("file:a/net.{prototxt,caffemodel}", "net"),
+        ("file:a/net{-symbol.json,-0001.params}", "net"),
+        ("file:a/{net.onnx,net.onnx.data}", "net"),
+        ("file:folder", "folder"),
+    ],
+)
+def test_a_short_name(source, stem):
+    assert source_stem(source) == stem

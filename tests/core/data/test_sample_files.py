@@ -80,7 +80,7 @@ def test_pictures_of_several_sources_are_sorted_together(here):
     assert [file.name for file in files] == ["a.png", "b.png", "c.png"]
 
 
-@pytest.mark.parametrize(("others", "said"), [([], "no pictures there;"), (["a.txt", "b.csv"], "its 2 files are none")])
+@pytest.mark.parametrize(("others", "said"), [([], "no pictures there;"), (["a.txt", "b.csv"], "none of the 2 files")])
 def test_a_folder_without_pictures_is_refused(here, others, said):
     (here / "pictures").mkdir()
     for name in others:
@@ -116,7 +116,7 @@ def test_pictures_for_an_input_that_no_picture_fits_are_refused(here, shape, col
     write_pictures(here / "pictures", 2, size=8)
     with pytest.raises(UserError) as caught:
         read([NetworkInput("x", shape, (0.0,), (1.0,), color)], "pictures")
-    assert "its 2 files are none that can be read" in str(caught.value)
+    assert "none of the 2 files can be read" in str(caught.value)
     assert said in str(caught.value)
 
 

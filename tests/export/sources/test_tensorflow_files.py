@@ -13,6 +13,7 @@ from stages.core.base.sources import SourceFile
 from stages.core.config.schema import InputConfig, ModelConfig
 from stages.core.data.model_files import SourceFormat, with_format
 from stages.core.graph.session import Runner
+from stages.export.shapes import UnknownShapeError
 from stages.export.sources import tensorflow_files
 from stages.export.sources.tensorflow_files import Conversion, compared, read_tensorflow
 from tests.export.dequantize.test_qdq import f32, model_of, pair
@@ -64,6 +65,8 @@ def worker(monkeypatch):
         report = {"inputs": ["images"], "outputs": ["logits"], "notes": given["notes"]}
         (folder / "report.json").write_text(json.dumps(report))
         np.savez(folder / "values.npz", input_0=IMAGES, output_0=Runner(model).run({"images": IMAGES})["logits"] + 0.5)
+        if "unknown" in given:
+            (folder / "unknown_shape.txt").write_text(given["unknown"])
         return given["code"], given["text"]
 
     monkeypatch.setattr(tensorflow_files, "run_python", run)
@@ -103,7 +106,7 @@ def test_a_saved_model_is_written_as_it_lay(worker):
             "a.tflite",
             -11,
             "a warning",
-            "model.source: a.tflite cannot be converted: TensorFlow crashed (signal 11); the file may be damaged",
+            "model.source: a.tflite cannot be converted: TensorFlow crashed on it (SIGSEGV); the file may be damaged",
         ),
         (
             "saved_model.pb",
@@ -119,6 +122,19 @@ def test_what_the_worker_refuses_is_said_in_one_line(worker, name, code, text, m
     with pytest.raises(UserError) as caught:
         read_tensorflow(ModelConfig(name="m"), with_format([source(name)]))
     assert str(caught.value) == message
+
+
+def test_a_crash_is_no_word_of_the_last_warning(worker):
+    worker |= {"code": -11, "text": "warnings.warn(DELETION)\n"}
+    with pytest.raises(UserError, match=r"a\.tflite cannot be converted: TensorFlow crashed on it \(SIGSEGV\); the f"):
+        read_tensorflow(ModelConfig(name="m"), with_format([source("a.tflite")]))
+
+
+def test_an_input_whose_shape_must_be_told_is_named(worker):
+    worker |= {"code": 2, "text": "error: has the input 'x' of unknown rank", "unknown": "x"}
+    with pytest.raises(UnknownShapeError, match=r"^model\.source: a\.pb has the input 'x' of unknown rank$") as caught:
+        read_tensorflow(ModelConfig(name="m"), with_format([source("a.pb")]))
+    assert caught.value.name == "x"
 
 
 @pytest.mark.parametrize(("sign", "said"), [(1, "1.0000"), (-1, "-1.0000: much less than rounding explains")])

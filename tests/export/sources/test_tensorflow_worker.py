@@ -11,6 +11,7 @@ from stages.core.environments.install import run_python
 from stages.core.environments.recipes import TENSORFLOW
 from stages.core.graph.session import Runner
 from stages.export.dequantize.undo import dequantized
+from stages.export.shapes import UnknownShapeError
 from stages.export.sources.tensorflow_files import read_tensorflow
 
 pytestmark = [
@@ -57,6 +58,13 @@ spec = tf.TensorSpec([1, 16, 16, 3], name="pictures")
 function = tf.function(lambda pictures: net(pictures, training=False)).get_concrete_function(spec)
 frozen = convert_variables_to_constants_v2(function)
 open("frozen.pb", "wb").write(frozen.graph.as_graph_def().SerializeToString())
+
+graph = frozen.graph.as_graph_def()
+for node in graph.node:
+    if node.op == "Placeholder":
+        del node.attr["shape"]
+graph.versions.producer = 22
+open("old.pb", "wb").write(graph.SerializeToString())
 
 module = tf.Module()
 module.net = net
@@ -156,6 +164,13 @@ def test_sizes_that_are_not_static_are_the_configured_ones(folder):
         UserError, match=r"any\.keras has the input 'pictures' of the size \[\?,\?,\?,3\]: give its shape"
     ):
         read(folder, "any.keras")
+
+
+def test_a_placeholder_of_old_that_has_no_shape_takes_the_configured_one(folder):
+    network = read(folder, "old.pb", [1, 3, 16, 16])
+    assert network.difference < 1e-5
+    with pytest.raises(UnknownShapeError, match=r"old\.pb has the input 'pictures' of unknown rank: give its shape"):
+        read(folder, "old.pb")
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_name_that_no_model_can_have(vendor, monkeypatch, capsys, name):
     monkeypatch.setattr("sys.argv", ["init", "--from", "post/run_t40.sh", "--name", name])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert f"error: --name {name}: give letters, digits and . _ + -" in capsys.readouterr().err
+    assert f"error: --name {name}: give letters a to z, digits and . _ + -" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there(vendor, command):

@@ -14,6 +14,7 @@ from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import assign_names, resolve_inputs
 from stages.core.data.model_files import ModelFiles
 from stages.core.graph.session import Runner, with_outputs
+from stages.export.shapes import UnknownShapeError
 from stages.export.sources.caffe.caffemodel import read_weights
 from stages.export.sources.caffe.layers.converters import CONVERTERS
 from stages.export.sources.caffe.network import Layer, Network, ending_at, read_network
@@ -80,8 +81,9 @@ def _input_shapes(
         elif shape and min(shape) > 0:
             shapes[one] = (1, *shape[1:]) if shape[0] == batch else shape
         else:
-            raise UserError(
-                f"model.inputs: {name} says no shape of the input {one!r}: give model.inputs[].shape, as [1,3,224,224]"
+            raise UnknownShapeError(
+                one,
+                f"model.inputs: {name} says no shape of the input {one!r}: give model.inputs[].shape, as [1,3,224,224]",
             )
     return shapes
 

@@ -11,6 +11,7 @@ from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import assign_names
 from stages.core.data.model_files import ModelFiles
+from stages.export.shapes import UnknownShapeError
 from stages.export.sources.graph_builder import GraphBuilder
 from stages.export.sources.mxnet.operators.converters import CONVERTERS, COUNTED_INPUTS
 from stages.export.sources.mxnet.params import read_params
@@ -40,9 +41,10 @@ def read_mxnet(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
     shapes = {name: tuple(configured[name].shape or shape or ()) for name, shape in inputs.items()}
     unknown = next((name for name, shape in shapes.items() if not shape or min(shape) < 1), None)
     if unknown is not None:
-        raise UserError(
+        raise UnknownShapeError(
+            unknown,
             f"model.inputs: {file.name} says no shape of {unknown!r}: give model.inputs[].shape, as [1,3,224,224]"
-            f"{_like_an_array(unknown, arrays, files.main.name)}"
+            f"{_like_an_array(unknown, arrays, files.main.name)}",
         )
     graph = _converted(symbol, arrays, shapes, file.name)
     console.print(f"{file.name} is read without MXNet: no other runtime has checked how")

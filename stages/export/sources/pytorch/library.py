@@ -1,6 +1,7 @@
 """PyTorch itself, which is an extra."""
 
 import importlib
+import os
 from typing import Any
 
 from stages.core.base.errors import UserError, one_line
@@ -17,6 +18,7 @@ def import_torch() -> Any:
     Raises:
         UserError: if it is not installed.
     """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # old files call for warnings of what will go some day
     try:
         return importlib.import_module("torch")
     except ImportError as error:

@@ -10,6 +10,7 @@ from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import assign_names, resolve_inputs
 from stages.core.graph.session import Runner
 from stages.export.normalization import torch_norms
+from stages.export.shapes import UnknownShapeError
 from stages.export.sources.pytorch.archive import FileKind, file_kind
 from stages.export.sources.pytorch.library import brief
 from stages.export.sources.pytorch.module import build_module
@@ -41,8 +42,8 @@ def read_pytorch(config: ModelConfig, file: SourceFile | None) -> SourceNetwork:
         shapes = {one.name or f"input_{i}": list(one.shape or []) for i, one in enumerate(config.inputs)}
     unknown = next((name for name, shape in shapes.items() if not shape or 0 in shape), None)
     if unknown:
-        raise UserError(
-            f"model.inputs: {unknown!r} has no shape; a PyTorch module is traced with one, as [1,3,224,224]"
+        raise UnknownShapeError(
+            unknown, f"model.inputs: {unknown!r} has no shape; a PyTorch module is traced with one, as [1,3,224,224]"
         )
     return _traced(config, program, shapes)
 

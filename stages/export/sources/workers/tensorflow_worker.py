@@ -9,6 +9,8 @@ shapes to give inputs that have no static one. FOLDER gets
     values.npz     input_0, ..., output_0, ...: random input, and what TensorFlow's own runtime makes of it
     report.json    {"inputs": [name, ...], "outputs": [name, ...], "notes": [line, ...]}
 
+and where the shape of an input must be told, unknown_shape.txt with the input's name.
+
 A network that cannot be converted ends it with exit code 2 and a line that starts with "error: ". It imports nothing of
 the project: another Python runs it, which has none of the project's libraries.
 """
@@ -39,6 +41,8 @@ SERVING = "serving_default"
 OPERATORS = flatbuffer_utils.schema_fb.BuiltinOperator
 STATES = {OPERATORS.VAR_HANDLE, OPERATORS.READ_VARIABLE, OPERATORS.ASSIGN_VARIABLE, OPERATORS.CALL_ONCE}
 RANDOM = {"RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal"}
+KNOWS_SCALARS = 24
+"""The first version of graphs in which a placeholder without sizes is a scalar; before, its shape is not known."""
 NO_OPERATORS = {"Assert", "Const", "NoOp", "Placeholder", "PlaceholderWithDefault"}
 """Nodes of a frozen graph that are none of its outputs, though nothing reads them."""
 
@@ -48,6 +52,18 @@ Sizes = Sequence[int | None]
 
 class ConversionError(Exception):
     """What is wrong with the network, in one line."""
+
+
+class UnknownShapeError(ConversionError):
+    """The shape of an input must be told.
+
+    Attributes:
+        name: of the input.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,8 @@ def main(arguments: Sequence[str]) -> int:
         converted = CONVERTERS[kind](Path(network), json.loads(shapes))
         refuse_foreign_operators(converted.model)
     except ConversionError as error:
+        if isinstance(error, UnknownShapeError):
+            (Path(folder) / "unknown_shape.txt").write_text(error.name, encoding="utf-8")
         print(f"error: {' '.join(str(error).split())}", flush=True)
         return 2
     target = Path(folder)
@@ -240,8 +258,9 @@ def from_frozen(path: Path, shapes: Sequence[Sequence[int]]) -> Converted:
     sinks = [node for node in graph.node if node.name not in read and node.op not in NO_OPERATORS]
     if not placeholders or not sinks:
         raise ConversionError("is no frozen graph of a network: it has no placeholder that leads to an output")
+    old = graph.versions.producer < KNOWS_SCALARS
     for node in placeholders:
-        node.attr["shape"].shape.CopyFrom(tf.TensorShape(placeholder_sizes(node, shapes)).as_proto())
+        node.attr["shape"].shape.CopyFrom(tf.TensorShape(placeholder_sizes(node, shapes, old)).as_proto())
     for node in graph.node:
         node.attr.pop("_output_shapes", None)
     # an iterator, which is no longer read, is no number
@@ -387,15 +406,20 @@ def refuse_training(graph: Any) -> None:
         raise ConversionError(f"is a graph for training: {random} draws random numbers; freeze the one for inference")
 
 
-def placeholder_sizes(node: Any, shapes: Sequence[Sequence[int]]) -> list[int]:
-    """The static sizes of a placeholder; of one that does not even know its rank, the first configured ones."""
+def placeholder_sizes(node: Any, shapes: Sequence[Sequence[int]], old: bool) -> list[int]:
+    """The static sizes of a placeholder; of one that does not even know its rank, the first configured ones.
+
+    Args:
+        node: the placeholder.
+        shapes: the configured ones.
+        old: whether the graph is of a version that writes an unknown shape as one without sizes.
+    """
     shape = node.attr["shape"].shape
-    if not shape.unknown_rank:
+    if shape.dim or not (shape.unknown_rank or old):
         return static_sizes(node.name, [None if each.size < 0 else each.size for each in shape.dim], shapes)
     if not shapes:
-        raise ConversionError(
-            f"has the input {node.name!r} of unknown rank: give its shape, model.inputs=[{{shape: ...}}]"
-        )
+        message = f"has the input {node.name!r} of unknown rank: give its shape, model.inputs=[{{shape: ...}}]"
+        raise UnknownShapeError(node.name, message)
     return static_sizes(node.name, [None] * len(shapes[0]), shapes)
 
 
@@ -504,9 +528,8 @@ def static_sizes(name: str, sizes: Sizes, shapes: Sequence[Sequence[int]]) -> li
                 return candidate
     shown = ",".join("?" if size is None else str(size) for size in sizes)
     example = "[1,3,224,224]" if len(sizes) == PICTURE_RANK else "[1,...]"
-    raise ConversionError(
-        f"has the input {name!r} of the size [{shown}]: give its shape, model.inputs=[{{shape: {example}}}]"
-    )
+    message = f"has the input {name!r} of the size [{shown}]: give its shape, model.inputs=[{{shape: {example}}}]"
+    raise UnknownShapeError(name, message)
 
 
 def random_values(shape: Any, dtype: Any, name: str) -> Array:
