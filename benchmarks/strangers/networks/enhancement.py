@@ -1,6 +1,5 @@
 """Networks that clean speech."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ from numpy.typing import NDArray
 
 from benchmarks.strangers.material.sounds import RATE, frames, mixed, overlapped, spectra, speech
 from benchmarks.strangers.measures.sounds import Spectrum, gain_kept
-from benchmarks.strangers.networks.planted import with_batch
 from benchmarks.strangers.networks.streams import LEARNED, shapes, stream_samples, streamed
 from benchmarks.strangers.stranger import CALIBRATION, DEBUG, Arrays, Bounds, Material, Samples, Stranger
 
@@ -35,17 +33,7 @@ def _gtcrn(material: Material) -> Samples:
         noisy = spectra(mixed(clean, DECIBELS, seed), 512, 256)
         truth = noisy, spectra(clean, 512, 256)
         streams.append(streamed(material, _spectrum_steps(noisy), states, GTCRN_STATES))
-    learned, evaluated = ([_with_leading_one(sample) for sample in stream] for stream in streams)
-    return stream_samples(learned, evaluated, truth)
-
-
-def _with_leading_one(sample: Arrays) -> Arrays:
-    """A sample of the planted graph, whose states have a batch."""
-    return {name: value[np.newaxis] if name in GTCRN_STATES else value for name, value in sample.items()}
-
-
-def _plant_gtcrn(material: Material, folder: Path) -> str:
-    return with_batch(material, folder, GTCRN.states)
+    return stream_samples(streams[0], streams[1], truth)
 
 
 def _enhanced_spectrum(noisy: Spectrum, outputs: list[Arrays]) -> Spectrum:
@@ -130,7 +118,6 @@ GTCRN = Stranger(
     "gain in SNR kept",
     GAIN,
     states={f"{name}_out": name for name in GTCRN_STATES},
-    plant=_plant_gtcrn,
 )
 DTLN = Stranger(
     "dtln",

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 from onnxruntime.quantization import QuantFormat, quantize_static
 
 from benchmarks.detection.decoded_graph import decoded_graph
 from benchmarks.strangers.stranger import Arrays, Material
 from stages.core.base.sources import open_source
 
-__all__ = ["YOLOX_FILE", "decoded", "quantized", "with_batch", "with_constants", "with_known_shape"]
+__all__ = ["YOLOX_FILE", "decoded", "quantized", "with_constants", "with_known_shape"]
 
 YOLOX_FILE = "models/yolox_nano_416.onnx"
 
@@ -23,34 +23,6 @@ def decoded(material: Material, folder: Path) -> str:
     """Let YOLOX's graph decode its boxes to pixels and join them with the scores."""
     assert material.data is not None
     return _saved(decoded_graph(onnx.load(material.data / YOLOX_FILE)), folder)
-
-
-def with_batch(material: Material, folder: Path, names: Mapping[str, str]) -> str:
-    """Give states of rank 4 a leading 1, since the pipeline takes rank 4 for pictures.
-
-    Args:
-        material: with the network.
-        folder: of the project.
-        names: output -> input of each state.
-    """
-    model = _loaded(material)
-    graph = model.graph
-    for info in [*graph.input, *graph.output]:
-        if info.name not in {*names, *names.values()}:
-            continue
-        sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim]
-        inner, is_input = f"{info.name}_without_batch", info in graph.input
-        shape = numpy_helper.from_array(np.array(sizes if is_input else [1, *sizes], np.int64), f"{inner}_shape")
-        graph.initializer.append(shape)
-        ends = (info.name, inner) if is_input else (inner, info.name)
-        for node in graph.node:
-            kept = node.input if is_input else node.output
-            kept[:] = [inner if name == info.name else name for name in kept]
-        node = helper.make_node("Reshape", [ends[0], shape.name], [ends[1]], name=inner)
-        graph.node.insert(0 if is_input else len(graph.node), node)
-        info.CopyFrom(helper.make_tensor_value_info(info.name, TensorProto.FLOAT, [1, *sizes]))
-    onnx.checker.check_model(model)
-    return _saved(model, folder)
 
 
 def with_constants(material: Material, folder: Path, values: Mapping[str, float]) -> str:

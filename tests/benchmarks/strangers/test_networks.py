@@ -101,15 +101,12 @@ def test_a_sample_that_cannot_be_run_gives_no_numbers():
         run_streams(Failing(), [{"x": 2 * one}], {}, [])
 
 
-def test_states_of_rank_four_get_a_batch(tmp_path):
-    onnx.save(summing(4), tmp_path / "plain.onnx")
-    source = planted.with_batch(Material(None, f"file:{tmp_path / 'plain.onnx'}"), tmp_path, {"t": "s"})
-    changed = Runner(onnx.load(tmp_path / source.removeprefix("file:")))
-    x = np.ones((1, 2, 2, 2), np.float32)
-    outputs = changed.run({"x": x, "s": 2 * x[np.newaxis]})
-    assert outputs["y"].shape == (1, 2, 2, 2)
-    assert outputs["t"].shape == (1, 1, 2, 2, 2)
-    assert outputs["t"].max() == outputs["t"].min() == 3
+@pytest.mark.parametrize(
+    ("shape", "stored"), [((1, 3, 2, 4), (2, 4, 3)), ((2, 1, 3, 4), (2, 3, 4, 1)), ((2, 5), (2, 5))]
+)
+def test_samples_lie_as_the_pipeline_reads_them(tmp_path, shape, stored):
+    write_samples(tmp_path / "set", [{"x": np.zeros(shape, np.float32)}])
+    assert np.load(tmp_path / "set/000.npy").shape == stored
 
 
 def test_a_setting_becomes_a_constant(tmp_path):
