@@ -104,7 +104,7 @@ def test_a_sample_that_cannot_be_run_gives_no_numbers():
 @pytest.mark.parametrize(
     ("shape", "stored"), [((1, 3, 2, 4), (2, 4, 3)), ((2, 1, 3, 4), (2, 3, 4, 1)), ((2, 5), (2, 5))]
 )
-def test_samples_lie_as_the_pipeline_reads_them(tmp_path, shape, stored):
+def test_states_of_rank_four_lie_with_their_channels_last(tmp_path, shape, stored):
     write_samples(tmp_path / "set", [{"x": np.zeros(shape, np.float32)}])
     assert np.load(tmp_path / "set/000.npy").shape == stored
 
