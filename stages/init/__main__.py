@@ -32,12 +32,15 @@ from stages.init.write.template import data_template, model_template
 PINNED = ("package:", "https://", "file:")
 PIPELINE = Path("dvc.yaml")
 TEMPLATE_NAME = "my"
+OVERRIDE = re.compile(r"(model|data|quant|soc|compare)\.[\w.]+=")
+"""How a word begins that sets a key, and is no file."""
 EPILOG = """\
 examples:
   python -m stages.init my.onnx pictures/ --soc t41                    then: dvc repro
   python -m stages.init my.onnx pictures/ --soc t41 --yes              to the report
   python -m stages.init package:NAME==VERSION/net.onnx#sha256=... pictures/
   python -m stages.init asr.onnx sounds/ --shape audio=1,16000         a size that the graph leaves open
+  python -m stages.init vad.jit sounds/ model.torch.submodule=_model   what reading the file needs
   python -m stages.init --template --name my                           every key, commented
   python -m stages.init yolov5s/run_t40.sh                             a script, and the cfg or json that it names
   python -m stages.init magik_t40.cfg --model yolov5s.onnx             a cfg: it does not name its network
@@ -80,7 +83,9 @@ def init(arguments: argparse.Namespace) -> int:
     if arguments.template:
         _write_template(arguments)
         return 0
-    given = [expanded(text) for text in (*arguments.given, *arguments.files)]
+    words = [*arguments.given, *arguments.files]
+    overrides = [word for word in words if OVERRIDE.match(word)]
+    given = [expanded(word) for word in words if word not in overrides]
     if not given:
         raise UserError("nothing is given: python -m stages.init NETWORK PICTURES, or --template for an empty config")
     if len(given) > 1 and Path(given[0]).is_dir() and Path(given[1]).is_file() and is_network_name(given[1]):
@@ -95,7 +100,7 @@ def init(arguments: argparse.Namespace) -> int:
     quant = _checked_file("quant", arguments.quant, arguments.conf)
     samples = Path(given[1]) if len(given) > 1 else None
     shapes = dict(map(_shape, arguments.shape))
-    wanted = Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force)
+    wanted = Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force, overrides)
     try:
         composed = init_from_network(wanted)
     except IncompleteSourceError as error:  # weights beside an ONNX file

@@ -9,6 +9,7 @@ from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
 from stages.core.config.schema import PreprocessConfig
 from stages.core.data.inputs import NetworkInput
+from stages.init.asked_model import asked_keys, asked_model
 from stages.init.guess.customs import Custom, custom_of_head, custom_of_metadata
 from stages.init.guess.guess import Guess, Sure
 from stages.init.guess.preprocessing import custom_of, fit_of, guess_preprocessing
@@ -42,6 +43,7 @@ class Wanted:
         shapes: input or tensor -> shape.
         conf: the config folder.
         force: whether files of these names may be replaced.
+        overrides: of `model.torch` and `model.outputs`, KEY=VALUE.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Wanted:
     shapes: Mapping[str, Sequence[int]]
     conf: Path
     force: bool
+    overrides: Sequence[str] = ()
 
 
 def init_from_network(wanted: Wanted) -> bool:
@@ -67,8 +70,9 @@ def init_from_network(wanted: Wanted) -> bool:
     for path in paths[: 2 if wanted.samples else 1]:
         check_free(path, wanted.force)
     folder = open_pictures(wanted.samples) if wanted.samples else None
-    graph = source_graph(wanted.source, wanted.name, wanted.shapes)
-    sized = sized_network(wanted.source, wanted.name, graph, wanted.shapes, folder.folder if folder else None)
+    model = asked_model(wanted.name, wanted.source, wanted.overrides)
+    graph = source_graph(model, wanted.shapes)
+    sized = sized_network(model, graph, wanted.shapes, folder.folder if folder else None)
     show_read(wanted.source, graph, sized)
     preprocess = _preprocess(_customs(graph, sized.network), sized.network)
     sets = sample_sets(folder, wanted.name, sized.network, preprocess) if folder else None
@@ -127,7 +131,8 @@ def _model_file(wanted: Wanted, graph: SourceGraph, sized: SizedNetwork, sets: S
             guesses.append(Guess("thresholds", shown, f"{custom.whose} own", Sure.medium))
     head = f"head: {network.head.head}" if network.head else ""
     read = f"{file_name(wanted.source)} ({graph.producer or 'exporter unknown'})"
-    return ModelFile(wanted.name, wanted.source, read, inputs, preprocess, thresholds, guesses, head)
+    asked = asked_keys(wanted.overrides)
+    return ModelFile(wanted.name, wanted.source, read, inputs, preprocess, thresholds, guesses, head, asked)
 
 
 def _write_composed(texts: Mapping[Path, str], wanted: Wanted, composes: bool) -> None:

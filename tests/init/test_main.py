@@ -180,6 +180,27 @@ def test_weights_beside_the_file_are_taken_too(own, init):
     )
 
 
+def test_where_the_network_ends_may_be_said(init):
+    ran = init("tiny.onnx", "calibration", "model.outputs=[flatten]", "--name", "cut")
+    assert ran.code == 0, ran.err
+    assert written("model", "cut")["outputs"] == ["flatten"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "model.fp32_diff=1",
+            "error: model.fp32_diff=1: init takes model.torch.KEY=VALUE and model.outputs=[NAME]; edit",
+        ),
+        ("model.torch.callabel=a:b", "error: model.torch.callabel=a:b: Key 'callabel' "),
+    ],
+)
+def test_other_keys_are_refused(init, word, said):
+    ran = init("tiny.onnx", "calibration", word)
+    assert (ran.code, ran.err.count("\n"), ran.err.startswith(said)) == (2, 1, True), ran.err
+
+
 def test_without_pictures_the_model_alone_is_written(init):
     ran = init("tiny.onnx")
     assert (ran.code, ran.overrides) == (0, [])

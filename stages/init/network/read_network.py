@@ -77,18 +77,17 @@ class ReadNetwork:
             return None
 
 
-def source_graph(source: str, name: str, told: Mapping[str, Sequence[int]]) -> SourceGraph:
+def source_graph(model: ModelConfig, told: Mapping[str, Sequence[int]]) -> SourceGraph:
     """Read a source.
 
     Args:
-        source: as `model.source` has it.
-        name: of the model, for messages.
+        model: names the source, and what reading it needs; without inputs.
         told: input -> shape, by the user; formats that say no shapes (PyTorch, MXNet) are read with them.
 
     Raises:
         UserError: if it cannot be read.
     """
-    config = ModelConfig(name=name, source=_absolute(source))
+    config = _elsewhere(model)
     try:
         read, title = read_source(config)
     except UnknownShapeError as error:
@@ -100,23 +99,22 @@ def source_graph(source: str, name: str, told: Mapping[str, Sequence[int]]) -> S
             raise another.as_option() from another
     metadata = {entry.key: entry.value for entry in read.model.metadata_props}
     producer = f"{read.model.producer_name} {read.model.producer_version}".strip()
-    model = float_source(read.model, title).model
-    return SourceGraph(model, producer, metadata, graph_shapes(model))
+    graph = float_source(read.model, title).model
+    return SourceGraph(graph, producer, metadata, graph_shapes(graph))
 
 
-def exported(source: str, name: str, shapes: Mapping[str, Sequence[int]]) -> ReadNetwork:
+def exported(model: ModelConfig, shapes: Mapping[str, Sequence[int]]) -> ReadNetwork:
     """Run export on a source in a folder that is removed again.
 
     Args:
-        source: as `model.source` has it.
-        name: of the model, for messages.
+        model: names the source, and what reading it needs; without inputs.
         shapes: input -> static shape, every input's.
 
     Raises:
         UserError: what export refuses.
     """
     inputs = input_configs(shapes)
-    config = Config(model=ModelConfig(name=name, source=_absolute(source), inputs=inputs))
+    config = Config(model=replace(_elsewhere(model), inputs=inputs))
     with TemporaryDirectory(prefix="socquant-init-") as folder, chdir(folder), output.capture() as captured:
         export(config)
         read = load_model(FLOAT_MODEL), load_inputs(INPUTS), load_head(DETECTOR), read_json(NORMALIZATION)
@@ -138,6 +136,13 @@ def picture_color(shape: Sequence[int]) -> Color | None:
     if len(shape) != PICTURE_RANK:
         return None
     return {1: Color.GRAY, 3: Color.RGB}.get(shape[1])
+
+
+def _elsewhere(model: ModelConfig) -> ModelConfig:
+    """A model whose paths mean the same in another folder."""
+    code = model.torch.code
+    torch = replace(model.torch, code=_absolute(code) if code else code)
+    return replace(model, source=_absolute(model.source or ""), torch=torch)
 
 
 def _absolute(source: str) -> str:

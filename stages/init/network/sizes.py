@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.base.sources import files_below
+from stages.core.config.schema import ModelConfig
 from stages.core.data.preprocess import PICTURE_SUFFIXES
 from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.init.guess.guess import Guess, Sure
@@ -48,13 +49,12 @@ class SizedNetwork:
 
 
 def sized_network(
-    source: str, name: str, graph: SourceGraph, told: Mapping[str, Sequence[int]], samples: Path | None
+    model: ModelConfig, graph: SourceGraph, told: Mapping[str, Sequence[int]], samples: Path | None
 ) -> SizedNetwork:
     """Read a network with the first static sizes that it takes.
 
     Args:
-        source: as `model.source` has it.
-        name: of the model.
+        model: names the source, and what reading it needs.
         graph: the source.
         told: input or tensor -> shape, by the user.
         samples: folder of samples, or None.
@@ -66,7 +66,7 @@ def sized_network(
     best: SizedNetwork | None = None
     for shapes, guess in _candidates(graph, told, samples):
         try:
-            network = exported(source, name, shapes)
+            network = exported(model, shapes)
         except UserError as error:
             refused = refused or error
             continue

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -29,6 +29,7 @@ class ModelFile:
         thresholds: of scores and of suppression; None of networks that are no detectors.
         guesses: by key, written beside what they are of.
         head: a line on the detector's head; empty of other networks.
+        asked: further keys, as the user gave them.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ModelFile:
     thresholds: tuple[float, float] | None
     guesses: Sequence[Guess]
     head: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def model_text(file: ModelFile) -> str:
@@ -50,6 +52,7 @@ def model_text(file: ModelFile) -> str:
         *commented("A guess says how sure it is. Mend what is wrong here, then: python -m stages.compose --keep"),
         f"name: {in_one_line(file.name)}",
         f"source: {in_one_line(file.source)}",
+        *(f"{key}: {in_one_line(value)}" for key, value in file.asked.items()),
         "inputs:",
         *(line for guess in of_inputs for line in commented(_said(guess), "  ")),
         *(f"  - {_input(one)}" for one in file.inputs),

@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from stages.core.base.errors import UserError
+from stages.core.config.schema import ModelConfig
 from stages.export.shapes import UnknownShapeError
 from stages.export.sources.source_network import SourceNetwork
 from stages.init.guess.guess import Sure
@@ -29,11 +30,11 @@ def opened(height, width, metadata=None, kind=TensorProto.FLOAT):
     del model.graph.value_info[:]
     onnx.helper.set_model_props(model, metadata or {})
     onnx.save(model, "net.onnx")
-    return source_graph("file:net.onnx", "net", {})
+    return source_graph(ModelConfig("net", "file:net.onnx"), {})
 
 
 def sized(graph, told=None, samples=None):
-    return sized_network("file:net.onnx", "net", graph, told or {}, samples)
+    return sized_network(ModelConfig("net", "file:net.onnx"), graph, told or {}, samples)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_integers_that_are_no_picture_name_the_first_float_tensor(here):
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])]
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "net.onnx")
-    read = source_graph("file:net.onnx", "net", {})
+    read = source_graph(ModelConfig("net", "file:net.onnx"), {})
     with pytest.raises(UserError, match=r"^input 'tokens' is int64, and inputs are float: .*--shape 'floats=1,8'$"):
         sized(read)
     assert sized(read, {"floats": [1, 8]}).shapes == {"floats": [1, 8]}
@@ -103,7 +104,7 @@ def test_integers_that_lead_to_outputs_alone_are_to_become_constants(here):
     with pytest.raises(
         UserError, match=r"^input 'rate' is int64, .*: export the network with a constant in its place$"
     ):
-        sized(source_graph("file:net.onnx", "net", {}))
+        sized(source_graph(ModelConfig("net", "file:net.onnx"), {}))
 
 
 def test_sounds_of_open_length_need_samples_or_a_word(here):
@@ -112,7 +113,7 @@ def test_sounds_of_open_length_need_samples_or_a_word(here):
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "t"])]
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "net.onnx")
-    read = source_graph("file:net.onnx", "net", {})
+    read = source_graph(ModelConfig("net", "file:net.onnx"), {})
     with pytest.raises(UserError, match=r"^input 'audio' has the dynamic shape \[\?,\?\]: .*--shape 'audio=1,16000'"):
         sized(read)
     (here / "sounds").mkdir()
@@ -151,6 +152,8 @@ def test_a_format_that_says_no_shapes_is_read_with_those_that_are_told(here, mon
         return SourceNetwork(tiny_classifier()), "net.pt"
 
     monkeypatch.setattr("stages.init.network.read_network.read_source", read)
-    assert source_graph("file:net.pt", "net", {"images": [1, 3, 16, 16]}).shapes == {"images": [1, 3, 16, 16]}
+    assert source_graph(ModelConfig("net", "file:net.pt"), {"images": [1, 3, 16, 16]}).shapes == {
+        "images": [1, 3, 16, 16]
+    }
     with pytest.raises(UserError, match=r"^input 'images' has no static shape in the file: .* --shape images=1,3,224"):
-        source_graph("file:net.pt", "net", {})
+        source_graph(ModelConfig("net", "file:net.pt"), {})
