@@ -324,7 +324,7 @@ def test_the_next_sweep_goes_on_where_ended_ones_were(ended):
 
 @pytest.mark.slow
 def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
-    words = ["quant.feature_bits=8,12", "hydra.sweep.dir=sweeps/mine"]
+    words = ["quant.feature_bits=12", "hydra.sweep.dir=sweeps/mine"]
     again = ["quant.feature_bits=12,8", "hydra.sweep.dir=sweeps/mine", "hydra/launcher=basic"]
     with start(project, words) as one:
         wait_for((project / "sweeps/mine/sweep.json").exists)
