@@ -83,8 +83,14 @@ def init_from_network(wanted: Wanted) -> bool:
     show_table(guesses)
     texts = {paths[0]: model_text(file)} | ({paths[1]: data_text(sets.file)} if sets else {})
     _write_composed(texts, wanted, composes=sets is not None)
-    show_next(wanted.source, list(texts), composed=sets is not None, guesses=guesses)
+    show_next(_said(wanted), list(texts), composed=sets is not None, guesses=guesses)
     return sets is not None
+
+
+def _said(wanted: Wanted) -> list[str]:
+    """The network, and what was said of it, as words of the command."""
+    shapes = [f"{name}={','.join(map(str, shape))}" for name, shape in wanted.shapes.items()]
+    return [wanted.source, *wanted.overrides, *(word for shape in shapes for word in ("--shape", shape))]
 
 
 def _picture(network: ReadNetwork) -> NetworkInput | None:

@@ -1,5 +1,6 @@
 """What init says on the terminal: what was read, a table of guesses, what was written, and the next command."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,8 +40,15 @@ def show_table(guesses: Sequence[Guess]) -> None:
     output.print(table)
 
 
-def show_next(source: str, written: Sequence[Path], composed: bool, guesses: Sequence[Guess]) -> None:
-    """Say which files were written, what to look at, and what to type next."""
+def show_next(words: Sequence[str], written: Sequence[Path], composed: bool, guesses: Sequence[Guess]) -> None:
+    """Say which files were written, what to look at, and what to type next.
+
+    Args:
+        words: the network, and what the user said of it.
+        written: the files.
+        composed: whether params.yaml is among them.
+        guesses: all.
+    """
     listed = ", ".join(map(str, written))
     output.print(f"written: {listed}{', params.yaml' if composed else ''}")
     doubtful = [guess.key for guess in guesses if guess.sure is Sure.low]
@@ -49,4 +57,6 @@ def show_next(source: str, written: Sequence[Path], composed: bool, guesses: Seq
     if composed:
         output.print("next:    dvc repro")
     else:
-        output.print(f"next:    python -m stages.init {source.removeprefix('file:')} PICTURES --force")
+        network, *said = words
+        line = shlex.join([network.removeprefix("file:"), "PICTURES", *said, "--force"])
+        output.print(f"next:    python -m stages.init {line}")

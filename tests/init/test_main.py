@@ -207,6 +207,9 @@ def test_without_pictures_the_model_alone_is_written(init):
     assert Path("conf/model/tiny.yaml").is_file()
     assert not Path("conf/data").exists()
     assert ran.out.splitlines()[-1] == "next:    python -m stages.init tiny.onnx PICTURES --force"
+    ran = init("tiny.onnx", "--shape", "images=1,3,16,16", "model.outputs=[flatten]", "--force")
+    again = "tiny.onnx PICTURES 'model.outputs=[flatten]' --shape images=1,3,16,16 --force"
+    assert " ".join(ran.out.split()).endswith(f"next: python -m stages.init {again}")
 
 
 @pytest.mark.parametrize(
