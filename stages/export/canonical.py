@@ -46,9 +46,8 @@ def canonicalize(model: onnx.ModelProto, cut: Cut) -> onnx.ModelProto:
         simplified = _slimmed(part)
         if _opset(simplified) < OLDEST_OPSET:
             simplified = version_converter.convert_version(simplified, OLDEST_OPSET)
-        _constants_as_initializers(simplified)
-        without_transposes(simplified)
         to_initializers(simplified)
+        without_transposes(simplified)
         rewrite(simplified)
         _name_nodes(simplified, names)
         _rewrite_batch_norms(simplified)
@@ -96,36 +95,6 @@ def _check_operator(node: onnx.NodeProto) -> None:
 
 def _opset(model: onnx.ModelProto) -> int:
     return next(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-
-
-def _constants_as_initializers(model: onnx.ModelProto) -> None:
-    """Store what Constant nodes hold as initializers: one form of a constant for all that read the network."""
-    kept = []
-    for node in model.graph.node:
-        value = _constant_value(node) if node.op_type == "Constant" and node.domain in ("", "ai.onnx") else None
-        if value is None:
-            kept.append(node)
-        else:
-            value.name = node.output[0]
-            model.graph.initializer.append(value)
-    if len(kept) < len(model.graph.node):
-        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-
-
-def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """The value of a Constant; None for a sparse one or text."""
-    types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
-    for name, kind in types.items():
-        if (value := attribute(node, name)) is not None:
-            return numpy_helper.from_array(np.asarray(value, kind))
-    value = attribute(node, "value")
-    if value is None:
-        return None
-    copied = onnx.TensorProto()
-    copied.CopyFrom(value)
-    return copied
 
 
 def _name_nodes(model: onnx.ModelProto, source_names: Mapping[str, str]) -> None:
