@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.base.console import counted
+from stages.core.base.paths import NODE_RANGES
 from stages.core.config.schema import InputConfig, ModelConfig
 from stages.core.data.inputs import NetworkInput, assign_names, resolve_inputs
 from stages.core.graph.session import Runner
@@ -18,12 +20,12 @@ from stages.export.batch import with_batch_one
 from stages.export.canonical import canonicalize
 from stages.export.cut import Cut, find_cut, without_outputs
 from stages.export.dequantize.undo import node_ranges
-from stages.export.detector import find_head, without_decoding
+from stages.export.detector import detector_lines, find_head, without_decoding
 from stages.export.float_source import float_source
 from stages.export.shapes import fix_shapes, graph_shapes, shape_lines
 from stages.export.sources.readers import read_source
 
-__all__ = ["ExportedNetwork", "StaticSource", "exported_network"]
+__all__ = ["ExportedNetwork", "StaticSource", "described", "exported_network"]
 
 
 @dataclass(frozen=True)
@@ -125,3 +127,19 @@ def _static(source: onnx.ModelProto, config: ModelConfig, say: Callable[[str], o
     static = fix_shapes(source, shapes, cut_off=set(source_names) - set(cut.inputs))
     feeds = verify.random_feeds(resolve_inputs(of_source, graph_shapes(static))) | verify.zeros(static)
     return StaticSource(static, cut, configured, feeds)
+
+
+def described(network: ExportedNetwork, config: ModelConfig) -> list[str]:
+    """What export says of a network in the end: its size and inputs, its head, the ranges of a quantized source."""
+    listed = ", ".join(f"{each.name} {list(each.shape)}" for each in network.inputs)
+    lines = [
+        f"exported {config.name}: {len(network.model.graph.node)} nodes, inputs {listed}, "
+        f"largest difference to the source {network.difference:.2g} (allowed {config.fp32_diff:g})",
+        *detector_lines(network.head, network.outputs),
+    ]
+    if network.ranges:
+        lines.append(
+            f"the source's {counted(len(network.ranges), 'range')} are in {NODE_RANGES}; to quantize with them: "
+            f"python -m stages.compose --keep quant.node_bits=file:{NODE_RANGES}"
+        )
+    return lines

@@ -1,26 +1,21 @@
 """What a network is: its exported graph, inputs, head and metadata, read with as little told as possible."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
 
-from stages.core.base.artifacts import read_json
 from stages.core.base.console import output
 from stages.core.base.errors import UserError
-from stages.core.base.paths import DETECTOR, FLOAT_MODEL, INPUTS, NORMALIZATION
-from stages.core.base.sources import parse
-from stages.core.config.schema import Color, Config, InputConfig, ModelConfig
-from stages.core.data.inputs import NetworkInput, load_inputs
+from stages.core.config.schema import Color, InputConfig, ModelConfig
+from stages.core.data.inputs import NetworkInput
 from stages.core.data.labels import class_count
-from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, load_model
-from stages.core.heads.head_file import ExportedHead, load_head
-from stages.export.__main__ import export
+from stages.core.graph.onnx_graph import PICTURE_RANK, Graph
+from stages.core.heads.head_file import ExportedHead
+from stages.export import normalization
 from stages.export.float_source import float_source
+from stages.export.network import described, exported_network
 from stages.export.shapes import UnknownShapeError, graph_shapes
 from stages.export.sources.readers import read_source
 
@@ -87,14 +82,13 @@ def source_graph(model: ModelConfig, told: Mapping[str, Sequence[int]]) -> Sourc
     Raises:
         UserError: if it cannot be read.
     """
-    config = _elsewhere(model)
     try:
-        read, title = read_source(config)
+        read, title = read_source(model)
     except UnknownShapeError as error:
         if error.name not in told:
             raise error.as_option() from error
         try:
-            read, title = read_source(replace(config, inputs=input_configs(told)))
+            read, title = read_source(replace(model, inputs=input_configs(told)))
         except UnknownShapeError as another:
             raise another.as_option() from another
     metadata = {entry.key: entry.value for entry in read.model.metadata_props}
@@ -104,7 +98,7 @@ def source_graph(model: ModelConfig, told: Mapping[str, Sequence[int]]) -> Sourc
 
 
 def exported(model: ModelConfig, shapes: Mapping[str, Sequence[int]]) -> ReadNetwork:
-    """Run export on a source in a folder that is removed again.
+    """Export a source in memory.
 
     Args:
         model: names the source, and what reading it needs; without inputs.
@@ -113,12 +107,13 @@ def exported(model: ModelConfig, shapes: Mapping[str, Sequence[int]]) -> ReadNet
     Raises:
         UserError: what export refuses.
     """
-    inputs = input_configs(shapes)
-    config = Config(model=replace(_elsewhere(model), inputs=inputs))
-    with TemporaryDirectory(prefix="socquant-init-") as folder, chdir(folder), output.capture() as captured:
-        export(config)
-        read = load_model(FLOAT_MODEL), load_inputs(INPUTS), load_head(DETECTOR), read_json(NORMALIZATION)
-    return ReadNetwork(*read, captured.get().splitlines())
+    config = replace(model, inputs=input_configs(shapes))
+    with output.capture() as captured:
+        network = exported_network(config, output.print)
+        for line in described(network, config):
+            output.print(line)
+    norms = normalization.to_json(network.norms())
+    return ReadNetwork(network.model, network.inputs, network.head, norms, captured.get().splitlines())
 
 
 def input_configs(shapes: Mapping[str, Sequence[int]]) -> list[InputConfig]:
@@ -136,16 +131,3 @@ def picture_color(shape: Sequence[int]) -> Color | None:
     if len(shape) != PICTURE_RANK:
         return None
     return {1: Color.GRAY, 3: Color.RGB}.get(shape[1])
-
-
-def _elsewhere(model: ModelConfig) -> ModelConfig:
-    """A model whose paths mean the same in another folder."""
-    code = model.torch.code
-    torch = replace(model.torch, code=_absolute(code) if code else code)
-    return replace(model, source=_absolute(model.source or ""), torch=torch)
-
-
-def _absolute(source: str) -> str:
-    """A source that means the same in another folder."""
-    parsed = parse(source)
-    return f"file:{Path(parsed.location).absolute()}" if parsed.kind == "file" else source
