@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stages.core.base.errors import UserError, one_line
@@ -41,6 +41,6 @@ def asked_keys(overrides: Sequence[str]) -> dict[str, Any]:
                 f"{override}: init takes model.torch.KEY=VALUE and model.outputs=[NAME]; edit conf/model/, or give "
                 "others to python -m stages.compose --keep"
             )
-    given = OmegaConf.from_dotlist(list(overrides))
-    model = given.get("model", {})
-    return dict(OmegaConf.to_container(model)) if isinstance(model, DictConfig) else {}  # type: ignore[arg-type]
+    given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+    assert isinstance(given, dict)
+    return dict(given.get("model", {}))

@@ -181,9 +181,8 @@ def _weights(to: Rewriter, node: onnx.NodeProto, at: int, lengths: tuple[int, in
     if roi is not None and roi.size:
         window[[2, 6]] = roi[[at, at + count]]
     eye = np.eye(before, dtype=np.float32).reshape(before, 1, before, 1)
-    by_scale = scales is not None and scales.size
-    factor = np.array([1, 1, scales[at], 1], np.float32) if by_scale else None  # type: ignore[index]
-    sizes = None if by_scale else np.array([before, 1, after, 1], np.int64)
+    factor = np.array([1, 1, scales[at], 1], np.float32) if scales is not None and scales.size else None
+    sizes = np.array([before, 1, after, 1], np.int64) if factor is None else None
     if sizes is None:
         del alone.input[3:]
     inputs = [eye, window, factor, sizes][: len(alone.input)]

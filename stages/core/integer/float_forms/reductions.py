@@ -14,12 +14,12 @@ __all__ = ["RULES", "reduced_axes"]
 
 def reduced_axes(to: Rewriter, node: onnx.NodeProto) -> list[int] | None:
     """The axes over which a node reduces, counted from the first; None where they or the rank are not known."""
-    shape = to.shape(node.input[0])
-    if shape is None or (to.has(node, 1) and to.value(node, 1) is None):
+    shape, axes = to.shape(node.input[0]), to.value(node, 1)
+    if shape is None or (to.has(node, 1) and axes is None):
         return None
     given = attribute(node, "axes")
-    if given is None and to.has(node, 1):
-        given = np.atleast_1d(to.value(node, 1)).tolist()  # type: ignore[arg-type]
+    if given is None and axes is not None:
+        given = np.atleast_1d(axes).tolist()
     if not given and attribute(node, "noop_with_empty_axes", 0):
         return []
     return sorted(axis % len(shape) for axis in given or range(len(shape)))
