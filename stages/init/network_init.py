@@ -1,24 +1,26 @@
 """From a network and a folder of samples to an experiment: conf/model, conf/data, params.yaml."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.compose import run as compose_into
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
-from stages.core.config.schema import PreprocessConfig
+from stages.core.config.schema import ModelConfig, PreprocessConfig
 from stages.core.data.inputs import NetworkInput
+from stages.export.sources.constant_inputs import with_constants
 from stages.init.asked_model import asked_keys, asked_model
 from stages.init.guess.customs import Custom, custom_of_head, custom_of_metadata
 from stages.init.guess.guess import Guess, Sure
 from stages.init.guess.preprocessing import custom_of, fit_of, guess_preprocessing
 from stages.init.guess.ranges import Clues
 from stages.init.model_name import check_free
+from stages.init.network.constant_inputs import constant_inputs
 from stages.init.network.first_operators import first_arithmetic
 from stages.init.network.read_network import ReadNetwork, SourceGraph, picture_color, source_graph
 from stages.init.network.sizes import SizedNetwork, sized_network
-from stages.init.pictures.picture_folder import open_pictures
+from stages.init.pictures.picture_folder import PictureFolder, open_pictures
 from stages.init.pictures.sample_sets import SampleSets, sample_sets
 from stages.init.show import show_next, show_read, show_table
 from stages.init.write.data_file import data_text
@@ -71,12 +73,15 @@ def init_from_network(wanted: Wanted) -> bool:
         check_free(path, wanted.force)
     folder = open_pictures(wanted.samples) if wanted.samples else None
     model = asked_model(wanted.name, wanted.source, wanted.overrides)
-    graph = source_graph(model, wanted.shapes)
+    model, graph, constants = _with_constants(model, source_graph(model, wanted.shapes), folder)
     sized = sized_network(model, graph, wanted.shapes, folder.folder if folder else None)
     show_read(wanted.source, graph, sized)
     preprocess = _preprocess(_customs(graph, sized.network), sized.network)
     sets = sample_sets(folder, wanted.name, sized.network, preprocess) if folder else None
     file = _model_file(wanted, graph, sized, sets)
+    if constants is not None:
+        asked = {**file.asked, "constants": model.constants}
+        file = replace(file, guesses=[constants, *file.guesses], asked=asked)
     guesses = [*file.guesses, *(sets.guesses if sets else ())]
     if sets and wanted.soc is None:
         guesses.append(Guess("soc", f"{wanted.conf}/config.yaml's", "no --soc is given", Sure.low))
@@ -85,6 +90,19 @@ def init_from_network(wanted: Wanted) -> bool:
     _write_composed(texts, wanted, composes=sets is not None)
     show_next(_said(wanted), list(texts), composed=sets is not None, guesses=guesses)
     return sets is not None
+
+
+def _with_constants(
+    model: ModelConfig, graph: SourceGraph, folder: PictureFolder | None
+) -> tuple[ModelConfig, SourceGraph, Guess | None]:
+    """Make inputs that are one number constants, where the samples say it."""
+    found, guess = constant_inputs(graph.model, graph.shapes, folder.folder if folder else None)
+    if guess is None:
+        return model, graph, None
+    constants = {**model.constants, **found}
+    bound = with_constants(graph.model, found, [])
+    shapes = {name: shape for name, shape in graph.shapes.items() if name not in found}
+    return replace(model, constants=constants), replace(graph, model=bound, shapes=shapes), guess
 
 
 def _said(wanted: Wanted) -> list[str]:

@@ -191,7 +191,8 @@ def test_where_the_network_ends_may_be_said(init):
     [
         (
             "model.fp32_diff=1",
-            "error: model.fp32_diff=1: init takes model.torch.KEY=VALUE and model.outputs=[NAME]; edit",
+            "error: model.fp32_diff=1: init takes model.torch.KEY=VALUE, model.constants.INPUT=VALUE and "
+            "model.outputs=[NAME]; edit",
         ),
         ("model.torch.callabel=a:b", "error: model.torch.callabel=a:b: Key 'callabel' "),
     ],

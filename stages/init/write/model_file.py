@@ -52,7 +52,11 @@ def model_text(file: ModelFile) -> str:
         *commented("A guess says how sure it is. Mend what is wrong here, then: python -m stages.compose --keep"),
         f"name: {in_one_line(file.name)}",
         f"source: {in_one_line(file.source)}",
-        *(f"{key}: {in_one_line(value)}" for key, value in file.asked.items()),
+        *(
+            line
+            for key, value in file.asked.items()
+            for line in (*_beside(others, key), f"{key}: {in_one_line(value)}")
+        ),
         "inputs:",
         *(line for guess in of_inputs for line in commented(_said(guess), "  ")),
         *(f"  - {_input(one)}" for one in file.inputs),
