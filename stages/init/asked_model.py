@@ -15,7 +15,7 @@ ASKED = ("model.torch.", "model.constants.", "model.outputs=")
 """How overrides begin that init takes: what else a model's file says it finds out."""
 
 
-def asked_model(name: str, source: str, overrides: Sequence[str]) -> ModelConfig:
+def asked_model(name: str, source: str | None, overrides: Sequence[str]) -> ModelConfig:
     """The model to read: its source, and what overrides say.
 
     Raises:

@@ -30,6 +30,7 @@ from stages.init.write.source_text import file_name
 __all__ = ["Wanted", "init_from_network"]
 
 PARAMS = Path("params.yaml")
+CALLABLE = "model.torch.callable="
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Wanted:
     """What the user asks for.
 
     Attributes:
-        source: of the network, as `model.source` has it.
+        source: of the network, as `model.source` has it; None of a module that `overrides` name.
         name: of the model and of the data set.
         samples: folder of samples; None: none yet.
         soc: file of conf/soc, without suffix; None: the default of conf/config.yaml.
@@ -48,7 +49,7 @@ class Wanted:
         overrides: of `model.torch` and `model.outputs`, KEY=VALUE.
     """
 
-    source: str
+    source: str | None
     name: str
     samples: Path | None
     soc: str | None
@@ -73,9 +74,9 @@ def init_from_network(wanted: Wanted) -> bool:
         check_free(path, wanted.force)
     folder = open_pictures(wanted.samples) if wanted.samples else None
     model = asked_model(wanted.name, wanted.source, wanted.overrides)
-    model, graph, constants = _with_constants(model, source_graph(model, wanted.shapes), folder)
+    model, graph, constants = _with_constants(model, source_graph(model, wanted.shapes, _pictures(folder)), folder)
     sized = sized_network(model, graph, wanted.shapes, folder.folder if folder else None)
-    show_read(wanted.source, graph, sized)
+    show_read(_called(wanted), graph, sized)
     preprocess = _preprocess(_customs(graph, sized.network), sized.network)
     sets = sample_sets(folder, wanted.name, sized.network, preprocess) if folder else None
     file = _model_file(wanted, graph, sized, sets)
@@ -90,6 +91,10 @@ def init_from_network(wanted: Wanted) -> bool:
     _write_composed(texts, wanted, composes=sets is not None)
     show_next(_said(wanted), list(texts), composed=sets is not None, guesses=guesses)
     return sets is not None
+
+
+def _pictures(folder: PictureFolder | None) -> bool:
+    return folder is not None and folder.holds_pictures
 
 
 def _with_constants(
@@ -108,7 +113,15 @@ def _with_constants(
 def _said(wanted: Wanted) -> list[str]:
     """The network, and what was said of it, as words of the command."""
     shapes = [f"{name}={','.join(map(str, shape))}" for name, shape in wanted.shapes.items()]
-    return [wanted.source, *wanted.overrides, *(word for shape in shapes for word in ("--shape", shape))]
+    overrides = [word for word in wanted.overrides if wanted.source or not word.startswith(CALLABLE)]
+    return [wanted.source or _called(wanted), *overrides, *(word for shape in shapes for word in ("--shape", shape))]
+
+
+def _called(wanted: Wanted) -> str:
+    """What lines call the network: its file, or the class that builds it."""
+    if wanted.source:
+        return file_name(wanted.source)
+    return next(word.removeprefix(CALLABLE) for word in wanted.overrides if word.startswith(CALLABLE))
 
 
 def _picture(network: ReadNetwork) -> NetworkInput | None:
@@ -154,7 +167,7 @@ def _model_file(wanted: Wanted, graph: SourceGraph, sized: SizedNetwork, sets: S
             shown = f"score {thresholds[0]:g}, suppression {thresholds[1]:g}"
             guesses.append(Guess("thresholds", shown, f"{custom.whose} own", Sure.medium))
     head = f"head: {network.head.head}" if network.head else ""
-    read = f"{file_name(wanted.source)} ({graph.producer or 'exporter unknown'})"
+    read = f"{_called(wanted)} ({graph.producer or 'exporter unknown'})"
     asked = asked_keys(wanted.overrides)
     return ModelFile(wanted.name, wanted.source, read, inputs, preprocess, thresholds, guesses, head, asked)
 
