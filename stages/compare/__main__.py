@@ -1,6 +1,9 @@
 """Reads out/export, out/quantize, out/calibset, data; writes out/compare: tables, diagnosis, plot, report."""
 
+from dataclasses import replace
+
 from stages.compare.background import Background
+from stages.compare.cures.candidates import without_line
 from stages.compare.diagnose.diagnosis import Diagnosis, diagnose
 from stages.compare.gather.gather import gather
 from stages.compare.render.render import begin_figures, render
@@ -27,7 +30,9 @@ def compare(config: Config) -> None:
 
 def _treated(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     """The diagnosis with the cures that help."""
-    from stages.compare.cures.cures import with_cures  # noqa: PLC0415: composes, so it takes Hydra
+    if not config.compare.cures:
+        return replace(diagnosis, findings=[without_line(finding) for finding in diagnosis.findings])
+    from stages.compare.cures.cures import with_cures  # noqa: PLC0415  (it composes, which takes Hydra)
 
     return with_cures(diagnosis, config)
 
