@@ -78,7 +78,8 @@ def run_stage(command: str, *arguments: str) -> str:
         UserError: if it fails, with the line that says why.
     """
     line = [sys.executable, "-m", f"stages.{command}", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "1000"}
+    paths = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "1000"}
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [text for text in done.stderr.splitlines() if "error" in text.lower()] or done.stderr.splitlines()
