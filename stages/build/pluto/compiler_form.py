@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from stages.build.pluto.network_input import input_is_twos_complement
-from stages.build.pluto.qdq_graph import QMAX, QMIN, QdqGraph
+from stages.build.pluto.qdq_graph import BITS, QMAX, QMIN, QdqGraph
 from stages.build.pluto.refusals import Concern, Effect, Refusal
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
 from stages.core.integer.network_params import NetworkParams
 
-__all__ = ["BITS", "settings_refusals", "to_compiler_form"]
+__all__ = ["settings_refusals", "to_compiler_form"]
 
-BITS = 8
-"""Bit width of features and weights."""
 WEIGHTED_TYPES = ("Conv", "ConvTranspose", "Gemm")
 PROGRAM_TYPES = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Reshape", "Flatten", "Squeeze")
 """Operators behind the last Gemm that are left to the user's program: with them the compiler would drop the Gemm."""

@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from stages.core.graph.onnx_graph import Graph, attribute
+from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["LAYER_TYPES", "QMAX", "QMIN", "QdqGraph", "QdqParams"]
+__all__ = ["BITS", "LAYER_TYPES", "QMAX", "QMIN", "QdqGraph", "QdqParams"]
 
 VIEW_TYPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity")
 """Operators that the compiler skips before a Gemm."""
 LAYER_TYPES = ("Conv", "Gemm", "GlobalAveragePool", "Add", "MaxPool", "Resize", "Mul", "Concat")
 """Operators that the compiler turns into layers."""
 QDQ_TYPES = ("QuantizeLinear", "DequantizeLinear")
+BITS = 8
+"""Bit width of features and weights."""
 QMIN, QMAX = -128, 127
 """The codes of a feature: int8."""
 
@@ -54,6 +57,11 @@ class QdqParams:
     def tensor_zero_point(self) -> int:
         """The zero point of a per-tensor quantization."""
         return int(self.zero_point.reshape(-1)[0])
+
+    @property
+    def unsigned(self) -> QuantParams:
+        """The same for codes from 0: those of an int8 feature of one scale, and 128."""
+        return QuantParams(BITS, self.tensor_scale, self.tensor_zero_point - QMIN)
 
     def same_as(self, other: "QdqParams") -> bool:
         """Whether equal codes stand for equal values: same type, scales and zero points."""
