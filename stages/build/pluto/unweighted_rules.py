@@ -27,7 +27,7 @@ def check_add(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
     """Refusals of a sum."""
     if len(qdq.feature_inputs(node)) < 2:
         reason = "adds a constant; the runtime adds two features"
-        yield refusal(node, Effect.wrong, reason, "move it into the bias of the layer before", ONNX_IMPORT)
+        yield refusal(node, Effect.compile, reason, "move it into the bias of the layer before", ONNX_IMPORT)
         return
     shapes = [qdq.graph.shapes.get(name) for name in node.input]
     if shapes[0] != shapes[1]:
@@ -53,7 +53,7 @@ def check_concat(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
     if len(node.input) > MAX_LAYER_INPUTS:
         reason = f"joins {len(node.input)} tensors; a compiled layer has {MAX_LAYER_INPUTS}, the others are dropped"
         yield refusal(node, Effect.wrong, reason, "join them in two steps", "compile/format.py")
-    if any(qdq.constant(name) is not None for name in node.input):
+    if any(map(qdq.is_constant, node.input)):
         yield refusal(node, Effect.compile, "joins a constant", "fold it into the next layer", ONNX_IMPORT)
 
 
