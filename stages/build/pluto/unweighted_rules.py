@@ -98,10 +98,12 @@ def _sliced_pixels(qdq: QdqGraph, name: str, image: str, pixels: NDArray[Any]) -
     return before[tuple(selection)]
 
 
-def check_max_pool(_: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
+def check_max_pool(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
     """Refusals of a max pool: the compiler reads kernel, strides and pads."""
     defaults = {"ceil_mode": 0, "storage_order": 0, "auto_pad": b"NOTSET"}
     for name, default in defaults.items():
+        if name == "ceil_mode" and _windows_divide(qdq, node):
+            continue
         value = attribute(node, name, default)
         if value not in (default, b"VALID"):
             shown = value.decode() if isinstance(value, bytes) else value
@@ -110,6 +112,15 @@ def check_max_pool(_: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
             )
     if any(step != 1 for step in attribute(node, "dilations", [1, 1])):
         yield refusal(node, Effect.wrong, "dilated, which is not read", "a pool without dilation", ONNX_IMPORT)
+
+
+def _windows_divide(qdq: QdqGraph, node: onnx.NodeProto) -> bool:
+    """Whether a pool's windows end where its padded input ends, so that sizes are the same rounded up and down."""
+    size = qdq.graph.shapes.get(node.input[0], [])[2:]
+    kernel, rank = attribute(node, "kernel_shape", []), len(size)
+    strides, pads = attribute(node, "strides", [1] * rank), attribute(node, "pads", [0] * 2 * rank)
+    ends = [length + pads[i] + pads[rank + i] - kernel[i] for i, length in enumerate(size)]
+    return bool(size) and not any(end % stride for end, stride in zip(ends, strides, strict=True))
 
 
 def check_resize(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:

@@ -365,7 +365,7 @@ def by_size(model):
 
 
 def ceil_pool(model):
-    put(model, "pool", ceil_mode=1)
+    put(model, "pool", ceil_mode=1, kernel_shape=[3, 3])
 
 
 def dilated_pool(model):
@@ -432,6 +432,12 @@ def test_planted_in_a_detector(plant, name, effect, words, refusals_of):
     refusals = refusals_of(model)
     assert (name, effect) in refusals, refusals
     assert words in refusals[name, effect].reason
+
+
+def test_a_pool_that_would_round_up_but_has_nothing_to_round():
+    model = copy("detector")
+    put(model, "pool", ceil_mode=1)  # 2x2 on 8 pixels
+    assert find_refusals(model) == []
 
 
 def test_a_wide_3x3_is_unproven():
