@@ -83,9 +83,8 @@ def _node(model: onnx.ModelProto, op_type: str, which: int = 0) -> onnx.NodeProt
 
 
 def _quantizer(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto:
-    return next(
-        each for each in model.graph.node if each.op_type == "QuantizeLinear" and each.input[0] == node.output[0]
-    )
+    nodes: list[onnx.NodeProto] = list(model.graph.node)
+    return next(each for each in nodes if each.op_type == "QuantizeLinear" and each.input[0] == node.output[0])
 
 
 def _value(model: onnx.ModelProto, name: str) -> NDArray[Any]:
