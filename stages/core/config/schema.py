@@ -68,8 +68,14 @@ class Requantization(Enum):
     """How the accumulator becomes an output code."""
 
     nna = "nna"  # floor((4*acc + bias) / mult) + 2^(bits-1), per channel
+    nna_open = "nna_open"  # the same as t41-pluto computes it: bias from int32 codes, sums rounded as real ones
     multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
     shift = "shift"  # acc >> shift, one shift a layer
+
+    @property
+    def is_nna(self) -> bool:
+        """Whether the accumulator is divided as Ingenic's unit does it."""
+        return self in (Requantization.nna, Requantization.nna_open)
 
 
 class FeatureZeroPoint(Enum):
@@ -141,8 +147,6 @@ class SocConfig:
     weight_scale: WeightScale = MISSING
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
     float_outputs: bool = False  # a convolution or fully connected layer returns float at the end or to layers in float
-    integer_bias: bool = False  # rule nna: a bias is that of its int32 codes, as the QDQ network has it
-    exact_sums: bool = False  # 8 bits: Add, Concat and spatial means round as real arithmetic, as does a last Gemm
     fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
     operators: dict[str, OperatorBitWidths] = field(default_factory=dict)  # by ONNX type, DepthwiseConv or Silu
     simulated: SimulatedBitWidths = field(default_factory=SimulatedBitWidths)  # of every operator that runs in integers

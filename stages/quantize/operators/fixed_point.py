@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer import rules
 from stages.core.integer.exact_rounding import EXACT_BITS, TIED_BITS, exact_rescaling, exact_sum
@@ -54,7 +55,7 @@ def _exact_operands(to: IntegerModelBuilder, layer: Layer) -> list[QuantParams] 
     """The operands' quantization parameters where the SOC rounds as real arithmetic does, else None."""
     operands = [to.qparams(name) for name in layer.first.input]
     small = all(each.bits == EXACT_BITS for each in (*operands, to.qparams(layer.output)))
-    return operands if to.soc.exact_sums and small else None
+    return operands if to.soc.requantization is Requantization.nna_open and small else None
 
 
 def _lower_add(to: IntegerModelBuilder, layer: Layer) -> None:

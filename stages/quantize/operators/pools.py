@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer import rules
 from stages.core.integer.exact_rounding import EXACT_BITS, TIED_BITS, exact_multiplier
@@ -59,14 +60,15 @@ def _mean_multipliers(to: IntegerModelBuilder, layer: Layer, count: int) -> tupl
     """The multiplier of a mean of `count` values, and its shift."""
     x, output = to.qparams(layer.first.input[0]), to.qparams(layer.output)
     effective_scale = x.scale / (count * output.scale)
-    if not to.soc.exact_sums or max(x.bits, output.bits) > EXACT_BITS or x.channel_scales:
+    exact = to.soc.requantization is Requantization.nna_open
+    if not exact or max(x.bits, output.bits) > EXACT_BITS or x.channel_scales:
         return rules.fixed_point([effective_scale])
     bits = PRODUCT_BITS - (x.qmax * count).bit_length()
     if count <= MOST_TRIED and x.zero_point < x.qmax:
         sums = np.arange(-x.zero_point * count, (x.qmax - x.zero_point) * count + 1)
-        exact = exact_multiplier(sums, sums * x.scale / count / output.scale, output, bits)
-        if exact is not None:
-            return [exact[0]], exact[1]
+        found = exact_multiplier(sums, sums * x.scale / count / output.scale, output, bits)
+        if found is not None:
+            return [found[0]], found[1]
     return rules.fixed_point([effective_scale], min(TIED_BITS, bits))
 
 

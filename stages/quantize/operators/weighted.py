@@ -129,11 +129,12 @@ def _rule(
         return Rule.real, [rules.bias_codes(real_bias, products), products]
     output = to.qparams(layer.output)
     y_scales = rules.broadcast_scales(output.scales, channels)
-    if to.soc.exact_sums and record is MatMul and layer.output in to.graph.outputs and output.bits == EXACT_BITS:
-        exact = _exact_parameters(to, layer, x_scales * scales.astype(np.float64))
-        if exact is not None:
-            return Rule.multiplier_shift, [rules.bias_codes(real_bias, products), *exact]
-    if to.soc.requantization is Requantization.nna and to.soc.integer_bias:
+    exact = to.soc.requantization is Requantization.nna_open
+    if exact and record is MatMul and layer.output in to.graph.outputs and output.bits == EXACT_BITS:
+        found = _exact_parameters(to, layer, x_scales * scales.astype(np.float64))
+        if found is not None:
+            return Rule.multiplier_shift, [rules.bias_codes(real_bias, products), *found]
+    if exact:
         codes = rules.bias_codes(real_bias, products)
         return Rule.nna, list(
             rules.nna_integer_parameters(x_scales, scales, codes, y_scales, output.zero_point, output.bits)

@@ -600,7 +600,7 @@ def test_halves_at_ends_of_a_fixed_point_sum_go_up():
 
 
 def test_multipliers_of_31_bits_agree():
-    """What `exact_sums` chooses: effective scales 0.71 and 1.3 of sums, 0.9 / 20 of a mean, 0.004 of a product."""
+    """What the rule nna_open chooses: effective scales 0.71 and 1.3 of sums, 0.9 / 20 of a mean, 0.004 of a product."""
     net, x_params, y_params = Net(), QuantParams(8, 1.0, 3), QuantParams(8, 1.0, 77)
     rng = np.random.default_rng(0)
     net.feature("x", [1, 6, 4, 5], x_params)
