@@ -68,8 +68,14 @@ class Requantization(Enum):
     """How the accumulator becomes an output code."""
 
     nna = "nna"  # floor((4*acc + bias) / mult) + 2^(bits-1), per channel
+    nna_open = "nna_open"  # the same as t41-pluto computes it: bias from int32 codes, sums rounded as real ones
     multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
     shift = "shift"  # acc >> shift, one shift a layer
+
+    @property
+    def is_nna(self) -> bool:
+        """Whether the accumulator is divided as Ingenic's unit does it."""
+        return self in (Requantization.nna, Requantization.nna_open)
 
 
 class FeatureZeroPoint(Enum):
