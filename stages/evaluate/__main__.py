@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.core.base.artifacts import discard, output_folder, write_json, write_text
+from stages.core.base.artifacts import discard, stage_output, write_json, write_text
 from stages.core.base.console import output, track, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import (
@@ -78,7 +78,7 @@ def evaluate(config: Config) -> None:
     if known:
         warn(f"{known} of {len(files)} evaluation {noun_of(inputs)}s served to quantize: the result flatters")
     metrics = score.metrics() | {"fidelity": fidelity(error.worst())}
-    with output_folder(EVALUATE) as folder:
+    with stage_output(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())
         task = task_metric(score, metrics)

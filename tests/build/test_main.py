@@ -11,6 +11,7 @@ from stages.build.__main__ import build
 from stages.build.runtime.folder import SOURCES
 from stages.build.runtime.program import UnsupportedError
 from stages.build.venus.folder import COMMON_SOURCES, GENERATED_FILES
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.base.paths import DETECTOR, FLOAT_MODEL
 from stages.core.config.schema import DetectorConfig, DetectorKind, Vendor
@@ -109,6 +110,7 @@ def test_a_classifier_has_no_line_on_boxes(quantized, capsys):
 def test_why_boxes_are_not_decoded_is_one_line(quantized, capsys, change, reason):
     head = CellHead(16, 16, (Level(8, 2, 2, {Kind.classes: View("y", 0, 1, 1)}, ((8, 8),)),))
     DETECTOR.write_text(json.dumps(to_json(ExportedHead(head, cut=False))))
+    write_checksums(Path("out/export"))
     quantized.model.detector = dataclasses.replace(quantized.model.detector, **change)
     build(quantized)
     assert f"{NOT_DECODED}{reason}\n" in capsys.readouterr().out
@@ -121,6 +123,7 @@ def test_a_cut_head_is_decoded_by_every_program(quantized, capsys, vendor):
     views = {Kind.boxes: View(name, 0, 4, 4), Kind.classes: View(name, 2, 1, 1)}
     head = DistanceHead(16, 16, (Level(16, 1, 1, views, ((16, 16),)),))
     DETECTOR.write_text(json.dumps(to_json(ExportedHead(head, cut=True))))
+    write_checksums(Path("out/export"))
     quantized.soc.vendor = vendor
     quantize(quantized)
     build(quantized)

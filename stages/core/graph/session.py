@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import missing
+from stages.core.base.checksums import checked_file
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import used_names
 
@@ -56,9 +56,7 @@ class Runner:
         options.intra_op_num_threads = threads or _wanted_threads(beside)
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_DISABLE_ALL if optimize == "none" else level.ORT_ENABLE_ALL
-        if isinstance(model, Path) and not model.is_file():
-            raise missing(model)
-        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        source = str(checked_file(model)) if isinstance(model, Path) else model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
                 source,
