@@ -1,6 +1,5 @@
 """ONNX Runtime sessions, all made the same way."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +38,8 @@ class Runner:
     constants must stay the integers that they are; "none" for a network of QuantizeLinear and DequantizeLinear, so that
     each acts as the standard says and none is fused into a kernel that rounds otherwise.
 
-    It takes `threads` cores; without that as many as SOCQUANT_THREADS says, or else all but `beside`, which other work
-    needs: ONNX Runtime's threads wait for each other spinning, so that more of them than cores cost both.
+    It runs in the caller's thread: shared out to several, a sum would depend on their number. Several threads may run
+    it at once, see `in_order`.
     """
 
     def __init__(
@@ -48,12 +47,10 @@ class Runner:
         model: onnx.ModelProto | Path,
         *,
         optimize: Optimize = "all",
-        threads: int | None = None,
-        beside: int = 0,
     ) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or _wanted_threads(beside)
+        options.intra_op_num_threads = 1
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_DISABLE_ALL if optimize == "none" else level.ORT_ENABLE_ALL
         source = str(checked_file(model)) if isinstance(model, Path) else model.SerializeToString()
@@ -76,14 +73,6 @@ class Runner:
 
 def _shapes(tensors: Sequence[Any]) -> dict[str, list[int | str]]:
     return {tensor.name: list(tensor.shape) for tensor in tensors}
-
-
-def _wanted_threads(beside: int) -> int:
-    """SOCQUANT_THREADS; at 0, the default, all cores but `beside`: 0 lets ONNX Runtime take every one."""
-    threads = os.environ.get("SOCQUANT_THREADS", "0")
-    if not threads.isdigit():
-        raise UserError(f"SOCQUANT_THREADS={threads}: give a number; 0 takes every core")
-    return int(threads) or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

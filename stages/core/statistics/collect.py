@@ -50,7 +50,7 @@ def collect(
     names = [name for name in graph.float_tensors if tensors is None or name in tensors]
     computed = [name for name in names if name not in graph.inputs]
     # one core runs the network, the others count: threads of its own would wait for each other, spinning
-    runner = Runner(with_outputs(model, computed), threads=1)
+    runner = Runner(with_outputs(model, computed))
     collectors = {name: TensorCollector() for name in names}
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
