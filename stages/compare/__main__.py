@@ -8,7 +8,7 @@ from stages.compare.diagnose.diagnosis import Diagnosis, diagnose
 from stages.compare.gather.gather import gather
 from stages.compare.render.render import begin_figures, render
 from stages.compare.render.report_figures import load_plots
-from stages.core.base.artifacts import discard, output_folder
+from stages.core.base.artifacts import discard, stage_output
 from stages.core.base.paths import COMPARE
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
@@ -17,7 +17,7 @@ from stages.core.config.settings_record import compare_settings, save_settings
 
 def compare(config: Config) -> None:
     discard(COMPARE)
-    with output_folder(COMPARE) as folder, Background() as background:
+    with stage_output(COMPARE) as folder, Background() as background:
         background.prepare(load_plots)
         gathered = gather(config, folder, background)
         figures = begin_figures(gathered, config, background)  # drawn while the diagnosis runs networks
