@@ -35,8 +35,8 @@ class Environment:
         name: what `python -m stages.toolchain install` calls it.
         purpose: what it is for, in a few words.
         python: version of its Python, as "3.11".
-        requirements: every package, those that others need among them, each of one exact version (`name==version`, a
-            marker may follow): nothing else is installed.
+        requirements: every package, those that others need among them, each of one exact version (`name==version`; a
+            marker may follow, or `--hash=sha256:...` where each has one file): nothing else is installed.
         smoke: Python that runs there at the end; if it fails nothing is kept.
         gigabytes: what it takes on the disk.
         mends: applied in this order, before the smoke test.
