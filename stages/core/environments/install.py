@@ -69,7 +69,7 @@ def remove(environment: Environment) -> list[Path]:
 def run_python(
     environment: Environment, arguments: Sequence[str], folder: Path, python: Path | None = None
 ) -> tuple[int, str]:
-    """Run an environment's Python without input, apart from this process's own packages; its programs come first on PATH.
+    """Run an environment's Python without input, apart from this process's packages; its programs come first on PATH.
 
     Args:
         environment: an installed one.
