@@ -122,8 +122,10 @@ class ToolchainConfig:
     """The vendor's converter."""
 
     name: str = MISSING  # its executable
-    # the executable, or a folder that has it: build runs it then; null: build prepares its folder
+    # the executable, or a folder that has it: build runs Ingenic's then, compile Sophgo's; null: build prepares its
+    # folder, and compile runs what `python -m stages.toolchain install sophgo` has installed
     path: str | None = None
+    minutes: float = 60.0  # what one of its tools may take
 
 
 @dataclass
@@ -499,6 +501,9 @@ class WatchConfig:
     metric: str = "${watch_module:${data.evaluation.metric}}"
     decoding: str = "${watch_module:${model.detector.function}}"
     toolchain: str = "${watch_tool:${soc.toolchain.path},${soc.toolchain.name}}"
+    # the compilers of other vendors than Ingenic that this machine has: dvc.yaml has a stage for each
+    compilers: list[str] = "${watch_compilers:${soc.vendor},${soc.toolchain.path}}"  # type: ignore[assignment]
+    compiled: str = "${watch_compiled:${watch.compilers}}"  # what they write, for the stages after them
 
 
 SOURCE_KEYS: dict[str, str] = {

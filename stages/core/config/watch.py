@@ -13,7 +13,7 @@ from stages.core.base.errors import UserError
 from stages.core.base.sources import parse, require_local, watched_path
 from stages.core.base.user_code import require_module, watched_module
 from stages.core.config.schema import SOURCE_KEYS, Config
-from stages.core.config.toolchain import find_tool, watched_tool
+from stages.core.config.toolchain import find_tool, sophgo_compilers, watched_result, watched_tool
 
 __all__ = ["check_files", "check_watch", "register_resolvers"]
 
@@ -23,6 +23,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("watch", watched_path, replace=True)
     OmegaConf.register_new_resolver("watch_tool", watched_tool, replace=True)
     OmegaConf.register_new_resolver("watch_module", watched_module, replace=True)
+    OmegaConf.register_new_resolver("watch_compilers", sophgo_compilers, replace=True)
+    OmegaConf.register_new_resolver("watch_compiled", watched_result, replace=True)
 
 
 def check_watch(config: Config) -> None:
@@ -43,6 +45,12 @@ def check_watch(config: Config) -> None:
     if config.watch.toolchain != watched_tool(toolchain.path, toolchain.name):
         raise UserError(
             f"watch.toolchain={config.watch.toolchain} does not fit soc.toolchain.path={toolchain.path}: "
+            "`python -m stages.compose` fills watch in"
+        )
+    # which compilers there are is this machine's business: those of another one are no mistake
+    if config.watch.compiled != watched_result(config.watch.compilers):
+        raise UserError(
+            f"watch.compiled={config.watch.compiled} does not fit watch.compilers={config.watch.compilers}: "
             "`python -m stages.compose` fills watch in"
         )
 

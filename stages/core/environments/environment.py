@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages.core.base.sources import cache_folder
+from stages.core.base.sources import environments_folder
 
-__all__ = ["Environment", "Mend", "environments_folder"]
+__all__ = ["Environment", "Mend"]
 
 DIGEST_DIGITS = 12
 
@@ -78,8 +78,3 @@ class Environment:
         """Folders of other recipes of the same name: those of another version of the project."""
         digits = "[0-9a-f]" * DIGEST_DIGITS
         return sorted(set(environments_folder().glob(f"{self.name}-{digits}")) - {self.folder})
-
-
-def environments_folder() -> Path:
-    """The folder of all environments, in the user's cache."""
-    return cache_folder() / "environments"

@@ -14,7 +14,8 @@ from stages.core.base.artifacts import output_folder, write_text
 from stages.core.base.console import console, counted, progress
 from stages.core.base.errors import UserError
 from stages.core.base.processes import run_streaming
-from stages.core.environments.environment import Environment, environments_folder
+from stages.core.base.sources import environments_folder
+from stages.core.environments.environment import Environment
 from stages.core.environments.interpreters import clean_variables, find_python
 
 __all__ = ["install", "remove", "run_python"]
