@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.compile.chain import Compiled, compile_network
-from stages.compile.tools import find_tools, only_compiler
+from stages.compile.tools import Tools
 from stages.core.base.artifacts import output_folder, remove_leftovers, write_json
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
@@ -20,6 +20,7 @@ from stages.core.base.paths import BUILD, COMPILE, COMPILED, COMPILER_LOG, QPARA
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, Vendor
 from stages.core.integer.network_params import load_qparams
+from stages.core.tpu_mlir.toolchain import find_toolchain, only_compiler
 
 WORK_PREFIX = ".compiling-"
 LOG_FILE = "compile.log"
@@ -34,7 +35,7 @@ def compile_board(config: Config) -> None:
     board = BUILD / config.soc.name
     COMPILER_LOG.parent.mkdir(exist_ok=True)
     COMPILER_LOG.write_text("", encoding="utf-8")
-    tools = find_tools(config, COMPILER_LOG)
+    tools = Tools(find_toolchain(config), config.soc.toolchain.minutes, COMPILER_LOG)
     remove_leftovers(COMPILE.parent, WORK_PREFIX)
     work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=COMPILE.parent))
     try:

@@ -15,6 +15,7 @@ from stages.compile.tools import Tools
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.statistics.metrics import distance
+from stages.core.tpu_mlir.names import CAST_SUFFIX
 from stages.core.tpu_mlir.tables import (
     Layer,
     TableError,
@@ -87,6 +88,7 @@ def compile_network(board: Path, work: Path, tools: Tools) -> Compiled:
         "compiler": next((line.partition(VERSION_MARK)[2].strip() for line in said if VERSION_MARK in line), ""),
         "chip": calls["chip"],
         "model": calls["model"],
+        "lowered": lowered,
         "bytes": (work / calls["model"]).stat().st_size,
         "layers": dict(sorted(Counter(layer.kind for layer in layers).items())),
         "types": _types(layers, compiled),
@@ -163,7 +165,7 @@ def _outputs(work: Path, name: str) -> list[dict[str, Any]]:
     top, simulated, compiled = (_arrays(work / f"{name}_{part}_outputs.npz") for part in ("top", "tpu", "model"))
     rows = []
     for output, values in compiled.items():
-        stem = output.removesuffix("_f32")
+        stem = output.removesuffix(CAST_SUFFIX)
         reference = top.get(output, top.get(stem))
         before = simulated.get(output, simulated.get(stem))
         if reference is None or before is None or reference.size != values.size or before.size != values.size:

@@ -10,19 +10,14 @@ from stages.core.config.schema import FeatureZeroPoint, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams, NetworkParams
 from stages.core.statistics.tensor_statistics import TensorStatistics
+from stages.core.tpu_mlir.names import layer_name
 
-__all__ = ["float_nodes", "layer_name", "table_ranges"]
+__all__ = ["float_nodes", "table_ranges"]
 
 SMALLEST_THRESHOLD = 1e-6
 """Rows have seven decimals; for a feature that is always zero any threshold does."""
 
 Row = tuple[float, float, float]
-
-
-def layer_name(graph: Graph, tensor: str) -> str:
-    """How TPU-MLIR names a tensor: its ONNX name and the type of the node that computes it; an input keeps its name."""
-    node = graph.producers.get(tensor)
-    return tensor if node is None else f"{tensor}_{node.op_type}"
 
 
 def table_ranges(

@@ -11,6 +11,7 @@ from stages.core.base.sources import parse
 from stages.core.config.bit_widths import SIDES, check_bit_width, check_edge_bits
 from stages.core.config.schema import (
     PICTURE_SETS,
+    Backend,
     ChannelScales,
     Config,
     DataConfig,
@@ -51,6 +52,9 @@ def check(config: Config) -> None:
     _check_task(config)
     cures = config.compare.cures
     _require(cures >= 0, "compare.cures", cures, "how many lines to try at most, or 0")
+    by_vendor = config.evaluate.backend is Backend.toolchain
+    simulator = "simulator, or install the SOC's toolchain (Sophgo's: `python -m stages.toolchain install sophgo`)"
+    _require(not by_vendor or bool(config.watch.compilers), "evaluate.backend", "toolchain", simulator)
     check_watch(config)
 
 

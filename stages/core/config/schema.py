@@ -12,6 +12,7 @@ __all__ = [
     "PICTURE_SETS",
     "SOURCE_KEYS",
     "Anchor",
+    "Backend",
     "ChannelScales",
     "Color",
     "CompareConfig",
@@ -20,6 +21,7 @@ __all__ = [
     "DetectorConfig",
     "DetectorKind",
     "Equalization",
+    "EvaluateConfig",
     "FakeQuant",
     "FeatureMethod",
     "FeatureScale",
@@ -473,6 +475,20 @@ class CompareConfig:
     dump: bool = False
 
 
+class Backend(Enum):
+    """What computes the quantized network in evaluate."""
+
+    simulator = "simulator"  # this project's, on the integer model
+    toolchain = "toolchain"  # the vendor's, on what compile has made: seconds a picture
+
+
+@dataclass
+class EvaluateConfig:
+    """How evaluate computes."""
+
+    backend: Backend = Backend.simulator
+
+
 @dataclass
 class TrackConfig:
     """Where the MLflow run goes; the store itself is MLFLOW_TRACKING_URI, by default mlflow.db here."""
@@ -504,6 +520,7 @@ class WatchConfig:
     # the compilers of other vendors than Ingenic that this machine has: dvc.yaml has a stage for each
     compilers: list[str] = "${watch_compilers:${soc.vendor},${soc.toolchain.path}}"  # type: ignore[assignment]
     compiled: str = "${watch_compiled:${watch.compilers}}"  # what they write, for the stages after them
+    simulated: str = "${watch_simulated:${watch.compilers},${evaluate.backend}}"  # the same for evaluate
 
 
 SOURCE_KEYS: dict[str, str] = {
@@ -521,5 +538,6 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)

@@ -7,9 +7,9 @@ from pathlib import Path
 from stages.core.base.errors import UserError
 from stages.core.base.paths import COMPILE
 from stages.core.base.sources import PINNED_PATH, expanded, installed_environments
-from stages.core.config.schema import ToolchainConfig, Vendor
+from stages.core.config.schema import Backend, ToolchainConfig, Vendor
 
-__all__ = ["find_tool", "sophgo_compilers", "watched_result", "watched_tool"]
+__all__ = ["find_tool", "sophgo_compilers", "watched_result", "watched_simulation", "watched_tool"]
 
 SOPHGO_COMPILER = "tpu-mlir"
 
@@ -36,6 +36,12 @@ def sophgo_compilers(vendor: Vendor | str, path: str | None) -> list[str]:
 def watched_result(compilers: Sequence[str]) -> str:
     """Give what the stages after compile depend on: its folder, or `PINNED_PATH` where there is no compiler."""
     return str(COMPILE) if compilers else PINNED_PATH
+
+
+def watched_simulation(compilers: Sequence[str], backend: Backend | str) -> str:
+    """Give what evaluate depends on: compile's folder where the vendor's simulator computes, else `PINNED_PATH`."""
+    by_vendor = Backend.toolchain in (backend, getattr(Backend, str(backend), None))
+    return watched_result(compilers if by_vendor else [])
 
 
 def find_tool(toolchain: ToolchainConfig) -> Path | None:

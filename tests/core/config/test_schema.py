@@ -23,7 +23,7 @@ def test_every_watched_source_is_a_key_of_the_config():
     config, _ = compose([], REPOSITORY / "conf")
     for key in SOURCE_KEYS.values():
         attrgetter(key)(config)
-    others = ["metric", "decoding", "toolchain", "compilers", "compiled"]
+    others = ["metric", "decoding", "toolchain", "compilers", "compiled", "simulated"]
     assert [*SOURCE_KEYS, *others] == [field.name for field in fields(WatchConfig)]
 
 
