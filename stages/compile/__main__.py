@@ -3,11 +3,13 @@
 The compiler is the one that `python -m stages.toolchain install sophgo` has installed, or that of soc.toolchain.path.
 All steps run in a folder of their own, which is removed. What they print is in out/compile.log while they run, and
 stays there if one fails. compiled.json says what was made: the layers and the types they run in, how like the float
-network the compiled one is, and whether it equals its simulation.
+network the compiled one is, and whether it equals its simulation. layers.json has each layer on one picture: compiled
+against float, and the codes that this project's simulator has otherwise.
 """
 
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,18 @@ from stages.compile.tools import Tools
 from stages.core.base.artifacts import output_folder, remove_leftovers, write_json
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
-from stages.core.base.paths import BUILD, COMPILE, COMPILED, COMPILER_LOG, QPARAMS
+from stages.core.base.paths import BUILD, COMPILE, COMPILED, COMPILER_LOG, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, Vendor
+from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.tpu_mlir.toolchain import find_toolchain, only_compiler
 
 WORK_PREFIX = ".compiling-"
 LOG_FILE = "compile.log"
+LAYERS_FILE = "layers.json"
+SHOWN_LAYERS = 5
+"""The least similar ones."""
 
 
 def compile_board(config: Config) -> None:
@@ -40,11 +46,12 @@ def compile_board(config: Config) -> None:
     work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=COMPILE.parent))
     try:
         with only_compiler():
-            compiled = compile_network(board, work, tools)
+            compiled = compile_network(board, work, tools, load_integer_model(INTEGER_MODEL))
         with output_folder(COMPILE) as folder:
             for name in compiled.files:
                 (work / name).replace(folder / name)
             write_json(folder / COMPILED.name, compiled.record)
+            write_json(folder / LAYERS_FILE, compiled.rows)
             COMPILER_LOG.replace(folder / LOG_FILE)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -52,12 +59,14 @@ def compile_board(config: Config) -> None:
 
 
 def _report(compiled: Compiled) -> None:
-    record: dict[str, Any] = compiled.record
+    record = compiled.record
     types = ", ".join(f"{count} {name}" for name, count in record["types"].items())
     output.print(
         f"compiled for the {record['chip']} by TPU-MLIR {record['compiler']}: {COMPILE / record['model']}, "
         f"{record['bytes']} bytes; {counted(sum(record['types'].values()), 'layer')}: {types}"
     )
+    if record["own_scales"]:
+        output.print(f"  scales that the compiler chose itself: {', '.join(record['own_scales'])}")
     for row in record["outputs"]:
         equal = "equal to its simulation" if row["equals_simulation"] else "NOT equal to its simulation"
         output.print(
@@ -66,6 +75,24 @@ def _report(compiled: Compiled) -> None:
         )
         if not row["equals_simulation"]:
             warn(f"{row['output']}: the compiled network differs by up to {row['largest_difference']:.4g}")
+    _report_layers(compiled.rows)
+
+
+def _report_layers(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The layers least like the float network's, and how far this project's simulator is from the compiler's."""
+    worst = sorted(rows, key=lambda row: float(row["cosine"]))[:SHOWN_LAYERS]
+    output.print("  least like the float network, on one picture:")
+    for row in worst:
+        output.print(f"    {row['cosine']:.5f} {row['layer']} ({row['op_type']}, {row['type']})")
+    coded = [row for row in rows if row["codes"]]
+    apart, codes = sum(row["codes_apart"] for row in coded), sum(row["codes"] for row in coded)
+    if codes:
+        equal = sum(not row["codes_apart"] for row in coded)
+        largest = max(row["largest_apart"] for row in coded)
+        output.print(
+            f"  this project's simulator: {apart} of {codes} codes differ ({apart / codes:.1%}, by {largest} at most); "
+            f"{equal} of {counted(len(coded), 'layer')} are equal"
+        )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
+from stages.compile.layers import layer_rows
 from stages.compile.tools import Tools
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
@@ -34,6 +36,8 @@ HERE = "{here}"
 VERSION_MARK = "TPU-MLIR "
 STEPS = {"i8": 127, "u8": 255, "i16": 127 * 257}
 """Codes up to the threshold, by the type of a layer's output: some that float layers take have 16 bits."""
+MAX_OWN_SCALES = 0.5
+"""Part of the layers: where more got scales of their own the table was not read."""
 SCALE_TOLERANCE = 1e-5
 """Relative: the table has seven decimals."""
 
@@ -44,20 +48,23 @@ class Compiled:
 
     Attributes:
         record: what `compiled.json` says of it.
+        rows: its layers, as `layer_rows` gives them.
         files: what is kept, in the work folder.
     """
 
     record: dict[str, Any]
+    rows: list[dict[str, Any]]
     files: list[str]
 
 
-def compile_network(board: Path, work: Path, tools: Tools) -> Compiled:
+def compile_network(board: Path, work: Path, tools: Tools, integer: onnx.ModelProto) -> Compiled:
     """Run all steps and check what came of them.
 
     Args:
         board: the folder that build has written.
         work: an empty folder; all steps run in it.
         tools: the compiler.
+        integer: the integer model, to compare with.
 
     Raises:
         UserError: if a step fails, or made another network than was asked for.
@@ -83,7 +90,7 @@ def compile_network(board: Path, work: Path, tools: Tools) -> Compiled:
 
     layers = _layers(work / f"{name}.mlir")
     compiled = _layers(work / lowered)
-    _check_layers(calls, layers, compiled, work, lowered)
+    own_scales = _check_layers(calls, layers, compiled, work, lowered)
     record = {
         "compiler": next((line.partition(VERSION_MARK)[2].strip() for line in said if VERSION_MARK in line), ""),
         "chip": calls["chip"],
@@ -92,12 +99,16 @@ def compile_network(board: Path, work: Path, tools: Tools) -> Compiled:
         "bytes": (work / calls["model"]).stat().st_size,
         "layers": dict(sorted(Counter(layer.kind for layer in layers).items())),
         "types": _types(layers, compiled),
+        "own_scales": own_scales,
         "outputs": _outputs(work, name),
     }
     files = [calls["model"], lowered, _weight_file(work / lowered), f"{name}.mlir"]
     files += [f"{name}_{part}.npz" for part in ("in_f32", "top_outputs", "tpu_outputs", "model_outputs")]
     tables = [f"{name}_table", f"{name}_qtable"] if calls["quantize"] == "INT8" else []
-    return Compiled(record, [*files, *tables])
+    arrays = _arrays(work / f"{name}_top_outputs.npz"), _arrays(work / simulated)
+    feeds = _arrays(work / f"{name}_in_f32.npz")
+    rows = layer_rows(layers, compiled, arrays, read_json(board / "ranges.json")["layers"], integer, feeds)
+    return Compiled(record, rows, [*files, *tables])
 
 
 def _write_tables(board: Path, work: Path, name: str) -> None:
@@ -123,34 +134,37 @@ def _layers(path: Path) -> list[Layer]:
 
 def _check_layers(
     calls: Mapping[str, Any], layers: Sequence[Layer], compiled: Sequence[Layer], work: Path, lowered: str
-) -> None:
-    """Refuse a network for another chip, without some layer, or with other scales or types than the tables say."""
+) -> list[str]:
+    """Refuse a network for another chip, or one that does not follow the tables.
+
+    Returns:
+        The layers that got another scale than the table's: the compiler lets some share one, as a Concat's operands.
+    """
     if f'module.chip = "{calls["chip"]}"' not in (work / lowered).read_text(encoding="utf-8"):
         raise UserError(f"{lowered} is not for the {calls['chip']}: which TPU-MLIR is this?")
-    by_name = {name: layer for layer in compiled for name in layer.outputs}
-    lost = [layer.name for layer in layers if layer.name not in by_name and layer.kind != "Input"]
     if calls["quantize"] != "INT8":
-        return
-    thresholds = _thresholds(work / f"{calls['name']}_table")
-    floats = {
-        line.split()[0] for line in (work / f"{calls['name']}_qtable").read_text().splitlines() if line[:1] != "#"
-    }
-    wrong = [name for name in sorted(floats) if name in by_name and by_name[name].scale]
-    for name, threshold in thresholds.items():
-        layer = by_name.get(name)
-        if layer and layer.scale and name not in floats:
-            step = threshold / STEPS[layer.type]
-            if abs(layer.scale - step) > SCALE_TOLERANCE * step:
-                wrong.append(name)
-    if wrong:
-        raise UserError(f"{lowered} does not follow the tables: {', '.join(wrong[:3])} ({len(wrong)} layers)")
-    if len(lost) == len(layers) - 1:
-        raise UserError(f"{lowered} has none of the layers of {calls['name']}.mlir")
+        return []
+    by_name = {name: layer for layer in compiled for name in layer.outputs}
+    thresholds = {name: float(row[0]) for name, *row in _rows(work / f"{calls['name']}_table")}
+    floats = [name for name, _ in _rows(work / f"{calls['name']}_qtable")]
+    coded = [name for name in floats if name in by_name and by_name[name].scale]
+    if coded:
+        raise UserError(f"{lowered}: {coded[0]} has codes, although the qtable keeps it in float")
+    quantized = [name for name in thresholds if name in by_name and by_name[name].scale]
+    others = [name for name in quantized if not _follows(by_name[name], thresholds[name])]
+    if len(others) > MAX_OWN_SCALES * len(layers):
+        raise UserError(f"{lowered} does not follow the calibration table: {len(others)} layers have other scales")
+    return others
 
 
-def _thresholds(path: Path) -> dict[str, float]:
-    rows = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#")
-    return {row[0]: float(row[1]) for row in rows}
+def _follows(layer: Layer, threshold: float) -> bool:
+    step = threshold / STEPS[layer.type]
+    return abs(layer.scale - step) <= SCALE_TOLERANCE * step
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The rows of a table."""
+    return [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
 
 
 def _types(layers: Sequence[Layer], compiled: Sequence[Layer]) -> dict[str, int]:

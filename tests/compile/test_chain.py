@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,13 @@ from stages.compile.tools import Tools
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Color, Vendor
 from stages.core.data.inputs import NetworkInput
+from stages.core.graph.session import Runner
+from stages.core.integer.simulator import simulator_model
 from stages.core.tpu_mlir.tables import read_mlir
 from stages.core.tpu_mlir.toolchain import Toolchain
 from tests.build.boards import board_config
+from tests.core.tpu_mlir.network import renamed_network
+from tests.networks import quantized_network, soc_config
 
 GOLDEN = Path(__file__).parents[1] / "core" / "tpu_mlir" / "golden"
 STEPS = {"i8": 127, "u8": 255, "i16": 127 * 257}
@@ -38,6 +43,11 @@ SCRIPTS = {
 }
 
 
+def golden_scale(name):
+    layers = read_mlir((GOLDEN / "net_bm1684x_tpu.mlir").read_text())
+    return np.float32(next(layer.scale for layer in layers if layer.name == name))
+
+
 def golden_ranges():
     """The ranges that the golden network was lowered with, read off its scales."""
     lowered = read_mlir((GOLDEN / "net_bm1684x_tpu.mlir").read_text())
@@ -47,7 +57,14 @@ def golden_ranges():
     return {
         "tensors": {name: [row[0], -row[0], row[0]] for name, row in rows.items()},
         "types": {"y_Softmax": "F16"}, "chip_types": ["F16", "F32"], "method": "KL",
+        "layers": {"r3_Relu": ["r3", "relu3"], "sum_Add": ["sum", "residual"], "y_Softmax": ["y", "softmax"]},
     }  # fmt: skip
+
+
+@cache
+def golden_quantized():
+    pictures = [{"x": np.random.default_rng(seed).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)} for seed in range(4)]
+    return quantized_network(renamed_network(), pictures, soc_config("bm1684x"))
 
 
 @pytest.fixture
@@ -73,7 +90,7 @@ def chain(tmp_path):
     np.savez(store / "model.npz", y_Softmax_f32=values[:, ::-1])
     variables = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}", "STORE": str(store)}
     tools = Tools(Toolchain(tmp_path / "bin", variables), 1.0, tmp_path / "compile.log")
-    return store, lambda: compile_network(board, work, tools)
+    return store, lambda: compile_network(board, work, tools, golden_quantized().integer)
 
 
 def test_what_is_made_is_recorded_and_kept(chain, tmp_path):
@@ -85,6 +102,7 @@ def test_what_is_made_is_recorded_and_kept(chain, tmp_path):
         "layers": {"Add": 1, "AvgPool": 1, "Conv": 2, "Depth2Space": 1, "Input": 1, "MatMul": 1, "Reshape": 1,
                    "SiLU": 1, "Softmax": 1},
         "types": {"f16": 1, "int16": 1, "int8": 7},
+        "own_scales": [],
     }  # fmt: skip
     a, b = np.array([1, 2, 3, 2, 1, 1.0]), np.array([1, 1, 2, 3, 2, 1.0])
     assert row["output"] == "y_Softmax"
@@ -100,6 +118,25 @@ def test_what_is_made_is_recorded_and_kept(chain, tmp_path):
     assert f"--model_def {(tmp_path / 'board').resolve()}/model.onnx" in calls[0]
 
 
+def test_layers_are_measured_against_the_float_network_and_this_simulator(chain):
+    """The stand-in's tensors: of the Relu our own codes, one of them moved by two; of the sum the float values."""
+    feeds = {"x": np.zeros((1, 3, 16, 16), np.float32)}
+    ours = Runner(simulator_model(golden_quantized().integer, ["r3"], codes=True)).run(feeds)["r3"]
+    relu = ours * golden_scale("r3_Relu")
+    relu.reshape(-1)[7] += 2 * golden_scale("r3_Relu")
+    ramp = np.arange(512, dtype=np.float32).reshape(1, 8, 8, 8)
+    with np.load(chain[0] / "net_top_outputs.npz") as top:
+        np.savez(chain[0] / "net_top_outputs.npz", **top, r3_Relu=relu, sum_Add=ramp)
+    with np.load(chain[0] / "tpu.npz") as tpu:
+        np.savez(chain[0] / "tpu.npz", **tpu, r3_Relu=relu, sum_Add=-ramp)
+    rows = {row["layer"]: row for row in chain[1]().rows}
+    assert list(rows) == ["r3_Relu", "sum_Add"]
+    assert rows["r3_Relu"]["node"] == "relu3"
+    assert [rows["r3_Relu"][key] for key in ("type", "codes", "codes_apart", "largest_apart")] == ["u8", 512, 1, 2]
+    assert rows["r3_Relu"]["cosine"] == pytest.approx(1.0)
+    assert rows["sum_Add"]["cosine"] == pytest.approx(-1.0)
+
+
 def test_a_compiled_network_that_differs_from_its_simulation_is_told(chain):
     with np.load(chain[0] / "model.npz") as stored:
         np.savez(chain[0] / "model.npz", y_Softmax_f32=stored["y_Softmax_f32"] + np.float32(0.25))
@@ -108,11 +145,17 @@ def test_a_compiled_network_that_differs_from_its_simulation_is_told(chain):
     assert row["largest_difference"] == pytest.approx(0.25)
 
 
+def test_a_scale_that_the_compiler_chose_itself_is_recorded(chain):
+    text = (chain[0] / LOWERED).read_text()
+    (chain[0] / LOWERED).write_text(text.replace("u8:f32, 0.0", "u8:f32, 0.1"))
+    assert chain[1]().record["own_scales"] == ["r3_Relu"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ('module.chip = "bm1684x"', 'module.chip = "bm1688"', r"tpu\.mlir is not for the bm1684x: which TPU-MLIR"),
-        ("u8:f32, 0.0", "u8:f32, 0.1", r"tpu\.mlir does not follow the tables: r3_Relu \(1 layers\)$"),
+        ("f32, 0.0", "f32, 0.1", r"tpu\.mlir does not follow the calibration table: 6 layers have other scales$"),
     ],
 )
 def test_another_network_than_was_asked_for_is_refused(chain, old, new, message):

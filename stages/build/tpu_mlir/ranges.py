@@ -50,7 +50,14 @@ def table_ranges(
     methods = sorted({feature.method.value for feature in params.features if feature.method.by_method})
     floats = float_nodes(graph, params, integer)
     types = {layer_name(graph, node.output[0]): soc.float_types[0] for node in graph.nodes if node.name in floats}
-    return {"tensors": rows, "types": types, "chip_types": soc.float_types, "method": f"socquant {' '.join(methods)}"}
+    named = {layer_name(graph, name): [name, node.name] for node in graph.nodes for name in node.output}
+    return {
+        "tensors": rows,
+        "types": types,
+        "chip_types": soc.float_types,
+        "method": f"socquant {' '.join(methods)}",
+        "layers": named,
+    }
 
 
 def float_nodes(graph: Graph, params: NetworkParams, integer: onnx.ModelProto) -> set[str]:

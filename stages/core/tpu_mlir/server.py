@@ -7,9 +7,11 @@ written.
 The network stays loaded in between. It runs in the network's folder, where its weights are.
 """
 
+# ruff: noqa: I001  tpu_mlir puts pymlir on the path
 import sys
 
 import numpy as np
+import tpu_mlir  # type: ignore[import-not-found]  # noqa: F401  puts the next on the path
 import pymlir  # type: ignore[import-not-found]
 
 
