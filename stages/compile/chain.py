@@ -77,6 +77,9 @@ def compile_network(board: Path, work: Path, tools: Tools, integer: onnx.ModelPr
     said = tools.run(transform, work, f"{name}.mlir", f"{name}_in_f32.npz", f"{name}_top_outputs.npz")
     if calls["quantize"] == "INT8":
         _write_tables(board, work, name)
+    if calls["calibrate"]:
+        calibrate = [word.replace(HERE, str(board.resolve()), 1) for word in calls["calibrate"]]
+        tools.run(calibrate, work, f"{name}_table")
     # it clears away the outputs that it has compared, but for this option
     kept = f"{prefix}_model_outputs.npz"
     tools.run([*calls["deploy"], "--cache_skip"], work, calls["model"], kept)

@@ -77,7 +77,7 @@ def chain(tmp_path):
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}")
         (tmp_path / "bin" / name).chmod(0o755)
     picture = NetworkInput("x", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
-    calls = steps(board_config(Vendor.sophgo, "bm1684x"), [picture], "calibration/a.png", "INT8")
+    calls = steps(board_config(Vendor.sophgo, "bm1684x"), [picture], ["calibration/a.png"], "INT8")
     (board / "steps.json").write_text(json.dumps(calls))
     (board / "ranges.json").write_text(json.dumps(golden_ranges()))
     (store / "net.mlir").write_bytes((GOLDEN / "net.mlir").read_bytes())

@@ -11,7 +11,7 @@ from stages.build.tpu_mlir.steps import run_script, steps
 from stages.core.base.artifacts import write_json, write_text
 from stages.core.base.console import warn
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INTEGER_MODEL, PREPARED_MODEL, STATISTICS
-from stages.core.config.schema import FLOAT_BITS, Config
+from stages.core.config.schema import FLOAT_BITS, Calibration, Config
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.onnx_graph import Graph, load_model
@@ -35,7 +35,7 @@ def write_tpu_mlir(
     ranges = table_ranges(graph, params, load_statistics(STATISTICS), load_model(INTEGER_MODEL), config.soc)
     write_json(folder / "ranges.json", ranges)
     write_text(folder / "tables.py", inspect.getsource(tables))
-    calls = steps(config, inputs, f"{SAMPLES_FOLDER}/{files[0].name}", _quantize(config))
+    calls = steps(config, inputs, [f"{SAMPLES_FOLDER}/{file.name}" for file in files], _quantize(config))
     write_json(folder / "steps.json", calls)
     write_text(folder / RUN_SCRIPT, run_script(calls))
 
@@ -49,4 +49,6 @@ def _quantize(config: Config) -> str:
         warn(
             f"quant: the {soc.name} quantizes features and weights together: the board folder does, the report does not"
         )
+    if quant.calibration is Calibration.vendor:
+        warn("quant.calibration=vendor: the compiled network has TPU-MLIR's ranges, the report those of this project")
     return "INT8"

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from stages.core.config.schema import Config
+from stages.core.config.schema import Calibration, Config
 from stages.core.data.inputs import NetworkInput
 
 __all__ = ["HERE", "run_script", "steps"]
@@ -22,15 +22,20 @@ TOLERANCE = "0.8,0.5"
 """Least cosine and euclidean similarity of the compiled network's outputs to the float ones: the guide's."""
 
 
-def steps(config: Config, inputs: Sequence[NetworkInput], test_input: str, quantize: str) -> dict[str, Any]:
-    """The calls of `model_transform.py` and `model_deploy.py`, and the names of what they write.
+def steps(config: Config, inputs: Sequence[NetworkInput], samples: Sequence[str], quantize: str) -> dict[str, Any]:
+    """The calls of the tools, and the names of what they write.
 
     Args:
         config: the experiment.
         inputs: of the network.
-        test_input: a file of samples, below the folder.
+        samples: the files of calibration samples, below the folder.
         quantize: what most layers run in, as "INT8".
+
+    Returns:
+        The calls `transform`, `calibrate` (None where this project's table is taken) and `deploy`; `name`, `chip`,
+        `quantize`, and `model`, the file that is made.
     """
+    test_input = samples[0]
     name, chip = config.model.name, config.soc.name
     model = f"{name}_{chip}_{quantize.lower()}.{'cvimodel' if chip in SMALL_CHIPS else 'bmodel'}"
     shapes = ",".join(f"[{','.join(map(str, network_input.shape))}]" for network_input in inputs)
@@ -48,7 +53,28 @@ def steps(config: Config, inputs: Sequence[NetworkInput], test_input: str, quant
         "--test_reference", f"{name}_top_outputs.npz", "--tolerance", TOLERANCE, "--model", model,
     ]
     # fmt: on
-    return {"name": name, "chip": chip, "quantize": quantize, "model": model, "transform": transform, "deploy": deploy}
+    calibrate = None
+    if quantize == "INT8" and config.quant.calibration is Calibration.vendor:
+        calibrate = _calibrate(config, test_input.rpartition("/")[0], len(samples))
+    names = {"name": name, "chip": chip, "quantize": quantize, "model": model}
+    return names | {"transform": transform, "calibrate": calibrate, "deploy": deploy}
+
+
+def _calibrate(config: Config, folder: str, count: int) -> list[str]:
+    """The call of `run_calibration.py`, which writes its own table over ours."""
+    name, quant = config.model.name, config.quant
+    method = quant.vendor_method.value
+    # fmt: off
+    call = [
+        "run_calibration.py", f"{name}.mlir", "--dataset", f"{HERE}/{folder}", "--input_num", str(count),
+        "--cali_method", method, "--chip", config.soc.name, "-o", f"{name}_table",
+    ]
+    # fmt: on
+    if quant.vendor_cosine is not None:
+        call += ["--search", "search_qtable", "--expected_cos", f"{quant.vendor_cosine:g}"]
+        call += ["--quantize_method_list", method.removeprefix("use_"), "--pre_qtable", f"{name}_qtable"]
+        call += ["--quantize_table", f"{name}_qtable"]
+    return call
 
 
 def run_script(calls: dict[str, Any]) -> str:
@@ -72,6 +98,7 @@ mkdir -p "$work"
 cd "$work"
 {_shell(calls["transform"])}
 {tables if calls["quantize"] == "INT8" else f": all layers run in {calls['quantize']}, so there is no table"}
+{_shell(calls["calibrate"]) if calls["calibrate"] else ": the table has the ranges of this project"}
 {_shell(calls["deploy"])}
 test -s {shlex.quote(calls["model"])}
 echo "$work/"{shlex.quote(calls["model"])}

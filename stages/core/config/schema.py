@@ -13,6 +13,7 @@ __all__ = [
     "SOURCE_KEYS",
     "Anchor",
     "Backend",
+    "Calibration",
     "ChannelScales",
     "Color",
     "CompareConfig",
@@ -47,6 +48,7 @@ __all__ = [
     "TrackConfig",
     "UnlikeParts",
     "Vendor",
+    "VendorMethod",
     "WatchConfig",
     "WeightMethod",
     "WeightScale",
@@ -363,6 +365,28 @@ class FeatureMethod(Enum):
     PERCENTILE = "PERCENTILE"  # the clip that leaves out the farthest values, see `percentile`
 
 
+class Calibration(Enum):
+    """Who chooses the ranges of the network that the vendor's tool compiles."""
+
+    own = "own"  # this project: those of qparams.json
+    vendor = "vendor"  # the vendor's tool by itself, see `vendor_method`; Sophgo's alone is asked
+
+
+class VendorMethod(Enum):
+    """How Sophgo's run_calibration.py chooses ranges: its `--cali_method`."""
+
+    kl = "kl"
+    max = "max"
+    mse = "mse"
+    percentile9999 = "percentile9999"
+    aciq_laplace = "aciq_laplace"
+    aciq_gauss = "aciq_gauss"
+    use_kl = "use_kl"
+    use_max = "use_max"
+    use_mse = "use_mse"
+    use_percentile9999 = "use_percentile9999"
+
+
 class WeightMethod(Enum):
     """How a weight's scale is chosen."""
 
@@ -425,6 +449,10 @@ class QuantConfig:
     feature_bits: int = 8  # 32: float
     weight_bits: int = 8  # 32: float
     feature_method: FeatureMethod = FeatureMethod.MAX_ABS
+    calibration: Calibration = Calibration.own
+    vendor_method: VendorMethod = VendorMethod.kl  # calibration=vendor only
+    # calibration=vendor only: its search_qtable keeps layers in float until the outputs have this cosine; null: none
+    vendor_cosine: float | None = None
     weight_method: WeightMethod = WeightMethod.MAX_ABS
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
     equalization: Equalization = Equalization.none

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from stages.build.tpu_mlir.steps import run_script, steps
-from stages.core.config.schema import Color, Vendor
+from stages.core.config.schema import Calibration, Color, Vendor, VendorMethod
 from stages.core.data.inputs import NetworkInput
 from tests.build import boards
 from tests.build.boards import PICTURE, STATE, board_config
@@ -13,8 +13,11 @@ TOOLS = ("model_transform.py", "python3", "model_deploy.py")
 SAMPLE = "calibration/0000_a.png"
 
 
-def called(chip="bm1684x", inputs=(PICTURE,), sample=SAMPLE, quantize="INT8", name="net"):
-    return steps(board_config(Vendor.sophgo, chip, name=name), inputs, sample, quantize)
+def called(chip="bm1684x", inputs=(PICTURE,), sample=SAMPLE, quantize="INT8", name="net", **quant):
+    config = board_config(Vendor.sophgo, chip, name=name)
+    for key, value in quant.items():
+        setattr(config.quant, key, value)
+    return steps(config, inputs, [sample, "calibration/0001_b.png"], quantize)
 
 
 def options(call):
@@ -60,6 +63,24 @@ def test_the_two_calls():
         "--quantize_table": "net_qtable", "--test_input": "net_in_f32.npz", "--test_reference": "net_top_outputs.npz",
         "--tolerance": "0.8,0.5", "--model": "net_bm1684x_int8.bmodel",
     }  # fmt: skip
+
+
+def test_the_vendors_calibration_writes_the_table():
+    assert called()["calibrate"] is None
+    chosen = {"calibration": Calibration.vendor, "vendor_method": VendorMethod.use_mse}
+    calls = called(**chosen)
+    assert calls["calibrate"] == [
+        "run_calibration.py", "net.mlir", "--dataset", "{here}/calibration", "--input_num", "2", "--cali_method",
+        "use_mse", "--chip", "bm1684x", "-o", "net_table",
+    ]  # fmt: skip
+    text = run_script(calls)
+    assert text.index("tables.py") < text.index("run_calibration.py") < text.index("model_deploy.py")
+    searched = called(**chosen, vendor_cosine=0.99)["calibrate"]
+    assert searched[12:] == [
+        "--search", "search_qtable", "--expected_cos", "0.99", "--quantize_method_list", "mse", "--pre_qtable",
+        "net_qtable", "--quantize_table", "net_qtable",
+    ]  # fmt: skip
+    assert called(**chosen, quantize="F16")["calibrate"] is None
 
 
 def test_small_chips_take_a_cvimodel():
