@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import read_json, write_arrays
+from stages.core.base.artifacts import write_arrays
 from stages.core.base.errors import UserError
-from stages.core.base.paths import COMPILE, COMPILED
+from stages.core.base.paths import COMPILE
 from stages.core.config.schema import Config
 from stages.core.graph.onnx_graph import Graph
+from stages.core.tpu_mlir.compiled import load_compiled
 from stages.core.tpu_mlir.names import CAST_SUFFIX, layer_name
 from stages.core.tpu_mlir.toolchain import find_toolchain
 
@@ -41,11 +42,11 @@ class Simulation:
 
     def __init__(self, config: Config, graph: Graph) -> None:
         toolchain = find_toolchain(config)
-        record = read_json(COMPILED)
+        lowered = load_compiled(config).lowered
         self._outputs = {layer_name(graph, tensor): tensor for tensor in graph.outputs}
         self._shapes = graph.shapes
         self._scratch = tempfile.TemporaryDirectory(prefix="simulation-")
-        command = [toolchain.python, str(SERVER), record["lowered"]]
+        command = [toolchain.python, str(SERVER), lowered.name]
         self._process = subprocess.Popen(
             command,
             cwd=COMPILE,
