@@ -497,7 +497,7 @@ class CompareConfig:
 
     isolated: bool = True  # also where the error comes from: each layer alone, features alone, weights alone quantized
     # how many lines are tried as cures where something is wrong, each through quantize and on all debug pictures;
-    # 0: none is tried, and none is printed
+    # 0: none is tried, and none is printed, nor is it searched where the outputs lose
     cures: int = 12
     # also every tensor of the first debug picture, float and quantized, as the vendor's tools dump it
     dump: bool = False
