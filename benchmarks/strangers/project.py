@@ -16,7 +16,7 @@ from benchmarks.common import PROJECT
 from benchmarks.common.processes import call_in_fresh_process
 from benchmarks.strangers.material.photos import Photo
 from benchmarks.strangers.outputs import both_outputs
-from benchmarks.strangers.stranger import Measured, Sample, Samples, Stranger
+from benchmarks.strangers.stranger import Measured, Sample, Samples, Stranger, Value
 from stages.core.base.errors import UserError
 
 __all__ = ["QUANTIZING", "compose", "measure", "prepare", "run_stage", "run_stages", "write_samples"]
@@ -93,7 +93,8 @@ def run_stages() -> None:
         run_stage(stage)
 
 
-def measure(stranger: Stranger, samples: Samples) -> float:
+def measure(stranger: Stranger, samples: Samples) -> Value:
     """The task measure of the experiment in the current folder."""
     outputs, _ = call_in_fresh_process(both_outputs, dict(stranger.states), list(samples.starts))
-    return float(stranger.measure(Measured(*outputs, samples.truth, Path.cwd())))
+    measured = Measured(*outputs, samples.truth, Path.cwd())
+    return Value.of(stranger.measure, measured, bool(stranger.states))

@@ -1,7 +1,7 @@
 """One pass over the debug pictures: every node's output, float against quantized."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from stages.compare.gather.networks import Networks, PartialNetworks
 from stages.compare.gather.picture_sets import DebugPicture
 from stages.compare.gather.units import Factors, in_float_units
 from stages.core.base.errors import UserError
+from stages.core.base.threads import in_order
 from stages.core.graph.infinite import infinite_tensors, without_infinity
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.simulator import simulator_model
@@ -89,12 +90,10 @@ def compare_networks(
     unquantized = {name: values for name, values in unquantized_values(networks.integer).items() if name in tensors}
     shown = list(dict.fromkeys([*tensors, *unquantized.values()]))
     simulator = simulator_model(networks.integer, shown)
-    exact = _Measured(
-        Runner(simulator, optimize="safe", beside=Background.CORES), _same(shown), tensors, factors, infinite
-    )
+    exact = _Measured(Runner(simulator, optimize="safe"), _same(shown), tensors, factors, infinite)
     fed = [name for network in sources.values() for name in network.inputs if name in producers]
     float_network = with_outputs(networks.reference.model, list(dict.fromkeys([*tensors, *fed])))
-    reference = Runner(float_network, beside=Background.CORES)
+    reference = Runner(float_network)
 
     def observe(index: int, picture: DebugPicture, expected: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         distances = exact.measure(index, expected, outputs)
@@ -106,10 +105,11 @@ def compare_networks(
 
     for index, picture in enumerate(pictures):
         computed = reference.run(picture.feeds)
-        known, expected = {**picture.feeds, **computed}, _comparable(computed, infinite)
-        background.hand_over(observe, index, picture, expected, exact.run(known))
-        for network in sources.values():
-            background.hand_over(network.measure, index, expected, network.run(known))
+        expected = _comparable(computed, infinite)
+        outputs = _run_each([exact, *sources.values()], {**picture.feeds, **computed})
+        background.hand_over(observe, index, picture, expected, next(outputs))
+        for network, values in zip(sources.values(), outputs, strict=True):
+            background.hand_over(network.measure, index, expected, values)
     background.finish()
     rows = dict[str, Row]()
     for tensor, node in networks.node_names.items():
@@ -180,14 +180,19 @@ class _Measured:
         }
 
 
+def _run_each(networks: Sequence[_Measured], known: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+    """What each network gives on one picture, in their order; as many at a time as there are cores."""
+    return in_order(lambda network: network.run(known), networks, beside=Background.CORES)
+
+
 def _sources(
     partial: PartialNetworks, tensors: Sequence[str], factors: Factors, infinite: Set[str]
 ) -> dict[str, _Measured]:
     """The networks that are quantized in part, by what their columns begin with."""
-    outputs, same, beside = partial.isolated.outputs, _same(tensors), Background.CORES
-    isolated = Runner(partial.isolated.model, optimize="none", beside=beside) if outputs else None
-    features = Runner(with_outputs(partial.features, tensors), optimize="none", beside=beside)
-    weights = Runner(with_outputs(partial.weights, tensors), beside=beside)
+    outputs, same = partial.isolated.outputs, _same(tensors)
+    isolated = Runner(partial.isolated.model, optimize="none") if outputs else None
+    features = Runner(with_outputs(partial.features, tensors), optimize="none")
+    weights = Runner(with_outputs(partial.weights, tensors))
     return {
         "isolated": _Measured(isolated, outputs, tensors, factors, infinite),
         "feature": _Measured(features, same, tensors, {}, infinite),

@@ -53,7 +53,7 @@ def collect(
     masked = infinite_tensors(graph).intersection(names)
     computed = [name for name in names if name not in graph.inputs]
     # one core runs the network, the others count: threads of its own would wait for each other, spinning
-    runner = Runner(with_outputs(model, computed), threads=1)
+    runner = Runner(with_outputs(model, computed))
     collectors = {name: TensorCollector() for name in names}
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:

@@ -11,6 +11,7 @@ from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_fit import clearly_better, misfit
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.core.base.threads import in_order
 from stages.core.config.schema import Color
 from stages.core.graph.onnx_graph import WEIGHTED, Graph
 from stages.core.graph.session import Runner
@@ -138,20 +139,24 @@ class Trials:
         return {name: thinning_stride(self._runner.outputs[name]) for name in names}
 
     def _information(self, variant: PreprocessingVariant) -> float:
-        def answered(sample: NDArray[np.uint8]) -> dict[str, Floats]:
-            outputs = self._runner.run(variant.feed(sample))
-            return {name: thinned(outputs[name], stride).copy() for name, stride in self._strides.items()}
+        network, strides = self._runner, self._strides
 
-        pairs = [(answered(sample), answered(shifted(sample))) for sample in self._tried]
+        def answered(sample: NDArray[np.uint8]) -> dict[str, Floats]:
+            outputs = network.run(variant.feed(sample))
+            return {name: thinned(outputs[name], stride).copy() for name, stride in strides.items()}
+
+        pairs = list(in_order(lambda sample: (answered(sample), answered(shifted(sample))), self._tried))
         side = self.network.inputs[0].height
-        return information(pairs, {name: side // stride for name, stride in self._strides.items()})
+        return information(pairs, {name: side // stride for name, stride in strides.items()})
 
     def _boxes_kept(self, variant: PreprocessingVariant) -> float:
-        def found(sample: NDArray[np.uint8]) -> Detections:
-            assert self.detector is not None
-            return self.detector.detect(self._runner.run(variant.feed(sample)), SHOWN_SCORE)
+        network, detector = self._runner, self.detector
+        assert detector is not None
 
-        return box_information([(found(sample), found(shifted(sample))) for sample in self._tried])
+        def found(sample: NDArray[np.uint8]) -> Detections:
+            return detector.detect(network.run(variant.feed(sample)), SHOWN_SCORE)
+
+        return box_information(list(in_order(lambda sample: (found(sample), found(shifted(sample))), self._tried)))
 
 
 def is_large(network: ReadNetwork) -> bool:
