@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stages.build.converter_samples import write_npz, write_samples
 from stages.core.base.artifacts import write_text
+from stages.core.base.checksums import checked_file
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, PREPARED_MODEL
 from stages.core.config.schema import Config, FeatureMethod
 from stages.core.data.inputs import NetworkInput
@@ -37,7 +38,7 @@ def write_tpu_mlir(
     """Write what `model_transform.py`, `run_calibration.py` and `model_deploy.py` need."""
     samples = calibration_samples(CALIBSET)
     files = write_samples(folder / SAMPLES_FOLDER, zip(samples.names, samples, strict=True), inputs, write_npz)
-    shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
+    shutil.copyfile(checked_file(PREPARED_MODEL), folder / FLOAT_MODEL.name)
     lines = quantize_table(graph, params.float_nodes, config.soc.float_types[0])
     if lines:
         write_text(folder / FLOAT_LAYERS_FILE, lines)

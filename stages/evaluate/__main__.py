@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.core.base.artifacts import discard, output_folder, write_json, write_text
+from stages.core.base.artifacts import discard, stage_output, write_json, write_text
 from stages.core.base.console import output, track, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import (
@@ -23,18 +23,19 @@ from stages.core.base.paths import (
     QPARAMS,
     TASK_METRIC,
 )
+from stages.core.base.threads import in_order
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import evaluate_settings, save_settings
 from stages.core.data.inputs import feeds, load_inputs, noun_of
-from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_files import ReadSample, read_samples, select
 from stages.core.data.sample_store import digest, stored_sets
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.core.outputs.output_error import NetworkError, fidelity
+from stages.core.outputs.output_error import NetworkError, Outputs, fidelity
 from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.outputs.states import answering_outputs
 from stages.core.tables import accuracy_line
@@ -61,10 +62,13 @@ def evaluate(config: Config) -> None:
     predictions = io.StringIO()
     writer = csv.writer(predictions, lineterminator="\n")
     writer.writerow(["file", "digest", *score.columns])
-    samples = read_samples(files, inputs, config.model.preprocess, DATA_KEY)
-    for read in track(samples, "evaluate", len(files)):
+
+    def run(read: ReadSample) -> tuple[ReadSample, Outputs, Outputs]:
         fed = feeds(read.sample, inputs)
-        expected, actual = reference.run(fed), quantized.run(fed)
+        return read, reference.run(fed), quantized.run(fed)
+
+    samples = read_samples(files, inputs, config.model.preprocess, DATA_KEY)
+    for read, expected, actual in track(in_order(run, samples), "evaluate", len(files)):
         for network, outputs in (("float", expected), ("quantized", actual)):
             if not all(np.isfinite(values).all() for values in outputs.values()):
                 advice = "" if network == "float" else "; compare says which layer makes it so"
@@ -78,7 +82,7 @@ def evaluate(config: Config) -> None:
     if known:
         warn(f"{known} of {len(files)} evaluation {noun_of(inputs)}s served to quantize: the result flatters")
     metrics = score.metrics() | {"fidelity": fidelity(error.worst())}
-    with output_folder(EVALUATE) as folder:
+    with stage_output(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())
         task = task_metric(score, metrics)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.build.kept_results import RESULTS_OF_SCRIPT
 from stages.build.pluto.boxes import Decoding, write_boxes
 from stages.build.pluto.compatibility import find_refusals
 from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
@@ -183,7 +184,9 @@ def run_script(name: str, shown: str, boxes: bool = False) -> str:
 # Of a classifier out.bin has the same form: the logits.
 {program if boxes else ""}set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+{RESULTS_OF_SCRIPT}mkdir -p "$results"
 : "${{PLUTO:?set it to a copy of github.com/inoop/t41-pluto}}"
 cd "$PLUTO"
-python3 -m compile.cli "$here"/{network} -o "$here"/{compiled}
+python3 -m compile.cli "$here"/{network} -o "$results"/{compiled}
+echo "results: $results"
 """

@@ -266,6 +266,8 @@ class ModelConfig:
     source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; see docs/sources.md for formats
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
+    # inputs that always take the same value -> a number, or a list of numbers; they are no inputs any more
+    constants: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
     # end a detector at its last convolutions and decode boxes in float; not where `outputs` has names
     cut: bool = True

@@ -68,7 +68,7 @@ def test_run_script(fitting, tmp_path):
     script = (FOLDER / "run.sh").resolve()
     done, calls = boards.run_script(script, tmp_path / "record", PLUTO=str(tmp_path / "t41 pluto"), PATH=path)
     assert done.returncode == 0, done.stderr
-    network, compiled = script.parent / "onnx_int8.onnx", script.parent / "onnx.pluto"
+    network, compiled = script.parent / "onnx_int8.onnx", Path("board/t41/pluto/onnx.pluto").resolve()
     assert calls == [["python3", "-m", "compile.cli", str(network), "-o", str(compiled)]]
     done, _ = boards.run_script(script, tmp_path / "none")
     assert done.returncode != 0

@@ -279,7 +279,7 @@ def test_quantize_agrees_on_any_number(y_params, steps):
     net.feature("x", x.shape, y_params)
     net.add("Dequantize", ["x"], None)
     codes, reals = (
-        Runner(net.simulator({}, codes=codes), optimize="safe", threads=1).run({"x/real": x}) for codes in (True, False)
+        Runner(net.simulator({}, codes=codes), optimize="safe").run({"x/real": x}) for codes in (True, False)
     )
     expected = np.clip(
         np.rint(x / np.float32(y_params.scale)).astype(np.float64) + y_params.zero_point, 0, y_params.qmax
