@@ -22,6 +22,7 @@ from stages.core.integer.network_params import FeatureParams, NetworkParams, Wei
 from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.render.page import inline
 from stages.core.tables import bit_widths
+from stages.core.tpu_mlir.compiled import CompiledNetwork
 
 __all__ = ["NONE", "LayerFigures", "PageFigures", "ReportPage", "render_page"]
 
@@ -73,6 +74,7 @@ class ReportPage:
         diagnosis: what was found.
         notes: lines from quantize and compare that the user should read.
         figures: the plots.
+        compiled: the network as the vendor's compiler made it; None where it did not.
     """
 
     config: Config
@@ -84,6 +86,7 @@ class ReportPage:
     diagnosis: Diagnosis
     notes: Sequence[str]
     figures: PageFigures
+    compiled: CompiledNetwork | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def render_page(page: ReportPage) -> str:
         some_parts=any(row["part"] != NONE for row in outputs),
         some_answers=any(row["answers"] != NONE for row in outputs),
         plain=_plain,
+        none_mark=NONE,
         drawn=drawn,
     )
 

@@ -35,9 +35,11 @@ __all__ = [
     "Source",
     "SourceFile",
     "cache_folder",
+    "environments_folder",
     "expanded",
     "files_below",
     "import_path",
+    "installed_environments",
     "is_special",
     "open_source",
     "parse",
@@ -144,6 +146,16 @@ def watched_path(value: object) -> str:
 def cache_folder() -> Path:
     """The folder that keeps fetched files."""
     return Path(os.environ.get("SOCQUANT_CACHE") or platformdirs.user_cache_dir("socquant"))
+
+
+def environments_folder() -> Path:
+    """The folder of the isolated environments (`stages/core/environments`), in the user's cache."""
+    return cache_folder() / "environments"
+
+
+def installed_environments(name: str) -> list[Path]:
+    """The folders of an isolated environment: one for each recipe that was installed."""
+    return sorted(path.parents[1] for path in environments_folder().glob(f"{name}-*/bin/python"))
 
 
 def open_source(text: str, key: str = "") -> list[SourceFile]:
