@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Config, FeatureZeroPoint, SocConfig, WeightScale
+from stages.core.config.schema import Config, FeatureZeroPoint, Requantization, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
@@ -52,8 +52,14 @@ def symmetric_features(soc: SocConfig) -> bool:
 
 
 def soc_affine(ends: Range, bits: int, soc: SocConfig) -> tuple[np.float32, int]:
-    """Scale and zero point for a range where the SOC's may lie, see `affine`."""
-    return affine(min(ends[0], _least_low(soc)), ends[1], bits, symmetric_features(soc))
+    """Scale and zero point for a range where the SOC's may lie, see `affine`.
+
+    Of a range symmetric about 0 two zero points are as good: the open T41 runtime reads pictures at the middle one.
+    """
+    scale, zero_point = affine(min(ends[0], _least_low(soc)), ends[1], bits, symmetric_features(soc))
+    if soc.requantization is Requantization.nna_open and -ends[0] == ends[1] > 0.0:
+        zero_point = 2 ** (bits - 1)
+    return scale, zero_point
 
 
 def _least_low(soc: SocConfig) -> float:
