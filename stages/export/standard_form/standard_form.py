@@ -63,7 +63,7 @@ def _lowered(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         except Exception as error:  # the converter raises its own types
             raise UserError(
                 f"{name} is of opset {_opset(model)}, this ONNX Runtime runs {opset} at most, and the network cannot "
-                f"be converted ({one_line(error)}): install a newer onnxruntime, or export it with an older opset"
+                f"be converted: install a newer onnxruntime, or export it with an older opset"
             ) from error
     model.ir_version = min(model.ir_version, ir_version)
     return model
