@@ -28,9 +28,9 @@ from stages.core.outputs.states import answering_outputs
 __all__ = ["LayerLoss", "Losses", "loss_by_depth"]
 
 MOST_PICTURES = 4
-DEPTHS = 12
+DEPTHS = 8
 """Depths that are tried at first, and then once more in each stretch where the loss is largest."""
-STEEP, MOST_STEEP = 0.15, 3
+STEEP, MOST_STEEP = 0.15, 2
 """Such stretches make this part of the loss each; so many are looked into."""
 FRONT, MIN_LEFT = 0.8, 0.25
 """Part of the loss that arises in a front, and part of the layers with weights that lie behind it, at least."""

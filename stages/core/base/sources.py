@@ -35,9 +35,11 @@ __all__ = [
     "Source",
     "SourceFile",
     "cache_folder",
+    "environments_folder",
     "expanded",
     "files_below",
     "import_path",
+    "installed_environments",
     "is_special",
     "open_source",
     "parse",
@@ -146,6 +148,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SOCQUANT_CACHE") or platformdirs.user_cache_dir("socquant"))
 
 
+def environments_folder() -> Path:
+    """The folder of the isolated environments (`stages/core/environments`), in the user's cache."""
+    return cache_folder() / "environments"
+
+
+def installed_environments(name: str) -> list[Path]:
+    """The folders of an isolated environment: one for each recipe that was installed."""
+    return sorted(path.parents[1] for path in environments_folder().glob(f"{name}-*/bin/python"))
+
+
 def open_source(text: str, key: str = "") -> list[SourceFile]:
     """List the files of a source, sorted by name; fetch them first where needed.
 
@@ -182,16 +194,32 @@ def _files(source: Source) -> list[SourceFile]:
 
 
 def import_path(text: str) -> str:
-    """Give the path to put on `sys.path` for a source of Python code: a folder, or the wheel itself."""
+    """Give the path to put on `sys.path` for a source of Python code: a folder; a wheel is unpacked in the cache."""
     source = parse(text)
     if source.kind == "package":
-        return str(_fetch(source))
+        return str(_unpacked(_fetch(source)))
     if source.kind == "file":
         path = Path(source.location)
         if not path.exists():
             raise UserError(f"source {text!r}: {path} does not exist")
         return str(path if path.is_dir() else path.parent)
     raise UserError(f"source {text!r}: code comes from package: or file:")
+
+
+def _unpacked(wheel: Path) -> Path:
+    """Unpack a wheel, once: code may lie in folders without `__init__.py`, or read files beside itself."""
+    folder = cache_folder() / "unpacked" / wheel.parent.name
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            staging = Path(temporary, "wheel")
+            zipfile.ZipFile(wheel).extractall(staging)
+            try:
+                staging.rename(folder)
+            except OSError:  # another process has done so meanwhile
+                if not folder.exists():
+                    raise
+    return folder
 
 
 def require_local(source: Source) -> None:

@@ -54,7 +54,7 @@ def calibset_settings(config: Config) -> dict[str, str]:
 
 def evaluate_settings(config: Config) -> dict[str, str]:
     """What evaluate's results follow from: its settings, and the quantized network on disk."""
-    return _measured(config, "evaluation")
+    return _measured(config, "evaluation") | _digests("evaluate", asdict(config.evaluate))
 
 
 def compare_settings(config: Config) -> dict[str, str]:

@@ -26,6 +26,8 @@ __all__ = ["InputEvidence"]
 
 GLANCE_PICTURES = 8
 """On which a variant is looked at first. One that is so far from fitting better there does not see the others."""
+GLANCE_STANDARD_ERRORS = (2.0, 1.0)
+"""By which labels must be less likely on half of the pictures that are looked at first, and on all of them."""
 
 
 @dataclass
@@ -45,7 +47,7 @@ class InputEvidence:
     labelled: Callable[[], Labelled | None]
     _moments: dict[PreprocessingVariant, list[list[Moments]]] = field(default_factory=dict, init=False)
     _likelihoods: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
-    _glances: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
+    _glances: dict[PreprocessingVariant, list[Array]] = field(default_factory=dict, init=False)
 
     @property
     def exists(self) -> bool:
@@ -100,15 +102,17 @@ class InputEvidence:
         return self._likelihoods.get(variant, np.zeros(0))
 
     def unlikely(self, now: PreprocessingVariant, other: PreprocessingVariant) -> bool:
-        """Whether another variant makes labels less likely at first glance, by a standard error (boxes only)."""
-        few = self._labels.few if self._labels else None
-        if few is None:
-            return False
-        for variant in (now, other):
-            if variant not in self._glances:
-                self._glances[variant] = self._likelihoods_of(few, variant)
-        loss = self._glances[now] - self._glances[other]
-        return bool(loss.mean() > loss.std(ddof=1) / np.sqrt(len(loss)))
+        """Whether another variant makes labels less likely at a first glance, or surely so at a fleeting one."""
+        glances = self._labels.glances() if self._labels else []
+        for index, (labelled, errors) in enumerate(zip(glances, GLANCE_STANDARD_ERRORS, strict=False), 1):
+            for variant in (now, other):
+                seen = self._glances.setdefault(variant, [])
+                if len(seen) < index:
+                    seen.append(self._likelihoods_of(labelled, variant))
+            loss = np.concatenate(self._glances[now][:index]) - np.concatenate(self._glances[other][:index])
+            if loss.mean() > errors * loss.std(ddof=1) / np.sqrt(len(loss)):
+                return True
+        return False
 
     def _likelihoods_of(self, labelled: Labelled, variant: PreprocessingVariant) -> Array:
         network = self._whole
@@ -128,7 +132,9 @@ class InputEvidence:
 
     def _measures(self, variant: PreprocessingVariant) -> dict[str, Any]:
         moments = self._moments.get(variant, [])
-        likelihoods = self._likelihoods.get(variant, self._glances.get(variant))
+        likelihoods = self._likelihoods.get(variant)
+        if likelihoods is None and variant in self._glances:
+            likelihoods = np.concatenate(self._glances[variant])
         return {
             "color": variant.network_input.color.value,
             "mean": list(variant.network_input.mean),
