@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.core.base.errors import UserError
 from stages.core.config.schema import InputConfig, ModelConfig
 from stages.core.graph import session
+from stages.core.graph.onnx_graph import parse_model
 from stages.core.graph.session import Runner
 from stages.export.memory import peak_bytes
 from stages.export.network import exported_network
@@ -117,6 +118,36 @@ def test_said_in_one_line(tmp_path, monkeypatch, capfd, name):
     assert "\n" not in text
     assert "\x1b" not in text
     assert capfd.readouterr().err == ""  # ONNX Runtime's own lines
+
+
+def damaged_constant(model):
+    model.graph.initializer[0].raw_data = bytes(3)
+
+
+def no_nodes(model):
+    del model.graph.node[:]
+
+
+def bad_axis(model):
+    model.graph.node[0].CopyFrom(node("Softmax", ["x"], axis=99))
+
+
+@pytest.mark.parametrize("damage", [damaged_constant, no_nodes, bad_axis])
+def test_what_the_fuzzer_found_is_said_in_one_line(tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    model = network([node("Mul", ["x", "w"])], {"w": ones(2)[:1]})
+    damage(model)
+    Path("net.onnx").write_bytes(model.SerializeToString())
+    config = ModelConfig(name="net", source="file:net.onnx", inputs=[InputConfig(mean=[0.0], normal=[1.0])])
+    with pytest.raises(UserError) as caught:
+        exported_network(config, print)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_that_are_no_text():
+    content = network([node("Relu", ["x"], "here")]).SerializeToString()
+    with pytest.raises(UserError, match="is not an ONNX file"):
+        parse_model(content.replace(b"here", b"\xff\xfe\xfd\xfc"), "net.onnx")
 
 
 def endless():

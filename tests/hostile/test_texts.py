@@ -153,6 +153,8 @@ ARRAYS = {
     "a negative size": (".npy", npy((-1, 4)), "cannot be read"),
     "fewer values": (".npy", npy((4, 5, 3), values=bytes(100)), "its header says [4, 5, 3] of float32, and it has 100"),
     "no header": (".npy", b"\x93NUMPY", "cannot be read"),
+    "a header that ends early": (".npy", b"\x93NUMPY\x01\x00\x06\x00{'desc", "cannot be read"),
+    "a header nested too deep": (".npy", b"\x93NUMPY\x01\x00\x00\x20" + b"(" * 8192, "cannot be read"),
     "a pickle": (".npy", npy((1,), "|O", b"cos\nsystem\n(S'touch pwned'\ntR."), "cannot be read"),
     "a long header": (".npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "cannot be read"),
     "an archive that is a bomb": (".npz", bomb(), "unpacks to 67108"),

@@ -3,10 +3,12 @@
 import io
 import math
 import zipfile
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.base.checksums import ARRAY_ERRORS
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
 from stages.core.data.inputs import NetworkInput
@@ -48,7 +50,7 @@ def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: 
         content = file.read()
         read = _read_raw if suffix == ".bin" else _read_numpy
         values = read(content, where, network_input)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, *ARRAY_ERRORS) as error:
         raise UserError(f"{where} cannot be read: {one_line(error)}") from error
     if values.dtype.kind not in "uif":
         raise UserError(f"{where} holds {values.dtype}: give uint8 or float32")
