@@ -59,11 +59,28 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
     """
     try:
         model = onnx.load_from_string(content)
-    except (DecodeError, ValueError) as error:
+        _check_names(model)
+    except (DecodeError, ValueError) as error:  # of names that are no text too
         raise UserError(f"{name} is not an ONNX file: {one_line(error)}") from error
     if not model.graph.node:
         raise UserError(f"{name} is not an ONNX file: it holds no nodes")
     return model
+
+
+def _check_names(model: onnx.ModelProto) -> None:
+    """Refuse names of the main graph that are no text; protobuf gives them as bytes.
+
+    Raises:
+        ValueError: if one is not UTF-8.
+    """
+    graph = model.graph
+    names: list[object] = [opset.domain for opset in model.opset_import]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [name for proto in node.attribute for name in (proto.name, proto.ref_attr_name)]
+    names += [each.name for each in (*graph.initializer, *graph.input, *graph.output, *graph.value_info)]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("it has names that are not UTF-8")
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
@@ -121,7 +138,10 @@ class Graph:
         for node in graph.node:
             for name in dict.fromkeys(filter(None, node.input)):
                 self.consumers.setdefault(name, []).append(node)
-        inferred = onnx.shape_inference.infer_shapes(_without_weights(self.model)).graph
+        try:
+            inferred = onnx.shape_inference.infer_shapes(_without_weights(self.model)).graph
+        except Exception as error:  # InferenceError, and others for a graph that is none
+            raise UserError(f"the network's shapes do not fit: {one_line(error)}") from error
         fed = {info.name for info in graph.input}
         inputs = [info for info in inferred.input if info.name in fed]
         self.types = {info.name: info.type for info in (*inferred.value_info, *inputs, *inferred.output)}
