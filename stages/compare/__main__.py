@@ -1,11 +1,14 @@
 """Reads out/export, out/quantize, out/calibset, data; writes out/compare: tables, diagnosis, plot, report."""
 
+from dataclasses import replace
+
 from stages.compare.background import Background
+from stages.compare.cures.candidates import without_line
 from stages.compare.diagnose.diagnosis import Diagnosis, diagnose
 from stages.compare.gather.gather import gather
 from stages.compare.render.render import begin_figures, render
 from stages.compare.render.report_figures import load_plots
-from stages.core.base.artifacts import discard, output_folder
+from stages.core.base.artifacts import discard, stage_output
 from stages.core.base.paths import COMPARE
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
@@ -14,7 +17,7 @@ from stages.core.config.settings_record import compare_settings, save_settings
 
 def compare(config: Config) -> None:
     discard(COMPARE)
-    with output_folder(COMPARE) as folder, Background() as background:
+    with stage_output(COMPARE) as folder, Background() as background:
         background.prepare(load_plots)
         gathered = gather(config, folder, background)
         figures = begin_figures(gathered, config, background)  # drawn while the diagnosis runs networks
@@ -27,7 +30,9 @@ def compare(config: Config) -> None:
 
 def _treated(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     """The diagnosis with the cures that help."""
-    from stages.compare.cures.cures import with_cures  # noqa: PLC0415: composes, so it takes Hydra
+    if not config.compare.cures:
+        return replace(diagnosis, findings=[without_line(finding) for finding in diagnosis.findings])
+    from stages.compare.cures.cures import with_cures  # noqa: PLC0415  (it composes, which takes Hydra)
 
     return with_cures(diagnosis, config)
 

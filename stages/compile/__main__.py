@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.compile.chain import compile_network
 from stages.compile.tools import Tools
-from stages.core.base.artifacts import output_folder, remove_leftovers, write_json
+from stages.core.base.artifacts import remove_leftovers, stage_output, write_json
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import BUILD, COMPILE, COMPILED, COMPILER_LOG, INTEGER_MODEL, QPARAMS
@@ -45,7 +45,7 @@ def compile_board(config: Config) -> None:
     try:
         with only_compiler():
             compiled = compile_network(board, work, tools, load_integer_model(INTEGER_MODEL))
-        with output_folder(COMPILE) as folder:
+        with stage_output(COMPILE) as folder:
             for name in compiled.files:
                 (work / name).replace(folder / name)
             write_json(folder / COMPILED.name, compiled.record | {"network": network_digest()})

@@ -5,14 +5,12 @@ It writes metrics.json, predictions.csv (a line a sample), by_class.csv and sett
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stages.core.base.artifacts import discard, output_folder, write_json, write_text
+from stages.core.base.artifacts import discard, stage_output, write_json, write_text
 from stages.core.base.console import output, track, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import (
@@ -26,18 +24,19 @@ from stages.core.base.paths import (
     QPARAMS,
     TASK_METRIC,
 )
+from stages.core.base.threads import in_order
 from stages.core.command import run_stage
 from stages.core.config.schema import Backend, Config
 from stages.core.config.settings_record import evaluate_settings, save_settings
 from stages.core.data.inputs import feeds, load_inputs, noun_of
-from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_files import ReadSample, read_samples, select
 from stages.core.data.sample_store import digest, stored_sets
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.core.outputs.output_error import NetworkError, fidelity
+from stages.core.outputs.output_error import NetworkError, Outputs, fidelity
 from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.outputs.states import answering_outputs
 from stages.core.tables import accuracy_line
@@ -47,7 +46,6 @@ from stages.evaluate.scoring import score_of_task
 from stages.evaluate.task_metric import task_metric
 
 DATA_KEY = "data.evaluation"
-Outputs = Mapping[str, NDArray[Any]]
 Network = Callable[[Outputs], Outputs]
 
 
@@ -68,9 +66,12 @@ def evaluate(config: Config) -> None:
     writer.writerow(["file", "digest", *score.columns])
     samples = read_samples(files, inputs, config.model.preprocess, DATA_KEY)
     with _quantized_network(config, graph, list(reference.outputs)) as quantized:
-        for read in track(samples, "evaluate", len(files)):
+
+        def run(read: ReadSample) -> tuple[ReadSample, Outputs, Outputs]:
             fed = feeds(read.sample, inputs)
-            expected, actual = reference.run(fed), quantized(fed)
+            return read, reference.run(fed), quantized(fed)
+
+        for read, expected, actual in track(in_order(run, samples), "evaluate", len(files)):
             _require_finite(expected, actual, read.name)
             error.add({name: expected[name] for name in answers}, actual)
             content = digest(read.sample)
@@ -79,7 +80,7 @@ def evaluate(config: Config) -> None:
     if known:
         warn(f"{known} of {len(files)} evaluation {noun_of(inputs)}s served to quantize: the result flatters")
     metrics = score.metrics() | {"fidelity": fidelity(error.worst())}
-    with output_folder(EVALUATE) as folder:
+    with stage_output(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())
         task = task_metric(score, metrics)

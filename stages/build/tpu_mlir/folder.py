@@ -9,6 +9,7 @@ from stages.build.converter_samples import write_npz, write_samples
 from stages.build.tpu_mlir.ranges import table_ranges
 from stages.build.tpu_mlir.steps import run_script, steps
 from stages.core.base.artifacts import write_json, write_text
+from stages.core.base.checksums import checked_file
 from stages.core.base.console import warn
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INTEGER_MODEL, PREPARED_MODEL, STATISTICS
 from stages.core.config.schema import FLOAT_BITS, Calibration, Config
@@ -35,7 +36,7 @@ def write_tpu_mlir(
     """
     samples = calibration_samples(CALIBSET)
     files = write_samples(folder / SAMPLES_FOLDER, zip(samples.names, samples, strict=True), inputs, write_npz)
-    shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
+    shutil.copyfile(checked_file(PREPARED_MODEL), folder / FLOAT_MODEL.name)
     ranges = table_ranges(graph, params, load_statistics(STATISTICS), load_model(INTEGER_MODEL), config.soc)
     write_json(folder / "ranges.json", ranges)
     write_text(folder / "tables.py", inspect.getsource(tables))

@@ -14,6 +14,7 @@ from stages.compare.gather.comparison import Row
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.compare.render.box_figures import BoxSection
+from stages.compare.render.open_runtime import open_runtime_sentence
 from stages.compare.render.report_figures import Figure
 from stages.compare.render.report_verdict import Verdict, command_line, cure_command, cure_remark
 from stages.core.config.schema import Config
@@ -126,6 +127,7 @@ def render_page(page: ReportPage) -> str:
         columns=columns,
         table=[(row["cosine_avg"] < POOR, cells) for row, cells in zip(rows, _lines(columns), strict=True)],
         sources=page.similarity.has_sources,
+        open_runtime=open_runtime_sentence(page.config.soc, page.params),
         bit_widths=bit_widths(page.config.quant),
         poor=POOR,
         settings=_settings(page.config),

@@ -73,8 +73,14 @@ class Requantization(Enum):
     """How the accumulator becomes an output code."""
 
     nna = "nna"  # floor((4*acc + bias) / mult) + 2^(bits-1), per channel
+    nna_open = "nna_open"  # the same as t41-pluto computes it: bias from int32 codes, sums rounded as real ones
     multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
     shift = "shift"  # acc >> shift, one shift a layer
+
+    @property
+    def is_nna(self) -> bool:
+        """Whether the accumulator is divided as Ingenic's unit does it."""
+        return self in (Requantization.nna, Requantization.nna_open)
 
 
 class FeatureZeroPoint(Enum):
@@ -276,6 +282,8 @@ class ModelConfig:
     source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; see docs/sources.md for formats
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
+    # inputs that always take the same value -> a number, or a list of numbers; they are no inputs any more
+    constants: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
     # end a detector at its last convolutions and decode boxes in float; not where `outputs` has names
     cut: bool = True

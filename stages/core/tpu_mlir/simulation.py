@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +46,7 @@ class Simulation:
         lowered = load_compiled(config).lowered
         self._outputs = {layer_name(graph, tensor): tensor for tensor in graph.outputs}
         self._shapes = graph.shapes
+        self._one_at_a_time = threading.Lock()
         self._scratch = tempfile.TemporaryDirectory(prefix="simulation-")
         command = [toolchain.python, str(SERVER), lowered.name]
         self._process = subprocess.Popen(
@@ -81,6 +83,10 @@ class Simulation:
         Raises:
             UserError: if the simulator ends.
         """
+        with self._one_at_a_time:
+            return self._run(feeds)
+
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         source, target = (Path(self._scratch.name) / name for name in ("in.npz", "out.npz"))
         write_arrays(source, feeds)
         assert self._process.stdin is not None

@@ -19,6 +19,7 @@ from stages.compare.diagnose.inputs.input_fit import (
 )
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.core.base.threads import in_order
 from stages.core.graph.session import Runner, with_outputs
 
 __all__ = ["InputEvidence"]
@@ -80,9 +81,13 @@ class InputEvidence:
         if not self._first_layers:
             return []
         pictures = self._moments.setdefault(variant, [])
-        for sample in self._ordered_samples[len(pictures) : count]:
-            outputs = self._first_layers.run(variant.feed(sample))
-            pictures.append([picture_moments(outputs[norm["tensor"]], norm) for norm in self.norms])
+        network = self._first_layers
+
+        def moments(sample: NDArray[np.uint8]) -> list[Moments]:
+            outputs = network.run(variant.feed(sample))
+            return [picture_moments(outputs[norm["tensor"]], norm) for norm in self.norms]
+
+        pictures.extend(in_order(moments, self._ordered_samples[len(pictures) : count]))
         return StandardizedChannels.of_pictures(pictures[:count])
 
     def hopeless(self, now: PreprocessingVariant, other: PreprocessingVariant, least: float) -> bool:
@@ -110,7 +115,8 @@ class InputEvidence:
         return False
 
     def _likelihoods_of(self, labelled: Labelled, variant: PreprocessingVariant) -> Array:
-        return labelled.likelihoods(self._whole.run(variant.feed(sample)) for sample in labelled.samples)
+        network = self._whole
+        return labelled.likelihoods(in_order(lambda sample: network.run(variant.feed(sample)), labelled.samples))
 
     @property
     def chance(self) -> float:
