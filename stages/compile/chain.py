@@ -103,7 +103,7 @@ def compile_network(board: Path, work: Path, tools: Tools, integer: onnx.ModelPr
         "layers": dict(sorted(Counter(layer.kind for layer in layers).items())),
         "types": _types(layers, compiled),
         "own_scales": own_scales,
-        "outputs": _outputs(work, name),
+        "outputs": _outputs(work, name, compiled),
     }
     files = [calls["model"], lowered, _weight_file(work / lowered), f"{name}.mlir"]
     files += [f"{name}_{part}.npz" for part in ("in_f32", "top_outputs", "tpu_outputs", "model_outputs")]
@@ -177,8 +177,12 @@ def _types(layers: Sequence[Layer], compiled: Sequence[Layer]) -> dict[str, int]
     return dict(sorted(kinds.items()))
 
 
-def _outputs(work: Path, name: str) -> list[dict[str, Any]]:
-    """How like the float outputs those of the compiled network are, and whether they equal the simulated ones."""
+def _outputs(work: Path, name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """How like the float outputs those of the compiled network are, and whether they equal the simulated ones.
+
+    `codes_apart` is the largest difference to those in codes; None of an output in float.
+    """
+    scales = {output: layer.scale for layer in layers for output in layer.outputs}
     top, simulated, compiled = (_arrays(work / f"{name}_{part}_outputs.npz") for part in ("top", "tpu", "model"))
     rows = []
     for output, values in compiled.items():
@@ -196,6 +200,7 @@ def _outputs(work: Path, name: str) -> list[dict[str, Any]]:
                 "euclidean_similarity": measured.euclidean_similarity,
                 "equals_simulation": difference == 0.0,
                 "largest_difference": difference,
+                "codes_apart": round(difference / scales[stem]) if scales.get(stem) else None,
             }
         )
     return rows

@@ -143,6 +143,7 @@ def test_a_compiled_network_that_differs_from_its_simulation_is_told(chain):
     (row,) = chain[1]().record["outputs"]
     assert not row["equals_simulation"]
     assert row["largest_difference"] == pytest.approx(0.25)
+    assert row["codes_apart"] is None  # its Softmax runs in float
 
 
 def test_a_scale_that_the_compiler_chose_itself_is_recorded(chain):
