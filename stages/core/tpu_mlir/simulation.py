@@ -72,7 +72,7 @@ class Simulation:
         self._scratch.cleanup()
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """Run the network.
+        """Run the network; one picture at a time, whatever thread asks.
 
         Args:
             feeds: input -> float32, as the exported network takes it.
@@ -84,9 +84,17 @@ class Simulation:
             UserError: if the simulator ends.
         """
         with self._one_at_a_time:
-            return self._run(feeds)
+            by_name = self._answer(feeds)
+        missing = [name for name in self._outputs if name not in by_name]
+        if missing:
+            raise UserError(f"the compiled network has no output {missing[0]}: run `dvc repro`")
+        return {
+            tensor: by_name[name].astype(np.float32).reshape(self._shapes[tensor])
+            for name, tensor in self._outputs.items()
+        }
 
-    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    def _answer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """What the simulator's process gives, under its names."""
         source, target = (Path(self._scratch.name) / name for name in ("in.npz", "out.npz"))
         write_arrays(source, feeds)
         assert self._process.stdin is not None
@@ -105,11 +113,4 @@ class Simulation:
             last = " / ".join([line for line in said if line][-LAST_WORDS:]) or "it says nothing"
             raise UserError(f"TPU-MLIR's simulator ended: {last}")
         with np.load(target) as stored:
-            by_name = {name.removesuffix(CAST_SUFFIX): stored[name] for name in stored.files}
-        missing = [name for name in self._outputs if name not in by_name]
-        if missing:
-            raise UserError(f"the compiled network has no output {missing[0]}: run `dvc repro`")
-        return {
-            tensor: by_name[name].astype(np.float32).reshape(self._shapes[tensor])
-            for name, tensor in self._outputs.items()
-        }
+            return {name.removesuffix(CAST_SUFFIX): stored[name] for name in stored.files}
