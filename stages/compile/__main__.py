@@ -66,14 +66,14 @@ def _report(compiled: CompiledNetwork) -> None:
     if record["own_scales"]:
         output.print(f"  scales that the compiler chose itself: {', '.join(record['own_scales'])}")
     for row in record["outputs"]:
-        near = row["equals_simulation"] or (row["codes_apart"] or 0) == 1
-        equal = "equal to its simulation" if row["equals_simulation"] else "within one code of its simulation"
-        equal = equal if near else "NOT equal to its simulation"
+        rounding = "one code" if row["codes_apart"] else "rounding"
+        equal = "equal to its simulation" if row["equals_simulation"] else f"within {rounding} of its simulation"
+        equal = equal if row["near_simulation"] else "NOT equal to its simulation"
         output.print(
             f"  {row['output']}: cosine {row['cosine']:.4f} to the float network, euclidean similarity "
             f"{row['euclidean_similarity']:.4f}; {equal}"
         )
-        if not near:
+        if not row["near_simulation"]:
             warn(f"{row['output']}: the compiled network differs by up to {row['largest_difference']:.4g}")
     output.print("  least like the float network, on one picture:")
     for layer in compiled.least_similar(SHOWN_LAYERS):

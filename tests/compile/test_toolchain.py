@@ -51,7 +51,7 @@ def test_every_chip(compiled, soc):
     record = json.loads(Path("out/compile/compiled.json").read_text())
     assert record["chip"] == soc
     (output,) = record["outputs"]
-    assert output["equals_simulation"]
+    assert output["near_simulation"]
     assert output["cosine"] > 0.98
     assert Path("out/compile", record["model"]).stat().st_size == record["bytes"]
     layers = json.loads(Path("out/compile/layers.json").read_text())
