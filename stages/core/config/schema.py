@@ -558,6 +558,12 @@ class WatchConfig:
     compiled: str = "${watch_compiled:${watch.compilers}}"  # what they write, for the stages after them
     simulated: str = "${watch_simulated:${watch.compilers},${evaluate.backend}}"  # the same for evaluate
 
+    @property
+    def files(self) -> list[str]:
+        """The user's own files and folders, and `PINNED_PATH` for what is none: not what a stage writes."""
+        made = ("compilers", "compiled", "simulated")
+        return [value for name, value in vars(self).items() if name not in made]
+
 
 SOURCE_KEYS: dict[str, str] = {
     watched.name: watched.metadata["source"] for watched in fields(WatchConfig) if "source" in watched.metadata
