@@ -143,7 +143,7 @@ def test_sophgo_runs_at_8_bits_with_symmetric_features(name):
 @pytest.mark.parametrize("name", SOPHGO)
 def test_only_the_bm1684_has_one_shift_a_layer(name):
     shifts = name == "bm1684"
-    assert soc(name).requantization is (Requantization.shift if shifts else Requantization.multiplier_shift)
+    assert soc(name).requantization is (Requantization.shift if shifts else Requantization.sophgo)
     assert soc(name).weight_scale is (WeightScale.per_tensor if shifts else WeightScale.per_channel)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import onnx
+
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.config.schema import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
 from stages.core.config.settings_record import calibset_settings, check_export, check_settings
@@ -21,6 +23,7 @@ from stages.core.statistics.tensor_statistics import load_statistics
 from stages.quantize.candidate import Candidate
 from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights, symmetric_features
+from stages.quantize.partition.converter_structure import converter_structure
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
 from stages.quantize.quantizers.placement import place_quantizers
@@ -59,6 +62,11 @@ def asked_node_bits(network: LayerGraph, quant: QuantConfig) -> dict[str, NodeBi
     return without(by_node, quant.node_bits_ignore, [layer.names for layer in network.layers])
 
 
+def _structured(model: onnx.ModelProto, config: Config) -> onnx.ModelProto:
+    """A network as the SOC's converter structures it."""
+    return converter_structure(model) if config.soc.requantization.is_converters else model
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Quantizes one network.
@@ -88,7 +96,7 @@ class Pipeline:
         Raises:
             UserError: if one of them is missing, or was made with other settings.
         """
-        graph = Graph(load_model(FLOAT_MODEL))
+        graph = Graph(_structured(load_model(FLOAT_MODEL), config))
         check_export(config.model)
         check_settings(CALIBSET, calibset_settings(config))
         layers = LayerGraph.of(graph, config.soc)

@@ -70,6 +70,14 @@ class Requantization(Enum):
     nna = "nna"  # floor((4*acc + bias) / mult) + 2^(bits-1), per channel
     multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
     shift = "shift"  # acc >> shift, one shift a layer
+    sophgo = "sophgo"  # TPU-MLIR for BM1684X, BM1688, CV186X: see docs/arithmetic.md
+    sophgo_cv18xx = "sophgo_cv18xx"  # TPU-MLIR for CV181x, CV183x
+    sophgo_bm1684 = "sophgo_bm1684"  # TPU-MLIR for BM1684
+
+    @property
+    def is_converters(self) -> bool:
+        """Whether the vendor's converter chooses weights' codes and the structure by rules that are followed here."""
+        return self in (self.sophgo, self.sophgo_cv18xx, self.sophgo_bm1684)
 
 
 class FeatureZeroPoint(Enum):

@@ -27,6 +27,8 @@ def aligned_scales(
     Returns:
         Candidates of the same shape: the nearest effective scales below and above; one where they lie dense.
     """
+    if rule.is_converters:  # the converter chooses the scale anew, from the weights themselves
+        return [scales]
     effective_scales = x_scale * scales.astype(np.float64) / y_scale
     if rule is Requantization.nna:
         candidates = [4.0 / np.clip(toward(4.0 / effective_scales), 1, limits) for toward in (np.floor, np.ceil)]

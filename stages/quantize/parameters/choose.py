@@ -14,6 +14,7 @@ from stages.core.integer.rules import broadcast_scales, nna_limits
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.alignment import aligned_scales
 from stages.quantize.parameters.channel_scales import channel_scales, least_channel_scales
+from stages.quantize.parameters.converter_ranges import converter_ranges
 from stages.quantize.parameters.ranges import feature_range
 from stages.quantize.parameters.scales import affine, least_bias_scales, representable
 from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_scales
@@ -42,7 +43,10 @@ def choose_features(
     chooser = _FeatureChooser(setup, graph, statistics, config, ranges or {})
     for quantizer in track(setup.features, "ranges"):
         chooser.choose(quantizer)
-    return list(chooser.params.values())
+    params = list(chooser.params.values())
+    if config.soc.requantization.is_converters:
+        params = converter_ranges(params, graph, setup.layers, setup.integer)
+    return params
 
 
 def symmetric_features(soc: SocConfig) -> bool:
@@ -147,7 +151,9 @@ def choose_weights(
         assert weight is not None
         # one scale an output channel does not fit a grouped ConvTranspose, whose axis counts a group's channels
         grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1
-        axis = quantizer.axis if config.soc.weight_scale is WeightScale.per_channel and not grouped else None
+        one_scale = config.soc.requantization.is_converters and node.op_type in ("Gemm", "MatMul")
+        per_channel = config.soc.weight_scale is WeightScale.per_channel and not grouped and not one_scale
+        axis = quantizer.axis if per_channel else None
         scales = weight_scales(weight, bits, axis, config.quant.weight_method)
         x, y = by_tensor.get(node.input[0]), by_tensor.get(quantizer.output)
         candidates = alignments(scales, axis, bias, x, y, config.soc)

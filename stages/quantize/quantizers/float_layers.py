@@ -6,10 +6,11 @@ import numpy as np
 
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Head, QuantConfig, SocConfig
-from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.onnx_graph import Graph, attribute
 from stages.quantize.operators import why_float
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.partition.layers import Layer, head_layers, layers_until
+from stages.quantize.partition.nodes import clamp_bounds
 
 __all__ = ["float_reasons", "skipped_layers"]
 
@@ -65,11 +66,29 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
             reasons[layer.name] = skipped[layer.name]
         elif bit_widths is None or not bit_widths.feature_bits:
             reasons[layer.name] = f"the {soc.name} has no integer {layer.kind}"
-        elif (limit := why_float(graph, layer)) is not None:
+        elif (limit := why_float(graph, layer) or _converter_limit(graph, layer, soc)) is not None:
             reasons[layer.name] = limit
         elif (constant := _not_finite(graph, layer)) is not None:
             reasons[layer.name] = f"its constant {constant} has values that are infinite or not numbers"
     return reasons
+
+
+def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
+    """Say why TPU-MLIR runs a layer in float that has an integer rule on other SOCs; None if it does not."""
+    node = layer.first
+    if not soc.requantization.is_converters:
+        return None
+    if node.op_type == "Clip" and clamp_bounds(graph, node)[0] != 0.0:
+        return "TPU-MLIR clamps to other bounds than a Relu's in float"
+    if node.op_type in ("Concat", "Max", "Min") and any(name in graph.constants for name in node.input):
+        return "TPU-MLIR joins and compares constants in float"
+    if node.op_type in ("Max", "Min") and len(node.input) != 2:
+        return "TPU-MLIR compares two operands"
+    if node.op_type == "Resize" and attribute(node, "mode", b"nearest") == b"linear":
+        return "TPU-MLIR interpolates in float"
+    if node.op_type == "AveragePool" and any(step != 1 for step in attribute(node, "dilations", ())):
+        return "TPU-MLIR's average pools have no dilations"
+    return None
 
 
 def _not_finite(graph: Graph, layer: Layer) -> str | None:
