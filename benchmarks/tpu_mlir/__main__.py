@@ -32,6 +32,7 @@ from stages.core.base.console import console, output
 from stages.core.base.paths import CALIBSET, INPUTS, INTEGER_MODEL, PREPARED_MODEL, QPARAMS
 from stages.core.command import guarded
 from stages.core.config.load import load_params
+from stages.core.config.schema import Config
 from stages.core.data.inputs import feeds, load_inputs
 from stages.core.data.sample_store import calibration_samples
 from stages.core.graph.session import Runner
@@ -75,7 +76,9 @@ def compare(python: Path, folder: Path, pictures: int) -> Row:
     inputs, samples = load_inputs(INPUTS), calibration_samples(CALIBSET)
     fed = [feeds(sample, inputs) for sample in list(samples)[:pictures]]
     stacked = {name: np.stack([each[name] for each in fed]) for name in fed[0]}
-    recording = record(python, folder, PREPARED_MODEL.absolute(), config.soc.name, features, stacked)
+    recording = record(
+        python, folder, PREPARED_MODEL.absolute(), config.soc.name, features, stacked, _float_type(config)
+    )
     ours = _simulated(fed)
     row: Row = {
         "network": config.model.name,
@@ -89,6 +92,7 @@ def compare(python: Path, folder: Path, pictures: int) -> Row:
     row |= {"tensors": len(compared), "absent": len(ours) - len(compared)}
     for tensor in compared:
         theirs = recording.codes[tensor].reshape(ours[tensor].shape)
+        theirs = _in_our_order(theirs, ours[tensor]) if tensor in recording.permuted else theirs
         apart = np.abs(theirs - ours[tensor])
         row["codes"] += int(apart.size)
         row["differ"] += int(np.count_nonzero(apart))
@@ -102,6 +106,19 @@ def compare(python: Path, folder: Path, pictures: int) -> Row:
     if recording.others:
         output.print(f"only in TPU-MLIR: {', '.join(recording.others)}")
     return row
+
+
+def _float_type(config: Config) -> str:
+    """What layers in float run in: the simulator's own type where the chip has it."""
+    types = config.soc.float_types
+    return "F32" if "F32" in types else types[0]
+
+
+def _in_our_order(theirs: Array, ours: Array) -> Array:
+    """Channels [pictures, 1, C, ...] in the order in which they are equal; others stay where they are."""
+    places = {theirs[:, :, index].tobytes(): index for index in range(theirs.shape[2])}
+    order = [places.get(ours[:, :, index].tobytes(), index) for index in range(ours.shape[2])]
+    return theirs[:, :, order]
 
 
 def _simulated(fed: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.int64]]:

@@ -30,11 +30,13 @@ class Recording:
     Attributes:
         codes: tensor of the ONNX network -> codes (int64, without zero point) of each picture.
         others: names of tensors in the toolchain that have codes and stand for no tensor of the network.
+        permuted: tensors whose channels the toolchain has in another order: a Focus that became a Depth2Space.
         table: the calibration table, as written.
     """
 
     codes: dict[str, NDArray[np.int64]]
     others: list[str]
+    permuted: set[str]
     table: str
 
 
@@ -45,6 +47,7 @@ def record(
     chip: str,
     features: Mapping[str, FeatureParams],
     inputs: Mapping[str, NDArray[np.float32]],
+    float_type: str = "F32",
 ) -> Recording:
     """Compile a network as far as its integers, and run them.
 
@@ -55,6 +58,7 @@ def record(
         chip: as TPU-MLIR names it.
         features: tensor -> its quantization parameters.
         inputs: input -> float32 [pictures, *shape].
+        float_type: of the layers whose outputs have no quantization parameters.
 
     Raises:
         UserError: with the last lines of its log, if a step leaves no file.
@@ -70,7 +74,8 @@ def record(
     table = _table(tensors, features)
     (work / "table").write_text(table)
     np.savez(work / "inputs.npz", **dict[str, Any](inputs))
-    _run([python, RECORDER, f"{name}.mlir", chip, "table", "inputs.npz", "codes.npz"], work, "codes.npz")
+    (work / "qtable").write_text(_float_layers(work / f"{name}.mlir", tensors, float_type))
+    _run([python, RECORDER, f"{name}.mlir", chip, "table", "inputs.npz", "codes.npz", "qtable"], work, "codes.npz")
     quantized = _quantized(work / f"{name}_{chip}.mlir")
     with np.load(work / "codes.npz") as stored:
         values = {key.replace("\\", "/"): stored[key] for key in stored.files if key.replace("\\", "/") in quantized}
@@ -78,7 +83,8 @@ def record(
     known |= {mlir: fed for fed in inputs for mlir in values if mlir not in known and CAST.fullmatch(mlir, len(fed))
               and mlir.startswith(fed)}  # fmt: skip
     codes = {tensor: np.rint(values[mlir]).astype(np.int64) for mlir, tensor in known.items()}
-    return Recording(codes, sorted(values.keys() - known.keys()), table)
+    permuted = {tensor for mlir, tensor in known.items() if mlir.endswith("_Depth2Space")}
+    return Recording(codes, sorted(values.keys() - known.keys()), permuted, table)
 
 
 def _run(command: Iterable[object], folder: Path, made: str) -> None:
@@ -128,6 +134,12 @@ def _table(tensors: Mapping[str, str], features: Mapping[str, FeatureParams]) ->
         most = threshold(feature.scale, feature.zero_point, feature.bits)
         lines.append(f"{name} {most:.7f} {-most if feature.zero_point else 0:.7f} {most:.7f}")
     return "\n".join(lines) + "\n"
+
+
+def _float_layers(mlir: Path, tensors: Mapping[str, str], float_type: str) -> str:
+    """The qtable: all layers whose output has no codes."""
+    names = [name for name, lines in _located(mlir.read_text()).items() if "top.Input" not in lines[0]]
+    return "".join(f"{name} {float_type}\n" for name in names if name not in tensors)
 
 
 def _quantized(mlir: Path) -> set[str]:

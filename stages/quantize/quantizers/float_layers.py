@@ -75,20 +75,23 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
 
 def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
     """Say why TPU-MLIR runs a layer in float that has an integer rule on other SOCs; None if it does not."""
-    node = layer.first
     if not soc.requantization.is_converters:
         return None
-    if node.op_type == "Clip" and clamp_bounds(graph, node)[0] != 0.0:
-        return "TPU-MLIR clamps to other bounds than a Relu's in float"
-    if node.op_type in ("Concat", "Max", "Min") and any(name in graph.constants for name in node.input):
-        return "TPU-MLIR joins and compares constants in float"
-    if node.op_type in ("Max", "Min") and len(node.input) != 2:
-        return "TPU-MLIR compares two operands"
-    if node.op_type == "Resize" and attribute(node, "mode", b"nearest") == b"linear":
-        return "TPU-MLIR interpolates in float"
-    if node.op_type == "AveragePool" and any(step != 1 for step in attribute(node, "dilations", ())):
-        return "TPU-MLIR's average pools have no dilations"
-    return None
+    node, kind = layer.first, layer.first.op_type
+    limits = {
+        "TPU-MLIR clamps to other bounds than a Relu's in float": (
+            kind == "Clip" and clamp_bounds(graph, node)[0] != 0.0
+        ),
+        "TPU-MLIR joins and compares constants in float": (
+            kind in ("Concat", "Max", "Min") and any(name in graph.constants for name in node.input)
+        ),
+        "TPU-MLIR compares two operands": kind in ("Max", "Min") and len(node.input) != 2,
+        "TPU-MLIR interpolates in float": kind == "Resize" and attribute(node, "mode", b"nearest") == b"linear",
+        "TPU-MLIR's average pools have no dilations": (
+            kind == "AveragePool" and any(step != 1 for step in attribute(node, "dilations", ()))
+        ),
+    }
+    return next((reason for reason, holds in limits.items() if holds), None)
 
 
 def _not_finite(graph: Graph, layer: Layer) -> str | None:
