@@ -18,6 +18,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from stages.core.command import guarded
 from stages.core.config.load import load_params
 from stages.core.config.schema import Config
 from stages.core.data.inputs import feeds, load_inputs
-from stages.core.data.sample_store import calibration_samples
+from stages.core.data.sample_store import stored_sets
 from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.network_params import load_qparams
@@ -48,7 +49,7 @@ def main() -> None:
     parser = benchmark_parser("benchmarks.tpu_mlir", __doc__, data=False)
     parser.add_argument("projects", type=Path, nargs="+", metavar="PROJECT", help="a project's folder")
     parser.add_argument("--toolchain", type=Path, required=True, metavar="PYTHON", help="the toolchain's Python")
-    parser.add_argument("--pictures", type=int, default=10, help="how many calibration pictures to compare on")
+    parser.add_argument("--pictures", type=int, default=10, help="on how many of the sample sets' pictures to compare")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work in this folder and leave the files there")
     arguments = parser.parse_args()
     projects, python = [path.resolve() for path in arguments.projects], arguments.toolchain.absolute()
@@ -73,8 +74,8 @@ def compare(python: Path, folder: Path, pictures: int) -> Row:
     """Compare the project in the current folder; `folder` is an empty one to work in."""
     config = load_params(Path("params.yaml"))
     features = {feature.tensor: feature for feature in load_qparams(QPARAMS, config).features}
-    inputs, samples = load_inputs(INPUTS), calibration_samples(CALIBSET)
-    fed = [feeds(sample, inputs) for sample in list(samples)[:pictures]]
+    inputs, samples = load_inputs(INPUTS), chain.from_iterable(stored_sets(CALIBSET).values())
+    fed = [feeds(sample, inputs) for sample in islice(samples, pictures)]
     stacked = {name: np.stack([each[name] for each in fed]) for name in fed[0]}
     recording = record(
         python, folder, PREPARED_MODEL.absolute(), config.soc.name, features, stacked, _float_type(config)

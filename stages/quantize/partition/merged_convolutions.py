@@ -67,7 +67,7 @@ def _grows(graph: Graph, first: onnx.NodeProto, second: onnx.NodeProto) -> bool:
     inner, inputs = list(graph.constants[first.input[1]].dims)[:2]
     weight = list(graph.constants[second.input[1]].dims)
     values: int = math.prod(weight)
-    return values // inner * inputs / (values + inner * inputs) > MOST_GROWTH
+    return bool(values // inner * inputs / (values + inner * inputs) > MOST_GROWTH)
 
 
 def _merge(model: onnx.ModelProto, first: onnx.NodeProto, second: onnx.NodeProto) -> None:

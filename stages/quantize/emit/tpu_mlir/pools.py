@@ -32,7 +32,7 @@ def _lower_pool(to: IntegerModelBuilder, layer: Layer) -> None:
     multiplier, shift = scale_and_shift(np.array([scales[0] / (scales[1] * np.prod(kernel))]), 8)
     weight = np.ones((shape[1], 1, *kernel), dtype=np.int32)
     parts = (weight, np.zeros(1, dtype=np.int32), *whole_shifts(multiplier, shift))
-    add_weighted(to, layer, Conv, Rule.multiplier_shift_away, parts, group=shape[1], **window)
+    add_weighted(to, layer, Conv, Rule.multiplier_shift, parts, group=shape[1], **window)
 
 
 LOWERINGS = {"AveragePool": _lower_pool, "GlobalAveragePool": _lower_pool}
