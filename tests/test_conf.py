@@ -15,6 +15,7 @@ from stages.core.config.schema import (
     Config,
     Equalization,
     FeatureMethod,
+    FeatureScale,
     FeatureZeroPoint,
     Fit,
     QuantConfig,
@@ -31,7 +32,7 @@ from tests.conftest import REPOSITORY
 
 CONF = REPOSITORY / "conf"
 INGENIC = ("t40", "t41", "x2500", "a1")
-SOPHGO = ("bm1684", "bm1684x", "bm1688", "cv186x")
+SOPHGO = ("bm1684", "bm1684x", "bm1688", "cv186x", "cv181x", "cv183x")
 WEIGHTED = {"Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul"}
 PRESETS = {"int8": (8, 8), "a10w8": (10, 8), "a12w8": (12, 8), "a8w4": (8, 4), "a4w4": (4, 4)}
 LADDER = {"a16w8": (16, 8), "a32w8": (32, 8), "a8w32": (8, 32)}
@@ -81,7 +82,7 @@ def test_weights_belong_to_convolutions_and_products(name):
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_softmax_stays_in_float(name):
     assert soc(name).operators["Softmax"].feature_bits == []
-    assert "F32" in soc(name).float_types
+    assert soc(name).float_types == ["BF16"] if name in ("cv181x", "cv183x") else "F32" in soc(name).float_types
 
 
 @pytest.mark.parametrize("name", INGENIC)
@@ -131,12 +132,14 @@ def test_socs_with_the_same_unit_run_the_same_operators(one, other):
 
 
 @pytest.mark.parametrize("name", SOPHGO)
-def test_sophgo_runs_at_8_bits_with_symmetric_features(name):
+def test_sophgo_runs_at_8_bits_with_one_scale_a_feature(name):
     found = soc(name)
     for side in ("feature_bits", "weight_bits"):
         assert allowed_bit_widths(found.operators.values(), side) == [8]
-    assert found.feature_zero_point is FeatureZeroPoint.symmetric
-    assert found.toolchain == ToolchainConfig("tpu-mlir")
+    small = name in ("cv181x", "cv183x")
+    assert found.feature_zero_point is (FeatureZeroPoint.signed if small else FeatureZeroPoint.symmetric)
+    assert found.feature_scale is FeatureScale.per_tensor
+    assert found.toolchain == ToolchainConfig("model_deploy.py")
     assert found.layout == "NCHW"
 
 

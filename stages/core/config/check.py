@@ -11,10 +11,12 @@ from stages.core.base.sources import parse
 from stages.core.config.bit_widths import SIDES, check_bit_width, check_edge_bits
 from stages.core.config.schema import (
     PICTURE_SETS,
+    ChannelScales,
     Config,
     DataConfig,
     DetectorConfig,
     DetectorKind,
+    FeatureScale,
     Fit,
     InputConfig,
     LabelledSet,
@@ -22,7 +24,6 @@ from stages.core.config.schema import (
     PreprocessConfig,
     SocConfig,
     Task,
-    Vendor,
 )
 from stages.core.config.watch import check_watch
 
@@ -66,12 +67,6 @@ def _check_soc(soc: SocConfig) -> None:
             listed = getattr(bit_widths, side)
             within = all(2 <= bits <= 16 for bits in listed)
             _require(within, f"soc.operators.{operator}.{side}", listed, "widths of 2 to 16 bits")
-    _require(
-        not soc.toolchain.path or soc.vendor is Vendor.ingenic,
-        "soc.toolchain.path",
-        soc.toolchain.path,
-        f"null: build runs Ingenic's converter only; for the {soc.name} run the folder's run.sh",
-    )
 
 
 # --- quant ---
@@ -85,6 +80,11 @@ def _check_quant(config: Config) -> None:
         _check_sources("quant.node_bits", [config.quant.node_bits])
     percentile = config.quant.percentile
     _require(50 <= percentile <= 100, "quant.percentile", percentile, "percent of the values, 50 to 100")
+    holds = (
+        config.soc.feature_scale is FeatureScale.per_channel or config.quant.channel_scales is not ChannelScales.always
+    )
+    alone = f"never or measured: the {config.soc.name}'s converter takes one scale a feature"
+    _require(holds, "quant.channel_scales", config.quant.channel_scales.value, alone)
     steps, variants = config.quant.steps, config.quant.variants
     _require(steps is None or steps > 0, "quant.steps", steps, "a positive number or null")
     _require(variants > 0, "quant.variants", variants, "a positive number")

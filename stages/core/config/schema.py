@@ -22,6 +22,7 @@ __all__ = [
     "Equalization",
     "FakeQuant",
     "FeatureMethod",
+    "FeatureScale",
     "FeatureZeroPoint",
     "Fit",
     "Head",
@@ -85,6 +86,14 @@ class FeatureZeroPoint(Enum):
 
     affine = "affine"  # unsigned codes, any zero point
     symmetric = "symmetric"  # zero point at 0 (unsigned) or in the middle (signed)
+    signed = "signed"  # in the middle, also where no value is negative
+
+
+class FeatureScale(Enum):
+    """How many scales a feature may have."""
+
+    per_channel = "per_channel"  # nothing is known against a scale a channel
+    per_tensor = "per_tensor"  # what the vendor's converter takes has one threshold a tensor
 
 
 class WeightScale(Enum):
@@ -146,6 +155,7 @@ class SocConfig:
     input_channels: int = 0  # channels of a picture as the board wants it; 0: as the network has
     requantization: Requantization = MISSING
     feature_zero_point: FeatureZeroPoint = MISSING
+    feature_scale: FeatureScale = FeatureScale.per_channel
     weight_scale: WeightScale = MISSING
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
     float_outputs: bool = False  # a convolution or fully connected layer returns float at the end or to layers in float
