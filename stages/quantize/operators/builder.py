@@ -142,9 +142,24 @@ class IntegerModelBuilder:
             result: quantization parameters of these.
         """
         table = self.constant(f"{name}/table", entries.astype(result.dtype))
-        self._declare(name, result, operand)
-        self._nodes.append(Table(**_unclamped(result)).to_node([self.coded(operand), table], name, name))
+        self.add_inside(Table, [self.coded(operand), table], name, operand, result)
         return name
+
+    def add_inside(
+        self, record: type[CodesOperator], inputs: Sequence[str], name: str, like: str, result: QuantParams, **own: Any
+    ) -> None:
+        """Add a step of a layer, whose result is no tensor of the float network.
+
+        Args:
+            record: the operator.
+            inputs: names in the integer model.
+            name: of the node and of its result.
+            like: a tensor of the result's shape.
+            result: its quantization parameters.
+            own: the operator's own attributes.
+        """
+        self._declare(name, result, like)
+        self._nodes.append(record(**_unclamped(result), **own).to_node(inputs, name, name))
 
     def move(self, layer: Layer) -> None:
         """Add an ONNX operator that works on codes as they are."""

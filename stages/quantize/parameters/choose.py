@@ -46,7 +46,7 @@ def choose_features(
         chooser.choose(quantizer)
     params = list(chooser.params.values())
     if config.soc.requantization.is_converters:
-        params = converter_ranges(params, graph, setup.layers, setup.integer)
+        params = converter_ranges(params, graph, setup.layers, setup.integer, config.soc.requantization)
     return params
 
 

@@ -8,6 +8,7 @@ calibration table that holds what they give is left as it is.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams
 from stages.core.integer.operators import KEEPS_CODES
@@ -35,7 +36,11 @@ class _Range:
 
 
 def converter_ranges(
-    params: Sequence[FeatureParams], graph: Graph, layers: Sequence[Layer], integer: Iterable[str]
+    params: Sequence[FeatureParams],
+    graph: Graph,
+    layers: Sequence[Layer],
+    integer: Iterable[str],
+    rule: Requantization,
 ) -> list[FeatureParams]:
     """Give features the scales and zero points that the converter leaves as they are.
 
@@ -44,13 +49,14 @@ def converter_ranges(
         graph: the float network.
         layers: all layers.
         integer: names of the layers that run in integers.
+        rule: the chip's.
     """
     chosen = set(integer)
     ranges = {
         feature.tensor: _Range(threshold(feature.scale, feature.zero_point, feature.bits), feature.zero_point > 0)
         for feature in params
     }
-    _Sharing(graph, [layer for layer in layers if layer.name in chosen], layers, ranges).run()
+    _Sharing(graph, [layer for layer in layers if layer.name in chosen], layers, ranges).run(rule)
     return [_with_range(feature, ranges[feature.tensor]) for feature in params]
 
 
@@ -77,16 +83,17 @@ class _Sharing:
         for name in graph.outputs:
             self._uses.setdefault(name, []).append(None)
 
-    def run(self) -> None:
+    def run(self, rule: Requantization) -> None:
         """Run all steps in the converter's order."""
-        self._settle(self._unit_range)
-        self._settle(self._keep_pool_sign)
-        self._settle(self._keep_product_sign, self._sign_difference)
+        signed = rule is Requantization.sophgo_cv18xx  # all features are, so that no sign is to be kept
+        self._settle(*[] if signed else [self._unit_range])
+        self._settle(*[] if signed else [self._keep_pool_sign])
+        self._settle(*[] if signed else [self._keep_product_sign, self._sign_difference])
         self._settle(self._join)
         self._settle(self._backward, self._slope_backward)
-        self._settle(self._sum_of_products)
+        self._settle(*[self._sum_of_products] if rule is Requantization.sophgo else [])
         self._settle(self._forward)
-        self._settle(self._keep_pool_sign)
+        self._settle(*[] if signed else [self._keep_pool_sign])
         self._settle(self._forward)
 
     def _settle(self, *steps: Callable[[Layer], bool]) -> None:

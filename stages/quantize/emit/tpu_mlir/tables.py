@@ -12,7 +12,7 @@ from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.operators.tables import FUNCTIONS, inner_values
 from stages.quantize.partition.layers import Layer
 
-__all__ = ["LOWERINGS", "add_entries"]
+__all__ = ["LOWERINGS", "add_entries", "lower_function", "lower_relu"]
 
 MOST_MULTIPLIER = 127
 MOST_SHIFT = 62
@@ -28,14 +28,14 @@ def add_entries(to: IntegerModelBuilder, layer: Layer, codes: NDArray[np.floatin
     to.add(Table, inputs, layer)
 
 
-def _lower_function(to: IntegerModelBuilder, layer: Layer) -> None:
+def lower_function(to: IntegerModelBuilder, layer: Layer) -> None:
     """The function in double at the table's scales, halves away from zero."""
     x, output = to.qparams(layer.first.input[0]), to.qparams(layer.output)
     values = FUNCTIONS[layer.kind](to.graph, layer.first, code_values(x).astype(np.float64) * converter_scale(x))
     add_entries(to, layer, round_away(values / converter_scale(output)))
 
 
-def _lower_relu(to: IntegerModelBuilder, layer: Layer) -> None:
+def lower_relu(to: IntegerModelBuilder, layer: Layer) -> None:
     """Codes keep their scale; negative ones become 0."""
     add_entries(to, layer, np.maximum(code_values(to.qparams(layer.first.input[0])), 0))
 
@@ -61,8 +61,8 @@ def _lower_prelu(to: IntegerModelBuilder, layer: Layer) -> None:
 
 
 LOWERINGS = {
-    **dict.fromkeys(("HardSigmoid", "HardSwish", "Sigmoid", "Tanh"), _lower_function),
-    **dict.fromkeys(("Clip", "Relu"), _lower_relu),
+    **dict.fromkeys(("HardSigmoid", "HardSwish", "Sigmoid", "Tanh"), lower_function),
+    **dict.fromkeys(("Clip", "Relu"), lower_relu),
     "LeakyRelu": _lower_leaky_relu,
     "PRelu": _lower_prelu,
 }
