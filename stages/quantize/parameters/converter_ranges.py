@@ -92,7 +92,7 @@ class _Sharing:
         self._settle(self._join)
         self._settle(self._backward, self._slope_backward)
         self._settle(*[self._sum_of_products] if rule is Requantization.sophgo else [])
-        self._settle(self._forward)
+        self._settle(self._forward, *[self._pool_forward] if rule is Requantization.sophgo_bm1684 else [])
         self._settle(*[] if signed else [self._keep_pool_sign])
         self._settle(self._forward)
 
@@ -199,6 +199,11 @@ class _Sharing:
             return False
         changes = [self._set(name, output) for name in layer.first.input]
         return any(changes)
+
+    def _pool_forward(self, layer: Layer) -> bool:
+        """An average pool's output takes the input's range."""
+        ends = self._ends(layer) if layer.first.op_type in POOLED else None
+        return ends is not None and self._set(layer.output, ends[0])
 
     def _forward(self, layer: Layer) -> bool:
         """The output takes the input's range."""

@@ -7,7 +7,7 @@ tensor. What it chooses follows from rules, docs/arithmetic.md, which are comput
 from collections.abc import Callable
 
 from stages.core.config.schema import Requantization
-from stages.quantize.emit.tpu_mlir import cv18xx, elementwise, pools, tables, weighted
+from stages.quantize.emit.tpu_mlir import bm1684, cv18xx, elementwise, pools, tables, weighted
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.partition.layers import Layer
 
@@ -18,5 +18,6 @@ Lowering = Callable[[IntegerModelBuilder, Layer], None]
 LOWERINGS: dict[Requantization, dict[str, Lowering]] = {
     Requantization.sophgo: weighted.LOWERINGS | elementwise.LOWERINGS | pools.LOWERINGS | tables.LOWERINGS,
     Requantization.sophgo_cv18xx: cv18xx.LOWERINGS,
+    Requantization.sophgo_bm1684: bm1684.LOWERINGS,
 }
 """Rule of a SOC -> ONNX type -> its lowering; a type without one is lowered as for every SOC."""

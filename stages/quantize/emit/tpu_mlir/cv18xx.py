@@ -3,6 +3,7 @@
 Multipliers come from thresholds, not from scales; a multiplier of 7 bits is cut off, not rounded.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ MOST_MULTIPLIER = 127
 MOST_SHIFT = 62
 SAME_THRESHOLD = 1e-5
 PRODUCT_BITS = 16
+JOINED: dict[str, type[Multiplied]] = {"Concat": Concat, "Max": Max, "Min": Min}
 
 
 def _threshold(to: IntegerModelBuilder, tensor: str) -> float:
@@ -168,7 +170,7 @@ def _signed_byte(value: int) -> int:
 
 def _lower_joined(to: IntegerModelBuilder, layer: Layer) -> None:
     """Each operand in the output's scale, halves up, saturated."""
-    record: type[Multiplied] = {"Concat": Concat, "Max": Max, "Min": Min}[layer.first.op_type]
+    record = JOINED[layer.first.op_type]
     output, out, operands = to.qparams(layer.output), _threshold(to, layer.output), []
     for index, name in enumerate(layer.first.input):
         values, into = code_values(to.qparams(name)), _threshold(to, name)
@@ -236,7 +238,7 @@ def _lower_leaky_relu(to: IntegerModelBuilder, layer: Layer) -> None:
     add_entries(to, layer, np.where(codes < 0, negative, positive))
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Callable[[IntegerModelBuilder, Layer], None]] = {
     "Conv": _lower_conv,
     "ConvTranspose": _lower_conv_transpose,
     **dict.fromkeys(("Gemm", "MatMul"), _lower_mat_mul),
