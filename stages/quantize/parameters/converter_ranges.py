@@ -74,7 +74,7 @@ class _Sharing:
     def __init__(
         self, graph: Graph, layers: Sequence[Layer], every: Sequence[Layer], ranges: dict[str, _Range]
     ) -> None:
-        self._graph, self._layers, self._ranges = graph, layers, ranges
+        self._graph, self._layers, self._ranges, self._all_signed = graph, layers, ranges, False
         self._producers = {layer.output: layer for layer in layers}
         self._uses: dict[str, list[Layer | None]] = {}
         for layer in every:
@@ -86,7 +86,8 @@ class _Sharing:
     def run(self, rule: Requantization) -> None:
         """Run all steps in the converter's order."""
         signed = rule is Requantization.sophgo_cv18xx  # all features are, so that no sign is to be kept
-        self._settle(*[] if signed else [self._unit_range])
+        self._all_signed = signed
+        self._settle(self._unit_range)
         self._settle(*[] if signed else [self._keep_pool_sign])
         self._settle(*[] if signed else [self._keep_product_sign, self._sign_difference])
         self._settle(self._join)
@@ -118,7 +119,10 @@ class _Sharing:
 
     def _unit_range(self, layer: Layer) -> bool:
         """A Sigmoid gives 0 .. 1, whatever was seen."""
-        return layer.kind == "Sigmoid" and self._set(layer.output, _Range(1.0, signed=False))
+        output = self._ranges.get(layer.output)
+        if layer.kind != "Sigmoid" or output is None:
+            return False
+        return self._set(layer.output, _Range(1.0, self._all_signed))
 
     def _keep_pool_sign(self, layer: Layer) -> bool:
         ends = self._ends(layer) if layer.first.op_type in POOLED else None

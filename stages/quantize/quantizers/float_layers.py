@@ -1,11 +1,12 @@
 """Which layers run in float, and why: the user's settings, the SOC's operators, the form of an operator."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from stages.core.base.errors import UserError, did_you_mean
-from stages.core.config.schema import Head, QuantConfig, SocConfig
+from stages.core.config.schema import Head, QuantConfig, Requantization, SocConfig
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.quantize.operators import why_float
 from stages.quantize.partition.layer_graph import LayerGraph
@@ -13,6 +14,10 @@ from stages.quantize.partition.layers import Layer, head_layers, layers_until
 from stages.quantize.partition.nodes import clamp_bounds
 
 __all__ = ["float_reasons", "skipped_layers"]
+
+
+MATRIX_RANK = 2
+MOST_AVERAGED = 225
 
 
 def skipped_layers(network: LayerGraph, quant: QuantConfig) -> dict[str, str]:
@@ -91,6 +96,13 @@ def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
             kind == "AveragePool" and any(step != 1 for step in attribute(node, "dilations", ()))
         ),
     }
+    if soc.requantization is Requantization.sophgo_bm1684:
+        shape = graph.shapes[node.input[0]]
+        kernel = attribute(node, "kernel_shape", shape[2:]) if kind in ("AveragePool", "GlobalAveragePool") else ()
+        limits |= {
+            "TPU-MLIR multiplies one matrix in integers": kind == "MatMul" and len(shape) != MATRIX_RANK,
+            "TPU-MLIR averages up to 225 values in integers": math.prod(kernel) > MOST_AVERAGED,
+        }
     return next((reason for reason, holds in limits.items() if holds), None)
 
 

@@ -9,7 +9,7 @@ from onnx import TensorProto
 from stages.core.integer.operators.record import Array, CodesOperator, Operands, Operator
 from stages.core.integer.writer import Writer
 
-__all__ = ["OPERATORS", "Constant", "Dequantize", "Quantize", "QuantizeAway"]
+__all__ = ["OPERATORS", "QUANTIZERS", "Constant", "Dequantize", "Quantize", "QuantizeAway"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +87,5 @@ class Constant(CodesOperator):
 
 
 OPERATORS = (Quantize, QuantizeAway, Dequantize, Constant)
+QUANTIZERS = frozenset({Quantize.op_type(), QuantizeAway.op_type()})
+"""Types of the nodes at which codes begin."""

@@ -17,7 +17,7 @@ from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.thresholds import threshold
 from stages.quantize.emit.tpu_mlir.elementwise import code_values, rescaled_operand
 from stages.quantize.emit.tpu_mlir.multipliers import round_away, shift_right, shift_right_away
-from stages.quantize.emit.tpu_mlir.tables import add_entries, lower_function, lower_relu
+from stages.quantize.emit.tpu_mlir.tables import add_entries, lower_function, lower_prelu, lower_relu
 from stages.quantize.emit.tpu_mlir.weighted import Parts, add_weighted, real_weight
 from stages.quantize.operators import ONNX_OPERATORS
 from stages.quantize.operators.builder import IntegerModelBuilder
@@ -249,4 +249,5 @@ LOWERINGS: dict[str, Callable[[IntegerModelBuilder, Layer], None]] = {
     **dict.fromkeys(("HardSigmoid", "HardSwish", "Sigmoid", "Tanh"), lower_function),
     **dict.fromkeys(("Clip", "Relu"), lower_relu),
     "LeakyRelu": _lower_leaky_relu,
+    "PRelu": lower_prelu,
 }

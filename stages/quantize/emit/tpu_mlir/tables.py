@@ -12,7 +12,7 @@ from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.operators.tables import FUNCTIONS, inner_values
 from stages.quantize.partition.layers import Layer
 
-__all__ = ["LOWERINGS", "add_entries", "lower_function", "lower_relu"]
+__all__ = ["LOWERINGS", "add_entries", "lower_function", "lower_prelu", "lower_relu"]
 
 MOST_MULTIPLIER = 127
 MOST_SHIFT = 62
@@ -47,7 +47,7 @@ def _lower_leaky_relu(to: IntegerModelBuilder, layer: Layer) -> None:
     add_entries(to, layer, np.where(codes < 0, shift_right(codes * multiplier, shift), codes))
 
 
-def _lower_prelu(to: IntegerModelBuilder, layer: Layer) -> None:
+def lower_prelu(to: IntegerModelBuilder, layer: Layer) -> None:
     """The same with a multiplier a channel and one shift, at which the largest slope still fits 7 bits."""
     codes, slopes = code_values(to.qparams(layer.first.input[0])), to.graph.constant(layer.first.input[1])
     assert slopes is not None
@@ -64,5 +64,5 @@ LOWERINGS = {
     **dict.fromkeys(("HardSigmoid", "HardSwish", "Sigmoid", "Tanh"), lower_function),
     **dict.fromkeys(("Clip", "Relu"), lower_relu),
     "LeakyRelu": _lower_leaky_relu,
-    "PRelu": _lower_prelu,
+    "PRelu": lower_prelu,
 }

@@ -20,8 +20,8 @@ from tests.quantize.emit.test_lower import CASES, Case, values
 __all__ = ["FILE", "GOLDEN_CASES", "PICTURES", "case_network", "feeds_of", "golden", "table_digest"]
 
 FILE = Path(__file__).with_name("golden.npz")
-PICTURES = (1, 5)
-"""Seeds: calibrated on the first, not on the second."""
+PICTURES = (5,)
+"""Seeds; calibrated is on others."""
 ALONE = (
     "conv", "conv_dilated", "conv_depthwise", "conv_grouped", "conv_same_upper", "conv_transpose",
     "conv_transpose_grouped", "gemm", "gemm_turned", "mat_mul", "add", "add_itself", "add_broadcast", "add_channels",

@@ -23,7 +23,8 @@ from tests.networks import Quantized, soc_config
 from tests.quantize.emit.tpu_mlir.golden import FILE, GOLDEN_CASES, case_network, feeds_of, table_digest
 
 VERSION = "1.30.2"
-CHIPS = ("bm1684x",)
+CHIPS = ("bm1684x", "cv181x", "bm1684")
+IN_FLOAT = {("bm1684", "mat_mul")}
 
 
 def prepared(network: Quantized, chip: str) -> onnx.ModelProto:
@@ -38,6 +39,8 @@ def main(python: Path) -> None:
     stored: dict[str, Any] = {"version": np.array([VERSION])}
     for chip in CHIPS:
         for name in GOLDEN_CASES:
+            if (chip, name) in IN_FLOAT:
+                continue
             network, feeds = case_network(name, chip), feeds_of(name)
             features = {feature.tensor: feature for feature in network.params.features}
             inputs = {key: np.stack([each[key] for each in feeds]) for key in feeds[0]}
