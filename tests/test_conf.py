@@ -10,6 +10,7 @@ from stages.core.config.composition import compose
 from stages.core.config.schema import (
     PICTURE_SETS,
     Anchor,
+    Calibration,
     ChannelScales,
     Color,
     Config,
@@ -41,6 +42,9 @@ ULTRALYTICS = {"yolov5s": 0.6, "yolov8n": 0.7, "yolo11n": 0.7, "yolo26n": 0.7}
 """Detector -> the NMS threshold of its published mAP (YOLOv5's val.py, `iou` in Ultralytics' default.yaml)."""
 
 
+VENDOR_METHODS = ("kl", "max", "mse", "percentile9999", "aciq_laplace", "aciq_gauss")
+
+
 @cache
 def composed(*overrides: str) -> Config:
     return compose(overrides, CONF)[0]
@@ -57,7 +61,7 @@ def files(group):
 def test_every_file_is_known_here():
     assert files("soc") == sorted([*INGENIC, *SOPHGO])
     assert files("operators") == ["ingenic", "sophgo"]
-    assert files("quant") == sorted({*PRESETS, *LADDER, "best"})
+    assert files("quant") == sorted({*PRESETS, *LADDER, "best", *(f"vendor_{method}" for method in VENDOR_METHODS)})
 
 
 def test_the_committed_params_are_what_the_configs_compose_to():
@@ -97,7 +101,7 @@ def test_ingenic_takes_features_to_12_bits_and_weights_to_8(name):
 @pytest.mark.parametrize("name", INGENIC)
 def test_ingenic_requantizes_by_its_own_rule(name):
     found = soc(name)
-    assert found.requantization is Requantization.nna
+    assert found.requantization is (Requantization.nna_open if name == "t41" else Requantization.nna)
     assert found.feature_zero_point is FeatureZeroPoint.affine
     assert found.weight_scale is WeightScale.per_channel
     assert found.toolchain == ToolchainConfig("magik-transform-tools")
@@ -210,6 +214,22 @@ def test_the_best_preset_takes_whatever_helps_at_8_bits():
     )
 
 
+@pytest.mark.parametrize("method", VENDOR_METHODS)
+def test_sophgos_own_methods(method):
+    quant = composed(f"quant=vendor_{method}", "soc=bm1684x").quant
+    assert (quant.name, quant.calibration, quant.vendor_method.value) == (
+        f"vendor_{method}",
+        Calibration.vendor,
+        method,
+    )
+    assert (quant.feature_bits, quant.weight_bits) == (8, 8)
+
+
+def test_ingenics_converter_is_not_asked_for_ranges():
+    with pytest.raises(UserError, match=r"^quant\.calibration=vendor: give own: Sophgo's tool alone is asked"):
+        compose(["quant=vendor_kl"], CONF)
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"int8"}))
 def test_a_preset_of_other_bits_is_refused_where_the_soc_lacks_them(preset):
     with pytest.raises(UserError, match=r"the bm1688 cannot do (4|10|12) bits; it can do 8; 32 stands for float$"):
@@ -223,7 +243,9 @@ def test_the_default_experiment():
 
 
 def test_everything_in_the_default_experiment_is_pinned():
-    assert {*vars(composed().watch).values()} == {"stages/core/base/sources.py"}
+    watched = dict(vars(composed().watch))
+    assert watched.pop("compilers") == []
+    assert {*watched.values()} == {"stages/core/base/sources.py"}
 
 
 def own_files(group: str, name: str) -> list[str]:

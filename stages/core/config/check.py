@@ -11,6 +11,8 @@ from stages.core.base.sources import parse
 from stages.core.config.bit_widths import SIDES, check_bit_width, check_edge_bits
 from stages.core.config.schema import (
     PICTURE_SETS,
+    Backend,
+    Calibration,
     ChannelScales,
     Config,
     DataConfig,
@@ -24,6 +26,7 @@ from stages.core.config.schema import (
     PreprocessConfig,
     SocConfig,
     Task,
+    Vendor,
 )
 from stages.core.config.watch import check_watch
 
@@ -51,6 +54,9 @@ def check(config: Config) -> None:
     _check_task(config)
     cures = config.compare.cures
     _require(cures >= 0, "compare.cures", cures, "how many lines to try at most, or 0")
+    by_vendor = config.evaluate.backend is Backend.toolchain
+    simulator = "simulator, or install the SOC's toolchain (Sophgo's: `python -m stages.toolchain install sophgo`)"
+    _require(not by_vendor or bool(config.watch.compilers), "evaluate.backend", "toolchain", simulator)
     check_watch(config)
 
 
@@ -85,6 +91,10 @@ def _check_quant(config: Config) -> None:
     )
     alone = f"never or measured: the {config.soc.name}'s converter takes one scale a feature"
     _require(holds, "quant.channel_scales", config.quant.channel_scales.value, alone)
+    asked = config.quant.calibration is Calibration.own or config.soc.vendor is Vendor.sophgo
+    _require(asked, "quant.calibration", "vendor", "own: Sophgo's tool alone is asked for ranges")
+    cosine = config.quant.vendor_cosine
+    _require(cosine is None or 0 < cosine < 1, "quant.vendor_cosine", cosine, "a number between 0 and 1, or null")
     steps, variants = config.quant.steps, config.quant.variants
     _require(steps is None or steps > 0, "quant.steps", steps, "a positive number or null")
     _require(variants > 0, "quant.variants", variants, "a positive number")

@@ -30,7 +30,7 @@ def aligned_scales(
     if rule.is_converters:  # the converter chooses the scale anew, from the weights themselves
         return [scales]
     effective_scales = x_scale * scales.astype(np.float64) / y_scale
-    if rule is Requantization.nna:
+    if rule.is_nna:
         candidates = [4.0 / np.clip(toward(4.0 / effective_scales), 1, limits) for toward in (np.floor, np.ceil)]
     elif rule is Requantization.shift:
         exponents = -np.log2(effective_scales)

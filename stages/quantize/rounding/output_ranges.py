@@ -88,7 +88,7 @@ def output_ranges(
         for index, subgraph in enumerate(track(subgraphs, "ranges by output")):
             if not subgraph.outputs:
                 continue
-            advance(subgraph, files, Runner(subgraph_model(graph, subgraph), threads=1), count)
+            advance(subgraph, files, Runner(subgraph_model(graph, subgraph)), count)
             choose(subgraph.outputs)
             files.keep(inputs_of(subgraphs[index + 1 :]))
     return ranges
@@ -158,7 +158,7 @@ class _OutputError:
         self._tensor, self._bits, self._soc = feature.quantizer.tensor, feature.quantizer.bits, soc
         self._values, self._pool = values, pool
         self._runners = [
-            Runner(subgraph_model(graph, Subgraph((layer,), (self._tensor,), (layer.output,))), threads=1)
+            Runner(subgraph_model(graph, Subgraph((layer,), (self._tensor,), (layer.output,))))
             for layer in feature.consumers
         ]
         self._expected = [self._outputs(value) for value in values]
