@@ -24,7 +24,16 @@ from stages.build.tpu_mlir.folder import write_tpu_mlir
 from stages.build.venus.folder import write_venus
 from stages.core.base.artifacts import output_folder, write_text
 from stages.core.base.console import output, warn
-from stages.core.base.paths import BUILD, CONVERTER_LOG, DETECTOR, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import (
+    BUILD,
+    CONVERTER_LOG,
+    DETECTOR,
+    FLOAT_MODEL,
+    INPUTS,
+    INTEGER_MODEL,
+    QPARAMS,
+    STRUCTURED_MODEL,
+)
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, OpenRuntime, Vendor
 from stages.core.config.toolchain import find_tool
@@ -55,7 +64,8 @@ def build(config: Config) -> None:
             _write_board_program(board / VENUS, config, inputs, outputs, head)
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
-            write_tpu_mlir(board, config, inputs, graph, params)
+            structured = Graph(load_model(STRUCTURED_MODEL)) if STRUCTURED_MODEL.exists() else graph
+            write_tpu_mlir(board, config, inputs, structured, params)
             _say_how_to_compile(config)
         if config.soc.open_runtime is OpenRuntime.pluto:
             decoding = Decoding(head, outputs, config.model.detector) if head and head.logits else None

@@ -15,10 +15,12 @@ from stages.core.graph.onnx_graph import Graph, attribute
 from stages.quantize.partition.merged_convolutions import merged_convolutions
 from stages.quantize.partition.nodes import bias_of, sliding_window
 
-__all__ = ["converter_structure"]
+__all__ = ["converter_structure", "renamed"]
 
 WINDOWED = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
 RANK = 4
+POOLED_SUFFIX = "/pooled"
+"""Of a mean before its axes are dropped."""
 
 
 def converter_structure(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -46,6 +48,11 @@ def converter_structure(model: onnx.ModelProto) -> onnx.ModelProto:
     del result.graph.node[:]
     result.graph.node.extend(written)
     return merged_convolutions(onnx.shape_inference.infer_shapes(result))
+
+
+def renamed(graph: Graph) -> dict[str, str]:
+    """Tensors that the exported network does not have -> the one of it with the same values in another shape."""
+    return {name: name.removesuffix(POOLED_SUFFIX) for name in graph.float_tensors if name.endswith(POOLED_SUFFIX)}
 
 
 def _explicit_window(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
@@ -118,7 +125,7 @@ def _mean(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         return None
     if attribute(node, "keepdims", 1):
         return [helper.make_node("GlobalAveragePool", node.input[:1], list(node.output), name=node.name)]
-    pooled = f"{node.output[0]}/pooled"
+    pooled = node.output[0] + POOLED_SUFFIX
     pool = helper.make_node("GlobalAveragePool", node.input[:1], [pooled], name=f"{node.name}/pool")
     return [pool, helper.make_node("Flatten", [pooled], list(node.output), name=node.name, axis=1)]
 
