@@ -39,7 +39,7 @@ def quantize(config: Config) -> None:
     with stage_output(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, candidate.codes))
         save_model(folder / INTEGER_MODEL.name, integer)
-        if config.soc.requantization.is_converters:
+        if config.soc.follows_converter:
             save_model(folder / STRUCTURED_MODEL.name, pipeline.network.graph.model)
         save_model(folder / PREPARED_MODEL.name, prepared_model(prepared, params, candidate.codes))
         save_qparams(folder / QPARAMS.name, params, config)

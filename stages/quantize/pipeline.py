@@ -66,7 +66,7 @@ def asked_node_bits(network: LayerGraph, quant: QuantConfig, merged: Collection[
 
 def _structured(model: onnx.ModelProto, config: Config) -> onnx.ModelProto:
     """A network as the SOC's converter structures it."""
-    return converter_structure(model) if config.soc.requantization.is_converters else model
+    return converter_structure(model) if config.soc.follows_converter else model
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,11 @@ class SocConfig:
     open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
 
     @property
+    def follows_converter(self) -> bool:
+        """Whether structure, ranges and integers are those that the vendor's converter chooses."""
+        return isinstance(self.requantization, Requantization) and self.requantization.is_converters
+
+    @property
     def arithmetic(self) -> dict[str, Any]:
         """What a quantized network may follow from: not with what it is converted, linked or run afterwards."""
         later = ("toolchain", "runtime", "open_runtime")

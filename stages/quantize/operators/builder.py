@@ -195,7 +195,7 @@ class IntegerModelBuilder:
         """The smallest and the largest code that a fused activation lets pass."""
         if len(layer.nodes) == 1 or layer.gated:
             return 0, qparams.qmax
-        if self.soc.requantization.is_converters:
+        if self.soc.follows_converter:
             return qparams.zero_point, qparams.qmax  # a Relu; the upper bound is the threshold's
         bounds = np.array(clamp_bounds(self.graph, layer.nodes[-1]))[:, None] / qparams.scales + qparams.zero_point
         lows, highs = np.clip(np.rint(bounds), 0, qparams.qmax).astype(int)
@@ -236,7 +236,7 @@ class IntegerModelBuilder:
     def _quantize(self, source: str, target: str, qparams: QuantParams) -> None:
         fields = _unclamped(qparams)
         operator: Quantize = Quantize(**fields)
-        if self.soc.requantization.is_converters:
+        if self.soc.follows_converter:
             operator = QuantizeAway(reciprocal=float(np.float32(1.0 / converter_scale(qparams))), **fields)
         self._nodes.append(operator.to_node([source], target, f"{target}/Quantize"))
 

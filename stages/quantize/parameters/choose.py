@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Config, FeatureZeroPoint, SocConfig, WeightScale
+from stages.core.config.schema import Config, FeatureZeroPoint, Requantization, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
@@ -22,8 +22,9 @@ from stages.quantize.parameters.weight_scales import squared_errors, weight_code
 from stages.quantize.partition.nodes import bias_of
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup, WeightQuantizer
 
-__all__ = ["alignments", "choose_features", "choose_weights", "soc_affine", "symmetric_features"]
+__all__ = ["alignments", "choose_features", "choose_weights", "kept_codes", "soc_affine", "symmetric_features"]
 
+MOST_SHIFTED_CODE = 126
 Range = tuple[float, float]
 
 
@@ -45,7 +46,7 @@ def choose_features(
     for quantizer in track(setup.features, "ranges"):
         chooser.choose(quantizer)
     params = list(chooser.params.values())
-    if config.soc.requantization.is_converters:
+    if config.soc.follows_converter:
         params = converter_ranges(params, graph, setup.layers, setup.integer, config.soc.requantization)
     return params
 
@@ -164,7 +165,7 @@ def choose_weights(
         assert weight is not None
         # one scale an output channel does not fit a grouped ConvTranspose, whose axis counts a group's channels
         grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1
-        one_scale = config.soc.requantization.is_converters and node.op_type in ("Gemm", "MatMul")
+        one_scale = config.soc.follows_converter and node.op_type in ("Gemm", "MatMul")
         per_channel = config.soc.weight_scale is WeightScale.per_channel and not grouped and not one_scale
         axis = quantizer.axis if per_channel else None
         scales = weight_scales(weight, bits, axis, config.quant.weight_method)
@@ -172,13 +173,19 @@ def choose_weights(
         candidates = alignments(scales, axis, bias, x, y, config.soc)
         errors = [squared_errors(weight, candidate, bits, axis) for candidate in candidates]
         scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
-        codes[node.name] = weight_codes(weight, scales, bits, axis)
+        codes[node.name] = kept_codes(weight_codes(weight, scales, bits, axis), config.soc)
         chosen = tuple(float(scale) for scale in scales)
         params.append(WeightParams(quantizer.tensor, node.name, bits, axis, chosen, config.quant.weight_method.name))
 
     for quantizer in track(setup.weights, "weights"):
         choose(quantizer)
     return params, codes
+
+
+def kept_codes(codes: NDArray[np.int32], soc: SocConfig) -> NDArray[np.int32]:
+    """Codes of a weight as the SOC's converter keeps them: on BM1684 one of 127 would cost the whole layer a shift."""
+    limited = soc.requantization is Requantization.sophgo_bm1684
+    return np.clip(codes, -MOST_SHIFTED_CODE, MOST_SHIFTED_CODE) if limited else codes
 
 
 def alignments(

@@ -108,7 +108,7 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
         ):
             follower[node.name] = (str(gate), after)
         elif _fuses_clamp(node) and after.op_type in CLAMP_TYPES & set(soc.fused_activations) and bounded(graph, after):
-            if soc.requantization.is_converters and clamp_bounds(graph, after)[0] != 0.0:
+            if soc.follows_converter and clamp_bounds(graph, after)[0] != 0.0:
                 continue  # it runs by itself
             follower[node.name] = (_kind(graph, node), after)
     first = {after.name: name for name, (_, after) in follower.items()}
@@ -125,7 +125,7 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
 
 def _gates(node: onnx.NodeProto, soc: SocConfig) -> bool:
     """Whether a function is one whose product with its input is a layer: TPU-MLIR knows HardSwish's own slope alone."""
-    if node.op_type != "HardSigmoid" or not soc.requantization.is_converters:
+    if node.op_type != "HardSigmoid" or not soc.follows_converter:
         return True
     return bool(np.isclose(attribute(node, "alpha", 0.2), 1 / 6) and attribute(node, "beta", 0.5) == 0.5)
 

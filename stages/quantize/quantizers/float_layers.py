@@ -83,7 +83,7 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
 
 def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
     """Say why TPU-MLIR runs a layer in float that has an integer rule on other SOCs; None if it does not."""
-    if not soc.requantization.is_converters:
+    if not soc.follows_converter:
         return None
     node, kind = layer.first, layer.first.op_type
     limits = {
@@ -100,7 +100,7 @@ def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
         ),
     }
     if soc.requantization is Requantization.sophgo_bm1684:
-        shape = graph.shapes[node.input[0]]
+        shape = graph.shapes.get(node.input[0], [])
         kernel = attribute(node, "kernel_shape", shape[2:]) if kind in ("AveragePool", "GlobalAveragePool") else ()
         limits |= {
             "TPU-MLIR multiplies one matrix in integers": kind == "MatMul" and len(shape) != MATRIX_RANK,

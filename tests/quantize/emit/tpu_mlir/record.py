@@ -1,4 +1,4 @@
-"""Record the golden codes: `python -m tests.quantize.emit.tpu_mlir.record PYTHON`.
+"""Record the golden codes: `python -m tests.quantize.emit.tpu_mlir.record PYTHON [CHIP ...]`, of those chips or of all.
 
 PYTHON is that of an environment with tpu_mlir[onnx]==1.30.2. Every case goes through `model_transform.py` and
 `tpuc-opt` as far as its integers, which `pymlir` runs: see benchmarks/tpu_mlir. Codes are those of the toolchain alone.
@@ -6,6 +6,7 @@ PYTHON is that of an environment with tpu_mlir[onnx]==1.30.2. Every case goes th
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.parameters.choose import choose_weights
 from tests.networks import Quantized, soc_config
-from tests.quantize.emit.tpu_mlir.golden import FILE, GOLDEN_CASES, case_network, feeds_of, table_digest
+from tests.quantize.emit.tpu_mlir.golden import FILE, GOLDEN_CASES, case_network, feeds_of, golden, table_digest
 
 VERSION = "1.30.2"
 CHIPS = ("bm1684x", "cv181x", "bm1684")
@@ -34,10 +35,12 @@ def prepared(network: Quantized, chip: str) -> onnx.ModelProto:
     return prepared_model(network.model, network.params, codes)
 
 
-def main(python: Path) -> None:
-    """Write the file anew."""
+def main(python: Path, chips: Sequence[str]) -> None:
+    """Write the file anew; other chips' codes stay."""
     stored: dict[str, Any] = {"version": np.array([VERSION])}
-    for chip in CHIPS:
+    if FILE.exists():
+        stored |= {key: codes for key, codes in golden().items() if key.partition("/")[0] in set(CHIPS) - set(chips)}
+    for chip in chips:
         for name in GOLDEN_CASES:
             if (chip, name) in IN_FLOAT:
                 continue
@@ -56,4 +59,4 @@ def main(python: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute())
+    main(Path(sys.argv[1]).absolute(), sys.argv[2:] or CHIPS)
