@@ -38,7 +38,8 @@ def lower(
     for layer in setup.layers:
         if layer.name in setup.integer:
             operator = layer.first.op_type
-            lower_layer = by_rule.get(operator, ONNX_OPERATORS[operator].lower)
+            own = {} if to.leaves_in_float(layer.output) else by_rule
+            lower_layer = own.get(operator, ONNX_OPERATORS[operator].lower)
             assert lower_layer is not None, f"{layer.first.op_type} has no lowering"
             lower_layer(to, layer)
             continue
