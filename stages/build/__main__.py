@@ -25,7 +25,16 @@ from stages.build.tpu_mlir.folder import write_tpu_mlir
 from stages.build.venus.folder import write_venus
 from stages.core.base.artifacts import output_folder, write_text
 from stages.core.base.console import output, warn
-from stages.core.base.paths import BUILD, CONVERTER_LOG, DETECTOR, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import (
+    BUILD,
+    CONVERTER_LOG,
+    DETECTOR,
+    FLOAT_MODEL,
+    INPUTS,
+    INTEGER_MODEL,
+    QPARAMS,
+    STRUCTURED_MODEL,
+)
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, OpenRuntime, Vendor
 from stages.core.config.toolchain import find_tool
@@ -56,7 +65,8 @@ def build(config: Config) -> None:
             _write_board_program(board / VENUS, config, inputs, outputs, head)
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
-            model_file = write_tpu_mlir(board, config, inputs, graph, params)
+            structured = Graph(load_model(STRUCTURED_MODEL)) if STRUCTURED_MODEL.exists() else graph
+            model_file = write_tpu_mlir(board, config, inputs, structured, params)
             if only_picture(inputs):
                 write_sophon(board / SOPHON, config, inputs[0], outputs, model_file, head)
             _say_how_to_compile(config)
