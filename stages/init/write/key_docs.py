@@ -5,7 +5,9 @@ import inspect
 import io
 import re
 import tokenize
+from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any, get_args
 
 from stages.init.write.model_file import in_one_line
@@ -16,7 +18,8 @@ KEY = re.compile(r"(\w+)(?:: | = )")
 """How a field of a dataclass, or a member of an Enum, begins."""
 
 
-def meanings(kind: type[Any]) -> dict[str, str]:
+@cache
+def meanings(kind: type[Any]) -> Mapping[str, str]:
     """Field or member -> the comments above it and behind it in the schema's source, those of the base classes too.
 
     Args:
