@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.core.base.artifacts import check_targets, write_json, write_text
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
 from stages.core.config.load import load_params
@@ -61,6 +61,8 @@ def scan(arguments: argparse.Namespace) -> None:
         write_json(arguments.json, scan_json(scanned, name))
     write_text(arguments.html, render_page(scanned, name))
     output.print(f"report: {arguments.html.resolve().as_uri()}")
+    given = " ".join([*arguments.words[:1], "pictures/", *(f"--shape {shape}" for shape in arguments.shape)])
+    next_step(f"python -m stages.init {given} --soc {next(iter(socs))}" if arguments.words else "dvc repro")
 
 
 def _exported(model: ModelConfig) -> ExportedNetwork:

@@ -18,8 +18,7 @@ from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
 from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
-from stages.core.config.composition import compose
-from stages.core.config.schema import SocConfig
+from stages.core.config.composition import compose_socs
 
 __all__ = ["FOLDER", "PAGES", "run"]
 
@@ -34,12 +33,7 @@ def config_text() -> str:
 
 def socs_text() -> str:
     """The page of SOCs."""
-    return socs_page(all_socs())
-
-
-def all_socs() -> dict[str, SocConfig]:
-    """The SOCs of conf/soc, by file."""
-    return {path.stem: compose([f"soc={path.stem}"], CONF)[0].soc for path in sorted((CONF / "soc").glob("*.yaml"))}
+    return socs_page(compose_socs(sorted(path.stem for path in (CONF / "soc").glob("*.yaml")), CONF))
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
