@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common import PROJECT
-from benchmarks.docs.matching import matches, shown_lines
+from benchmarks.docs.matching import ANY, matches, shown_lines
 from benchmarks.docs.page import Command, commands_of, with_outputs
 from benchmarks.docs.workspace import fresh_clone, run
 from stages.core.base.artifacts import write_text
@@ -74,9 +74,11 @@ def run_page(page: Path, update: bool = False, keep: Path | None = None) -> list
             seconds += outcome.seconds
             same = matches(command.expected, outcome.printed) and outcome.code == command.exit_code
             output.print(f"  {'ok' if same else 'OTHER':5} {outcome.seconds:6.1f} s  {command.text}")
+            shown = shown_lines(outcome.printed)
+            if not same or (ANY not in "\n".join(command.expected) and shown != command.expected):
+                changed.append((command, shown))  # with --update numbers are those of the last run
             if not same:
                 wrong.append(command)
-                changed.append((command, shown_lines(outcome.printed)))
                 if not update:
                     output.print(f"exit code {outcome.code}, {command.exit_code} is right; it printed:")
                     output.print(outcome.printed)

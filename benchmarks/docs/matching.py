@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-__all__ = ["masked", "matches", "shown_lines"]
+__all__ = ["ANY", "masked", "matches", "shown_lines"]
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 ID = re.compile(r"\b[0-9a-f]{32}\b")

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.docs.matching import ANY
 from stages.core.base.errors import UserError
 
 __all__ = ["Command", "commands_of", "with_outputs"]
 
 PROMPT, MORE = "$ ", "    "
 FENCE = re.compile(r"^```(\w*)$")
+FIRST = re.compile(r"^<!-- run first: (.+) -->$")
 NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
 EXIT_CODE = re.compile(r"^<!-- exit code: (\d+) -->$")
 
@@ -38,7 +40,8 @@ class Command:
 def commands_of(page: Path) -> list[Command]:
     """The commands of all console blocks of a page, in their order.
 
-    A comment before a block says `<!-- not run: REASON -->`, or `<!-- exit code: N -->` of its commands.
+    A comment before a block says `<!-- not run: REASON -->`, or `<!-- exit code: N -->` of its commands. A command in
+    `<!-- run first: COMMAND -->` is run at its place, whatever it prints.
 
     Raises:
         UserError: for a block that does not begin with a command.
@@ -54,7 +57,9 @@ def commands_of(page: Path) -> list[Command]:
                 inside = fence[1] or "text"
             first_of_block = True
             continue
-        if not inside:
+        if not inside and (hidden := FIRST.match(line)):
+            found.append(Command(hidden[1], number, number, [ANY]))
+        elif not inside:
             reason = match[1] if (match := NOT_RUN.match(line)) else reason if not line else None
             code = int(match[1]) if (match := EXIT_CODE.match(line)) else code if not line else 0
         if inside != "console":
