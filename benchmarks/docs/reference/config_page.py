@@ -17,13 +17,13 @@ __all__ = ["Key", "all_keys", "config_page", "rerun_stages"]
 MISSING = "???"
 WORDS = {bool: "true or false", int: "integer", float: "number", str: "text", Any: "value of any kind"}
 GROUPS = {
-    "soc": ("The SOC: a file of `conf/soc/`", "[socs.md](socs.md) lists them with their bit widths."),
+    "soc": ("The SOC: a file of `conf/soc/`", "[Every SOC](socs.md) has their bit widths."),
     "model": ("The network: a file of `conf/model/`", "`python -m stages.init` writes one."),
     "data": ("The pictures: a file of `conf/data/`", "`python -m stages.init` writes one."),
-    "quant": ("Bits and methods: a file of `conf/quant/`", "[accuracy.md](../accuracy.md) says what each costs."),
-    "compare": ("The report", "[report.md](../report.md) shows it."),
+    "quant": ("Bits and methods: a file of `conf/quant/`", "[Accuracy](../accuracy.md) says what each costs and brings."),
+    "compare": ("The report", "[The report](../report.md) says how to read it."),
     "track": ("MLflow", "The store is the environment variable `MLFLOW_TRACKING_URI`, by default `mlflow.db` here."),
-    "sweep": ("Sweeps", "`python -m stages.sweep` alone knows these ([sweep.md](../sweep.md))."),
+    "sweep": ("Sweeps", "Only `python -m stages.sweep` knows these ([sweeps](../sweep.md))."),
 }
 INTRODUCTION = """\
 # Every key
@@ -185,5 +185,5 @@ def _in_words(run: Sequence[str], order: Sequence[str]) -> str:
     if list(run) == list(order):
         return "all stages"
     if len(run) > 1 and list(run) == list(order)[order.index(run[0]) :]:
-        return f"`{run[0]}` and all stages behind it"
+        return f"`{run[0]}` and all stages after it"
     return ", ".join(f"`{name}`" for name in run)
