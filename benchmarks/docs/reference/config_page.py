@@ -20,7 +20,10 @@ GROUPS = {
     "soc": ("The SOC: a file of `conf/soc/`", "[Every SOC](socs.md) has their bit widths."),
     "model": ("The network: a file of `conf/model/`", "`python -m stages.init` writes one."),
     "data": ("The pictures: a file of `conf/data/`", "`python -m stages.init` writes one."),
-    "quant": ("Bits and methods: a file of `conf/quant/`", "[Accuracy](../accuracy.md) says what each costs and brings."),
+    "quant": (
+        "Bits and methods: a file of `conf/quant/`",
+        "[Accuracy](../accuracy.md) says what each costs and brings.",
+    ),
     "compare": ("The report", "[The report](../report.md) says how to read it."),
     "track": ("MLflow", "The store is the environment variable `MLFLOW_TRACKING_URI`, by default `mlflow.db` here."),
     "sweep": ("Sweeps", "Only `python -m stages.sweep` knows these ([sweeps](../sweep.md))."),
