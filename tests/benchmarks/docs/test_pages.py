@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from benchmarks.docs.ease import prose, reading_ease, syllables
 from tests.conftest import REPOSITORY
 
 README = REPOSITORY / "README.md"
@@ -16,6 +17,7 @@ PAGES = [
 ]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 LONGEST_README = 120
+EASY = [README, *sorted((REPOSITORY / "docs" / "tutorials").glob("*.md"))]
 
 
 @cache
@@ -40,6 +42,28 @@ def test_every_link_leads_somewhere(page):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", EASY, ids=lambda page: page.stem)
+def test_the_first_pages_read_easily(page):
+    assert reading_ease(prose(page.read_text(encoding="utf-8"))) > 55
+
+
+@pytest.mark.parametrize(
+    ("word", "count"),
+    [
+        ("the", 1), ("layer", 2), ("network", 2), ("quantize", 2), ("table", 2), ("tables", 2), ("scale", 1),
+        ("files", 1), ("changes", 2), ("needed", 2), ("cached", 1), ("calibration", 4), ("any", 2),
+    ],
+)  # fmt: skip
+def test_syllables(word, count):
+    assert syllables(word) == count
+
+
+def test_reading_ease():
+    """By hand: 2 sentences, 6 words, 9 syllables; the code, the table and the link's target do not count."""
+    text = prose("# The cat\n\n| a |\n|---|\n| b |\n\nIt [quantizes](c.md) all layers.\n\n```sh\nquantization\n```\n")
+    assert reading_ease(text) == pytest.approx(206.835 - 1.015 * 6 / 2 - 84.6 * 9 / 6)
 
 
 def test_the_readme_fits_two_screens():
