@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from stages.core.config.schema import Config
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
+from tests.build.runtime import programs
 from tests.core.heads.exporters import yolox
 from tests.networks import tiny_classifier, write_pictures
 
@@ -56,6 +57,18 @@ def schema_once() -> Iterator[None]:
                 built(kind) if isinstance(kind, type) and not more and not flags else structured(kind, *more, **flags)
             ),
         )
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_ahead(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Begin at once with the runtime's program that takes longest to compile: no test process waits for another's."""
+    if not any("debug" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+        yield
+        return
+    folder = programs.shared_folder(tmp_path_factory)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(programs.sanitized, folder, quick(request.config))
         yield
 
 
@@ -300,16 +313,9 @@ def command(python: Run, project: Path) -> Run:
 
 
 @pytest.fixture
-def python(request: pytest.FixtureRequest) -> Run:
-    """Run `python -m MODULE ...` or `python SCRIPT ...` in the current folder: in this process unless it is slow."""
-    here = request.node.get_closest_marker("slow") is None
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        if here:
-            return run_here(*arguments)
-        return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-
-    return run
+def python() -> Run:
+    """Run `python -m MODULE ...` or `python SCRIPT ...` in the current folder, in this process."""
+    return run_here
 
 
 def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,10 +2,7 @@
 
 import contextlib
 import json
-import os
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -239,13 +236,8 @@ def test_what_is_fitted_on_samples_is_judged_on_others(model, overrides):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["state"], indirect=True)
-def test_commands_take_such_samples(model):
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-        line = [sys.executable, "-m", *words]
-        return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
-
-    done = run("stages.infer", "debug/s00", "debug/s01", "--json", "out.json")
+def test_commands_take_such_samples(model, python):
+    done = python("-m", "stages.infer", "debug/s00", "debug/s01", "--json", "out.json")
     assert done.returncode == 0, done.stderr
     found = json.loads(Path("out.json").read_text())
     assert [(entry["input"], entry["output"]) for entry in found] == [
@@ -255,9 +247,9 @@ def test_commands_take_such_samples(model):
         session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
         expected = session.run(["y"], feeds)[0].ravel()
         np.testing.assert_allclose(entry["values"], expected, atol=0.02 * np.abs(expected).max())
-    done = run("stages.bisect", "--below", "0.9", "--json", "path.json")
+    done = python("-m", "stages.bisect", "--below", "0.9", "--json", "path.json")
     assert done.returncode == 0, done.stderr
     assert json.loads(Path("path.json").read_text())["nodes"] == []
-    done = run("stages.autotune", "--mean-bits", "6", "--no-track")
+    done = python("-m", "stages.autotune", "--mean-bits", "6", "--no-track")
     assert done.returncode == 0, done.stderr
     assert Path("out/autotune/node_bits.json").is_file()

@@ -8,6 +8,8 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import connection, get_context, parent_process
 from typing import ParamSpec, Self, TypeVar
 
+from stages.core.graph.session import asked_threads
+
 __all__ = ["Background"]
 
 P = ParamSpec("P")
@@ -25,11 +27,12 @@ class Background:
 
     CORES = 1
     """What networks leave to it, see `Runner`."""
-    PROCESSES = 2
+    MAX_PROCESSES = 2
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(self.CORES)
-        self._processes = ProcessPoolExecutor(self.PROCESSES, get_context("fork"), _follow_parent)
+        self._count = min(asked_threads() or self.MAX_PROCESSES, self.MAX_PROCESSES)
+        self._processes = ProcessPoolExecutor(self._count, get_context("fork"), _follow_parent)
         self._handed_over: Future[object] | None = None
 
     def __enter__(self) -> Self:
@@ -41,7 +44,7 @@ class Background:
 
     def prepare(self, imports: Callable[[], object]) -> None:
         """Fork the processes, and have each import what it needs."""
-        for _ in range(self.PROCESSES):
+        for _ in range(self._count):
             self._processes.submit(imports)
 
     def draw(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -19,6 +19,7 @@ from stages.core.config.composition import compose
 from stages.core.config.schema import Task
 from stages.sweep.__main__ import main, run_sweep
 from stages.sweep.ranking import known_metrics
+from stages.sweep.tracking import folder_lock
 from stages.track.run import flatten
 from tests.conftest import REPOSITORY
 from tests.lean_conf import lean_conf
@@ -28,9 +29,11 @@ ALL = ["export", "calibset", "calibrate", "quantize", "compare", "build", "evalu
 
 
 @pytest.fixture(scope="module")
-def project(evaluated_files, tmp_path_factory):
+def project(evaluated_files, empty_store, tmp_path_factory):
     """One project for all tests, in their order: a later one finds the cache of those before."""
-    return small_project(tmp_path_factory.mktemp("sweep") / "project")
+    folder = small_project(tmp_path_factory.mktemp("sweep") / "project")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return folder
 
 
 def runs(project, condition="", uri=None):
@@ -212,6 +215,8 @@ def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
 
 @pytest.mark.slow
 def test_the_same_again_runs_nothing_and_has_its_own_parent(project):
+    """Nor when the folders of sweeps were deleted, which is the way to clean up."""
+    shutil.rmtree(project / "sweeps")
     before = {run.info.run_id for run in runs(project)}
     code, _, points = swept(project, "quant.feature_bits=4,8")
     assert code == 0
@@ -303,7 +308,7 @@ def test_a_sweep_that_is_ended_says_so(ended, how):
     with start(ended, ["quant.feature_bits=4,8", f"hydra.sweep.dir=sweeps/{folder}"]) as process:
         wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in ended.glob(f"sweeps/{folder}/*/dvc.log")))
         process.send_signal(how)
-        process.communicate()
+        process.wait()  # not for what it leaves behind, which has its pipes
     said = {signal.SIGTERM: (143, "KILLED"), signal.SIGINT: (130, "KILLED"), signal.SIGKILL: (-9, "RUNNING")}
     assert (process.returncode, statuses(ended)[folder]) == said[how]
 
@@ -324,21 +329,15 @@ def test_the_next_sweep_goes_on_where_ended_ones_were(ended):
 
 @pytest.mark.slow
 def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
-    words = ["quant.feature_bits=12", "hydra.sweep.dir=sweeps/mine"]
-    again = ["quant.feature_bits=12,8", "hydra.sweep.dir=sweeps/mine", "hydra/launcher=basic"]
-    with start(project, words) as one:
-        wait_for((project / "sweeps/mine/sweep.json").exists)
+    words = ["quant.feature_bits=8,4", "hydra.sweep.dir=sweeps/mine", "hydra/launcher=basic"]
+    with folder_lock(project / "sweeps/mine"):  # as a sweep has it
         code, text, _ = swept(project, *words)
-        assert code == 2
-        assert "sweeps/mine is in use by another sweep" in text
-        one.communicate()
-    assert one.returncode == 0
-    code, _, points = swept(project, *again)
-    assert code == 0
-    assert [point["executed"] for point in points] == [[], []]
-    shutil.rmtree(project / "sweeps")  # the way to clean up
-    code, _, points = swept(project, "quant.feature_bits=12")
-    assert [point["executed"] for point in points] == [[]]
+    assert code == 2
+    assert "sweeps/mine is in use by another sweep" in text
+    for _ in range(2):
+        code, _, points = swept(project, *words)
+        assert code == 0
+        assert [point["executed"] for point in points] == [[], []]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from stages.core.base.artifacts import missing
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import used_names
 
-__all__ = ["Runner", "with_outputs"]
+__all__ = ["Runner", "asked_threads", "with_outputs"]
 
 
 Optimize = Literal["all", "safe", "none"]
@@ -80,12 +80,21 @@ def _shapes(tensors: Sequence[Any]) -> dict[str, list[int | str]]:
     return {tensor.name: list(tensor.shape) for tensor in tensors}
 
 
-def _wanted_threads(beside: int) -> int:
-    """SOCQUANT_THREADS; at 0, the default, all cores but `beside`: 0 lets ONNX Runtime take every one."""
+def asked_threads() -> int:
+    """SOCQUANT_THREADS: the cores to take; 0, the default: every one.
+
+    Raises:
+        UserError: if it is no number.
+    """
     threads = os.environ.get("SOCQUANT_THREADS", "0")
     if not threads.isdigit():
         raise UserError(f"SOCQUANT_THREADS={threads}: give a number; 0 takes every core")
-    return int(threads) or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
+    return int(threads)
+
+
+def _wanted_threads(beside: int) -> int:
+    """As many as SOCQUANT_THREADS says, or all but `beside`; 0 lets ONNX Runtime take every one."""
+    return asked_threads() or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

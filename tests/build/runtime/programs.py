@@ -1,5 +1,6 @@
 """Compiling the runtime, running it on models made by hand, and comparing every layer with another implementation."""
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
+from filelock import FileLock
 from numpy.typing import ArrayLike, NDArray
 
 from stages.build.runtime.binary import model_bytes
@@ -33,6 +36,25 @@ class Runtime:
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         line = [*self.before, str(self.program), *map(str, arguments)]
         return subprocess.run(line, capture_output=True, text=True, check=False, env=dict(self.environment) or None)
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where programs are compiled: one folder for all test processes."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "runtime"
+
+
+def sanitized(folder: Path, quick: bool) -> Runtime:
+    """The runtime that dumps every layer, with sanitizers; in a quick run not optimized, which halves compiling."""
+    flags = f"{'-O0' if quick else '-O1'} -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    return compiled_once(folder / "sanitized", "debug", f"CXXFLAGS={flags}")
+
+
+def compiled_once(folder: Path, build_type: str, *variables: str) -> Runtime:
+    """Compile a program, or wait for the test process that does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{build_type}.lock"):
+        return Runtime(compiled(folder, build_type, *variables))
 
 
 def compiled(folder: Path, build_type: str, *variables: str) -> Path:
