@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks.docs.reference.commands_page import commands_page
 from benchmarks.docs.reference.config_page import config_page
+from benchmarks.docs.reference.finding_pictures import PICTURES
 from benchmarks.docs.reference.findings_page import findings_page
 from benchmarks.docs.reference.socs_page import socs_page
 from stages.core.base.artifacts import write_text
@@ -20,10 +21,11 @@ from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
 from stages.core.config.composition import compose_socs
 
-__all__ = ["FOLDER", "PAGES", "run"]
+__all__ = ["FOLDER", "PAGES", "PICTURES_FOLDER", "run"]
 
 CONF = Path("conf")
 FOLDER = Path("docs/reference")
+PICTURES_FOLDER = Path("docs/images/findings")
 
 
 def config_text() -> str:
@@ -50,7 +52,24 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 2 if a page would change")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
-    sys.exit(guarded(lambda: run(PAGES, arguments.check), arguments.debug))
+    sys.exit(guarded(lambda: write(arguments.check), arguments.debug))
+
+
+def write(check_only: bool) -> None:
+    """Write all pages, and the pictures of findings; or compare the pages, and see that the pictures are there.
+
+    The bytes of a picture are those of a release of matplotlib: they are not compared.
+
+    Raises:
+        UserError: with `check_only`, for a page that would change or a picture that is missing.
+    """
+    run(PAGES, check_only)
+    for kind, draw in PICTURES.items():
+        path = PICTURES_FOLDER / f"{kind}.svg"
+        if not check_only:
+            write_text(path, draw())
+        elif not path.is_file():
+            raise UserError(f"{path} is missing: write it with `python -m benchmarks.docs.reference`")
 
 
 def run(pages: Iterable[str], check_only: bool) -> None:

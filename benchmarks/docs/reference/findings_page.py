@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchmarks.docs.reference.finding_pictures import PICTURES
 from benchmarks.docs.reference.text import bullet
 from stages.compare.diagnose.finding import KINDS, REMARKS
 
@@ -36,8 +37,11 @@ A finding says what is wrong, by what evidence, and what to type. `compare` prin
 dvc repro compare
 ```
 
-A cure is tried before it is printed, and stands there with its measured effect. [verdict.md](../verdict.md) says how.
-`out/compare/diagnosis.json` has each finding with its kind, as below ([artifacts.md](../artifacts.md)).
+A cure is tried before it is printed, and stands there with its measured effect ([how](../verdict.md#cures)).
+`out/compare/diagnosis.json` has each finding with its kind, as below
+([its keys](../artifacts.md#compare-diagnosisjson)).
+
+The pictures are the report's own plots, of numbers that are made up to show one finding each.
 """
 INFORMATION_INTRODUCTION = "These lines of the report are no faults. They have no cure."
 FINDINGS: Mapping[str, FindingPage] = {
@@ -148,7 +152,7 @@ INFORMATION: Mapping[str, str] = {
     "input_unchecked": "Neither batch norms nor labels tell how the network was fed in training, or there are too few "
     "pictures, or a picture is not its only input. Look at colour order, mean and normal yourself.",
     "float_layers": "Layers that the SOC runs in float though you did not ask for it. "
-    "[operators.md](../operators.md) says which operators run in integers.",
+    "[Which ONNX operators run](../operators.md) lists those that run in integers.",
     "dead_channels": "Channels that are 0 on the whole debug set: the network could be smaller.",
 }
 """By kind."""
@@ -170,7 +174,12 @@ def _finding(kind: str, page: FindingPage) -> str:
     if len(page.cures) == 1:
         lines.append(bullet(f"**Cure**: {page.cures[0]}."))
     elif page.cures:
-        lines += ["- **Cures**, in this order:", *(f"  {bullet(cure)}".replace("\n", "\n  ") for cure in page.cures)]
+        lines += [
+            "- **Cures**, in this order:",
+            *(f"    {bullet(cure)}".replace("\n", "\n    ") for cure in page.cures),
+        ]
     else:
         lines.append("- **Cure**: none to type.")
+    if kind in PICTURES:
+        lines += ["", f"![{page.title}](../images/findings/{kind}.svg)"]
     return "\n".join([*lines, ""])

@@ -6,9 +6,10 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from benchmarks.docs.reference.__main__ import FOLDER, PAGES, run
+from benchmarks.docs.reference.__main__ import FOLDER, PAGES, PICTURES_FOLDER, run
 from benchmarks.docs.reference.commands_page import SUMMARIES
 from benchmarks.docs.reference.config_page import rerun_stages
+from benchmarks.docs.reference.finding_pictures import PICTURES
 from benchmarks.docs.reference.findings_page import FINDINGS, INFORMATION, findings_page
 from benchmarks.docs.reference.parsers import COMMANDS, EXTRAS, STAGES, examples, parser_of
 from benchmarks.docs.reference.text import sentence, table
@@ -95,6 +96,17 @@ def test_all_findings_are_described():
         r"Finding\(\s*\"(\w+)\"", "".join(p.read_text() for p in REPOSITORY.glob("stages/compare/**/*.py"))
     )
     assert set(written) - set(KINDS) < set(INFORMATION)
+
+
+def test_pictures_of_findings_are_there():
+    assert set(PICTURES) < set(KINDS)
+    assert {path.stem for path in (REPOSITORY / PICTURES_FOLDER).glob("*.svg")} == set(PICTURES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_picture_of_a_finding_is_drawn(kind):
+    assert PICTURES[kind]().rstrip().endswith("</svg>")
 
 
 def test_all_commands_are_listed():
