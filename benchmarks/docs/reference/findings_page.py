@@ -69,7 +69,7 @@ FINDINGS: Mapping[str, FindingPage] = {
         "Colour order, mean or normal are wrong",
         "The quantized network agrees with the float one, and both are bad: low accuracy, few boxes, low scores.",
         "Other values fit the training statistics of the first batch norms 1.5 times (colours exchanged) or 3 times "
-        "as well, over 32 of the calibration pictures; or they make the labels of `data.evaluation` likelier, by 0.1 "
+        "as well, by 2 standard errors or 1, over 32 of the calibration pictures; or they make the labels of `data.evaluation` likelier, by 0.1 "
         "nats and 2 standard errors over 32 pictures.",
         ("`model.inputs=[...]` with the values that fit",),
     ),
@@ -84,7 +84,7 @@ FINDINGS: Mapping[str, FindingPage] = {
         "A range is much too wide, or clips too much",
         "One layer's histogram fills a small part of its codes, or ends in a wall at the last code.",
         "A range of `quant.node_bits` is 4 times as wide as what was seen; or a range of that file, of KL or of "
-        "PERCENTILE clips 1 % of the signal's energy.",
+        "PERCENTILE clips 1 % of the signal's energy. (MSE, ADMM and OUTPUT weigh what clipping costs.)",
         ("`quant.node_ranges=false`", "`quant.feature_method=OUTPUT`"),
     ),
     "bit_width": FindingPage(
@@ -121,10 +121,11 @@ FINDINGS: Mapping[str, FindingPage] = {
     "accumulates": FindingPage(
         "Many layers cost a little each",
         "The line over depth sinks slowly. No green bar is low.",
-        "The outputs are poor, and neither anything above nor a single layer explains it.",
+        "The outputs are poor, and neither anything above nor a single layer explains it. Where no line of another "
+        "finding helps, this one stands too, without a cure.",
         (
             "below 8 bits, and where weights cost more: `quant.rounding=compensate`",
-            "where features cost more: `quant.feature_method=OUTPUT`",
+            "where features cost more: `quant.feature_method=OUTPUT` (below 8 bits only after KL and PERCENTILE)",
             "at 8 bits: `quant.weight_correction=true quant.feature_correction=true`",
             "the next wider bit width that the SOC has",
         ),
@@ -134,7 +135,7 @@ FINDINGS: Mapping[str, FindingPage] = {
         "On the report's pictures boxes are marked as lost or invented.",
         "It loses or invents surely more than a tenth of its boxes: fewer than one in 20 networks that lose a tenth "
         "would lose as many.",
-        ("`model.cut=true` where it brings boxes back",),
+        ("`model.cut=true` where it brings boxes back, measured on the same run",),
     ),
     "scores": FindingPage(
         "A detector's scores have very few values",
