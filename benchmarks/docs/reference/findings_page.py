@@ -69,8 +69,8 @@ FINDINGS: Mapping[str, FindingPage] = {
         "Colour order, mean or normal are wrong",
         "The quantized network agrees with the float one, and both are bad: low accuracy, few boxes, low scores.",
         "Other values fit the training statistics of the first batch norms 1.5 times (colours exchanged) or 3 times "
-        "as well, by 2 standard errors or 1, over 32 of the calibration pictures; or they make the labels of `data.evaluation` likelier, by 0.1 "
-        "nats and 2 standard errors over 32 pictures.",
+        "as well, by 2 standard errors or 1, over 32 of the calibration pictures; or they make the labels of "
+        "`data.evaluation` likelier, by 0.1 nats and 2 standard errors over 32 pictures.",
         ("`model.inputs=[...]` with the values that fit",),
     ),
     "calibration": FindingPage(

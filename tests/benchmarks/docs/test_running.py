@@ -6,6 +6,7 @@ from benchmarks.docs.__main__ import run_page
 from benchmarks.docs.matching import masked, matches, shown_lines
 from benchmarks.docs.page import commands_of, with_outputs
 from stages.core.base.errors import UserError
+from tests.conftest import REPOSITORY
 
 PAGE = """\
 # A page
@@ -91,6 +92,12 @@ def test_masks():
 
 def test_a_page_shows_plain_lines_within_its_width():
     assert shown_lines("\x1b[1ma\x1b[0m  \n" + "word " * 30) == ["a", " ".join(["word"] * 24), " ".join(["word"] * 6)]
+
+
+@pytest.mark.slow
+def test_the_page_on_experiments_shows_what_is_printed():
+    """The cheapest page; `python -m benchmarks.docs` runs all."""
+    assert run_page(REPOSITORY / "docs/experiments.md") == []
 
 
 @pytest.mark.slow
