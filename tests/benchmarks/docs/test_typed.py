@@ -25,7 +25,7 @@ def shell_lines(page):
     """The lines of a page's shell blocks; lines that go on are one."""
     for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         yield from block.replace("\\\n", " ").splitlines()
-    yield from (command.text for command in commands_of(page))
+    yield from (command.text for command in commands_of(page) if not command.exit_code)
 
 
 @pytest.mark.slow
