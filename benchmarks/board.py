@@ -156,7 +156,7 @@ def frame_ratio(program: str, model: str) -> tuple[float, dict[str, float]]:
     inputs = load_inputs(INPUTS)
     files = select(config.data.debug, inputs, "data.debug")
     picture = feeds(next(read_samples(files, inputs, config.model.preprocess, "data.debug")).sample, inputs)
-    float_runner = Runner(FLOAT_MODEL, threads=1)
+    float_runner = Runner(FLOAT_MODEL)
     printed: list[dict[str, float]] = []
 
     def native_seconds() -> float:

@@ -59,7 +59,7 @@ def main() -> None:
         "--keep",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # overrides may come after --keep
     work = partial(run, arguments.overrides, arguments.conf, arguments.params, arguments.check, arguments.keep)
     sys.exit(guarded(work, arguments.debug))
 

@@ -278,7 +278,7 @@ def detector(detector_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def untried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the lines of compare's findings as they are: trying them takes a composed project and other processes."""
-    monkeypatch.setattr("stages.compare.__main__.with_cures", lambda diagnosis, _: diagnosis)
+    monkeypatch.setattr("stages.compare.cures.cures.with_cures", lambda diagnosis, _: diagnosis)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from stages.core.base.artifacts import write_checksums
 from stages.core.config.composition import compose_socs
 from stages.core.config.schema import Config, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
@@ -219,3 +220,4 @@ def spoil_logits(path: Path) -> None:
     scale = next(tensor for tensor in model.graph.initializer if tensor.name == last.input[3])
     scale.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(scale), np.nan), scale.name))
     onnx.save(model, path)
+    write_checksums(path.parent)

@@ -10,11 +10,13 @@ from stages.core.config.composition import compose
 from stages.core.config.schema import (
     PICTURE_SETS,
     Anchor,
+    Calibration,
     ChannelScales,
     Color,
     Config,
     Equalization,
     FeatureMethod,
+    FeatureScale,
     FeatureZeroPoint,
     Fit,
     QuantConfig,
@@ -31,13 +33,16 @@ from tests.conftest import REPOSITORY
 
 CONF = REPOSITORY / "conf"
 INGENIC = ("t40", "t41", "x2500", "a1")
-SOPHGO = ("bm1684", "bm1684x", "bm1688", "cv186x")
+SOPHGO = ("bm1684", "bm1684x", "bm1688", "cv186x", "cv181x", "cv183x")
 WEIGHTED = {"Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul"}
 PRESETS = {"int8": (8, 8), "a10w8": (10, 8), "a12w8": (12, 8), "a8w4": (8, 4), "a4w4": (4, 4)}
 LADDER = {"a16w8": (16, 8), "a32w8": (32, 8), "a8w32": (8, 32)}
 """Widths to compare with on the PC, whether a SOC has them or not; 32 stands for float."""
 ULTRALYTICS = {"yolov5s": 0.6, "yolov8n": 0.7, "yolo11n": 0.7, "yolo26n": 0.7}
 """Detector -> the NMS threshold of its published mAP (YOLOv5's val.py, `iou` in Ultralytics' default.yaml)."""
+
+
+VENDOR_METHODS = ("kl", "max", "mse", "percentile9999", "aciq_laplace", "aciq_gauss")
 
 
 @cache
@@ -56,7 +61,7 @@ def files(group):
 def test_every_file_is_known_here():
     assert files("soc") == sorted([*INGENIC, *SOPHGO])
     assert files("operators") == ["ingenic", "sophgo"]
-    assert files("quant") == sorted({*PRESETS, *LADDER, "best"})
+    assert files("quant") == sorted({*PRESETS, *LADDER, "best", *(f"vendor_{method}" for method in VENDOR_METHODS)})
 
 
 def test_the_committed_params_are_what_the_configs_compose_to():
@@ -81,7 +86,7 @@ def test_weights_belong_to_convolutions_and_products(name):
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_softmax_stays_in_float(name):
     assert soc(name).operators["Softmax"].feature_bits == []
-    assert "F32" in soc(name).float_types
+    assert soc(name).float_types == ["BF16"] if name in ("cv181x", "cv183x") else "F32" in soc(name).float_types
 
 
 @pytest.mark.parametrize("name", INGENIC)
@@ -96,7 +101,7 @@ def test_ingenic_takes_features_to_12_bits_and_weights_to_8(name):
 @pytest.mark.parametrize("name", INGENIC)
 def test_ingenic_requantizes_by_its_own_rule(name):
     found = soc(name)
-    assert found.requantization is Requantization.nna
+    assert found.requantization is (Requantization.nna_open if name == "t41" else Requantization.nna)
     assert found.feature_zero_point is FeatureZeroPoint.affine
     assert found.weight_scale is WeightScale.per_channel
     assert found.toolchain == ToolchainConfig("magik-transform-tools")
@@ -131,12 +136,14 @@ def test_socs_with_the_same_unit_run_the_same_operators(one, other):
 
 
 @pytest.mark.parametrize("name", SOPHGO)
-def test_sophgo_runs_at_8_bits_with_symmetric_features(name):
+def test_sophgo_runs_at_8_bits_with_one_scale_a_feature(name):
     found = soc(name)
     for side in ("feature_bits", "weight_bits"):
         assert allowed_bit_widths(found.operators.values(), side) == [8]
-    assert found.feature_zero_point is FeatureZeroPoint.symmetric
-    assert found.toolchain == ToolchainConfig("tpu-mlir")
+    small = name in ("cv181x", "cv183x")
+    assert found.feature_zero_point is (FeatureZeroPoint.signed if small else FeatureZeroPoint.symmetric)
+    assert found.feature_scale is FeatureScale.per_tensor
+    assert found.toolchain == ToolchainConfig("model_deploy.py")
     assert found.layout == "NCHW"
 
 
@@ -206,6 +213,22 @@ def test_the_best_preset_takes_whatever_helps_at_8_bits():
     )
 
 
+@pytest.mark.parametrize("method", VENDOR_METHODS)
+def test_sophgos_own_methods(method):
+    quant = composed(f"quant=vendor_{method}", "soc=bm1684x").quant
+    assert (quant.name, quant.calibration, quant.vendor_method.value) == (
+        f"vendor_{method}",
+        Calibration.vendor,
+        method,
+    )
+    assert (quant.feature_bits, quant.weight_bits) == (8, 8)
+
+
+def test_ingenics_converter_is_not_asked_for_ranges():
+    with pytest.raises(UserError, match=r"^quant\.calibration=vendor: give own: Sophgo's tool alone is asked"):
+        compose(["quant=vendor_kl"], CONF)
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"int8"}))
 def test_a_preset_of_other_bits_is_refused_where_the_soc_lacks_them(preset):
     with pytest.raises(UserError, match=r"the bm1688 cannot do (4|10|12) bits; it can do 8; 32 stands for float$"):
@@ -219,7 +242,9 @@ def test_the_default_experiment():
 
 
 def test_everything_in_the_default_experiment_is_pinned():
-    assert {*vars(composed().watch).values()} == {"stages/core/base/sources.py"}
+    watched = dict(vars(composed().watch))
+    assert watched.pop("compilers") == []
+    assert {*watched.values()} == {"stages/core/base/sources.py"}
 
 
 def own_files(group: str, name: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The main job, as README has it: the real network, through DVC, in a copy of the project."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -40,11 +41,11 @@ def copy(evaluated_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def shell(copy: Path) -> Shell:
-    def run(*line: str) -> str:
+    def run(*line: str, code: int = 0) -> str:
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         environment.pop("MLFLOW_TRACKING_URI", None)
         done = subprocess.run(line, cwd=copy, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert (done.returncode != 0) is (code != 0), done.stdout + done.stderr
         return done.stdout + done.stderr
 
     return run
@@ -148,6 +149,31 @@ def test_again_nothing_runs_and_another_method_begins_at_quantize(first_run: str
     shell(sys.executable, "-m", "stages.compose", "quant.feature_method=KL")
     assert executed(shell("dvc", "repro", "--dry", "quantize")) == ["quantize"]
     shell(sys.executable, "-m", "stages.compose")
+
+
+def test_a_file_of_the_cache_that_lost_a_bit_is_named(first_run: str, shell: Shell, copy: Path) -> None:
+    """DVC restores it as up to date, since it reads no file of its cache."""
+    inputs = copy / "out/export/inputs.json"
+    whole, mode = inputs.read_bytes(), 0o444
+    md5 = hashlib.md5(whole).hexdigest()
+    cached = copy / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    for lost in (whole.replace(b"127", b"126"), b""):
+        assert lost != whole
+        cached.chmod(0o644)
+        cached.write_bytes(lost)
+        cached.chmod(mode)
+        inputs.unlink()
+        shell("dvc", "checkout", "out/export/inputs.json")
+        assert inputs.read_bytes() == lost
+        refused = shell("dvc", "repro", "--force", "--single-item", "calibset", code=1)
+        assert (
+            "error: out/export/inputs.json is damaged, and so is DVC's copy of it: delete "
+            f"{cached.relative_to(copy)}, then run `dvc repro --force --single-item export`\n"
+        ) in refused
+    cached.unlink()
+    shell("dvc", "repro", "--force", "--single-item", "export")
+    assert cached.read_bytes() == inputs.read_bytes() == whole
+    assert executed(shell("dvc", "repro")) == []  # calibset's results are still in the cache
 
 
 def test_dvc_composes_the_configuration_itself_and_the_way_back_is_cached(

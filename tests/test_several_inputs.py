@@ -210,7 +210,7 @@ def test_sophgo_gets_what_the_network_takes(model):
     script = Path("out/build/bm1684x/run.sh").read_text()
     shapes = (",".join(str(d.dim_value) for d in entry.type.tensor_type.shape.dim) for entry in model.graph.input)
     assert f"--input_shapes '[{','.join(f'[{shape}]' for shape in shapes)}]'" in script
-    assert "--test_input calibration/0000_s00.npz" in script
+    assert '--test_input "$here"/calibration/0000_s00.npz' in script
     assert "--mean" not in script
     for index, feeds in enumerate(fed(model, Path("calibration"))):
         with np.load(f"out/build/bm1684x/calibration/{index:04d}_s{index:02d}.npz") as stored:

@@ -5,10 +5,13 @@ on samples that neither calibrate nor are compared. Two bounds of the measure we
 
 integers  layers that multiply by weights in integers, of how many
 verdict   what compare says: good, look, broken or unjudged
-truth     what the task measure says: good, degraded or dead; float: nothing was quantized, the measure says nothing
-agree     1 for good and good, look and degraded, broken and dead; 0.5 where they are a step apart; 0 where they are
-          two apart: "good" of a dead network, "broken" of a good one. A network that is unjudged is not counted. Of
-          one of which nothing was quantized "unjudged" is 1, "good" 0, all else 0.5
+truth     what the task measure says: good, degraded or dead, then what its spread reaches too; float: nothing was
+          quantized, the measure says nothing
+spread    95 % interval of the measure over the samples that were drawn (delete-one jackknife); not of streams
+agree     1 for good and good, look and degraded, broken and dead, by the nearest truth that the spread reaches; 0.5
+          where they are a step apart; 0 where they are two apart: "good" of a dead network, "broken" of a good one. A
+          network that is unjudged is not counted. Of one of which nothing was quantized "unjudged" is 1, "good" 0,
+          all else 0.5
 cure      the first override that compare prints, its promised effect, the task measure once it is applied by hand,
           and whether that mends the network (yes: good now; partly: half of what was missing is there). Only where
           the truth is not good. The JSON file has the second override too

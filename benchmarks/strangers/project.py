@@ -16,7 +16,7 @@ from benchmarks.common import PROJECT
 from benchmarks.common.processes import call_in_fresh_process
 from benchmarks.strangers.material.photos import Photo
 from benchmarks.strangers.outputs import both_outputs
-from benchmarks.strangers.stranger import Measured, Sample, Samples, Stranger
+from benchmarks.strangers.stranger import Measured, Sample, Samples, Stranger, Value
 from stages.core.base.errors import UserError
 
 __all__ = ["QUANTIZING", "compose", "measure", "prepare", "run_stage", "run_stages", "write_samples"]
@@ -78,7 +78,8 @@ def run_stage(command: str, *arguments: str) -> str:
         UserError: if it fails, with the line that says why.
     """
     line = [sys.executable, "-m", f"stages.{command}", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "1000"}
+    paths = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "1000"}
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [text for text in done.stderr.splitlines() if "error" in text.lower()] or done.stderr.splitlines()
@@ -92,7 +93,8 @@ def run_stages() -> None:
         run_stage(stage)
 
 
-def measure(stranger: Stranger, samples: Samples) -> float:
+def measure(stranger: Stranger, samples: Samples) -> Value:
     """The task measure of the experiment in the current folder."""
     outputs, _ = call_in_fresh_process(both_outputs, dict(stranger.states), list(samples.starts))
-    return float(stranger.measure(Measured(*outputs, samples.truth, Path.cwd())))
+    measured = Measured(*outputs, samples.truth, Path.cwd())
+    return Value.of(stranger.measure, measured, bool(stranger.states))

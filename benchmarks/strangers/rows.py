@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.strangers.outputs import weighted_layers
 from benchmarks.strangers.project import QUANTIZING, compose, measure, run_stage, run_stages
-from benchmarks.strangers.stranger import NOT_QUANTIZED, Bounds, Samples, Stranger
+from benchmarks.strangers.stranger import NOT_QUANTIZED, Bounds, Samples, Stranger, Value
 from benchmarks.strangers.verdicts import Cure, agreement, compare
 from stages.core.base.errors import UserError
 from stages.core.config.overrides import split_overrides
@@ -18,8 +18,8 @@ from stages.core.config.overrides import split_overrides
 __all__ = ["COLUMNS", "died_row", "measured_row", "mended"]
 
 COLUMNS = [
-    "network", "kind", "setting", "integers", "verdict", "truth", "measure", "value", "agree", "findings", "cure",
-    "promised", "got", "mended", "died",
+    "network", "kind", "setting", "integers", "verdict", "truth", "measure", "value", "spread", "agree", "findings",
+    "cure", "promised", "got", "mended", "died",
 ]  # fmt: skip
 
 
@@ -44,16 +44,16 @@ def measured_row(
         stage = "task measure"
         value = measure(stranger, samples)
         integers, layers = weighted_layers()
-        truth = stranger.bounds.level(value) if integers else NOT_QUANTIZED
-        row |= {"truth": truth, "value": _written(value), "integers": f"{integers}/{layers}"}
+        truth = stranger.bounds.levels(value) if integers else [NOT_QUANTIZED]
+        row |= {"truth": " or ".join(truth), "integers": f"{integers}/{layers}"} | _written(value)
         stage = "compare"
         said = compare()
     except UserError as error:
         return row | {"died": stage, "error": str(error)}
     row |= {"verdict": said.level, "sentence": said.sentence, "findings": list(said.kinds)}
     row |= {"agree": agreement(said.level, truth)}
-    if truth != "good":
-        tried = [_apply(stranger, samples, cure, value) for cure in said.cures[:most_cures]]
+    if truth[0] != "good":
+        tried = [_apply(stranger, samples, cure, value.value) for cure in said.cures[:most_cures]]
         row |= {"cures": tried} | (tried[0] if tried else {})
     return row
 
@@ -79,13 +79,19 @@ def _apply(stranger: Stranger, samples: Samples, cure: Cure, before: float) -> d
             try:
                 run_stage("compose", "--keep", *split_overrides(cure.override))
                 run_stages()
-                after = measure(stranger, samples)
+                after = measure(stranger, samples).value
             except UserError as error:
                 return applied | {"mended": "refused", "error": str(error)}
-    return applied | {"got": _written(after), "mended": mended(stranger.bounds, before, after)}
+    return applied | {"got": _number(after), "mended": mended(stranger.bounds, before, after)}
 
 
-def _written(value: float) -> float | None:
+def _written(value: Value) -> dict[str, Any]:
+    """A measure and its spread for the row."""
+    spread = f"{value.low:.3g} .. {value.high:.3g}" if value.high > value.low else None
+    return {"value": _number(value.value), "spread": spread}
+
+
+def _number(value: float) -> float | None:
     """A measure as JSON has it: nothing where it is no number."""
     return None if math.isnan(value) else value
 

@@ -23,6 +23,7 @@ __all__ = [
     "Sample",
     "Samples",
     "Stranger",
+    "Value",
     "per_channel",
 ]
 
@@ -34,6 +35,10 @@ LEVELS = ("good", "degraded", "dead")
 """What a task measure says, the best first."""
 NOT_QUANTIZED = "float"
 """The truth of a network of which no layer multiplies in integers: its measure says nothing."""
+LEAST_SPREAD = 5
+"""Fewer samples say nothing of a spread."""
+DEVIATIONS = 1.96
+"""Of the normal distribution's 95 %."""
 CALIBRATION, DEBUG = 16, 8
 """Samples that calibrate, and that compare runs."""
 
@@ -112,10 +117,54 @@ class Measured:
     truth: Any
     project: Path
 
+    def parts(self) -> "list[Measured]":
+        """All samples but one, each once; nothing where samples cannot be left out: of a stream, or of joint truth."""
+        count = len(self.expected)
+        if self.truth is not None and not (isinstance(self.truth, Sequence) and len(self.truth) == count):
+            return []
+        return [
+            Measured(
+                _without(self.expected, index),
+                _without(self.actual, index),
+                None if self.truth is None else _without(self.truth, index),
+                self.project,
+            )
+            for index in range(count)
+        ]
+
     def pairs(self, index: int = 0) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """An output's values in the float and the quantized network, a pair for each sample."""
         both = zip(self.expected, self.actual, strict=True)
         return [(list(expected.values())[index], list(actual.values())[index]) for expected, actual in both]
+
+
+def _without(items: Sequence[Any], index: int) -> list[Any]:
+    return [*items[:index], *items[index + 1 :]]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A task measure with its spread.
+
+    Attributes:
+        value: on all samples.
+        low: end of the 95 % interval, by the delete-one jackknife; `value` where samples cannot be left out.
+        high: the other end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, measure: Callable[[Measured], float], measured: Measured, stream: bool) -> "Value":
+        """Take a measure on all samples, and on all but each; of a stream on all alone."""
+        value = float(measure(measured))
+        left = np.array([measure(part) for part in measured.parts()] if not stream else [])
+        if len(left) < LEAST_SPREAD or not np.isfinite(left).all():
+            return cls(value, value, value)
+        half = DEVIATIONS * float(np.sqrt((len(left) - 1) * left.var()))
+        return cls(value, value - half, value + half)
 
 
 @dataclass(frozen=True)
@@ -136,6 +185,12 @@ class Bounds:
         if sign * value >= sign * self.good:
             return "good"
         return "dead" if sign * value <= sign * self.dead or np.isnan(value) else "degraded"
+
+    def levels(self, value: Value) -> list[str]:
+        """The level of a value, then those that its spread reaches too."""
+        reached = {self.level(end) for end in (value.low, value.high)}
+        between = {"degraded"} if reached == {"good", "dead"} else set()
+        return list(dict.fromkeys([self.level(value.value), *sorted(reached | between)]))
 
 
 @dataclass(frozen=True)

@@ -86,20 +86,20 @@ def _cures(diagnosis: Mapping[str, Any]) -> list[Cure]:
     return cures
 
 
-def agreement(said: str, truth: str) -> float | None:
+def agreement(said: str, truths: Sequence[str]) -> float | None:
     """How far a verdict and the task measure agree.
 
     Args:
         said: level of the verdict.
-        truth: level of the task measure, or that nothing was quantized.
+        truths: levels of the task measure that its spread reaches, or that nothing was quantized.
 
     Returns:
-        1 for good and good, look and degraded, broken and dead; 0.5 for one step off; 0 for two: "good" of a dead
-        network, "broken" of a good one. None where compare says that it cannot judge. Of a network of which nothing was
-        quantized "unjudged" is 1, "good" 0, all else 0.5.
+        By the level that is nearest: 1 for good and good, look and degraded, broken and dead; 0.5 for one step off; 0
+        for two: "good" of a dead network, "broken" of a good one. None where compare says that it cannot judge. Of a
+        network of which nothing was quantized "unjudged" is 1, "good" 0, all else 0.5.
     """
-    if truth == NOT_QUANTIZED:
+    if NOT_QUANTIZED in truths:
         return {"unjudged": 1.0, "good": 0.0}.get(said, 0.5)
     if said not in MEANS:
         return None
-    return 1 - abs(LEVELS.index(MEANS[said]) - LEVELS.index(truth)) / 2
+    return 1 - min(abs(LEVELS.index(MEANS[said]) - LEVELS.index(truth)) for truth in truths) / 2

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.autotune.allocation.problem import AllocationProblem
-from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.artifacts import as_object, read_artifact, write_json
 from stages.core.config.schema import Config
 from stages.core.data.sample_store import SampleReader
 
@@ -49,16 +49,20 @@ class MeasuredErrors:
 
     def __init__(self, folder: Path, key: str) -> None:
         self._path = folder / f"{key}.json"
-        content: dict[str, Any] = read_json(self._path) if self._path.is_file() else {}
-        stored = content.get("sensitivities")
-        self.sensitivities: dict[str, dict[int, float]] | None = stored and {
-            name: {int(bits): error for bits, error in errors.items()} for name, errors in stored.items()
-        }
-        ranges = content.get("ranges")
+        self.sensitivities: dict[str, dict[int, float]] | None = None
         self.ranges: dict[tuple[str, int], tuple[float, float]] | None = None
+        self.uniform: dict[str, float] = {}
+        if self._path.is_file():
+            read_artifact(self._path, self._fill)
+
+    def _fill(self, content: Any) -> None:
+        stored, ranges = as_object(content)["sensitivities"], content["ranges"]
+        self.sensitivities = stored and {
+            name: {int(bits): float(error) for bits, error in errors.items()} for name, errors in stored.items()
+        }
         if ranges is not None:
             self.ranges = {(tensor, bits): (low, high) for tensor, bits, low, high in ranges}
-        self.uniform: dict[str, float] = content.get("errors", {})
+        self.uniform = {name: float(error) for name, error in as_object(content["errors"]).items()}
 
     def save(self) -> None:
         """Write it all."""

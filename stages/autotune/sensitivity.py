@@ -204,7 +204,7 @@ def _run_float(graph: Graph, feeds: Iterable[Mapping[str, Array]], needed: set[s
     """Store what is needed of the float network, of every picture; gives their number."""
     computed = [name for node in graph.nodes for name in node.output if name in needed]
     # a thread of its own, so that the results do not depend on the number of cores
-    runner = Runner(with_outputs(graph.model, computed), threads=1)
+    runner = Runner(with_outputs(graph.model, computed))
     count = 0
     for feed in feeds:
         for name, value in {**feed, **runner.run(feed)}.items():
@@ -221,14 +221,14 @@ class _TensorTrial:
         self, graph: Graph, tried: _TriedTensor, files: TensorFiles, weights: TensorFiles, variations: Variations
     ) -> None:
         self._tried, self._files, self._variations = tried, files, variations
-        self._rest = Runner(subgraph_model(graph, tried.rest), threads=1) if tried.rest.outputs else None
+        self._rest = Runner(subgraph_model(graph, tried.rest)) if tried.rest.outputs else None
         self._producer: Runner | None = None
         self._weights: dict[tuple[str, int], Array] = {}
         if tried.producer:
             node = tried.producer.layers[0].first
             self._weight = node.input[1]
             model = _with_weight_as_input(subgraph_model(graph, tried.producer), self._weight)
-            self._producer = Runner(model, threads=1)
+            self._producer = Runner(model)
             self._weights = {key: weights.read(_weight_file(node.name, key[1]), 0) for key in tried.weights}
 
     def errors(self, picture: int) -> dict[tuple[str, int], float]:

@@ -24,7 +24,7 @@ from stages.autotune.pareto import uniform_bit_widths
 from stages.autotune.sensitivity import Ranges, measure_sensitivities, ranges_by_bit_width
 from stages.autotune.target_search import TargetStep, cheapest_that_keeps
 from stages.autotune.verifier import UNPREDICTED_RATIO, Verified, Verifier
-from stages.core.base.artifacts import read_json, remove_leftovers
+from stages.core.base.artifacts import as_object, read_artifact, remove_leftovers
 from stages.core.base.console import warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import AUTOTUNE, CALIBSET, STATISTICS
@@ -282,7 +282,7 @@ class Tuner:
 def _given_before(given: Mapping[str, NodeBits]) -> Mapping[str, NodeBits]:
     """Do not be bound by the file that this command wrote itself: what bound it then binds it now."""
     if given and AUTOTUNE_REPORT.is_file():
-        report = read_json(AUTOTUNE_REPORT)
+        report = read_artifact(AUTOTUNE_REPORT, as_object)
         if to_content(given) == report.get("written"):
             return from_content(report["given"])
     return given

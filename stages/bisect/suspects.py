@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.core.base.artifacts import read_json
-from stages.core.base.errors import UserError
+from stages.core.base.artifacts import as_rows, read_artifact
+from stages.core.base.errors import DamagedError, UserError
 from stages.core.base.paths import QPARAMS, SIMILARITY
 from stages.core.config.schema import Config, SocConfig
 from stages.core.graph.onnx_graph import Graph, output_name
@@ -80,9 +80,11 @@ def similarity_rows(config: Config, graph: Graph) -> tuple[Sequence[Mapping[str,
         return None, []
     try:
         load_qparams(QPARAMS, config)
+    except DamagedError:
+        raise
     except UserError:
         return None, [f"{SIMILARITY} is of other settings: all nodes are equally suspect"]
-    rows = read_json(SIMILARITY)
+    rows = read_artifact(SIMILARITY, lambda content: as_rows(content, "node", "cosine_avg"))
     computed = [name for name in graph.float_tensors if name in graph.producers]
     if [row["node"] for row in rows] != [output_name(graph.producers[name], name) for name in computed]:
         return None, [f"{SIMILARITY} is of another network: all nodes are equally suspect"]

@@ -1,6 +1,7 @@
 """Reads out/export, out/calibset, out/calibrate, out/quantize, data.debug; writes out/build/<soc>, for the board.
 
-With soc.toolchain.path Ingenic's converter runs too; its output is in magik/converted/.
+With soc.toolchain.path Ingenic's converter runs too; its output is in magik/converted/. Sophgo's is a stage of its own:
+compile.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from stages.build.board_outputs import BoardOutput, board_outputs
 from stages.build.heads.board_head import BoardHead, board_head, why_raw
 from stages.build.heads.sources import write_head
+from stages.build.kept_results import README, kept_folder, readme
 from stages.build.magik.converter import convert
 from stages.build.magik.folder import write_magik
 from stages.build.magik.scripts import RUN_SCRIPT, options
@@ -17,9 +19,10 @@ from stages.build.pluto.boxes import Decoding
 from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
-from stages.build.tpu_mlir import write_tpu_mlir
+from stages.build.tpu_mlir.folder import RUN_SCRIPT as TPU_MLIR_SCRIPT
+from stages.build.tpu_mlir.folder import write_tpu_mlir
 from stages.build.venus.folder import write_venus
-from stages.core.base.artifacts import output_folder
+from stages.core.base.artifacts import output_folder, write_text
 from stages.core.base.console import output, warn
 from stages.core.base.paths import BUILD, CONVERTER_LOG, DETECTOR, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_stage
@@ -53,19 +56,28 @@ def build(config: Config) -> None:
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
             write_tpu_mlir(board, config, inputs, graph, params)
-            output.print(f"run.sh in {BUILD / name} converts it with {config.soc.toolchain.name}")
+            _say_how_to_compile(config)
         if config.soc.open_runtime is OpenRuntime.pluto:
             decoding = Decoding(head, outputs, config.model.detector) if head and head.logits else None
             write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params, decoding)
+        write_text(board / README, readme(name))
         _write_reference_runtime(board / RUNTIME, config, inputs, head)
     output.print(f"board folder: {BUILD / name}")
+
+
+def _say_how_to_compile(config: Config) -> None:
+    script = BUILD / config.soc.name / TPU_MLIR_SCRIPT
+    if not config.watch.compilers:
+        install = "`python -m stages.toolchain install sophgo` and `python -m stages.compose --keep`"
+        output.print(f"TPU-MLIR compiles it: {install} make `dvc repro` do so; elsewhere `sh {script}`")
 
 
 def _run_converter(folder: Path, scratch: Path, config: Config, graph: Graph) -> None:
     tool, final_folder = find_tool(config.soc.toolchain), BUILD / config.soc.name.lower() / MAGIK
     if tool is None:
         output.print(
-            f"for {config.soc.toolchain.name}: MAGIK_TRANSFORMKIT=.../TransformKit sh {final_folder / RUN_SCRIPT}"
+            f"for {config.soc.toolchain.name}: MAGIK_TRANSFORMKIT=.../TransformKit sh {final_folder / RUN_SCRIPT} "
+            f"(results: {kept_folder(config.soc.name.lower(), MAGIK)})"
         )
         return
     output.print(f"{tool} converts (log: {CONVERTER_LOG})")

@@ -1,6 +1,6 @@
 """Reads out/export and out/calibset; writes out/calibrate/statistics.npz."""
 
-from stages.core.base.artifacts import output_folder
+from stages.core.base.artifacts import stage_output
 from stages.core.base.console import counted, output
 from stages.core.base.paths import CALIBRATE, CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.command import run_stage
@@ -18,7 +18,7 @@ def calibrate(config: Config) -> None:
     check_export(config.model)  # beyond it no setting matters: one calibration serves every bit width and method
     samples = calibration_samples(CALIBSET)
     statistics = collect(load_model(FLOAT_MODEL), calibration_feeds(samples, inputs, "calibrate"))
-    with output_folder(CALIBRATE) as folder:
+    with stage_output(CALIBRATE) as folder:
         save_statistics(folder / STATISTICS.name, statistics, len(samples))
     noun = noun_of(inputs)
     output.print(f"calibrated {counted(len(statistics), 'tensor')} on {counted(len(samples), noun)}")

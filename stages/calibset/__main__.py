@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.calibset.inspect import flat_pictures, flat_share, shared_samples, warnings_for
-from stages.core.base.artifacts import output_folder
+from stages.core.base.artifacts import stage_output
 from stages.core.base.console import counted, output, track, warn
 from stages.core.base.paths import CALIBSET, INPUTS
 from stages.core.command import run_stage
@@ -19,7 +19,7 @@ def calibset(config: Config) -> None:
     inputs = load_inputs(INPUTS)
     check_export(config.model)
     noun = noun_of(inputs)
-    with output_folder(CALIBSET) as folder:
+    with stage_output(CALIBSET) as folder:
         calibration, flat = write_samples(folder, CALIBRATION, config, inputs)
         own_sets = {}
         for name in (CORRECTION, VALIDATION):

@@ -11,7 +11,7 @@ import onnx
 from stages.check.checked_layer import CheckedLayer, TensorForm, as_picture
 from stages.check.dump_folders import QUANTIZED_SUFFIX, Dump, input_shape
 from stages.core.base.artifacts import read_json
-from stages.core.base.errors import UserError
+from stages.core.base.errors import DamagedError, UserError
 from stages.core.base.paths import INTEGER_MODEL
 from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.integer.dumps import NODE_INFO, DumpedLayer, dumped_layers, node_info
@@ -109,6 +109,8 @@ def input_form(pc: Dump, name: str) -> TensorForm | None:
 def _experiment() -> onnx.ModelProto | None:
     try:
         return load_integer_model(INTEGER_MODEL) if INTEGER_MODEL.is_file() else None
+    except DamagedError:
+        raise
     except UserError:
         return None
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import connection, get_context, parent_process
 from typing import ParamSpec, Self, TypeVar
 
-from stages.core.graph.session import asked_threads
+from stages.core.base.threads import thread_count
 
 __all__ = ["Background"]
 
@@ -26,12 +26,12 @@ class Background:
     """
 
     CORES = 1
-    """What networks leave to it, see `Runner`."""
+    """What networks leave to it, see `in_order`."""
     MAX_PROCESSES = 2
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(self.CORES)
-        self._count = min(asked_threads() or self.MAX_PROCESSES, self.MAX_PROCESSES)
+        self._count = min(thread_count(), self.MAX_PROCESSES)
         self._processes = ProcessPoolExecutor(self._count, get_context("fork"), _follow_parent)
         self._handed_over: Future[object] | None = None
 

@@ -121,7 +121,7 @@ def run_command(
     add_arguments(parser)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the composed config (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # files may come after options
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(guarded(lambda: work(load_params(arguments.params), arguments), arguments.debug))
 

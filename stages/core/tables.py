@@ -6,9 +6,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from stages.core.base.artifacts import as_object, as_rows
 from stages.core.config.schema import QuantConfig
 
-__all__ = ["accuracy_line", "bit_widths", "bit_widths_line", "similarity_table"]
+__all__ = ["accuracy_line", "bit_widths", "bit_widths_line", "measured_metrics", "similarity_table", "table_rows"]
 
 GOOD_COSINE, FAIR_COSINE = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
 WIDE_TERMINAL = 120
@@ -33,6 +34,28 @@ SECONDARY_MEASURES = ("cosine_max", "euclidean", "standard_deviation", "max_abso
 """Measures that give way to those of where the error comes from."""
 PRECISIONS = {"map": "", "mask_map": "masks ", "keypoint_map": "key points "}
 """A detector's precisions against labels, and what the line calls the shapes that are not boxes."""
+
+
+def table_rows(content: Any) -> list[dict[str, Any]]:
+    """The rows of out/compare/similarity.json, for `read_artifact`.
+
+    Raises:
+        TypeError, KeyError, ValueError: if it holds another value.
+    """
+    rows = as_rows(content, "node", "op_type", "cosine_avg", "cosine_min", "euclidean")
+    if not rows:
+        raise ValueError("it has no rows")
+    return rows
+
+
+def measured_metrics(content: Any) -> dict[str, Any]:
+    """What out/evaluate/metrics.json holds, for `read_artifact`.
+
+    Raises:
+        TypeError, KeyError: if it holds another value.
+    """
+    accuracy_line(as_object(content))
+    return dict(content)
 
 
 def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> Table:

@@ -1,9 +1,10 @@
 """Reads model.source; writes out/export.
 
-It writes model.onnx, inputs.json, detector.json, normalization.json, node_ranges.json, settings.json and check.json.
+It writes model.onnx, inputs.json, detector.json, normalization.json, node_ranges.json, settings.json, check.json and
+checksums.json.
 """
 
-from stages.core.base.artifacts import output_folder, save_model, write_json
+from stages.core.base.artifacts import save_model, stage_output, write_json
 from stages.core.base.console import output
 from stages.core.base.paths import DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, NODE_RANGES, NORMALIZATION
 from stages.core.command import run_stage
@@ -20,7 +21,7 @@ def export(config: Config) -> None:
     network = exported_network(model, output.print)
     norms = network.norms()
     check = {"nodes": len(network.model.graph.node), "max_difference": network.difference, "bound": model.fp32_diff}
-    with output_folder(EXPORT) as folder:
+    with stage_output(EXPORT) as folder:
         save_model(folder / FLOAT_MODEL.name, network.model)
         write_json(folder / INPUTS.name, to_json(network.inputs))
         write_json(folder / DETECTOR.name, head_file.to_json(network.head))

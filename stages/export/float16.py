@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, numpy_helper
 
+from stages.core.graph.onnx_graph import attribute
+
 __all__ = ["in_float32", "other_precision"]
 
 HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
@@ -19,16 +21,18 @@ def other_precision(model: onnx.ModelProto) -> str | None:
     """The precision that a network is in, if it is not float32.
 
     Returns:
-        float64 if an input is, float16 or bfloat16 if an input, a weight or a constant is; None for others.
+        float64 if an input is, float16 or bfloat16 if an input, a weight or a constant is; None for others. A network
+        that computes in float64 between its float32 inputs and outputs is "float64 in places".
     """
     inputs = {info.type.tensor_type.elem_type for info in model.graph.input}
     types = set(inputs)
     for graph in _graphs(model.graph):
         types.update(tensor.data_type for tensor in graph.initializer)
-        types.update(attribute.t.data_type for node in graph.node for attribute in node.attribute)
+        types.update(each.t.data_type for node in graph.node for each in node.attribute)
     if TensorProto.DOUBLE in inputs:
         return "float64"
-    return next((name for kind, name in HALF_TYPES.items() if kind in types), None)
+    half = next((name for kind, name in HALF_TYPES.items() if kind in types), None)
+    return half or ("float64 in places" if TensorProto.DOUBLE in types or _casts_to_double(model) else None)
 
 
 def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -49,25 +53,30 @@ def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
             if info.type.tensor_type.elem_type in FLOAT_TYPES:
                 info.type.tensor_type.elem_type = TensorProto.FLOAT
         for node in graph.node:
-            for attribute in node.attribute:
-                _widen_attribute(attribute)
+            for each in node.attribute:
+                _widen_attribute(each)
     return changed
+
+
+def _casts_to_double(model: onnx.ModelProto) -> bool:
+    nodes = (node for graph in _graphs(model.graph) for node in graph.node if node.op_type == "Cast")
+    return any(attribute(node, "to") == TensorProto.DOUBLE for node in nodes)
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph and those in its nodes' attributes, such as the branches of an If."""
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.type == AttributeProto.GRAPH else [])):
+        for each in node.attribute:
+            for inner in (*each.graphs, *([each.g] if each.type == AttributeProto.GRAPH else [])):
                 yield from _graphs(inner)
 
 
-def _widen_attribute(attribute: onnx.AttributeProto) -> None:
-    if attribute.type == AttributeProto.TENSOR:
-        _widen(attribute.t)
-    if attribute.name in TYPE_ATTRIBUTES and attribute.type == AttributeProto.INT:
-        attribute.i = TensorProto.FLOAT if attribute.i in FLOAT_TYPES else attribute.i
+def _widen_attribute(changed: onnx.AttributeProto) -> None:
+    if changed.type == AttributeProto.TENSOR:
+        _widen(changed.t)
+    if changed.name in TYPE_ATTRIBUTES and changed.type == AttributeProto.INT:
+        changed.i = TensorProto.FLOAT if changed.i in FLOAT_TYPES else changed.i
 
 
 def _widen(tensor: onnx.TensorProto) -> None:

@@ -20,16 +20,15 @@ from pathlib import Path
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
 from stages.core.base.errors import UserError, did_you_mean
-from stages.core.base.sources import expanded, open_source, watched_path
+from stages.core.base.sources import expanded
 from stages.core.command import Parser, guarded
-from stages.core.data.model_files import IncompleteSourceError, is_network_name, source_stem, with_format
+from stages.core.data.model_files import IncompleteSourceError, is_network_name
+from stages.init.given_network import given_network, whole_source
 from stages.init.model_name import check_free, model_name
 from stages.init.network_init import Wanted, init_from_network
 from stages.init.vendor.vendor_init import init_from_vendor
-from stages.init.write.source_text import source
 from stages.init.write.template import data_template, model_template
 
-PINNED = ("package:", "https://", "file:")
 PIPELINE = Path("dvc.yaml")
 TEMPLATE_NAME = "my"
 OVERRIDE = re.compile(r"(model|data|quant|soc|compare)\.[\w.]+=")
@@ -39,6 +38,7 @@ examples:
   python -m stages.init my.onnx pictures/ --soc t41                    then: dvc repro
   python -m stages.init my.onnx pictures/ --soc t41 --yes              to the report
   python -m stages.init package:NAME==VERSION/net.onnx#sha256=... pictures/
+  python -m stages.init mine/net.py:Net pictures/                      a module of PyTorch's, weights and all
   python -m stages.init asr.onnx sounds/ --shape audio=1,16000         a size that the graph leaves open
   python -m stages.init vad.jit sounds/ model.torch.submodule=_model   what reading the file needs
   python -m stages.init --template --name my                           every key, commented
@@ -90,61 +90,25 @@ def init(arguments: argparse.Namespace) -> int:
         raise UserError("nothing is given: python -m stages.init NETWORK PICTURES, or --template for an empty config")
     if len(given) > 1 and Path(given[0]).is_dir() and Path(given[1]).is_file() and is_network_name(given[1]):
         raise UserError(f"the network comes first: python -m stages.init {given[1]} {given[0]}")
-    network = None if arguments.files else _network_source(given[0])
+    network = None if arguments.files else given_network(given[0])
     if network is None:
         init_from_vendor(arguments, [Path(text) for text in given])
         return 0
     _check_network_arguments(arguments, given)
-    name = model_name(arguments.name, source_stem(network))
+    name = model_name(arguments.name, network.stem)
     soc = _checked_file("soc", arguments.soc, arguments.conf)
     quant = _checked_file("quant", arguments.quant, arguments.conf)
     samples = Path(given[1]) if len(given) > 1 else None
     shapes = dict(map(_shape, arguments.shape))
-    wanted = Wanted(network, name, samples, soc, quant, shapes, arguments.conf, arguments.force, overrides)
+    overrides = [*network.overrides, *overrides]
+    wanted = Wanted(network.source, name, samples, soc, quant, shapes, arguments.conf, arguments.force, overrides)
     try:
         composed = init_from_network(wanted)
     except IncompleteSourceError as error:  # weights beside an ONNX file
-        composed = init_from_network(replace(wanted, source=_whole(error)))
+        composed = init_from_network(replace(wanted, source=whole_source(error)))
     if arguments.yes and composed:
         return subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
     return 0
-
-
-def _network_source(given: str) -> str | None:
-    """The source of a network; None of a file that is none, which may be a vendor's config.
-
-    Raises:
-        UserError: for a pinned source, or a folder or pattern, without a network.
-    """
-    text = given if given.startswith(PINNED) else source(Path(given))
-    if given.startswith(PINNED[:2]):
-        return text
-    try:
-        with_format(open_source(text, "the network"), text)
-    except IncompleteSourceError as error:
-        return _whole(error)
-    except UserError:
-        path = Path(given)
-        meant = path.is_dir() or (path.is_file() and is_network_name(given)) or watched_path(text) == "."
-        if meant or given.startswith(PINNED):
-            raise
-        return None
-    return text
-
-
-def _whole(error: IncompleteSourceError) -> str:
-    """The source of all files of a network of which one was given.
-
-    Raises:
-        UserError: if they are not known, or lie in the project's own folder, which DVC cannot watch.
-    """
-    if error.whole is None:
-        raise error
-    whole = error.whole if error.whole.startswith("package:") else source(Path(error.whole.removeprefix("file:")))
-    if watched_path(whole) == ".":
-        names = whole.removeprefix("file:").strip("{}").replace(",", ", ")
-        raise UserError(f"the network is {names}: move these into a folder of their own and give that folder")
-    return whole
 
 
 def _check_network_arguments(arguments: argparse.Namespace, given: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the user says of the network itself: how PyTorch reads it, and where it ends."""
+"""What the user says of the network itself: how PyTorch reads it, inputs that are constants, and where it ends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from stages.core.config.schema import ModelConfig, TorchConfig
 
 __all__ = ["asked_keys", "asked_model"]
 
-ASKED = ("model.torch.", "model.outputs=")
+ASKED = ("model.torch.", "model.constants.", "model.outputs=")
 """How overrides begin that init takes: what else a model's file says it finds out."""
 
 
-def asked_model(name: str, source: str, overrides: Sequence[str]) -> ModelConfig:
+def asked_model(name: str, source: str | None, overrides: Sequence[str]) -> ModelConfig:
     """The model to read: its source, and what overrides say.
 
     Raises:
@@ -29,7 +29,11 @@ def asked_model(name: str, source: str, overrides: Sequence[str]) -> ModelConfig
     assert isinstance(torch, TorchConfig)
     outputs = asked.get("outputs", [])
     return ModelConfig(
-        name=name, source=source, torch=torch, outputs=[outputs] if isinstance(outputs, str) else outputs
+        name=name,
+        source=source,
+        torch=torch,
+        constants=asked.get("constants", {}),
+        outputs=[outputs] if isinstance(outputs, str) else outputs,
     )
 
 
@@ -38,8 +42,8 @@ def asked_keys(overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         if not override.startswith(ASKED):
             raise UserError(
-                f"{override}: init takes model.torch.KEY=VALUE and model.outputs=[NAME]; edit conf/model/, or give "
-                "others to python -m stages.compose --keep"
+                f"{override}: init takes model.torch.KEY=VALUE, model.constants.INPUT=VALUE and model.outputs=[NAME]; "
+                "edit conf/model/, or give others to python -m stages.compose --keep"
             )
     given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
     assert isinstance(given, dict)

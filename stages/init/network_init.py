@@ -1,24 +1,26 @@
 """From a network and a folder of samples to an experiment: conf/model, conf/data, params.yaml."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.compose import run as compose_into
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
-from stages.core.config.schema import PreprocessConfig
+from stages.core.config.schema import ModelConfig, PreprocessConfig
 from stages.core.data.inputs import NetworkInput
+from stages.export.sources.constant_inputs import with_constants
 from stages.init.asked_model import asked_keys, asked_model
 from stages.init.guess.customs import Custom, custom_of_head, custom_of_metadata
 from stages.init.guess.guess import Guess, Sure
 from stages.init.guess.preprocessing import custom_of, fit_of, guess_preprocessing
 from stages.init.guess.ranges import Clues
 from stages.init.model_name import check_free
+from stages.init.network.constant_inputs import constant_inputs
 from stages.init.network.first_operators import first_arithmetic
 from stages.init.network.read_network import ReadNetwork, SourceGraph, picture_color, source_graph
 from stages.init.network.sizes import SizedNetwork, sized_network
-from stages.init.pictures.picture_folder import open_pictures
+from stages.init.pictures.picture_folder import PictureFolder, open_pictures
 from stages.init.pictures.sample_sets import SampleSets, sample_sets
 from stages.init.show import show_next, show_read, show_table
 from stages.init.write.data_file import data_text
@@ -28,6 +30,7 @@ from stages.init.write.source_text import file_name
 __all__ = ["Wanted", "init_from_network"]
 
 PARAMS = Path("params.yaml")
+CALLABLE = "model.torch.callable="
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Wanted:
     """What the user asks for.
 
     Attributes:
-        source: of the network, as `model.source` has it.
+        source: of the network, as `model.source` has it; None of a module that `overrides` name.
         name: of the model and of the data set.
         samples: folder of samples; None: none yet.
         soc: file of conf/soc, without suffix; None: the default of conf/config.yaml.
@@ -46,7 +49,7 @@ class Wanted:
         overrides: of `model.torch` and `model.outputs`, KEY=VALUE.
     """
 
-    source: str
+    source: str | None
     name: str
     samples: Path | None
     soc: str | None
@@ -71,12 +74,15 @@ def init_from_network(wanted: Wanted) -> bool:
         check_free(path, wanted.force)
     folder = open_pictures(wanted.samples) if wanted.samples else None
     model = asked_model(wanted.name, wanted.source, wanted.overrides)
-    graph = source_graph(model, wanted.shapes)
+    model, graph, constants = _with_constants(model, source_graph(model, wanted.shapes, _pictures(folder)), folder)
     sized = sized_network(model, graph, wanted.shapes, folder.folder if folder else None)
-    show_read(wanted.source, graph, sized)
+    show_read(_called(wanted), graph, sized)
     preprocess = _preprocess(_customs(graph, sized.network), sized.network)
     sets = sample_sets(folder, wanted.name, sized.network, preprocess) if folder else None
     file = _model_file(wanted, graph, sized, sets)
+    if constants is not None:
+        asked = {**file.asked, "constants": model.constants}
+        file = replace(file, guesses=[constants, *file.guesses], asked=asked)
     guesses = [*file.guesses, *(sets.guesses if sets else ())]
     if sets and wanted.soc is None:
         guesses.append(Guess("soc", f"{wanted.conf}/config.yaml's", "no --soc is given", Sure.low))
@@ -87,10 +93,35 @@ def init_from_network(wanted: Wanted) -> bool:
     return sets is not None
 
 
+def _pictures(folder: PictureFolder | None) -> bool:
+    return folder is not None and folder.holds_pictures
+
+
+def _with_constants(
+    model: ModelConfig, graph: SourceGraph, folder: PictureFolder | None
+) -> tuple[ModelConfig, SourceGraph, Guess | None]:
+    """Make inputs that are one number constants, where the samples say it."""
+    found, guess = constant_inputs(graph.model, graph.shapes, folder.folder if folder else None)
+    if guess is None:
+        return model, graph, None
+    constants = {**model.constants, **found}
+    bound = with_constants(graph.model, found, [])
+    shapes = {name: shape for name, shape in graph.shapes.items() if name not in found}
+    return replace(model, constants=constants), replace(graph, model=bound, shapes=shapes), guess
+
+
 def _said(wanted: Wanted) -> list[str]:
     """The network, and what was said of it, as words of the command."""
     shapes = [f"{name}={','.join(map(str, shape))}" for name, shape in wanted.shapes.items()]
-    return [wanted.source, *wanted.overrides, *(word for shape in shapes for word in ("--shape", shape))]
+    overrides = [word for word in wanted.overrides if wanted.source or not word.startswith(CALLABLE)]
+    return [wanted.source or _called(wanted), *overrides, *(word for shape in shapes for word in ("--shape", shape))]
+
+
+def _called(wanted: Wanted) -> str:
+    """What lines call the network: its file, or the class that builds it."""
+    if wanted.source:
+        return file_name(wanted.source)
+    return next(word.removeprefix(CALLABLE) for word in wanted.overrides if word.startswith(CALLABLE))
 
 
 def _picture(network: ReadNetwork) -> NetworkInput | None:
@@ -136,7 +167,7 @@ def _model_file(wanted: Wanted, graph: SourceGraph, sized: SizedNetwork, sets: S
             shown = f"score {thresholds[0]:g}, suppression {thresholds[1]:g}"
             guesses.append(Guess("thresholds", shown, f"{custom.whose} own", Sure.medium))
     head = f"head: {network.head.head}" if network.head else ""
-    read = f"{file_name(wanted.source)} ({graph.producer or 'exporter unknown'})"
+    read = f"{_called(wanted)} ({graph.producer or 'exporter unknown'})"
     asked = asked_keys(wanted.overrides)
     return ModelFile(wanted.name, wanted.source, read, inputs, preprocess, thresholds, guesses, head, asked)
 

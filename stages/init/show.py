@@ -11,7 +11,6 @@ from stages.core.base.console import counted, output
 from stages.init.guess.guess import Guess, Sure
 from stages.init.network.read_network import SourceGraph
 from stages.init.network.sizes import SizedNetwork
-from stages.init.write.source_text import file_name
 
 __all__ = ["show_next", "show_read", "show_table"]
 
@@ -19,10 +18,10 @@ AGAIN = "python -m stages.compose --keep"
 STYLES = {Sure.high: "green", Sure.medium: "yellow", Sure.low: "red"}
 
 
-def show_read(source: str, graph: SourceGraph, sized: SizedNetwork) -> None:
-    """Say what the network is: its exporter, and what export says of it."""
+def show_read(called: str, graph: SourceGraph, sized: SizedNetwork) -> None:
+    """Say what the network is: its name, its exporter, and what export says of it."""
     nodes = len(sized.network.model.graph.node)
-    output.print(f"{file_name(source)}: {graph.producer or 'exporter unknown'}, {counted(nodes, 'node')}")
+    output.print(f"{called}: {graph.producer or 'exporter unknown'}, {counted(nodes, 'node')}")
     for line in sized.network.lines:
         output.print(f"  {line}")
 

@@ -81,7 +81,7 @@ def main() -> None:
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the composed config (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # files may come behind options
     sys.exit(guarded(partial(_requested, arguments), arguments.debug))
 
 

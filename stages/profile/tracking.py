@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.artifacts import read_json
-from stages.core.base.errors import UserError
+from stages.core.base.artifacts import as_object, as_rows, read_artifact
 from stages.core.base.paths import QPARAMS, SIMILARITY
 from stages.core.config.schema import Config
 from stages.core.integer.network_params import load_qparams
@@ -30,10 +29,7 @@ def log_measurement(config: Config, run: Path, measured: Measurement) -> list[st
         UserError: if the run is not of what out/ holds, or the store cannot be reached or written.
     """
     load_qparams(QPARAMS, config)  # refuses results of other parameters
-    content = read_json(run)
-    if not isinstance(content, dict) or "run_id" not in content:
-        raise UserError(f"{run} holds no run_id: run `dvc repro track` first")
-    uri, run_id = tracking_uri(), str(content["run_id"])
+    uri, run_id = tracking_uri(), read_artifact(run, lambda content: str(as_object(content)["run_id"]))
     number, new = add_measurement(run_id, fingerprint(run_params(config), FINGERPRINTED), measured, uri)
     state = "new" if new else "logged before"
     return [
@@ -61,7 +57,8 @@ def measurement(
     times_of = {} if total is None else {"board.latency_ms": total}
     memory_of = {"board.nmem_peak_kb": memory.peak, "board.nmem_total_kb": memory.total} if memory else {}
     metrics = times_of | memory_of
-    depths = {row["node"]: depth for depth, row in enumerate(read_json(SIMILARITY))}
+    rows = read_artifact(SIMILARITY, lambda content: as_rows(content, "node"))
+    depths = {row["node"]: depth for depth, row in enumerate(rows)}
     times: dict[int, float] = {}
     for row in layers:
         if row["node"] in depths:

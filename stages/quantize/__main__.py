@@ -6,7 +6,7 @@ It writes the integer, the QDQ and the prepared float network, their parameters,
 from collections import Counter
 from collections.abc import Sequence
 
-from stages.core.base.artifacts import output_folder, remove_leftovers, save_model, write_json
+from stages.core.base.artifacts import remove_leftovers, save_model, stage_output, write_json
 from stages.core.base.console import counted, output
 from stages.core.base.paths import (
     INTEGER_MODEL,
@@ -35,7 +35,7 @@ def quantize(config: Config) -> None:
     params, prepared = candidate.params(), candidate.model()
     integer, lowering_notes = candidate.lowered()
     notes += candidate.setup.notes + lowering_notes
-    with output_folder(QUANTIZE) as folder:
+    with stage_output(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, candidate.codes))
         save_model(folder / INTEGER_MODEL.name, integer)
         save_model(folder / PREPARED_MODEL.name, prepared_model(prepared, params, candidate.codes))

@@ -20,7 +20,7 @@ from stages.core.statistics.collect import calibration_feeds, collect
 from stages.core.statistics.tensor_statistics import load_statistics
 from stages.quantize.candidate import Candidate
 from stages.quantize.float_network import Network, equalized
-from stages.quantize.parameters.choose import choose_features, choose_weights, symmetric_features
+from stages.quantize.parameters.choose import choose_features, choose_weights
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
 from stages.quantize.quantizers.placement import place_quantizers
@@ -165,11 +165,11 @@ class Pipeline:
         if quant.feature_method is not FeatureMethod.OUTPUT:
             return network
         setup = self._place_quantizers(network, replace(quant, channel_scales=ChannelScales.never))
-        samples, symmetric = calibration_samples(self.calibset), symmetric_features(self.config.soc)
+        samples, soc = calibration_samples(self.calibset), self.config.soc
         every = -(-len(samples) // MAX_PICTURES)
         pictures = (feeds(sample, self.inputs) for sample in samples.subset(range(0, len(samples), every)))
         with self.scratch_folder() as folder:
-            ranges = output_ranges(network.graph, setup, network.statistics, pictures, symmetric, folder)
+            ranges = output_ranges(network.graph, setup, network.statistics, pictures, soc, folder)
         return replace(network, ranges=ranges)
 
     # --- per-channel activation scales ---

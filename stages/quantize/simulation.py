@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import numpy as np
 import onnx
 
+from stages.core.base.threads import in_order
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.core.integer.network_params import NetworkParams
@@ -68,9 +69,8 @@ class Simulation:
             yield from self._kept
             return
         kept: list[Outputs] = []
-        runner = Runner(self._reference)
-        for feed in self._feeds():
-            outputs = {name: values for name, values in runner.run(feed).items() if values.dtype == np.float32}
+        for computed in in_order(Runner(self._reference).run, self._feeds()):
+            outputs = {name: values for name, values in computed.items() if values.dtype == np.float32}
             if self._keep:
                 kept.append(outputs)
             yield outputs
@@ -83,8 +83,11 @@ class Simulation:
         return error
 
     def _beside(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:
-        for feed, expected in zip(self._feeds(), self.of_float(), strict=True):
-            yield expected, runner.run(feed)
+        def run(pair: tuple[Outputs, Outputs]) -> tuple[Outputs, Outputs]:
+            feed, expected = pair
+            return expected, runner.run(feed)
+
+        return in_order(run, zip(self._feeds(), self.of_float(), strict=True))
 
 
 def mean_cosine(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:

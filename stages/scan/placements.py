@@ -140,6 +140,7 @@ class Placements:
         if bits is not None:
             quant = replace(quant, feature_bits=bits[0], weight_bits=bits[1])
         arithmetic = {key: value for key, value in soc.arithmetic.items() if key not in NOT_ARITHMETIC}
+        arithmetic["requantization"] = soc.requantization.is_nna or soc.requantization
         key = (json.dumps(arithmetic, default=str), quant.feature_bits, quant.weight_bits)
         if key not in self._placed:
             self._placed[key] = self._place(replace(soc, name=ANY_SOC), quant)

@@ -12,7 +12,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from stages.core.base.artifacts import read_json
+from stages.core.base.artifacts import read_artifact
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.paths import FLOAT_MODEL, METRICS, QPARAMS
 from stages.core.config.composition import finished
@@ -21,6 +21,7 @@ from stages.core.config.watch import register_resolvers
 from stages.core.data.local_files import check_local_files
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.integer.network_params import load_qparams
+from stages.core.tables import measured_metrics
 from stages.sweep.launchers import end_if_orphaned
 from stages.sweep.network_cost import network_cost
 from stages.sweep.ranking import TRACK_METRICS, metric_of_point
@@ -137,7 +138,7 @@ def _compute(run: PointRun, folder: Path, config: Config, text: str) -> _Compute
     graph = Graph(load_model(folder / FLOAT_MODEL))
     costs = network_cost(graph, config, load_qparams(folder / QPARAMS, config))
     cost = {f"cost.{key}": value for key, value in costs.items()}
-    measured = flatten(read_json(folder / METRICS))
+    measured = flatten(read_artifact(folder / METRICS, measured_metrics))
     metric = metric_of_point(sweep.metric, [*measured, *TRACK_METRICS, *cost])  # before a run is logged
     origin = {"executed": " ".join(executed) or "none: all from the cache", "folder": str(folder)}
     run = replace(run, tags={**run.tags, **origin})

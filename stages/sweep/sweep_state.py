@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.artifacts import as_object, read_artifact, write_json
 
 __all__ = [
     "RESULT_FILE",
@@ -112,9 +112,13 @@ def load_sweep(folder: Path) -> Sweep:
     """Read what `save_sweep` wrote.
 
     Raises:
-        UserError: if it is missing or is not JSON.
+        UserError: if it is missing or damaged.
     """
-    content = read_json(folder / SWEEP_FILE)
+    return read_artifact(folder / SWEEP_FILE, _sweep)
+
+
+def _sweep(row: Any) -> Sweep:
+    content = as_object(row)
     content |= {key: Path(content[key]) for key in ("folder", "project", "cache")}
     return Sweep(**content | {"varied": tuple(content["varied"])})
 
@@ -126,12 +130,12 @@ def save_result(folder: Path, result: PointResult) -> None:
 
 def load_results(folder: Path) -> list[PointResult]:
     """Read those of a sweep's points that are done, by their number."""
-    results = [_result(read_json(path)) for path in folder.glob(f"*/{RESULT_FILE}")]
+    results = [read_artifact(path, _result) for path in folder.glob(f"*/{RESULT_FILE}")]
     return sorted(results, key=lambda result: result.number)
 
 
-def _result(row: dict[str, Any]) -> PointResult:
-    return PointResult(**row | {"overrides": tuple(row["overrides"]), "executed": tuple(row["executed"])})
+def _result(row: Any) -> PointResult:
+    return PointResult(**as_object(row) | {"overrides": tuple(row["overrides"]), "executed": tuple(row["executed"])})
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:

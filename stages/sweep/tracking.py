@@ -11,9 +11,10 @@ import mlflow
 from filelock import FileLock, Timeout
 from mlflow.entities import Metric, Param, RunTag
 
-from stages.core.base.artifacts import read_json, remove_leftovers
+from stages.core.base.artifacts import read_artifact, remove_leftovers
 from stages.core.base.paths import FLOAT_MODEL, METRICS, SIMILARITY
 from stages.core.config.schema import Config
+from stages.core.tables import measured_metrics, table_rows
 from stages.sweep.sweep_state import SWEEP_FILE, Sweep, load_sweep, save_sweep
 from stages.track.pipeline_run import pipeline_run, run_params
 from stages.track.run import git_revision, log_run, open_experiment, store
@@ -159,7 +160,8 @@ def log_point(
     Raises:
         UserError: if an artifact is missing, or the store cannot be reached or written.
     """
-    tracked = pipeline_run(config, read_json(folder / METRICS), read_json(folder / SIMILARITY), folder)
+    measured = read_artifact(folder / METRICS, measured_metrics)
+    tracked = pipeline_run(config, measured, read_artifact(folder / SIMILARITY, table_rows), folder)
     files = {
         name: [path for path in paths if path != folder / FLOAT_MODEL] for name, paths in tracked.artifacts.items()
     }

@@ -209,7 +209,7 @@ def _dvc(folder: Path, targets: Sequence[str]) -> list[str]:
             log.seek(0)
             text = log.read()
         if code == 0:
-            return re.findall(r"^Running stage '(\w+)'", text, re.MULTILINE)
+            return re.findall(r"^Running stage '([\w@-]+)'", text, re.MULTILINE)
         if code < 0:
             raise UserError(f"`dvc repro` was killed by {signal.Signals(-code).name}")
         if not any(sign in text for sign in BUSY_MESSAGES):

@@ -1,7 +1,8 @@
 """Installs, lists and removes isolated environments: Pythons with libraries that the project's own must not have.
 
-tensorflow reads networks of TensorFlow, Keras and TFLite; export installs it when it first needs it. Environments lie
-in the user's cache (SOCQUANT_CACHE overrides it) and serve all projects. An installation that fails leaves nothing.
+tensorflow reads networks of TensorFlow, Keras and TFLite; export installs it when it first needs it. sophgo compiles
+for Sophgo's chips and simulates them (TPU-MLIR); it takes a Python 3.10 of this machine. Environments lie in the user's
+cache (SOCQUANT_CACHE overrides it) and serve all projects. An installation that fails leaves nothing.
 """
 
 import signal
@@ -18,6 +19,7 @@ from stages.core.environments.recipes import ENVIRONMENTS
 EPILOG = """\
 examples:
   python -m stages.toolchain install tensorflow      before export needs it, as on a machine that has a network now
+  python -m stages.toolchain install sophgo          then `python -m stages.compose soc=bm1684x && dvc repro` compiles
   python -m stages.toolchain status                  what is installed, its size and folder
   python -m stages.toolchain remove tensorflow       the next export of a .tflite or .keras file installs it again
 

@@ -1,13 +1,13 @@
 """Reads params.yaml and what all stages wrote; writes one MLflow run and out/track/run.json."""
 
-from stages.core.base.artifacts import output_folder, read_json, write_json
+from stages.core.base.artifacts import read_artifact, stage_output, write_json
 from stages.core.base.console import output
 from stages.core.base.paths import COMPARE, EVALUATE, METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import check_settings, compare_settings, evaluate_settings
 from stages.core.integer.network_params import load_qparams
-from stages.core.tables import accuracy_line, similarity_table
+from stages.core.tables import accuracy_line, measured_metrics, similarity_table, table_rows
 from stages.track.pipeline_run import pipeline_run
 from stages.track.run import log_once, shown_store, tracking_uri
 
@@ -18,9 +18,9 @@ def track(config: Config) -> None:
     load_qparams(QPARAMS, config)  # refuses results of other parameters
     check_settings(COMPARE, compare_settings(config))
     check_settings(EVALUATE, evaluate_settings(config))
-    metrics, rows = read_json(METRICS), read_json(SIMILARITY)
+    metrics, rows = read_artifact(METRICS, measured_metrics), read_artifact(SIMILARITY, table_rows)
     run_id, new = log_once(pipeline_run(config, metrics, rows), uri := tracking_uri())
-    with output_folder(TRACK) as folder:
+    with stage_output(TRACK) as folder:
         write_json(folder / "run.json", {"run_id": run_id, "experiment": config.track.experiment})
 
     output.print(similarity_table(rows, output.width, SHOWN_NODES))

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.artifacts import read_json
+from stages.core.base.artifacts import as_object, read_artifact
+from stages.core.base.checksums import checked_file, read_bytes
 from stages.core.base.paths import (
     BOXES,
     BY_CLASS,
@@ -58,7 +59,7 @@ def pipeline_run(
         | {
             "similarity.cosine_min": min(cosines),
             "similarity.cosine_mean": sum(cosines) / len(cosines),
-            "export.max_difference": read_json(folder / EXPORT / "check.json")["max_difference"],
+            "export.max_difference": read_artifact(folder / EXPORT / "check.json", _max_difference),
         },
         curves={
             "layers/cosine_avg": cosines,  # the slash puts the curves into a section of their own
@@ -77,7 +78,7 @@ def pipeline_run(
             "mlflow.source.name": "stages.track",
         },
         artifacts={
-            name: [folder / path for path in paths]
+            name: [checked_file(folder / path) for path in paths]
             for name, paths in {
                 "": [REPORT, Path("params.yaml")],
                 "compare": [
@@ -100,10 +101,15 @@ def run_params(config: Config) -> dict[str, Any]:
     return {key: value for key, value in params.items() if not key.startswith("soc.operators.")}
 
 
+def _max_difference(content: Any) -> float:
+    """Of export's check: the largest difference to the source."""
+    return float(as_object(content)["max_difference"])
+
+
 def _data_hash(folder: Path) -> str:
     """Identify the pictures used: those that served to quantize, and those that were evaluated with their labels."""
     digests = [content for samples in stored_sets(folder / CALIBSET).values() for content in samples.digests]
     digest = hashlib.sha256("".join(digests).encode())
-    for line in (folder / EVALUATE / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in read_bytes(folder / EVALUATE / "predictions.csv").decode("utf-8").splitlines()[1:]:
         digest.update(",".join(line.split(",")[:3]).encode())
     return digest.hexdigest()[:16]

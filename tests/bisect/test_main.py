@@ -11,6 +11,7 @@ from stages.bisect.__main__ import add_arguments, bisect
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, INPUTS, INTEGER_MODEL
 from stages.core.config.load import load_params
@@ -227,6 +228,7 @@ def test_channels_that_are_scaled_stay_so(deep):
             values[0] /= 1000
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
     onnx.save(network, "out/export/model.onnx")
+    write_checksums(Path("out/export"))
     calibrate(deep)
     _, plain = result_of(deep)
     deep.quant.equalization = Equalization.cross_layer

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ from stages.build.__main__ import build
 from stages.build.runtime.folder import SOURCES
 from stages.build.runtime.program import UnsupportedError
 from stages.build.venus.folder import COMMON_SOURCES, GENERATED_FILES
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.base.paths import DETECTOR, FLOAT_MODEL
 from stages.core.config.schema import DetectorConfig, DetectorKind, Vendor
@@ -45,7 +48,7 @@ def test_ingenic_folder(quantized, tmp_path):
     debug = [name for name in first if name.startswith("t40/magik/debug/")]
     assert (len(pictures), len(debug)) == (12, 2)
     assert sorted(set(first) - set(pictures) - set(debug) - runtime_files("t40", "onnx") - venus_files("t40")) == [
-        "t40/magik/magik_node_quant_bit_info.json", "t40/magik/magik_t40.cfg", "t40/magik/model.onnx",
+        "t40/README.md", "t40/magik/magik_node_quant_bit_info.json", "t40/magik/magik_t40.cfg", "t40/magik/model.onnx",
         "t40/magik/ptq_config.json", "t40/magik/run.sh", "t40/magik/run_2022_02.sh", "t40/magik/training_t40.cfg",
     ]  # fmt: skip
     assert first["t40/magik/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
@@ -70,6 +73,37 @@ def test_ingenic_folder(quantized, tmp_path):
     assert calls[0][1:3] == ["-i", "model.onnx"]
     build(quantized)
     assert contents("out/build") == first
+
+
+def test_what_is_made_of_the_folder_outlives_the_next_build(quantized, tmp_path):
+    """The converter's by-products are in board/, with what it read; `make` builds there too."""
+    build(quantized)
+    tool = tmp_path / "kit/magik-transform-tools"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\nls calibration | wc -l > converted.bin\n")
+    tool.chmod(0o755)
+    first = contents("out/build")
+    (tmp_path / "board/t40/magik/calibration").mkdir(parents=True)
+    Path("board/t40/magik/calibration/of_another_set.png").touch()
+    script = Path("out/build/t40/magik/run.sh").resolve()
+    finished, _ = boards.run_script(script, tmp_path / "record", MAGIK_TRANSFORMKIT=str(tool.parent))
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == f"results: {Path('board/t40/magik').resolve()}\n"
+    assert contents("out/build") == first
+    build(quantized)
+    assert Path("board/t40/magik/converted.bin").read_text().strip() == "12"
+    assert "`dvc repro` replaces this folder" in Path("out/build/t40/README.md").read_text()
+    (tmp_path / "kit/include").mkdir()
+    (tmp_path / "kit/include/venus.h").touch()
+    line = ["make", "-n", f"TOPDIR={tmp_path / 'kit'}"]
+    for folder, place in (
+        ("out/build/t40/venus", "../../../../board/t40/venus/venus_onnx_bin"),
+        ("copy", "venus_onnx_bin"),
+    ):
+        if folder == "copy":
+            shutil.copytree("out/build/t40/venus", "copy")
+        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
+        assert f" -o {place}_uclibc_release " in done.stdout
 
 
 def test_the_board_program_knows_the_networks_input_and_output(quantized):
@@ -109,6 +143,7 @@ def test_a_classifier_has_no_line_on_boxes(quantized, capsys):
 def test_why_boxes_are_not_decoded_is_one_line(quantized, capsys, change, reason):
     head = CellHead(16, 16, (Level(8, 2, 2, {Kind.classes: View("y", 0, 1, 1)}, ((8, 8),)),))
     DETECTOR.write_text(json.dumps(to_json(ExportedHead(head, cut=False))))
+    write_checksums(Path("out/export"))
     quantized.model.detector = dataclasses.replace(quantized.model.detector, **change)
     build(quantized)
     assert f"{NOT_DECODED}{reason}\n" in capsys.readouterr().out
@@ -121,6 +156,7 @@ def test_a_cut_head_is_decoded_by_every_program(quantized, capsys, vendor):
     views = {Kind.boxes: View(name, 0, 4, 4), Kind.classes: View(name, 2, 1, 1)}
     head = DistanceHead(16, 16, (Level(16, 1, 1, views, ((16, 16),)),))
     DETECTOR.write_text(json.dumps(to_json(ExportedHead(head, cut=True))))
+    write_checksums(Path("out/export"))
     quantized.soc.vendor = vendor
     quantize(quantized)
     build(quantized)
@@ -141,11 +177,12 @@ def test_sophgo_folder(quantized):
     pictures = [name for name in files if name.startswith("bm1684x/calibration/")]
     assert len(pictures) == 12
     rest = set(files) - set(pictures) - runtime_files("bm1684x", "onnx")
-    assert sorted(rest) == ["bm1684x/model.onnx", "bm1684x/run.sh"]
+    names = ("README.md", "model.onnx", "ranges.json", "run.sh", "steps.json", "tables.py")
+    assert sorted(rest) == [f"bm1684x/{name}" for name in names]
     assert files["bm1684x/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()
     script = files["bm1684x/run.sh"].decode()
     assert "--scale 0.015625,0.015625,0.015625" in script
-    assert "--test_input calibration/0000_000.png" in script
+    assert '--test_input "$here"/calibration/0000_000.png' in script
     assert "bm1684x/calibration/0000_000.png" in files
 
 

@@ -178,7 +178,11 @@ def test_a_folder_without_pictures_is_refused(config):
 def test_without_sources_of_their_own_no_set_is_written(config):
     write_inputs()
     calibset(config)
-    assert sorted(path.name for path in Path("out/calibset").iterdir()) == ["calibration", "settings.json"]
+    assert sorted(path.name for path in Path("out/calibset").iterdir()) == [
+        "calibration",
+        "checksums.json",
+        "settings.json",
+    ]
     assert sorted(path.name for path in Path("out/calibset/calibration").iterdir()) == ["0.npy", "index.json"]
 
 
@@ -196,7 +200,7 @@ def test_a_set_of_its_own_is_written_like_the_calibration_set(config, name):
     np.testing.assert_array_equal(np.load(f"out/calibset/{name}/0.npy"), expected)
     assert own["digests"] == [hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest()[:16] for one in expected]
     assert sorted(path.name for path in Path("out/calibset").iterdir()) == sorted(
-        ["calibration", name, "settings.json"]
+        ["calibration", "checksums.json", name, "settings.json"]
     )
     setattr(config.data, name, PictureSet(source=None))
     calibset(config)

@@ -12,6 +12,7 @@ from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
 from stages.compare.gather.comparison import SOURCES
 from stages.compare.gather.similarity import COLUMNS
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.base.paths import INPUTS
 from stages.core.config.schema import Equalization, FakeQuant
@@ -35,6 +36,7 @@ def test_writes_table_plot_and_report(quantized, capsys):
     first = files()
     assert sorted(first) == [
         "by_picture.csv",
+        "checksums.json",
         "diagnosis.json",
         "report.html",
         "settings.json",
@@ -133,13 +135,14 @@ def test_the_integer_model_is_what_is_compared(quantized):
 
 def test_another_network_in_its_place_is_refused(quantized):
     shutil.copy("out/quantize/quantized.onnx", "out/quantize/integer.onnx")
+    write_checksums(Path("out/quantize"))
     with pytest.raises(UserError, match="is no integer model of version 1: run `dvc repro quantize`"):
         compare(quantized)
 
 
 def test_a_file_that_is_no_network_is_refused(quantized):
     Path("out/quantize/integer.onnx").write_bytes(b"no network")
-    with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is not an ONNX file") as caught:
+    with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is damaged: run") as caught:
         compare(quantized)
     assert "\n" not in str(caught.value)
 

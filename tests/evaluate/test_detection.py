@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.data.object_labels import read_object_labels
 from stages.evaluate.__main__ import evaluate
@@ -160,5 +161,6 @@ def test_without_labels_boxes_are_compared(detector, capsys):
 
 def test_a_network_that_is_no_detector_is_refused(detector):
     Path("out/export/detector.json").write_text('{"head": null}')
+    write_checksums(Path("out/export"))
     with pytest.raises(UserError, match=r"data\.evaluation\.task=detection: no detector's head is known"):
         evaluated("data.evaluation.task=detection", "data.evaluation.labels=null")

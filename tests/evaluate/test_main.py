@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from stages.calibset.__main__ import calibset
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Task
 from stages.core.integer.model import load_integer_model
@@ -103,6 +104,7 @@ def test_a_network_with_several_outputs_has_no_classes(quantized):
     model = tiny_classifier()
     model.graph.output.append(onnx.ValueInfoProto(name="pooled"))
     onnx.save(model, "out/export/model.onnx")
+    write_checksums(Path("out/export"))
     with pytest.raises(UserError, match="classification needs one output; the network has logits, pooled"):
         evaluate(quantized)
 
@@ -141,13 +143,14 @@ def test_the_integer_model_is_what_is_evaluated(quantized):
 
 def test_another_network_in_its_place_is_refused(quantized):
     shutil.copy("out/quantize/quantized.onnx", "out/quantize/integer.onnx")
+    write_checksums(Path("out/quantize"))
     with pytest.raises(UserError, match="is no integer model of version 1: run `dvc repro quantize`"):
         evaluate(quantized)
 
 
 def test_a_file_that_is_no_network_is_refused(quantized):
     Path("out/quantize/integer.onnx").write_bytes(b"no network")
-    with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is not an ONNX file") as caught:
+    with pytest.raises(UserError, match=r"out/quantize/integer\.onnx is damaged: run") as caught:
         evaluate(quantized)
     assert "\n" not in str(caught.value)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.base.paths import DETECTOR, FLOAT_MODEL, INPUTS
 from stages.core.config.schema import Task
@@ -70,6 +71,7 @@ def test_of_a_detector(labelled):
     assert kind_and_default(detector_config(*unlabelled)) == (DetectionScore, AGREEMENT)
     assert kind_and_default(detector_config(*CUSTOM)) == (OwnScore, OWN)
     Path("out/export/detector.json").write_text(json.dumps({"head": None}))
+    write_checksums(Path("out/export"))
     assert kind_and_default(detector_config()) == (OutputScore, None)
 
 
@@ -133,6 +135,7 @@ def test_a_metric_that_a_detector_does_not_give_is_refused(detector, labelled):
     assert refused(detector, MASK_AGREEMENT).endswith("(YOLOX-like) does not give it; take agreement")
     assert "task=none has no labels of classes; take agreement" in refused(detector, ACCURACY)
     Path("out/export/detector.json").write_text(json.dumps({"head": None}))
+    write_checksums(Path("out/export"))
     assert refused(detector, AGREEMENT).startswith("agreement: the network is neither a detector nor a classifier (")
     detector.data.evaluation.task = Task.detection
     files, inputs, outputs = network(detector)

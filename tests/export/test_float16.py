@@ -14,6 +14,7 @@ from stages.export.cut import find_cut
 from stages.export.float16 import in_float32, other_precision
 from stages.export.shapes import fix_shapes
 from stages.export.sources.onnx_file import read_onnx
+from tests.export.graphs import graph_model, node, run_onnx
 
 HALF, SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT
 WEIGHT = np.array([[0.1, -2.5], [1000.0, 6e-8]], np.float16)  # rounded, exact, large, subnormal
@@ -107,3 +108,18 @@ def test_export_reads_it_and_says_so(capsys):
     single = in_float32(source)
     read_onnx(ModelConfig(), with_format([SourceFile("single.onnx", single.SerializeToString)]))
     assert "float16" not in capsys.readouterr().err
+
+
+def test_float64_between_float32_is_read_as_float32():
+    nodes = [
+        node("Cast", ["x"], ["d"], "wide", to=TensorProto.DOUBLE),
+        node("Softmax", ["d"], ["s"], "soft"),
+        node("Cast", ["s"], ["y"], "narrow", to=TensorProto.FLOAT),
+    ]
+    model = graph_model(nodes, {"x": [1, 4]}, ["y"])
+    assert other_precision(model) == "float64 in places"
+    changed = in_float32(model)
+    assert other_precision(changed) is None
+    values = {"x": np.float32([[0, 1, 2, -1]])}
+    (before,), (after,) = run_onnx(model, values), run_onnx(changed, values)
+    np.testing.assert_allclose(after, before, rtol=1e-6)

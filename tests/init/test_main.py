@@ -191,7 +191,8 @@ def test_where_the_network_ends_may_be_said(init):
     [
         (
             "model.fp32_diff=1",
-            "error: model.fp32_diff=1: init takes model.torch.KEY=VALUE and model.outputs=[NAME]; edit",
+            "error: model.fp32_diff=1: init takes model.torch.KEY=VALUE, model.constants.INPUT=VALUE and "
+            "model.outputs=[NAME]; edit",
         ),
         ("model.torch.callabel=a:b", "error: model.torch.callabel=a:b: Key 'callabel' "),
     ],
@@ -322,3 +323,21 @@ def test_the_template_composes_when_filled_in(project, command):
     assert done.returncode == 0, done.stderr
     config = load_params(Path("params.yaml"))
     assert (config.model.name, config.data.evaluation.source) == ("my", "file:calibration")
+
+
+@pytest.mark.slow
+def test_a_class_that_builds_a_module_is_a_network_too(project, command):
+    (project / "conf").unlink()
+    lean_conf(project)
+    Path("net.py").write_text(
+        "from torch import nn\n\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Conv2d(3, 4, 5, 4), nn.Flatten(), nn.Linear(4 * 6 * 6, 3))\n"
+    )
+    done = command("init", "net.py:Net", "calibration", "--soc", "t41")
+    assert done.returncode == 0, done.stderr
+    config = load_params(Path("params.yaml"))
+    assert (config.model.name, config.model.source, config.model.torch.callable) == ("Net", None, "net:Net")
+    assert config.model.inputs[0].shape == [1, 3, 28, 28]
+    assert command("export").returncode == 0

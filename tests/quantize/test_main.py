@@ -375,8 +375,8 @@ def test_the_stage_writes_network_parameters_and_node_bits(project, capsys):
     quantize(config)
     assert {path.name: path.read_bytes() for path in Path("out/quantize").iterdir()} == first
     assert sorted(first) == [
-        "integer.onnx", "magik_node_quant_bit_info.json", "notes.json", "prepared.onnx", "qparams.json",
-        "quantized.onnx",
+        "checksums.json", "integer.onnx", "magik_node_quant_bit_info.json", "notes.json", "prepared.onnx",
+        "qparams.json", "quantized.onnx",
     ]  # fmt: skip
     onnx.checker.check_model(load_integer_model(Path("out/quantize/integer.onnx")))
 

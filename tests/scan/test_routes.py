@@ -1,7 +1,9 @@
 from dataclasses import replace
 
+import onnx
 import pytest
 
+from stages.build.pluto.refusals import Concern, Effect, Refusal
 from stages.core.config.schema import ChannelScales, FeatureMethod, WeightMethod
 from stages.scan.routes import CPP, OPEN_T41
 from tests.scan.networks import INT8, joined_parts, large_kernels, scan_of, scanned
@@ -27,11 +29,15 @@ def test_a_large_depthwise_kernel_is_refused_by_the_open_runtime_alone():
     assert (refusal.node, refusal.reason) == ("wide", "depthwise 5x5: the runtime's is 3x3")
 
 
-def test_what_ranges_decide_is_a_condition():
-    """Pixels of 0 to 255 have their zero point at one end, and a picture that a convolution reads needs it at 0."""
-    (condition,) = routes(scan_of("large_kernels", "t40", "t41", "bm1684x"), "t41")[OPEN_T41].conditions
-    assert condition.node == "x"
-    assert "needs 0" in condition.reason
+def test_what_ranges_decide_is_a_condition(monkeypatch):
+    """Whether the scales of a sum tie follows from ranges, which are assumed here; the operators do not."""
+    tied = Refusal("sum", "Add", Effect.compile, "no integer sum", "another range", "add.py", Concern.settings)
+    unknown = Refusal("odd", "Exp", Effect.compile, "is no operator", "another network", "README.md")
+    monkeypatch.setattr("stages.scan.routes.compiled_form", lambda *_: (onnx.ModelProto(), [tied, unknown], []))
+    route = routes(scanned(large_kernels(), ("t41",), INT8), "t41")[OPEN_T41]
+    assert [each.node for each in route.conditions] == ["sum"]
+    assert [each.node for each in route.refusals] == ["odd"]
+    assert not route.taken
 
 
 @pytest.mark.parametrize("method", list(FeatureMethod))

@@ -1,6 +1,10 @@
+import re
+
 import pytest
 
 from stages.core.environments.recipes import ENVIRONMENTS, TENSORFLOW
+
+PINNED = r"[a-z0-9-]+==[0-9a-z.]+(; .+)?( --hash=sha256:(?P<digest>[0-9a-f]{64}))?"
 
 
 @pytest.fixture
@@ -10,13 +14,14 @@ def toolchain(python, tmp_path, monkeypatch):
 
 
 def test_status_and_remove(toolchain):
-    assert toolchain("status").stdout.endswith(": not installed\n")
+    assert toolchain("status").stdout.count(": not installed\n") == len(ENVIRONMENTS)
     (TENSORFLOW.folder / "bin").mkdir(parents=True)
     TENSORFLOW.executable.touch()
     (TENSORFLOW.folder.parent / "tensorflow-0123456789ab").mkdir()
     done = toolchain("status")
     assert done.returncode == 0
-    assert "not installed" not in done.stdout
+    assert done.stdout.startswith("tensorflow (Python 3.11; ")
+    assert ": not installed" not in done.stdout.splitlines()[0]
     assert "of another version" in done.stdout
     assert toolchain("install", "tensorflow").stdout == f"tensorflow is installed: {TENSORFLOW.folder}\n"
     assert toolchain("remove", "tensorflow").stdout.count("removed ") == 2
@@ -38,6 +43,7 @@ def test_a_mistake_is_one_line(toolchain, arguments, message):
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=lambda each: each.name)
 def test_every_package_has_one_exact_version(environment):
-    names = [requirement.partition(";")[0].partition("==") for requirement in environment.requirements]
-    assert all(name and version and "*" not in version for name, _, version in names)
+    pinned = [re.fullmatch(PINNED, requirement) for requirement in environment.requirements]
+    assert all(pinned)
+    assert len({match["digest"] is None for match in pinned if match}) == 1  # pip takes digests of all or of none
     assert environment.smoke

@@ -6,7 +6,7 @@ import mlflow
 import pytest
 
 from stages.calibset.__main__ import calibset
-from stages.core.base.artifacts import read_json
+from stages.core.base.artifacts import read_json, write_checksums
 from stages.core.base.errors import UserError
 from stages.evaluate.__main__ import evaluate
 from stages.track.__main__ import track
@@ -103,6 +103,7 @@ def test_what_was_measured_with_other_settings_is_not_logged(config):
 def test_what_was_measured_of_another_network_is_not_logged(config):
     with Path("out/quantize/integer.onnx").open("ab") as file:
         file.write(b" ")
+    write_checksums(Path("out/quantize"))
     assert refused(config) == "out/compare was made with another quantized network: run `dvc repro`"
 
 
@@ -119,6 +120,7 @@ def test_a_layer_that_is_not_finite_has_a_point_that_is_not_a_number(config):
     rows = read_json(path)
     rows[1]["euclidean"] = None  # as compare writes it
     path.write_text(json.dumps(rows))
+    write_checksums(path.parent)
     track(config)
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "layers/euclidean")

@@ -11,6 +11,7 @@ from stages.build.magik.scripts import RUN_SCRIPT, RUN_SCRIPT_2022_02, run_scrip
 from stages.build.magik.training_json import training_json
 from stages.build.magik.vendor_names import CALIBRATION_FOLDER, DEBUG_FOLDER, PTQ_CONFIG, cfg_name, training_name
 from stages.core.base.artifacts import write_json, write_text
+from stages.core.base.checksums import checked_file
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, NODE_BITS, PREPARED_MODEL
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput
@@ -37,8 +38,8 @@ def write_magik(
     """
     folder.mkdir()
     samples = _write_samples(folder, config, inputs)
-    shutil.copyfile(PREPARED_MODEL, folder / FLOAT_MODEL.name)
-    shutil.copyfile(NODE_BITS, folder / NODE_BITS.name)
+    shutil.copyfile(checked_file(PREPARED_MODEL), folder / FLOAT_MODEL.name)
+    shutil.copyfile(checked_file(NODE_BITS), folder / NODE_BITS.name)
     write_json(folder / cfg_name(config), flat_cfg(config, inputs, outputs, samples, params.float_nodes))
     write_text(folder / RUN_SCRIPT, run_script(config))
     if all(network_input.takes_picture for network_input in inputs):  # the other two forms describe pictures only

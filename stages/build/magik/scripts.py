@@ -3,7 +3,8 @@
 import shlex
 from collections.abc import Sequence
 
-from stages.build.magik.vendor_names import CALIBRATION_FOLDER, PTQ_CONFIG, cfg_name, header_name
+from stages.build.kept_results import RESULTS_OF_SCRIPT
+from stages.build.magik.vendor_names import CALIBRATION_FOLDER, DEBUG_FOLDER, PTQ_CONFIG, cfg_name, header_name
 from stages.core.base.paths import FLOAT_MODEL, NODE_BITS
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput
@@ -59,7 +60,8 @@ def run_script(config: Config) -> str:
         f"""\
 # Converts {FLOAT_MODEL.name} for the {config.soc.name}. Run: MAGIK_TRANSFORMKIT=.../TransformKit sh {RUN_SCRIPT}
 # Gives {header_name(config).removesuffix(".mk.h")}.bin for the board and save-magik/model_quant.mgk for the PC.
-# {NODE_BITS.name} holds the bit widths and ranges chosen here; the converter reads it from this folder.
+# {NODE_BITS.name} holds the bit widths and ranges chosen here; the converter reads it from its folder.
+# It runs on a copy of this folder in board/ of the project, which `dvc repro` leaves alone; in a copy elsewhere, there.
 """,
         options(config),
     )
@@ -79,16 +81,24 @@ def run_script_2022_02(config: Config, picture: NetworkInput, outputs: Sequence[
 
 def _script(about: str, call: Options) -> str:
     lines = " \\\n".join(f"    {option} {shlex.quote(value)}" for option, value in call)
+    sets = f"{CALIBRATION_FOLDER} {DEBUG_FOLDER}"
     return f"""\
 #!/bin/sh
 {about}set -eu
-cd "$(dirname "$0")"
+here=$(cd "$(dirname "$0")" && pwd)
 : "${{MAGIK_TRANSFORMKIT:?set it to the folder of magik-transform-tools in the vendor toolkit}}"
 tool="$MAGIK_TRANSFORMKIT/magik-transform-tools"
 if [ ! -x "$tool" ]; then
     echo "error: there is no program $tool: set MAGIK_TRANSFORMKIT to its folder" >&2
     exit 2
 fi
+{RESULTS_OF_SCRIPT}if [ "$results" != "$here" ]; then
+    mkdir -p "$results"
+    (cd "$results" && rm -rf {sets})
+    cp -R "$here/." "$results"
+fi
+cd "$results"
 "$tool" \\
 {lines}
+echo "results: $results"
 """

@@ -12,13 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from stages.build.pluto.compatibility import find_refusals
+from stages.build.pluto.convolution_geometry import unproven
 from stages.build.pluto.folder import refusals_report
+from stages.build.pluto.qdq_graph import QdqGraph
 from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.base.artifacts import check_targets, write_json
 from stages.core.base.console import counted, output
 from stages.core.base.errors import UserError, one_line
 from stages.core.command import Parser, guarded
-from stages.core.graph.onnx_graph import load_model
+from stages.core.graph.onnx_graph import Graph, load_model
 
 EPILOG = """\
 examples:
@@ -33,11 +35,15 @@ def check(file: Path, json: Path | None) -> int:
     """Print the refusals of a file; gives the exit code."""
     check_targets(json)
     try:
-        refusals = find_refusals(load_model(file))
+        model = load_model(file)
+        refusals = find_refusals(model)
     except onnx.shape_inference.InferenceError as error:
         raise UserError(f"{file} is no sound network: {one_line(error)}") from error
+    notes = [] if refusals else unproven(QdqGraph(Graph(model)))
     if json is not None:
-        write_json(json, refusals_report(refusals))
+        write_json(json, refusals_report(refusals, notes))
+    for note in notes:
+        output.print(f"unproven: {note}", highlight=False)
     if not refusals:
         output.print(f"{file}: accepted by the open T41 runtime", highlight=False)
         return 0

@@ -101,8 +101,16 @@ def _check_qdq(qdq: QdqGraph) -> Iterator[Refusal]:
 
 
 def _check_outputs(qdq: QdqGraph) -> Iterator[Refusal]:
-    """What is lost because the compiler ends at its own choice of outputs."""
-    return _check_classifier_output(qdq) if qdq.classifier else _check_detector_outputs(qdq)
+    """What is lost since the compiler ends at its own choice of outputs, and since the runtime frees what is read."""
+    yield from _check_classifier_output(qdq) if qdq.classifier else _check_detector_outputs(qdq)
+    compiled = {id(node) for node in qdq.nodes}
+    for name in qdq.outputs:
+        readers = [node for node in qdq.consumers(name) if id(node) in compiled]
+        if readers:
+            reader = readers[0].name or readers[0].output[0]
+            reason = f"is an output that {reader} reads too; the runtime frees its memory behind the last reader"
+            cure = "an output that no layer reads: a 1x1 convolution that copies it"
+            yield refusal(qdq.graph.producers[name], Effect.wrong, reason, cure, "runtime/plt_engine.c")
 
 
 def _check_classifier_output(qdq: QdqGraph) -> Iterator[Refusal]:
@@ -156,15 +164,14 @@ def _check_inputs(qdq: QdqGraph) -> Iterator[Refusal]:
     yield from _check_code_type(name, "", qdq, quantizer)
     if not input_is_twos_complement(qdq):
         return
-    readers = [node for node in qdq.consumers(name) if node.op_type != "Slice"]
-    if not all(map(reads_twos_complement, readers)):
+    if not all(reads_twos_complement(qdq, node) for node in qdq.consumers(name)):
         reason = "goes to a convolution and to something else, which read its bytes differently"
         yield Refusal(name, "", Effect.wrong, reason, "one first layer", "runtime/exec/plt_conv_k3.c")
     if qparams.per_tensor and qparams.tensor_zero_point != 0:
         reason = f"has the zero point {qparams.tensor_zero_point}; a picture that a convolution reads needs 0"
-        cure = "a range symmetric about 0 for the input: quant.node_bits with MIN = -MAX (docs/pluto.md)"
+        cure = "a 1x1 convolution to 4 channels before it"
         source = "README.md, runtime/exec/plt_conv_stem.c"
-        yield Refusal(name, "", Effect.wrong, reason, cure, source, Concern.settings)
+        yield Refusal(name, "", Effect.wrong, reason, cure, source, Concern.form)
 
 
 # --- features of a layer ----------------------------------------------------------------------------------------
@@ -179,6 +186,11 @@ def _check_code_type(name: str, op_type: str, qdq: QdqGraph, quantizer: onnx.Nod
     elif qparams.zero_point.dtype != np.int8:
         reason = f"its codes are {qparams.zero_point.dtype}; the compiler reads every zero point as int8"
         yield Refusal(name, op_type, Effect.wrong, reason, "int8 activations", "README.md", Concern.form)
+    elif qparams.per_tensor and (qparams.scale.ndim or qparams.zero_point.ndim):
+        reason = (
+            "its scale or zero point is a list of one; the compiler wants a number, and NumPy from 2.4 on stops there"
+        )
+        yield Refusal(name, op_type, Effect.compile, reason, "scalars", ONNX_IMPORT, Concern.form)
     elif not qparams.per_tensor:
         reason, cure = "has a scale a channel; the compiler reads one a tensor", "quant.channel_scales=never"
         yield Refusal(name, op_type, Effect.compile, reason, cure, ONNX_IMPORT, Concern.settings)

@@ -1,12 +1,12 @@
 """Rewrites quantize's `quantized.onnx` into the form that the open T41 runtime's compiler reads.
 
 The function stays the same: codes become signed, the range behind a ReLU or ReLU6 replaces it, a Gemm gets a transposed
-weight and a bias. Two steps change codes, and the notes say so: the network's outputs get a range too (the vendor's
-unit returns float there, and for layers in float), and an input's zero point that is one off 0 moves to 0.
+weight and a bias, a picture whose zero point is not 0 passes a 1x1 convolution first. One step gives codes to what had
+none, and the notes say so: the network's outputs get a range too (the vendor's unit returns float there, and for layers
+in float).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from stages.build.pluto.network_input import input_is_twos_complement
-from stages.build.pluto.qdq_graph import QMAX, QMIN, QdqGraph
+from stages.build.pluto.network_input import read_plainly
+from stages.build.pluto.qdq_graph import BITS, QMAX, QMIN, QdqGraph
 from stages.build.pluto.refusals import Concern, Effect, Refusal
-from stages.core.graph.onnx_graph import Graph, attribute, used_names
+from stages.build.pluto.rewrite import Rewrite
+from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.network_params import NetworkParams
 
-__all__ = ["BITS", "settings_refusals", "to_compiler_form"]
+__all__ = ["settings_refusals", "to_compiler_form"]
 
-BITS = 8
-"""Bit width of features and weights."""
 WEIGHTED_TYPES = ("Conv", "ConvTranspose", "Gemm")
 PROGRAM_TYPES = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Reshape", "Flatten", "Squeeze")
 """Operators behind the last Gemm that are left to the user's program: with them the compiler would drop the Gemm."""
@@ -56,33 +55,6 @@ def settings_refusals(params: NetworkParams) -> list[Refusal]:
     return refusals
 
 
-@dataclass
-class _Rewrite:
-    """The network while it is rewritten."""
-
-    model: onnx.ModelProto
-    constants: dict[str, NDArray[Any]]
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def nodes(self) -> list[onnx.NodeProto]:
-        return list(self.model.graph.node)
-
-    def replace(self, nodes: Iterable[onnx.NodeProto]) -> None:
-        kept = list(nodes)
-        del self.model.graph.node[:]
-        self.model.graph.node.extend(kept)
-
-    def graph(self) -> Graph:
-        """The network as it stands."""
-        used = used_names(self.model.graph.node)
-        del self.model.graph.initializer[:]
-        self.model.graph.initializer.extend(
-            numpy_helper.from_array(np.asarray(value), name) for name, value in self.constants.items() if name in used
-        )
-        return Graph(self.model)
-
-
 def to_compiler_form(
     quantized: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]
 ) -> tuple[onnx.ModelProto, list[str]]:
@@ -97,7 +69,7 @@ def to_compiler_form(
     """
     model = onnx.ModelProto()
     model.CopyFrom(quantized)
-    rewrite = _Rewrite(model, {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer})
+    rewrite = Rewrite(model, {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer})
     _make_codes_signed(rewrite)
     _quantize_results(rewrite, ranges)
     _fold_activations(rewrite)
@@ -105,7 +77,7 @@ def to_compiler_form(
     _normalize_gemms(rewrite)
     _keep_every_output(rewrite)
     _quantize_outputs(rewrite, ranges)
-    _move_input_zero_point(rewrite)
+    read_plainly(rewrite)
     rewrite.graph()
     del model.graph.value_info[:]
     result = onnx.shape_inference.infer_shapes(model)
@@ -113,7 +85,7 @@ def to_compiler_form(
     return result, rewrite.notes
 
 
-def _make_codes_signed(rewrite: _Rewrite) -> None:
+def _make_codes_signed(rewrite: Rewrite) -> None:
     """Move features' codes from 0 .. 255 to -128 .. 127: in QDQ the type of the zero point alone says which."""
     quantizers = [node for node in rewrite.nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     for name in {node.input[2] for node in quantizers if len(node.input) > 2}:
@@ -122,7 +94,7 @@ def _make_codes_signed(rewrite: _Rewrite) -> None:
             rewrite.constants[name] = (value.astype(np.int16) + QMIN).astype(np.int8)
 
 
-def _fold_activations(rewrite: _Rewrite) -> None:
+def _fold_activations(rewrite: Rewrite) -> None:
     """Leave out each Relu and Clip whose bounds are those of the codes behind it."""
     graph = rewrite.graph()
     folded = {}
@@ -155,7 +127,7 @@ def _clip_bounds(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) ->
     return -np.inf if low is None else low, np.inf if high is None else high
 
 
-def _cut_behind_last_gemm(rewrite: _Rewrite) -> None:
+def _cut_behind_last_gemm(rewrite: Rewrite) -> None:
     """End the network at its last Gemm if only functions of that Gemm's output follow."""
     graph = rewrite.graph()
     name = graph.outputs[0]
@@ -178,7 +150,7 @@ def _cut_behind_last_gemm(rewrite: _Rewrite) -> None:
     rewrite.notes.append(f"ends at {name}: {', '.join(reversed(functions))} behind it is left to the program")
 
 
-def _keep_every_output(rewrite: _Rewrite) -> None:
+def _keep_every_output(rewrite: Rewrite) -> None:
     """Put a Sigmoid behind the first of several outputs if that comes straight off a convolution.
 
     The compiler takes such a network for a classifier, and keeps the first output alone. Behind another operator it
@@ -198,7 +170,7 @@ def _keep_every_output(rewrite: _Rewrite) -> None:
     )
 
 
-def _normalize_gemms(rewrite: _Rewrite) -> None:
+def _normalize_gemms(rewrite: Rewrite) -> None:
     """Store each Gemm's weight as [outputs, inputs], and give it a bias if it has none."""
     graph = rewrite.graph()
     for node in rewrite.nodes:
@@ -215,7 +187,7 @@ def _normalize_gemms(rewrite: _Rewrite) -> None:
             _add_zero_bias(rewrite, node, weight)
 
 
-def _add_zero_bias(rewrite: _Rewrite, node: onnx.NodeProto, weight: onnx.NodeProto) -> None:
+def _add_zero_bias(rewrite: Rewrite, node: onnx.NodeProto, weight: onnx.NodeProto) -> None:
     feature = next((each for each in rewrite.nodes if each.output[0] == node.input[0]), None)
     if feature is None or feature.op_type != "DequantizeLinear":
         return
@@ -237,7 +209,7 @@ def _set_attribute(node: onnx.NodeProto, name: str, value: int) -> None:
     node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
 
-def _quantize_outputs(rewrite: _Rewrite, ranges: Mapping[str, tuple[float, float]]) -> None:
+def _quantize_outputs(rewrite: Rewrite, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Quantize float outputs of the network: the runtime stores codes of every tensor."""
     qdq = QdqGraph(rewrite.graph())
     for name in qdq.outputs:
@@ -249,7 +221,7 @@ def _quantize_outputs(rewrite: _Rewrite, ranges: Mapping[str, tuple[float, float
         )
 
 
-def _quantize_results(rewrite: _Rewrite, ranges: Mapping[str, tuple[float, float]]) -> None:
+def _quantize_results(rewrite: Rewrite, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Quantize what convolutions and Gemms return in float for a layer in float: that layer alone is to be refused."""
     qdq = QdqGraph(rewrite.graph())
     for node in rewrite.nodes:
@@ -263,7 +235,7 @@ def _quantize_results(rewrite: _Rewrite, ranges: Mapping[str, tuple[float, float
             _insert_pair(rewrite, name, ranges[name])
 
 
-def _insert_pair(rewrite: _Rewrite, name: str, seen: tuple[float, float]) -> tuple[float, float]:
+def _insert_pair(rewrite: Rewrite, name: str, seen: tuple[float, float]) -> tuple[float, float]:
     """Put a QuantizeLinear and a DequantizeLinear behind the node that gives a tensor.
 
     Returns:
@@ -286,21 +258,3 @@ def _insert_pair(rewrite: _Rewrite, name: str, seen: tuple[float, float]) -> tup
             nodes += pair
     rewrite.replace(nodes)
     return low, high
-
-
-def _move_input_zero_point(rewrite: _Rewrite) -> None:
-    """Move the input's zero point to 0 where it is one off; one code at the end of the range is lost."""
-    qdq = QdqGraph(rewrite.graph())
-    quantizers = qdq.quantizers(qdq.graph.inputs[0])
-    if len(quantizers) != 1 or not input_is_twos_complement(qdq):
-        return
-    name = quantizers[0].input[2]
-    zero_point = int(rewrite.constants[name])
-    if abs(zero_point) != 1 or sum(name in node.input for node in rewrite.nodes) != 2:
-        return
-    rewrite.constants[name] = np.asarray(np.int8(0))
-    end, code = ("largest", QMAX) if zero_point < 0 else ("smallest", QMIN)
-    rewrite.notes.append(
-        f"{qdq.graph.inputs[0]}: zero point moved from {zero_point} to 0, as the runtime needs it; "
-        f"the {end} value, which would be {code - zero_point}, has the code {code}"
-    )

@@ -9,9 +9,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.build.kept_results import RESULTS_OF_SCRIPT
 from stages.build.pluto.boxes import Decoding, write_boxes
 from stages.build.pluto.compatibility import find_refusals
 from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
+from stages.build.pluto.convolution_geometry import unproven
 from stages.build.pluto.network_input import input_bytes, input_is_twos_complement, input_quantizer
 from stages.build.pluto.qdq_graph import QdqGraph
 from stages.build.pluto.refusals import Effect, Refusal
@@ -107,13 +109,14 @@ def compiled_form(
         ranges: smallest and largest value seen of each float tensor.
 
     Returns:
-        The network, None where the settings are refused; the refusals; notes on the codes that changed.
+        The network, None where the settings are refused; the refusals; notes on what changed and what is unproven.
     """
     refusals = settings_refusals(params)
     if refusals:
         return None, refusals, []
     model, notes = to_compiler_form(quantized, ranges)
-    return model, find_refusals(model), notes
+    refusals = find_refusals(model)
+    return model, refusals, notes if refusals else notes + unproven(QdqGraph(Graph(model)))
 
 
 def _calibrated_ranges() -> Mapping[str, tuple[float, float]]:
@@ -177,7 +180,9 @@ def run_script(name: str, shown: str, boxes: bool = False) -> str:
 # Of a classifier out.bin has the same form: the logits.
 {program if boxes else ""}set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+{RESULTS_OF_SCRIPT}mkdir -p "$results"
 : "${{PLUTO:?set it to a copy of github.com/inoop/t41-pluto}}"
 cd "$PLUTO"
-python3 -m compile.cli "$here"/{network} -o "$here"/{compiled}
+python3 -m compile.cli "$here"/{network} -o "$results"/{compiled}
+echo "results: $results"
 """

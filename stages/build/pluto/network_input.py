@@ -3,12 +3,18 @@
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper
 
 from stages.build.pluto.qdq_graph import QMAX, QMIN, QdqGraph, QdqParams
+from stages.build.pluto.rewrite import Rewrite
+from stages.core.graph.onnx_graph import PICTURE_RANK, attribute
 
-__all__ = ["input_bytes", "input_is_twos_complement", "input_quantizer", "reads_twos_complement"]
+__all__ = ["input_bytes", "input_is_twos_complement", "input_quantizer", "read_plainly", "reads_twos_complement"]
 
 MAX_IMAGE_CHANNELS = 3
+"""Channels up to which a convolution takes its input for a picture."""
+COPYING_CODE = 64
+"""Of a weight of one: its scale, its product with the scale and the requantization are powers of two, so exact."""
 LANES = 32
 """Channels in a cell of memory, a byte each."""
 TILE = (2, 4)
@@ -29,18 +35,81 @@ def input_quantizer(qdq: QdqGraph) -> onnx.NodeProto | None:
 def input_is_twos_complement(qdq: QdqGraph) -> bool:
     """Whether the input's bytes are the codes in two's complement, and not code + 128.
 
-    They are where a convolution of more than one pixel reads a picture (runtime/exec/plt_conv_k3.c and plt_conv_stem.c
-    flip the top bit). Focus and 1x1 convolutions read code + 128 (compile/pack_input.py).
+    They are where such a layer reads it. Focus, depthwise and 1x1 convolutions read code + 128 (compile/pack_input.py).
     """
+    return any(reads_twos_complement(qdq, node) for node in qdq.consumers(qdq.graph.inputs[0]))
+
+
+def reads_twos_complement(qdq: QdqGraph, node: onnx.NodeProto) -> bool:
+    """Whether a layer flips the top bit of each byte that it reads.
+
+    A dense convolution of more than one pixel over at most 3 channels does, which takes its input for the picture
+    (runtime/exec/plt_conv_k3.c and plt_conv_stem.c).
+    """
+    weight = qdq.constant_codes(node.input[1]) if node.op_type == "Conv" else None
+    if weight is None or weight[0].ndim != PICTURE_RANK or qdq.is_depthwise(node):
+        return False
+    _, channels, *window = weight[0].shape
+    return channels * attribute(node, "group", 1) <= MAX_IMAGE_CHANNELS and window != [1, 1]
+
+
+def read_plainly(rewrite: Rewrite) -> None:
+    """Put a 1x1 convolution before convolutions that would flip the input's bytes, where these are not of zero point 0.
+
+    It copies the channels and adds one of zeros to make more than 3, so the codes of every other layer stay. Nothing
+    changes where the runtime reads the bytes rightly: at zero point 0, and with no other reader.
+    """
+    qdq = QdqGraph(rewrite.graph())
     name = qdq.graph.inputs[0]
-    channels = qdq.graph.shapes.get(name, [0, 0])[1]
-    return channels <= MAX_IMAGE_CHANNELS and any(reads_twos_complement(node) for node in qdq.consumers(name))
+    quantizers, readers = qdq.quantizers(name), qdq.consumers(name)
+    flipping = [node for node in readers if reads_twos_complement(qdq, node)]
+    shape = qdq.graph.shapes.get(name, [])
+    if len(quantizers) != 1 or not flipping or len(shape) != PICTURE_RANK:
+        return
+    zero_point = int(rewrite.constants[quantizers[0].input[2]])
+    if zero_point == 0 and len(flipping) == len(readers):
+        return
+    channels = MAX_IMAGE_CHANNELS + 1
+    for node in flipping:
+        _widen(rewrite, node, channels)
+    codes = np.eye(channels, shape[1], dtype=np.int8)[:, :, None, None] * COPYING_CODE
+    rewrite.constants |= {
+        f"{name}/copy/codes": codes,
+        f"{name}/copy/scale": np.full(channels, 1 / COPYING_CODE, np.float32),
+        f"{name}/copy/zero_point": np.zeros(channels, np.int8),
+    }
+    qparams, weight = (
+        list(quantizers[0].input[1:3]),
+        [f"{name}/copy/{part}" for part in ("codes", "scale", "zero_point")],
+    )
+    source = flipping[0].input[0]
+    layer = [
+        helper.make_node("DequantizeLinear", weight, [f"{name}/copy/weight"], f"{name}/copy/weight", axis=0),
+        helper.make_node(
+            "Conv", [source, f"{name}/copy/weight"], [f"{name}/copy/float"], f"{name}/copy", kernel_shape=[1, 1]
+        ),
+        helper.make_node("QuantizeLinear", [f"{name}/copy/float", *qparams], [f"{name}/copied"], f"{name}/copy/Q"),
+        helper.make_node("DequantizeLinear", [f"{name}/copied", *qparams], [f"{name}/copy/real"], f"{name}/copy/DQ"),
+    ]
+    for node in flipping:
+        node.input[0] = f"{name}/copy/real"
+    nodes = rewrite.nodes
+    position = 1 + next(i for i, node in enumerate(nodes) if source in node.output)
+    rewrite.replace([*nodes[:position], *layer, *nodes[position:]])
+    rewrite.notes.append(
+        f"{name}: a 1x1 convolution copies it to {channels} channels, since its zero point is {zero_point}: "
+        f"larger convolutions over {shape[1]} read a picture rightly at 0 alone"
+    )
 
 
-def reads_twos_complement(node: onnx.NodeProto) -> bool:
-    """Whether a layer on the network's input reads two's complement: a Conv of more than one pixel."""
-    kernel = next((list(setting.ints) for setting in node.attribute if setting.name == "kernel_shape"), [3, 3])
-    return node.op_type == "Conv" and kernel != [1, 1]
+def _widen(rewrite: Rewrite, node: onnx.NodeProto, channels: int) -> None:
+    """Give a convolution more input channels, with weights of zero."""
+    dequantizer = next(each for each in rewrite.nodes if node.input[1] in each.output)
+    codes = rewrite.constants[dequantizer.input[0]]
+    wide = np.zeros((codes.shape[0], channels, *codes.shape[2:]), codes.dtype)
+    wide[:, : codes.shape[1]] = codes
+    dequantizer.input[0] = f"{dequantizer.input[0]}/wide"
+    rewrite.constants[dequantizer.input[0]] = wide
 
 
 def input_bytes(values: NDArray[np.float32], qparams: QdqParams, twos_complement: bool) -> NDArray[np.uint8]:

@@ -13,15 +13,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from stages.core.graph.onnx_graph import Graph, attribute
+from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute
+from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["LAYER_TYPES", "QMAX", "QMIN", "QdqGraph", "QdqParams"]
+__all__ = ["BITS", "LAYER_TYPES", "QMAX", "QMIN", "QdqGraph", "QdqParams"]
 
 VIEW_TYPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity")
 """Operators that the compiler skips before a Gemm."""
 LAYER_TYPES = ("Conv", "Gemm", "GlobalAveragePool", "Add", "MaxPool", "Resize", "Mul", "Concat")
 """Operators that the compiler turns into layers."""
 QDQ_TYPES = ("QuantizeLinear", "DequantizeLinear")
+BITS = 8
+"""Bit width of features and weights."""
 QMIN, QMAX = -128, 127
 """The codes of a feature: int8."""
 
@@ -54,6 +57,11 @@ class QdqParams:
     def tensor_zero_point(self) -> int:
         """The zero point of a per-tensor quantization."""
         return int(self.zero_point.reshape(-1)[0])
+
+    @property
+    def unsigned(self) -> QuantParams:
+        """The same for codes from 0: those of an int8 feature of one scale, and 128."""
+        return QuantParams(BITS, self.tensor_scale, self.tensor_zero_point - QMIN)
 
     def same_as(self, other: "QdqParams") -> bool:
         """Whether equal codes stand for equal values: same type, scales and zero points."""
@@ -160,7 +168,19 @@ class QdqGraph:
             return [node.input[0]]
         if node.op_type == "Mul" and (silu := self.silu_input(node)) is not None:
             return [silu]
-        return [name for name in node.input if name and self.constant(name) is None]
+        return [name for name in node.input if name and not self.is_constant(name)]
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a layer's input is a constant, also behind a pair of quantizers or a DequantizeLinear."""
+        return self.constant(self.source(name)) is not None
+
+    def is_depthwise(self, node: onnx.NodeProto) -> bool:
+        """Whether the compiler takes a Conv for a depthwise one: of one channel too, and of any window but 1x1."""
+        weight = self.constant_codes(node.input[1])
+        if node.op_type != "Conv" or weight is None or weight[0].ndim != PICTURE_RANK:
+            return False
+        out_channels, channels_per_group, *window = weight[0].shape
+        return channels_per_group == 1 and attribute(node, "group", 1) == out_channels and window != [1, 1]
 
     def silu_input(self, node: onnx.NodeProto) -> str | None:
         """The input x of a Mul that computes x * Sigmoid(x); None of another Mul."""

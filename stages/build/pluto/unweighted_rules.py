@@ -10,18 +10,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.build.pluto.qdq_graph import QMAX, QMIN, QdqGraph, QdqParams
+from stages.build.pluto.qdq_graph import QMIN, QdqGraph
 from stages.build.pluto.refusals import ONNX_IMPORT, Concern, Effect, Refusal, refusal
 from stages.core.graph.onnx_graph import attribute
+from stages.core.integer.exact_rounding import exact_sum
 
 __all__ = ["check_add", "check_concat", "check_focus", "check_max_pool", "check_mul", "check_pool", "check_resize"]
 
 MAX_LAYER_INPUTS = 4
 """Inputs of a layer in the compiled file (compile/format.py, MAX_IO)."""
-ADD_SHIFTS = range(8, 31)
-"""Shifts that the compiler tries for a sum (compile/ops/add.py)."""
-FIRST_TRIED = 16
-"""Of so many codes of the left operand one is tried first."""
 FOCUS_STARTS = ((0, 0), (1, 0), (0, 1), (1, 1))
 """Row and column of the first pixel of each quarter of Focus (compile/ops/focus.py)."""
 
@@ -30,7 +27,7 @@ def check_add(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
     """Refusals of a sum."""
     if len(qdq.feature_inputs(node)) < 2:
         reason = "adds a constant; the runtime adds two features"
-        yield refusal(node, Effect.wrong, reason, "move it into the bias of the layer before", ONNX_IMPORT)
+        yield refusal(node, Effect.compile, reason, "move it into the bias of the layer before", ONNX_IMPORT)
         return
     shapes = [qdq.graph.shapes.get(name) for name in node.input]
     if shapes[0] != shapes[1]:
@@ -40,34 +37,11 @@ def check_add(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
     out = qdq.stored_qparams(node.output[0])
     if not (left and right and out) or not all(qparams.per_tensor for qparams in (left, right, out)):
         return
-    if fixed_point_shift(left, right, out) is None:
+    if exact_sum(*(each.unsigned for each in (left, right, out))) is None:
         scales = "{:.6g}, {:.6g} and {:.6g}".format(*(qparams.tensor_scale for qparams in (left, right, out)))
         reason = f"scales {scales}: no integer sum gives all 65536 results"
         cure = "another range of one of the three: quant.node_bits, or quant.feature_method"
         yield refusal(node, Effect.compile, reason, cure, "compile/ops/add.py", Concern.settings)
-
-
-def fixed_point_shift(left: QdqParams, right: QdqParams, out: QdqParams) -> int | None:
-    """The smallest shift at which an integer sum equals the rounded real sum for all pairs of codes, or None.
-
-    The compiler stops where there is none (compile/ops/add.py). Ties fail: integers round a half up, real arithmetic to
-    the even code. So scales in simple ratios are at risk.
-    """
-    codes = np.arange(QMIN, QMAX + 1, dtype=np.int64)
-    left_minus_zp, right_minus_zp = codes - left.tensor_zero_point, codes - right.tensor_zero_point
-    real_left = left.tensor_scale * left_minus_zp / out.tensor_scale
-    real_right = right.tensor_scale * right_minus_zp / out.tensor_scale
-    expected = np.clip(np.rint(real_left[:, None] + real_right) + out.tensor_zero_point, QMIN, QMAX)
-
-    def gives_every_sum(shift: int, rows: slice) -> bool:
-        left_factor = round(left.tensor_scale / out.tensor_scale * 2**shift)
-        right_factor = round(right.tensor_scale / out.tensor_scale * 2**shift)
-        total = left_factor * left_minus_zp[rows, None] + right_factor * right_minus_zp
-        rounded = (total + 2 ** (shift - 1)) >> shift
-        return np.array_equal(np.clip(rounded + out.tensor_zero_point, QMIN, QMAX), expected[rows])
-
-    few, every = slice(0, None, FIRST_TRIED), slice(None)  # most shifts fail on a few codes already
-    return next((shift for shift in ADD_SHIFTS if gives_every_sum(shift, few) and gives_every_sum(shift, every)), None)
 
 
 def check_concat(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
@@ -79,7 +53,7 @@ def check_concat(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
     if len(node.input) > MAX_LAYER_INPUTS:
         reason = f"joins {len(node.input)} tensors; a compiled layer has {MAX_LAYER_INPUTS}, the others are dropped"
         yield refusal(node, Effect.wrong, reason, "join them in two steps", "compile/format.py")
-    if any(qdq.constant(name) is not None for name in node.input):
+    if any(map(qdq.is_constant, node.input)):
         yield refusal(node, Effect.compile, "joins a constant", "fold it into the next layer", ONNX_IMPORT)
 
 
@@ -124,10 +98,12 @@ def _sliced_pixels(qdq: QdqGraph, name: str, image: str, pixels: NDArray[Any]) -
     return before[tuple(selection)]
 
 
-def check_max_pool(_: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
+def check_max_pool(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
     """Refusals of a max pool: the compiler reads kernel, strides and pads."""
     defaults = {"ceil_mode": 0, "storage_order": 0, "auto_pad": b"NOTSET"}
     for name, default in defaults.items():
+        if name == "ceil_mode" and _windows_divide(qdq, node):
+            continue
         value = attribute(node, name, default)
         if value not in (default, b"VALID"):
             shown = value.decode() if isinstance(value, bytes) else value
@@ -136,6 +112,15 @@ def check_max_pool(_: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
             )
     if any(step != 1 for step in attribute(node, "dilations", [1, 1])):
         yield refusal(node, Effect.wrong, "dilated, which is not read", "a pool without dilation", ONNX_IMPORT)
+
+
+def _windows_divide(qdq: QdqGraph, node: onnx.NodeProto) -> bool:
+    """Whether a pool's windows end where its padded input ends, so that sizes are the same rounded up and down."""
+    size = qdq.graph.shapes.get(node.input[0], [])[2:]
+    kernel, rank = attribute(node, "kernel_shape", []), len(size)
+    strides, pads = attribute(node, "strides", [1] * rank), attribute(node, "pads", [0] * 2 * rank)
+    ends = [length + pads[i] + pads[rank + i] - kernel[i] for i, length in enumerate(size)]
+    return bool(size) and not any(end % stride for end, stride in zip(ends, strides, strict=True))
 
 
 def check_resize(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:

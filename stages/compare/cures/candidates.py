@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Finding
@@ -20,7 +21,7 @@ from stages.core.graph.onnx_graph import WEIGHTED
 from stages.core.integer.operators import KEEPS_CODES
 from stages.core.outputs.output_judge import GOOD_FIDELITY, Level
 
-__all__ = ["ALLOTMENT", "AUTOTUNE", "PER_TENSOR", "candidates", "tried_by_outputs", "widens"]
+__all__ = ["ALLOTMENT", "AUTOTUNE", "PER_TENSOR", "candidates", "tried_by_outputs", "widens", "without_line"]
 
 LEARNED = "quant=best"
 PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
@@ -48,6 +49,11 @@ CUT = "model.cut="
 def tried_by_outputs(finding: Finding) -> bool:
     """Whether a finding's cure is to be judged by the quantized outputs beside the float ones."""
     return finding.cure is not None and finding.kind not in EVIDENT and not finding.cure.startswith(CUT)
+
+
+def without_line(finding: Finding) -> Finding:
+    """A finding without a line that nobody has seen help."""
+    return replace(finding, cure=None, effect=None) if tried_by_outputs(finding) else finding
 
 
 def widens(line: str) -> bool:

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stages.compare.cures.candidates import ALLOTMENT, AUTOTUNE, PER_TENSOR, candidates, tried_by_outputs, widens
+from stages.compare.cures.candidates import (
+    ALLOTMENT,
+    AUTOTUNE,
+    PER_TENSOR,
+    candidates,
+    tried_by_outputs,
+    widens,
+    without_line,
+)
 from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, try_line, why_untried
 from stages.compare.diagnose.cure import Cure, best_first, effect_of
 from stages.compare.diagnose.diagnosis import Diagnosis
@@ -35,12 +43,10 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
         The diagnosis with the cures that help, best first. A finding keeps its line with the effect that was measured;
         one of a single layer whose mending does not help is no finding.
     """
-    if config.compare.cures <= 0:
-        return replace(diagnosis, findings=[_without_line(finding) for finding in diagnosis.findings])
     if not any(candidates(diagnosis, config)):
         return diagnosis
     if why := why_untried(config):
-        findings = [_without_line(finding) for finding in diagnosis.findings]
+        findings = [without_line(finding) for finding in diagnosis.findings]
         return replace(diagnosis, findings=findings, notes=[f"no cure was tried: {why}"])
     remove_leftovers(OUTPUTS, SCRATCH_PREFIX)
     trials, notes = _Trials(diagnosis, config), list[str]()
@@ -102,9 +108,4 @@ def _judged(finding: Finding, tried: dict[str, Cure]) -> Finding | None:
         return replace(finding, effect=cure.effect)
     if cure is not None and finding.kind in LOCAL:
         return None
-    return _without_line(finding)
-
-
-def _without_line(finding: Finding) -> Finding:
-    """A finding without a line that nobody has seen help."""
-    return replace(finding, cure=None, effect=None) if tried_by_outputs(finding) else finding
+    return without_line(finding)

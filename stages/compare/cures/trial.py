@@ -18,18 +18,20 @@ from stages.core.base.artifacts import write_text
 from stages.core.base.errors import UserError
 from stages.core.base.paths import CALIBRATE, CALIBSET, DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.base.processes import own_line, running
+from stages.core.base.threads import in_order
 from stages.core.config.composition import compose
 from stages.core.config.first_line import joined, recorded
 from stages.core.config.overrides import split_overrides
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import calibset_settings, export_settings
 from stages.core.data.inputs import feeds, load_inputs, noun_of
-from stages.core.data.sample_files import read_samples, select
+from stages.core.data.sample_files import ReadSample, read_samples, select
 from stages.core.graph.onnx_graph import Graph, load_model
 from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
+from stages.core.outputs.output_error import Outputs
 from stages.core.outputs.states import float_outputs
 
 __all__ = ["OUTPUTS", "SCRATCH_PREFIX", "TrialResult", "try_line", "why_untried"]
@@ -158,9 +160,13 @@ def _outcome(folder: Path, config: Config) -> Outcome:
     boxes = open_boxes(folder / DETECTOR, reference, config)
     judge = open_judge(reference, inputs, config, detects=boxes is not None)
     files = select(config.data.debug, inputs, DEBUG_KEY)
-    for index, read in enumerate(read_samples(files, inputs, config.model.preprocess, DEBUG_KEY)):
+
+    def run(read: ReadSample) -> tuple[ReadSample, Outputs, Outputs, Outputs]:
         fed = feeds(read.sample, inputs)
-        expected, actual = float_network.run(fed), quantized.run(fed)
+        return read, fed, float_network.run(fed), quantized.run(fed)
+
+    samples = read_samples(files, inputs, config.model.preprocess, DEBUG_KEY)
+    for index, (read, fed, expected, actual) in enumerate(in_order(run, samples)):
         judge.add({name: expected[name] for name in names}, {name: actual[name] for name in names})
         if boxes:
             picture = DebugPicture(read.name, read.sample, fed, read.placement)

@@ -84,7 +84,11 @@ def _layers_before(graph: Graph, node: onnx.NodeProto, in_integers: Collection[s
 
 
 def curve_findings(
-    similarity: Similarity, losses: Sequence[LayerLoss], params: NetworkParams, soc: SocConfig, quant: QuantConfig
+    similarity: Similarity,
+    losses: Sequence[LayerLoss] | None,
+    params: NetworkParams,
+    soc: SocConfig,
+    quant: QuantConfig,
 ) -> list[Finding]:
     """Name the phenomenon: A the first layer is low, B one layer costs the outputs most, C many a little each.
 
@@ -92,7 +96,7 @@ def curve_findings(
 
     Args:
         similarity: the table.
-        losses: what stretches of the network cost the outputs, the worst first.
+        losses: what stretches of the network cost the outputs, the worst first; None: only A is looked for.
         params: the bit widths.
         soc: which bit widths there are.
         quant: the settings.
@@ -100,8 +104,14 @@ def curve_findings(
     rows = similarity.rows
     if not rows:
         return []
-    if rows[0]["cosine_avg"] < FIRST_LAYER_FINE and not _any_narrow(params) and _first_costs_most(rows[0], losses):
+    if (
+        rows[0]["cosine_avg"] < FIRST_LAYER_FINE
+        and not _any_narrow(params)
+        and _first_costs_most(rows[0], losses or [])
+    ):
         return [_first_layer(rows[0])]
+    if losses is None:
+        return []
     side, words = _worse_side(similarity.output, params)
     cure = _cure(side, params, soc, quant)
     if _to_blame(losses):

@@ -82,6 +82,9 @@ class Diagnosis:
         }
 
 
+UNSEARCHED = "where the outputs lose is not searched, and no cure tried: compare.cures=0"
+
+
 def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     """Make all checks. Where the outputs lose is asked only if they are poor, and spoken of if nothing explains it.
 
@@ -110,17 +113,19 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     named = {finding.node for finding in findings}  # of what is joined inside the network their cures are milder
     findings += [finding for finding in parts if "output" in finding.evidence or finding.node not in named]
     poor = outcome.level in (Level.look, Level.broken)
-    losses = loss_by_depth(networks, gathered.pictures) if poor else Losses()
+    searched = poor and config.compare.cures > 0  # as long as all the rest
+    losses = loss_by_depth(networks, gathered.pictures) if searched else Losses()
     if poor and not findings:
-        findings += curve_findings(similarity, losses.stretches, params, soc, quant)
+        findings += curve_findings(similarity, losses.stretches if searched else None, params, soc, quant)
     findings += box_findings(gathered.boxes, config, gathered.debug.noun)
     findings += debug_findings(gathered.debug)
     information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)
     information += dead_channels(params, observed)
     types = frozenset(reference.producers[name].op_type for name in networks.in_integers if name in reference.producers)
-    left = accumulated(similarity, losses.stretches, params) if poor and similarity.rows else None
-    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left, types)
+    left = accumulated(similarity, losses.stretches, params) if searched and similarity.rows else None
+    notes = [UNSEARCHED] if poor and not searched else []
+    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left, types, notes=notes)
 
 
 def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInput]) -> list[NDArray[np.uint8]]:

@@ -16,20 +16,21 @@ from onnx import helper
 from stages.compare.gather.networks import Networks
 from stages.compare.gather.picture_sets import DebugPictures
 from stages.compare.gather.units import in_float_units
+from stages.core.base.threads import in_order
 from stages.core.graph.onnx_graph import WEIGHTED, Graph, output_name, subnetwork, used_names
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.model import inner_tensors
 from stages.core.integer.simulator import simulator_model
-from stages.core.outputs.output_error import NetworkError
+from stages.core.outputs.output_error import NetworkError, Outputs
 from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.outputs.states import answering_outputs
 
 __all__ = ["LayerLoss", "Losses", "loss_by_depth"]
 
 MOST_PICTURES = 4
-DEPTHS = 12
+DEPTHS = 8
 """Depths that are tried at first, and then once more in each stretch where the loss is largest."""
-STEEP, MOST_STEEP = 0.15, 3
+STEEP, MOST_STEEP = 0.15, 2
 """Such stretches make this part of the loss each; so many are looked into."""
 FRONT, MIN_LEFT = 0.8, 0.25
 """Part of the loss that arises in a front, and part of the layers with weights that lie behind it, at least."""
@@ -190,15 +191,21 @@ def _errors(networks: Networks, pictures: DebugPictures, depths: Sequence[_Depth
     parts = parts_of_outputs(graph)
     rests = {depth.index: _rest(graph, depth, outputs) for depth in depths}
     errors = {depth.index: NetworkError(parts) for depth in depths}
-    for feeds in pictures.some_feeds(MOST_PICTURES):
+
+    def run(feeds: Outputs) -> tuple[Outputs, dict[int, Outputs]]:
+        """What the float network gives, and what it gives from each depth on."""
         expected = reference.run(feeds)
         values = {name: in_float_units(name, array, factors) for name, array in integer.run(feeds).items()}
+        computed = dict[int, Outputs]()
         for depth in depths:
-            known = {**feeds, **{name: values[name] for name in depth.tensors}}
-            rest = rests[depth.index]
-            computed = rest.run({name: known[name] for name in rest.inputs}) if rest else {}
-            actual = {name: computed[name] if name in computed else values[name] for name in outputs}
-            errors[depth.index].add({name: expected[name] for name in outputs}, actual)
+            known, rest = {**feeds, **{name: values[name] for name in depth.tensors}}, rests[depth.index]
+            after = rest.run({name: known[name] for name in rest.inputs}) if rest else {}
+            computed[depth.index] = {name: after[name] if name in after else values[name] for name in outputs}
+        return {name: expected[name] for name in outputs}, computed
+
+    for expected, computed in in_order(run, pictures.some_feeds(MOST_PICTURES)):
+        for index, actual in computed.items():
+            errors[index].add(expected, actual)
     return {index: min(error.worst(), CAP) for index, error in errors.items()}
 
 

@@ -8,7 +8,7 @@ from stages.compare.diagnose.box_findings import boxes_agree, boxes_differ, boxe
 from stages.compare.gather.observed_boxes import ObservedBoxes
 from stages.core.outputs.output_judge import Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
-from stages.core.statistics.shares import MIN_BOXES
+from stages.core.statistics.shares import MIN_BOXES, likely_share
 from stages.core.statistics.task_metric import TaskMetric
 
 __all__ = ["Outcome", "off_by"]
@@ -64,8 +64,10 @@ class Outcome:
         if boxes_agree(boxes):
             return Level.good
         if boxes_differ(boxes):
-            share = max(_share(boxes.lost, boxes.count), _share(boxes.invented, boxes.quantized_count))
-            return Level.broken if share >= LOST_SHARE else Level.look
+            sides = ((boxes.lost, boxes.count), (boxes.invented, boxes.quantized_count))
+            if self.outputs and self.fidelity == 0:  # an output that tells nothing settles what the boxes leave open
+                return Level.broken if any(_may_reach(*side, LOST_SHARE) for side in sides) else Level.look
+            return Level.broken if any(_share(*side) >= LOST_SHARE for side in sides) else Level.look
         return Level.good if few_but_all_found(boxes) or of_outputs is Level.good else Level.unjudged
 
     @property
@@ -126,6 +128,11 @@ def _task_words(task: TaskMetric, noun: str) -> str:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
+
+
+def _may_reach(part: int, whole: int, limit: float) -> bool:
+    """Whether a share that was counted on few may as well be that large."""
+    return whole > 0 and likely_share(part, whole)[1] >= limit
 
 
 def off_by(judged: OutputJudgement) -> str:

@@ -48,7 +48,8 @@ def _width_ratio(feature: FeatureParams, seen: ObservedFeature, soc: SocConfig) 
     """How much wider the range is than it has to be on this SOC."""
     low, high = min(feature.seen_low, seen.low, 0.0), max(feature.seen_high, seen.high, 0.0)
     needed = high - low
-    if soc.feature_zero_point is FeatureZeroPoint.symmetric and low < 0.0:
+    signed = soc.feature_zero_point is FeatureZeroPoint.signed
+    if signed or (soc.feature_zero_point is FeatureZeroPoint.symmetric and low < 0.0):
         needed = 2 * max(high, -low)
     if soc.requantization is Requantization.shift:
         needed *= 2  # the next power of two

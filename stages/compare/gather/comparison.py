@@ -1,7 +1,7 @@
 """One pass over the debug pictures: every node's output, float against quantized."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from stages.compare.gather.networks import Networks, PartialNetworks
 from stages.compare.gather.picture_sets import DebugPicture
 from stages.compare.gather.units import Factors, in_float_units
 from stages.core.base.errors import UserError
+from stages.core.base.threads import in_order
+from stages.core.graph.infinite import infinite_tensors, without_infinity
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.metrics import SQNR_CAP, Distance, distance, summarize
@@ -83,14 +85,15 @@ def compare_networks(
     """
     tensors = list(networks.node_names)
     factors, producers = networks.params.factors, networks.reference.producers
-    sources = _sources(networks.partial, tensors, factors) if networks.partial else {}
+    infinite = infinite_tensors(networks.reference)
+    sources = _sources(networks.partial, tensors, factors, infinite) if networks.partial else {}
     unquantized = {name: values for name, values in unquantized_values(networks.integer).items() if name in tensors}
     shown = list(dict.fromkeys([*tensors, *unquantized.values()]))
     simulator = simulator_model(networks.integer, shown)
-    exact = _Measured(Runner(simulator, optimize="safe", beside=Background.CORES), _same(shown), tensors, factors)
+    exact = _Measured(Runner(simulator, optimize="safe"), _same(shown), tensors, factors, infinite)
     fed = [name for network in sources.values() for name in network.inputs if name in producers]
     float_network = with_outputs(networks.reference.model, list(dict.fromkeys([*tensors, *fed])))
-    reference = Runner(float_network, beside=Background.CORES)
+    reference = Runner(float_network)
 
     def observe(index: int, picture: DebugPicture, expected: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         distances = exact.measure(index, expected, outputs)
@@ -101,11 +104,12 @@ def compare_networks(
             observer(Comparison(index, picture, expected, actual, distances, not_finite))
 
     for index, picture in enumerate(pictures):
-        expected = reference.run(picture.feeds)
-        known = {**picture.feeds, **expected}
-        background.hand_over(observe, index, picture, expected, exact.run(known))
-        for network in sources.values():
-            background.hand_over(network.measure, index, expected, network.run(known))
+        computed = reference.run(picture.feeds)
+        expected = _comparable(computed, infinite)
+        outputs = _run_each([exact, *sources.values()], {**picture.feeds, **computed})
+        background.hand_over(observe, index, picture, expected, next(outputs))
+        for network, values in zip(sources.values(), outputs, strict=True):
+            background.hand_over(network.measure, index, expected, values)
     background.finish()
     rows = dict[str, Row]()
     for tensor, node in networks.node_names.items():
@@ -126,6 +130,7 @@ class _Measured:
         outputs: tensor of the float network -> the output that stands for it; a tensor without one is exact.
         tensors: all that are compared, in graph order.
         factors: bring its values to the float network's units.
+        infinite: tensors that a constant makes infinite in places, which are not compared.
         distances: of each tensor on each picture so far.
     """
 
@@ -133,6 +138,7 @@ class _Measured:
     outputs: Mapping[str, str]
     tensors: Sequence[str]
     factors: Factors
+    infinite: Set[str] = frozenset()
     distances: dict[str, list[Distance]] = field(default_factory=dict)
 
     @property
@@ -152,7 +158,8 @@ class _Measured:
         if not self.runner:
             return {}
         outputs = self.runner.run({name: known[name] for name in self.inputs})
-        return {tensor: in_float_units(tensor, outputs[name], self.factors) for tensor, name in self.outputs.items()}
+        values = {tensor: in_float_units(tensor, outputs[name], self.factors) for tensor, name in self.outputs.items()}
+        return _comparable(values, self.infinite)
 
     def measure(self, index: int, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> dict[str, Distance]:
         """Take in one picture; gives the distances of its tensors."""
@@ -173,22 +180,34 @@ class _Measured:
         }
 
 
-def _sources(partial: PartialNetworks, tensors: Sequence[str], factors: Factors) -> dict[str, _Measured]:
+def _run_each(networks: Sequence[_Measured], known: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+    """What each network gives on one picture, in their order; as many at a time as there are cores."""
+    return in_order(lambda network: network.run(known), networks, beside=Background.CORES)
+
+
+def _sources(
+    partial: PartialNetworks, tensors: Sequence[str], factors: Factors, infinite: Set[str]
+) -> dict[str, _Measured]:
     """The networks that are quantized in part, by what their columns begin with."""
-    outputs, same, beside = partial.isolated.outputs, _same(tensors), Background.CORES
-    isolated = Runner(partial.isolated.model, optimize="none", beside=beside) if outputs else None
-    features = Runner(with_outputs(partial.features, tensors), optimize="none", beside=beside)
-    weights = Runner(with_outputs(partial.weights, tensors), beside=beside)
+    outputs, same = partial.isolated.outputs, _same(tensors)
+    isolated = Runner(partial.isolated.model, optimize="none") if outputs else None
+    features = Runner(with_outputs(partial.features, tensors), optimize="none")
+    weights = Runner(with_outputs(partial.weights, tensors))
     return {
-        "isolated": _Measured(isolated, outputs, tensors, factors),
-        "feature": _Measured(features, same, tensors, {}),
-        "weight": _Measured(weights, same, tensors, factors),
+        "isolated": _Measured(isolated, outputs, tensors, factors, infinite),
+        "feature": _Measured(features, same, tensors, {}, infinite),
+        "weight": _Measured(weights, same, tensors, factors, infinite),
     }
 
 
 def _same(tensors: Iterable[str]) -> dict[str, str]:
     """Tensors that are outputs of their own name."""
     return {tensor: tensor for tensor in tensors}
+
+
+def _comparable(values: Mapping[str, Array], infinite: Set[str]) -> dict[str, Array]:
+    """Values by tensor, of some tensors without infinity."""
+    return {name: without_infinity(array) if name in infinite else array for name, array in values.items()}
 
 
 def _finite(values: Array | None) -> bool:

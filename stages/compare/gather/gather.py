@@ -16,8 +16,8 @@ from stages.compare.gather.output_judgement import open_judge
 from stages.compare.gather.picture_dump import PictureDump
 from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugPictures, DebugSet
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
-from stages.core.base.artifacts import read_json
-from stages.core.base.errors import UserError
+from stages.core.base.artifacts import as_rows, read_artifact
+from stages.core.base.errors import DamagedError, UserError
 from stages.core.base.paths import CALIBSET, DETECTOR, EVALUATE, NORMALIZATION, NOTES, TASK_METRIC
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import check_settings, evaluate_settings
@@ -131,8 +131,8 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         pictures,
         pictures.summary(),
         CalibrationSet(len(samples), available, samples.flat, noun),
-        TrainingRecord(read_json(NORMALIZATION), samples),
-        [f"calibration set: {line}" for line in samples.warnings] + read_json(NOTES) + pictures.notes,
+        TrainingRecord(read_artifact(NORMALIZATION, _norms), samples),
+        [f"calibration set: {line}" for line in samples.warnings] + read_artifact(NOTES, _notes) + pictures.notes,
     )
 
 
@@ -140,7 +140,27 @@ def _evaluated(config: Config) -> TaskMetric | None:
     """What evaluate measured, if that is of this network: who runs stages one by one may not have run it yet."""
     try:
         check_settings(EVALUATE, evaluate_settings(config))
+    except DamagedError:
+        raise
     except UserError:
         return None
-    content = read_json(TASK_METRIC)
-    return None if content is None else TaskMetric.from_json(content)
+    return read_artifact(TASK_METRIC, lambda content: None if content is None else TaskMetric.from_json(content))
+
+
+def _notes(content: Any) -> list[str]:
+    """What quantize says of its changes."""
+    if not isinstance(content, list) or not all(isinstance(note, str) for note in content):
+        raise TypeError("it is no list of texts")
+    return content
+
+
+def _norms(content: Any) -> list[dict[str, Any]]:
+    """What export writes of batch norms: tensor, mean and deviation, a value a channel."""
+    return [
+        {
+            "tensor": str(norm["tensor"]),
+            "mean": [float(value) for value in norm["mean"]],
+            "deviation": [float(value) for value in norm["deviation"]],
+        }
+        for norm in as_rows(content)
+    ]

@@ -14,6 +14,7 @@ from stages.compare.gather.comparison import Row
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.compare.render.box_figures import BoxSection
+from stages.compare.render.open_runtime import open_runtime_sentence
 from stages.compare.render.report_figures import Figure
 from stages.compare.render.report_verdict import Verdict, command_line, cure_command, cure_remark
 from stages.core.config.schema import Config
@@ -21,6 +22,7 @@ from stages.core.integer.network_params import FeatureParams, NetworkParams, Wei
 from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.render.page import inline
 from stages.core.tables import bit_widths
+from stages.core.tpu_mlir.compiled import CompiledNetwork
 
 __all__ = ["NONE", "LayerFigures", "PageFigures", "ReportPage", "render_page"]
 
@@ -72,6 +74,7 @@ class ReportPage:
         diagnosis: what was found.
         notes: lines from quantize and compare that the user should read.
         figures: the plots.
+        compiled: the network as the vendor's compiler made it; None where it did not.
     """
 
     config: Config
@@ -83,6 +86,7 @@ class ReportPage:
     diagnosis: Diagnosis
     notes: Sequence[str]
     figures: PageFigures
+    compiled: CompiledNetwork | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ def render_page(page: ReportPage) -> str:
         columns=columns,
         table=[(row["cosine_avg"] < POOR, cells) for row, cells in zip(rows, _lines(columns), strict=True)],
         sources=page.similarity.has_sources,
+        open_runtime=open_runtime_sentence(page.config.soc, page.params),
         bit_widths=bit_widths(page.config.quant),
         poor=POOR,
         settings=_settings(page.config),
@@ -135,6 +140,7 @@ def render_page(page: ReportPage) -> str:
         some_parts=any(row["part"] != NONE for row in outputs),
         some_answers=any(row["answers"] != NONE for row in outputs),
         plain=_plain,
+        none_mark=NONE,
         drawn=drawn,
     )
 

@@ -1,4 +1,4 @@
-"""Writing artifacts: whole or not at all, and the same bytes for the same content."""
+"""Artifacts: written whole or not at all, the same bytes for the same content; read if they are what was written."""
 
 import json
 import math
@@ -6,29 +6,58 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.base.checksums import CHECKSUMS_FILE, checksums_text, damaged, parsing, read_bytes, stage_folder
 from stages.core.base.errors import UserError, one_line
 
 __all__ = [
+    "as_object",
+    "as_rows",
     "check_targets",
     "discard",
     "finite_or_none",
     "output_folder",
+    "read_artifact",
     "read_json",
     "remove_leftovers",
     "save_model",
+    "stage_output",
     "write_arrays",
+    "write_checksums",
     "write_json",
     "write_text",
 ]
+
+T = TypeVar("T")
+
+
+@contextmanager
+def stage_output(final: Path) -> Iterator[Path]:
+    """`output_folder` for what a stage writes: its files get their checksums, which readers compare.
+
+    Raises:
+        UserError: if the folder cannot be made or replaced.
+    """
+    with output_folder(final) as folder:
+        yield folder
+        write_checksums(folder)
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of a stage's files beside them.
+
+    Raises:
+        UserError: if they cannot be written.
+    """
+    write_text(folder / CHECKSUMS_FILE, checksums_text(folder))
 
 
 @contextmanager
@@ -141,23 +170,59 @@ def finite_or_none(content: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON artifact.
+    """Read a JSON file.
 
     Raises:
-        UserError: if it is missing (says which stage makes it) or is not JSON.
+        UserError: if it is missing (says which stage makes it), is not JSON, or is damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(read_bytes(path).decode("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        if stage_folder(path):
+            raise damaged(path, "it is not JSON") from error
         raise UserError(f"{path} is not JSON: {one_line(error)}") from error
 
 
-def missing(path: Path) -> UserError:
-    """The error for an artifact that is not there, naming the stage that makes it."""
-    stage = path.parts[1] if len(path.parts) > 2 and path.parts[0] == "out" else None
-    return UserError(f"{path} is missing" + (f": run `dvc repro {stage}` first" if stage else ""))
+def read_artifact(path: Path, parse: Callable[[Any], T]) -> T:
+    """Read a JSON artifact of a stage.
+
+    Args:
+        path: in the stage's folder.
+        parse: makes of its content what the caller wants; what it raises at a missing key, a wrong type or value says
+            that the file is damaged.
+
+    Raises:
+        UserError: if it is missing or damaged; it says which stage makes it.
+    """
+    content = read_json(path)
+    with parsing(path):
+        return parse(content)
+
+
+def as_object(content: Any) -> dict[str, Any]:
+    """Give JSON content that is an object, for `read_artifact`.
+
+    Raises:
+        TypeError: if it is another value.
+    """
+    if not isinstance(content, dict):
+        raise TypeError("it is no JSON object")
+    return content
+
+
+def as_rows(content: Any, *keys: str) -> list[dict[str, Any]]:
+    """Give JSON content that is a list of objects which all have some keys, for `read_artifact`.
+
+    Raises:
+        TypeError: if it is another value.
+        KeyError: if an object lacks a key.
+    """
+    if not isinstance(content, list):
+        raise TypeError("it is no JSON list")
+    for row in map(as_object, content):
+        for key in keys:
+            row[key]
+    return content
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

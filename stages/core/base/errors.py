@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["UserError", "did_you_mean", "one_line"]
+__all__ = ["DamagedError", "UserError", "did_you_mean", "one_line"]
 
 
 SIMILARITY_MARGIN = 0.15
@@ -12,6 +12,10 @@ SIMILARITY_MARGIN = 0.15
 
 class UserError(Exception):
     """A mistake of the user: one line that says what is wrong, where, and what to do. Exit code 2."""
+
+
+class DamagedError(UserError):
+    """An artifact is not what its stage wrote: never to be taken for one that is missing or of other settings."""
 
 
 def one_line(error: BaseException) -> str:

@@ -11,6 +11,9 @@ __all__ = [
     "CALIBSET",
     "CHECK",
     "COMPARE",
+    "COMPILE",
+    "COMPILED",
+    "COMPILER_LOG",
     "CONVERTER_LOG",
     "DETECTOR",
     "DIAGNOSIS",
@@ -41,6 +44,7 @@ CALIBRATE = Path("out/calibrate")
 QUANTIZE = Path("out/quantize")
 COMPARE = Path("out/compare")
 BUILD = Path("out/build")
+COMPILE = Path("out/compile")
 EVALUATE = Path("out/evaluate")
 TRACK = Path("out/track")
 AUTOTUNE = Path("out/autotune")
@@ -48,6 +52,11 @@ CHECK = Path("out/check")
 
 CONVERTER_LOG = Path("out/converter.log")
 """What the vendor's converter says while it runs, and all it said if it failed; beside what DVC keeps."""
+
+COMPILER_LOG = Path("out/compile.log")
+"""The same of compile."""
+COMPILED = COMPILE / "compiled.json"
+"""What Sophgo's compiler made, and how like the float network it is."""
 
 FLOAT_MODEL = EXPORT / "model.onnx"
 INPUTS = EXPORT / "inputs.json"

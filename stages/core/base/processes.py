@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,11 @@ GRACE_SECONDS = 10.0
 
 
 def run_streaming(
-    command: Sequence[str], folder: Path, take: Callable[[str], None], environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    folder: Path,
+    take: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+    seconds: float | None = None,
 ) -> int:
     """Run a program without input and hand on what it prints, as it prints it.
 
@@ -27,19 +32,36 @@ def run_streaming(
         folder: it runs there.
         take: called with each line of both its streams; what a progress display rewrites ends with a carriage return.
         environment: in place of this process's.
+        seconds: what it may take; None for any time.
 
     Returns:
         Its exit code; negative where a signal killed it.
 
     Raises:
         OSError: if it cannot be started.
+        TimeoutError: if it took longer; it is ended then, with all that it started.
     """
+    late = threading.Event()
     with running(command, folder, subprocess.PIPE, environment) as process:
         assert process.stdout is not None
         process.stdout.reconfigure(newline="")  # type: ignore[attr-defined]
-        for line in process.stdout:
-            take(line)
-        return process.wait()
+
+        def end() -> None:
+            late.set()
+            _end_group(process)
+
+        timer = threading.Timer(seconds or 0.0, end)
+        if seconds is not None:
+            timer.start()
+        try:
+            for line in process.stdout:
+                take(line)
+            code = process.wait()
+        finally:
+            timer.cancel()
+    if late.is_set():
+        raise TimeoutError(f"{command[0]} took longer than {seconds:g} s")
+    return code
 
 
 @contextmanager
@@ -70,13 +92,18 @@ def running(
         try:
             yield process
         except BaseException:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(process.pid, number)
-                    process.wait(GRACE_SECONDS)
-                except (ProcessLookupError, subprocess.TimeoutExpired):
-                    continue
+            _end_group(process)
             raise
+
+
+def _end_group(process: "subprocess.Popen[str]") -> None:
+    """End a program and all that it started: politely, then by force."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(GRACE_SECONDS)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
 
 
 def own_line(text: str) -> str | None:

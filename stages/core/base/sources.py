@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -34,12 +35,17 @@ __all__ = [
     "Source",
     "SourceFile",
     "cache_folder",
+    "environments_folder",
     "expanded",
     "files_below",
     "import_path",
+    "installed_environments",
+    "is_special",
     "open_source",
     "parse",
+    "read_regular",
     "require_local",
+    "special_file",
     "watched_path",
 ]
 
@@ -142,6 +148,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SOCQUANT_CACHE") or platformdirs.user_cache_dir("socquant"))
 
 
+def environments_folder() -> Path:
+    """The folder of the isolated environments (`stages/core/environments`), in the user's cache."""
+    return cache_folder() / "environments"
+
+
+def installed_environments(name: str) -> list[Path]:
+    """The folders of an isolated environment: one for each recipe that was installed."""
+    return sorted(path.parents[1] for path in environments_folder().glob(f"{name}-*/bin/python"))
+
+
 def open_source(text: str, key: str = "") -> list[SourceFile]:
     """List the files of a source, sorted by name; fetch them first where needed.
 
@@ -178,16 +194,32 @@ def _files(source: Source) -> list[SourceFile]:
 
 
 def import_path(text: str) -> str:
-    """Give the path to put on `sys.path` for a source of Python code: a folder, or the wheel itself."""
+    """Give the path to put on `sys.path` for a source of Python code: a folder; a wheel is unpacked in the cache."""
     source = parse(text)
     if source.kind == "package":
-        return str(_fetch(source))
+        return str(_unpacked(_fetch(source)))
     if source.kind == "file":
         path = Path(source.location)
         if not path.exists():
             raise UserError(f"source {text!r}: {path} does not exist")
         return str(path if path.is_dir() else path.parent)
     raise UserError(f"source {text!r}: code comes from package: or file:")
+
+
+def _unpacked(wheel: Path) -> Path:
+    """Unpack a wheel, once: code may lie in folders without `__init__.py`, or read files beside itself."""
+    folder = cache_folder() / "unpacked" / wheel.parent.name
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            staging = Path(temporary, "wheel")
+            zipfile.ZipFile(wheel).extractall(staging)
+            try:
+                staging.rename(folder)
+            except OSError:  # another process has done so meanwhile
+                if not folder.exists():
+                    raise
+    return folder
 
 
 def require_local(source: Source) -> None:
@@ -208,8 +240,8 @@ def require_local(source: Source) -> None:
 def _local_files(source: Source) -> list[SourceFile]:
     require_local(source)
     path = Path(source.location)
-    if path.is_file():
-        return [SourceFile(path.name, path.read_bytes)]
+    if path.is_file() or is_special(path):
+        return [SourceFile(path.name, partial(read_regular, path))]
     if path.is_dir():
         return _named(list(files_below(path)), path)
     matches = [Path(path) for path in glob.glob(source.location, flags=GLOB_FLAGS) if Path(path).is_file()]
@@ -219,19 +251,48 @@ def _local_files(source: Source) -> list[SourceFile]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """The files in a folder and its folders, hidden ones left out, in no order; broken links among them."""
-    for path in folder.rglob("*"):
-        if (path.is_file() or path.is_symlink()) and not path.is_dir() and not _hidden(path.relative_to(folder)):
-            yield path
+    """The files in a folder and its folders, hidden ones left out, in no order; broken links and pipes among them.
+
+    Raises:
+        UserError: for a folder that cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    for where, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(where, name) for name in names if not name.startswith("."))
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a pipe, a socket or a device: reading it may wait, or not end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # a broken link, a loop of links
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file whole, if it is a regular one.
+
+    Raises:
+        UserError: for a pipe, a socket or a device.
+    """
+    if is_special(path):
+        raise special_file(path)
+    return path.read_bytes()
+
+
+def special_file(path: Path) -> UserError:
+    """The error for a pipe, a socket or a device in the place of a file."""
+    return UserError(f"{path} is a pipe, a socket or a device, or a link to one: only regular files are read")
 
 
 def _named(paths: list[Path], root: Path) -> list[SourceFile]:
     named = ((path.relative_to(root).as_posix(), path) for path in paths)
-    return [SourceFile(name, path.read_bytes) for name, path in sorted(named)]
+    return [SourceFile(name, partial(read_regular, path)) for name, path in sorted(named)]
 
 
 def _fetch(source: Source) -> Path:

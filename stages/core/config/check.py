@@ -11,10 +11,14 @@ from stages.core.base.sources import parse
 from stages.core.config.bit_widths import SIDES, check_bit_width, check_edge_bits
 from stages.core.config.schema import (
     PICTURE_SETS,
+    Backend,
+    Calibration,
+    ChannelScales,
     Config,
     DataConfig,
     DetectorConfig,
     DetectorKind,
+    FeatureScale,
     Fit,
     InputConfig,
     LabelledSet,
@@ -50,6 +54,9 @@ def check(config: Config) -> None:
     _check_task(config)
     cures = config.compare.cures
     _require(cures >= 0, "compare.cures", cures, "how many lines to try at most, or 0")
+    by_vendor = config.evaluate.backend is Backend.toolchain
+    simulator = "simulator, or install the SOC's toolchain (Sophgo's: `python -m stages.toolchain install sophgo`)"
+    _require(not by_vendor or bool(config.watch.compilers), "evaluate.backend", "toolchain", simulator)
     check_watch(config)
 
 
@@ -66,12 +73,6 @@ def _check_soc(soc: SocConfig) -> None:
             listed = getattr(bit_widths, side)
             within = all(2 <= bits <= 16 for bits in listed)
             _require(within, f"soc.operators.{operator}.{side}", listed, "widths of 2 to 16 bits")
-    _require(
-        not soc.toolchain.path or soc.vendor is Vendor.ingenic,
-        "soc.toolchain.path",
-        soc.toolchain.path,
-        f"null: build runs Ingenic's converter only; for the {soc.name} run the folder's run.sh",
-    )
 
 
 # --- quant ---
@@ -85,6 +86,15 @@ def _check_quant(config: Config) -> None:
         _check_sources("quant.node_bits", [config.quant.node_bits])
     percentile = config.quant.percentile
     _require(50 <= percentile <= 100, "quant.percentile", percentile, "percent of the values, 50 to 100")
+    holds = (
+        config.soc.feature_scale is FeatureScale.per_channel or config.quant.channel_scales is not ChannelScales.always
+    )
+    alone = f"never or measured: the {config.soc.name}'s converter takes one scale a feature"
+    _require(holds, "quant.channel_scales", config.quant.channel_scales.value, alone)
+    asked = config.quant.calibration is Calibration.own or config.soc.vendor is Vendor.sophgo
+    _require(asked, "quant.calibration", "vendor", "own: Sophgo's tool alone is asked for ranges")
+    cosine = config.quant.vendor_cosine
+    _require(cosine is None or 0 < cosine < 1, "quant.vendor_cosine", cosine, "a number between 0 and 1, or null")
     steps, variants = config.quant.steps, config.quant.variants
     _require(steps is None or steps > 0, "quant.steps", steps, "a positive number or null")
     _require(variants > 0, "quant.variants", variants, "a positive number")

@@ -12,6 +12,8 @@ __all__ = [
     "PICTURE_SETS",
     "SOURCE_KEYS",
     "Anchor",
+    "Backend",
+    "Calibration",
     "ChannelScales",
     "Color",
     "CompareConfig",
@@ -20,8 +22,10 @@ __all__ = [
     "DetectorConfig",
     "DetectorKind",
     "Equalization",
+    "EvaluateConfig",
     "FakeQuant",
     "FeatureMethod",
+    "FeatureScale",
     "FeatureZeroPoint",
     "Fit",
     "Head",
@@ -44,6 +48,7 @@ __all__ = [
     "TrackConfig",
     "UnlikeParts",
     "Vendor",
+    "VendorMethod",
     "WatchConfig",
     "WeightMethod",
     "WeightScale",
@@ -68,8 +73,14 @@ class Requantization(Enum):
     """How the accumulator becomes an output code."""
 
     nna = "nna"  # floor((4*acc + bias) / mult) + 2^(bits-1), per channel
+    nna_open = "nna_open"  # the same as t41-pluto computes it: bias from int32 codes, sums rounded as real ones
     multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
     shift = "shift"  # acc >> shift, one shift a layer
+
+    @property
+    def is_nna(self) -> bool:
+        """Whether the accumulator is divided as Ingenic's unit does it."""
+        return self in (Requantization.nna, Requantization.nna_open)
 
 
 class FeatureZeroPoint(Enum):
@@ -77,6 +88,14 @@ class FeatureZeroPoint(Enum):
 
     affine = "affine"  # unsigned codes, any zero point
     symmetric = "symmetric"  # zero point at 0 (unsigned) or in the middle (signed)
+    signed = "signed"  # in the middle, also where no value is negative
+
+
+class FeatureScale(Enum):
+    """How many scales a feature may have."""
+
+    per_channel = "per_channel"  # nothing is known against a scale a channel
+    per_tensor = "per_tensor"  # what the vendor's converter takes has one threshold a tensor
 
 
 class WeightScale(Enum):
@@ -113,8 +132,10 @@ class ToolchainConfig:
     """The vendor's converter."""
 
     name: str = MISSING  # its executable
-    # the executable, or a folder that has it: build runs it then; null: build prepares its folder
+    # the executable, or a folder that has it: build runs Ingenic's then, compile Sophgo's; null: build prepares its
+    # folder, and compile runs what `python -m stages.toolchain install sophgo` has installed
     path: str | None = None
+    minutes: float = 60.0  # what one of its tools may take
 
 
 @dataclass
@@ -138,6 +159,7 @@ class SocConfig:
     input_channels: int = 0  # channels of a picture as the board wants it; 0: as the network has
     requantization: Requantization = MISSING
     feature_zero_point: FeatureZeroPoint = MISSING
+    feature_scale: FeatureScale = FeatureScale.per_channel
     weight_scale: WeightScale = MISSING
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
     float_outputs: bool = False  # a convolution or fully connected layer returns float at the end or to layers in float
@@ -260,6 +282,8 @@ class ModelConfig:
     source: str | None = None  # `package:NAME==VERSION/path`, `file:PATH` or `https://...`; see docs/sources.md
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
+    # inputs that always take the same value -> a number, or a list of numbers; they are no inputs any more
+    constants: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)  # tensors or nodes to end at; empty: the graph's own outputs
     # end a detector at its last convolutions and decode boxes in float; not where `outputs` has names
     cut: bool = True
@@ -349,6 +373,28 @@ class FeatureMethod(Enum):
     PERCENTILE = "PERCENTILE"  # the clip that leaves out the farthest values, see `percentile`
 
 
+class Calibration(Enum):
+    """Who chooses the ranges of the network that the vendor's tool compiles."""
+
+    own = "own"  # this project: those of qparams.json
+    vendor = "vendor"  # the vendor's tool by itself, see `vendor_method`; Sophgo's alone is asked
+
+
+class VendorMethod(Enum):
+    """How Sophgo's run_calibration.py chooses ranges: its `--cali_method`."""
+
+    kl = "kl"
+    max = "max"
+    mse = "mse"
+    percentile9999 = "percentile9999"
+    aciq_laplace = "aciq_laplace"
+    aciq_gauss = "aciq_gauss"
+    use_kl = "use_kl"
+    use_max = "use_max"
+    use_mse = "use_mse"
+    use_percentile9999 = "use_percentile9999"
+
+
 class WeightMethod(Enum):
     """How a weight's scale is chosen."""
 
@@ -411,6 +457,10 @@ class QuantConfig:
     feature_bits: int = 8  # bit width of features; 32: float
     weight_bits: int = 8  # bit width of weights; 32: float
     feature_method: FeatureMethod = FeatureMethod.MAX_ABS
+    calibration: Calibration = Calibration.own
+    vendor_method: VendorMethod = VendorMethod.kl  # calibration=vendor only
+    # calibration=vendor only: its search_qtable keeps layers in float until the outputs have this cosine; null: none
+    vendor_cosine: float | None = None
     weight_method: WeightMethod = WeightMethod.MAX_ABS
     percentile: float = 99.99  # PERCENTILE only: percent of the values that the clip keeps
     equalization: Equalization = Equalization.none
@@ -455,10 +505,24 @@ class CompareConfig:
 
     isolated: bool = True  # also where the error comes from: each layer alone, features alone, weights alone quantized
     # how many lines are tried as cures where something is wrong, each through quantize and on all debug pictures;
-    # 0: none is tried, and none is printed
+    # 0: none is tried, and none is printed, nor is it searched where the outputs lose
     cures: int = 12
     # also every tensor of the first debug picture, float and quantized, as the vendor's tools dump it
     dump: bool = False
+
+
+class Backend(Enum):
+    """What computes the quantized network in evaluate."""
+
+    simulator = "simulator"  # this project's, on the integer model
+    toolchain = "toolchain"  # the vendor's, on what compile has made: seconds a picture
+
+
+@dataclass
+class EvaluateConfig:
+    """How evaluate computes."""
+
+    backend: Backend = Backend.simulator
 
 
 @dataclass
@@ -489,6 +553,10 @@ class WatchConfig:
     metric: str = "${watch_module:${data.evaluation.metric}}"
     decoding: str = "${watch_module:${model.detector.function}}"
     toolchain: str = "${watch_tool:${soc.toolchain.path},${soc.toolchain.name}}"
+    # the compilers of other vendors than Ingenic that this machine has: dvc.yaml has a stage for each
+    compilers: list[str] = "${watch_compilers:${soc.vendor},${soc.toolchain.path}}"  # type: ignore[assignment]
+    compiled: str = "${watch_compiled:${watch.compilers}}"  # what they write, for the stages after them
+    simulated: str = "${watch_simulated:${watch.compilers},${evaluate.backend}}"  # the same for evaluate
 
 
 SOURCE_KEYS: dict[str, str] = {
@@ -506,5 +574,6 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.artifacts import as_object, read_artifact, write_json
+from stages.core.base.checksums import read_bytes
 from stages.core.base.errors import UserError
 from stages.core.base.paths import EXPORT, INTEGER_MODEL
 from stages.core.config.schema import Config, ModelConfig
@@ -53,7 +54,7 @@ def calibset_settings(config: Config) -> dict[str, str]:
 
 def evaluate_settings(config: Config) -> dict[str, str]:
     """What evaluate's results follow from: its settings, and the quantized network on disk."""
-    return _measured(config, "evaluation")
+    return _measured(config, "evaluation") | _digests("evaluate", asdict(config.evaluate))
 
 
 def compare_settings(config: Config) -> dict[str, str]:
@@ -76,7 +77,7 @@ def check_settings(folder: Path, settings: Mapping[str, str]) -> None:
     Raises:
         UserError: naming the keys that differ, or if there are no results.
     """
-    before = read_json(folder / SETTINGS_FILE)
+    before = read_artifact(folder / SETTINGS_FILE, as_object)
     changed = [key for key in settings if before.get(key) != settings[key]]
     if changed:
         raise UserError(f"{folder} was made with another {', '.join(changed)}: run `dvc repro`")
@@ -94,7 +95,7 @@ def check_export(model: ModelConfig) -> None:
 def _measured(config: Config, pictures: str) -> dict[str, str]:
     settings = _digests("model.detector", asdict(config.model.detector))
     settings |= _digests(f"data.{pictures}", asdict(getattr(config.data, pictures)))
-    return settings | {NETWORK: hashlib.sha256(INTEGER_MODEL.read_bytes()).hexdigest()[:16]}
+    return settings | {NETWORK: hashlib.sha256(read_bytes(INTEGER_MODEL)).hexdigest()[:16]}
 
 
 def _digests(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,13 @@ from stages.core.base.errors import UserError
 from stages.core.base.sources import parse, require_local, watched_path
 from stages.core.base.user_code import require_module, watched_module
 from stages.core.config.schema import SOURCE_KEYS, Config
-from stages.core.config.toolchain import find_tool, watched_tool
+from stages.core.config.toolchain import (
+    find_tool,
+    sophgo_compilers,
+    watched_result,
+    watched_simulation,
+    watched_tool,
+)
 
 __all__ = ["check_files", "check_watch", "register_resolvers"]
 
@@ -23,6 +29,9 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("watch", watched_path, replace=True)
     OmegaConf.register_new_resolver("watch_tool", watched_tool, replace=True)
     OmegaConf.register_new_resolver("watch_module", watched_module, replace=True)
+    OmegaConf.register_new_resolver("watch_compilers", sophgo_compilers, replace=True)
+    OmegaConf.register_new_resolver("watch_compiled", watched_result, replace=True)
+    OmegaConf.register_new_resolver("watch_simulated", watched_simulation, replace=True)
 
 
 def check_watch(config: Config) -> None:
@@ -44,6 +53,16 @@ def check_watch(config: Config) -> None:
         raise UserError(
             f"watch.toolchain={config.watch.toolchain} does not fit soc.toolchain.path={toolchain.path}: "
             "`python -m stages.compose` fills watch in"
+        )
+    # which compilers there are is this machine's business: those of another one are no mistake
+    fitting = (
+        watched_result(config.watch.compilers),
+        watched_simulation(config.watch.compilers, config.evaluate.backend),
+    )
+    if (config.watch.compiled, config.watch.simulated) != fitting:
+        raise UserError(
+            f"watch.compiled={config.watch.compiled} and watch.simulated={config.watch.simulated} do not fit "
+            f"watch.compilers={config.watch.compilers}: `python -m stages.compose` fills watch in"
         )
 
 

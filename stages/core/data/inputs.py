@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import read_json
+from stages.core.base.artifacts import as_rows, read_artifact
+from stages.core.base.checksums import damaged
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Color, InputConfig
 from stages.core.graph.onnx_graph import PICTURE_RANK
@@ -215,10 +216,17 @@ def from_json(content: Sequence[Mapping[str, Any]]) -> list[NetworkInput]:
             normal=tuple(item["normal"]),
             color=Color(item["color"]),
         )
-        for item in content
+        for item in as_rows(content)
     ]
 
 
 def load_inputs(path: Path) -> list[NetworkInput]:
-    """Load the artifact that export writes."""
-    return from_json(read_json(path))
+    """Load the artifact that export writes.
+
+    Raises:
+        UserError: if it is missing or damaged.
+    """
+    inputs = read_artifact(path, from_json)
+    if not inputs:
+        raise damaged(path, "it names no input")
+    return inputs

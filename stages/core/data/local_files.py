@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import files_below, parse
+from stages.core.base.sources import files_below, is_special, parse, special_file
 from stages.core.config.schema import PICTURE_SETS, Config, LabelledSet, Task
 from stages.core.config.watch import check_files
 from stages.core.data.labels import class_folders, read_table
@@ -31,6 +31,8 @@ def check_local_files(config: Config) -> None:
         model_files(config.model.source)
     for name in PICTURE_SETS:
         path = _local(getattr(config.data, name).source)
+        if path is not None:
+            _check_regular(path)
         if path is not None and not any(is_sample(file) for file, _ in _files(path)):
             suffixes = ", ".join(sorted(SAMPLE_SUFFIXES))
             what = f"no file in {path} is a sample" if path.is_dir() else f"{path} is no sample"
@@ -40,6 +42,17 @@ def check_local_files(config: Config) -> None:
         class_folders(name for name, _ in _files(pictures) if is_sample(name))
     if _local(config.data.evaluation.labels) is not None:
         _check_labels(config.data.evaluation, config.model.detector.classes)
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse pipes, sockets and devices in a folder that DVC watches: it would wait for one, or read without end.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for file in sorted(file for _, file in _files(path)):
+        if is_special(file):
+            raise special_file(file)
 
 
 def _check_labels(data: LabelledSet, classes: int | None) -> None:

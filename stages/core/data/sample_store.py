@@ -9,6 +9,7 @@ with the number of samples.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import missing, read_json, write_json
+from stages.core.base.artifacts import read_artifact, write_json
+from stages.core.base.checksums import checked_file, parsing
 from stages.core.data.inputs import Sample
 
 __all__ = [
@@ -112,19 +114,28 @@ class StoredArray:
 
     @classmethod
     def open(cls, path: Path) -> "StoredArray":
-        """Read the header of a `.npy` file."""
-        if not path.is_file():
-            raise missing(path)
-        with path.open("rb") as file:
+        """Read the header of a `.npy` file.
+
+        Raises:
+            UserError: if it is missing or damaged.
+        """
+        with checked_file(path).open("rb") as file, parsing(path):
             np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            return cls(path, file.tell(), shape[1:], dtype)
+            array = cls(path, file.tell(), shape[1:], dtype)
+            if path.stat().st_size != array.offset + shape[0] * array.size:
+                raise ValueError("its size is not that of its header")
+            return array
+
+    @property
+    def size(self) -> int:
+        """Bytes of a sample."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, file: BinaryIO, position: int) -> NDArray[Any]:
         """Read the array at a position, `file` being open."""
-        size = int(np.prod(self.shape)) * self.dtype.itemsize
-        file.seek(self.offset + position * size)
-        return np.frombuffer(file.read(size), dtype=self.dtype).reshape(self.shape)
+        file.seek(self.offset + position * self.size)
+        return np.frombuffer(file.read(self.size), dtype=self.dtype).reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -149,12 +160,15 @@ class SampleReader:
 
     @classmethod
     def open(cls, folder: Path) -> "SampleReader":
-        """Open one set."""
-        index = read_json(folder / INDEX_FILE)
-        paths = (folder / ARRAY_FILE.format(index=number) for number in range(len(index["inputs"])))
-        arrays = dict(zip(index["inputs"], map(StoredArray.open, paths), strict=True))
-        names = index["names"]
-        return cls(arrays, range(len(names)), names, index["digests"], index["warnings"], index["flat"])
+        """Open one set.
+
+        Raises:
+            UserError: if a file is missing or damaged.
+        """
+        inputs, *rest = read_artifact(folder / INDEX_FILE, _index)
+        paths = (folder / ARRAY_FILE.format(index=number) for number in range(len(inputs)))
+        arrays = dict(zip(inputs, map(StoredArray.open, paths), strict=True))
+        return cls(arrays, range(len(rest[0])), *rest)
 
     def subset(self, indices: Sequence[int]) -> "SampleReader":
         """The samples of these indices, in this order, as a reader of its own."""
@@ -186,6 +200,14 @@ class SampleReader:
             files = {name: stack.enter_context(array.path.open("rb")) for name, array in self.arrays.items()}
             for position in positions:
                 yield {name: array.read(files[name], position) for name, array in self.arrays.items()}
+
+
+def _index(content: Any) -> list[list[str]]:
+    """Inputs, names, digests, warnings and flat samples of a set's index."""
+    lists = [[str(text) for text in content[key]] for key in ("inputs", "names", "digests", "warnings", "flat")]
+    if len(lists[1]) != len(lists[2]):
+        raise ValueError("names and digests are not of the same number")
+    return lists
 
 
 def calibration_samples(folder: Path) -> SampleReader:

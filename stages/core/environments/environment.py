@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages.core.base.sources import cache_folder
+from stages.core.base.sources import environments_folder
 
-__all__ = ["Environment", "Mend", "environments_folder"]
+__all__ = ["Environment", "Mend"]
 
 DIGEST_DIGITS = 12
 
@@ -35,8 +35,8 @@ class Environment:
         name: what `python -m stages.toolchain install` calls it.
         purpose: what it is for, in a few words.
         python: version of its Python, as "3.11".
-        requirements: every package, those that others need among them, each of one exact version (`name==version`, a
-            marker may follow): nothing else is installed.
+        requirements: every package, those that others need among them, each of one exact version (`name==version`; a
+            marker may follow, or `--hash=sha256:...` where each has one file): nothing else is installed.
         smoke: Python that runs there at the end; if it fails nothing is kept.
         gigabytes: what it takes on the disk.
         mends: applied in this order, before the smoke test.
@@ -78,8 +78,3 @@ class Environment:
         """Folders of other recipes of the same name: those of another version of the project."""
         digits = "[0-9a-f]" * DIGEST_DIGITS
         return sorted(set(environments_folder().glob(f"{self.name}-{digits}")) - {self.folder})
-
-
-def environments_folder() -> Path:
-    """The folder of all environments, in the user's cache."""
-    return cache_folder() / "environments"

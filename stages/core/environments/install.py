@@ -1,5 +1,6 @@
 """Making an environment, whole or not at all, and removing it."""
 
+import os
 import re
 import shutil
 import sys
@@ -9,16 +10,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stages.core.base.artifacts import output_folder
+from stages.core.base.artifacts import output_folder, write_text
 from stages.core.base.console import console, counted, progress
 from stages.core.base.errors import UserError
 from stages.core.base.processes import run_streaming
-from stages.core.environments.environment import Environment, environments_folder
+from stages.core.base.sources import environments_folder
+from stages.core.environments.environment import Environment
 from stages.core.environments.interpreters import clean_variables, find_python
 
 __all__ = ["install", "remove", "run_python"]
 
 BYTES_OF_GIGABYTE = 1_000_000_000
+REQUIREMENTS_FILE = "requirements.txt"
 LARGE_MEGABYTES = 10.0
 """Downloads from this size on are named while they run."""
 FIRST_SIGHT = re.compile(r"\s*(?:Collecting|Processing) ")
@@ -67,7 +70,7 @@ def remove(environment: Environment) -> list[Path]:
 def run_python(
     environment: Environment, arguments: Sequence[str], folder: Path, python: Path | None = None
 ) -> tuple[int, str]:
-    """Run an environment's Python without input, apart from this process's own packages.
+    """Run an environment's Python without input, apart from this process's packages; its programs come first on PATH.
 
     Args:
         environment: an installed one.
@@ -79,7 +82,10 @@ def run_python(
         The exit code, and all that was printed.
     """
     lines: list[str] = []
-    code = _run([str(python or environment.executable), *arguments], folder, lines.append, environment.variables)
+    executable = python or environment.executable
+    search = {"PATH": os.pathsep.join([str(executable.parent), os.environ.get("PATH", os.defpath)])}
+    variables = search | dict(environment.variables or {})
+    code = _run([str(executable), *arguments], folder, lines.append, variables)
     return code, "".join(lines)
 
 
@@ -104,9 +110,11 @@ def _install_packages(environment: Environment, python: Path, folder: Path) -> N
     if not environment.requirements:
         return
     lines: list[str] = []
+    listed = folder / REQUIREMENTS_FILE  # pip takes digests from a file alone
+    write_text(listed, "".join(f"{requirement}\n" for requirement in environment.requirements))
     # wheels only: a build would run code and take compilers; modules are compiled when they are first imported
     options = ["--no-deps", "--only-binary=:all:", "--no-compile", "--progress-bar=off", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", f"--python={python}", "install", *options, *environment.requirements]
+    command = [sys.executable, "-m", "pip", f"--python={python}", "install", *options, f"--requirement={listed}"]
     with progress(f"installing {environment.name}", len(environment.requirements)) as step:
 
         def show(line: str) -> None:

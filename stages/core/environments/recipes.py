@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from stages.core.environments.environment import Environment
+from stages.core.environments.sophgo import SOPHGO
 
-__all__ = ["ENVIRONMENTS", "TENSORFLOW"]
+__all__ = ["ENVIRONMENTS", "SOPHGO", "TENSORFLOW"]
 
 TENSORFLOW = Environment(
     name="tensorflow",
@@ -55,4 +56,4 @@ TENSORFLOW = Environment(
     },
 )
 
-ENVIRONMENTS: Mapping[str, Environment] = {each.name: each for each in (TENSORFLOW,)}
+ENVIRONMENTS: Mapping[str, Environment] = {each.name: each for each in (TENSORFLOW, SOPHGO)}

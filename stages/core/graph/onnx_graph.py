@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from stages.core.base.artifacts import missing
+from stages.core.base.checksums import damaged, read_bytes, stage_folder
 from stages.core.base.errors import UserError, one_line
 
 __all__ = [
@@ -36,15 +36,15 @@ def load_model(path: Path) -> onnx.ModelProto:
     """Load an ONNX file.
 
     Raises:
-        UserError: if it is missing or is not ONNX.
+        UserError: if it is missing, is not ONNX, or is a damaged artifact.
     """
+    content = read_bytes(path)
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise missing(path) from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
-    return parse_model(content, str(path))
+        return parse_model(content, str(path))
+    except UserError as error:
+        if stage_folder(path):
+            raise damaged(path, "it is not ONNX") from error
+        raise
 
 
 def parse_model(content: bytes, name: str) -> onnx.ModelProto:

@@ -1,6 +1,5 @@
 """ONNX Runtime sessions, all made the same way."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +9,11 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import missing
+from stages.core.base.checksums import checked_file
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import used_names
 
-__all__ = ["Runner", "asked_threads", "with_outputs"]
+__all__ = ["Runner", "with_outputs"]
 
 
 Optimize = Literal["all", "safe", "none"]
@@ -39,8 +38,8 @@ class Runner:
     constants must stay the integers that they are; "none" for a network of QuantizeLinear and DequantizeLinear, so that
     each acts as the standard says and none is fused into a kernel that rounds otherwise.
 
-    It takes `threads` cores; without that as many as SOCQUANT_THREADS says, or else all but `beside`, which other work
-    needs: ONNX Runtime's threads wait for each other spinning, so that more of them than cores cost both.
+    It runs in the caller's thread: shared out to several, a sum would depend on their number. Several threads may run
+    it at once, see `in_order`.
     """
 
     def __init__(
@@ -48,17 +47,13 @@ class Runner:
         model: onnx.ModelProto | Path,
         *,
         optimize: Optimize = "all",
-        threads: int | None = None,
-        beside: int = 0,
     ) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or _wanted_threads(beside)
+        options.intra_op_num_threads = 1
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_DISABLE_ALL if optimize == "none" else level.ORT_ENABLE_ALL
-        if isinstance(model, Path) and not model.is_file():
-            raise missing(model)
-        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        source = str(checked_file(model)) if isinstance(model, Path) else model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
                 source,
@@ -78,23 +73,6 @@ class Runner:
 
 def _shapes(tensors: Sequence[Any]) -> dict[str, list[int | str]]:
     return {tensor.name: list(tensor.shape) for tensor in tensors}
-
-
-def asked_threads() -> int:
-    """SOCQUANT_THREADS: the cores to take; 0, the default: every one.
-
-    Raises:
-        UserError: if it is no number.
-    """
-    threads = os.environ.get("SOCQUANT_THREADS", "0")
-    if not threads.isdigit():
-        raise UserError(f"SOCQUANT_THREADS={threads}: give a number; 0 takes every core")
-    return int(threads)
-
-
-def _wanted_threads(beside: int) -> int:
-    """As many as SOCQUANT_THREADS says, or all but `beside`; 0 lets ONNX Runtime take every one."""
-    return asked_threads() or (max((os.cpu_count() or 1) - beside, 1) if beside else 0)
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

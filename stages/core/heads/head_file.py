@@ -4,8 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.artifacts import read_json
-from stages.core.base.errors import UserError
+from stages.core.base.artifacts import read_artifact
 from stages.core.heads.families.anchors import AnchorHead
 from stages.core.heads.families.cells import CellHead
 from stages.core.heads.families.centers import CenterHead
@@ -37,12 +36,9 @@ def load_head(path: Path) -> ExportedHead | None:
     """Load out/export/detector.json; None of a network without a head that is known.
 
     Raises:
-        UserError: if it is missing or no JSON, or lacks what a head has: an earlier version of export wrote it.
+        UserError: if it is missing or damaged, or lacks what a head has: an earlier version of export wrote it.
     """
-    try:
-        return from_json(read_json(path))
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error.args[0]!r}: run `dvc repro export` anew") from error
+    return read_artifact(path, from_json)
 
 
 def to_json(exported: ExportedHead | None) -> dict[str, Any]:

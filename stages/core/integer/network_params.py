@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import read_json, write_json
+from stages.core.base.artifacts import read_artifact, write_json
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config, FeatureMethod
 from stages.core.integer.quant_params import QuantParams
@@ -160,9 +160,15 @@ def load_qparams(path: Path, config: Config) -> NetworkParams:
     """Read what `save_qparams` wrote.
 
     Raises:
-        UserError: if other settings than the config's were in force: a stage was run by hand before quantize.
+        UserError: if it is missing or damaged, or other settings than the config's were in force: a stage was run by
+            hand before quantize.
     """
-    content = read_json(path)
+    return read_artifact(path, lambda content: _checked(path, content, config))
+
+
+def _checked(path: Path, content: Any, config: Config) -> NetworkParams:
+    """The parameters in a file's content, which must have been chosen with the config's settings."""
+    features = content["features"]
     for key, value in _chosen_with(config).items():
         if content.get(key) == value:
             continue
@@ -179,7 +185,7 @@ def load_qparams(path: Path, config: Config) -> NetworkParams:
                 | {"method": RangeSource(feature["method"])}
                 | {key: tuple(feature.get(key, ())) for key in ("channel_scales", "float_consumers")}
             )
-            for feature in content["features"]
+            for feature in features
         ],
         weights=[WeightParams(**weight | {"scales": tuple(weight["scales"])}) for weight in content["weights"]],
         float_nodes=content["float_nodes"],

@@ -20,6 +20,7 @@ __all__ = [
     "multiplier_shift",
     "multiplier_shift_parameters",
     "nna",
+    "nna_integer_parameters",
     "nna_limits",
     "nna_parameters",
     "scale_sum",
@@ -59,6 +60,20 @@ def nna_parameters(
     """
     mult = np.clip(np.rint(4.0 * out_scale / (in_scale * weight_scales.astype(np.float64))), 1, MULT_LIMIT)
     offset = np.rint(mult * (zero_point - 2 ** (bits - 1) + bias.astype(np.float64) / out_scale) + mult / 2)
+    return np.clip(offset, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32), mult.astype(np.int32)
+
+
+def nna_integer_parameters(
+    in_scale: Scale, weight_scales: NDArray[Any], codes: NDArray[np.int32], out_scale: Scale, zero_point: int, bits: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The same for a bias that is stored as int32 codes at the accumulator's scale: the rounding of those counts.
+
+    The order of the float64 operations is that of the open T41 compiler (compile/requant.py at 8f374b6): where `mult`
+    is odd, bias lies halfway between two integers.
+    """
+    effective = in_scale * weight_scales.astype(np.float64) / out_scale
+    mult = np.clip(np.rint(4.0 / effective), 1, MULT_LIMIT)
+    offset = np.rint(mult * (effective * codes.astype(np.float64) + (zero_point - 2 ** (bits - 1)) + 0.5))
     return np.clip(offset, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32), mult.astype(np.int32)
 
 

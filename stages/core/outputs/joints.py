@@ -77,7 +77,7 @@ class Joint:
     @cached_property
     def runner(self) -> Runner | None:
         """Runs `alone`."""
-        return Runner(self.alone, threads=1) if self.alone else None
+        return Runner(self.alone) if self.alone else None
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ def _positions(graph: Graph, nodes: Sequence[onnx.NodeProto], leaves: Sequence[s
         size = _size(graph, leaf)
         fed[leaf] = np.arange(start, start + size, dtype=np.float32).reshape(_shape(graph, leaf))
         start += size
-    moved = Runner(_subgraph(graph, nodes, leaves, [tensor]), optimize="none", threads=1).run(fed)
+    moved = Runner(_subgraph(graph, nodes, leaves, [tensor]), optimize="none").run(fed)
     return moved[tensor].reshape(-1).astype(np.int64)
 
 

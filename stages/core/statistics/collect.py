@@ -12,6 +12,7 @@ from stages.core.base.console import track
 from stages.core.base.errors import UserError
 from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
+from stages.core.graph.infinite import infinite_tensors, without_infinity
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
 from stages.core.statistics.histogram import TensorCollector
@@ -33,7 +34,8 @@ def collect(
 ) -> dict[str, TensorStatistics]:
     """Collect statistics of float tensors, inputs included.
 
-    Memory holds the tensors of at most two pictures: while one is counted, the next runs.
+    Memory holds the tensors of at most two pictures: while one is counted, the next runs. Where a constant of the
+    network makes a tensor infinite, as a mask does, its finite values count.
 
     Args:
         model: the float network.
@@ -44,13 +46,14 @@ def collect(
         Tensor name -> statistics, in graph order.
 
     Raises:
-        UserError: if a tensor holds a value that is not finite, naming tensor and picture.
+        UserError: if another tensor holds a value that is not finite, naming tensor and picture.
     """
     graph = Graph(model)
     names = [name for name in graph.float_tensors if tensors is None or name in tensors]
+    masked = infinite_tensors(graph).intersection(names)
     computed = [name for name in names if name not in graph.inputs]
     # one core runs the network, the others count: threads of its own would wait for each other, spinning
-    runner = Runner(with_outputs(model, computed), threads=1)
+    runner = Runner(with_outputs(model, computed))
     collectors = {name: TensorCollector() for name in names}
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
@@ -58,12 +61,11 @@ def collect(
         current = ""
         for picture, inputs in pictures:
             values = inputs | runner.run(inputs)
-            _wait(
-                pending, current, graph, collectors
-            )  # a tensor's pictures are added one by one: sums keep their order
+            values |= {name: without_infinity(values[name]) for name in masked}
+            _wait(pending, current, collectors)  # a tensor's pictures are added one by one: sums keep their order
             parts = _shares({name: values[name] for name in collectors}, workers)
             pending, current = [pool.submit(_add, collectors, part) for part in parts], picture
-        _wait(pending, current, graph, collectors)
+        _wait(pending, current, collectors)
     return {name: collector.finish() for name, collector in collectors.items()}
 
 
@@ -83,24 +85,9 @@ def _add(collectors: Mapping[str, TensorCollector], values: Feeds) -> set[str]:
     return {name for name, array in values.items() if not collectors[name].add(array)}
 
 
-def _wait(pending: Iterable[Future[set[str]]], picture: str, graph: Graph, order: Iterable[str]) -> None:
+def _wait(pending: Iterable[Future[set[str]]], picture: str, order: Iterable[str]) -> None:
     """Wait until a picture is counted; refuse it if a tensor is not finite, naming the first in graph order."""
     broken = {name for future in pending for name in future.result()}
     for name in order:
         if name in broken:
-            raise UserError(f"tensor {name!r} is infinite or not a number on {picture}: {_advice(graph, name)}")
-
-
-def _advice(graph: Graph, tensor: str) -> str:
-    """What to do about a tensor that is not finite: its node may take an infinite constant on purpose, for a mask."""
-    node = graph.producers.get(tensor)
-    if node is None:
-        return "check weights, mean and normal"
-    for name in node.input:
-        constant = graph.constant(name)
-        if constant is not None and constant.dtype.kind == "f" and not np.isfinite(constant).all():
-            return (
-                f"its node {node.name} ({node.op_type}) reads the constant {name!r}, which is; end the network before "
-                "it (model.outputs)"
-            )
-    return "check weights, mean and normal"
+            raise UserError(f"tensor {name!r} is infinite or not a number on {picture}: check weights, mean and normal")

@@ -1,5 +1,6 @@
 """What calibration learns about every tensor: one file, no bit width in it, so that a sweep calibrates once."""
 
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import missing
-from stages.core.base.errors import UserError
+from stages.core.base.checksums import parsing, read_bytes
 
 __all__ = ["HISTOGRAM_BINS", "TensorStatistics", "load_statistics", "save_statistics"]
 
@@ -82,27 +82,27 @@ def load_statistics(path: Path) -> dict[str, TensorStatistics]:
     """Read what `save_statistics` wrote: tensor name -> statistics, in graph order.
 
     Raises:
-        UserError: if the file is missing or is not such a file.
+        UserError: if the file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        tensors, ends = arrays["tensors"], np.cumsum(arrays["channels"])
+    content = io.BytesIO(read_bytes(path))
+    with parsing(path):
+        try:
+            with np.load(content, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, NotImplementedError) as error:
+            raise ValueError("it is no npz file") from error
+        ends = np.cumsum(arrays["channels"])
         spans = [slice(end - count, end) for end, count in zip(ends, arrays["channels"], strict=True)]
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is not a statistics file: run `dvc repro calibrate`") from error
-    return {
-        str(name): TensorStatistics(
-            low=float(arrays["low"][i]),
-            high=float(arrays["high"][i]),
-            histogram=arrays["histogram"][i],
-            exponent=int(arrays["exponent"][i]),
-            first=int(arrays["first"][i]),
-            channel_low=arrays["channel_low"][spans[i]],
-            channel_high=arrays["channel_high"][spans[i]],
-            channel_mean=arrays["channel_mean"][spans[i]],
-        )
-        for i, name in enumerate(tensors)
-    }
+        return {
+            str(name): TensorStatistics(
+                low=float(arrays["low"][i]),
+                high=float(arrays["high"][i]),
+                histogram=arrays["histogram"][i],
+                exponent=int(arrays["exponent"][i]),
+                first=int(arrays["first"][i]),
+                channel_low=arrays["channel_low"][spans[i]],
+                channel_high=arrays["channel_high"][spans[i]],
+                channel_mean=arrays["channel_mean"][spans[i]],
+            )
+            for i, name in enumerate(arrays["tensors"])
+        }

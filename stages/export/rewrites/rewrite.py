@@ -55,6 +55,7 @@ REWRITES = (
     Pass(products.gemm, frozenset({"Gemm"})),
     Pass(products.conv_transpose, frozenset({"ConvTranspose"})),
     Pass(pools.average_pool, frozenset({"AveragePool"})),
+    Pass(pools.max_pool, frozenset({"MaxPool"})),
     Pass(reductions.without_empty_axes, REDUCTIONS),
     Pass(reductions.sum_as_mean, frozenset({"ReduceSum"})),
     Pass(reductions.max_as_pool, frozenset({"ReduceMax"})),

@@ -1,10 +1,12 @@
 """Which reader takes which format."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import SourceFormat, model_files
 from stages.export.sources.caffe.reader import read_caffe
+from stages.export.sources.constant_inputs import with_constants
 from stages.export.sources.mxnet.reader import read_mxnet
 from stages.export.sources.onnx_file import read_onnx
 from stages.export.sources.pytorch.reader import read_pytorch
@@ -23,7 +25,7 @@ READERS: Mapping[SourceFormat, Reader] = {
 
 
 def read_source(config: ModelConfig) -> tuple[SourceNetwork, str]:
-    """Read the network that `model` names.
+    """Read the network that `model` names; `model.constants` are no inputs of it.
 
     Returns:
         The network, and what messages call it.
@@ -31,6 +33,11 @@ def read_source(config: ModelConfig) -> tuple[SourceNetwork, str]:
     Raises:
         UserError: if it cannot be read.
     """
+    read, name = _read(config)
+    return replace(read, model=with_constants(read.model, config.constants, config.inputs)), name
+
+
+def _read(config: ModelConfig) -> tuple[SourceNetwork, str]:
     files = model_files(config.source)
     if files is None:
         return read_pytorch(config, None), config.name

@@ -1,5 +1,6 @@
 """Reading networks of TensorFlow, Keras and TFLite: tf2onnx converts them, in an environment that has TensorFlow."""
 
+import hashlib
 import json
 import signal
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.console import console, output
 from stages.core.base.errors import UserError
 from stages.core.base.processes import own_line
+from stages.core.base.sources import cache_folder
 from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import ModelFiles, SourceFormat
 from stages.core.environments.install import install, run_python
@@ -38,6 +40,8 @@ KINDS = {
     SourceFormat.frozen: "frozen",
 }
 """What the worker calls the formats."""
+REPORT, VALUES, MODEL = "report.json", "values.npz", "model.onnx"
+"""What the worker writes."""
 LOW_COSINE = 0.98
 UNKNOWN_SHAPE = "unknown_shape.txt"
 """The worker writes into it the name of an input whose shape must be told."""
@@ -96,31 +100,56 @@ def compared(conversion: Conversion, name: str) -> SourceNetwork:
 
 
 def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
-    """Run the worker."""
-    with TemporaryDirectory(prefix="socquant-") as temporary:
-        folder = Path(temporary)
-        network = _written(files, folder / "network")
-        console.print(f"converting {files.name} ({files.format.value.title})", style="dim")
-        arguments = [str(WORKER), KINDS[files.format], str(network), str(folder), json.dumps(shapes)]
-        code, text = run_python(TENSORFLOW, arguments, folder)
-        if code:
-            said = _refusal(code, text).replace(f"{folder}/", "")
-            message = f"model.source: {files.name} {said}{_incomplete(files)}"
-            unknown = folder / UNKNOWN_SHAPE
-            if unknown.exists():
-                raise UnknownShapeError(unknown.read_text(encoding="utf-8"), message)
-            raise UserError(message)
-        report = read_json(folder / "report.json")
-        for note in report["notes"]:
-            output.print(f"{files.name}: {note}")
-        with np.load(folder / "values.npz") as arrays:
-            values = {
-                kind: {name: arrays[f"{kind}_{index}"] for index, name in enumerate(report[f"{kind}s"])}
-                for kind in ("input", "output")
-            }
-        model = parse_model((folder / "model.onnx").read_bytes(), files.name)
-        name_nodes(model)
-        return Conversion(model, values["input"], values["output"])
+    """Convert a network, or find it converted: `init` and `export` read it one after the other."""
+    folder = cache_folder() / "conversions" / _digest(files, shapes)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix="convert-") as temporary:
+            results = _run_worker(files, shapes, Path(temporary))
+            try:
+                results.rename(folder)
+            except OSError:  # another process has converted it meanwhile
+                if not folder.exists():
+                    raise
+    report = read_json(folder / REPORT)
+    for note in report["notes"]:
+        output.print(f"{files.name}: {note}")
+    with np.load(folder / VALUES) as arrays:
+        values = {
+            kind: {name: arrays[f"{kind}_{index}"] for index, name in enumerate(report[f"{kind}s"])}
+            for kind in ("input", "output")
+        }
+    model = parse_model((folder / MODEL).read_bytes(), files.name)
+    name_nodes(model)
+    return Conversion(model, values["input"], values["output"])
+
+
+def _digest(files: ModelFiles, shapes: list[list[int]]) -> str:
+    """Stands for all that a conversion follows from: the files, the shapes, the worker and its packages."""
+    digest = hashlib.sha256(json.dumps([KINDS[files.format], shapes, TENSORFLOW.folder.name]).encode())
+    digest.update(WORKER.read_bytes())
+    for file in (files.main, *files.others):
+        content = file.read()
+        digest.update(f"{file.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _run_worker(files: ModelFiles, shapes: list[list[int]], folder: Path) -> Path:
+    """Run the worker in a folder; gives the one with its results."""
+    network, results = _written(files, folder / "network"), folder / "results"
+    results.mkdir()
+    console.print(f"converting {files.name} ({files.format.value.title})", style="dim")
+    arguments = [str(WORKER), KINDS[files.format], str(network), str(results), json.dumps(shapes)]
+    code, text = run_python(TENSORFLOW, arguments, folder)
+    if not code:
+        return results
+    said = _refusal(code, text).replace(f"{folder}/", "")
+    message = f"model.source: {files.name} {said}{_incomplete(files)}"
+    unknown = results / UNKNOWN_SHAPE
+    if unknown.exists():
+        raise UnknownShapeError(unknown.read_text(encoding="utf-8"), message)
+    raise UserError(message)
 
 
 def _written(files: ModelFiles, folder: Path) -> Path:

@@ -31,6 +31,8 @@ MUCH_INFORMATION = 0.3
 """In nats; of less a few pictures may be chance."""
 LEAST_RATIO, MIN_RATIO = 1.5, 3.0
 """So many times as well batch norms must fit one range, to count and to be sure."""
+LEAST_LIKENESS = 0.8
+"""Of a picture's variance its answer explains so much where a network denoises or enlarges it."""
 LEAST_GAIN = 0.1
 """In nats above chance, that labels need to be believed."""
 
@@ -72,7 +74,7 @@ class Known:
 def guess_range(clues: Clues) -> Known:
     """Find mean and normal: the first kind of evidence that knows it decides."""
     asked: list[Callable[[Clues], Known | None]] = [
-        _by_arithmetic, _by_metadata, _by_labels, _by_norms, _by_head, _by_answers,
+        _by_arithmetic, _by_metadata, _by_labels, _by_norms, _by_head, _by_picture_output, _by_answers,
     ]  # fmt: skip
     for ask in asked:
         known = ask(clues)
@@ -194,6 +196,23 @@ def _by_head(clues: Clues) -> Known | None:
         return Known(custom.normalization, told, Sure.medium)
     told = f"boxes survive a shift with {best.title} ({said[best]:.2g}), not with {clause} ({said[own]:.2g})"
     return Known(best, told, Sure.medium)
+
+
+def _by_picture_output(clues: Clues) -> Known | None:
+    trials = clues.trials
+    if trials is None:
+        return None
+    found: dict[Normalization, float] = {}
+    for each in (UNIT, SIGNED, PIXELS, IMAGENET, CAFFE):  # the most usual of such networks first
+        likenesses = [trials.likeness(each, color) for color in trials.colors]
+        found[each] = max((one for one in likenesses if one is not None), default=0.0)
+    best = max(found, key=lambda each: found[each])
+    if found[best] < LEAST_LIKENESS:
+        return None
+    good = [each for each in found if 1.0 - found[each] < LEAST_RATIO * (1.0 - found[best])] or [best]
+    second = max((each for each in found if each != good[0]), key=lambda each: found[each])
+    told = f"{found[good[0]]:.1%} like the input with {good[0].title}, {found[second]:.1%} with {second.title}"
+    return Known(good[0], f"the output is a picture, {told}", Sure.medium if len(good) == 1 else Sure.low)
 
 
 def _by_answers(clues: Clues) -> Known | None:

@@ -11,6 +11,7 @@ from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_fit import clearly_better, misfit
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.core.base.threads import in_order
 from stages.core.config.schema import Color
 from stages.core.graph.onnx_graph import WEIGHTED, Graph
 from stages.core.graph.session import Runner
@@ -19,6 +20,7 @@ from stages.core.heads.detector import Detector
 from stages.core.outputs.states import answering_outputs
 from stages.init.guess.answers import box_information, information, shifted, thinned, thinning_stride
 from stages.init.guess.normalizations import Normalization, applied
+from stages.init.guess.picture_outputs import likeness, picture_output
 from stages.init.network.read_network import ReadNetwork
 
 __all__ = ["SHOWN_SCORE", "Trials", "is_large"]
@@ -49,6 +51,7 @@ class Trials:
     samples: Sequence[NDArray[np.uint8]]
     labelled: Labelled | None = None
     _answers: dict[PreprocessingVariant, float] = field(default_factory=dict, init=False)
+    _likeness: dict[PreprocessingVariant, float] = field(default_factory=dict, init=False)
 
     def variant(self, normalization: Normalization, color: Color) -> PreprocessingVariant:
         """Give the variant of a normalization and a colour order."""
@@ -67,6 +70,22 @@ class Trials:
             with np.errstate(all="ignore"):  # a range that is wrong makes numbers of any size
                 self._answers[variant] = self._boxes_kept(variant) if self.detector else self._information(variant)
         return self._answers[variant]
+
+    def likeness(self, normalization: Normalization, color: Color) -> float | None:
+        """How like the picture its answer is, as of `picture_outputs.likeness`; None of other networks."""
+        name = picture_output(self.network.inputs[0].shape, self._runner.outputs)
+        if name is None:
+            return None
+        variant = self.variant(normalization, color)
+        if variant not in self._likeness:
+            with np.errstate(all="ignore"):
+                found = [self._likeness_of(sample, variant, name) for sample in self._tried]
+            self._likeness[variant] = float(np.mean(found))
+        return self._likeness[variant]
+
+    def _likeness_of(self, sample: NDArray[np.uint8], variant: PreprocessingVariant, name: str) -> float:
+        feeds = variant.feed(sample)
+        return likeness(next(iter(feeds.values())), self._runner.run(feeds)[name])
 
     def misfit(self, normalization: Normalization, color: Color) -> float | None:
         """How far the first batch norms' channels are from training; None without norms or with too few pictures."""
@@ -120,20 +139,24 @@ class Trials:
         return {name: thinning_stride(self._runner.outputs[name]) for name in names}
 
     def _information(self, variant: PreprocessingVariant) -> float:
-        def answered(sample: NDArray[np.uint8]) -> dict[str, Floats]:
-            outputs = self._runner.run(variant.feed(sample))
-            return {name: thinned(outputs[name], stride).copy() for name, stride in self._strides.items()}
+        network, strides = self._runner, self._strides
 
-        pairs = [(answered(sample), answered(shifted(sample))) for sample in self._tried]
+        def answered(sample: NDArray[np.uint8]) -> dict[str, Floats]:
+            outputs = network.run(variant.feed(sample))
+            return {name: thinned(outputs[name], stride).copy() for name, stride in strides.items()}
+
+        pairs = list(in_order(lambda sample: (answered(sample), answered(shifted(sample))), self._tried))
         side = self.network.inputs[0].height
-        return information(pairs, {name: side // stride for name, stride in self._strides.items()})
+        return information(pairs, {name: side // stride for name, stride in strides.items()})
 
     def _boxes_kept(self, variant: PreprocessingVariant) -> float:
-        def found(sample: NDArray[np.uint8]) -> Detections:
-            assert self.detector is not None
-            return self.detector.detect(self._runner.run(variant.feed(sample)), SHOWN_SCORE)
+        network, detector = self._runner, self.detector
+        assert detector is not None
 
-        return box_information([(found(sample), found(shifted(sample))) for sample in self._tried])
+        def found(sample: NDArray[np.uint8]) -> Detections:
+            return detector.detect(network.run(variant.feed(sample)), SHOWN_SCORE)
+
+        return box_information(list(in_order(lambda sample: (found(sample), found(shifted(sample))), self._tried)))
 
 
 def is_large(network: ReadNetwork) -> bool:

@@ -19,8 +19,11 @@ from stages.export.network import described, exported_network
 from stages.export.shapes import UnknownShapeError, graph_shapes
 from stages.export.sources.readers import read_source
 
-__all__ = ["ReadNetwork", "SourceGraph", "exported", "input_configs", "picture_color", "source_graph"]
+__all__ = ["USUAL_SIDES", "ReadNetwork", "SourceGraph", "exported", "input_configs", "picture_color", "source_graph"]
 
+USUAL_SIDES = (640, 224, 320, 256, 416, 512, 299, 384, 160, 128, 112, 96, 64, 48, 32, 28, 24)
+"""Of square pictures, in the order in which they are tried: of networks that answer for each place, of classifiers."""
+PICTURE_CHANNELS = (3, 1)
 NEUTRAL = [127.5]
 """Mean and normal with which export checks a network whose own are not known yet: pixels become -1..1."""
 
@@ -72,25 +75,50 @@ class ReadNetwork:
             return None
 
 
-def source_graph(model: ModelConfig, told: Mapping[str, Sequence[int]]) -> SourceGraph:
+def source_graph(model: ModelConfig, told: Mapping[str, Sequence[int]], pictures: bool = False) -> SourceGraph:
     """Read a source.
 
     Args:
         model: names the source, and what reading it needs; without inputs.
         told: input -> shape, by the user; formats that say no shapes (PyTorch, MXNet) are read with them.
+        pictures: whether the samples are pictures: such a format is then read with the first usual size that it takes,
+            and its sizes count as not static.
 
     Raises:
         UserError: if it cannot be read.
     """
     try:
-        read, title = read_source(model)
+        return _source_graph(model)
     except UnknownShapeError as error:
-        if error.name not in told:
+        if error.name in told:
+            try:
+                return _source_graph(replace(model, inputs=input_configs(told)))
+            except UnknownShapeError as another:
+                raise another.as_option() from another
+        if not pictures:
             raise error.as_option() from error
-        try:
-            read, title = read_source(replace(model, inputs=input_configs(told)))
-        except UnknownShapeError as another:
-            raise another.as_option() from another
+        return _of_pictures(model, error)
+
+
+def _of_pictures(model: ModelConfig, unknown: UnknownShapeError) -> SourceGraph:
+    """Read a source whose one input takes pictures of a size that it does not say."""
+    refusal = ""
+    for channels in PICTURE_CHANNELS:
+        for side in USUAL_SIDES:
+            shape = [1, channels, side, side]
+            try:
+                graph = _source_graph(replace(model, inputs=input_configs({unknown.name: shape})))
+            except UnknownShapeError as another:  # a second input: which shape, pictures do not tell
+                raise another.as_option() from another
+            except UserError as error:
+                refusal = refusal or str(error)
+                continue
+            return replace(graph, shapes={**graph.shapes, unknown.name: [1, channels, 0, 0]})
+    raise UserError(f"{unknown.as_option()}; none of the usual ones fits: {refusal}")
+
+
+def _source_graph(model: ModelConfig) -> SourceGraph:
+    read, title = read_source(model)
     metadata = {entry.key: entry.value for entry in read.model.metadata_props}
     producer = f"{read.model.producer_name} {read.model.producer_version}".strip()
     graph = float_source(read.model, title).model

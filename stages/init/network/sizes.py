@@ -17,12 +17,12 @@ from stages.core.data.preprocess import PICTURE_SUFFIXES
 from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.init.guess.guess import Guess, Sure
 from stages.init.network.array_shapes import shapes_of_samples
-from stages.init.network.read_network import ReadNetwork, SourceGraph, exported, picture_color
+from stages.init.network.read_network import USUAL_SIDES, ReadNetwork, SourceGraph, exported, picture_color
 
 __all__ = ["SizedNetwork", "sized_network"]
 
-DETECTOR_SIDE, CLASSIFIER_SIDE = 640, 224
-OTHER_SIDES = (320, 256, 416, 512, 299, 384, 128, 112, 64, 32)
+DETECTOR_SIDE, CLASSIFIER_SIDE = USUAL_SIDES[:2]
+OTHER_SIDES = USUAL_SIDES[2:]
 LINE_HEIGHT, LINE_WIDTH = 64, 320
 """A picture of at most so many rows shows a line of text, or a plate: it is usually so wide."""
 STRIP = 2.5

@@ -22,7 +22,7 @@ class ModelFile:
 
     Attributes:
         name: of the model.
-        source: as `model.source` has it.
+        source: as `model.source` has it; None of a module whose code gives its weights.
         read: a line on the file that was read.
         inputs: `model.inputs`, keys that are left out not among them.
         preprocess: how pictures are fitted; None where no input takes one.
@@ -33,7 +33,7 @@ class ModelFile:
     """
 
     name: str
-    source: str
+    source: str | None
     read: str
     inputs: Sequence[Mapping[str, Any]]
     preprocess: PreprocessConfig | None
@@ -51,8 +51,12 @@ def model_text(file: ModelFile) -> str:
         *commented(f"{file.read}, read by `python -m stages.init`."),
         *commented("A guess says how sure it is. Mend what is wrong here, then: python -m stages.compose --keep"),
         f"name: {in_one_line(file.name)}",
-        f"source: {in_one_line(file.source)}",
-        *(f"{key}: {in_one_line(value)}" for key, value in file.asked.items()),
+        *([f"source: {in_one_line(file.source)}"] if file.source else []),
+        *(
+            line
+            for key, value in file.asked.items()
+            for line in (*_beside(others, key), f"{key}: {in_one_line(value)}")
+        ),
         "inputs:",
         *(line for guess in of_inputs for line in commented(_said(guess), "  ")),
         *(f"  - {_input(one)}" for one in file.inputs),

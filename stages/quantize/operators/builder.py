@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stages.core.config.schema import Requantization, SocConfig
+from stages.core.config.schema import SocConfig
 from stages.core.graph.onnx_graph import Graph, attribute, used_names
 from stages.core.integer.model import DOMAIN, DOMAIN_VERSION
 from stages.core.integer.network_params import NetworkParams, WeightParams
@@ -151,7 +151,7 @@ class IntegerModelBuilder:
         """Note a layer whose worst sum does not fit the SOC's 32 bits."""
         x = self.qparams(layer.first.input[0])
         others = tuple(i for i in range(weight.ndim) if i != axis % weight.ndim)
-        factor = 4 if self.soc.requantization is Requantization.nna else 1
+        factor = 4 if self.soc.requantization.is_nna else 1
         largest = max(x.zero_point, x.qmax - x.zero_point)
         worst = factor * largest * int(np.abs(weight.astype(np.int64)).sum(axis=others).max())
         if worst >= ACCUMULATOR_LIMIT:

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import onnx
 
+from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer import rules
+from stages.core.integer.exact_rounding import EXACT_BITS, TIED_BITS, exact_rescaling, exact_sum
 from stages.core.integer.operators.fixed_point import Add, Concat, Max, Min, Mul, Multiplied
+from stages.core.integer.quant_params import QuantParams
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.operators.onnx_operator import OnnxOperator, Tie, tie_channels
 from stages.quantize.operators.torch_call import TorchCall
@@ -48,7 +51,19 @@ def _effective_scales(to: IntegerModelBuilder, layer: Layer) -> list[float]:
     return [0.0 if to.always_zero(name) else to.qparams(name).scale / output.scale for name in layer.first.input]
 
 
+def _exact_operands(to: IntegerModelBuilder, layer: Layer) -> list[QuantParams] | None:
+    """The operands' quantization parameters where the SOC rounds as real arithmetic does, else None."""
+    operands = [to.qparams(name) for name in layer.first.input]
+    small = all(each.bits == EXACT_BITS for each in (*operands, to.qparams(layer.output)))
+    return operands if to.soc.requantization is Requantization.nna_open and small else None
+
+
 def _lower_add(to: IntegerModelBuilder, layer: Layer) -> None:
+    operands = _exact_operands(to, layer)
+    exact = exact_sum(operands[0], operands[1], to.qparams(layer.output)) if operands else None
+    if exact is not None:
+        _add_exact(to, layer, Add, exact)
+        return
     left, right = _effective_scales(to, layer)
     add_fixed_point(to, layer, Add, layer.first.input, [left, right])
 
@@ -73,7 +88,22 @@ def _lower_min(to: IntegerModelBuilder, layer: Layer) -> None:
 
 def _lower_concat(to: IntegerModelBuilder, layer: Layer) -> None:
     axis = attribute(layer.first, "axis")
-    add_fixed_point(to, layer, Concat, layer.first.input, _effective_scales(to, layer), axis=axis)
+    operands = _exact_operands(to, layer)
+    exact = exact_rescaling(operands, to.qparams(layer.output)) if operands else None
+    if exact is not None:
+        _add_exact(to, layer, Concat, exact, axis=axis)
+        return
+    bits = TIED_BITS if operands else rules.FIXED_BITS
+    add_fixed_point(to, layer, Concat, layer.first.input, _effective_scales(to, layer), bits, axis=axis)
+
+
+def _add_exact(
+    to: IntegerModelBuilder, layer: Layer, record: type[Multiplied], exact: tuple[list[int], int], **attributes: Any
+) -> None:
+    """Add an operator whose multipliers were tried on all codes."""
+    multipliers, shift = exact
+    operands = [to.coded(name) for name in layer.first.input]
+    to.add(record, operands, layer, multipliers=multipliers, shift=shift, **attributes)
 
 
 def _tie_operands(graph: Graph, node: onnx.NodeProto) -> list[Tie] | None:

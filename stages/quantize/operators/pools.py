@@ -7,12 +7,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer import rules
+from stages.core.integer.exact_rounding import EXACT_BITS, TIED_BITS, exact_multiplier
 from stages.core.integer.operators.average_pool import AveragePool
 from stages.core.integer.operators.fixed_point import Mean
 from stages.quantize.operators.builder import IntegerModelBuilder
-from stages.quantize.operators.fixed_point import add_fixed_point
 from stages.quantize.operators.onnx_operator import OnnxOperator, Tie, tie_unary
 from stages.quantize.operators.torch_call import TorchCall, torch_window
 from stages.quantize.partition.layers import Layer
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["OPERATORS"]
+
+MOST_TRIED = 2**15
+"""Values of a mean whose sums are all tried: 181 pixels square."""
+PRODUCT_BITS = 52
+"""Of a sum times its multiplier: exact in double."""
 
 
 def _average_limits(graph: Graph, node: onnx.NodeProto) -> str | None:
@@ -45,8 +51,25 @@ def _lower_mean(to: IntegerModelBuilder, layer: Layer) -> None:
         listed = attribute(node, "axes", given.tolist() if given is not None else []) or range(len(shape))
         axes, keepdims = sorted(axis % len(shape) for axis in listed), attribute(node, "keepdims", 1)
     count = int(np.prod([shape[axis] for axis in axes]))
-    effective_scale = to.qparams(node.input[0]).scale / (count * to.qparams(layer.output).scale)
-    add_fixed_point(to, layer, Mean, node.input[:1], [effective_scale], axes=axes, keepdims=keepdims, terms=count)
+    multipliers, shift = _mean_multipliers(to, layer, count)
+    inputs = [to.coded(node.input[0])]
+    to.add(Mean, inputs, layer, multipliers=multipliers, shift=shift, axes=axes, keepdims=keepdims, terms=count)
+
+
+def _mean_multipliers(to: IntegerModelBuilder, layer: Layer, count: int) -> tuple[list[int], int]:
+    """The multiplier of a mean of `count` values, and its shift."""
+    x, output = to.qparams(layer.first.input[0]), to.qparams(layer.output)
+    effective_scale = x.scale / (count * output.scale)
+    exact = to.soc.requantization is Requantization.nna_open
+    if not exact or max(x.bits, output.bits) > EXACT_BITS or x.channel_scales:
+        return rules.fixed_point([effective_scale])
+    bits = PRODUCT_BITS - (x.qmax * count).bit_length()
+    if count <= MOST_TRIED and x.zero_point < x.qmax:
+        sums = np.arange(-x.zero_point * count, (x.qmax - x.zero_point) * count + 1)
+        found = exact_multiplier(sums, sums * x.scale / count / output.scale, output, bits)
+        if found is not None:
+            return [found[0]], found[1]
+    return rules.fixed_point([effective_scale], min(TIED_BITS, bits))
 
 
 def _lower_average_pool(to: IntegerModelBuilder, layer: Layer) -> None:

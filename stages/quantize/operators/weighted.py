@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer import rules
+from stages.core.integer.exact_rounding import EXACT_BITS, exact_multiplier
 from stages.core.integer.network_params import WeightParams
 from stages.core.integer.operators.fixed_point import MatMulFeatures
 from stages.core.integer.operators.weighted import RULE_PARAMETERS, Conv, ConvTranspose, MatMul, Rule, Weighted
@@ -128,6 +129,16 @@ def _rule(
         return Rule.real, [rules.bias_codes(real_bias, products), products]
     output = to.qparams(layer.output)
     y_scales = rules.broadcast_scales(output.scales, channels)
+    exact = to.soc.requantization is Requantization.nna_open
+    if exact and record is MatMul and layer.output in to.graph.outputs and output.bits == EXACT_BITS:
+        found = _exact_parameters(to, layer, x_scales * scales.astype(np.float64))
+        if found is not None:
+            return Rule.multiplier_shift, [rules.bias_codes(real_bias, products), *found]
+    if exact:
+        codes = rules.bias_codes(real_bias, products)
+        return Rule.nna, list(
+            rules.nna_integer_parameters(x_scales, scales, codes, y_scales, output.zero_point, output.bits)
+        )
     if to.soc.requantization is Requantization.nna:
         parameters = rules.nna_parameters(x_scales, scales, real_bias, y_scales, output.zero_point, output.bits)
         return Rule.nna, list(parameters)
@@ -135,6 +146,31 @@ def _rule(
     choose = rules.shift_parameters if shift_only else rules.multiplier_shift_parameters
     effective_scales = products.astype(np.float64) / y_scales
     return Rule.multiplier_shift, [rules.bias_codes(real_bias, products), *choose(effective_scales)]
+
+
+def _exact_parameters(
+    to: IntegerModelBuilder, layer: Layer, products: NDArray[np.float64]
+) -> list[NDArray[np.int32]] | None:
+    """Multipliers and shifts of a fully connected layer that round as real arithmetic; None if a channel has none.
+
+    Args:
+        to: the integer model.
+        layer: its output has one scale.
+        products: float64 [channels], the accumulator's scales.
+    """
+    output, x = to.qparams(layer.output), to.qparams(layer.first.input[0])
+    _, codes = to.weight(layer)
+    magnitudes = np.abs(codes.astype(np.int64))
+    largest = x.qmax * max(int(magnitudes.sum(axis=axis).max()) for axis in (0, 1))  # of a sum, whichever the axis
+    bits, pairs = MAX_PRODUCT_BITS - largest.bit_length(), []
+    for product in products:
+        last = int(np.ceil((output.qmax + 1) * output.scale / product))  # beyond it every code is clamped
+        values = np.arange(-last, last + 1)
+        pair = exact_multiplier(values, product * values / output.scale, output, bits)
+        if pair is None:
+            return None
+        pairs.append(pair)
+    return [np.array(column, np.int32) for column in zip(*pairs, strict=True)]
 
 
 # --- in PyTorch ---

@@ -28,7 +28,7 @@ def aligned_scales(
         Candidates of the same shape: the nearest effective scales below and above; one where they lie dense.
     """
     effective_scales = x_scale * scales.astype(np.float64) / y_scale
-    if rule is Requantization.nna:
+    if rule.is_nna:
         candidates = [4.0 / np.clip(toward(4.0 / effective_scales), 1, limits) for toward in (np.floor, np.ceil)]
     elif rule is Requantization.shift:
         exponents = -np.log2(effective_scales)

@@ -1,6 +1,7 @@
 """Choosing scales and zero points from statistics, and codes of weights to the nearest."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,12 @@ from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.alignment import aligned_scales
 from stages.quantize.parameters.channel_scales import channel_scales, least_channel_scales
 from stages.quantize.parameters.ranges import feature_range
-from stages.quantize.parameters.scales import affine, least_bias_scales, representable
+from stages.quantize.parameters.scales import SMALLEST_NORMAL, affine, least_bias_scales, representable
 from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_scales
 from stages.quantize.partition.nodes import bias_of
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup, WeightQuantizer
 
-__all__ = ["alignments", "choose_features", "choose_weights", "symmetric_features"]
+__all__ = ["alignments", "choose_features", "choose_weights", "soc_affine", "symmetric_features"]
 
 Range = tuple[float, float]
 
@@ -47,7 +48,17 @@ def choose_features(
 
 def symmetric_features(soc: SocConfig) -> bool:
     """Whether the zero point of a SOC's features is bound, see `affine`."""
-    return soc.feature_zero_point is FeatureZeroPoint.symmetric
+    return soc.feature_zero_point is not FeatureZeroPoint.affine
+
+
+def soc_affine(ends: Range, bits: int, soc: SocConfig) -> tuple[np.float32, int]:
+    """Scale and zero point for a range where the SOC's may lie, see `affine`."""
+    return affine(min(ends[0], _least_low(soc)), ends[1], bits, symmetric_features(soc))
+
+
+def _least_low(soc: SocConfig) -> float:
+    """What the lower end of a range is at most: just below zero where all features are signed, see `affine`."""
+    return -SMALLEST_NORMAL if soc.feature_zero_point is FeatureZeroPoint.signed else 0.0
 
 
 class _FeatureChooser:
@@ -63,6 +74,7 @@ class _FeatureChooser:
     ) -> None:
         self._graph, self._statistics, self._quant, self._ranges = graph, statistics, config.quant, ranges
         self._symmetric = symmetric_features(config.soc)
+        self._soc = config.soc
         self._producers = {layer.output: layer for layer in setup.layers}
         self._weights = {weight.node: weight for weight in setup.weights}
         self.params: dict[str, FeatureParams] = {}
@@ -81,7 +93,7 @@ class _FeatureChooser:
                 by_channel, zero_point = self._channel_scales(quantizer, ends)
                 scale, scales = float(by_channel.max()), tuple(by_channel.tolist())
             else:
-                per_tensor, zero_point = affine(*ends, bits, self._symmetric)
+                per_tensor, zero_point = soc_affine(ends, bits, self._soc)
                 scale = float(per_tensor)
         low, high = representable(scale, zero_point, bits)
         self.params[tensor] = FeatureParams(
@@ -109,6 +121,7 @@ class _FeatureChooser:
         if constant:
             return seen, method
         statistics = self._statistics[tensor]
+        statistics = replace(statistics, low=min(statistics.low, _least_low(self._soc)))
         ends = feature_range(statistics, quant.feature_method, quantizer.bits, quant.percentile, self._symmetric)
         return ends, method
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from stages.core.integer.rules import Scale
 
 __all__ = [
+    "SMALLEST_NORMAL",
     "SMALLEST_WEIGHT_SCALE",
     "affine",
     "fit_scales",
@@ -19,6 +20,7 @@ SMALLEST_WEIGHT_SCALE = 2.0**-32
 """For channels that are zero, or as good as: far below any live one, yet its products stay normal float32 numbers."""
 
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+"""The smallest float32 number of full precision."""
 SETTLED_CODE_MOVE = 1 / 64
 """Of a scale: by how much the value of the farthest code may move in the last round of `fit_scales`."""
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Head, QuantConfig, SocConfig
+from stages.core.graph.infinite import infinite_tensors
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.operators import why_float
 from stages.quantize.partition.layer_graph import LayerGraph
@@ -54,7 +55,7 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
         skipped: of `skipped_layers`.
     """
     graph, reasons = network.graph, {}
-    float_tensors = set(graph.float_tensors)
+    float_tensors, infinite = set(graph.float_tensors), infinite_tensors(graph)
     for layer in network.layers:
         bit_widths = soc.operators.get(layer.kind)
         if layer.output not in float_tensors:
@@ -69,6 +70,8 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
             reasons[layer.name] = limit
         elif (constant := _not_finite(graph, layer)) is not None:
             reasons[layer.name] = f"its constant {constant} has values that are infinite or not numbers"
+        elif (name := next((one for one in layer.operands(graph) if one in infinite), None)) is not None:
+            reasons[layer.name] = f"{name} has infinite values, by a constant of the network"
     return reasons
 
 

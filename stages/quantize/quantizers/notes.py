@@ -115,7 +115,7 @@ def _channel_scales(setup: QuantizerSetup, soc: SocConfig, quant: QuantConfig) -
     if quant.channel_scales is ChannelScales.never:
         return []
     if not requantizes_per_channel(soc):
-        return [f"quant.channel_scales has no effect: the {soc.name} does not requantize a channel by itself"]
+        return [f"quant.channel_scales has no effect: the {soc.name} has one scale a feature"]
     count = sum(feature.per_channel for feature in setup.features)
     if not count:
         return ["quant.channel_scales has no effect: no feature can have a scale a channel"]

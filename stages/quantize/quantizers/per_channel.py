@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from stages.core.config.schema import Requantization, SocConfig, WeightScale
+from stages.core.config.schema import FeatureScale, Requantization, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.operators import BY_KIND
 from stages.quantize.partition.layer_graph import LayerGraph
@@ -15,8 +15,9 @@ __all__ = ["may_have_channel_scales", "requantizes_per_channel"]
 
 
 def requantizes_per_channel(soc: SocConfig) -> bool:
-    """Whether the SOC requantizes each channel of a weighted layer by its own effective scale."""
-    return soc.weight_scale is WeightScale.per_channel and soc.requantization is not Requantization.shift
+    """Whether the SOC requantizes each channel of a weighted layer by its own effective scale, and can be told so."""
+    per_channel = soc.weight_scale is WeightScale.per_channel and soc.feature_scale is FeatureScale.per_channel
+    return per_channel and soc.requantization is not Requantization.shift
 
 
 def may_have_channel_scales(network: LayerGraph, tensor: str, integer: Collection[str]) -> bool:

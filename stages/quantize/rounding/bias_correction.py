@@ -34,8 +34,8 @@ def correct_bias(candidate: Candidate, node: onnx.NodeProto, replay: Replay, wei
     layer = Layer(node.op_type, (node,))
     alone = Subgraph((layer,), (node.input[0],), (node.output[0],))
     original = subgraph_model(candidate.graph, alone)
-    plain = Runner(original, threads=1)
-    changed = Runner(candidate.subgraph(alone) if weights else original, threads=1)
+    plain = Runner(original)
+    changed = Runner(candidate.subgraph(alone) if weights else original)
     axis = 1 if node.op_type != "Gemm" else -1
     total = np.zeros(())
     for index in range(replay.count):

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.base.console import track
+from stages.core.config.schema import SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
 from stages.core.integer.operators.table import Table
 from stages.core.statistics.tensor_statistics import TensorStatistics
-from stages.quantize.parameters.scales import affine
+from stages.quantize.parameters.choose import soc_affine
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.subgraphs import Subgraph, inputs_of, layer_subgraphs, subgraph_model
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup
@@ -49,7 +50,7 @@ def output_ranges(
     setup: QuantizerSetup,
     statistics: Mapping[str, TensorStatistics],
     feeds: Iterable[Mapping[str, Array]],
-    symmetric: bool,
+    soc: SocConfig,
     scratch: Path,
 ) -> dict[str, Range]:
     """Choose the range of each feature that only weighted layers and tables consume.
@@ -59,7 +60,7 @@ def output_ranges(
         setup: its quantizers.
         statistics: of all tensors: the ranges that were seen.
         feeds: network inputs of a few pictures.
-        symmetric: whether the zero point is bound, see `affine`.
+        soc: for where its zero points may lie.
         scratch: an empty folder for the tensors between layers.
 
     Returns:
@@ -79,7 +80,7 @@ def output_ranges(
             if feature.pictures <= max(count, MIN_PICTURES):
                 tensor = feature.quantizer.tensor
                 values = [files.read(tensor, index) for index in range(min(feature.pictures, count))]
-                ranges[tensor] = best_range(_OutputError(graph, feature, values, symmetric, pool), feature.seen)
+                ranges[tensor] = best_range(_OutputError(graph, feature, values, soc, pool), feature.seen)
 
     subgraphs = layer_subgraphs(graph, setup.layers)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -87,7 +88,7 @@ def output_ranges(
         for index, subgraph in enumerate(track(subgraphs, "ranges by output")):
             if not subgraph.outputs:
                 continue
-            advance(subgraph, files, Runner(subgraph_model(graph, subgraph), threads=1), count)
+            advance(subgraph, files, Runner(subgraph_model(graph, subgraph)), count)
             choose(subgraph.outputs)
             files.keep(inputs_of(subgraphs[index + 1 :]))
     return ranges
@@ -147,17 +148,17 @@ class _OutputError:
         graph: the float network.
         feature: the feature.
         values: its float values on each picture.
-        symmetric: whether the zero point is bound.
+        soc: for where its zero points may lie.
         pool: computes pictures side by side.
     """
 
     def __init__(
-        self, graph: Graph, feature: _Feature, values: Sequence[Array], symmetric: bool, pool: ThreadPoolExecutor
+        self, graph: Graph, feature: _Feature, values: Sequence[Array], soc: SocConfig, pool: ThreadPoolExecutor
     ) -> None:
-        self._tensor, self._bits, self._symmetric = feature.quantizer.tensor, feature.quantizer.bits, symmetric
+        self._tensor, self._bits, self._soc = feature.quantizer.tensor, feature.quantizer.bits, soc
         self._values, self._pool = values, pool
         self._runners = [
-            Runner(subgraph_model(graph, Subgraph((layer,), (self._tensor,), (layer.output,))), threads=1)
+            Runner(subgraph_model(graph, Subgraph((layer,), (self._tensor,), (layer.output,))))
             for layer in feature.consumers
         ]
         self._expected = [self._outputs(value) for value in values]
@@ -165,7 +166,7 @@ class _OutputError:
 
     def __call__(self, ends: Range) -> float:
         """The error of a range, summed over pictures and consumers."""
-        scale, zero_point = affine(*ends, self._bits, self._symmetric)
+        scale, zero_point = soc_affine(ends, self._bits, self._soc)
         qmax = 2**self._bits - 1
 
         def of_picture(index: int) -> float:

@@ -91,7 +91,7 @@ class Replay:
 
     def advance_float(self, subgraph: Subgraph, model: onnx.ModelProto) -> None:
         """Run the next subgraph in float on all pictures."""
-        advance(subgraph, self.float, Runner(model, threads=1), self.count)
+        advance(subgraph, self.float, Runner(model), self.count)
 
     def advance_quantized(self, subgraph: Subgraph, model: onnx.ModelProto, features: Sequence[FeatureParams]) -> None:
         """Run it quantized: `model` has its weights on their grid, `features` are its inputs and outputs."""
@@ -100,7 +100,7 @@ class Replay:
         for output in quantized.graph.output:
             if output.name in read_in_float:
                 output.name = f"{output.name}/float"
-        advance(subgraph, self.quantized, Runner(quantized, optimize="none", threads=1), self.count)
+        advance(subgraph, self.quantized, Runner(quantized, optimize="none"), self.count)
 
     def input_of(self, node: onnx.NodeProto, index: int) -> Array:
         """Read a node's first input on one picture, from the quantized layers before it, as the node takes it."""

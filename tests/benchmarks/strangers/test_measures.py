@@ -14,7 +14,7 @@ from benchmarks.strangers.measures.answers import (
 from benchmarks.strangers.measures.masks import correlation, overlap, same_marks
 from benchmarks.strangers.measures.sounds import gain_kept, pitches_changed
 from benchmarks.strangers.measures.texts import character_errors, edits
-from benchmarks.strangers.stranger import Bounds, Measured
+from benchmarks.strangers.stranger import Bounds, Measured, Value
 from stages.core.base.errors import UserError
 
 
@@ -42,6 +42,17 @@ def measured(expected, actual, truth=None, names=("y",)):
 )
 def test_bounds_hold_in_both_directions(bounds, value, level):
     assert bounds.level(value) == level
+
+
+def test_the_spread_of_a_mean_is_its_standard_error():
+    """The jackknife of a mean is the textbook's standard error: values 0 .. 9 have a variance of 55/6."""
+    shares = measured([float(index) for index in range(10)], [0.0] * 10)
+    value = Value.of(lambda part: float(np.mean([expected for expected, _ in part.pairs()])), shares, stream=False)
+    half = 1.96 * (55 / 6 / 10) ** 0.5
+    assert (value.value, value.low, value.high) == pytest.approx((4.5, 4.5 - half, 4.5 + half))
+    assert Value.of(lambda _: 4.5, shares, stream=True) == Value(4.5, 4.5, 4.5)
+    assert Bounds(good=6.0, dead=1.0).levels(value) == ["degraded", "good"]
+    assert Bounds(good=5.0, dead=4.0).levels(value) == ["degraded", "dead", "good"]
 
 
 def test_same_class_counts_every_output():

@@ -27,7 +27,12 @@ from stages.core.base.paths import DIAGNOSIS
     ],
 )
 def test_agreement(said, truth, value):
-    assert agreement(said, truth) == value
+    assert agreement(said, [truth]) == value
+
+
+def test_the_nearest_truth_that_the_spread_reaches_counts():
+    assert agreement("good", ["degraded", "good"]) == 1.0
+    assert agreement("good", ["degraded", "dead"]) == 0.5
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from stages.build.pluto.compatibility import find_refusals
+from stages.build.pluto.convolution_geometry import unproven
+from stages.build.pluto.qdq_graph import QdqGraph
 from stages.core.graph.onnx_graph import Graph
 from tests.build.pluto.networks import accepted, classifier
 
@@ -219,6 +221,54 @@ def broadcast(model):
     weight(model, "project", size=(1, 8, 1, 1))
 
 
+def constant(model, name, consumer, position):
+    """Let a node read a constant of ones behind a pair of quantizers instead of one of its inputs."""
+    qparams = [f"{name}/scale", f"{name}/zero_point"]
+    nodes = [
+        helper.make_node("QuantizeLinear", [name, *qparams], [f"{name}/codes"], f"{name}/Q"),
+        helper.make_node("DequantizeLinear", [f"{name}/codes", *qparams], [f"{name}/real"], f"{name}/DQ"),
+    ]
+    for tensor, value in zip(
+        (name, *qparams), (np.ones((1, 8, 8, 8), np.float32), np.float32(0.01), np.int8(0)), strict=True
+    ):
+        store(model, tensor, value)
+    node(model, consumer).input[position] = f"{name}/real"
+    for offset, inserted in enumerate(nodes):
+        model.graph.node.insert(offset, inserted)
+
+
+def constant_summand(model):
+    constant(model, "ones", "residual", 1)
+
+
+def scale_of_one_element(model):
+    store(model, "c3/scale", stored(model, "c3/scale").reshape(1))
+
+
+def zero_point_of_one_element(model):
+    store(model, "c3/zero_point", stored(model, "c3/zero_point").reshape(1))
+
+
+def stem_11x11(model):
+    weight(model, "stem", size=(8, 3, 11, 11))
+    put(model, "stem", kernel_shape=[11, 11], pads=[5] * 4)
+
+
+def wide_7x7(model):
+    weight(model, "last", size=(16, 32, 7, 7))
+    put(model, "last", kernel_shape=[7, 7], pads=[3] * 4)
+
+
+def three_channels(model):
+    weight(model, "last", size=(16, 3, 3, 3))
+    put(model, "last", kernel_shape=[3, 3], pads=[1] * 4)
+
+
+def one_channel_5x5(model):
+    weight(model, "last", size=(1, 1, 5, 5))
+    put(model, "last", kernel_shape=[5, 5], pads=[2] * 4)
+
+
 def gemm_scaled(model):
     put(model, "fc", alpha=2.0)
 
@@ -273,6 +323,13 @@ def two_outputs(model):
         (pooled_without_relu, "pool", "wrong", "zero point is -100"),
         (tied_scales, "residual", "compile", "no integer sum"),
         (broadcast, "residual", "wrong", "broadcast"),
+        (constant_summand, "residual", "compile", "constant"),
+        (scale_of_one_element, "project", "compile", "list of one"),
+        (zero_point_of_one_element, "project", "compile", "list of one"),
+        (stem_11x11, "stem", "wrong", "61 groups"),
+        (wide_7x7, "last", "wrong", "49 groups"),
+        (three_channels, "last", "wrong", "flips"),
+        (one_channel_5x5, "last", "load", "depthwise 5x5"),
         (gemm_scaled, "fc", "wrong", "alpha=2"),
         (gemm_not_transposed, "fc", "wrong", "transB=0"),
         (gemm_without_bias, "fc", "compile", "no bias"),
@@ -308,7 +365,7 @@ def by_size(model):
 
 
 def ceil_pool(model):
-    put(model, "pool", ceil_mode=1)
+    put(model, "pool", ceil_mode=1, kernel_shape=[3, 3])
 
 
 def dilated_pool(model):
@@ -337,6 +394,15 @@ def transposed_conv(model):
     node(model, "deep").op_type = "ConvTranspose"
 
 
+def constant_joined(model):
+    constant(model, "ones", "join", 1)
+
+
+def output_read_too(model):
+    node(model, "scores").input[0] = "box"
+    weight(model, "scores", size=(2, 4, 1, 1))
+
+
 def head_without_range(model):
     without_pair(model, "box", "tail")
 
@@ -352,6 +418,8 @@ def head_without_range(model):
         (dilated_pool, "pool", "wrong", "dilated"),
         (joined_rows, "join", "wrong", "axis 2"),
         (joined_five, "join", "wrong", "5 tensors"),
+        (constant_joined, "join", "compile", "constant"),
+        (output_read_too, "boxes", "wrong", "scores reads too"),
         (product, "deep/mul", "compile", "Sigmoid"),
         (shuffled_focus, "focus", "wrong", "Focus"),
         (transposed_conv, "deep", "compile", "no operator"),
@@ -364,6 +432,22 @@ def test_planted_in_a_detector(plant, name, effect, words, refusals_of):
     refusals = refusals_of(model)
     assert (name, effect) in refusals, refusals
     assert words in refusals[name, effect].reason
+
+
+def test_a_pool_that_would_round_up_but_has_nothing_to_round():
+    model = copy("detector")
+    put(model, "pool", ceil_mode=1)  # 2x2 on 8 pixels
+    assert find_refusals(model) == []
+
+
+def test_a_wide_3x3_is_unproven():
+    model = copy("classifier")
+    assert unproven(QdqGraph(Graph(model))) == []
+    weight(model, "last", size=(16, 288, 3, 3))
+    put(model, "last", kernel_shape=[3, 3], pads=[1] * 4)
+    (note,) = unproven(QdqGraph(Graph(model)))
+    assert note == "last: 3x3 over 288 channels; the widest that was ever run has 256"
+    assert ("last", "wrong") not in {(each.node, each.effect.name) for each in find_refusals(model)}
 
 
 class Reader(CalibrationDataReader):

@@ -5,6 +5,8 @@ from onnx import TensorProto
 
 from stages.build.pluto.compatibility import find_refusals
 from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
+from stages.build.pluto.network_input import input_is_twos_complement
+from stages.build.pluto.qdq_graph import QdqGraph
 from stages.core.config.schema import ChannelScales
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
@@ -115,24 +117,37 @@ def test_of_a_layer_in_float_and_the_convolution_before_it_the_layer_is_refused(
     assert [each.node for each in find_refusals(after)] == ["elu"]
 
 
-def test_an_input_one_code_off_is_moved_and_its_end_is_lost():
-    model, pictures = classifier(low=-127 / 128, high=1.0)  # zero point 127 of 0 .. 255
+@pytest.mark.parametrize(("span", "zero_point"), [((-127 / 128, 1.0), -1), ((0.0, 1.0), -128)])
+def test_an_input_of_another_zero_point_is_copied_first(span, zero_point):
+    """No code changes: the copy's are the input's, with a channel of zeros."""
+    model, pictures = classifier(low=span[0], high=span[1])
     before = quantized(model, pictures).qdq
-    assert int(Graph(before).constant("images/zero_point")) == 127
     after, notes = to_compiler_form(before, ranges(model, pictures))
     assert find_refusals(after) == []
-    assert int(Graph(after).constant("images/zero_point")) == 0
-    assert any("zero point moved from -1 to 0" in note for note in notes)
-    old, new = (run(model, pictures[0], ["images/dequantized"])["images/dequantized"] for model in (before, after))
-    np.testing.assert_array_equal(new, np.minimum(old, 127 / 128))
+    assert any("copies it to 4 channels" in note and f"zero point is {zero_point}:" in note for note in notes)
+    graph = Graph(after)
+    (stem,) = (node for node in graph.nodes if node.name == "stem")
+    assert graph.constant(graph.producers[stem.input[1]].input[0]).shape == (8, 4, 3, 3)
+    names = [name for name in codes_of(before, after) if not name.startswith("stem/weight")]
+    assert len(names) >= 7
+    for picture in pictures:
+        old, new = run(before, picture, names), run(after, picture, [*names, "images/copied"])
+        for name in names:
+            np.testing.assert_array_equal(new[name], old[name].astype(int) - 128, err_msg=name)
+        copied = new["images/copied"]
+        np.testing.assert_array_equal(copied[:, :3], new["images/codes"])
+        assert np.all(copied[:, 3] == zero_point)
 
 
-def test_an_input_farther_off_is_refused():
-    model, pictures = classifier(low=0.0, high=1.0)
+def test_an_input_that_a_depthwise_convolution_reads_stays():
+    """Its kernel does not flip the top bit, so any zero point is right: bytes are code + 128."""
+    nodes = [conv("first", "images", "c1", 3, group=3), conv("last", "c1", "y")]
+    weights = conv_weights("first", 3, 1, 3) | conv_weights("last", 4, 3)
+    model, pictures = network(nodes, weights, "y", low=0.0)
     after, _ = to_compiler_form(quantized(model, pictures).qdq, ranges(model, pictures))
-    refusals = find_refusals(after)
-    assert [(each.node, each.effect.name) for each in refusals] == [("images", "wrong")]
-    assert "zero point -128" in refusals[0].reason
+    assert find_refusals(after) == []
+    assert not input_is_twos_complement(QdqGraph(Graph(after)))
+    assert [node.name for node in after.graph.node if node.op_type == "Conv"] == ["first", "last"]
 
 
 def test_a_gemm_without_transposed_weight_and_bias():

@@ -86,3 +86,49 @@ def test_every_shorter_file_is_refused(debug, tmp_path):
             path.write_bytes(how)
             done = debug.run(path, path)
             assert done.returncode == 2, length
+
+
+def hand_made(records: list[int], tensors: int, operations: int, names: bytes = b"", arena: int = 0) -> bytes:
+    """A model file without inputs and outputs, its length and checksum right."""
+    words = struct.pack(f"<{len(records)}I", *records)
+    header = struct.pack("<2I", 2, 0) + struct.pack(
+        "<10I", 0, tensors, operations, 0, 0, len(records), len(names), 0, 0, arena
+    )
+    return repaired(b"SOCQUANT" + header + words + names)
+
+
+U8, F32, MOVE = 0, 2, 1
+
+
+def refusal(debug, path, content):
+    path.write_bytes(content)
+    done = debug.run(path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    return done.stderr
+
+
+def test_a_name_that_many_records_share_is_not_copied_without_end(debug, tmp_path):
+    """8,000 tensors with one name of 1 MB."""
+    tensor = [F32, 0, 0, 0, 0, 0, 2**20, 1, 1]
+    content = hand_made(tensor * 8000, 8000, 0, bytes([65]) * 2**20, arena=4)
+    assert "is damaged: its names are too long" in refusal(debug, tmp_path / "names.sqm", content)
+    few = hand_made(tensor * 8, 8, 0, bytes([65]) * 2**20, arena=4)
+    (tmp_path / "few.sqm").write_bytes(few)
+    assert debug.run(tmp_path / "few.sqm").returncode == 0
+
+
+def test_a_run_without_end_is_refused_before_it_begins(debug, tmp_path):
+    """60,000 moves of a megabyte, of a file of 3 MB."""
+    size, moves = 2**20, 60_000
+    tensors = [word for offset in (0, size) for word in (U8, 8, 0, 0, offset, 0, 0, 1, size)]
+    move = [MOVE, 0, 0, 1, 0, 1, 6, 0, 0, 1, size, 0, 1]
+    content = hand_made(tensors + move * moves, 2, moves, arena=2 * size)
+    assert "is damaged: a run of it would take hours" in refusal(debug, tmp_path / "moves.sqm", content)
+    (tmp_path / "few.sqm").write_bytes(hand_made(tensors + move * 3, 2, 3, arena=2 * size))
+    assert debug.run(tmp_path / "few.sqm").returncode == 0
+
+
+def test_more_records_than_any_network_has_are_refused(debug, tmp_path):
+    content = hand_made([], 2**20, 1)
+    assert "is damaged: it has too many records" in refusal(debug, tmp_path / "records.sqm", content)

@@ -24,6 +24,7 @@ from tests.core.integer.test_simulator import (  # noqa: F401
     test_matrix_products_of_features_agree,
     test_means_agree,
     test_moved_codes_agree,
+    test_multipliers_of_31_bits_agree,
     test_operands_in_the_outputs_scale_are_joined_as_they_are,
     test_padding_is_a_code,
     test_prelus_agree,

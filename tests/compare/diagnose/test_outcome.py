@@ -58,6 +58,12 @@ def test_boxes_decide_where_there_are_enough(lost, own, level):
     assert Outcome([output(0.9)], found).level is level
 
 
+@pytest.mark.parametrize(("lost", "level"), [(1, Level.good), (4, Level.broken)])
+def test_an_output_that_tells_nothing_settles_what_few_boxes_leave_open(lost, level):
+    """4 of 12 boxes are lost: of all such boxes 14 to 61 %."""
+    assert Outcome([output(1.0)], observed(picture(row(12), row(range(lost, 12))))).level is level
+
+
 def test_what_the_verdict_goes_by_in_place_of_the_outputs():
     assert Outcome([output(0.9)]).decided_by is None
     few, lost, enough = (observed(picture(row(count), row(found))) for count, found in ((4, 4), (4, 3), (12, 12)))

@@ -209,3 +209,15 @@ def test_a_float_network_that_is_not_finite_is_refused():
         UserError, match=r"tensor 'y' of the float network is infinite or not a number on debug sample 1"
     ):
         compared(networks(divided(0), divided(1)), [{"x": np.float32([[1, 2, 3]])}])
+
+
+def test_where_a_constant_makes_the_float_network_infinite_is_not_compared():
+    """A Softmax follows the mask; a second place that is masked in one network alone counts as the least value."""
+    nodes = [node("Add", ["x", "mask"], ["m"], "mask"), node("Softmax", ["m"], ["y"], "soft")]
+    one, other = (
+        graph_model(nodes, {"x": [1, 3]}, ["y"], {"mask": [[0, hidden, -np.inf]]}) for hidden in (0.0, -np.inf)
+    )
+    (mask, _) = compared(networks(one, other), [{"x": np.float32([[1, 3, 2]])}])
+    # [1, 3, 1] and [1, 1, 1]: all that is left there
+    assert mask["max_absolute"] == 2.0
+    assert mask["cosine_avg"] == pytest.approx(5 / (11**0.5 * 3**0.5))

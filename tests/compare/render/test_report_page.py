@@ -20,6 +20,7 @@ from stages.core.outputs.answers import Answers
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.outputs.output_kind import OutputKind
+from stages.core.tpu_mlir.compiled import CompiledNetwork
 from tests.compare.detected import observed, picture
 from tests.compare.detected import row as boxes_in_a_row
 
@@ -41,7 +42,9 @@ SOUND = Diagnosis([], [], [], Outcome([]))
 GONE = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}  # have no end tag
 
 
-def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=(), level="good", boxes=None):
+def page(
+    rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=(), level="good", boxes=None, compiled=None
+):
     config = Config(
         soc=SocConfig(name="T40", weight_scale=WeightScale.per_channel),
         model=ModelConfig(name="small net"),
@@ -64,6 +67,7 @@ def page(rows, notes=(), pictures=("a.png", "b.png"), diagnosis=SOUND, layers=()
             diagnosis=diagnosis,
             notes=notes,
             figures=PageFigures(curve=Figure(plot, "", plot), bits=Figure(plot, "", plot), layers=layers, boxes=boxes),
+            compiled=compiled,
         )
     )
 
@@ -228,6 +232,23 @@ def test_a_detector_without_pictures_has_no_key_to_them():
     assert "The float network shows no box." in text
     assert "<img" not in text
     assert "the worst pictures first" not in text
+
+
+def test_what_the_vendor_s_compiler_made_stands_before_the_nodes():
+    def layer(name, cosine, apart):
+        codes = None if apart is None else 200
+        return {"layer": name, "op_type": "Conv", "type": "i8", "cosine": cosine, "euclidean_similarity": 0.9,
+                "sqnr": 20.0, "codes": codes, "codes_apart": apart}  # fmt: skip
+
+    outputs = [{"output": "y_Gemm", "cosine": 0.98765, "equals_simulation": True}]
+    record = {"model": "net.bmodel", "compiler": "v1", "outputs": outputs}
+    compiled = CompiledNetwork(record, [layer("a_Conv", 0.999, 10), layer("b_Conv", 0.5, 0), layer("s", 0.9, None)])
+    made = Document(page(BAD, compiled=compiled))
+    assert made.headings[-3:] == ["As the vendor's compiler made it", "Every node", "Settings"]
+    assert [[row[0], row[-1]] for row in made.rows[:3]] == [["b_Conv", "0"], ["s", NONE], ["a_Conv", "10"]]
+    text = " ".join(made.text.split())
+    assert "y_Gemm has cosine 0.9877 to the float network and equals its simulation." in text
+    assert "has 2.5 % of the codes otherwise." in text
 
 
 def test_notes():

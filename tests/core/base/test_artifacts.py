@@ -12,7 +12,6 @@ from stages.core.base.artifacts import (
     check_targets,
     discard,
     finite_or_none,
-    missing,
     output_folder,
     read_json,
     remove_leftovers,
@@ -20,6 +19,7 @@ from stages.core.base.artifacts import (
     write_json,
     write_text,
 )
+from stages.core.base.checksums import missing
 from stages.core.base.errors import UserError
 from tests.networks import tiny_classifier
 
@@ -152,7 +152,7 @@ def test_a_missing_artifact_names_its_stage(tmp_path, monkeypatch):
     assert str(caught.value) == "out/export/inputs.json is missing: run `dvc repro export` first"
 
 
-@pytest.mark.parametrize("path", ["elsewhere/file.json", "out/file.json", "/out/export/model.onnx"])
+@pytest.mark.parametrize("path", ["elsewhere/file.json", "out/file.json", "out/autotune/autotune.json"])
 def test_a_missing_file_of_no_stage_names_no_stage(path):
     assert str(missing(Path(path))) == f"{path} is missing"
 

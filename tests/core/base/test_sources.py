@@ -243,8 +243,16 @@ def test_a_path_that_the_wheel_lacks_comes_with_those_it_has(wheel):
     assert "no file of demo==1 matches 'demo/data/a.pgn'; did you mean 'demo/data/a.png'" in message
 
 
-def test_code_is_imported_from_the_wheel_itself(wheel, cache):
-    assert import_path(f"package:demo==1/demo/*.py#sha256={wheel}") == str(cache / wheel / "demo-1-py3-none-any.whl")
+def test_a_wheel_with_code_is_unpacked_once(wheel, cache):
+    """Python does not import folders without __init__.py from the wheel itself."""
+    source = f"package:demo==1/demo/*.py#sha256={wheel}"
+    folder = Path(import_path(source))
+    assert folder == cache / "unpacked" / wheel
+    assert (folder / "demo/data/a.png").read_text() == "content of demo/data/a.png"
+    (folder / "demo/data/b.png").unlink()
+    assert import_path(source) == str(folder)
+    assert not (folder / "demo/data/b.png").exists()
+    assert [each.name for each in folder.parent.iterdir()] == [wheel]
 
 
 def test_code_is_imported_from_a_folder_or_beside_a_file(tree):

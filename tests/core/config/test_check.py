@@ -7,6 +7,7 @@ from stages.core.base.user_code import watched_module
 from stages.core.config.check import check
 from stages.core.config.composition import compose
 from stages.core.config.schema import DetectorKind, OperatorBitWidths
+from tests.conftest import REPOSITORY
 
 VALUES = [
     (
@@ -147,3 +148,10 @@ def test_boxes_of_a_network_that_is_said_to_be_no_detector_are_refused(conf):
     config.model.detector.function = "mine:decode"
     config.watch.decoding = watched_module("mine:decode")
     check(config)
+
+
+def test_a_scale_a_channel_is_refused_where_the_converter_takes_one_a_feature():
+    with pytest.raises(UserError, match=r"^quant\.channel_scales=always: give never or measured: the bm1684x's conver"):
+        compose(["soc=bm1684x", "quant.channel_scales=always"], REPOSITORY / "conf")
+    compose(["soc=t40", "quant.channel_scales=always"], REPOSITORY / "conf")
+    compose(["soc=bm1684x", "quant=best"], REPOSITORY / "conf")  # it measures what the SOC can hold

@@ -16,7 +16,7 @@ from stages.core.config.schema import (
 # --- what composition refuses
 
 FILES = [
-    ("soc=t99", "soc=t99: ", "a1, bm1684, bm1684x, bm1688, cv186x, t40, t41, x2500"),
+    ("soc=t99", "soc=t99: ", "a1, bm1684, bm1684x, bm1688, cv181x, cv183x, cv186x, t40, t41, x2500"),
     ("quant=a99", "quant=a99: ", "a10w8, a12w8, a16w8, a32w8, a4w4, a8w32, a8w4, best, int8"),
     (
         "model=resnet",

@@ -1,7 +1,11 @@
 import pytest
 
 KEYS = [
-    ("nonsense=1", "nonsense: no such key", "known: 'soc', 'model', 'data', 'quant', 'compare', 'track', 'watch'"),
+    (
+        "nonsense=1",
+        "nonsense: no such key",
+        "known: 'soc', 'model', 'data', 'quant', 'compare', 'evaluate', 'track', 'watch'",
+    ),
     ("+nonsense=1", "nonsense: no such key", "'quant'"),
     ("+nonsense.deep=1", "nonsense: no such key", "'quant'"),
     ("quant.feature_bit=8", "quant.feature_bit: no such key of quant", "did you mean 'feature_bits'"),

@@ -23,7 +23,8 @@ def test_every_watched_source_is_a_key_of_the_config():
     config, _ = compose([], REPOSITORY / "conf")
     for key in SOURCE_KEYS.values():
         attrgetter(key)(config)
-    assert [*SOURCE_KEYS, "metric", "decoding", "toolchain"] == [field.name for field in fields(WatchConfig)]
+    others = ["metric", "decoding", "toolchain", "compilers", "compiled", "simulated"]
+    assert [*SOURCE_KEYS, *others] == [field.name for field in fields(WatchConfig)]
 
 
 def test_the_sets_of_pictures_are_those_of_the_data():

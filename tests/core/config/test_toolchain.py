@@ -60,6 +60,8 @@ def test_composition_fills_in_what_is_watched(kit):
     assert compose([], CONF)[0].watch.toolchain == PINNED_PATH
 
 
-def test_only_ingenics_converter_is_run():
-    with pytest.raises(UserError, match=r"soc\.toolchain\.path=kit: give null: build runs Ingenic's converter only"):
-        compose(["soc=bm1684x", "soc.toolchain.path=kit"], CONF)
+def test_of_sophgo_the_folder_of_the_tools_is_given(kit):
+    tool = kit.rename(kit.with_name("model_deploy.py"))
+    config, _ = compose(["soc=bm1684x", "soc.toolchain.path=kit"], CONF)
+    assert config.watch.toolchain == "kit/model_deploy.py"
+    assert find_tool(config.soc.toolchain) == tool.resolve()

@@ -8,8 +8,9 @@ import pytest
 from filelock import FileLock
 
 from stages.core.base.errors import UserError
+from stages.core.base.sources import environments_folder
 from stages.core.environments import install as module
-from stages.core.environments.environment import Environment, Mend, environments_folder
+from stages.core.environments.environment import Environment, Mend
 from stages.core.environments.install import install, remove, run_python
 
 VERSION = "{}.{}".format(*sys.version_info)

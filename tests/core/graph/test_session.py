@@ -36,9 +36,15 @@ X = np.array([1.0, -3.0], dtype=np.float32)
 def test_a_network_runs_from_memory_and_from_a_file(tmp_path, optimize):
     save_model(tmp_path / "model.onnx", doubler())
     for source in (doubler(), tmp_path / "model.onnx"):
-        runner = Runner(source, optimize=optimize, threads=1)
+        runner = Runner(source, optimize=optimize)
         assert runner.inputs == {"x": [2]}
         np.testing.assert_array_equal(runner.run({"x": X})["positive"], [2.0, 6.0])
+
+
+def test_a_network_keeps_to_one_thread(monkeypatch):
+    """So that its sums have one order."""
+    monkeypatch.setenv("SOCQUANT_THREADS", "8")
+    assert Runner(doubler())._session.get_session_options().intra_op_num_threads == 1
 
 
 @pytest.mark.parametrize("tensors", [["positive", "double", "minus"], ["minus"], ["double", "positive"]])

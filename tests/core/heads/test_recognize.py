@@ -239,11 +239,15 @@ def test_kinds_of_a_seg_head() -> None:
 
 def test_a_head_of_an_earlier_version_asks_for_export(tmp_path: Path) -> None:
     head = recognize(exporters.yolov8(bins=1, keypoints=3, visible=False))
-    content, path = to_json(ExportedHead(head, cut=True)), tmp_path / "detector.json"
+    content, path = to_json(ExportedHead(head, cut=True)), tmp_path / "out/export/detector.json"
+    path.parent.mkdir(parents=True)
     path.write_text(json.dumps(content))
     assert load_head(path) == ExportedHead(head, cut=True)
     path.write_text(json.dumps({key: value for key, value in content.items() if key != "keypoint_size"}))
-    with pytest.raises(UserError, match=r"detector\.json lacks 'keypoint_size': run `dvc repro export` anew"):
+    with pytest.raises(
+        UserError,
+        match=r"detector\.json is damaged \(no 'keypoint_size'\): run `dvc repro --force --single-item export`",
+    ):
         load_head(path)
 
 

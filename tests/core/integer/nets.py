@@ -117,8 +117,8 @@ def agree(net: Net, **codes: ArrayLike) -> Values:
     """
     feeds, values = net.feeds(codes), net.reference(**codes)
     quant_params = tensor_quant_params(net.nodes)
-    as_codes = Runner(net.simulator(values), optimize="safe", threads=1).run(feeds)
-    as_reals = Runner(net.simulator(values, codes=False), optimize="none", threads=1).run(feeds)
+    as_codes = Runner(net.simulator(values), optimize="safe").run(feeds)
+    as_reals = Runner(net.simulator(values, codes=False), optimize="none").run(feeds)
     for name in net.tensors:
         assert_same(as_codes[name], values[name])
         if name in quant_params:

@@ -279,7 +279,7 @@ def test_quantize_agrees_on_any_number(y_params, steps):
     net.feature("x", x.shape, y_params)
     net.add("Dequantize", ["x"], None)
     codes, reals = (
-        Runner(net.simulator({}, codes=codes), optimize="safe", threads=1).run({"x/real": x}) for codes in (True, False)
+        Runner(net.simulator({}, codes=codes), optimize="safe").run({"x/real": x}) for codes in (True, False)
     )
     expected = np.clip(
         np.rint(x / np.float32(y_params.scale)).astype(np.float64) + y_params.zero_point, 0, y_params.qmax
@@ -597,3 +597,21 @@ def test_halves_at_ends_of_a_fixed_point_sum_go_up():
     net.add("Add", ["x", "x"], QuantParams(8, 1.0, 100), multipliers=[1, 0], shift=1)
     assert agree(net, x=[5, 7, 9, 11, 13])["y"].tolist() == [98, 99, 100, 101, 102]
     assert reference.halves_up(-5, 1) == -2
+
+
+def test_multipliers_of_31_bits_agree():
+    """What the rule nna_open chooses: effective scales 0.71 and 1.3 of sums, 0.9 / 20 of a mean, 0.004 of a product."""
+    net, x_params, y_params = Net(), QuantParams(8, 1.0, 3), QuantParams(8, 1.0, 77)
+    rng = np.random.default_rng(0)
+    net.feature("x", [1, 6, 4, 5], x_params)
+    multipliers, shift = [round(0.71 * 2**30), round(1.3 * 2**30)], 30
+    net.add("Add", ["x", "x"], y_params, "sum", multipliers=multipliers, shift=shift)
+    net.add("Concat", ["x", "x"], y_params, "joined", multipliers=multipliers, shift=shift, axis=1)
+    net.add(
+        "Mean", ["x"], y_params, "mean", multipliers=[round(0.045 * 2**35)], shift=35, axes=[1, 2], keepdims=0, terms=24
+    )
+    weight, bias = rng.integers(-127, 128, (5, 9)).astype(np.int8), rng.integers(-99, 99, 9).astype(np.int32)
+    factors = np.full(9, round(0.004 * 2**38), np.int32)
+    parameters = [weight, bias, factors, np.full(9, 38, np.int32)]
+    net.add("MatMul", ["mean", *parameters], y_params, rule="multiplier_shift")
+    agree(net, x=rng.integers(0, 256, (1, 6, 4, 5)))

@@ -77,12 +77,15 @@ def test_a_value_that_is_not_finite_names_tensor_and_picture(bad):
         collect(tiny_classifier(), fed)
 
 
-def test_a_constant_that_is_infinite_is_named():
+def test_what_a_constant_makes_infinite_counts_where_it_is_finite():
     pad = node("Pad", ["x", "pads", "fill"], ["p"], "pad")
     constants = {"pads": np.array([0, 0, 0, 1]), "fill": np.float32(-np.inf)}
-    model = graph_model([pad, node("Neg", ["p"], ["y"], "neg")], {"x": [1, 2]}, ["y"], constants)
-    with pytest.raises(UserError, match=r"on a: its node pad \(Pad\) reads the constant 'fill', which is; end the net"):
-        collect(model, [("a", {"x": np.float32([[0, 1]])})])
+    model = graph_model([pad, node("Softmax", ["p"], ["y"], "soft")], {"x": [1, 2]}, ["y"], constants)
+    found = collect(model, [("a", {"x": np.float32([[-2, 1]])})])
+    assert (found["p"].low, found["p"].high) == (-2, 1)
+    assert found["y"].low == 0
+    with pytest.raises(UserError, match=r"^tensor 'x' is infinite"):
+        collect(model, [("a", {"x": np.float32([[0, np.inf]])})])
 
 
 def test_a_tensor_that_overflows_inside_the_network_is_named():

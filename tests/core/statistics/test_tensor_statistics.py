@@ -113,6 +113,6 @@ def other_archive(path):
 @pytest.mark.parametrize("damage", [cut, flip, break_compression, empty, text, lone_array, other_archive])
 def test_a_file_of_another_kind_is_refused_in_one_line(stored, damage):
     damage(stored)
-    with pytest.raises(UserError, match="is not a statistics file: run `dvc repro calibrate`") as caught:
+    with pytest.raises(UserError, match=r"statistics\.npz is damaged \(.+\): delete it") as caught:
         load_statistics(stored)
     assert "\n" not in str(caught.value)

@@ -103,6 +103,8 @@ INTS = {name: np.array(value) for name, value in {
     "mixed": [3, 0, 1], "spread": [0, 5, 1, 7, 2, 6, 3, 0, 4, 4], "to": [4, 48], "to_six": [0, 4, 48], "one_i": [1],
     "none": np.zeros(0, np.int64),
 }.items()}  # fmt: skip
+AROUND = np.array([0, 0, 1, 0, 0, 0, 2, 1])
+"""Pads of Pad: one row above and two below, one column on the right."""
 CASES = {
     "division": Case(chain(("Div", ["c"], {})), ["Mul"], constants={"c": CHANNELS}, tolerance=2e-7),
     "division by a power of two": Case(chain(("Div", ["c"], {})), ["Mul"], constants={"c": 0.25}, tolerance=0),
@@ -197,6 +199,15 @@ CASES = {
         chain(("AveragePool", [], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1})),
         ["AveragePool"],
     ),
+    "padding of a max pool": Case(
+        chain(
+            ("Pad", ["around", "nothing"], {}),
+            ("MaxPool", [], {"kernel_shape": [3, 3], "strides": [2, 1], "pads": [1, 0, 0, 0]}),
+        ),
+        ["MaxPool"],
+        constants={"around": AROUND, "nothing": -np.inf},
+        tolerance=0,
+    ),
     "sum over axes": Case(chain(("ReduceSum", ["space"], {"keepdims": 0})), ["ReduceMean", "Mul"], tolerance=1e-5),
     "sum over axes of opset 18": Case(
         chain(("ReduceSum", ["last"], {})), ["ReduceMean", "Mul"], opset=18, tolerance=1e-5
@@ -262,6 +273,16 @@ KEPT = {
     "pool that counts padding": Case(
         chain(("AveragePool", [], {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1})),
         ["AveragePool"],
+    ),
+    "padding with zeros": Case(
+        chain(("Pad", ["around", "zero"], {}), ("MaxPool", [], {"kernel_shape": [3, 3]})),
+        ["Pad", "MaxPool"],
+        constants={"around": AROUND},
+    ),
+    "padding as wide as the pool": Case(
+        chain(("Pad", ["around", "nothing"], {}), ("MaxPool", [], {"kernel_shape": [2, 2], "strides": [2, 2]})),
+        ["Pad", "MaxPool"],
+        constants={"around": np.array([0, 0, 2, 0, 0, 0, 0, 0]), "nothing": -np.inf},
     ),
     "sum over everything": Case(chain(("ReduceSum", [], {})), ["ReduceSum"]),
     "largest of a row": Case(chain(("ReduceMax", [], {"axes": [3]})), ["ReduceMax"]),

@@ -50,23 +50,25 @@ def test_two_saved_models_are_not_one():
 
 
 @pytest.fixture
-def worker(monkeypatch):
+def worker(monkeypatch, tmp_path):
     """Takes the worker's place: keeps what it is called with, and writes what is put into it, or fails so."""
-    given = {"code": 0, "text": "", "notes": []}
+    given = {"code": 0, "text": "", "notes": [], "calls": 0}
+    monkeypatch.setenv("SOCQUANT_CACHE", str(tmp_path / "cache"))
 
     def run(environment, arguments, folder):
+        given["calls"] += 1
         _, given["kind"], network, target, given["shapes"] = arguments
         written = [path for path in (folder / "network").rglob("*") if path.is_file()]
         given["files"] = {path.relative_to(folder).as_posix(): path.read_bytes() for path in written}
         given["network"] = Path(network).relative_to(folder).as_posix()
-        assert target == str(folder)
+        results = Path(target)
         model = tiny_classifier()
-        onnx.save(model, folder / "model.onnx")
+        onnx.save(model, results / "model.onnx")
         report = {"inputs": ["images"], "outputs": ["logits"], "notes": given["notes"]}
-        (folder / "report.json").write_text(json.dumps(report))
-        np.savez(folder / "values.npz", input_0=IMAGES, output_0=Runner(model).run({"images": IMAGES})["logits"] + 0.5)
+        (results / "report.json").write_text(json.dumps(report))
+        np.savez(results / "values.npz", input_0=IMAGES, output_0=Runner(model).run({"images": IMAGES})["logits"] + 0.5)
         if "unknown" in given:
-            (folder / "unknown_shape.txt").write_text(given["unknown"])
+            (results / "unknown_shape.txt").write_text(given["unknown"])
         return given["code"], given["text"]
 
     monkeypatch.setattr(tensorflow_files, "run_python", run)
@@ -95,6 +97,29 @@ def test_a_saved_model_is_written_as_it_lay(worker):
         "network/variables/variables.index": b"a/b/variables/variables.index",
     }
     assert worker["network"] == "network"
+
+
+def test_a_network_is_converted_once_for_each_content_and_shape(worker, tmp_path, capsys):
+    worker["notes"] = ["said each time"]
+
+    def read(content=b"content", shape=(1, 3, 16, 16)):
+        config = ModelConfig(name="m", inputs=[InputConfig(shape=list(shape))])
+        return read_tensorflow(config, with_format([source("net.tflite", content)]))
+
+    first, second = read(), read()
+    assert worker["calls"] == 1
+    assert first.model.SerializeToString() == second.model.SerializeToString()
+    assert first.difference == second.difference
+    assert capsys.readouterr().out.count("said each time") == 2
+    read(b"other")
+    read(shape=(1, 3, 32, 32))
+    assert worker["calls"] == 3
+    worker |= {"code": 2, "text": "error: is damaged"}
+    for _ in range(2):
+        with pytest.raises(UserError, match="is damaged"):
+            read(b"damaged")
+    assert worker["calls"] == 5
+    assert len(list((tmp_path / "cache/conversions").iterdir())) == 3
 
 
 @pytest.mark.parametrize(

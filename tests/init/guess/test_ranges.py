@@ -16,7 +16,7 @@ UNIT, IMAGENET, SIGNED, PIXELS, CAFFE = RANGES
 YOLO_METADATA = {"stride": "32", "task": "detect", "names": "{0: 'a'}"}
 
 
-def trials(answers=None, misfits=None, likelihoods=None, color_answers=None):
+def trials(answers=None, misfits=None, likelihoods=None, color_answers=None, likeness=None):
     """Runs whose outcome is given by the range, and by the colour where it is told."""
 
     def answer(normalization, color):
@@ -25,6 +25,7 @@ def trials(answers=None, misfits=None, likelihoods=None, color_answers=None):
     return SimpleNamespace(
         colors=(Color.RGB, Color.BGR),
         answers=answer,
+        likeness=lambda normalization, color: None if likeness is None else likeness.get(normalization, 0.0),
         misfit=lambda normalization, color: (misfits or {}).get((normalization, color)),
         order_by_norms=lambda normalization: Color.BGR if (misfits or {}).get((normalization, Color.BGR)) else None,
         likelihoods=lambda normalization, color: (likelihoods or {}).get((normalization, color), np.zeros(0)),
@@ -122,3 +123,22 @@ def test_a_mean_a_channel_tells_the_order():
     red_first = arithmetic(1.0, [-0.485, -0.456, -0.406], "Sub")
     assert guess_color(clues(arithmetic=red_first), UNIT, 3).value == "RGB"
     assert guess_color(clues(arithmetic=arithmetic(1 / 255, 0.0, "Div")), PIXELS, 3).sure is Sure.low
+
+
+@pytest.mark.parametrize(
+    ("likeness", "expected", "sure"),
+    [
+        ({SIGNED: 0.98, UNIT: 0.96, PIXELS: 0.5}, SIGNED, Sure.medium),  # 2 % are lost, and 4 %
+        ({SIGNED: 0.98, UNIT: 0.978}, UNIT, Sure.low),
+        ({PIXELS: 1.0, UNIT: 0.9}, PIXELS, Sure.medium),
+    ],
+)
+def test_a_picture_as_the_answer_is_like_what_is_fed(likeness, expected, sure):
+    known = guess_range(clues(trials=trials({IMAGENET: 3.0}, likeness=likeness)))
+    assert (known.normalization, known.sure) == (expected, sure)
+    assert known.evidence.startswith("the output is a picture, 9") or expected is PIXELS
+
+
+def test_a_picture_of_something_else_is_no_evidence():
+    known = guess_range(clues(trials=trials({IMAGENET: 3.0}, likeness={UNIT: 0.7})))
+    assert known.normalization is IMAGENET

@@ -84,3 +84,17 @@ def test_batch_norms_tell_the_range_and_the_order():
     known = guess_range(Clues(None, None, None, trials, False))
     assert (known.normalization, known.sure) == (UNIT, Sure.high)
     assert applied(UNIT, read.inputs[0], Color.BGR).normal == (255.0,) * 3
+
+
+def test_a_network_that_gives_its_picture_back_is_most_like_it_in_its_own_range():
+    nodes = [helper.make_node("Clip", ["x", "low", "high"], ["y"])]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, SIDE, SIDE])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, SIDE, SIDE])]
+    ends = [numpy_helper.from_array(np.float32(end), name) for name, end in (("low", 0), ("high", 1))]
+    graph = helper.make_graph(nodes, "clip", inputs, outputs, ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    noise = [np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8) for seed in range(3)]
+    trials = Trials(ReadNetwork(model, network().inputs, None, [], []), noise)
+    assert trials.likeness(RANGES[0], Color.RGB) == pytest.approx(1.0)
+    assert trials.likeness(RANGES[3], Color.RGB) < 0.5
+    assert Trials(network(), pictures()).likeness(RANGES[0], Color.RGB) is None

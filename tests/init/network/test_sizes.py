@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.base.errors import UserError
 from stages.core.config.schema import ModelConfig
@@ -157,3 +157,36 @@ def test_a_format_that_says_no_shapes_is_read_with_those_that_are_told(here, mon
     }
     with pytest.raises(UserError, match=r"^input 'images' has no static shape in the file: .* --shape images=1,3,224"):
         source_graph(ModelConfig("net", "file:net.pt"), {})
+
+
+def test_a_format_that_says_no_shapes_takes_the_first_usual_size_that_fits_pictures(here, monkeypatch):
+    """The tiny classifier here takes pictures of 48 x 48 and 28 x 28, in grey alone."""
+    tried = []
+
+    def read(config):
+        shape = config.inputs[0].shape
+        if not shape:
+            raise UnknownShapeError("images", "model.inputs: 'images' has no shape")
+        tried.append(shape)
+        if shape[1:] not in ([1, 48, 48], [1, 28, 28]):
+            raise UserError(f"cannot be run with {shape}")
+        model = tiny_classifier()
+        weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w1")
+        weight.CopyFrom(numpy_helper.from_array(np.ones((8, 1, 3, 3), np.float32), "w1"))
+        model.graph.input[0].CopyFrom(helper.make_tensor_value_info("images", TensorProto.FLOAT, shape))
+        del model.graph.value_info[:]
+        return SourceNetwork(model), "net.pt"
+
+    monkeypatch.setattr("stages.init.network.read_network.read_source", read)
+    graph = source_graph(ModelConfig("net", "file:net.pt"), {}, pictures=True)
+    assert graph.shapes == {"images": [1, 1, 0, 0]}
+    assert tried[0] == [1, 3, 640, 640]
+    monkeypatch.setattr("stages.export.network.read_source", read)
+    network = sized(graph)
+    assert network.shapes == {"images": [1, 1, 48, 48]}
+    assert network.guess.sure is Sure.low
+    monkeypatch.setattr("stages.init.network.read_network.PICTURE_CHANNELS", (3,))
+    with pytest.raises(
+        UserError, match=r"as in --shape .*; none of the usual ones fits: cannot be run with \[1, 3, 640"
+    ):
+        source_graph(ModelConfig("net", "file:net.pt"), {}, pictures=True)

@@ -343,7 +343,9 @@ def tiny(soc: str = "t40", model: onnx.ModelProto | None = None, by_node: Any = 
     return quantized_network(model or tiny_classifier(), pictures, soc_config(soc), by_node, **quant)
 
 
-@pytest.mark.parametrize("soc", ["a1", "bm1684", "bm1684x", "bm1688", "cv186x", "t40", "t41", "x2500"])
+@pytest.mark.parametrize(
+    "soc", ["a1", "bm1684", "bm1684x", "bm1688", "cv181x", "cv183x", "cv186x", "t40", "t41", "x2500"]
+)
 def test_every_soc(soc):
     small = tiny(soc)
     assert_reference_equal(small, images(0))
@@ -351,6 +353,14 @@ def test_every_soc(soc):
     assert set(differences) >= {"stem_relu", "depthwise_relu6", "project", "residual", "pool"}
     assert max(differences.values()) <= 1
     assert output_cosine(small, images(0)) > 0.99
+
+
+def test_all_features_of_a_soc_are_signed():
+    """Behind a Relu too: its largest value has code 127 of -128 .. 127."""
+    features = {each.tensor: each for each in tiny("cv181x").params.features}
+    assert {each.zero_point for each in features.values()} == {128}
+    relu = features[next(name for name, each in features.items() if each.seen_low == 0.0)]
+    assert relu.scale == pytest.approx(relu.seen_high / 127)
 
 
 @pytest.mark.parametrize("opset", [13, 21])

@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from stages.calibrate.__main__ import calibrate
 from stages.compare.__main__ import compare
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, INTEGER_MODEL, NOTES, QPARAMS, STATISTICS
 from stages.core.config.schema import Equalization, Rounding
 from stages.core.data.inputs import load_inputs
@@ -405,6 +406,7 @@ def test_a_network_that_cannot_be_scaled_gives_a_note(quantized):
     model.graph.node[6].CopyFrom(node("ReduceMean", ["sum"], ["pooled"], "pool", axes=[2, 3]))
     model.graph.node[5].op_type = "Mul"
     onnx.save(onnx.shape_inference.infer_shapes(model), "out/export/model.onnx")
+    write_checksums(Path("out/export"))
     run_stages(quantized, calibrate)
     quantized.quant.equalization = Equalization.cross_layer
     run_stages(quantized, quantize)

@@ -150,3 +150,20 @@ def test_a_layer_with_a_constant_that_no_code_stands_for_stays_in_float(value):
     setup = placed(graph=Graph(graph_model(nodes, {"x": [1, 4]}, ["y"], {"k": [value]})), chip=soc(Max=([8], [])))
     assert setup.integer == {"sum"}
     assert setup.notes == ["largest (Max) runs in float: its constant k has values that are infinite or not numbers"]
+
+
+def test_what_reads_infinite_values_stays_in_float():
+    """`sum` adds a mask, `twice` reads what it gives, and behind the Softmax all is finite again."""
+    nodes = [
+        node("Add", ["x", "mask"], ["m"], "sum"),
+        node("Add", ["m", "m"], ["t"], "twice"),
+        node("Softmax", ["t"], ["s"], "soft"),
+        node("Add", ["s", "s"], ["y"], "last"),
+    ]
+    graph = Graph(graph_model(nodes, {"x": [1, 4]}, ["y"], {"mask": [0.0, 0.0, -np.inf, 0.0]}))
+    setup = placed(graph=graph, chip=soc(Softmax=([8], [])))
+    assert setup.integer == {"last"}
+    assert setup.notes[:2] == [
+        "sum (Add) runs in float: its constant mask has values that are infinite or not numbers",
+        "twice (Add) runs in float: m has infinite values, by a constant of the network",
+    ]

@@ -75,7 +75,7 @@ def chosen(model, feeds, tmp_path, soc="t40", **quant):
     graph = Graph(onnx.shape_inference.infer_shapes(model))
     setup = place_quantizers(graph, soc_config(soc), QuantConfig("q", **quant), {})
     statistics = collect(graph.model, ((str(index), dict(each)) for index, each in enumerate(feeds)))
-    return output_ranges(graph, setup, statistics, feeds, False, tmp_path / "scratch"), statistics
+    return output_ranges(graph, setup, statistics, feeds, soc_config(soc), tmp_path / "scratch"), statistics
 
 
 def before_silu():

@@ -2,6 +2,10 @@
 // says. Built for one of four purposes, as the vendor's board programs are: release, debug (dumps every layer), profile
 // (times every layer), nmem (writes how much memory was needed).
 
+#include <unistd.h>
+
+#include <new>
+
 #include "reports.h"
 
 #if __has_include("detector.h")  // build writes it for a detector
@@ -145,6 +149,10 @@ bool work(int count, char** words) {
 }  // namespace
 
 int main(int count, char** words) {
+    std::set_new_handler([] {
+        fputs("error: out of memory\n", stderr);
+        _exit(2);
+    });
     for (int i = 1; i < count; i++)
         if (strcmp(words[i], "-h") == 0 || strcmp(words[i], "--help") == 0) {
             printf(usage, words[0]);

@@ -14,6 +14,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are little
 using contract::Kind;
 
 constexpr size_t HEADER_WORDS = 14;
+constexpr uint64_t MAX_RECORDS = 1 << 20;      // tensors and operations of a file; real ones have thousands
+constexpr uint64_t MAX_NAME_BYTES = 16 << 20;  // of all records together, which may share a name
 
 struct Tensor {
     Kind kind;
@@ -150,6 +152,7 @@ class Parser {
             return damaged("its parts do not add up");
         names_ = reinterpret_cast<const char*>(file) + sizeof header + words * 4;
         name_bytes_ = size_t(names);
+        if (uint64_t(header[5]) + header[6] + header[7] + header[8] > MAX_RECORDS) return damaged("it has too many records");
         Words records(file + sizeof header, size_t(words));
         if (!model_.arena.allocate(header[13]) || !model_.constants.allocate(constants) ||
             !model_.weights.allocate(weights))
@@ -188,6 +191,8 @@ class Parser {
     bool name(Words& records, std::string& text) {
         uint32_t offset = records.next(), length = records.next();
         if (uint64_t(offset) + length > name_bytes_) return damaged("a name lies outside");
+        copied_ += length;
+        if (copied_ > MAX_NAME_BYTES) return damaged("its names are too long");
         text.assign(names_ + offset, length);
         for (char& letter : text)
             if (letter == '\0') letter = '_';
@@ -248,6 +253,7 @@ class Parser {
     Model& model_;
     const char* names_ = nullptr;
     size_t name_bytes_ = 0;
+    uint64_t copied_ = 0;
 };
 
 inline bool load_model(const char* path, Model& model) {

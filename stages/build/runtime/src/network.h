@@ -66,11 +66,17 @@ class Network {
         model_.pictures = std::vector<Buffer<float>>(model_.fed.size());
         for (size_t i = 0; i < model_.pictures.size(); i++)
             if (!model_.pictures[i].allocate(model_.fed[i].elements)) return false;
+        double operations = 0, moved = 0;
         for (const Operation& operation : model_.operations) {
             std::unique_ptr<Operator> found = make(operation.code);
             if (!found) return fail("%s is damaged: no operation has the number %u", path, operation.code);
             Call call(operation, model_);
             if (!found->prepare(call)) return false;
+            operations += found->work.operations;
+            moved += double(tensor(operation.output).elements) * window(found->work);
+            for (uint32_t input : operation.inputs) moved += double(tensor(input).elements);
+            if (operations > MAX_OPERATIONS || moved > MAX_MOVED)
+                return fail("%s is damaged: a run of it would take hours", path);
             operators_.push_back(std::move(found));
         }
         model_.weights.release();
@@ -113,6 +119,13 @@ class Network {
     size_t arena_bytes() const { return model_.arena.size(); }
 
   private:
+    static constexpr double MAX_OPERATIONS = 1e13, MAX_MOVED = 1e11;  // multiplications and additions; elements
+
+    // How often an element of the result is computed from another one: a pool's window.
+    static double window(const Work& work) {
+        return work.filter[0] && work.operations == 0 ? double(work.filter[0]) * work.filter[1] : 1.0;
+    }
+
     static std::unique_ptr<Operator> make(uint32_t code) {
         switch (contract::Opcode(code)) {
 #define SOCQUANT_CASE(opcode, operator_class) \

@@ -19,12 +19,15 @@ from stages.compare.diagnose.inputs.input_fit import (
 )
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled
 from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingVariant
+from stages.core.base.threads import in_order
 from stages.core.graph.session import Runner, with_outputs
 
 __all__ = ["InputEvidence"]
 
 GLANCE_PICTURES = 8
 """On which a variant is looked at first. One that is so far from fitting better there does not see the others."""
+GLANCE_STANDARD_ERRORS = (2.0, 1.0)
+"""By which labels must be less likely on half of the pictures that are looked at first, and on all of them."""
 
 
 @dataclass
@@ -44,7 +47,7 @@ class InputEvidence:
     labelled: Callable[[], Labelled | None]
     _moments: dict[PreprocessingVariant, list[list[Moments]]] = field(default_factory=dict, init=False)
     _likelihoods: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
-    _glances: dict[PreprocessingVariant, Array] = field(default_factory=dict, init=False)
+    _glances: dict[PreprocessingVariant, list[Array]] = field(default_factory=dict, init=False)
 
     @property
     def exists(self) -> bool:
@@ -78,9 +81,13 @@ class InputEvidence:
         if not self._first_layers:
             return []
         pictures = self._moments.setdefault(variant, [])
-        for sample in self._ordered_samples[len(pictures) : count]:
-            outputs = self._first_layers.run(variant.feed(sample))
-            pictures.append([picture_moments(outputs[norm["tensor"]], norm) for norm in self.norms])
+        network = self._first_layers
+
+        def moments(sample: NDArray[np.uint8]) -> list[Moments]:
+            outputs = network.run(variant.feed(sample))
+            return [picture_moments(outputs[norm["tensor"]], norm) for norm in self.norms]
+
+        pictures.extend(in_order(moments, self._ordered_samples[len(pictures) : count]))
         return StandardizedChannels.of_pictures(pictures[:count])
 
     def hopeless(self, now: PreprocessingVariant, other: PreprocessingVariant, least: float) -> bool:
@@ -95,18 +102,21 @@ class InputEvidence:
         return self._likelihoods.get(variant, np.zeros(0))
 
     def unlikely(self, now: PreprocessingVariant, other: PreprocessingVariant) -> bool:
-        """Whether another variant makes labels less likely at first glance, by a standard error (boxes only)."""
-        few = self._labels.few if self._labels else None
-        if few is None:
-            return False
-        for variant in (now, other):
-            if variant not in self._glances:
-                self._glances[variant] = self._likelihoods_of(few, variant)
-        loss = self._glances[now] - self._glances[other]
-        return bool(loss.mean() > loss.std(ddof=1) / np.sqrt(len(loss)))
+        """Whether another variant makes labels less likely at a first glance, or surely so at a fleeting one."""
+        glances = self._labels.glances() if self._labels else []
+        for index, (labelled, errors) in enumerate(zip(glances, GLANCE_STANDARD_ERRORS, strict=False), 1):
+            for variant in (now, other):
+                seen = self._glances.setdefault(variant, [])
+                if len(seen) < index:
+                    seen.append(self._likelihoods_of(labelled, variant))
+            loss = np.concatenate(self._glances[now][:index]) - np.concatenate(self._glances[other][:index])
+            if loss.mean() > errors * loss.std(ddof=1) / np.sqrt(len(loss)):
+                return True
+        return False
 
     def _likelihoods_of(self, labelled: Labelled, variant: PreprocessingVariant) -> Array:
-        return labelled.likelihoods(self._whole.run(variant.feed(sample)) for sample in labelled.samples)
+        network = self._whole
+        return labelled.likelihoods(in_order(lambda sample: network.run(variant.feed(sample)), labelled.samples))
 
     @property
     def chance(self) -> float:
@@ -122,7 +132,9 @@ class InputEvidence:
 
     def _measures(self, variant: PreprocessingVariant) -> dict[str, Any]:
         moments = self._moments.get(variant, [])
-        likelihoods = self._likelihoods.get(variant, self._glances.get(variant))
+        likelihoods = self._likelihoods.get(variant)
+        if likelihoods is None and variant in self._glances:
+            likelihoods = np.concatenate(self._glances[variant])
         return {
             "color": variant.network_input.color.value,
             "mean": list(variant.network_input.mean),

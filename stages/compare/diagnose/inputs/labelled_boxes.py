@@ -17,6 +17,7 @@ from stages.core.heads.matching import match
 __all__ = ["LabelledBoxes", "log_likelihood"]
 
 FEW = 8
+"""Pictures of all glances together, about."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,14 @@ class LabelledBoxes:
             ]
         )
 
-    @property
-    def few(self) -> Self:
-        """Some of the pictures, evenly over all."""
+    def glances(self) -> "Sequence[LabelledBoxes]":
+        """A few of the pictures, then some more, each evenly over all."""
         step = max(len(self.samples) // FEW, 1)
-        return type(self)(self.samples[::step], self.placements[::step], self.objects[::step], self.detector)
+        return [self._part(start, 2 * step) for start in (0, step)]
+
+    def _part(self, start: int, step: int) -> Self:
+        chosen = slice(start, None, step)
+        return type(self)(self.samples[chosen], self.placements[chosen], self.objects[chosen], self.detector)
 
     def chance(self, _: int) -> float:
         """What a network reaches that finds nothing."""

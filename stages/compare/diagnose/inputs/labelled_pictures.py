@@ -34,9 +34,8 @@ class Labelled(Protocol):
     def samples(self) -> Sequence[NDArray[np.uint8]]:
         """The pictures, uint8 [H, W, C] each, in the configured colour."""
 
-    @property
-    def few(self) -> "Labelled | None":
-        """Some of the pictures, for a first glance; None where only all together tell anything."""
+    def glances(self) -> "Sequence[Labelled]":
+        """A few of the pictures, then some more, to look at first; none where only all together tell anything."""
 
     def likelihoods(self, outputs: Iterable[Mapping[str, Floats]]) -> Array:
         """Log-likelihood of each picture's labels, float64 [P], by the network's outputs on the pictures."""
@@ -57,9 +56,9 @@ class LabelledPictures:
     samples: Sequence[NDArray[np.uint8]]
     labels: Sequence[int]
 
-    @property
-    def few(self) -> None:
+    def glances(self) -> "Sequence[LabelledPictures]":
         """None: the temperature that suits all pictures is not that of some."""
+        return []
 
     def likelihoods(self, outputs: Iterable[Mapping[str, Floats]]) -> Array:
         """Log-likelihood of each picture's class, float64 [P]."""

@@ -20,6 +20,7 @@ from stages.export.sources.caffe.layers.converters import CONVERTERS
 from stages.export.sources.caffe.network import Layer, Network, ending_at, read_network
 from stages.export.sources.caffe.opencv import opencv_outputs
 from stages.export.sources.caffe.prototxt import parse_text
+from stages.export.sources.convert_layers import convert_layers
 from stages.export.sources.graph_builder import GraphBuilder
 from stages.export.sources.source_network import SourceNetwork
 from stages.export.verify import largest_difference, random_feeds
@@ -44,7 +45,10 @@ def read_caffe(config: ModelConfig, files: ModelFiles) -> SourceNetwork:
     _require_weights(network, weights, caffemodel.name)
     configured = assign_names(config.inputs, list(network.inputs))
     shapes = _input_shapes(network, {name: one.shape for name, one in configured.items()}, prototxt.name)
-    graph = _converted(network, shapes, prototxt.name)
+    graph = GraphBuilder(reserved=network.producers)
+    for one, shape in shapes.items():
+        graph.input(one, shape)
+    convert_layers(graph, network.layers, CONVERTERS, prototxt.name)
     outputs = [name for name in network.outputs if graph.value(name) is None]
     model = graph.model(outputs)
     for layer in network.layers:
@@ -86,26 +90,6 @@ def _input_shapes(
                 f"model.inputs: {name} says no shape of the input {one!r}: give model.inputs[].shape, as [1,3,224,224]",
             )
     return shapes
-
-
-def _converted(network: Network, shapes: Mapping[str, tuple[int, ...]], name: str) -> GraphBuilder:
-    graph = GraphBuilder(reserved=network.producers)
-    for one, shape in shapes.items():
-        graph.input(one, shape)
-    for layer in network.layers:
-        converter = CONVERTERS.get(layer.kind)
-        if converter is None:
-            raise UserError(
-                f"model.source: {name}: {layer.where} has no ONNX form here: end the network before it, "
-                f"model.outputs=[{','.join(layer.inputs)}]"
-            )
-        try:
-            converter(graph, layer)
-        except UserError as error:
-            raise UserError(f"model.source: {name}: {error}") from error
-        except (ValueError, IndexError, TypeError) as error:  # sizes that do not fit, of a damaged file
-            raise UserError(f"model.source: {name}: {layer.where} does not fit its inputs or weights") from error
-    return graph
 
 
 def _difference(

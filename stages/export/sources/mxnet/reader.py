@@ -7,11 +7,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stages.core.base.console import console
-from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.errors import did_you_mean
 from stages.core.config.schema import ModelConfig
 from stages.core.data.inputs import assign_names
 from stages.core.data.model_files import ModelFiles
 from stages.export.shapes import UnknownShapeError
+from stages.export.sources.convert_layers import convert_layers
 from stages.export.sources.graph_builder import GraphBuilder
 from stages.export.sources.mxnet.operators.converters import CONVERTERS, COUNTED_INPUTS
 from stages.export.sources.mxnet.params import read_params
@@ -86,17 +87,5 @@ def _converted(
     for one, array in arrays.items():
         if one in symbol.variables or one in states:  # old files do not name the states of a BatchNorm as inputs
             graph.constant(one, array, reserved=True)
-    for operator in symbol.operators:
-        converter = CONVERTERS.get(operator.kind)
-        if converter is None:
-            raise UserError(
-                f"model.source: {name}: {operator.where} has no ONNX form here: end the network before it, "
-                f"model.outputs=[{','.join(one for one in operator.inputs if one not in symbol.variables)}]"
-            )
-        try:
-            converter(graph, operator)
-        except UserError as error:
-            raise UserError(f"model.source: {name}: {error}") from error
-        except (ValueError, IndexError, TypeError, KeyError) as error:  # sizes that do not fit, of a damaged file
-            raise UserError(f"model.source: {name}: {operator.where} does not fit its inputs") from error
+    convert_layers(graph, symbol.operators, CONVERTERS, name)
     return graph

@@ -1,6 +1,7 @@
 """Building a PyTorch module: from a callable, and a file of weights."""
 
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 from stages.core.base.console import console
@@ -27,11 +28,13 @@ def build_module(config: ModelConfig, checkpoint: SourceFile | None) -> "torch.n
         raise without_callable(checkpoint) if checkpoint else UserError("model.torch.callable is empty")
     torch = import_torch()
     if config.torch.code:
-        sys.path.insert(0, import_path(config.torch.code))
+        path = import_path(config.torch.code)
+        if path not in sys.path:
+            sys.path.insert(0, path)
     factory = import_callable(config.torch.callable, "model.torch.callable", "model.torch.code can add a path")
     torch.manual_seed(0)  # a module without a checkpoint has the same weights each time
     if checkpoint is None:
-        console.print(f"no model.source: the weights are those that {config.torch.callable} gives")
+        _say_whose_weights(config.torch.callable)
     try:
         module = factory(**config.torch.arguments)
     except Exception as error:  # the user's own code may raise anything
@@ -41,3 +44,9 @@ def build_module(config: ModelConfig, checkpoint: SourceFile | None) -> "torch.n
     if checkpoint:
         load_weights(module, checkpoint)
     return module.eval()
+
+
+@cache
+def _say_whose_weights(callable_name: str) -> None:
+    """Say once where weights come from; `init` builds a module several times."""
+    console.print(f"no model.source: the weights are those that {callable_name} gives")

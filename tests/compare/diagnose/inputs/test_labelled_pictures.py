@@ -49,7 +49,9 @@ def test_boxes_of_the_pictures_that_show_some(evidence):
     assert {(sample.shape, sample.dtype.name) for sample in labelled.samples} == {((12, 12, 3), "uint8")}
     assert labelled.placements[0].scaled == (12, 12)
     np.testing.assert_allclose(labelled.likelihoods([{}] * 9), np.log(0.01))
-    assert len(labelled.few.samples) == 9
+    first, second = labelled.glances()
+    assert [int(objects.classes[0]) for objects in first.objects] == [0, 2, 5, 7, 9]
+    assert [int(objects.classes[0]) for objects in second.objects] == [1, 4, 6, 8]
 
 
 def test_what_cannot_be_read_is_no_evidence(evidence):

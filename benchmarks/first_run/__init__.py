@@ -1,0 +1,1 @@
+"""Networks of others in two commands."""

@@ -1,0 +1,1 @@
+"""The folder for Sophgo's TPU-MLIR."""

@@ -1,0 +1,1 @@
+"""Sophgo's compiler TPU-MLIR: its files, its tools, and what they say."""
