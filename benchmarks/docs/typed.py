@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 __all__ = ["calls", "described", "mistake"]
 
 MODULE = re.compile(r"stages\.([\w.]+)")
-OVERRIDE = re.compile(r"[+~]{0,2}((?:model|data|quant|soc|compare|track|sweep)\.[\w.\[\]]+)=")
+OVERRIDE = re.compile(r"[+~]{0,2}((?:model|data|quant|soc|evaluate|compare|track|sweep)\.[\w.\[\]]+)=")
 CONTROL = {*"&|;<>"}
 SWEEP_OPTIONS = {"--multirun", "-m", "--json", "--debug", "--cfg", "--hydra-help", "--help"}
 

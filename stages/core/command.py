@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,7 +25,8 @@ EXIT_TERMINATED = 143
 WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 ACCESS_ERRNOS = {errno.EACCES, errno.EPERM}
 FLOW = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "track")
-"""The stages in the order of dvc.yaml."""
+"""The stages in the order of dvc.yaml; Sophgo's compile stands between the last two."""
+FOLLOWING = dict(pairwise(FLOW)) | {"compile": "track"}
 DVC_STAGE = "DVC_STAGE"
 """What DVC sets in the environment of a stage that it runs."""
 STAGE_EPILOG = """\
@@ -96,9 +98,8 @@ def run_stage(work: Callable[[Config], None], description: str) -> None:
 
     def work_and_say(config: Config, _: argparse.Namespace) -> None:
         work(config)
-        following = FLOW[FLOW.index(name) + 1 :] if name in FLOW else ()
-        if following and DVC_STAGE not in os.environ:  # DVC goes on by itself
-            next_step(f"python -m stages.{following[0]}, or `dvc repro` for all that has changed")
+        if name in FOLLOWING and DVC_STAGE not in os.environ:  # DVC goes on by itself
+            next_step(f"python -m stages.{FOLLOWING[name]}, or `dvc repro` for all that has changed")
 
     run_command(work_and_say, description, epilog=STAGE_EPILOG.format(name=name))
 

@@ -30,7 +30,8 @@ PICTURES_FOLDER = Path("docs/images/findings")
 
 def config_text() -> str:
     """The page of keys."""
-    return config_page(yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"])
+    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return config_page({name: stage.get("do", stage) for name, stage in stages.items()})  # a stage may be conditional
 
 
 def socs_text() -> str:

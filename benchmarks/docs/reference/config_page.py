@@ -24,6 +24,7 @@ GROUPS = {
         "Bits and methods: a file of `conf/quant/`",
         "[Accuracy](../accuracy.md) says what each costs and brings.",
     ),
+    "evaluate": ("The measurement", "[Evaluation](../evaluation.md) says what is measured."),
     "compare": ("The report", "[The report](../report.md) says how to read it."),
     "track": ("MLflow", "The store is the environment variable `MLFLOW_TRACKING_URI`, by default `mlflow.db` here."),
     "sweep": ("Sweeps", "Only `python -m stages.sweep` knows these ([sweeps](../sweep.md))."),

@@ -10,7 +10,7 @@ from unittest import mock
 
 __all__ = ["COMMANDS", "EXTRAS", "STAGES", "examples", "options", "parser_of"]
 
-STAGES = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "track")
+STAGES = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "compile", "track")
 """In the order in which `dvc repro` runs them."""
 COMMANDS = (
     "init", "scan", "compose", "sweep", "bisect", "autotune", "infer", "check", "profile", "toolchain",

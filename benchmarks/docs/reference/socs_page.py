@@ -22,7 +22,7 @@ form ([CONTRIBUTING](../../CONTRIBUTING.md#a-new-soc-model-or-data-set)).
 """
 BUILD_FOLDERS = {
     Vendor.ingenic: "`magik/` for the vendor's converter, `venus/` for the board, `runtime/`",
-    Vendor.sophgo: "`run.sh` for TPU-MLIR, `runtime/`",
+    Vendor.sophgo: "network, ranges and calls for TPU-MLIR (`run.sh`), `runtime/`",
 }
 
 
