@@ -28,10 +28,12 @@ examples:
 ITEM = re.compile(r"^(\s*)([-*]|\d+\.) +")
 CELL = re.compile(r"(?<!\\)\|")
 LINKS = re.compile(r"(?:\[[^\]]*\]\([^)]*\)(?:, )?)+")
-PLAIN_HEADS = {"", "meaning", "what", "more", "why", "page", "effect", "values", "what it is for", "to"}
+PLAIN_HEADS = {"", "meaning", "what", "more", "why", "page", "effect", "values", "what it is for", "to", "line"}
 """Names of columns that say nothing which their cells do not."""
+PLAIN_FIRST = {"", "file", "files", "key", "word", "folder", "option", "argument", "column", "group", "for", "field"}
+"""The same of first columns."""
 LONGEST_TERM = 40
-"""Characters of a first cell that stands out in a list."""
+"""Characters of a first cell that stands out in a list, if all of them do."""
 MOST_LISTED = 3
 """Columns of a table that becomes a list."""
 
@@ -118,10 +120,14 @@ def _listed(table: Sequence[str]) -> list[str]:
     """A table as a list."""
     heads, _, *rows = [[cell.replace("\\|", "|") for cell in _cells(line)] for line in table]
     lines: list[str] = []
-    if len(heads) == 2 and heads[0] and heads[1].lower() not in PLAIN_HEADS:
-        lines += [f"{heads[0][0].upper()}{heads[0][1:]}: {heads[1]}.", ""]
+    title = heads[0][:1].upper() + heads[0][1:]
+    if len(heads) == 2 and title and heads[1].lower() not in PLAIN_HEADS:
+        lines += [f"{title}: {heads[1]}.", ""]
+    elif heads[0].lower() not in PLAIN_FIRST:
+        lines += [f"{title}:", ""]
+    terms = all(len(row[0]) <= LONGEST_TERM and "`" not in row[0] for row in rows)
     for first, *rest in rows:
-        lines += _filled([f"- {_joined(first, heads[1:], rest)}"])
+        lines += _filled([f"- {_joined(f'**{first}**' if terms and first else first, heads[1:], rest)}"])
     return lines
 
 
@@ -158,7 +164,7 @@ def _joined(first: str, heads: Sequence[str], rest: Sequence[str]) -> str:
     said = "; ".join(parts) + links
     if not said or not first:
         return first or said
-    return f"{first}: {said}" if "`" in first or len(first) > LONGEST_TERM else f"**{first}**: {said}"
+    return f"{first}: {said}"
 
 
 if __name__ == "__main__":
