@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 
 from benchmarks.docs.ease import prose, reading_ease, syllables
+from benchmarks.docs.wrap import too_wide
 from tests.conftest import REPOSITORY
 
 README = REPOSITORY / "README.md"
@@ -64,6 +65,12 @@ def test_reading_ease():
     """By hand: 2 sentences, 6 words, 9 syllables; the code, the table and the link's target do not count."""
     text = prose("# The cat\n\n| a |\n|---|\n| b |\n\nIt [quantizes](c.md) all layers.\n\n```sh\nquantization\n```\n")
     assert reading_ease(text) == pytest.approx(206.835 - 1.015 * 6 / 2 - 84.6 * 9 / 6)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_line_is_too_wide(page):
+    """`python -m benchmarks.docs.wrap PAGE` mends it."""
+    assert too_wide(page.read_text(encoding="utf-8")) == []
 
 
 def test_the_readme_fits_two_screens():
