@@ -36,7 +36,7 @@ ARRAY_ERRORS = (tokenize.TokenError, SyntaxError, RecursionError, MemoryError)
 VERSION = 1
 """Of the artifacts' forms: it grows when a stage writes what an earlier release cannot read."""
 OUTPUTS = "out"
-STAGES = {"export", "calibset", "calibrate", "quantize", "compare", "build", "evaluate", "track"}
+STAGES = {"export", "calibset", "calibrate", "quantize", "compare", "build", "compile", "evaluate", "track"}
 LOCK_FILE = "dvc.lock"
 
 
