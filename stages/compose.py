@@ -14,7 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from stages.core.base.artifacts import write_text
-from stages.core.base.console import counted, output, warn
+from stages.core.base.console import counted, next_step, output, warn
 from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
 from stages.core.config.composition import compose
@@ -33,10 +33,11 @@ examples:
   python -m stages.compose --keep quant.feature_method=KL     the current experiment, one key changed
   python -m stages.compose --check                            does params.yaml still match conf/?
 
-Each call starts from conf/config.yaml; overrides add up over calls with --keep only. Then run `dvc repro`.
+Each call starts from conf/config.yaml; overrides add up over calls with --keep only.
 """
 INPUTS_KEY = "model.inputs"
 SWEEP_GROUP = "experiment"
+SOC_NAME = "soc.name"
 
 
 def main() -> None:
@@ -100,9 +101,23 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     for line in [*lost, *lost_inputs(earlier, given, config, conf)]:
         warn(line)
     if before:
-        for key in changed:
-            output.print(f"  {key}: {_shown(before, key)} -> {_shown(after, key)}")
+        for line in changes(changed, before, after):
+            output.print(f"  {line}")
     output.print(f"{params} written, {counted(len(changed), 'key')} changed" if before else f"{params} written")
+    next_step("dvc repro")
+
+
+def changes(changed: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The keys that change, each with its values; of another SOC its name, and how many follow from it.
+
+    Args:
+        changed: dotted keys.
+        before: what the file holds, dotted key -> value.
+        after: what is written.
+    """
+    of_soc = [key for key in changed if key.startswith("soc.") and SOC_NAME in changed and key != SOC_NAME]
+    lines = [f"{key}: {_shown(before, key)} -> {_shown(after, key)}" for key in changed if key not in of_soc]
+    return [*lines, f"{counted(len(of_soc), 'more key')} of soc, which follow from it"] if of_soc else lines
 
 
 def refuse_sweeps(overrides: Sequence[str]) -> None:

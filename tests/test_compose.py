@@ -1,4 +1,5 @@
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def values(path):
 def test_the_default_experiment_is_written(params, capsys):
     run([], REPOSITORY / "conf", params, check_only=False)
     assert values(params) == values(REPOSITORY / "params.yaml")
-    assert capsys.readouterr().out == f"{params} written\n"
+    assert capsys.readouterr().out == f"{params} written\nnext:    dvc repro\n"
 
 
 def test_changes_are_shown_key_by_key(conf, params, capsys):
@@ -58,7 +59,17 @@ def test_changes_are_shown_key_by_key(conf, params, capsys):
         "  quant.feature_bits: 8 -> 10",
         "  quant.name: int8 -> a10w8",
         f"{params} written, 3 keys changed",
+        "next:    dvc repro",
     ]
+
+
+def test_what_follows_from_another_soc_is_one_line(conf, params, capsys):
+    run([], conf, params, check_only=False)
+    capsys.readouterr()
+    run(["soc=bm1684x", "soc.input_channels=1"], conf, params, check_only=False)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "  soc.name: T40 -> bm1684x"
+    assert re.fullmatch(r"  \d\d more keys of soc, which follow from it", second)
 
 
 def test_a_key_that_comes_or_goes_is_shown(conf, params, capsys):
@@ -114,7 +125,7 @@ def test_the_same_call_changes_nothing(conf, params, capsys):
     capsys.readouterr()
     run(["soc=t41"], conf, params, check_only=False)
     assert params.read_bytes() == before
-    assert capsys.readouterr().out == f"{params} written, 0 keys changed\n"
+    assert capsys.readouterr().out.splitlines()[0] == f"{params} written, 0 keys changed"
 
 
 def test_overrides_do_not_add_up_over_calls(conf, params):

@@ -19,6 +19,7 @@ from stages.build.pluto.boxes import Decoding
 from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
+from stages.build.sophon.folder import write_sophon
 from stages.build.tpu_mlir.folder import RUN_SCRIPT as TPU_MLIR_SCRIPT
 from stages.build.tpu_mlir.folder import write_tpu_mlir
 from stages.build.venus.folder import write_venus
@@ -44,7 +45,7 @@ from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.tables import similarity_table
 
-MAGIK, VENUS, RUNTIME = "magik", "venus", "runtime"
+MAGIK, VENUS, RUNTIME, SOPHON = "magik", "venus", "runtime", "sophon"
 MAX_PRINTED_ROWS = 10
 """Rows of the converter's similarity table that are printed, the least similar first."""
 
@@ -65,7 +66,9 @@ def build(config: Config) -> None:
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
             structured = Graph(load_model(STRUCTURED_MODEL)) if STRUCTURED_MODEL.exists() else graph
-            write_tpu_mlir(board, config, inputs, structured, params)
+            model_file = write_tpu_mlir(board, config, inputs, structured, params)
+            if only_picture(inputs):
+                write_sophon(board / SOPHON, config, inputs[0], outputs, model_file, head)
             _say_how_to_compile(config)
         if config.soc.open_runtime is OpenRuntime.pluto:
             decoding = Decoding(head, outputs, config.model.detector) if head and head.logits else None

@@ -17,7 +17,7 @@ from stages.check.dump_folders import dumps_to_compare, sibling_dumps
 from stages.check.layer_comparison import State
 from stages.check.versions import check_versions, find_logs, parse_versions, read_text
 from stages.core.base.artifacts import check_targets, write_json, write_text
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError
 from stages.core.base.paths import CHECK
 from stages.core.command import Parser, guarded
@@ -74,7 +74,11 @@ def check(arguments: argparse.Namespace) -> int:
     output.print(f"page: {arguments.html.resolve().as_uri()}")
     if arguments.json:
         write_json(arguments.json, [content(comparison, arguments.any_layout) for comparison in comparisons])
-    return 0 if all(comparison.equal(arguments.any_layout) for comparison in comparisons) else 1
+    equal = all(comparison.equal(arguments.any_layout) for comparison in comparisons)
+    next_step(
+        "python -m stages.profile board.log, for the times" if equal else "the first line `do:` above, then again"
+    )
+    return 0 if equal else 1
 
 
 def _versions_note(log: Path) -> str:

@@ -7,10 +7,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
-from stages.core.base.console import console, say
+from stages.core.base.console import console, next_step, say
 from stages.core.base.errors import UserError, one_line
 from stages.core.config.load import load_params
 from stages.core.config.schema import Config
@@ -23,6 +24,17 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 ACCESS_ERRNOS = {errno.EACCES, errno.EPERM}
+FLOW = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "track")
+"""The stages in the order of dvc.yaml; Sophgo's compile stands between the last two."""
+FOLLOWING = dict(pairwise(FLOW)) | {"compile": "track"}
+DVC_STAGE = "DVC_STAGE"
+"""What DVC sets in the environment of a stage that it runs."""
+STAGE_EPILOG = """\
+examples:
+  python -m stages.{name}                          this stage alone, on what the stages before it wrote
+  python -m stages.{name} --params other.yaml      of another experiment
+  dvc repro {name}                                 with the stages before it, as far as something has changed
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,7 +94,14 @@ def run_stage(work: Callable[[Config], None], description: str) -> None:
         work: takes the experiment's config; reads and writes the stage's artifacts.
         description: the help text: what the stage reads and writes.
     """
-    run_command(lambda config, _: work(config), description)
+    name = _module_name().removeprefix("stages.")
+
+    def work_and_say(config: Config, _: argparse.Namespace) -> None:
+        work(config)
+        if name in FOLLOWING and DVC_STAGE not in os.environ:  # DVC goes on by itself
+            next_step(f"python -m stages.{FOLLOWING[name]}, or `dvc repro` for all that has changed")
+
+    run_command(work_and_say, description, epilog=STAGE_EPILOG.format(name=name))
 
 
 def run_command(

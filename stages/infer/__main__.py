@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from stages.core.base.artifacts import check_targets, read_json, write_json
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.file_names import file_names, input_stems
 from stages.core.base.paths import DETECTOR, INPUTS, INTEGER_MODEL, QPARAMS
@@ -110,6 +110,8 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
         output.print(f"layers written: {arguments.dump}")
     if arguments.json:
         write_json(arguments.json, content)
+    compared = f"python -m stages.check {arguments.dump} BOARD_DIR, with the layers that a board wrote"
+    next_step(compared if arguments.dump else "--dump DIR writes every layer, to compare with a board's")
 
 
 def dequantized(values: NDArray[Any], quant_params: QuantParams | None) -> NDArray[np.float32]:

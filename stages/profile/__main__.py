@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.artifacts import check_targets, write_json
-from stages.core.base.console import counted, output, warn
+from stages.core.base.console import counted, next_step, output, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import FLOAT_MODEL, SIMILARITY, TRACK
 from stages.core.command import Parser, guarded
@@ -114,6 +114,8 @@ def profile(request: Request) -> None:
     _write(request, fit, contents, memory)
     if config is not None and tracked and request.track is not False:
         _track(request, config, logs, contents, memory)
+    tuned = f"python -m stages.autotune --cost {request.write} --target fidelity=0.98"
+    next_step(tuned if request.write else "--write my_soc.yaml keeps these times as a cost model, for autotune")
 
 
 def _layer_names(config: Config | None) -> LayerNames | None:

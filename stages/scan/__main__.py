@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.core.base.artifacts import check_targets, write_json, write_text
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
 from stages.core.config.load import load_params
@@ -61,6 +61,18 @@ def scan(arguments: argparse.Namespace) -> None:
         write_json(arguments.json, scan_json(scanned, name))
     write_text(arguments.html, render_page(scanned, name))
     output.print(f"report: {arguments.html.resolve().as_uri()}")
+    next_step(_following(arguments))
+
+
+def _following(arguments: argparse.Namespace) -> str:
+    """What to type after a scan: the experiment of the network."""
+    words, soc = arguments.words, (arguments.soc or "SOC").split(",")[0]
+    if not words:
+        return "dvc repro"
+    if words[0].startswith("model="):
+        return f"python -m stages.compose {words[0]} soc={soc} && dvc repro"
+    shapes = "".join(f" --shape {shape}" for shape in arguments.shape)
+    return f"python -m stages.init {words[0]} pictures/ --soc {soc}{shapes}"
 
 
 def _exported(model: ModelConfig) -> ExportedNetwork:

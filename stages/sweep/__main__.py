@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from stages.core.base.artifacts import write_json, write_text
-from stages.core.base.console import console, counted, output, say, warn
+from stages.core.base.console import console, counted, next_step, output, say, warn
 from stages.core.base.errors import UserError, one_line
 from stages.core.command import EXIT_TERMINATED, guarded
 from stages.core.config.composition import open_conf, register_schema
@@ -40,6 +41,8 @@ SWEEPS_FOLDER = Path("sweeps")
 CONFIG_NAME = "sweep"
 FOLDER_KEY = "hydra.sweep.dir"
 MODE_OPTIONS = ("--multirun", "-m", "--run", "-r")
+OF_THE_SWEEP = ("hydra", "sweep.", "experiment=")
+"""How overrides begin that no single experiment has."""
 ANSWER_OPTIONS = ("help", "hydra_help", "cfg", "info", "shell_completion")
 """Options of Hydra that show something and run nothing."""
 
@@ -230,6 +233,11 @@ def _finish(sweep: Sweep, json: Path | None) -> int:
         say("failed", f"{label(result.overrides, sweep.varied)}: {result.error}", "red")
     output.print(f"summary:     {(sweep.folder / ('summary.svg' if best else 'points.csv')).as_uri()}")
     output.print(f"MLflow run:  {sweep.parent}, {counted(len(results), 'point')} below it")
+    if best is not None:
+        settings = [each for each in best.overrides if not each.startswith(OF_THE_SWEEP)]
+        next_step(
+            f"{shlex.join(['python', '-m', 'stages.compose', *settings])} && dvc repro, for the report of the best"
+        )
     return 1 if ranking.failed else 0
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.command import EXIT_TERMINATED, Parser, guarded
 from stages.core.environments.environment import Environment
@@ -25,6 +25,7 @@ examples:
 
 Exit code: 0, 2 for what cannot be installed.
 """
+NEXT = "python -m stages.compose --keep && dvc repro, for a project that was composed before"
 ACTIONS = ("install", "status", "remove")
 BYTES_OF_MEGABYTE = 1_000_000
 
@@ -55,6 +56,7 @@ def toolchain(action: str, name: str) -> None:
     if action == "status":
         for line in status_lines():
             output.print(line)
+        next_step("python -m stages.toolchain install NAME")
         return
     environment = named(name)
     if action == "remove":
@@ -67,6 +69,7 @@ def toolchain(action: str, name: str) -> None:
         output.print(f"{name} is installed: {environment.folder}")
     else:
         install(environment)
+    next_step(f"python -m stages.toolchain install {name}, to have it again" if action == "remove" else NEXT)
 
 
 def named(name: str) -> Environment:

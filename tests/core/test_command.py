@@ -105,6 +105,17 @@ def test_a_stage_works_on_the_config_of_its_folder(project, monkeypatch):
     assert [config.model.source for config in seen] == ["file:tiny.onnx"]
 
 
+@pytest.mark.parametrize(
+    ("dvc", "said"), [(None, "next:    python -m stages.calibset, or `dvc repro`"), ("export", "")]
+)
+def test_a_stage_alone_says_what_is_next(project, monkeypatch, capsys, dvc, said):
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    if dvc is not None:
+        monkeypatch.setenv("DVC_STAGE", dvc)
+    assert run_with(monkeypatch, lambda config: None) == 0
+    assert capsys.readouterr().out[: len(said) or None] == said
+
+
 def test_a_stage_takes_another_params_file(project, monkeypatch):
     text = (project / "params.yaml").read_text()
     (project / "other.yaml").write_text(text.replace("feature_bits: 8", "feature_bits: 10"))

@@ -7,7 +7,7 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.export.shapes import UnknownShapeError
-from stages.scan.__main__ import parser, scan
+from stages.scan.__main__ import _following, parser, scan
 from stages.scan.render.page import render_page
 from stages.scan.render.tables import float_groups, refusal_groups
 from tests.conftest import composed
@@ -48,6 +48,19 @@ def test_a_network(scan_here):
     page = Path("out/scan/report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 4  # Ingenic's two and Sophgo's: two figures each
     assert "depthwise" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        (["my.onnx", "--soc", "t41,t40"], "python -m stages.init my.onnx pictures/ --soc t41"),
+        (["my.onnx", "--shape", "a=1,2"], "python -m stages.init my.onnx pictures/ --soc SOC --shape a=1,2"),
+        (["model=yunet", "quant=a8w4"], "python -m stages.compose model=yunet soc=SOC && dvc repro"),
+        (["--params", "params.yaml"], "dvc repro"),
+    ],
+)
+def test_what_is_next(words, following):
+    assert _following(parser().parse_intermixed_args(words)) == following
 
 
 def test_open_sizes_need_a_shape(scan_here):

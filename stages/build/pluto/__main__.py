@@ -25,6 +25,7 @@ from stages.core.graph.onnx_graph import Graph, load_model
 EPILOG = """\
 examples:
   python -m stages.build.pluto net_int8.onnx
+  python -m stages.build.pluto out/build/t41/pluto/my_int8.onnx    what build wrote
   python -m stages.build.pluto net_int8.onnx --json check.json     the same, for a program to read
 """
 EXIT_REFUSED = 1

@@ -8,7 +8,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["console", "counted", "output", "progress", "say", "track", "warn"]
+__all__ = ["console", "counted", "next_step", "output", "progress", "say", "track", "warn"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,11 @@ def say(label: str, message: str, style: str) -> None:
     """Print one line on standard error: a coloured label, then the message as it is."""
     console.print(f"{label}:", style=style, end=" ")
     console.print(message)
+
+
+def next_step(line: str) -> None:
+    """Print what to type next: the last line of a command."""
+    output.print(f"next:    {line}")
 
 
 def counted(count: int, noun: str) -> str:

@@ -123,16 +123,16 @@ class OpenRuntime(Enum):
 class OperatorBitWidths:
     """Bit widths that one operator runs at."""
 
-    feature_bits: list[int] = field(default_factory=list)  # empty: the operator runs in float only
-    weight_bits: list[int] = field(default_factory=list)  # empty: the operator has no weights
+    feature_bits: list[int] = field(default_factory=list)  # of its features; empty: it runs in float only
+    weight_bits: list[int] = field(default_factory=list)  # of its weights; empty: it has none
 
 
 @dataclass
 class SimulatedBitWidths:
     """Bit widths that exist on the PC only, to find out what more bits would bring."""
 
-    feature_bits: list[int] = field(default_factory=list)
-    weight_bits: list[int] = field(default_factory=list)
+    feature_bits: list[int] = field(default_factory=list)  # bit widths of features
+    weight_bits: list[int] = field(default_factory=list)  # bit widths of weights
 
 
 @dataclass
@@ -254,9 +254,9 @@ class InputConfig:
 class TorchConfig:
     """How to build a PyTorch module."""
 
-    callable: str | None = None  # "module:function" or "module:Class.method", returns the nn.Module
+    callable: str | None = None  # `module:function` or `module:Class.method`, returns the nn.Module
     arguments: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the callable
-    code: str | None = None  # source (package:, file:) put on the import path first
+    code: str | None = None  # source (`package:`, `file:`) put on the import path first
     output_names: list[str] = field(default_factory=list)  # names for the module's outputs
     submodule: str | None = None  # of a TorchScript file, the part to read, as "encoder"; null: all of it
 
@@ -275,11 +275,11 @@ class DetectorConfig:
     """How a detector's boxes are decoded, scored and printed."""
 
     kind: DetectorKind = DetectorKind.auto
-    # module:function of your own in place of `kind`: float outputs (name -> array) -> boxes [N, 4] (x0, y0, x1, y1 in
-    # pixels of the input), scores [N], classes [N]; without NMS
+    # `module:function` of your own in place of `kind`: takes the float outputs (name -> array); gives boxes [N, 4]
+    # (x0, y0, x1, y1 in pixels of the input), scores [N], classes [N]; without NMS
     function: str | None = None
     strides: list[int] = field(default_factory=lambda: [8, 16, 32])  # pixels of the input a cell, the finest grid first
-    # yolov5 and auto, where the graph does not decode: w, h, w, h, ... in pixels, as many for each stride
+    # of yolov5 and auto, where the graph does not decode: w, h, w, h, ... in pixels, as many for each stride
     anchors: list[float] = field(default_factory=list)
     classes: int | None = None  # how many there are; null: as many as the head in the network has
     score_threshold: float = 0.3  # boxes below it are dropped; a score is objectness times class
@@ -291,8 +291,8 @@ class DetectorConfig:
 class ModelConfig:
     """A trained network (`conf/model/`)."""
 
-    name: str = MISSING
-    source: str | None = None  # package:NAME==VERSION/path | file:PATH | https://...; see docs/sources.md for formats
+    name: str = MISSING  # of the network, as files and runs are called; conf/model/NAME.yaml
+    source: str | None = None  # `package:NAME==VERSION/path`, `file:PATH` or `https://...`; see docs/sources.md
     torch: TorchConfig = field(default_factory=TorchConfig)
     inputs: list[InputConfig] = field(default_factory=lambda: [InputConfig()])
     # inputs that always take the same value -> a number, or a list of numbers; they are no inputs any more
@@ -328,7 +328,7 @@ class Task(Enum):
 class PictureSet:
     """A set of pictures, or of other samples: see `stages/core/data/sample_files.py`."""
 
-    source: Any = MISSING  # one source or a list: package:NAME==VERSION/glob | file:FOLDER
+    source: Any = MISSING  # one source or a list: `package:NAME==VERSION/glob`, `file:FOLDER`
     size: int | None = None  # how many, evenly over the sorted names; null: all
     # [LOW, HIGH] of 0..1: the samples whose names hash to LOW <= x < HIGH, so that one source serves several sets and
     # a picture stays in its own when others are added; null: all
@@ -344,12 +344,12 @@ def _held_out() -> PictureSet:
 class LabelledSet(PictureSet):
     """Pictures with labels."""
 
-    # classification: pattern:REGEX on the name | folders | file:CSV with columns file,label
-    # detection: file:FOLDER of YOLO text files | file:JSON as COCO has it; boxes, masks, key points; null: none
-    # custom: file:CSV with columns file,label; null: none
+    # classification: `pattern:REGEX` on the name, `folders`, or `file:CSV` with columns file,label;
+    # detection: `file:FOLDER` of YOLO text files, or `file:JSON` as COCO has it, with boxes, masks, key points;
+    # custom: `file:CSV` with columns file,label; null: no labels
     labels: str | None = None
     task: Task = Task.classification
-    # module:Class of your own beside what the task measures: an instance for each network, with
+    # `module:Class` of your own beside what the task measures: an instance for each network, with
     # add(name, outputs, label) and result() -> a number, or several by name (docs/evaluation.md)
     metric: str | None = None
     # how precisely each key point can be placed, in parts of the object's size (OKS); empty: COCO's for 17, 1/K for K
@@ -360,12 +360,12 @@ class LabelledSet(PictureSet):
 class DataConfig:
     """The pictures (`conf/data/`)."""
 
-    name: str = MISSING
-    calibration: PictureSet = field(default_factory=PictureSet)
+    name: str = MISSING  # of the pictures, as runs are called; conf/data/NAME.yaml
+    calibration: PictureSet = field(default_factory=PictureSet)  # what the ranges of all features come from
     correction: PictureSet = field(default_factory=_held_out)  # null: the calibration pictures but `validation`'s
     validation: PictureSet = field(default_factory=_held_out)  # null: every fifth calibration picture
     debug: PictureSet = field(default_factory=PictureSet)  # what compare runs
-    evaluation: LabelledSet = field(default_factory=LabelledSet)
+    evaluation: LabelledSet = field(default_factory=LabelledSet)  # what evaluate measures on, with labels or without
 
 
 PICTURE_SETS = ("calibration", "correction", "validation", "debug", "evaluation")
@@ -466,9 +466,9 @@ class UnlikeParts(Enum):
 class QuantConfig:
     """Bits and methods (`conf/quant/`)."""
 
-    name: str = MISSING
-    feature_bits: int = 8  # 32: float
-    weight_bits: int = 8  # 32: float
+    name: str = MISSING  # of these settings, as runs are called; conf/quant/NAME.yaml
+    feature_bits: int = 8  # bit width of features; 32: float
+    weight_bits: int = 8  # bit width of weights; 32: float
     feature_method: FeatureMethod = FeatureMethod.MAX_ABS
     calibration: Calibration = Calibration.own
     vendor_method: VendorMethod = VendorMethod.kl  # calibration=vendor only
@@ -491,7 +491,7 @@ class QuantConfig:
     head: Head = Head.quantized
     unlike_parts: UnlikeParts = UnlikeParts.float
     edge_bits: int | None = None  # least width of the first and last layers' weights and inputs; null: as the rest
-    node_bits: str | None = None  # file:PATH of node -> width and range, which take precedence
+    node_bits: str | None = None  # `file:PATH` of node -> bit width and range, which take precedence
     node_ranges: bool = True  # false: of node_bits take the widths only
     node_bits_ignore: list[str] = field(default_factory=list)  # layers of node_bits that follow the rest all the same
     # a scale a channel for features that only depthwise convolutions and tables (SiLU, ...) take, where the SOC
@@ -542,7 +542,7 @@ class EvaluateConfig:
 class TrackConfig:
     """Where the MLflow run goes; the store itself is MLFLOW_TRACKING_URI, by default mlflow.db here."""
 
-    experiment: str = "socquant"
+    experiment: str = "socquant"  # the MLflow experiment that runs go into
 
 
 def _path_behind(key: str) -> Any:
@@ -570,6 +570,12 @@ class WatchConfig:
     compilers: list[str] = "${watch_compilers:${soc.vendor},${soc.toolchain.path}}"  # type: ignore[assignment]
     compiled: str = "${watch_compiled:${watch.compilers}}"  # what they write, for the stages after them
     simulated: str = "${watch_simulated:${watch.compilers},${evaluate.backend}}"  # the same for evaluate
+
+    @property
+    def files(self) -> list[str]:
+        """The user's own files and folders, and `PINNED_PATH` for what is none: not what a stage writes."""
+        made = ("compilers", "compiled", "simulated")
+        return [value for name, value in vars(self).items() if name not in made]
 
 
 SOURCE_KEYS: dict[str, str] = {

@@ -57,8 +57,14 @@ def symmetric_features(soc: SocConfig) -> bool:
 
 
 def soc_affine(ends: Range, bits: int, soc: SocConfig) -> tuple[np.float32, int]:
-    """Scale and zero point for a range where the SOC's may lie, see `affine`."""
-    return affine(min(ends[0], _least_low(soc)), ends[1], bits, symmetric_features(soc))
+    """Scale and zero point for a range where the SOC's may lie, see `affine`.
+
+    Of a range symmetric about 0 two zero points are as good: the open T41 runtime reads pictures at the middle one.
+    """
+    scale, zero_point = affine(min(ends[0], _least_low(soc)), ends[1], bits, symmetric_features(soc))
+    if soc.requantization is Requantization.nna_open and -ends[0] == ends[1] > 0.0:
+        zero_point = 2 ** (bits - 1)
+    return scale, zero_point
 
 
 def _least_low(soc: SocConfig) -> float:

@@ -80,8 +80,7 @@ class Layer:
 
     def operands(self, graph: Graph) -> list[str]:
         """Inputs that are features: computed float tensors, and constants that are quantized like them."""
-        features = set(graph.float_tensors)
-        names = [name for name in self.first.input if name in features]
+        names = [name for name in self.first.input if name in graph.float_names]
         if self.quantizes_constants and not self.gated:
             names = [name for name in self.first.input if name]
         return names

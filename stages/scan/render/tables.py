@@ -82,9 +82,9 @@ def _soc_table(scan: NetworkScan) -> Table:
     title = f"on each SOC; several numbers are at {_widths(scan)} bits of features/weights"
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("SOC", no_wrap=True)
-    headings = ("in integers", "in float", "MACs in integers", "weights MB", "features MB", "ms", CPP, OPEN_T41)
+    headings = ("integer layers", "float layers", "integer MACs", "weights MB", "features MB", "ms", "C++", "open T41")
     for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=heading in NUMBERS)
+        table.add_column(heading, justify="right", no_wrap=heading in NUMBERS, overflow="fold")
     for name, soc in scan.socs.items():
         undecided = soc.count(State.undecided)
         share = soc.integer_share

@@ -1,0 +1,1 @@
+"""The pages of docs/: what is generated, and what is run."""
