@@ -12,7 +12,7 @@ from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
 from stages.core.base.paths import INPUTS, INTEGER_MODEL, NOTES
 from stages.core.data.inputs import load_inputs
-from stages.core.integer.model import load_integer_model, tensor_quant_params
+from stages.core.integer.model import is_step, load_integer_model, tensor_quant_params
 from stages.core.integer.operators import BOUNDARIES, DOMAIN
 from stages.scan.network_scan import SocScan
 from stages.scan.placements import State
@@ -27,7 +27,7 @@ def layers_on_codes(model: onnx.ModelProto) -> set[str]:
     return {
         node.name
         for node in model.graph.node
-        if (node.domain == DOMAIN and node.op_type not in BOUNDARIES)
+        if (node.domain == DOMAIN and node.op_type not in BOUNDARIES and not is_step(node))
         or (node.domain != DOMAIN and node.input and node.input[0] in coded)
     }
 
