@@ -1,7 +1,7 @@
 """Small networks and pictures that tests make for themselves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.base.artifacts import write_checksums
 from stages.core.config.composition import compose_socs
-from stages.core.config.schema import Config, QuantConfig, SocConfig
+from stages.core.config.schema import Config, QuantConfig, Requantization, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import NetworkParams
 from stages.core.statistics.collect import collect
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.partition.converter_structure import converter_structure
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.quantizers.setup import QuantizerSetup
@@ -167,8 +168,14 @@ def write_pictures(folder: Path, count: int, size: int = 24, seed: int = 0, suff
 
 @cache
 def soc_config(name: str) -> SocConfig:
-    """The SOC of conf/soc/<name>.yaml."""
+    """The SOC of conf/soc/<name>.yaml; `multiplier_shift` and `shift` are two of Sophgo's with those generic rules."""
+    if name in GENERIC:
+        return replace(soc_config(GENERIC[name]), requantization=Requantization[name])
     return compose_socs([name], Path(__file__).parent.parent / "conf")[name]
+
+
+GENERIC = {"multiplier_shift": "bm1684x", "shift": "bm1684"}
+"""Rules that no SOC of conf/soc has -> the SOC that they are tested with."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ def quantized_network(
     **quant: Any,
 ) -> Quantized:
     """Calibrate a network on `pictures` and quantize it for `soc`; `quant` are keys of QuantConfig."""
-    model = onnx.shape_inference.infer_shapes(model)
+    model = onnx.shape_inference.infer_shapes(converter_structure(model) if soc.requantization.is_converters else model)
     graph = Graph(model)
     config = Config(soc=soc, quant=QuantConfig("q", **quant))
     setup = place_quantizers(graph, soc, config.quant, by_node)

@@ -150,7 +150,8 @@ def test_sophgo_runs_at_8_bits_with_one_scale_a_feature(name):
 @pytest.mark.parametrize("name", SOPHGO)
 def test_only_the_bm1684_has_one_shift_a_layer(name):
     shifts = name == "bm1684"
-    assert soc(name).requantization is (Requantization.shift if shifts else Requantization.multiplier_shift)
+    rules = {"bm1684": Requantization.sophgo_bm1684} | dict.fromkeys(("cv181x", "cv183x"), Requantization.sophgo_cv18xx)
+    assert soc(name).requantization is rules.get(name, Requantization.sophgo)
     assert soc(name).weight_scale is (WeightScale.per_tensor if shifts else WeightScale.per_channel)
 
 

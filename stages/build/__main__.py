@@ -19,12 +19,22 @@ from stages.build.pluto.boxes import Decoding
 from stages.build.pluto.folder import write_pluto
 from stages.build.runtime.folder import write_runtime
 from stages.build.runtime.program import UnsupportedError
+from stages.build.sophon.folder import write_sophon
 from stages.build.tpu_mlir.folder import RUN_SCRIPT as TPU_MLIR_SCRIPT
 from stages.build.tpu_mlir.folder import write_tpu_mlir
 from stages.build.venus.folder import write_venus
 from stages.core.base.artifacts import output_folder, write_text
 from stages.core.base.console import output, warn
-from stages.core.base.paths import BUILD, CONVERTER_LOG, DETECTOR, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import (
+    BUILD,
+    CONVERTER_LOG,
+    DETECTOR,
+    FLOAT_MODEL,
+    INPUTS,
+    INTEGER_MODEL,
+    QPARAMS,
+    STRUCTURED_MODEL,
+)
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, OpenRuntime, Vendor
 from stages.core.config.toolchain import find_tool
@@ -35,7 +45,7 @@ from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.tables import similarity_table
 
-MAGIK, VENUS, RUNTIME = "magik", "venus", "runtime"
+MAGIK, VENUS, RUNTIME, SOPHON = "magik", "venus", "runtime", "sophon"
 MAX_PRINTED_ROWS = 10
 """Rows of the converter's similarity table that are printed, the least similar first."""
 
@@ -55,7 +65,10 @@ def build(config: Config) -> None:
             _write_board_program(board / VENUS, config, inputs, outputs, head)
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
-            write_tpu_mlir(board, config, inputs, graph, params)
+            structured = Graph(load_model(STRUCTURED_MODEL)) if STRUCTURED_MODEL.exists() else graph
+            model_file = write_tpu_mlir(board, config, inputs, structured, params)
+            if only_picture(inputs):
+                write_sophon(board / SOPHON, config, inputs[0], outputs, model_file, head)
             _say_how_to_compile(config)
         if config.soc.open_runtime is OpenRuntime.pluto:
             decoding = Decoding(head, outputs, config.model.detector) if head and head.logits else None

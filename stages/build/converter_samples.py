@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.base.artifacts import write_arrays
-from stages.core.base.file_names import file_names
+from stages.core.base.file_names import MAX_STEM_LENGTH, file_names
 from stages.core.config.schema import Color
 from stages.core.data.inputs import NetworkInput, Sample, feeds, only_picture
 
@@ -39,7 +39,7 @@ def write_samples(
     folder.mkdir()
     paths = []
     for index, (name, sample) in enumerate(samples):
-        path = folder / f"{index:04d}_{re.sub('[^A-Za-z0-9._-]', '_', PurePosixPath(name).stem)}"
+        path = folder / f"{index:04d}_{re.sub('[^A-Za-z0-9._-]', '_', PurePosixPath(name).stem)[:MAX_STEM_LENGTH]}"
         pixels = sample[inputs[0].name]
         if only_picture(inputs) and pixels.dtype == np.uint8:
             paths.append(path.with_name(f"{path.name}.png"))

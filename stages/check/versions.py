@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.core.base import texts
 from stages.core.base.errors import UserError, one_line
 
 __all__ = ["Versions", "check_versions", "find_logs", "parse_versions", "read_text"]
@@ -81,7 +82,7 @@ def read_text(path: Path) -> str:
         UserError: if it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return texts.read_text(path, errors="replace")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.compile.chain import compile_network
 from stages.compile.tools import Tools
-from stages.core.base.artifacts import output_folder, remove_leftovers, write_json
+from stages.core.base.artifacts import remove_leftovers, stage_output, write_json
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import BUILD, COMPILE, COMPILED, COMPILER_LOG, INTEGER_MODEL, QPARAMS
@@ -45,7 +45,7 @@ def compile_board(config: Config) -> None:
     try:
         with only_compiler():
             compiled = compile_network(board, work, tools, load_integer_model(INTEGER_MODEL))
-        with output_folder(COMPILE) as folder:
+        with stage_output(COMPILE) as folder:
             for name in compiled.files:
                 (work / name).replace(folder / name)
             write_json(folder / COMPILED.name, compiled.record | {"network": network_digest()})
@@ -66,12 +66,14 @@ def _report(compiled: CompiledNetwork) -> None:
     if record["own_scales"]:
         output.print(f"  scales that the compiler chose itself: {', '.join(record['own_scales'])}")
     for row in record["outputs"]:
-        equal = "equal to its simulation" if row["equals_simulation"] else "NOT equal to its simulation"
+        rounding = "one code" if row["codes_apart"] else "rounding"
+        equal = "equal to its simulation" if row["equals_simulation"] else f"within {rounding} of its simulation"
+        equal = equal if row["near_simulation"] else "NOT equal to its simulation"
         output.print(
             f"  {row['output']}: cosine {row['cosine']:.4f} to the float network, euclidean similarity "
             f"{row['euclidean_similarity']:.4f}; {equal}"
         )
-        if not row["equals_simulation"]:
+        if not row["near_simulation"]:
             warn(f"{row['output']}: the compiled network differs by up to {row['largest_difference']:.4g}")
     output.print("  least like the float network, on one picture:")
     for layer in compiled.least_similar(SHOWN_LAYERS):

@@ -38,6 +38,8 @@ STEPS = {"i8": 127, "u8": 255, "i16": 127 * 257}
 """Codes up to the threshold, by the type of a layer's output: some that float layers take have 16 bits."""
 MAX_OWN_SCALES = 0.5
 """Part of the layers: where more got scales of their own the table was not read."""
+FLOAT_ROUNDING = 2.0**-7
+"""Of the largest value: what sums of F16 or BF16 numbers in another order may differ by."""
 SCALE_TOLERANCE = 1e-5
 """Relative: the table has seven decimals."""
 
@@ -103,7 +105,7 @@ def compile_network(board: Path, work: Path, tools: Tools, integer: onnx.ModelPr
         "layers": dict(sorted(Counter(layer.kind for layer in layers).items())),
         "types": _types(layers, compiled),
         "own_scales": own_scales,
-        "outputs": _outputs(work, name),
+        "outputs": _outputs(work, name, compiled),
     }
     files = [calls["model"], lowered, _weight_file(work / lowered), f"{name}.mlir"]
     files += [f"{name}_{part}.npz" for part in ("in_f32", "top_outputs", "tpu_outputs", "model_outputs")]
@@ -177,8 +179,13 @@ def _types(layers: Sequence[Layer], compiled: Sequence[Layer]) -> dict[str, int]
     return dict(sorted(kinds.items()))
 
 
-def _outputs(work: Path, name: str) -> list[dict[str, Any]]:
-    """How like the float outputs those of the compiled network are, and whether they equal the simulated ones."""
+def _outputs(work: Path, name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """How like the float outputs those of the compiled network are, and whether they equal the simulated ones.
+
+    `codes_apart` is the largest difference to those in codes; None of an output in float. `near_simulation` allows one
+    code, and in float what 16 bits round.
+    """
+    scales = {output: layer.scale for layer in layers for output in layer.outputs}
     top, simulated, compiled = (_arrays(work / f"{name}_{part}_outputs.npz") for part in ("top", "tpu", "model"))
     rows = []
     for output, values in compiled.items():
@@ -189,6 +196,8 @@ def _outputs(work: Path, name: str) -> list[dict[str, Any]]:
             raise UserError(f"the compiled network's output {output} is none of the float network's")
         measured = distance(reference.astype(np.float32).reshape(-1), values.astype(np.float32).reshape(-1))
         difference = float(np.abs(before.reshape(-1).astype(np.float64) - values.reshape(-1)).max())
+        codes = round(difference / scales[stem]) if scales.get(stem) else None
+        largest = float(np.abs(before).max(initial=0.0))
         rows.append(
             {
                 "output": stem,
@@ -196,6 +205,8 @@ def _outputs(work: Path, name: str) -> list[dict[str, Any]]:
                 "euclidean_similarity": measured.euclidean_similarity,
                 "equals_simulation": difference == 0.0,
                 "largest_difference": difference,
+                "codes_apart": codes,
+                "near_simulation": difference <= FLOAT_ROUNDING * largest if codes is None else codes <= 1,
             }
         )
     return rows

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, used_names
 from stages.core.graph.session import Runner
+from stages.export.memory import check_memory
 
 __all__ = [
     "DynamicShapeError",
@@ -105,6 +106,7 @@ def fix_shapes(
                 f"{list(shapes[name])}"
             )
     fixed = with_static_shapes(model, shapes)
+    check_memory(fixed)
     for name, shape in shapes.items():
         if _contradicts(own[name], shape):
             _check_runs(fixed, name, own[name], shape)

@@ -57,11 +57,21 @@ def network_difference(
     for name in cut.outputs:
         if not np.isfinite(values[name]).all():
             raise UserError(
-                f"output {name!r} of the source is NaN or infinite on random pixels, before anything is quantized; end "
-                "the network before it with model.outputs"
+                f"output {name!r} of the source is NaN or infinite on random pixels, before anything is quantized"
+                f"{_negative_variance(source)}; end the network before it with model.outputs"
             )
     results = Runner(exported, optimize="none").run({name: values[name] for name in cut.inputs})
     return max(largest_difference(values[name], results[name]) for name in cut.outputs)
+
+
+def _negative_variance(source: onnx.ModelProto) -> str:
+    """Name the first batch norm whose variance is below 0, which is a damaged one; empty if there is none."""
+    constants = {tensor.name: tensor for tensor in source.graph.initializer}
+    for node in source.graph.node:
+        variance = constants.get(node.input[4]) if node.op_type == "BatchNormalization" else None
+        if variance is not None and (onnx.numpy_helper.to_array(variance) < 0).any():
+            return f": the variance of BatchNormalization {node.name!r} is below 0"
+    return ""
 
 
 def values_at(

@@ -1,10 +1,11 @@
 """From a path on the command line to the files of a sample."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from stages.core.base.errors import UserError
-from stages.core.base.sources import SourceFile
+from stages.core.base.sources import SourceFile, read_regular
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import SampleFiles, folder_sample
 
@@ -28,7 +29,7 @@ def sample_files(path: Path, inputs: Sequence[NetworkInput]) -> SampleFiles:
         inside = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
         try:
             return folder_sample(
-                str(path), [SourceFile(str(file), file.read_bytes) for file in inside], inputs, INPUT_KEY
+                str(path), [SourceFile(str(file), partial(read_regular, file)) for file in inside], inputs, INPUT_KEY
             )
         except UserError as error:
             if len(inputs) > 1:
@@ -42,5 +43,5 @@ def sample_files(path: Path, inputs: Sequence[NetworkInput]) -> SampleFiles:
             f"{INPUT_KEY}: {path}: the network has {len(inputs)} inputs ({names}): give a folder with a file for each, "
             "or an .npz with an array for each"
         )
-    file = SourceFile(str(path), path.read_bytes)
+    file = SourceFile(str(path), partial(read_regular, path))
     return SampleFiles(str(path), {each.name: file for each in inputs})

@@ -90,7 +90,11 @@ def init(arguments: argparse.Namespace) -> int:
         raise UserError("nothing is given: python -m stages.init NETWORK PICTURES, or --template for an empty config")
     if len(given) > 1 and Path(given[0]).is_dir() and Path(given[1]).is_file() and is_network_name(given[1]):
         raise UserError(f"the network comes first: python -m stages.init {given[1]} {given[0]}")
-    network = None if arguments.files else given_network(given[0])
+    network = given_network(given[0]) if not arguments.files or is_network_name(given[0]) else None
+    if network is not None and arguments.files:
+        raise UserError(
+            f"--from {given[0]}: is a network, no config of a vendor's: python -m stages.init {given[0]} PICTURES"
+        )
     if network is None:
         init_from_vendor(arguments, [Path(text) for text in given])
         return 0

@@ -89,7 +89,8 @@ def init_from_network(wanted: Wanted) -> bool:
     show_table(guesses)
     texts = {paths[0]: model_text(file)} | ({paths[1]: data_text(sets.file)} if sets else {})
     _write_composed(texts, wanted, composes=sets is not None)
-    show_next(_said(wanted), list(texts), composed=sets is not None, guesses=guesses)
+    takes = None if _picture(sized.network) else sized.network.inputs
+    show_next(_said(wanted), list(texts), composed=sets is not None, guesses=guesses, takes=takes)
     return sets is not None
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stages.core.base.console import counted, output
+from stages.core.data.inputs import NetworkInput
 from stages.init.guess.guess import Guess, Sure
 from stages.init.network.read_network import SourceGraph
 from stages.init.network.sizes import SizedNetwork
@@ -39,7 +40,13 @@ def show_table(guesses: Sequence[Guess]) -> None:
     output.print(table)
 
 
-def show_next(words: Sequence[str], written: Sequence[Path], composed: bool, guesses: Sequence[Guess]) -> None:
+def show_next(
+    words: Sequence[str],
+    written: Sequence[Path],
+    composed: bool,
+    guesses: Sequence[Guess],
+    takes: Sequence[NetworkInput] | None = None,
+) -> None:
     """Say which files were written, what to look at, and what to type next.
 
     Args:
@@ -47,6 +54,7 @@ def show_next(words: Sequence[str], written: Sequence[Path], composed: bool, gue
         written: the files.
         composed: whether params.yaml is among them.
         guesses: all.
+        takes: the inputs of a network that takes arrays; None of one that takes pictures.
     """
     listed = ", ".join(map(str, written))
     output.print(f"written: {listed}{', params.yaml' if composed else ''}")
@@ -57,5 +65,16 @@ def show_next(words: Sequence[str], written: Sequence[Path], composed: bool, gue
         output.print("next:    dvc repro")
     else:
         network, *said = words
-        line = shlex.join([network.removeprefix("file:"), "PICTURES", *said, "--force"])
+        folder = "PICTURES" if takes is None else "SAMPLES"
+        line = shlex.join([network.removeprefix("file:"), folder, *said, "--force"])
         output.print(f"next:    python -m stages.init {line}")
+        if takes is not None:
+            output.print(f"samples: {_form(takes)}")
+
+
+def _form(inputs: Sequence[NetworkInput]) -> str:
+    """What a sample of arrays is, as files in the folder."""
+    shapes = {one.name: list(one.sample_shape) for one in inputs}
+    if len(shapes) == 1:
+        return f"a .npy each, {next(iter(shapes.values()))}"
+    return f"an .npz each, with {', '.join(f'{name} {shape}' for name, shape in shapes.items())}"

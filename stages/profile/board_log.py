@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.base.texts import read_text
 
 __all__ = ["LayerRow", "OperatorRow", "ProfileRun", "averaged", "parse_log", "read_log"]
 
@@ -93,7 +94,7 @@ def read_log(path: Path) -> list[ProfileRun]:
         UserError: if the file cannot be read or is no profile log.
     """
     try:
-        return parse_log(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        return parse_log(read_text(path, errors="replace"), str(path))
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: give the log in it") from None
     except FileNotFoundError:

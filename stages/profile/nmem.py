@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.base.texts import read_text
 
 __all__ = ["NmemReport", "parse_nmem", "read_nmem"]
 
@@ -40,7 +41,7 @@ def read_nmem(path: Path) -> NmemReport:
         UserError: if the file cannot be read or is no report.
     """
     try:
-        return parse_nmem(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        return parse_nmem(read_text(path, errors="replace"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except OSError as error:

@@ -16,6 +16,7 @@ from stages.core.base.paths import (
     QPARAMS,
     QUANTIZE,
     QUANTIZED_MODEL,
+    STRUCTURED_MODEL,
 )
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
@@ -38,6 +39,8 @@ def quantize(config: Config) -> None:
     with stage_output(QUANTIZE) as folder:
         save_model(folder / QUANTIZED_MODEL.name, insert_quantizers(prepared, params, candidate.codes))
         save_model(folder / INTEGER_MODEL.name, integer)
+        if config.soc.follows_converter:
+            save_model(folder / STRUCTURED_MODEL.name, pipeline.network.graph.model)
         save_model(folder / PREPARED_MODEL.name, prepared_model(prepared, params, candidate.codes))
         save_qparams(folder / QPARAMS.name, params, config)
         bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), pipeline.by_node)

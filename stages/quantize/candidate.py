@@ -12,7 +12,7 @@ from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
-from stages.quantize.parameters.choose import alignments
+from stages.quantize.parameters.choose import alignments, kept_codes
 from stages.quantize.parameters.scales import representable
 from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
 from stages.quantize.partition.layers import find_layers
@@ -118,4 +118,5 @@ class Candidate:
         qmax = weight_qmax(params.bits)
         followed = np.clip(np.rint(codes * move), -qmax, qmax).astype(np.int32)
         self.weights[node.name] = replace(params, scales=tuple(aligned.tolist()))
-        self.codes[node.name] = np.where(np.abs(move - 1.0) < MAX_MOVE_KEEPING_CODES, codes, followed)
+        moved = np.where(np.abs(move - 1.0) < MAX_MOVE_KEEPING_CODES, codes, followed)
+        self.codes[node.name] = kept_codes(moved, self.soc)

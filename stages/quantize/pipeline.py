@@ -4,11 +4,13 @@
 pictures, which no step was fitted on, and the better one stays.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import onnx
 
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.config.schema import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
@@ -21,6 +23,7 @@ from stages.core.statistics.tensor_statistics import load_statistics
 from stages.quantize.candidate import Candidate
 from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.partition.converter_structure import converter_structure, renamed
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
 from stages.quantize.quantizers.placement import place_quantizers
@@ -40,12 +43,13 @@ clips narrower features, and equalized channels bear that less: it looks better 
 it (docs/accuracy.md)."""
 
 
-def asked_node_bits(network: LayerGraph, quant: QuantConfig) -> dict[str, NodeBits]:
+def asked_node_bits(network: LayerGraph, quant: QuantConfig, merged: Collection[str] = ()) -> dict[str, NodeBits]:
     """Read `quant.node_bits` and check it against a network.
 
     Args:
         network: its layers.
         quant: names the file, what of it to take and what to leave out.
+        merged: nodes that the SOC's converter merges into others: what the file says of them has no effect.
 
     Returns:
         Node -> its bit widths and range; empty where there is no file.
@@ -55,8 +59,14 @@ def asked_node_bits(network: LayerGraph, quant: QuantConfig) -> dict[str, NodeBi
     """
     graph = network.graph
     names = [output_name(node, tensor) for node in graph.nodes for tensor in node.output]
-    by_node = load_node_bits(quant.node_bits, [*graph.inputs, *names], quant.node_ranges)
+    by_node = load_node_bits(quant.node_bits, [*graph.inputs, *names, *merged], quant.node_ranges)
+    by_node = {name: bits for name, bits in by_node.items() if name not in merged}
     return without(by_node, quant.node_bits_ignore, [layer.names for layer in network.layers])
+
+
+def _structured(model: onnx.ModelProto, config: Config) -> onnx.ModelProto:
+    """A network as the SOC's converter structures it."""
+    return converter_structure(model) if config.soc.follows_converter else model
 
 
 @dataclass(frozen=True)
@@ -88,12 +98,15 @@ class Pipeline:
         Raises:
             UserError: if one of them is missing, or was made with other settings.
         """
-        graph = Graph(load_model(FLOAT_MODEL))
+        exported = load_model(FLOAT_MODEL)
+        graph = Graph(_structured(exported, config))
         check_export(config.model)
         check_settings(CALIBSET, calibset_settings(config))
         layers = LayerGraph.of(graph, config.soc)
-        by_node = asked_node_bits(layers, config.quant)
-        statistics = load_statistics(STATISTICS)
+        merged = {node.name for node in exported.graph.node} - {node.name for node in graph.nodes}
+        by_node = asked_node_bits(layers, config.quant, merged)
+        statistics = dict(load_statistics(STATISTICS))
+        statistics |= {name: statistics[source] for name, source in renamed(graph).items()}
         joints = unlike_joints(layers, statistics, config.quant)
         inputs = load_inputs(INPUTS)
         notes = tuple(joint.note() for joint in joints)

@@ -101,7 +101,10 @@ class Placement:
     def for_soc(self, name: str) -> "Placement":
         """The same with a SOC's name in the reasons."""
         reasons = {layer: reason.replace(ANY_SOC, name) for layer, reason in self.setup.float_reasons.items()}
-        return replace(self, setup=replace(self.setup, float_reasons=reasons))
+        same = replace(self, setup=replace(self.setup, float_reasons=reasons))
+        for counted in ("states", "works", "folded", "feature_bits", "weight_bits"):  # counted once for SOCs alike
+            same.__dict__[counted] = getattr(self, counted)
+        return same
 
 
 def check_bits(soc: SocConfig, quant: QuantConfig) -> None:

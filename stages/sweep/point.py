@@ -133,7 +133,7 @@ def _compute(run: PointRun, folder: Path, config: Config, text: str) -> _Compute
     sweep = run.sweep
     pipeline: dict[str, Any] = yaml.safe_load((sweep.project / "dvc.yaml").read_text(encoding="utf-8"))
     upstream = upstream_params(pipeline, yaml.safe_load(text))
-    prepare(sweep.project, folder, text, list(vars(config.watch).values()), sweep.cache)
+    prepare(sweep.project, folder, text, config.watch.files, sweep.cache)
     executed = reproduce(folder, sweep.cache, text, upstream)
     graph = Graph(load_model(folder / FLOAT_MODEL))
     costs = network_cost(graph, config, load_qparams(folder / QPARAMS, config))

@@ -161,7 +161,7 @@ def test_a_cut_head_is_decoded_by_every_program(quantized, capsys, vendor):
     quantize(quantized)
     build(quantized)
     assert NOT_DECODED not in capsys.readouterr().out
-    programs = ["runtime", "venus"] if vendor is Vendor.ingenic else ["runtime"]
+    programs = ["runtime", "venus" if vendor is Vendor.ingenic else "sophon"]
     folders = sorted(path.parent for path in Path("out/build/t40").rglob("head.h"))
     assert [folder.name for folder in folders] == programs
     for folder in folders:
@@ -176,7 +176,9 @@ def test_sophgo_folder(quantized):
     files = contents("out/build")
     pictures = [name for name in files if name.startswith("bm1684x/calibration/")]
     assert len(pictures) == 12
-    rest = set(files) - set(pictures) - runtime_files("bm1684x", "onnx")
+    board = {name for name in files if name.startswith("bm1684x/sophon/")}
+    assert {"bm1684x/sophon/board.py", "bm1684x/sophon/Makefile"} <= board
+    rest = set(files) - set(pictures) - runtime_files("bm1684x", "onnx") - board
     names = ("README.md", "model.onnx", "ranges.json", "run.sh", "steps.json", "tables.py")
     assert sorted(rest) == [f"bm1684x/{name}" for name in names]
     assert files["bm1684x/model.onnx"] == Path("out/quantize/prepared.onnx").read_bytes()

@@ -143,6 +143,14 @@ def test_a_compiled_network_that_differs_from_its_simulation_is_told(chain):
     (row,) = chain[1]().record["outputs"]
     assert not row["equals_simulation"]
     assert row["largest_difference"] == pytest.approx(0.25)
+    assert (row["codes_apart"], row["near_simulation"]) == (None, False)  # its Softmax runs in float
+
+
+def test_rounding_of_floats_is_no_difference(chain):
+    with np.load(chain[0] / "model.npz") as stored:
+        np.savez(chain[0] / "model.npz", y_Softmax_f32=stored["y_Softmax_f32"] + np.float32(1e-4))
+    (row,) = chain[1]().record["outputs"]
+    assert (row["equals_simulation"], row["near_simulation"]) == (False, True)
 
 
 def test_a_scale_that_the_compiler_chose_itself_is_recorded(chain):

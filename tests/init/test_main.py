@@ -341,3 +341,20 @@ def test_a_class_that_builds_a_module_is_a_network_too(project, command):
     assert (config.model.name, config.model.source, config.model.torch.callable) == ("Net", None, "net:Net")
     assert config.model.inputs[0].shape == [1, 3, 28, 28]
     assert command("export").returncode == 0
+
+
+def test_a_network_is_no_config_of_a_vendor(init):
+    ran = init("--from", "tiny.onnx")
+    assert ran.code == 2
+    assert ran.err.strip().endswith(
+        "--from tiny.onnx: is a network, no config of a vendor's: python -m stages.init tiny.onnx PICTURES"
+    )
+
+
+def test_a_network_that_takes_arrays_says_what_samples_are(init):
+    onnx.save(vector_network(), "vector.onnx")
+    ran = init("vector.onnx")
+    assert ran.code == 0, ran.err
+    *_, line, samples = ran.out.splitlines()
+    assert line == "next:    python -m stages.init vector.onnx SAMPLES --force"
+    assert samples == "samples: a .npy each, [1, 10]"

@@ -103,7 +103,7 @@ def test_rounding_anew_at_the_same_scales_keeps_codes_as_given():
 
 
 def test_where_every_effective_scale_is_a_power_of_two_codes_follow_the_scales():
-    candidate = tiny("bm1684")
+    candidate = tiny("shift")
     assert candidate.soc.requantization is Requantization.shift
     (target,) = (n for n in candidate.graph.nodes if n.name == "project")
     wanted = np.float32(candidate.weights["project"].scales) * np.float32(1.3)

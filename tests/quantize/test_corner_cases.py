@@ -141,7 +141,7 @@ def test_entries_of_both_names_add_up():
     assert next(w.bits for w in setup.weights if w.node == "stem") == 4  # 8
 
 
-@pytest.mark.parametrize("soc", ["t40", "bm1684x"])
+@pytest.mark.parametrize("soc", ["t40", "multiplier_shift"])
 def test_a_zero_operand_costs_no_precision(soc):
     network, feeds = quantized_run(
         [node("Max", ["x", "k"], ["y"], "op")], {"k": np.float32(0)}, deviation=0.01, soc=soc_config(soc)

@@ -17,6 +17,7 @@ from stages.build.pluto.convolution_geometry import unproven
 from stages.build.pluto.network_input import input_bytes, input_is_twos_complement, input_quantizer
 from stages.build.pluto.qdq_graph import QdqGraph
 from stages.build.pluto.refusals import Effect, Refusal
+from stages.build.pluto.unweighted_rules import ties
 from stages.core.base.artifacts import save_model, write_json, write_text
 from stages.core.base.console import output, warn
 from stages.core.base.paths import BUILD, CALIBSET, QUANTIZED_MODEL, STATISTICS
@@ -116,7 +117,10 @@ def compiled_form(
         return None, refusals, []
     model, notes = to_compiler_form(quantized, ranges)
     refusals = find_refusals(model)
-    return model, refusals, notes if refusals else notes + unproven(QdqGraph(Graph(model)))
+    if not refusals:
+        qdq = QdqGraph(Graph(model))
+        notes += unproven(qdq) + ties(qdq)
+    return model, refusals, notes
 
 
 def _calibrated_ranges() -> Mapping[str, tuple[float, float]]:

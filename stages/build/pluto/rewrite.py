@@ -1,6 +1,6 @@
 """A network while its form is changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ class Rewrite:
     model: onnx.ModelProto
     constants: dict[str, NDArray[Any]]
     notes: list[str] = field(default_factory=list)
+    _written: Mapping[str, NDArray[Any]] = field(default_factory=dict, init=False)
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
@@ -42,8 +43,15 @@ class Rewrite:
     def graph(self) -> Graph:
         """The network as it stands."""
         used = used_names(self.model.graph.node)
-        del self.model.graph.initializer[:]
-        self.model.graph.initializer.extend(
-            numpy_helper.from_array(np.asarray(value), name) for name, value in self.constants.items() if name in used
-        )
+        wanted = {name: value for name, value in self.constants.items() if name in used}
+        initializers = self.model.graph.initializer
+        for index in reversed(range(len(initializers))):
+            name = initializers[index].name
+            if wanted.get(name) is not self._written.get(name):
+                del initializers[index]
+        kept = {tensor.name for tensor in initializers}
+        for name, value in wanted.items():
+            if name not in kept:  # large weights seldom change, and to write them takes most of the time
+                initializers.append(numpy_helper.from_array(np.asarray(value), name))
+        self._written = wanted
         return Graph(self.model)

@@ -4,6 +4,7 @@ Facts: github.com/inoop/t41-pluto (8f374b6); every refusal names its file.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,22 @@ from numpy.typing import NDArray
 from stages.build.pluto.qdq_graph import QMIN, QdqGraph
 from stages.build.pluto.refusals import ONNX_IMPORT, Concern, Effect, Refusal, refusal
 from stages.core.graph.onnx_graph import attribute
-from stages.core.integer.exact_rounding import exact_sum
+from stages.core.integer.exact_rounding import exact_rescaling, exact_sum
+from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["check_add", "check_concat", "check_focus", "check_max_pool", "check_mul", "check_pool", "check_resize"]
+__all__ = [
+    "check_add",
+    "check_concat",
+    "check_focus",
+    "check_max_pool",
+    "check_mul",
+    "check_pool",
+    "check_resize",
+    "ties",
+]
 
+TIE = 1e-6
+"""Of a step: nearer to halfway between two codes than any multiplier of 31 bits tells apart."""
 MAX_LAYER_INPUTS = 4
 """Inputs of a layer in the compiled file (compile/format.py, MAX_IO)."""
 FOCUS_STARTS = ((0, 0), (1, 0), (0, 1), (1, 1))
@@ -55,6 +68,34 @@ def check_concat(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:
         yield refusal(node, Effect.wrong, reason, "join them in two steps", "compile/format.py")
     if any(map(qdq.is_constant, node.input)):
         yield refusal(node, Effect.compile, "joins a constant", "fold it into the next layer", ONNX_IMPORT)
+
+
+def ties(qdq: QdqGraph) -> list[str]:
+    """Concatenations for which the integer model has no exact multipliers: one sentence each.
+
+    Real arithmetic takes the even one of two codes that are equally near, integers the upper one.
+    """
+    notes = []
+    for node in qdq.nodes:
+        operands = [qdq.input_qparams(name) for name in node.input] if node.op_type == "Concat" else []
+        out = qdq.stored_qparams(node.output[0])
+        known = [each.unsigned for each in operands if each is not None and each.per_tensor]
+        if not known or len(known) < len(operands) or out is None or qdq.is_focus(node):
+            continue
+        if exact_rescaling(known, out.unsigned) is None:
+            tied = sum(map(partial(_count_ties, out=out.unsigned), known))
+            notes.append(
+                f"{node.name or node.output[0]}: scales in simple ratios: {tied} of its operands' {256 * len(known)} "
+                "codes lie halfway between two, and may be one code off the simulation"
+            )
+    return notes
+
+
+def _count_ties(operand: QuantParams, out: QuantParams) -> int:
+    """Codes of an operand that lie halfway between two of the output's."""
+    real = operand.scale * (np.arange(operand.qmax + 1) - operand.zero_point) / out.scale + out.zero_point
+    inside = (real > 0) & (real < out.qmax)
+    return int(np.count_nonzero(inside & (np.abs(real % 1 - 0.5) < TIE)))
 
 
 def check_focus(qdq: QdqGraph, node: onnx.NodeProto) -> Iterator[Refusal]:

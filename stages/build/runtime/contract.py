@@ -112,6 +112,7 @@ class Opcode(IntEnum):
     extreme = 23
     top_k = 24
     recurrent = 25
+    quantize_away = 26  # times the scale's reciprocal, halves away from zero
 
 
 class Rule(IntEnum):
@@ -120,6 +121,8 @@ class Rule(IntEnum):
     nna = 0
     multiplier_shift = 1
     real = 2
+    multiplier_shift_away = 3  # halves away from zero
+    doubling = 4  # times multiplier / 2**31, then a shift
 
 
 class BinaryFunction(IntEnum):
@@ -609,6 +612,7 @@ ATTRIBUTES: dict[Opcode, type[Attributes]] = {
     Opcode.extreme: Extreme,
     Opcode.top_k: TopK,
     Opcode.recurrent: Recurrent,
+    Opcode.quantize_away: Scales,
 }
 """What an operation's attributes are."""
 COUNTED_PARTS = (MoveAxis, BroadcastAxis, ReductionAxis, PickedAxis)

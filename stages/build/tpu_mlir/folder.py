@@ -28,8 +28,12 @@ RUN_SCRIPT = "run.sh"
 
 def write_tpu_mlir(
     folder: Path, config: Config, inputs: Sequence[NetworkInput], graph: Graph, params: NetworkParams
-) -> None:
-    """Write what `model_transform.py` and `model_deploy.py` need, and what makes their tables of a .mlir."""
+) -> str:
+    """Write what `model_transform.py` and `model_deploy.py` need, and what makes their tables of a .mlir.
+
+    Returns:
+        The name of the file that compile makes of it.
+    """
     samples = calibration_samples(CALIBSET)
     files = write_samples(folder / SAMPLES_FOLDER, zip(samples.names, samples, strict=True), inputs, write_npz)
     shutil.copyfile(checked_file(PREPARED_MODEL), folder / FLOAT_MODEL.name)
@@ -39,6 +43,7 @@ def write_tpu_mlir(
     calls = steps(config, inputs, [f"{SAMPLES_FOLDER}/{file.name}" for file in files], _quantize(config))
     write_json(folder / "steps.json", calls)
     write_text(folder / RUN_SCRIPT, run_script(calls))
+    return str(calls["model"])
 
 
 def _quantize(config: Config) -> str:

@@ -9,6 +9,7 @@ import onnx
 from stages.core.config.schema import FeatureZeroPoint, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams, NetworkParams
+from stages.core.integer.thresholds import threshold
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.core.tpu_mlir.names import layer_name
 
@@ -71,9 +72,9 @@ def float_nodes(graph: Graph, params: NetworkParams, integer: onnx.ModelProto) -
 
 
 def _row(feature: FeatureParams) -> Row:
-    """Threshold, min and max: the largest code's value is the threshold, of a signed feature 127."""
-    threshold = max(feature.scale * (feature.quant_params.qmax - feature.zero_point), SMALLEST_THRESHOLD)
-    return threshold, -threshold if feature.zero_point else 0.0, threshold
+    """Threshold, min and max: the number from which the integer model's arithmetic follows, too."""
+    number = threshold(feature.scale, feature.zero_point, feature.bits)
+    return number, -number if feature.zero_point else 0.0, number
 
 
 def _seen_row(statistics: TensorStatistics, factors: tuple[float, ...] | None, signed: bool) -> Row:
@@ -82,5 +83,5 @@ def _seen_row(statistics: TensorStatistics, factors: tuple[float, ...] | None, s
         by_channel = np.asarray(factors, dtype=np.float64)
         low = float((statistics.channel_low / by_channel).min())
         high = float((statistics.channel_high / by_channel).max())
-    threshold = max(-low, high, SMALLEST_THRESHOLD)
-    return threshold, -threshold if signed or low < 0.0 else 0.0, threshold
+    number = max(-low, high, SMALLEST_THRESHOLD)
+    return number, -number if signed or low < 0.0 else 0.0, number

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from stages.build.kept_results import RESULTS_OF_SCRIPT
 from stages.core.config.schema import Calibration, Config
 from stages.core.data.inputs import NetworkInput
 
@@ -83,17 +84,16 @@ def run_script(calls: dict[str, Any]) -> str:
     Args:
         calls: what `steps` gives.
     """
-    name, chip = calls["name"], calls["chip"]
+    name = calls["name"]
     tables = f'python3 "$here/tables.py" {shlex.quote(f"{name}.mlir")} "$here/ranges.json"'
     tables += f" {shlex.quote(f'{name}_table')} {shlex.quote(f'{name}_qtable')}"
     return f"""\
 #!/bin/sh
-# Compiles model.onnx for the {chip} with TPU-MLIR, whose tools are on PATH. Run: sh run.sh [FOLDER]
-# FOLDER, by default {name}_{chip} in the current one, gets all that is written: build empties this one.
+# Compiles model.onnx for the {calls["chip"]} with TPU-MLIR, whose tools are on PATH. Run: sh run.sh [FOLDER]
+# FOLDER gets all that is written; without one see README.md.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-work=${{1:-$PWD/{shlex.quote(f"{name}_{chip}")}}}
-case $work/ in "$here"/*) echo "error: build empties $here: name a folder that is not in it" >&2; exit 2;; esac
+{RESULTS_OF_SCRIPT}work=${{1:-$results}}
 mkdir -p "$work"
 cd "$work"
 {_shell(calls["transform"])}
@@ -101,7 +101,7 @@ cd "$work"
 {_shell(calls["calibrate"]) if calls["calibrate"] else ": the table has the ranges of this project"}
 {_shell(calls["deploy"])}
 test -s {shlex.quote(calls["model"])}
-echo "$work/"{shlex.quote(calls["model"])}
+echo "$(pwd)/"{shlex.quote(calls["model"])}
 """
 
 

@@ -1,11 +1,12 @@
 """Writes the folder of the board program: C++ sources and the files generated for this network."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from stages.build.board_outputs import BoardOutput
 from stages.build.heads.board_head import BoardHead
@@ -15,10 +16,10 @@ from stages.core.config.schema import Anchor, Color, Config
 from stages.core.data.inputs import NetworkInput
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["COMMON_SOURCES", "GENERATED_FILES", "write_venus"]
+__all__ = ["COMMON_SOURCES", "GENERATED_FILES", "SOURCES", "model_values", "template_environment", "write_venus"]
 
 SOURCES = Path(__file__).parent / "src"
-COMMON_SOURCES = ("board.h", "inference.cpp", "inference_nv12.cpp", "picture.h")
+COMMON_SOURCES = ("board.h", "inference.cpp", "inference_nv12.cpp", "picture.h", "program.h")
 """The C++ sources that are the same for every network; postprocess.h is boxes.h or values.h. A detector has those of
 `stages/build/heads` too."""
 GENERATED_FILES = ("Makefile", "README.md", "generate_img_input.py", "model.h")
@@ -63,10 +64,22 @@ def _generated_texts(
     config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput], *, detects: bool
 ) -> dict[str, str]:
     """File name -> text of each generated file."""
+    values = model_values(config, network_input, outputs) | {
+        "detects": detects,
+        "tree": config.soc.runtime.tree,
+        "libraries": config.soc.runtime.libraries,
+        "purposes": BUILD_TYPE_RESULTS,
+    }
+    environment = template_environment("stages.build.venus")
+    return {name: environment.get_template(f"{name}.j2").render(values) for name in GENERATED_FILES}
+
+
+def model_values(config: Config, network_input: NetworkInput, outputs: Sequence[BoardOutput]) -> dict[str, Any]:
+    """What `model.h` is rendered with."""
     model, soc = config.model, config.soc
     preprocess = model.preprocess
     picture = network_input.color is not Color.GRAY
-    values: Mapping[str, Any] = {
+    return {
         "name": model.name,
         "soc": soc.name,
         "bin": f"{model.name}_{soc.name.lower()}_magik.bin",
@@ -76,20 +89,25 @@ def _generated_texts(
         "shorter_side": preprocess.shorter_side or max(network_input.height, network_input.width),
         "centered": _c_bool(preprocess.anchor is Anchor.center),
         "outputs": outputs,
-        "detects": detects,
-        "tree": soc.runtime.tree,
-        "libraries": soc.runtime.libraries,
-        "purposes": BUILD_TYPE_RESULTS,
     }
+
+
+def template_environment(package: str) -> jinja2.Environment:
+    """The templates of a package, with C++ values as filters.
+
+    Args:
+        package: whose folder `templates` comes first; those of this one, which other boards share, come after.
+    """
+    loaders = [jinja2.PackageLoader(name, "templates") for name in dict.fromkeys([package, "stages.build.venus"])]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("stages.build.venus", "templates"),
+        loader=jinja2.ChoiceLoader(loaders),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"c": _c_string, "qparams": _c_qparams, "list_of": _c_list}
-    return {name: environment.get_template(f"{name}.j2").render(values) for name in GENERATED_FILES}
+    environment.filters |= {"c": _c_string, "qparams": _c_qparams, "list_of": _c_list, "floats": _c_floats}
+    return environment
 
 
 # --- values in C++ syntax ---------------------------------------------------------------------------------------
@@ -107,6 +125,11 @@ def _c_string(text: str) -> str:
 
 def _c_list(values: Sequence[int]) -> str:
     return "{" + ", ".join(map(str, values)) + "}"
+
+
+def _c_floats(values: Sequence[float]) -> str:
+    """The shortest literals of the nearest float32 numbers."""
+    return "{" + ", ".join(f"{np.float32(value)}f" for value in values) + "}"
 
 
 def _c_qparams(qparams: QuantParams | None) -> str:

@@ -96,7 +96,9 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     reference, params, soc, quant = networks.reference, networks.params, config.soc, config.quant
     labelled = partial(read_labelled, reference, networks.inputs, config)
     pictures = _calibration_pictures(gathered.training, networks.inputs)
-    evidence = InputEvidence(reference.model, gathered.training.norms, pictures, labelled)
+    # a converter that merges layers leaves no tensor between them
+    norms = [norm for norm in gathered.training.norms if norm["tensor"] in reference.producers]
+    evidence = InputEvidence(reference.model, norms, pictures, labelled)
     configured = PreprocessingVariant(networks.inputs[0])
     best = best_variant(configured, evidence) if evidence.exists else configured
     findings = input_findings(configured, best, evidence, config.model.inputs)

@@ -7,10 +7,11 @@ import onnx
 from stages.core.graph.onnx_graph import Graph, output_name
 from stages.core.integer.model import DOMAIN, inner_tensors, tensor_quant_params
 from stages.core.integer.network_params import NetworkParams
+from stages.core.integer.operators.boundary import QUANTIZERS
 
 __all__ = ["computed_in_integers", "enclosing_layers", "layer_tensors", "node_names", "unquantized_values"]
 
-AT_BORDERS = {"Quantize", "Dequantize", "Constant"}  # integer nodes that are no layer
+AT_BORDERS = {*QUANTIZERS, "Dequantize", "Constant"}  # integer nodes that are no layer
 
 
 def node_names(graph: Graph) -> dict[str, str]:
@@ -25,7 +26,7 @@ def computed_in_integers(integer: onnx.ModelProto) -> set[str]:
     for node in integer.graph.node:
         own = node.domain == DOMAIN
         layer = own and node.op_type not in AT_BORDERS
-        result = own and node.op_type == "Quantize" and node.input[0] in tensors  # one that leaves the layer in float
+        result = own and node.op_type in QUANTIZERS and node.input[0] in tensors  # one that leaves the layer in float
         moved = not own and node.input and node.input[0] in quant_params
         if layer or result or moved:
             tensors.update(node.output)
@@ -35,7 +36,7 @@ def computed_in_integers(integer: onnx.ModelProto) -> set[str]:
 def unquantized_values(integer: onnx.ModelProto) -> dict[str, str]:
     """Tensors whose codes are quantized from what a layer in float computes -> the name of these values."""
     fed = {info.name for info in integer.graph.input}
-    nodes = (node for node in integer.graph.node if node.domain == DOMAIN and node.op_type == "Quantize")
+    nodes = (node for node in integer.graph.node if node.domain == DOMAIN and node.op_type in QUANTIZERS)
     return {node.output[0]: node.input[0] for node in nodes if node.input[0] not in fed}
 
 

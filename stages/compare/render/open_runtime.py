@@ -17,8 +17,8 @@ def open_runtime_sentence(soc: SocConfig, params: NetworkParams) -> str:
     name, check = soc.name, CHECK.format(soc.name.lower())
     differences = _differences(soc, params)
     if differences:
-        return f"For the open runtime of the {name} they are an estimate: {'; '.join(differences)}."
-    equal = f"They are those of the {name}'s open compiler too, to the bit, if it takes the network ({check})"
+        return f"For the open runtime of the {name} the numbers are an estimate: {'; '.join(differences)}."
+    equal = f"The integers are those of the {name}'s open compiler too, to the bit, if it takes the network ({check})"
     if soc.float_outputs:
         return f"{equal}; only its outputs are float here and of 8 bits there, as with soc.float_outputs=false."
     return f"{equal}."

@@ -7,6 +7,7 @@ stage. MD5 is what DVC calls its cache's files by: the sum of a file says which 
 import configparser
 import hashlib
 import json
+import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +19,7 @@ import yaml
 from stages.core.base.errors import DamagedError, UserError, one_line
 
 __all__ = [
+    "ARRAY_ERRORS",
     "CHECKSUMS_FILE",
     "checked_file",
     "checksums_text",
@@ -29,10 +31,12 @@ __all__ = [
 ]
 
 CHECKSUMS_FILE = "checksums.json"
+ARRAY_ERRORS = (tokenize.TokenError, SyntaxError, RecursionError, MemoryError)
+"""What NumPy raises besides ValueError where the header of an array is damaged: it parses it as Python."""
 VERSION = 1
 """Of the artifacts' forms: it grows when a stage writes what an earlier release cannot read."""
 OUTPUTS = "out"
-STAGES = {"export", "calibset", "calibrate", "quantize", "compare", "build", "evaluate", "track"}
+STAGES = {"export", "calibset", "calibrate", "quantize", "compare", "build", "compile", "evaluate", "track"}
 LOCK_FILE = "dvc.lock"
 
 
@@ -89,7 +93,7 @@ def parsing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, *ARRAY_ERRORS) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else one_line(error)
         raise damaged(path, reason) from error
 

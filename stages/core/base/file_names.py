@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-__all__ = ["file_names", "input_stems"]
+__all__ = ["MAX_STEM_LENGTH", "file_names", "input_stems"]
 
 MAX_STEM_LENGTH = 200
 """Characters of a file's name before its suffix: file systems take 255 bytes."""

@@ -34,6 +34,7 @@ __all__ = [
     "REPORT",
     "SIMILARITY",
     "STATISTICS",
+    "STRUCTURED_MODEL",
     "TASK_METRIC",
     "TRACK",
 ]
@@ -66,6 +67,8 @@ NODE_RANGES = EXPORT / "node_ranges.json"
 """Ranges that a quantized source had, as `quant.node_bits` reads them; empty of other sources."""
 STATISTICS = CALIBRATE / "statistics.npz"
 QUANTIZED_MODEL = QUANTIZE / "quantized.onnx"
+STRUCTURED_MODEL = QUANTIZE / "float.onnx"
+"""The float network as the SOC's converter structures it; only where it does so, else `FLOAT_MODEL` is it."""
 INTEGER_MODEL = QUANTIZE / "integer.onnx"
 PREPARED_MODEL = QUANTIZE / "prepared.onnx"
 QPARAMS = QUANTIZE / "qparams.json"

@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import platformdirs
 import pooch
@@ -290,8 +290,13 @@ def special_file(path: Path) -> UserError:
     return UserError(f"{path} is a pipe, a socket or a device, or a link to one: only regular files are read")
 
 
+def shown_name(path: PurePath) -> str:
+    """A path as text; bytes that are not UTF-8, which no file or terminal would take, as hexadecimal numbers."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _named(paths: list[Path], root: Path) -> list[SourceFile]:
-    named = ((path.relative_to(root).as_posix(), path) for path in paths)
+    named = ((shown_name(path.relative_to(root)), path) for path in paths)
     return [SourceFile(name, partial(read_regular, path)) for name, path in sorted(named)]
 
 

@@ -126,7 +126,6 @@ def finished(composed: DictConfig, chosen: str | None, folder: Path) -> tuple[Co
         # once more through the schema: an override with + may have added a key
         content = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
         config = conform(content)
-        OmegaConf.resolve(composed)
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from error
     absent = missing_keys(content)
@@ -137,7 +136,8 @@ def finished(composed: DictConfig, chosen: str | None, folder: Path) -> tuple[Co
             f"soc.name={config.soc.name} in conf/soc/{chosen}.yaml: choose a SOC by its file, as in soc=t41"
         )
     check(config)
-    return config, OmegaConf.to_yaml(composed)
+    # not of `composed`: a node without a type takes no list from a resolver
+    return config, OmegaConf.to_yaml(OmegaConf.create(content))
 
 
 def _explain_hydra(error: Exception) -> str:

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.base.texts import check_yaml
 from stages.core.config.check import check
 from stages.core.config.explain import explain
 from stages.core.config.schema import Config
@@ -25,6 +26,7 @@ def load_params(path: Path) -> Config:
         UserError: if it is missing, is not YAML, or holds a wrong key, type or value.
     """
     try:
+        check_yaml(path)
         content = OmegaConf.load(path)
         if not content:
             raise UserError(f"{path} is empty: write it with `python -m stages.compose`")
@@ -33,10 +35,12 @@ def load_params(path: Path) -> Config:
         config = conform(content)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error
+    except RecursionError:
+        raise UserError(f"{path}: an alias holds itself: write it anew with `python -m stages.compose`") from None
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {explain(error)}") from error
+    except (YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error
     absent = missing_keys(OmegaConf.to_container(content))
     if absent:
         raise UserError(f"{path} lacks {', '.join(absent)}: write it anew with `python -m stages.compose`")

@@ -76,6 +76,14 @@ class Requantization(Enum):
     nna_open = "nna_open"  # the same as t41-pluto computes it: bias from int32 codes, sums rounded as real ones
     multiplier_shift = "multiplier_shift"  # (acc * multiplier) >> shift, per channel
     shift = "shift"  # acc >> shift, one shift a layer
+    sophgo = "sophgo"  # TPU-MLIR for BM1684X, BM1688, CV186X: see docs/arithmetic.md
+    sophgo_cv18xx = "sophgo_cv18xx"  # TPU-MLIR for CV181x, CV183x
+    sophgo_bm1684 = "sophgo_bm1684"  # TPU-MLIR for BM1684
+
+    @property
+    def is_converters(self) -> bool:
+        """Whether the vendor's converter chooses weights' codes and the structure by rules that are followed here."""
+        return self in (self.sophgo, self.sophgo_cv18xx, self.sophgo_bm1684)
 
     @property
     def is_nna(self) -> bool:
@@ -168,6 +176,11 @@ class SocConfig:
     simulated: SimulatedBitWidths = field(default_factory=SimulatedBitWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
+
+    @property
+    def follows_converter(self) -> bool:
+        """Whether structure, ranges and integers are those that the vendor's converter chooses."""
+        return isinstance(self.requantization, Requantization) and self.requantization.is_converters
 
     @property
     def arithmetic(self) -> dict[str, Any]:
@@ -557,6 +570,12 @@ class WatchConfig:
     compilers: list[str] = "${watch_compilers:${soc.vendor},${soc.toolchain.path}}"  # type: ignore[assignment]
     compiled: str = "${watch_compiled:${watch.compilers}}"  # what they write, for the stages after them
     simulated: str = "${watch_simulated:${watch.compilers},${evaluate.backend}}"  # the same for evaluate
+
+    @property
+    def files(self) -> list[str]:
+        """The user's own files and folders, and `PINNED_PATH` for what is none: not what a stage writes."""
+        made = ("compilers", "compiled", "simulated")
+        return [value for name, value in vars(self).items() if name not in made]
 
 
 SOURCE_KEYS: dict[str, str] = {

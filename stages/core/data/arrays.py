@@ -1,11 +1,14 @@
 """Arrays on disk for one input of the network: `.npy`, `.npz` and `.bin`."""
 
 import io
+import math
 import zipfile
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.base.checksums import ARRAY_ERRORS
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
 from stages.core.data.inputs import NetworkInput
@@ -18,6 +21,10 @@ RAW_DTYPES = (np.dtype("u1"), np.dtype("<f4"))
 """Types that a file without a header may hold; its size tells which."""
 
 Values = NDArray[np.uint8] | NDArray[np.float32]
+
+
+ZIP_MAGIC = b"PK"
+MOST_HEADER_BYTES = 2**16
 
 
 def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: str) -> Values:
@@ -43,7 +50,7 @@ def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: 
         content = file.read()
         read = _read_raw if suffix == ".bin" else _read_numpy
         values = read(content, where, network_input)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, *ARRAY_ERRORS) as error:
         raise UserError(f"{where} cannot be read: {one_line(error)}") from error
     if values.dtype.kind not in "uif":
         raise UserError(f"{where} holds {values.dtype}: give uint8 or float32")
@@ -58,14 +65,31 @@ def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: 
 
 def _read_numpy(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
     """The array of a `.npy` or `.npz` file."""
+    name = network_input.name
+    if content[:2] != ZIP_MAGIC:
+        _check_header(content)
     loaded = np.load(io.BytesIO(content), allow_pickle=False)
     if isinstance(loaded, np.ndarray):
         return loaded
-    name = network_input.name
+    sizes = {entry.filename: entry.file_size for entry in loaded.zip.infolist()}
+    most = MOST_HEADER_BYTES + 16 * math.prod(network_input.sample_shape) * 4 // 3  # complex128, a fourth channel
+    if (size := sizes.get(f"{name}.npy", 0)) > most:
+        raise UserError(f"{where}: {name!r} unpacks to {size} bytes; {_expected(network_input)}")
     if name not in loaded:
         raise UserError(f"{where} has no entry for input {name!r}; {did_you_mean(name, list(loaded))}")
     values: NDArray[np.generic] = loaded[name]
     return values
+
+
+def _check_header(content: bytes) -> None:
+    """Refuse a `.npy` file that says another size than it has: NumPy would make room for what it says."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    left = len(content) - file.tell()
+    if math.prod(shape) * dtype.itemsize != left and not dtype.hasobject:
+        raise ValueError(f"its header says {list(shape)} of {dtype}, and it has {left} bytes of values")
 
 
 def _read_raw(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:

@@ -1,6 +1,5 @@
 """Labels in a JSON file as COCO has it."""
 
-import json
 import math
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ import numpy as np
 
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
+from stages.core.base.texts import parse_json
 from stages.core.data.masks import area, mask_of_segmentation
 from stages.core.data.objects import ObjectLabels, Objects, Shapes
 
@@ -86,7 +86,7 @@ def read_coco_labels(file: SourceFile, key: str, pictures: Collection[str]) -> C
     """
     kept = {*pictures, *(PurePosixPath(name).name for name in pictures)}
     try:
-        content = json.loads(file.read())
+        content = parse_json(file.read())
         numbers = {number: i for i, number in enumerate(sorted(one["id"] for one in content["categories"]))}
         names = {one["id"]: one["file_name"] for one in content["images"]}
         sizes = {one["file_name"]: size for one in content["images"] if (size := _said_size(one))}

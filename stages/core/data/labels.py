@@ -157,7 +157,7 @@ def read_table(labels: str) -> dict[str, str]:
     if len(tables) != 1:
         raise UserError(f"{LABELS_KEY}={labels}: is {len(tables)} files; give one CSV")
     try:
-        reader = csv.DictReader(io.StringIO(tables[0].read().decode("utf-8-sig")))
+        reader = csv.DictReader(io.StringIO(tables[0].read().decode("utf-8-sig"), newline=None))
     except UnicodeDecodeError as error:
         raise UserError(f"{LABELS_KEY}={labels}: is not UTF-8 text: {error}") from error
     columns = reader.fieldnames or []

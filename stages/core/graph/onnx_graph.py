@@ -1,14 +1,16 @@
 """Reading ONNX graphs."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from stages.core.base.checksums import damaged, read_bytes, stage_folder
 from stages.core.base.errors import UserError, one_line
@@ -28,6 +30,8 @@ __all__ = [
 
 PICTURE_RANK = 4
 """Axes of a batch of pictures: N, C, H, W."""
+MOST_VALUES = 1024
+"""Of a constant whose values may say a shape."""
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 """Operators that multiply a feature by a weight, their second input."""
 
@@ -55,11 +59,28 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
     """
     try:
         model = onnx.load_from_string(content)
-    except (DecodeError, ValueError) as error:
+        _check_names(model)
+    except (DecodeError, ValueError) as error:  # of names that are no text too
         raise UserError(f"{name} is not an ONNX file: {one_line(error)}") from error
     if not model.graph.node:
         raise UserError(f"{name} is not an ONNX file: it holds no nodes")
     return model
+
+
+def _check_names(model: onnx.ModelProto) -> None:
+    """Refuse names of the main graph that are no text; protobuf gives them as bytes.
+
+    Raises:
+        ValueError: if one is not UTF-8.
+    """
+    graph = model.graph
+    names: list[object] = [opset.domain for opset in model.opset_import]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [name for proto in node.attribute for name in (proto.name, proto.ref_attr_name)]
+    names += [each.name for each in (*graph.initializer, *graph.input, *graph.output, *graph.value_info)]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("it has names that are not UTF-8")
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
@@ -117,8 +138,13 @@ class Graph:
         for node in graph.node:
             for name in dict.fromkeys(filter(None, node.input)):
                 self.consumers.setdefault(name, []).append(node)
-        inferred = onnx.shape_inference.infer_shapes(self.model).graph
-        self.types = {info.name: info.type for info in (*inferred.value_info, *inferred.input, *inferred.output)}
+        try:
+            inferred = onnx.shape_inference.infer_shapes(_without_weights(self.model)).graph
+        except Exception as error:  # InferenceError, and others for a graph that is none
+            raise UserError(f"the network's shapes do not fit: {one_line(error)}") from error
+        fed = {info.name for info in graph.input}
+        inputs = [info for info in inferred.input if info.name in fed]
+        self.types = {info.name: info.type for info in (*inferred.value_info, *inputs, *inferred.output)}
         infos = {name: kind.tensor_type for name, kind in self.types.items()}
         self.shapes = {name: [d.dim_value for d in info.shape.dim] for name, info in infos.items() if _static(info)}
         self.captured = {name for node in graph.node for name in captured_names(node)}
@@ -127,6 +153,11 @@ class Graph:
             for name in (*self.inputs, *self.producers)
             if name in infos and infos[name].elem_type == onnx.TensorProto.FLOAT
         ]
+
+    @cached_property
+    def float_names(self) -> frozenset[str]:
+        """The names in `float_tensors`."""
+        return frozenset(self.float_tensors)
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
@@ -151,6 +182,25 @@ class Graph:
         """Whether a Conv works on each input channel alone: as many groups as channels, more than one."""
         weight = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
         return weight is not None and weight.dims[1] == 1 and attribute(node, "group", 1) > 1
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a network with inputs in the place of large constants: shapes do not follow from their values.
+
+    Inference copies what it is given several times, and weights are nearly all of a network.
+    """
+    graph = model.graph
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    light.graph.name = graph.name
+    fed = {info.name for info in graph.input}
+    for part in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(light.graph, part).extend(getattr(graph, part))
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= MOST_VALUES:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in fed:
+            light.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return light
 
 
 def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:

@@ -1,7 +1,9 @@
 """ONNX Runtime sessions, all made the same way."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Timer
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,12 @@ __all__ = ["Runner", "with_outputs"]
 
 
 Optimize = Literal["all", "safe", "none"]
+SILENT = 4
+"""Below fatal nothing is printed: what is wrong is raised, and said in a line."""
+MOST_SECONDS = 60
+"""A network with loops that takes longer for one sample is taken for one that does not end."""
+MOST_LETTERS = 300
+"""Of ONNX Runtime's words."""
 
 REARRANGING_OPTIMIZERS = [
     "ConvAddFusion",
@@ -49,7 +57,7 @@ class Runner:
         optimize: Optimize = "all",
     ) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = SILENT
         options.intra_op_num_threads = 1
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_DISABLE_ALL if optimize == "none" else level.ORT_ENABLE_ALL
@@ -62,13 +70,46 @@ class Runner:
                 disabled_optimizers=REARRANGING_OPTIMIZERS if optimize == "safe" else [],
             )
         except Exception as error:  # ONNX Runtime's own exception types share no base
-            raise UserError(f"ONNX Runtime cannot load the network: {one_line(error)}") from error
+            raise UserError(f"ONNX Runtime cannot load the network: {_plain(error)}") from error
+        nodes = model.graph.node if isinstance(model, onnx.ModelProto) else ()
+        self._loops = [node.name or node.output[0] for node in nodes if node.op_type in ("Loop", "Scan")]
         self.inputs: dict[str, list[int | str]] = _shapes(self._session.get_inputs())
         self.outputs: dict[str, list[int | str]] = _shapes(self._session.get_outputs())
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """Run once; gives every output by name."""
-        return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds)), strict=True))
+        """Run once; gives every output by name.
+
+        Raises:
+            UserError: if a node cannot run, or a Loop does not end.
+        """
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = SILENT
+        timer = Timer(MOST_SECONDS, lambda: setattr(options, "terminate", True)) if self._loops else None
+        if timer:
+            timer.start()
+        try:
+            return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds), options), strict=True))
+        except Exception as error:  # ONNX Runtime's own exception types share no base
+            if options.terminate:
+                listed = ", ".join(self._loops)
+                raise UserError(f"the network does not end within {MOST_SECONDS} s: its loops are {listed}") from error
+            raise UserError(_reason(error)) from error
+        finally:
+            if timer:
+                timer.cancel()
+
+
+def _reason(error: Exception) -> str:
+    """What ONNX Runtime says, in one line, with the node first and without colours and the places in its own code."""
+    text = _plain(error)
+    node = re.search(r"running (\S+) node\. Name:'(.*?)' Status Message: (.*)", text)
+    if node is None:
+        return f"ONNX Runtime cannot run the network: {text[:MOST_LETTERS]}"
+    return f"node {node[2]!r} ({node[1]}) cannot run: {node[3][:MOST_LETTERS]}"
+
+
+def _plain(error: Exception) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m|\S*/onnxruntime/\S*", "", one_line(error))
 
 
 def _shapes(tensors: Sequence[Any]) -> dict[str, list[int | str]]:

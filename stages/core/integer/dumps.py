@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from stages.core.base.file_names import file_names
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, output_name
-from stages.core.integer.model import DOMAIN, tensor_quant_params
+from stages.core.integer.model import DOMAIN, is_step, tensor_quant_params
+from stages.core.integer.operators.boundary import QUANTIZERS
 from stages.core.integer.quant_params import QuantParams
 
 __all__ = [
@@ -40,14 +41,14 @@ def nhwc(values: NDArray[Any]) -> NDArray[Any]:
 def dump_names(model: onnx.ModelProto) -> dict[str, str]:
     """The layers of an integer model that are dumped: tensor -> name of its file without its suffix.
 
-    Constants and dequantized values are left out. A node's output is named after the node, the codes of an input or of
-    a layer that runs in float after their tensor.
+    Constants, dequantized values and the steps of a layer are left out. A node's output is named after the node, the
+    codes of an input or of a layer that runs in float after their tensor.
     """
     named = {}
     for node in model.graph.node:
-        if node.op_type == "Constant" or (node.domain == DOMAIN and node.op_type == "Dequantize"):
+        if node.op_type == "Constant" or (node.domain == DOMAIN and node.op_type == "Dequantize") or is_step(node):
             continue
-        quantizes = node.domain == DOMAIN and node.op_type == "Quantize"
+        quantizes = node.domain == DOMAIN and node.op_type in QUANTIZERS
         named.update({name: name if quantizes else output_name(node, name) for name in node.output if name})
     stems = (name.removesuffix(".bin") for name in file_names(list(named.values())))
     return dict(zip(named, stems, strict=True))
@@ -107,7 +108,7 @@ def dumped_layers(model: onnx.ModelProto) -> list[DumpedLayer]:
         shape = graph.shapes.get(tensor, [])
         file_shape = [shape[axis] for axis in (0, 2, 3, 1)] if len(shape) == PICTURE_RANK else shape
         producer = graph.producers[tensor]
-        quantizes = producer.domain == DOMAIN and producer.op_type == "Quantize"
+        quantizes = producer.domain == DOMAIN and producer.op_type in QUANTIZERS
         node = tensor if quantizes else output_name(producer, tensor)
         file = _file(stem, tensor in quant_params)
         inputs = tuple(dict.fromkeys(sources(tensor)))

@@ -26,6 +26,9 @@ TIED_BITS = 26
 LEAST_BITS, MOST_BITS = 24, 31
 """Of a multiplier of sums of many values: the first that is tried, and what a board's 32 bits hold."""
 
+NEAR_HALF = 1e-3
+"""Of a step: with `LEAST_BITS` bits no other value of the codes' range can be rounded wrongly."""
+
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
@@ -86,6 +89,9 @@ def exact_multiplier(values: Integers, real: Reals, out: QuantParams, bits: int)
         None if no multiplier of so many bits does.
     """
     first = LEAST_BITS - 1 - int(np.floor(np.log2(real[-1] / values[-1])))
+    near = np.abs(real % 1 - 0.5) < NEAR_HALF
+    near[-1] = True  # it tells the effective scale
+    values, real = values[near], real[near]
     for shift in range(first, first + min(bits, MOST_BITS) - LEAST_BITS + 1):
         multiplier = _multiplier(values, real, shift, out) if 0 < shift <= SHIFT_LIMIT else None
         if multiplier is not None:

@@ -5,6 +5,7 @@ docs/arithmetic.md lists the operators, `operators/` has their records. A node w
 operator whose input holds codes (Reshape, MaxPool, ...) passes them on. All else is float.
 """
 
+import re
 from collections.abc import Container, Iterable
 from pathlib import Path
 
@@ -15,9 +16,16 @@ from stages.core.graph.onnx_graph import load_model
 from stages.core.integer.operators import DOMAIN, CodesOperator, operator_of
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["DOMAIN", "DOMAIN_VERSION", "inner_tensors", "load_integer_model", "tensor_quant_params"]
+__all__ = ["DOMAIN", "DOMAIN_VERSION", "inner_tensors", "is_step", "load_integer_model", "tensor_quant_params"]
 
 DOMAIN_VERSION = 1
+STEP = re.compile(r".*/operand\d*")
+"""Names of the steps of a layer: an operand of it, rescaled."""
+
+
+def is_step(node: onnx.NodeProto) -> bool:
+    """Whether a node is one step of a layer: what it computes is no tensor of the float network."""
+    return bool(node.domain == DOMAIN and STEP.fullmatch(node.name) and node.output[0] == node.name)
 
 
 def tensor_quant_params(nodes: Iterable[onnx.NodeProto]) -> dict[str, QuantParams]:

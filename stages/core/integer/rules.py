@@ -16,6 +16,7 @@ __all__ = [
     "Scale",
     "bias_codes",
     "broadcast_scales",
+    "doubling_shift",
     "fixed_point",
     "multiplier_shift",
     "multiplier_shift_parameters",
@@ -24,6 +25,7 @@ __all__ = [
     "nna_limits",
     "nna_parameters",
     "scale_sum",
+    "scale_sum_away",
     "shift_parameters",
 ]
 
@@ -121,6 +123,17 @@ def scale_sum(acc: Integers, shift: Integers | int) -> Integers:
     """Divide by 2**shift, rounding to the nearest, halves up."""
     half = np.left_shift(np.int64(1), np.asarray(shift, dtype=np.int64) - 1)
     return np.right_shift(acc + half, shift)
+
+
+def scale_sum_away(acc: Integers, shift: Integers | int) -> Integers:
+    """Divide by 2**shift, rounding to the nearest, halves away from zero."""
+    return scale_sum(acc - (acc < 0), shift)
+
+
+def doubling_shift(acc: Integers, multiplier: Integers, shift: Integers) -> Integers:
+    """Multiply by multiplier / 2**31, halves up, then divide by 2**shift, halves away from zero; a shift may be 0."""
+    product = np.right_shift(acc * multiplier + (1 << 30), 31)
+    return np.where(shift > 0, scale_sum_away(product, np.maximum(shift, 1)), product)
 
 
 def bias_codes(bias: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from functools import cache
 
 import onnx
 from onnx import helper, inliner, version_converter
+from onnx.shape_inference import InferenceError
 
 from stages.core.base.errors import UserError, one_line
 from stages.core.graph.onnx_graph import used_names
@@ -33,8 +34,16 @@ def standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         name: what messages call it.
 
     Raises:
-        UserError: for an operator of before opset 7, or of one that is too new, that has no such form.
+        UserError: for an operator of before opset 7, or of one that is too new, that has no such form; for a constant
+            or an attribute that is damaged.
     """
+    try:
+        return _standard_form(model, name)
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, InferenceError) as error:
+        raise UserError(f"{name} is damaged: {one_line(error)}: export or copy it again") from error
+
+
+def _standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     if not any(opset.domain in ("", "ai.onnx") for opset in changed.opset_import):
@@ -63,7 +72,7 @@ def _lowered(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         except Exception as error:  # the converter raises its own types
             raise UserError(
                 f"{name} is of opset {_opset(model)}, this ONNX Runtime runs {opset} at most, and the network cannot "
-                f"be converted ({one_line(error)}): install a newer onnxruntime, or export it with an older opset"
+                f"be converted: install a newer onnxruntime, or export it with an older opset"
             ) from error
     model.ir_version = min(model.ir_version, ir_version)
     return model

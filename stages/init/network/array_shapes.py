@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.core.base.checksums import ARRAY_ERRORS
 from stages.core.base.file_names import file_names
 from stages.core.base.sources import files_below
 from stages.core.data.arrays import ARRAY_SUFFIXES
@@ -48,7 +49,7 @@ def _shape(file: Path, name: str, shape: Sequence[int]) -> list[int] | None:
     try:
         loaded = np.load(file, allow_pickle=False)
         sizes = loaded.shape if isinstance(loaded, np.ndarray) else loaded[name].shape
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, *ARRAY_ERRORS):
         return None
     candidates = [list(sizes), [1, *sizes]]
     if len(shape) == PICTURE_RANK:  # such samples lie there as [H, W, C]

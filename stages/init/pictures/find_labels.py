@@ -1,12 +1,12 @@
 """Labels that lie with the pictures: YOLO text files, COCO's JSON, a CSV, or a folder a class."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.base.errors import UserError
 from stages.core.base.sources import files_below
+from stages.core.base.texts import parse_json, read_text
 from stages.core.config.schema import Task
 from stages.core.data.labels import find_labels as classes_of
 from stages.core.data.labels import read_table
@@ -124,7 +124,7 @@ def _object_candidates(pictures: PictureFolder, names: Sequence[str]) -> Iterato
 
 def _is_coco(path: Path) -> bool:
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_text(path))
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.keys() >= COCO_KEYS

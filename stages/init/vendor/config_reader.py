@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.base.texts import read_text
 from stages.init.vendor.config_values import Settings
 from stages.init.vendor.converter_script import converter_call
 from stages.init.vendor.lenient_parser import is_config, parse_config
@@ -57,7 +58,7 @@ def _read(path: Path, config: VendorConfig) -> None:
     if path.resolve() in [file.resolve() for file in config.files]:
         return
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_text(path, encoding="utf-8-sig")
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: give the script or the config in it") from None
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from stages.core.base.errors import UserError, one_line
+from stages.core.base.texts import read_text
 from stages.init.vendor.config_values import Setting, Settings, flag
 from stages.init.vendor.spellings import NETWORK
 
@@ -74,7 +75,7 @@ def _first(value: Any) -> Any:
 def _folder_of(table: Path, where: str) -> str:
     """The folder of the pictures that a text file lists, a line each."""
     try:
-        lines = [line.split() for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.split() for line in read_text(table).splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{where}={table} cannot be read: {one_line(error)}") from error
     folders = {(table.parent / line[0]).parent for line in lines}

@@ -4,6 +4,7 @@ import onnx
 
 from stages.core.config.schema import SocConfig
 from stages.core.integer.network_params import NetworkParams
+from stages.quantize.emit.tpu_mlir import LOWERINGS
 from stages.quantize.operators import ONNX_OPERATORS
 from stages.quantize.operators.builder import Codebook, IntegerModelBuilder
 from stages.quantize.parameters.weight_scales import dequantized
@@ -32,10 +33,13 @@ def lower(
     """
     to = IntegerModelBuilder(model, soc, params, codes)
     weights = {weight.node: weight for weight in params.weights}
+    by_rule = LOWERINGS.get(soc.requantization, {})
     to.begin()
     for layer in setup.layers:
         if layer.name in setup.integer:
-            lower_layer = ONNX_OPERATORS[layer.first.op_type].lower
+            operator = layer.first.op_type
+            own = {} if to.leaves_in_float(layer.output) else by_rule
+            lower_layer = own.get(operator, ONNX_OPERATORS[operator].lower)
             assert lower_layer is not None, f"{layer.first.op_type} has no lowering"
             lower_layer(to, layer)
             continue

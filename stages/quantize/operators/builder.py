@@ -13,8 +13,10 @@ from stages.core.graph.onnx_graph import Graph, attribute, used_names
 from stages.core.integer.model import DOMAIN, DOMAIN_VERSION
 from stages.core.integer.network_params import NetworkParams, WeightParams
 from stages.core.integer.operators import CodesOperator
-from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize
+from stages.core.integer.operators.boundary import Constant, Dequantize, Quantize, QuantizeAway
+from stages.core.integer.operators.table import Table
 from stages.core.integer.quant_params import QuantParams
+from stages.core.integer.thresholds import converter_scale
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.nodes import clamp_bounds
 
@@ -130,6 +132,35 @@ class IntegerModelBuilder:
         if target != tensor:
             self._quantize_output(tensor)
 
+    def add_table(self, name: str, operand: str, entries: NDArray[Any], result: QuantParams) -> str:
+        """Add a table in front of a layer, which gives one of its operands other codes; returns the result's name.
+
+        Args:
+            name: of the node and of what it computes.
+            operand: the tensor.
+            entries: [2**bits of the operand], the codes that take the place of its codes.
+            result: quantization parameters of these.
+        """
+        table = self.constant(f"{name}/table", entries.astype(result.dtype))
+        self.add_inside(Table, [self.coded(operand), table], name, operand, result)
+        return name
+
+    def add_inside(
+        self, record: type[CodesOperator], inputs: Sequence[str], name: str, like: str, result: QuantParams, **own: Any
+    ) -> None:
+        """Add a step of a layer, whose result is no tensor of the float network.
+
+        Args:
+            record: the operator.
+            inputs: names in the integer model.
+            name: of the node and of its result.
+            like: a tensor of the result's shape.
+            result: its quantization parameters.
+            own: the operator's own attributes.
+        """
+        self._declare(name, result, like)
+        self._nodes.append(record(**_unclamped(result), **own).to_node(inputs, name, name))
+
     def move(self, layer: Layer) -> None:
         """Add an ONNX operator that works on codes as they are."""
         node = onnx.NodeProto()
@@ -164,6 +195,8 @@ class IntegerModelBuilder:
         """The smallest and the largest code that a fused activation lets pass."""
         if len(layer.nodes) == 1 or layer.gated:
             return 0, qparams.qmax
+        if self.soc.follows_converter:
+            return qparams.zero_point, qparams.qmax  # a Relu; the upper bound is the threshold's
         bounds = np.array(clamp_bounds(self.graph, layer.nodes[-1]))[:, None] / qparams.scales + qparams.zero_point
         lows, highs = np.clip(np.rint(bounds), 0, qparams.qmax).astype(int)
         return int(lows.min()), int(highs.max())  # the same in every channel: the quantizer setup sees to it
@@ -201,7 +234,11 @@ class IntegerModelBuilder:
         self._quantize(self._float_name(tensor), tensor, qparams)
 
     def _quantize(self, source: str, target: str, qparams: QuantParams) -> None:
-        self._nodes.append(Quantize(**_unclamped(qparams)).to_node([source], target, f"{target}/Quantize"))
+        fields = _unclamped(qparams)
+        operator: Quantize = Quantize(**fields)
+        if self.soc.follows_converter:
+            operator = QuantizeAway(reciprocal=float(np.float32(1.0 / converter_scale(qparams))), **fields)
+        self._nodes.append(operator.to_node([source], target, f"{target}/Quantize"))
 
     def _float_name(self, tensor: str) -> str:
         """The name of a tensor's float values: its own, unless its codes have that."""

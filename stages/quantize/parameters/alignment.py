@@ -8,6 +8,8 @@ from stages.core.integer.rules import SHIFT_LIMIT, Scale, multiplier_shift_param
 
 __all__ = ["aligned_scales"]
 
+CONVERTER_SHIFT_LIMIT = 31
+
 
 def aligned_scales(
     scales: NDArray[np.float32], x_scale: Scale, y_scale: Scale, rule: Requantization, limits: NDArray[np.int64]
@@ -27,6 +29,11 @@ def aligned_scales(
     Returns:
         Candidates of the same shape: the nearest effective scales below and above; one where they lie dense.
     """
+    if rule is Requantization.sophgo_bm1684:  # the shift that the converter takes, where the largest code is below 127
+        shift = np.clip(np.ceil(-np.log2(x_scale * scales.astype(np.float64) / y_scale)) - 1, 0, CONVERTER_SHIFT_LIMIT)
+        return [(y_scale / (x_scale * 2.0**shift)).astype(np.float32)]
+    if rule.is_converters:  # the converter chooses the scale anew, from the weights themselves
+        return [scales]
     effective_scales = x_scale * scales.astype(np.float64) / y_scale
     if rule.is_nna:
         candidates = [4.0 / np.clip(toward(4.0 / effective_scales), 1, limits) for toward in (np.floor, np.ceil)]

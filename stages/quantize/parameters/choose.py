@@ -8,21 +8,23 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Config, FeatureZeroPoint, SocConfig, WeightScale
+from stages.core.config.schema import Config, FeatureZeroPoint, Requantization, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
 from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.parameters.alignment import aligned_scales
 from stages.quantize.parameters.channel_scales import channel_scales, least_channel_scales
+from stages.quantize.parameters.converter_ranges import converter_ranges
 from stages.quantize.parameters.ranges import feature_range
 from stages.quantize.parameters.scales import SMALLEST_NORMAL, affine, least_bias_scales, representable
 from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_scales
 from stages.quantize.partition.nodes import bias_of
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup, WeightQuantizer
 
-__all__ = ["alignments", "choose_features", "choose_weights", "soc_affine", "symmetric_features"]
+__all__ = ["alignments", "choose_features", "choose_weights", "kept_codes", "soc_affine", "symmetric_features"]
 
+MOST_SHIFTED_CODE = 126
 Range = tuple[float, float]
 
 
@@ -43,7 +45,10 @@ def choose_features(
     chooser = _FeatureChooser(setup, graph, statistics, config, ranges or {})
     for quantizer in track(setup.features, "ranges"):
         chooser.choose(quantizer)
-    return list(chooser.params.values())
+    params = list(chooser.params.values())
+    if config.soc.follows_converter:
+        params = converter_ranges(params, graph, setup.layers, setup.integer, config.soc.requantization)
+    return params
 
 
 def symmetric_features(soc: SocConfig) -> bool:
@@ -52,8 +57,14 @@ def symmetric_features(soc: SocConfig) -> bool:
 
 
 def soc_affine(ends: Range, bits: int, soc: SocConfig) -> tuple[np.float32, int]:
-    """Scale and zero point for a range where the SOC's may lie, see `affine`."""
-    return affine(min(ends[0], _least_low(soc)), ends[1], bits, symmetric_features(soc))
+    """Scale and zero point for a range where the SOC's may lie, see `affine`.
+
+    Of a range symmetric about 0 two zero points are as good: the open T41 runtime reads pictures at the middle one.
+    """
+    scale, zero_point = affine(min(ends[0], _least_low(soc)), ends[1], bits, symmetric_features(soc))
+    if soc.requantization is Requantization.nna_open and -ends[0] == ends[1] > 0.0:
+        zero_point = 2 ** (bits - 1)
+    return scale, zero_point
 
 
 def _least_low(soc: SocConfig) -> float:
@@ -160,19 +171,27 @@ def choose_weights(
         assert weight is not None
         # one scale an output channel does not fit a grouped ConvTranspose, whose axis counts a group's channels
         grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1
-        axis = quantizer.axis if config.soc.weight_scale is WeightScale.per_channel and not grouped else None
+        one_scale = config.soc.follows_converter and node.op_type in ("Gemm", "MatMul")
+        per_channel = config.soc.weight_scale is WeightScale.per_channel and not grouped and not one_scale
+        axis = quantizer.axis if per_channel else None
         scales = weight_scales(weight, bits, axis, config.quant.weight_method)
         x, y = by_tensor.get(node.input[0]), by_tensor.get(quantizer.output)
         candidates = alignments(scales, axis, bias, x, y, config.soc)
         errors = [squared_errors(weight, candidate, bits, axis) for candidate in candidates]
         scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
-        codes[node.name] = weight_codes(weight, scales, bits, axis)
+        codes[node.name] = kept_codes(weight_codes(weight, scales, bits, axis), config.soc)
         chosen = tuple(float(scale) for scale in scales)
         params.append(WeightParams(quantizer.tensor, node.name, bits, axis, chosen, config.quant.weight_method.name))
 
     for quantizer in track(setup.weights, "weights"):
         choose(quantizer)
     return params, codes
+
+
+def kept_codes(codes: NDArray[np.int32], soc: SocConfig) -> NDArray[np.int32]:
+    """Codes of a weight as the SOC's converter keeps them: on BM1684 one of 127 would cost the whole layer a shift."""
+    limited = soc.requantization is Requantization.sophgo_bm1684
+    return np.clip(codes, -MOST_SHIFTED_CODE, MOST_SHIFTED_CODE) if limited else codes
 
 
 def alignments(

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from stages.core.base.errors import UserError
 from stages.core.config.schema import SocConfig
-from stages.core.graph.onnx_graph import Graph, captured_names
+from stages.core.graph.onnx_graph import Graph, attribute, captured_names
 from stages.core.integer.operators import BY_ONNX_TYPE, WEIGHTED
-from stages.quantize.partition.nodes import bounded
+from stages.quantize.partition.nodes import bounded, clamp_bounds
 
 __all__ = [
     "CLAMP_TYPES",
@@ -79,8 +80,7 @@ class Layer:
 
     def operands(self, graph: Graph) -> list[str]:
         """Inputs that are features: computed float tensors, and constants that are quantized like them."""
-        features = set(graph.float_tensors)
-        names = [name for name in self.first.input if name in features]
+        names = [name for name in self.first.input if name in graph.float_names]
         if self.quantizes_constants and not self.gated:
             names = [name for name in self.first.input if name]
         return names
@@ -102,10 +102,13 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
         if (
             gate in soc.operators
             and after.op_type == "Mul"
+            and _gates(node, soc)
             and sorted(after.input) == sorted((node.input[0], *node.output))
         ):
             follower[node.name] = (str(gate), after)
         elif _fuses_clamp(node) and after.op_type in CLAMP_TYPES & set(soc.fused_activations) and bounded(graph, after):
+            if soc.follows_converter and clamp_bounds(graph, after)[0] != 0.0:
+                continue  # it runs by itself
             follower[node.name] = (_kind(graph, node), after)
     first = {after.name: name for name, (_, after) in follower.items()}
     nodes = {node.name: node for node in graph.nodes}
@@ -117,6 +120,13 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
         elif node.name not in follower:
             layers.append(Layer(_kind(graph, node), (node,)))
     return layers
+
+
+def _gates(node: onnx.NodeProto, soc: SocConfig) -> bool:
+    """Whether a function is one whose product with its input is a layer: TPU-MLIR knows HardSwish's own slope alone."""
+    if node.op_type != "HardSigmoid" or not soc.follows_converter:
+        return True
+    return bool(np.isclose(attribute(node, "alpha", 0.2), 1 / 6) and attribute(node, "beta", 0.5) == 0.5)
 
 
 def _require_names(graph: Graph) -> None:

@@ -1,18 +1,24 @@
 """Which layers run in float, and why: the user's settings, the SOC's operators, the form of an operator."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from stages.core.base.errors import UserError, did_you_mean
-from stages.core.config.schema import Head, QuantConfig, SocConfig
+from stages.core.config.schema import Head, QuantConfig, Requantization, SocConfig
 from stages.core.graph.infinite import infinite_tensors
-from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.onnx_graph import Graph, attribute
 from stages.quantize.operators import why_float
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.partition.layers import Layer, head_layers, layers_until
+from stages.quantize.partition.nodes import clamp_bounds
 
 __all__ = ["float_reasons", "skipped_layers"]
+
+
+MATRIX_RANK = 2
+MOST_AVERAGED = 225
 
 
 def skipped_layers(network: LayerGraph, quant: QuantConfig) -> dict[str, str]:
@@ -66,13 +72,41 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
             reasons[layer.name] = skipped[layer.name]
         elif bit_widths is None or not bit_widths.feature_bits:
             reasons[layer.name] = f"the {soc.name} has no integer {layer.kind}"
-        elif (limit := why_float(graph, layer)) is not None:
+        elif (limit := why_float(graph, layer) or _converter_limit(graph, layer, soc)) is not None:
             reasons[layer.name] = limit
         elif (constant := _not_finite(graph, layer)) is not None:
             reasons[layer.name] = f"its constant {constant} has values that are infinite or not numbers"
         elif (name := next((one for one in layer.operands(graph) if one in infinite), None)) is not None:
             reasons[layer.name] = f"{name} has infinite values, by a constant of the network"
     return reasons
+
+
+def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
+    """Say why TPU-MLIR runs a layer in float that has an integer rule on other SOCs; None if it does not."""
+    if not soc.follows_converter:
+        return None
+    node, kind = layer.first, layer.first.op_type
+    limits = {
+        "TPU-MLIR clamps to other bounds than a Relu's in float": (
+            kind == "Clip" and clamp_bounds(graph, node)[0] != 0.0
+        ),
+        "TPU-MLIR joins and compares constants in float": (
+            kind in ("Concat", "Max", "Min") and any(name in graph.constants for name in node.input)
+        ),
+        "TPU-MLIR compares two operands": kind in ("Max", "Min") and len(node.input) != 2,
+        "TPU-MLIR interpolates in float": kind == "Resize" and attribute(node, "mode", b"nearest") == b"linear",
+        "TPU-MLIR's average pools have no dilations": (
+            kind == "AveragePool" and any(step != 1 for step in attribute(node, "dilations", ()))
+        ),
+    }
+    if soc.requantization is Requantization.sophgo_bm1684:
+        shape = graph.shapes.get(node.input[0], [])
+        kernel = attribute(node, "kernel_shape", shape[2:]) if kind in ("AveragePool", "GlobalAveragePool") else ()
+        limits |= {
+            "TPU-MLIR multiplies one matrix in integers": kind == "MatMul" and len(shape) != MATRIX_RANK,
+            "TPU-MLIR averages up to 225 values in integers": math.prod(kernel) > MOST_AVERAGED,
+        }
+    return next((reason for reason, holds in limits.items() if holds), None)
 
 
 def _not_finite(graph: Graph, layer: Layer) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from stages.core.base.console import counted
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import open_source
+from stages.core.base.texts import parse_json
 from stages.core.config.bit_widths import check_bit_width
 from stages.core.config.schema import FLOAT_BITS, SocConfig
 from stages.core.integer.network_params import FeatureParams, NetworkParams
@@ -76,7 +77,7 @@ def read_node_bits(source: str, ranges: bool) -> dict[str, NodeBits]:
             f"{NODE_BITS_KEY}={source}: a folder or pattern of {counted(len(files), 'file')}; give one file"
         )
     try:
-        content = json.loads(files[0].read())
+        content = parse_json(files[0].read())
     except ValueError as error:
         raise UserError(f"{NODE_BITS_KEY}={source}: is not JSON: {one_line(error)}") from error
     if not isinstance(content, dict):

@@ -9,6 +9,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from stages.build.pluto.compatibility import find_refusals
 from stages.build.pluto.convolution_geometry import unproven
 from stages.build.pluto.qdq_graph import QdqGraph
+from stages.build.pluto.unweighted_rules import ties
 from stages.core.graph.onnx_graph import Graph
 from tests.build.pluto.networks import accepted, classifier
 
@@ -438,6 +439,17 @@ def test_a_pool_that_would_round_up_but_has_nothing_to_round():
     model = copy("detector")
     put(model, "pool", ceil_mode=1)  # 2x2 on 8 pixels
     assert find_refusals(model) == []
+
+
+def test_scales_that_tie_in_a_concatenation():
+    """By hand: half the scale, zero points 0: each odd code from -127 to 127 lies between two, of the second none."""
+    model = copy("detector")
+    assert ties(QdqGraph(Graph(model))) == []
+    for name, scale in (("up", 0.5), ("s1", 1.0), ("joined", 1.0)):
+        store(model, f"{name}/scale", np.float32(scale))
+        store(model, f"{name}/zero_point", np.int8(0))
+    (note,) = ties(QdqGraph(Graph(model)))
+    assert note.startswith("join: scales in simple ratios: 128 of its operands' 512 codes")
 
 
 def test_a_wide_3x3_is_unproven():

@@ -139,6 +139,16 @@ def test_an_input_of_another_zero_point_is_copied_first(span, zero_point):
         assert np.all(copied[:, 3] == zero_point)
 
 
+def test_an_input_symmetric_about_zero_needs_no_copy():
+    """Pixels by mean and normal 127.5: of the zero points 127 and 128, which are as good, the one that is 0 as int8."""
+    model, pictures = classifier(low=-1.0, high=1.0)
+    after, notes = to_compiler_form(quantized(model, pictures).qdq, ranges(model, pictures))
+    graph = Graph(after)
+    assert int(graph.constant("images/zero_point")) == 0
+    assert not any("copies" in note for note in notes)
+    assert find_refusals(after) == []
+
+
 def test_an_input_that_a_depthwise_convolution_reads_stays():
     """Its kernel does not flip the top bit, so any zero point is right: bytes are code + 128."""
     nodes = [conv("first", "images", "c1", 3, group=3), conv("last", "c1", "y")]

@@ -51,7 +51,7 @@ RECORDED = {
         "logits": "e92e88",
     },
     "cut detector": {
-        "focus": "1964385da28f0af57d008922e30522c5deee466b55f433456872b6fd955cf53d",
+        "focus": "dbc1cba6989798e1446bb0c88dd614b7814b670869195cc338d3492124f47eb7",
         "c1": "29eb3c41bca5dce37c3fb11a3c3127d36e8d8a87ddd44416150e7b4bd017a33e",
         "s1": "87ddd50e92353a1c61a5bec0a4048a4075ea9e7722ddb4dc65b25ee73f2cc773",
         "m1": "589f912f921b09da3dd475aef7c593b1399738baadc24c4af4646ebae566fe8a",

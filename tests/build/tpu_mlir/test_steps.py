@@ -29,8 +29,8 @@ def run(tmp_path):
     """Run a script with stand-ins for the tools; gives the finished process and the calls."""
     for tool in TOOLS:
         boards.stand_in(tmp_path / "bin", tool)
-    script = tmp_path / "board" / "run.sh"
-    script.parent.mkdir()
+    script = tmp_path / "out" / "build" / "bm1684x" / "run.sh"
+    script.parent.mkdir(parents=True)
 
     def run(calls, folder):
         script.write_text(run_script(calls))
@@ -110,7 +110,11 @@ def test_pixel_format(color, channels):
 
 
 def test_the_script_makes_the_same_calls_in_a_folder_of_the_user(run, tmp_path):
-    calls, work, board = called(sample="calibration/0000_it's.png"), tmp_path / "my work", tmp_path / "board"
+    calls, work, board = (
+        called(sample="calibration/0000_it's.png"),
+        tmp_path / "my work",
+        tmp_path / "out" / "build" / "bm1684x",
+    )
     work.mkdir()
     (work / calls["model"]).write_text("compiled")
     finished, (transform, tables, deploy) = run(calls, work)
@@ -123,11 +127,10 @@ def test_the_script_makes_the_same_calls_in_a_folder_of_the_user(run, tmp_path):
 
 
 def test_the_script_does_not_believe_an_exit_code(run, tmp_path):
-    assert run(called(), None)[0].returncode == 1
-    assert (tmp_path / "net_bm1684x").is_dir()
+    assert run(called(), tmp_path / "work")[0].returncode == 1
+    assert (tmp_path / "work").is_dir()
 
 
-def test_the_script_writes_nothing_into_its_own_folder(run, tmp_path):
-    finished, calls = run(called(), tmp_path / "board")
-    assert (finished.returncode, calls) == (2, [])
-    assert finished.stderr.startswith("error: build empties ")
+def test_what_the_script_makes_is_not_lost_when_build_empties_its_folder(run, tmp_path):
+    run(called(), None)
+    assert (tmp_path / "board" / "bm1684x").is_dir()

@@ -12,7 +12,7 @@ from tests.build.venus.programs import LOGITS, config, picture
 
 FILES = [
     "Makefile", "README.md", "board.h", "generate_img_input.py", "inference.cpp", "inference_nv12.cpp", "model.h",
-    "picture.h", "postprocess.h",
+    "picture.h", "postprocess.h", "program.h",
 ]  # fmt: skip
 # The vendor's table: what a program links for each purpose.
 NNA1 = {"release": "-lvenus", "profile": "-lvenus.p", "debug": "-lvenus.d", "nmem": "-lvenus.m"}

@@ -20,7 +20,7 @@ def test_another_soc_has_none():
 
 def test_equal_integers():
     check = "out/build/t41/pluto/check.json"
-    equal = f"They are those of the T41's open compiler too, to the bit, if it takes the network ({check})"
+    equal = f"The integers are those of the T41's open compiler too, to the bit, if it takes the network ({check})"
     assert sentence(float_outputs=False) == f"{equal}."
     ends = "only its outputs are float here and of 8 bits there, as with soc.float_outputs=false."
     assert sentence(float_outputs=True) == f"{equal}; {ends}"
@@ -31,7 +31,7 @@ def test_an_estimate_says_why():
     scaled = dataclasses.replace(FEATURE, channel_scales=(0.5, 0.25))
     params = NetworkParams([wide, wide, scaled], [WEIGHT], float_nodes=["head"])
     assert sentence(params) == (
-        "For the open runtime of the T41 they are an estimate: 2 tensors of other than 8 bits; "
+        "For the open runtime of the T41 the numbers are an estimate: 2 tensors of other than 8 bits; "
         "1 feature with a scale a channel; 1 node kept in float."
     )
     assert sentence(requantization=Requantization.nna).endswith("an estimate: its rule is not nna.")

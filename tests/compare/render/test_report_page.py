@@ -240,7 +240,7 @@ def test_what_the_vendor_s_compiler_made_stands_before_the_nodes():
         return {"layer": name, "op_type": "Conv", "type": "i8", "cosine": cosine, "euclidean_similarity": 0.9,
                 "sqnr": 20.0, "codes": codes, "codes_apart": apart}  # fmt: skip
 
-    outputs = [{"output": "y_Gemm", "cosine": 0.98765, "equals_simulation": True}]
+    outputs = [{"output": "y_Gemm", "cosine": 0.98765, "equals_simulation": True, "near_simulation": True}]
     record = {"model": "net.bmodel", "compiler": "v1", "outputs": outputs}
     compiled = CompiledNetwork(record, [layer("a_Conv", 0.999, 10), layer("b_Conv", 0.5, 0), layer("s", 0.9, None)])
     made = Document(page(BAD, compiled=compiled))

@@ -17,7 +17,12 @@ from stages.core.config.schema import (
 
 FILES = [
     ("soc=t99", "soc=t99: ", "a1, bm1684, bm1684x, bm1688, cv181x, cv183x, cv186x, t40, t41, x2500"),
-    ("quant=a99", "quant=a99: ", "a10w8, a12w8, a16w8, a32w8, a4w4, a8w32, a8w4, best, int8"),
+    (
+        "quant=a99",
+        "quant=a99: ",
+        "a10w8, a12w8, a16w8, a32w8, a4w4, a8w32, a8w4, best, int8, vendor_aciq_gauss, vendor_aciq_laplace, vendor_kl, "
+        "vendor_max, vendor_mse, vendor_percentile9999",
+    ),
     (
         "model=resnet",
         "model=resnet: ",

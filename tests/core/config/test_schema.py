@@ -1,6 +1,7 @@
 from dataclasses import fields
 from operator import attrgetter
 
+from stages.core.base.sources import PINNED_PATH
 from stages.core.config.composition import compose
 from stages.core.config.schema import (
     PICTURE_SETS,
@@ -25,6 +26,14 @@ def test_every_watched_source_is_a_key_of_the_config():
         attrgetter(key)(config)
     others = ["metric", "decoding", "toolchain", "compilers", "compiled", "simulated"]
     assert [*SOURCE_KEYS, *others] == [field.name for field in fields(WatchConfig)]
+
+
+def test_what_stages_write_is_none_of_the_users_files():
+    """A sweep's points have links to those."""
+    watched = compose(["data=folder", "data.calibration.source=file:a", "data.debug.source=file:b",
+                       "data.evaluation.source=file:c"], REPOSITORY / "conf")[0].watch  # fmt: skip
+    watched.compilers, watched.compiled, watched.simulated = ["tpu-mlir"], "out/compile", "out/compile"
+    assert {*watched.files} == {"a", "b", "c", PINNED_PATH}
 
 
 def test_the_sets_of_pictures_are_those_of_the_data():

@@ -116,3 +116,18 @@ def test_a_missing_model_names_the_stage_that_makes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="run `dvc repro export` first"):
         load_model(Path("out/export/model.onnx"))
+
+
+def test_large_weights_are_no_inputs_and_small_constants_say_shapes():
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Reshape", ["m", "to"], ["y"])]
+    constants = {"w": np.zeros((40, 40), np.float32), "to": np.array([4, 10])}
+    made = helper.make_graph(
+        nodes,
+        "large",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 40])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    graph = Graph(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    assert graph.shapes == {"x": [1, 40], "m": [1, 40], "y": [4, 10]}
+    assert (graph.inputs, graph.float_tensors, graph.float_names) == (["x"], ["x", "m", "y"], {"x", "m", "y"})

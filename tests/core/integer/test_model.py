@@ -159,5 +159,8 @@ def test_a_node_of_an_unknown_type_is_said(net, tmp_path):
 
 
 def test_a_rule_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="MatMul has the rule 'xyz', not one of nna, multiplier_shift, float"):
+    with pytest.raises(
+        ValueError,
+        match="MatMul has the rule 'xyz', not one of nna, multiplier_shift, multiplier_shift_away, doubling, float",
+    ):
         operators.OPERATORS["MatMul"](rule="xyz")

@@ -453,7 +453,7 @@ def test_infinite_values_get_the_last_codes_and_what_is_no_number_that_of_zero()
 
 @pytest.fixture(scope="module")
 def wide():
-    """A net with every way to sum up, large enough for vectors and blocks; its codes and what the reference computes."""
+    """A net with every way to sum up, large enough for vectors; its codes and what the reference computes."""
     rng = np.random.default_rng(0)
     net, y_params = Net(), QuantParams(8, 0.5, 100)
     net.feature("x", [1, 32, 40, 40], QuantParams(12, 0.5, 2048))

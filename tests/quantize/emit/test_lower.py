@@ -21,7 +21,7 @@ from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import Quantized, quantized_network, soc_config, tiny_classifier
 
 PICTURE = [1, 4, 6, 6]
-SOCS = ("t40", "bm1684x", "bm1684")
+SOCS = ("t40", "multiplier_shift", "shift")
 
 
 def values(*shape: int, seed: int = 0, deviation: float = 0.3) -> np.ndarray:
@@ -392,7 +392,7 @@ def test_operators_of_opset_13(kind, attributes, constants):
     if kind == "Split":
         nodes = [node(kind, ["x"], ["y", "z"], "op", **attributes)]
     model = graph_model(nodes, {"x": PICTURE}, ["y"], given, opset=13)
-    network = quantized_network(model, [{"x": values(*PICTURE)}], soc_config("bm1684x"))
+    network = quantized_network(model, [{"x": values(*PICTURE)}], soc_config("multiplier_shift"))
     assert_reference_equal(network, {"x": values(*PICTURE)})
     assert output_cosine(network, {"x": values(*PICTURE)}) > 0.99
 

@@ -156,7 +156,7 @@ def odd_network():
     return onnx.shape_inference.infer_shapes(model)
 
 
-@pytest.mark.parametrize("soc", ["t40", "bm1684"])
+@pytest.mark.parametrize("soc", ["t40", "shift", "bm1684"])
 @pytest.mark.parametrize(
     "quant", [{"rounding": Rounding.compensate}, {"weight_correction": True, "feature_correction": True}]
 )

@@ -43,6 +43,16 @@ inline int32_t quantize(float value, float scale, int32_t zero_point, int32_t qm
     return int32_t(round_even(scaled)) + zero_point;
 }
 
+// The same by a product with the scale's reciprocal, halves away from zero.
+inline int32_t quantize_away(float value, float reciprocal, int32_t zero_point, int32_t qmax) {
+    float low = float(-zero_point), high = float(qmax - zero_point), scaled = value * reciprocal;
+    if (scaled != scaled) scaled = 0.0f;
+    scaled = scaled > low ? (scaled < high ? scaled : high) : low;
+    int32_t whole = int32_t(scaled);  // towards zero
+    float rest = scaled - float(whole);
+    return whole + (rest >= 0.5f) - (rest <= -0.5f) + zero_point;
+}
+
 // e^x with an error below 1e-15 of it: Taylor around the nearest multiple of ln 2 / 8.
 inline double exponential(double x) {
     if (!(x > -745.0)) return x != x ? x : 0.0;

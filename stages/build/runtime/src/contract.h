@@ -54,16 +54,19 @@ enum class Opcode : uint32_t {
     extreme = 23,
     top_k = 24,
     recurrent = 25,
+    quantize_away = 26,
 };
-constexpr uint32_t OPCODE_COUNT = 26;
+constexpr uint32_t OPCODE_COUNT = 27;
 
 // How an accumulator becomes an output.
 enum class Rule : uint32_t {
     nna = 0,
     multiplier_shift = 1,
     real = 2,
+    multiplier_shift_away = 3,
+    doubling = 4,
 };
-constexpr uint32_t RULE_COUNT = 3;
+constexpr uint32_t RULE_COUNT = 5;
 
 // Of two features.
 enum class BinaryFunction : uint32_t {
@@ -179,7 +182,8 @@ constexpr uint32_t RECURRENT_CELL_COUNT = 4;
     X(place, Place) \
     X(extreme, Extreme) \
     X(top_k, TopK) \
-    X(recurrent, Recurrent)
+    X(recurrent, Recurrent) \
+    X(quantize_away, QuantizeAway)
 
 // A picture that is fed: which one, and how many values mean and normal have.
 struct Input {

@@ -11,7 +11,7 @@ namespace {
 
 const char usage[] =
     "usage: %s MODEL [PICTURE [WIDTH HEIGHT]]\n"
-    "  MODEL         the converter's .bin\n"
+    "  MODEL         the converted network\n"
     "  PICTURE       raw pixels, uint8, row by row, %s; %d x %d of them are the network's input as it is\n"
     "  WIDTH HEIGHT  of a picture of another size, which is then fitted to the input\n"
     "  Without PICTURE: the one of img_input.h, if that was there when this program was compiled.\n";

@@ -14,6 +14,7 @@ from onnx import TensorProto
 from stages.core.integer import rules
 from stages.core.integer.operators.convolution import Sliding, convolve, convolve_transposed
 from stages.core.integer.operators.record import Array, CodesOperator, Integers, Operands
+from stages.core.integer.operators.wide_multiplier import scaled_quotient
 from stages.core.integer.writer import FLOAT32_EXACT, Term, Writer
 
 __all__ = ["OPERATORS", "RULE_PARAMETERS", "Conv", "ConvTranspose", "MatMul", "Rule", "Weighted"]
@@ -24,11 +25,14 @@ class Rule(StrEnum):
 
     nna = "nna"
     multiplier_shift = "multiplier_shift"
+    multiplier_shift_away = "multiplier_shift_away"  # the same, halves away from zero
+    doubling = "doubling"  # times multiplier / 2**31, then a shift
     real = "float"  # no requantization: the layer's output is float
 
 
-RULE_PARAMETERS = {Rule.nna: ("bias", "mult"), Rule.multiplier_shift: ("bias", "multiplier", "shift"),
-                   Rule.real: ("bias", "scale")}  # fmt: skip
+_SCALED = ("bias", "multiplier", "shift")
+RULE_PARAMETERS = {Rule.nna: ("bias", "mult"), Rule.multiplier_shift: _SCALED, Rule.multiplier_shift_away: _SCALED,
+                   Rule.doubling: _SCALED, Rule.real: ("bias", "scale")}  # fmt: skip
 """Inputs of a weighted node after feature and weight; each holds one value an output channel."""
 
 
@@ -79,9 +83,16 @@ class Weighted(CodesOperator):
         if self.rule == Rule.nna:
             codes = rules.nna(acc, bias.astype(np.int64), parameters[0].astype(np.int64), self.bits)
         else:
-            multiplier, shift = (parameter.astype(np.int64) for parameter in parameters)
-            codes = rules.multiplier_shift(acc + bias, multiplier, shift, self.zero_point, self.bits)
+            codes = self._scaled(acc + bias, *(parameter.astype(np.int64) for parameter in parameters))
         return self.clamped(codes)
+
+    def _scaled(self, acc: Integers, multiplier: Integers, shift: Integers) -> Integers:
+        """Codes by one of the rules with a multiplier and a shift."""
+        if self.rule == Rule.multiplier_shift:
+            return rules.multiplier_shift(acc, multiplier, shift, self.zero_point, self.bits)
+        if self.rule == Rule.doubling:
+            return rules.doubling_shift(acc, multiplier, shift) + self.zero_point
+        return rules.scale_sum_away(acc * multiplier, shift) + self.zero_point
 
     def simulate(self, to: Writer, node: onnx.NodeProto) -> None:
         x, weight = to.minus_zp(node.input[0]), to.array(node.input[1])
@@ -105,19 +116,19 @@ class Weighted(CodesOperator):
         """Accumulator -> codes minus their zero point."""
         if self.rule == Rule.nna:
             # the zero point is left out: what is added after the floor goes below it
-            factor, divisor = np.ones(1), parameters[0].astype(np.float64) / 4
+            divisor = parameters[0].astype(np.float64) / 4
             offset = bias / 4 + (2 ** (self.bits - 1) - self.zero_point) * divisor
+        elif self.rule == Rule.multiplier_shift and np.all(parameters[0] == 1):
+            divisor = 2.0 ** parameters[1].astype(np.float64)
+            offset = bias + divisor / 2
         else:
-            multiplier, shift = parameters
-            factor = multiplier.astype(np.float64)
-            divisor = 2.0 ** shift.astype(np.float64)
-            offset = bias * factor + divisor / 2
+            if acc.largest + float(np.abs(bias).max()) >= FLOAT32_EXACT:
+                acc = to.doubled(acc)
+            quotient = scaled_quotient(to, node, self, _subtract(to, acc, -bias), parameters)
+            to.round_down(quotient, node, self, double=True)
+            return
         in_range = float(divisor.max()) * 4 * (self.output.qmax + 2)
-        if not np.all(factor == 1):
-            acc = to.doubled(acc)
-            to.check_double(node, acc.largest * int(factor.max()))
-            acc = Term(to.op("Mul", acc.name, factor), acc.low, acc.high, double=True)
-        elif in_range >= FLOAT32_EXACT:
+        if in_range >= FLOAT32_EXACT:
             acc = to.doubled(acc)
         shifted = _subtract(to, acc, -offset)
         kind = np.float64 if shifted.double else np.float32

@@ -51,6 +51,30 @@ class Quantize : public Operator {
     Scales scales_;
 };
 
+// The same as TPU-MLIR casts: times the reciprocal of the scale, halves away from zero.
+class QuantizeAway : public Operator {
+  public:
+    bool prepare(Call& call) override {
+        work.type = "Quantize";
+        in_ = &call.in(0), out_ = &call.out();
+        scales_.prepare(call, 1, in_->elements);
+        call.need(in_->kind == Kind::f32 && out_->codes() && in_->elements == out_->elements);
+        return call.finished();
+    }
+    void run() override {
+        const float* x = in_->as<float>();
+        with_codes(*out_, [&](auto* out) {
+            using T = std::remove_reference_t<decltype(*out)>;
+            for (size_t i = 0; i < in_->elements; i++)
+                out[i] = T(quantize_away(x[i], scales_[i], out_->zero_point, out_->qmax()));
+        });
+    }
+
+  private:
+    const Tensor *in_ = nullptr, *out_ = nullptr;
+    Scales scales_;
+};
+
 class Dequantize : public Operator {
   public:
     bool prepare(Call& call) override {

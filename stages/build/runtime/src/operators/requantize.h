@@ -20,11 +20,12 @@ class Requantizer {
             low_ = attributes.clamp.low, high_ = attributes.clamp.high;
         }
         call.need(rule_ == Rule::real ? out.kind == Kind::f32 : out.codes());
-        call.need(call.inputs() == first + (rule_ == Rule::multiplier_shift ? 3 : 2));
+        shifts_ = rule_ != Rule::nna && rule_ != Rule::real;
+        call.need(call.inputs() == first + (shifts_ ? 3 : 2));
         Tensor &bias = call.in(first), &factor = call.in(first + 1);
         call.need_constant(bias, Kind::i32, channels);
         call.need_constant(factor, rule_ == Rule::real ? Kind::f32 : Kind::i32, channels);
-        if (rule_ == Rule::multiplier_shift) call.need_constant(call.in(first + 2), Kind::i32, channels);
+        if (shifts_) call.need_constant(call.in(first + 2), Kind::i32, channels);
         if (call.bad()) return true;
         zero_point_ = out.zero_point;
         half_ = rule_ == Rule::nna ? 1 << (out.bits - 1) : 0;
@@ -33,10 +34,11 @@ class Requantizer {
         if (!bias_.allocate(room) || !folded_.allocate(room) || !factor_.allocate(room)) return false;
         memcpy(bias_.data(), bias.data, channels * 4);
         memcpy(factor_.data(), factor.data, channels * 4);
-        if (rule_ == Rule::multiplier_shift) {
+        if (shifts_) {
             if (!shift_.allocate(room)) return false;
             memcpy(shift_.data(), call.in(first + 2).data, channels * 4);
-            for (uint32_t c = 0; c < channels; c++) call.need(shift_[c] >= 1 && shift_[c] <= 62);
+            int32_t least = rule_ == Rule::doubling ? 0 : 1;
+            for (uint32_t c = 0; c < channels; c++) call.need(shift_[c] >= least && shift_[c] <= 62);
         }
         if (rule_ == Rule::nna) {
             if (!least_.allocate(room) || !most_.allocate(room) || !magic_.allocate(room) || !shift_.allocate(room))
@@ -100,8 +102,14 @@ class Requantizer {
 
   private:
     int64_t shifted(int64_t sum, uint32_t channel) const {
-        int64_t scaled = add(multiply(sum, factor_[channel]), int64_t(1) << (shift_[channel] - 1));
-        return (scaled >> shift_[channel]) + zero_point_;
+        int64_t product = multiply(sum, factor_[channel]);
+        int32_t shift = shift_[channel];
+        if (rule_ == Rule::doubling) {
+            product = add(product, int64_t(1) << 30) >> 31;
+            if (!shift) return product + zero_point_;
+        }
+        if (rule_ != Rule::multiplier_shift) product -= product < 0;  // halves away from zero
+        return (add(product, int64_t(1) << (shift - 1)) >> shift) + zero_point_;
     }
 
     void reals(const uint32_t* acc, uint32_t channel, int count, float* out) const {
@@ -149,7 +157,7 @@ class Requantizer {
 
     Rule rule_ = Rule::nna;
     int32_t zero_point_ = 0, low_ = 0, high_ = 0, half_ = 0;
-    bool small_ = false;
+    bool small_ = false, shifts_ = false;
     Buffer<int32_t> bias_, folded_, factor_, shift_, least_, most_;
     Buffer<uint32_t> magic_;
 };

@@ -1,0 +1,1 @@
+"""Fuzzing: files made by a fuzzer, given to whatever reads files of others."""

@@ -1,0 +1,1 @@
+"""Our integers beside those of the real TPU-MLIR."""

@@ -1,0 +1,1 @@
+"""The program for Sophgo's boards: a compiled network on a picture."""

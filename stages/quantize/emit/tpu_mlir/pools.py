@@ -1,0 +1,38 @@
+"""Average pools on BM1684X, BM1688 and CV186X: depthwise convolutions whose weights are all 1."""
+
+import numpy as np
+
+from stages.core.graph.onnx_graph import attribute
+from stages.core.integer.operators.weighted import Conv, Rule
+from stages.core.integer.thresholds import converter_scale
+from stages.quantize.emit.tpu_mlir.multipliers import scale_and_shift
+from stages.quantize.emit.tpu_mlir.weighted import add_weighted, whole_shifts
+from stages.quantize.operators import ONNX_OPERATORS
+from stages.quantize.operators.builder import IntegerModelBuilder
+from stages.quantize.partition.layers import Layer
+from stages.quantize.partition.nodes import sliding_window
+
+__all__ = ["LOWERINGS"]
+
+
+def _lower_pool(to: IntegerModelBuilder, layer: Layer) -> None:
+    node, shape = layer.first, to.graph.shapes[layer.first.input[0]]
+    whole = node.op_type != "AveragePool"
+    if not whole and any(attribute(node, "pads", ())) and not attribute(node, "count_include_pad", 0):
+        generic = ONNX_OPERATORS[node.op_type].lower
+        assert generic is not None
+        generic(to, layer)
+        return
+    kernel = shape[2:] if whole else list(attribute(node, "kernel_shape"))
+    rank = len(kernel)
+    window = sliding_window(to.graph, node, kernel)
+    if whole:
+        window = {"strides": [1] * rank, "dilations": [1] * rank, "pads": [0] * 2 * rank}
+    scales = [converter_scale(to.qparams(name)) for name in (node.input[0], layer.output)]
+    multiplier, shift = scale_and_shift(np.array([scales[0] / (scales[1] * np.prod(kernel))]), 8)
+    weight = np.ones((shape[1], 1, *kernel), dtype=np.int32)
+    parts = (weight, np.zeros(1, dtype=np.int32), *whole_shifts(multiplier, shift))
+    add_weighted(to, layer, Conv, Rule.multiplier_shift, parts, group=shape[1], **window)
+
+
+LOWERINGS = {"AveragePool": _lower_pool, "GlobalAveragePool": _lower_pool}

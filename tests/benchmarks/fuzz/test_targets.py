@@ -1,0 +1,46 @@
+import struct
+import zlib
+
+import pytest
+
+from benchmarks.fuzz.runtime import mended
+from benchmarks.fuzz.targets import TARGETS, Target
+from stages.core.base.errors import UserError
+
+TAKEN = {"network", "statistics", "inputs", "samples", "node_bits", "labels", "objects", "array"}
+"""Targets whose seeds are taken; those of the others are near."""
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds_lead_into_the_readers(tmp_path, name):
+    target = TARGETS[name]
+    for seed in target.seeds:
+        target.tried(seed, tmp_path)
+    if name in TAKEN:
+        target.read(tmp_path / f"fuzzed{target.suffix}")
+
+
+def refused(_path):
+    raise UserError("one line")
+
+
+def refused_in_two(_path):
+    raise UserError("two\nlines")
+
+
+def crashed(_path):
+    raise KeyError("x")
+
+
+def test_what_is_a_finding(tmp_path):
+    Target(refused, []).tried(b"", tmp_path)
+    for read, kind in ((crashed, KeyError), (refused_in_two, RuntimeError)):
+        with pytest.raises(kind):
+            Target(read, []).tried(b"", tmp_path)
+
+
+def test_the_length_and_the_checksum_are_mended():
+    content = mended(b"SOCQUANT" + bytes(8) + struct.pack("<I", 1) + b"body")
+    (crc, length) = struct.unpack_from("<II", content, 12)
+    assert length == len(content)
+    assert crc == zlib.crc32(content[16:])

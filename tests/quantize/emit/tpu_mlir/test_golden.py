@@ -1,0 +1,44 @@
+"""Reference, simulator and the board's runtime compute the codes that TPU-MLIR computed, recorded by `record.py`."""
+
+import numpy as np
+import pytest
+
+from stages.core.graph.session import Runner
+from stages.core.integer.model import tensor_quant_params
+from stages.core.integer.reference import run_reference
+from stages.core.integer.simulator import simulator_model
+from tests.quantize.emit.tpu_mlir.golden import case_network, feeds_of, golden, table_digest
+
+RECORDED = [tuple(key.split("/")) for key in golden() if key.count("/") == 1]
+
+
+def expected(chip, name):
+    """Tensor -> the recorded codes of each picture."""
+    start = f"{chip}/{name}/"
+    return {key.removeprefix(start): codes for key, codes in golden().items() if key.startswith(start)}
+
+
+@pytest.mark.parametrize(("chip", "name"), RECORDED)
+def test_codes_are_those_of_tpu_mlir(chip, name):
+    network = case_network(name, chip)
+    assert golden()[f"{chip}/{name}"].item() == table_digest(network), "recorded with other thresholds: record anew"
+    quant_params = tensor_quant_params(network.integer.graph.node)
+    tensors = {name.removesuffix("/codes"): name for name in quant_params}
+    recorded = expected(chip, name)
+    assert recorded, "nothing recorded"
+    runner = Runner(simulator_model(network.integer, list(tensors.values()), codes=True), optimize="safe")
+    for index, feeds in enumerate(feeds_of(name)):
+        simulated, reference = runner.run(feeds), run_reference(network.integer, feeds)
+        for tensor, codes in recorded.items():
+            ours = tensors[tensor]
+            wanted = codes[index].reshape(simulated[ours].shape)
+            np.testing.assert_array_equal(simulated[ours], wanted, err_msg=f"{tensor}, simulator")
+            np.testing.assert_array_equal(reference[ours], wanted, err_msg=f"{tensor}, reference")
+
+
+def test_every_tensor_is_recorded():
+    for chip, name in RECORDED:
+        quant_params = tensor_quant_params(case_network(name, chip).integer.graph.node)
+        own = {tensor.removesuffix("/codes") for tensor in quant_params if "/operand" not in tensor}
+        joined_by_another = {"e"} if name == "joined" else set()  # the two Concats are one in the end
+        assert own - expected(chip, name).keys() == joined_by_another, (chip, name)
