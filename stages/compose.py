@@ -38,6 +38,7 @@ Each call starts from conf/config.yaml; overrides add up over calls with --keep 
 INPUTS_KEY = "model.inputs"
 SWEEP_GROUP = "experiment"
 SOC_NAME = "soc.name"
+WATCH = "watch."
 
 
 def main() -> None:
@@ -100,10 +101,11 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     write_text(params, f"{first_line(overrides)}\n{text}")
     for line in [*lost, *lost_inputs(earlier, given, config, conf)]:
         warn(line)
+    shown = [key for key in changed if not key.startswith(WATCH)]  # what DVC watches follows from the others
     if before:
-        for line in changes(changed, before, after):
+        for line in changes(shown, before, after):
             output.print(f"  {line}")
-    output.print(f"{params} written, {counted(len(changed), 'key')} changed" if before else f"{params} written")
+    output.print(f"{params} written, {counted(len(shown), 'key')} changed" if before else f"{params} written")
     next_step("dvc repro")
 
 
@@ -177,7 +179,7 @@ def lost_edits(
     replaced = [
         key
         for key in sorted(before)
-        if before[key] != after.get(key) and key not in given_keys and not key.startswith("watch.")
+        if before[key] != after.get(key) and key not in given_keys and not key.startswith(WATCH)
     ]
     if not replaced:
         return []

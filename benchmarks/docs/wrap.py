@@ -26,6 +26,8 @@ examples:
   python -m benchmarks.docs.wrap docs/*.md
 """
 ITEM = re.compile(r"^(\s*)([-*]|\d+\.) +")
+RULE = re.compile(r"^\|[-:| ]+\|$")
+"""The second line of a table."""
 CELL = re.compile(r"(?<!\\)\|")
 LINKS = re.compile(r"(?:\[[^\]]*\]\([^)]*\)(?:, )?)+")
 PLAIN_HEADS = {"", "meaning", "what", "more", "why", "page", "effect", "values", "what it is for", "to", "line"}
@@ -69,7 +71,7 @@ def wrapped(text: str) -> str:
     for block, is_code in _blocks(text.splitlines()):
         if is_code or all(len(line) <= WIDEST for line in block):
             lines += block
-        elif block[0].startswith("|"):
+        elif len(block) > 1 and RULE.match(block[1]):
             lines += _listed(block) if len(_cells(block[0])) <= MOST_LISTED else _noted(block)
         elif block[0].startswith(("#", "<", ">", "![")):
             lines += block
