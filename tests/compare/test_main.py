@@ -164,8 +164,8 @@ def test_without_isolated_the_table_says_nothing_of_where_the_error_comes_from(q
 @pytest.mark.parametrize(("side", "key"), [("feature", "feature_cosine"), ("weight", "weight_cosine")])
 @pytest.mark.usefixtures("undrawn")
 def test_one_side_alone_is_what_one_sided_quantization_gives(quantized, side, key):
-    """On a SOC whose weight scales do not depend on the features."""
-    quantized.soc = soc_config("bm1684x")
+    """Under a rule whose weight scales do not depend on the features."""
+    quantized.soc = soc_config("multiplier_shift")
     quantize(quantized)
     compare(quantized)
     both = table()
