@@ -136,7 +136,7 @@ def scan_network(
         socs: name -> SOC.
         quant: the settings.
     """
-    placements, routes = Placements(graph, quant), Routes(graph, inputs, quant)
+    placements, routes = Placements(graph, quant), Routes(inputs, quant)
     scanned, refused = {}, {}
     for name, soc in socs.items():
         try:

@@ -10,6 +10,7 @@ from stages.core.config.bit_widths import check_bit_width
 from stages.core.config.schema import FLOAT_BITS, QuantConfig, SocConfig
 from stages.core.cost import LayerWork
 from stages.core.graph.onnx_graph import Graph
+from stages.quantize.partition.converter_structure import converter_structure
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.partition.layer_work import folded, layer_work
 from stages.quantize.pipeline import asked_node_bits
@@ -54,7 +55,7 @@ class Placement:
 
     @property
     def graph(self) -> Graph:
-        """The float network."""
+        """The float network; of a SOC whose converter's rules are followed as that structures it."""
         return self.network.graph
 
     @cached_property
@@ -158,16 +159,23 @@ class Placements:
         check_bits(soc, replace(self._quant, feature_bits=bits[0], weight_bits=bits[1]))
         return self.place(soc, bits)
 
+    @cached_property
+    def _structured(self) -> Graph:
+        """The network as the converters structure it whose rules are followed."""
+        return Graph(converter_structure(self._graph.model))
+
     def _place(self, soc: SocConfig, quant: QuantConfig) -> Placement:
-        network = LayerGraph.of(self._graph, soc)
-        by_node = asked_node_bits(network, quant)
-        setup = place_quantizers(self._graph, soc, quant, by_node)
+        graph = self._structured if soc.follows_converter else self._graph
+        network = LayerGraph.of(graph, soc)
+        merged = {node.name for node in self._graph.nodes} - {node.name for node in graph.nodes}
+        by_node = asked_node_bits(network, quant, merged)
+        setup = place_quantizers(graph, soc, quant, by_node)
         joints = output_joints(network, quant)
         if not joints:
             return Placement(network, setup, {}, by_node)
         owner = {name: joint for joint, following in reversed(joints.items()) for name in following}
         in_float = dict.fromkeys(owner, NodeBits(FLOAT_BITS)) | by_node
-        other = place_quantizers(self._graph, soc, quant, in_float)
+        other = place_quantizers(graph, soc, quant, in_float)
         first = next(iter(joints))
         undecided = {name: owner.get(name, first) for name in setup.integer ^ other.integer}
         return Placement(network, setup, undecided, by_node)

@@ -1,7 +1,7 @@
 """What build's routes make of a network: the vendor's converter, the open runtime of the T41, the C++ runtime."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,16 +78,13 @@ class Routes:
     """Tries build's routes on a network that is quantized with assumed ranges.
 
     Args:
-        graph: the float network.
-        inputs: its inputs.
+        inputs: the network's inputs.
         quant: the settings.
     """
 
-    def __init__(self, graph: Graph, inputs: Sequence[NetworkInput], quant: QuantConfig) -> None:
+    def __init__(self, inputs: Sequence[NetworkInput], quant: QuantConfig) -> None:
         self._inputs, self._quant = inputs, _without_pictures(quant)
-        self._ranges = assumed_ranges(graph, inputs)
-        self._network = Network(graph, assumed_statistics(graph, self._ranges))
-        self._op_types = {node.name: str(node.op_type) for node in graph.nodes}
+        self._assumed: dict[int, tuple[Network, dict[str, tuple[float, float]]]] = {}
         self._cpp: dict[Hashable, Route] = {}
 
     def of(self, soc: SocConfig, placement: Placement) -> list[Route]:
@@ -101,33 +98,44 @@ class Routes:
         if key not in self._cpp:
             candidate = self._candidate(soc, placement)
             refused = untranslatable(candidate.lowered()[0], self._inputs)
-            self._cpp[key] = Route(CPP, [self._cpp_refusal(name, text) for name, text in refused.items()])
+            op_types = {node.name: str(node.op_type) for node in placement.graph.nodes}
+            refusals = [
+                RouteRefusal(name, op_types.get(name, ""), text.partition(": ")[2], CPP_REMEDY)
+                for name, text in refused.items()
+            ]
+            self._cpp[key] = Route(CPP, refusals)
         routes = [self._cpp[key]]
         if soc.open_runtime is OpenRuntime.pluto:
-            routes.append(self._open_t41(candidate or self._candidate(soc, placement)))
+            candidate = candidate or self._candidate(soc, placement)
+            routes.append(_open_t41(candidate, self._of(placement.graph)[1]))
         return routes
 
+    def _of(self, graph: Graph) -> tuple[Network, dict[str, tuple[float, float]]]:
+        """A network with assumed statistics, and the ranges that these have."""
+        if id(graph) not in self._assumed:
+            ranges = assumed_ranges(graph, self._inputs)
+            self._assumed[id(graph)] = Network(graph, assumed_statistics(graph, ranges)), ranges
+        return self._assumed[id(graph)]
+
     def _candidate(self, soc: SocConfig, placement: Placement) -> Candidate:
-        config = Config(soc=soc, quant=self._quant)
-        pipeline = Pipeline(config, self._network, placement.by_node, self._inputs, Path(), Path())
-        return pipeline.choose_parameters(self._network, self._quant)
+        config, network = Config(soc=soc, quant=self._quant), self._of(placement.graph)[0]
+        pipeline = Pipeline(config, network, placement.by_node, self._inputs, Path(), Path())
+        return pipeline.choose_parameters(network, self._quant)
 
-    def _cpp_refusal(self, name: str, text: str) -> RouteRefusal:
-        return RouteRefusal(name, self._op_types.get(name, ""), text.partition(": ")[2], CPP_REMEDY)
 
-    def _open_t41(self, candidate: Candidate) -> Route:
-        params, model = candidate.params(), candidate.model()
-        quantized = insert_quantizers(model, params, candidate.codes)
-        compiled, found, _ = compiled_form(params, quantized, self._ranges)
-        refused = [RouteRefusal(each.node, each.op_type, without_assumed(each.reason), each.cure) for each in found]
-        if compiled is None:  # the settings are refused, whatever the ranges are
-            return Route(OPEN_T41, refused)
-        of_ranges = [each.concern is Concern.settings for each in found]
-        return Route(
-            OPEN_T41,
-            [each for each, ranges in zip(refused, of_ranges, strict=True) if not ranges],
-            [each for each, ranges in zip(refused, of_ranges, strict=True) if ranges],
-        )
+def _open_t41(candidate: Candidate, ranges: Mapping[str, tuple[float, float]]) -> Route:
+    params, model = candidate.params(), candidate.model()
+    quantized = insert_quantizers(model, params, candidate.codes)
+    compiled, found, _ = compiled_form(params, quantized, ranges)
+    refused = [RouteRefusal(each.node, each.op_type, without_assumed(each.reason), each.cure) for each in found]
+    if compiled is None:  # the settings are refused, whatever the ranges are
+        return Route(OPEN_T41, refused)
+    of_ranges = [each.concern is Concern.settings for each in found]
+    return Route(
+        OPEN_T41,
+        [each for each, by_range in zip(refused, of_ranges, strict=True) if not by_range],
+        [each for each, by_range in zip(refused, of_ranges, strict=True) if by_range],
+    )
 
 
 def _without_pictures(quant: QuantConfig) -> QuantConfig:
