@@ -19,6 +19,7 @@ from stages.quantize.emit.tpu_mlir.elementwise import (
     whole_sum,
 )
 from stages.quantize.emit.tpu_mlir.multipliers import round_away, shift_right
+from stages.quantize.emit.tpu_mlir.pools import lower_average
 from stages.quantize.emit.tpu_mlir.weighted import add_weighted, real_weight, whole_shifts
 from stages.quantize.operators import ONNX_OPERATORS
 from stages.quantize.operators.builder import IntegerModelBuilder
@@ -113,22 +114,13 @@ def _lower_sum(to: IntegerModelBuilder, layer: Layer) -> None:
 
 
 def _lower_pool(to: IntegerModelBuilder, layer: Layer) -> None:
-    """A depthwise convolution whose weights are all 1; the output has the input's range."""
-    node, shape = layer.first, to.graph.shapes[layer.first.input[0]]
-    whole = node.op_type != "AveragePool"
-    if not whole and any(attribute(node, "pads", ())) and not attribute(node, "count_include_pad", 0):
-        _lower_generic(to, layer)
-        return
-    kernel = shape[2:] if whole else list(attribute(node, "kernel_shape"))
-    rank, size = len(kernel), math.prod(kernel)
-    window = sliding_window(to.graph, node, kernel)
-    if whole:
-        window = {"strides": [1] * rank, "dilations": [1] * rank, "pads": [0] * 2 * rank}
-    digits = max(n for n in range(MOST_SHIFT) if math.floor(2.0**n / size + 0.5) <= MOST_POOL_MULTIPLIER)
-    multiplier, shift = np.array([math.floor(2.0**digits / size + 0.5)]), np.array([digits])
-    weight, zero = np.ones((shape[1], 1, *kernel), dtype=np.int32), np.zeros(1, dtype=np.int32)
-    parts = (weight, zero, *whole_shifts(multiplier, shift))
-    add_weighted(to, layer, Conv, Rule.multiplier_shift, parts, group=shape[1], **window)
+    """The output has the input's range."""
+
+    def parameters(size: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        digits = max(n for n in range(MOST_SHIFT) if math.floor(2.0**n / size + 0.5) <= MOST_POOL_MULTIPLIER)
+        return whole_shifts(np.array([math.floor(2.0**digits / size + 0.5)]), np.array([digits]))
+
+    lower_average(to, layer, parameters)
 
 
 LOWERINGS: dict[str, Callable[[IntegerModelBuilder, Layer], None]] = {

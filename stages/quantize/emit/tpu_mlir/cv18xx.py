@@ -17,6 +17,7 @@ from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.thresholds import threshold
 from stages.quantize.emit.tpu_mlir.elementwise import code_values, rescaled_operand
 from stages.quantize.emit.tpu_mlir.multipliers import round_away, shift_right, shift_right_away
+from stages.quantize.emit.tpu_mlir.pools import lower_average
 from stages.quantize.emit.tpu_mlir.tables import add_entries, lower_function, lower_prelu, lower_relu
 from stages.quantize.emit.tpu_mlir.weighted import Parts, add_weighted, real_weight
 from stages.quantize.operators import ONNX_OPERATORS
@@ -183,22 +184,16 @@ def _lower_joined(to: IntegerModelBuilder, layer: Layer) -> None:
 
 
 def _lower_pool(to: IntegerModelBuilder, layer: Layer) -> None:
-    """A depthwise convolution whose weights are all 1, halves up."""
-    node, shape = layer.first, to.graph.shapes[layer.first.input[0]]
-    whole = node.op_type != "AveragePool"
-    if not whole and any(attribute(node, "pads", ())) and not attribute(node, "count_include_pad", 0):
-        _lower_generic(to, layer)
-        return
-    kernel = shape[2:] if whole else list(attribute(node, "kernel_shape"))
-    rank = len(kernel)
-    window = sliding_window(to.graph, node, kernel)
-    if whole:
-        window = {"strides": [1] * rank, "dilations": [1] * rank, "pads": [0] * 2 * rank}
-    scale = _threshold(to, node.input[0]) / (_threshold(to, layer.output) * float(np.prod(kernel)))
-    (multiplier,), shift = _whole([_cut_multiplier(scale)[0]], _cut_multiplier(scale)[1])
-    weight, zero = np.ones((shape[1], 1, *kernel), dtype=np.int32), np.zeros(1, dtype=np.int32)
-    parts = (weight, zero, np.array([multiplier]), np.array([shift]))
-    add_weighted(to, layer, Conv, Rule.multiplier_shift, parts, group=shape[1], **window)
+    """Halves up."""
+
+    def parameters(size: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        cut, digits = _cut_multiplier(
+            _threshold(to, layer.first.input[0]) / (_threshold(to, layer.output) * float(size))
+        )
+        (multiplier,), shift = _whole([cut], digits)
+        return np.array([multiplier]), np.array([shift])
+
+    lower_average(to, layer, parameters)
 
 
 def _lower_mul(to: IntegerModelBuilder, layer: Layer) -> None:

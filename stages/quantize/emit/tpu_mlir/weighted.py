@@ -63,7 +63,9 @@ def add_weighted(
     to.add(record, [to.coded(layer.first.input[0]), stored, *constants], layer, rule=rule.value, **attributes)
 
 
-def whole_shifts(multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def whole_shifts(
+    multiplier: NDArray[np.int64], shift: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Write shifts below 1 as a larger multiplier with a shift of 1."""
     missing = np.maximum(1 - shift, 0)
     return multiplier << missing, shift + missing

@@ -28,7 +28,9 @@ class Scales {
     size_t channels_ = 1, inner_ = 1;
 };
 
-class Quantize : public Operator {
+// `of` computes one code.
+template <int32_t (*of)(float, float, int32_t, int32_t)>
+class Quantizing : public Operator {
   public:
     bool prepare(Call& call) override {
         work.type = "Quantize";
@@ -41,8 +43,7 @@ class Quantize : public Operator {
         const float* x = in_->as<float>();
         with_codes(*out_, [&](auto* out) {
             using T = std::remove_reference_t<decltype(*out)>;
-            for (size_t i = 0; i < in_->elements; i++)
-                out[i] = T(quantize(x[i], scales_[i], out_->zero_point, out_->qmax()));
+            for (size_t i = 0; i < in_->elements; i++) out[i] = T(of(x[i], scales_[i], out_->zero_point, out_->qmax()));
         });
     }
 
@@ -51,29 +52,8 @@ class Quantize : public Operator {
     Scales scales_;
 };
 
-// The same as TPU-MLIR casts: times the reciprocal of the scale, halves away from zero.
-class QuantizeAway : public Operator {
-  public:
-    bool prepare(Call& call) override {
-        work.type = "Quantize";
-        in_ = &call.in(0), out_ = &call.out();
-        scales_.prepare(call, 1, in_->elements);
-        call.need(in_->kind == Kind::f32 && out_->codes() && in_->elements == out_->elements);
-        return call.finished();
-    }
-    void run() override {
-        const float* x = in_->as<float>();
-        with_codes(*out_, [&](auto* out) {
-            using T = std::remove_reference_t<decltype(*out)>;
-            for (size_t i = 0; i < in_->elements; i++)
-                out[i] = T(quantize_away(x[i], scales_[i], out_->zero_point, out_->qmax()));
-        });
-    }
-
-  private:
-    const Tensor *in_ = nullptr, *out_ = nullptr;
-    Scales scales_;
-};
+using Quantize = Quantizing<quantize>;
+using QuantizeAway = Quantizing<quantize_away>;  // as TPU-MLIR casts
 
 class Dequantize : public Operator {
   public:
