@@ -128,7 +128,7 @@ def _task_measure(case: Case, samples: Any) -> str | None:
     if case.stranger is None or not isinstance(samples, Samples):
         return None
     try:
-        value = measure(case.stranger, samples)
+        value = measure(case.stranger, samples).value
     except Exception:  # a measure that wants other outputs than those that init ends the network at
         return None
     return f"{case.stranger.measure_name} {value:.3g}"
