@@ -52,8 +52,8 @@ class Quantizing : public Operator {
     Scales scales_;
 };
 
-using Quantize = Quantizing<quantize>;
-using QuantizeAway = Quantizing<quantize_away>;  // as TPU-MLIR casts
+class Quantize : public Quantizing<quantize> {};
+class QuantizeAway : public Quantizing<quantize_away> {};  // as TPU-MLIR casts
 
 class Dequantize : public Operator {
   public:
