@@ -32,6 +32,11 @@ QOPERATOR_PREFIXES = ("QLinear", "QGemm", "QAttention", "QEmbed")
 DYNAMIC_TYPES = (
     "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat",
 )  # fmt: skip
+NO_DECODING = (
+    "MatMul", "ReduceMean", "GlobalAveragePool", "AveragePool", "GlobalMaxPool", "MaxPool", "LSTM", "GRU", "Tanh",
+    "LayerNormalization",
+)  # fmt: skip
+"""Layers of a network: what a program does with a detector's outputs has none of them."""
 FOLDED_TYPES = ("Relu", "Clip")
 """Activations that the compiler knows as a range of the layer before only."""
 LAYER_RULES: dict[str, Callable[[QdqGraph, onnx.NodeProto], Iterator[Refusal]]] = {
@@ -129,17 +134,29 @@ def _check_detector_outputs(qdq: QdqGraph) -> Iterator[Refusal]:
     if not qdq.outputs:
         reason = "no convolution: there is nothing to compile"
         yield Refusal(graph.outputs[0], "", Effect.compile, reason, "another network", ONNX_IMPORT)
-    seen, pending = set[str](), list(graph.outputs)
+    for node in _dropped(qdq):
+        if node.op_type == "Gemm":
+            reason = "is followed by other operators, so the compiler ends at the last convolutions and drops it"
+            cure = f"end there: model.outputs=[{node.name or node.output[0]}]"
+            yield refusal(node, Effect.wrong, reason, cure, ONNX_IMPORT)
+        elif node.op_type in NO_DECODING:
+            reason = "lies behind the last convolutions, where the compiler ends: it is dropped"
+            cure = (
+                "for a classifier a GlobalAveragePool and a Gemm at the end, else model.outputs=[the last convolutions]"
+            )
+            yield refusal(node, Effect.wrong, reason, cure, ONNX_IMPORT)
+
+
+def _dropped(qdq: QdqGraph) -> Iterator[onnx.NodeProto]:
+    """The nodes between a detector's last convolutions and the file's outputs: a program's decoding, if all is well."""
+    seen, pending = set[str](), list(qdq.graph.outputs)
     while pending:
         name = pending.pop()
-        node = graph.producers.get(name)
+        node = qdq.graph.producers.get(name)
         if node is None or name in seen or name in qdq.outputs:
             continue
         seen.add(name)
-        if node.op_type == "Gemm":
-            reason = "is followed by other operators, so the compiler ends at the last convolutions and drops it"
-            cure = f"end there: model.outputs=[{node.name or name}]"
-            yield refusal(node, Effect.wrong, reason, cure, ONNX_IMPORT)
+        yield node
         pending += node.input
 
 

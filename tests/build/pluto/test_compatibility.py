@@ -288,6 +288,14 @@ def softmax_behind(model):
     model.graph.output[0].name = "probabilities"
 
 
+def mat_mul_at_the_end(model):
+    """No Gemm, so the compiler ends at the last convolution, as of a detector."""
+    last = node(model, "fc")
+    last.op_type = "MatMul"
+    del last.attribute[:]
+    del last.input[2:]
+
+
 def two_outputs(model):
     model.graph.output.append(helper.make_tensor_value_info("sum", TensorProto.FLOAT, None))
 
@@ -336,6 +344,8 @@ def two_outputs(model):
         (gemm_without_bias, "fc", "compile", "no bias"),
         (softmax_behind, "fc", "wrong", "drops it"),
         (two_outputs, "sum", "wrong", "one of 2 outputs"),
+        (mat_mul_at_the_end, "fc", "wrong", "it is dropped"),
+        (mat_mul_at_the_end, "pool", "wrong", "it is dropped"),
     ],
 )
 def test_planted_in_a_classifier(plant, name, effect, words, net, refusals_of):
