@@ -26,7 +26,10 @@ WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 ACCESS_ERRNOS = {errno.EACCES, errno.EPERM}
 FLOW = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "track")
 """The stages in the order of dvc.yaml; Sophgo's compile stands between the last two."""
-FOLLOWING = dict(pairwise(FLOW)) | {"compile": "track"}
+COMPILED_FLOW = (
+    "export", "calibset", "calibrate", "quantize", "build", "compile", "evaluate", "compare", "track",
+)  # fmt: skip
+"""Where a vendor's compiler is installed: it comes before what may read its result."""
 DVC_STAGE = "DVC_STAGE"
 """What DVC sets in the environment of a stage that it runs."""
 STAGE_EPILOG = """\
@@ -98,8 +101,9 @@ def run_stage(work: Callable[[Config], None], description: str) -> None:
 
     def work_and_say(config: Config, _: argparse.Namespace) -> None:
         work(config)
-        if name in FOLLOWING and DVC_STAGE not in os.environ:  # DVC goes on by itself
-            next_step(f"python -m stages.{FOLLOWING[name]}, or `dvc repro` for all that has changed")
+        following = dict(pairwise(COMPILED_FLOW if config.watch.compilers else FLOW))
+        if name in following and DVC_STAGE not in os.environ:  # DVC goes on by itself
+            next_step(f"python -m stages.{following[name]}, or `dvc repro` for all that has changed")
 
     run_command(work_and_say, description, epilog=STAGE_EPILOG.format(name=name))
 
