@@ -1,6 +1,7 @@
 """Merging a 1x1 convolution into the one behind it, where TPU-MLIR does so: its output does not exist on the chip."""
 
 import math
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -30,14 +31,13 @@ def merged_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    while pair := next(iter(_pairs(Graph(result))), None):
-        _merge(result, *pair)
+    while pair := next(_pairs(graph := Graph(result)), None):
+        _merge(graph, *pair)
     return result
 
 
-def _pairs(graph: Graph) -> list[tuple[onnx.NodeProto, onnx.NodeProto]]:
+def _pairs(graph: Graph) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
     """The pairs that can be merged."""
-    pairs = []
     for second in graph.nodes:
         first = graph.producers.get(second.input[0]) if second.input else None
         if first is None or not (_plain(graph, first) and _plain(graph, second)):
@@ -45,8 +45,7 @@ def _pairs(graph: Graph) -> list[tuple[onnx.NodeProto, onnx.NodeProto]]:
         tensor = first.output[0]
         shared = tensor in graph.outputs or tensor in graph.captured or len(graph.consumers[tensor]) > 1
         if not shared and _is_pointwise(graph, first) and not _grows(graph, first, second):
-            pairs.append((first, second))
-    return pairs
+            yield first, second
 
 
 def _plain(graph: Graph, node: onnx.NodeProto) -> bool:
@@ -70,9 +69,9 @@ def _grows(graph: Graph, first: onnx.NodeProto, second: onnx.NodeProto) -> bool:
     return bool(values // inner * inputs / (values + inner * inputs) > MOST_GROWTH)
 
 
-def _merge(model: onnx.ModelProto, first: onnx.NodeProto, second: onnx.NodeProto) -> None:
-    """Replace the second node's parameters by those of both, and remove the first."""
-    graph = Graph(model)
+def _merge(graph: Graph, first: onnx.NodeProto, second: onnx.NodeProto) -> None:
+    """Replace the second node's parameters by those of both, and remove the first; the graph is none of it then."""
+    model = graph.model
     inner, outer = (_weight(graph, node) for node in (first, second))
     weight = np.einsum("edhw,dc->echw", outer, inner[:, :, 0, 0])
     bias = _bias(graph, second) + np.einsum("edhw,d->e", outer, _bias(graph, first))
@@ -83,7 +82,7 @@ def _merge(model: onnx.ModelProto, first: onnx.NodeProto, second: onnx.NodeProto
     second.input.extend(names)
     model.graph.node.remove(first)
     used = set(chain.from_iterable(node.input for node in model.graph.node))
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used | Graph(model).captured]
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used | graph.captured]
     del model.graph.initializer[:]
     added = [numpy_helper.from_array(value, name) for name, value in zip(names, constants, strict=True)]
     model.graph.initializer.extend([*kept, *added])

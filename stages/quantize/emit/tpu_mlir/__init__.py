@@ -4,16 +4,11 @@ The converter chooses codes of weights, multipliers and shifts itself, from the 
 tensor. What it chooses follows from rules, docs/arithmetic.md, which are computed here; nothing is asked of it.
 """
 
-from collections.abc import Callable
-
 from stages.core.config.schema import Requantization
 from stages.quantize.emit.tpu_mlir import bm1684, cv18xx, elementwise, pools, tables, weighted
-from stages.quantize.operators.builder import IntegerModelBuilder
-from stages.quantize.partition.layers import Layer
+from stages.quantize.emit.tpu_mlir.weighted import Lowering
 
 __all__ = ["LOWERINGS", "Lowering"]
-
-Lowering = Callable[[IntegerModelBuilder, Layer], None]
 
 LOWERINGS: dict[Requantization, dict[str, Lowering]] = {
     Requantization.sophgo: weighted.LOWERINGS | elementwise.LOWERINGS | pools.LOWERINGS | tables.LOWERINGS,

@@ -1,14 +1,12 @@
 """Lowering for BM1684: a weighted layer has one shift, no multiplier, and biases of 16 bits."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.graph.onnx_graph import attribute
-from stages.core.integer.operators.weighted import Conv, ConvTranspose, MatMul, Rule, Weighted
+from stages.core.integer.operators.weighted import Rule, Weighted
 from stages.core.integer.thresholds import converter_scale
 from stages.quantize.emit.tpu_mlir import elementwise, tables
 from stages.quantize.emit.tpu_mlir.elementwise import (
@@ -20,11 +18,10 @@ from stages.quantize.emit.tpu_mlir.elementwise import (
 )
 from stages.quantize.emit.tpu_mlir.multipliers import round_away, shift_right
 from stages.quantize.emit.tpu_mlir.pools import lower_average
-from stages.quantize.emit.tpu_mlir.weighted import add_weighted, real_weight, whole_shifts
-from stages.quantize.operators import ONNX_OPERATORS
+from stages.quantize.emit.tpu_mlir.weighted import Lowering, add_weighted, weighted_lowerings, whole_shifts
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.nodes import bias_of, sliding_window
+from stages.quantize.partition.nodes import bias_of
 
 __all__ = ["LOWERINGS"]
 
@@ -54,7 +51,12 @@ def _codes(values: NDArray[np.float32], scale: float, limits: tuple[int, int]) -
 
 
 def _lower_weighted(
-    to: IntegerModelBuilder, layer: Layer, record: type[Weighted], weight: NDArray[np.float32], **rest: Any
+    to: IntegerModelBuilder,
+    layer: Layer,
+    record: type[Weighted],
+    weight: NDArray[np.float32],
+    _axis: int | None,
+    **rest: Any,
 ) -> None:
     into, out = (converter_scale(to.qparams(name)) for name in (layer.first.input[0], layer.output))
     shift = _weight_shift(float(np.abs(weight).max()), into / out)
@@ -67,37 +69,6 @@ def _lower_weighted(
     codes, _ = _codes(weight, 2.0**shift * into / out, (-MOST_CODE - 1, MOST_CODE))
     multiplier, shifts = whole_shifts(np.array([1], dtype=np.int64), np.array([shift], dtype=np.int64))
     add_weighted(to, layer, record, Rule.multiplier_shift, (codes, biases, multiplier, shifts), **rest)
-
-
-def _lower_conv(to: IntegerModelBuilder, layer: Layer) -> None:
-    node, weight = layer.first, real_weight(to, layer)
-    window = sliding_window(to.graph, node, weight.shape[2:])
-    _lower_weighted(to, layer, Conv, weight, group=attribute(node, "group", 1), **window)
-
-
-def _lower_conv_transpose(to: IntegerModelBuilder, layer: Layer) -> None:
-    node, weight = layer.first, real_weight(to, layer)
-    window = sliding_window(to.graph, node, weight.shape[2:])
-    padding = list(attribute(node, "output_padding", [0] * (weight.ndim - 2)))
-    group = attribute(node, "group", 1)
-    _lower_weighted(to, layer, ConvTranspose, weight, group=group, output_padding=padding, **window)
-
-
-def _lower_mat_mul(to: IntegerModelBuilder, layer: Layer) -> None:
-    node = layer.first
-    if node.input[1] not in to.graph.constants:
-        _lower_generic(to, layer)
-        return
-    weight = real_weight(to, layer)
-    turned = node.op_type == "Gemm" and attribute(node, "transB", 0)
-    _lower_weighted(to, layer, MatMul, weight.T if turned else weight)
-
-
-def _lower_generic(to: IntegerModelBuilder, layer: Layer) -> None:
-    """As on any SOC: the rule is not known."""
-    lower = ONNX_OPERATORS[layer.first.op_type].lower
-    assert lower is not None
-    lower(to, layer)
 
 
 def _lower_sum(to: IntegerModelBuilder, layer: Layer) -> None:
@@ -123,12 +94,10 @@ def _lower_pool(to: IntegerModelBuilder, layer: Layer) -> None:
     lower_average(to, layer, parameters)
 
 
-LOWERINGS: dict[str, Callable[[IntegerModelBuilder, Layer], None]] = {
+LOWERINGS: dict[str, Lowering] = {
     **elementwise.LOWERINGS,
     **tables.LOWERINGS,
-    "Conv": _lower_conv,
-    "ConvTranspose": _lower_conv_transpose,
-    **dict.fromkeys(("Gemm", "MatMul"), _lower_mat_mul),
+    **weighted_lowerings(_lower_weighted, _lower_weighted),
     **dict.fromkeys(("Add", "Sub"), _lower_sum),
     **dict.fromkeys(("AveragePool", "GlobalAveragePool"), _lower_pool),
 }

@@ -3,7 +3,6 @@
 Multipliers come from thresholds, not from scales; a multiplier of 7 bits is cut off, not rounded.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,24 @@ from numpy.typing import NDArray
 from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.operators.fixed_point import Add, Concat, Max, Min, Mul, Multiplied
 from stages.core.integer.operators.table import Table
-from stages.core.integer.operators.weighted import Conv, ConvTranspose, MatMul, Rule, Weighted
+from stages.core.integer.operators.weighted import ConvTranspose, Rule, Weighted
 from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.thresholds import threshold
 from stages.quantize.emit.tpu_mlir.elementwise import code_values, rescaled_operand
 from stages.quantize.emit.tpu_mlir.multipliers import round_away, shift_right, shift_right_away
 from stages.quantize.emit.tpu_mlir.pools import lower_average
 from stages.quantize.emit.tpu_mlir.tables import add_entries, lower_function, lower_prelu, lower_relu
-from stages.quantize.emit.tpu_mlir.weighted import Parts, add_weighted, real_weight
-from stages.quantize.operators import ONNX_OPERATORS
+from stages.quantize.emit.tpu_mlir.weighted import (
+    Lowering,
+    Parts,
+    add_weighted,
+    lower_generic,
+    weighted_lowerings,
+    whole_shifts,
+)
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.partition.layers import Layer
-from stages.quantize.partition.nodes import bias_of, sliding_window
+from stages.quantize.partition.nodes import bias_of
 
 __all__ = ["LOWERINGS"]
 
@@ -98,42 +103,11 @@ def _lower_weighted(
     axis: int | None,
     **rest: Any,
 ) -> None:
+    if record is ConvTranspose and rest["group"] > 1:
+        lower_generic(to, layer)
+        return
     codes, parameters = _weighted_parts(to, layer, weight, axis)
     add_weighted(to, layer, record, Rule.doubling, (codes, *parameters), **rest)
-
-
-def _lower_conv(to: IntegerModelBuilder, layer: Layer) -> None:
-    node, weight = layer.first, real_weight(to, layer)
-    window = sliding_window(to.graph, node, weight.shape[2:])
-    _lower_weighted(to, layer, Conv, weight, 0, group=attribute(node, "group", 1), **window)
-
-
-def _lower_conv_transpose(to: IntegerModelBuilder, layer: Layer) -> None:
-    node, weight = layer.first, real_weight(to, layer)
-    group = attribute(node, "group", 1)
-    if group > 1:
-        _lower_generic(to, layer)
-        return
-    window = sliding_window(to.graph, node, weight.shape[2:])
-    padding = list(attribute(node, "output_padding", [0] * (weight.ndim - 2)))
-    _lower_weighted(to, layer, ConvTranspose, weight, 1, group=group, output_padding=padding, **window)
-
-
-def _lower_mat_mul(to: IntegerModelBuilder, layer: Layer) -> None:
-    node = layer.first
-    if node.input[1] not in to.graph.constants:
-        _lower_generic(to, layer)
-        return
-    weight = real_weight(to, layer)
-    turned = node.op_type == "Gemm" and attribute(node, "transB", 0)
-    _lower_weighted(to, layer, MatMul, weight.T if turned else weight, None)
-
-
-def _lower_generic(to: IntegerModelBuilder, layer: Layer) -> None:
-    """As on any SOC: the rule is not known."""
-    lower = ONNX_OPERATORS[layer.first.op_type].lower
-    assert lower is not None
-    lower(to, layer)
 
 
 # --- multipliers of 7 bits ---
@@ -149,11 +123,6 @@ def _cut_multiplier(effective_scale: float) -> tuple[int, int]:
     return 0, 0
 
 
-def _whole(multipliers: list[int], shift: int) -> tuple[tuple[int, ...], int]:
-    """Write a shift of 0 as a larger multiplier and a shift of 1."""
-    return (tuple(2 * each for each in multipliers), 1) if shift == 0 else (tuple(multipliers), shift)
-
-
 def _lower_sum(to: IntegerModelBuilder, layer: Layer) -> None:
     """One shift for both operands, halves up."""
     signs = (1, -1) if layer.first.op_type == "Sub" else (1, 1)
@@ -161,8 +130,9 @@ def _lower_sum(to: IntegerModelBuilder, layer: Layer) -> None:
     scales = [float(np.float32(_threshold(to, name) / out)) for name in layer.first.input]
     _, shift = _cut_multiplier(max(scales))
     cut = [sign * _signed_byte(int(scale * 2.0**shift)) for sign, scale in zip(signs, scales, strict=True)]
-    multipliers, shift = _whole(cut, shift)
-    to.add(Add, [to.coded(name) for name in layer.first.input], layer, multipliers=multipliers, shift=shift)
+    multipliers, shifts = whole_shifts(np.array(cut), np.array(shift))
+    operands = [to.coded(name) for name in layer.first.input]
+    to.add(Add, operands, layer, multipliers=tuple(multipliers.tolist()), shift=int(shifts))
 
 
 def _signed_byte(value: int) -> int:
@@ -187,11 +157,9 @@ def _lower_pool(to: IntegerModelBuilder, layer: Layer) -> None:
     """Halves up."""
 
     def parameters(size: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        cut, digits = _cut_multiplier(
-            _threshold(to, layer.first.input[0]) / (_threshold(to, layer.output) * float(size))
-        )
-        (multiplier,), shift = _whole([cut], digits)
-        return np.array([multiplier]), np.array([shift])
+        into, out = _threshold(to, layer.first.input[0]), _threshold(to, layer.output)
+        multiplier, shift = _cut_multiplier(into / (out * float(size)))
+        return whole_shifts(np.array([multiplier]), np.array([shift]))
 
     lower_average(to, layer, parameters)
 
@@ -216,14 +184,8 @@ def _lower_mul(to: IntegerModelBuilder, layer: Layer) -> None:
 
 def _lower_leaky_relu(to: IntegerModelBuilder, layer: Layer) -> None:
     """Positive and negative codes have a multiplier each, halves up."""
-    codes, (into, out) = (
-        code_values(to.qparams(layer.first.input[0])),
-        (
-            _threshold(to, layer.first.input[0]),
-            _threshold(to, layer.output),
-        ),
-    )
-    positive = codes
+    positive = codes = code_values(to.qparams(layer.first.input[0]))
+    into, out = (_threshold(to, name) for name in (layer.first.input[0], layer.output))
     if abs(into - out) >= SAME_THRESHOLD * min(into, out):
         multiplier, shift = _cut_multiplier(into / out)
         positive = shift_right(codes * multiplier, shift)
@@ -233,10 +195,8 @@ def _lower_leaky_relu(to: IntegerModelBuilder, layer: Layer) -> None:
     add_entries(to, layer, np.where(codes < 0, negative, positive))
 
 
-LOWERINGS: dict[str, Callable[[IntegerModelBuilder, Layer], None]] = {
-    "Conv": _lower_conv,
-    "ConvTranspose": _lower_conv_transpose,
-    **dict.fromkeys(("Gemm", "MatMul"), _lower_mat_mul),
+LOWERINGS: dict[str, Lowering] = {
+    **weighted_lowerings(_lower_weighted, _lower_weighted),
     **dict.fromkeys(("Add", "Sub"), _lower_sum),
     **dict.fromkeys(("Concat", "Max", "Min"), _lower_joined),
     "Mul": _lower_mul,

@@ -11,8 +11,7 @@ from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.operators.weighted import Conv, Rule
 from stages.core.integer.thresholds import converter_scale
 from stages.quantize.emit.tpu_mlir.multipliers import scale_and_shift
-from stages.quantize.emit.tpu_mlir.weighted import add_weighted, whole_shifts
-from stages.quantize.operators import ONNX_OPERATORS
+from stages.quantize.emit.tpu_mlir.weighted import add_weighted, lower_generic, whole_shifts
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.nodes import sliding_window
@@ -35,9 +34,7 @@ def lower_average(to: IntegerModelBuilder, layer: Layer, parameters: Callable[[i
     node, shape = layer.first, to.graph.shapes[layer.first.input[0]]
     whole = node.op_type != "AveragePool"
     if not whole and any(attribute(node, "pads", ())) and not attribute(node, "count_include_pad", 0):
-        generic = ONNX_OPERATORS[node.op_type].lower
-        assert generic is not None
-        generic(to, layer)
+        lower_generic(to, layer)
         return
     kernel = shape[2:] if whole else list(attribute(node, "kernel_shape"))
     rank = len(kernel)

@@ -1,5 +1,6 @@
 """Conv, ConvTranspose, Gemm and MatMul on BM1684X, BM1688 and CV186X."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from stages.quantize.partition.nodes import bias_of, sliding_window
 
 Parts = tuple[NDArray[Any], ...]
 """Codes of a weight, then the parameters of its rule."""
+Lowering = Callable[[IntegerModelBuilder, Layer], None]
 
-__all__ = ["LOWERINGS", "add_weighted", "real_weight", "whole_shifts"]
+__all__ = ["LOWERINGS", "Lowering", "Parts", "add_weighted", "lower_generic", "weighted_lowerings", "whole_shifts"]
 
 
 def real_weight(to: IntegerModelBuilder, layer: Layer) -> NDArray[np.float32]:
@@ -63,6 +65,45 @@ def add_weighted(
     to.add(record, [to.coded(layer.first.input[0]), stored, *constants], layer, rule=rule.value, **attributes)
 
 
+def weighted_lowerings(convolution: Callable[..., None], fully_connected: Callable[..., None]) -> dict[str, Lowering]:
+    """Lowerings of all weighted operators by what a rule makes of a weight.
+
+    Args:
+        convolution: called with the integer model, the layer, its operator, the real weight, the axis of the output
+            channels, and the operator's attributes by name.
+        fully_connected: the same, without an axis and attributes; the weight is [inputs, outputs].
+    """
+
+    def conv(to: IntegerModelBuilder, layer: Layer) -> None:
+        node, weight = layer.first, real_weight(to, layer)
+        window = sliding_window(to.graph, node, weight.shape[2:])
+        convolution(to, layer, Conv, weight, 0, group=attribute(node, "group", 1), **window)
+
+    def conv_transpose(to: IntegerModelBuilder, layer: Layer) -> None:
+        node, weight = layer.first, real_weight(to, layer)
+        window = sliding_window(to.graph, node, weight.shape[2:])
+        padding, group = list(attribute(node, "output_padding", [0] * (weight.ndim - 2))), attribute(node, "group", 1)
+        convolution(to, layer, ConvTranspose, weight, 1, group=group, output_padding=padding, **window)
+
+    def mat_mul(to: IntegerModelBuilder, layer: Layer) -> None:
+        node = layer.first
+        if node.input[1] not in to.graph.constants:
+            lower_generic(to, layer)
+            return
+        weight = real_weight(to, layer)
+        turned = node.op_type == "Gemm" and attribute(node, "transB", 0)
+        fully_connected(to, layer, MatMul, weight.T if turned else weight, None)
+
+    return {"Conv": conv, "ConvTranspose": conv_transpose, "Gemm": mat_mul, "MatMul": mat_mul}
+
+
+def lower_generic(to: IntegerModelBuilder, layer: Layer) -> None:
+    """As on any SOC: the converter's rule is not known."""
+    lower = ONNX_OPERATORS[layer.first.op_type].lower
+    assert lower is not None
+    lower(to, layer)
+
+
 def whole_shifts(
     multiplier: NDArray[np.int64], shift: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -79,20 +120,6 @@ def _input_scale(to: IntegerModelBuilder, layer: Layer, weight: NDArray[np.float
     bias = bias_of(to.graph, layer.first)
     largest = 0.0 if bias is None else float(np.abs(bias).max())
     return float(np.abs(weight).max() if largest <= LEAST_INPUT_SCALE else largest) / 127.0
-
-
-def _lower_conv(to: IntegerModelBuilder, layer: Layer) -> None:
-    node, weight = layer.first, real_weight(to, layer)
-    window = sliding_window(to.graph, node, weight.shape[2:])
-    _lower_channels(to, layer, Conv, weight, 0, group=attribute(node, "group", 1), **window)
-
-
-def _lower_conv_transpose(to: IntegerModelBuilder, layer: Layer) -> None:
-    node, weight = layer.first, real_weight(to, layer)
-    rank, group = weight.ndim - 2, attribute(node, "group", 1)
-    window = sliding_window(to.graph, node, weight.shape[2:])
-    output_padding = list(attribute(node, "output_padding", [0] * rank))
-    _lower_channels(to, layer, ConvTranspose, weight, 1, group=group, output_padding=output_padding, **window)
 
 
 def _lower_channels(
@@ -123,28 +150,16 @@ def _by_input(codes: NDArray[np.int32], group: int) -> NDArray[np.int32]:
     return np.concatenate(np.split(codes, group, axis=1), axis=0)
 
 
-def _lower_mat_mul(to: IntegerModelBuilder, layer: Layer) -> None:
+def _lower_whole(
+    to: IntegerModelBuilder, layer: Layer, record: type[Weighted], weight: NDArray[np.float32], _: None
+) -> None:
     """A fully connected layer: one scale, multiplier and shift a layer, halves away from zero."""
-    node = layer.first
-    if node.input[1] not in to.graph.constants:
-        generic = ONNX_OPERATORS[node.op_type].lower
-        assert generic is not None
-        generic(to, layer)
-        return
-    weight = real_weight(to, layer)
-    if node.op_type == "Gemm" and attribute(node, "transB", 0):
-        weight = weight.T
-    converted, bias = convert_weight(weight, None), bias_of(to.graph, node)
-    product = converted.scales * converter_scale(to.qparams(node.input[0]))
+    converted, bias = convert_weight(weight, None), bias_of(to.graph, layer.first)
+    product = converted.scales * converter_scale(to.qparams(layer.first.input[0]))
     multiplier, shift = scale_and_shift(product / converter_scale(to.qparams(layer.output)), 32)
     biases = converted_bias(np.zeros(1, np.float32) if bias is None else bias, product)
     parts: Parts = (converted.codes, biases, *whole_shifts(multiplier, shift))
-    add_weighted(to, layer, MatMul, Rule.multiplier_shift_away, parts)
+    add_weighted(to, layer, record, Rule.multiplier_shift_away, parts)
 
 
-LOWERINGS = {
-    "Conv": _lower_conv,
-    "ConvTranspose": _lower_conv_transpose,
-    "Gemm": _lower_mat_mul,
-    "MatMul": _lower_mat_mul,
-}
+LOWERINGS = weighted_lowerings(_lower_channels, _lower_whole)
