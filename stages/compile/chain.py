@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.compile.layers import layer_rows
+from stages.compile.layers import Arrays, layer_rows
 from stages.compile.tools import Tools
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.statistics.metrics import distance
+from stages.core.tpu_mlir.calls import with_folder
 from stages.core.tpu_mlir.names import CAST_SUFFIX
 from stages.core.tpu_mlir.tables import (
     Layer,
@@ -31,8 +32,6 @@ from stages.core.tpu_mlir.tables import (
 __all__ = ["Compiled", "compile_network"]
 
 INTEGER_NAMES = {"i8": "int8", "u8": "int8", "i16": "int16"}
-HERE = "{here}"
-"""Stands for build's folder in `steps.json`."""
 VERSION_MARK = "TPU-MLIR "
 STEPS = {"i8": 127, "u8": 255, "i16": 127 * 257}
 """Codes up to the threshold, by the type of a layer's output: some that float layers take have 16 bits."""
@@ -75,27 +74,28 @@ def compile_network(board: Path, work: Path, tools: Tools, integer: onnx.ModelPr
     name, prefix = calls["name"], Path(calls["model"]).stem
     if calls["quantize"] == "INT8":
         prefix += "_sym"
-    transform = [word.replace(HERE, str(board.resolve()), 1) for word in calls["transform"]]
-    said = tools.run(transform, work, f"{name}.mlir", f"{name}_in_f32.npz", f"{name}_top_outputs.npz")
+    said = tools.run(
+        with_folder(calls["transform"], board), work, f"{name}.mlir", f"{name}_in_f32.npz", f"{name}_top_outputs.npz"
+    )
     if calls["quantize"] == "INT8":
         _write_tables(board, work, name)
     if calls["calibrate"]:
-        calibrate = [word.replace(HERE, str(board.resolve()), 1) for word in calls["calibrate"]]
-        tools.run(calibrate, work, f"{name}_table")
+        tools.run(with_folder(calls["calibrate"], board), work, f"{name}_table")
     # it clears away the outputs that it has compared, but for this option
     kept = f"{prefix}_model_outputs.npz"
     tools.run([*calls["deploy"], "--cache_skip"], work, calls["model"], kept)
     # and the weights of the network before compiling, which simulates it in a thirtieth of the time
     lowered = f"{prefix}_tpu.mlir"
     tools.run([*calls["deploy"], "--not_gen_bmodel"], work, lowered)
-    simulated = f"{name}_tpu_outputs.npz"
+    dumped = f"{name}_tpu_outputs.npz"
     inputs = ["--input", f"{name}_in_f32.npz", "--model", lowered]
-    tools.run(["model_runner.py", *inputs, "--output", simulated, "--dump_all_tensors"], work, simulated)
+    tools.run(["model_runner.py", *inputs, "--output", dumped, "--dump_all_tensors"], work, dumped)
     shutil.move(work / kept, work / f"{name}_model_outputs.npz")
 
     layers = _layers(work / f"{name}.mlir")
     compiled = _layers(work / lowered)
     own_scales = _check_layers(calls, layers, compiled, work, lowered)
+    top, simulated = _arrays(work / f"{name}_top_outputs.npz"), _arrays(work / dumped)
     record = {
         "compiler": next((line.partition(VERSION_MARK)[2].strip() for line in said if VERSION_MARK in line), ""),
         "chip": calls["chip"],
@@ -105,14 +105,13 @@ def compile_network(board: Path, work: Path, tools: Tools, integer: onnx.ModelPr
         "layers": dict(sorted(Counter(layer.kind for layer in layers).items())),
         "types": _types(layers, compiled),
         "own_scales": own_scales,
-        "outputs": _outputs(work, name, compiled),
+        "outputs": _outputs(top, simulated, _arrays(work / f"{name}_model_outputs.npz"), compiled),
     }
     files = [calls["model"], lowered, _weight_file(work / lowered), f"{name}.mlir"]
     files += [f"{name}_{part}.npz" for part in ("in_f32", "top_outputs", "tpu_outputs", "model_outputs")]
     tables = [f"{name}_table", f"{name}_qtable"] if calls["quantize"] == "INT8" else []
-    arrays = _arrays(work / f"{name}_top_outputs.npz"), _arrays(work / simulated)
     feeds = _arrays(work / f"{name}_in_f32.npz")
-    rows = layer_rows(layers, compiled, arrays, read_json(board / "ranges.json")["layers"], integer, feeds)
+    rows = layer_rows(layers, compiled, (top, simulated), read_json(board / "ranges.json")["layers"], integer, feeds)
     return Compiled(record, rows, [*files, *tables])
 
 
@@ -179,14 +178,13 @@ def _types(layers: Sequence[Layer], compiled: Sequence[Layer]) -> dict[str, int]
     return dict(sorted(kinds.items()))
 
 
-def _outputs(work: Path, name: str, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+def _outputs(top: Arrays, simulated: Arrays, compiled: Arrays, layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """How like the float outputs those of the compiled network are, and whether they equal the simulated ones.
 
     `codes_apart` is the largest difference to those in codes; None of an output in float. `near_simulation` allows one
     code, and in float what 16 bits round.
     """
     scales = {output: layer.scale for layer in layers for output in layer.outputs}
-    top, simulated, compiled = (_arrays(work / f"{name}_{part}_outputs.npz") for part in ("top", "tpu", "model"))
     rows = []
     for output, values in compiled.items():
         stem = output.removesuffix(CAST_SUFFIX)

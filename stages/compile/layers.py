@@ -13,7 +13,7 @@ from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.metrics import distance
 from stages.core.tpu_mlir.tables import Layer
 
-__all__ = ["layer_rows"]
+__all__ = ["Arrays", "layer_rows"]
 
 Arrays = Mapping[str, NDArray[Any]]
 

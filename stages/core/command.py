@@ -25,7 +25,7 @@ EXIT_TERMINATED = 143
 WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 ACCESS_ERRNOS = {errno.EACCES, errno.EPERM}
 FLOW = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "track")
-"""The stages in the order of dvc.yaml; Sophgo's compile stands between the last two."""
+"""The stages in the order of dvc.yaml."""
 COMPILED_FLOW = (
     "export", "calibset", "calibrate", "quantize", "build", "compile", "evaluate", "compare", "track",
 )  # fmt: skip

@@ -11,11 +11,10 @@ from typing import Any
 from stages.build.kept_results import RESULTS_OF_SCRIPT
 from stages.core.config.schema import Calibration, Config
 from stages.core.data.inputs import NetworkInput
+from stages.core.tpu_mlir.calls import HERE
 
-__all__ = ["HERE", "run_script", "steps"]
+__all__ = ["SMALL_CHIPS", "run_script", "steps"]
 
-HERE = "{here}"
-"""Stands for the folder that build writes, in arguments: the tools run in another."""
 INSIDE = '"$here"'
 SMALL_CHIPS = ("cv180x", "cv181x", "cv182x", "cv183x")
 """Chips whose networks are .cvimodel files."""

@@ -35,6 +35,8 @@ __all__ = ["Diagnosis", "diagnose"]
 MAX_STORED_PICTURES = 32
 """Calibration pictures that serve as evidence of how the network is fed: more would change little and take long."""
 
+UNSEARCHED = "where the outputs lose is not searched, and no cure tried: compare.cures=0"
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -80,9 +82,6 @@ class Diagnosis:
             "tried": [cure.to_json() for cure in self.tried],
             "losses": [loss.to_json() for loss in self.losses.stretches],
         }
-
-
-UNSEARCHED = "where the outputs lose is not searched, and no cure tried: compare.cures=0"
 
 
 def diagnose(gathered: Gathered, config: Config) -> Diagnosis:

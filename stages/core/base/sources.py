@@ -19,6 +19,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -41,6 +42,7 @@ __all__ = [
     "import_path",
     "installed_environments",
     "is_special",
+    "made_once",
     "open_source",
     "parse",
     "read_regular",
@@ -209,17 +211,31 @@ def import_path(text: str) -> str:
 def _unpacked(wheel: Path) -> Path:
     """Unpack a wheel, once: code may lie in folders without `__init__.py`, or read files beside itself."""
     folder = cache_folder() / "unpacked" / wheel.parent.name
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            staging = Path(temporary, "wheel")
+    with made_once(folder) as staging:
+        if staging is not None:
             zipfile.ZipFile(wheel).extractall(staging)
-            try:
-                staging.rename(folder)
-            except OSError:  # another process has done so meanwhile
-                if not folder.exists():
-                    raise
     return folder
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[Path | None]:
+    """Make a folder of the cache, unless it is there: give an empty one to fill, which takes its place in the end.
+
+    Of several processes that make it at the same time the first one wins.
+    """
+    if folder.exists():
+        yield None
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        staging = Path(temporary, "staging")
+        staging.mkdir()
+        yield staging
+        try:
+            staging.rename(folder)
+        except OSError:  # another process has made it meanwhile
+            if not folder.exists():
+                raise
 
 
 def require_local(source: Source) -> None:

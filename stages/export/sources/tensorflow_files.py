@@ -17,7 +17,7 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.console import console, output
 from stages.core.base.errors import UserError
 from stages.core.base.processes import own_line
-from stages.core.base.sources import cache_folder
+from stages.core.base.sources import cache_folder, made_once
 from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import ModelFiles, SourceFormat
 from stages.core.environments.install import install, run_python
@@ -102,15 +102,9 @@ def compared(conversion: Conversion, name: str) -> SourceNetwork:
 def _converted(files: ModelFiles, shapes: list[list[int]]) -> Conversion:
     """Convert a network, or find it converted: `init` and `export` read it one after the other."""
     folder = cache_folder() / "conversions" / _digest(files, shapes)
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix="convert-") as temporary:
-            results = _run_worker(files, shapes, Path(temporary))
-            try:
-                results.rename(folder)
-            except OSError:  # another process has converted it meanwhile
-                if not folder.exists():
-                    raise
+    with made_once(folder) as results:
+        if results is not None:
+            _run_worker(files, shapes, results)
     report = read_json(folder / REPORT)
     for note in report["notes"]:
         output.print(f"{files.name}: {note}")
@@ -135,15 +129,16 @@ def _digest(files: ModelFiles, shapes: list[list[int]]) -> str:
     return digest.hexdigest()
 
 
-def _run_worker(files: ModelFiles, shapes: list[list[int]], folder: Path) -> Path:
-    """Run the worker in a folder; gives the one with its results."""
-    network, results = _written(files, folder / "network"), folder / "results"
-    results.mkdir()
-    console.print(f"converting {files.name} ({files.format.value.title})", style="dim")
-    arguments = [str(WORKER), KINDS[files.format], str(network), str(results), json.dumps(shapes)]
-    code, text = run_python(TENSORFLOW, arguments, folder)
+def _run_worker(files: ModelFiles, shapes: list[list[int]], results: Path) -> None:
+    """Run the worker, which writes into `results`."""
+    with TemporaryDirectory(prefix="convert-") as temporary:
+        folder = Path(temporary)
+        network = _written(files, folder / "network")
+        console.print(f"converting {files.name} ({files.format.value.title})", style="dim")
+        arguments = [str(WORKER), KINDS[files.format], str(network), str(results), json.dumps(shapes)]
+        code, text = run_python(TENSORFLOW, arguments, folder)
     if not code:
-        return results
+        return
     said = _refusal(code, text).replace(f"{folder}/", "")
     message = f"model.source: {files.name} {said}{_incomplete(files)}"
     unknown = results / UNKNOWN_SHAPE

@@ -3,8 +3,10 @@
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.core.base.checksums import ARRAY_ERRORS
 from stages.core.base.file_names import file_names
@@ -12,7 +14,7 @@ from stages.core.base.sources import files_below
 from stages.core.data.arrays import ARRAY_SUFFIXES
 from stages.core.graph.onnx_graph import PICTURE_RANK
 
-__all__ = ["shapes_of_samples"]
+__all__ = ["array_in", "shapes_of_samples"]
 
 RAW_SUFFIX, RAW_SIZE = ".bin", 4
 """Numbers without a header, float32."""
@@ -46,15 +48,26 @@ def _shape(file: Path, name: str, shape: Sequence[int]) -> list[int] | None:
     """The static shape that an array's is of; None if it does not fit."""
     if file.suffix.lower() == RAW_SUFFIX:
         return _of_bytes(file.stat().st_size, shape)
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        sizes = loaded.shape if isinstance(loaded, np.ndarray) else loaded[name].shape
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, *ARRAY_ERRORS):
+    array = array_in(file, name)
+    if array is None:
         return None
+    sizes = array.shape
     candidates = [list(sizes), [1, *sizes]]
     if len(shape) == PICTURE_RANK:  # such samples lie there as [H, W, C]
         candidates = [[1, one[-1], *one[-3:-1]] for one in candidates if len(one) >= PICTURE_RANK - 1]
     return next((one for one in candidates if _fits(one, shape)), None)
+
+
+def array_in(file: Path, name: str) -> NDArray[Any] | None:
+    """The array of a `.npy` file, or the entry of a `.npz` file; None of another file, and without that entry."""
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return np.asarray(loaded[name])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, *ARRAY_ERRORS):
+        return None
 
 
 def _fits(sizes: Sequence[int], shape: Sequence[int]) -> bool:

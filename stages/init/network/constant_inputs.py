@@ -1,19 +1,16 @@
 """Inputs that are one number, such as a sampling rate: constants, where the samples always have the same."""
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto
 
 from stages.core.base.errors import UserError
 from stages.core.base.file_names import file_names
 from stages.core.base.sources import files_below
 from stages.init.guess.guess import Guess, Sure
+from stages.init.network.array_shapes import array_in
 
 __all__ = ["constant_inputs"]
 
@@ -58,21 +55,9 @@ def _is_number(shape: Sequence[int], kind: int) -> bool:
 def _numbers(samples: Path, name: str, stem: str) -> Iterator[float | int]:
     """The values of an input in the samples."""
     for file in sorted(files_below(samples)):
-        value = _value(file, name, stem)
+        suffix = file.suffix.lower()
+        own = suffix == ".npz" or (suffix == ".npy" and file.stem == stem)
+        value = array_in(file, name) if own else None
         if value is not None and value.size == 1:
             number: float | int = value.item()
             yield number
-
-
-def _value(file: Path, name: str, stem: str) -> NDArray[Any] | None:
-    """An input's array in a file of a sample; None of another file."""
-    suffix = file.suffix.lower()
-    own = suffix == ".npz" or (suffix == ".npy" and file.stem == stem)
-    try:
-        loaded = np.load(file, allow_pickle=False) if own else None
-        if loaded is None or isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return np.asarray(loaded[name]) if name in loaded.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
