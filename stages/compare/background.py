@@ -1,5 +1,6 @@
 """Work beside the networks: a thread measures, processes draw, while the caller's thread runs networks."""
 
+import gc
 import os
 import signal
 import threading
@@ -68,6 +69,7 @@ class Background:
 
 def _follow_parent() -> None:
     """Leave Ctrl-C to the parent, and end when it does, however that was."""
+    gc.freeze()  # a network of the parent's that is collected here would wait for threads that did not go along
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()

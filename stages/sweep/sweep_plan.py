@@ -1,5 +1,6 @@
 """What a sweep is going to run, and which of it cannot work: found before anything starts."""
 
+import gc
 import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -102,8 +103,10 @@ def check_points(composed: DictConfig, plan: SweepPlan, project: Path) -> None:
         if refused := _refusal(composed, project):
             warn(f"the experiment cannot work without what the sweep varies: {refused}")
         return
-    # processes, since composing is Python alone; forked, so that they have Hydra as it is initialized here
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(plan.points)), get_context("fork")) as pool:
+    # processes, since composing is Python alone; forked, so that they have Hydra as it is initialized here, and frozen,
+    # since what they have besides may own threads, which do not go along
+    count = min(os.cpu_count() or 1, len(plan.points))
+    with ProcessPoolExecutor(count, get_context("fork"), gc.freeze) as pool:
         refusals_or_none = pool.map(partial(_refusal_of_point, composed, plan.varied, project), plan.points)
         reasons = list(track(refusals_or_none, "check", len(plan.points)))
     refusals = {number: refused for number, refused in enumerate(reasons, start=1) if refused}

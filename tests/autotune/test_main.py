@@ -77,6 +77,7 @@ def test_bounds_are_kept_and_beat_the_uniform_bit_widths_within_them(calibrated)
         assert all(chosen(report)["error"] <= row["error"] for row in others)
 
 
+@pytest.mark.slow
 def test_a_relative_budget_is_of_uniform_8_bits(calibrated):
     report = tune(calibrated, "--budget", "bitops=0.5x")
     whole = next(row for row in report["rows"] if row["name"] == "uniform 8/8")["bitops"]
@@ -92,6 +93,7 @@ def test_a_target_is_kept_by_what_is_measured(calibrated):
     assert chosen(report)["size"] < 376
 
 
+@pytest.mark.slow
 def test_an_accuracy_target_is_of_one_half_of_what_evaluate_then_measures_and_says_what_the_other_has(calibrated):
     report = tune(calibrated, "--target", "accuracy=0")
     config = composed("quant.node_bits=file:out/autotune/node_bits.json")
@@ -125,6 +127,7 @@ def test_an_agreement_is_reached_on_one_half_and_told_on_the_other(detector, cap
     assert json.loads(Path("out/evaluate/metrics.json").read_text())["agreement"] == report["unseen"]["chosen"]
 
 
+@pytest.mark.slow
 def test_an_error_rate_of_the_users_own_is_bounded_from_above(calibrated):
     names = [f"{word}/00{i}.png" for word in WORDS for i in (0, 1)]
     Path("said.csv").write_text("file,label\n" + "".join(f"{name},{name[:3]}\n" for name in names))
@@ -279,6 +282,7 @@ def test_other_ways_to_choose_ranges(calibrated, method):
     assert tune(config, "--mean-bits", "6") == again  # ranges come from what was stored
 
 
+@pytest.mark.slow
 def test_what_is_verified_is_what_quantize_writes(calibrated):
     config = composed("quant.feature_method=OUTPUT")
     report = tune(config, "--mean-bits", "6")
@@ -291,12 +295,14 @@ def test_what_is_verified_is_what_quantize_writes(calibrated):
     assert [tuple(each["scales"]) for each in params["weights"]] == [each.scales for each in candidate.params().weights]
 
 
+@pytest.mark.slow
 def test_a_network_whose_channels_are_scaled(calibrated):
     report = tune(composed("quant.equalization=cross_layer"), "--mean-bits", "6")
     within = next(row for row in report["rows"] if row["name"] == "uniform 4/4")  # the T40 has no features of 6 bits
     assert chosen(report)["error"] < min(0.1, within["error"] / 5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plotted")
 def test_float_where_it_is_allowed(calibrated):
     report = tune(composed("soc=bm1684x"), "--target", "error=1e-9", "--minimize", "bitops", "--allow-float")

@@ -87,7 +87,9 @@ def deep(deep_files, tmp_path, monkeypatch):
     return composed()
 
 
-@pytest.mark.parametrize("node", ["n0", "n21", "n28", "n49"])
+@pytest.mark.parametrize(
+    "node", ["n0", *(pytest.param(name, marks=pytest.mark.slow) for name in ("n21", "n28", "n49"))]
+)
 def test_the_planted_node_of_fifty_is_found_within_12_simulations(deep, node):
     plant(deep, **{node: 2})
     code, result = result_of(deep, "--below", BELOW)
@@ -182,6 +184,7 @@ def test_a_limit_gives_the_best_so_far(deep, capsys):
     assert "1 simulation did not restore fidelity" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_same_bytes_twice(deep):
     plant(deep, n21=2)
     bisect(deep, arguments("--below", BELOW))
@@ -196,6 +199,7 @@ def test_it_leaves_the_pipeline_alone(deep):
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_a_table_of_other_settings_is_not_used(deep, capsys):
     quantize(deep)
     compare(deep)
@@ -293,6 +297,7 @@ def test_accuracy_that_is_lost_comes_back(quantized, below):
 # --- detectors, and a metric of the user's own
 
 
+@pytest.mark.slow
 def test_of_a_detector_the_agreement_counts(detector):
     evaluate(detector)
     metrics = json.loads(Path("out/evaluate/metrics.json").read_text())

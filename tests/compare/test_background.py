@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import threading
@@ -45,6 +46,11 @@ def test_drawing_is_done_in_processes_that_end_with_the_block():
         assert process in {child.pid for child in multiprocessing.active_children()}
         assert process != os.getpid()
     assert process not in {child.pid for child in multiprocessing.active_children()}
+
+
+def test_what_the_processes_have_from_the_parent_is_not_collected_there():
+    with Background() as background:
+        assert background.draw(gc.get_freeze_count).result() > 1000
 
 
 def test_work_that_has_not_begun_is_dropped_where_the_caller_fails():

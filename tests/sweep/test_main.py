@@ -290,9 +290,11 @@ def workers(project):
 
 
 @pytest.fixture(scope="module")
-def ended(evaluated_files, tmp_path_factory):
+def ended(evaluated_files, empty_store, tmp_path_factory):
     """A project of which all sweeps but the last are ended."""
-    return small_project(tmp_path_factory.mktemp("ended") / "project")
+    folder = small_project(tmp_path_factory.mktemp("ended") / "project")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return folder
 
 
 def statuses(project):
@@ -306,7 +308,8 @@ def statuses(project):
 def test_a_sweep_that_is_ended_says_so(ended, how):
     folder = f"by_{how.name}"
     with start(ended, ["quant.feature_bits=4,8", f"hydra.sweep.dir=sweeps/{folder}"]) as process:
-        wait_for(lambda: "'calibrate'" in "".join(log.read_text() for log in ended.glob(f"sweeps/{folder}/*/dvc.log")))
+        logs = f"sweeps/{folder}/*/dvc.log"
+        wait_for(lambda: process.poll() or "'calibrate'" in "".join(log.read_text() for log in ended.glob(logs)))
         process.send_signal(how)
         process.wait()  # not for what it leaves behind, which has its pipes
     said = {signal.SIGTERM: (143, "KILLED"), signal.SIGINT: (130, "KILLED"), signal.SIGKILL: (-9, "RUNNING")}

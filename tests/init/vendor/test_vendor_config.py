@@ -193,7 +193,9 @@ QUANT = {
 }
 
 
-@pytest.mark.parametrize("case", QUANT)
+@pytest.mark.parametrize(
+    "case", ["int8", *(pytest.param(case, marks=pytest.mark.slow) for case in QUANT if case != "int8")]
+)
 @pytest.mark.parametrize(
     "file", ["run.sh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("magik_t40.cfg", "run_2022_02.sh"))]
 )

@@ -95,7 +95,7 @@ def run_both(feeds):
     "overrides",
     [
         ("quant.rounding=compensate", "quant.weight_correction=true", "quant.feature_correction=true"),
-        ("quant.weight_correction=true",),
+        pytest.param(("quant.weight_correction=true",), marks=pytest.mark.slow),
     ],
 )
 def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrated, overrides):
@@ -116,6 +116,7 @@ def test_the_stage_does_better_than_the_nearest_and_its_networks_agree(calibrate
     assert not list(Path("out").glob(".quantize-*"))
 
 
+@pytest.mark.slow
 def test_the_stage_gives_the_same_again(calibrated):
     config = composed("quant.weight_bits=4", "quant.rounding=compensate")
     outputs = []

@@ -179,6 +179,7 @@ def test_a_draft_that_is_not_learned_stays_as_it_was():
     assert same(candidate, before)
 
 
+@pytest.mark.slow
 def test_the_same_again_and_the_number_of_threads_comes_back():
     feeds, threads = pictures(5, 1), torch.get_num_threads()
     candidate = new_candidate(two_blocks(), feeds, weight_bits=4, feature_bits=4)
