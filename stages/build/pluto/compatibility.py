@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from stages.build.pluto.network_input import input_is_twos_complement, input_quantizer, reads_twos_complement
-from stages.build.pluto.qdq_graph import LAYER_TYPES, QdqGraph
+from stages.build.pluto.qdq_graph import LAYER_TYPES, QDQ_TYPES, VIEW_TYPES, QdqGraph
 from stages.build.pluto.refusals import ONNX_IMPORT, Concern, Effect, Refusal, refusal, with_recipe
 from stages.build.pluto.unweighted_rules import (
     check_add,
@@ -25,7 +25,7 @@ from stages.build.pluto.unweighted_rules import (
 from stages.build.pluto.weighted_rules import check_conv, check_gemm
 from stages.core.graph.onnx_graph import Graph
 
-__all__ = ["find_refusals"]
+__all__ = ["find_refusals", "operator_refusals"]
 
 MAX_LAYERS = 256  # runtime/plt_engine.h, PLT_MAX_LAYERS
 QOPERATOR_PREFIXES = ("QLinear", "QGemm", "QAttention", "QEmbed")
@@ -39,6 +39,8 @@ NO_DECODING = (
 """Layers of a network: what a program does with a detector's outputs has none of them."""
 FOLDED_TYPES = ("Relu", "Clip")
 """Activations that the compiler knows as a range of the layer before only."""
+KNOWN_TYPES = {*LAYER_TYPES, *FOLDED_TYPES, *VIEW_TYPES, *QDQ_TYPES, "Slice", "Sigmoid", "Div"}
+"""Operators that are a layer, or a part of one where they stand right; a Div gives channels their scales."""
 LAYER_RULES: dict[str, Callable[[QdqGraph, onnx.NodeProto], Iterator[Refusal]]] = {
     "Conv": check_conv,
     "Gemm": check_gemm,
@@ -63,6 +65,21 @@ def find_refusals(model: onnx.ModelProto) -> list[Refusal]:
     """
     graph = Graph(model)
     return with_recipe(list(_check_form(graph)) or list(_check_qdq(QdqGraph(graph))))
+
+
+def operator_refusals(model: onnx.ModelProto) -> list[Refusal]:
+    """List the operators before a convolution or a Gemm that the runtime has not, however they are quantized.
+
+    Args:
+        model: any ONNX network; not changed.
+    """
+    leading, unknown = set[str](), []
+    for node in reversed(Graph(model).nodes):
+        if node.op_type in ("Conv", "Gemm") or not leading.isdisjoint(node.output):
+            leading.update(node.input)
+            if node.op_type not in KNOWN_TYPES:
+                unknown.append(_unknown_operator(node))
+    return unknown[::-1]
 
 
 def _check_form(graph: Graph) -> Iterator[Refusal]:
@@ -133,7 +150,7 @@ def _check_detector_outputs(qdq: QdqGraph) -> Iterator[Refusal]:
     graph = qdq.graph
     if not qdq.outputs:
         reason = "no convolution: there is nothing to compile"
-        yield Refusal(graph.outputs[0], "", Effect.compile, reason, "another network", ONNX_IMPORT)
+        yield Refusal(graph.outputs[0], "", Effect.compile, reason, "a network that has one", ONNX_IMPORT)
     for node in _dropped(qdq):
         if node.op_type == "Gemm":
             reason = "is followed by other operators, so the compiler ends at the last convolutions and drops it"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.build.kept_results import RESULTS_OF_SCRIPT
 from stages.build.pluto.boxes import Decoding, write_boxes
-from stages.build.pluto.compatibility import find_refusals
+from stages.build.pluto.compatibility import find_refusals, operator_refusals
 from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
 from stages.build.pluto.convolution_geometry import unproven
 from stages.build.pluto.network_input import input_bytes, input_is_twos_complement, input_quantizer
@@ -113,8 +113,8 @@ def compiled_form(
         The network, None where the settings are refused; the refusals; notes on what changed and what is unproven.
     """
     refusals = settings_refusals(params)
-    if refusals:
-        return None, refusals, []
+    if refusals:  # what no setting cures comes first
+        return None, [*operator_refusals(quantized), *refusals], []
     model, notes = to_compiler_form(quantized, ranges)
     refusals = find_refusals(model)
     if not refusals:

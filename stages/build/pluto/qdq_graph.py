@@ -16,7 +16,7 @@ from onnx import TensorProto, numpy_helper
 from stages.core.graph.onnx_graph import PICTURE_RANK, Graph, attribute
 from stages.core.integer.quant_params import QuantParams
 
-__all__ = ["BITS", "LAYER_TYPES", "QMAX", "QMIN", "QdqGraph", "QdqParams"]
+__all__ = ["BITS", "LAYER_TYPES", "QDQ_TYPES", "QMAX", "QMIN", "VIEW_TYPES", "QdqGraph", "QdqParams"]
 
 VIEW_TYPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity")
 """Operators that the compiler skips before a Gemm."""

@@ -5,8 +5,10 @@ from onnx import TensorProto
 
 from stages.build.pluto.compatibility import find_refusals
 from stages.build.pluto.compiler_form import settings_refusals, to_compiler_form
+from stages.build.pluto.folder import compiled_form
 from stages.build.pluto.network_input import input_is_twos_complement
 from stages.build.pluto.qdq_graph import QdqGraph
+from stages.build.pluto.refusals import Concern
 from stages.core.config.schema import ChannelScales
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
@@ -203,3 +205,17 @@ def test_other_experiments_are_named(quant, override):
     assert refusals
     assert all(each.cure == f"python -m stages.compose --keep {override}" for each in refusals)
     assert settings_refusals(quantized(model, pictures).params) == []
+
+
+def test_what_no_setting_cures_comes_first():
+    """A HardSwish in a network whose channels have scales: the operator before the settings."""
+    model, pictures = classifier()
+    relu = next(node for node in model.graph.node if node.op_type in ("Relu", "Clip"))
+    relu.op_type = "HardSwish"
+    del relu.input[1:], relu.attribute[:]
+    done = quantized(model, pictures, channel_scales=ChannelScales.always)
+    compiled, refusals, _ = compiled_form(done.params, done.qdq, ranges(model, pictures))
+    assert compiled is None
+    kinds = [each.concern for each in refusals]
+    assert kinds[0] is Concern.network
+    assert set(kinds[1:]) == {Concern.settings}
