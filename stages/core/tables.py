@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from stages.core.base.artifacts import as_object, as_rows
+from stages.core.base.long_table import LongTable
 from stages.core.config.schema import QuantConfig
 
 __all__ = ["accuracy_line", "bit_widths", "bit_widths_line", "measured_metrics", "similarity_table", "table_rows"]
@@ -58,7 +56,7 @@ def measured_metrics(content: Any) -> dict[str, Any]:
     return dict(content)
 
 
-def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> Table:
+def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> LongTable:
     """Lay out the vendor's similarity table.
 
     Args:
@@ -74,7 +72,7 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
     elif width < WIDEST_TERMINAL and "isolated_cosine" in shown_keys:
         shown_keys = [key for key in shown_keys if key not in SECONDARY_MEASURES]
     measures = {key: MEASURE_COLUMNS[key] for key in shown_keys}
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = LongTable(title=title, title_justify="left", header_style="bold")
     table.add_column("node", overflow="fold")
     table.add_column("type", no_wrap=True)
     for heading, _ in measures.values():
@@ -83,7 +81,7 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
         average = row["cosine_avg"]
         style = "red" if average < FAIR_COSINE else "yellow" if average < GOOD_COSINE else None
         values = (form.format(row[key]) for key, (_, form) in measures.items())
-        table.add_row(Text(row["node"]), row["op_type"], *values, style=style)
+        table.add_row(row["node"], row["op_type"], *values, style=style)
     return table
 
 

@@ -1,5 +1,4 @@
 import gc
-import multiprocessing
 import os
 import threading
 
@@ -42,10 +41,29 @@ def test_what_the_work_raises_is_raised_at_the_next_word():
 def test_drawing_is_done_in_processes_that_end_with_the_block():
     with Background() as background:
         background.prepare(os.getpid)
-        process = background.draw(os.getpid).result()
-        assert process in {child.pid for child in multiprocessing.active_children()}
-        assert process != os.getpid()
-    assert process not in {child.pid for child in multiprocessing.active_children()}
+        processes = {drawn.result() for drawn in [background.draw(os.getpid) for _ in range(20)]}
+        assert os.getpid() not in processes
+        for process in processes:
+            os.kill(process, 0)  # it runs
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+IMPORTED = []
+
+
+def test_what_draws_is_imported_once_for_all_processes():
+    with Background() as background:
+        background.prepare(lambda: IMPORTED.append(os.getpid()))
+        drawn = [background.draw(IMPORTED.copy) for _ in range(20)]
+        assert len({tuple(each.result()) for each in drawn}) == 1
+    assert not IMPORTED
+
+
+def test_a_process_that_ends_before_its_time_is_told():
+    with Background() as background, pytest.raises(RuntimeError, match="has ended before its time"):
+        background.draw(os._exit, 1).result()
 
 
 def test_what_the_processes_have_from_the_parent_is_not_collected_there():

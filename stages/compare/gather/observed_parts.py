@@ -34,8 +34,8 @@ class ObservedPart:
         deviation: of the float network's values from their mean, root of the mean square.
         error: of the quantized values in the tensor, root of the mean square.
         before: the same before the joint, where all layers are quantized and only the joint is not; None if unknown.
-        float_values: different values among some of the float network's.
-        quantized_values: different values of the quantized network in the same places.
+        float_sample: some of the float network's values.
+        quantized_sample: of the quantized network in the same places.
     """
 
     part: Part
@@ -45,8 +45,18 @@ class ObservedPart:
     deviation: float
     error: float
     before: float | None
-    float_values: int
-    quantized_values: int
+    float_sample: Values
+    quantized_sample: Values
+
+    @property
+    def float_values(self) -> int:
+        """Different values among some of the float network's."""
+        return len(np.unique(self.float_sample))
+
+    @property
+    def quantized_values(self) -> int:
+        """Different values of the quantized network in the same places."""
+        return len(np.unique(self.quantized_sample))
 
     @property
     def relative_error(self) -> float:
@@ -139,25 +149,27 @@ class _Sums:
 
     def add(self, expected: Values, actual: Values, before: Sequence[Values] | None) -> None:
         """Take in a picture: the tensor as it lies in memory, and each part before the joint."""
-        f, q = expected[self.order].astype(np.float64), actual[self.order].astype(np.float64)
-        self.low = np.minimum(self.low, np.minimum.reduceat(f, self.starts))
-        self.high = np.maximum(self.high, np.maximum.reduceat(f, self.starts))
-        errors = [np.zeros(len(self.order)) if before is None else np.concatenate(before) - f, q - f]
-        self.with_before += before is not None
-        rows = (f, f * f, errors[0] ** 2, errors[1] ** 2)
-        self.moments += np.stack([np.add.reduceat(row, self.starts) for row in rows])
+        values, codes = expected[self.order], actual[self.order]
+        self.low = np.minimum(self.low, np.minimum.reduceat(values, self.starts))
+        self.high = np.maximum(self.high, np.maximum.reduceat(values, self.starts))
+        f = values.astype(np.float64)
+        rows = [f, f * f, (codes - f) ** 2]
+        if before is not None:
+            self.with_before += 1
+            rows.append((np.concatenate(before) - f) ** 2)
+        self.moments[: len(rows)] += np.stack([np.add.reduceat(row, self.starts) for row in rows])
         if self.pictures < SAMPLED_PICTURES:
-            self.samples.append((expected[self.order[self.sampled]], actual[self.order[self.sampled]]))
+            self.samples.append((values[self.sampled], codes[self.sampled]))
         self.pictures += 1
 
     def observed(self) -> ObservedJoint:
         counts = np.diff(np.append(self.starts, len(self.order))) * self.pictures
-        owners = np.searchsorted(self.starts, self.sampled, side="right") - 1
+        ends = np.searchsorted(self.sampled, [*self.starts, len(self.order)])
         floats, codes = (np.stack(side) for side in zip(*self.samples, strict=True))
         parts = []
         for number, part in enumerate(self.joint.parts):
-            count, mine = int(counts[number]), owners == number
-            total, squares, before, error = self.moments[:, number]
+            count, mine = int(counts[number]), slice(ends[number], ends[number + 1])
+            total, squares, error, before = self.moments[:, number]
             variance = squares / count - (total / count) ** 2
             parts.append(
                 ObservedPart(
@@ -168,8 +180,8 @@ class _Sums:
                     math.sqrt(variance) if variance > squares / count * FLOAT_NOISE else 0.0,
                     math.sqrt(error / count),
                     math.sqrt(before / count) if self.with_before == self.pictures else None,
-                    len(np.unique(floats[:, mine])),
-                    len(np.unique(codes[:, mine])),
+                    floats[:, mine],
+                    codes[:, mine],
                 )
             )
         return ObservedJoint(self.joint, parts)

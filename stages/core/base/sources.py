@@ -25,7 +25,6 @@ from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 
 import platformdirs
-import pooch
 from wcmatch import glob
 
 from stages.core.base.console import console, warn
@@ -357,6 +356,8 @@ def _keep(fetched: Path, folder: Path) -> Path:
 
 def _download(source: Source, folder: Path) -> Path:
     if source.kind == "https":
+        import pooch  # noqa: PLC0415  (it loads asyncio and TLS, which only a download needs)
+
         try:
             return Path(pooch.retrieve(source.location, known_hash=None, path=folder, progressbar=False))
         except Exception as error:  # whatever the network stack raises

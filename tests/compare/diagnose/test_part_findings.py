@@ -21,9 +21,9 @@ CONFIG = Config(quant=QuantConfig("q", skip_nodes=["other"]), model=ModelConfig(
 
 def part(name="score", high=1.0, error=0.9, before=0.1, **more):
     """A part from 0 on whose deviation is 1."""
-    return ObservedPart(
-        Part(name, np.arange(4), joints=("inner", "outer")), 40, 0.0, high, 1.0, error, before, 40, 2, **more
-    )
+    values = np.arange(40, dtype=np.float32)
+    where = Part(name, np.arange(4), joints=("inner", "outer"))
+    return ObservedPart(where, 40, 0.0, high, 1.0, error, before, values, values // 20, **more)
 
 
 def joined(*parts, is_output=True, by_channel=False):

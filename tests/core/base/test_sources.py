@@ -323,7 +323,7 @@ def test_an_address_that_cannot_be_fetched_is_named(cache, monkeypatch):
     def retrieve(url, **options):
         raise OSError("no route\nto host")
 
-    monkeypatch.setattr(sources.pooch, "retrieve", retrieve)
+    monkeypatch.setattr("pooch.retrieve", retrieve)
     text = f"https://host/a.onnx#sha256={DIGEST}"
     assert refused(text) == f"source {text!r}: cannot be fetched: no route to host"
     assert list(cache.iterdir()) == []
