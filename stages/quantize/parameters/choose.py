@@ -177,8 +177,10 @@ def choose_weights(
         scales = weight_scales(weight, bits, axis, config.quant.weight_method)
         x, y = by_tensor.get(node.input[0]), by_tensor.get(quantizer.output)
         candidates = alignments(scales, axis, bias, x, y, config.soc)
-        errors = [squared_errors(weight, candidate, bits, axis) for candidate in candidates]
-        scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
+        scales = candidates[0]
+        if len(candidates) > 1:
+            errors = [squared_errors(weight, candidate, bits, axis) for candidate in candidates]
+            scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
         codes[node.name] = kept_codes(weight_codes(weight, scales, bits, axis), config.soc)
         chosen = tuple(float(scale) for scale in scales)
         params.append(WeightParams(quantizer.tensor, node.name, bits, axis, chosen, config.quant.weight_method.name))
