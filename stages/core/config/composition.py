@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from stages.core.base.errors import UserError, one_line
+from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.config.check import check
 from stages.core.config.explain import explain
 from stages.core.config.load import conform, missing_keys
@@ -144,8 +144,11 @@ def _explain_hydra(error: Exception) -> str:
     """Find the reason inside what Hydra raised and say it in one line."""
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
-        options = ", ".join(error.options or [])
-        return f"{group or 'config'}={name}: there is no such file in conf/{group}; choose one of {options}"
+        options = list(error.options or [])
+        hint = did_you_mean(name.lower(), options)
+        near = f"{hint} " if hint.endswith("?") else ""
+        listed = ", ".join(options)
+        return f"{group or 'config'}={name}: there is no such file in conf/{group}; {near}choose one of {listed}"
     if isinstance(error, OverrideParseException):
         hint = "a value with ( ) { } [ ] , = ~ or spaces needs quotes of its own, as in 'key=\"value\"'"
         return f"override {error.override!r} is not KEY=VALUE; {hint}"
