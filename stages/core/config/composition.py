@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -67,10 +69,16 @@ def compose_socs(names: Sequence[str], folder: Path) -> dict[str, SocConfig]:
     overrides = [f"+soc@{name}={name}" for name in names]
     with open_conf(folder, overrides):
         composed = hydra.compose(None, overrides=overrides)  # one composition of all: most of its time is Hydra's own
+        tables: dict[str, Any] = {}
         for name in names:
-            soc = OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed[name], resolve=True)))
+            content = OmegaConf.to_container(composed[name], resolve=True)
+            assert isinstance(content, dict)
+            operators = content.pop("operators", {})
+            if (key := repr(operators)) not in tables:  # long, and the same for the SOCs of a vendor
+                tables[key] = OmegaConf.to_object(OmegaConf.merge(schema.operators, operators))
+            soc = OmegaConf.to_object(OmegaConf.merge(schema, content))
             assert isinstance(soc, SocConfig)
-            socs[name] = soc
+            socs[name] = replace(soc, operators=tables[key])
     return socs
 
 

@@ -132,7 +132,7 @@ def _fitted(rows: NDArray[np.float32], starts: NDArray[np.float32], qmax: int, r
     return _live(fit_scales(rows, np.ones_like(rows), starts, -ends, ends, rounds))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _errors(rows: NDArray[np.float32], scales: NDArray[np.float32], qmax: int) -> NDArray[np.float64]:
     """Squared errors [channels, candidates] of rows [channels, values] at scales [channels, candidates]."""
     errors = np.zeros(scales.shape)
