@@ -31,7 +31,7 @@ from stages.scan.render.tables import scan_lines
 
 REPORT = Path("out/scan/report.html")
 SELDOM = (100_000, 20, 100)
-"""When garbage is looked for: a scan's objects live until it ends, and to walk through them takes a fifth of its time."""
+"""When garbage is looked for: a scan's objects live until it ends; to walk through them takes a fifth of its time."""
 EPILOG = """\
 examples:
   python -m stages.scan my.onnx
