@@ -242,7 +242,8 @@ def test_the_command_takes_other_places(conf, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["soc=t99"], "error: soc=t99: there is no such file in conf/soc; choose one of a1, "),
+        (["soc=q99"], "error: soc=q99: there is no such file in conf/soc; choose one of a1, "),
+        (["soc=T41"], "error: soc=T41: there is no such file in conf/soc; did you mean 't41'? choose one of a1, "),
         (["quant.feature_bits=9"], "error: quant.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8, 10, 12"),
         (["--conf", "nowhere"], "error: nowhere/config.yaml is missing"),
     ],

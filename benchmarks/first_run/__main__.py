@@ -72,6 +72,23 @@ def select(names: Sequence[str] | None) -> list[Case]:
     return [case for case in CASES if names is None or case.name in names]
 
 
+def _kept(keep: Path | None, number: int, case: Case) -> Path | None:
+    """The folder of a network's project that stays; None where none does."""
+    return keep and keep / f"{number:02d}_{case.name}"
+
+
+def check_new(folders: Sequence[Path]) -> None:
+    """Refuse folders of an earlier run: two commands are to work in a fresh project.
+
+    Raises:
+        UserError: naming the first.
+    """
+    if old := next((folder for folder in folders if folder.exists()), None):
+        raise UserError(
+            f"--keep {old.parent}: {old.name} is there from an earlier run: remove it, or name a new folder"
+        )
+
+
 def measure(cases: Sequence[Case], folders: dict[str, Path | None], settings: Sequence[str]) -> None:
     """Take each network through both commands, print the table and write the rows as they come.
 
@@ -80,11 +97,12 @@ def measure(cases: Sequence[Case], folders: dict[str, Path | None], settings: Se
         folders: `data`, `json` and `keep` of the command line.
         settings: overrides.
     """
+    check_new([folder for number, case in enumerate(cases) if (folder := _kept(folders["keep"], number, case))])
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(cases):
         console.print(case.name)
         with tempfile.TemporaryDirectory() as temporary:
-            folder = (folders["keep"] or Path(temporary)) / f"{number:02d}_{case.name}"
+            folder = _kept(folders["keep"], number, case) or Path(temporary) / case.name
             rows.append(first_run(case, folder, folders["data"], settings))
         if folders["json"]:
             write_json(folders["json"], rows)

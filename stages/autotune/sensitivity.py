@@ -1,6 +1,5 @@
 """How far the outputs move when one tensor alone is quantized, for every tensor at every bit width."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from onnx import helper
 from stages.autotune.allocation.problem import AllocationProblem
 from stages.autotune.allocation.variables import FEATURE, WEIGHT
 from stages.core.base.console import track
+from stages.core.base.threads import thread_count
 from stages.core.config.schema import FLOAT_BITS, FeatureMethod, QuantConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner, with_outputs
@@ -121,7 +121,7 @@ def measure_sensitivities(
     of_pictures = ({name: files.read(name, picture) for name in outputs} for picture in range(pictures))
     variations = Variations.of(parts_of_outputs(graph), of_pictures)
     errors: dict[tuple[str, int], list[float]] = {}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for each in track(tried, "sensitivity"):
             trial = _TensorTrial(graph, each, files, weights, variations)
             for of_picture in pool.map(trial.errors, range(pictures)):

@@ -33,13 +33,13 @@ from stages.core.base.paths import (
     INPUTS,
     INTEGER_MODEL,
     QPARAMS,
-    STRUCTURED_MODEL,
 )
 from stages.core.command import run_stage
 from stages.core.config.schema import Config, OpenRuntime, Vendor
 from stages.core.config.toolchain import find_tool
 from stages.core.data.inputs import NetworkInput, load_inputs, only_picture
 from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.graph.structured import load_structured
 from stages.core.heads.head_file import load_head
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
@@ -65,8 +65,7 @@ def build(config: Config) -> None:
             _write_board_program(board / VENUS, config, inputs, outputs, head)
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
-            structured = Graph(load_model(STRUCTURED_MODEL)) if STRUCTURED_MODEL.exists() else graph
-            model_file = write_tpu_mlir(board, config, inputs, structured, params)
+            model_file = write_tpu_mlir(board, config, inputs, Graph(load_structured()), params)
             if only_picture(inputs):
                 write_sophon(board / SOPHON, config, inputs[0], outputs, model_file, head)
             _say_how_to_compile(config)

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from stages.core.base.console import console, next_step, say
 from stages.core.base.errors import UserError, one_line
+from stages.core.base.threads import thread_count
 from stages.core.config.load import load_params
 from stages.core.config.schema import Config
 
@@ -128,7 +129,12 @@ def run_command(
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_intermixed_args()  # files may come after options
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
-    sys.exit(guarded(lambda: work(load_params(arguments.params), arguments), arguments.debug))
+
+    def checked_work() -> int | None:
+        thread_count()  # a wrong number is refused before hours of work, not by the first step that takes threads
+        return work(load_params(arguments.params), arguments)
+
+    sys.exit(guarded(checked_work, arguments.debug))
 
 
 def _refused(error: OSError) -> str | None:

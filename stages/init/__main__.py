@@ -24,7 +24,7 @@ from stages.core.base.sources import expanded
 from stages.core.command import Parser, guarded
 from stages.core.data.model_files import IncompleteSourceError, is_network_name
 from stages.init.given_network import given_network, whole_source
-from stages.init.model_name import check_free, model_name
+from stages.init.model_name import check_free, free_name, model_name
 from stages.init.network_init import Wanted, init_from_network
 from stages.init.vendor.vendor_init import init_from_vendor
 from stages.init.write.template import data_template, model_template
@@ -99,7 +99,9 @@ def init(arguments: argparse.Namespace) -> int:
         init_from_vendor(arguments, [Path(text) for text in given])
         return 0
     _check_network_arguments(arguments, given)
-    name = model_name(arguments.name, network.stem)
+    name = stem = model_name(arguments.name, network.stem)
+    if arguments.name is None and not arguments.force and (name := free_name(stem, arguments.conf)) != stem:
+        output.print(f"conf/model has a {stem} already, which is another model: yours is named {name}")
     soc = _checked_file("soc", arguments.soc, arguments.conf)
     quant = _checked_file("quant", arguments.quant, arguments.conf)
     samples = Path(given[1]) if len(given) > 1 else None

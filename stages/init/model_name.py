@@ -7,8 +7,9 @@ import yaml
 
 from stages.core.base.errors import UserError
 
-__all__ = ["check_free", "model_name"]
+__all__ = ["check_free", "free_name", "model_name"]
 
+INIT = "python -m stages.init"
 NAME_PATTERN = r"\w[\w.+-]*"
 OTHER_VALUES = r"[\d_]*\d[\d_]*\.?\d*(e[+-]?\d+)?|nan|inf"
 """What Hydra reads as numbers beside what YAML does."""
@@ -32,6 +33,26 @@ def model_name(given: str | None, stem: str) -> str:
     if not re.fullmatch(NAME_PATTERN, given, re.ASCII):
         raise UserError(f"--name {given}: give letters a to z, digits and . _ + -")
     return given
+
+
+def free_name(name: str, conf: Path) -> str:
+    """Give the name of a network's file, or another one where conf/model/ has a file of it that init did not write.
+
+    Args:
+        name: from the file.
+        conf: the config folder.
+
+    Returns:
+        The name; with `my_` before it where a model of the project has it.
+    """
+    path = conf / "model" / f"{name}.yaml"
+    return f"my_{name}" if path.exists() and not _written_by_init(path) else name
+
+
+def _written_by_init(path: Path) -> bool:
+    """Whether the comment that the file begins with says so; it may go over several lines."""
+    comment = re.match(r"(#.*\n)*", path.read_text(encoding="utf-8", errors="replace"))
+    return comment is not None and INIT in " ".join(comment[0].replace("#", " ").split())
 
 
 def _is_value(name: str) -> bool:

@@ -16,8 +16,8 @@ from stages.init.guess.guess import Guess, Sure
 from stages.init.guess.preprocessing import custom_of, fit_of, guess_preprocessing
 from stages.init.guess.ranges import Clues
 from stages.init.model_name import check_free
-from stages.init.network.constant_inputs import constant_inputs
 from stages.init.network.first_operators import first_arithmetic
+from stages.init.network.number_inputs import number_inputs
 from stages.init.network.read_network import ReadNetwork, SourceGraph, picture_color, source_graph
 from stages.init.network.sizes import SizedNetwork, sized_network
 from stages.init.pictures.picture_folder import PictureFolder, open_pictures
@@ -102,7 +102,7 @@ def _with_constants(
     model: ModelConfig, graph: SourceGraph, folder: PictureFolder | None
 ) -> tuple[ModelConfig, SourceGraph, Guess | None]:
     """Make inputs that are one number constants, where the samples say it."""
-    found, guess = constant_inputs(graph.model, graph.shapes, folder.folder if folder else None)
+    found, guess = number_inputs(graph.model, graph.shapes, folder.folder if folder else None)
     if guess is None:
         return model, graph, None
     constants = {**model.constants, **found}

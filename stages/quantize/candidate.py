@@ -70,8 +70,9 @@ class Candidate:
 
     def lowered(self) -> tuple[onnx.ModelProto, list[str]]:
         """The integer model, and notes about it."""
-        model = self.model()
-        setup = replace(self.setup, layers=find_layers(Graph(model), self.soc))
+        model, setup = self.model(), self.setup
+        if self.biases:  # the layers hold nodes of the network as it was
+            setup = replace(setup, layers=find_layers(Graph(model), self.soc))
         return lower(model, self.soc, setup, self.params(), self.codes)
 
     def model(self) -> onnx.ModelProto:

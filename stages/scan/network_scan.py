@@ -138,7 +138,9 @@ def scan_network(
     """
     placements, routes = Placements(graph, quant), Routes(inputs, quant)
     scanned, refused = {}, {}
-    for name, soc in socs.items():
+    # first those of more routes: what they need serves SOCs that run the layers alike
+    for name in sorted(socs, key=lambda name: socs[name].open_runtime is None):
+        soc = socs[name]
         try:
             check_bits(soc, quant)
             placement = placements.place(soc)
@@ -146,7 +148,8 @@ def scan_network(
             refused[name] = str(error)
             continue
         scanned[name] = _scan_soc(soc, placement, placements, routes)
-    return NetworkScan(graph, inputs, description, scanned, refused)
+    in_order = {name: scanned[name] for name in socs if name in scanned}
+    return NetworkScan(graph, inputs, description, in_order, refused)
 
 
 def _scan_soc(soc: SocConfig, placement: Placement, placements: Placements, routes: Routes) -> SocScan:

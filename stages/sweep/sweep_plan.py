@@ -1,7 +1,6 @@
 """What a sweep is going to run, and which of it cannot work: found before anything starts."""
 
 import gc
-import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from stages.core.base.console import track, warn
 from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.threads import thread_count
 from stages.core.config.composition import explained
 from stages.core.config.schema import Task
 from stages.sweep.network_cost import COST_UNITS
@@ -105,7 +105,7 @@ def check_points(composed: DictConfig, plan: SweepPlan, project: Path) -> None:
         return
     # processes, since composing is Python alone; forked, so that they have Hydra as it is initialized here, and frozen,
     # since what they have besides may own threads, which do not go along
-    count = min(os.cpu_count() or 1, len(plan.points))
+    count = min(thread_count(), len(plan.points))
     with ProcessPoolExecutor(count, get_context("fork"), gc.freeze) as pool:
         refusals_or_none = pool.map(partial(_refusal_of_point, composed, plan.varied, project), plan.points)
         reasons = list(track(refusals_or_none, "check", len(plan.points)))

@@ -56,7 +56,8 @@ def toolchain(action: str, name: str) -> None:
     if action == "status":
         for line in status_lines():
             output.print(line)
-        next_step("python -m stages.toolchain install NAME")
+        absent = [name for name, each in ENVIRONMENTS.items() if not each.installed]
+        next_step(f"python -m stages.toolchain install {absent[0]}" if absent else NEXT)
         return
     environment = named(name)
     if action == "remove":

@@ -103,11 +103,11 @@ def test_every_bit_width_of_every_variable_and_the_wider_the_better(tmp_path):
 
 
 def test_the_same_for_any_number_of_cores(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setenv("SOCQUANT_THREADS", "1")
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one, _ = measured(tiny_classifier(), tmp_path / "a")
-    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    monkeypatch.setenv("SOCQUANT_THREADS", "5")
     assert measured(tiny_classifier(), tmp_path / "b")[0] == one
 
 

@@ -116,6 +116,15 @@ def test_a_stage_alone_says_what_is_next(project, monkeypatch, capsys, dvc, said
     assert capsys.readouterr().out[: len(said) or None] == said
 
 
+def test_a_wrong_number_of_threads_is_refused_before_any_work(project, monkeypatch, capsys):
+    monkeypatch.setenv("SOCQUANT_THREADS", "abc")
+    monkeypatch.setattr("sys.argv", ["quantize"])
+    with pytest.raises(SystemExit) as ended:
+        run_stage(lambda config: pytest.fail("it works"), "Quantizes.")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: SOCQUANT_THREADS=abc: give a number")
+
+
 def test_a_stage_takes_another_params_file(project, monkeypatch):
     text = (project / "params.yaml").read_text()
     (project / "other.yaml").write_text(text.replace("feature_bits: 8", "feature_bits: 10"))

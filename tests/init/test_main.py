@@ -68,8 +68,19 @@ def test_a_network_and_pictures_become_files_of_conf(init):
     assert "# mean, normal (" in text
     assert "# color (low): nothing tells it; the usual one" in " ".join(text.split())
     assert (
-        "Split: 5 calibrate, 4 debug, 7 evaluate; by the hash of their names" in Path("conf/data/mine.yaml").read_text()
+        "Split: 6 calibrate, 4 debug, 6 evaluate; by the hash of their names" in Path("conf/data/mine.yaml").read_text()
     )
+
+
+def test_a_file_named_as_a_model_of_the_project_gets_another_name(init):
+    Path("conf/model").mkdir(exist_ok=True)
+    Path("conf/model/tiny.yaml").write_text("# another\nname: tiny\n")
+    ran = init("tiny.onnx", "calibration")
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("conf/model has a tiny already, which is another model: yours is named my_tiny\n")
+    assert ran.overrides == ["model=my_tiny", "data=my_tiny"]
+    assert Path("conf/model/tiny.yaml").read_text().startswith("# another")
+    assert "conf/model/my_tiny.yaml is there" in init("tiny.onnx", "calibration").err
 
 
 def test_the_same_call_writes_the_same_bytes(init):

@@ -3,7 +3,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.init.model_name import model_name
+from stages.init.model_name import free_name, model_name
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,19 @@ def test_a_value_is_no_name(given):
 def test_characters_that_no_name_has(given):
     with pytest.raises(UserError, match="give letters a to z, digits and"):
         model_name(given, "net")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("# YOLOv8n of the project\nname: net\n", "my_net"),
+        ("name: net\n# read by `python -m stages.init`\n", "my_net"),
+        ("# net.onnx (exporter unknown), read by `python -m\n# stages.init`.\nname: net\n", "net"),
+        (None, "net"),
+    ],
+)
+def test_the_name_of_another_model_is_left_to_it(tmp_path, text, name):
+    (tmp_path / "model").mkdir()
+    if text is not None:
+        (tmp_path / "model" / "net.yaml").write_text(text)
+    assert free_name("net", tmp_path) == name

@@ -30,6 +30,15 @@ def test_status_and_remove(toolchain):
     assert toolchain("remove", "tensorflow").stdout.startswith("tensorflow is not installed\n")
 
 
+def test_status_names_what_is_not_installed(toolchain):
+    absent = list(ENVIRONMENTS)
+    for each in ENVIRONMENTS.values():
+        assert toolchain("status").stdout.endswith(f"next:    python -m stages.toolchain install {absent.pop(0)}\n")
+        each.executable.parent.mkdir(parents=True)
+        each.executable.touch()
+    assert "toolchain install" not in toolchain("status").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

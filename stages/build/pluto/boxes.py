@@ -10,7 +10,7 @@ from stages.build.heads.board_head import BoardHead
 from stages.build.heads.sources import write_head
 from stages.core.config.schema import DetectorConfig
 
-__all__ = ["Decoding", "in_order", "write_boxes"]
+__all__ = ["Decoding", "ordered_head", "write_boxes"]
 
 SOURCES = Path(__file__).parent / "src"
 
@@ -43,10 +43,10 @@ def write_boxes(folder: Path, decoding: Decoding, order: Sequence[str]) -> None:
         order: the outputs' names as the runtime has them: in the order of their layers.
     """
     shutil.copytree(SOURCES, folder)
-    write_head(folder, in_order(decoding, order), decoding.detector)
+    write_head(folder, ordered_head(decoding, order), decoding.detector)
 
 
-def in_order(decoding: Decoding, order: Sequence[str]) -> BoardHead:
+def ordered_head(decoding: Decoding, order: Sequence[str]) -> BoardHead:
     """The head with its tensors where they are when outputs come in another order."""
     board, names = decoding.board, [output.name for output in decoding.outputs]
     numbers = [names.index(name) for name in order]

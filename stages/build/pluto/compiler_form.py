@@ -18,7 +18,7 @@ from stages.build.pluto.network_input import read_plainly
 from stages.build.pluto.qdq_graph import BITS, QMAX, QMIN, QdqGraph
 from stages.build.pluto.refusals import Concern, Effect, Refusal
 from stages.build.pluto.rewrite import Rewrite
-from stages.core.graph.onnx_graph import attribute
+from stages.core.graph.onnx_graph import attribute, check_structure, infer_shapes
 from stages.core.integer.network_params import NetworkParams
 
 __all__ = ["settings_refusals", "to_compiler_form"]
@@ -80,9 +80,9 @@ def to_compiler_form(
     read_plainly(rewrite)
     rewrite.graph()
     del model.graph.value_info[:]
-    result = onnx.shape_inference.infer_shapes(model)
-    onnx.checker.check_model(result)
-    return result, rewrite.notes
+    infer_shapes(model)
+    check_structure(model)
+    return model, rewrite.notes
 
 
 def _make_codes_signed(rewrite: Rewrite) -> None:

@@ -15,7 +15,7 @@ from stages.compare.cures.candidates import (
 from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, try_line, why_untried
 from stages.compare.diagnose.cure import Cure, best_first, effect_of
 from stages.compare.diagnose.diagnosis import Diagnosis
-from stages.compare.diagnose.finding import REMARKS, Finding, in_order
+from stages.compare.diagnose.finding import REMARKS, Finding, worst_first
 from stages.core.base.artifacts import remove_leftovers
 from stages.core.base.console import counted, progress
 from stages.core.base.errors import UserError
@@ -66,7 +66,7 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     cures = best_first(trials.tried.values())
     findings = [found for finding in diagnosis.findings if (found := _judged(finding, trials.tried)) is not None]
     if diagnosis.accumulated is not None and all(finding.kind in REMARKS for finding in findings):
-        findings = in_order([diagnosis.accumulated, *findings])
+        findings = worst_first([diagnosis.accumulated, *findings])
     if diagnosis.outcome.level in (Level.look, Level.broken) and not cures:
         notes.append(f"none of {counted(len(trials.tried), 'line')} that were tried helps the outputs")
     return replace(diagnosis, findings=findings, cures=cures, tried=list(trials.tried.values()), notes=notes)

@@ -15,7 +15,7 @@ from stages.compare.diagnose.calibration_findings import calibration_findings, d
 from stages.compare.diagnose.channel_imbalance import channel_imbalance_findings
 from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.curve_findings import accumulated, curve_findings, not_finite_findings
-from stages.compare.diagnose.finding import Finding, in_order, to_json
+from stages.compare.diagnose.finding import Finding, to_json, worst_first
 from stages.compare.diagnose.information import UNCHECKED, dead_channels, float_layers, unchecked_input, unquantized
 from stages.compare.diagnose.inputs.input_evidence import InputEvidence
 from stages.compare.diagnose.inputs.input_findings import best_variant, input_findings
@@ -126,7 +126,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     types = frozenset(reference.producers[name].op_type for name in networks.in_integers if name in reference.producers)
     left = accumulated(similarity, losses.stretches, params) if searched and similarity.rows else None
     notes = [UNSEARCHED] if poor and not searched else []
-    return Diagnosis(in_order(findings), information, evidence.tried(), outcome, losses, left, types, notes=notes)
+    return Diagnosis(worst_first(findings), information, evidence.tried(), outcome, losses, left, types, notes=notes)
 
 
 def _calibration_pictures(training: TrainingRecord, inputs: Sequence[NetworkInput]) -> list[NDArray[np.uint8]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KINDS", "REMARKS", "Effect", "Finding", "in_order", "to_json"]
+__all__ = ["KINDS", "REMARKS", "Effect", "Finding", "to_json", "worst_first"]
 
 KINDS = (
     "not_finite", "unquantized", "parts", "input", "calibration", "range", "bit_width", "channel_imbalance",
@@ -54,7 +54,7 @@ class Finding:
     effect: Effect | None = None
 
 
-def in_order(findings: Iterable[Finding]) -> list[Finding]:
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Findings worst first: by kind; those of a kind in the order given."""
     return sorted(findings, key=lambda finding: KINDS.index(finding.kind))
 

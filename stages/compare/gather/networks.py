@@ -10,17 +10,16 @@ from stages.compare.gather.layers import computed_in_integers, enclosing_layers,
 from stages.compare.gather.partial.feature_network import feature_network
 from stages.compare.gather.partial.isolated_network import IsolatedLayers, isolated_network
 from stages.core.base.paths import (
-    FLOAT_MODEL,
     INPUTS,
     INTEGER_MODEL,
     PREPARED_MODEL,
     QPARAMS,
     QUANTIZED_MODEL,
-    STRUCTURED_MODEL,
 )
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, load_inputs
 from stages.core.graph.onnx_graph import Graph, load_model
+from stages.core.graph.structured import load_structured
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import NetworkParams, load_qparams
 
@@ -89,8 +88,7 @@ def load_networks(config: Config) -> Networks:
     """
     params = load_qparams(QPARAMS, config)
     inputs = load_inputs(INPUTS)
-    structured = STRUCTURED_MODEL.exists()
-    reference = Graph(load_model(STRUCTURED_MODEL if structured else FLOAT_MODEL))
+    reference = Graph(load_structured())
     integer = load_integer_model(INTEGER_MODEL)
     partial = _partial_networks(reference, integer, params) if config.compare.isolated else None
     return Networks(reference, integer, params, inputs, partial)

@@ -55,8 +55,10 @@ def check(config: Config) -> None:
     cures = config.compare.cures
     _require(cures >= 0, "compare.cures", cures, "how many lines to try at most, or 0")
     by_vendor = config.evaluate.backend is Backend.toolchain
-    simulator = "simulator, or install the SOC's toolchain (Sophgo's: `python -m stages.toolchain install sophgo`)"
-    _require(not by_vendor or bool(config.watch.compilers), "evaluate.backend", "toolchain", simulator)
+    sophgo = "simulator, or install Sophgo's compiler: `python -m stages.toolchain install sophgo`"
+    other = f"simulator: no toolchain that simulates the {config.soc.name} is known"
+    allowed = sophgo if config.soc.vendor is Vendor.sophgo else other
+    _require(not by_vendor or bool(config.watch.compilers), "evaluate.backend", "toolchain", allowed)
     check_watch(config)
 
 

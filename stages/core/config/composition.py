@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -13,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from stages.core.base.errors import UserError, one_line
+from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.config.check import check
 from stages.core.config.explain import explain
 from stages.core.config.load import conform, missing_keys
@@ -67,10 +69,16 @@ def compose_socs(names: Sequence[str], folder: Path) -> dict[str, SocConfig]:
     overrides = [f"+soc@{name}={name}" for name in names]
     with open_conf(folder, overrides):
         composed = hydra.compose(None, overrides=overrides)  # one composition of all: most of its time is Hydra's own
+        tables: dict[str, Any] = {}
         for name in names:
-            soc = OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed[name], resolve=True)))
+            content = OmegaConf.to_container(composed[name], resolve=True)
+            assert isinstance(content, dict)
+            operators = content.pop("operators", {})
+            if (key := repr(operators)) not in tables:  # long, and the same for the SOCs of a vendor
+                tables[key] = OmegaConf.to_object(OmegaConf.merge(schema.operators, operators))
+            soc = OmegaConf.to_object(OmegaConf.merge(schema, content))
             assert isinstance(soc, SocConfig)
-            socs[name] = soc
+            socs[name] = replace(soc, operators=tables[key])
     return socs
 
 
@@ -144,8 +152,11 @@ def _explain_hydra(error: Exception) -> str:
     """Find the reason inside what Hydra raised and say it in one line."""
     if isinstance(error, MissingConfigException):
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
-        options = ", ".join(error.options or [])
-        return f"{group or 'config'}={name}: there is no such file in conf/{group}; choose one of {options}"
+        options = list(error.options or [])
+        hint = did_you_mean(name.lower(), options)
+        near = f"{hint} " if hint.endswith("?") else ""
+        listed = ", ".join(options)
+        return f"{group or 'config'}={name}: there is no such file in conf/{group}; {near}choose one of {listed}"
     if isinstance(error, OverrideParseException):
         hint = "a value with ( ) { } [ ] , = ~ or spaces needs quotes of its own, as in 'key=\"value\"'"
         return f"override {error.override!r} is not KEY=VALUE; {hint}"

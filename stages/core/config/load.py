@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from stages.core.base.errors import UserError, one_line
+from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.texts import check_yaml
 from stages.core.config.check import check
 from stages.core.config.explain import explain
@@ -17,6 +17,8 @@ from stages.core.config.schema import Config
 from stages.core.config.watch import register_resolvers
 
 __all__ = ["conform", "load_params", "missing_keys"]
+
+SOCS = Path("conf/soc")
 
 
 def load_params(path: Path) -> Config:
@@ -45,7 +47,22 @@ def load_params(path: Path) -> Config:
     if absent:
         raise UserError(f"{path} lacks {', '.join(absent)}: write it anew with `python -m stages.compose`")
     check(config)
+    _check_soc_file(config.soc.name)
     return config
+
+
+def _check_soc_file(name: str) -> None:
+    """Refuse a SOC that conf/soc/ of the project does not have: a name that was changed by hand.
+
+    Raises:
+        UserError: naming the key.
+    """
+    known = sorted(path.stem for path in SOCS.glob("*.yaml"))
+    if known and name.lower() not in known:
+        raise UserError(
+            f"soc.name={name}: {SOCS} has no such file; choose a SOC by its file, as in "
+            f"`python -m stages.compose --keep soc=t41`; {did_you_mean(name.lower(), known)}"
+        )
 
 
 def conform(content: Any) -> Config:

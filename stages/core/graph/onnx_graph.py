@@ -21,6 +21,8 @@ __all__ = [
     "Graph",
     "attribute",
     "captured_names",
+    "check_structure",
+    "infer_shapes",
     "load_model",
     "output_name",
     "parse_model",
@@ -182,6 +184,28 @@ class Graph:
         """Whether a Conv works on each input channel alone: as many groups as channels, more than one."""
         weight = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
         return weight is not None and weight.dims[1] == 1 and attribute(node, "group", 1) > 1
+
+
+def infer_shapes(model: onnx.ModelProto, *, data_prop: bool = False) -> None:
+    """Note the shapes of all tensors that follow from those of the inputs, in place.
+
+    Args:
+        model: the network.
+        data_prop: whether shapes that are computed count too.
+    """
+    inferred = onnx.shape_inference.infer_shapes(_without_weights(model), data_prop=data_prop).graph
+    for part in ("node", "output", "value_info"):
+        del getattr(model.graph, part)[:]
+        getattr(model.graph, part).extend(getattr(inferred, part))
+
+
+def check_structure(model: onnx.ModelProto) -> None:
+    """Have ONNX's checker look at all but the bytes of the weights.
+
+    Raises:
+        onnx.checker.ValidationError: naming what is wrong.
+    """
+    onnx.checker.check_model(_without_weights(model))
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,6 +1,5 @@
 """One pass over the calibration set: run the network with every tensor as output, collect, forget."""
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
+from stages.core.base.threads import thread_count
 from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
 from stages.core.graph.infinite import infinite_tensors, without_infinity
@@ -55,7 +55,7 @@ def collect(
     # one core runs the network, the others count: threads of its own would wait for each other, spinning
     runner = Runner(with_outputs(model, computed))
     collectors = {name: TensorCollector() for name in names}
-    workers = os.cpu_count() or 1
+    workers = thread_count()
     with ThreadPoolExecutor(workers) as pool:
         pending: list[Future[set[str]]] = []
         current = ""

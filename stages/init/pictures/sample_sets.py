@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stages.calibset.inspect import MIN_SAMPLES
 from stages.compare.diagnose.inputs.labelled_boxes import LabelledBoxes
 from stages.compare.diagnose.inputs.labelled_pictures import Labelled, LabelledPictures
 from stages.core.base.console import console
@@ -129,7 +130,8 @@ def _data_file(
         else:
             told = "{} calibrate, {} debug, {} evaluate".format(*divided.counts)
             why = "by the hash of their names: the same each time, and others may be added"
-        guess = Guess("split", told, why, Sure.low if divided.shared else Sure.high)
+            why += f"; so few calibrate poorly: give {2 * MIN_SAMPLES} {noun} or more" if divided.few else ""
+        guess = Guess("split", told, why, Sure.low if divided.few else Sure.high)
     sentence = f"Split: {guess.value}; {guess.evidence}."
     labels_said = f"({found.guess.sure}): {found.guess.evidence}"
     file = DataFile(name, sentence, calibration, debug, evaluation, found.labels, labels_said, found.task)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stages.calibset.inspect import MIN_SAMPLES
 from stages.core.data.sample_files import position_of
 
 __all__ = ["FEW", "Split", "split"]
@@ -35,13 +36,20 @@ class Split:
     counts: tuple[int, int, int]
 
     @property
+    def few(self) -> bool:
+        """Whether calibset will say that too few calibrate."""
+        return self.counts[0] < MIN_SAMPLES
+
+    @property
     def shared(self) -> bool:
         """Whether all three are the same."""
         return self.calibration is None
 
 
 def split(names: Sequence[str]) -> Split:
-    """Split samples by the hash of their names: 2 of 5 calibrate, at most 64; 4 to 16 debug; the rest evaluates.
+    """Split samples by the hash of their names: 2 of 5 calibrate, 10 to 64; 4 to 16 debug; the rest evaluates.
+
+    Of fewer than 20 samples half of them calibrate.
 
     Args:
         names: of the samples inside their source.
@@ -50,7 +58,8 @@ def split(names: Sequence[str]) -> Split:
     if total < FEW:
         return Split(None, None, None, (total, min(total, MOST_DEBUG), total))
     positions = sorted(map(position_of, names))
-    calibration = min(round(CALIBRATION_SHARE * total), MOST_CALIBRATION)
+    least = min(MIN_SAMPLES, total // 2)
+    calibration = min(max(round(CALIBRATION_SHARE * total), least), MOST_CALIBRATION)
     debug = min(max(round(DEBUG_SHARE * total), LEAST_DEBUG), MOST_DEBUG)
     first, second = _between(positions, calibration), _between(positions, calibration + debug)
     begin = second if total >= SEPARATE else first

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from stages.core.graph.onnx_graph import captured_names
+from stages.core.graph.onnx_graph import captured_names, check_structure
 from stages.core.integer.network_params import NetworkParams
 from stages.quantize.parameters.weight_scales import dequantized
 
@@ -49,7 +49,7 @@ def prepared_model(
             result.graph.initializer.append(numpy_helper.from_array(values[name], nodes[name].input[1]))
         if _uses(result, tensor) == 0:
             result.graph.initializer.remove(stored[tensor])
-    onnx.checker.check_model(result)
+    check_structure(result)
     return result
 
 

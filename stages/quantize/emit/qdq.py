@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from stages.core.base.errors import UserError, one_line
-from stages.core.graph.onnx_graph import Graph, used_names
+from stages.core.graph.onnx_graph import Graph, check_structure, infer_shapes, used_names
 from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
 from stages.core.integer.rules import bias_codes, broadcast_scales
 from stages.quantize.parameters.scales import representable
@@ -175,8 +175,8 @@ class _Writer:
         del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
         result.graph.node.extend(self._nodes)
         result.graph.initializer.extend(tensor for name, tensor in self._constants.items() if name in used)
-        result = onnx.shape_inference.infer_shapes(result)
-        onnx.checker.check_model(result)
+        infer_shapes(result)
+        check_structure(result)
         return result
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from stages.core.config.schema import SocConfig
-from stages.core.graph.onnx_graph import Graph, attribute, used_names
+from stages.core.graph.onnx_graph import Graph, attribute, check_structure, used_names
 from stages.core.integer.model import DOMAIN, DOMAIN_VERSION
 from stages.core.integer.network_params import NetworkParams, WeightParams
 from stages.core.integer.operators import CodesOperator
@@ -184,7 +184,7 @@ class IntegerModelBuilder:
         others = tuple(i for i in range(weight.ndim) if i != axis % weight.ndim)
         factor = 4 if self.soc.requantization.is_nna else 1
         largest = max(x.zero_point, x.qmax - x.zero_point)
-        worst = factor * largest * int(np.abs(weight.astype(np.int64)).sum(axis=others).max())
+        worst = factor * largest * int(np.abs(weight).sum(axis=others, dtype=np.int64).max())
         if worst >= ACCUMULATOR_LIMIT:
             self.notes.append(
                 f"{layer.name} ({layer.kind}): its sums may exceed a 32-bit accumulator "
@@ -284,7 +284,7 @@ class IntegerModelBuilder:
         )
         opset = [*self.graph.model.opset_import, helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
         result = helper.make_model(graph, opset_imports=opset, ir_version=self.graph.model.ir_version)
-        onnx.checker.check_model(result)
+        check_structure(result)
         return result
 
 

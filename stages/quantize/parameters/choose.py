@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
+from stages.core.base.threads import in_order
 from stages.core.config.schema import Config, FeatureZeroPoint, Requantization, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
@@ -163,9 +164,8 @@ def choose_weights(
     """
     by_tensor = {feature.tensor: feature for feature in features}
     nodes = {node.name: node for node in graph.nodes}
-    params, codes = [], {}
 
-    def choose(quantizer: WeightQuantizer) -> None:
+    def choose(quantizer: WeightQuantizer) -> tuple[WeightParams, NDArray[np.int32]]:
         node, bits = nodes[quantizer.node], quantizer.bits
         weight, bias = graph.constant(quantizer.tensor), bias_of(graph, node)
         assert weight is not None
@@ -177,15 +177,16 @@ def choose_weights(
         scales = weight_scales(weight, bits, axis, config.quant.weight_method)
         x, y = by_tensor.get(node.input[0]), by_tensor.get(quantizer.output)
         candidates = alignments(scales, axis, bias, x, y, config.soc)
-        errors = [squared_errors(weight, candidate, bits, axis) for candidate in candidates]
-        scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
-        codes[node.name] = kept_codes(weight_codes(weight, scales, bits, axis), config.soc)
-        chosen = tuple(float(scale) for scale in scales)
-        params.append(WeightParams(quantizer.tensor, node.name, bits, axis, chosen, config.quant.weight_method.name))
+        scales = candidates[0]
+        if len(candidates) > 1:
+            errors = [squared_errors(weight, candidate, bits, axis) for candidate in candidates]
+            scales = np.take_along_axis(np.stack(candidates), np.argmin(errors, axis=0)[None], axis=0)[0]
+        codes = kept_codes(weight_codes(weight, scales, bits, axis), config.soc)
+        chosen, method = tuple(float(scale) for scale in scales), config.quant.weight_method.name
+        return WeightParams(quantizer.tensor, node.name, bits, axis, chosen, method), codes
 
-    for quantizer in track(setup.weights, "weights"):
-        choose(quantizer)
-    return params, codes
+    chosen = list(track(in_order(choose, setup.weights), "weights", len(setup.weights)))
+    return [params for params, _ in chosen], {params.node: codes for params, codes in chosen}
 
 
 def kept_codes(codes: NDArray[np.int32], soc: SocConfig) -> NDArray[np.int32]:

@@ -67,8 +67,9 @@ def weight_codes(
     Returns:
         int32 codes in the weight's shape, within +-(2**(bits-1) - 1).
     """
-    codes = np.rint(weight / scales.astype(np.float64).reshape(broadcast_shape(weight.ndim, axis)))
-    return np.clip(codes, -weight_qmax(bits), weight_qmax(bits)).astype(np.int32)
+    codes = weight / scales.astype(np.float64).reshape(broadcast_shape(weight.ndim, axis))
+    np.rint(codes, out=codes)
+    return np.clip(codes, -weight_qmax(bits), weight_qmax(bits), out=codes).astype(np.int32)
 
 
 def dequantized(codes: NDArray[np.int32], scales: Sequence[float], axis: int | None) -> NDArray[np.float32]:
@@ -131,7 +132,7 @@ def _fitted(rows: NDArray[np.float32], starts: NDArray[np.float32], qmax: int, r
     return _live(fit_scales(rows, np.ones_like(rows), starts, -ends, ends, rounds))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _errors(rows: NDArray[np.float32], scales: NDArray[np.float32], qmax: int) -> NDArray[np.float64]:
     """Squared errors [channels, candidates] of rows [channels, values] at scales [channels, candidates]."""
     errors = np.zeros(scales.shape)

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from stages.core.graph.onnx_graph import Graph, attribute
+from stages.core.graph.onnx_graph import Graph, attribute, infer_shapes
 from stages.quantize.partition.merged_convolutions import merged_convolutions
 from stages.quantize.partition.nodes import bias_of, sliding_window
 
@@ -47,7 +47,8 @@ def converter_structure(model: onnx.ModelProto) -> onnx.ModelProto:
     written = list(nodes)
     del result.graph.node[:]
     result.graph.node.extend(written)
-    return merged_convolutions(onnx.shape_inference.infer_shapes(result))
+    infer_shapes(result)
+    return merged_convolutions(result)
 
 
 def renamed(graph: Graph) -> dict[str, str]:

@@ -5,7 +5,6 @@ its weights make of it. Both ends move by themselves.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.base.console import track
+from stages.core.base.threads import thread_count
 from stages.core.config.schema import SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.graph.session import Runner
@@ -83,7 +83,7 @@ def output_ranges(
                 ranges[tensor] = best_range(_OutputError(graph, feature, values, soc, pool), feature.seen)
 
     subgraphs = layer_subgraphs(graph, setup.layers)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         choose(graph.inputs)
         for index, subgraph in enumerate(track(subgraphs, "ranges by output")):
             if not subgraph.outputs:

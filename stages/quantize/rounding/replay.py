@@ -4,7 +4,6 @@ Tensors between subgraphs lie in files, so that memory does not grow with the nu
 once, whatever happens between subgraphs.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from stages.core.base.threads import thread_count
 from stages.core.graph.session import Runner
 from stages.core.integer.network_params import FeatureParams, NetworkParams
 from stages.quantize.emit.qdq import insert_quantizers
@@ -125,7 +125,7 @@ def advance(subgraph: Subgraph, files: TensorFiles, runner: Runner, count: int) 
     def run(index: int) -> list[Array]:
         return list(runner.run({name: files.read(name, index) for name in subgraph.inputs}).values())
 
-    threads = os.cpu_count() or 1
+    threads = thread_count()
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, count, threads * PICTURES_PER_THREAD):
             indices = range(start, min(start + threads * PICTURES_PER_THREAD, count))

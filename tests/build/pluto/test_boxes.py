@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.build.pluto.boxes import Decoding, in_order, write_boxes
+from stages.build.pluto.boxes import Decoding, ordered_head, write_boxes
 from stages.core.heads.detections import Detections
 from tests.build.heads.heads import CONFIG, board_head_of, detector, head_of, random_outputs, shapes_of
 
@@ -109,7 +109,7 @@ def test_what_does_not_fit_is_said(built):
 def test_another_order_moves_the_tensors():
     head, given = decoding("yolox")
     order = [output.name for output in reversed(given.outputs)]
-    moved = in_order(given, order)
+    moved = ordered_head(given, order)
     assert [order[moved.places[name].output] for name in head.tensors] == list(head.tensors)
     assert moved.sizes == given.board.sizes[::-1]
     assert given.fits(order)

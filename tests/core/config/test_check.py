@@ -33,6 +33,10 @@ VALUES = [
     ("quant.percentile=49.9", "quant.percentile=49.9: give percent of the values, 50 to 100"),
     ("quant.percentile=100.1", "quant.percentile=100.1: give percent of the values, 50 to 100"),
     ("quant.percentile=nan", "quant.percentile=nan: give percent of the values, 50 to 100"),
+    (
+        "evaluate.backend=toolchain",
+        "evaluate.backend=toolchain: give simulator: no toolchain that simulates the T40 is known",
+    ),
     ("compare.cures=-1", "compare.cures=-1: give how many lines to try at most, or 0"),
     ("quant.steps=0", "quant.steps=0: give a positive number or null"),
     ("model.detector.strides=[16,8]", "model.detector.strides=[16, 8]: give positive pixels in ascending order"),

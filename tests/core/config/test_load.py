@@ -44,6 +44,13 @@ def test_a_mistake_in_params_is_said_in_one_line(params, old, new, said):
     assert "\n" not in str(caught.value)
 
 
+def test_a_soc_that_conf_lacks_is_refused(params, project, monkeypatch):
+    monkeypatch.chdir(project)
+    params.write_text(params.read_text().replace("name: T40\n", "name: T4O\n"))
+    with pytest.raises(UserError, match=r"^soc\.name=T4O: conf/soc has no such file; .*; did you mean .*'t40'"):
+        load_params(params)
+
+
 @pytest.mark.parametrize("content", ["", "3\n", "- a\n", "text\n"])
 def test_params_that_hold_no_keys_are_a_user_error_that_names_the_file(params, content):
     params.write_text(content)

@@ -1,5 +1,6 @@
 import pytest
 
+from stages.calibset.inspect import warnings_for
 from stages.core.data.sample_files import in_part, position_of
 from stages.init.pictures.split import split
 
@@ -10,7 +11,15 @@ def chosen(names, part):
 
 @pytest.mark.parametrize(
     ("count", "counts"),
-    [(8, (3, 4, 5)), (23, (9, 4, 14)), (24, (10, 4, 10)), (128, (51, 16, 61)), (1000, (64, 16, 920))],
+    [
+        (8, (4, 4, 4)),
+        (19, (9, 4, 10)),
+        (20, (10, 4, 10)),
+        (23, (10, 4, 13)),
+        (24, (10, 4, 10)),
+        (128, (51, 16, 61)),
+        (1000, (64, 16, 920)),
+    ],
 )
 def test_sets_are_as_large_as_said(count, counts):
     names = [f"{index}.jpg" for index in range(count)]
@@ -30,6 +39,12 @@ def test_few_samples_serve_every_set():
     assert made.shared
     assert (made.calibration, made.debug, made.evaluation) == (None, None, None)
     assert not split([str(index) for index in range(8)]).shared
+
+
+@pytest.mark.parametrize(("count", "few"), [(7, True), (19, True), (20, False), (1000, False)])
+def test_it_knows_what_calibset_will_call_few(count, few):
+    made = split([f"{index}.jpg" for index in range(count)])
+    assert made.few == few == bool(warnings_for(made.counts[0], {}))
 
 
 def test_a_sample_stays_in_its_set_when_others_come():

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 
-from stages.core.graph.onnx_graph import Graph
+from stages.core.graph.onnx_graph import Graph, infer_shapes
 
 __all__ = ["Array", "Rewriter", "Rule"]
 
@@ -160,7 +160,8 @@ class Rewriter:
         del copy.graph.node[:]
         copy.graph.node.extend(self._nodes)
         copy.graph.initializer.extend(self._added)
-        return onnx.shape_inference.infer_shapes(copy, data_prop=True)
+        infer_shapes(copy, data_prop=True)
+        return copy
 
 
 Rule = Callable[[Rewriter, onnx.NodeProto], None]

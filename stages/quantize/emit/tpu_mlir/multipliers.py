@@ -30,8 +30,10 @@ MOST_POWER = 6
 
 def round_away(values: NDArray[np.floating]) -> Reals:
     """Round to the nearest, halves away from zero."""
-    whole = np.floor(np.abs(values))
-    rounded: Reals = np.copysign(whole + (np.abs(values) - whole >= 0.5), values).astype(np.float64)
+    size = np.abs(values)
+    whole = np.floor(size)
+    whole += size - whole >= 0.5
+    rounded: Reals = np.copysign(whole, values).astype(np.float64, copy=False)
     return rounded
 
 

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 
 from stages.core.base.errors import UserError
 from stages.export.shapes import graph_shapes
-from stages.init.network.constant_inputs import constant_inputs
+from stages.init.network.number_inputs import number_inputs
 from tests.export.graphs import graph_model, node
 
 
@@ -19,7 +19,7 @@ def rated():
 
 def found(folder):
     model = rated()
-    return constant_inputs(model, graph_shapes(model), folder)
+    return number_inputs(model, graph_shapes(model), folder)
 
 
 @pytest.mark.parametrize("form", ["npz", "npy"])

@@ -12,10 +12,10 @@ from stages.core.base.sources import files_below
 from stages.init.guess.guess import Guess, Sure
 from stages.init.network.array_shapes import array_in
 
-__all__ = ["constant_inputs"]
+__all__ = ["number_inputs"]
 
 
-def constant_inputs(
+def number_inputs(
     model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], samples: Path | None
 ) -> tuple[dict[str, float | int], Guess | None]:
     """Find the inputs that are one number in the graph and the same number in all samples.
