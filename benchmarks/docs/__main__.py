@@ -1,8 +1,9 @@
 """Runs the commands of the docs' pages: `python -m benchmarks.docs`.
 
-Each page is run from top to bottom in a folder as a fresh clone has it. What a command prints is compared with what the
-page shows under it: numbers may differ, and `...` stands for any text. A block with the comment `not run` before it is
-left out, and its reason is printed. --update writes what was printed into the page where it differs.
+Each page is run from top to bottom in a folder as a fresh clone has it. In a block of `console`, what a command prints
+is compared with what the page shows under it: numbers may differ, and `...` stands for any text. A block of `sh` must
+end as the page says. A block with the comment `not run` before it is left out, and its reason is printed. --update
+writes what was printed into the page where it differs.
 """
 
 import sys
@@ -75,11 +76,11 @@ def run_page(page: Path, update: bool = False, keep: Path | None = None) -> list
             same = matches(command.expected, outcome.printed) and outcome.code == command.exit_code
             output.print(f"  {'ok' if same else 'OTHER':5} {outcome.seconds:6.1f} s  {command.text}")
             shown = shown_lines(outcome.printed)
-            if not same or (ANY not in "\n".join(command.expected) and shown != command.expected):
+            if command.shown and (not same or ANY not in "\n".join(command.expected) and shown != command.expected):
                 changed.append((command, shown))  # with --update numbers are those of the last run
             if not same:
                 wrong.append(command)
-                if not update:
+                if not update or not command.shown:
                     output.print(f"exit code {outcome.code}, {command.exit_code} is right; it printed:")
                     output.print(outcome.printed)
             if outcome.code != command.exit_code:

@@ -1,4 +1,8 @@
-"""The commands of a page: its `console` blocks, each line after `$` a command, the lines under it what it prints."""
+"""The commands of a page.
+
+A line after `$` in a `console` block is a command, the lines under it are what it prints. A block of `sh` is one command;
+what it prints is not on the page.
+"""
 
 import re
 from collections.abc import Sequence
@@ -27,6 +31,7 @@ class Command:
         expected: the lines under it.
         not_run: why it is not run; None: it is run.
         exit_code: what it ends with.
+        shown: whether what it prints stands under it.
     """
 
     text: str
@@ -35,10 +40,11 @@ class Command:
     expected: list[str] = field(default_factory=list)
     not_run: str | None = None
     exit_code: int = 0
+    shown: bool = True
 
 
 def commands_of(page: Path) -> list[Command]:
-    """The commands of all console blocks of a page, in their order.
+    """The commands of all blocks of `console` and of `sh`, in their order.
 
     A comment before a block says `<!-- not run: REASON -->`, or `<!-- exit code: N -->` of its commands. A command in
     `<!-- run first: COMMAND -->` is run at its place, whatever it prints.
@@ -58,11 +64,17 @@ def commands_of(page: Path) -> list[Command]:
             first_of_block = True
             continue
         if not inside and (hidden := FIRST.match(line)):
-            found.append(Command(hidden[1], number, number, [ANY]))
+            found.append(Command(hidden[1], number, number, [ANY], shown=False))
         elif not inside:
             reason = match[1] if (match := NOT_RUN.match(line)) else reason if not line else None
             code = int(match[1]) if (match := EXIT_CODE.match(line)) else code if not line else 0
+        if inside == "sh":
+            if first_of_block:
+                found.append(Command(line, number, number, [ANY], reason, code, shown=False))
+            else:
+                found[-1].text += f"\n{line}"
         if inside != "console":
+            first_of_block = False
             continue
         if line.startswith(PROMPT):
             found.append(Command(line[len(PROMPT) :], number, number, not_run=reason, exit_code=code))

@@ -60,7 +60,7 @@ def fresh_clone(folder: Path | None = None) -> Iterator[Path]:
 
 
 def run(command: str, folder: Path) -> Outcome:
-    """Run a line of a shell in a folder, without a terminal."""
+    """Run lines of a shell in a folder, without a terminal, up to the first that fails."""
     environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT}
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
@@ -70,7 +70,7 @@ def run(command: str, folder: Path) -> Outcome:
     }
     begun = time.perf_counter()
     done = subprocess.run(
-        ["bash", "-c", command],
+        ["bash", "-ec", command],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -66,10 +66,12 @@ def _imbalanced() -> str:
     return channel_plot(np.zeros(64), widths, [0.0], [14.0], "feature")
 
 
-def _scores(quantized: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> str:
+def _scores(
+    quantized: Callable[[NDArray[np.float64]], NDArray[np.float64]], low: float = 0.32, high: float = 0.95
+) -> str:
     from stages.compare.render.box_plots import score_plot  # noqa: PLC0415  loads matplotlib
 
-    scores = np.sort(np.random.default_rng(4).uniform(0.32, 0.95, 24))[::-1]
+    scores = np.sort(np.random.default_rng(4).uniform(low, high, 24))[::-1]
     corners = np.stack([np.arange(24) * 20.0, np.zeros(24), np.arange(24) * 20.0 + 15.0, np.full(24, 15.0)], axis=1)
 
     def found(values: NDArray[np.float64]) -> Detections:
@@ -87,6 +89,7 @@ PICTURES: Mapping[str, Callable[[], str]] = {
     "not_finite": lambda: _curve(_falls(FALL, SOUND_COSINE, 0.0), [FALL]),
     "unquantized": lambda: _curve([1.0] * NODES),
     "parts": _joined_parts,
+    "input": lambda: _scores(lambda scores: scores * 0.99, THRESHOLD, 0.42),
     "calibration": lambda: _histogram(_layer_values(), 0.0, 2.0),
     "range": lambda: _histogram(_layer_values(), 0.0, 60.0),
     "bit_width": lambda: _curve(_falls(FALL, SOUND_COSINE, 0.96), [FALL], {FALL: 11.0}),
@@ -96,5 +99,6 @@ PICTURES: Mapping[str, Callable[[], str]] = {
     "accumulates": lambda: _curve([0.9995 - 0.0012 * depth for depth in range(NODES)]),
     "boxes": lambda: _scores(lambda scores: np.where(np.arange(24) % 3 == 0, 0.1, scores * 0.93)),
     "scores": lambda: _scores(lambda scores: np.round(scores * 3) / 3),
+    "debug": lambda: _curve([0.9998] * NODES),
 }
-"""Kind of a finding -> what draws it, as SVG. The others show nothing in a plot."""
+"""Kind of a finding -> what draws it, as SVG."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.docs.reference.finding_pictures import PICTURES
 from benchmarks.docs.reference.text import bullet
 from stages.compare.diagnose.finding import KINDS, REMARKS
 
@@ -18,13 +17,15 @@ class FindingPage:
         title: what is wrong, in a few words.
         looks: how it looks in the report and in the results.
         found: when compare finds it.
-        cures: what compare tries or prints, each an item of a list; empty: there is no line to type.
+        cures: what compare tries or prints, each an item of a list.
+        by_hand: what to do where compare has no line to type.
     """
 
     title: str
     looks: str
     found: str
     cures: tuple[str, ...] = ()
+    by_hand: str = ""
 
 
 INTRODUCTION = """\
@@ -57,6 +58,7 @@ FINDINGS: Mapping[str, FindingPage] = {
         "Every row of the table has cosine 1: the float network is compared with itself.",
         "The settings ask for integers, but the SOC has no bit widths for any layer with weights. The notes of "
         "`quantize` give the reason for each.",
+        by_hand="another `soc`, or bit widths that it has for these layers. `python -m stages.scan` shows all SOCs.",
     ),
     "parts": FindingPage(
         "Parts of an output share a scale that ruins one of them",
@@ -67,7 +69,8 @@ FINDINGS: Mapping[str, FindingPage] = {
     ),
     "input": FindingPage(
         "Colour order, mean or normal are wrong",
-        "The quantized network agrees with the float one, and both are bad: low accuracy, few boxes, low scores.",
+        "The quantized network agrees with the float one, and both are bad: low accuracy, few boxes, low scores. In "
+        "the plot of a detector's scores all dots lie on the diagonal, low down.",
         "Other values fit the training statistics of the first batch norms 1.5 times (colours exchanged) or 3 times "
         "as well, by 2 standard errors or 1, over 32 of the calibration pictures; or they make the labels of "
         "`data.evaluation` likelier, by 0.1 nats and 2 standard errors over 32 pictures.",
@@ -108,8 +111,8 @@ FINDINGS: Mapping[str, FindingPage] = {
     "first_layer": FindingPage(
         "The first layer is poor",
         "The line over depth begins below 0.99.",
-        "The outputs are poor, nothing above explains it, and a first layer below 0.99 at 8 bits costs most. Look at "
-        "colour order, mean and normal of the input.",
+        "The outputs are poor, nothing above explains it, and a first layer below 0.99 at 8 bits costs most.",
+        by_hand="look at colour order, mean and normal, and give `model.inputs=[...]` as the network was trained.",
     ),
     "falls": FindingPage(
         "Similarity falls at a layer",
@@ -141,11 +144,13 @@ FINDINGS: Mapping[str, FindingPage] = {
         "A detector's scores have very few values",
         "In the plot of scores all dots lie on a few horizontal lines.",
         "10 boxes or more of the quantized network have 4 different scores or fewer.",
+        by_hand="`model.cut=true` for a head that was left whole, else more bits: `quant.feature_bits`.",
     ),
     "debug": FindingPage(
         "Debug pictures served to quantize",
-        "All is good, better than on other pictures.",
+        "All is good, better than on other pictures. The line over depth stays near 1.",
         "A debug picture is among those that calibrate, correct or validate. It says nothing against the network.",
+        by_hand="`data.debug.source` with pictures that serve for nothing else.",
     ),
 }
 """By kind."""
@@ -180,7 +185,6 @@ def _finding(kind: str, page: FindingPage) -> str:
             *(f"    {bullet(cure)}".replace("\n", "\n    ") for cure in page.cures),
         ]
     else:
-        lines.append("- **Cure**: none to type.")
-    if kind in PICTURES:
-        lines += ["", f"![{page.title}](../images/findings/{kind}.svg)"]
+        lines.append(bullet(f"**Cure**, by hand: {page.by_hand}"))
+    lines += ["", f"![{page.title}](../images/findings/{kind}.svg)"]
     return "\n".join([*lines, ""])

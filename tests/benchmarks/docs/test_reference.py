@@ -99,8 +99,9 @@ def test_all_findings_are_described():
     assert set(written) - set(KINDS) < set(INFORMATION)
 
 
-def test_pictures_of_findings_are_there():
-    assert set(PICTURES) < set(KINDS)
+def test_every_finding_has_a_picture_and_a_cure():
+    assert list(PICTURES) == list(KINDS)
+    assert all(bool(page.cures) != bool(page.by_hand) for page in FINDINGS.values())
     assert {path.stem for path in (REPOSITORY / PICTURES_FOLDER).glob("*.svg")} == set(PICTURES)
 
 

@@ -20,7 +20,8 @@ $ true
 ```
 
 ```sh
-not run at all
+cd /    # both lines in one shell
+ls
 ```
 
 <!-- not run: no board -->
@@ -44,10 +45,11 @@ def page(tmp_path):
 
 
 def test_the_commands_of_a_page(page):
-    hidden, joined, silent, skipped, failing = commands_of(page)
-    assert (hidden.text, hidden.expected) == ("touch here", ["..."])
+    hidden, joined, silent, unseen, skipped, failing = commands_of(page)
+    assert (hidden.text, hidden.expected, hidden.shown) == ("touch here", ["..."], False)
     assert (joined.text, joined.expected) == ("echo one two", ["one two"])
-    assert (silent.text, silent.expected) == ("true", [])
+    assert (silent.text, silent.expected, silent.shown) == ("true", [], True)
+    assert (unseen.text, unseen.expected, unseen.shown) == ("cd /    # both lines in one shell\nls", ["..."], False)
     assert (skipped.text, skipped.not_run) == ("flash it", "no board")
     assert (failing.exit_code, failing.not_run, failing.expected) == (2, None, ["7"])
 

@@ -22,10 +22,10 @@ def parsers():
 
 
 def shell_lines(page):
-    """The lines of a page's shell blocks; lines that go on are one."""
-    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
-        yield from block.replace("\\\n", " ").splitlines()
-    yield from (command.text for command in commands_of(page) if not command.exit_code)
+    """The lines that a page shows to type; those that go on are one."""
+    for command in commands_of(page):
+        if not command.exit_code:
+            yield from command.text.replace("\\\n", " ").splitlines()
 
 
 @pytest.mark.slow
