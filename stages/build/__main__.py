@@ -23,7 +23,7 @@ from stages.build.sophon.folder import write_sophon
 from stages.build.tpu_mlir.folder import RUN_SCRIPT as TPU_MLIR_SCRIPT
 from stages.build.tpu_mlir.folder import write_tpu_mlir
 from stages.build.venus.folder import write_venus
-from stages.core.base.artifacts import output_folder, write_text
+from stages.core.base.artifacts import stage_output, write_text
 from stages.core.base.console import output, warn
 from stages.core.base.paths import (
     BUILD,
@@ -57,7 +57,7 @@ def build(config: Config) -> None:
     outputs = board_outputs(graph, params)
     head = _decoded_head(config, inputs, outputs)
     name = config.soc.name.lower()
-    with output_folder(BUILD) as folder:
+    with stage_output(BUILD) as folder:
         board = folder / name
         board.mkdir()
         if config.soc.vendor is Vendor.ingenic:

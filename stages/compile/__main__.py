@@ -39,11 +39,12 @@ def compile_board(config: Config) -> None:
     board = BUILD / config.soc.name
     COMPILER_LOG.parent.mkdir(exist_ok=True)
     COMPILER_LOG.write_text("", encoding="utf-8")
-    tools = Tools(find_toolchain(config), config.soc.toolchain.minutes, COMPILER_LOG)
+    toolchain = find_toolchain(config)
+    tools = Tools(toolchain, config.soc.toolchain.minutes, COMPILER_LOG)
     remove_leftovers(COMPILE.parent, WORK_PREFIX)
     work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=COMPILE.parent))
     try:
-        with only_compiler():
+        with only_compiler(toolchain):
             compiled = compile_network(board, work, tools, load_integer_model(INTEGER_MODEL))
         with stage_output(COMPILE) as folder:
             for name in compiled.files:

@@ -1,6 +1,5 @@
 """The steps from a network to a compiled one, in a folder of their own."""
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.statistics.metrics import distance
 from stages.core.tpu_mlir.calls import with_folder
+from stages.core.tpu_mlir.compiled import weight_file
 from stages.core.tpu_mlir.names import CAST_SUFFIX
 from stages.core.tpu_mlir.tables import (
     Layer,
@@ -107,7 +107,7 @@ def compile_network(board: Path, work: Path, tools: Tools, integer: onnx.ModelPr
         "own_scales": own_scales,
         "outputs": _outputs(top, simulated, _arrays(work / f"{name}_model_outputs.npz"), compiled),
     }
-    files = [calls["model"], lowered, _weight_file(work / lowered), f"{name}.mlir"]
+    files = [calls["model"], lowered, weight_file(work / lowered), f"{name}.mlir"]
     files += [f"{name}_{part}.npz" for part in ("in_f32", "top_outputs", "tpu_outputs", "model_outputs")]
     tables = [f"{name}_table", f"{name}_qtable"] if calls["quantize"] == "INT8" else []
     feeds = _arrays(work / f"{name}_in_f32.npz")
@@ -213,12 +213,3 @@ def _outputs(top: Arrays, simulated: Arrays, compiled: Arrays, layers: Sequence[
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     with np.load(path) as stored:
         return {name: stored[name] for name in stored.files}
-
-
-def _weight_file(path: Path) -> str:
-    """The file of weights that a .mlir names."""
-    mark = "module.weight_file = "
-    text = path.read_text(encoding="utf-8")
-    start = text.index(mark) + len(mark)
-    name: str = json.JSONDecoder().raw_decode(text[start:])[0]
-    return name

@@ -1,17 +1,19 @@
 """A network being quantized: all that has been chosen for it. Rounding methods change it subgraph by subgraph."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.core.config.schema import Rounding, SocConfig
+from stages.core.config.schema import Requantization, Rounding, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams, NetworkParams, WeightParams
+from stages.core.integer.thresholds import settled_scale
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
+from stages.quantize.parameters.alignment import whole_shift_scales
 from stages.quantize.parameters.choose import alignments, kept_codes
 from stages.quantize.parameters.scales import representable
 from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
@@ -41,6 +43,7 @@ class Candidate:
         factors: tensor that equalization scaled -> float32 [C]: original = scaled * factor.
         biases: node -> corrected bias, float32 [channels]; others keep the float network's.
         rounding: how the weights were rounded.
+        held: features whose scale is not to be learned: by the converter's rules it is that of others too.
     """
 
     graph: Graph
@@ -52,6 +55,7 @@ class Candidate:
     factors: Mapping[str, Array] = field(default_factory=dict)
     biases: dict[str, Array] = field(default_factory=dict)
     rounding: Rounding = Rounding.nearest
+    held: Collection[str] = ()
 
     def copy(self) -> "Candidate":
         """A copy that changes by itself."""
@@ -100,6 +104,8 @@ class Candidate:
         largest, by_channel = float(scales.max()), tuple(scales.tolist()) if len(scales) > 1 else ()
         for name in (quantizer.tensor for quantizer in self.setup.features if quantizer.source == tensor):
             params = self.features[name]
+            if self.soc.follows_converter:
+                largest = settled_scale(largest, params.zero_point, params.bits)
             low, high = representable(largest, params.zero_point, params.bits)
             self.features[name] = replace(params, scale=largest, channel_scales=by_channel, low=low, high=high)
 
@@ -112,6 +118,11 @@ class Candidate:
         params = self.weights[node.name]
         quantizer = next(quantizer for quantizer in self.setup.weights if quantizer.node == node.name)
         x, y = self.features.get(node.input[0]), self.features.get(quantizer.output)
+        if self.soc.requantization is Requantization.sophgo_bm1684 and x is not None and y is not None:
+            scales = whole_shift_scales(scales, x.scale, y.scale)
+            self.weights[node.name] = replace(params, scales=tuple(scales.tolist()))
+            self.codes[node.name] = kept_codes(codes, self.soc)
+            return
         candidates = np.stack(alignments(scales, params.axis, self.bias(node), x, y, self.soc))
         nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)
         aligned = np.take_along_axis(candidates, nearest[np.newaxis], axis=0)[0]

@@ -7,15 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.base.console import counted
-from stages.core.config.schema import FLOAT_BITS, QuantConfig
-from stages.core.data.inputs import NetworkInput
+from stages.core.config.schema import FLOAT_BITS, Config, WeightScale
+from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
 from stages.core.graph.onnx_graph import Graph
 from stages.core.statistics.collect import calibration_feeds, collect
 from stages.core.statistics.tensor_statistics import TensorStatistics
-from stages.quantize.equalize.cross_layer import equalize
+from stages.quantize.equalize.cross_layer import equalize, equalize_whole
 
 __all__ = ["Network", "equalized"]
+
+MAX_PICTURES = 24
+"""That single values are looked at of."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,17 @@ class Network:
         )
 
 
-def equalized(network: Network, quant: QuantConfig, samples: SampleReader, inputs: Sequence[NetworkInput]) -> Network:
+def equalized(network: Network, config: Config, samples: SampleReader, inputs: Sequence[NetworkInput]) -> Network:
     """Scale a network's channels by its statistics; those of scaled tensors are collected again on `samples`."""
-    feature_bits = FLOAT_BITS if quant.float_features else quant.feature_bits
-    weight_bits = FLOAT_BITS if quant.float_weights else quant.weight_bits
-    scaled = equalize(network.graph.model, network.statistics, feature_bits, weight_bits)
+    quant, soc = config.quant, config.soc
+    model, statistics = network.graph.model, network.statistics
+    if soc.follows_converter and soc.weight_scale is WeightScale.per_tensor:
+        few = samples.subset(range(0, len(samples), -(-len(samples) // MAX_PICTURES)))
+        scaled = equalize_whole(model, statistics, (feeds(sample, inputs) for sample in few))
+    else:
+        feature_bits = FLOAT_BITS if quant.float_features else quant.feature_bits
+        weight_bits = FLOAT_BITS if quant.float_weights else quant.weight_bits
+        scaled = equalize(model, statistics, feature_bits, weight_bits)
     if not scaled.factors:
         return network
     changed = collect(scaled.model, calibration_feeds(samples, inputs, "equalize"), scaled.factors)

@@ -13,7 +13,15 @@ from tempfile import TemporaryDirectory
 import onnx
 
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
-from stages.core.config.schema import ChannelScales, Config, Equalization, FeatureMethod, QuantConfig, Rounding
+from stages.core.config.schema import (
+    ChannelScales,
+    Config,
+    Equalization,
+    FeatureMethod,
+    QuantConfig,
+    Rounding,
+    WeightScale,
+)
 from stages.core.config.settings_record import calibset_settings, check_export, check_settings
 from stages.core.data.inputs import NetworkInput, feeds, load_inputs
 from stages.core.data.sample_store import calibration_samples, correction_samples, validation_samples
@@ -23,6 +31,7 @@ from stages.core.statistics.tensor_statistics import load_statistics
 from stages.quantize.candidate import Candidate
 from stages.quantize.float_network import Network, equalized
 from stages.quantize.parameters.choose import choose_features, choose_weights
+from stages.quantize.parameters.converter_ranges import held_features
 from stages.quantize.partition.converter_structure import converter_structure, renamed
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.quantizers.node_bits import NodeBits, load_node_bits, without
@@ -150,7 +159,7 @@ class Pipeline:
         """The network with its channels equalized on all calibration pictures, or as it is if the settings say so."""
         if self.config.quant.equalization is Equalization.none:
             return self.network
-        return equalized(self.network, self.config.quant, calibration_samples(self.calibset), self.inputs)
+        return equalized(self.network, self.config, calibration_samples(self.calibset), self.inputs)
 
     def select_equalization(self, networks: Sequence[Network], validator: Validator, notes: list[str]) -> Network:
         """Take the equalized network if there is no other or if it is better, both with one scale a feature."""
@@ -159,7 +168,8 @@ class Pipeline:
             per_tensor = replace(self.config.quant, channel_scales=ChannelScales.never)
             current, changed = (self.choose_parameters(network, per_tensor) for network in networks)
             change = "quant.equalization=measured: channels scaled"
-            better = validator.better(current, changed, change, features_only=self._learns_weights)
+            whole = self.config.soc.weight_scale is WeightScale.per_tensor  # then weights gain more than features
+            better = validator.better(current, changed, change, features_only=self._learns_weights and not whole)
             network = networks[0] if better is current else network
         if network.factors:
             notes.append(network.note())
@@ -232,6 +242,8 @@ class Pipeline:
             notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
             return candidate
         refined = candidate.copy()
+        if self.config.soc.follows_converter:
+            refined.held = self._held(candidate)
         with self.scratch_folder() as folder:
             notes += refine(refined, quant, correction_samples(self.calibset), self.inputs, folder)
         if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
@@ -239,6 +251,11 @@ class Pipeline:
         nearest = quant.rounding is Rounding.nearest
         change = "bias correction" if nearest else f"quant.rounding={quant.rounding.value}"
         return validator.better(candidate, refined, change)
+
+    def _held(self, candidate: Candidate) -> set[str]:
+        """Features whose scales the converter chooses together."""
+        setup, rule = candidate.setup, self.config.soc.requantization
+        return held_features(list(candidate.features.values()), candidate.graph, setup.layers, setup.integer, rule)
 
     @contextmanager
     def scratch_folder(self) -> Iterator[Path]:

@@ -11,13 +11,17 @@ import pytest
 from stages.build.tpu_mlir.steps import steps
 from stages.compile.chain import compile_network
 from stages.compile.tools import Tools
+from stages.core.base.artifacts import stage_output
 from stages.core.base.errors import UserError
+from stages.core.base.paths import INTEGER_MODEL
 from stages.core.config.schema import Color, Vendor
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.session import Runner
 from stages.core.integer.simulator import simulator_model
+from stages.core.tpu_mlir.calls import HERE, with_folder
+from stages.core.tpu_mlir.compiled import network_digest, weight_file
 from stages.core.tpu_mlir.tables import read_mlir
-from stages.core.tpu_mlir.toolchain import Toolchain
+from stages.core.tpu_mlir.toolchain import Toolchain, only_compiler
 from tests.build.boards import board_config
 from tests.core.tpu_mlir.network import renamed_network
 from tests.networks import quantized_network, soc_config
@@ -79,6 +83,9 @@ def chain(tmp_path):
     picture = NetworkInput("x", (1, 3, 16, 16), (0.0,) * 3, (1.0,) * 3, Color.RGB)
     calls = steps(board_config(Vendor.sophgo, "bm1684x"), [picture], ["calibration/a.png"], "INT8")
     (board / "steps.json").write_text(json.dumps(calls))
+    (board / "calibration").mkdir()
+    for name in ("model.onnx", "calibration/a.png"):
+        (board / name).touch()
     (board / "ranges.json").write_text(json.dumps(golden_ranges()))
     (store / "net.mlir").write_bytes((GOLDEN / "net.mlir").read_bytes())
     (store / LOWERED).write_bytes((GOLDEN / "net_bm1684x_tpu.mlir").read_bytes())
@@ -181,3 +188,40 @@ def test_ranges_that_lack_a_layer_end_it_before_the_compiler_crashes(chain, tmp_
     with pytest.raises(UserError, match=r"^no calibration table for net\.mlir: the compiler makes .*: sum_Add \(Add\)"):
         chain[1]()
     assert "model_deploy" not in (tmp_path / "compile.log").read_text()
+
+
+def test_a_damaged_network_is_told_by_its_checksum(tmp_path, monkeypatch):
+    """Not in the words of the tool that would have read it."""
+    monkeypatch.chdir(tmp_path)
+    with stage_output(Path("out/build")) as folder:
+        (folder / "bm1684x").mkdir()
+        (folder / "bm1684x" / "model.onnx").write_bytes(b"network")
+    board = Path("out/build/bm1684x")
+    call = ["model_transform.py", "--model_def", f"{HERE}/model.onnx", "--mlir", "net.mlir"]
+    assert with_folder(call, board) == [*call[:2], str(board.resolve() / "model.onnx"), *call[3:]]
+    (board / "model.onnx").write_bytes(b"natwork")
+    with pytest.raises(UserError, match=r"out/build/bm1684x/model\.onnx is damaged: run `dvc repro --force .* build`"):
+        with_folder(call, board)
+
+
+def test_a_compiled_network_names_its_weights(tmp_path):
+    (tmp_path / LOWERED).write_bytes((GOLDEN / "net_bm1684x_tpu.mlir").read_bytes())
+    assert weight_file(tmp_path / LOWERED) == WEIGHTS
+
+
+def test_the_digest_of_a_damaged_network_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with stage_output(INTEGER_MODEL.parent) as folder:
+        (folder / INTEGER_MODEL.name).write_bytes(b"codes")
+    assert len(network_digest()) == 16
+    INTEGER_MODEL.write_bytes(b"c0des")
+    with pytest.raises(UserError, match=r"integer\.onnx is damaged: run `dvc repro --force --single-item quantize`"):
+        network_digest()
+
+
+def test_compilers_of_two_environments_do_not_wait_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOCQUANT_CACHE", str(tmp_path / "cache"))
+    one, other = (Toolchain(tmp_path / name / "bin", {}) for name in ("one", "other"))
+    with only_compiler(one), only_compiler(other):
+        locks = list((tmp_path / "cache").rglob("tpu-mlir-*.lock"))
+    assert len(locks) == 2

@@ -61,6 +61,8 @@ def write_sophon(
     shutil.copyfile(SOURCES / ("cvi.h" if small else "bmrt.h"), folder / "accelerator.h")
     if head is not None:
         write_head(folder, head, config.model.detector)
+        if not small:
+            shutil.copyfile(SOURCES / "boxes.cpp", folder / "boxes.cpp")
     python = [] if small else ["board.py"]
     for name in ("model.h", "normalization.h", "Makefile", "README.md", *python):
         write_text(folder / name, environment.get_template(f"{name}.j2").render(values))

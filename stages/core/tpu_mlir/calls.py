@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from stages.core.base.checksums import checked_file
+
 __all__ = ["HERE", "with_folder"]
 
 HERE = "{here}"
@@ -10,5 +12,16 @@ HERE = "{here}"
 
 
 def with_folder(call: Sequence[str], folder: Path) -> list[str]:
-    """Put the folder into a call."""
-    return [word.replace(HERE, str(folder.resolve()), 1) for word in call]
+    """Put the folder into a call.
+
+    Raises:
+        UserError: if a file of the folder that it names is missing or damaged: the tool would say it in its own words.
+    """
+    return [_in_folder(word, folder) for word in call]
+
+
+def _in_folder(word: str, folder: Path) -> str:
+    if not word.startswith(HERE):
+        return word
+    path = folder.resolve() / word.removeprefix(HERE).lstrip("/")
+    return str(path if path.is_dir() else checked_file(path))

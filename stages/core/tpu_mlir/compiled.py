@@ -1,17 +1,19 @@
 """What compile has written, for the stages after it."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stages.core.base.artifacts import read_json
+from stages.core.base.checksums import read_bytes
 from stages.core.base.errors import UserError
 from stages.core.base.paths import COMPILE, COMPILED, INTEGER_MODEL
 from stages.core.config.schema import Config
 
-__all__ = ["LAYERS_FILE", "CompiledNetwork", "load_compiled", "network_digest"]
+__all__ = ["LAYERS_FILE", "CompiledNetwork", "load_compiled", "network_digest", "weight_file"]
 
 LAYERS_FILE = "layers.json"
 
@@ -45,8 +47,12 @@ class CompiledNetwork:
 
 
 def network_digest() -> str:
-    """Digits that change with the quantized network."""
-    return hashlib.sha256(INTEGER_MODEL.read_bytes()).hexdigest()[:16]
+    """Digits that change with the quantized network.
+
+    Raises:
+        UserError: if it is missing or damaged.
+    """
+    return hashlib.sha256(read_bytes(INTEGER_MODEL)).hexdigest()[:16]
 
 
 def load_compiled(config: Config) -> CompiledNetwork:
@@ -59,3 +65,12 @@ def load_compiled(config: Config) -> CompiledNetwork:
     if (record["chip"], record["network"]) != (config.soc.name, network_digest()):
         raise UserError(f"{COMPILE} was made of another quantized network: run `dvc repro`")
     return CompiledNetwork(record, read_json(COMPILE / LAYERS_FILE))
+
+
+def weight_file(path: Path) -> str:
+    """The name of the file of weights that a .mlir names; it lies beside it."""
+    mark = "module.weight_file = "
+    text = path.read_text(encoding="utf-8")
+    start = text.index(mark) + len(mark)
+    name: str = json.JSONDecoder().raw_decode(text[start:])[0]
+    return name

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.base.artifacts import write_arrays
+from stages.core.base.checksums import checked_file
 from stages.core.base.errors import UserError
 from stages.core.base.paths import COMPILE
 from stages.core.config.schema import Config
 from stages.core.graph.onnx_graph import Graph
-from stages.core.tpu_mlir.compiled import load_compiled
+from stages.core.tpu_mlir.compiled import load_compiled, weight_file
 from stages.core.tpu_mlir.names import CAST_SUFFIX, layer_name
 from stages.core.tpu_mlir.toolchain import find_toolchain
 
@@ -38,12 +39,13 @@ class Simulation:
         graph: the exported network, whose outputs are wanted.
 
     Raises:
-        UserError: if there is no compiler or nothing is compiled.
+        UserError: if there is no compiler, nothing is compiled, or what was is damaged.
     """
 
     def __init__(self, config: Config, graph: Graph) -> None:
         toolchain = find_toolchain(config)
-        lowered = load_compiled(config).lowered
+        lowered = checked_file(load_compiled(config).lowered)
+        checked_file(COMPILE / weight_file(lowered))
         self._outputs = {layer_name(graph, tensor): tensor for tensor in graph.outputs}
         self._shapes = graph.shapes
         self._one_at_a_time = threading.Lock()

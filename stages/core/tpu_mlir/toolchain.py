@@ -1,5 +1,6 @@
 """TPU-MLIR on this machine."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from stages.core.environments.recipes import SOPHGO
 
 __all__ = ["INSTALL", "Toolchain", "find_toolchain", "only_compiler"]
 
+PLACE_DIGITS = 12
 INSTALL = "`python -m stages.toolchain install sophgo`"
 
 
@@ -57,15 +59,16 @@ def find_toolchain(config: Config) -> Toolchain:
 
 
 @contextmanager
-def only_compiler() -> Iterator[None]:
-    """Wait until no other process compiles: the simulators of two chips share files in the environment."""
+def only_compiler(toolchain: Toolchain) -> Iterator[None]:
+    """Wait until no other process compiles with these tools: the simulators of two chips share files beside them."""
     folder = environments_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "tpu-mlir.lock")
+    place = hashlib.sha256(str(toolchain.folder.resolve()).encode()).hexdigest()[:PLACE_DIGITS]
+    lock = FileLock(folder / f"tpu-mlir-{place}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        console.print("waiting for another process that compiles with TPU-MLIR")
+        console.print(f"waiting for another process that compiles with {toolchain.folder}")
         lock.acquire()
     try:
         yield

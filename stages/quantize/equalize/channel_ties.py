@@ -21,8 +21,8 @@ from scipy.sparse.csgraph import connected_components
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.operators import WEIGHTED
 from stages.quantize.operators import ONNX_OPERATORS
-from stages.quantize.operators.onnx_operator import Indices, Tie
-from stages.quantize.partition.nodes import bias_of
+from stages.quantize.operators.onnx_operator import Indices, Tie, tie_unary
+from stages.quantize.partition.nodes import bias_of, clamp_bounds
 
 __all__ = ["Channels", "Indices", "scaled_constants"]
 
@@ -33,6 +33,8 @@ class Channels:
 
     Attributes:
         graph: the network.
+        through_clips: a Clip that begins at 0 ties too: its upper bound is left to the feature's threshold.
+        clips: output of such a Clip -> its input, and the bound.
         first: tensor -> number of its first channel; float32 tensors of a known shape of two axes or more.
         classes: int64 [channels of all tensors], the class of each: the least number in it.
         groups: tensor -> the group it belongs to: tensors that are tied together, named by the first of them.
@@ -40,13 +42,15 @@ class Channels:
     """
 
     graph: Graph
+    through_clips: bool = False
+    clips: dict[str, tuple[str, float]] = field(init=False)
     first: dict[str, int] = field(init=False)
     classes: Indices = field(init=False)
     groups: dict[str, str] = field(init=False)
     fixed: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
-        graph, self.first, count = self.graph, {}, 0
+        graph, self.first, self.clips, count = self.graph, {}, {}, 0
         for name in graph.float_tensors:
             if len(graph.shapes.get(name, ())) >= 2:
                 self.first[name] = count
@@ -90,6 +94,9 @@ class Channels:
             return None
         if not all(name in self.first for name in (features[0], node.output[0])):
             return None
+        if self.through_clips and node.op_type == "Clip" and (bounds := clamp_bounds(self.graph, node))[0] == 0.0:
+            self.clips[node.output[0]] = node.input[0], bounds[1]
+            return tie_unary(self.graph, node)
         ties = operator.ties(self.graph, node)
         return ties if ties is not None and all(a in self.first and b in self.first for a, _, b, _ in ties) else None
 

@@ -7,7 +7,7 @@ channel grows. Sources: M. Nagel et al., "Data-Free Quantization Through Weight 
 2019 (across layers, through ReLUs); G. Xiao et al., "SmoothQuant", ICML 2023 (a feature's range against the weight's).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.operators import WEIGHTED
 from stages.core.statistics.tensor_statistics import TensorStatistics
+from stages.quantize.equalize.channel_samples import channel_quantiles
 from stages.quantize.equalize.channel_ties import Channels
 from stages.quantize.equalize.factors import Consumer, FactorGroup, ScaledFeature
 from stages.quantize.equalize.scaled_model import scaled_model
+from stages.quantize.equalize.whole_weights import whole_weight_factors
 from stages.quantize.partition.layers import CLAMP_TYPES
 
-__all__ = ["Equalized", "equalize"]
+__all__ = ["Equalized", "equalize", "equalize_whole"]
+
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,26 @@ def equalize(
     """
     channels = Channels(Graph(model))
     by_class = _choose_factors(channels, statistics, feature_bits, weight_bits)
-    factors = {name: by_class[channels.of(name)].astype(np.float32) for name in channels.first}
+    return _scaled(channels, {name: by_class[channels.of(name)].astype(np.float32) for name in channels.first})
+
+
+def equalize_whole(
+    model: onnx.ModelProto, statistics: Mapping[str, TensorStatistics], feeds: Iterable[Mapping[str, Array]]
+) -> Equalized:
+    """The same where one scale serves a whole weight, and a feature's threshold is the bound of the Clip before it.
+
+    Args:
+        model: the float network with shapes.
+        statistics: by tensor.
+        feeds: network inputs of a few pictures.
+    """
+    channels = Channels(Graph(model), through_clips=True)
+    samples = channel_quantiles(model, [source for source, _ in channels.clips.values()], feeds)
+    return _scaled(channels, whole_weight_factors(channels, statistics, samples))
+
+
+def _scaled(channels: Channels, factors: dict[str, Array]) -> Equalized:
+    """The network with those factors that are not 1."""
     factors = {name: factor for name, factor in factors.items() if np.any(factor != 1)}
     groups = {channels.groups[name] for name in factors}
     return Equalized(scaled_model(channels.graph, factors), factors, len(groups))

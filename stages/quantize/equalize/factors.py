@@ -11,7 +11,7 @@ from stages.core.statistics.tensor_statistics import TensorStatistics
 from stages.quantize.equalize.channel_ties import Indices
 from stages.quantize.equalize.scaled_model import weight_by_input
 
-__all__ = ["Consumer", "FactorGroup", "ScaledFeature"]
+__all__ = ["MAX_FACTOR", "Consumer", "FactorGroup", "ScaledFeature", "channel_power"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -62,7 +62,7 @@ class ScaledFeature:
             room = np.divide(end * own, seen, out=np.full(len(own), np.inf), where=seen > 0)
             unseen += 2 * (seen / np.log(count)) ** 2 * count**-room
             span += end
-        return np.asarray(np.minimum((span * own / 2.0**bits) ** 2 / 12, _power(self.statistics)) + unseen)
+        return np.asarray(np.minimum((span * own / 2.0**bits) ** 2 / 12, channel_power(self.statistics)) + unseen)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Consumer:
     ) -> "Consumer":
         """Describe a weighted node whose input has these classes of channels and statistics."""
         rows = weight_by_input(node, weight).astype(np.float64)
-        power = _power(statistics).reshape(rows.shape[0], rows.shape[2])
+        power = channel_power(statistics).reshape(rows.shape[0], rows.shape[2])
         return cls(classes, np.abs(rows).max(axis=3), (rows**2).sum(axis=3), rows.shape[3], power)
 
     @property
@@ -165,7 +165,7 @@ class FactorGroup:
         return best
 
 
-def _power(statistics: TensorStatistics) -> Array:
+def channel_power(statistics: TensorStatistics) -> Array:
     """Estimate the mean square of each channel, float64 [C], from its mean and ends.
 
     The standard deviation is taken as an eighth of the range, as of a bell, but no more than the mean's distance from

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from stages.core.config.schema import Requantization
 from stages.core.integer.rules import SHIFT_LIMIT, Scale, multiplier_shift_parameters
 
-__all__ = ["aligned_scales"]
+__all__ = ["aligned_scales", "whole_shift_scales"]
 
 CONVERTER_SHIFT_LIMIT = 31
 
@@ -44,3 +44,9 @@ def aligned_scales(
         multiplier, shift = multiplier_shift_parameters(effective_scales)
         candidates = [np.where(multiplier > 0, multiplier / 2.0**shift, effective_scales)]
     return [(candidate * y_scale / x_scale).astype(np.float32) for candidate in candidates]
+
+
+def whole_shift_scales(scales: NDArray[np.float32], x_scale: Scale, y_scale: Scale) -> NDArray[np.float32]:
+    """Move weight scales to the nearest at which a layer's effective scale is a power of two, 1 or less."""
+    shift = np.clip(np.rint(-np.log2(x_scale * scales.astype(np.float64) / y_scale)), 0, CONVERTER_SHIFT_LIMIT)
+    return np.asarray(y_scale / (x_scale * 2.0**shift), dtype=np.float32)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
 from stages.core.base.threads import in_order
-from stages.core.config.schema import Config, FeatureZeroPoint, Requantization, SocConfig, WeightScale
+from stages.core.config.schema import FLOAT_BITS, Config, FeatureZeroPoint, Requantization, SocConfig, WeightScale
 from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
@@ -19,11 +19,19 @@ from stages.quantize.parameters.channel_scales import channel_scales, least_chan
 from stages.quantize.parameters.converter_ranges import converter_ranges
 from stages.quantize.parameters.ranges import feature_range
 from stages.quantize.parameters.scales import SMALLEST_NORMAL, affine, least_bias_scales, representable
-from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_scales
+from stages.quantize.parameters.weight_scales import squared_errors, weight_codes, weight_qmax, weight_scales
 from stages.quantize.partition.nodes import bias_of
 from stages.quantize.quantizers.setup import FeatureQuantizer, QuantizerSetup, WeightQuantizer
 
-__all__ = ["alignments", "choose_features", "choose_weights", "kept_codes", "soc_affine", "symmetric_features"]
+__all__ = [
+    "alignments",
+    "choose_features",
+    "choose_weights",
+    "kept_codes",
+    "most_code",
+    "soc_affine",
+    "symmetric_features",
+]
 
 MOST_SHIFTED_CODE = 126
 Range = tuple[float, float]
@@ -191,8 +199,14 @@ def choose_weights(
 
 def kept_codes(codes: NDArray[np.int32], soc: SocConfig) -> NDArray[np.int32]:
     """Codes of a weight as the SOC's converter keeps them: on BM1684 one of 127 would cost the whole layer a shift."""
+    most = most_code(FLOAT_BITS, soc)
+    return np.clip(codes, -most, most)
+
+
+def most_code(bits: int, soc: SocConfig) -> int:
+    """The largest of a weight's codes that the SOC's converter keeps, see `kept_codes`."""
     limited = soc.requantization is Requantization.sophgo_bm1684
-    return np.clip(codes, -MOST_SHIFTED_CODE, MOST_SHIFTED_CODE) if limited else codes
+    return min(weight_qmax(bits), MOST_SHIFTED_CODE) if limited else weight_qmax(bits)
 
 
 def alignments(

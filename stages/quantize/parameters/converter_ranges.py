@@ -16,7 +16,7 @@ from stages.core.integer.thresholds import settled_scale, threshold
 from stages.quantize.parameters.scales import representable
 from stages.quantize.partition.layers import Layer
 
-__all__ = ["converter_ranges"]
+__all__ = ["converter_ranges", "held_features"]
 
 RESHAPED = frozenset({"Flatten", "Reshape", "Transpose", "DepthToSpace"})
 """Layers whose input takes what their output is given."""
@@ -25,6 +25,8 @@ BACKWARD = frozenset({"Clip", "DepthToSpace", "GlobalMaxPool", "MaxPool", "Relu"
 SLOPED = frozenset({"LeakyRelu", "PRelu"})
 JOINED = frozenset({"Concat", "Max", "Min"})
 MOST_ROUNDS = 64
+TRIED_GROWTH = 1.25
+"""Factor by which a scale is changed to see what follows it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,28 @@ def converter_ranges(
     }
     _Sharing(graph, [layer for layer in layers if layer.name in chosen], layers, ranges).run(rule)
     return [_with_range(feature, ranges[feature.tensor]) for feature in params]
+
+
+def held_features(
+    params: Sequence[FeatureParams],
+    graph: Graph,
+    layers: Sequence[Layer],
+    integer: Iterable[str],
+    rule: Requantization,
+) -> set[str]:
+    """Features whose scale cannot change by itself: the converter would take it back, or change others.
+
+    Arguments as for `converter_ranges`, which gave the scales. Features that pass on another's codes do not count.
+    """
+    chosen, held = list(integer), set()
+    own = [feature for feature in params if not feature.method.is_shared]
+    for feature in own:
+        wanted = [replace(one, scale=one.scale * TRIED_GROWTH) if one is feature else one for one in own]
+        given = [wanted[own.index(one)] if one in own else one for one in params]
+        found = {one.tensor: one.scale for one in converter_ranges(given, graph, layers, chosen, rule)}
+        if any(abs(found[one.tensor] - one.scale) > 1e-3 * one.scale for one in wanted):
+            held.add(feature.tensor)
+    return held
 
 
 def _with_range(feature: FeatureParams, found: _Range) -> FeatureParams:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import onnx
 
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Head, QuantConfig, Requantization, SocConfig
@@ -12,7 +13,7 @@ from stages.core.graph.onnx_graph import Graph, attribute
 from stages.quantize.operators import why_float
 from stages.quantize.partition.layer_graph import LayerGraph
 from stages.quantize.partition.layers import Layer, head_layers, layers_until
-from stages.quantize.partition.nodes import clamp_bounds
+from stages.quantize.partition.nodes import clamp_bounds, sliding_window
 
 __all__ = ["float_reasons", "skipped_layers"]
 
@@ -98,6 +99,17 @@ def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
         "TPU-MLIR's average pools have no dilations": (
             kind == "AveragePool" and any(step != 1 for step in attribute(node, "dilations", ()))
         ),
+        "what TPU-MLIR makes of an average pool whose padding is not counted is not known": (
+            kind == "AveragePool" and _leaves_padding_out(graph, node)
+        ),
+        "what TPU-MLIR makes of a product of two features is not known": (
+            kind == "MatMul" and node.input[1] not in graph.constants
+        ),
+        "what TPU-MLIR makes of a grouped ConvTranspose on this chip is not known": (
+            kind == "ConvTranspose"
+            and attribute(node, "group", 1) > 1
+            and soc.requantization is Requantization.sophgo_cv18xx
+        ),
     }
     if soc.requantization is Requantization.sophgo_bm1684:
         shape = graph.shapes.get(node.input[0], [])
@@ -107,6 +119,12 @@ def _converter_limit(graph: Graph, layer: Layer, soc: SocConfig) -> str | None:
             "TPU-MLIR averages up to 225 values in integers": math.prod(kernel) > MOST_AVERAGED,
         }
     return next((reason for reason, holds in limits.items() if holds), None)
+
+
+def _leaves_padding_out(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether an average pool's windows at the border average fewer values."""
+    counted = attribute(node, "count_include_pad", 0)
+    return not counted and any(sliding_window(graph, node, attribute(node, "kernel_shape"))["pads"])
 
 
 def _not_finite(graph: Graph, layer: Layer) -> str | None:

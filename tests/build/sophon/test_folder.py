@@ -14,8 +14,9 @@ import pytest
 from stages.build.board_outputs import BoardOutput
 from stages.build.sophon.folder import write_sophon
 from stages.core.config.composition import compose
-from stages.core.config.schema import Color
+from stages.core.config.schema import Anchor, Color, Fit
 from stages.core.data.inputs import NetworkInput
+from tests.build.heads import heads
 from tests.conftest import REPOSITORY, project_overrides
 
 SDK = Path(__file__).parent / "sdk"
@@ -85,6 +86,16 @@ def test_a_picture_runs_through_the_compiled_network(tmp_path, soc, runtime):
     assert f"is it compiled for the {soc}?" in done.stderr
 
 
+def board_program(folder, monkeypatch, engine):
+    """The program's `main`, with a stand-in for sail's engine."""
+    sail = types.SimpleNamespace(Engine=engine, IOMode=types.SimpleNamespace(SYSIO="SYSIO"))
+    monkeypatch.setitem(sys.modules, "sophon", types.SimpleNamespace(sail=sail))
+    monkeypatch.setitem(sys.modules, "sophon.sail", sail)
+    namespace = {"__name__": "board", "__file__": str(folder / "board.py")}
+    exec((folder / "board.py").read_text(), namespace)
+    return namespace["main"]
+
+
 def test_python_on_sail(tmp_path, monkeypatch, capsys):
     folder = written(tmp_path / "board")
     cv2.imwrite(str(tmp_path / "a.png"), PIXELS[:, :, ::-1])
@@ -104,12 +115,7 @@ def test_python_on_sail(tmp_path, monkeypatch, capsys):
             fed.update(inputs)
             return {"scores_Gemm_f32": np.float32([[1, 4, 2, 3]]), "joined_Concat_f32": inputs["images"]}
 
-    sail = types.SimpleNamespace(Engine=Engine, IOMode=types.SimpleNamespace(SYSIO="SYSIO"))
-    monkeypatch.setitem(sys.modules, "sophon", types.SimpleNamespace(sail=sail))
-    monkeypatch.setitem(sys.modules, "sophon.sail", sail)
-    namespace = {"__name__": "board"}
-    exec((folder / "board.py").read_text(), namespace)
-    namespace["main"]("net.bmodel", str(tmp_path / "a.png"))
+    board_program(folder, monkeypatch, Engine)("net.bmodel", str(tmp_path / "a.png"))
     wanted = ((PIXELS.astype(np.float32) - PICTURE.mean) / PICTURE.normal).transpose(2, 0, 1)[None]
     np.testing.assert_allclose(fed["images"], wanted, rtol=1e-6)
     assert fed["images"].dtype == np.float32
@@ -119,3 +125,45 @@ def test_python_on_sail(tmp_path, monkeypatch, capsys):
         *(f"  class {i}: {v:.4f}" for i, v in ((1, 4), (3, 3), (2, 2), (0, 1))),
     ]
     assert lines[5:] == ["output joined_Concat_f32 [1, 3, 2, 2]", f"  {wanted.min():g} .. {wanted.max():g}"]
+
+
+@pytest.mark.slow
+def test_python_prints_boxes_by_the_programs_decoding(tmp_path, monkeypatch, capfd):
+    """A picture twice as wide as the letterboxed input: boxes are in its pixels."""
+    if not shutil.which("g++"):
+        pytest.skip("g++ is missing: apt-get install g++")
+    head = heads.head_of("yolox")
+    board, outputs = heads.board_head_of(head)
+    (values,) = heads.decisive_outputs(head, 1)
+    config = compose(project_overrides("model.name=net", "soc=bm1684x"), REPOSITORY / "conf")[0]
+    config.model.preprocess.fit, config.model.preprocess.anchor = Fit.letterbox, Anchor.center
+    config.model.detector = heads.CONFIG
+    picture = NetworkInput("images", (1, 3, head.height, head.width), (0.0,) * 3, (1.0,) * 3, Color.RGB)
+    folder = tmp_path / "board"
+    write_sophon(folder, config, picture, outputs, "net.bmodel", board)
+    subprocess.run(["make", "-C", folder, "-s", "libboxes.so"], check=True)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((head.height, 2 * head.width, 3), np.uint8))
+
+    class Engine:
+        def __init__(self, *_):
+            pass
+
+        def get_graph_names(self):
+            return ["net"]
+
+        def get_input_names(self, _):
+            return ["images"]
+
+        def process(self, *_):
+            return {f"{name}_Conv_f32": value for name, value in values.items()}
+
+    board_program(folder, monkeypatch, Engine)("net.bmodel", str(tmp_path / "a.png"))
+    lines = capfd.readouterr().out.splitlines()
+    found = heads.detector(head).detect(values, heads.CONFIG.score_threshold)
+    assert lines[0].startswith(f"{len(found)} boxes in {2 * head.width} x {head.height} pixels")
+    boxes = np.array([line.split()[1:] for line in lines[1:] if line.startswith("box: ")], np.float64)
+    shift = np.float64([0, head.height / 4] * 2)
+    ends = np.float64([2 * head.width, head.height] * 2)
+    np.testing.assert_allclose(boxes[:, :4], ((found.boxes - shift) * 2).clip(0, ends), atol=0.06)
+    np.testing.assert_allclose(boxes[:, 4], found.scores, atol=6e-5)
+    np.testing.assert_array_equal(boxes[:, 5], found.classes)

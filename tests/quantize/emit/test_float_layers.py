@@ -12,7 +12,7 @@ from stages.core.graph.session import Runner, with_outputs
 from stages.core.integer.reference import run_reference
 from tests.export.graphs import graph_model, node, run_onnx
 from tests.networks import Quantized, quantized_network, soc_config, tiny_classifier
-from tests.quantize.emit.test_lower import assert_reference_equal, kinds, simulated, values
+from tests.quantize.emit.test_lower import assert_reference_equal, kinds, quantized_case, simulated, values
 
 PICTURE = [1, 3, 16, 16]
 NAMES = ["stem", "depthwise", "project", "residual", "pool", "flatten", "fc"]
@@ -172,3 +172,24 @@ def test_a_move_before_an_operator_that_the_soc_lacks(soc, expected):
     network = quantized_network(model, [{"x": values(*PICTURE)}], chip)
     assert kinds(network) == expected
     assert_reference_equal(network, {"x": values(*PICTURE, seed=5)})
+
+
+@pytest.mark.parametrize(
+    ("name", "soc", "reason"),
+    [
+        ("average_pool_padded", "bm1684x", "an average pool whose padding is not counted"),
+        ("average_pool_same", "cv183x", "an average pool whose padding is not counted"),
+        ("mat_mul_of_features", "bm1688", "a product of two features"),
+        ("conv_transpose_grouped", "cv181x", "a grouped ConvTranspose on this chip"),
+    ],
+)
+def test_what_tpu_mlir_computes_by_no_known_rule_stays_in_float(name, soc, reason):
+    (found,) = quantized_case(name, soc).setup.float_reasons.values()
+    assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("name", "soc"), [("average_pool", "bm1684x"), ("average_pool_counting", "cv181x"), ("mat_mul", "bm1688")]
+)
+def test_its_like_with_a_rule_runs_in_integers(name, soc):
+    assert not quantized_case(name, soc).setup.float_reasons

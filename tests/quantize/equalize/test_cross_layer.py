@@ -338,7 +338,7 @@ def test_statistics_of_scaled_tensors_are_collected_anew(spread_project):
     before = load_statistics(STATISTICS)
     plain = network.Network(Graph(load_model(FLOAT_MODEL)), before)
     samples, given = calibration_samples(CALIBSET), load_inputs(INPUTS)
-    actual = network.equalized(plain, spread_project.quant, samples, given)
+    actual = network.equalized(plain, spread_project, samples, given)
     assert actual.factors
     for name, factor in actual.factors.items():
         for side in ("channel_low", "channel_high", "channel_mean"):

@@ -6,7 +6,7 @@ from stages.core.config.schema import Requantization
 from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import FeatureParams, RangeSource
 from stages.core.integer.thresholds import threshold
-from stages.quantize.parameters.converter_ranges import converter_ranges
+from stages.quantize.parameters.converter_ranges import converter_ranges, held_features
 from stages.quantize.partition.layer_graph import LayerGraph
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config
@@ -99,3 +99,16 @@ def test_what_is_shared_once_stays():
     ranges = {"x": (4.0, True), "a": (3.0, False), "b": (0.9, False), "y": (3.5, False)}
     once = shared(TWO_JOINED, ranges)
     assert shared(TWO_JOINED, once) == once
+
+
+def test_features_whose_scale_is_that_of_others_are_held():
+    """The Concat's and its operands'; the input's and a Sigmoid's, which is always 1, is too."""
+    nodes = [*TWO_JOINED, node("Sigmoid", ["y"], ["s"], "gate"), node("Tanh", ["s"], ["z"], "end")]
+    graph, soc = Graph(graph_model(nodes, {"x": PICTURE}, ["z"], {}, 17)), soc_config("bm1684x")
+    layers = LayerGraph.of(graph, soc).layers
+    integer = [layer.name for layer in layers]
+    params = [
+        FeatureParams(name, name, 8, number / 255, 0, 0.0, number, 0.0, number, RangeSource("MAX_ABS"))
+        for name, number in {"x": 4.0, "a": 3.5, "b": 3.5, "y": 3.5, "s": 1.0, "z": 1.0}.items()
+    ]
+    assert held_features(params, graph, layers, integer, soc.requantization) == {"a", "b", "y", "s"}

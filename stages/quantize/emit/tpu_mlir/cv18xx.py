@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.operators.fixed_point import Add, Concat, Max, Min, Mul, Multiplied
 from stages.core.integer.operators.table import Table
-from stages.core.integer.operators.weighted import ConvTranspose, Rule, Weighted
+from stages.core.integer.operators.weighted import Rule, Weighted
 from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.thresholds import threshold
 from stages.quantize.emit.tpu_mlir.elementwise import code_values, rescaled_operand
@@ -22,7 +22,6 @@ from stages.quantize.emit.tpu_mlir.weighted import (
     Lowering,
     Parts,
     add_weighted,
-    lower_generic,
     weighted_lowerings,
     whole_shifts,
 )
@@ -103,9 +102,6 @@ def _lower_weighted(
     axis: int | None,
     **rest: Any,
 ) -> None:
-    if record is ConvTranspose and rest["group"] > 1:
-        lower_generic(to, layer)
-        return
     codes, parameters = _weighted_parts(to, layer, weight, axis)
     add_weighted(to, layer, record, Rule.doubling, (codes, *parameters), **rest)
 

@@ -11,7 +11,7 @@ from stages.core.graph.onnx_graph import attribute
 from stages.core.integer.operators.weighted import Conv, Rule
 from stages.core.integer.thresholds import converter_scale
 from stages.quantize.emit.tpu_mlir.multipliers import scale_and_shift
-from stages.quantize.emit.tpu_mlir.weighted import add_weighted, lower_generic, whole_shifts
+from stages.quantize.emit.tpu_mlir.weighted import add_weighted, whole_shifts
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.nodes import sliding_window
@@ -24,8 +24,6 @@ Parameters = tuple[NDArray[Any], NDArray[Any]]
 def lower_average(to: IntegerModelBuilder, layer: Layer, parameters: Callable[[int], Parameters]) -> None:
     """An average pool as a depthwise convolution whose weights are all 1.
 
-    One whose padding is not counted has the generic rule.
-
     Args:
         to: takes the layer.
         layer: AveragePool or GlobalAveragePool.
@@ -33,9 +31,6 @@ def lower_average(to: IntegerModelBuilder, layer: Layer, parameters: Callable[[i
     """
     node, shape = layer.first, to.graph.shapes[layer.first.input[0]]
     whole = node.op_type != "AveragePool"
-    if not whole and any(attribute(node, "pads", ())) and not attribute(node, "count_include_pad", 0):
-        lower_generic(to, layer)
-        return
     kernel = shape[2:] if whole else list(attribute(node, "kernel_shape"))
     rank = len(kernel)
     window = sliding_window(to.graph, node, kernel)

@@ -16,7 +16,6 @@ from stages.quantize.emit.tpu_mlir.multipliers import (
     converted_bias,
     scale_and_shift,
 )
-from stages.quantize.operators import ONNX_OPERATORS
 from stages.quantize.operators.builder import IntegerModelBuilder
 from stages.quantize.parameters.weight_scales import dequantized
 from stages.quantize.partition.layers import Layer
@@ -26,7 +25,7 @@ Parts = tuple[NDArray[Any], ...]
 """Codes of a weight, then the parameters of its rule."""
 Lowering = Callable[[IntegerModelBuilder, Layer], None]
 
-__all__ = ["LOWERINGS", "Lowering", "Parts", "add_weighted", "lower_generic", "weighted_lowerings", "whole_shifts"]
+__all__ = ["LOWERINGS", "Lowering", "Parts", "add_weighted", "weighted_lowerings", "whole_shifts"]
 
 
 def real_weight(to: IntegerModelBuilder, layer: Layer) -> NDArray[np.float32]:
@@ -87,21 +86,11 @@ def weighted_lowerings(convolution: Callable[..., None], fully_connected: Callab
 
     def mat_mul(to: IntegerModelBuilder, layer: Layer) -> None:
         node = layer.first
-        if node.input[1] not in to.graph.constants:
-            lower_generic(to, layer)
-            return
         weight = real_weight(to, layer)
         turned = node.op_type == "Gemm" and attribute(node, "transB", 0)
         fully_connected(to, layer, MatMul, weight.T if turned else weight, None)
 
     return {"Conv": conv, "ConvTranspose": conv_transpose, "Gemm": mat_mul, "MatMul": mat_mul}
-
-
-def lower_generic(to: IntegerModelBuilder, layer: Layer) -> None:
-    """As on any SOC: the converter's rule is not known."""
-    lower = ONNX_OPERATORS[layer.first.op_type].lower
-    assert lower is not None
-    lower(to, layer)
 
 
 def whole_shifts(

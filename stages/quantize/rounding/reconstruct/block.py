@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stages.core.base.errors import one_line
 from stages.quantize.candidate import Candidate
+from stages.quantize.partition.layers import Layer
 from stages.quantize.partition.nodes import clamp_bounds
 from stages.quantize.partition.subgraphs import Subgraph
 from stages.quantize.rounding.reconstruct.fake_quant import FakeQuantize, FakeQuantParams
@@ -84,7 +85,7 @@ class TorchBlock:
         self._nodes = [self._reading_floats(node) for node in subgraph.nodes]
         # a clamp that is fused belongs to its quantizer
         self._bounds = {
-            layer.output: clamp_bounds(candidate.graph, layer.nodes[-1])
+            layer.output: _bounds(candidate, layer)
             for layer in subgraph.layers
             if len(layer.nodes) > 1
             and layer.nodes[-1].op_type in ("Relu", "Clip")
@@ -174,6 +175,12 @@ class TorchBlock:
         fake_quant = FakeQuantParams(params.zero_point, qmax, bounds, share, seed)
         y: Tensor = FakeQuantize.apply(laid_out(x), scales, fake_quant)
         return y.reshape(shape)
+
+
+def _bounds(candidate: Candidate, layer: Layer) -> tuple[float, float]:
+    """The clamp that ends a layer; where the converter leaves the upper bound to the threshold there is none."""
+    low, high = clamp_bounds(candidate.graph, layer.nodes[-1])
+    return (low, math.inf) if candidate.soc.follows_converter else (low, high)
 
 
 def read_batch(files: TensorFiles, names: Sequence[str], pictures: Sequence[int]) -> Values:

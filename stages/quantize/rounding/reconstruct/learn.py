@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.core.config.schema import Requantization
+from stages.core.config.schema import Requantization, SocConfig
 from stages.core.integer.network_params import WeightParams
 from stages.quantize.candidate import Candidate
-from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
+from stages.quantize.parameters.choose import most_code
+from stages.quantize.parameters.weight_scales import broadcast_shape
 from stages.quantize.partition.subgraphs import Subgraph
 from stages.quantize.rounding.reconstruct.block import (
     SMALLEST_DIVISOR,
@@ -75,8 +76,8 @@ def learn_block(candidate: Candidate, subgraph: Subgraph, replay: Replay, steps:
 class _LearnedWeight:
     """A weight that is learned: its codes before rounding, and by how much its scales have moved."""
 
-    def __init__(self, params: WeightParams, weight: Array) -> None:
-        self.qmax = weight_qmax(params.bits)
+    def __init__(self, params: WeightParams, weight: Array, soc: SocConfig) -> None:
+        self.qmax = most_code(params.bits, soc)
         self.fan_in = weight.size // weight.shape[params.axis] if params.axis is not None else weight.size
         shape = broadcast_shape(weight.ndim, params.axis)
         self._initial_scales = torch.tensor(params.scales, dtype=torch.float32).reshape(shape)
@@ -84,13 +85,13 @@ class _LearnedWeight:
         self.latent_codes = latent.clamp(-self.qmax - 0.49, self.qmax + 0.49).requires_grad_()
         self.log_scales = torch.zeros_like(self._initial_scales).requires_grad_()
 
-    def dequantized(self) -> Tensor:
-        """The dequantized weight; the gradient passes the rounding."""
+    def dequantized(self, moved: Tensor) -> Tensor:
+        """The dequantized weight, its scales moved by a logarithm; the gradient passes the rounding."""
         codes = self.latent_codes.clamp(-self.qmax, self.qmax)
-        return (codes + (codes.round() - codes).detach()) * self.scales()
+        return (codes + (codes.round() - codes).detach()) * self.scales(moved)
 
-    def scales(self) -> Tensor:
-        return self._initial_scales * self.log_scales.exp()
+    def scales(self, moved: Tensor) -> Tensor:
+        return self._initial_scales * moved.exp()
 
     def codes(self) -> NDArray[np.int32]:
         with torch.no_grad():
@@ -105,7 +106,7 @@ class _BlockLearner:
         self._deviations: dict[str, float] = {}
         nodes = self._block.weighted
         self._weights = {
-            name: _LearnedWeight(candidate.weights[name], self._block.constants[node.input[1]])
+            name: _LearnedWeight(candidate.weights[name], self._block.constants[node.input[1]], candidate.soc)
             for name, node in nodes.items()
         }
         self._biases = {
@@ -119,10 +120,11 @@ class _BlockLearner:
         self._features = {name: params for name, params in features.items() if not params.method.is_shared}
         # where every effective scale is a power of two, scales cannot move by little; a range that the user gave stays
         self._scales_move = candidate.soc.requantization is not Requantization.shift
+        self._whole_shifts = candidate.soc.requantization is Requantization.sophgo_bm1684
         self._log_scales = {
             name: torch.zeros(len(params.scales)).requires_grad_()
             for name, params in self._features.items()
-            if self._scales_move and not params.method.is_given
+            if self._scales_move and not params.method.is_given and name not in candidate.held
         }
         areas = [math.prod(candidate.graph.shapes[name][2:]) for name in outputs if name in candidate.graph.shapes]
         fitting = MAX_BATCH_POSITIONS // max([1, *areas])
@@ -150,7 +152,9 @@ class _BlockLearner:
         """What the optimizer moves, and at which learning rates."""
         learned = [weight for name, weight in self._weights.items() if self._positions(name) >= weight.fan_in]
         groups = {
-            "weight_scales": [weight.log_scales for weight in learned] if self._scales_move else [],
+            "weight_scales": [weight.log_scales for weight in learned]
+            if self._scales_move and not self._whole_shifts
+            else [],
             "biases": list(self._bias_shifts.values()),
             "scales": list(self._log_scales.values()),
         }
@@ -184,10 +188,22 @@ class _BlockLearner:
         for name, weight in self._weights.items():
             bias = self._biases.get(name)
             shifted = None if bias is None else bias + self._deviations[name] * self._bias_shifts[name]
-            weights[name] = weight.dequantized(), shifted
+            weights[name] = weight.dequantized(self._moved(name)), shifted
         scales = {name: torch.from_numpy(params.scales.copy()) for name, params in self._features.items()}
         moved = {name: scales[name] * log_scales.exp() for name, log_scales in self._log_scales.items()}
         return BlockParameters(weights, scales | moved)
+
+    def _moved(self, name: str) -> Tensor:
+        """The logarithm by which a weight's scales move: with the features' where the shift between them stays."""
+        if not self._whole_shifts:
+            return self._weights[name].log_scales
+        sources = {quantizer.tensor: quantizer.source for quantizer in self._candidate.setup.features}
+        output = next(each.output for each in self._candidate.setup.weights if each.node == name)
+        x, y = (
+            self._log_scales.get(sources.get(tensor, tensor), torch.zeros(1))
+            for tensor in (self._block.weighted[name].input[0], output)
+        )
+        return y - x
 
     def _backward(self, pictures: list[int], seeds: list[int], pool: ThreadPoolExecutor) -> None:
         """Compute the gradients of all that is learned, from a batch."""
@@ -236,7 +252,7 @@ class _BlockLearner:
             bias = parameters.weights[name][1]
             if bias is not None:
                 self._candidate.biases[name] = bias.detach().numpy()
-            scales = weight.scales().detach().numpy().reshape(-1)
+            scales = weight.scales(self._moved(name)).detach().numpy().reshape(-1)
             self._candidate.reround(self._block.weighted[name], scales, weight.codes())
         return None
 

@@ -55,7 +55,7 @@ LIKE_BM1684X = frozenset(
 )
 """Cases that BM1684 computes as BM1684X does, or by the same code as another case."""
 LEFT_OUT = {"bm1684": LIKE_BM1684X | {"mat_mul"}, "cv181x": frozenset({"conv_transpose_grouped"})}
-"""A MatMul of rank 3 runs in float on BM1684; a grouped ConvTranspose has the generic rule on CV181x."""
+"""A MatMul of rank 3 runs in float on BM1684, a grouped ConvTranspose on CV181x."""
 
 
 def prepared(network: Quantized, chip: str) -> onnx.ModelProto:
