@@ -91,6 +91,12 @@ SAMPLES: dict[str, tuple[str, bytes]] = {
 """Name -> ending and content of a sample's file."""
 
 
+DUMP_NAMES = (
+    f"input_data_shape_1_{'9' * 100}_16_4.bin", "input_data_shape_1_0_0_0.bin", "input_data_shape_7.bin", f"{'1' * 200}.bin",
+    "<script>alert(1)</script>.bin", "a\nb.bin", "\x1b[31mred.bin", "\u202enib.bin", "_Quantize.bin", ".bin", "٣_out.bin",
+)  # fmt: skip
+
+
 def sample_cases() -> Iterator[Case]:
     """Each sample for `infer`, among those that calibrate, and among those to debug; dumps for `check`."""
     for name, (suffix, content) in SAMPLES.items():
@@ -112,10 +118,19 @@ def _dump_cases() -> Iterator[Case]:
     line = ("check", "pc", "board")
     for name, damage in DAMAGES.items():
         yield Case("dumps", f"every file: {name}", line, partial(_damaged_dumps, damage))
+    for name in DUMP_NAMES:
+        yield Case("dumps", f"a file's name: {name[:40]!r}", line, partial(_named_dumps, name))
     for name, make in SPECIALS.items():
         yield Case("dumps", f"a file: {name}", line, partial(_special_dump, make))
         yield Case("dumps", f"the board's folder: {name}", line, partial(make, Path("board")))
         yield Case("dumps", f"the PC's folder: {name}", ("check", "pc3", "pc"), partial(make, Path("pc3")))
+
+
+def _named_dumps(name: str) -> None:
+    """A file of another name in both folders."""
+    _damaged_dumps(bytes)
+    for folder in ("pc", "board"):
+        written(f"{folder}/{name}", bytes(99))
 
 
 def _damaged_dumps(damage: Callable[[bytes], bytes]) -> None:

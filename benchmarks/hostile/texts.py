@@ -30,6 +30,7 @@ def _nothing() -> None:
 READ: tuple[tuple[str, tuple[str, ...], Callable[[], None]], ...] = (
     ("params.yaml", ("export",), _nothing),
     ("params.yaml", ("compose", "--keep"), _nothing),
+    ("params.yaml", ("compose", "soc=t41"), _nothing),
     ("other.yaml", ("infer", "evaluation/ant/0.png", "--params", "other.yaml"), _nothing),
     ("other.yaml", ("scan", "--params", "other.yaml"), _nothing),
     ("board.log", ("profile", "board.log"), _nothing),
