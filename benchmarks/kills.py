@@ -72,7 +72,7 @@ def measure(names: Sequence[str], seed: int, kills: int | None, report: Path | N
         1 if a kill left a difference.
     """
     rows = []
-    table = Table("command", "kills", "equal bytes", "nothing left to do", "moments, s")
+    table = Table("command", "kills", "equal bytes", "nothing left to do", "moments, CPU s")
     for name in names:
         row = _killed(name, WORKS[name], random.Random(seed), kills or WORKS[name].kills)
         rows.append(row)
@@ -89,9 +89,7 @@ def _killed(name: str, work: Work, rng: random.Random, kills: int) -> dict[str, 
         _prepare(start, work)
         whole = Path(root) / "whole"
         shutil.copytree(start, whole, symlinks=True)
-        begun = time.perf_counter()
-        _finish(whole, work)
-        length = time.perf_counter() - begun
+        length = _cpu_seconds_of(whole, work)
         expected = _digests(whole)
         equal = done = 0
         moments = sorted(rng.uniform(0, length) for _ in range(kills))
@@ -118,15 +116,16 @@ def _killed(name: str, work: Work, rng: random.Random, kills: int) -> dict[str, 
 def _prepare(folder: Path, work: Work) -> None:
     """The small project in a clone, with what runs before the work."""
     make_files(folder)
-    _run(folder, ("stages.compose", *OVERRIDES, *work.overrides))
+    _run(folder, ("stages.compose", *OVERRIDES, "compare.isolated=false", *work.overrides))
     for line in work.before:
         _run(folder, line)
 
 
 def _kill(folder: Path, work: Work, moment: float, one_of: random.Random | None) -> None:
-    """Start the command and kill it, or one of its processes, after some seconds; what is left ends by itself."""
+    """Start the command and kill it, or one of its processes, after some CPU time; what is left ends by itself."""
     with _started(folder, work.line) as process:
-        time.sleep(moment)
+        while process.poll() is None and _cpu_seconds(process.pid) < moment:
+            time.sleep(0.02)
         family = _family(process.pid)
         for pid in family if one_of is None else family and [one_of.choice(family)]:
             with contextlib.suppress(ProcessLookupError):
@@ -144,6 +143,26 @@ def _family(session: int) -> list[int]:
             if os.getsid(int(process.name)) == session:
                 found.append(int(process.name))
     return found
+
+
+def _cpu_seconds(session: int) -> float:
+    """What the processes of a session have used: other work on the machine changes no moment."""
+    ticks = 0
+    for pid in _family(session):
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            ticks += sum(map(int, stat[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_seconds_of(folder: Path, work: Work) -> float:
+    """Run the command undisturbed; gives its CPU time."""
+    with _started(folder, work.line) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise UserError(f"`{' '.join(work.line)}` ended with exit code {process.returncode}")
+    return usage.ru_utime + usage.ru_stime
 
 
 def _finish(folder: Path, work: Work) -> str:

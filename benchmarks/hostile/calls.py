@@ -60,6 +60,7 @@ BUDGETS = (
     "bitops=x",
 )
 TARGETS = (
+    f"error={'9' * 5000}/8",
     "error",
     "error=",
     "error=nan",

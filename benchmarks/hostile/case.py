@@ -13,6 +13,8 @@ ANSWERS = {"check": (0, 1), "bisect": (0, 1), "build.pluto": (0, 1), "sweep": (0
 CONTROL = {chr(code) for code in (*range(9), *range(11, 32), 0x202A, 0x202B, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068)}
 """Characters that change what a terminal shows of other ones."""
 SHOWN = 110
+BESIDE = ("warning: ", "fetching ")
+"""How lines begin that may come before an error."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Outcome:
 
 def complaints(case: Case, outcome: Outcome) -> list[str]:
     """What is wrong with an outcome; nothing of a result, or of a refusal in one line that leaves nothing behind."""
-    lines = [line for line in outcome.err.splitlines() if line.strip()]
+    lines = [line for line in outcome.err.splitlines() if line.strip() and not line.startswith(BESIDE)]
     refused = outcome.code == 2
     answers = (*ANSWERS.get(case.line[0], (0,)), 2)
     checks = {

@@ -101,6 +101,8 @@ def _child(case: Case, streams: Path) -> None:
 
 
 def _files(folder: Path) -> set[str]:
-    """Names below a folder, but caches of Python and numba."""
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    """Names of files below a folder, but caches of Python and numba."""
+    found = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+    }
     return {name for name in found if "__pycache__" not in name}

@@ -11,13 +11,14 @@ __all__ = ["text_cases"]
 
 
 def _setting(key: str, value: str) -> Callable[[], None]:
-    """Change a line of params.yaml."""
+    """Change a setting of params.yaml, and what DVC watches for it."""
 
     def change() -> None:
         path = Path("params.yaml")
         lines = path.read_text(encoding="utf-8").splitlines()
-        (index,) = [index for index, line in enumerate(lines) if line.strip().startswith(f"{key}: ")]
-        lines[index] = lines[index].partition(":")[0] + f": {value}"
+        setting, watched = (index for index, line in enumerate(lines) if line.strip().startswith(f"{key}: "))
+        lines[setting] = f"{lines[setting].partition(':')[0]}: {value}"
+        lines[watched] = f"  {key}: {value.removeprefix('file:')}"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     return change

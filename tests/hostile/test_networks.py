@@ -101,6 +101,14 @@ CASES = {
     ),
     "two nodes of one output": (lambda: network([node("Relu", ["x"]), node("Abs", ["x"], "there")]), "'y'"),
     "an operator that does not exist": (lambda: network([node("Bogus", ["x"])]), "Bogus"),
+    "a weight that is missing": (
+        lambda: network([node("Conv", ["x", "w"])]),
+        r"^net\.onnx: node 'here' \(Conv\) reads 'w', which nothing computes: export it again$",
+    ),
+    "a weight that is missing, opset 7": (
+        lambda: network([node("Conv", ["x", "w"])], opset=7),
+        r"^net\.onnx: node 'here' \(Conv\) reads 'w', which nothing computes: export it again$",
+    ),
     "an input that nothing computes": (lambda: network([node("Relu", ["q"])]), "nothing computes"),
 }
 

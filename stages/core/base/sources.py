@@ -357,6 +357,7 @@ def _keep(fetched: Path, folder: Path) -> Path:
 
 def _download(source: Source, folder: Path) -> Path:
     if source.kind == "https":
+        pooch.get_logger().setLevel("ERROR")  # what is fetched has been said
         try:
             return Path(pooch.retrieve(source.location, known_hash=None, path=folder, progressbar=False))
         except Exception as error:  # whatever the network stack raises

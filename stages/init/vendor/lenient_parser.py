@@ -36,7 +36,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     plain = ASSIGNMENT_START.sub("", uncommented(text))
     try:
         content = json.loads(_outside(LAST_COMMA, "", plain), object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         try:
             content = _literal(plain)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
