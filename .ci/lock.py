@@ -32,6 +32,7 @@ def resolved() -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Resolve and write."""
     lines = []
     for package in sorted(resolved(), key=lambda package: package["metadata"]["name"].lower()):
         name, version = package["metadata"]["name"], package["metadata"]["version"]

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -76,7 +77,7 @@ def measure(names: Sequence[str], seed: int, kills: int | None, report: Path | N
     for name in names:
         row = _killed(name, WORKS[name], random.Random(seed), kills or WORKS[name].kills)
         rows.append(row)
-        moments = f"{row['moments'][0]:.1f} to {row['moments'][-1]:.1f}"
+        moments = f"{min(row['moments']):.1f} to {max(row['moments']):.1f}"
         table.add_row(name, str(len(row["moments"])), str(row["equal"]), str(row["done"]), moments)
         if report is not None:
             write_json(report, rows)
@@ -84,7 +85,7 @@ def measure(names: Sequence[str], seed: int, kills: int | None, report: Path | N
     return int(any(not row["equal"] == row["done"] == len(row["moments"]) for row in rows))
 
 
-def _killed(name: str, work: Work, rng: random.Random, kills: int) -> dict[str, object]:
+def _killed(name: str, work: Work, rng: random.Random, kills: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="kills") as root, fresh_clone(Path(root) / "start") as start:
         _prepare(start, work)
         whole = Path(root) / "whole"
@@ -92,7 +93,7 @@ def _killed(name: str, work: Work, rng: random.Random, kills: int) -> dict[str, 
         length = _cpu_seconds_of(whole, work)
         expected = _digests(whole)
         equal = done = 0
-        moments = sorted(rng.uniform(0, length) for _ in range(kills))
+        moments = [rng.uniform(0, length) for _ in range(kills)]
         for turn, moment in enumerate(moments):
             folder = Path(root) / "killed"
             shutil.copytree(start, folder, symlinks=True)
@@ -101,7 +102,10 @@ def _killed(name: str, work: Work, rng: random.Random, kills: int) -> dict[str, 
             same = _digests(folder) == expected
             still = "Running stage" not in _finish(folder, work) and _digests(folder) == expected
             equal, done = equal + same, done + still
-            console.print(f"{name}: kill {turn + 1} at {moment:.1f} s: {'equal' if same else 'DIFFERENT'}", style="dim")
+            console.print(
+                f"{name}: kill {turn + 1} at {moment:.1f} of {length:.1f} s: {'equal' if same else 'DIFFERENT'}",
+                style="dim",
+            )
             shutil.rmtree(folder)
     return {
         "command": name,

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +100,12 @@ def _usages(pictures: int, model: onnx.ModelProto | None, stages: Sequence[str])
         if model is not None:
             onnx.save(model, "net.onnx")
         run_stage(
-            "compose", *OVERRIDES, "compare.isolated=false", "data.evaluation.labels=null", "data.evaluation.task=none"
+            "compose",
+            *OVERRIDES,
+            "compare.isolated=false",
+            "data.calibration.size=null",
+            "data.evaluation.labels=null",
+            "data.evaluation.task=none",
         )
         used = {}
         for stage in stages:
@@ -175,7 +180,7 @@ class _Watch:
         self.files = 0
 
     @contextlib.contextmanager
-    def of(self, session: int):  # noqa: ANN201
+    def of(self, session: int) -> Iterator[None]:
         """Watch a session while the block runs."""
         ended = threading.Event()
         thread = threading.Thread(target=self._watch, args=(session, ended))

@@ -14,7 +14,7 @@ takes a network of four layers in place of the default project, for the parts th
 | twice | stages that both sweeps ran for the same point | 0 |
 | bad width | points completed beside one point with bits that the SOC lacks | 7 |
 | bad folder | points completed beside four points whose calibration folder does not exist | 4 |
-| killed | of twelve kills (-9) at random moments, half of the sweep and half of a job, those that left a difference | 0 |
+| killed | of twelve kills (-9) at random moments, half of the sweep and half of a job, that left a difference | 0 |
 
 After a kill the same command must complete, with an undisturbed sweep's bytes. Once more it must find all in the cache.
 """

@@ -83,22 +83,83 @@ SHAPES = (
     "images=1,3,0,0",
 )
 SOURCES = (
-    "file:", "file:absent", "file:../../../../etc/shadow", "package:", "package:x", "package:x==1", "package:x==1/../../x",
-    "package:x==1/y#sha256=", "package:x==1/y#sha256=" + "g" * 64, "https:", "https://", "https://[::1", "http://a.b/c.onnx",
-    "ftp://a/b", "file:a\nb", "file:" + "x" * 5000, "file:net.onnx#sha256=0", "\u202efile:net.onnx", "file:\x1b[31mred", "~/x.onnx",
-)  # fmt: skip
+    "file:",
+    "file:absent",
+    "file:../../../../etc/shadow",
+    "package:",
+    "package:x",
+    "package:x==1",
+    "package:x==1/../../x",
+    "package:x==1/y#sha256=",
+    "package:x==1/y#sha256=" + "g" * 64,
+    "https:",
+    "https://",
+    "https://[::1",
+    "http://a.b/c.onnx",
+    "ftp://a/b",
+    "file:a\nb",
+    "file:" + "x" * 5000,
+    "file:net.onnx#sha256=0",
+    "\u202efile:net.onnx",
+    "file:\x1b[31mred",
+    "~/x.onnx",
+)
 OVERRIDES = (
-    "", "=", "a", "a=", "=a", "soc=", "soc=[", "soc={a:1}", "soc=../../../etc/passwd", "soc=/etc/passwd", "+soc=t40",
-    "++a.b.c=1", "~soc", "~model", "model.inputs=1", "model.inputs=[1]", "model.inputs=[{mean: [x]}]",
-    "model.inputs=[{shape: [1, 3, -1, 0]}]", "model.inputs=[{shape: [99999999999999999999]}]", "quant.feature_bits=1e999",
-    "quant.percentile=nan", "quant.percentile=-1", "quant.percentile=101", "quant.steps=-1", "quant.variants=0",
-    "quant.skip_nodes=x", "quant.skip_nodes=[1, null]", "quant.edge_bits=3", "data.calibration.size=-1",
-    "data.calibration.size=x", "data.calibration.part=9/2", "data.evaluation.task=bogus", "data.evaluation.labels=pattern:(",
-    "data.evaluation.labels=pattern:(a+)+$", "model.preprocess.shorter_side=-1", "model.preprocess.pad=nan",
-    "model.name=../x", "model.name=''", "model.name=" + "n" * 300, "model.fp32_diff=nan", "model.detector.anchors=[x]",
-    "evaluate.backend=bogus", "track.experiment=''", "compare.cures=-1", "model.source=null", "soc.name=null", "hydra.run.dir=/x",
-    "model.source='${oc.env:HOME}'", "quant.name='${quant.name}'", "a='", "experiment=bits", "quant=int8,best", "\n", "\x1b[31m=1",
-)  # fmt: skip
+    "",
+    "=",
+    "a",
+    "a=",
+    "=a",
+    "soc=",
+    "soc=[",
+    "soc={a:1}",
+    "soc=../../../etc/passwd",
+    "soc=/etc/passwd",
+    "+soc=t40",
+    "++a.b.c=1",
+    "~soc",
+    "~model",
+    "model.inputs=1",
+    "model.inputs=[1]",
+    "model.inputs=[{mean: [x]}]",
+    "model.inputs=[{shape: [1, 3, -1, 0]}]",
+    "model.inputs=[{shape: [99999999999999999999]}]",
+    "quant.feature_bits=1e999",
+    "quant.percentile=nan",
+    "quant.percentile=-1",
+    "quant.percentile=101",
+    "quant.steps=-1",
+    "quant.variants=0",
+    "quant.skip_nodes=x",
+    "quant.skip_nodes=[1, null]",
+    "quant.edge_bits=3",
+    "data.calibration.size=-1",
+    "data.calibration.size=x",
+    "data.calibration.part=9/2",
+    "data.evaluation.task=bogus",
+    "data.evaluation.labels=pattern:(",
+    "data.evaluation.labels=pattern:(a+)+$",
+    "model.preprocess.shorter_side=-1",
+    "model.preprocess.pad=nan",
+    "model.name=../x",
+    "model.name=''",
+    "model.name=" + "n" * 300,
+    "model.fp32_diff=nan",
+    "model.detector.anchors=[x]",
+    "evaluate.backend=bogus",
+    "track.experiment=''",
+    "compare.cures=-1",
+    "model.source=null",
+    "soc.name=null",
+    "hydra.run.dir=/x",
+    "model.source='${oc.env:HOME}'",
+    "quant.name='${quant.name}'",
+    "a='",
+    "experiment=bits",
+    "quant=int8,best",
+    "\n",
+    "\x1b[31m=1",
+)
 
 
 def call_cases() -> Iterator[Case]:
@@ -160,7 +221,8 @@ def _ready() -> None:
     Path("board").mkdir()
     for file in Path("pc").glob("*.bin"):
         (Path("board") / f"{file.stem}_out.bin").write_bytes(file.read_bytes())
-    heading = "LayerName OperatorType InputShape OutputShape FilterShape Stride Pad Dila Avg(ms) Max(ms) Min(ms) Last(ms) Avg(%) GOPs"
+    shapes = "LayerName OperatorType InputShape OutputShape FilterShape Stride Pad Dila"
+    heading = f"{shapes} Avg(ms) Max(ms) Min(ms) Last(ms) Avg(%) GOPs"
     row = (
         "stem Convolution {1,16,16,4} {1,16,16,8} {3,3,4,8} {1,1} {1,1,1,1} {1,1} 0.247 0.292 0.236 0.2360 2.68% 0.058"
     )

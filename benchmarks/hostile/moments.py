@@ -11,10 +11,21 @@ from benchmarks.hostile.damages import DAMAGES, SPECIALS, TEXTS, written
 __all__ = ["moment_cases"]
 
 LINES: tuple[tuple[str, ...], ...] = (
-    ("export",), ("calibset",), ("calibrate",), ("quantize",), ("evaluate",), ("compare",), ("build",), ("track",),
-    ("infer", "evaluation/ant/0.png"), ("scan", "net.onnx", "--soc", "t40"), ("init", "net.onnx", "calibration"),
-    ("bisect", "--limit", "2"), ("autotune", "--mean-bits", "6", "--no-track"), ("compose", "soc=t41"),
-)  # fmt: skip
+    ("export",),
+    ("calibset",),
+    ("calibrate",),
+    ("quantize",),
+    ("evaluate",),
+    ("compare",),
+    ("build",),
+    ("track",),
+    ("infer", "evaluation/ant/0.png"),
+    ("scan", "net.onnx", "--soc", "t40"),
+    ("init", "net.onnx", "calibration"),
+    ("bisect", "--limit", "2"),
+    ("autotune", "--mean-bits", "6", "--no-track"),
+    ("compose", "soc=t41"),
+)
 ENVIRONMENTS = {
     "SOCQUANT_THREADS=x": {"SOCQUANT_THREADS": "x"},
     "SOCQUANT_THREADS=-1": {"SOCQUANT_THREADS": "-1"},

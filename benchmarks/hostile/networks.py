@@ -142,7 +142,7 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "an input of type 99": lambda: _network([_one("Relu")], kind=99),
     "an endless loop": lambda: _loop(True, None),
     "a loop of 2^62": lambda: _loop(True, 2**62),
-    "ifs, 300 deep": lambda: _nested_ifs(300),
+    "ifs, 20 deep": lambda: _nested_ifs(20),
     "a chain of 2,000 nodes": lambda: _chain(2000),
     "an axis of 99": lambda: _network([_one("Softmax", axis=99)]),
     "a permutation twice": lambda: _network([_one("Transpose", perm=[0, 0, 0, 0])]),

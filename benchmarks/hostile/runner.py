@@ -66,7 +66,12 @@ def _forked(case: Case, streams: Path) -> tuple[int | None, float, float]:
     if pid == 0:
         _child(case, streams)
     late = threading.Event()
-    timer = threading.Timer(2 * MOST_SECONDS, lambda: (late.set(), os.killpg(pid, signal.SIGKILL)))
+
+    def end() -> None:
+        late.set()
+        os.killpg(pid, signal.SIGKILL)
+
+    timer = threading.Timer(2 * MOST_SECONDS, end)
     timer.start()
     _, status, usage = os.wait4(pid, 0)
     timer.cancel()
@@ -102,7 +107,5 @@ def _child(case: Case, streams: Path) -> None:
 
 def _files(folder: Path) -> set[str]:
     """Names of files below a folder, but caches of Python and numba."""
-    found = {
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
-    }
-    return {name for name in found if "__pycache__" not in name}
+    found = (Path(name, file) for name, _, files in os.walk(folder) for file in files)
+    return {path.relative_to(folder).as_posix() for path in found if "__pycache__" not in path.parts}

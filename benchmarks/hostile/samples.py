@@ -92,9 +92,18 @@ SAMPLES: dict[str, tuple[str, bytes]] = {
 
 
 DUMP_NAMES = (
-    f"input_data_shape_1_{'9' * 100}_16_4.bin", "input_data_shape_1_0_0_0.bin", "input_data_shape_7.bin", f"{'1' * 200}.bin",
-    "<script>alert(1)</script>.bin", "a\nb.bin", "\x1b[31mred.bin", "\u202enib.bin", "_Quantize.bin", ".bin", "٣_out.bin",
-)  # fmt: skip
+    f"input_data_shape_1_{'9' * 100}_16_4.bin",
+    "input_data_shape_1_0_0_0.bin",
+    "input_data_shape_7.bin",
+    f"{'1' * 200}.bin",
+    "<script>alert(1)</script>.bin",
+    "a\nb.bin",
+    "\x1b[31mred.bin",
+    "\u202enib.bin",
+    "_Quantize.bin",
+    ".bin",
+    "٣_out.bin",
+)
 
 
 def sample_cases() -> Iterator[Case]:
