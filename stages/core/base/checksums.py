@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from stages.core.base.errors import DamagedError, UserError, one_line
+from stages.core.base.sources import is_special, read_regular
 
 __all__ = [
     "ARRAY_ERRORS",
@@ -55,7 +56,9 @@ def read_bytes(path: Path) -> bytes:
         UserError: if it is missing, cannot be read, or is damaged.
     """
     try:
-        content = path.read_bytes()
+        if is_special(path):
+            raise damaged(path, "it is no regular file")
+        content = read_regular(path)
     except FileNotFoundError:
         raise missing(path) from None
     except OSError as error:
@@ -135,7 +138,9 @@ def _expected(path: Path) -> str | None:
 def _checksums(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS_FILE
     try:
-        text = path.read_bytes()
+        if is_special(path):
+            raise damaged(path, "it is no regular file")
+        text = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return _parsed(path, text)
