@@ -213,7 +213,7 @@ def _held(params: Path) -> dict[str, Any]:
     try:
         check_yaml(params)
         return _flat(read_text(params))
-    except (UserError, ValueError, RecursionError):
+    except (UserError, ValueError, RecursionError, AssertionError):  # OmegaConf asserts that a text holds keys
         return {}
 
 

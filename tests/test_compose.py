@@ -52,7 +52,15 @@ def test_the_default_experiment_is_written(params, capsys):
 
 @pytest.mark.parametrize(
     "content",
-    [b"\xff\xfe", b"soc: &a {b: *a}\n", b"a: " + b"[" * 1000, b"a: ${b}\nb: ${a}\n", b"a: 1\n---\nb: 2\n", bytes(9)],
+    [
+        b"\xff\xfe",
+        b"soc: &a {b: *a}\n",
+        b"a: " + b"[" * 1000,
+        b"a: ${b}\nb: ${a}\n",
+        b"a: 1\n---\nb: 2\n",
+        bytes(9),
+        b"-1",
+    ],
 )
 def test_a_file_that_is_no_config_is_written_anew(conf, params, content):
     params.write_bytes(content)

@@ -46,7 +46,9 @@ def test_a_log_of_odd_shapes_is_read(shape):
     assert len(compared(f"./D/conv_Quantize.bin--->shape:[{shape}]\n").layers) == 1
 
 
-@pytest.mark.parametrize("name", ["input_data_shape_1_0_0_0", f"input_data_shape_{'9' * 99}_1_1_1", "input_data_shape_7"])
+@pytest.mark.parametrize(
+    "name", ["input_data_shape_1_0_0_0", f"input_data_shape_{'9' * 99}_1_1_1", "input_data_shape_7"]
+)
 def test_an_input_whose_name_has_odd_sizes_is_compared(name):
     for folder in ("pc", "board"):
         Path(folder, f"{name}.bin").write_bytes(bytes(99))
