@@ -24,9 +24,9 @@ LEAST_KNOWN_SHARE = 0.5  # of the PC's files have to be the experiment's, or the
 MOST_BITS = 32
 SIZE = re.compile(r"\d{1,9}")
 MAX_HALVINGS = 7  # of a picture in a network
-LOGGED_SHAPE = re.compile(
-    r"([^/\s]+\.bin)\s*-+>?\s*shape:\s*\[([\d,\s]+)\]"
-)  # Data dumping to:: ./MAGIK_DATA_DUMP/A.bin--->shape:[1,2,3,4]
+LONGEST_NAME = 255
+# Data dumping to:: ./MAGIK_DATA_DUMP/A.bin--->shape:[1,2,3,4]
+LOGGED_SHAPE = re.compile(r"\.bin\s*-+>?\s*shape:\s*\[([\d,\s]+)\]")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def known_layers(pc: Dump, log: str = "") -> KnownLayers:
         known = {_plain(layer.file) for layer in layers}
         if sum(_plain(name) in known for name in pc.files) >= LEAST_KNOWN_SHARE * len(pc.files):
             return KnownLayers(_in_order(pc, _from_model(layers)), str(INTEGER_MODEL), experiment)
-    shapes = {match[1]: tuple(map(int, SIZE.findall(match[2]))) for match in LOGGED_SHAPE.finditer(log)}
+    shapes = dict(_logged_shapes(log))
     if sum(name in shapes for name in pc.files) >= LEAST_KNOWN_SHARE * len(pc.files):
         layers_of_log = [CheckedLayer(_plain(name), name, _of_size(pc, name, shape)) for name, shape in shapes.items()]
         return KnownLayers(_in_order(pc, layers_of_log), "the log")
@@ -106,6 +106,14 @@ def input_form(pc: Dump, name: str) -> TensorForm | None:
     """What the input's dump holds; None where its name does not tell."""
     shape = input_shape(name)
     return _of_size(pc, name, shape, 8) if shape else None
+
+
+def _logged_shapes(log: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name of a dump and its shape, for each that a log lists."""
+    for match in LOGGED_SHAPE.finditer(log):
+        before = log[max(0, match.start() - LONGEST_NAME) : match.start()]
+        if stem := re.split(r"[/\s]", before)[-1]:
+            yield f"{stem}.bin", tuple(map(int, SIZE.findall(match[1])))
 
 
 def _experiment() -> onnx.ModelProto | None:

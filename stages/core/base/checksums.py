@@ -139,7 +139,7 @@ def _checksums(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS_FILE
     try:
         if is_special(path):
-            raise damaged(path, "it is no regular file")
+            raise damaged(_shown(path), "it is no regular file")
         text = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -148,7 +148,7 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 @cache
 def _parsed(path: Path, text: bytes) -> dict[str, str]:
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    shown = _shown(path)
     with parsing(shown):
         content = json.loads(text)
         version, files, own = content["version"], content["files"], content["md5"]
@@ -158,6 +158,10 @@ def _parsed(path: Path, text: bytes) -> dict[str, str]:
         if own != _own_md5({"version": version, "files": files}):
             raise ValueError("its own checksum differs")
         return {str(name): str(md5) for name, md5 in files.items()}
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _own_md5(content: dict[str, Any]) -> str:

@@ -154,9 +154,8 @@ def _check_defined(model: onnx.ModelProto, name: str) -> None:
     for node in graph.node:
         for tensor in node.input:
             if tensor and tensor not in known:
-                raise UserError(
-                    f"{name}: node {node.name!r} ({node.op_type}) reads {tensor!r}, which nothing computes: export it again"
-                )
+                what = f"node {node.name!r} ({node.op_type}) reads {tensor!r}"
+                raise UserError(f"{name}: {what}, which nothing computes: export it again")
 
 
 def _opset(model: onnx.ModelProto) -> int:

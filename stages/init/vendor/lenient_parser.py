@@ -10,8 +10,11 @@ from stages.core.base.errors import UserError, one_line
 
 __all__ = ["is_config", "parse_config", "uncommented"]
 
-STRING_PATTERN = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
-STRING_OR_COMMENT = re.compile(rf"(?P<string>{STRING_PATTERN})|(?P<comment>/\*.*?\*/|//[^\n]*|\#[^\n]*)", re.DOTALL)
+STRING_PATTERN = r'"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])*+\'?'
+"""One that does not end is one too, to the end of its line: else each quote would look for its end again."""
+STRING_OR_COMMENT = re.compile(
+    rf"(?P<string>{STRING_PATTERN})|(?P<comment>/\*.*?(?:\*/|\Z)|//[^\n]*|\#[^\n]*)", re.DOTALL
+)
 ASSIGNMENT_START = re.compile(r"\A\s*[A-Za-z_]\w*\s*=\s*(?=\{)")
 LAST_COMMA = re.compile(r",(?=\s*[}\]])")
 PYTHON_WORDS = {"true": "True", "false": "False", "null": "None"}
