@@ -14,7 +14,7 @@ takes a network of four layers in place of the default project, for the parts th
 | twice | stages that both sweeps ran for the same point | 0 |
 | bad width | points completed beside one point with bits that the SOC lacks | 7 |
 | bad folder | points completed beside four points whose calibration folder does not exist | 4 |
-| killed | of ten kills (-9) at random moments, half of the sweep and half of a job, those that left a difference | 0 |
+| killed | of twelve kills (-9) at random moments, half of the sweep and half of a job, that left a difference | 0 |
 
 After a kill the same command must complete, with an undisturbed sweep's bytes. Once more it must find all in the cache.
 """
@@ -52,7 +52,7 @@ from stages.core.config.composition import compose
 from stages.core.config.overrides import quoted
 
 SEED = 1
-KILLS = 10
+KILLS = 12
 EIGHT_POINTS = ("quant.feature_bits=4,8,10,12", "quant.weight_bits=4,8")
 OTHER_EIGHT_POINTS = ("quant.feature_bits=8,10,14,16", "quant.weight_bits=4,8")
 SHARED_STAGES_POINT = ("quant.feature_bits=32",)

@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import counted, next_step, output, warn
 from stages.core.base.errors import UserError
+from stages.core.base.texts import check_yaml, read_text
 from stages.core.command import Parser, guarded
 from stages.core.config.composition import compose
 from stages.core.config.first_line import first_line, joined, recorded
@@ -87,7 +89,7 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
     node_bits = config.quant.node_bits
     if node_bits and node_bits.startswith("file:"):
         check_widths(read_node_bits(node_bits, config.quant.node_ranges), config.soc)
-    before = _flat(params.read_text(encoding="utf-8")) if params.is_file() else {}
+    before = _held(params)
     after = _flat(text)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     if check_only and not before:
@@ -204,6 +206,17 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
     return textwrap.shorten(str(values[key]), 60, placeholder=" ...") if key in values else "(none)"
 
 
+def _held(params: Path) -> dict[str, Any]:
+    """What the file holds, dotted keys to values; nothing of a file that is no config: it is written anew."""
+    if not params.is_file():
+        return {}
+    try:
+        check_yaml(params)
+        return _flat(read_text(params))
+    except (UserError, ValueError, RecursionError, AssertionError):  # OmegaConf asserts that a text holds keys
+        return {}
+
+
 def _flat(text: str) -> dict[str, Any]:
     """Dotted keys to values; lists stay whole."""
 
@@ -216,7 +229,7 @@ def _flat(text: str) -> dict[str, Any]:
 
     try:
         content = OmegaConf.to_container(OmegaConf.create(text))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, OmegaConfBaseException):
         return {}
     return dict(walk(content, "")) if isinstance(content, dict) else {}
 

@@ -50,6 +50,27 @@ def test_the_default_experiment_is_written(params, capsys):
     assert capsys.readouterr().out == f"{params} written\nnext:    dvc repro\n"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe",
+        b"soc: &a {b: *a}\n",
+        b"a: " + b"[" * 1000,
+        b"a: ${b}\nb: ${a}\n",
+        b"a: 1\n---\nb: 2\n",
+        bytes(9),
+        b"-1",
+    ],
+)
+def test_a_file_that_is_no_config_is_written_anew(conf, params, content):
+    params.write_bytes(content)
+    run([], conf, params, check_only=False)
+    assert values(params)["soc"]["name"] == "T40"
+    params.write_bytes(content)
+    with pytest.raises(UserError, match=r"its first line is not `# python -m stages\.compose"):
+        run([], conf, params, check_only=False, keep=True)
+
+
 def test_changes_are_shown_key_by_key(conf, params, capsys):
     run([], conf, params, check_only=False)
     capsys.readouterr()

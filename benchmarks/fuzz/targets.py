@@ -13,6 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from stages.check.dump_comparison import compare_dumps
+from stages.check.dump_folders import read_dump
+from stages.check.versions import parse_versions
 from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
 from stages.core.config.load import load_params
@@ -39,6 +42,10 @@ BOARD_LOG = b"""layer(0) conv1 Convolution
 Layer Type  Name  min max avg
 0 Convolution conv1 0.1 0.2 0.15
 """
+
+
+NODE_LIST = b"""{"files": {"conv": {"file": "conv_Quantize.bin", "shape": [1, 4, 6, 4], "takes": [],
+ "type": "uint8", "bits": 8, "scale": 0.5, "zero_point": 3, "channel_scales": []}}}"""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,31 @@ def _read_array(path: Path) -> None:
     read_array(SourceFile(path.name, path.read_bytes), path.suffix, PICTURE, "data.calibration")
 
 
+def _compare_dumps(path: Path) -> None:
+    """Take a content as a board's dump of a layer, and as the list beside the PC's."""
+    pc, board = path.parent / "pc", path.parent / "board"
+    for folder in (pc, board):
+        folder.mkdir(exist_ok=True)
+    content = path.read_bytes()
+    (pc / "conv_Quantize.bin").write_bytes(bytes(range(96)))
+    (pc / "model_node_info.json").write_bytes(content)
+    (board / "conv_Quantize_out.bin").write_bytes(content)
+    try:
+        compare_dumps("", read_dump(pc), read_dump(board), "", [], [])
+    finally:
+        (pc / "model_node_info.json").write_bytes(NODE_LIST)
+    compare_dumps("", read_dump(pc), read_dump(board), "", [], [])
+
+
+def _read_console_log(path: Path) -> None:
+    pc = path.parent / "pc"
+    pc.mkdir(exist_ok=True)
+    (pc / "conv_Quantize.bin").write_bytes(bytes(96))
+    text = path.read_bytes().decode("utf-8", "replace")
+    parse_versions(text)
+    compare_dumps("", read_dump(pc), read_dump(pc), text, [], [])
+
+
 def _json(content: object) -> bytes:
     return json.dumps(content).encode()
 
@@ -147,6 +179,11 @@ TARGETS = {
     ),
     "profile_log": Target(read_log, [BOARD_LOG]),
     "nmem": Target(read_nmem, [b"total : 1000 used : 10 max used : 20 free : 990\n"]),
+    "dump": Target(_compare_dumps, [NODE_LIST, bytes(range(96)), bytes(96)]),
+    "console_log": Target(
+        _read_console_log,
+        [b"venus version: 0.9.0(1a2b)\nmodel version: 1.2.NNA1\n./MAGIK/conv_Quantize.bin--->shape:[1,4,6,4]\n"],
+    ),
     "labels": Target(lambda path: read_table(f"file:{path}"), [b'file,label\na.png,ant\nb.png,"a bee"\n'], ".csv"),
     "objects": Target(
         lambda path: read_object_labels(f"file:{path}", ["a.png"]),

@@ -49,6 +49,7 @@ from stages.profile.options import check_bits
 from stages.search.candidate_metric import ACCURACY, EVALUATED, metric_text, relative_bound
 
 CURVE_CSV, CURVE_PLOT = AUTOTUNE / "pareto.csv", AUTOTUNE / "pareto.svg"
+MOST_PICTURES, MOST_POINTS = 10_000, 1000
 LOGGED_OPTIONS = ("mean_bits", "target", "minimize", "allow_float", "pictures")
 EPILOG = """\
 examples:
@@ -144,9 +145,9 @@ def _parsed(config: Config, arguments: argparse.Namespace) -> tuple[list[Budget]
         raise UserError("give what to keep within (--budget, --mean-bits) or to reach (--target); --help has examples")
     if target is not None and target.uniform is not None:
         check_bits([target.uniform], config, f"--target {target.metric}=")
-    for option, least in (("pictures", 1), ("points", 2)):
-        if getattr(arguments, option) < least:
-            raise UserError(f"--{option} {getattr(arguments, option)}: give {least} or more")
+    for option, least, most in (("pictures", 1, MOST_PICTURES), ("points", 2, MOST_POINTS)):
+        if not least <= getattr(arguments, option) <= most:
+            raise UserError(f"--{option} {getattr(arguments, option)}: give {least} to {most}")
     check_targets(arguments.node_bits, arguments.json)
     return budgets, mean_bits, target
 

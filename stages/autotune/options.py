@@ -129,7 +129,7 @@ def parse_target(text: str) -> Target:
         UserError: if it is neither, or no network can keep it.
     """
     metric, _, amount = text.partition("=")
-    if metric in TARGET_RANGES and (uniform := re.fullmatch(r"(\d+)/(\d+)", amount)):
+    if metric in TARGET_RANGES and (uniform := re.fullmatch(r"(\d{1,2})/(\d{1,2})", amount)):
         return Target(metric, 0.0, (int(uniform[1]), int(uniform[2])))
     bound = _number(amount)
     if metric not in TARGET_RANGES or bound is None:

@@ -30,6 +30,7 @@ OUTPUT_FILE = re.compile(r"^output_\d+\.bin$")  # the network's outputs again, a
 INPUT_FILE = re.compile(r"^(.+_data_shape(?:_\d+)+|input|input_uint8)(_out)?\.bin$")
 SHAPE_SUFFIX = re.compile(r"_data_shape((?:_\d+)+)(_out)?\.bin$")
 QUANTIZED_SUFFIX = re.compile(r"_Quantize(Feature)?$")
+MOST_DUMP_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ class Dump:
         """A file's bytes.
 
         Raises:
-            UserError: if it cannot be read.
+            UserError: if it cannot be read, or is larger than any layer's.
         """
         try:
-            return (self.folder / name).read_bytes()
+            if (self.folder / name).stat().st_size <= MOST_DUMP_BYTES:
+                return (self.folder / name).read_bytes()
         except OSError as error:
             raise UserError(f"{self.folder / name} cannot be read: {one_line(error)}") from error
+        raise UserError(f"{self.folder / name} is larger than {MOST_DUMP_BYTES >> 20} MB: it is no layer's dump")
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,12 @@ from stages.core.integer.quant_params import QuantParams
 __all__ = ["KnownLayers", "guesses", "input_form", "known_layers"]
 
 LEAST_KNOWN_SHARE = 0.5  # of the PC's files have to be the experiment's, or the log's
+MOST_BITS = 32
+SIZE = re.compile(r"\d{1,9}")
 MAX_HALVINGS = 7  # of a picture in a network
-LOGGED_SHAPE = re.compile(
-    r"([^/\s]+\.bin)\s*-+>?\s*shape:\s*\[([\d,\s]+)\]"
-)  # Data dumping to:: ./MAGIK_DATA_DUMP/A.bin--->shape:[1,2,3,4]
+LONGEST_NAME = 255
+# Data dumping to:: ./MAGIK_DATA_DUMP/A.bin--->shape:[1,2,3,4]
+LOGGED_SHAPE = re.compile(r"\.bin\s*-+>?\s*shape:\s*\[([\d,\s]+)\]")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def known_layers(pc: Dump, log: str = "") -> KnownLayers:
         known = {_plain(layer.file) for layer in layers}
         if sum(_plain(name) in known for name in pc.files) >= LEAST_KNOWN_SHARE * len(pc.files):
             return KnownLayers(_in_order(pc, _from_model(layers)), str(INTEGER_MODEL), experiment)
-    shapes = {match[1]: tuple(int(size) for size in match[2].split(",")) for match in LOGGED_SHAPE.finditer(log)}
+    shapes = dict(_logged_shapes(log))
     if sum(name in shapes for name in pc.files) >= LEAST_KNOWN_SHARE * len(pc.files):
         layers_of_log = [CheckedLayer(_plain(name), name, _of_size(pc, name, shape)) for name, shape in shapes.items()]
         return KnownLayers(_in_order(pc, layers_of_log), "the log")
@@ -106,6 +108,14 @@ def input_form(pc: Dump, name: str) -> TensorForm | None:
     return _of_size(pc, name, shape, 8) if shape else None
 
 
+def _logged_shapes(log: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name of a dump and its shape, for each that a log lists."""
+    for match in LOGGED_SHAPE.finditer(log):
+        before = log[max(0, match.start() - LONGEST_NAME) : match.start()]
+        if stem := re.split(r"[/\s]", before)[-1]:
+            yield f"{stem}.bin", tuple(map(int, SIZE.findall(match[1])))
+
+
 def _experiment() -> onnx.ModelProto | None:
     try:
         return load_integer_model(INTEGER_MODEL) if INTEGER_MODEL.is_file() else None
@@ -137,8 +147,10 @@ def _from_list(nodes: dict[str, Any], path: Path) -> list[CheckedLayer]:
                 qparams = QuantParams(int(info["bits"]), float(info["scale"]), int(info["zero_point"]), scales)
             form = TensorForm(as_picture(tuple(map(int, info["shape"]))), qparams.bits if qparams else None, qparams)
             inputs = tuple(map(str, info["takes"])) if "takes" in info else None
+            if qparams and not 1 <= qparams.bits <= MOST_BITS:
+                raise ValueError(f"{qparams.bits} bits")
             layers.append(CheckedLayer(node, str(info["file"]), form, inputs, inputs == ()))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise UserError(f"{path}: the entry of {node!r} is damaged ({error!r}): write the dump anew") from error
     return layers
 
@@ -163,6 +175,8 @@ def _in_order(pc: Dump, layers: Sequence[CheckedLayer]) -> tuple[CheckedLayer, .
 def _of_size(pc: Dump, name: str, shape: tuple[int, ...], bits: int | None = None) -> TensorForm | None:
     """A form of known shape whose bit width follows from the file's size."""
     picture = as_picture(shape)
+    if not all(picture):
+        return None
     count, size = 1, (pc.folder / name).stat().st_size if (pc.folder / name).is_file() else 0
     for side in picture:
         count *= side

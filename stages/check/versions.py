@@ -13,8 +13,8 @@ from stages.core.base.errors import UserError, one_line
 
 __all__ = ["Versions", "check_versions", "find_logs", "parse_versions", "read_text"]
 
-RUNTIME_VERSION = re.compile(r"venus\s+version:\s*(\d+(?:\.\d+)*)([^\s(]*)", re.IGNORECASE)
-MODEL_VERSION = re.compile(r"model\s+version:\s*(\d+(?:\.\d+)*)(\.?NNA(\d))?([^\s(]*)", re.IGNORECASE)
+RUNTIME_VERSION = re.compile(r"venus\s+version:\s*(\d{1,9}(?:\.\d{1,9})*)([^\s(]*)", re.IGNORECASE)
+MODEL_VERSION = re.compile(r"model\s+version:\s*(\d{1,9}(?:\.\d{1,9})*)(\.?NNA(\d))?([^\s(]*)", re.IGNORECASE)
 UNIT_NUMBER = re.compile(r"mips@NNA(\d)", re.IGNORECASE)
 MAX_LOG_BYTES = 16 << 20
 
@@ -88,5 +88,5 @@ def read_text(path: Path) -> str:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    match = re.match(r"\d+(?:\.\d+)*", text)
+    match = re.match(r"\d{1,9}(?:\.\d{1,9})*", text)
     return tuple(int(part) for part in match[0].split(".")) if match else ()

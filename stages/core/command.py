@@ -24,7 +24,8 @@ EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-ACCESS_ERRNOS = {errno.EACCES, errno.EPERM}
+ACCESS_ERRNOS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
+SHOWN_NAME = 100
 FLOW = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "track")
 """The stages in the order of dvc.yaml."""
 COMPILED_FLOW = (
@@ -139,7 +140,8 @@ def run_command(
 
 def _refused(error: OSError) -> str | None:
     """What the file system refused, in one line; None where it may be the program's fault."""
-    what = error.filename or "a file"  # a disk that is full says so of no file
+    what = str(error.filename or "a file")  # a disk that is full says so of no file
+    what = what if len(what) <= SHOWN_NAME else f"{what[:SHOWN_NAME]}..."
     if error.errno in WRITE_ERRNOS:
         return f"{what} cannot be written: {error.strerror}"
     if error.errno in ACCESS_ERRNOS and error.filename is not None:

@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from stages.core.base.artifacts import write_text
 from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.texts import check_yaml
 from stages.core.config.schema import FLOAT_BITS
 
 __all__ = [
@@ -238,6 +239,7 @@ def load_cost(path: Path) -> CostModel:
         UserError: if it is missing, is not YAML, or holds a wrong key, type or value.
     """
     try:
+        check_yaml(path)
         content = OmegaConf.load(path)
         if not content:
             raise UserError(f"{path} is empty: give keys {', '.join(vars(CostModel()))}")
@@ -245,11 +247,13 @@ def load_cost(path: Path) -> CostModel:
     except FileNotFoundError:
         known = sorted(str(other) for other in COST_FOLDER.glob("*.yaml"))
         raise UserError(f"{path} is missing; {did_you_mean(str(path), known)}") from None
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML with keys: {' '.join(str(error).split())}") from error
     except OmegaConfBaseException as error:
         reason = str(error.msg or error).splitlines()[0]
         raise UserError(f"{path}: {error.full_key or error.key}: {reason}") from error
+    except RecursionError:
+        raise UserError(f"{path}: an alias holds itself") from None
+    except (YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{path} is not YAML with keys: {' '.join(str(error).split())}") from error
     if not isinstance(model, CostModel):
         raise UserError(f"{path} is no cost file: give keys {', '.join(vars(CostModel()))}")
     _check(path, model)

@@ -129,7 +129,8 @@ def _rewrite_batch_norms(model: onnx.ModelProto) -> None:
         ):
             continue
         scale, shift, mean, variance = (numpy_helper.to_array(constants[name]) for name in node.input[1:])
-        factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + attribute(node, "epsilon", 1e-5))
+        with np.errstate(all="ignore"):  # a variance below 0 is refused where the network is run
+            factor = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + attribute(node, "epsilon", 1e-5))
         weight = factor.astype(np.float32).reshape(-1, 1, *[1] * (rank - 2))
         bias = (shift - mean * factor).astype(np.float32)
         replaced.update(node.input[1:])

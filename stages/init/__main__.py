@@ -145,7 +145,7 @@ def _checked_file(group: str, given: str | None, conf: Path) -> str | None:
 def _shape(text: str) -> tuple[str, list[int]]:
     """Read NAME=N,C,H,W."""
     name, _, sizes = text.rpartition("=")
-    if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes.strip("[]")):
+    if not name or not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", sizes.strip("[]")):
         raise UserError(f"--shape {text}: give NAME=N,C,H,W with positive sizes, as in images=1,3,224,224")
     return name, [int(size) for size in sizes.strip("[]").split(",")]
 

@@ -60,8 +60,8 @@ def parse_nmem(text: str, name: str) -> NmemReport:
     """
     sizes = {}
     for key, label in LINE_LABELS.items():
-        words = r"\s+".join(label.split())
-        match = re.search(rf"^\s*{words}\s*=\s*(\d+)\s*K\b", text, re.MULTILINE)
+        words = r"[ \t]+".join(label.split())
+        match = re.search(rf"^[ \t]*{words}\s*=\s*(\d{{1,15}})\s*K\b", text, re.MULTILINE)
         if match is None:
             raise UserError(
                 f"{name} is no nmem report: expected a line `{label} = ...K`. A board program built with "

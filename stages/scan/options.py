@@ -73,7 +73,7 @@ def with_shapes(config: Config, texts: Sequence[str]) -> Config:
     inputs = list(config.model.inputs)
     for text in texts:
         name, _, sizes = text.rpartition("=")
-        if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
+        if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", sizes):
             raise UserError(f"--shape {text}: give NAME=1,3,224,224")
         shape = [int(size) for size in sizes.split(",")]
         index = next((i for i, each in enumerate(inputs) if each.name == (name or None)), None)

@@ -1,7 +1,9 @@
 """A sweep when it is over, as rows: for the terminal, MLflow and other tools."""
 
 import csv
+import html
 import io
+import re
 from typing import Any
 
 from rich.table import Table
@@ -12,7 +14,16 @@ from stages.sweep.network_cost import COST_UNITS
 from stages.sweep.ranking import Ranking
 from stages.sweep.sweep_state import PointResult, Sweep, label
 
-__all__ = ["as_csv", "as_rows", "markdown", "results_table", "setting_headings", "setting_texts", "shown_metrics"]
+__all__ = [
+    "as_csv",
+    "as_rows",
+    "escaped",
+    "markdown",
+    "results_table",
+    "setting_headings",
+    "setting_texts",
+    "shown_metrics",
+]
 
 WIDE_TERMINAL_COLUMNS = 120  # so many take all of the table
 FRONT_MARK = "★"  # of a point on the Pareto front
@@ -73,9 +84,10 @@ def results_table(ranking: Ranking, width: int) -> Table:
 def markdown(ranking: Ranking) -> str:
     """The sweep's description in MLflow."""
     sweep, ranked = ranking.sweep, ranking.ranked
-    lines = [f"`python -m stages.sweep {sweep.command}`", ""]
+    command = " ".join(sweep.command.replace("`", "'").split())
+    lines = [f"`python -m stages.sweep {command}`", ""]
     if ranked:
-        best = label(ranked[0].overrides, sweep.varied)
+        best = escaped(label(ranked[0].overrides, sweep.varied))
         lines += [f"Best by {ranking.metric}: **{best}**, {ranked[0].value:.4g}.", ""]
         units = [unit for unit, _ in COST_UNITS.values()]
         headings = ["", *setting_headings(sweep), *shown_metrics(ranking), *units]
@@ -83,7 +95,7 @@ def markdown(ranking: Ranking) -> str:
         lines += [_markdown_row(result, ranking) for result in ranked]
         lines += ["", f"{FRONT_MARK} no other point is better for as few {COST_UNITS[sweep.cost][0]}"]
     lines += [
-        f"- failed: {label(result.overrides, sweep.varied)}: {_escaped(result.error or '')}"
+        f"- failed: {escaped(label(result.overrides, sweep.varied))}: {escaped(result.error or '')}"
         for result in ranking.failed
     ]
     return "\n".join(lines)
@@ -93,11 +105,13 @@ def _markdown_row(result: PointResult, ranking: Ranking) -> str:
     values = [f"{result.metrics[key]:.4f}" for key in shown_metrics(ranking)]
     costs = [f"{result.metrics[f'cost.{key}'] / by:.3g}" for key, (_, by) in COST_UNITS.items()]
     cells = [*setting_texts(result, ranking.sweep), *values, *costs]
-    return f"| {FRONT_MARK if ranking.on_front(result) else ''} | {' | '.join(map(_escaped, cells))} |"
+    return f"| {FRONT_MARK if ranking.on_front(result) else ''} | {' | '.join(map(escaped, cells))} |"
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+def escaped(text: str) -> str:
+    """A text as Markdown shows it, in one line: no HTML, link, code or cell of a table begins in it."""
+    plain = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", plain)
 
 
 def as_csv(ranking: Ranking) -> str:

@@ -15,6 +15,7 @@ from stages.core.base.artifacts import read_artifact, remove_leftovers
 from stages.core.base.paths import FLOAT_MODEL, METRICS, SIMILARITY
 from stages.core.config.schema import Config
 from stages.core.tables import measured_metrics, table_rows
+from stages.sweep.sweep_report import escaped
 from stages.sweep.sweep_state import SWEEP_FILE, Sweep, load_sweep, save_sweep
 from stages.track.pipeline_run import pipeline_run, run_params
 from stages.track.run import git_revision, log_run, open_experiment, store
@@ -184,7 +185,7 @@ def log_failure(run: PointRun, config: Config | None, error: str, log: Path) -> 
     """
     with store(run.sweep.uri):
         client = mlflow.MlflowClient()
-        tags = {**run.tags, PARENT_TAG: run.sweep.parent, "error": error, "mlflow.note.content": error}
+        tags = {**run.tags, PARENT_TAG: run.sweep.parent, "error": error, "mlflow.note.content": escaped(error)}
         created = client.create_run(run.sweep.experiment_id, run_name=run.name, tags=tags)
         run_id = str(created.info.run_id)
         _log(client, run_id, run_params(config) if config else {})

@@ -15,6 +15,7 @@ from typing import Any
 import mlflow
 from mlflow.entities import Metric, ViewType
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from stages.core.base.errors import UserError, one_line
 
@@ -171,6 +172,8 @@ def store(uri: str) -> Iterator[None]:
     try:
         mlflow.set_tracking_uri(uri)
         yield
+    except SQLAlchemyError as error:  # the file is no database, or a damaged one
+        raise UserError(f"MLflow at {uri}: {one_line(getattr(error, 'orig', None) or error)}") from error
     except (MlflowException, OSError) as error:
         if "Max retries exceeded" in str(error):
             raise UserError(f"MLflow at {uri}: no server answers: start it, or change MLFLOW_TRACKING_URI") from error

@@ -1,6 +1,7 @@
 import pytest
 
-from stages.check.dump_folders import pair_files, read_dump
+from stages.check.dump_folders import MOST_DUMP_BYTES, pair_files, read_dump
+from stages.core.base.errors import UserError
 
 
 @pytest.fixture
@@ -51,3 +52,10 @@ def test_what_fits_two_is_left_alone(paired):
 def test_names_sort_by_their_numbers(paired, tmp_path):
     paired(["10.bin", "9.bin", "x2.bin", "x10.bin"], ["9_out.bin"])
     assert read_dump(tmp_path / "pc").files == ("9.bin", "10.bin", "x2.bin", "x10.bin")
+
+
+def test_a_file_larger_than_any_layer_is_not_read(tmp_path):
+    with (tmp_path / "a.bin").open("wb") as file:
+        file.truncate(MOST_DUMP_BYTES + 1)
+    with pytest.raises(UserError, match=r"a\.bin is larger than 1024 MB: it is no layer's dump"):
+        read_dump(tmp_path).read("a.bin")

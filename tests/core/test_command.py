@@ -55,6 +55,9 @@ def test_an_exception_becomes_one_line_and_an_exit_code(capsys, error, code, lin
         (OSError(errno.EROFS, "Read-only file system", "out/a"), "out/a cannot be written: Read-only file system"),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "out/a"), "out/a cannot be written: Disk quota exceeded"),
         (OSError(errno.ENOSPC, "No space left on device"), "a file cannot be written: No space left on device"),
+        (OSError(errno.ENAMETOOLONG, "File", "a" * 300), f"{'a' * 100}... cannot be read or written: File"),
+        (OSError(errno.ELOOP, "Too many links", "a"), "a cannot be read or written: Too many links"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "out"), "out cannot be read or written: Is a directory"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a cannot be read or written: Permission denied"),
     ],
 )

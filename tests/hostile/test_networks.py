@@ -101,10 +101,19 @@ CASES = {
     ),
     "two nodes of one output": (lambda: network([node("Relu", ["x"]), node("Abs", ["x"], "there")]), "'y'"),
     "an operator that does not exist": (lambda: network([node("Bogus", ["x"])]), "Bogus"),
+    "a weight that is missing": (
+        lambda: network([node("Conv", ["x", "w"])]),
+        r"^net\.onnx: node 'here' \(Conv\) reads 'w', which nothing computes: export it again$",
+    ),
+    "a weight that is missing, opset 7": (
+        lambda: network([node("Conv", ["x", "w"])], opset=7),
+        r"^net\.onnx: node 'here' \(Conv\) reads 'w', which nothing computes: export it again$",
+    ),
     "an input that nothing computes": (lambda: network([node("Relu", ["q"])]), "nothing computes"),
 }
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_said_in_one_line(tmp_path, monkeypatch, capfd, name):
     monkeypatch.chdir(tmp_path)
@@ -142,6 +151,13 @@ def test_what_the_fuzzer_found_is_said_in_one_line(tmp_path, monkeypatch, damage
     with pytest.raises(UserError) as caught:
         exported_network(config, print)
     assert "\n" not in str(caught.value)
+
+
+def test_a_type_that_is_none():
+    model = network([node("Relu", ["x"], "here")])
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(UserError, match=r"net\.onnx is not an ONNX file: tensor 'x' is of type 99"):
+        parse_model(model.SerializeToString(), "net.onnx")
 
 
 def test_names_that_are_no_text():

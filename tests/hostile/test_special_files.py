@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from stages.core.base.checksums import read_bytes
 from stages.core.base.errors import UserError
-from stages.core.base.sources import files_below, open_source
+from stages.core.base.sources import MOST_FILE_BYTES, files_below, open_source
 from tests.conftest import Run, project_overrides, run_here
 from tests.test_bad_inputs import refused
 
@@ -51,6 +52,26 @@ def test_in_the_place_of_a_file(tmp_path, monkeypatch, make) -> None:
     (file,) = open_source("file:a/net.onnx", "model.source")
     with pytest.raises(UserError, match=SPECIAL):
         file.read()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", ["a.json", "checksums.json"])
+def test_in_the_place_of_an_artifact(tmp_path, monkeypatch, make, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out/export").mkdir(parents=True)
+    if name != "a.json":
+        Path("out/export/a.json").write_text("{}")
+    make(Path("out/export", name))
+    with pytest.raises(UserError, match=rf"^out/export/{name} is damaged \(it is no regular file\): run `dvc repro"):
+        read_bytes(Path("out/export/a.json"))
+
+
+def test_a_file_of_gigabytes_is_not_read(tmp_path) -> None:
+    with (tmp_path / "net.onnx").open("wb") as file:
+        file.truncate(MOST_FILE_BYTES + 1)
+    (opened,) = open_source(f"file:{tmp_path / 'net.onnx'}")
+    with pytest.raises(UserError, match=r"net\.onnx is larger than 2 GB: it is no network or sample"):
+        opened.read()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")

@@ -134,6 +134,25 @@ def test_line_ends_are_those_of_python(content):
     assert read_text(Path("a.txt")) == Path("a.txt").read_text() == "a\nb\nc"
 
 
+QUADRATIC = {
+    "line breaks of a memory report": (read_nmem, "\n" * 300_000),
+    "comments that do not end": (lambda path: read_vendor_config([path]), "{" + "/*" * 150_000),
+    "strings that do not end": (lambda path: read_vendor_config([path]), '{"' + '\\"' * 150_000),
+    "apostrophes": (lambda path: read_vendor_config([path]), "{'" + "\\'" * 150_000),
+    "commas": (lambda path: read_vendor_config([path]), "{" + ",\n" * 150_000),
+    "brackets of a log": (read_log, "[" * 300_000),
+    "braces of a log": (read_log, "LayerName " + "{" * 300_000),
+}
+
+
+@pytest.mark.parametrize("name", QUADRATIC)
+def test_long_texts_take_time_in_proportion(name):
+    """A pattern that looks for its end from each place would take minutes for these."""
+    read, content = QUADRATIC[name]
+    Path("long.txt").write_text(content)
+    refusal(lambda: read(Path("long.txt")))
+
+
 def npy(shape, dtype="<f4", values=b"") -> bytes:
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})

@@ -1,6 +1,9 @@
-"""The number of threads changes no byte of an artifact."""
+"""The number of threads and the seed of Python's hashes change no byte of an artifact."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from stages.compare.__main__ import compare
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
-from tests.conftest import composed
+from tests.conftest import REPOSITORY, composed
 
 
 def artifacts() -> dict[str, str]:
@@ -33,3 +36,15 @@ def test_artifacts_are_the_same_on_any_number_of_threads(calibrated, monkeypatch
         of_threads[threads] = artifacts()
     assert [threads for threads, written in of_threads.items() if written != of_threads["1"]] == []
     assert len(of_threads["1"]) > 30
+
+
+@pytest.mark.slow
+def test_artifacts_are_the_same_under_any_seed_of_hashes(calibrated):
+    composed("quant.rounding=compensate", "compare.cures=0")
+    of_seeds = {}
+    for seed in ("0", "1", "random"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(REPOSITORY)}
+        for stage in ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build"):
+            subprocess.run([sys.executable, "-m", f"stages.{stage}"], env=environment, check=True, capture_output=True)
+        of_seeds[seed] = artifacts()
+    assert of_seeds["0"] == of_seeds["1"] == of_seeds["random"]

@@ -66,7 +66,7 @@ def test_shapes(before, shapes, after):
     assert with_shapes(config(*before), shapes).model.inputs == after
 
 
-@pytest.mark.parametrize("text", ["x=", "x=1,a", "x=0,3", "x", "1,3,"])
+@pytest.mark.parametrize("text", ["x=", "x=1,a", "x=0,3", "x", "1,3,", "x=1,1000000000"])
 def test_what_is_no_shape(text):
     with pytest.raises(UserError, match=r"give NAME=1,3,224,224"):
         with_shapes(config(InputConfig()), [text])

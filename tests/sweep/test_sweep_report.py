@@ -2,9 +2,10 @@ import csv
 import io
 import json
 
+import pytest
 from rich.console import Console
 
-from stages.sweep.sweep_report import as_csv, as_rows, markdown, results_table, setting_headings
+from stages.sweep.sweep_report import as_csv, as_rows, escaped, markdown, results_table, setting_headings
 from tests.sweep.sweeps import POINTS, failure, made_up, ranking
 
 
@@ -46,8 +47,21 @@ def test_a_table_of_failures_alone_stands():
 def test_the_description_names_the_best_and_escapes():
     text = markdown(ranking(*POINTS))
     assert "Best by agreement: **a8 w8**, 0.75." in text
-    assert r"cannot \| &lt;do> it" in text
+    assert r"cannot \| &lt;do&gt; it" in text
     assert text.count("| ★ |") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("[here](javascript:alert(1))", r"\[here\](javascript:alert(1))"),
+        ("`code` | **bold**", r"\`code\` \| \*\*bold\*\*"),
+        ("a\n# heading\r\n\u2028x", "a # heading x"),
+    ],
+)
+def test_names_stay_text_in_notes_of_mlflow(text, note):
+    assert escaped(text) == note
 
 
 def test_headings_are_short_where_they_can_be():

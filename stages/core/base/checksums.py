@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from stages.core.base.errors import DamagedError, UserError, one_line
+from stages.core.base.sources import is_special, read_regular
 
 __all__ = [
     "ARRAY_ERRORS",
@@ -55,7 +56,9 @@ def read_bytes(path: Path) -> bytes:
         UserError: if it is missing, cannot be read, or is damaged.
     """
     try:
-        content = path.read_bytes()
+        if is_special(path):
+            raise damaged(path, "it is no regular file")
+        content = read_regular(path)
     except FileNotFoundError:
         raise missing(path) from None
     except OSError as error:
@@ -135,7 +138,9 @@ def _expected(path: Path) -> str | None:
 def _checksums(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS_FILE
     try:
-        text = path.read_bytes()
+        if is_special(path):
+            raise damaged(_shown(path), "it is no regular file")
+        text = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return _parsed(path, text)
@@ -143,7 +148,7 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 @cache
 def _parsed(path: Path, text: bytes) -> dict[str, str]:
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    shown = _shown(path)
     with parsing(shown):
         content = json.loads(text)
         version, files, own = content["version"], content["files"], content["md5"]
@@ -153,6 +158,10 @@ def _parsed(path: Path, text: bytes) -> dict[str, str]:
         if own != _own_md5({"version": version, "files": files}):
             raise ValueError("its own checksum differs")
         return {str(name): str(md5) for name, md5 in files.items()}
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _own_md5(content: dict[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """What the user sees while work goes on: one console on standard error, progress with the time left."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 __all__ = ["console", "counted", "next_step", "output", "progress", "say", "track", "warn"]
 
@@ -14,19 +16,34 @@ T = TypeVar("T")
 
 PLAIN_WIDTH = 150  # columns where there is no terminal to ask, as under `dvc repro`
 
-console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What changes how a terminal shows other characters, and what no terminal takes."""
+
+
+class _PlainConsole(Console):
+    """A console that shows such characters of names and files escaped."""
+
+    def render_str(self, text: str, **style: Any) -> Text:
+        return super().render_str(_printable(text), **style)
+
+
+def _printable(text: str) -> str:
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+console = _PlainConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 """Progress, notes and warnings."""
 
-output = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+output = _PlainConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
 if not output.is_terminal and "COLUMNS" not in os.environ:
     output.width = PLAIN_WIDTH
 """Results: what a user may want to pipe."""
 
 
 def say(label: str, message: str, style: str) -> None:
-    """Print one line on standard error: a coloured label, then the message as it is."""
+    """Print one line on standard error: a coloured label, then the message; its line breaks are blanks."""
     console.print(f"{label}:", style=style, end=" ")
-    console.print(message)
+    console.print(" ".join(message.splitlines()))
 
 
 def next_step(line: str) -> None:

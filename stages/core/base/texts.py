@@ -53,8 +53,12 @@ def parse_json(content: bytes | str) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
-def check_yaml(path: Path) -> None:
+def check_yaml(path: Path, cure: str = "") -> None:
     """Refuse a YAML file that takes long to read or cannot be held: aliases of aliases, depth, endless numbers.
+
+    Args:
+        path: the file.
+        cure: what to do, for the message.
 
     Raises:
         UserError: naming what there is too much of.
@@ -70,8 +74,14 @@ def check_yaml(path: Path) -> None:
             aliases += isinstance(event, yaml.AliasEvent)
             long = isinstance(event, yaml.ScalarEvent) and len(event.value) > MOST_DIGITS and event.value.isdigit()
             if depth > MOST_DEPTH or aliases > MOST_ALIASES or long:
-                what = "nested too deep" if depth > MOST_DEPTH else "a number of too many digits" if long else "aliases"
+                what = (
+                    "nested too deep"
+                    if depth > MOST_DEPTH
+                    else "a number of too many digits"
+                    if long
+                    else "too many aliases"
+                )
                 line = event.start_mark.line + 1
-                raise UserError(f"{path}, line {line}: {what}: write it anew with `python -m stages.compose`")
+                raise UserError(f"{path}, line {line}: {what}{cure}")
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error

@@ -32,6 +32,7 @@ from stages.core.config.watch import check_watch
 
 __all__ = ["check"]
 
+LARGEST_SIZE = 2**31 - 1
 SETS_OUT_OF_CALIBRATION = ("correction", "validation")
 """Sets that are taken out of the calibration pictures where they have no source."""
 
@@ -125,7 +126,7 @@ def _check_model(model: ModelConfig) -> None:
 def _check_input(key: str, network_input: InputConfig) -> None:
     shape, mean, normal = network_input.shape, network_input.mean, network_input.normal
     if shape is not None:
-        positive = bool(shape) and all(size > 0 for size in shape)
+        positive = bool(shape) and all(0 < size <= LARGEST_SIZE for size in shape)
         sizes = "the sizes to run with, all positive; for a picture batch 1 first, as in [1,3,224,224]"
         _require(positive, f"{key}.shape", shape, sizes)
     if mean is not None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.core.base.errors import UserError
+from stages.core.base.texts import read_text
 
 __all__ = ["COMPOSED_WITH", "first_line", "joined", "recorded"]
 
@@ -31,7 +32,7 @@ def recorded(params: Path) -> list[str]:
         UserError: if the file is missing or has no such line.
     """
     try:
-        first = params.read_text(encoding="utf-8").partition("\n")[0]
+        first = read_text(params, errors="replace").partition("\n")[0]
     except FileNotFoundError:
         raise UserError(f"{params} is missing: compose it first, without --keep") from None
     command, overrides = first[: len(COMPOSED_WITH)], first[len(COMPOSED_WITH) :]

@@ -19,6 +19,7 @@ from stages.core.config.watch import register_resolvers
 __all__ = ["conform", "load_params", "missing_keys"]
 
 SOCS = Path("conf/soc")
+CURE = ": write it anew with `python -m stages.compose`"
 
 
 def load_params(path: Path) -> Config:
@@ -28,24 +29,24 @@ def load_params(path: Path) -> Config:
         UserError: if it is missing, is not YAML, or holds a wrong key, type or value.
     """
     try:
-        check_yaml(path)
+        check_yaml(path, CURE)
         content = OmegaConf.load(path)
         if not content:
             raise UserError(f"{path} is empty: write it with `python -m stages.compose`")
         if not isinstance(content, DictConfig):
-            raise UserError(f"{path} is a list, not keys: write it anew with `python -m stages.compose`")
+            raise UserError(f"{path} is a list, not keys{CURE}")
         config = conform(content)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: write it with `python -m stages.compose`") from None
     except RecursionError:
-        raise UserError(f"{path}: an alias holds itself: write it anew with `python -m stages.compose`") from None
+        raise UserError(f"{path}: an alias holds itself{CURE}") from None
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {explain(error)}") from error
     except (YAMLError, OSError, ValueError) as error:
         raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error
     absent = missing_keys(OmegaConf.to_container(content))
     if absent:
-        raise UserError(f"{path} lacks {', '.join(absent)}: write it anew with `python -m stages.compose`")
+        raise UserError(f"{path} lacks {', '.join(absent)}{CURE}")
     check(config)
     _check_soc_file(config.soc.name)
     return config

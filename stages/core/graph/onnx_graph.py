@@ -62,6 +62,7 @@ def parse_model(content: bytes, name: str) -> onnx.ModelProto:
     try:
         model = onnx.load_from_string(content)
         _check_names(model)
+        _check_types(model)
     except (DecodeError, ValueError) as error:  # of names that are no text too
         raise UserError(f"{name} is not an ONNX file: {one_line(error)}") from error
     if not model.graph.node:
@@ -83,6 +84,20 @@ def _check_names(model: onnx.ModelProto) -> None:
     names += [each.name for each in (*graph.initializer, *graph.input, *graph.output, *graph.value_info)]
     if not all(isinstance(name, str) for name in names):
         raise ValueError("it has names that are not UTF-8")
+
+
+def _check_types(model: onnx.ModelProto) -> None:
+    """Refuse types of inputs and constants that ONNX does not know.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    graph, known = model.graph, set(onnx.TensorProto.DataType.values())
+    types = {info.name: info.type.tensor_type.elem_type for info in (*graph.input, *graph.output)}
+    types |= {constant.name: constant.data_type for constant in graph.initializer}
+    for name, kind in types.items():
+        if kind not in known:
+            raise ValueError(f"tensor {name!r} is of type {kind}, which ONNX does not know")
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -56,6 +56,7 @@ def _standard_form(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     changed.graph.name = changed.graph.name or "network"
     _sort(changed)
     _rename(changed)
+    _check_defined(changed, name)
     to_initializers(changed)
     initializer_inputs(changed)
     if _opset(changed) < OLDEST_OPSET:
@@ -133,14 +134,28 @@ def _rename(model: onnx.ModelProto) -> None:
     """Number the names that several nodes have, but for the first of them: ONNX Runtime refuses them."""
     names = {node.name for node in model.graph.node}
     seen: set[str] = set()
+    counts: dict[str, int] = {}
     for node in model.graph.node:
         if node.name and node.name in seen:
-            stem, count = node.name, 2
+            stem = node.name
             while node.name in names:
-                node.name = f"{stem}_{count}"
-                count += 1
+                counts[stem] = counts.get(stem, 1) + 1
+                node.name = f"{stem}_{counts[stem]}"
             names.add(node.name)
         seen.add(node.name)
+
+
+def _check_defined(model: onnx.ModelProto, name: str) -> None:
+    """Refuse a node whose input is neither the network's nor a constant nor another node's output."""
+    graph = model.graph
+    known = {info.name for info in graph.input} | {constant.name for constant in graph.initializer}
+    known |= {constant.values.name for constant in graph.sparse_initializer}
+    known |= {output for node in graph.node for output in node.output}
+    for node in graph.node:
+        for tensor in node.input:
+            if tensor and tensor not in known:
+                what = f"node {node.name!r} ({node.op_type}) reads {tensor!r}"
+                raise UserError(f"{name}: {what}, which nothing computes: export it again")
 
 
 def _opset(model: onnx.ModelProto) -> int:

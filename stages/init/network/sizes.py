@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from stages.core.base.errors import UserError, did_you_mean
-from stages.core.base.sources import files_below
+from stages.core.base.sources import files_below, read_regular
 from stages.core.config.schema import ModelConfig
 from stages.core.data.preprocess import PICTURE_SUFFIXES
 from stages.core.graph.onnx_graph import PICTURE_RANK
@@ -218,7 +218,7 @@ def _noted(metadata: Mapping[str, str]) -> tuple[int, int] | None:
 def _strips(folder: Path) -> list[tuple[int, int]]:
     """Height and width of pictures that are all strips, also in multiples of 32; none of photos."""
     files = sorted(file for file in files_below(folder) if file.suffix.lower() in PICTURE_SUFFIXES)[:LOOKED_AT]
-    pictures = [cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE) for file in files]
+    pictures = [cv2.imdecode(np.frombuffer(read_regular(file), np.uint8), cv2.IMREAD_GRAYSCALE) for file in files]
     sizes = np.array([picture.shape for picture in pictures if picture is not None], np.float64).reshape(-1, 2)
     if not len(sizes):
         return []

@@ -10,8 +10,11 @@ from stages.core.base.errors import UserError, one_line
 
 __all__ = ["is_config", "parse_config", "uncommented"]
 
-STRING_PATTERN = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
-STRING_OR_COMMENT = re.compile(rf"(?P<string>{STRING_PATTERN})|(?P<comment>/\*.*?\*/|//[^\n]*|\#[^\n]*)", re.DOTALL)
+STRING_PATTERN = r'"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])*+\'?'
+"""One that does not end is one too, to the end of its line: else each quote would look for its end again."""
+STRING_OR_COMMENT = re.compile(
+    rf"(?P<string>{STRING_PATTERN})|(?P<comment>/\*.*?(?:\*/|\Z)|//[^\n]*|\#[^\n]*)", re.DOTALL
+)
 ASSIGNMENT_START = re.compile(r"\A\s*[A-Za-z_]\w*\s*=\s*(?=\{)")
 LAST_COMMA = re.compile(r",(?=\s*[}\]])")
 PYTHON_WORDS = {"true": "True", "false": "False", "null": "None"}
@@ -36,7 +39,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     plain = ASSIGNMENT_START.sub("", uncommented(text))
     try:
         content = json.loads(_outside(LAST_COMMA, "", plain), object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         try:
             content = _literal(plain)
         except (SyntaxError, ValueError, MemoryError, RecursionError):

@@ -40,7 +40,7 @@ def from_rknn(text: str, path: Path, notes: list[str]) -> Settings:
     """
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path.name} is no YAML: {one_line(error)}") from error
     settings: Settings = {}
     for key, value in _keys(content):

@@ -4,13 +4,28 @@ import pytest
 from rich.console import Console
 
 from stages.core.base import console
-from stages.core.base.console import track, warn
+from stages.core.base.console import output, track, warn
 
 
 @pytest.mark.parametrize("message", ["two pictures are alike", "pictures/[a].png", "[/a].png is grey", "a:x:b"])
 def test_a_warning_is_one_line_as_it_is(capsys, message):
     warn(message)
     assert capsys.readouterr() == ("", f"warning: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        (b"\xff.png".decode("utf-8", "surrogateescape"), r"\udcff.png"),
+        ("a\nb\r\nc", "a b c"),
+    ],
+)
+def test_a_name_does_nothing_to_the_terminal(capsys, name, shown):
+    warn(name)
+    output.print(name.splitlines()[0])
+    assert capsys.readouterr() == (f"{shown.split()[0]}\n", f"warning: {shown}\n")
 
 
 def test_progress_passes_every_item_on_and_is_silent_without_a_terminal(capsys):

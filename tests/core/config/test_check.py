@@ -105,6 +105,7 @@ VALUES = [
     ("model.fp32_diff=0", "model.fp32_diff=0.0: give a positive number"),
     ("model.fp32_diff=nan", "model.fp32_diff=nan: give a positive number"),
     ("model.inputs=[]", "model.inputs=[]: give at least one input"),
+    ("model.inputs=[{shape: [2147483648]}]", "model.inputs[0].shape=[2147483648]: give the sizes to run with"),
     ("model.inputs=[{},{shape: [1,0]}]", "model.inputs[1].shape=[1, 0]: give the sizes to run with, all positive"),
     ("model.inputs=[{normal: [1,0,1]}]", "model.inputs[0].normal=[1.0, 0.0, 1.0]: give finite values other than 0"),
     ("model.preprocess.pad=256", "model.preprocess.pad=256: give a grey level, 0 to 255"),
