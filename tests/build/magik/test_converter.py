@@ -63,7 +63,7 @@ def test_its_output_files_are_collected(with_tool, capsys):
     assert "the 3 least similar of 3 nodes" in shown.out
     assert "converted: out/build/t40/magik/converted: " + ", ".join(WRITTEN) in shown.out
     assert not CONVERTER_LOG.exists()
-    assert sorted(path.name for path in Path("out/build").iterdir()) == ["t40"]
+    assert sorted(path.name for path in Path("out/build").iterdir()) == ["checksums.json", "t40"]
 
 
 def test_the_folder_itself_stays_as_without_the_converter(with_tool):
