@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.build.converter_samples import write_npz, write_samples
-from stages.build.tpu_mlir.ranges import table_ranges
+from stages.build.nntc.folder import write_nntc
+from stages.build.tpu_mlir.ranges import float_nodes, table_ranges
 from stages.build.tpu_mlir.steps import run_script, steps
 from stages.core.base.artifacts import write_json, write_text
 from stages.core.base.checksums import checked_file
@@ -37,12 +38,15 @@ def write_tpu_mlir(
     samples = calibration_samples(CALIBSET)
     files = write_samples(folder / SAMPLES_FOLDER, zip(samples.names, samples, strict=True), inputs, write_npz)
     shutil.copyfile(checked_file(PREPARED_MODEL), folder / FLOAT_MODEL.name)
-    ranges = table_ranges(graph, params, load_statistics(STATISTICS), load_model(INTEGER_MODEL), config.soc)
+    integer = load_model(INTEGER_MODEL)
+    ranges = table_ranges(graph, params, load_statistics(STATISTICS), integer, config.soc)
     write_json(folder / "ranges.json", ranges)
     write_text(folder / "tables.py", inspect.getsource(tables))
     calls = steps(config, inputs, [f"{SAMPLES_FOLDER}/{file.name}" for file in files], _quantize(config))
     write_json(folder / "steps.json", calls)
     write_text(folder / RUN_SCRIPT, run_script(calls))
+    if config.soc.toolchain.nntc:
+        write_nntc(folder / "nntc", config, inputs, samples, graph, float_nodes(graph, params, integer))
     return str(calls["model"])
 
 

@@ -144,6 +144,7 @@ class ToolchainConfig:
     # folder, and compile runs what `python -m stages.toolchain install sophgo` has installed
     path: str | None = None
     minutes: float = 60.0  # what one of its tools may take
+    nntc: bool = False  # build writes a folder for TPU-NNTC, Sophgo's older tool, too
 
 
 @dataclass
@@ -333,6 +334,8 @@ class PictureSet:
     # [LOW, HIGH] of 0..1: the samples whose names hash to LOW <= x < HIGH, so that one source serves several sets and
     # a picture stays in its own when others are added; null: all
     part: list[float] | None = None
+    # its arrays are the network's input as it is: float32, channels first, mean and normal already applied
+    preprocessed: bool = False
 
 
 def _held_out() -> PictureSet:

@@ -1,4 +1,4 @@
-"""Arrays on disk for one input of the network: `.npy`, `.npz` and `.bin`."""
+"""Arrays on disk for one input of the network: `.npy`, `.npz` and `.bin`, and records of an LMDB database."""
 
 import io
 import math
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from stages.core.base.checksums import ARRAY_ERRORS
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
-from stages.core.data.inputs import NetworkInput
+from stages.core.data.inputs import NetworkInput, unnormalize
+from stages.core.data.lmdb_records import DATUM_SUFFIX, read_datum
 from stages.core.graph.onnx_graph import PICTURE_RANK
 
 __all__ = ["ARRAY_SUFFIXES", "read_array"]
 
-ARRAY_SUFFIXES = {".npy", ".npz", ".bin"}
+ARRAY_SUFFIXES = {".npy", ".npz", ".bin", DATUM_SUFFIX}
 RAW_DTYPES = (np.dtype("u1"), np.dtype("<f4"))
 """Types that a file without a header may hold; its size tells which."""
 
@@ -27,17 +28,21 @@ ZIP_MAGIC = b"PK"
 MOST_HEADER_BYTES = 2**16
 
 
-def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: str) -> Values:
+def read_array(
+    file: SourceFile, suffix: str, network_input: NetworkInput, key: str, preprocessed: bool = False
+) -> Values:
     """Read one input's part of a sample, before mean and normal.
 
     Args:
         file: `.npy`; `.npz` with an entry of the input's name; `.bin`, the numbers alone, uint8 or little-endian
             float32. An input of rank 4 lies there as [H, W, C], as for the vendor's tools, with or without a 1 in
             front ([N, H, W, C] where its first size is not 1); three channels may have an unused fourth behind them, as
-            a board's inputs have. Any other tensor has its own shape, with or without the 1.
+            a board's inputs have. Any other tensor has its own shape, with or without the 1. A record of a database
+            is [C, H, W].
         suffix: which of these.
         network_input: the input.
         key: what the file belongs to, for messages.
+        preprocessed: the values are the network's input as it is: float32 in its own shape, with or without the 1.
 
     Returns:
         uint8 or float32 in the input's `sample_shape`.
@@ -48,12 +53,20 @@ def read_array(file: SourceFile, suffix: str, network_input: NetworkInput, key: 
     where = f"{key}: {file.name}"
     try:
         content = file.read()
-        read = _read_raw if suffix == ".bin" else _read_numpy
-        values = read(content, where, network_input)
+        if suffix == DATUM_SUFFIX:
+            values = read_datum(content)
+        elif suffix == ".bin":
+            values = _read_raw(content, where, network_input, preprocessed)
+        else:
+            values = _read_numpy(content, where, network_input)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, *ARRAY_ERRORS) as error:
         raise UserError(f"{where} cannot be read: {one_line(error)}") from error
     if values.dtype.kind not in "uif":
         raise UserError(f"{where} holds {values.dtype}: give uint8 or float32")
+    if preprocessed:
+        return _ready(values, where, network_input)
+    if suffix == DATUM_SUFFIX:
+        values = np.moveaxis(values, 0, -1)
     fitted = _fitted(values, where, network_input)
     if fitted.dtype != np.uint8:
         with np.errstate(over="ignore"):  # becomes infinite, which is refused
@@ -92,8 +105,24 @@ def _check_header(content: bytes) -> None:
         raise ValueError(f"its header says {list(shape)} of {dtype}, and it has {left} bytes of values")
 
 
-def _read_raw(content: bytes, where: str, network_input: NetworkInput) -> NDArray[np.generic]:
+def _ready(values: NDArray[np.generic], where: str, network_input: NetworkInput) -> NDArray[np.float32]:
+    """Values that the network would take as they are, before mean and normal."""
+    shape = tuple(network_input.shape)
+    if values.dtype.kind != "f":
+        raise UserError(f"{where} holds {values.dtype}: preprocessed values are float32")
+    if values.shape not in (shape, shape[1:] if shape[:1] == (1,) else shape):
+        raise UserError(
+            f"{where} has shape {list(values.shape)}; preprocessed, input {network_input.name!r} takes {list(shape)}"
+        )
+    if not np.isfinite(values).all():
+        raise UserError(f"{where} holds values that are infinite or not a number")
+    return np.ascontiguousarray(unnormalize(values.reshape(shape).astype(np.float32), network_input))
+
+
+def _read_raw(content: bytes, where: str, network_input: NetworkInput, preprocessed: bool) -> NDArray[np.generic]:
     """The numbers of a file without a header."""
+    if preprocessed and len(content) == 4 * math.prod(network_input.shape):
+        return np.frombuffer(content, "<f4").reshape(network_input.shape)
     for dtype in RAW_DTYPES:
         for shape in _shapes(network_input):
             if len(content) == dtype.itemsize * int(np.prod(shape)):

@@ -192,6 +192,25 @@ def normalize(values: NDArray[Any], network_input: NetworkInput) -> NDArray[np.f
     return np.ascontiguousarray(scaled).reshape(network_input.shape)
 
 
+def unnormalize(values: NDArray[np.float32], network_input: NetworkInput) -> NDArray[np.float32]:
+    """Undo `normalize`.
+
+    Args:
+        values: float32 in the input's shape.
+        network_input: the input.
+
+    Returns:
+        float32 in its `sample_shape`.
+    """
+    mean = np.asarray(network_input.mean, dtype=np.float32)
+    normal = np.asarray(network_input.normal, dtype=np.float32)
+    rank = len(network_input.shape)
+    if rank == PICTURE_RANK:
+        return np.asarray(np.moveaxis(values, -3, -1).reshape(network_input.sample_shape) * normal + mean)
+    mean, normal = (part.reshape(-1, *[1] * max(rank - 2, 0)) for part in (mean, normal))
+    return np.asarray(values * normal + mean)
+
+
 def to_json(inputs: Sequence[NetworkInput]) -> list[dict[str, Any]]:
     """Plain form for JSON."""
     return [

@@ -7,8 +7,8 @@ with it; or an `.npz` with an entry for each.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from stages.core.base.console import counted, warn
 from stages.core.base.errors import UserError
 from stages.core.base.file_names import file_names
-from stages.core.base.sources import SourceFile, open_source
+from stages.core.base.sources import SourceFile, expanded, open_source
 from stages.core.config.schema import Color, PictureSet, PreprocessConfig
 from stages.core.data.arrays import ARRAY_SUFFIXES, read_array
 from stages.core.data.inputs import NetworkInput, Sample
+from stages.core.data.lmdb_records import is_database, records
 from stages.core.data.preprocess import PICTURE_SUFFIXES, Placement, read_picture
 from stages.core.graph.onnx_graph import PICTURE_RANK
 
@@ -49,11 +50,13 @@ class SampleFiles:
         name: of its file or folder inside the source.
         files: input -> its file; an `.npz` is the file of every input.
         strays: names of files beside them that belong to no input.
+        preprocessed: whether arrays hold the network's input as it is.
     """
 
     name: str
     files: Mapping[str, SourceFile]
     strays: Sequence[str] = ()
+    preprocessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def select(pictures: PictureSet, inputs: Sequence[NetworkInput], key: str) -> li
             each input.
     """
     sources = [pictures.source] if isinstance(pictures.source, str) else pictures.source
-    files = [file for source in sources for file in open_source(source, key)]
+    files = [file for source in sources for file in _opened(source, key)]
     samples = _file_samples(files, inputs[0]) if len(inputs) == 1 else _folder_samples(files, inputs, key)
     if not samples:
         raise UserError(f"{key}.source={sources[0]}: {_no_samples(len(files), inputs)}")
@@ -100,7 +103,14 @@ def select(pictures: PictureSet, inputs: Sequence[NetworkInput], key: str) -> li
     if not samples:
         raise UserError(f"{key}.part={pictures.part}: none of the {total} samples of {sources[0]} is in it: widen it")
     count = min(pictures.size or len(samples), len(samples))
-    return [samples[index * len(samples) // count] for index in range(count)]
+    chosen = [samples[index * len(samples) // count] for index in range(count)]
+    return [replace(sample, preprocessed=pictures.preprocessed) for sample in chosen]
+
+
+def _opened(source: str, key: str) -> list[SourceFile]:
+    """The files of a source, or the records of a database."""
+    folder = Path(expanded(source.removeprefix("file:")))
+    return records(folder) if source.startswith("file:") and is_database(folder) else open_source(source, key)
 
 
 def position_of(name: str) -> float:
@@ -187,7 +197,8 @@ def read_samples(
         for network_input in inputs:
             name = network_input.name
             file = sample_files.files[name]
-            sample[name], picture, placement = _read_input(file, network_input, config, key)
+            fit = None if sample_files.preprocessed else config
+            sample[name], picture, placement = _read_input(file, network_input, fit, key)
             if picture is not None:
                 pictures.append(picture)
             if placement is not None:
@@ -205,14 +216,19 @@ def read_samples(
 
 
 def _read_input(
-    file: SourceFile, network_input: NetworkInput, config: PreprocessConfig, key: str
+    file: SourceFile, network_input: NetworkInput, config: PreprocessConfig | None, key: str
 ) -> tuple[NDArray[Any], NDArray[np.uint8] | None, Placement | None]:
-    """Read one input's file; gives its values, and the part of them that shows a picture and where, if they are one."""
+    """Read one input's file; gives its values, and the part of them that shows a picture and where, if they are one.
+
+    Without a `config` its values are preprocessed.
+    """
     suffix = _suffix(file.name)
     if suffix not in ARRAY_SUFFIXES:
+        if config is None:
+            raise UserError(f"{key}: {file.name} is a picture, and {key}.preprocessed=true: give arrays alone")
         picture = read_picture(file, network_input, config, key)
         return picture.sample, picture.content, picture.placement
-    values = read_array(file, suffix, network_input, key)
+    values = read_array(file, suffix, network_input, key, preprocessed=config is None)
     is_picture = network_input.takes_picture and values.dtype == np.uint8
     if not network_input.takes_picture:
         return values, None, None

@@ -1,0 +1,1 @@
+"""The folder for TPU-NNTC, Sophgo's older tool."""
