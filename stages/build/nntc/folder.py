@@ -1,6 +1,7 @@
 """The folder for TPU-NNTC, Sophgo's older tool, for those who have it: it is not to be had any more.
 
-Options: the vendor's guide to BM1684 networks. Nothing here was run.
+Options: Sophgo's guide (`th_method`, `-fp32_diff`, `--fpfwd_outputs`) and the calls of cali_model in its published
+demos (sophon-nntc, usage/cali). Nothing here was run.
 """
 
 import shlex
@@ -22,13 +23,13 @@ TH_METHODS = {
     FeatureMethod.ADMM: "ADMM",
     FeatureMethod.PERCENTILE: "PERCENTILE9999",
 }
-"""Names of its `--th_method`."""
+"""Names of its `-th_method`."""
 OTHER_METHOD = "KL"
 """In the place of methods that it lacks: its own default."""
 HEADER = """\
 #!/bin/sh
 # Quantizes ../model.onnx with TPU-NNTC, which is not to be had any more and was not run: the options are those
-# of its guide. It chooses ranges of its own; ../run.sh has this project's, for TPU-MLIR.
+# of its published demos. It chooses ranges of its own; ../run.sh has this project's, for TPU-MLIR.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 """
@@ -58,7 +59,7 @@ def write_nntc(
 
 
 def first_float_outputs(graph: Graph, floats: Collection[str]) -> list[str]:
-    """Outputs of the nodes with which the layers in float begin: what `--fpfwd_outputs` lists.
+    """Outputs of the nodes with which the layers in float begin: what `-fpfwd_outputs` lists.
 
     Args:
         graph: the network.
@@ -75,22 +76,24 @@ def first_float_outputs(graph: Graph, floats: Collection[str]) -> list[str]:
 
 def _script(config: Config, inputs: Sequence[NetworkInput], count: int, outputs: Sequence[str]) -> str:
     shapes = ",".join(f"[{','.join(map(str, network_input.shape))}]" for network_input in inputs)
+    shapes = shapes if len(inputs) == 1 else f"[{shapes}]"
     picture = inputs[0]
     scale = ":".join(f"{1 / value:.9g}" for value in picture.normal)
     mean = ":".join(f"{value:.7g}" for value in picture.mean)
     method = TH_METHODS.get(config.quant.feature_method, OTHER_METHOD)
+    calibration = [f"-th_method={method}", f"-fp32_diff={config.model.fp32_diff:g}"]
+    if outputs:
+        calibration.append(f"-fpfwd_outputs={','.join(outputs)}")
     options = [
         f"--net_name {shlex.quote(config.model.name)}",
         '--model "$here/../model.onnx"',
-        f"--input_shapes {shlex.quote(f'[{shapes}]')}",
+        f"--input_shapes {shlex.quote(shapes)}",
         '--cali_image_path "$here/calibration"',
         f"--cali_image_preprocess 'mean_value={mean},scale={scale},bgr2rgb={picture.color.value == 'RGB'}'",
-        f"--test_iterations {count}",
-        f"--th_method {method}",
-        f"--fp32_diff {config.model.fp32_diff:g}",
-        *([f"--fpfwd_outputs {shlex.quote(','.join(outputs))}"] if outputs else []),
+        f"--cali_iterations {count}",
+        f"--try_cali_accuracy_opt={shlex.quote(';'.join(calibration))}",
         f"--target {config.soc.name.upper()}",
-        "--postprocess_and_calc_score_class none",
+        "--postprocess_and_calc_score_class feature_similarity",
     ]
     call = " \\\n    ".join(["python3 -m ufw.cali.cali_model", *options])
     return f"{HEADER}{call}\n"

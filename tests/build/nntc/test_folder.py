@@ -1,4 +1,4 @@
-"""The folder for TPU-NNTC. The tool is not to be had: its options are compared with its guide's."""
+"""The folder for TPU-NNTC. The tool is not to be had: its options are compared with those of published calls."""
 
 import shlex
 
@@ -34,9 +34,14 @@ def call(folder, method, floats):
     config.quant.feature_method, config.model.fp32_diff = method, 0.01
     write_nntc(folder, config, [PICTURE], Samples(), GRAPH, floats)
     command = (folder / "quantize.sh").read_text().partition("python3 -m ")[2]
-    words = shlex.split(command.replace("\\\n", " "))
-    assert words[0] == "ufw.cali.cali_model"
-    return dict(zip(words[1::2], words[2::2], strict=True))
+    name, *words = shlex.split(command.replace("\\\n", " "))
+    assert name == "ufw.cali.cali_model"
+    (of_calibration,) = (word for word in words if "=-" in word)
+    words.remove(of_calibration)
+    key, _, listed = of_calibration.partition("=")
+    assert key == "--try_cali_accuracy_opt"
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    return options | dict(option.split("=") for option in listed.split(";"))
 
 
 @pytest.mark.parametrize(
@@ -44,18 +49,18 @@ def call(folder, method, floats):
     [("MAX_ABS", "MAX"), ("KL", "KL"), ("ADMM", "ADMM"), ("PERCENTILE", "PERCENTILE9999"), ("MSE", "KL")],
 )
 def test_ranges_are_chosen_by_its_name_of_the_method(tmp_path, method, theirs):
-    assert call(tmp_path / "nntc", FeatureMethod[method], ())["--th_method"] == theirs
+    assert call(tmp_path / "nntc", FeatureMethod[method], ())["-th_method"] == theirs
 
 
 def test_the_call(tmp_path):
     options = call(tmp_path / "nntc", FeatureMethod.KL, {"left", "right", "end"})
-    assert options["--input_shapes"] == "[[1,3,4,4]]"
+    assert options["--input_shapes"] == "[1,3,4,4]"
     assert options["--cali_image_preprocess"] == "mean_value=127:0:1.5,scale=0.0078125:1:2,bgr2rgb=True"
-    assert (options["--fp32_diff"], options["--target"]) == ("0.01", "BM1684")
-    assert options["--fpfwd_outputs"] == "b,c"
+    assert (options["-fp32_diff"], options["--target"]) == ("0.01", "BM1684")
+    assert options["-fpfwd_outputs"] == "b,c"
     assert (tmp_path / "nntc" / "calibration").is_dir()
 
 
 def test_without_layers_in_float_nothing_is_listed(tmp_path):
-    assert "--fpfwd_outputs" not in call(tmp_path / "nntc", FeatureMethod.KL, ())
+    assert "-fpfwd_outputs" not in call(tmp_path / "nntc", FeatureMethod.KL, ())
     assert first_float_outputs(GRAPH, {"first", "end"}) == ["a", "y"]
