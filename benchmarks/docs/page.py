@@ -79,7 +79,7 @@ def commands_of(page: Path) -> list[Command]:
             text, last = "\n".join(block.lines), block.first + len(block.lines) - 1
             found.append(Command(text, block.first, last, [ANY], block.not_run, block.exit_code, shown=False))
         elif block.language == HIDDEN:
-            found.append(Command(*block.lines, block.first, block.first, [ANY], shown=False))
+            found.append(Command(block.lines[0], block.first, block.first, [ANY], shown=False))
     return found
 
 
