@@ -76,7 +76,7 @@ def run_page(page: Path, update: bool = False, keep: Path | None = None) -> list
             same = matches(command.expected, outcome.printed) and outcome.code == command.exit_code
             output.print(f"  {'ok' if same else 'OTHER':5} {outcome.seconds:6.1f} s  {command.text}")
             shown = shown_lines(outcome.printed)
-            if command.shown and (not same or ANY not in "\n".join(command.expected) and shown != command.expected):
+            if command.shown and (not same or (ANY not in "\n".join(command.expected) and shown != command.expected)):
                 changed.append((command, shown))  # with --update numbers are those of the last run
             if not same:
                 wrong.append(command)

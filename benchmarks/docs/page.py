@@ -1,11 +1,11 @@
 """The commands of a page.
 
-A line after `$` in a `console` block is a command, the lines under it are what it prints. A block of `sh` is one command;
-what it prints is not on the page.
+In a block of `console` a line after `$ ` is a command, and the lines under it are what it prints. A block of `sh` is
+one command; what it prints is not on the page.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from stages.core.base.errors import UserError
 
 __all__ = ["Command", "commands_of", "with_outputs"]
 
-PROMPT, MORE = "$ ", "    "
+PROMPT, HIDDEN = "$ ", "run first"
 FENCE = re.compile(r"^```(\w*)$")
 FIRST = re.compile(r"^<!-- run first: (.+) -->$")
 NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
@@ -43,6 +43,25 @@ class Command:
     shown: bool = True
 
 
+@dataclass(frozen=True)
+class Block:
+    """A block of a page.
+
+    Attributes:
+        language: behind its fence.
+        first: the line of the page on which its lines begin, from 0.
+        lines: its text.
+        not_run: why its commands are not run; None: they are.
+        exit_code: what they end with.
+    """
+
+    language: str
+    first: int
+    lines: list[str]
+    not_run: str | None = None
+    exit_code: int = 0
+
+
 def commands_of(page: Path) -> list[Command]:
     """The commands of all blocks of `console` and of `sh`, in their order.
 
@@ -52,40 +71,55 @@ def commands_of(page: Path) -> list[Command]:
     Raises:
         UserError: for a block that does not begin with a command.
     """
-    lines, found = page.read_text(encoding="utf-8").splitlines(), list[Command]()
-    inside, reason, code = "", None, 0
+    found = list[Command]()
+    for block in _blocks(page.read_text(encoding="utf-8").splitlines()):
+        if block.language == "console":
+            found += _console_commands(page, block)
+        elif block.language == "sh":
+            text, last = "\n".join(block.lines), block.first + len(block.lines) - 1
+            found.append(Command(text, block.first, last, [ANY], block.not_run, block.exit_code, shown=False))
+        elif block.language == HIDDEN:
+            found.append(Command(block.lines[0], block.first, block.first, [ANY], shown=False))
+    return found
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[Block]:
+    """The blocks of a page, and its hidden commands as blocks of one line."""
+    block, reason, code = None, None, 0
     for number, line in enumerate(lines):
         fence = FENCE.match(line)
-        if fence is not None:
-            if inside:
-                inside, reason, code = "", None, 0
-            else:
-                inside = fence[1] or "text"
-            first_of_block = True
-            continue
-        if not inside and (hidden := FIRST.match(line)):
-            found.append(Command(hidden[1], number, number, [ANY], shown=False))
-        elif not inside:
-            reason = match[1] if (match := NOT_RUN.match(line)) else reason if not line else None
-            code = int(match[1]) if (match := EXIT_CODE.match(line)) else code if not line else 0
-        if inside == "sh":
-            if first_of_block:
-                found.append(Command(line, number, number, [ANY], reason, code, shown=False))
-            else:
-                found[-1].text += f"\n{line}"
-        if inside != "console":
-            first_of_block = False
-            continue
+        if block is not None:
+            if fence is None:
+                block.lines.append(line)
+                continue
+            yield block
+            block, reason, code = None, None, 0
+        elif fence is not None:
+            block = Block(fence[1], number + 1, [], reason, code)
+        elif hidden := FIRST.match(line):
+            yield Block(HIDDEN, number, [hidden[1]])
+        elif line:
+            reason = match[1] if (match := NOT_RUN.match(line)) else None
+            code = int(match[1]) if (match := EXIT_CODE.match(line)) else 0
+
+
+def _console_commands(page: Path, block: Block) -> list[Command]:
+    """The commands of a block of `console`, with the lines under each.
+
+    Raises:
+        UserError: if it does not begin with a command.
+    """
+    found = list[Command]()
+    for number, line in enumerate(block.lines, start=block.first):
         if line.startswith(PROMPT):
-            found.append(Command(line[len(PROMPT) :], number, number, not_run=reason, exit_code=code))
-        elif first_of_block:
+            found.append(Command(line[len(PROMPT) :], number, number, [], block.not_run, block.exit_code))
+        elif not found:
             raise UserError(f"{page}:{number + 1}: a console block begins with `$ ` and a command")
         elif found[-1].text.endswith("\\") and not found[-1].expected:
             found[-1].text = f"{found[-1].text[:-1].rstrip()} {line.strip()}"
             found[-1].last = number
         else:
             found[-1].expected.append(line)
-        first_of_block = False
     return found
 
 

@@ -40,7 +40,7 @@ from stages.autotune.pareto import curve
 from stages.autotune.pareto_plot import Measured, curve_csv, curve_plot
 from stages.autotune.tuner import AUTOTUNE_REPORT, Tuner, Unseen
 from stages.core.base.artifacts import check_targets, write_json, write_text
-from stages.core.base.console import counted, output, warn
+from stages.core.base.console import counted, next_step, output, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import AUTOTUNE
 from stages.core.command import run_command
@@ -229,8 +229,8 @@ def _write(
         _log(config, arguments, report)
     for line in outcome.doubts:
         warn(line)
-    output.print("to use it in spite of that, then `dvc repro`:" if outcome.doubts else "use it, then `dvc repro`:")
-    output.print(f"  python -m stages.compose --keep quant.node_bits=file:{arguments.node_bits}")
+    used = f"python -m stages.compose --keep quant.node_bits=file:{arguments.node_bits} && dvc repro"
+    next_step(f"{used}, to use it in spite of that" if outcome.doubts else used)
 
 
 def _comparison(tuner: Tuner, bounds: Sequence[Bound], outcome: Outcome) -> list[Row]:

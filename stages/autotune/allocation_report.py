@@ -14,6 +14,7 @@ from stages.autotune.allocation.problem import AllocationProblem
 from stages.autotune.allocation.variables import FEATURE, WEIGHT
 from stages.autotune.pareto import Point
 from stages.autotune.verifier import Verified
+from stages.core.base.console import new_table
 from stages.core.config.schema import FLOAT_BITS
 
 __all__ = ["Outcome", "Row", "allocation_text", "comparison_row", "comparison_table", "notes", "report_content"]
@@ -81,11 +82,7 @@ def comparison_row(
 
 def comparison_table(rows: Sequence[Row]) -> Table:
     """Lay the rows out, the last one, the chosen, in bold; those beyond the bounds are dim."""
-    table = Table(
-        title="error of the outputs, costs, mean bits of features and of weights",
-        title_justify="left",
-        header_style="bold",
-    )
+    table = new_table("error of the outputs, costs, mean bits of features and of weights")
     table.add_column("bit widths", no_wrap=True)
     table.add_column("error", justify="right", no_wrap=True)
     costs = list(rows[-1].costs)

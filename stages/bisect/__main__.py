@@ -32,7 +32,7 @@ from stages.bisect.node_search import FloatNodes, search
 from stages.bisect.suspects import Suspect, find_suspects, similarity_rows
 from stages.bisect.trials import Trials
 from stages.core.base.artifacts import check_targets, write_json
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError
 from stages.core.base.paths import QUANTIZE
 from stages.core.command import run_command
@@ -225,16 +225,13 @@ def _print(result: Result, skipped: Sequence[str]) -> None:
     """Print the verdict and what to type; `skipped`: all nodes that are to be in float."""
     output.print(result.verdict)
     if result.overrides:
-        output.print(
-            "give them more bits, then `dvc repro` (or keep the bits: quant=best, `python -m stages.autotune`):"
-        )
-        output.print(f"  python -m stages.compose --keep {' '.join(result.overrides)}")
+        output.print("give them more bits, or keep the bits: quant=best, `python -m stages.autotune`")
+        next_step(f"python -m stages.compose --keep {' '.join(result.overrides)} && dvc repro")
     elif skipped:
-        output.print("keep them in float, then `dvc repro`:")
-        output.print(f"  {command_line(skipped)}")
-        output.print(
-            "float is slow on the board: more bits, or another range, may do as well (quant.node_bits=file:PATH)"
-        )
+        output.print("float is slow on the board: more bits, or another range, may do too (quant.node_bits=file:PATH)")
+        next_step(f"{command_line(skipped)} && dvc repro, which keeps them in float")
+    else:
+        next_step("python -m stages.bisect --help, for other metrics and bounds")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stages.bisect.node_search import FloatNodes
 from stages.bisect.trials import Trial, Trials
-from stages.core.base.console import counted
+from stages.core.base.console import counted, new_table
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import QuantConfig
 from stages.search.candidate_metric import metric_text
@@ -66,7 +66,7 @@ class WantedMetric:
 
 def path_table(wanted: WantedMetric, trials: Sequence[Trial]) -> Table:
     """Lay out the simulations in their order, the float network first; of many the first and the last ones."""
-    table = Table(title=f"{counted(len(trials), 'simulation')}", title_justify="left", header_style="bold")
+    table = new_table(counted(len(trials), "simulation"))
     table.add_column("#", justify="right")
     table.add_column("in float", overflow="fold")
     table.add_column("nodes", justify="right")

@@ -71,7 +71,7 @@ def check(arguments: argparse.Namespace) -> int:
     for comparison in comparisons:
         _print(comparison, arguments.count or None)
     write_text(arguments.html, page(comparisons, arguments.any_layout))
-    output.print(f"page: {arguments.html.resolve().as_uri()}")
+    output.print(f"report: {arguments.html.resolve().as_uri()}")
     if arguments.json:
         write_json(arguments.json, [content(comparison, arguments.any_layout) for comparison in comparisons])
     equal = all(comparison.equal(arguments.any_layout) for comparison in comparisons)

@@ -12,7 +12,7 @@ from rich.text import Text
 from stages.check.dump_comparison import DumpComparison
 from stages.check.layer_comparison import LayerResult, State
 from stages.check.steps import Array, Step
-from stages.core.base.console import counted
+from stages.core.base.console import counted, new_table
 
 __all__ = ["advice", "content", "differing_table", "page", "summary"]
 
@@ -69,7 +69,7 @@ def differing_table(comparison: DumpComparison, width: int, count: int | None = 
     title = f"{counted(len(rows), 'layer')} of {len(comparison.layers)} not equal" + (
         "" if comparison.known.certain else ", by name"
     )
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = new_table(title)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("layer", overflow="fold", min_width=16)
     table.add_column("state", no_wrap=True)

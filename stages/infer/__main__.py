@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from stages.core.base.artifacts import check_targets, read_json, write_json
-from stages.core.base.console import next_step, output
+from stages.core.base.console import new_table, next_step, output
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.file_names import file_names, input_stems
 from stages.core.base.paths import DETECTOR, INPUTS, INTEGER_MODEL, QPARAMS
@@ -80,8 +79,8 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
     runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")
     detector = load_detector(DETECTOR, config.model.detector, {name: runner.outputs[name] for name in outputs})
-    table = Table("input", "output", "shape", "smallest", "largest", f"best {SHOWN_CLASSES}")
-    boxes = Table("input", "class", "score", "left", "top", "right", "bottom")
+    table = new_table(None, "input", "output", "shape", "smallest", "largest", f"best {SHOWN_CLASSES}")
+    boxes = new_table(None, "input", "class", "score", "left", "top", "right", "bottom")
     content: list[dict[str, Any]] = []
     folders = file_names([path.stem for path in arguments.inputs])
     for path, folder in zip(arguments.inputs, folders, strict=True):

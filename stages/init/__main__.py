@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.core.base.artifacts import write_text
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.base.sources import expanded
 from stages.core.command import Parser, guarded
@@ -161,7 +161,7 @@ def _write_template(arguments: argparse.Namespace) -> None:
     for path, text in texts.items():
         write_text(path, text)
     output.print(f"written: {', '.join(map(str, texts))}: fill in what stands as ???, uncomment what you change")
-    output.print(f"next:    python -m stages.compose model={name} data={name} soc=t41")
+    next_step(f"python -m stages.compose model={name} data={name} soc=t41")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
 from rich.text import Text
 
-from stages.core.base.console import counted, output
+from stages.core.base.console import counted, new_table, next_step, output
 from stages.core.data.inputs import NetworkInput
 from stages.init.guess.guess import Guess, Sure
 from stages.init.network.read_network import SourceGraph
@@ -29,7 +28,7 @@ def show_read(called: str, graph: SourceGraph, sized: SizedNetwork) -> None:
 
 def show_table(guesses: Sequence[Guess]) -> None:
     """Print a row a guess, how sure it is in colour."""
-    table = Table(title="what was found and guessed", title_justify="left", header_style="bold")
+    table = new_table("what was found and guessed")
     for heading in ("key", "value"):
         table.add_column(heading, overflow="fold")
     table.add_column("sure", no_wrap=True)
@@ -62,14 +61,14 @@ def show_next(
     if doubtful:
         output.print(f"look at: {'; '.join(doubtful)} (written there too); after a change: {AGAIN}")
     if composed:
-        output.print("next:    dvc repro")
+        next_step("dvc repro")
     else:
         network, *said = words
         folder = "PICTURES" if takes is None else "SAMPLES"
         line = shlex.join([network.removeprefix("file:"), folder, *said, "--force"])
-        output.print(f"next:    python -m stages.init {line}")
         if takes is not None:
             output.print(f"samples: {_form(takes)}")
+        next_step(f"python -m stages.init {line}")
 
 
 def _form(inputs: Sequence[NetworkInput]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from stages.core.base.console import new_table
 from stages.core.cost import CostModel
 from stages.profile.board_log import LayerRow, OperatorRow
 from stages.profile.measured_layers import MeasuredLayer
@@ -56,7 +57,7 @@ def hot_layers(
 
 def hot_table(rows: Sequence[Mapping[str, Any]], count: int, title: str) -> Table:
     """Lay out the first `count` of `hot_layers`."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = new_table(title)
     table.add_column("layer", overflow="fold")
     table.add_column("operator", no_wrap=True)
     for heading in ("ms", "share", "sum", "GOPs/s", "MB/s"):
@@ -73,7 +74,7 @@ def hot_table(rows: Sequence[Mapping[str, Any]], count: int, title: str) -> Tabl
 
 def operator_table(rows: Sequence[OperatorRow], total: float) -> Table:
     """Lay out the log's second table, the slowest type first."""
-    table = Table(title="by operator", title_justify="left", header_style="bold")
+    table = new_table("by operator")
     table.add_column("operator")
     for heading in ("layers", "ms", "share"):
         table.add_column(heading, justify="right")

@@ -238,6 +238,8 @@ def _finish(sweep: Sweep, json: Path | None) -> int:
         next_step(
             f"{shlex.join(['python', '-m', 'stages.compose', *settings])} && dvc repro, for the report of the best"
         )
+    elif ranking.failed:
+        next_step(f"cat {sweep.folder / str(ranking.failed[0].number)}/dvc.log, for what the first of them printed")
     return 1 if ranking.failed else 0
 
 

@@ -4,8 +4,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from stages.core.base import console
 from stages.sweep.sweep_state import PointResult, Sweep, label, load_results
 
@@ -22,18 +20,11 @@ def watched(sweep: Sweep, total: int | None) -> Iterator[None]:
         sweep: whose points are watched.
         total: points; None where a sweeper does not say.
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     shown: set[int] = set()
     over = threading.Event()
     terminal = console.console
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task("points done, time taken, time left", total=total)
+    with console.progress_bar() as bar:
+        task = bar.add_task("points", total=total)
 
         def look() -> None:
             for result in load_results(sweep.folder):

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stages.core.base.console import counted
+from stages.core.base.console import counted, new_table
 from stages.sweep.network_cost import COST_UNITS
 from stages.sweep.ranking import Ranking
 from stages.sweep.sweep_state import PointResult, Sweep, label
@@ -61,7 +61,7 @@ def results_table(ranking: Ranking, width: int) -> Table:
     if width < WIDE_TERMINAL_COLUMNS:
         metrics, costs = metrics[:1], {sweep.cost: COST_UNITS[sweep.cost]}
     title = f"{counted(len(ranking.results), 'point')} by {ranking.metric}" if ranking.metric else None
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = new_table(title)
     table.add_column("")
     for heading in setting_headings(sweep):
         table.add_column(heading, overflow="fold")

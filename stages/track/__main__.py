@@ -1,7 +1,7 @@
 """Reads params.yaml and what all stages wrote; writes one MLflow run and out/track/run.json."""
 
 from stages.core.base.artifacts import read_artifact, stage_output, write_json
-from stages.core.base.console import output
+from stages.core.base.console import next_step, output
 from stages.core.base.paths import COMPARE, EVALUATE, METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
@@ -27,7 +27,7 @@ def track(config: Config) -> None:
     output.print(accuracy_line(metrics))
     output.print(f"report:      {REPORT.resolve().as_uri()}")
     output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")
-    output.print(f"see it with: {shown_store(uri)}")
+    next_step(f"{shown_store(uri)}, to compare the experiments")
 
 
 if __name__ == "__main__":

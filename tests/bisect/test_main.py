@@ -168,7 +168,7 @@ def test_the_path_and_the_line_to_type_are_printed(deep, capsys):
     assert f"{len(result['simulations'])} simulations" in shown
     assert "all DepthwiseConv" in shown
     assert "1 node in float; none of them can be left out" in shown
-    assert "\n  python -m stages.compose --keep 'quant.skip_nodes=[n21]'\n" in shown
+    assert "\nnext:    python -m stages.compose --keep 'quant.skip_nodes=[n21]' && dvc repro, which" in shown
 
 
 def test_a_limit_gives_the_best_so_far(deep, capsys):

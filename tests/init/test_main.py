@@ -366,6 +366,6 @@ def test_a_network_that_takes_arrays_says_what_samples_are(init):
     onnx.save(vector_network(), "vector.onnx")
     ran = init("vector.onnx")
     assert ran.code == 0, ran.err
-    *_, line, samples = ran.out.splitlines()
+    *_, samples, line = ran.out.splitlines()
     assert line == "next:    python -m stages.init vector.onnx SAMPLES --force"
     assert samples == "samples: a .npy each, [1, 10]"

@@ -67,7 +67,7 @@ def test_the_stage_logs_once_and_says_where(config, capsys):
     run = json.loads(Path("out/track/run.json").read_text())
     shown = capsys.readouterr().out
     assert f"{run['run_id']} (new), experiment socquant" in shown
-    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in shown
+    assert "\nnext:    mlflow ui --backend-store-uri sqlite:///mlflow.db, to compare the experiments" in shown
     assert Path("mlflow.db").is_file()
     track(config)
     assert json.loads(Path("out/track/run.json").read_text()) == run

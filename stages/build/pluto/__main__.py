@@ -17,7 +17,7 @@ from stages.build.pluto.folder import refusals_report
 from stages.build.pluto.qdq_graph import QdqGraph
 from stages.build.pluto.refusals import Effect, Refusal
 from stages.core.base.artifacts import check_targets, write_json
-from stages.core.base.console import counted, output
+from stages.core.base.console import counted, new_table, next_step, output
 from stages.core.base.errors import UserError, one_line
 from stages.core.command import Parser, guarded
 from stages.core.graph.onnx_graph import Graph, load_model
@@ -43,19 +43,21 @@ def check(file: Path, json: Path | None) -> int:
     if json is not None:
         write_json(json, refusals_report(refusals, notes))
     for note in notes:
-        output.print(f"unproven: {note}", highlight=False)
+        output.print(f"unproven: {note}")
     if not refusals:
-        output.print(f"{file}: accepted by the open T41 runtime", highlight=False)
+        output.print(f"{file}: accepted by the open T41 runtime")
+        next_step(f"python3 -m compile.cli {file} -o net.pluto, in the open compiler's folder")
         return 0
     output.print(_table(refusals))
     counts = {effect: sum(each.effect is effect for each in refusals) for effect in Effect}
     summary = "; ".join(f"{effect.value}: {count}" for effect, count in counts.items() if count)
-    output.print(f"{file}: refused by the open T41 runtime ({summary})", highlight=False)
+    output.print(f"{file}: refused by the open T41 runtime ({summary})")
+    next_step("the cures above, then again")
     return EXIT_REFUSED
 
 
 def _table(refusals: list[Refusal]) -> Table:
-    table = Table(title=counted(len(refusals), "refusal"), title_justify="left", header_style="bold")
+    table = new_table(counted(len(refusals), "refusal"))
     for heading in ("node", "type", "what happens", "why", "cure"):
         table.add_column(heading, overflow="fold")
     for each in refusals:

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
-__all__ = ["console", "counted", "next_step", "output", "progress", "say", "track", "warn"]
+__all__ = ["console", "counted", "new_table", "next_step", "output", "progress", "progress_bar", "say", "track", "warn"]
 
 T = TypeVar("T")
 
@@ -51,6 +52,11 @@ def next_step(line: str) -> None:
     output.print(f"next:    {line}")
 
 
+def new_table(title: str | None, *headings: str) -> Table:
+    """A table as all commands print them, with columns of these headings."""
+    return Table(*headings, title=title, title_justify="left", header_style="bold")
+
+
 def counted(count: int, noun: str) -> str:
     """Say how many, as in "1 picture", "2 pictures"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
@@ -68,18 +74,19 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with _bar() as bar:
+    with progress_bar() as bar:
         yield from bar.track(items, total=total, description=description)
 
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[], object]]:
     """Show a progress bar of work that is no iteration; what it gives is called when a step is done."""
-    with _bar() as bar:
+    with progress_bar() as bar:
         task = bar.add_task(description, total=total)
         yield lambda: bar.advance(task)
 
 
-def _bar() -> Progress:
+def progress_bar() -> Progress:
+    """A bar as all commands show it: what is done, and the time left. Without a terminal nothing is shown."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stages.core.base.console import new_table
 from stages.core.cost import MACS_PER_GMAC
 from stages.scan.costs import NetworkCost
 from stages.scan.large_depthwise import depthwise_line
@@ -80,7 +81,7 @@ def scan_lines(scan: NetworkScan, name: str) -> list[RenderableType]:
 
 def _soc_table(scan: NetworkScan) -> Table:
     title = f"on each SOC; several numbers are at {_widths(scan)} bits of features/weights"
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = new_table(title)
     table.add_column("SOC", no_wrap=True)
     headings = ("integer layers", "float layers", "integer MACs", "weights MB", "features MB", "ms", "C++", "open T41")
     for heading in headings:
@@ -180,7 +181,7 @@ def _same_nodes(by_place: Mapping[str, Sequence[str]]) -> dict[tuple[str, ...], 
 
 
 def _group_table(title: str, where: str, groups: Iterable[FloatGroup]) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = new_table(title)
     for heading in ("operator", "nodes", where, "why", "remedy"):
         table.add_column(heading, overflow="fold")
     for group in groups:
