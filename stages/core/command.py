@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import os
 import signal
 import sys
@@ -17,12 +18,14 @@ from stages.core.base.threads import thread_count
 from stages.core.config.load import load_params
 from stages.core.config.schema import Config
 
-__all__ = ["Parser", "guarded", "run_command", "run_stage"]
+__all__ = ["EXIT_TERMINATED", "Parser", "collect_seldom", "guarded", "run_command", "run_stage"]
 
 EXIT_USER = 2
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+SELDOM = (100_000, 20, 100)
+"""Allocations and rounds between collections of garbage."""
 WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 ACCESS_ERRNOS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
 SHOWN_NAME = 100
@@ -59,6 +62,11 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong with the arguments; exits with code 2."""
         say("error", f"{message}; see --help", "red")
         sys.exit(EXIT_USER)
+
+
+def collect_seldom() -> None:
+    """Look for garbage seldom: in a command whose objects live until it ends that takes a fifth of the time."""
+    gc.set_threshold(*SELDOM)
 
 
 def guarded(work: Callable[[], int | None], debug: bool) -> int:

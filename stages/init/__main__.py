@@ -21,7 +21,7 @@ from stages.core.base.artifacts import write_text
 from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.base.sources import expanded
-from stages.core.command import Parser, guarded
+from stages.core.command import Parser, collect_seldom, guarded
 from stages.core.data.model_files import IncompleteSourceError, is_network_name
 from stages.init.given_network import given_network, whole_source
 from stages.init.model_name import check_free, free_name, model_name
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="the config folder (%(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_intermixed_args()  # pictures may come after --soc
+    collect_seldom()
     sys.exit(guarded(lambda: init(arguments), arguments.debug))
 
 

@@ -6,7 +6,6 @@ what it costs: bytes of weights, memory of features, and time where times are kn
 """
 
 import argparse
-import gc
 import signal
 import sys
 from dataclasses import replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from stages.core.base.artifacts import check_targets, write_json, write_text
 from stages.core.base.console import next_step, output
 from stages.core.base.errors import UserError
-from stages.core.command import EXIT_TERMINATED, Parser, guarded
+from stages.core.command import EXIT_TERMINATED, Parser, collect_seldom, guarded
 from stages.core.config.load import load_params
 from stages.core.config.schema import Config, ModelConfig
 from stages.core.data.model_files import IncompleteSourceError
@@ -30,8 +29,6 @@ from stages.scan.render.page import render_page
 from stages.scan.render.tables import scan_lines
 
 REPORT = Path("out/scan/report.html")
-SELDOM = (100_000, 20, 100)
-"""When garbage is looked for: a scan's objects live until it ends; to walk through them takes a fifth of its time."""
 EPILOG = """\
 examples:
   python -m stages.scan my.onnx
@@ -115,7 +112,7 @@ def parser() -> Parser:
 
 def main() -> None:
     arguments = parser().parse_intermixed_args()
-    gc.set_threshold(*SELDOM)
+    collect_seldom()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(guarded(lambda: scan(arguments), arguments.debug))
 

@@ -62,7 +62,7 @@ def with_channels_first(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[s
 
     An input is NHWC if operators that keep the layout lead from it to nothing but a Transpose to NCHW, or, of one
     channel, a Reshape that does the same; or if its sizes leave no doubt: three channels behind two sizes of
-    `MIN_PICTURE_SIDE` or more.
+    `MIN_PICTURE_SIDE` or more, or one or three behind two that are open.
 
     Args:
         model: the source; not changed.
@@ -105,9 +105,10 @@ def _rank_4(model: onnx.ModelProto, types: set[int]) -> list[str]:
 
 
 def _has_sizes_of_nhwc(shape: Sequence[int]) -> bool:
-    """Whether sizes are those of a colour picture with its channels last."""
+    """Whether sizes are those of a picture with its channels last: no NCHW picture is 1 or 3 pixels wide."""
     _, rows, columns, channels = shape
-    return channels == COLORS and min(rows, columns) >= MIN_PICTURE_SIDE
+    open_picture = channels in (1, COLORS) and rows == columns == 0
+    return open_picture or (channels == COLORS and min(rows, columns) >= MIN_PICTURE_SIDE)
 
 
 def _is_channels_last(model: onnx.ModelProto, name: str) -> bool:

@@ -28,7 +28,8 @@ class Region:
 
     Attributes:
         perm: of the Transpose.
-        tensors: tensors that keep the layout before the Transpose, if the region is rewritten.
+        tensors: in the order in which they are reached; they keep the layout before the Transpose, if the region is
+            rewritten.
         nodes: indices of the operators inside.
         heads: indices of the Transposes that lead into the region, all with `perm`.
         undone: indices of the Transposes that end it, and are no longer needed.
@@ -38,7 +39,7 @@ class Region:
     """
 
     perm: list[int]
-    tensors: list[str] = field(default_factory=list)
+    tensors: dict[str, None] = field(default_factory=dict)
     nodes: set[int] = field(default_factory=set)
     heads: set[int] = field(default_factory=set)
     undone: set[int] = field(default_factory=set)
@@ -52,11 +53,17 @@ class Region:
         return len(self.heads) + len(self.undone) > len(self.entering) + len(self.leaving)
 
 
-def region_of(graph: Graph, nodes: Sequence[onnx.NodeProto], start: int) -> Region:
-    """Follow a Transpose through operators that work in any layout."""
+def region_of(graph: Graph, nodes: Sequence[onnx.NodeProto], index_of: Mapping[str, int], start: int) -> Region:
+    """Follow a Transpose through operators that work in any layout.
+
+    Args:
+        graph: the network.
+        nodes: its nodes.
+        index_of: first output of a node -> its index.
+        start: index of the Transpose.
+    """
     perm = perm_of(graph, nodes[start])
     region = Region(perm)
-    index_of = {node.output[0]: index for index, node in enumerate(nodes)}
     if not perm or nodes[start].input[0] in graph.constants:
         return region
     inverse = list(np.argsort(perm))
@@ -66,7 +73,7 @@ def region_of(graph: Graph, nodes: Sequence[onnx.NodeProto], start: int) -> Regi
         tensor = pending.pop()
         if tensor in region.tensors:
             continue
-        region.tensors.append(tensor)
+        region.tensors[tensor] = None
         if tensor in graph.outputs or tensor in graph.captured:
             region.leaving.add(tensor)
         for node in graph.consumers.get(tensor, []):
@@ -80,7 +87,7 @@ def region_of(graph: Graph, nodes: Sequence[onnx.NodeProto], start: int) -> Regi
                 pending.extend(_operands(graph, node, nodes, index_of, region))
             else:
                 region.leaving.add(tensor)
-    region.entering -= set(region.tensors)
+    region.entering -= region.tensors.keys()
     around = any(nodes[head].input[0] in region.tensors for head in region.heads)
     return Region(perm) if around else region
 

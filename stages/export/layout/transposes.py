@@ -35,7 +35,8 @@ def _one_less(model: onnx.ModelProto) -> bool:
     graph = Graph(model)
     nodes = graph.nodes
     starts = [index for index, node in enumerate(nodes) if node.op_type == "Transpose"]
-    regions = (region_of(graph, nodes, start) for start in starts)
+    index_of = {node.output[0]: index for index, node in enumerate(nodes)}
+    regions = (region_of(graph, nodes, index_of, start) for start in starts)
     region = next((region for region in regions if region.pays), None)
     if region is not None:
         _Rewriter(model, graph, region).rewrite()
