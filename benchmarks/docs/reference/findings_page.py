@@ -64,7 +64,8 @@ FINDINGS: Mapping[str, FindingPage] = {
         "Parts of an output share a scale that ruins one of them",
         "One part of an output has a fidelity near 0, the others are good. A detector gives boxes with scores of 0.",
         "One scale leaves a part fewer than 16 steps, and the part's error is half of its own deviation and 3 times "
-        "its error before the joint; or it leaves fewer than 4 steps in an output.",
+        "its error before the joint. Or it leaves a part of an output fewer than 4 steps, or at most 4 values and a "
+        "quarter of them.",
         ("`model.cut=true` for a detector", "`quant.skip_nodes` of the joint and of what moves its values"),
     ),
     "input": FindingPage(

@@ -23,6 +23,9 @@ FEW_STEPS = 16.0
 """and if a part's range has fewer steps: 4 bits."""
 VERY_FEW_STEPS = 4.0
 """With fewer steps than these an output says nothing of the part, whatever the error was before."""
+FEW_VALUES, TIMES_VALUES = 4, 4
+"""So few values of a part of an output put nothing in order, scores above all: the joint is to blame if there are so
+many times as many before it."""
 FEW_STEPS_OF_A_CHANNEL = 2.0
 """Channels of an output are of one kind more often than not: so few steps show that they are not."""
 MIN_VALUES = 4
@@ -118,12 +121,22 @@ def is_ruined(observed: ObservedJoint, part: ObservedPart, steps: float) -> bool
     if len(observed.parts) < 2 or part.values < MIN_VALUES or not part.deviation:
         return False
     by_channel = observed.joint.by_channel
-    if steps < VERY_FEW_STEPS and observed.joint.is_output and not by_channel:
+    empties = steps < VERY_FEW_STEPS or (steps < FEW_STEPS and _loses_values(part))
+    if empties and observed.joint.is_output and not by_channel:
         return True
     inherited = part.relative_before
     if inherited is None or part.relative_error < TIMES_BEFORE * inherited:
         return False
     return part.relative_error >= RUINED and steps < (FEW_STEPS_OF_A_CHANNEL if by_channel else FEW_STEPS)
+
+
+def _loses_values(part: ObservedPart) -> bool:
+    """Whether a joint leaves few of a part's many values.
+
+    Of scores that are rarely high the error does not tell: it is large before the joint too.
+    """
+    values = part.quantized_values
+    return values <= FEW_VALUES and part.before_values >= TIMES_VALUES * values
 
 
 def cut_override(config: Config) -> str:
@@ -151,10 +164,11 @@ def _finding(ruined: Sequence[_Ruined], head: ExportedHead | None, config: Confi
     }  # fmt: skip
     if joint.is_output:
         evidence["output"] = joint.tensor
+    without = f" ({part.before_values} without the joint)" if _loses_values(part) else ""
     sentence = (
         f"{_joined(found, len(ruined) - 1)}: its step of {found.feature.scale:.3g} leaves {name} {found.steps:.2g} "
-        f"steps, {counted(part.quantized_values, 'value')} of {part.float_values} in float; the error of {name} is "
-        f"{part.relative_error:.3g} of its deviation, without the joint {before:.3g}"
+        f"steps, {counted(part.quantized_values, 'value')}{without} of {part.float_values} in float; the error of "
+        f"{name} is {part.relative_error:.3g} of its deviation, without the joint {before:.3g}"
     )
     effect = Effect(f"error of {name} in parts of its deviation", part.relative_error, before)
     if head is not None and not head.cut and joint.is_output:

@@ -36,6 +36,7 @@ class ObservedPart:
         before: the same before the joint, where all layers are quantized and only the joint is not; None if unknown.
         float_sample: some of the float network's values.
         quantized_sample: of the quantized network in the same places.
+        before_sample: the same before the joint; None if unknown.
     """
 
     part: Part
@@ -47,6 +48,7 @@ class ObservedPart:
     before: float | None
     float_sample: Values
     quantized_sample: Values
+    before_sample: Values | None = None
 
     @property
     def float_values(self) -> int:
@@ -57,6 +59,11 @@ class ObservedPart:
     def quantized_values(self) -> int:
         """Different values of the quantized network in the same places."""
         return len(np.unique(self.quantized_sample))
+
+    @property
+    def before_values(self) -> int:
+        """The same before the joint; 0 where that is not known."""
+        return 0 if self.before_sample is None else len(np.unique(self.before_sample))
 
     @property
     def relative_error(self) -> float:
@@ -135,7 +142,7 @@ class _Sums:
     moments: Doubles
     pictures: int = 0
     with_before: int = 0
-    samples: list[tuple[Values, Values]] = field(default_factory=list)
+    samples: list[list[Values]] = field(default_factory=list)
 
     @classmethod
     def of(cls, joint: Joint) -> "_Sums":
@@ -154,18 +161,21 @@ class _Sums:
         self.high = np.maximum(self.high, np.maximum.reduceat(values, self.starts))
         f = values.astype(np.float64)
         rows = [f, f * f, (codes - f) ** 2]
+        sides = [values, codes]
         if before is not None:
             self.with_before += 1
-            rows.append((np.concatenate(before) - f) ** 2)
+            sides.append(np.concatenate(before))
+            rows.append((sides[-1] - f) ** 2)
         self.moments[: len(rows)] += np.stack([np.add.reduceat(row, self.starts) for row in rows])
         if self.pictures < SAMPLED_PICTURES:
-            self.samples.append((values[self.sampled], codes[self.sampled]))
+            self.samples.append([side[self.sampled] for side in sides])
         self.pictures += 1
 
     def observed(self) -> ObservedJoint:
         counts = np.diff(np.append(self.starts, len(self.order))) * self.pictures
         ends = np.searchsorted(self.sampled, [*self.starts, len(self.order)])
-        floats, codes = (np.stack(side) for side in zip(*self.samples, strict=True))
+        always = self.with_before == self.pictures
+        sides = [np.stack(side) for side in zip(*(taken[: 2 + always] for taken in self.samples), strict=True)]
         parts = []
         for number, part in enumerate(self.joint.parts):
             count, mine = int(counts[number]), slice(ends[number], ends[number + 1])
@@ -179,9 +189,8 @@ class _Sums:
                     float(self.high[number]),
                     math.sqrt(variance) if variance > squares / count * FLOAT_NOISE else 0.0,
                     math.sqrt(error / count),
-                    math.sqrt(before / count) if self.with_before == self.pictures else None,
-                    floats[:, mine],
-                    codes[:, mine],
+                    math.sqrt(before / count) if always else None,
+                    *(side[:, mine] for side in sides),
                 )
             )
         return ObservedJoint(self.joint, parts)

@@ -75,6 +75,31 @@ def test_what_is_ruined(changed, ruined):
     assert is_ruined(observed, observed.parts[0], observed.parts[0].high) == ruined
 
 
+def values(count):
+    """A sample of so many different values."""
+    return np.arange(count, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("high", "in_joint", "before", "ruined"),
+    [
+        (5.3, 4, 30, True),
+        (5.3, 4, 15, False),  # hardly more before
+        (5.3, 5, 30, False),
+        (16.1, 4, 30, False),  # steps enough: these scores are alike
+    ],
+)
+def test_an_output_that_the_joint_leaves_few_values_is_ruined_whatever_the_error_was(high, in_joint, before, ruined):
+    """Scores that are rarely high: the error of the few is large before the joint too."""
+    samples = {"quantized_sample": values(in_joint), "before_sample": values(before)}
+    rare = replace(part(high=high, error=0.58, before=0.48), **samples)
+    observed = joined(rare, part("box", high=255.0))
+    assert is_ruined(observed, rare, high) == ruined
+    found = findings(observed)
+    assert bool(found) == ruined
+    assert not ruined or f"{in_joint} values ({before} without the joint) of 40 in float" in found[0].sentence
+
+
 @pytest.mark.parametrize(("high", "ruined"), [(1.9, True), (2.1, False)])
 def test_channels_may_be_of_one_kind(high, ruined):
     observed = joined(part(high=high), part("channel 1", high=255.0), by_channel=True)

@@ -44,7 +44,7 @@ def test_hand_computed():
     assert small.before == pytest.approx(np.sqrt(0.25 / 4))
     assert small.relative_error == pytest.approx(small.error / np.sqrt(0.5))
     assert small.relative_before == pytest.approx(small.before / np.sqrt(0.5))
-    assert (small.float_values, small.quantized_values) == (3, 2)
+    assert (small.float_values, small.quantized_values, small.before_values) == (3, 2, 3)
 
 
 def test_an_offset_does_not_hide_a_part():
@@ -64,7 +64,7 @@ def test_a_constant_part_has_nothing_to_lose():
 
 def test_a_source_that_is_not_known_gives_no_error_before():
     large, _ = observed(({"y": [[10, 1], [30, 3]]}, {"y": [[10, 1], [30, 3]], "a": [30, 10]}))
-    assert large.before is None
+    assert (large.before, large.before_values) == (None, 0)
 
 
 def test_pictures_on_which_the_quantized_tensor_is_not_finite_tell_nothing():
