@@ -109,6 +109,11 @@ class Candidate:
             low, high = representable(largest, params.zero_point, params.bits)
             self.features[name] = replace(params, scale=largest, channel_scales=by_channel, low=low, high=high)
 
+    def ends(self, node: onnx.NodeProto) -> tuple[FeatureParams | None, FeatureParams | None]:
+        """The features that a weighted node's layer begins and ends with; None: one in float."""
+        output = next(quantizer.output for quantizer in self.setup.weights if quantizer.node == node.name)
+        return self.features.get(node.input[0]), self.features.get(output)
+
     def reround(self, node: onnx.NodeProto, scales: Array, codes: NDArray[np.int32]) -> None:
         """Give a weight other scales and codes.
 
@@ -116,8 +121,7 @@ class Candidate:
         little, so that what was learned is not rounded twice; else they follow.
         """
         params = self.weights[node.name]
-        quantizer = next(quantizer for quantizer in self.setup.weights if quantizer.node == node.name)
-        x, y = self.features.get(node.input[0]), self.features.get(quantizer.output)
+        x, y = self.ends(node)
         if self.soc.requantization is Requantization.sophgo_bm1684 and x is not None and y is not None:
             scales = whole_shift_scales(scales, x.scale, y.scale)
             self.weights[node.name] = replace(params, scales=tuple(scales.tolist()))

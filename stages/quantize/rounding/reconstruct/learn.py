@@ -8,10 +8,12 @@ learned); S. Esser et al., "LSQ", ICLR 2020 (scales too, the gradient passes rou
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,6 +21,7 @@ from torch import Tensor
 from stages.core.config.schema import Requantization, SocConfig
 from stages.core.integer.network_params import WeightParams
 from stages.quantize.candidate import Candidate
+from stages.quantize.parameters.alignment import whole_shift_scales
 from stages.quantize.parameters.choose import most_code
 from stages.quantize.parameters.weight_scales import broadcast_shape
 from stages.quantize.partition.subgraphs import Subgraph
@@ -105,8 +108,9 @@ class _BlockLearner:
         self._block = TorchBlock(candidate, subgraph)
         self._deviations: dict[str, float] = {}
         nodes = self._block.weighted
+        self._whole_shifts = candidate.soc.requantization is Requantization.sophgo_bm1684
         self._weights = {
-            name: _LearnedWeight(candidate.weights[name], self._block.constants[node.input[1]], candidate.soc)
+            name: _LearnedWeight(self._weight_params(node), self._block.constants[node.input[1]], candidate.soc)
             for name, node in nodes.items()
         }
         self._biases = {
@@ -120,7 +124,6 @@ class _BlockLearner:
         self._features = {name: params for name, params in features.items() if not params.method.is_shared}
         # where every effective scale is a power of two, scales cannot move by little; a range that the user gave stays
         self._scales_move = candidate.soc.requantization is not Requantization.shift
-        self._whole_shifts = candidate.soc.requantization is Requantization.sophgo_bm1684
         self._log_scales = {
             name: torch.zeros(len(params.scales)).requires_grad_()
             for name, params in self._features.items()
@@ -129,6 +132,15 @@ class _BlockLearner:
         areas = [math.prod(candidate.graph.shapes[name][2:]) for name in outputs if name in candidate.graph.shapes]
         fitting = MAX_BATCH_POSITIONS // max([1, *areas])
         self._batch_size = min(MAX_BATCH_PICTURES, max(BATCH_SHARDS, fitting), replay.count)
+
+    def _weight_params(self, node: onnx.NodeProto) -> WeightParams:
+        """A weight's parameters to begin with: where shifts are whole, its scale follows features learned before."""
+        params = self._candidate.weights[node.name]
+        x, y = self._candidate.ends(node)
+        if not self._whole_shifts or x is None or y is None:
+            return params
+        scales = whole_shift_scales(np.array(params.scales, dtype=np.float32), x.scale, y.scale)
+        return replace(params, scales=tuple(scales.tolist()))
 
     def learn(self, steps: int) -> str | None:
         """Learn, and write what was learned unless it is not finite; says why a block is left as it was."""
