@@ -21,6 +21,15 @@ def test_a_server_that_is_down(monkeypatch):
     assert str(caught.value) == f"MLflow at {uri}: no server answers: start it, or change MLFLOW_TRACKING_URI"
 
 
+@pytest.mark.slow
+def test_a_store_that_is_no_database(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    (tmp_path / "mlflow.db").write_text("no database" * 100)
+    with pytest.raises(UserError) as caught, store(uri):
+        open_experiment("any", uri)
+    assert str(caught.value) == f"MLflow at {uri}: file is not a database"
+
+
 def test_the_user_s_patience_wins(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
     for name in PATIENCE:
