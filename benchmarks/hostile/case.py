@@ -13,7 +13,7 @@ ANSWERS = {"check": (0, 1), "bisect": (0, 1), "build.pluto": (0, 1), "sweep": (0
 CONTROL = {chr(code) for code in (*range(9), *range(11, 32), 0x202A, 0x202B, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068)}
 """Characters that change what a terminal shows of other ones."""
 SHOWN = 110
-BESIDE = ("warning: ", "fetching ")
+BESIDE = ("warning: ", "fetching ", "converting ")
 """How lines begin that may come before an error."""
 
 

@@ -1,5 +1,6 @@
 """The canonical form of a network: cut, simplified, batch norms folded, every node named as in the source."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,6 +23,9 @@ KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what ONNX Runt
 RANDOM = {
     "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
 }  # fmt: skip
+TIED_ELEMENTS = 1000
+MOST_TIED = 1000
+"""The simplifier compares each two constants of one shape that have fewer elements: of more it is left out."""
 OLDEST_OPSET = 13  # per-channel DequantizeLinear
 
 
@@ -71,8 +75,10 @@ def _slimmed(part: onnx.ModelProto) -> onnx.ModelProto:
     """Simplify a network, or leave it as it is where the simplifier fails on one of its operators."""
     whole = onnx.ModelProto()
     whole.CopyFrom(part)
+    small = sum(math.prod(constant.dims) < TIED_ELEMENTS for constant in part.graph.initializer)
+    skipped = ["weight_tying"] if small > MOST_TIED else None
     try:
-        simplified: onnx.ModelProto = onnxslim.slim(part)
+        simplified: onnx.ModelProto = onnxslim.slim(part, skip_optimizations=skipped)
     except Exception:  # it raises many types; what is wrong with the network itself, the checker says
         return whole
     return simplified

@@ -13,6 +13,7 @@ from stages.core.config.schema import InputConfig, ModelConfig
 from stages.core.graph import session
 from stages.core.graph.onnx_graph import parse_model
 from stages.core.graph.session import Runner
+from stages.export import canonical
 from stages.export.memory import peak_bytes
 from stages.export.network import exported_network
 
@@ -158,6 +159,17 @@ def test_a_type_that_is_none():
     model.graph.input[0].type.tensor_type.elem_type = 99
     with pytest.raises(UserError, match=r"net\.onnx is not an ONNX file: tensor 'x' is of type 99"):
         parse_model(model.SerializeToString(), "net.onnx")
+
+
+@pytest.mark.parametrize(("most", "weights"), [(1000, 1), (1, 2)])
+def test_constants_are_compared_with_each_other_only_where_they_are_few(tmp_path, monkeypatch, most, weights):
+    """Comparing each two takes minutes with thousands of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(canonical, "MOST_TIED", most)
+    nodes = [node("Conv", ["x", "v"], "one", "z"), node("Conv", ["z", "w"], "two")]
+    onnx.save(network(nodes, dict.fromkeys("vw", ones(3, 3, 1, 1))), "net.onnx")
+    config = ModelConfig(name="net", source="file:net.onnx", inputs=[InputConfig(mean=[0.0], normal=[1.0])])
+    assert len(exported_network(config, print).model.graph.initializer) == weights
 
 
 def test_names_that_are_no_text():

@@ -109,7 +109,7 @@ def test_tables_of_any_line_ends(end):
     assert read_table("file:labels.csv") == {"a.png": "ant", "b.png": "bee"}
 
 
-@pytest.mark.parametrize("content", ["", "file", "file,label\n" + "a" * 200_000 + ",x\n", "\x00"])
+@pytest.mark.parametrize("content", ["a" * 200_000, '{"a":' * 100_000, "", "file", "file,label\n" + "a" * 200_000 + ",x\n", "\x00"])
 def test_tables_that_are_none(content):
     Path("labels.csv").write_text(content)
     assert "labels" in refusal(lambda: read_table("file:labels.csv"))

@@ -158,9 +158,11 @@ def read_table(labels: str) -> dict[str, str]:
         raise UserError(f"{LABELS_KEY}={labels}: is {len(tables)} files; give one CSV")
     try:
         reader = csv.DictReader(io.StringIO(tables[0].read().decode("utf-8-sig"), newline=None))
+        columns = reader.fieldnames or []
     except UnicodeDecodeError as error:
         raise UserError(f"{LABELS_KEY}={labels}: is not UTF-8 text: {error}") from error
-    columns = reader.fieldnames or []
+    except csv.Error as error:
+        raise UserError(f"{LABELS_KEY}={labels}: is not a CSV: {error}") from error
     column = next((name for name in ("label", "index") if name in columns), None)
     if "file" not in columns or column is None:
         listed = ", ".join(columns) or "none"
