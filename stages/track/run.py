@@ -167,7 +167,7 @@ def store(uri: str) -> Iterator[None]:
         os.environ.setdefault(name, value)
     path = Path(uri.removeprefix("sqlite:///"))
     written = [each for each in (path, path.parent) if each.exists()] if uri.startswith("sqlite:///") else []
-    if not all(os.access(each, os.W_OK) for each in written):  # MLflow would try for a minute
+    if path.is_dir() or not all(os.access(each, os.W_OK) for each in written):  # MLflow would try for a minute
         raise UserError(f"MLflow at {uri}: {path} cannot be written")
     try:
         mlflow.set_tracking_uri(uri)

@@ -109,7 +109,9 @@ def test_tables_of_any_line_ends(end):
     assert read_table("file:labels.csv") == {"a.png": "ant", "b.png": "bee"}
 
 
-@pytest.mark.parametrize("content", ["a" * 200_000, '{"a":' * 100_000, "", "file", "file,label\n" + "a" * 200_000 + ",x\n", "\x00"])
+@pytest.mark.parametrize(
+    "content", ["a" * 200_000, '{"a":' * 100_000, "", "file", "file,label\n" + "a" * 200_000 + ",x\n", "\x00"]
+)
 def test_tables_that_are_none(content):
     Path("labels.csv").write_text(content)
     assert "labels" in refusal(lambda: read_table("file:labels.csv"))
@@ -135,6 +137,7 @@ def test_line_ends_are_those_of_python(content):
 
 
 QUADRATIC = {
+    "a long line of a script": (lambda path: read_vendor_config([path]), "a" * 8_000_000),
     "line breaks of a memory report": (read_nmem, "\n" * 300_000),
     "comments that do not end": (lambda path: read_vendor_config([path]), "{" + "/*" * 150_000),
     "strings that do not end": (lambda path: read_vendor_config([path]), '{"' + '\\"' * 150_000),
@@ -151,6 +154,11 @@ def test_long_texts_take_time_in_proportion(name):
     read, content = QUADRATIC[name]
     Path("long.txt").write_text(content)
     refusal(lambda: read(Path("long.txt")))
+
+
+def test_a_link_to_itself_is_no_config():
+    Path("magik.cfg").symlink_to("magik.cfg")
+    assert "magik.cfg" in refusal(lambda: read_vendor_config([Path("magik.cfg")]))
 
 
 def npy(shape, dtype="<f4", values=b"") -> bytes:

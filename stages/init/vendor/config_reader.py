@@ -55,7 +55,7 @@ def read_vendor_config(paths: Sequence[Path]) -> VendorConfig:
 
 
 def _read(path: Path, config: VendorConfig) -> None:
-    if path.resolve() in [file.resolve() for file in config.files]:
+    if os.path.realpath(path) in map(os.path.realpath, config.files):  # of links in a circle too
         return
     try:
         content = read_text(path, encoding="utf-8-sig")

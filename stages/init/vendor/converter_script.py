@@ -12,6 +12,8 @@ __all__ = ["CONVERTER", "converter_call"]
 CONVERTER = "magik-transform-tools"
 VARIABLE_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 VARIABLE_USE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+LONGEST_LINE = 1 << 16
+"""Splitting a line into words takes time in proportion to its square."""
 NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 COMMAND_ENDS = {";", "&&", "||", "|", "&", ">", ">>", "<", "2>", "2>&1"}
 
@@ -51,6 +53,8 @@ def converter_call(text: str, name: str) -> tuple[dict[str, str], list[str]]:
 def _commands(text: str, name: str) -> Iterator[list[str]]:
     """The script's commands, each as words."""
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        if len(line) > LONGEST_LINE:
+            raise UserError(f"{name}: a line of more than {LONGEST_LINE >> 10} kB: it is no script")
         try:
             words = shlex.split(line, comments=True)
         except ValueError:
