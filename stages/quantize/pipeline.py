@@ -241,16 +241,27 @@ class Pipeline:
         if not candidate.weights:
             notes.append("quant.rounding and the bias corrections have no effect: no weights are quantized")
             return candidate
-        refined = candidate.copy()
-        if self.config.soc.follows_converter:
-            refined.held = self._held(candidate)
-        with self.scratch_folder() as folder:
-            notes += refine(refined, quant, correction_samples(self.calibset), self.inputs, folder)
+        best = candidate
+        for rounding in self._roundings():
+            settings = replace(quant, rounding=rounding)
+            refined = candidate.copy()
+            if self.config.soc.follows_converter:
+                refined.held = self._held(candidate)
+            with self.scratch_folder() as folder:
+                notes += refine(refined, settings, correction_samples(self.calibset), self.inputs, folder)
+            nearest = rounding is Rounding.nearest
+            change = "bias correction" if nearest else f"quant.rounding={rounding.value}"
+            best = validator.better(best, refined, change)
         if quant.rounding is Rounding.reconstruct and (quant.weight_correction or quant.feature_correction):
             notes.append("the bias corrections change nothing with quant.rounding=reconstruct: biases are learned")
-        nearest = quant.rounding is Rounding.nearest
-        change = "bias correction" if nearest else f"quant.rounding={quant.rounding.value}"
-        return validator.better(candidate, refined, change)
+        return best
+
+    def _roundings(self) -> list[Rounding]:
+        """The ways to round that are tried: errors of one scale a weight are large, and compensating may gain more."""
+        quant, soc = self.config.quant, self.config.soc
+        learned = quant.rounding is Rounding.reconstruct
+        tries_both = learned and soc.weight_scale is WeightScale.per_tensor and not quant.float_weights
+        return [Rounding.compensate, quant.rounding] if tries_both else [quant.rounding]
 
     def _held(self, candidate: Candidate) -> set[str]:
         """Features whose scales the converter chooses together."""

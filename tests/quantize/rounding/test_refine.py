@@ -126,6 +126,15 @@ def test_the_stage_gives_the_same_again(calibrated):
     assert outputs[0] == outputs[1]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("soc", "tried"), [("bm1684", ["compensate", "reconstruct"]), ("t40", ["reconstruct"])])
+def test_where_weights_have_one_scale_compensating_is_tried_before_learning(calibrated, capsys, soc, tried):
+    quantize(composed(f"soc={soc}", "quant.weight_bits=8", "quant.rounding=reconstruct", "quant.steps=2"))
+    shown = capsys.readouterr()
+    notes = [line for line in (shown.out + shown.err).splitlines() if "error of the outputs" in line]
+    assert [note.split("quant.rounding=")[1].split(":")[0] for note in notes] == tried
+
+
 # --- networks of odd forms
 
 
