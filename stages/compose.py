@@ -5,7 +5,7 @@ The file's first line is a comment with the overrides that it was composed with;
 
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ INPUTS_KEY = "model.inputs"
 SWEEP_GROUP = "experiment"
 SOC_NAME = "soc.name"
 WATCH = "watch."
+GROUP_OF = {"operators": "soc"}
+"""Folders of conf/ whose files give keys of another group."""
 
 
 def main() -> None:
@@ -99,10 +101,13 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
             raise UserError(f"{params} is not what {conf}/ and these overrides compose to: {', '.join(changed)} differ")
         output.print(f"{params} is what {conf}/ composes to")
         return
-    lost = lost_edits(earlier, given, before, after, conf) if keep and changed else []
+    replaced = replaced_values(earlier, given, before, after, conf) if keep and changed else []
+    notes, lost = lost_edits(replaced, before, after, edited_groups(conf, params, replaced))
     write_text(params, f"{first_line(overrides)}\n{text}")
     for line in [*lost, *lost_inputs(earlier, given, config, conf)]:
         warn(line)
+    for line in notes:
+        output.print(f"note: {line}")
     shown = [key for key in changed if not key.startswith(WATCH)]  # what DVC watches follows from the others
     if before:
         for line in changes(shown, before, after):
@@ -165,10 +170,10 @@ def lost_inputs(earlier: Sequence[str], given: Sequence[str], config: Config, co
     return [f"{INPUTS_KEY} replaces the list before it whole, and it lost {', '.join(lost)}: add it if it still holds"]
 
 
-def lost_edits(
+def replaced_values(
     earlier: Sequence[str], given: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any], conf: Path
 ) -> list[str]:
-    """Warn of what the file held and no override gave it: an edit by hand, which composing replaces.
+    """The keys of which the file held what no override gave: it was edited by hand, or conf/ was; worst first.
 
     Args:
         earlier: overrides that were kept.
@@ -189,13 +194,39 @@ def lost_edits(
         composed = _flat(compose(earlier, conf)[1]) if given else after
     except UserError:  # conf/ has changed so much that nothing can be compared
         return []
-    edited = [f"{key}={_shown(before, key)}" for key in replaced if before[key] != composed.get(key)]
-    if not edited:
-        return []
-    return [
-        f"{', '.join(edited)}: no override gave this (the file was edited, or {conf}/ has changed) and it is replaced; "
-        "give it as an override to keep it"
-    ]
+    return [key for key in replaced if before[key] != composed.get(key)]
+
+
+def edited_groups(conf: Path, params: Path, keys: Collection[str]) -> set[str]:
+    """The groups of keys with a file of conf/ that is newer than params.yaml; all where conf/config.yaml is."""
+    if not keys:
+        return set()
+    written = params.stat().st_mtime_ns
+    newer = [path.relative_to(conf) for path in conf.rglob("*.yaml") if path.stat().st_mtime_ns > written]
+    groups = {GROUP_OF.get(path.parts[0], path.parts[0]) for path in newer if len(path.parts) > 1}
+    return groups | {key.partition(".")[0] for key in keys} if Path("config.yaml") in newer else groups
+
+
+def lost_edits(
+    replaced: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any], groups: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Say what became of values that no override gave.
+
+    Args:
+        replaced: their keys.
+        before: what the file held, dotted key -> value.
+        after: what is written.
+        groups: those of conf/ that were edited later than the file.
+
+    Returns:
+        Notes of what conf/ gives now, which is as the user wants it; warnings of edits by hand, which are lost.
+    """
+    of_conf = [key for key in replaced if key.partition(".")[0] in groups]
+    by_hand = [f"{key}={_shown(before, key)}" for key in replaced if key not in of_conf]
+    changed = ", ".join(f"{key}: {_shown(before, key)} -> {_shown(after, key)}" for key in of_conf)
+    notes = [f"taken from conf/, which was edited: {changed}"] if of_conf else []
+    lost = f"{', '.join(by_hand)}: edited by hand in params.yaml, and replaced; give it as an override to keep it"
+    return notes, [lost] if by_hand else []
 
 
 def _without_inputs(overrides: Sequence[str]) -> list[str]:

@@ -1,4 +1,5 @@
 import copy
+import os
 import re
 import subprocess
 import sys
@@ -334,12 +335,35 @@ def test_keep_says_which_edits_by_hand_it_replaces(conf, params, capsys):
     run(["quant=a10w8"], conf, params, check_only=False, keep=True)
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning == (
-        f"warning: model.fp32_diff=0.5: no override gave this (the file was edited, or {conf}/ has changed) and it "
-        "is replaced; give it as an override to keep it"
+        "warning: model.fp32_diff=0.5: edited by hand in params.yaml, and replaced; give it as an override to keep it"
     )
     edit(params, "fp32_diff: 0.001\n", "fp32_diff: 0.5\n")
     run([], conf, params, check_only=False, keep=True)
-    assert "warning: model.fp32_diff=0.5: no override gave this" in capsys.readouterr().err
+    assert "warning: model.fp32_diff=0.5: edited by hand" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["model/efficientnet_lite0.yaml", "config.yaml"])
+def test_keep_takes_edits_of_conf_and_says_so(tmp_path, params, capsys, file):
+    conf = lean_conf(tmp_path)
+    run(["soc=t41"], conf, params, check_only=False)
+    edit(params, "fit: crop", "fit: squash")  # what conf/ gave before
+    later = params.stat().st_mtime + 1
+    os.utime(conf / file, (later, later))
+    capsys.readouterr()
+    run([], conf, params, check_only=False, keep=True)
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines()[0] == "note: taken from conf/, which was edited: model.preprocess.fit: squash -> crop"
+
+
+def test_keep_tells_an_edit_of_another_group_apart(tmp_path, params, capsys):
+    conf = lean_conf(tmp_path)
+    run(["soc=t41"], conf, params, check_only=False)
+    edit(params, "fp32_diff: 0.001\n", "fp32_diff: 0.5\n")
+    later = params.stat().st_mtime + 1
+    os.utime(conf / "quant" / "int8.yaml", (later, later))
+    run([], conf, params, check_only=False, keep=True)
+    assert "warning: model.fp32_diff=0.5: edited by hand in params.yaml" in capsys.readouterr().err
 
 
 def test_an_edit_that_is_overridden_is_not_warned_of(conf, params, capsys):
