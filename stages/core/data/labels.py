@@ -13,7 +13,7 @@ from stages.core.config.schema import LabelledSet, PictureSet
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import SampleFiles, select
 
-__all__ = ["class_count", "class_folders", "find_labels", "labels_of", "read_table", "texts_of"]
+__all__ = ["class_count", "class_folders", "counted_folders", "find_labels", "labels_of", "read_table", "texts_of"]
 
 SET_KEY = "data.evaluation"
 LABELS_KEY = f"{SET_KEY}.labels"
@@ -49,8 +49,8 @@ def find_labels(labels: str, files: Sequence[Named], all_names: Sequence[str], c
 
     Args:
         labels: `pattern:REGEX`, whose first group in the file's name is the index; `folders`, one folder a class, its
-            name the index, or else as many folders as classes, numbered in sorted order; or `file:CSV` with columns
-            `file` and `label` (or `index`).
+            name the index, or else as many folders as classes, counted from 0 in sorted order; or `file:CSV` with
+            columns `file` and `label` (or `index`).
         files: the pictures.
         all_names: names of all pictures of the source; a class may have none among `files`.
         classes: how many the network has.
@@ -114,6 +114,17 @@ def class_folders(names: Iterable[str]) -> list[str]:
     return sorted(set(by_name.values()))
 
 
+def counted_folders(folders: Sequence[str], classes: int) -> bool:
+    """Whether folders are numbers, but not those of classes: as many as classes, and one beyond the last class.
+
+    Args:
+        folders: the classes', sorted; then they are counted from 0 in this order.
+        classes: how many the network has.
+    """
+    numbers = all(map(is_number, folders))
+    return numbers and len(folders) == classes and max(map(int, folders), default=0) >= classes
+
+
 def _folder(name: str) -> str:
     """The outermost folder of a picture; empty if it lies in none."""
     parts = PurePosixPath(name).parts
@@ -122,7 +133,7 @@ def _folder(name: str) -> str:
 
 def _by_folder(files: Sequence[Named], all_names: Sequence[str], classes: int) -> list[int]:
     folders = class_folders(all_names)
-    if all(map(is_number, folders)):
+    if all(map(is_number, folders)) and not counted_folders(folders, classes):
         return [int(_folder(file.name)) for file in files]
     if len(folders) != classes:
         listed = f"{len(folders)} folders ({', '.join(folders[:3])}, ...)"

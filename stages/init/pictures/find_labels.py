@@ -8,8 +8,8 @@ from stages.core.base.errors import UserError
 from stages.core.base.sources import files_below
 from stages.core.base.texts import parse_json, read_text
 from stages.core.config.schema import Task
+from stages.core.data.labels import class_folders, counted_folders, read_table
 from stages.core.data.labels import find_labels as classes_of
-from stages.core.data.labels import read_table
 from stages.core.data.object_labels import read_object_labels
 from stages.core.data.sample_files import SampleFiles
 from stages.init.guess.guess import Guess, Sure
@@ -19,8 +19,11 @@ from stages.init.write.source_text import source
 __all__ = ["FoundLabels", "class_labels", "object_labels"]
 
 COCO_KEYS = {"images", "annotations", "categories"}
+TO_DO = ("", "; call the folders by the classes' numbers, 0, 1, ..., then init again with --force")
+"""What to do about a number that no class has: nothing is known to do but for folders."""
 LEAST_KNOWN = 0.5
 """Part of the pictures that labels must name, at least."""
+SHOWN_FOLDERS = 4
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,15 @@ def class_labels(pictures: PictureFolder, files: Sequence[SampleFiles], classes:
             refusals.append(str(error))
             continue
         if max(numbers) >= classes:
-            refusals.append(f"{labels}: class {max(numbers)}, and the network has {classes}")
+            refusals.append(
+                f"{labels}: class {max(numbers)}, and the network has {classes}{TO_DO[labels == 'folders']}"
+            )
             continue
+        folders = class_folders(file.name for file in files) if labels == "folders" else []
+        if counted_folders(folders, classes):
+            listed = ", ".join(folders[:SHOWN_FOLDERS]) + (", ..." if classes > SHOWN_FOLDERS else "")
+            order = f"folders {listed} are classes 0, 1{', ...' if classes > 2 else ''} in this order"
+            return FoundLabels(labels, Task.classification, Guess("labels", labels, order, Sure.medium))
         told = f"{len(set(numbers))} classes on {len(numbers)} pictures"
         return FoundLabels(labels, Task.classification, Guess("labels", labels, told, Sure.high))
     return _without(refusals, Task.none)

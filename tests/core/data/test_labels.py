@@ -58,6 +58,12 @@ def test_folders_named_by_number_are_those_classes():
     assert find_labels("folders", files(*names), names, 1000) == [10, 2, 9]
 
 
+def test_numbers_that_are_no_classes_are_counted_if_there_are_as_many():
+    names = ["0/a.png", "180/b.png"]
+    assert find_labels("folders", files(*names), names, 2) == [0, 1]
+    assert find_labels("folders", files(*names), names, 3) == [0, 180]  # refused where labels are used
+
+
 def test_folders_inside_a_class_belong_to_it():
     names = ["ant/a/1.png", "ant/b/1.png", "bee/1.png"]
     assert find_labels("folders", files(*names), names, 2) == [0, 0, 1]

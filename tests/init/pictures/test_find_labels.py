@@ -103,6 +103,18 @@ def test_a_folder_a_class(here):
     assert "2 folders (ant, bee, ...) for 3 classes" in found.guess.evidence
 
 
+def test_folders_of_numbers_that_are_no_classes_are_counted(here):
+    for name in ("0", "180"):
+        write_pictures(here / "set" / name, 2)
+    folder = open_pictures(Path("set"))
+    found = class_labels(folder, samples(here / "set"), 2)
+    assert (found.labels, found.guess.sure) == ("folders", Sure.medium)
+    assert found.guess.evidence == "folders 0, 180 are classes 0, 1 in this order"
+    left = class_labels(folder, samples(here / "set"), 3)
+    assert left.labels is None
+    assert "class 180, and the network has 3; call the folders by the classes' numbers" in left.guess.evidence
+
+
 def test_sets_that_are_split_already(here):
     write_pictures(here / "set/images/train", 3)
     write_pictures(here / "set/images/val", 2)
