@@ -17,7 +17,7 @@ from stages.compare.diagnose.cure import Cure, best_first, effect_of
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import REMARKS, Finding, worst_first
 from stages.core.base.artifacts import remove_leftovers
-from stages.core.base.console import counted, progress
+from stages.core.base.console import counted, progress, say
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Config
 from stages.core.outputs.output_judge import Level
@@ -51,6 +51,7 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     remove_leftovers(OUTPUTS, SCRATCH_PREFIX)
     trials, notes = _Trials(diagnosis, config), list[str]()
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
+    say("cures", f"trying up to {config.compare.cures}, minutes: compare.cures=0 leaves them out", "dim")
     with progress("cures", config.compare.cures) as advance:
         for line in candidates(diagnosis, config):
             enough = trials.good_lines and line not in own
@@ -85,9 +86,11 @@ class _Trials:
         try:
             result = try_line(line, self._config, preparation)
         except UserError as error:
+            say("cure", f"{line} could not be tried", "dim")
             return [f"{line} could not be tried: {error}"]
         self.scaled_by_channel = result.channel_scales
         effect = effect_of(self._before, result.outcome)
+        say("cure", f"{line}: {effect.before:.4f} -> {effect.after:.4f} ({effect.metric})", "dim")
         level, number = result.outcome.level, len(self.tried)
         self.tried[line] = Cure(line, effect, level, not result.channel_scales, number, preparation)
         return []

@@ -64,6 +64,15 @@ def test_a_finding_keeps_its_line_with_what_it_was_measured_to_do(errors):
     assert errors[1] == [RANGE.cure]  # the network is good with it
 
 
+def test_a_line_is_printed_before_the_trials_and_one_a_trial(errors, capsys):
+    errors[0][RANGE.cure] = 0.1
+    treated(diagnosis(RANGE), count=7)
+    assert capsys.readouterr().err.splitlines() == [
+        "cures: trying up to 7, minutes: compare.cures=0 leaves them out",
+        f"cure: {RANGE.cure}: 0.7071 -> 0.9487 (fidelity of the outputs)",
+    ]
+
+
 def test_a_layer_whose_mending_does_not_help_is_no_finding(errors):
     errors[0][IMBALANCE.cure] = 0.49
     found = treated(diagnosis(IMBALANCE, FEW, error=0.5))
