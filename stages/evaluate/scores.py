@@ -138,7 +138,7 @@ class OutputScore:
 
 
 class ClassificationScore:
-    """Top-1 and top-5 of both networks, their agreement, and the mean cosine of the logits.
+    """Top-1 and top-5 of both networks, their agreement, and the mean cosine of the outputs.
 
     Args:
         labels: of the pictures in their order; None: only the agreement and the cosine are counted.

@@ -8,7 +8,7 @@ from stages.compare.diagnose.finding import Effect
 from stages.compare.diagnose.outcome import Outcome
 from stages.core.outputs.output_judge import Level
 
-__all__ = ["Cure", "best_first", "effect_of", "helps"]
+__all__ = ["FIDELITY", "Cure", "best_first", "effect_of", "helps"]
 
 HELPS = 0.9
 """A cure helps if it leaves no more than this part of what was lost."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages.compare.diagnose.box_findings import boxes_agree, boxes_differ, boxes_words, few_but_all_found
 from stages.compare.gather.observed_boxes import ObservedBoxes
-from stages.core.outputs.output_judge import Level, OutputJudgement, fidelity_of
+from stages.core.outputs.output_judge import GOOD_FIDELITY, Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.shares import MIN_BOXES, likely_share
 from stages.core.statistics.task_metric import TaskMetric
@@ -123,7 +123,8 @@ def _task_words(task: TaskMetric, noun: str) -> str:
     doubt = ", too few to go by" if task.count < MIN_SAMPLES else ""
     if task.by_chance:
         doubt = f"; one answer for every {noun} would do as well as the float network: check data.evaluation.labels"
-    return f"{task.name} is {task.of_quantized:.4g}, in float {task.of_float:.4g}, on {task.count} {noun}s{doubt}"
+    count = f"{task.count} evaluation {noun}s{doubt}"
+    return f"{task.name} is {task.of_quantized:.4g}, in float {task.of_float:.4g}, on {count}"
 
 
 def _share(part: int, whole: int) -> float:
@@ -150,7 +151,8 @@ def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
     part = f"{'' if count > 1 else ','} its part {judged.worst.part}," if judged.worst.part else ""
     if not math.isfinite(judged.worst.error):
         return f"{name}{part} is infinite or not a number after quantizing"
-    words = f"{name}{part} is off by {off_by(judged)} % of its variation (fidelity {judged.fidelity:.4f})"
+    scale = f"; 1: equal, good from {GOOD_FIDELITY:g}" if judged.fidelity < GOOD_FIDELITY else ""
+    words = f"{name}{part} is off by {off_by(judged)} % of its variation (fidelity {judged.fidelity:.4f}{scale})"
     if judged.answers is not None and judged.answers.count:
         answers = judged.answers
         changed = f"{answers.changed} of {answers.count}" if answers.changed else f"none of {answers.count}"

@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.compare.diagnose.cure import Cure
+from stages.compare.diagnose.cure import FIDELITY, Cure
 from stages.compare.diagnose.finding import REMARKS, Effect, Finding
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.comparison import Row
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.core.config.overrides import split_overrides
-from stages.core.outputs.output_judge import Level
+from stages.core.outputs.output_judge import GOOD_FIDELITY, Level
 from stages.core.statistics.metrics import SQNR_CAP
 
 __all__ = [
@@ -144,7 +144,9 @@ def cure_remark(cure: Cure) -> str:
 
 
 def _effect(effect: Effect) -> str:
-    return f"{effect.metric} {effect.before:.4f} -> {effect.after:.4f}"
+    still = effect.metric == FIDELITY and effect.after < GOOD_FIDELITY
+    below = f", still below {GOOD_FIDELITY:g}" if still else ""
+    return f"{effect.metric} {effect.before:.4f} -> {effect.after:.4f}{below}"
 
 
 def command_line(cure: str) -> str:

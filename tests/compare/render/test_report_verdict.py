@@ -51,7 +51,8 @@ def test_the_layer_that_errs_most_is_named(fidelity, level, word):
     assert conclusion[0] == level
     assert conclusion[1].startswith(f"{word}: the output logits (class scores) is off by ")
     assert conclusion[1].endswith(
-        f"(fidelity {fidelity:.4f}); cosine 0.9999; the layer that errs most by itself is /mid/Conv (12.3 dB alone)."
+        f"(fidelity {fidelity:.4f}; 1: equal, good from 0.98); cosine 0.9999; "
+        "the layer that errs most by itself is /mid/Conv (12.3 dB alone)."
     )
 
 
@@ -164,6 +165,11 @@ def test_cures_on_the_terminal():
         "cure 2, fidelity of the outputs 0.5000 -> 0.9900: python -m stages.compose --keep "
         "'quant.skip_nodes=[/mid/Conv]' && dvc repro",
     ]
+
+
+def test_a_cure_that_is_not_enough_says_so():
+    cure = Cure("quant=best", Effect("fidelity of the outputs", 0.0, 0.5), Level.broken, True, 0)
+    assert cure_lines([cure])[0].startswith("cure 1, fidelity of the outputs 0.0000 -> 0.5000, still below 0.98: ")
 
 
 def test_what_is_not_finite_is_broken_however_good_the_outputs_are():
