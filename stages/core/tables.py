@@ -7,7 +7,15 @@ from stages.core.base.artifacts import as_object, as_rows
 from stages.core.base.long_table import LongTable
 from stages.core.config.schema import QuantConfig
 
-__all__ = ["accuracy_line", "bit_widths", "bit_widths_line", "measured_metrics", "similarity_table", "table_rows"]
+__all__ = [
+    "accuracy_line",
+    "bit_widths",
+    "bit_widths_line",
+    "measured_metrics",
+    "similarity_table",
+    "table_rows",
+    "worst_alone",
+]
 
 GOOD_COSINE, FAIR_COSINE = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
 WIDE_TERMINAL = 120
@@ -85,6 +93,19 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
     return table
 
 
+def worst_alone(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say which node errs most by itself; None where compare did not measure that.
+
+    Args:
+        rows: as `out/compare/similarity.json` has them; signal to noise in dB.
+    """
+    alone = [row for row in rows if isinstance(row.get("isolated_sqnr"), int | float)]
+    if not alone:
+        return None
+    worst = min(alone, key=lambda row: row["isolated_sqnr"])
+    return f"errs most by itself: {worst['node']} ({worst['op_type']}), {worst['isolated_sqnr']:.1f} dB"
+
+
 def bit_widths(quant: QuantConfig) -> tuple[str, str]:
     """What features and weights are: "8-bit" or "float"."""
     features = "float" if quant.float_features else f"{quant.feature_bits}-bit"
@@ -152,7 +173,7 @@ def _classification_line(metrics: Mapping[str, Any], noun: str) -> str:
     return (
         f"accuracy on {metrics['count']} {noun}s: top-1 float {reference['top1']:.1%}, quantized "
         f"{quantized['top1']:.1%}; top-5 {reference['top5']:.1%}, {quantized['top5']:.1%}; "
-        f"agreement {metrics['agreement']:.1%}, cosine of the logits {metrics['cosine']:.4f}"
+        f"agreement {metrics['agreement']:.1%}, cosine of the outputs {metrics['cosine']:.4f}"
     )
 
 

@@ -7,7 +7,7 @@ from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import check_settings, compare_settings, evaluate_settings
 from stages.core.integer.network_params import load_qparams
-from stages.core.tables import accuracy_line, measured_metrics, similarity_table, table_rows
+from stages.core.tables import accuracy_line, measured_metrics, similarity_table, table_rows, worst_alone
 from stages.track.pipeline_run import pipeline_run
 from stages.track.run import log_once, shown_store, tracking_uri
 
@@ -24,6 +24,8 @@ def track(config: Config) -> None:
         write_json(folder / "run.json", {"run_id": run_id, "experiment": config.track.experiment})
 
     output.print(similarity_table(rows, output.width, SHOWN_NODES))
+    if alone := worst_alone(rows):
+        output.print(alone)
     output.print(accuracy_line(metrics))
     output.print(f"report:      {REPORT.resolve().as_uri()}")
     output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")

@@ -2,7 +2,7 @@ import pytest
 
 from stages.core.base.console import output
 from stages.core.config.schema import FakeQuant, QuantConfig
-from stages.core.tables import accuracy_line, bit_widths, bit_widths_line, similarity_table
+from stages.core.tables import accuracy_line, bit_widths, bit_widths_line, similarity_table, worst_alone
 
 
 def row(node, average):
@@ -16,6 +16,13 @@ ROWS = [row("first", 0.995), row("second", 0.97), row("third", 0.985)]
 
 def cells(table, column):
     return [str(cell) for cell in table.columns[column].cells]
+
+
+def test_what_errs_most_by_itself_is_named():
+    decibels = {"first": 30.25, "second": 7.19, "third": 12.0}
+    rows = [{**one, "isolated_sqnr": decibels[one["node"]]} for one in ROWS]
+    assert worst_alone(rows) == "errs most by itself: second (Conv), 7.2 dB"
+    assert worst_alone(ROWS) is None
 
 
 def test_all_nodes_appear_in_graph_order():
@@ -91,7 +98,7 @@ def test_accuracy_of_both_networks():
     }
     assert accuracy_line(metrics) == (
         "accuracy on 20 pictures: top-1 float 90.0%, quantized 85.5%; top-5 100.0%, 95.0%; "
-        "agreement 80.0%, cosine of the logits 0.9987"
+        "agreement 80.0%, cosine of the outputs 0.9987"
     )
 
 
