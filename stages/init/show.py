@@ -59,7 +59,7 @@ def show_next(
     output.print(f"written: {listed}{', params.yaml' if composed else ''}")
     doubtful = [guess.key for guess in guesses if guess.sure is Sure.low]
     if doubtful:
-        output.print(f"look at: {'; '.join(doubtful)} (written there too); after a change: {AGAIN}")
+        output.print(f"look at: {'; '.join(doubtful)} (written in {listed} too); after a change: {AGAIN}")
     if composed:
         next_step("dvc repro")
     else:

@@ -102,7 +102,10 @@ def _labels(folder: PictureFolder, network: ReadNetwork, evaluated: Sequence[Sam
             return object_labels(folder, evaluated, network.head.head.classes)
     if network.classes is not None:
         return class_labels(folder, evaluated, network.classes)
-    told = "the network is no classifier and no known detector: its outputs are compared with the float network's"
+    told = (
+        "the network is no classifier and no known detector: its outputs are compared with the float network's; "
+        "if it is a detector: docs/detectors.md"
+    )
     return FoundLabels(None, Task.none, Guess("labels", "none", told, Sure.medium))
 
 
