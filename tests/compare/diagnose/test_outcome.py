@@ -34,7 +34,7 @@ def test_it_is_said_first():
     task = TaskMetric("top-1", 0.8, 0.75, 29)
     words = Outcome([output(0.1)], task=task, noun="sample").words()
     assert words.startswith(
-        "top-1 is 0.75, in float 0.8, on 29 samples, too few to go by; the output y (values) is off"
+        "top-1 is 0.75, in float 0.8, on 29 evaluation samples, too few to go by; the output y (values) is off"
     )
 
 
