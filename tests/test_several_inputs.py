@@ -202,6 +202,7 @@ def test_the_converter_gets_every_input_of_every_sample(model):
     assert len(list(Path("out/build/t40/magik/debug").iterdir())) == COUNTS["debug"]
     assert Path("out/build/t40/runtime/onnx.sqm").is_file()
     assert not Path("out/build/t40/venus").exists()  # it feeds one picture
+    assert "| `venus/` | runs the .bin on the board | - | absent: " in Path("out/build/t40/README.md").read_text()
 
 
 def test_sophgo_gets_what_the_network_takes(model):

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.build.board_outputs import BoardOutput, board_outputs
+from stages.build.board_readme import README, no_program, readme
+from stages.build.cross_compilers import cross_compilers
 from stages.build.heads.board_head import BoardHead, board_head, why_raw
 from stages.build.heads.sources import write_head
-from stages.build.kept_results import README, kept_folder, readme
+from stages.build.kept_results import kept_folder
 from stages.build.magik.converter import convert
 from stages.build.magik.folder import write_magik
 from stages.build.magik.scripts import RUN_SCRIPT, options
@@ -60,9 +62,12 @@ def build(config: Config) -> None:
     with stage_output(BUILD) as folder:
         board = folder / name
         board.mkdir()
-        if config.soc.vendor is Vendor.ingenic:
+        ingenic = config.soc.vendor is Vendor.ingenic
+        absent = {VENUS if ingenic else SOPHON: no_program(inputs, config.soc)}
+        if ingenic:
             write_magik(board / MAGIK, config, inputs, graph.outputs, params)
-            _write_board_program(board / VENUS, config, inputs, outputs, head)
+            if only_picture(inputs):
+                write_venus(board / VENUS, config, inputs[0], outputs, head)
             _run_converter(board / MAGIK, folder / "scratch", config, graph)
         else:
             model_file = write_tpu_mlir(board, config, inputs, Graph(load_structured()), params)
@@ -72,8 +77,11 @@ def build(config: Config) -> None:
         if config.soc.open_runtime is OpenRuntime.pluto:
             decoding = Decoding(head, outputs, config.model.detector) if head and head.logits else None
             write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params, decoding)
-        write_text(board / README, readme(name))
-        _write_reference_runtime(board / RUNTIME, config, inputs, head)
+        absent[RUNTIME] = _write_reference_runtime(board / RUNTIME, config, inputs, head)
+        absent = {part: why for part, why in absent.items() if why}
+        write_text(board / README, readme(board, config.soc, absent))
+    for part, why in absent.items():
+        warn(f"no {part}/ is written: {why}")
     output.print(f"board folder: {BUILD / name}")
 
 
@@ -117,34 +125,22 @@ def _decoded_head(config: Config, inputs: Sequence[NetworkInput], outputs: Seque
     return head
 
 
-def _write_board_program(
-    folder: Path,
-    config: Config,
-    inputs: Sequence[NetworkInput],
-    outputs: Sequence[BoardOutput],
-    head: BoardHead | None,
-) -> None:
-    if only_picture(inputs):
-        write_venus(folder, config, inputs[0], outputs, head)
-    else:
-        listed = ", ".join(f"{network_input.name} ({network_input})" for network_input in inputs)
-        warn(f"no {VENUS}/ is written: the board program feeds one picture, and the network's inputs are {listed}")
-
-
 def _write_reference_runtime(
     folder: Path, config: Config, inputs: Sequence[NetworkInput], head: BoardHead | None
-) -> None:
+) -> str:
+    """Returns why it is not written; empty where it is."""
+    compilers = cross_compilers(config.soc)
     try:
-        runtime = write_runtime(folder, config.model.name, load_integer_model(INTEGER_MODEL), inputs)
+        runtime = write_runtime(folder, config.model.name, load_integer_model(INTEGER_MODEL), inputs, compilers)
     except UnsupportedError as error:
-        warn(f"no {RUNTIME}/ is written: {error}")
-        return
+        return str(error)
     if head is not None:
         write_head(folder, head, config.model.detector)
     output.print(
         f"reference runtime: {BUILD / config.soc.name.lower() / RUNTIME}; model file {runtime.size} bytes, "
         f"features {runtime.arena} bytes at most (no plan below {runtime.least})"
     )
+    return ""
 
 
 if __name__ == "__main__":

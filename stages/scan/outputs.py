@@ -15,9 +15,6 @@ from stages.export.verify import random_feeds
 
 __all__ = ["described_outputs"]
 
-FULL_VARIATION = 1.0
-"""Random input varies without anything in common, which pictures have."""
-
 
 def described_outputs(network: ExportedNetwork) -> str:
     """Say what a network gives: its head, or the kind of each output by its values on random input."""
@@ -40,7 +37,7 @@ def _kind(values: np.ndarray, side: int) -> OutputKind:
         return OutputKind.values
     seen = ValueSummary()
     seen.add(values)
-    return kind_of(seen, FULL_VARIATION, side)
+    return kind_of(seen, None, side)
 
 
 def _listed(texts: Sequence[str], most: int = 6) -> str:

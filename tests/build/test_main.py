@@ -188,6 +188,8 @@ def test_sophgo_folder(quantized):
     assert "--scale 0.015625,0.015625,0.015625" in script
     assert '--test_input "$here"/calibration/0000_000.png' in script
     assert "bm1684x/calibration/0000_000.png" in files
+    for readme in ("bm1684x/README.md", "bm1684x/runtime/README.md", "bm1684x/sophon/README.md"):
+        assert "CROSS_COMPILE=aarch64-linux-gnu-" in files[readme].decode()
 
 
 def test_another_soc_replaces_the_folder(quantized):
@@ -207,3 +209,4 @@ def test_a_network_that_the_runtime_cannot_run_is_built_without_it(quantized, mo
     assert not Path("out/build/t40/runtime").exists()
     assert Path("out/build/t40/magik/run.sh").exists()
     assert "no runtime/ is written: node (Erf)" in capsys.readouterr().err
+    assert "| absent: node (Erf): " in Path("out/build/t40/README.md").read_text()

@@ -32,7 +32,8 @@ def scan_here(project, monkeypatch, capsys):
 def test_a_network(scan_here):
     content, printed = scan_here()
     assert "onnx: 9 nodes" in printed
-    assert "outputs: logits (class scores)" in printed
+    assert "outputs: logits (one row of values)" in printed
+    assert "C++: the reference runtime; open T41: the open compiler" in printed
     assert list(content["socs"]) == [*SOCS]
     t41 = content["socs"]["t41"]
     assert (t41["float_layers"], t41["integer_macs_share"]) == (0, 1.0)

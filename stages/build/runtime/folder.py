@@ -10,6 +10,7 @@ import onnx
 from stages.build.runtime.binary import model_bytes
 from stages.build.runtime.memory import blocks_of, plan
 from stages.build.runtime.translate import translate
+from stages.core.base.artifacts import write_text
 from stages.core.base.file_names import file_names
 from stages.core.data.inputs import NetworkInput
 
@@ -17,6 +18,7 @@ __all__ = ["SOURCES", "Built", "write_runtime"]
 
 SOURCES = Path(__file__).parent / "src"
 """The C++ sources."""
+README, COMPILER_LINE = "README.md", "make CROSS_COMPILE=COMPILER-"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,13 @@ class Built:
     least: int
 
 
-def write_runtime(folder: Path, name: str, model: onnx.ModelProto, inputs: Sequence[NetworkInput]) -> Built:
+def write_runtime(
+    folder: Path,
+    name: str,
+    model: onnx.ModelProto,
+    inputs: Sequence[NetworkInput],
+    compilers: Sequence[str] = (),
+) -> Built:
     """Write `folder`: NAME.sqm, and the sources that run it.
 
     Args:
@@ -44,6 +52,7 @@ def write_runtime(folder: Path, name: str, model: onnx.ModelProto, inputs: Seque
         name: of the network.
         model: the integer model.
         inputs: the network's inputs.
+        compilers: of the board, which the folder's README names.
 
     Raises:
         UnsupportedError: naming a node that the runtime does not do; nothing is written then.
@@ -52,6 +61,18 @@ def write_runtime(folder: Path, name: str, model: onnx.ModelProto, inputs: Seque
     memory = plan(blocks_of(program))
     content = model_bytes(program, memory)
     shutil.copytree(SOURCES, folder)
+    if compilers:
+        _name_compilers(folder / README, compilers)
     path = folder / Path(file_names([name])[0]).with_suffix(".sqm")
     path.write_bytes(content)
     return Built(path, len(content), memory.size, memory.least)
+
+
+def _name_compilers(path: Path, compilers: Sequence[str]) -> None:
+    """Give the line for the board its compiler, and each other compiler a line."""
+    lines = path.read_text().splitlines()
+    (index,) = (index for index, line in enumerate(lines) if line.startswith(COMPILER_LINE))
+    comment = lines[index].find("#")
+    calls = [f"make CROSS_COMPILE={compiler}".ljust(comment) + lines[index][comment:] for compiler in compilers]
+    calls[1:] = [f"{call}, if its system is of that kind" for call in calls[1:]]
+    write_text(path, "\n".join([*lines[:index], *calls, *lines[index + 1 :], ""]))

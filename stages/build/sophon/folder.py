@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.build.board_outputs import BoardOutput
+from stages.build.cross_compilers import compiler_choice, cross_compilers
 from stages.build.heads.board_head import BoardHead
 from stages.build.heads.sources import write_head
 from stages.build.tpu_mlir.steps import SMALL_CHIPS
@@ -19,8 +20,6 @@ __all__ = ["write_sophon"]
 
 SOURCES = Path(__file__).parent / "src"
 SHARED_SOURCES = ("inference.cpp", "picture.h", "program.h")
-CROSS_COMPILERS = {True: "riscv64-unknown-linux-musl-", False: "aarch64-linux-gnu-"}
-"""By whether the chip is a small one."""
 
 
 def write_sophon(
@@ -48,7 +47,8 @@ def write_sophon(
         "detects": head is not None,
         "tree": config.soc.runtime.tree,
         "libraries": config.soc.runtime.libraries["release"],
-        "cross": CROSS_COMPILERS[small],
+        "cross": cross_compilers(config.soc)[0],
+        "cross_note": compiler_choice(config.soc),
         "runtime": "the TPU SDK" if small else "libsophon",
         "python": not small,
     }

@@ -8,10 +8,14 @@ from stages.core.integer.network_params import NetworkParams
 __all__ = ["open_runtime_sentence"]
 
 CHECK = "out/build/{}/pluto/check.json"
+CONVERTER = (
+    "With Ingenic's converter convolutions round alike; its biases, sums, pools and tables are unpublished and may "
+    "differ by one code a layer."
+)
 
 
 def open_runtime_sentence(soc: SocConfig, params: NetworkParams) -> str:
-    """One sentence; empty for a SOC without an open runtime."""
+    """A sentence or two; empty for a SOC without an open runtime."""
     if soc.open_runtime is None:
         return ""
     name, check = soc.name, CHECK.format(soc.name.lower())
@@ -19,9 +23,8 @@ def open_runtime_sentence(soc: SocConfig, params: NetworkParams) -> str:
     if differences:
         return f"For the open runtime of the {name} the numbers are an estimate: {'; '.join(differences)}."
     equal = f"The integers are those of the {name}'s open compiler too, to the bit, if it takes the network ({check})"
-    if soc.float_outputs:
-        return f"{equal}; only its outputs are float here and of 8 bits there, as with soc.float_outputs=false."
-    return f"{equal}."
+    ends = "; only its outputs are float here and of 8 bits there, as with soc.float_outputs=false"
+    return f"{equal}{ends if soc.float_outputs else ''}. {CONVERTER}"
 
 
 def _differences(soc: SocConfig, params: NetworkParams) -> list[str]:

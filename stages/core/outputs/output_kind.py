@@ -27,6 +27,7 @@ class OutputKind(Enum):
     map = "map"
     state = "state for the next step"
     head = "part of a detector's head"
+    row = "one row of values"
     values = "values"
 
     @property
@@ -133,13 +134,13 @@ def _smoothness(row: Array) -> float:
     return float(values[1:] @ values[:-1]) / power
 
 
-def kind_of(seen: ValueSummary, own_variation: float, input_side: int = 0) -> OutputKind:
+def kind_of(seen: ValueSummary, own_variation: float | None, input_side: int = 0) -> OutputKind:
     """Tell what an output is.
 
     Args:
         seen: of its float values.
         own_variation: the part of their variance that is from picture to picture, 0..1; the rest is what all pictures
-            have in common.
+            have in common. None: no pictures tell, so class scores, embeddings and coordinates are one row of values.
         input_side: rows of the network's picture; 0 where it takes none.
     """
     shape, elements = seen.shape, int(np.prod(seen.shape))
@@ -174,12 +175,14 @@ def _kind_of_map(shape: Sequence[int], sides: int, input_side: int) -> OutputKin
     return OutputKind.values
 
 
-def _kind_of_row(seen: ValueSummary, elements: int, own_variation: float) -> OutputKind:
+def _kind_of_row(seen: ValueSummary, elements: int, own_variation: float | None) -> OutputKind:
     """One row of values a picture, not all of them in 0 .. 1."""
     if elements >= LEAST_EMBEDDING and seen.unit_length:
         return OutputKind.embedding
     if elements >= LEAST_WAVEFORM and seen.smoothness >= SMOOTH:
         return OutputKind.waveform
+    if own_variation is None:
+        return OutputKind.row
     if own_variation < OWN_VARIATION:
         return OutputKind.values
     return OutputKind.class_scores if elements % EMBEDDING_STEP else OutputKind.embedding

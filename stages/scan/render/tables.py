@@ -23,6 +23,7 @@ MOST_NAMES = 3
 MOST_GROUPS = 12
 """Rows of a table on the terminal."""
 MEGABYTE = 1e6
+LEGEND = "8/8: bits of features/weights; C++: the reference runtime; open T41: the open compiler"
 NUMBERS = ("weights MB", "features MB", "ms")
 """Columns with a number for each pair of bit widths."""
 
@@ -64,6 +65,7 @@ def scan_lines(scan: NetworkScan, name: str) -> list[RenderableType]:
         Text(f"{name}: {len(scan.graph.nodes)} nodes, {scan.macs / MACS_PER_GMAC:.3g} GMAC, inputs {inputs}"),
         Text(scan.description),
         _soc_table(scan),
+        Text(LEGEND),
     ]
     for title, where, groups in (
         ("not in integers", "SOC", float_groups(scan)),

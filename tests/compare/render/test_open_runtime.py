@@ -1,6 +1,6 @@
 import dataclasses
 
-from stages.compare.render.open_runtime import open_runtime_sentence
+from stages.compare.render.open_runtime import CONVERTER, open_runtime_sentence
 from stages.core.config.schema import OpenRuntime, Requantization, SocConfig
 from stages.core.integer.network_params import FeatureParams, NetworkParams, RangeSource, WeightParams
 
@@ -21,9 +21,9 @@ def test_another_soc_has_none():
 def test_equal_integers():
     check = "out/build/t41/pluto/check.json"
     equal = f"The integers are those of the T41's open compiler too, to the bit, if it takes the network ({check})"
-    assert sentence(float_outputs=False) == f"{equal}."
+    assert sentence(float_outputs=False) == f"{equal}. {CONVERTER}"
     ends = "only its outputs are float here and of 8 bits there, as with soc.float_outputs=false."
-    assert sentence(float_outputs=True) == f"{equal}; {ends}"
+    assert sentence(float_outputs=True) == f"{equal}; {ends} {CONVERTER}"
 
 
 def test_an_estimate_says_why():

@@ -109,6 +109,11 @@ def test_coordinates_that_all_pictures_share_are_no_class_scores():
     assert kind_of(seen, own_variation=0.2) is OutputKind.class_scores
 
 
+def test_without_pictures_a_row_of_values_is_told_no_further():
+    assert kind_of(summary(noise(1, 96)), None) is OutputKind.row
+    assert kind_of(summary(softmax(noise(1, 96), 1)), None) is OutputKind.class_scores
+
+
 def test_one_picture_is_enough_to_tell_against_a_kind():
     distribution, scores = softmax(noise(1, 10), 1), noise(1, 10)
     assert kind_of(summary(distribution, scores), 1.0) is OutputKind.class_scores

@@ -1,0 +1,118 @@
+"""The README of `out/build/<soc>/`: which folder is what, where it goes, how it is built, or why it is absent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.build.cross_compilers import cross_compilers
+from stages.build.kept_results import kept_folder
+from stages.core.config.schema import OpenRuntime, SocConfig, Vendor
+from stages.core.data.inputs import NetworkInput, only_picture
+
+__all__ = ["README", "no_program", "readme"]
+
+README = "README.md"
+PLUTO = OpenRuntime.pluto.value
+
+
+@dataclass(frozen=True)
+class Part:
+    """A row of the table.
+
+    Attributes:
+        name: file or folder below `out/build/<soc>/`.
+        purpose: what it is for.
+        place: where it is copied to.
+        command: what builds it there.
+    """
+
+    name: str
+    purpose: str
+    place: str
+    command: str
+
+
+def no_program(inputs: Sequence[NetworkInput], soc: SocConfig) -> str:
+    """Why there is no board program, and what to take; empty for a network whose one input is a picture."""
+    if only_picture(inputs):
+        return ""
+    listed = ", ".join(f"{network_input.name} ({network_input})" for network_input in inputs)
+    file = "the .bin of magik/" if soc.vendor is Vendor.ingenic else "out/compile/'s compiled network"
+    return (
+        f"it feeds one picture, and the network's inputs are {listed}: take {file} and call the vendor's runtime in "
+        "a program of your own"
+    )
+
+
+def readme(folder: Path, soc: SocConfig, absent: Mapping[str, str]) -> str:
+    """What the board's folder says of itself.
+
+    Args:
+        folder: with all that was written.
+        soc: the SOC.
+        absent: part -> why it was not written.
+    """
+    name = folder.name
+    rows = "\n".join(_row(part, folder, absent) for part in _parts(soc) if part.name in absent or _there(part, folder))
+    return f"""\
+# out/build/{name}
+
+| part | what it is for | copy it to | there |
+|---|---|---|---|
+{rows}
+
+`dvc repro` replaces this folder: whatever you change or make in it is gone then.
+
+- The scripts and Makefiles here write their results to `{kept_folder(name)}/` in the project's folder, which DVC leaves
+  alone.
+- To change sources, copy their folder first: `cp -r out/build/{name} {kept_folder(name)}` or anywhere else. A copy
+  keeps its results to itself.
+"""
+
+
+def _there(part: Part, folder: Path) -> bool:
+    return (folder / part.name).exists()
+
+
+def _row(part: Part, folder: Path, absent: Mapping[str, str]) -> str:
+    why = absent.get(part.name)
+    if part.name == PLUTO and not (folder / PLUTO / "run.sh").exists():
+        why = "refused: `pluto/check.json` says by which node"
+    name = f"{part.name}/" if "." not in part.name else part.name
+    return f"| `{name}` | {part.purpose} | " + (f"- | absent: {why} |" if why else f"{part.place} | `{part.command}` |")
+
+
+def _parts(soc: SocConfig) -> list[Part]:
+    """All parts that a SOC's folder may have."""
+    cross, toolkit, tree = cross_compilers(soc)[0], "a machine with Ingenic's toolkit", soc.runtime.tree
+    runtime = Part(
+        "runtime",
+        "the same integers on the processor alone, to check the board layer by layer",
+        "any machine",
+        f"make CROSS_COMPILE={cross}",
+    )
+    if soc.vendor is Vendor.ingenic:
+        return [
+            Part(
+                "magik", "makes the .bin for the neural unit", toolkit, "MAGIK_TRANSFORMKIT=.../TransformKit sh run.sh"
+            ),
+            Part(
+                "venus", "runs the .bin on the board", f"{toolkit}; the program to the board", f"make TOPDIR=.../{tree}"
+            ),
+            Part(PLUTO, "the network for the open T41 runtime", "a machine with t41-pluto", "sh run.sh"),
+            runtime,
+        ]
+    make = f"make SDK=/opt/sophon/{tree}-current CROSS_COMPILE={cross}"
+    return [
+        Part(
+            "run.sh",
+            "makes the compiled network for the TPU",
+            "a machine with TPU-MLIR, with all beside it",
+            "sh run.sh",
+        ),
+        Part(
+            "sophon", "runs the compiled network on the board", "a machine with the board's SDK; then the board", make
+        ),
+        Part("nntc", "the same for TPU-NNTC, the older tool", "a machine with TPU-NNTC", "sh quantize.sh"),
+        runtime,
+    ]
