@@ -138,7 +138,7 @@ def refuse_sweeps(overrides: Sequence[str]) -> None:
     for override in overrides:
         key, _, name = override.lstrip("+").partition("=")
         if key == SWEEP_GROUP:
-            command = f"python -m stages.sweep {SWEEP_GROUP}={name}"
+            command = f"python -m stages.sweep --keep {SWEEP_GROUP}={name}"
             raise UserError(f"{override}: {SWEEP_GROUP}s are sweeps: run it with `{command}`")
 
 

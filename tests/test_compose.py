@@ -318,7 +318,7 @@ def test_an_override_that_loses_what_was_kept_is_warned_of(conf, params, capsys)
 def test_a_named_sweep_is_for_another_command(conf, params, override):
     with pytest.raises(UserError) as caught:
         run(["soc=t41", override], conf, params, check_only=False)
-    line = f"{override}: experiments are sweeps: run it with `python -m stages.sweep experiment=bits`"
+    line = f"{override}: experiments are sweeps: run it with `python -m stages.sweep --keep experiment=bits`"
     assert str(caught.value) == line
     assert not params.exists()
 

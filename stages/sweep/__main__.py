@@ -24,25 +24,27 @@ from stages.core.base.console import console, counted, next_step, output, say, w
 from stages.core.base.errors import UserError, one_line
 from stages.core.command import EXIT_TERMINATED, guarded
 from stages.core.config.composition import open_conf, register_schema
+from stages.core.config.first_line import joined, recorded
 from stages.core.config.overrides import quoted
 from stages.sweep.launchers import check_launcher, check_plugins, sole, threads_of_a_point
 from stages.sweep.point import point
 from stages.sweep.progress import watched
 from stages.sweep.ranking import Ranking
 from stages.sweep.sweep_config import SweepConfig
-from stages.sweep.sweep_plan import check_points, check_settings, planned
-from stages.sweep.sweep_report import as_csv, as_rows, markdown, results_table
-from stages.sweep.sweep_state import RESULT_FILE, Sweep, label, load_results, save_sweep
+from stages.sweep.sweep_plan import SweepPlan, check_points, check_settings, left_of, other_subject, planned, subject
+from stages.sweep.sweep_report import as_csv, as_rows, front_line, markdown, results_table, swept
+from stages.sweep.sweep_state import RESULT_FILE, PointResult, Sweep, label, load_results, save_sweep
 from stages.sweep.tracking import FAILED, FINISHED, KILLED, close_abandoned, close_parent, folder_lock, open_parent
 from stages.sweep.workspace import LOCKS_FOLDER, cache_folder, clear_leftovers
 from stages.track.run import tracking_uri
 
 SWEEPS_FOLDER = Path("sweeps")
+PARAMS = Path("params.yaml")
 CONFIG_NAME = "sweep"
 FOLDER_KEY = "hydra.sweep.dir"
 MODE_OPTIONS = ("--multirun", "-m", "--run", "-r")
-OF_THE_SWEEP = ("hydra", "sweep.", "experiment=")
-"""How overrides begin that no single experiment has."""
+OF_THE_SWEEP = ("hydra", "sweep.", "experiment=", "compare.cures=")
+"""How overrides begin that belong to no single experiment: a report is for its cures."""
 ANSWER_OPTIONS = ("help", "hydra_help", "cfg", "info", "shell_completion")
 """Options of Hydra that show something and run nothing."""
 
@@ -55,6 +57,20 @@ class _Locations:
     project: Path
     cache: Path
     uri: str
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a sweep starts from: as Hydra composes it, what it was given, what it keeps of params.yaml."""
+
+    composed: DictConfig
+    given: tuple[str, ...]
+    kept: tuple[str, ...] | None
+
+    @property
+    def overrides(self) -> list[str]:
+        """All of them."""
+        return [*(self.kept or ()), *self.given]
 
 
 def main() -> None:
@@ -72,18 +88,20 @@ def _command(words: Sequence[str]) -> int | None:
     """
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument("--json", type=Path)
+    own.add_argument("--keep", action="store_true")
     own.add_argument("--debug", action="store_true")
     arguments, rest = _parsed(own, words)
     overrides = [word for word in rest if word not in MODE_OPTIONS]
     options = [word for word in overrides if word.startswith("-")]
+    kept = recorded(PARAMS) if arguments.keep else None
     if not options:
-        return run_sweep(overrides, arguments.json)
+        return run_sweep(overrides, arguments.json, kept)
     asked, unknown = _parsed(get_args_parser(), rest)
     if unknown or not any(
         getattr(asked, name) for name in ANSWER_OPTIONS
     ):  # else Hydra would run points without a sweep
         raise UserError(f"{' '.join(unknown or options)}: not understood; --help shows the options of a sweep")
-    _help(rest)
+    _help(joined(kept or [], rest))
     return None
 
 
@@ -96,12 +114,13 @@ def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argp
         raise UserError(f"{error}; see --help") from error
 
 
-def run_sweep(overrides: Sequence[str], json: Path | None) -> int:
+def run_sweep(given: Sequence[str], json: Path | None, kept: Sequence[str] | None = None) -> int:
     """Run a sweep in the current folder.
 
     Args:
-        overrides: Hydra's, with one value or several.
+        given: Hydra's overrides, with one value or several.
         json: where to write the table; None: nowhere.
+        kept: overrides of params.yaml to start from; the sweep's own win over them. None: from conf/config.yaml alone.
 
     Returns:
         0, or 1 if a point failed.
@@ -110,15 +129,16 @@ def run_sweep(overrides: Sequence[str], json: Path | None) -> int:
         UserError: for a mistake that concerns all points.
     """
     conf, project = Path("conf").resolve(), Path.cwd()
-    check_plugins(overrides)
+    check_plugins(given)
     if json and json.is_dir():  # not after hours
         raise UserError(f"--json {json} is a folder: name a file")
-    with open_conf(conf, overrides, SweepConfig):
-        loader = GlobalHydra.instance().config_loader()
-        composed = loader.load_configuration(CONFIG_NAME, list(overrides), RunMode.MULTIRUN)
+    with open_conf(conf, joined(kept or [], given), SweepConfig):
+        origin = _origin(given, kept)
+        composed, overrides = origin.composed, origin.overrides
         plan = planned(composed)
         check_settings(composed, plan.varied)
         check_launcher(composed)
+        _say_subject(origin, plan)
         check_points(composed, plan, project)
     if threads := threads_of_a_point(composed, os.cpu_count() or 1):
         os.environ.setdefault("SOCQUANT_THREADS", str(threads))
@@ -130,7 +150,7 @@ def run_sweep(overrides: Sequence[str], json: Path | None) -> int:
         with folder_lock(folder).acquire(blocking=False):
             for old in folder.glob(f"*/{RESULT_FILE}"):
                 old.unlink()
-            sweep = _open(_Locations(folder, project, cache, uri), composed, overrides, plan.varied)
+            sweep = _open(_Locations(folder, project, cache, uri), origin, plan.varied)
             words = ["--multirun", *overrides, *sole(composed, plan.total), f"{FOLDER_KEY}={quoted(str(folder))}"]
             try:
                 with watched(sweep, plan.total):
@@ -143,6 +163,27 @@ def run_sweep(overrides: Sequence[str], json: Path | None) -> int:
                 raise
     except Timeout:
         raise UserError(f"{folder} is in use by another sweep: wait for it, or choose another {FOLDER_KEY}") from None
+
+
+def _origin(given: Sequence[str], kept: Sequence[str] | None) -> _Origin:
+    """Compose a sweep; arguments as of `run_sweep`, Hydra is initialized."""
+    loader = GlobalHydra.instance().config_loader()
+    composed = loader.load_configuration(CONFIG_NAME, joined(kept or [], given), RunMode.MULTIRUN)
+    if kept is None:
+        return _Origin(composed, tuple(given), None)
+    left = left_of(kept, given, composed)
+    composed = loader.load_configuration(CONFIG_NAME, [*left, *given], RunMode.MULTIRUN)
+    return _Origin(composed, tuple(given), tuple(left))
+
+
+def _say_subject(origin: _Origin, plan: SweepPlan) -> None:
+    """Say what is swept, and what is not though it is the current experiment."""
+    shown = subject(origin.composed, plan.varied)
+    output.print(swept(plan.total, shown))
+    other = other_subject(origin.composed, plan.varied, origin.given, PARAMS) if origin.kept is None else None
+    if other:
+        line = f"the sweep is {shown} (conf/config.yaml); {PARAMS} is {other}: --keep sweeps that"
+        say("note", line, "cyan")
 
 
 def _help(words: Sequence[str]) -> None:
@@ -177,14 +218,14 @@ def _folder(overrides: Sequence[str], composed: DictConfig) -> Path:
     raise UserError(f"{SWEEPS_FOLDER} has a thousand sweeps of this second")
 
 
-def _open(locations: _Locations, composed: DictConfig, overrides: Sequence[str], varied: tuple[str, ...]) -> Sweep:
+def _open(locations: _Locations, origin: _Origin, varied: tuple[str, ...]) -> Sweep:
     """Open the sweep's MLflow run and write down what its jobs need to know."""
-    folder, choices = locations.folder, composed.hydra.runtime.choices
+    composed, folder, choices = origin.composed, locations.folder, origin.composed.hydra.runtime.choices
     launcher = str(choices.get("hydra/launcher"))
-    command = " ".join(overrides)
+    command = " ".join([*(() if origin.kept is None else ("--keep",)), *origin.given])
     params = {
         "name": str(choices.get("experiment") or "sweep") + f" {folder.name}",
-        "overrides": command or "none",
+        "overrides": " ".join(origin.overrides) or "none",
         "varied": " ".join(varied) or "nothing",
         "experiment": str(choices.get("experiment")),
         "launcher": launcher,
@@ -209,6 +250,8 @@ def _open(locations: _Locations, composed: DictConfig, overrides: Sequence[str],
         command=command,
         launcher=launcher,
         process=os.getpid(),
+        subject=subject(composed, varied),
+        kept=origin.kept,
     )
     save_sweep(sweep)
     return sweep
@@ -229,18 +272,29 @@ def _finish(sweep: Sweep, json: Path | None) -> int:
         write_json(json, {"metric": ranking.metric, "points": as_rows(ranking)})
     close_parent(sweep, FINISHED if best or not results else FAILED, metrics, tags, files)
     output.print(results_table(ranking, output.width))
+    if best is not None:
+        output.print(front_line(ranking))
     for result in ranking.failed:
         say("failed", f"{label(result.overrides, sweep.varied)}: {result.error}", "red")
     output.print(f"summary:     {(sweep.folder / ('summary.svg' if best else 'points.csv')).as_uri()}")
     output.print(f"MLflow run:  {sweep.parent}, {counted(len(results), 'point')} below it")
-    if best is not None:
-        settings = [each for each in best.overrides if not each.startswith(OF_THE_SWEEP)]
-        next_step(
-            f"{shlex.join(['python', '-m', 'stages.compose', *settings])} && dvc repro, for the report of the best"
-        )
+    if ranking.recommended is not None:
+        next_step(f"{_command_of(ranking.recommended, sweep)}, for the report of the best")
+    elif best is not None:
+        output.print(f"no point is good: {_command_of(best, sweep)}, and read its findings")
     elif ranking.failed:
         next_step(f"cat {sweep.folder / str(ranking.failed[0].number)}/dvc.log, for what the first of them printed")
     return 1 if ranking.failed else 0
+
+
+def _command_of(point: PointResult, sweep: Sweep) -> str:
+    """What makes a point the current experiment, its cures tried."""
+    kept = [override.partition("=")[0] for override in sweep.kept or ()]
+    settings = [
+        each for each in point.overrides if not each.startswith(OF_THE_SWEEP) and each.partition("=")[0] not in kept
+    ]
+    words = ["python", "-m", "stages.compose", *(() if sweep.kept is None else ("--keep",)), *settings]
+    return f"{shlex.join(words)} && dvc repro"
 
 
 def _summary_files(ranking: Ranking) -> list[Path]:

@@ -12,9 +12,9 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from stages.core.base.artifacts import read_artifact
+from stages.core.base.artifacts import as_object, read_artifact
 from stages.core.base.errors import UserError, one_line
-from stages.core.base.paths import FLOAT_MODEL, METRICS, QPARAMS
+from stages.core.base.paths import DIAGNOSIS, FLOAT_MODEL, METRICS, QPARAMS
 from stages.core.config.composition import finished
 from stages.core.config.schema import SOURCE_KEYS, Config
 from stages.core.config.watch import register_resolvers
@@ -41,6 +41,7 @@ class _Computed:
     metrics: dict[str, float]
     value: float
     executed: list[str]
+    verdict: str
 
 
 def point(composed: DictConfig) -> float:
@@ -91,7 +92,9 @@ def _run(sweep: Sweep, folder: Path, composed: DictConfig, job: DictConfig) -> P
             run_id, line = None, f"{line}; {refused}"
         return PointResult(number, overrides, {}, None, line, run_id, (), time.monotonic() - begun)
     seconds = time.monotonic() - begun
-    return PointResult(number, overrides, done.metrics, done.value, None, done.run_id, tuple(done.executed), seconds)
+    return PointResult(
+        number, overrides, done.metrics, done.value, None, done.run_id, tuple(done.executed), seconds, done.verdict
+    )
 
 
 def reason(error: Exception) -> str:
@@ -142,5 +145,11 @@ def _compute(run: PointRun, folder: Path, config: Config, text: str) -> _Compute
     metric = metric_of_point(sweep.metric, [*measured, *TRACK_METRICS, *cost])  # before a run is logged
     origin = {"executed": " ".join(executed) or "none: all from the cache", "folder": str(folder)}
     run = replace(run, tags={**run.tags, **origin})
+    verdict = read_artifact(folder / DIAGNOSIS, _verdict)
     run_id, metrics = log_point(run, config, folder, cost)
-    return _Computed(run_id, metrics, metrics[metric], executed)
+    return _Computed(run_id, metrics, metrics[metric], executed, verdict)
+
+
+def _verdict(content: Any) -> str:
+    """The level of compare's verdict."""
+    return str(as_object(as_object(content)["verdict"])["level"])

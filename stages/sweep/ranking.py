@@ -6,6 +6,7 @@ from functools import cached_property
 
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Task
+from stages.core.outputs.output_judge import Level
 from stages.sweep.network_cost import COST_UNITS
 from stages.sweep.sweep_state import PointResult, Sweep
 
@@ -133,8 +134,20 @@ class Ranking:
         return front
 
     def on_front(self, result: PointResult) -> bool:
-        """Whether no other point beats one."""
+        """Whether no other point beats one; where the best is broken none of the broken ones is worth naming."""
+        if self.best_is_broken and _is_broken(result):
+            return False
         return any(result.number == other.number for other in self.pareto)
+
+    @property
+    def best_is_broken(self) -> bool:
+        """Whether the outputs of the best point are of no use, by compare's verdict."""
+        return any(map(_is_broken, self.ranked[:1]))
+
+    @property
+    def recommended(self) -> PointResult | None:
+        """The best point whose outputs are not broken, if there is one."""
+        return next((result for result in self.ranked if not _is_broken(result)), None)
 
     def cost(self, result: PointResult) -> float:
         """What the Pareto front weighs the metric against."""
@@ -143,3 +156,7 @@ class Ranking:
     def _order(self, result: PointResult) -> tuple[float, float, float, int]:
         sign = -1 if self.sweep.direction == "maximize" else 1
         return sign * (result.value or 0.0), -result.metrics.get("fidelity", 0.0), self.cost(result), result.number
+
+
+def _is_broken(result: PointResult) -> bool:
+    return result.verdict == Level.broken.value

@@ -7,14 +7,17 @@ from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
+from yaml import YAMLError, safe_load
 
 from stages.core.base.console import track, warn
 from stages.core.base.errors import UserError, did_you_mean
+from stages.core.base.texts import check_yaml, read_text
 from stages.core.base.threads import thread_count
 from stages.core.config.composition import explained
 from stages.core.config.schema import Task
@@ -24,7 +27,7 @@ from stages.sweep.ranking import chosen_metric, known_metrics
 from stages.sweep.sweep_config import SweepSettings
 from stages.sweep.sweep_state import label
 
-__all__ = ["SweepPlan", "check_points", "check_settings", "planned"]
+__all__ = ["SweepPlan", "check_points", "check_settings", "left_of", "other_subject", "planned", "subject"]
 
 OWN_METRIC_KEY = "data.evaluation.metric"
 
@@ -63,6 +66,46 @@ def planned(composed: DictConfig) -> SweepPlan:
         return SweepPlan(varied, None, sweeper.get("n_trials"))
     points = tuple(map(tuple, BasicSweeper.split_arguments(parsed, None)[0]))
     return SweepPlan(varied, points, len(points))
+
+
+def left_of(kept: Sequence[str], given: Sequence[str], composed: DictConfig) -> list[str]:
+    """The overrides of params.yaml that a sweep leaves: what it is given, or its file varies, is its own."""
+    own = {*(composed.hydra.sweeper.get("params") or {}), *(override.partition("=")[0] for override in given)}
+    return [override for override in kept if override.partition("=")[0] not in own]
+
+
+def subject(composed: Mapping[str, Any], varied: Collection[str] = ()) -> str:
+    """Which network on which SOC, as in "of yolov8n on the T41"; without what varies.
+
+    Args:
+        composed: an experiment; one that lacks the names has no subject.
+        varied: keys that a sweep varies.
+    """
+    words = (("model", "of {}"), ("soc", "on the {}"))
+    parts = {group: composed.get(group) for group, _ in words}
+    names = {group: part.get("name") if isinstance(part, Mapping) else None for group, part in parts.items()}
+    shown = [(group, word) for group, word in words if names[group] and not {group, f"{group}.name"} & {*varied}]
+    return " ".join(word.format(names[group]) for group, word in shown)
+
+
+def other_subject(composed: DictConfig, varied: Collection[str], given: Sequence[str], params: Path) -> str | None:
+    """Which network on which SOC params.yaml is of, where that is another than the sweep's and nobody asked for it.
+
+    Args:
+        composed: the sweep.
+        varied: keys that it varies.
+        given: its overrides; a group that is among them was asked for.
+        params: the file.
+    """
+    try:
+        check_yaml(params)
+        current = safe_load(read_text(params))
+    except (OSError, ValueError, UserError, YAMLError, RecursionError):  # not what a sweep without --keep needs
+        return None
+    asked = {*varied, *(override.partition("=")[0] for override in given)}
+    if not isinstance(current, dict) or subject(current, asked) in ("", subject(composed, asked)):
+        return None
+    return subject(current).removeprefix("of ")
 
 
 def check_settings(composed: DictConfig, varied: Collection[str] = ()) -> None:

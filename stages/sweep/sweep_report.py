@@ -18,11 +18,13 @@ __all__ = [
     "as_csv",
     "as_rows",
     "escaped",
+    "front_line",
     "markdown",
     "results_table",
     "setting_headings",
     "setting_texts",
     "shown_metrics",
+    "swept",
 ]
 
 WIDE_TERMINAL_COLUMNS = 120  # so many take all of the table
@@ -39,6 +41,7 @@ def as_rows(ranking: Ranking) -> list[dict[str, Any]]:
             "point": result.number,
             "overrides": list(result.overrides),
             "value": result.value,
+            "verdict": result.verdict or None,
             "pareto": ranking.on_front(result),
             "metrics": dict(sorted(result.metrics.items())),
             "error": result.error,
@@ -51,7 +54,7 @@ def as_rows(ranking: Ranking) -> list[dict[str, Any]]:
 
 
 def results_table(ranking: Ranking, width: int) -> Table:
-    """Lay out the points, best first; those on the Pareto front have a star.
+    """Lay out the points, best first; those on the Pareto front have a star; compare's verdicts if the best is broken.
 
     Args:
         ranking: the points.
@@ -60,7 +63,7 @@ def results_table(ranking: Ranking, width: int) -> Table:
     sweep, metrics, costs = ranking.sweep, shown_metrics(ranking), COST_UNITS
     if width < WIDE_TERMINAL_COLUMNS:
         metrics, costs = metrics[:1], {sweep.cost: COST_UNITS[sweep.cost]}
-    title = f"{counted(len(ranking.results), 'point')} by {ranking.metric}" if ranking.metric else None
+    title = f"{swept(len(ranking.results), sweep.subject)} by {ranking.metric}" if ranking.metric else None
     table = new_table(title)
     table.add_column("")
     for heading in setting_headings(sweep):
@@ -69,16 +72,29 @@ def results_table(ranking: Ranking, width: int) -> Table:
         table.add_column(heading, justify="right")
     for unit, _ in costs.values():
         table.add_column(unit, justify="right")
+    if ranking.best_is_broken:
+        table.add_column("verdict")
     table.add_column("s", justify="right", no_wrap=True)
     for result in [*ranking.ranked, *ranking.failed]:
         values = result.metrics
         cells = [f"{values[key]:.4f}" if key in values else "-" for key in metrics]
         cells += [f"{values[f'cost.{key}'] / by:.3g}" if values else "-" for key, (_, by) in costs.items()]
+        cells += [result.verdict or "-"] if ranking.best_is_broken else []
         failed, best = result.value is None, result in ranking.ranked[:1]
         mark = "failed" if failed else FRONT_MARK if ranking.on_front(result) else ""
         row = (mark, *setting_texts(result, sweep), *cells, f"{result.seconds:.1f}")
         table.add_row(*map(Text, row), style="red" if failed else "bold" if best else None)
     return table
+
+
+def swept(count: int | None, subject: str) -> str:
+    """Say what a sweep tries, as in "4 points of yolov8n on the T41"; a count of None: the sweeper does not say."""
+    return " ".join(filter(None, ["points" if count is None else counted(count, "point"), subject]))
+
+
+def front_line(ranking: Ranking) -> str:
+    """Say what the star is."""
+    return f"{FRONT_MARK} no other point is better for as few {COST_UNITS[ranking.sweep.cost][0]}"
 
 
 def markdown(ranking: Ranking) -> str:
@@ -93,7 +109,7 @@ def markdown(ranking: Ranking) -> str:
         headings = ["", *setting_headings(sweep), *shown_metrics(ranking), *units]
         lines += [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
         lines += [_markdown_row(result, ranking) for result in ranked]
-        lines += ["", f"{FRONT_MARK} no other point is better for as few {COST_UNITS[sweep.cost][0]}"]
+        lines += ["", front_line(ranking)]
     lines += [
         f"- failed: {escaped(label(result.overrides, sweep.varied))}: {escaped(result.error or '')}"
         for result in ranking.failed
@@ -119,13 +135,13 @@ def as_csv(ranking: Ranking) -> str:
     metrics = sorted({key for result in ranking.results for key in result.metrics})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "point", *ranking.sweep.varied, *metrics, "error", "run_id"])
+    writer.writerow(["rank", "point", *ranking.sweep.varied, *metrics, "verdict", "error", "run_id"])
     by_number = {result.number: result for result in ranking.results}
     for row in as_rows(ranking):
         result = by_number[row["point"]]
         settings = [result.setting(key) for key in ranking.sweep.varied]
         values = [result.metrics.get(key, "") for key in metrics]
-        writer.writerow([row["rank"], result.number, *settings, *values, result.error, result.run])
+        writer.writerow([row["rank"], result.number, *settings, *values, result.verdict, result.error, result.run])
     return text.getvalue()
 
 

@@ -43,6 +43,8 @@ class Sweep:
         command: what was typed after `python -m stages.sweep`.
         launcher: of Hydra.
         process: the sweep's own id on its machine.
+        subject: which network on which SOC, as in "of yolov8n on the T41"; without what varies.
+        kept: overrides of params.yaml that it started from, with `--keep`; None without.
         open: whether the parent run has not been closed yet.
     """
 
@@ -59,6 +61,8 @@ class Sweep:
     command: str
     launcher: str
     process: int = 0
+    subject: str = ""
+    kept: tuple[str, ...] | None = None
     open: bool = True
 
 
@@ -75,6 +79,7 @@ class PointResult:
         run: its MLflow run; None if not even that could be logged.
         executed: stages that were computed, not taken from the cache.
         seconds: from start to end.
+        verdict: the level of compare's verdict (docs/verdict.md); "" for a failed point.
     """
 
     number: int
@@ -85,6 +90,7 @@ class PointResult:
     run: str | None
     executed: tuple[str, ...]
     seconds: float
+    verdict: str = ""
 
     def setting(self, key: str) -> str:
         """The value that the point was given for a key, as it was typed; "" if none."""
@@ -120,7 +126,7 @@ def load_sweep(folder: Path) -> Sweep:
 def _sweep(row: Any) -> Sweep:
     content = as_object(row)
     content |= {key: Path(content[key]) for key in ("folder", "project", "cache")}
-    return Sweep(**content | {"varied": tuple(content["varied"])})
+    return Sweep(**content | {key: tuple(content[key]) for key in ("varied", "kept") if content.get(key) is not None})
 
 
 def save_result(folder: Path, result: PointResult) -> None:

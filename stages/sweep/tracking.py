@@ -18,7 +18,7 @@ from stages.core.tables import measured_metrics, table_rows
 from stages.sweep.sweep_report import escaped
 from stages.sweep.sweep_state import SWEEP_FILE, Sweep, load_sweep, save_sweep
 from stages.track.pipeline_run import pipeline_run, run_params
-from stages.track.run import git_revision, log_run, open_experiment, store
+from stages.track.run import PARENT_TAG, git_revision, log_run, open_experiment, store
 
 __all__ = [
     "FAILED",
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
-PARENT_TAG = "mlflow.parentRunId"
 NEW_DATABASE_PREFIX = ".mlflow-"  # of the folder in which a database is created
 LOCK_FILE = ".lock"  # in a sweep's folder, held while it runs
 

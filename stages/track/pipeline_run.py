@@ -13,6 +13,7 @@ from stages.core.base.paths import (
     BY_CLASS,
     CALIBSET,
     COMPARE,
+    DIAGNOSIS,
     EVALUATE,
     EXPORT,
     FLOAT_MODEL,
@@ -31,8 +32,8 @@ from stages.track.run import RunContent, fingerprint, flatten, git_revision, pla
 
 __all__ = ["FINGERPRINTED", "pipeline_run", "run_params"]
 
-FINGERPRINTED = (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY)
-"""The results that tell a run from others, beside its parameters."""
+FINGERPRINTED = (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY, DIAGNOSIS)
+"""The results that tell a run from others, beside its parameters; the diagnosis has the cures that were tried."""
 
 
 def pipeline_run(

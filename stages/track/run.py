@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from stages.core.base.errors import UserError, one_line
 
 __all__ = [
+    "PARENT_TAG",
     "Measurement",
     "RunContent",
     "add_measurement",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 FINGERPRINT_TAG = "fingerprint"
+PARENT_TAG = "mlflow.parentRunId"
+"""Of a sweep's point: the sweep's run."""
 MEASUREMENTS_TAG, FINGERPRINT_JOINT = "board.measurements", "+"
 EXPERIMENT_KIND_TAG = "mlflow.experimentKind"
 PATIENCE = {
@@ -72,7 +75,7 @@ class RunContent:
 
 
 def log_once(content: RunContent, uri: str) -> tuple[str, bool]:
-    """Log a finished run, unless one with the same fingerprint is there.
+    """Log a finished run, unless one with the same fingerprint is there; a sweep's point is its sweep's alone.
 
     Args:
         content: what to log.
@@ -87,9 +90,10 @@ def log_once(content: RunContent, uri: str) -> tuple[str, bool]:
     with store(uri):
         experiment_id = open_experiment(content.experiment, uri)
         same = f"tags.{FINGERPRINT_TAG} = '{content.tags[FINGERPRINT_TAG]}' and attributes.status = 'FINISHED'"
-        runs = mlflow.MlflowClient().search_runs([experiment_id], same, ViewType.ACTIVE_ONLY, max_results=1)
-        if runs:
-            return str(runs[0].info.run_id), False
+        runs = mlflow.MlflowClient().search_runs([experiment_id], same, ViewType.ACTIVE_ONLY)
+        for run in runs:
+            if PARENT_TAG not in run.data.tags:  # which no condition of a search can say
+                return str(run.info.run_id), False
         return log_run(content, experiment_id), True
 
 

@@ -17,13 +17,14 @@ import yaml
 from stages.core.base.errors import UserError
 from stages.core.config.composition import compose
 from stages.core.config.schema import Task
-from stages.sweep.__main__ import main, run_sweep
+from stages.sweep.__main__ import _finish, main, run_sweep
 from stages.sweep.ranking import known_metrics
+from stages.sweep.sweep_state import save_result
 from stages.sweep.tracking import folder_lock
 from stages.track.run import flatten
 from tests.conftest import REPOSITORY
 from tests.lean_conf import lean_conf
-from tests.sweep.sweeps import environment, small_project, start, swept
+from tests.sweep.sweeps import environment, made_up, result, small_project, start, swept
 
 ALL = ["export", "calibset", "calibrate", "quantize", "compare", "build", "evaluate"]
 
@@ -126,6 +127,41 @@ def test_what_cannot_work_is_said_first(conf_alone, capsys):
     ]
 
 
+LONG = """\
+# python -m stages.compose model=yunet soc=t41 data=detection_demo quant.feature_bits=10
+model: {name: long}
+soc: {name: T41}
+"""
+
+
+def begun(words, monkeypatch, capsys):
+    """What a sweep says before it ends here, where there is no DVC project."""
+    monkeypatch.setattr("stages.sweep.__main__.check_points", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["sweep", *words])
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr()
+    assert "is no DVC project" in shown.err
+    return shown
+
+
+def test_a_sweep_says_that_it_is_not_of_the_current_experiment(conf_alone, monkeypatch, capsys):
+    (conf_alone / "params.yaml").write_text(LONG)
+    shown = begun(["experiment=bits"], monkeypatch, capsys)
+    assert shown.out == "8 points of efficientnet_lite0 on the T40\n"
+    assert shown.err.startswith(
+        "note: the sweep is of efficientnet_lite0 on the T40 (conf/config.yaml); params.yaml is long on the T41: "
+        "--keep sweeps that\n"
+    )
+
+
+def test_a_sweep_keeps_the_current_experiment_where_it_asks_for_nothing_else(conf_alone, monkeypatch, capsys):
+    (conf_alone / "params.yaml").write_text(LONG)
+    shown = begun(["--keep", "experiment=bits", "soc=a1"], monkeypatch, capsys)
+    assert shown.out == "8 points of yunet on the A1\n"
+    assert "note" not in shown.err
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -172,6 +208,31 @@ def test_every_point_of_the_named_sweeps_is_sound(name, conf):
     assert len(points) > 1
     for point in points:
         compose(point, conf)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "kept", "line"),
+    [
+        (("good", "broken"), None, "next:    python -m stages.compose soc=t41 quant=a8w4 && dvc repro, for the report"),
+        (("broken", "look"), ("soc=t41",), "next:    python -m stages.compose --keep quant=int8 && dvc repro, for the"),
+        (
+            ("broken", "broken"),
+            ("soc=t41",),
+            "no point is good: python -m stages.compose --keep quant=a8w4 && dvc repro, and read its findings",
+        ),
+    ],
+)
+def test_no_broken_point_is_recommended(tmp_path, monkeypatch, capsys, verdicts, kept, line):
+    sweep = made_up(tmp_path, varied=("quant",), kept=kept)
+    for number, (quant, verdict) in enumerate(zip(("a8w4", "int8"), verdicts, strict=True)):
+        words = ("soc=t41", f"quant={quant}", "compare.cures=0", "experiment=x")
+        (tmp_path / str(number)).mkdir()
+        point = result(number, "8", "8", 0.9 - number / 10, 0.5, 1, overrides=words, verdict=verdict)
+        save_result(tmp_path / str(number), point)
+    monkeypatch.setattr("stages.sweep.__main__._summary_files", lambda _: [])
+    monkeypatch.setattr("stages.sweep.__main__.close_parent", lambda *_: None)
+    assert _finish(sweep, None) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(line)
 
 
 # --- one after the other, in one project
@@ -351,7 +412,7 @@ def test_what_was_computed_is_shown_though_the_summary_cannot_be_written(project
     assert code == 2
     assert "sweeps/blocked: " in text
     assert "Is a directory" in text
-    assert "2 points by agreement" in text
+    assert "2 points of tiny on the T40 by agreement" in text
     condition = f"tags.kind = 'sweep' and params.folder = '{project}/sweeps/blocked'"
     assert [run.info.status for run in runs(project, condition)] == ["FAILED"]
 
@@ -375,7 +436,7 @@ def test_points_are_ranked_by_a_metric_of_the_users_own_and_its_code_is_watched(
     words = ["data.evaluation.metric=own_errors:Errors", "sweep.metric=wrong", "sweep.direction=minimize"]
     code, text, points = swept(project, "quant.feature_bits=8", *words)
     assert code == 0, text
-    assert "1 point by quantized.wrong" in text
+    assert "1 point of tiny on the T40 by quantized.wrong" in text
     right = points[0]["metrics"]["quantized.top1"]
     assert points[0]["value"] == points[0]["metrics"]["quantized.wrong"] == pytest.approx(3 * (1 - right))
     (project / "own_errors.py").write_text(OWN_METRIC.replace("!= label", ">= 0"))

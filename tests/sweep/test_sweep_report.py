@@ -1,11 +1,12 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from stages.sweep.sweep_report import as_csv, as_rows, escaped, markdown, results_table, setting_headings
+from stages.sweep.sweep_report import as_csv, as_rows, escaped, markdown, results_table, setting_headings, swept
 from tests.sweep.sweeps import POINTS, failure, made_up, ranking
 
 
@@ -32,6 +33,22 @@ def test_the_table_fits_the_terminal():
     assert max(map(len, narrow.splitlines())) <= 80
     assert [line.split("│")[2].strip() for line in narrow.splitlines()[4:-1]] == ["8", "10", "4", "9"]
     assert "failed" in narrow
+
+
+def test_the_title_says_what_is_swept():
+    assert swept(None, "of long on the T41") == "points of long on the T41"
+    assert results_table(ranking(*POINTS, subject="of long on the T41"), 80).title == (
+        "4 points of long on the T41 by agreement"
+    )
+
+
+def test_of_broken_points_the_table_has_the_verdict_and_no_star():
+    broken = [replace(point, verdict="broken") for point in POINTS[:2]]
+    table = shown(broken, 80)
+    assert table.count("broken") == 2
+    assert "★" not in table
+    assert "verdict" not in shown([replace(POINTS[1], verdict="good"), broken[0]], 80)
+    assert "★" in shown([broken[1], replace(POINTS[0], verdict="look")], 80)
 
 
 def test_one_point_is_one_point():

@@ -60,6 +60,14 @@ def test_a_run_is_gathered_from_the_artifacts(config):
     assert gathered(config).tags["data_hash"] not in (fewer, run.tags["data_hash"])
 
 
+def test_other_findings_make_another_run(config):
+    before = gathered(config).tags["fingerprint"]
+    path = Path("out/compare/diagnosis.json")
+    path.write_text(json.dumps({**read_json(path), "cures": [{"line": "quant=best"}]}))
+    write_checksums(path.parent)
+    assert gathered(config).tags["fingerprint"] != before
+
+
 @pytest.mark.slow
 def test_the_stage_logs_once_and_says_where(config, capsys):
     Path("out/compare/boxes.jpg").write_bytes(b"a detector's")

@@ -6,7 +6,7 @@ import mlflow
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.track.run import RunContent, fingerprint, flatten, git_revision, log_once, tracking_uri
+from stages.track.run import RunContent, fingerprint, flatten, git_revision, log_once, log_run, tracking_uri
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,15 @@ def test_a_curve_over_many_nodes_is_logged_whole(store, content):
     run_id, _ = log_once(replace(content, curves={"layer_cosine": values}), store)
     history = mlflow.MlflowClient(store).get_metric_history(run_id, "layer_cosine")
     assert [point.value for point in sorted(history, key=lambda point: point.step)] == values
+
+
+def test_a_point_of_a_sweep_does_not_stand_for_the_experiment_alone(store, content):
+    parent, _ = log_once(replace(content, tags={**content.tags, "fingerprint": "of the sweep"}), store)
+    experiment_id = mlflow.MlflowClient(store).get_run(parent).info.experiment_id
+    point = log_run(content, experiment_id, parent)
+    alone, new = log_once(content, store)
+    assert (new, alone != point) == (True, True)
+    assert log_once(content, store) == (alone, False)
 
 
 def test_the_second_time_the_same_run_is_given(store, content):
