@@ -121,6 +121,7 @@ def test_the_whole_name_comes_before_the_base_name(tmp_path):
         ("name,label\na.png,3\n", r"needs the columns file and label; it has name, label$"),
         ("file,class\na.png,3\n", r"needs the columns file and label; it has file, class$"),
         ("", r"needs the columns file and label; it has none$"),
+        ('name,"a\nb"\n', r"needs the columns file and label; it has name, a b$"),
         ("file,label\nb.png,3\n", r"no label for 'a\.png'; did you mean 'b\.png'\?"),
         ("file,label\n", r"no label for 'a\.png'; there is none"),
         ("file,label\na.png,ant\n", r"no label for 'a\.png'; not a class number: ant"),
