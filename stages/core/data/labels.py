@@ -182,7 +182,7 @@ def read_table(labels: str) -> dict[str, str]:
     for row in _rows(reader, labels):
         name, label = row["file"], row[column]
         if by_name.setdefault(name, label) != label:
-            both = " and ".join(" ".join(each.split()) for each in (by_name[name], label))
+            both = " and ".join(" ".join(str(each).split()) for each in (by_name[name], label))
             raise UserError(f"{LABELS_KEY}={labels}: {name!r} has the labels {both}")
     return by_name
 
