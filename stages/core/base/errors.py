@@ -13,6 +13,10 @@ SIMILARITY_MARGIN = 0.15
 class UserError(Exception):
     """A mistake of the user: one line that says what is wrong, where, and what to do. Exit code 2."""
 
+    def __str__(self) -> str:
+        """The message in one line, whatever the names in it hold."""
+        return " ".join(super().__str__().splitlines())
+
 
 class DamagedError(UserError):
     """An artifact is not what its stage wrote: never to be taken for one that is missing or of other settings."""
