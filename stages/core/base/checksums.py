@@ -56,9 +56,7 @@ def read_bytes(path: Path) -> bytes:
         UserError: if it is missing, cannot be read, or is damaged.
     """
     try:
-        if is_special(path):
-            raise damaged(path, "it is no regular file")
-        content = read_regular(path)
+        content = _content(path, path)
     except FileNotFoundError:
         raise missing(path) from None
     except OSError as error:
@@ -138,9 +136,7 @@ def _expected(path: Path) -> str | None:
 def _checksums(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS_FILE
     try:
-        if is_special(path):
-            raise damaged(_shown(path), "it is no regular file")
-        text = read_regular(path)
+        text = _content(path, _shown(path))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return _parsed(path, text)
@@ -158,6 +154,13 @@ def _parsed(path: Path, text: bytes) -> dict[str, str]:
         if own != _own_md5({"version": version, "files": files}):
             raise ValueError("its own checksum differs")
         return {str(name): str(md5) for name, md5 in files.items()}
+
+
+def _content(path: Path, shown: Path) -> bytes:
+    """A regular file's bytes; anything else in its place is damage, named as `shown`."""
+    if is_special(path):
+        raise damaged(shown, "it is no regular file")
+    return read_regular(path)
 
 
 def _shown(path: Path) -> Path:

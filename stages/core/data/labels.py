@@ -176,14 +176,13 @@ def read_table(labels: str) -> dict[str, str]:
         raise UserError(f"{LABELS_KEY}={labels}: is not a CSV: {error}") from error
     column = next((name for name in ("label", "index") if name in columns), None)
     if "file" not in columns or column is None:
-        listed = ", ".join(" ".join(name.split()) for name in columns) or "none"
+        listed = ", ".join(columns) or "none"
         raise UserError(f"{LABELS_KEY}={labels}: needs the columns file and label; it has {listed}")
     by_name: dict[str, str] = {}
     for row in _rows(reader, labels):
         name, label = row["file"], row[column]
         if by_name.setdefault(name, label) != label:
-            both = " and ".join(" ".join(str(each).split()) for each in (by_name[name], label))
-            raise UserError(f"{LABELS_KEY}={labels}: {name!r} has the labels {both}")
+            raise UserError(f"{LABELS_KEY}={labels}: {name!r} has the labels {by_name[name]} and {label}")
     return by_name
 
 
