@@ -10,7 +10,7 @@ __all__ = ["calls", "described", "mistake"]
 MODULE = re.compile(r"stages\.([\w.]+)")
 OVERRIDE = re.compile(r"[+~]{0,2}((?:model|data|quant|soc|evaluate|compare|track|sweep)\.[\w.\[\]]+)=")
 CONTROL = {*"&|;<>"}
-SWEEP_OPTIONS = {"--multirun", "-m", "--json", "--debug", "--cfg", "--hydra-help", "--help"}
+SWEEP_OPTIONS = {"--multirun", "-m", "--keep", "--json", "--debug", "--cfg", "--hydra-help", "--help"}
 
 
 def described(line: str) -> str:

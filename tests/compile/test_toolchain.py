@@ -10,6 +10,7 @@ import pytest
 
 from stages.build.__main__ import build
 from stages.compile.__main__ import compile_board
+from stages.core.base.artifacts import write_checksums
 from stages.core.base.errors import UserError
 from stages.core.config.schema import Backend
 from stages.core.environments.recipes import SOPHGO
@@ -72,6 +73,7 @@ def test_the_gate_is_one_line(compiled):
     steps = Path("out/build/bm1684x/steps.json")
     config = compiled("bm1684x")
     steps.write_text(steps.read_text().replace("0.8,0.5", "0.99999999,0.99999"))
+    write_checksums(Path("out/build"))
     with pytest.raises(
         UserError, match=r"^model_deploy\.py: the quantized network is too unlike the float one \(cosine "
     ):
