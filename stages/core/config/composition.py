@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from stages.core.config.watch import register_resolvers
 __all__ = ["compose", "compose_socs", "explained", "finished", "open_conf", "register_schema"]
 
 
+@lru_cache(maxsize=1)  # the last one is what Hydra has
 def register_schema(schema: type[Config] = Config) -> None:
     """Tell Hydra the schema (config name `schema`) and its resolvers. May be called twice."""
     ConfigStore.instance().store("schema", schema)
@@ -131,9 +133,10 @@ def finished(composed: DictConfig, chosen: str | None, folder: Path) -> tuple[Co
         UserError: for what the schema or the checks refuse.
     """
     try:
-        # once more through the schema: an override with + may have added a key
-        content = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
-        config = conform(content)
+        content = OmegaConf.to_container(composed, resolve=True)
+        config = OmegaConf.to_object(composed)
+        if not isinstance(config, Config) or asdict(config) != content:  # an override with + has added a key
+            config = conform(content)
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from error
     absent = missing_keys(content)
