@@ -98,7 +98,7 @@ def open_conf(folder: Path, overrides: Sequence[str] = (), schema: type[Config] 
     """
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}/config.yaml is missing: run this in the project's folder")
-    register_schema(schema)
+    register_schema(schema)  # type: ignore[arg-type]  # a class can be hashed, its instances cannot
     GlobalHydra.instance().clear()
     with explained(folder, overrides), hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
         yield
