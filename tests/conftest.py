@@ -223,6 +223,11 @@ def after_stages(project: Path, tmp_path_factory: pytest.TempPathFactory, *stage
     return folder
 
 
+def copy_conf(folder: Path) -> Path:
+    """Copy conf/ into a folder; gives the copy."""
+    return Path(shutil.copytree(REPOSITORY / "conf", folder / "conf"))
+
+
 def copy_code(folder: Path) -> None:
     """Copy conf/ and stages/ into a folder, with what Python and numba have compiled (`evaluated_files` has it all)."""
     unfinished = shutil.ignore_patterns("*.pyc.*", "*.tmp.*")  # another test process writes them now

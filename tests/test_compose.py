@@ -11,13 +11,12 @@ import yaml
 from stages.compose import main, run
 from stages.core.base.errors import UserError
 from stages.core.config.composition import compose
-from tests.conftest import REPOSITORY, project_overrides
-from tests.lean_conf import lean_conf
+from tests.conftest import REPOSITORY, copy_conf, project_overrides
 
 
 @pytest.fixture(scope="module")
 def conf(tmp_path_factory):
-    return lean_conf(tmp_path_factory.mktemp("lean"))
+    return copy_conf(tmp_path_factory.mktemp("conf"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -344,7 +343,7 @@ def test_keep_says_which_edits_by_hand_it_replaces(conf, params, capsys):
 
 @pytest.mark.parametrize("file", ["model/efficientnet_lite0.yaml", "config.yaml"])
 def test_keep_takes_edits_of_conf_and_says_so(tmp_path, params, capsys, file):
-    conf = lean_conf(tmp_path)
+    conf = copy_conf(tmp_path)
     run(["soc=t41"], conf, params, check_only=False)
     edit(params, "fit: crop", "fit: squash")  # what conf/ gave before
     later = params.stat().st_mtime + 1
@@ -357,7 +356,7 @@ def test_keep_takes_edits_of_conf_and_says_so(tmp_path, params, capsys, file):
 
 
 def test_keep_tells_an_edit_of_another_group_apart(tmp_path, params, capsys):
-    conf = lean_conf(tmp_path)
+    conf = copy_conf(tmp_path)
     run(["soc=t41"], conf, params, check_only=False)
     edit(params, "fp32_diff: 0.001\n", "fp32_diff: 0.5\n")
     later = params.stat().st_mtime + 1

@@ -78,22 +78,22 @@ def test_a_soc_composes_under_its_own_name(name):
 
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_weights_belong_to_convolutions_and_products(name):
-    operators = soc(name).operators
+    operators = soc(name).bit_widths
     assert {operator for operator, bit_widths in operators.items() if bit_widths.weight_bits} == WEIGHTED
     assert all(operators[operator].feature_bits for operator in WEIGHTED)
 
 
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_softmax_stays_in_float(name):
-    assert soc(name).operators["Softmax"].feature_bits == []
+    assert soc(name).bit_widths["Softmax"].feature_bits == []
     assert soc(name).float_types == ["BF16"] if name in ("cv181x", "cv183x") else "F32" in soc(name).float_types
 
 
 @pytest.mark.parametrize("name", INGENIC)
 def test_ingenic_takes_features_to_12_bits_and_weights_to_8(name):
-    operators = soc(name).operators
-    assert allowed_bit_widths(operators.values(), "feature_bits") == [4, 8, 10, 12]
-    assert max(allowed_bit_widths(operators.values(), "weight_bits")) == 8
+    operators = soc(name).bit_widths
+    assert allowed_bit_widths(soc(name), "feature_bits") == [4, 8, 10, 12]
+    assert max(allowed_bit_widths(soc(name), "weight_bits")) == 8
     assert operators["Conv"].feature_bits == [4, 8, 10, 12]
     assert {4, 8} <= set(operators["Conv"].weight_bits)
 
@@ -139,7 +139,7 @@ def test_socs_with_the_same_unit_run_the_same_operators(one, other):
 def test_sophgo_runs_at_8_bits_with_one_scale_a_feature(name):
     found = soc(name)
     for side in ("feature_bits", "weight_bits"):
-        assert allowed_bit_widths(found.operators.values(), side) == [8]
+        assert allowed_bit_widths(found, side) == [8]
     small = name in ("cv181x", "cv183x")
     assert found.feature_zero_point is (FeatureZeroPoint.signed if small else FeatureZeroPoint.symmetric)
     assert found.feature_scale is FeatureScale.per_tensor
@@ -162,7 +162,7 @@ def test_convolutions_take_clamps_alone_into_their_own_end(name):
 
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_every_operator_that_passes_codes_or_computes_on_them_has_feature_widths(name):
-    operators = soc(name).operators
+    operators = soc(name).bit_widths
     known = {
         "Relu", "Clip", "PRelu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Silu", "Add", "Sub",
         "Mul", "Max", "Min", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Resize",
@@ -174,7 +174,7 @@ def test_every_operator_that_passes_codes_or_computes_on_them_has_feature_widths
 @pytest.mark.parametrize("name", INGENIC + SOPHGO)
 def test_every_operator_of_a_soc_has_an_integer_rule(name):
     """Written out, so that a new line in a SOC's file asks for arithmetic."""
-    operators = {kind for kind, bit_widths in soc(name).operators.items() if bit_widths.feature_bits}
+    operators = {kind for kind, group in soc(name).bit_widths.items() if group.feature_bits}
     lowered = {name for name, operator in ONNX_OPERATORS.items() if operator.lower}
     assert operators <= {"DepthwiseConv", "Silu"} | lowered
 
@@ -185,7 +185,7 @@ def test_only_ingenic_widths_go_further_on_the_pc(name):
     ladder = ([14, 16], [16]) if name in INGENIC else ([], [])
     assert (found.simulated.feature_bits, found.simulated.weight_bits) == ladder
     for side, simulated in zip(("feature_bits", "weight_bits"), ladder, strict=True):
-        assert set(simulated).isdisjoint(allowed_bit_widths(found.operators.values(), side))
+        assert set(simulated).isdisjoint(allowed_bit_widths(found, side))
 
 
 @pytest.mark.parametrize("preset", LADDER)

@@ -55,8 +55,8 @@ def find_suspects(candidate: Candidate, soc: SocConfig, rows: Sequence[Mapping[s
 
 def _quantized(candidate: Candidate, layer: Layer, soc: SocConfig) -> bool:
     """Whether keeping a layer in float changes anything: its weight has codes, or an input or output of it."""
-    bit_widths = soc.operators.get(layer.kind)
-    if layer.nodes[-1].name in candidate.setup.skipped or bit_widths is None or not bit_widths.feature_bits:
+    group = soc.bit_widths.get(layer.kind)
+    if layer.nodes[-1].name in candidate.setup.skipped or group is None or not group.feature_bits:
         return False
     tensors = {*layer.operands(candidate.graph), *layer.nodes[-1].output}
     coded = layer.first.name in candidate.weights or not tensors.isdisjoint(candidate.features)

@@ -73,7 +73,7 @@ def check_bits(pairs: Sequence[tuple[int, int]], config: Config | None, asked: s
     """
     for pair in pairs:
         for index, side in enumerate(("feature_bits", "weight_bits")):
-            bit_widths = allowed_bit_widths(config.soc.operators.values(), side) if config else list(ALL_BIT_WIDTHS)
+            bit_widths = allowed_bit_widths(config.soc, side) if config else list(ALL_BIT_WIDTHS)
             if pair[index] not in bit_widths:
                 who = f"the {config.soc.name} has" if config else "SOCs have"
                 listed, what = ", ".join(map(str, bit_widths)), side.removesuffix("_bits")

@@ -11,9 +11,8 @@ import yaml
 from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.init.__main__ import main
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, copy_conf
 from tests.core.heads.exporters import yolox
-from tests.lean_conf import lean_conf
 from tests.networks import picture_and_state, tiny_classifier, two_cameras, vector_network, write_pictures
 
 METADATA = {"stride": "32", "task": "classify", "names": "{0: 'ant', 1: 'bee', 2: 'cat'}", "imgsz": "[16, 16]"}
@@ -311,7 +310,7 @@ def test_a_detector_with_labels(own, init):
 @pytest.mark.slow
 def test_what_is_written_composes_and_exports(project, command):
     (project / "conf").unlink()
-    lean_conf(project)
+    copy_conf(project)
     done = command("init", "tiny.onnx", "calibration", "--soc", "t41")
     assert done.returncode == 0, done.stderr
     config = load_params(Path("params.yaml"))
@@ -325,7 +324,7 @@ def test_what_is_written_composes_and_exports(project, command):
 @pytest.mark.slow
 def test_the_template_composes_when_filled_in(project, command):
     (project / "conf").unlink()
-    lean_conf(project)
+    copy_conf(project)
     assert command("init", "--template").returncode == 0
     for group, filled in (("model", "file:tiny.onnx"), ("data", "file:calibration")):
         path = Path(f"conf/{group}/my.yaml")
@@ -339,7 +338,7 @@ def test_the_template_composes_when_filled_in(project, command):
 @pytest.mark.slow
 def test_a_class_that_builds_a_module_is_a_network_too(project, command):
     (project / "conf").unlink()
-    lean_conf(project)
+    copy_conf(project)
     Path("net.py").write_text(
         "from torch import nn\n\n"
         "class Net(nn.Sequential):\n"

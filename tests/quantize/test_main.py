@@ -14,7 +14,7 @@ from stages.core.config.schema import (
     FeatureMethod,
     FeatureZeroPoint,
     Head,
-    OperatorBitWidths,
+    OperatorGroup,
     QuantConfig,
     Requantization,
     SocConfig,
@@ -55,7 +55,7 @@ def make_config(**changes):
         feature_zero_point=changes.pop("zero_point", FeatureZeroPoint.affine),
         weight_scale=changes.pop("weight_scale", WeightScale.per_channel),
         fused_activations=["Relu", "Clip"],
-        operators={kind: OperatorBitWidths([4, 8, 10, 12, 16], [2, 4, 6, 8, 16]) for kind in KINDS},
+        operators={kind: OperatorGroup([kind], [4, 8, 10, 12, 16], [2, 4, 6, 8, 16]) for kind in KINDS},
     )
     return Config(soc=soc, quant=QuantConfig("q", **changes))
 

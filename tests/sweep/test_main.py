@@ -22,8 +22,7 @@ from stages.sweep.ranking import known_metrics
 from stages.sweep.sweep_state import save_result
 from stages.sweep.tracking import folder_lock
 from stages.track.run import flatten
-from tests.conftest import REPOSITORY
-from tests.lean_conf import lean_conf
+from tests.conftest import REPOSITORY, copy_conf
 from tests.sweep.sweeps import environment, made_up, result, small_project, start, swept
 
 ALL = ["export", "calibset", "calibrate", "quantize", "compare", "build", "evaluate"]
@@ -192,7 +191,7 @@ def test_the_help_is_for_newcomers(python, monkeypatch):
 
 @pytest.fixture(scope="module")
 def conf(tmp_path_factory):
-    return lean_conf(tmp_path_factory.mktemp("lean"))
+    return copy_conf(tmp_path_factory.mktemp("conf"))
 
 
 @pytest.mark.slow

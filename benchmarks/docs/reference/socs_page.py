@@ -62,16 +62,14 @@ def _folders(soc: SocConfig) -> str:
 
 
 def _operators(soc: SocConfig) -> str:
-    widths: dict[tuple[str, str], list[str]] = {}
-    for operator, each in soc.operators.items():
-        widths.setdefault((_listed(each.feature_bits), _listed(each.weight_bits)), []).append(f"`{operator}`")
     lines = []
-    for (features, weights), operators in widths.items():
+    for group in soc.operators.values():
+        features, weights = _listed(group.feature_bits), _listed(group.weight_bits)
         if not features:
             said = "in float"
         else:
             said = f"features {features} bits" + (f", weights {weights} bits" if weights else "")
-        lines.append(bullet(f"{said}: {', '.join(operators)}"))
+        lines.append(bullet(f"{said}: {_names(group.types)}"))
     if soc.simulated.feature_bits or soc.simulated.weight_bits:
         features, weights = _listed(soc.simulated.feature_bits), _listed(soc.simulated.weight_bits)
         lines.append(bullet(f"on the PC only, of every operator: features {features} bits, weights {weights} bits"))

@@ -1,24 +1,22 @@
 """Which bit widths a SOC can do."""
 
-from collections.abc import Iterable
-
 from stages.core.base.errors import UserError
-from stages.core.config.schema import FLOAT_BITS, Config, OperatorBitWidths, QuantConfig, SocConfig
+from stages.core.config.schema import FLOAT_BITS, Config, QuantConfig, SocConfig
 
 __all__ = ["allowed_bit_widths", "check_bit_width", "check_edge_bits", "wider_bits"]
 
 SIDES = ("feature_bits", "weight_bits")
 
 
-def allowed_bit_widths(operators: Iterable[OperatorBitWidths], side: str) -> list[int]:
-    """Collect the bit widths that any of the operators runs at; `side` is "feature_bits" or "weight_bits"."""
-    return sorted({bits for operator in operators for bits in getattr(operator, side)})
+def allowed_bit_widths(soc: SocConfig, side: str) -> list[int]:
+    """Collect the bit widths that any of a SOC's operators runs at; `side` is "feature_bits" or "weight_bits"."""
+    return sorted({bits for group in soc.operators.values() for bits in getattr(group, side)})
 
 
 def wider_bits(side: str, soc: SocConfig, quant: QuantConfig) -> list[int]:
     """The bit widths of the SOC that are above those of the settings; `side` is "features" or "weights"."""
     key = f"{side.removesuffix('s')}_bits"
-    return [bits for bits in allowed_bit_widths(soc.operators.values(), key) if bits > getattr(quant, key)]
+    return [bits for bits in allowed_bit_widths(soc, key) if bits > getattr(quant, key)]
 
 
 def check_bit_width(key: str, bits: int, soc: SocConfig, side: str) -> None:
@@ -27,7 +25,7 @@ def check_bit_width(key: str, bits: int, soc: SocConfig, side: str) -> None:
     Raises:
         UserError: naming those that there are.
     """
-    allowed, simulated = allowed_bit_widths(soc.operators.values(), side), getattr(soc.simulated, side)
+    allowed, simulated = allowed_bit_widths(soc, side), getattr(soc.simulated, side)
     if bits not in (*allowed, *simulated, FLOAT_BITS):
         raise UserError(
             f"{key}={bits}: the {soc.name} cannot do {bits} bits; it can do {_listed(allowed, simulated)}; "
@@ -42,7 +40,7 @@ def check_edge_bits(config: Config) -> None:
         UserError: naming those that there are.
     """
     soc, bits = config.soc, config.quant.edge_bits
-    allowed = sorted({bits for side in SIDES for bits in allowed_bit_widths(soc.operators.values(), side)})
+    allowed = sorted({bits for side in SIDES for bits in allowed_bit_widths(soc, side)})
     simulated = sorted({bits for side in SIDES for bits in getattr(soc.simulated, side)} - {*allowed})
     if bits not in (None, *allowed, *simulated):
         raise UserError(f"quant.edge_bits={bits}: the {soc.name} can do {_listed(allowed, simulated)}; null for none")

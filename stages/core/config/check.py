@@ -69,13 +69,17 @@ def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
 
 
 def _check_soc(soc: SocConfig) -> None:
-    for operator, bit_widths in soc.operators.items():
-        if operator not in ("DepthwiseConv", "Silu") and not onnx.defs.has(operator):
-            raise UserError(f"soc.operators.{operator}: is no ONNX operator (nor DepthwiseConv or Silu)")
+    group_of: dict[str, str] = {}
+    for name, group in soc.operators.items():
+        for kind in group.types:
+            if kind not in ("DepthwiseConv", "Silu") and not onnx.defs.has(kind):
+                raise UserError(f"soc.operators.{name}.types: {kind} is no ONNX operator (nor DepthwiseConv or Silu)")
+            if group_of.setdefault(kind, name) != name:
+                raise UserError(f"soc.operators: {kind} is in the groups {group_of[kind]} and {name}: leave one")
         for side in SIDES:
-            listed = getattr(bit_widths, side)
+            listed = getattr(group, side)
             within = all(2 <= bits <= 16 for bits in listed)
-            _require(within, f"soc.operators.{operator}.{side}", listed, "widths of 2 to 16 bits")
+            _require(within, f"soc.operators.{name}.{side}", listed, "widths of 2 to 16 bits")
 
 
 # --- quant ---

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -71,16 +70,10 @@ def compose_socs(names: Sequence[str], folder: Path) -> dict[str, SocConfig]:
     overrides = [f"+soc@{name}={name}" for name in names]
     with open_conf(folder, overrides):
         composed = hydra.compose(None, overrides=overrides)  # one composition of all: most of its time is Hydra's own
-        tables: dict[str, Any] = {}
         for name in names:
-            content = OmegaConf.to_container(composed[name], resolve=True)
-            assert isinstance(content, dict)
-            operators = content.pop("operators", {})
-            if (key := repr(operators)) not in tables:  # long, and the same for the SOCs of a vendor
-                tables[key] = OmegaConf.to_object(OmegaConf.merge(schema.operators, operators))
-            soc = OmegaConf.to_object(OmegaConf.merge(schema, content))
+            soc = OmegaConf.to_object(OmegaConf.merge(schema, composed[name]))
             assert isinstance(soc, SocConfig)
-            socs[name] = replace(soc, operators=tables[key])
+            socs[name] = soc
     return socs
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from stages.core.base.errors import did_you_mean
-from stages.core.config.schema import Config, InputConfig, OperatorBitWidths
+from stages.core.config.schema import Config, InputConfig, OperatorGroup
 
 __all__ = ["explain"]
 
@@ -37,7 +37,7 @@ def explain(error: OmegaConfBaseException) -> str:
 def _full_key(error: OmegaConfBaseException) -> str:
     """The key's path from the root; inside a list OmegaConf gives it from the item on."""
     key = str(error.full_key or error.key or "")
-    if OperatorBitWidths.__name__ in str(error.msg) and not key.startswith(OPERATORS):  # an operator that is new there
+    if OperatorGroup.__name__ in str(error.msg) and not key.startswith(OPERATORS):  # a group that is new there
         return f"{OPERATORS}.{key}"
     for path, item in LIST_ITEMS.items():
         inside = key.split("[", maxsplit=1)[0] in _keys_of(item) and not key.startswith(path.removesuffix("[]"))
@@ -55,7 +55,7 @@ def _value_problem(error: OmegaConfBaseException, key: str) -> str:
         message = "not a list"
     elif "subclass of" in message:
         if key.startswith(f"{OPERATORS}."):
-            return "the SOC's operators have none of that name; add it in conf/soc/ or conf/operators/"
+            return "the SOC has no group of operators of that name; add it in conf/soc/ or conf/operators/"
         message = "no group of keys"
     return f"{message}; give {_type_name(expected)}" if expected is not None else message
 

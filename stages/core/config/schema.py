@@ -34,7 +34,7 @@ __all__ = [
     "LabelledSet",
     "ModelConfig",
     "OpenRuntime",
-    "OperatorBitWidths",
+    "OperatorGroup",
     "PictureSet",
     "PreprocessConfig",
     "QuantConfig",
@@ -120,11 +120,12 @@ class OpenRuntime(Enum):
 
 
 @dataclass
-class OperatorBitWidths:
-    """Bit widths that one operator runs at."""
+class OperatorGroup:
+    """Operators that run at the same bit widths."""
 
-    feature_bits: list[int] = field(default_factory=list)  # of its features; empty: it runs in float only
-    weight_bits: list[int] = field(default_factory=list)  # of its weights; empty: it has none
+    types: list[str] = field(default_factory=list)  # ONNX types, DepthwiseConv or Silu
+    feature_bits: list[int] = field(default_factory=list)  # of their features; empty: they run in float only
+    weight_bits: list[int] = field(default_factory=list)  # of their weights; empty: they have none
 
 
 @dataclass
@@ -173,10 +174,15 @@ class SocConfig:
     float_types: list[str] = field(default_factory=list)  # what a layer that stays in float runs in
     float_outputs: bool = False  # a convolution or fully connected layer returns float at the end or to layers in float
     fused_activations: list[str] = field(default_factory=list)  # ONNX types folded into the layer before
-    operators: dict[str, OperatorBitWidths] = field(default_factory=dict)  # by ONNX type, DepthwiseConv or Silu
+    operators: dict[str, OperatorGroup] = field(default_factory=dict)  # by a name of the group's own
     simulated: SimulatedBitWidths = field(default_factory=SimulatedBitWidths)  # of every operator that runs in integers
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     open_runtime: OpenRuntime | None = None  # whose files the build stage writes too
+
+    @property
+    def bit_widths(self) -> dict[str, OperatorGroup]:
+        """Operator -> the group that says its bit widths."""
+        return {kind: group for group in self.operators.values() for kind in group.types}
 
     @property
     def follows_converter(self) -> bool:

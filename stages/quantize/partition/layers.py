@@ -94,13 +94,14 @@ def find_layers(graph: Graph, soc: SocConfig) -> list[Layer]:
     """
     _require_names(graph)
     follower: dict[str, tuple[str, onnx.NodeProto]] = {}
+    bit_widths = soc.bit_widths
     for node in graph.nodes:
         after = _only_consumer(graph, node)
         if after is None:
             continue
         gate = GATED_KINDS.get(node.op_type)
         if (
-            gate in soc.operators
+            gate in bit_widths
             and after.op_type == "Mul"
             and _gates(node, soc)
             and sorted(after.input) == sorted((node.input[0], *node.output))

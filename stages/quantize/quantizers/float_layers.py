@@ -61,17 +61,17 @@ def float_reasons(network: LayerGraph, soc: SocConfig, skipped: Mapping[str, str
         soc: its table of operators.
         skipped: of `skipped_layers`.
     """
-    graph, reasons = network.graph, {}
+    graph, reasons, bit_widths = network.graph, {}, soc.bit_widths
     float_tensors, infinite = set(graph.float_tensors), infinite_tensors(graph)
     for layer in network.layers:
-        bit_widths = soc.operators.get(layer.kind)
+        group = bit_widths.get(layer.kind)
         if layer.output not in float_tensors:
             reasons[layer.name] = "it computes no float32 values"
         elif any(name not in graph.shapes for name in (layer.output, *_computed_operands(graph, layer))):
             reasons[layer.name] = "its size is not known before it runs"
         elif layer.name in skipped:
             reasons[layer.name] = skipped[layer.name]
-        elif bit_widths is None or not bit_widths.feature_bits:
+        elif group is None or not group.feature_bits:
             reasons[layer.name] = f"the {soc.name} has no integer {layer.kind}"
         elif (limit := why_float(graph, layer) or _converter_limit(graph, layer, soc)) is not None:
             reasons[layer.name] = limit

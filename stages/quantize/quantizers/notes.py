@@ -102,7 +102,7 @@ def _unwanted_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
     ]
     for weight in setup.weights:
         if weight.bits != weight.wanted_bits:
-            offered = ", ".join(map(str, soc.operators[layers[weight.node].kind].weight_bits))
+            offered = ", ".join(map(str, soc.bit_widths[layers[weight.node].kind].weight_bits))
             notes.append(
                 f"{weight.node} has {weight.bits}-bit weights, not {weight.wanted_bits}: the {soc.name} does {offered} "
                 "bits there"

@@ -6,12 +6,12 @@ import pytest
 
 from benchmarks.operators.__main__ import PAGE, operators_page, run, versions
 from benchmarks.operators.node_tests import NodeTest, Outcome, run_test
-from stages.core.config.schema import OperatorBitWidths, SocConfig
+from stages.core.config.schema import OperatorGroup, SocConfig
 from tests.conftest import REPOSITORY
 from tests.export.graphs import graph_model, node
 
 X = np.float32([[1.0, -2.0]])
-SOCS = [SocConfig(name="A", operators={"Add": OperatorBitWidths([8])}), SocConfig(name="B")]
+SOCS = [SocConfig(name="A", operators={"Add": OperatorGroup(["Add"], [8])}), SocConfig(name="B")]
 
 
 def case(entry, outputs, *inputs):

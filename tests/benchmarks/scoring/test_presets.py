@@ -6,7 +6,7 @@ from benchmarks.scoring.evaluation import TASKS
 from benchmarks.scoring.presets import ABLATIONS, PRESETS, Preset, select_presets
 from stages.core.base.errors import UserError
 from stages.core.config.composition import compose
-from tests.lean_conf import lean_conf
+from tests.conftest import copy_conf
 
 INT8 = Preset("int8", 8, 8, "t40", ())
 BEST = [Preset("best", weights, features, "t40", ()) for weights, features in ((8, 8), (4, 8), (4, 4))]
@@ -15,7 +15,7 @@ DETECTOR_ONLY = Preset("best-per-tensor", 8, 8, "t40", (), ("yolox",))
 
 @pytest.fixture(scope="module")
 def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lean_conf(tmp_path_factory.mktemp("lean"))
+    return copy_conf(tmp_path_factory.mktemp("conf"))
 
 
 def test_a_name_selects_all_its_bit_widths() -> None:

@@ -2,13 +2,12 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.core.config.composition import compose
-from tests.conftest import project_overrides
-from tests.lean_conf import lean_conf
+from tests.conftest import copy_conf, project_overrides
 
 
 @pytest.fixture(scope="session")
 def conf(tmp_path_factory):
-    return lean_conf(tmp_path_factory.mktemp("lean"))
+    return copy_conf(tmp_path_factory.mktemp("conf"))
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,19 @@ import pytest
 
 from stages.core.config.bit_widths import allowed_bit_widths
 from stages.core.config.composition import compose
-from stages.core.config.schema import OperatorBitWidths
+from stages.core.config.schema import OperatorGroup, SocConfig
 
 
 def test_allowed_widths_are_those_of_any_operator():
-    operators = [OperatorBitWidths([8, 4], [8]), OperatorBitWidths([], []), OperatorBitWidths([12, 8], [])]
-    assert allowed_bit_widths(operators, "feature_bits") == [4, 8, 12]
-    assert allowed_bit_widths(operators, "weight_bits") == [8]
-    assert allowed_bit_widths([], "weight_bits") == []
+    groups = {
+        "a": OperatorGroup(["Conv"], [8, 4], [8]),
+        "b": OperatorGroup(["Erf"]),
+        "c": OperatorGroup(["Add"], [12, 8]),
+    }
+    soc = SocConfig(operators=groups)
+    assert allowed_bit_widths(soc, "feature_bits") == [4, 8, 12]
+    assert allowed_bit_widths(soc, "weight_bits") == [8]
+    assert allowed_bit_widths(SocConfig(), "weight_bits") == []
 
 
 def test_widths_depend_on_the_soc(refused):

@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -6,7 +7,7 @@ from stages.core.base.errors import UserError
 from stages.core.base.user_code import watched_module
 from stages.core.config.check import check
 from stages.core.config.composition import compose
-from stages.core.config.schema import DetectorKind, OperatorBitWidths
+from stages.core.config.schema import DetectorKind, OperatorGroup
 from tests.conftest import REPOSITORY
 
 VALUES = [
@@ -120,27 +121,35 @@ def test_a_value_out_of_range_comes_with_the_range(refused, override, message):
 
 
 @pytest.mark.parametrize(
-    ("kind", "bit_widths", "said"),
+    ("group", "said"),
     [
-        ("Silu", OperatorBitWidths([8], []), None),
-        ("DepthwiseConv", OperatorBitWidths([16], [2]), None),
+        (OperatorGroup(["Silu"], [8], []), None),
+        (OperatorGroup(["DepthwiseConv"], [16], [2]), None),
         (
-            "Silo",
-            OperatorBitWidths([8], []),
-            r"soc\.operators\.Silo: is no ONNX operator \(nor DepthwiseConv or Silu\)",
+            OperatorGroup(["Silo"], [8], []),
+            r"soc\.operators\.own\.types: Silo is no ONNX operator \(nor DepthwiseConv or Silu\)",
         ),
         (
-            "Silu",
-            OperatorBitWidths([17], []),
-            r"soc\.operators\.Silu\.feature_bits=\[17\]: give widths of 2 to 16 bits",
+            OperatorGroup(["Silu"], [17], []),
+            r"soc\.operators\.own\.feature_bits=\[17\]: give widths of 2 to 16 bits",
         ),
-        ("Conv", OperatorBitWidths([8], [1]), r"soc\.operators\.Conv\.weight_bits=\[1\]: give widths of 2 to 16 bits"),
+        (OperatorGroup(["Conv"], [8], [1]), r"soc\.operators\.own\.weight_bits=\[1\]: give widths of 2 to 16 bits"),
     ],
 )
-def test_operators_of_a_soc_are_checked(conf, kind, bit_widths, said):
+def test_operators_of_a_soc_are_checked(conf, group, said):
     config, _ = compose([], conf)
-    config.soc.operators[kind] = bit_widths
+    free = {"own": group} | {
+        name: replace(each, types=sorted({*each.types} - {*group.types})) for name, each in config.soc.operators.items()
+    }
+    config.soc.operators = free
     with pytest.raises(UserError, match=said) if said else nullcontext():
+        check(config)
+
+
+def test_an_operator_is_in_one_group(conf):
+    config, _ = compose([], conf)
+    config.soc.operators["own"] = OperatorGroup(["Add"], [8])
+    with pytest.raises(UserError, match=r"^soc\.operators: Add is in the groups from_4_bits and own: leave one$"):
         check(config)
 
 

@@ -22,8 +22,7 @@ from stages.core.data.inputs import resolve_inputs
 from stages.core.graph.onnx_graph import Graph
 from stages.init.__main__ import main
 from stages.quantize.__main__ import quantize
-from tests.conftest import REPOSITORY
-from tests.lean_conf import lean_conf
+from tests.conftest import REPOSITORY, copy_conf
 from tests.networks import tiny_classifier, write_pictures
 
 CFG = """{
@@ -49,7 +48,7 @@ SCRIPT = """../../../TransformKit/magik-transform-tools \\
 def vendor(project):
     """A project with a folder as in the vendor's toolkit, and a conf/ of its own."""
     (project / "conf").unlink()
-    lean_conf(project)
+    copy_conf(project)
     folder = project / "post"
     (folder / "cfg").mkdir(parents=True)
     (folder / "cfg/magik_t40.cfg").write_text(CFG)

@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import pytest
 
-from stages.core.config.schema import OperatorBitWidths, SocConfig
+from stages.core.config.schema import OperatorGroup, SocConfig
 from stages.core.cost import LayerWork
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layer_work import folded, layer_work
@@ -10,7 +10,7 @@ from stages.quantize.partition.layers import find_layers
 from tests.export.graphs import graph_model, node
 from tests.networks import soc_config, tiny_classifier
 
-SOC = SocConfig(name="S1", fused_activations=["Relu", "Clip"], operators={"Silu": OperatorBitWidths([8])})
+SOC = SocConfig(name="S1", fused_activations=["Relu", "Clip"], operators={"Silu": OperatorGroup(["Silu"], [8])})
 
 
 def work_of(nodes, inputs, constants=None):

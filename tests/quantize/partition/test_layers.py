@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import OperatorBitWidths, SocConfig
+from stages.core.config.schema import OperatorGroup, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layers import find_layers, first_and_last_layers, head_layers
 from tests.export.graphs import graph_model, node
@@ -16,7 +16,7 @@ WEIGHT = {"w": np.ones((4, 4, 1, 1)), "low": np.float32(0), "high": np.float32(6
 def soc(*kinds, fused=("Relu", "Clip")):
     known = kinds or ("Silu", "HardSwish")
     return SocConfig(
-        name="S1", fused_activations=list(fused), operators={kind: OperatorBitWidths([8]) for kind in known}
+        name="S1", fused_activations=list(fused), operators={kind: OperatorGroup([kind], [8]) for kind in known}
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import OperatorBitWidths, QuantConfig, SimulatedBitWidths, SocConfig
+from stages.core.config.schema import OperatorGroup, QuantConfig, SimulatedBitWidths, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.placement import place_quantizers
 from tests.networks import tiny_classifier
@@ -23,7 +23,7 @@ def soc(simulated=None, **operators):
         name="S1",
         float_outputs=True,
         fused_activations=["Relu", "Clip"],
-        operators={kind: OperatorBitWidths(*bit_widths) for kind, bit_widths in known.items()},
+        operators={kind: OperatorGroup([kind], *bit_widths) for kind, bit_widths in known.items()},
         simulated=simulated or SimulatedBitWidths(),
     )
 

@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import OperatorBitWidths, QuantConfig, SocConfig
+from stages.core.config.schema import OperatorGroup, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.placement import place_quantizers
 from stages.quantize.quantizers.setup import FeatureQuantizer
@@ -27,7 +27,7 @@ def soc(float_outputs=True, fused=("Relu", "Clip"), **operators):
         float_outputs=float_outputs,
         fused_activations=list(fused),
         operators={
-            name: OperatorBitWidths(*bit_widths) for name, bit_widths in known.items() if bit_widths[0] is not None
+            name: OperatorGroup([name], *bit_widths) for name, bit_widths in known.items() if bit_widths[0] is not None
         },
     )
 

@@ -25,7 +25,7 @@ from stages.core.config.schema import (
     Config,
     FakeQuant,
     FeatureZeroPoint,
-    OperatorBitWidths,
+    OperatorGroup,
     QuantConfig,
     Requantization,
     Rounding,
@@ -62,7 +62,7 @@ def soc(**changes):
         "feature_zero_point": FeatureZeroPoint.affine,
         "weight_scale": WeightScale.per_channel,
         "fused_activations": ["Relu", "Clip"],
-        "operators": {kind: OperatorBitWidths([4, 8], [2, 4, 8]) for kind in KINDS},
+        "operators": {kind: OperatorGroup([kind], [4, 8], [2, 4, 8]) for kind in KINDS},
     }
     return SocConfig(name="S1", **given | changes)
 
