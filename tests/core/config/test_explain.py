@@ -52,7 +52,12 @@ TYPES = [
     ("model.inputs=[{mean: [a]}]", "model.inputs[].mean[0]: ", "'a'", "give a number"),
     ("model.inputs=[{mean: 3}]", "model.inputs[].mean: ", "not a list", "give a list of numbers"),
     ("model.inputs=[{shape: [1,x]}]", "model.inputs[].shape[1]: ", "'x'", "give a whole number"),
-    ("+soc.operators.conv.feature_bits=[8]", "soc.operators.conv: ", "no group of operators of that name", "conf/operators/"),
+    (
+        "+soc.operators.conv.feature_bits=[8]",
+        "soc.operators.conv: ",
+        "no group of operators of that name",
+        "conf/operators/",
+    ),
     ("model.outputs=logits", "model.outputs: ", "not a list", "give a list of texts"),
     (
         "soc.operators.at_8_bits.feature_bits=8",
