@@ -75,11 +75,15 @@ def moved(
     others: list[Array | None] = [constants[name] if name else None for name in node.input[1:]]
     if node.op_type == "Pad" and len(others) > 1 and others[1] is not None:
         others[1] = np.zeros_like(others[1], dtype=np.float32)
-    digits = []
-    for digit in (numbers % DIGIT_BASE, numbers // DIGIT_BASE):
-        outputs = run_onnx_node(node, [digit.astype(np.float32), *others], opset)
-        digits.append([np.asarray(values).astype(np.int64) for values in outputs])
-    return [low + DIGIT_BASE * high - 1 for low, high in zip(*digits, strict=True)]
+
+    def run(digits: Indices) -> list[Indices]:
+        outputs = run_onnx_node(node, [digits.astype(np.float32), *others], opset)
+        return [np.asarray(values).astype(np.int64) for values in outputs]
+
+    found, high = run(numbers % DIGIT_BASE), numbers // DIGIT_BASE
+    if high.any():
+        found = [values + DIGIT_BASE * more for values, more in zip(found, run(high), strict=True)]
+    return [values - 1 for values in found]
 
 
 def movement(sources: Indices) -> Movement:

@@ -45,7 +45,7 @@ def _weight_shift(largest: float, effective: float) -> int:
 
 def _codes(values: NDArray[np.float32], scale: float, limits: tuple[int, int]) -> tuple[NDArray[np.int32], np.float32]:
     """Products in float32, halves away from zero, saturated; and the share that was."""
-    codes = round_away((values * np.float32(scale)).astype(np.float64))
+    codes = round_away(values * np.float32(scale))
     kept = np.clip(codes, *limits)
     beyond = np.count_nonzero(kept != codes)
     return kept.astype(np.int32), np.float32(beyond) / np.float32(max(codes.size, 1))
