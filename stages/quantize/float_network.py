@@ -13,7 +13,6 @@ from stages.core.data.sample_store import SampleReader
 from stages.core.graph.onnx_graph import Graph
 from stages.core.statistics.collect import calibration_feeds, collect
 from stages.core.statistics.tensor_statistics import TensorStatistics
-from stages.quantize.equalize.cross_layer import equalize, equalize_whole
 
 __all__ = ["Network", "equalized"]
 
@@ -54,6 +53,8 @@ class Network:
 
 def equalized(network: Network, config: Config, samples: SampleReader, inputs: Sequence[NetworkInput]) -> Network:
     """Scale a network's channels by its statistics; those of scaled tensors are collected again on `samples`."""
+    from stages.quantize.equalize.cross_layer import equalize, equalize_whole  # noqa: PLC0415  SciPy is slow to load
+
     quant, soc = config.quant, config.soc
     model, statistics = network.graph.model, network.statistics
     if soc.follows_converter and soc.weight_scale is WeightScale.per_tensor:
