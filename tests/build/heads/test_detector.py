@@ -18,29 +18,43 @@ from tests.build.heads.heads import (
     repeated_scores,
 )
 
-QUICK = [
-    "yolov8-pose", "yolov10", "scrfd", IN_PIXELS, "yolov5-face", "yolov3", "yolox", "yunet", "ultraface", "centerface",
-    "fastestdet",
+FEW = ["yolov8-pose", "yolox"]
+"""Those of a quick run, which compiles no others."""
+CODINGS = [
+    *FEW, "yolov10", "scrfd", IN_PIXELS, "yolov5-face", "yolov3", "yunet", "ultraface", "centerface", "fastestdet",
 ]  # fmt: skip
 """One of each coding."""
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Program:
-    return compiled(tmp_path_factory.mktemp("heads"), QUICK, "-O0")
+def few(tmp_path_factory) -> Program:
+    """Decodes the heads of a quick run."""
+    return compiled(tmp_path_factory.mktemp("heads"), FEW, "-O0")
 
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory) -> Program:
     """Decodes the heads of all networks."""
-    return compiled(tmp_path_factory.mktemp("heads"), list(NETWORKS), "-O0")
+    return compiled(tmp_path_factory.mktemp("heads"), [*NETWORKS, IN_PIXELS], "-O0")
 
 
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory) -> Program:
     """Decodes a head of each coding; what the sanitizers find ends it."""
     flags = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    return compiled(tmp_path_factory.mktemp("heads"), QUICK, *flags)
+    return compiled(tmp_path_factory.mktemp("heads"), CODINGS, *flags)
+
+
+@pytest.fixture
+def program(request, name) -> Program:
+    """Decodes the head of the test's network."""
+    chosen: Program = request.getfixturevalue("few" if name in FEW else "every")
+    return chosen
+
+
+each_coding = pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in CODINGS]
+)
 
 
 def rows_of(found):
@@ -65,7 +79,7 @@ def check(program, name, outputs, folder):
         np.testing.assert_allclose(rows[:, 6:], expected[:, 6:], rtol=1e-5, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", QUICK)
+@each_coding
 def test_the_same_boxes_as_pythons(program, tmp_path, name):
     check(program, name, decisive_outputs(head_of(name), 3), tmp_path)
 
@@ -77,12 +91,12 @@ def test_the_same_boxes_of_every_network(every, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", CODINGS)
 def test_no_coding_reads_or_overflows_where_it_must_not(sanitized, tmp_path, name):
     check(sanitized, name, decisive_outputs(head_of(name), 20), tmp_path)
 
 
-@pytest.mark.parametrize("name", QUICK)
+@each_coding
 def test_of_equal_scores_the_earlier_row_is_better(program, tmp_path, name):
     head = head_of(name)
     outputs = repeated_scores(head)
@@ -91,18 +105,18 @@ def test_of_equal_scores_the_earlier_row_is_better(program, tmp_path, name):
     check(program, name, [outputs], tmp_path)
 
 
-def test_of_equal_scores_the_first_class_is_the_best(program, tmp_path):
+def test_of_equal_scores_the_first_class_is_the_best(few, tmp_path):
     # 20 and 25 both have the probability 1 in float32
     head = head_of("yolox")
     outputs = random_outputs(head, 0)
     for level in head.levels:
         outputs[level.views[Kind.classes].tensor][0, :] = np.array([-3, 20, 25])[:, None, None]
-    found = program.detect("yolox", [outputs], tmp_path)[0]
+    found = few.detect("yolox", [outputs], tmp_path)[0]
     assert set(found[:, 5]) == {1}
-    check(program, "yolox", [outputs], tmp_path)
+    check(few, "yolox", [outputs], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["yolov8-pose", "yolox"])
+@pytest.mark.parametrize("name", FEW)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_is_no_box(program, tmp_path, name, value):
     head = head_of(name)
