@@ -6,7 +6,6 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
-import yaml
 from onnx import defs
 
 from stages.build.runtime.contract import ATTRIBUTES, Opcode
@@ -33,6 +32,7 @@ from stages.quantize import operators as quantize_operators
 from stages.quantize.operators import ONNX_OPERATORS
 from stages.quantize.operators.tables import FUNCTIONS
 from tests.conftest import REPOSITORY
+from tests.networks import soc_config
 
 SAMPLES = {int: 3, str: "nna", tuple[int, ...]: (1, 2), tuple[str, ...]: ("inner",), tuple[float, ...]: (0.5, 0.25)}
 LOWERED = BY_ONNX_TYPE.keys() | MOVES
@@ -114,20 +114,17 @@ def test_every_table_has_its_function():
     assert set(OPERATORS["Table"].listed_as()) == FUNCTIONS.keys()
 
 
-def test_every_operator_that_a_soc_lists_is_known():
-    unknown = {}
-    for path in sorted((REPOSITORY / "conf" / "operators").glob("*.yaml")):
-        listed = yaml.safe_load(path.read_text())
-        in_integers = {kind for kind, widths in listed.items() if widths}
-        unknown[path.stem] = in_integers - BY_KIND.keys() - MOVES
-    assert unknown == {"ingenic": set(), "sophgo": set()}
+@pytest.mark.parametrize("soc", ["t40", "bm1684x"])
+def test_every_operator_that_a_soc_lists_is_known(soc):
+    in_integers = {kind for kind, group in soc_config(soc).bit_widths.items() if group.feature_bits}
+    assert in_integers - BY_KIND.keys() - MOVES == set()
 
 
-def test_weights_are_listed_for_weighted_operators_only():
-    for path in sorted((REPOSITORY / "conf" / "operators").glob("*.yaml")):
-        listed = yaml.safe_load(path.read_text())
-        with_weights = {kind for kind, widths in listed.items() if widths.get("weight_bits")}
-        assert with_weights == {kind for kind in listed if kind in BY_KIND and BY_KIND[kind].weighted}
+@pytest.mark.parametrize("soc", ["t40", "bm1684x"])
+def test_weights_are_listed_for_weighted_operators_only(soc):
+    listed = soc_config(soc).bit_widths
+    with_weights = {kind for kind, group in listed.items() if group.weight_bits}
+    assert with_weights == {kind for kind in listed if kind in BY_KIND and BY_KIND[kind].weighted}
 
 
 def test_what_lets_the_factors_of_equalization_through():
