@@ -35,6 +35,8 @@ from tests.networks import tiny_classifier, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes that tests start import the same modules
+
 # The same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("steady", derandomize=True)
 settings.register_profile("explore", derandomize=False)
