@@ -127,6 +127,16 @@ def test_arrays_of_another_shape_are_refused_at_once(own, init):
     assert not Path("conf/model").exists()
 
 
+def test_arrays_in_the_layout_of_the_networks_input_are_taken_as_they_are(own, init):
+    (own / "arrays").mkdir()
+    for index in range(3):
+        np.save(own / "arrays" / f"{index}.npy", np.full((3, 16, 16), index, np.float32))
+    ran = init("tiny.onnx", "arrays")
+    assert ran.code == 0, ran.err
+    data = written("data", "tiny")
+    assert [data[key]["preprocessed"] for key in ("calibration", "debug", "evaluation")] == [True] * 3
+
+
 def test_arrays_that_do_not_fit_are_refused_at_once(own, init):
     (own / "arrays").mkdir()
     np.save(own / "arrays/0.npy", np.zeros((3, 16, 16), np.uint8))

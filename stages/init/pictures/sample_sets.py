@@ -69,13 +69,30 @@ def sample_sets(folder: PictureFolder, name: str, network: ReadNetwork, preproce
     )
     found = _labels(folder, network, evaluated)
     file, guess = _data_file(folder, name, divided, found, network)
+    guesses = [guess, found.guess]
     count = _count(network) if only_picture(inputs) and folder.holds_pictures else 1  # of others one: does it fit?
-    reads = list(read_samples(_some(files or evaluated, count), inputs, preprocess, KEY))
+    try:
+        reads = list(read_samples(_some(files or evaluated, count), inputs, preprocess, KEY))
+    except UserError:
+        if folder.holds_pictures or not _preprocessed(files or evaluated, inputs, preprocess):
+            raise
+        file = replace(file, preprocessed=True)
+        told = "float32 in the layout of the network's input: mean and normal are applied already"
+        guesses.append(Guess("samples", "as the network takes them", told, Sure.medium))
     trials = None
     if only_picture(inputs) and folder.holds_pictures:
         tried = [read.sample[inputs[0].name] for read in reads]
         trials = Trials(network, tried, _labelled(found, evaluated, inputs, preprocess, network))
-    return SampleSets(file, [guess, found.guess], trials, folder.holds_pictures)
+    return SampleSets(file, guesses, trials, folder.holds_pictures)
+
+
+def _preprocessed(files: Sequence[SampleFiles], inputs: Sequence[NetworkInput], preprocess: PreprocessConfig) -> bool:
+    """Whether the first sample can be read as the network's input as it is."""
+    try:
+        list(read_samples([replace(files[0], preprocessed=True)], inputs, preprocess, KEY))
+    except UserError:
+        return False
+    return True
 
 
 def _select(folder: Path, inputs: Sequence[NetworkInput]) -> list[SampleFiles]:

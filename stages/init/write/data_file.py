@@ -38,6 +38,7 @@ class DataFile:
         labels: `data.evaluation.labels`.
         labels_said: why these.
         task: `data.evaluation.task`.
+        preprocessed: whether arrays hold the network's input as it is.
     """
 
     name: str
@@ -48,6 +49,7 @@ class DataFile:
     labels: str | None
     labels_said: str
     task: Task
+    preprocessed: bool = False
 
 
 def data_text(file: DataFile) -> str:
@@ -57,15 +59,15 @@ def data_text(file: DataFile) -> str:
             *commented(f"Written by `python -m stages.init`. {file.split}"),
             f"name: {in_one_line(file.name)}",
             "calibration:",
-            *_set(file.calibration, MOST_CALIBRATION),
+            *_set(file.calibration, MOST_CALIBRATION, file.preprocessed),
             "correction:",
             "  source: null  # the calibration samples that do not validate",
             "validation:",
             "  source: null  # every fifth calibration sample",
             "debug:",
-            *_set(file.debug, MOST_DEBUG),
+            *_set(file.debug, MOST_DEBUG, file.preprocessed),
             "evaluation:",
-            *_set(file.evaluation, None),
+            *_set(file.evaluation, None, file.preprocessed),
             *commented(f"labels {file.labels_said}", "  "),
             f"  labels: {in_one_line(file.labels)}",
             f"  task: {file.task.value}",
@@ -74,7 +76,8 @@ def data_text(file: DataFile) -> str:
     )
 
 
-def _set(samples: SampleSet, most: int | None) -> list[str]:
+def _set(samples: SampleSet, most: int | None, preprocessed: bool) -> list[str]:
     part = "null" if samples.part is None else in_one_line(list(samples.part))
     lines = [f"  source: {in_one_line(samples.source)}", f"  part: {part}  # {samples.count} now"]
-    return [*lines, f"  size: {most}" if most else "  size: null"]
+    lines.append(f"  size: {most}" if most else "  size: null")
+    return [*lines, "  preprocessed: true  # float32 in the layout of the network's input"] if preprocessed else lines
