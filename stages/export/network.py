@@ -22,7 +22,7 @@ from stages.export.cut import Cut, find_cut, without_outputs
 from stages.export.dequantize.undo import node_ranges
 from stages.export.detector import detector_lines, find_head, without_decoding
 from stages.export.float_source import float_source
-from stages.export.shapes import fix_shapes, graph_shapes, shape_lines
+from stages.export.shapes import fix_shapes, graph_shapes, noted_shapes, shape_lines
 from stages.export.sources.readers import read_source
 
 __all__ = ["ExportedNetwork", "StaticSource", "described", "exported_network"]
@@ -124,6 +124,10 @@ def _static(source: onnx.ModelProto, config: ModelConfig, say: Callable[[str], o
     source_names = list(graph_shapes(source))
     of_source = [one for one in configured if not one.name or one.name in source_names]
     shapes = {name: one.shape for name, one in assign_names(of_source, source_names).items()}
+    for name, shape in noted_shapes(source).items():
+        if shapes.get(name) is None:
+            say(f"input {name!r} is {shape}, as the exporter's metadata says (imgsz); model.inputs may say otherwise")
+            shapes[name] = shape
     static = fix_shapes(source, shapes, cut_off=set(source_names) - set(cut.inputs))
     feeds = verify.random_feeds(resolve_inputs(of_source, graph_shapes(static))) | verify.zeros(static)
     return StaticSource(static, cut, configured, feeds)

@@ -20,6 +20,8 @@ __all__ = [
     "declare_outputs",
     "fix_shapes",
     "graph_shapes",
+    "noted_shapes",
+    "noted_sides",
     "shape_lines",
     "with_static_shapes",
 ]
@@ -69,6 +71,29 @@ def graph_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
         info.name: [max(dim.dim_value, 0) for dim in info.type.tensor_type.shape.dim]
         for info in model.graph.input
         if info.name not in constants
+    }
+
+
+def noted_sides(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """Height and width that Ultralytics' exporter noted of a network whose graph leaves them open (`imgsz`)."""
+    try:
+        sides = json.loads(metadata.get("imgsz", "null"))
+    except ValueError:
+        return None
+    if isinstance(sides, int) and sides > 0:
+        return sides, sides
+    if isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, int) and side > 0 for side in sides):
+        return sides[0], sides[1]
+    return None
+
+
+def noted_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Shapes of the inputs whose open sides the exporter noted."""
+    noted = noted_sides({entry.key: entry.value for entry in model.metadata_props})
+    return {
+        name: [shape[0] or 1, shape[1], *(own or side for own, side in zip(shape[2:], noted, strict=True))]
+        for name, shape in graph_shapes(model).items()
+        if noted and len(shape) == PICTURE_RANK and shape[1] and not all(shape[2:])
     }
 
 

@@ -38,6 +38,17 @@ def exported():
     return onnx.load("out/export/model.onnx")
 
 
+def test_a_size_that_the_exporter_noted_is_taken_and_said(config, capsys):
+    model = tiny_classifier(batch="N")
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"side{axis}"
+    onnx.helper.set_model_props(model, {"imgsz": "[24, 16]"})
+    onnx.save(model, "tiny.onnx")
+    export(config)
+    assert json.loads(Path("out/export/inputs.json").read_text())[0]["shape"] == [1, 3, 24, 16]
+    assert "input 'images' is [1, 3, 24, 16], as the exporter's metadata says (imgsz)" in capsys.readouterr().out
+
+
 def test_writes_network_inputs_and_check(config):
     export(config)
     assert exported().graph.node[0].name == "stem"

@@ -1,8 +1,9 @@
+import onnx
 import pytest
 from onnx import TensorProto
 
 from stages.core.base.errors import UserError
-from stages.export.shapes import fix_shapes, graph_shapes, shape_lines
+from stages.export.shapes import fix_shapes, graph_shapes, noted_shapes, shape_lines
 from tests.export.graphs import graph_model, node, normalized_model, single_input
 from tests.networks import tiny_classifier
 
@@ -27,6 +28,22 @@ def test_dynamic_height_takes_the_configured_shape():
     fixed = fix_shapes(normalized_model(height="H", batch="N"), {"x": [1, 3, 12, 8]})
     assert graph_shapes(fixed) == {"x": [1, 3, 12, 8]}
     assert [dim.dim_value for dim in fixed.graph.output[0].type.tensor_type.shape.dim] == [1, 2, 12, 8]
+
+
+@pytest.mark.parametrize(
+    ("noted", "batch", "expected"),
+    [
+        ("[96, 64]", 1, {"x": [1, 3, 96, 8]}),
+        ("32", 1, {"x": [1, 3, 32, 8]}),
+        ("[96, 64]", "N", {"x": [1, 3, 96, 8]}),
+        ("oops", 1, {}),
+    ],
+)
+def test_open_sides_are_those_that_the_exporter_noted(noted, batch, expected):
+    model = normalized_model(height="H", batch=batch)
+    assert noted_shapes(model) == {}
+    onnx.helper.set_model_props(model, {"imgsz": noted})
+    assert noted_shapes(model) == expected
 
 
 def test_a_size_of_minus_one_is_dynamic():

@@ -1,6 +1,5 @@
 """Static sizes for a network whose graph leaves some open: told, noted, as the samples are, or tried."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from stages.core.base.sources import files_below, read_regular
 from stages.core.config.schema import ModelConfig
 from stages.core.data.preprocess import PICTURE_SUFFIXES
 from stages.core.graph.onnx_graph import PICTURE_RANK
+from stages.export.shapes import noted_sides
 from stages.init.guess.guess import Guess, Sure
 from stages.init.network.array_shapes import shapes_of_samples
 from stages.init.network.read_network import USUAL_SIDES, ReadNetwork, SourceGraph, exported, picture_color
@@ -182,7 +182,7 @@ def _sides(
     shape: Sequence[int], metadata: Mapping[str, str], samples: Path | None
 ) -> Iterator[tuple[tuple[int, int], str, Sure]]:
     """Heights and widths to try for an input that leaves one or both open."""
-    noted = _noted(metadata)
+    noted = noted_sides(metadata)
     if noted is not None:
         yield noted, "the exporter's metadata (imgsz)", Sure.high
     height, width = shape[2:]
@@ -200,19 +200,6 @@ def _sides(
     yield (CLASSIFIER_SIDE,) * 2, "both sides are open; usual for classifiers", Sure.low
     for side in OTHER_SIDES:
         yield (side,) * 2, "both sides are open; the first size that the graph takes", Sure.low
-
-
-def _noted(metadata: Mapping[str, str]) -> tuple[int, int] | None:
-    """`imgsz` of Ultralytics' metadata: height and width."""
-    try:
-        sides = json.loads(metadata.get("imgsz", "null"))
-    except ValueError:
-        return None
-    if isinstance(sides, int) and sides > 0:
-        return sides, sides
-    if isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, int) and side > 0 for side in sides):
-        return sides[0], sides[1]
-    return None
 
 
 def _strips(folder: Path) -> list[tuple[int, int]]:
