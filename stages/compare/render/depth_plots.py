@@ -59,7 +59,7 @@ def similarity_plot(
 def _cosines(axes: Axes, rows: Sequence[Row], named: Sequence[str], marked: Sequence[str], narrow: bool) -> None:
     depth = np.arange(len(rows))
     average, low, high = (np.array([row[f"cosine_{key}"] for row in rows]) for key in ("avg", "min", "max"))
-    axes.fill_between(depth, low, high, color=BLUE, alpha=0.18, linewidth=0, label="least to greatest picture")
+    axes.fill_between(depth, low, high, color=BLUE, alpha=0.18, linewidth=0, label="least to greatest sample")
     axes.plot(depth, average, color=BLUE, linewidth=1.4, marker=".", markersize=4, label="average")
     axes.axhline(POOR, color=RED, linewidth=0.9, linestyle="--", label=f"poor below {POOR}")
     guilty = [index for index, row in enumerate(rows) if row["node"] in marked]
