@@ -16,6 +16,7 @@ from stages.build.__main__ import build
 from stages.calibrate.__main__ import calibrate
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
+from stages.core.base.artifacts import read_json
 from stages.core.base.paths import FLOAT_MODEL, INTEGER_MODEL
 from stages.core.config.load import load_params
 from stages.core.integer.model import load_integer_model, tensor_quant_params
@@ -24,6 +25,7 @@ from stages.core.statistics.tensor_statistics import load_statistics
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
+from stages.track.pipeline_run import pipeline_run
 from tests.conftest import REPOSITORY, copy_project, write_params
 from tests.networks import picture_and_state, relative_error, two_cameras, vector_network
 
@@ -159,6 +161,9 @@ def test_samples_that_are_no_pictures_are_called_samples(model, capsys):
     stages(compare, evaluate)
     out, err = capsys.readouterr()
     assert "outputs on 12 samples: fidelity" in out
+    metrics, rows = (read_json(Path(path)) for path in ("out/evaluate/metrics.json", "out/compare/similarity.json"))
+    run = pipeline_run(load_params(Path("params.yaml")), metrics, rows)
+    assert run.tags["mlflow.note.content"].startswith("outputs on 12 samples: fidelity")
     assert "12 of 12 evaluation samples served to quantize" in err
     assert re.search(r"debug sample \S+ is also calibration sample \S+: use others", err)
     found = json.loads(Path("out/compare/diagnosis.json").read_text())["findings"]

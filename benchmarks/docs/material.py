@@ -1,8 +1,10 @@
-"""Writes the networks and photos of the tutorials into the current folder, out of pinned packages.
+"""Writes the networks and photos of the docs' pages into the current folder, out of pinned packages.
 
 `yolo`: best.onnx, a YOLOv8n that finds people's faces, hands, feet and so on, and photos/ in the folders train and val.
 `classifier`: lite0.onnx, EfficientNet-Lite0 with ImageNet's 1000 classes, and pictures/ with photos to calibrate and 20
 labelled ones to evaluate.
+`keras`: emotion_model.hdf5, a small network of Keras.
+`caffe`: faces/, the prototxt and the caffemodel of OpenCV's face detector.
 """
 
 import csv
@@ -14,6 +16,7 @@ from pathlib import Path
 import onnx
 
 from benchmarks.common import PROJECT
+from benchmarks.first_run.cases import EMOTION, FACES_RES10
 from stages.core.base.console import counted, output
 from stages.core.base.sources import open_source
 from stages.core.command import Parser, guarded
@@ -24,6 +27,8 @@ EPILOG = """\
 examples:
   python -m benchmarks.docs.material yolo            best.onnx and photos/
   python -m benchmarks.docs.material classifier      lite0.onnx and pictures/; needs the extra torch
+  python -m benchmarks.docs.material keras           emotion_model.hdf5
+  python -m benchmarks.docs.material caffe           faces/
 """
 CONF = PROJECT / "conf"
 LABEL = re.compile(r"imagenet_\d+_(\d+)\.jpg")
@@ -31,10 +36,10 @@ LABEL = re.compile(r"imagenet_\d+_(\d+)\.jpg")
 
 def main() -> None:
     parser = Parser("benchmarks.docs.material", __doc__, EPILOG)
-    parser.add_argument("name", choices=["yolo", "classifier"], help="of the tutorial's material")
+    parser.add_argument("name", choices=list(WRITERS), help="what to write")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
-    sys.exit(guarded({"yolo": write_yolo, "classifier": write_classifier}[arguments.name], arguments.debug))
+    sys.exit(guarded(WRITERS[arguments.name], arguments.debug))
 
 
 def write_yolo() -> None:
@@ -72,6 +77,25 @@ def write_classifier() -> None:
     with Path("pictures", "evaluation", "labels.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("file", "label"), *labels])
     output.print(f"written: lite0.onnx, pictures/calibration, pictures/evaluation with {counted(len(labels), 'label')}")
+
+
+def write_keras() -> None:
+    """Write emotion_model.hdf5."""
+    for name, content in _files(EMOTION):
+        Path(name).write_bytes(content)
+        output.print(f"written: {name}")
+
+
+def write_caffe() -> None:
+    """Write faces/ with the two files of a network."""
+    folder = Path("faces")
+    folder.mkdir(exist_ok=True)
+    for name, content in _files(FACES_RES10):
+        (folder / name).write_bytes(content)
+    output.print(f"written: {folder}/")
+
+
+WRITERS = {"yolo": write_yolo, "classifier": write_classifier, "keras": write_keras, "caffe": write_caffe}
 
 
 def _files(sources: "str | list[str]") -> Iterator[tuple[str, bytes]]:

@@ -33,7 +33,7 @@ from stages.autotune.options import (
     parse_budget,
     parse_mean_bits,
     parse_target,
-    too_few_pictures,
+    too_few_samples,
     too_uncertain,
 )
 from stages.autotune.pareto import curve
@@ -45,6 +45,7 @@ from stages.core.base.errors import UserError
 from stages.core.base.paths import AUTOTUNE
 from stages.core.command import run_command
 from stages.core.config.schema import Config
+from stages.core.data.inputs import noun_of
 from stages.profile.options import check_bits
 from stages.search.candidate_metric import ACCURACY, EVALUATED, metric_text, relative_bound
 
@@ -153,9 +154,9 @@ def _parsed(config: Config, arguments: argparse.Namespace) -> tuple[list[Budget]
 
 
 def _reach(tuner: Tuner, asked: Target, minimized: str, bounds: Sequence[Bound]) -> Outcome:
-    """Search for a target; print how it was reached, and what it is worth on the pictures that chose nothing."""
-    doubts: list[str] = []
-    if asked.metric == ACCURACY and (few := too_few_pictures(asked, tuner.tuned_on())):
+    """Search for a target; print how it was reached, and what it is worth on the samples that chose nothing."""
+    doubts, noun = list[str](), noun_of(tuner.inputs)
+    if asked.metric == ACCURACY and (few := too_few_samples(asked, tuner.tuned_on(), noun)):
         warn(few)
         doubts.append(few)
     reached = tuner.reach(asked, minimized, bounds)
@@ -173,31 +174,31 @@ def _reach(tuner: Tuner, asked: Target, minimized: str, bounds: Sequence[Bound])
     try:
         unseen = tuner.unseen(target.metric, chosen.allocation)
     except UserError as error:  # what was found must not be lost by it
-        doubts.append(f"the other evaluation pictures do not tell what it is worth: {error}")
+        doubts.append(f"the other evaluation {noun}s do not tell what it is worth: {error}")
         return Outcome(chosen, steps, minimized, None, doubts)
     output.print(
-        "that is of every second evaluation picture, which chose the bit widths and flatters them; of the others: "
+        f"that is of every second evaluation {noun}, which chose the bit widths and flatters them; of the others: "
         + _unseen_text(target.metric, unseen)
     )
     wanted = target
     if asked.relative:
         bound = relative_bound(unseen.of_float, asked.bound, greater_is_better=target.greater_is_better)
         wanted = replace(target, bound=bound)
-    if noise := too_uncertain(asked, unseen.interval):
+    if noise := too_uncertain(asked, unseen.interval, noun):
         doubts.append(noise)
     if not wanted.met(unseen.chosen):
-        shown = (metric_text(target.metric, value) for value in (unseen.chosen, wanted.bound))
-        doubts.append("the other pictures miss the target: {}, asked for {}".format(*shown))
+        shown = [metric_text(target.metric, value) for value in (unseen.chosen, wanted.bound)]
+        doubts.append(f"the other {noun}s miss the target: {shown[0]}, asked for {shown[1]}")
     return Outcome(chosen, steps, minimized, unseen.content(), doubts)
 
 
 def _unseen_text(metric: str, unseen: Unseen) -> str:
-    """Both networks' metric on the other pictures, and how far chance moves the difference."""
+    """Both networks' metric on the other samples, and how far chance moves the difference."""
     text = f"float {metric_text(metric, unseen.of_float)}, chosen {metric_text(metric, unseen.chosen)}"
     if unseen.interval is None:
         return text
     low, high = unseen.interval
-    return f"{text}, difference {low:+.4f} to {high:+.4f} on 95 % of such picture sets"
+    return f"{text}, difference {unseen.chosen - unseen.of_float:+.4f}, 95 % CI {low:+.4f} to {high:+.4f}"
 
 
 def _write(

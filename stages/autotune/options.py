@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from stages.autotune.allocation.cost_tables import BITOPS, LATENCY, SIZE
+from stages.core.base.console import counted
 from stages.core.base.errors import UserError
 from stages.search.candidate_metric import ACCURACY, AGREEMENTS, COSINE, EVALUATED, FIDELITY, OWN, PRECISIONS
 
@@ -18,7 +19,7 @@ __all__ = [
     "parse_mean_bits",
     "parse_target",
     "plain_amount",
-    "too_few_pictures",
+    "too_few_samples",
     "too_uncertain",
 ]
 
@@ -149,36 +150,38 @@ def plain_amount(amount: float) -> str:
     return f"{amount:.0f}" if amount >= LEAST_WHOLE_AMOUNT else f"{amount:.6g}"
 
 
-def too_few_pictures(target: Target, pictures: int) -> str | None:
-    """Say why so many pictures cannot show whether a target is kept; None if they can.
+def too_few_samples(target: Target, samples: int, noun: str) -> str | None:
+    """Say why so many samples cannot show whether a target is kept; None if they can.
 
     Args:
         target: of an accuracy, what may be lost.
-        pictures: that it is measured on, every second one of `data.evaluation`.
+        samples: that it is measured on, every second one of `data.evaluation`.
+        noun: what messages call a sample (`noun_of`).
     """
     loss = -target.bound
-    if not target.relative or loss <= 0 or loss * pictures >= 1:
+    if not target.relative or loss <= 0 or loss * samples >= 1:
         return None
     return (
-        f"{pictures} pictures cannot show a loss of {loss:g}: one is {1 / pictures:.2g} of them; use error or "
-        f"fidelity, or {2 * math.ceil(1 / loss)} pictures in data.evaluation, every second of which chooses"
+        f"{counted(samples, noun)} cannot show a loss of {loss:g}: one is {1 / samples:.2g} of them; use error or "
+        f"fidelity, or {2 * math.ceil(1 / loss)} {noun}s in data.evaluation, every second of which chooses"
     )
 
 
-def too_uncertain(target: Target, interval: tuple[float, float] | None) -> str | None:
-    """Say why the pictures that chose nothing cannot show whether a target is kept; None if they can.
+def too_uncertain(target: Target, interval: tuple[float, float] | None, noun: str) -> str | None:
+    """Say why the samples that chose nothing cannot show whether a target is kept; None if they can.
 
     Args:
         target: what may be lost.
         interval: 95 % interval of the difference to the float network; None where it is not known.
+        noun: what messages call a sample (`noun_of`).
     """
     loss = -target.bound
     if interval is None or not target.relative or loss <= 0 or interval[1] - interval[0] <= 2 * loss:
         return None
     low, high = interval
     return (
-        f"the other pictures cannot show a loss of {loss:g}: chance alone moves the difference from {low:+.4f} to "
-        f"{high:+.4f}; use error, or more pictures in data.evaluation"
+        f"the other {noun}s cannot show a loss of {loss:g}: chance alone moves the difference from {low:+.4f} to "
+        f"{high:+.4f}; use error, or more {noun}s in data.evaluation"
     )
 
 

@@ -76,7 +76,7 @@ def _report(compiled: CompiledNetwork) -> None:
         )
         if not row["near_simulation"]:
             warn(f"{row['output']}: the compiled network differs by up to {row['largest_difference']:.4g}")
-    output.print("  least like the float network, on one picture:")
+    output.print("  least like the float network, on one sample:")
     for layer in compiled.least_similar(SHOWN_LAYERS):
         output.print(f"    {layer['cosine']:.5f} {layer['layer']} ({layer['op_type']}, {layer['type']})")
     apart, codes = compiled.codes_apart

@@ -60,7 +60,7 @@ def measured_metrics(content: Any) -> dict[str, Any]:
     Raises:
         TypeError, KeyError: if it holds another value.
     """
-    accuracy_line(as_object(content))
+    accuracy_line(as_object(content), "sample")
     return dict(content)
 
 
@@ -119,7 +119,7 @@ def bit_widths_line(quant: QuantConfig) -> str:
     return f"{features} features, {weights} weights"
 
 
-def detection_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
+def detection_line(metrics: Mapping[str, Any], noun: str) -> str:
     """Say in one line how both networks found boxes: mAP where there are labels, and the agreement."""
     clauses = []
     difference = metrics.get("difference", {})
@@ -139,18 +139,18 @@ def detection_line(metrics: Mapping[str, Any], noun: str = "picture") -> str:
 
 
 def _interval(metrics: Mapping[str, Any], name: str, form: str) -> str:
-    """The 95 % interval over the pictures, where it is known."""
+    """The 95 % confidence interval over the samples, where it is known."""
     if f"{name}_low" not in metrics:
         return ""
-    return f", 95 % of such picture sets {metrics[f'{name}_low']:{form}} to {metrics[f'{name}_high']:{form}}"
+    return f", 95 % CI {metrics[f'{name}_low']:{form}} to {metrics[f'{name}_high']:{form}}"
 
 
-def accuracy_line(metrics: Mapping[str, Any], noun: str = "picture", worst: str = "") -> str:
+def accuracy_line(metrics: Mapping[str, Any], noun: str, worst: str = "") -> str:
     """Say in one line how both networks did: what the task measures, and the user's own metrics.
 
     Args:
         metrics: as `out/evaluate/metrics.json` has them.
-        noun: what a sample is called.
+        noun: what messages call a sample (`noun_of`).
         worst: the output that the fidelity is of, where there are several.
     """
     own = _own_metrics(metrics)

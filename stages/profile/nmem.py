@@ -22,7 +22,7 @@ class NmemReport:
     """A report; all in KB of 1024 bytes.
 
     Attributes:
-        total: set aside for the neural unit.
+        total: set aside for the NPU.
         peak: used at most.
         used: used when it was written.
         free: the rest.

@@ -25,7 +25,7 @@ def trial_settings(quant: QuantConfig) -> tuple[QuantConfig, list[str]]:
     if not changed:
         return plain, []
     shown = ", ".join(f"quant.{key}={_shown(getattr(plain, key))}" for key in changed)
-    return plain, [f"tried with {shown}: what is fitted or measured on pictures is left out"]
+    return plain, [f"tried with {shown}: what is fitted or measured on samples is left out"]
 
 
 def _shown(value: object) -> str:

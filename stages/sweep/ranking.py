@@ -85,7 +85,7 @@ def metric_of_point(wanted: str | None, metrics: Collection[str]) -> str:
     try:
         return chosen_metric(wanted, metrics)
     except UserError as error:
-        reason = "its network or its evaluation pictures do not give it"
+        reason = "its network or its evaluation samples do not give it"
         listed = did_you_mean(wanted or "", metrics, limit=MOST_NAMED)
         raise UserError(f"sweep.metric={wanted}: the point ended without it, {reason}; {listed}") from error
 

@@ -2,10 +2,11 @@
 
 from stages.core.base.artifacts import read_artifact, stage_output, write_json
 from stages.core.base.console import next_step, output
-from stages.core.base.paths import COMPARE, EVALUATE, METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
+from stages.core.base.paths import COMPARE, EVALUATE, INPUTS, METRICS, QPARAMS, REPORT, SIMILARITY, TRACK
 from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import check_settings, compare_settings, evaluate_settings
+from stages.core.data.inputs import load_inputs, noun_of
 from stages.core.integer.network_params import load_qparams
 from stages.core.tables import accuracy_line, measured_metrics, similarity_table, table_rows, worst_alone
 from stages.track.pipeline_run import pipeline_run
@@ -26,7 +27,7 @@ def track(config: Config) -> None:
     output.print(similarity_table(rows, output.width, SHOWN_NODES))
     if alone := worst_alone(rows):
         output.print(alone)
-    output.print(accuracy_line(metrics))
+    output.print(accuracy_line(metrics, noun_of(load_inputs(INPUTS))))
     output.print(f"report:      {REPORT.resolve().as_uri()}")
     output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")
     next_step(f"{shown_store(uri)}, to compare the experiments")

@@ -17,6 +17,7 @@ from stages.core.base.paths import (
     EVALUATE,
     EXPORT,
     FLOAT_MODEL,
+    INPUTS,
     INTEGER_MODEL,
     METRICS,
     NODE_BITS,
@@ -26,6 +27,7 @@ from stages.core.base.paths import (
     SIMILARITY,
 )
 from stages.core.config.schema import Config
+from stages.core.data.inputs import load_inputs, noun_of
 from stages.core.data.sample_store import stored_sets
 from stages.core.tables import accuracy_line, bit_widths
 from stages.track.run import RunContent, fingerprint, flatten, git_revision, plain
@@ -51,6 +53,7 @@ def pipeline_run(
     quant = config.quant
     features, weights = (side.removesuffix("-bit") for side in bit_widths(quant))
     cosines = [row["cosine_avg"] for row in rows]
+    noun = noun_of(load_inputs(folder / INPUTS))
     boxes = [BOXES] if (folder / BOXES).exists() else []  # of a detector
     return RunContent(
         experiment=config.track.experiment,
@@ -75,7 +78,7 @@ def pipeline_run(
             "quant": quant.name,
             "git_revision": git_revision(),
             "data_hash": _data_hash(folder),
-            "mlflow.note.content": accuracy_line(metrics),  # the description on the run's page
+            "mlflow.note.content": accuracy_line(metrics, noun),  # the description on the run's page
             "mlflow.source.name": "stages.track",
         },
         artifacts={

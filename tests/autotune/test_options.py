@@ -10,7 +10,7 @@ from stages.autotune.options import (
     parse_mean_bits,
     parse_target,
     plain_amount,
-    too_few_pictures,
+    too_few_samples,
     too_uncertain,
 )
 from stages.core.base.errors import UserError
@@ -77,7 +77,7 @@ def test_amounts_have_no_exponent():
     ],
 )
 def test_a_loss_of_less_than_a_picture_cannot_be_seen(text, pictures, said):
-    found = too_few_pictures(parse_target(text), pictures)
+    found = too_few_samples(parse_target(text), pictures, "picture")
     assert found is None if said is None else re.match(said, found)
 
 
@@ -92,7 +92,7 @@ def test_a_loss_of_less_than_a_picture_cannot_be_seen(text, pictures, said):
     ],
 )
 def test_a_loss_within_chance_cannot_be_seen(text, interval, said):
-    found = too_uncertain(parse_target(text), interval)
+    found = too_uncertain(parse_target(text), interval, "picture")
     assert found is None if said is None else said in found
 
 

@@ -217,7 +217,7 @@ def test_what_is_fitted_on_pictures_is_left_out_and_said(deep, capsys):
     shown = capsys.readouterr().out
     assert (
         "note: tried with quant.equalization=none, quant.rounding=nearest, quant.weight_correction=false, "
-        "quant.channel_scales=never: what is fitted or measured on pictures is left out" in shown
+        "quant.channel_scales=never: what is fitted or measured on samples is left out" in shown
     )
 
 

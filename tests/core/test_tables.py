@@ -96,15 +96,15 @@ def test_accuracy_of_both_networks():
         "agreement": 0.8,
         "cosine": 0.99871,
     }
-    assert accuracy_line(metrics) == (
+    assert accuracy_line(metrics, "picture") == (
         "accuracy on 20 pictures: top-1 float 90.0%, quantized 85.5%; top-5 100.0%, 95.0%; "
         "agreement 80.0%, cosine of the outputs 0.9987"
     )
 
 
 def test_without_labels_only_the_outputs_are_compared():
-    line = accuracy_line({"count": 3, "cosine": 0.5, "fidelity": 0.25})
-    assert line == "outputs on 3 pictures: fidelity 0.2500, cosine 0.5000 (no labels, no accuracy)"
+    line = accuracy_line({"count": 3, "cosine": 0.5, "fidelity": 0.25}, "sample")
+    assert line == "outputs on 3 samples: fidelity 0.2500, cosine 0.5000 (no labels, no accuracy)"
 
 
 @pytest.mark.parametrize(
@@ -132,14 +132,18 @@ BOXES = {"agreement": 0.5, "boxes": {"float": 8, "missed": 3, "invented": 1}, "c
 def test_a_detectors_boxes_with_and_without_labels():
     counted = "of its 8 boxes 3 missed, 1 invented"
     agreed = "agreement with the float network's boxes (mAP50) 0.500"
-    assert accuracy_line(BOXES) == f"boxes on 4 pictures: {agreed}; {counted}"
+    assert accuracy_line(BOXES, "picture") == f"boxes on 4 pictures: {agreed}; {counted}"
     maps = {"float": {"map": 0.25}, "quantized": {"map": 0.125}, "difference": {"map": -0.125}}
     expected = f"boxes on 4 pictures: mAP50-95 float 0.2500, quantized 0.1250 (-0.1250); {agreed}; {counted}"
-    assert accuracy_line(BOXES | maps) == expected
+    assert accuracy_line(BOXES | maps, "picture") == expected
+    interval = {"agreement_low": 0.25, "agreement_high": 0.75}
+    assert (
+        accuracy_line(BOXES | interval, "sample") == f"boxes on 4 samples: {agreed}, 95 % CI 0.250 to 0.750; {counted}"
+    )
 
 
 def test_a_detectors_own_metric_needs_no_map():
     own = {"float": {"f1": 0.5}, "quantized": {"f1": 0.25}, "difference": {"f1": -0.25}}
-    line = accuracy_line(BOXES | own)
+    line = accuracy_line(BOXES | own, "picture")
     assert line.startswith("boxes on 4 pictures: agreement")
     assert line.endswith("; f1 float 0.5, quantized 0.25")

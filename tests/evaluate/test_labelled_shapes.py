@@ -112,7 +112,7 @@ def test_the_difference_has_an_interval(of_json):
         assert difference[f"{name}_low"] < difference[f"{name}_high"] < 0
     for name in ("mask_agreement", "keypoint_agreement"):
         assert metrics[f"{name}_low"] < metrics[f"{name}_high"]
-    line = accuracy_line(metrics)
+    line = accuracy_line(metrics, "picture")
     assert f"masks mAP50-95 float {metrics['float']['mask_map']:.4f}, quantized" in line
     assert f"key points mAP50-95 float {metrics['float']['keypoint_map']:.4f}, quantized" in line
     assert line.count("mask_map") == 0
@@ -292,7 +292,7 @@ def write_labels(results):
 
 def test_of_several_outputs_the_worst_is_named():
     metrics = {"count": 2, "fidelity": 0.5, "cosine": 0.9}
-    assert accuracy_line(metrics, worst="b").startswith(
+    assert accuracy_line(metrics, "picture", worst="b").startswith(
         "outputs on 2 pictures: fidelity 0.5000 (of b, the worst output)"
     )
-    assert accuracy_line(metrics).startswith("outputs on 2 pictures: fidelity 0.5000, cosine 0.9000")
+    assert accuracy_line(metrics, "picture").startswith("outputs on 2 pictures: fidelity 0.5000, cosine 0.9000")

@@ -11,5 +11,5 @@ def test_what_is_fitted_is_left_out_and_said():
     plain, notes = trial_settings(QuantConfig("q", rounding=Rounding.reconstruct, equalization=Equalization.measured))
     assert (plain.rounding, plain.equalization) == (Rounding.nearest, Equalization.none)
     assert notes == [
-        "tried with quant.equalization=none, quant.rounding=nearest: what is fitted or measured on pictures is left out"
+        "tried with quant.equalization=none, quant.rounding=nearest: what is fitted or measured on samples is left out"
     ]

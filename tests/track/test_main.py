@@ -44,6 +44,7 @@ def test_a_run_is_gathered_from_the_artifacts(config):
     assert run.curves["layers/cosine_avg"] == [row["cosine_avg"] for row in rows]
     assert {key: len(values) for key, values in run.curves.items()} == dict.fromkeys(run.curves, 9)
     assert {"fingerprint", "soc", "model", "data", "quant", "git_revision", "data_hash"} <= set(run.tags)
+    assert run.tags["mlflow.note.content"].startswith("accuracy on 6 pictures: top-1 float ")
     assert (run.tags["soc"], run.tags["quant"], run.tags["data"]) == ("T40", "int8", "folder")
     assert all(path.is_file() for paths in run.artifacts.values() for path in paths)
     assert gathered(config) == run

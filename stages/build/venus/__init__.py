@@ -1,1 +1,1 @@
-"""The program for a board's neural unit, on Ingenic's Venus runtime: sources, Makefile, and what belongs to them."""
+"""The program for a board's NPU, on Ingenic's Venus runtime: sources, Makefile, and what belongs to them."""

@@ -65,7 +65,7 @@ def boxes_words(boxes: ObservedBoxes, noun: str) -> str:
     if boxes.count < MIN_BOXES:
         return f"{_counts(boxes, noun)}, too few to go by"
     low, high = likely_share(boxes.count - boxes.lost, boxes.count)
-    return _counts(boxes, noun, f" ({100 * low:.0f} to {100 * high:.0f} % of such boxes)")
+    return _counts(boxes, noun, f" (95 % CI {100 * low:.0f} to {100 * high:.0f} %)")
 
 
 def _counts(boxes: ObservedBoxes, noun: str, share: str = "") -> str:

@@ -28,7 +28,7 @@ DEPTH_LABEL = "depth (node in graph order)"
 def similarity_plot(
     rows: Sequence[Row], title: str, named: Sequence[str] = (), marked: Sequence[str] = (), narrow: bool = False
 ) -> str:
-    """Draw cosine similarity over depth: average as a line, least to greatest picture as a band, some nodes named.
+    """Draw cosine similarity over depth: average as a line, least to greatest sample as a band, some nodes named.
 
     Below it, where the rows tell, the SQNR of each layer alone beside that of the network up to it: a layer that is low
     alone adds error, one that is low only in the network inherits it.
@@ -59,7 +59,7 @@ def similarity_plot(
 def _cosines(axes: Axes, rows: Sequence[Row], named: Sequence[str], marked: Sequence[str], narrow: bool) -> None:
     depth = np.arange(len(rows))
     average, low, high = (np.array([row[f"cosine_{key}"] for row in rows]) for key in ("avg", "min", "max"))
-    axes.fill_between(depth, low, high, color=BLUE, alpha=0.18, linewidth=0, label="least to greatest picture")
+    axes.fill_between(depth, low, high, color=BLUE, alpha=0.18, linewidth=0, label="min to max over the samples")
     axes.plot(depth, average, color=BLUE, linewidth=1.4, marker=".", markersize=4, label="average")
     axes.axhline(POOR, color=RED, linewidth=0.9, linestyle="--", label=f"poor below {POOR}")
     guilty = [index for index, row in enumerate(rows) if row["node"] in marked]

@@ -186,9 +186,9 @@ def _columns(rows: Sequence[Row], params: NetworkParams, sources: bool) -> list[
             numbers("isolated_cosine", "{:.5f}", "isolated cosine", "this layer alone quantized"),
         ]
     columns += [
-        numbers("cosine_avg", "{:.5f}", "cosine avg", "average over the pictures", ordered=not sources),
-        numbers("cosine_min", "{:.5f}", "min", "least cosine of a picture"),
-        numbers("cosine_max", "{:.5f}", "max", "greatest cosine of a picture"),
+        numbers("cosine_avg", "{:.5f}", "cosine avg", "average over the samples", ordered=not sources),
+        numbers("cosine_min", "{:.5f}", "min", "least cosine of a sample"),
+        numbers("cosine_max", "{:.5f}", "max", "greatest cosine of a sample"),
         numbers("sqnr", "{:.1f}", "SQNR dB", "signal to quantization noise"),
     ]
     if sources:

@@ -163,7 +163,7 @@ class SocConfig:
     name: str = MISSING  # as the vendor's converter spells it
     vendor: Vendor = MISSING
     toolchain: ToolchainConfig = field(default_factory=ToolchainConfig)
-    npu: str = MISSING  # generation of the neural unit
+    npu: str = MISSING  # generation of the NPU
     layout: str = MISSING  # feature layout in the unit's memory
     channel_alignment: int = MISSING  # channels of a group in that layout
     input_channels: int = 0  # channels of a picture as the board wants it; 0: as the network has

@@ -64,7 +64,7 @@ def test_boxes_agree_only_if_they_are_enough():
 
 def test_words():
     assert boxes_words(observed(picture(row(20), row(17))), "picture") == (
-        "the quantized network has 17 of the float network's 20 boxes (64 to 95 % of such boxes) on 1 picture"
+        "the quantized network has 17 of the float network's 20 boxes (95 % CI 64 to 95 %) on 1 picture"
     )
     assert boxes_words(observed(picture(row(1), row(1))), "picture") == (
         "the quantized network has 1 of the float network's 1 box on 1 picture, too few to go by"

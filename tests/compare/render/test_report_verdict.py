@@ -115,7 +115,7 @@ def test_a_detector_is_as_good_as_its_boxes():
     level, sentence = said([row("fc", 0.9999)], [LOST_BOXES], outputs=[judged(0.99)], boxes=dead)
     assert level == "broken"
     assert sentence.startswith(
-        "Broken: the quantized network has 0 of the float network's 12 boxes (0 to 24 % of such boxes) on 1 picture; "
+        "Broken: the quantized network has 0 of the float network's 12 boxes (95 % CI 0 to 24 %) on 1 picture; "
         "the output logits"
     )
     some = observed(picture(boxes_in_a_row(12), boxes_in_a_row(7)))

@@ -76,7 +76,7 @@ int network_run(const char *model, const char *input, network_output_t *outputs,
 {
     int count = 0;
 
-    if (plt_ctx_open(&context) != 0) return fail("the neural unit", context.err);
+    if (plt_ctx_open(&context) != 0) return fail("the NPU", context.err);
     context.flags = PLT_F_LIVENESS; /* before loading: it decides where features lie, and keeps what no layer reads */
     if (plt_engine_load(&context, model, &engine) != 0) return fail(model, context.err);
     if (load_input(input) != 0) return -1;

@@ -149,7 +149,7 @@ class _BlockLearner:
             return reason
         groups = self._parameter_groups(steps)
         if not groups:
-            return "there are too few pictures to learn its weights from, and it has nothing else"
+            return "there are too few samples to learn its weights from, and it has nothing else"
         optimizer = torch.optim.Adam(groups)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         with ThreadPoolExecutor(BATCH_SHARDS, initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -320,7 +320,7 @@ def test_every_form_of_a_block_is_learned(form, setting, count):
     feeds = pictures(count, 3, shape_of(model))
     candidate = new_candidate(model, feeds, **settings)
     changed, reasons = learned(candidate, feeds)
-    few = "there are too few pictures to learn its weights from, and it has nothing else"
+    few = "there are too few samples to learn its weights from, and it has nothing else"
     assert set(reasons) <= {None, few if setting in ("weights alone", "shift") else None}
     assert in_range(changed)
     changed.lowered()
