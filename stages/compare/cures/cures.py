@@ -90,7 +90,7 @@ class _Trials:
             return [f"{line} could not be tried: {error}"]
         self.scaled_by_channel = result.channel_scales
         effect = effect_of(self._before, result.outcome)
-        say("cure", f"{line}: {effect.before:.4f} -> {effect.after:.4f} ({effect.metric})", "dim")
+        say("cure", f"{line}: {effect.words()}", "dim")
         level, number = result.outcome.level, len(self.tried)
         self.tried[line] = Cure(line, effect, level, not result.channel_scales, number, preparation)
         return []
