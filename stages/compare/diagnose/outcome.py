@@ -165,7 +165,8 @@ def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
     if not math.isfinite(judged.worst.error):
         return f"{name}{part} is infinite or not a number after quantizing"
     scale = f"; 1: equal, good from {GOOD_FIDELITY:g}" if judged.fidelity < GOOD_FIDELITY else ""
-    words = f"{name}{part} is off by {off_by(judged)} % of its variation (fidelity {judged.fidelity:.4f}{scale})"
+    of = "what it changes of its input" if judged.changes_input else "its variation"
+    words = f"{name}{part} is off by {off_by(judged)} % of {of} (fidelity {judged.fidelity:.4f}{scale})"
     if judged.answers is not None and judged.answers.count:
         answers = judged.answers
         changed = f"{answers.changed} of {answers.count}" if answers.changed else f"none of {answers.count}"
