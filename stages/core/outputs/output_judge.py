@@ -120,6 +120,7 @@ class OutputJudgement:
             "level": self.level.value,
             "fidelity": self.fidelity,
             "silent": self.silent or None,
+            "changes_input": self.changes_input,
             "answers": {"count": answers.count, "changed": answers.changed, "noun": answers.noun} if answers else None,
             "parts": [
                 {"part": part.part, "deviation": part.deviation, "error": part.error, "fidelity": fidelity(error)}
