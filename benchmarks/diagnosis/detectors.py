@@ -62,10 +62,10 @@ def detector_rows(data: Path, names: Sequence[str] | None) -> Iterator[Row]:
 def base_overrides(detector: str, data: Path) -> list[str]:
     """The sound experiment of a detector."""
     settings = DETECTORS[detector]
-    quant = f"quant={settings.preset}"
     if settings.demo:
-        return [f"model={detector}", "data=detection_demo", quant]
-    return labelled(data, quant, *SIZES) if settings.labelled else unlabelled(detector, quant, *SIZES)
+        return [f"model={detector}", "data=detection_demo", *settings.quant]
+    overrides = *settings.quant, *SIZES
+    return labelled(data, *overrides) if settings.labelled else unlabelled(detector, *overrides)
 
 
 def detector_row(fault: DetectorFault, base: Sequence[str]) -> Row:

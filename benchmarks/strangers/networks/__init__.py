@@ -3,7 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.strangers.networks import detectors, enhancement, files, given, pictures, sounds, texts, voice
+from benchmarks.strangers.networks import (
+    detectors,
+    enhancement,
+    files,
+    given,
+    pictures,
+    restoration,
+    sounds,
+    texts,
+    voice,
+)
 from benchmarks.strangers.stranger import Stranger
 from stages.core.base.errors import UserError
 
@@ -13,6 +23,7 @@ NETWORKS: list[Stranger] = [
     *detectors.NETWORKS,
     *texts.NETWORKS,
     *pictures.NETWORKS,
+    *restoration.NETWORKS,
     *files.NETWORKS,
     *enhancement.NETWORKS,
     *voice.NETWORKS,

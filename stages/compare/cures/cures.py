@@ -19,6 +19,7 @@ from stages.compare.diagnose.finding import REMARKS, Finding, worst_first
 from stages.core.base.artifacts import remove_leftovers
 from stages.core.base.console import counted, progress, say
 from stages.core.base.errors import UserError
+from stages.core.config.overrides import split_overrides
 from stages.core.config.schema import Config
 from stages.core.outputs.output_judge import Level
 
@@ -33,7 +34,8 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
 
     Each line is applied as a user would apply it: composed with the experiment, quantized, and run on all debug
     pictures. The findings' own lines come first, then settings that help many networks; the trials end when one that
-    the vendor's converter takes makes the network good, or after `compare.cures`.
+    the vendor's converter takes makes the network good, or after `compare.cures`. If none does, the two best are tried
+    together.
 
     Args:
         diagnosis: with lines that nobody has tried.
@@ -59,6 +61,9 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
                 break
             if line.endswith(PER_TENSOR) and not trials.scaled_by_channel:
                 continue  # the same as what was tried before
+            notes += trials.run(line)
+            advance()
+        if not trials.good_lines and (line := trials.together):
             notes += trials.run(line)
             advance()
         if any(widens(line) for line in trials.good_lines) and not config.quant.node_bits:
@@ -90,7 +95,7 @@ class _Trials:
             return [f"{line} could not be tried: {error}"]
         self.scaled_by_channel = result.channel_scales
         effect = effect_of(self._before, result.outcome)
-        say("cure", f"{line}: {effect.before:.4f} -> {effect.after:.4f} ({effect.metric})", "dim")
+        say("cure", f"{line}: {effect.words()}", "dim")
         level, number = result.outcome.level, len(self.tried)
         self.tried[line] = Cure(line, effect, level, not result.channel_scales, number, preparation)
         return []
@@ -100,6 +105,18 @@ class _Trials:
         """The lines that the vendor's converter takes and that make the network good."""
         tried = self.tried.items()
         return [line for line, cure in tried if cure.level is Level.good and cure.converter and cure.helps]
+
+    @property
+    def together(self) -> str:
+        """The best line that the converter takes, with the best one of those that set other keys; empty without."""
+        lines = [cure.override for cure in best_first(self.tried.values()) if cure.converter]
+        pairs = ((lines[0], line) for line in lines[1:])
+        return next((" ".join(pair) for pair in pairs if _keys(pair[0]).isdisjoint(_keys(pair[1]))), "")
+
+
+def _keys(line: str) -> set[str]:
+    """The keys that a line sets."""
+    return {override.partition("=")[0] for override in split_overrides(line)}
 
 
 def _judged(finding: Finding, tried: dict[str, Cure]) -> Finding | None:

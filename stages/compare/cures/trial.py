@@ -167,7 +167,7 @@ def _outcome(folder: Path, config: Config) -> Outcome:
 
     samples = read_samples(files, inputs, config.model.preprocess, DEBUG_KEY)
     for index, (read, fed, expected, actual) in enumerate(in_order(run, samples)):
-        judge.add({name: expected[name] for name in names}, {name: actual[name] for name in names})
+        judge.add({name: expected[name] for name in names}, {name: actual[name] for name in names}, fed)
         if boxes:
             picture = DebugPicture(read.name, read.sample, fed, read.placement)
             boxes.add(Comparison(index, picture, expected, actual, {}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from stages.compare.diagnose.finding import Effect, Finding
+from stages.compare.diagnose.finding import Finding
 from stages.compare.gather.comparison import Row
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.core.config.overrides import list_override, skip_override
@@ -108,7 +108,6 @@ def _finding(width: _BitWidth, share: float, is_outer: bool, row: Row, quant: Qu
         f"{width.node} makes {share:.0%} of all layers' errors: its {width.side} have {width.bits} bits{others}; alone "
         f"it has cosine {cosine:.4f}"
     )
-    effect = None
     wanted = quant.feature_bits if width.side == "features" else quant.weight_bits
     if is_outer:
         wanted = max(wanted, quant.edge_bits or 0)
@@ -121,12 +120,11 @@ def _finding(width: _BitWidth, share: float, is_outer: bool, row: Row, quant: Qu
         cure = f"quant.edge_bits={OUTER_BITS}"
     else:
         cure = skip_override([*quant.skip_nodes, width.node])
-        effect = Effect("isolated cosine", cosine, 1.0)
     evidence = {
         "bits": width.bits, "usual_bits": width.usual, "of": width.side, "share_of_errors": share,
         "isolated_cosine": cosine, "isolated_sqnr": row["isolated_sqnr"],
     }  # fmt: skip
-    return Finding("bit_width", width.node, sentence, evidence, cure, effect)
+    return Finding("bit_width", width.node, sentence, evidence, cure)
 
 
 def first_and_last(graph: Graph) -> set[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stages.compare.diagnose.finding import Effect, Finding
+from stages.compare.diagnose.finding import Finding
 from stages.compare.gather.observed_features import ObservedFeature
 from stages.core.config.overrides import skip_override
 from stages.core.config.schema import Equalization, FeatureMethod, QuantConfig, Rounding
@@ -43,15 +43,14 @@ class _Imbalance:
     cosine: float
 
     def finding(self, node: str, sentence: str, cure: str) -> Finding:
-        """The finding; of a layer kept in float the isolated error goes, other cures have to be tried."""
+        """The finding, with a cure that has to be tried."""
         evidence = {
             "times_the_median": self.times_the_median,
             "codes_of_the_median": self.codes_of_the_median,
             "channel": float(self.channel),
             "isolated_cosine": self.cosine,
         }
-        effect = Effect("isolated cosine", self.cosine, 1.0) if cure.startswith("quant.skip_nodes") else None
-        return Finding("channel_imbalance", node, sentence, evidence, cure, effect)
+        return Finding("channel_imbalance", node, sentence, evidence, cure)
 
 
 def channel_imbalance_findings(

@@ -4,18 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.compare.diagnose.finding import Effect
+from stages.compare.diagnose.finding import BOXES, FIDELITY, Effect
 from stages.compare.diagnose.outcome import Outcome
 from stages.core.outputs.output_judge import Level
 
-__all__ = ["FIDELITY", "Cure", "best_first", "effect_of", "helps"]
+__all__ = ["Cure", "best_first", "effect_of", "helps"]
 
 HELPS = 0.9
 """A cure helps if it leaves no more than this part of what was lost."""
 LEAST_LOSS = 0.0004
 """Of the outputs' variance: of less, 2 % of their variation, there is nothing to mend."""
-BOXES, FIDELITY = "agreement of the boxes", "fidelity of the outputs"
-"""What an effect is measured in: boxes that both networks find in parts of all, or the worst output's fidelity."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KINDS", "REMARKS", "Effect", "Finding", "to_json", "worst_first"]
+from stages.core.outputs.output_judge import GOOD_FIDELITY
+
+__all__ = ["BOXES", "FIDELITY", "KINDS", "REMARKS", "Effect", "Finding", "to_json", "worst_first"]
 
 KINDS = (
     "not_finite", "unquantized", "parts", "input", "calibration", "range", "bit_width", "channel_imbalance",
@@ -16,6 +18,9 @@ lost by them."""
 
 REMARKS = ("debug",)
 """Kinds that say nothing against the network."""
+BOXES, FIDELITY = "agreement of the boxes", "fidelity of the outputs"
+"""What a trial's effect is measured in: boxes that both networks find in parts of all, or the worst output's
+fidelity."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,12 @@ class Effect:
     metric: str
     before: float
     after: float
+
+    def words(self) -> str:
+        """Say what it does, as the terminal and the page print it."""
+        still = self.metric == FIDELITY and self.after < GOOD_FIDELITY
+        below = f", still below {GOOD_FIDELITY:g}" if still else ""
+        return f"{self.metric} {self.before:.4g} -> {self.after:.4g}{below}"
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,16 @@ class Outcome:
 
     @property
     def _of_debug(self) -> Level:
-        """A detector is as good as its boxes, if there are enough to tell; another network as its worst output."""
+        """A detector is as good as its boxes, if there are enough to tell; another network as its worst output.
+
+        Of a network whose answers differ and whose state tells nothing later steps are worse than the debug set's.
+        """
         of_outputs = max(
             (judged.level for judged in self.outputs), key=lambda level: level.severity, default=Level.good
         )
         boxes = self.boxes
         if boxes is None:
-            return of_outputs
+            return Level.broken if self._lost_state is not None else of_outputs
         if boxes_agree(boxes):
             return Level.good
         if boxes_differ(boxes):
@@ -69,6 +72,14 @@ class Outcome:
                 return Level.broken if any(_may_reach(*side, LOST_SHARE) for side in sides) else Level.look
             return Level.broken if any(_share(*side) >= LOST_SHARE for side in sides) else Level.look
         return Level.good if few_but_all_found(boxes) or of_outputs is Level.good else Level.unjudged
+
+    @property
+    def _lost_state(self) -> OutputJudgement | None:
+        """A state that tells nothing, where answers differ already though all states of the debug set are right."""
+        states = [judged for judged in self.outputs if judged.kind is OutputKind.state]
+        if not any(judged.level is Level.look and judged not in states for judged in self.outputs):
+            return None
+        return next((judged for judged in states if judged.level is Level.look and judged.fidelity == 0), None)
 
     @property
     def decided_by(self) -> str | None:
@@ -110,6 +121,8 @@ class Outcome:
         worst = self.worst
         if worst is not None:
             clauses.append(_output_words(worst, len(self.outputs), self.noun))
+        if self.boxes is None and (lost := self._lost_state) is not None:
+            clauses.append(f"the state {lost.output} tells nothing (fidelity 0), so that errors grow from step to step")
         return "; ".join(clauses)
 
     @property
@@ -152,7 +165,8 @@ def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
     if not math.isfinite(judged.worst.error):
         return f"{name}{part} is infinite or not a number after quantizing"
     scale = f"; 1: equal, good from {GOOD_FIDELITY:g}" if judged.fidelity < GOOD_FIDELITY else ""
-    words = f"{name}{part} is off by {off_by(judged)} % of its variation (fidelity {judged.fidelity:.4f}{scale})"
+    of = "what it changes of its input" if judged.changes_input else "its variation"
+    words = f"{name}{part} is off by {off_by(judged)} % of {of} (fidelity {judged.fidelity:.4f}{scale})"
     if judged.answers is not None and judged.answers.count:
         answers = judged.answers
         changed = f"{answers.changed} of {answers.count}" if answers.changed else f"none of {answers.count}"

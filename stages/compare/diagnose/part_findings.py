@@ -170,11 +170,11 @@ def _finding(ruined: Sequence[_Ruined], head: ExportedHead | None, config: Confi
         f"steps, {counted(part.quantized_values, 'value')}{without} of {part.float_values} in float; the error of "
         f"{name} is {part.relative_error:.3g} of its deviation, without the joint {before:.3g}"
     )
-    effect = Effect(f"error of {name} in parts of its deviation", part.relative_error, before)
     if head is not None and not head.cut and joint.is_output:
+        effect = Effect(f"error of {name} in parts of its deviation", part.relative_error, before)
         return Finding("parts", found.node, sentence, evidence, cut_override(config), effect)
     skipped = dict.fromkeys([*config.quant.skip_nodes, *joint.chains[found.node]])
-    return Finding("parts", found.node, sentence, evidence, skip_override(list(skipped)), effect)
+    return Finding("parts", found.node, sentence, evidence, skip_override(list(skipped)))
 
 
 def _joined(found: _Ruined, more: int) -> str:

@@ -104,8 +104,8 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     judged = float_outputs(networks.reference)
 
     def judge_outputs(comparison: Comparison) -> None:
-        sides = ({name: side[name] for name in judged} for side in (comparison.expected, comparison.actual))
-        judge.add(*sides)
+        expected, actual = ({name: side[name] for name in judged} for side in (comparison.expected, comparison.actual))
+        judge.add(expected, actual, comparison.picture.feeds)
 
     observers: list[Observer] = [features.add, close_ups.add, by_picture.add, parts.add, judge_outputs]
     if boxes:

@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.compare.diagnose.cure import FIDELITY, Cure
-from stages.compare.diagnose.finding import REMARKS, Effect, Finding
+from stages.compare.diagnose.cure import Cure
+from stages.compare.diagnose.finding import REMARKS, Finding
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.comparison import Row
 from stages.compare.gather.similarity import POOR, Similarity
 from stages.core.config.overrides import split_overrides
-from stages.core.outputs.output_judge import GOOD_FIDELITY, Level
+from stages.core.outputs.output_judge import Level
 from stages.core.statistics.metrics import SQNR_CAP
 
 __all__ = [
@@ -120,14 +120,14 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
         lines.append(f"finding {number}: {finding.sentence}")
         if finding.cure:
             lines.append(f"  try: {command_line(finding.cure)}")  # ends with the command, so that it can be copied
-            lines += [f"       {_effect(finding.effect)}"] if finding.effect else []
+            lines += [f"       {finding.effect.words()}"] if finding.effect else []
     return lines
 
 
 def cure_lines(cures: Sequence[Cure]) -> list[str]:
     """Cures for the terminal, best first."""
     return [
-        f"cure {number}, {_effect(cure.effect)}{cure_remark(cure)}: {cure_command(cure)}"
+        f"cure {number}, {cure.effect.words()}{cure_remark(cure)}: {cure_command(cure)}"
         for number, cure in enumerate(cures, 1)
     ]
 
@@ -141,12 +141,6 @@ def cure_command(cure: Cure) -> str:
 def cure_remark(cure: Cure) -> str:
     """What else is to be known of a cure."""
     return "" if cure.converter else " (on the PC only: no converter takes a scale a channel of features)"
-
-
-def _effect(effect: Effect) -> str:
-    still = effect.metric == FIDELITY and effect.after < GOOD_FIDELITY
-    below = f", still below {GOOD_FIDELITY:g}" if still else ""
-    return f"{effect.metric} {effect.before:.4f} -> {effect.after:.4f}{below}"
 
 
 def command_line(cure: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.outputs.answers import AnswerCounter, Answers
+from stages.core.outputs.followed_input import FollowedInput
 from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity
 from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of
 from stages.core.outputs.output_parts import OutputParts
@@ -57,9 +58,11 @@ class OutputJudgement:
         output: its name.
         kind: what it is.
         parts: its parts with their errors.
-        variances: each part's variance that its error is measured by: its own, or what is harmless where that is more.
+        variances: each part's variance that its error is measured by: its own, or what is harmless where that is more,
+            or of what follows an input what the network changes of that.
         answers: that are read off it; None where nothing is.
         silent: why the pictures cannot judge it; empty where they can.
+        changes_input: whether it follows an input.
     """
 
     output: str
@@ -68,6 +71,7 @@ class OutputJudgement:
     variances: Sequence[float]
     answers: Answers | None = None
     silent: str = ""
+    changes_input: bool = False
 
     @property
     def errors(self) -> list[float]:
@@ -116,6 +120,7 @@ class OutputJudgement:
             "level": self.level.value,
             "fidelity": self.fidelity,
             "silent": self.silent or None,
+            "changes_input": self.changes_input,
             "answers": {"count": answers.count, "changed": answers.changed, "noun": answers.noun} if answers else None,
             "parts": [
                 {"part": part.part, "deviation": part.deviation, "error": part.error, "fidelity": fidelity(error)}
@@ -164,14 +169,21 @@ class OutputJudge:
     ) -> None:
         self._errors = NetworkError(parts)
         self._known, self._input_side = known or {}, input_side
+        self._followed = {name: FollowedInput(each) for name, each in parts.items()}
         self._seen: dict[str, ValueSummary] = {}
         self._quantized: dict[str, float] = {}
         self._answers: dict[str, AnswerCounter] = {}
         self._totals: dict[str, tuple[int, float, float]] = {}
         self._pictures = 0
 
-    def add(self, expected: Outputs, actual: Outputs) -> None:
-        """Take in one picture."""
+    def add(self, expected: Outputs, actual: Outputs, fed: Outputs | None = None) -> None:
+        """Take in one picture.
+
+        Args:
+            expected: the float network's outputs.
+            actual: the quantized network's.
+            fed: their inputs; None: not known.
+        """
         self._errors.add(expected, actual)
         self._pictures += 1
         for name, values in expected.items():
@@ -181,6 +193,8 @@ class OutputJudge:
             self._answers.setdefault(name, AnswerCounter()).add(values, actual[name])
             self._quantized[name] = max(self._quantized.get(name, -math.inf), float(actual[name].max()))
             count, total, squares = self._totals.get(name, (0, 0.0, 0.0))
+            if fed and name in self._followed:
+                self._followed[name].add(values, fed)
             f = values.astype(np.float64)
             self._totals[name] = count + f.size, total + float(f.sum()), squares + float((f * f).sum())
 
@@ -195,9 +209,13 @@ class OutputJudge:
         seen = self._seen[name]
         kind = self._known.get(name) or kind_of(seen, self._own(name, parts), self._input_side)
         floor = _harmless(kind, seen) if len(parts) == 1 else 0.0
-        variances = [max(part.deviation**2, floor) for part in parts]
+        variances = np.array([max(part.deviation**2, floor) for part in parts])
+        changes = variances
+        if name in self._followed and kind is not OutputKind.state and not floor:
+            changes = self._followed[name].changes(variances)
         answers = self._answers[name].answers(kind) if len(parts) == 1 else None
-        return OutputJudgement(name, kind, parts, variances, answers, self._silent(name, kind, parts, answers))
+        silent, follows = self._silent(name, kind, parts, answers), bool((changes < variances).any())
+        return OutputJudgement(name, kind, parts, changes.tolist(), answers, silent, follows)
 
     def _own(self, name: str, parts: Sequence[PartError]) -> float:
         """The part of the variance that is from picture to picture."""

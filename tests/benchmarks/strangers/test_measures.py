@@ -11,7 +11,7 @@ from benchmarks.strangers.measures.answers import (
     same_class,
     same_labels,
 )
-from benchmarks.strangers.measures.masks import correlation, overlap, same_marks
+from benchmarks.strangers.measures.masks import correlation, decibels_kept, overlap, same_marks
 from benchmarks.strangers.measures.sounds import gain_kept, pitches_changed
 from benchmarks.strangers.measures.texts import character_errors, edits
 from benchmarks.strangers.stranger import Bounds, Measured, Value
@@ -107,6 +107,15 @@ def test_repeated_steps_are_one_character_and_blanks_part_them():
     actual = steps[[1, 1, 1, 0, 2]][np.newaxis]  # 1, 2
     assert character_errors(axis=2)(measured([expected], [actual])) == pytest.approx(1 / 3)
     assert character_errors(axis=2, blank=2)(measured([expected], [expected])) == 0.0
+
+
+def test_decibels_that_are_kept():
+    """Errors of 0.1 before, 0.01 in float and 0.1 ** 0.5 * 0.1 after quantizing: 20 dB are gained, 10 dB are kept."""
+    perfect = np.full((2, 2, 3), 51, np.uint8)  # 0.2
+    clean = np.full((1, 3, 2, 2), 0.2)
+    noisy = [[0.3 * 255] * 3] * 2, [[0.1 * 255] * 3] * 2
+    made = measured([clean + 0.01], [clean - 0.1 * 0.1**0.5], truth=[(np.array(noisy), perfect)])
+    assert decibels_kept(made) == pytest.approx(0.5)
 
 
 def test_overlap_and_marks():

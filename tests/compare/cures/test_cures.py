@@ -69,7 +69,7 @@ def test_a_line_is_printed_before_the_trials_and_one_a_trial(errors, capsys):
     treated(diagnosis(RANGE), count=7)
     assert capsys.readouterr().err.splitlines() == [
         "cures: trying up to 7, minutes: compare.cures=0 leaves them out",
-        f"cure: {RANGE.cure}: 0.8660 -> 0.9950 (fidelity of the outputs)",
+        f"cure: {RANGE.cure}: fidelity of the outputs 0.866 -> 0.995",
     ]
 
 
@@ -126,6 +126,20 @@ def test_params_that_nobody_composed_are_named(errors, monkeypatch):
     found = treated(diagnosis(RANGE))
     assert (found.findings, found.notes) == ([replace(RANGE, cure=None)], ["no cure was tried: params.yaml is another"])
     assert errors[1] == []
+
+
+def test_where_no_line_is_enough_the_two_best_are_tried_together(errors):
+    both = "quant.head=float quant.equalization=cross_layer"
+    errors[0].update({"quant.head=float": 0.2, "quant.equalization=cross_layer": 0.3, both: 0.1, "quant=best": 0.01})
+    found = treated(diagnosis())
+    assert errors[1][-1] == both
+    assert [cure.override for cure in found.cures][:2] == [both, "quant.head=float"]  # quant=best takes other scales
+
+
+def test_lines_that_set_the_same_keys_are_not_joined(errors):
+    errors[0].update({"quant.feature_bits=10": 0.3, "quant.feature_bits=12": 0.2})
+    treated(diagnosis())
+    assert errors[1][-1] == "quant.feature_bits=12"
 
 
 def test_where_wider_bits_make_it_good_the_fewest_that_do_are_sought(errors):

@@ -1,7 +1,7 @@
 import pytest
 
-from stages.compare.diagnose.cure import BOXES, FIDELITY, Cure, best_first, effect_of, helps
-from stages.compare.diagnose.finding import Effect
+from stages.compare.diagnose.cure import Cure, best_first, effect_of, helps
+from stages.compare.diagnose.finding import BOXES, FIDELITY, Effect
 from stages.compare.diagnose.outcome import Outcome
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import Level, OutputJudgement

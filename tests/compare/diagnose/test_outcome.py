@@ -88,6 +88,18 @@ def test_states_are_no_answers():
     assert outcome.level is Level.look
 
 
+def test_answers_that_differ_beside_a_state_that_tells_nothing_are_broken():
+    lost = replace(output(1.5, OutputKind.state), output="memory")
+    outcome = Outcome([output(0.2), lost])
+    assert outcome.level is Level.broken
+    assert outcome.words().endswith(
+        "; the state memory tells nothing (fidelity 0), so that errors grow from step to step"
+    )
+    assert Outcome([output(0.2), output(0.9, OutputKind.state)]).level is Level.look  # it tells something
+    assert Outcome([output(0.01), lost]).level is Level.look  # the answers are good
+    assert Outcome([lost, lost]).level is Level.look
+
+
 def test_an_output_that_is_not_finite():
     outcome = Outcome([output(float("nan"))])
     assert outcome.level is Level.broken

@@ -306,7 +306,7 @@ FOUND = Diagnosis(
 def test_findings_stand_on_the_page_with_their_cure():
     text = page(BAD, diagnosis=FOUND)
     assert "it falls &lt;here&gt;." in text
-    assert "Isolated cosine: 0.75 → 1 with the cure." in text
+    assert "<p>With the cure: isolated cosine 0.75 -&gt; 1.</p>" in text
     assert "python -m stages.compose --keep &#39;quant.skip_nodes=[/mid/Conv]&#39; &amp;&amp; dvc repro" in text
     assert "<li>3 of 8 channels are 0</li>" in text
     assert "<span>a: 1</span> <span>from node: x&lt;y</span>" in text
@@ -316,7 +316,7 @@ def test_findings_stand_on_the_page_with_their_cure():
 def test_cures_stand_on_the_page_with_what_they_were_measured_to_do():
     text = page(BAD, diagnosis=FOUND)
     remark = " (on the PC only: no converter takes a scale a channel of features)."
-    assert f"<b>Fidelity of the outputs 0.8000 → 0.9900</b>{remark}" in text
+    assert f"<b>Fidelity of the outputs 0.8 -&gt; 0.99</b>{remark}" in text
     assert "Quant=best could not be tried: it is late." in text
     assert "Cures that were tried" not in page(BAD)
 

@@ -145,7 +145,7 @@ def test_findings_on_the_terminal():
     assert finding_lines(FINDINGS) == [
         "finding 1: it falls <here>",
         "  try: python -m stages.compose --keep 'quant.skip_nodes=[/mid/Conv]' && dvc repro",
-        "       isolated cosine 0.7500 -> 1.0000",
+        "       isolated cosine 0.75 -> 1",
         "finding 2: others please",
     ]
     cut = Finding("parts", "join", "so it is", {}, "model.cut=true model.outputs=[]")
@@ -160,16 +160,16 @@ def test_cures_on_the_terminal():
     effect = Effect("fidelity of the outputs", 0.5, 0.99)
     lines = cure_lines([Cure("quant=best", effect, Level.good, False, 0), Cure(CURE, effect, Level.good, True, 1)])
     assert lines == [
-        "cure 1, fidelity of the outputs 0.5000 -> 0.9900 (on the PC only: no converter takes a scale a channel of "
+        "cure 1, fidelity of the outputs 0.5 -> 0.99 (on the PC only: no converter takes a scale a channel of "
         "features): python -m stages.compose --keep quant=best && dvc repro",
-        "cure 2, fidelity of the outputs 0.5000 -> 0.9900: python -m stages.compose --keep "
+        "cure 2, fidelity of the outputs 0.5 -> 0.99: python -m stages.compose --keep "
         "'quant.skip_nodes=[/mid/Conv]' && dvc repro",
     ]
 
 
 def test_a_cure_that_is_not_enough_says_so():
     cure = Cure("quant=best", Effect("fidelity of the outputs", 0.0, 0.5), Level.broken, True, 0)
-    assert cure_lines([cure])[0].startswith("cure 1, fidelity of the outputs 0.0000 -> 0.5000, still below 0.98: ")
+    assert cure_lines([cure])[0].startswith("cure 1, fidelity of the outputs 0 -> 0.5, still below 0.98: ")
 
 
 def test_what_is_not_finite_is_broken_however_good_the_outputs_are():
