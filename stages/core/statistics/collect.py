@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
+from stages.core.base.memory import MOST_BESIDE
 from stages.core.base.threads import thread_count
 from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
@@ -34,7 +35,8 @@ def collect(
 ) -> dict[str, TensorStatistics]:
     """Collect statistics of float tensors, inputs included.
 
-    Memory holds the tensors of at most two pictures: while one is counted, the next runs. Where a constant of the
+    Memory holds the tensors of at most two pictures: while one is counted, the next runs; of one where they are large
+    (`MOST_BESIDE`). Where a constant of the
     network makes a tensor infinite, as a mask does, its finite values count.
 
     Args:
@@ -60,11 +62,14 @@ def collect(
         pending: list[Future[set[str]]] = []
         current = ""
         for picture, inputs in pictures:
+            if runner.output_bytes > MOST_BESIDE:
+                _wait(pending, current, collectors)
             values = inputs | runner.run(inputs)
             values |= {name: without_infinity(values[name]) for name in masked}
             _wait(pending, current, collectors)  # a tensor's pictures are added one by one: sums keep their order
             parts = _shares({name: values[name] for name in collectors}, workers)
             pending, current = [pool.submit(_add, collectors, part) for part in parts], picture
+            del values, parts  # the threads hold them until they are counted
         _wait(pending, current, collectors)
     return {name: collector.finish() for name, collector in collectors.items()}
 
