@@ -152,7 +152,7 @@ def _some_message(model: Message, rng: random.Random) -> tuple[Message, list[str
             if field.message_type is not None:
                 left += values
             elif field.type == field.TYPE_STRING:
-                texts += values
+                texts += [text for text in values if isinstance(text, str)]  # bytes where it is no UTF-8
     return rng.choice(found), texts
 
 

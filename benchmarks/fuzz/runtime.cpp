@@ -15,8 +15,9 @@ using namespace socquant;
 
 namespace {
 
-constexpr double MOST_WORK = 1e7;  // operations and elements of a run: milliseconds
-constexpr size_t HEADER_BYTES = HEADER_WORDS * 4, CHECKED_FROM = 16, COUNTS_FROM = 20, RECORD_WORDS_AT = 36;
+constexpr double MOST_WORK = 1e7;           // operations and elements of a run: milliseconds
+constexpr uint32_t MOST_ARENA = 16 << 20;   // bytes: to clear a gigabyte takes as long as to try a thousand files
+constexpr size_t HEADER_BYTES = HEADER_WORDS * 4, CHECKED_FROM = 16, COUNTS_FROM = 20, RECORD_WORDS_AT = 36, ARENA_AT = 52;
 
 // libFuzzer counts in this section what g++ tells, as it would with clang's own counters.
 __attribute__((section("__libfuzzer_extra_counters"))) uint8_t counters[1 << 16];
@@ -47,6 +48,7 @@ bool short_enough(const Network& network) {
 }
 
 int once(const uint8_t* content, size_t size) {
+    if (size >= HEADER_BYTES && word_at(content, ARENA_AT) > MOST_ARENA) return -1;
     int file = memfd_create("model", 0);
     std::string path = "/proc/self/fd/" + std::to_string(file);
     if (write(file, content, size) != ssize_t(size)) abort();

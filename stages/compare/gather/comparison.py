@@ -30,8 +30,8 @@ SOURCES = [f"{source}_{measure}" for source, measures in MEASURES.items() for me
 EXACT = Distance(1.0, 0.0, 0.0, 0.0, 0.0, SQNR_CAP, 1.0)
 NOT_FINITE = Distance(0.0, math.inf, math.inf, math.inf, math.inf, -SQNR_CAP, -1.0)
 """Of a quantized tensor that is infinite or not a number somewhere."""
-WORKING = 1.5
-"""What running takes, in parts of the tensors that are held: measured with `benchmarks.load`."""
+WORKING = 1.25
+"""Memory to the bytes of the tensors that are held: running takes some. Measured by `benchmarks.load`: 1.1."""
 
 Array = NDArray[np.float32]
 Row = Mapping[str, Any]
