@@ -30,6 +30,7 @@ from stages.core.graph.onnx_graph import Graph, parse_model
 from stages.core.heads.head_file import load_head
 from stages.core.statistics.tensor_statistics import TensorStatistics, load_statistics, save_statistics
 from stages.export.memory import check_memory
+from stages.export.sources.external_data import load_external_data
 from stages.export.standard_form.standard_form import standard_form
 from stages.init.vendor.config_reader import read_vendor_config
 from stages.profile.board_log import read_log
@@ -108,6 +109,7 @@ def _npy() -> bytes:
 
 def _read_network(path: Path) -> None:
     model: onnx.ModelProto = parse_model(path.read_bytes(), path.name)
+    load_external_data(model, SourceFile(path.name, path.read_bytes), [], f"file:{path.name}")
     model = standard_form(model, path.name)
     check_memory(model)
     Graph(model)

@@ -23,8 +23,11 @@ class Background:
 
     CORES = 1
     """What networks leave to it, see `in_order`."""
+    in_turns: bool
+    """Whether what is handed over is waited for, so that the memory of one argument is held at a time."""
 
     def __init__(self) -> None:
+        self.in_turns = False
         self._thread = ThreadPoolExecutor(self.CORES)
         self._drawers = Drawers()
         self._handed_over: Future[object] | None = None
@@ -51,6 +54,8 @@ class Background:
         """
         self.finish()
         self._handed_over = self._thread.submit(work, *args, **kwargs)
+        if self.in_turns:
+            self.finish()
 
     def finish(self) -> None:
         """Wait until what was handed over is done; raises what it raised."""

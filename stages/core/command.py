@@ -90,6 +90,9 @@ def guarded(work: Callable[[], int | None], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if _interrupted(error):
+            console.print("interrupted")
+            return EXIT_INTERRUPTED
         if isinstance(error, OSError) and (reason := _refused(error)):
             say("error", reason, "red")
             return EXIT_USER
@@ -144,6 +147,15 @@ def run_command(
         return work(load_params(arguments.params), arguments)
 
     sys.exit(guarded(checked_work, arguments.debug))
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an error came of Ctrl-C: a library that is interrupted may fail as it tidies up."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _refused(error: OSError) -> str | None:

@@ -1,11 +1,11 @@
 """What a network's tensors need, told from their shapes before anything is allocated."""
 
 import math
-import os
 
 import onnx
 
 from stages.core.base.errors import UserError
+from stages.core.base.memory import machine_bytes
 from stages.core.graph.onnx_graph import WEIGHTED, Graph, used_names
 
 __all__ = ["check_memory", "peak_bytes"]
@@ -47,7 +47,7 @@ def check_memory(model: onnx.ModelProto) -> None:
                     f"weight {name!r} of node {node.name!r} ({node.op_type}) is empty: its shape is {shape}"
                 )
     peak, where = peak_bytes(model)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = machine_bytes()
     if peak > memory:
         raise UserError(
             f"the network needs {peak / 2**30:.3g} GiB at tensor {where!r} {graph.shapes.get(where, [])}, and this "

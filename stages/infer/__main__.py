@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.artifacts import check_targets, read_json, write_json
 from stages.core.base.console import new_table, next_step, output
-from stages.core.base.errors import UserError, one_line
+from stages.core.base.errors import UserError
 from stages.core.base.file_names import file_names, input_stems
 from stages.core.base.paths import DETECTOR, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.command import run_command
@@ -179,7 +179,7 @@ def write_dump(folder: Path, inputs: Sequence[NetworkInput], sample: Sample, lay
         for name, content in layers.items():
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise UserError(f"--dump: {folder} cannot be written: {one_line(error)}") from error
+        raise UserError(f"--dump: {folder} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import onnx
 
+from stages.core.base.artifacts import scratch_folder
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INPUTS, STATISTICS
 from stages.core.config.schema import (
     ChannelScales,
@@ -270,6 +270,6 @@ class Pipeline:
 
     @contextmanager
     def scratch_folder(self) -> Iterator[Path]:
-        """A scratch folder, removed after use; `remove_leftovers` removes those of killed runs."""
-        with TemporaryDirectory(dir=self.scratch, prefix=SCRATCH_PREFIX) as folder:
-            yield Path(folder)
+        """A scratch folder, removed after use."""
+        with scratch_folder(self.scratch, SCRATCH_PREFIX) as folder:
+            yield folder

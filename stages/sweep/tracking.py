@@ -4,14 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 from filelock import FileLock, Timeout
 from mlflow.entities import Metric, Param, RunTag
 
-from stages.core.base.artifacts import read_artifact, remove_leftovers
+from stages.core.base.artifacts import read_artifact, scratch_folder
 from stages.core.base.paths import FLOAT_MODEL, METRICS, SIMILARITY
 from stages.core.config.schema import Config
 from stages.core.tables import measured_metrics, table_rows
@@ -81,9 +80,8 @@ def _create_database(uri: str) -> None:
     path = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or path.exists():
         return
-    remove_leftovers(path.parent, NEW_DATABASE_PREFIX)
-    with TemporaryDirectory(prefix=NEW_DATABASE_PREFIX, dir=path.parent) as folder:
-        database = Path(folder) / path.name
+    with scratch_folder(path.parent, NEW_DATABASE_PREFIX) as folder:
+        database = folder / path.name
         mlflow.MlflowClient(f"sqlite:///{database}").search_experiments()
         database.rename(path)
 

@@ -1,6 +1,7 @@
 import gc
 import os
 import threading
+import time
 
 import pytest
 
@@ -76,3 +77,11 @@ def test_work_that_has_not_begun_is_dropped_where_the_caller_fails():
         futures = [background.draw(abs, -index) for index in range(2000)]
         raise RuntimeError
     assert any(future.cancelled() for future in futures)
+
+
+def test_in_turns_what_is_handed_over_is_waited_for():
+    done = []
+    with Background() as background:
+        background.in_turns = True
+        background.hand_over(lambda: done.append(time.sleep(0.01)))
+        assert done == [None]

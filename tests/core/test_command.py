@@ -72,6 +72,17 @@ def test_another_error_of_the_system_is_unforeseen(capsys, error):
     assert capsys.readouterr().err.startswith("internal error: ")
 
 
+def test_an_interrupt_that_a_library_s_tidying_hides_is_one(capsys):
+    def work():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            {}["flags"]
+
+    assert guarded(work, debug=False) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 @pytest.mark.parametrize(
     "message", ["[bold]model.inputs[0][/bold] and [1,3]", "long " * 100, "source 'file:a:x:b'", "a\\[b]"]
 )

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.comparison import Comparison
 from stages.compare.gather.observed_boxes import open_boxes
 from stages.compare.gather.output_judgement import open_judge
 from stages.compare.gather.picture_sets import DEBUG_KEY, DebugPicture
-from stages.core.base.artifacts import write_text
+from stages.core.base.artifacts import scratch_folder, write_text
 from stages.core.base.errors import UserError
 from stages.core.base.paths import CALIBRATE, CALIBSET, DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
 from stages.core.base.processes import own_line, running
@@ -110,8 +109,8 @@ def _first_stage(before: Config, after: Config) -> str:
 @contextmanager
 def _project() -> Iterator[Path]:
     """A folder like the project's, without parameters and outputs."""
-    with TemporaryDirectory(dir=OUTPUTS, prefix=SCRATCH_PREFIX) as name:
-        folder = Path(name).resolve()
+    with scratch_folder(OUTPUTS, SCRATCH_PREFIX) as scratch:
+        folder = scratch.resolve()
         for entry in Path.cwd().iterdir():
             if entry.name not in NOT_LINKED:
                 (folder / entry.name).symlink_to(entry)

@@ -14,6 +14,7 @@ from stages.compare.gather.networks import Networks, PartialNetworks
 from stages.compare.gather.picture_sets import DebugPicture
 from stages.compare.gather.units import Factors, in_float_units
 from stages.core.base.errors import UserError
+from stages.core.base.memory import MOST_BESIDE, check_available
 from stages.core.base.threads import in_order
 from stages.core.graph.infinite import infinite_tensors, without_infinity
 from stages.core.graph.session import Runner, with_outputs
@@ -29,6 +30,8 @@ SOURCES = [f"{source}_{measure}" for source, measures in MEASURES.items() for me
 EXACT = Distance(1.0, 0.0, 0.0, 0.0, 0.0, SQNR_CAP, 1.0)
 NOT_FINITE = Distance(0.0, math.inf, math.inf, math.inf, math.inf, -SQNR_CAP, -1.0)
 """Of a quantized tensor that is infinite or not a number somewhere."""
+WORKING = 1.25
+"""Memory to the bytes of the tensors that are held: running takes some. Measured by `benchmarks.load`: 1.1."""
 
 Array = NDArray[np.float32]
 Row = Mapping[str, Any]
@@ -72,7 +75,7 @@ def compare_networks(
     Args:
         networks: the float network, its integer model, and networks quantized in part, each of which is one more pass.
         pictures: one at a time; the tensors of two networks are held in memory, since those of one are measured while
-            the next runs.
+            the next runs; where they are large (`MOST_BESIDE`) nothing runs beside.
         background: measures.
         observers: what else looks at the tensors.
 
@@ -81,7 +84,7 @@ def compare_networks(
         networks are quantized in part.
 
     Raises:
-        UserError: if a tensor of the float network holds a value that is not finite.
+        UserError: if a tensor of the float network holds a value that is not finite, or memory does not suffice.
     """
     tensors = list(networks.node_names)
     factors, producers = networks.params.factors, networks.reference.producers
@@ -104,13 +107,18 @@ def compare_networks(
         for observer in observers:
             observer(Comparison(index, picture, expected, actual, distances, not_finite))
 
-    for index, picture in enumerate(pictures):
+    def run(index: int, picture: DebugPicture) -> None:
         computed = reference.run(picture.feeds)
         expected = _comparable(computed, infinite)
-        outputs = _run_each([exact, *sources.values()], {**picture.feeds, **computed})
+        outputs = _run_each([exact, *sources.values()], {**picture.feeds, **computed}, background.in_turns)
         background.hand_over(observe, index, picture, expected, next(outputs))
-        for network, values in zip(sources.values(), outputs, strict=True):
-            background.hand_over(network.measure, index, expected, values)
+        for network in sources.values():
+            background.hand_over(network.measure, index, expected, next(outputs))
+
+    background.in_turns = reference.output_bytes > MOST_BESIDE
+    _check_memory(reference, [exact, *sources.values()])
+    for index, picture in enumerate(pictures):
+        run(index, picture)
     background.finish()
     rows = dict[str, Row]()
     for tensor, node in networks.node_names.items():
@@ -181,9 +189,17 @@ class _Measured:
         }
 
 
-def _run_each(networks: Sequence[_Measured], known: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-    """What each network gives on one picture, in their order; as many at a time as there are cores."""
+def _run_each(networks: Sequence[_Measured], known: Mapping[str, Array], in_turns: bool) -> Iterator[dict[str, Array]]:
+    """What each network gives on one picture, in their order; as many at a time as there are cores, or one."""
+    if in_turns:
+        return (network.run(known) for network in networks)
     return in_order(lambda network: network.run(known), networks, beside=Background.CORES)
+
+
+def _check_memory(reference: Runner, networks: Iterable[_Measured]) -> None:
+    """Refuse tensors that memory does not hold: of the float network and of the largest beside it."""
+    largest = max(network.runner.output_bytes for network in networks if network.runner)
+    check_available(int(WORKING * (reference.output_bytes + largest)), "comparing all layers of a picture")
 
 
 def _sources(

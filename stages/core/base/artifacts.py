@@ -1,5 +1,7 @@
 """Artifacts: written whole or not at all, the same bytes for the same content; read if they are what was written."""
 
+import errno
+import fcntl
 import json
 import math
 import os
@@ -7,7 +9,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +31,7 @@ __all__ = [
     "read_json",
     "remove_leftovers",
     "save_model",
+    "scratch_folder",
     "stage_output",
     "write_arrays",
     "write_checksums",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -67,21 +71,46 @@ def output_folder(final: Path) -> Iterator[Path]:
     A failure or a kill in between leaves `final` as it was; what a killed run left behind is cleared away.
 
     Raises:
-        UserError: if the folder cannot be made or replaced.
+        UserError: if the folder cannot be made, filled or replaced.
     """
+    if final.is_symlink():
+        raise UserError(f"{final} is a link: remove it (the folder above it may be one)")
     with _writing(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(final.parent, f".{final.name}-")
-        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-    try:
-        yield temporary
+    with scratch_folder(final.parent, f".{final.name}-", final) as temporary:
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno in FULL_ERRNOS:  # the system names no file then
+                raise UserError(f"{final}, or a temporary file, cannot be written: {error.strerror}") from error
+            raise
         with _writing(final):
             temporary.chmod(0o755)
             if final.exists():
                 shutil.rmtree(final)
             temporary.replace(final)
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str, what: Path | None = None) -> Iterator[Path]:
+    """Give a temporary folder that is locked while it is in use: no other command takes it for a killed run's.
+
+    Args:
+        parent: where it is made; what killed runs left there is cleared away.
+        prefix: how its name begins.
+        what: it is for, as messages say.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    with _writing(what or parent):
+        remove_leftovers(parent, prefix)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        with _alone(folder):
+            yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, prefix: str) -> None:
@@ -92,7 +121,26 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
         prefix: how their names begin.
     """
     for leftover in folder.glob(f"{prefix}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(OSError), _alone(leftover) as alone:
+            if alone:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Lock a folder while the block runs; whether no other process has. The system unlocks it when a process ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        except OSError:  # a file system without locks
+            yield True
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def discard(folder: Path) -> None:
@@ -147,6 +195,11 @@ def _writing(path: Path) -> Iterator[None]:
     """Say in one line that `path`, not the temporary one beside it, cannot be written."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError) as error:
+        above = next((each for each in path.parents if not each.is_dir() and os.path.lexists(each)), path)
+        raise UserError(f"{path} cannot be written: {above} is no folder") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path} cannot be written: another command writes there too: run one at a time") from error
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or one_line(error)}") from error
 

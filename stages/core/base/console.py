@@ -1,7 +1,9 @@
 """What the user sees while work goes on: one console on standard error, progress with the time left."""
 
+import io
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -31,6 +33,10 @@ class _PlainConsole(Console):
 def _printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
+
+for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+        stream.reconfigure(errors="backslashreplace")  # a terminal or a pipe that lacks a letter shows it escaped
 
 console = _PlainConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 """Progress, notes and warnings."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stages.core.base.console import track
 from stages.core.base.errors import UserError
+from stages.core.base.memory import MOST_BESIDE, check_available
 from stages.core.base.threads import thread_count
 from stages.core.data.inputs import NetworkInput, feeds
 from stages.core.data.sample_store import SampleReader
@@ -19,6 +20,9 @@ from stages.core.statistics.histogram import TensorCollector
 from stages.core.statistics.tensor_statistics import TensorStatistics
 
 __all__ = ["calibration_feeds", "collect"]
+
+WORKING = 2
+"""Memory to the bytes of the tensors that are held: running and counting take some. `benchmarks.load` measured 1.6."""
 
 Feeds = dict[str, NDArray[np.float32]]
 
@@ -34,7 +38,8 @@ def collect(
 ) -> dict[str, TensorStatistics]:
     """Collect statistics of float tensors, inputs included.
 
-    Memory holds the tensors of at most two pictures: while one is counted, the next runs. Where a constant of the
+    Memory holds the tensors of at most two pictures: while one is counted, the next runs; of one where they are large
+    (`MOST_BESIDE`). Where a constant of the
     network makes a tensor infinite, as a mask does, its finite values count.
 
     Args:
@@ -46,7 +51,8 @@ def collect(
         Tensor name -> statistics, in graph order.
 
     Raises:
-        UserError: if another tensor holds a value that is not finite, naming tensor and picture.
+        UserError: if another tensor holds a value that is not finite, naming tensor and picture, or memory does not
+            suffice.
     """
     graph = Graph(model)
     names = [name for name in graph.float_tensors if tensors is None or name in tensors]
@@ -54,17 +60,21 @@ def collect(
     computed = [name for name in names if name not in graph.inputs]
     # one core runs the network, the others count: threads of its own would wait for each other, spinning
     runner = Runner(with_outputs(model, computed))
+    check_available(WORKING * runner.output_bytes, "calibrating with all tensors of a picture")
     collectors = {name: TensorCollector() for name in names}
     workers = thread_count()
     with ThreadPoolExecutor(workers) as pool:
         pending: list[Future[set[str]]] = []
         current = ""
         for picture, inputs in pictures:
+            if runner.output_bytes > MOST_BESIDE:
+                _wait(pending, current, collectors)
             values = inputs | runner.run(inputs)
             values |= {name: without_infinity(values[name]) for name in masked}
             _wait(pending, current, collectors)  # a tensor's pictures are added one by one: sums keep their order
             parts = _shares({name: values[name] for name in collectors}, workers)
             pending, current = [pool.submit(_add, collectors, part) for part in parts], picture
+            del values, parts  # the threads hold them until they are counted
         _wait(pending, current, collectors)
     return {name: collector.finish() for name, collector in collectors.items()}
 

@@ -1,9 +1,5 @@
-import struct
-import zlib
-
 import pytest
 
-from benchmarks.fuzz.runtime import mended
 from benchmarks.fuzz.targets import TARGETS, Target
 from stages.core.base.errors import UserError
 
@@ -32,10 +28,3 @@ def test_what_is_a_finding(tmp_path):
     Target(refused, []).tried(b"", tmp_path)
     with pytest.raises(KeyError):
         Target(crashed, []).tried(b"", tmp_path)
-
-
-def test_the_length_and_the_checksum_are_mended():
-    content = mended(b"SOCQUANT" + bytes(8) + struct.pack("<I", 1) + b"body")
-    (crc, length) = struct.unpack_from("<II", content, 12)
-    assert length == len(content)
-    assert crc == zlib.crc32(content[16:])

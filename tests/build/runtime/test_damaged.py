@@ -132,3 +132,14 @@ def test_a_run_without_end_is_refused_before_it_begins(debug, tmp_path):
 def test_more_records_than_any_network_has_are_refused(debug, tmp_path):
     content = hand_made([], 2**20, 1)
     assert "is damaged: it has too many records" in refusal(debug, tmp_path / "records.sqm", content)
+
+
+def test_an_operation_that_writes_over_what_it_reads_is_refused(debug, tmp_path):
+    """The fuzzer found it: copying elements to where they overlap is not defined."""
+    for offset, refused in ((0, True), (4, True), (8, False)):
+        tensors = [word for start in (0, offset) for word in (U8, 8, 0, 0, start, 0, 0, 1, 8)]
+        move = [MOVE, 0, 0, 1, 0, 1, 6, 0, 0, 1, 8, 0, 1]
+        path = tmp_path / "model.sqm"
+        path.write_bytes(hand_made(tensors + move, 2, 1, arena=16))
+        done = debug.run(path)
+        assert (done.returncode, "writes over what it reads" in done.stderr) == ((2, True) if refused else (0, False))

@@ -221,3 +221,16 @@ def test_where_a_constant_makes_the_float_network_infinite_is_not_compared():
     # [1, 3, 1] and [1, 1, 1]: all that is left there
     assert mask["max_absolute"] == 2.0
     assert mask["cosine_avg"] == pytest.approx(5 / (11**0.5 * 3**0.5))
+
+
+def test_large_tensors_are_measured_one_network_at_a_time(monkeypatch):
+    of = networks(tiny_classifier(), perturbed("w3"))
+    expected = compared(of, pictures())
+    monkeypatch.setattr("stages.compare.gather.comparison.MOST_BESIDE", 0)
+    assert compared(of, pictures()) == expected
+
+
+def test_tensors_that_memory_does_not_hold_are_refused_before_a_network_runs(monkeypatch):
+    monkeypatch.setattr("stages.core.base.memory._free_bytes", lambda: 1000)
+    with pytest.raises(UserError, match="comparing all layers of a picture needs"):
+        compared(networks(tiny_classifier(), tiny_classifier()), [])

@@ -16,6 +16,7 @@ from stages.core.base.artifacts import (
     read_json,
     remove_leftovers,
     save_model,
+    scratch_folder,
     write_json,
     write_text,
 )
@@ -41,6 +42,55 @@ def test_leftovers_are_told_by_the_beginning_of_their_names(tmp_path):
     remove_leftovers(tmp_path, ".trial-")
     assert {path.name for path in tmp_path.iterdir()} == {"trial-c", ".trials"}
     remove_leftovers(tmp_path / "none", ".trial-")
+
+
+def test_a_scratch_folder_in_use_is_no_leftover(tmp_path):
+    with scratch_folder(tmp_path, ".trial-") as first, scratch_folder(tmp_path, ".trial-") as second:
+        remove_leftovers(tmp_path, ".trial-")
+        assert first.is_dir()
+        assert second.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_commands_at_once_the_last_one_s_folder_stays_and_is_whole(tmp_path):
+    final = tmp_path / "stage"
+    with output_folder(final) as first:
+        (first / "a").write_text("first")
+        with output_folder(final) as second:
+            (second / "a").write_text("second")
+        (first / "b").write_text("first")
+    assert {path.name: path.read_text() for path in final.iterdir()} == {"a": "first", "b": "first"}
+
+
+def make(final):
+    with output_folder(final):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda out: (out.mkdir(), (out / "stage").symlink_to(out)), "out/stage is a link: remove it"),
+        (lambda out: out.write_text(""), "out/stage cannot be written: out is no folder"),
+        (lambda out: out.symlink_to("nowhere"), "out/stage cannot be written: out is no folder"),
+        (lambda out: out.symlink_to(out), "out/stage cannot be written: out is no folder"),
+    ],
+)
+def test_what_is_in_the_way_of_a_folder_is_named(tmp_path, monkeypatch, made, message):
+    monkeypatch.chdir(tmp_path)
+    made(Path("out"))
+    with pytest.raises(UserError, match=message):
+        make(Path("out/stage"))
+
+
+def test_a_disk_that_is_full_while_a_folder_is_filled_is_said_of_the_folder(tmp_path):
+    def fill():
+        with output_folder(tmp_path / "stage"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match="stage, or a temporary file, cannot be written: No space left on device"):
+        fill()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
@@ -173,7 +223,7 @@ def test_what_is_discarded_is_gone(tmp_path):
 
 def test_what_cannot_be_discarded_is_one_line(tmp_path):
     (tmp_path / "out").touch()
-    with pytest.raises(UserError, match=r"out cannot be written: Not a directory"):
+    with pytest.raises(UserError, match="out is no folder"):
         discard(tmp_path / "out")
 
 

@@ -1,10 +1,14 @@
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
 from stages.core.base import console
 from stages.core.base.console import output, track, warn
+from tests.conftest import REPOSITORY
 
 
 @pytest.mark.parametrize("message", ["two pictures are alike", "pictures/[a].png", "[/a].png is grey", "a:x:b"])
@@ -40,3 +44,12 @@ def test_progress_on_a_terminal_shows_how_many_are_done(monkeypatch):
     shown = terminal.file.getvalue()
     assert "reading" in shown
     assert "3/3" in shown
+
+
+def test_a_terminal_that_lacks_a_letter_shows_it_escaped():
+    line = "from stages.core.base.console import output; output.print('a \u2013 b')"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", line], cwd=REPOSITORY, env=environment, capture_output=True, check=True
+    )
+    assert done.stdout == b"a \\u2013 b\n"

@@ -142,3 +142,16 @@ def test_nothing_is_noted_for_onnx_runtimes_maker(tmp_path):
     environment = kept | {"HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["net.onnx"]
+
+
+def test_a_large_input_gives_memory_back_and_changes_no_value(monkeypatch):
+    model, fed = tiny_classifier(), {"images": np.random.default_rng(0).normal(size=(1, 3, 16, 16)).astype(np.float32)}
+    expected = Runner(model).run(fed)
+    monkeypatch.setattr("stages.core.graph.session.LARGE_BYTES", 1000)
+    runner = Runner(model)
+    assert not runner._session.get_session_options().enable_cpu_mem_arena
+    np.testing.assert_array_equal(runner.run(fed)["logits"], expected["logits"])
+
+
+def test_the_bytes_of_the_outputs_are_told_from_their_shapes():
+    assert Runner(with_outputs(doubler(), ["minus", "positive"])).output_bytes == 16

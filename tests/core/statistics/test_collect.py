@@ -93,3 +93,18 @@ def test_a_tensor_that_overflows_inside_the_network_is_named():
     model = graph_model(nodes, {"x": [1, 2]}, ["y"])
     with pytest.raises(UserError, match="tensor 'e' is infinite or not a number on hot"):
         collect(model, [("hot", {"x": np.float32([[0, 1000]])})])
+
+
+def test_large_tensors_are_counted_before_the_next_picture_runs(monkeypatch):
+    expected = collect(tiny_classifier(), pictures(4))
+    monkeypatch.setattr("stages.core.statistics.collect.MOST_BESIDE", 0)
+    found = collect(tiny_classifier(), pictures(4))
+    for name, entry in expected.items():
+        np.testing.assert_array_equal(found[name].channel_low, entry.channel_low)
+        np.testing.assert_array_equal(found[name].histogram, entry.histogram)
+
+
+def test_tensors_that_memory_does_not_hold_are_refused_before_they_are_computed(monkeypatch):
+    monkeypatch.setattr("stages.core.base.memory._free_bytes", lambda: 1000)
+    with pytest.raises(UserError, match="calibrating with all tensors of a picture needs"):
+        collect(tiny_classifier(), iter(()))

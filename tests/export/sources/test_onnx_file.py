@@ -6,6 +6,7 @@ from stages.core.base.errors import UserError
 from stages.core.base.sources import SourceFile
 from stages.core.config.schema import ModelConfig
 from stages.core.data.model_files import with_format
+from stages.export.sources.external_data import load_external_data
 from stages.export.sources.onnx_file import read_onnx
 from tests.networks import tiny_classifier
 
@@ -81,3 +82,17 @@ def test_a_network_of_float64_is_read_as_float32():
     found = read(("net.onnx", model.SerializeToString())).graph
     assert {info.type.tensor_type.elem_type for info in (*found.input, *found.output)} == {onnx.TensorProto.FLOAT}
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(found.initializer[0]), np.float32([0.1, 2.0]))
+
+
+@pytest.mark.parametrize("entries", [{}, {"location": ""}, {"location": "weights.bin", "offset": "-1"},
+                                     {"location": "weights.bin", "length": "x"}])  # fmt: skip
+def test_a_weight_that_does_not_say_where_it_lies_is_refused(entries):
+    """The fuzzer found it."""
+    model = tiny_classifier()
+    weight = model.graph.initializer[0]
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in entries.items():
+        weight.external_data.add(key=key, value=value)
+    others = [SourceFile("weights.bin", lambda: b"1234")]
+    with pytest.raises(UserError, match="does not say where in another file the weight"):
+        load_external_data(model, SourceFile("net.onnx", bytes), others, "file:net.onnx")

@@ -245,8 +245,16 @@ class Parser {
             if (index >= model_.tensors.size()) return damaged("an operand is missing");
         if (found.output >= model_.tensors.size() || model_.tensors[found.output].constant)
             return damaged("an operation has no place for its result");
+        for (uint32_t index : found.inputs)
+            if (overlap(model_.tensors[index], model_.tensors[found.output]))
+                return damaged("an operation writes over what it reads");
         model_.operations.push_back(found);
         return true;
+    }
+
+    static bool overlap(const Tensor& read, const Tensor& written) {
+        return !read.constant && read.offset < written.offset + written.bytes() &&
+               written.offset < read.offset + read.bytes();
     }
 
     const char* path_;
