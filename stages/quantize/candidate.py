@@ -1,5 +1,6 @@
 """A network being quantized: all that has been chosen for it. Rounding methods change it subgraph by subgraph."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ from stages.core.integer.network_params import FeatureParams, NetworkParams, Wei
 from stages.core.integer.thresholds import settled_scale
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
-from stages.quantize.parameters.alignment import whole_shift_scales
+from stages.quantize.parameters.alignment import short_bias_limit, whole_shift_scales
 from stages.quantize.parameters.choose import alignments, kept_codes
 from stages.quantize.parameters.scales import representable
 from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
@@ -98,6 +99,19 @@ class Candidate:
     def bias(self, node: onnx.NodeProto) -> Array | None:
         """A weighted node's bias as it stands, float32 [channels]."""
         return self.biases[node.name] if node.name in self.biases else bias_of(self.graph, node)
+
+    def bias_limit(self, node: onnx.NodeProto, bias: Array) -> float:
+        """The largest magnitude that the SOC's converter keeps of a weighted node's biases."""
+        x, y = self.ends(node)
+        if self.soc.requantization is not Requantization.sophgo_bm1684 or x is None or y is None:
+            return math.inf
+        step, codes = x.scale * self.weights[node.name].scales[0], self.codes[node.name]
+        return short_bias_limit(bias, step, int(np.abs(codes).max(initial=0)))
+
+    def set_bias(self, node: onnx.NodeProto, bias: Array) -> None:
+        """Give a weighted node another bias, as far as the SOC's integers hold it."""
+        limit = self.bias_limit(node, bias)
+        self.biases[node.name] = np.clip(bias, -limit, limit).astype(np.float32)
 
     def rescale(self, tensor: str, scales: Array) -> None:
         """Give a feature other scales, float32 [1] or [C]; also all features that pass its codes on."""
