@@ -41,6 +41,7 @@ from stages.core.integer.model import load_integer_model
 from stages.core.integer.simulator import simulator_model
 from stages.core.statistics.metrics import cosine
 from stages.core.tpu_mlir.calls import with_folder
+from stages.quantize.float_network import Network
 from stages.quantize.pipeline import Pipeline
 
 COLUMNS = ("chip", "method", "rows", "cosine", "agree", "pictures")
@@ -91,8 +92,13 @@ def calibrated(python: Path, project: Path, work: Path, method: str) -> dict[str
         options = ["--dataset", board / "calibration", "--input_num", len(samples), "--cali_method", method]
         call = [python.with_name("run_calibration.py"), "net.mlir", *options, "--chip", config.soc.name]
         run_tool([*call, "-o", table.name], work, table.name)
-    rows = [line.split() for line in table.read_text().splitlines() if line.strip() and line[0] != "#"]
-    return {name: (-float(most) if float(low) < 0.0 else 0.0, float(most)) for name, most, low, *_ in rows}
+    return table_ranges(table.read_text())
+
+
+def table_ranges(text: str) -> dict[str, Range]:
+    """What a calibration table says: name of a layer -> the ends of its codes, signed where its min is below 0."""
+    rows = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
+    return {name: (-float(most) if float(low) < 0.0 else 0.0, float(most)) for name, most, low, _ in rows}
 
 
 def compare(mlir: Path, tables: Mapping[str, Mapping[str, Range]]) -> list[Row]:
@@ -114,16 +120,15 @@ def compare(mlir: Path, tables: Mapping[str, Mapping[str, Range]]) -> list[Row]:
 
     rows = [row("ours", load_integer_model(INTEGER_MODEL), None)]
     for method, table in tables.items():
-        ranges = of_tensors(mlir, table, pipeline)
+        ranges = of_tensors(mlir, table, pipeline.network)
         candidate = pipeline.choose_parameters(replace(pipeline.network, ranges=ranges), pipeline.config.quant)
         rows.append(row(method, candidate.lowered()[0], len(ranges)))
     return rows
 
 
-def of_tensors(mlir: Path, table: Mapping[str, Range], pipeline: Pipeline) -> dict[str, Range]:
+def of_tensors(mlir: Path, table: Mapping[str, Range], network: Network) -> dict[str, Range]:
     """A table's ranges by the tensors of the network."""
-    tensors = layer_tensors(mlir, set(pipeline.network.statistics))
-    tensors |= {name: name for name in pipeline.network.graph.inputs}
+    tensors = layer_tensors(mlir, set(network.statistics)) | {name: name for name in network.graph.inputs}
     return {tensor: table[name] for name, tensor in tensors.items() if name in table}
 
 

@@ -129,7 +129,7 @@ class Candidate:
         return self.features.get(node.input[0]), self.features.get(output)
 
     def reround(self, node: onnx.NodeProto, scales: Array, codes: NDArray[np.int32]) -> None:
-        """Give a weight other scales and codes.
+        """Give a weight other scales and codes; its bias is cut to what they leave room for.
 
         Scales move to the nearest whose effective scales the SOC's integers express. Codes stay where that is by
         little, so that what was learned is not rounded twice; else they follow.
@@ -140,6 +140,8 @@ class Candidate:
             scales = whole_shift_scales(scales, x.scale, y.scale)
             self.weights[node.name] = replace(params, scales=tuple(scales.tolist()))
             self.codes[node.name] = kept_codes(codes, self.soc)
+            if node.name in self.biases:
+                self.set_bias(node, self.biases[node.name])
             return
         candidates = np.stack(alignments(scales, params.axis, self.bias(node), x, y, self.soc))
         nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)

@@ -267,11 +267,10 @@ class _BlockLearner:
             self._candidate.rescale(name, parameters.scales[name].detach().numpy())
         for name, weight in self._weights.items():
             bias = parameters.weights[name][1]
-            node = self._block.weighted[name]
-            scales = weight.scales(self._moved(name)).detach().numpy().reshape(-1)
-            self._candidate.reround(node, scales, weight.codes())
             if bias is not None:
-                self._candidate.set_bias(node, bias.detach().numpy())
+                self._candidate.biases[name] = bias.detach().numpy()
+            scales = weight.scales(self._moved(name)).detach().numpy().reshape(-1)
+            self._candidate.reround(self._block.weighted[name], scales, weight.codes())
         return None
 
 
