@@ -13,7 +13,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOCK = PROJECT / ".ci/requirements.txt"
-EXTRAS = "dev,board,docs,fuzz"
+EXTRAS = "dev,board,docs,fuzz,lmdb"
 BUILD = "setuptools>=77"
 """With what packages without a wheel are built, and this project is installed."""
 LEFT_OUT = {"socquant", "torch"}

@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from stages.core.base.errors import UserError
 from stages.core.integer.network_params import FeatureParams
 from stages.core.integer.thresholds import threshold
 
-__all__ = ["Recording", "record"]
+__all__ = ["Recording", "layer_tensors", "record", "run_tool"]
 
 RECORDER = Path(__file__).with_name("recorder.py")
 CAST = re.compile(r".*_[su]i8")
@@ -65,17 +65,17 @@ def record(
     """
     shapes = ",".join(f"[{','.join(map(str, values.shape[1:]))}]" for values in inputs.values())
     name, work = "net", folder
-    _run(
+    run_tool(
         [python.with_name("model_transform.py"), "--model_name", name, "--model_def", model, "--input_shapes",
          f"[{shapes}]", "--mlir", f"{name}.mlir"],
         work, f"{name}.mlir",
     )  # fmt: skip
-    tensors = _tensors(work / f"{name}.mlir", features)
+    tensors = layer_tensors(work / f"{name}.mlir", features)
     table = _table(tensors, features)
     (work / "table").write_text(table)
     np.savez(work / "inputs.npz", **dict[str, Any](inputs))
     (work / "qtable").write_text(_float_layers(work / f"{name}.mlir", tensors, float_type))
-    _run([python, RECORDER, f"{name}.mlir", chip, "table", "inputs.npz", "codes.npz", "qtable"], work, "codes.npz")
+    run_tool([python, RECORDER, f"{name}.mlir", chip, "table", "inputs.npz", "codes.npz", "qtable"], work, "codes.npz")
     quantized = _quantized(work / f"{name}_{chip}.mlir")
     with np.load(work / "codes.npz") as stored:
         values = {key.replace("\\", "/"): stored[key] for key in stored.files if key.replace("\\", "/") in quantized}
@@ -87,7 +87,7 @@ def record(
     return Recording(codes, sorted(values.keys() - known.keys()), permuted, table)
 
 
-def _run(command: Iterable[object], folder: Path, made: str) -> None:
+def run_tool(command: Iterable[object], folder: Path, made: str) -> None:
     """Run a step; what counts is the file that it leaves."""
     words = [str(word) for word in command]
     bin_folder = Path(words[0]).parent
@@ -115,7 +115,7 @@ def _located(text: str) -> dict[str, list[str]]:
     return lines
 
 
-def _tensors(mlir: Path, features: Mapping[str, FeatureParams]) -> dict[str, str]:
+def layer_tensors(mlir: Path, features: Collection[str]) -> dict[str, str]:
     """Name in the mlir file -> tensor of the network, of those that have codes; `<output>_<operator>` mostly."""
     names = {}
     for name in _located(mlir.read_text()):

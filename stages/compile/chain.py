@@ -132,7 +132,7 @@ def _write_tables(board: Path, work: Path, name: str) -> None:
 def _layers(path: Path) -> list[Layer]:
     try:
         return read_mlir(path.read_text(encoding="utf-8"))
-    except TableError as error:
+    except ValueError as error:
         raise UserError(f"{path.name}: {error}") from error
 
 

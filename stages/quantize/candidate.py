@@ -1,5 +1,6 @@
 """A network being quantized: all that has been chosen for it. Rounding methods change it subgraph by subgraph."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ from stages.core.integer.network_params import FeatureParams, NetworkParams, Wei
 from stages.core.integer.thresholds import settled_scale
 from stages.quantize.emit.lower import lower
 from stages.quantize.emit.prepared import prepared_model, with_biases
-from stages.quantize.parameters.alignment import whole_shift_scales
+from stages.quantize.parameters.alignment import short_bias_limit, whole_shift_scales
 from stages.quantize.parameters.choose import alignments, kept_codes
 from stages.quantize.parameters.scales import representable
 from stages.quantize.parameters.weight_scales import broadcast_shape, weight_qmax
@@ -99,6 +100,19 @@ class Candidate:
         """A weighted node's bias as it stands, float32 [channels]."""
         return self.biases[node.name] if node.name in self.biases else bias_of(self.graph, node)
 
+    def bias_limit(self, node: onnx.NodeProto, bias: Array) -> float:
+        """The largest magnitude that the SOC's converter keeps of a weighted node's biases."""
+        x, y = self.ends(node)
+        if self.soc.requantization is not Requantization.sophgo_bm1684 or x is None or y is None:
+            return math.inf
+        step, codes = x.scale * self.weights[node.name].scales[0], self.codes[node.name]
+        return short_bias_limit(bias, step, int(np.abs(codes).max(initial=0)))
+
+    def set_bias(self, node: onnx.NodeProto, bias: Array) -> None:
+        """Give a weighted node another bias, as far as the SOC's integers hold it."""
+        limit = self.bias_limit(node, bias)
+        self.biases[node.name] = np.clip(bias, -limit, limit).astype(np.float32)
+
     def rescale(self, tensor: str, scales: Array) -> None:
         """Give a feature other scales, float32 [1] or [C]; also all features that pass its codes on."""
         largest, by_channel = float(scales.max()), tuple(scales.tolist()) if len(scales) > 1 else ()
@@ -115,7 +129,7 @@ class Candidate:
         return self.features.get(node.input[0]), self.features.get(output)
 
     def reround(self, node: onnx.NodeProto, scales: Array, codes: NDArray[np.int32]) -> None:
-        """Give a weight other scales and codes.
+        """Give a weight other scales and codes; its bias is cut to what they leave room for.
 
         Scales move to the nearest whose effective scales the SOC's integers express. Codes stay where that is by
         little, so that what was learned is not rounded twice; else they follow.
@@ -126,6 +140,8 @@ class Candidate:
             scales = whole_shift_scales(scales, x.scale, y.scale)
             self.weights[node.name] = replace(params, scales=tuple(scales.tolist()))
             self.codes[node.name] = kept_codes(codes, self.soc)
+            if node.name in self.biases:
+                self.set_bias(node, self.biases[node.name])
             return
         candidates = np.stack(alignments(scales, params.axis, self.bias(node), x, y, self.soc))
         nearest = np.abs(np.log(candidates / scales)).argmin(axis=0)

@@ -14,6 +14,7 @@ from stages.compile.tools import Tools
 from stages.core.base.artifacts import stage_output
 from stages.core.base.errors import UserError
 from stages.core.base.paths import INTEGER_MODEL
+from stages.core.command import guarded
 from stages.core.config.schema import Color, Vendor
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.session import Runner
@@ -207,6 +208,18 @@ def test_a_damaged_network_is_told_by_its_checksum(tmp_path, monkeypatch):
 def test_a_compiled_network_names_its_weights(tmp_path):
     (tmp_path / LOWERED).write_bytes((GOLDEN / "net_bm1684x_tpu.mlir").read_bytes())
     assert weight_file(tmp_path / LOWERED) == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\xff\xfe", b'module.weight_file = "net', b"module.weight_file = 3,", b'module.weight_file = "../net.npz",'],
+)
+def test_a_compiled_network_that_names_no_weights_is_damaged(tmp_path, text):
+    (tmp_path / LOWERED).write_bytes(text)
+    with pytest.raises(UserError, match=rf"{LOWERED} is damaged: .*; run `dvc repro -f compile`$") as refused:
+        weight_file(tmp_path / LOWERED)
+    assert "\n" not in str(refused.value)
+    assert guarded(lambda: print(weight_file(tmp_path / LOWERED)), debug=False) == 2
 
 
 def test_the_digest_of_a_damaged_network_is_refused(tmp_path, monkeypatch):

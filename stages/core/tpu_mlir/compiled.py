@@ -68,9 +68,16 @@ def load_compiled(config: Config) -> CompiledNetwork:
 
 
 def weight_file(path: Path) -> str:
-    """The name of the file of weights that a .mlir names; it lies beside it."""
-    mark = "module.weight_file = "
-    text = path.read_text(encoding="utf-8")
-    start = text.index(mark) + len(mark)
-    name: str = json.JSONDecoder().raw_decode(text[start:])[0]
+    """The name of the file of weights that a .mlir names; it lies beside it.
+
+    Raises:
+        UserError: if it names none: it is damaged.
+    """
+    _, _, rest = path.read_bytes().partition(b"module.weight_file = ")
+    try:
+        name = json.JSONDecoder().raw_decode(rest.decode())[0]
+    except ValueError:
+        name = None
+    if not isinstance(name, str) or name != Path(name).name:
+        raise UserError(f"{path} is damaged: it does not say where its weights are; run `dvc repro -f compile`")
     return name

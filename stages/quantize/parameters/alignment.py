@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 from stages.core.config.schema import Requantization
 from stages.core.integer.rules import SHIFT_LIMIT, Scale, multiplier_shift_parameters
 
-__all__ = ["aligned_scales", "whole_shift_scales"]
+__all__ = ["MOST_CODE", "aligned_scales", "least_scale_of_short_biases", "short_bias_limit", "whole_shift_scales"]
 
 CONVERTER_SHIFT_LIMIT = 31
+MOST_CODE, BIAS_CODES, CUT_BIASES = 126, 2**15 - 1, 0.03
+"""On BM1684: the largest code of a weight and of a bias, and the share of a layer's biases that may be beyond it."""
 
 
 def aligned_scales(
@@ -44,6 +46,30 @@ def aligned_scales(
         multiplier, shift = multiplier_shift_parameters(effective_scales)
         candidates = [np.where(multiplier > 0, multiplier / 2.0**shift, effective_scales)]
     return [(candidate * y_scale / x_scale).astype(np.float32) for candidate in candidates]
+
+
+def least_scale_of_short_biases(bias: NDArray[np.float32], x_scale: Scale) -> NDArray[np.float32]:
+    """Give the weight scale below which BM1684's converter takes a smaller shift for the sake of the biases: [1]."""
+    magnitudes = np.sort(np.abs(bias.astype(np.float64) / x_scale).reshape(-1))[::-1]
+    within = magnitudes[int(CUT_BIASES * len(magnitudes))]
+    return np.array([within / BIAS_CODES], dtype=np.float32)
+
+
+def short_bias_limit(bias: NDArray[np.float32], step: float, largest_code: int) -> float:
+    """Give the largest magnitude that BM1684's converter keeps of a layer's biases.
+
+    It takes the largest shift at which the weights' codes and all but a few biases fit, so a layer whose codes are
+    small has room for fewer bits of a bias.
+
+    Args:
+        bias: float32 [channels].
+        step: scale of the layer's input times that of its weight.
+        largest_code: of the weight.
+    """
+    limit = BIAS_CODES * step
+    while 0 < largest_code <= MOST_CODE // 2 and np.mean(np.abs(bias) > limit / 2) <= CUT_BIASES:
+        limit, largest_code = limit / 2, largest_code * 2
+    return limit
 
 
 def whole_shift_scales(scales: NDArray[np.float32], x_scale: Scale, y_scale: Scale) -> NDArray[np.float32]:

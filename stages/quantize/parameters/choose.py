@@ -14,7 +14,7 @@ from stages.core.graph.onnx_graph import Graph, attribute
 from stages.core.integer.network_params import FeatureParams, RangeSource, WeightParams
 from stages.core.integer.rules import broadcast_scales, nna_limits
 from stages.core.statistics.tensor_statistics import TensorStatistics
-from stages.quantize.parameters.alignment import aligned_scales
+from stages.quantize.parameters.alignment import MOST_CODE, aligned_scales, least_scale_of_short_biases
 from stages.quantize.parameters.channel_scales import channel_scales, least_channel_scales
 from stages.quantize.parameters.converter_ranges import converter_ranges
 from stages.quantize.parameters.ranges import feature_range
@@ -33,7 +33,6 @@ __all__ = [
     "symmetric_features",
 ]
 
-MOST_SHIFTED_CODE = 126
 Range = tuple[float, float]
 
 
@@ -206,7 +205,7 @@ def kept_codes(codes: NDArray[np.int32], soc: SocConfig) -> NDArray[np.int32]:
 def most_code(bits: int, soc: SocConfig) -> int:
     """The largest of a weight's codes that the SOC's converter keeps, see `kept_codes`."""
     limited = soc.requantization is Requantization.sophgo_bm1684
-    return min(weight_qmax(bits), MOST_SHIFTED_CODE) if limited else weight_qmax(bits)
+    return min(weight_qmax(bits), MOST_CODE) if limited else weight_qmax(bits)
 
 
 def alignments(
@@ -234,7 +233,10 @@ def alignments(
     if x is None:
         return [scales]
     x_scales = broadcast_scales(x.scales, len(scales))
-    least = least_bias_scales(real_bias, x_scales)
+    if soc.requantization is Requantization.sophgo_bm1684:
+        least = least_scale_of_short_biases(real_bias, x_scales)
+    else:
+        least = least_bias_scales(real_bias, x_scales)
     scales = np.maximum(scales, least if axis is not None else least.max())
     if y is None or y.float_consumers:  # nothing is requantized: the layer returns float
         return [scales]

@@ -47,4 +47,4 @@ def correct_bias(candidate: Candidate, node: onnx.NodeProto, replay: Replay, wei
         total = total + (before.mean(axis=others, dtype=np.float64) - after.mean(axis=others, dtype=np.float64))
     bias = candidate.bias(node) if weights else bias_of(candidate.graph, node)
     shift = total / replay.count
-    candidate.biases[node.name] = (shift if bias is None else bias + shift).astype(np.float32)
+    candidate.set_bias(node, (shift if bias is None else bias + shift).astype(np.float32))

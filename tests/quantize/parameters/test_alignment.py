@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.core.config.schema import Requantization
-from stages.quantize.parameters.alignment import aligned_scales
+from stages.quantize.parameters.alignment import aligned_scales, least_scale_of_short_biases, short_bias_limit
 
 scales = st.floats(2.0**-20, 1.0, width=32)
 features = st.floats(2.0**-10, 2.0, width=32)
@@ -105,3 +105,21 @@ def test_channels_of_their_own_feature_scales_are_aligned_each_to_its_own(rule):
     for i in range(3):
         alone = aligned_scales(wanted[i : i + 1], float(x_scale[i]), float(y_scale[i]), rule, limits[i : i + 1])
         assert [candidate[i] for candidate in together] == [candidate[0] for candidate in alone]
+
+
+# --- biases of 16 bits
+
+
+@pytest.mark.parametrize(("large", "within"), [(0, 1.0), (3, 1.0), (4, 50.0)])
+def test_few_biases_may_be_beyond_16_bits(large, within):
+    bias = np.float32([-50.0] * large + [1.0] * (100 - large))
+    assert least_scale_of_short_biases(bias, 0.5) == pytest.approx(within / 0.5 / 32767)
+
+
+@pytest.mark.parametrize(
+    ("largest_code", "large", "share"),
+    [(126, 0, 1.0), (64, 0, 1.0), (63, 0, 0.5), (31, 0, 0.25), (63, 3, 0.5), (63, 4, 1.0), (0, 0, 1.0)],
+)
+def test_small_codes_leave_less_room_for_biases(largest_code, large, share):
+    bias = np.float32([-30000.0] * large + [1.0] * (100 - large))
+    assert short_bias_limit(bias, 1.0, largest_code) == share * 32767

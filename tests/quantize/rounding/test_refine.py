@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from omegaconf import OmegaConf
+from onnx import numpy_helper
 
 from stages.core.base.paths import CALIBSET, FLOAT_MODEL, INTEGER_MODEL, PREPARED_MODEL, QUANTIZED_MODEL
 from stages.core.config.schema import Color, QuantConfig, Rounding
@@ -179,6 +180,34 @@ def test_odd_networks_get_through(tmp_path, soc, quant):
     refine(candidate, QuantConfig("q", **quant), samples, given, tmp_path / "scratch")
     assert "f" in candidate.biases
     assert np.isfinite(Validator(model, given, samples).error(candidate))
+
+
+@pytest.mark.parametrize("large", [1, 2], ids=["few", "many"])
+def test_on_bm1684_the_chip_has_the_weights_and_biases_that_were_fitted(tmp_path, large):
+    """Biases have 16 bits there: those of large ones are cut off, or cost the whole layer a bit of its weights."""
+    rng, channels = np.random.default_rng(3), 40
+    biases = np.where(np.arange(channels) < large, 12.0, 0.1).astype(np.float32)
+    constants = {
+        "w": rng.normal(0, 0.04, (channels, 3, 3, 3)),
+        "b": biases,
+        "v": rng.normal(0, 0.3, (2, channels, 1, 1)),
+    }
+    nodes = [node("Conv", ["images", "w", "b"], ["a"], "one"), node("Conv", ["a", "v"], ["y"], "two")]
+    model = onnx.shape_inference.infer_shapes(graph_model(nodes, {"images": [1, 3, 8, 8]}, ["y"], constants))
+    pictures = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in range(4)]
+    samples = [{"images": picture} for picture in pictures]
+    given = [NetworkInput("images", (1, 3, 8, 8), (128.0,) * 3, (64.0,) * 3, Color.RGB)]
+    candidate = candidate_of(model, [feeds(sample, given) for sample in samples], soc_config("bm1684"))
+    refine(candidate, QuantConfig("q", rounding=Rounding.compensate), samples, given, tmp_path / "scratch")
+    integer = candidate.lowered()[0]
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in integer.graph.initializer}
+    layer = next(each for each in integer.graph.node if each.name == "one")
+    codes = stored[layer.input[1]]
+    ratio = np.abs(codes).max() // np.abs(candidate.codes["one"]).max()
+    np.testing.assert_array_equal(codes, candidate.codes["one"] * ratio)
+    step = candidate.features["images"].scale * candidate.weights["one"].scales[0]
+    chip = stored[next(name for name in layer.input if name.endswith("/bias"))]
+    np.testing.assert_allclose(chip / ratio, candidate.biases["one"] / step, atol=1.0)
 
 
 @pytest.mark.parametrize(

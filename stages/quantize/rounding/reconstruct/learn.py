@@ -118,6 +118,9 @@ class _BlockLearner:
             for name, node in nodes.items()
             if (bias := candidate.bias(node)) is not None
         }
+        self._bias_limits = {
+            name: candidate.bias_limit(nodes[name], bias.numpy()) for name, bias in self._biases.items()
+        }
         self._bias_shifts = {name: torch.zeros_like(bias).requires_grad_() for name, bias in self._biases.items()}
         outputs = [name for layer in subgraph.layers for name in layer.nodes[-1].output]
         features = {name: candidate.features[name] for name in outputs if name in candidate.features}
@@ -199,8 +202,10 @@ class _BlockLearner:
         weights = {}
         for name, weight in self._weights.items():
             bias = self._biases.get(name)
-            shifted = None if bias is None else bias + self._deviations[name] * self._bias_shifts[name]
-            weights[name] = weight.dequantized(self._moved(name)), shifted
+            if bias is not None:
+                limit = self._bias_limits[name]
+                bias = (bias + self._deviations[name] * self._bias_shifts[name]).clamp(-limit, limit)
+            weights[name] = weight.dequantized(self._moved(name)), bias
         scales = {name: torch.from_numpy(params.scales.copy()) for name, params in self._features.items()}
         moved = {name: scales[name] * log_scales.exp() for name, log_scales in self._log_scales.items()}
         return BlockParameters(weights, scales | moved)
