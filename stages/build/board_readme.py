@@ -93,9 +93,7 @@ def _parts(soc: SocConfig) -> list[Part]:
     )
     if soc.vendor is Vendor.ingenic:
         return [
-            Part(
-                "magik", "makes the .bin for the NPU", toolkit, "MAGIK_TRANSFORMKIT=.../TransformKit sh run.sh"
-            ),
+            Part("magik", "makes the .bin for the NPU", toolkit, "MAGIK_TRANSFORMKIT=.../TransformKit sh run.sh"),
             Part(
                 "venus", "runs the .bin on the board", f"{toolkit}; the program to the board", f"make TOPDIR=.../{tree}"
             ),
