@@ -41,9 +41,13 @@ def test_refused_config(command: Run, override: str, expected: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("model.inputs=[{name: imagez}]", ("imagez", "did you mean 'images'")),
+        pytest.param("model.inputs=[{name: imagez}]", ("imagez", "did you mean 'images'"), marks=pytest.mark.slow),
         ("model.outputs=[logitz]", ("logitz", "did you mean 'logits'")),
-        ("model.inputs=[{mean: [1, 2]}]", ("model.inputs[0].mean", "2 values", "1 value or 3")),
+        pytest.param(
+            "model.inputs=[{mean: [1, 2]}]",
+            ("model.inputs[0].mean", "2 values", "1 value or 3"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_refused_model(command: Run, override: str, expected: tuple[str, ...]) -> None:

@@ -168,10 +168,17 @@ def test_the_first_line_says_what_was_typed(conf, params):
     [
         (["soc=t41"], ["quant=a10w8"], ["soc=t41", "quant=a10w8"]),
         (["soc=t41", "quant=a8w4"], ["quant=a10w8"], ["soc=t41", "quant=a10w8"]),  # the later of a group wins
-        (["quant.skip_nodes=[a]", "soc=a1"], ["quant.skip_nodes=[a,b]"], ["soc=a1", "quant.skip_nodes=[a,b]"]),
-        (["quant.weight_bits=4"], ["quant=a10w8"], ["quant.weight_bits=4", "quant=a10w8"]),  # a key is above its group
-        (["+model.torch.arguments.x=1"], ["model.torch.arguments.x=2"], None),
-        (['quant.skip_nodes=["it\'s"]'], ["soc=a1"], None),
+        pytest.param(
+            ["quant.skip_nodes=[a]", "soc=a1"],
+            ["quant.skip_nodes=[a,b]"],
+            ["soc=a1", "quant.skip_nodes=[a,b]"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["quant.weight_bits=4"], ["quant=a10w8"], ["quant.weight_bits=4", "quant=a10w8"], marks=pytest.mark.slow
+        ),  # a key is above its group
+        pytest.param(["+model.torch.arguments.x=1"], ["model.torch.arguments.x=2"], None, marks=pytest.mark.slow),
+        pytest.param(['quant.skip_nodes=["it\'s"]'], ["soc=a1"], None, marks=pytest.mark.slow),
     ],
 )
 def test_keep_starts_from_what_was_typed_before(conf, params, tmp_path, first, then, together):
@@ -244,6 +251,7 @@ def exit_code(monkeypatch, *arguments):
     return caught.value.code
 
 
+@pytest.mark.slow
 def test_the_command_composes_in_the_current_folder(project, monkeypatch):
     assert exit_code(monkeypatch, *project_overrides("quant=a8w4")) == 0
     assert values(Path("params.yaml"))["quant"]["weight_bits"] == 4
@@ -278,6 +286,7 @@ def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(conf, monkeypat
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_committed_params_pass_the_check():
     line = [sys.executable, "-m", "stages.compose", "--check"]
     done = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -302,6 +311,7 @@ def test_an_override_of_the_inputs_that_loses_mean_and_normal_is_warned_of(conf,
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_an_override_that_loses_what_was_kept_is_warned_of(conf, params, capsys):
     run(["model.inputs=[{color: BGR, mean: [7], normal: [9]}]"], conf, params, check_only=False)
     run(["quant=a10w8"], conf, params, check_only=False, keep=True)

@@ -229,8 +229,11 @@ def test_sophgo_gets_what_the_network_takes(model):
     "overrides",
     [
         ["quant.rounding=compensate"],
-        ["quant.weight_correction=true", "quant.feature_correction=true", "quant.equalization=measured"],
-        ["quant.feature_method=OUTPUT", "quant.channel_scales=measured"],
+        pytest.param(
+            ["quant.weight_correction=true", "quant.feature_correction=true", "quant.equalization=measured"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["quant.feature_method=OUTPUT", "quant.channel_scales=measured"], marks=pytest.mark.slow),
         pytest.param(["quant.rounding=reconstruct", "quant.steps=20"], marks=pytest.mark.slow),
     ],
 )

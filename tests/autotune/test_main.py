@@ -66,6 +66,7 @@ def test_quantize_takes_the_file_and_has_those_bit_widths(calibrated, capsys):
     assert len(set(asked.values())) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plotted")
 def test_bounds_are_kept_and_beat_the_uniform_bit_widths_within_them(calibrated):
     for bound, keys in ((["--mean-bits", "6"], ["feature bits", "weight bits"]), (["--budget", "size=188"], ["size"])):
@@ -152,6 +153,7 @@ def test_a_result_is_kept_though_no_other_picture_can_tell_its_worth(calibrated,
     assert "to use it in spite of that" in out
 
 
+@pytest.mark.slow
 def test_pictures_too_few_for_a_target_are_said(calibrated, capsys):
     tune(calibrated, "--target", "accuracy=-0.003")
     out, err = capsys.readouterr()
@@ -159,6 +161,7 @@ def test_pictures_too_few_for_a_target_are_said(calibrated, capsys):
     assert "to use it in spite of that" in out
 
 
+@pytest.mark.slow
 def test_a_target_by_example_is_as_good_for_less(calibrated):
     report = tune(calibrated, "--target", "error=8/6", "--minimize", "bitops")
     example = next(row for row in report["rows"] if row["name"] == "uniform 8/6")
@@ -237,6 +240,7 @@ def test_two_runs_write_the_same_bytes(calibrated):
     assert {path.name for path in first} > {"autotune.json", "node_bits.json", "pareto.csv", "pareto.svg"}
 
 
+@pytest.mark.slow
 def test_the_users_node_bits_stay(calibrated):
     Path("bits.json").write_text(json.dumps({"project": {"QUANT_WEIGHT_BIT": 2, "MIN": -1.0, "MAX": 1.0}}))
     tune(composed("quant.node_bits=file:bits.json"), "--mean-bits", "6", "--node-bits", "more/bits.json")

@@ -16,6 +16,7 @@ def plot():
     )
 
 
+@pytest.mark.slow
 def test_same_points_give_the_same_bytes():
     assert plot() == plot()
 
@@ -26,7 +27,12 @@ def test_the_plot_names_what_it_shows():
 
 
 @pytest.mark.parametrize(
-    ("cost", "axis"), [("latency", "latency in ms"), ("size", "bytes"), ("bitops", "bit operations")]
+    ("cost", "axis"),
+    [
+        ("latency", "latency in ms"),
+        pytest.param("size", "bytes", marks=pytest.mark.slow),
+        pytest.param("bitops", "bit operations", marks=pytest.mark.slow),
+    ],
 )
 def test_the_axis_is_the_cost(cost, axis):
     assert axis in curve_plot(POINTS, [], Measured("chosen", 4.0, 0.0), cost, "t")

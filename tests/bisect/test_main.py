@@ -136,6 +136,7 @@ def test_the_setting_that_it_prints_restores_the_metric_in_the_pipeline(deep):
         assert fidelity_by_compare() < float(BELOW)
 
 
+@pytest.mark.slow
 def test_a_feature_at_few_bits_takes_its_producer_and_its_consumer(deep):
     # t30 comes out of a LeakyRelu and goes into an Add; at 4 bits, either one's codes alone would keep it coarse
     Path("bits.json").write_text(json.dumps({"n30": {"QUANT_FEATURE_BIT": 4}}))

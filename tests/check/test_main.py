@@ -36,6 +36,7 @@ def rows(case):
     return {row["layer"]: row for row in case["layers"]}
 
 
+@pytest.mark.slow
 def test_equal_folders_pass(at, monkeypatch, capsys):
     for bits in (8, 4, 12):
         at(bits)

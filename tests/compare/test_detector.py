@@ -68,6 +68,7 @@ def test_a_whole_network_is_broken_at_its_last_concat(detector, capsys):
     assert "try: python -m stages.compose --keep model.cut=true && dvc repro" in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_whole_network_that_joins_in_float_has_no_finding(detector, capsys):
     detector.model.cut = False

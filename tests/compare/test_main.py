@@ -107,7 +107,7 @@ def test_notes_of_earlier_stages_are_on_the_page(quantized):
     assert "fc has 8-bit weights, not 6" in page
 
 
-@pytest.mark.parametrize("name", ["block[a]/conv", "block[/a]"])
+@pytest.mark.parametrize("name", ["block[a]/conv", pytest.param("block[/a]", marks=pytest.mark.slow)])
 def test_names_with_brackets_are_shown_whole(quantized, capsys, name):
     model = tiny_classifier()
     model.graph.node[4].name = name
@@ -117,6 +117,7 @@ def test_names_with_brackets_are_shown_whole(quantized, capsys, name):
     assert name in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_integer_model_is_what_is_compared(quantized):
     """Removing the other forms of the network changes nothing; without the integer model nothing goes."""
     quantized.compare.isolated = False

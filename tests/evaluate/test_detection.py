@@ -55,6 +55,7 @@ def test_without_labels_the_float_networks_boxes_are_the_truth():
     assert score.by_class() == []
 
 
+@pytest.mark.slow
 def test_one_metric_is_what_all_of_them_say():
     score = detection_score(labelled=True)
     metrics = score.metrics()

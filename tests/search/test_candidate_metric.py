@@ -101,6 +101,7 @@ def candidate_of(config):
     return pipeline.choose_parameters(pipeline.network, config.quant)
 
 
+@pytest.mark.slow
 def test_a_detectors_agreement_is_what_evaluate_measures(detector):
     evaluate(detector)
     metrics = json.loads(METRICS.read_text())
@@ -150,6 +151,7 @@ def test_the_users_own(quantized):
         assert metric.greater_is_better
 
 
+@pytest.mark.slow
 def test_many_large_outputs_are_not_held_in_memory(detector, monkeypatch):
     with opened(detector, AGREEMENT) as metric:
         kept = metric.of_float(), metric.of(candidate_of(detector))

@@ -71,7 +71,9 @@ def conf_alone(tmp_path, monkeypatch):
     ("overrides", "message"),
     [
         (["quant.feature_bit=4,8"], r"^quant\.feature_bit: no such key of quant; did you mean"),
-        (["quant.feature_method=KL,NONE"], r"^quant\.feature_method: .*give one of MAX_ABS"),
+        pytest.param(
+            ["quant.feature_method=KL,NONE"], r"^quant\.feature_method: .*give one of MAX_ABS", marks=pytest.mark.slow
+        ),
         (["experiment=bit"], r"^experiment=bit: there is no such file .* choose one of best, bits, ladder"),
         (["sweep.cost=money"], r"^sweep\.cost=money: give one of bit_operations, weight_bytes$"),
         (["hydra.launcher.n_jobs=0"], r"^hydra\.launcher\.n_jobs=0: give how many points"),
@@ -96,12 +98,25 @@ def test_a_mistake_is_said_before_anything_is_opened(conf_alone, overrides, mess
     ("overrides", "message"),
     [
         (["quant.feature_bits=9"], r"^quant\.feature_bits=9: the T40 cannot do 9 bits; it can do 4, 8"),
-        (["quant.feature_bits=9,11"], r"^none of the 2 points can work; the first: quant\.feature_bits=9: the T40"),
-        (["soc=t40,t41", "data.calibration.source=file:absent"], r"^data\.calibration\.source: .*absent"),
-        (["experiment=bits,socs"], r"^none of .* the first: experiment=bits is a sweep of its own: run it alone$"),
-        (
+        pytest.param(
+            ["quant.feature_bits=9,11"],
+            r"^none of the 2 points can work; the first: quant\.feature_bits=9: the T40",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["soc=t40,t41", "data.calibration.source=file:absent"],
+            r"^data\.calibration\.source: .*absent",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["experiment=bits,socs"],
+            r"^none of .* the first: experiment=bits is a sweep of its own: run it alone$",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             ["data.evaluation.task=none", "data.evaluation.labels=null", "sweep.metric=top1"],
             r"^sweep\.metric=top1: no such metric; known: 'cosine', 'fidelity', 'count', 'agreement'",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -111,6 +126,7 @@ def test_a_sweep_without_a_point_that_can_work_does_not_begin(conf_alone, overri
     assert [path.name for path in conf_alone.iterdir()] == ["conf"]
 
 
+@pytest.mark.slow
 def test_what_cannot_work_is_said_first(conf_alone, capsys):
     """Then the sweep begins, which here ends it: there is no DVC project."""
     with pytest.raises(UserError, match="is no DVC project"):
@@ -154,6 +170,7 @@ def test_a_sweep_says_that_it_is_not_of_the_current_experiment(conf_alone, monke
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_the_current_experiment_where_it_asks_for_nothing_else(conf_alone, monkeypatch, capsys):
     (conf_alone / "params.yaml").write_text(LONG)
     shown = begun(["--keep", "experiment=bits", "soc=a1"], monkeypatch, capsys)
@@ -461,13 +478,15 @@ def test_a_point_that_ends_without_the_metric_fails_with_what_it_has(project):
             ["data.evaluation.metric=nowhere:Errors"],
             r"^data\.evaluation\.metric=nowhere:Errors: there is no module 'no",
         ),
-        (
+        pytest.param(
             ["data.evaluation.task=custom", "data.evaluation.labels=null"],
             r"^data\.evaluation\.metric=None: give module",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             ["data.evaluation.task=detection", "data.evaluation.labels=null", "data.evaluation.metric=json:loads"],
             r"^data\.evaluation\.metric=json:loads: give null: boxes are scored by mAP",
+            marks=pytest.mark.slow,
         ),
     ],
 )

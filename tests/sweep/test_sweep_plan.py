@@ -31,6 +31,7 @@ def test_points_are_every_combination_named_or_typed(composed_with):
     assert (named.total, named.points[0]) == (8, ("quant.feature_bits=4", "quant.weight_bits=4", "experiment=bits"))
 
 
+@pytest.mark.slow
 def test_of_a_sweeper_that_chooses_its_points_as_it_goes_the_rest_is_checked(composed_with, capsys):
     plan = SweepPlan(("quant.percentile",), None, 20)
     check_points(composed_with("quant.percentile=99,100"), plan, REPOSITORY)

@@ -138,6 +138,7 @@ def test_a_path_inside_out_leaves_out_a_folder(project):
     assert (folder / "out/autotune").resolve() == project / "out/autotune"
 
 
+@pytest.mark.slow
 def test_the_cache_of_a_project(project, tmp_path):
     assert cache_folder(project) == project / ".dvc/cache"
     (tmp_path / "none").mkdir()

@@ -42,6 +42,7 @@ def runs(store, name, filter_string=""):
 # --- logging
 
 
+@pytest.mark.slow
 def test_the_first_run_is_new_and_complete(store, content):
     run_id, new = log_once(content, store)
     assert new

@@ -97,6 +97,7 @@ def test_a_toolkit_that_writes_nothing() -> None:
         child.work(silent, Path("samples.npy"), Path("outputs.npy"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quantized")
 def test_onnx_runtime_on_a_tiny_network() -> None:
     minmax = next(number for number, peer in enumerate(PEERS) if peer.name == "onnxruntime MinMax")

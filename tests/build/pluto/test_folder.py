@@ -125,6 +125,7 @@ def test_pixels_from_zero_are_taken(fitting):
     np.testing.assert_array_equal(cells[..., :3].transpose(2, 0, 1), np.rint(picture[0] * 255))
 
 
+@pytest.mark.slow
 def test_other_widths_are_named(fitting):
     built("quant=a4w4")
     rows = json.loads((FOLDER / "check.json").read_text())["refusals"]

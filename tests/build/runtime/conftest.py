@@ -18,15 +18,14 @@ def debug(programs_folder, pytestconfig) -> Runtime:
 
 
 @pytest.fixture(scope="session")
-def native(programs_folder, pytestconfig):
+def native(programs_folder):
     """Programs for this machine; each is compiled when it is first asked for.
 
-    The one that dumps layers is optimized as it is shipped, in a quick run less; the others are for what they report.
+    The one that dumps layers is optimized as it is shipped; the others are for what they report.
     """
 
     def runtime(build_type: str) -> Runtime:
-        shipped = build_type == "debug" and not quick(pytestconfig)
-        variables = [] if shipped else ["CXXFLAGS=-O1" if build_type == "debug" else "CXXFLAGS=-O0"]
+        variables = [] if build_type == "debug" else ["CXXFLAGS=-O0"]
         return programs.compiled_once(programs_folder / "native", build_type, *variables)
 
     return runtime

@@ -185,6 +185,7 @@ def test_tables_of_each_channel_agree(x_per_channel, y_per_channel, pictures, si
     agree(net, x=rng.integers(0, x_params.qmax, (pictures, 3, *size), endpoint=True))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(st.sampled_from(RULES), st.integers(1, 3), st.booleans(), st.data())
 def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, multiplier, y_per_channel, data):
@@ -418,6 +419,7 @@ def chains(draw):
     return net, random_codes(seed, (1, 4, 8, 8), x_params)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(chains())
 def test_chains_of_operators_agree(case):
@@ -536,6 +538,7 @@ def inner_of(net, x, codes=True):
     return actual["inside"], values["y"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(weighted, st.sampled_from(RULES[:2]), st.data())
 def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, rule, data):

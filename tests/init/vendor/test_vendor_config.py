@@ -89,6 +89,7 @@ def test_compose_writes_params_too(vendor, command):
     assert command("export").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_cfg_alone_says_what_it_lacks(vendor, command):
     done = command("init", "--from", "post/cfg/magik_t40.cfg", "--name", "mine")
     line = composed_line(done)
