@@ -142,13 +142,13 @@ def _fitted(values: NDArray[np.generic], where: str, network_input: NetworkInput
             fitted = values.reshape(shape)
             return fitted[..., : network_input.channels] if picture_shaped else fitted
     channels_first = picture_shaped and values.shape[-3:] == tuple(network_input.shape[1:])
-    hint = ""
-    if channels_first:
-        hint = (
-            ": save it with the channels last, np.moveaxis(array, -3, -1), or set `preprocessed` of the set if it is "
-        )
-        hint += "the network's input as it is"
-    raise UserError(f"{where} has shape {list(values.shape)}; {_expected(network_input)}{hint}")
+    hint = (
+        ": save it with the channels last, np.moveaxis(array, -3, -1), or set `preprocessed` of the set if it is the "
+        "network's input as it is"
+    )
+    raise UserError(
+        f"{where} has shape {list(values.shape)}; {_expected(network_input)}{hint if channels_first else ''}"
+    )
 
 
 def _shapes(network_input: NetworkInput) -> list[tuple[int, ...]]:
