@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from stages.core.base.console import console
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.base.sources import files_below, read_regular
 from stages.core.config.schema import ModelConfig
@@ -65,6 +66,8 @@ def sized_network(
     refused: UserError | None = None
     best: SizedNetwork | None = None
     for shapes, guess in _candidates(graph, told, samples):
+        if guess is not None and guess.sure is not Sure.high:  # each may take a minute
+            console.print(f"sizes are open: trying {guess.value}")
         try:
             network = exported(model, shapes)
         except UserError as error:

@@ -48,8 +48,9 @@ def sized(graph, told=None, samples=None):
         ("h", 40, {}, [1, 3, 40, 40], Sure.medium),
     ],
 )
-def test_open_sides(here, height, width, metadata, shape, sure):
+def test_open_sides(here, capsys, height, width, metadata, shape, sure):
     network = sized(opened(height, width, metadata))
+    assert (f"trying images {shape}" in capsys.readouterr().err) is (sure is not Sure.high)
     assert network.shapes == {"images": shape}
     assert network.guess.sure is sure
     assert list(network.network.inputs[0].shape) == shape
