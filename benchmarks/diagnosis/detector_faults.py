@@ -44,9 +44,7 @@ class BenchmarkDetector:
 
 
 DETECTORS = {
-    "yolox_nano": BenchmarkDetector(
-        ("quant=a12w8", "quant.feature_method=OUTPUT", "quant.weight_method=MSE"), labelled=True
-    ),
+    "yolox_nano": BenchmarkDetector(("quant=a12w8", "quant.skip_nodes=[Conv_41,Mul_43,Conv_44]"), labelled=True),
     "nudenet": BenchmarkDetector(),
     "yunet": BenchmarkDetector(demo=True),
     "centerface": BenchmarkDetector(demo=True),
