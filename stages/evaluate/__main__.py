@@ -67,13 +67,13 @@ def evaluate(config: Config) -> None:
     samples = read_samples(files, inputs, config.model.preprocess, DATA_KEY)
     with _quantized_network(config, graph, list(reference.outputs)) as quantized:
 
-        def run(read: ReadSample) -> tuple[ReadSample, Outputs, Outputs]:
+        def run(read: ReadSample) -> tuple[ReadSample, Outputs, Outputs, Outputs]:
             fed = feeds(read.sample, inputs)
-            return read, reference.run(fed), quantized(fed)
+            return read, fed, reference.run(fed), quantized(fed)
 
-        for read, expected, actual in track(in_order(run, samples), "evaluate", len(files)):
+        for read, fed, expected, actual in track(in_order(run, samples), "evaluate", len(files)):
             _require_finite(expected, actual, read.name)
-            error.add({name: expected[name] for name in answers}, actual)
+            error.add({name: expected[name] for name in answers}, actual, fed)
             content = digest(read.sample)
             writer.writerow([read.name, content, *score.add(read.name, read.placement, expected, actual)])
             known += content in used

@@ -192,8 +192,8 @@ def _errors(networks: Networks, pictures: DebugPictures, depths: Sequence[_Depth
     rests = {depth.index: _rest(graph, depth, outputs) for depth in depths}
     errors = {depth.index: NetworkError(parts) for depth in depths}
 
-    def run(feeds: Outputs) -> tuple[Outputs, dict[int, Outputs]]:
-        """What the float network gives, and what it gives from each depth on."""
+    def run(feeds: Outputs) -> tuple[Outputs, Outputs, dict[int, Outputs]]:
+        """What is fed, what the float network gives, and what it gives from each depth on."""
         expected = reference.run(feeds)
         values = {name: in_float_units(name, array, factors) for name, array in integer.run(feeds).items()}
         computed = dict[int, Outputs]()
@@ -201,11 +201,11 @@ def _errors(networks: Networks, pictures: DebugPictures, depths: Sequence[_Depth
             known, rest = {**feeds, **{name: values[name] for name in depth.tensors}}, rests[depth.index]
             after = rest.run({name: known[name] for name in rest.inputs}) if rest else {}
             computed[depth.index] = {name: after[name] if name in after else values[name] for name in outputs}
-        return {name: expected[name] for name in outputs}, computed
+        return feeds, {name: expected[name] for name in outputs}, computed
 
-    for expected, computed in in_order(run, pictures.some_feeds(MOST_PICTURES)):
+    for fed, expected, computed in in_order(run, pictures.some_feeds(MOST_PICTURES)):
         for index, actual in computed.items():
-            errors[index].add(expected, actual)
+            errors[index].add(expected, actual, fed)
     return {index: min(error.worst(), CAP) for index, error in errors.items()}
 
 

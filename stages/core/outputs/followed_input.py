@@ -43,15 +43,18 @@ class FollowedInput:
         """The mean square of what a multiple of the input and a constant leave untold of each part.
 
         Args:
-            variances: of the parts, [parts]; given back where a part does not follow an input.
+            variances: of the parts, [parts].
+
+        Returns:
+            [parts]; 0 where a part does not follow an input.
         """
         if not self._pictures:
-            return variances
+            return np.zeros_like(variances)
         x, y, xx, xy, yy = self._totals / (self._pictures * self._parts.counts)
         told = np.divide((xy - x * y) ** 2, xx - x**2, out=np.zeros_like(x), where=xx > x**2)
         change = yy - y**2 - told
         follows = (change >= LEAST_CHANGE * variances) & (change <= MOST_CHANGE * variances)
-        return np.where(follows, change, variances)
+        return np.where(follows, change, 0.0)
 
 
 def _enlarged(given: Array, shape: tuple[int, ...]) -> Array | None:

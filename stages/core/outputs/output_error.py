@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.outputs.followed_input import FollowedInput
 from stages.core.outputs.output_parts import OutputParts
 
 __all__ = ["MOST_ERROR", "NetworkError", "Outputs", "PartError", "Variations", "fidelity"]
@@ -46,6 +47,8 @@ class PartError:
         deviation: of the float values over the pictures, root of the mean square; of what never changes their size.
         error: of the quantized values, root of the mean square.
         varies: whether the float values change at all.
+        change: of an output that follows an input, root of the mean square of what the network changes of that; 0 of
+            others.
     """
 
     output: str
@@ -54,11 +57,12 @@ class PartError:
     deviation: float
     error: float
     varies: bool = True
+    change: float = 0.0
 
     @property
     def relative(self) -> float:
-        """Squared error in parts of the variance, at most `MOST_ERROR`."""
-        return _relative(self.error**2, self.deviation**2)
+        """Squared error in parts of the variance, or of the change where there is one, at most `MOST_ERROR`."""
+        return _relative(self.error**2, (self.change or self.deviation) ** 2)
 
 
 def _relative(squared_error: float, variance: float) -> float:
@@ -156,15 +160,24 @@ class NetworkError:
     def __init__(self, parts: Mapping[str, OutputParts], variations: Variations | None = None) -> None:
         self._parts, self._known = parts, variations
         self._variations = variations or Variations(parts)
+        self._followed = {name: FollowedInput(each) for name, each in parts.items()}
         self._errors: dict[str, Doubles] = {}
         self._counts: dict[str, Doubles] = {}
 
-    def add(self, expected: Outputs, actual: Outputs) -> None:
-        """Take in one picture's outputs of the float network and of the quantized one."""
+    def add(self, expected: Outputs, actual: Outputs, fed: Outputs | None = None) -> None:
+        """Take in one picture.
+
+        Args:
+            expected: outputs of the float network.
+            actual: of the quantized one.
+            fed: the inputs of both; None: not known, so no output follows one.
+        """
         if self._known is None:
             self._variations.add(expected)
         for name, values in expected.items():
             parts = self._parts.get(name)
+            if fed and name in self._followed:
+                self._followed[name].add(values, fed)
             errors = _sums(parts, (_chosen(parts, actual[name]) - _chosen(parts, values)) ** 2)
             counts = np.array([values.size], np.float64) if parts is None else parts.counts.astype(np.float64)
             self._errors[name] = self._errors.get(name, 0.0) + errors
@@ -172,14 +185,24 @@ class NetworkError:
 
     def parts(self) -> list[PartError]:
         """Each part of each output, in order."""
-        variances = self._variations.variances()
+        variances, root = self._variations.variances(), math.sqrt
         return [
-            PartError(name, part, int(count), math.sqrt(variance), math.sqrt(error / max(count, 1)), bool(varies))
+            PartError(name, part, int(count), root(variance), root(error / max(count, 1)), bool(varies), root(change))
             for name, errors in self._errors.items()
-            for part, count, variance, varies, error in zip(
-                self._variations.names(name), self._counts[name], *variances[name], errors, strict=True
+            for part, count, variance, varies, error, change in zip(
+                self._variations.names(name),
+                self._counts[name],
+                *variances[name],
+                errors,
+                self._changes(name, variances[name][0]),
+                strict=True,
             )
         ]
+
+    def _changes(self, name: str, variances: Doubles) -> Doubles:
+        """What is changed of the input in each part; 0 where it does not follow one."""
+        followed = self._followed.get(name)
+        return np.zeros_like(variances) if followed is None else followed.changes(variances)
 
     def mean(self) -> float:
         """The mean over all parts of their relative error; 0 where there is no float output."""

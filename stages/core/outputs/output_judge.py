@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from stages.core.outputs.answers import AnswerCounter, Answers
-from stages.core.outputs.followed_input import FollowedInput
 from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity
 from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of
 from stages.core.outputs.output_parts import OutputParts
@@ -169,7 +168,6 @@ class OutputJudge:
     ) -> None:
         self._errors = NetworkError(parts)
         self._known, self._input_side = known or {}, input_side
-        self._followed = {name: FollowedInput(each) for name, each in parts.items()}
         self._seen: dict[str, ValueSummary] = {}
         self._quantized: dict[str, float] = {}
         self._answers: dict[str, AnswerCounter] = {}
@@ -184,7 +182,7 @@ class OutputJudge:
             actual: the quantized network's.
             fed: their inputs; None: not known.
         """
-        self._errors.add(expected, actual)
+        self._errors.add(expected, actual, fed)
         self._pictures += 1
         for name, values in expected.items():
             if not values.size:
@@ -193,8 +191,6 @@ class OutputJudge:
             self._answers.setdefault(name, AnswerCounter()).add(values, actual[name])
             self._quantized[name] = max(self._quantized.get(name, -math.inf), float(actual[name].max()))
             count, total, squares = self._totals.get(name, (0, 0.0, 0.0))
-            if fed and name in self._followed:
-                self._followed[name].add(values, fed)
             f = values.astype(np.float64)
             self._totals[name] = count + f.size, total + float(f.sum()), squares + float((f * f).sum())
 
@@ -209,13 +205,11 @@ class OutputJudge:
         seen = self._seen[name]
         kind = self._known.get(name) or kind_of(seen, self._own(name, parts), self._input_side)
         floor = _harmless(kind, seen) if len(parts) == 1 else 0.0
-        variances = np.array([max(part.deviation**2, floor) for part in parts])
-        changes = variances
-        if name in self._followed and kind is not OutputKind.state and not floor:
-            changes = self._followed[name].changes(variances)
+        follows = kind is not OutputKind.state and not floor and any(part.change for part in parts)
+        variances = [max(((part.change if follows else 0) or part.deviation) ** 2, floor) for part in parts]
         answers = self._answers[name].answers(kind) if len(parts) == 1 else None
-        silent, follows = self._silent(name, kind, parts, answers), bool((changes < variances).any())
-        return OutputJudgement(name, kind, parts, changes.tolist(), answers, silent, follows)
+        silent = self._silent(name, kind, parts, answers)
+        return OutputJudgement(name, kind, parts, variances, answers, silent, follows)
 
     def _own(self, name: str, parts: Sequence[PartError]) -> float:
         """The part of the variance that is from picture to picture."""
