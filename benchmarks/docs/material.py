@@ -4,7 +4,6 @@
 `classifier`: lite0.onnx, EfficientNet-Lite0 with ImageNet's 1000 classes, and pictures/ with photos to calibrate and 20
 labelled ones to evaluate.
 `keras`: emotion_model.hdf5, a small network of Keras.
-`caffe`: faces/, the prototxt and the caffemodel of OpenCV's face detector.
 """
 
 import csv
@@ -16,7 +15,7 @@ from pathlib import Path
 import onnx
 
 from benchmarks.common import PROJECT
-from benchmarks.first_run.cases import EMOTION, FACES_RES10
+from benchmarks.first_run.cases import EMOTION
 from stages.core.base.console import counted, output
 from stages.core.base.sources import open_source
 from stages.core.command import Parser, guarded
@@ -28,7 +27,6 @@ examples:
   python -m benchmarks.docs.material yolo            best.onnx and photos/
   python -m benchmarks.docs.material classifier      lite0.onnx and pictures/; needs the extra torch
   python -m benchmarks.docs.material keras           emotion_model.hdf5
-  python -m benchmarks.docs.material caffe           faces/
 """
 CONF = PROJECT / "conf"
 LABEL = re.compile(r"imagenet_\d+_(\d+)\.jpg")
@@ -86,16 +84,7 @@ def write_keras() -> None:
         output.print(f"written: {name}")
 
 
-def write_caffe() -> None:
-    """Write faces/ with the two files of a network."""
-    folder = Path("faces")
-    folder.mkdir(exist_ok=True)
-    for name, content in _files(FACES_RES10):
-        (folder / name).write_bytes(content)
-    output.print(f"written: {folder}/")
-
-
-WRITERS = {"yolo": write_yolo, "classifier": write_classifier, "keras": write_keras, "caffe": write_caffe}
+WRITERS = {"yolo": write_yolo, "classifier": write_classifier, "keras": write_keras}
 
 
 def _files(sources: "str | list[str]") -> Iterator[tuple[str, bytes]]:
