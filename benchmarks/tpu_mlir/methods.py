@@ -45,7 +45,7 @@ from stages.quantize.float_network import Network
 from stages.quantize.pipeline import Pipeline
 
 COLUMNS = ("chip", "method", "rows", "cosine", "agree", "pictures")
-FLAT = [method for method in VendorMethod if not method.value.startswith("use_")]
+FLAT = [method.value for method in VendorMethod if not method.value.startswith("use_")]
 Range = tuple[float, float]
 Outputs = dict[str, NDArray[Any]]
 
@@ -54,18 +54,21 @@ def main() -> None:
     parser = benchmark_parser("benchmarks.tpu_mlir.methods", __doc__, data=False)
     parser.add_argument("projects", type=Path, nargs="+", metavar="PROJECT", help="a project's folder")
     parser.add_argument("--toolchain", type=Path, required=True, metavar="PYTHON", help="the toolchain's Python")
+    parser.add_argument("--methods", default=",".join(FLAT), help="theirs, with commas between; default: %(default)s")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work in this folder; tables that it has are not made")
     arguments = parser.parse_args()
     projects, python = [path.resolve() for path in arguments.projects], arguments.toolchain.absolute()
-    report, keep = resolved(arguments.json), resolved(arguments.keep)
-    sys.exit(guarded(lambda: _measure(projects, python, report, keep), arguments.debug))
+    report, keep, methods = resolved(arguments.json), resolved(arguments.keep), arguments.methods.split(",")
+    sys.exit(guarded(lambda: _measure(projects, python, methods, report, keep), arguments.debug))
 
 
-def _measure(projects: Sequence[Path], python: Path, report: Path | None, keep: Path | None) -> None:
+def _measure(
+    projects: Sequence[Path], python: Path, methods: Sequence[str], report: Path | None, keep: Path | None
+) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = keep or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
-        tables = {method.value: calibrated(python, projects[0], work, method.value) for method in FLAT}
+        tables = {method: calibrated(python, projects[0], work, method) for method in methods}
         rows = []
         for project in projects:
             with contextlib.chdir(project):
@@ -76,21 +79,20 @@ def _measure(projects: Sequence[Path], python: Path, report: Path | None, keep: 
 
 
 def calibrated(python: Path, project: Path, work: Path, method: str) -> dict[str, Range]:
-    """Run one method of theirs: name of a layer -> least and largest value that its codes stand for."""
-    with contextlib.chdir(project):
-        config = load_params(Path("params.yaml"))
-        board = (Path("out/build") / config.soc.name).resolve()
-        steps, model = read_json(board / "steps.json"), FLOAT_MODEL.resolve()
-        transform = with_folder(steps["transform"], board)
-    for option, value in {"--model_def": model, "--mlir": "net.mlir", "--model_name": "net"}.items():
-        transform[transform.index(option) + 1] = str(value)
-    samples = sorted((board / "calibration").iterdir())
+    """Run one method of theirs, unless its table is there: name of a layer -> the range of its codes."""
     table = work / f"table_{method}"
-    if not (work / "net.mlir").exists():
-        run_tool([python.with_name(transform[0]), *transform[1:]], work, "net.mlir")
     if not table.exists():
-        options = ["--dataset", board / "calibration", "--input_num", len(samples), "--cali_method", method]
-        call = [python.with_name("run_calibration.py"), "net.mlir", *options, "--chip", config.soc.name]
+        with contextlib.chdir(project):
+            board = (Path("out/build") / load_params(Path("params.yaml")).soc.name).resolve()
+            steps, model = read_json(board / "steps.json"), FLOAT_MODEL.resolve()
+            transform = with_folder(steps["transform"], board)
+        for option, value in {"--model_def": model, "--mlir": "net.mlir", "--model_name": "net"}.items():
+            transform[transform.index(option) + 1] = str(value)
+        if not (work / "net.mlir").exists():
+            run_tool([python.with_name(transform[0]), *transform[1:]], work, "net.mlir")
+        pictures = board / "calibration"
+        options = ["--dataset", pictures, "--input_num", len(list(pictures.iterdir())), "--chip", steps["chip"]]
+        call = [python.with_name("run_calibration.py"), "net.mlir", *options, "--cali_method", method]
         run_tool([*call, "-o", table.name], work, table.name)
     return table_ranges(table.read_text())
 

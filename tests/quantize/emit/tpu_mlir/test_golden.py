@@ -42,3 +42,11 @@ def test_every_tensor_is_recorded():
         own = {tensor.removesuffix("/codes") for tensor in quant_params if "/operand" not in tensor}
         joined_by_another = {"e"} if name == "joined" else set()  # the two Concats are one in the end
         assert own - expected(chip, name).keys() == joined_by_another, (chip, name)
+
+
+@pytest.mark.parametrize(("chip", "others"), [("bm1684x", ["bm1688", "cv186x"]), ("cv181x", ["cv183x"])])
+def test_chips_of_one_arithmetic_have_one_integer_network(chip, others):
+    wanted = case_network("residual", chip).integer
+    for other in others:
+        actual = case_network("residual", other).integer
+        assert actual.graph == wanted.graph
