@@ -26,7 +26,7 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 SELDOM = (100_000, 20, 100)
 """Allocations and rounds between collections of garbage."""
-WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+WRITE_ERRNOS = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 ACCESS_ERRNOS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
 SHOWN_NAME = 100
 FLOW = ("export", "calibset", "calibrate", "quantize", "evaluate", "compare", "build", "track")

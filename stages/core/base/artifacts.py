@@ -173,11 +173,17 @@ def check_targets(*paths: Path | None) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace a file in one step; the folders above it are made, if missing. A failure leaves it as it was.
 
+    A device or a pipe, such as /dev/stdout, is no file to replace: it is written to.
+
     Raises:
         UserError: if it cannot be written: a folder of that name, a full disk.
     """
     check_targets(path)
     with _writing(path):
+        if _is_stream(path):
+            with path.open("a", encoding="utf-8", newline="\n") as stream:
+                stream.write(text)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         temporary = Path(name)
@@ -188,6 +194,12 @@ def write_text(path: Path, text: str) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path leads to something that is no file, or to one that the system has opened for this process."""
+    named_by_system = path.absolute().parts[1:2] in (("dev",), ("proc",))
+    return path.exists() and (not path.is_file() or (path.is_symlink() and named_by_system))
 
 
 @contextmanager

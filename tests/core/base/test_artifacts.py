@@ -152,6 +152,22 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     os.close(full)
 
 
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    """As root a device in /dev was replaced by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "a\n")
+    assert os.read(reader, 10) == b"a\n"
+    assert (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+
+
+def test_what_the_system_has_opened_is_written_to(tmp_path):
+    with (tmp_path / "a.txt").open("w+") as file:
+        write_text(Path(f"/proc/self/fd/{file.fileno()}"), "a\n")
+        assert file.read() == "a\n"
+
+
 def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path, monkeypatch):
     def refused(**_):
         raise OSError(errno.EROFS, "Read-only file system", "out/.compare-x")
