@@ -14,6 +14,8 @@ MIN_SAMPLES = 10
 
 FLAT_SHARE = 0.75
 """Above this share of one colour a picture says little about what the network will see."""
+MOST_NAMED = 3
+"""Of more flat pictures the flattest is named, and their number."""
 
 MAX_COLOUR_DIFFERENCE = 4
 """Grey levels on either side that still count as the same colour."""
@@ -54,7 +56,15 @@ def warnings_for(count: int, flat: dict[str, float], noun: str = "picture") -> l
     if count < MIN_SAMPLES:
         verb = "is" if count == 1 else "are"
         warnings.append(f"{counted(count, f'calibration {noun}')} {verb} few: take {MIN_SAMPLES} to 200")
-    for name in flat_pictures(flat):
+    names = flat_pictures(flat)
+    if len(names) > MOST_NAMED:
+        worst = max(names, key=lambda name: flat[name])
+        warnings.append(
+            f"{len(names)} of {counted(count, noun)} are mostly one flat colour ({worst}: {flat[worst]:.0%}), as text "
+            "on paper is: if the network takes photos, replace them"
+        )
+        return warnings
+    for name in names:
         warnings.append(f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture")
     return warnings
 

@@ -10,6 +10,7 @@ compares them. Reads params.yaml, out/export and out/quantize.
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INPUT",
         help="a picture, or what the input is fed as .npy, .npz or .bin, uint8 or float32 (before mean and normal, a "
-        "picture's pixels NHWC); of several inputs a folder with such a file for each, called after it, or an .npz",
+        "picture's pixels NHWC; with data.debug.preprocessed=true the network's input as it is); of several inputs a folder with such a file for each, called after it, or an .npz",
     )
     parser.add_argument(
         "--dump", type=Path, metavar="DIR", help="write every layer there; of several inputs into a folder for each"
@@ -84,7 +85,10 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     content: list[dict[str, Any]] = []
     folders = file_names([path.stem for path in arguments.inputs])
     for path, folder in zip(arguments.inputs, folders, strict=True):
-        (read,) = read_samples([sample_files(path, inputs)], inputs, config.model.preprocess, INPUT_KEY)
+        files = sample_files(path, inputs)
+        if config.data.debug.preprocessed:
+            files = replace(files, preprocessed=True)
+        (read,) = read_samples([files], inputs, config.model.preprocess, INPUT_KEY)
         values = runner.run(feeds(read.sample, inputs))
         reals = {name: dequantized(values[name], qparams.get(name)) for name in outputs}
         for name, real in reals.items():

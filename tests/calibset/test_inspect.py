@@ -66,6 +66,11 @@ def test_flat_pictures_are_named_with_their_share():
     assert lines[1].startswith("c.png is 76% one flat colour")
 
 
+def test_many_flat_pictures_are_one_line():
+    (line,) = warnings_for(20, {f"{share}.png": share / 100 for share in (80, 90, 85, 78, 30)})
+    assert line.startswith("4 of 20 pictures are mostly one flat colour (90.png: 90%)")
+
+
 def test_pictures_of_both_sets_are_named_in_both():
     correction = {"d1": "a.png", "d2": "b.png"}
     assert shared_samples(correction, {"d3": "c.png"}) == []

@@ -11,6 +11,7 @@ from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import read_samples
 from stages.infer.__main__ import check_dump
 from stages.infer.sample_path import INPUT_KEY, sample_files
+from tests.conftest import composed
 
 
 def test_pictures_and_arrays_give_the_same(command, quantized):
@@ -28,6 +29,18 @@ def test_pictures_and_arrays_give_the_same(command, quantized):
     assert [entry["input"] for entry in found] == names
     assert all(entry["values"] == found[0]["values"] for entry in found)
     assert (found[0]["output"], found[0]["shape"]) == ("logits", [1, 3])
+
+
+def test_samples_in_the_networks_own_layout_are_taken_where_those_of_the_sets_are(command, quantized):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.float32)
+    np.save("pixels.npy", pixels)
+    assert command("infer", "pixels.npy", "--json", "pixels.json").returncode == 0
+    composed("data.debug.preprocessed=true")
+    np.save("values.npy", ((pixels - 128) / 64).transpose(2, 0, 1))
+    done = command("infer", "values.npy", "--json", "values.json")
+    assert done.returncode == 0, done.stderr
+    (one,), (other,) = (json.loads(Path(f"{name}.json").read_text()) for name in ("pixels", "values"))
+    assert one["values"] == other["values"]
 
 
 def test_dumps_have_the_vendors_names(command, quantized):

@@ -1,6 +1,6 @@
 """Calibration pictures that do not show what the network will see."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.compare.diagnose.finding import Finding
@@ -9,7 +9,7 @@ from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.core.base.console import counted
 from stages.core.config.overrides import quoted
 from stages.core.config.schema import DataConfig
-from stages.core.integer.network_params import NetworkParams
+from stages.core.integer.network_params import FeatureParams, NetworkParams
 
 __all__ = ["calibration_findings", "debug_findings", "source_override"]
 
@@ -37,19 +37,23 @@ def calibration_findings(
     """
     same = data.debug.source == data.calibration.source  # of one folder, each set takes its part
     other_source = None if same else source_override("data.calibration.source", data.debug.source)
+    features = [f for f in params.features if f.tensor in observed and not f.method.is_constant]
+    outgrown = [f for f in features if observed[f.tensor].beyond_part > MAX_ENERGY_BEYOND]
     return [
-        *_outgrown(params, observed, calibration.noun, other_source),
-        *_flat(calibration, other_source),
+        *_outgrown(features, outgrown, observed, calibration.noun, other_source),
+        *(_flat(calibration, other_source) if outgrown else ()),  # text on paper is flat in every set
         *_few(calibration),
     ]
 
 
 def _outgrown(
-    params: NetworkParams, observed: Mapping[str, ObservedFeature], noun: str, cure: str | None
+    features: Sequence[FeatureParams],
+    outgrown: Sequence[FeatureParams],
+    observed: Mapping[str, ObservedFeature],
+    noun: str,
+    cure: str | None,
 ) -> list[Finding]:
     """Features that reach beyond what calibration saw, if they are many or the input is one."""
-    features = [f for f in params.features if f.tensor in observed and not f.method.is_constant]
-    outgrown = [f for f in features if observed[f.tensor].beyond_part > MAX_ENERGY_BEYOND]
     at_input = any(f.node == f.tensor for f in outgrown)  # pixels that were never seen need no more proof
     if not at_input and len(outgrown) <= MAX_OUTGROWN_SHARE * len(features):
         return []

@@ -41,8 +41,9 @@ def test_a_feature_of_four_or_a_little_is_as_usual(beyond):
 
 @pytest.mark.parametrize(("flat", "count"), [(3, 0), (4, 1)])
 def test_flat_pictures_are_bad_in_numbers(flat, count):
-    """A quarter of 12 is 3."""
-    assert len(find(flat=["f"] * flat)) == count
+    """A quarter of 12 is 3. Where the debug pictures show no more than they do, as text on paper, they do no harm."""
+    assert len(find((0.5, 0.0, 0.0, 0.0), flat=["f"] * flat)) == count
+    assert find(flat=["f"] * flat) == []
 
 
 def test_few_pictures():
