@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INPUT",
         help="a picture, or what the input is fed as .npy, .npz or .bin, uint8 or float32 (before mean and normal, a "
-        "picture's pixels NHWC; with data.debug.preprocessed=true the network's input as it is); of several inputs a folder with such a file for each, called after it, or an .npz",
+        "picture's pixels NHWC; with data.debug.preprocessed=true the network's input as it is); of several inputs a "
+        "folder with such a file for each, called after it, or an .npz",
     )
     parser.add_argument(
         "--dump", type=Path, metavar="DIR", help="write every layer there; of several inputs into a folder for each"
