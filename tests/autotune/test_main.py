@@ -143,6 +143,7 @@ def test_an_error_rate_of_the_users_own_is_bounded_from_above(calibrated):
     assert report["unseen"]["float"] == np.mean(wrong[1::2])
 
 
+@pytest.mark.slow
 def test_a_result_is_kept_though_no_other_picture_can_tell_its_worth(calibrated, capsys):
     calibrated.data.evaluation.size = 1
     report = tune(calibrated, "--target", "agreement=0.5")
@@ -269,6 +270,7 @@ def test_its_own_file_does_not_bind_it(calibrated):
         tune(config, "--mean-bits", "6")
 
 
+@pytest.mark.slow
 def test_the_report_goes_where_it_is_wanted(calibrated):
     report = tune(calibrated, "--mean-bits", "6", "--json", "here/report.json")
     assert json.loads(Path("here/report.json").read_text()) == report

@@ -38,6 +38,7 @@ def test_the_axis_is_the_cost(cost, axis):
     assert axis in curve_plot(POINTS, [], Measured("chosen", 4.0, 0.0), cost, "t")
 
 
+@pytest.mark.slow
 def test_names_that_would_overlap_stand_together():
     near = [Measured("10/8", 7.0, 1e-4), Measured("12/8", 7.1, 1.01e-4), Measured("4/4", 4.0, 0.02)]
     svg = curve_plot(POINTS, near, CHOSEN, MEAN_BITS, "t")
@@ -46,6 +47,7 @@ def test_names_that_would_overlap_stand_together():
     assert "12/8" not in shown
 
 
+@pytest.mark.slow
 def test_names_stay_inside_the_plot():
     # the dearest bit widths are at the right edge: their name stands left of the marker
     near = [Measured("12/8", 9.0, 1e-3), Measured("10/8", 9.0, 1.01e-3)]

@@ -161,6 +161,7 @@ def test_a_network_exported_with_another_input_is_refused(deep):
         bisect(deep, arguments())
 
 
+@pytest.mark.slow
 def test_the_path_and_the_line_to_type_are_printed(deep, capsys):
     plant(deep, n21=2)
     code, result = result_of(deep, "--below", BELOW)
@@ -323,6 +324,7 @@ def test_of_a_detector_with_labels_the_map_counts(detector):
     assert not restored or restored[0] >= 0.8
 
 
+@pytest.mark.slow
 def test_of_errors_the_fewer_the_better(quantized):
     label_as_the_float_network_answers("evaluation")
     words = [line.split(",") for line in Path("labels.csv").read_text().splitlines()[1:]]

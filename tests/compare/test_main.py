@@ -107,7 +107,8 @@ def test_notes_of_earlier_stages_are_on_the_page(quantized):
     assert "fc has 8-bit weights, not 6" in page
 
 
-@pytest.mark.parametrize("name", ["block[a]/conv", pytest.param("block[/a]", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["block[a]/conv", "block[/a]"])
 def test_names_with_brackets_are_shown_whole(quantized, capsys, name):
     model = tiny_classifier()
     model.graph.node[4].name = name

@@ -152,6 +152,7 @@ def test_coco_labels_give_the_same(detector):
     assert coco["quantized"] == pytest.approx(yolo["quantized"])
 
 
+@pytest.mark.slow
 def test_without_labels_boxes_are_compared(detector, capsys):
     metrics, _ = evaluated("data.evaluation.labels=null", "data.evaluation.task=none")
     assert "float" not in metrics

@@ -156,6 +156,7 @@ def test_bits_for_each_log():
         parse_bits(["0/8"], 1)
 
 
+@pytest.mark.slow
 def test_bits_of_the_experiment(project, capsys):
     Path("board.log").write_text(log_text([EXAMPLE, ADD]))
     with pytest.raises(UserError, match=r"^--bits 7/8: the T40 has features of 4, 8, 10, 12 bits$"):

@@ -160,6 +160,7 @@ def begun(words, monkeypatch, capsys):
     return shown
 
 
+@pytest.mark.slow
 def test_a_sweep_says_that_it_is_not_of_the_current_experiment(conf_alone, monkeypatch, capsys):
     (conf_alone / "params.yaml").write_text(LONG)
     shown = begun(["experiment=bits"], monkeypatch, capsys)

@@ -20,6 +20,7 @@ def fake_python(folder: Path, script: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_first_environment_that_can_runs_it(tmp_path: Path) -> None:
     python = fake_python(tmp_path, f"print('noise'); print({list(range(len(PEERS)))})")
     hosted = find_peers([sys.executable, python], [])

@@ -164,6 +164,7 @@ def test_boxes_of_a_network_that_is_said_to_be_no_detector_are_refused(conf):
     check(config)
 
 
+@pytest.mark.slow
 def test_a_scale_a_channel_is_refused_where_the_converter_takes_one_a_feature():
     with pytest.raises(UserError, match=r"^quant\.channel_scales=always: give never or measured: the bm1684x's conver"):
         compose(["soc=bm1684x", "quant.channel_scales=always"], REPOSITORY / "conf")

@@ -39,6 +39,7 @@ def test_a_file_of_node_bits_is_watched(conf):
     assert compose(["quant.node_bits=file:bits.json"], conf)[0].watch.node_bits == "bits.json"
 
 
+@pytest.mark.slow
 def test_code_of_the_users_own_is_watched_and_must_be_there(conf, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words_here.py").write_text("")

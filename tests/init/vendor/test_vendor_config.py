@@ -81,6 +81,7 @@ def test_from_a_script_to_a_config_that_composes(vendor, command):
     assert "calibration pictures serve as debug pictures too" in done.stderr
 
 
+@pytest.mark.slow
 def test_compose_writes_params_too(vendor, command):
     done = command("init", "--from", "post/run_t40.sh", "--compose")
     assert done.returncode == 0, done.stderr
@@ -224,6 +225,7 @@ def test_what_build_writes_is_read_back(quantized, monkeypatch, capsys, case, fi
     )
 
 
+@pytest.mark.slow
 def test_the_training_kits_json_is_read_back(quantized, monkeypatch, capsys):
     Path("conf").unlink()
     shutil.copytree(REPOSITORY / "conf", "conf")
