@@ -7,9 +7,11 @@ a value, a field or a member, and write the file anew.
 import copy
 import io
 import json
+import lzma
 import random
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -78,7 +80,7 @@ def changed_archive(content: bytes, rng: random.Random, bytes_changed: Callable[
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = [(name, archive.read(name)) for name in archive.namelist()]
-    except (zipfile.BadZipFile, ValueError, KeyError, NotImplementedError, EOFError, OSError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, OSError, RuntimeError):  # damaged
         return bytes_changed(content)
     if not members:
         return bytes_changed(content)

@@ -63,9 +63,8 @@ def warnings_for(count: int, flat: dict[str, float], noun: str = "picture") -> l
             f"{len(names)} of {counted(count, noun)} are mostly one flat colour ({worst}: {flat[worst]:.0%}), as text "
             "on paper is: if the network takes photos, replace them"
         )
-        return warnings
-    for name in names:
-        warnings.append(f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture")
+    else:
+        warnings += [f"{name} is {flat[name]:.0%} one flat colour: replace it by a typical picture" for name in names]
     return warnings
 
 

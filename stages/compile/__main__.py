@@ -7,13 +7,9 @@ network the compiled one is, and whether it equals its simulation. layers.json h
 against float, and the codes that this project's simulator has otherwise.
 """
 
-import shutil
-import tempfile
-from pathlib import Path
-
 from stages.compile.chain import compile_network
 from stages.compile.tools import Tools
-from stages.core.base.artifacts import remove_leftovers, stage_output, write_json
+from stages.core.base.artifacts import scratch_folder, stage_output, write_json
 from stages.core.base.console import counted, output, warn
 from stages.core.base.errors import UserError
 from stages.core.base.paths import BUILD, COMPILE, COMPILED, COMPILER_LOG, INTEGER_MODEL, QPARAMS
@@ -41,9 +37,7 @@ def compile_board(config: Config) -> None:
     COMPILER_LOG.write_text("", encoding="utf-8")
     toolchain = find_toolchain(config)
     tools = Tools(toolchain, config.soc.toolchain.minutes, COMPILER_LOG)
-    remove_leftovers(COMPILE.parent, WORK_PREFIX)
-    work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=COMPILE.parent))
-    try:
+    with scratch_folder(COMPILE.parent, WORK_PREFIX) as work:
         with only_compiler(toolchain):
             compiled = compile_network(board, work, tools, load_integer_model(INTEGER_MODEL))
         with stage_output(COMPILE) as folder:
@@ -52,8 +46,6 @@ def compile_board(config: Config) -> None:
             write_json(folder / COMPILED.name, compiled.record | {"network": network_digest()})
             write_json(folder / LAYERS_FILE, compiled.rows)
             COMPILER_LOG.replace(folder / LOG_FILE)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     _report(CompiledNetwork(compiled.record, compiled.rows))
 
 

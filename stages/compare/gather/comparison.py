@@ -107,7 +107,7 @@ def compare_networks(
         for observer in observers:
             observer(Comparison(index, picture, expected, actual, distances, not_finite))
 
-    def run(index: int, picture: DebugPicture) -> None:
+    def run(index: int, picture: DebugPicture) -> None:  # what it holds is let go before the next picture
         computed = reference.run(picture.feeds)
         expected = _comparable(computed, infinite)
         outputs = _run_each([exact, *sources.values()], {**picture.feeds, **computed}, background.in_turns)

@@ -39,8 +39,7 @@ def collect(
     """Collect statistics of float tensors, inputs included.
 
     Memory holds the tensors of at most two pictures: while one is counted, the next runs; of one where they are large
-    (`MOST_BESIDE`). Where a constant of the
-    network makes a tensor infinite, as a mask does, its finite values count.
+    (`MOST_BESIDE`). Where a constant of the network makes a tensor infinite, as a mask does, its finite values count.
 
     Args:
         model: the float network.

@@ -34,6 +34,7 @@ class BitWidths:
         self, network: LayerGraph, soc: SocConfig, quant: QuantConfig, by_node: Mapping[str, NodeBits]
     ) -> None:
         self._network, self._soc, self._quant, self._by_node = network, soc, quant, by_node
+        self._groups = soc.bit_widths
 
     # --- what the user asks for ---
 
@@ -72,7 +73,7 @@ class BitWidths:
     def offered(self, layer: Layer, side: Side, wanted: int) -> set[int]:
         """Bit widths of a layer on the SOC; one that exists on the PC only, if it is the wanted one."""
         simulated = set(getattr(self._soc.simulated, side)) & {wanted}
-        return set(getattr(self._soc.bit_widths[layer.kind], side)) | simulated
+        return set(getattr(self._groups[layer.kind], side)) | simulated
 
     def choices(self, offered: set[int], side: Side, first_or_last: bool) -> tuple[int, ...]:
         """What mixed precision may choose from: the SOC's bit widths, in the first and last layers the wide ones."""

@@ -93,7 +93,7 @@ def _simulated_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
 
 def _unwanted_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
     """Features and weights that are narrower or wider than wanted."""
-    layers = {name: layer for layer in setup.layers for name in layer.names}
+    layers, groups = {name: layer for layer in setup.layers for name in layer.names}, soc.bit_widths
     notes = [
         f"{feature.tensor} has {feature.bits}-bit codes, not {feature.wanted_bits}: no bit width nearer to it serves "
         f"all operators around it on the {soc.name}"
@@ -102,7 +102,7 @@ def _unwanted_bit_widths(setup: QuantizerSetup, soc: SocConfig) -> list[str]:
     ]
     for weight in setup.weights:
         if weight.bits != weight.wanted_bits:
-            offered = ", ".join(map(str, soc.bit_widths[layers[weight.node].kind].weight_bits))
+            offered = ", ".join(map(str, groups[layers[weight.node].kind].weight_bits))
             notes.append(
                 f"{weight.node} has {weight.bits}-bit weights, not {weight.wanted_bits}: the {soc.name} does {offered} "
                 "bits there"
