@@ -21,6 +21,7 @@ from stages.autotune.allocation_report import (
     allocation_text,
     comparison_row,
     comparison_table,
+    float_text,
     notes,
     report_content,
 )
@@ -260,6 +261,8 @@ def _print(tuner: Tuner, rows: Sequence[Row], outcome: Outcome) -> None:
     for line in notes(rows):
         output.print(line)
     output.print(allocation_text(problem, chosen.allocation))
+    if in_float := float_text(problem, chosen.allocation):
+        output.print(in_float)
     output.print(f"error of the outputs: predicted {chosen.predicted:.3g}, measured {chosen.error:.3g}")
     if problem.cost_model.timed and problem.cost_model.note:
         output.print(f"times: {problem.cost_model.note}")

@@ -17,7 +17,16 @@ from stages.autotune.verifier import Verified
 from stages.core.base.console import new_table
 from stages.core.config.schema import FLOAT_BITS
 
-__all__ = ["Outcome", "Row", "allocation_text", "comparison_row", "comparison_table", "notes", "report_content"]
+__all__ = [
+    "Outcome",
+    "Row",
+    "allocation_text",
+    "comparison_row",
+    "comparison_table",
+    "float_text",
+    "notes",
+    "report_content",
+]
 
 COLUMNS = {
     LATENCY: ("ms", "{:.3g}"),
@@ -27,6 +36,8 @@ COLUMNS = {
     WEIGHT_BITS: ("weights", "{:.2f}"),
 }
 """Cost -> heading of its column, and form of its numbers."""
+SHOWN_LAYERS = 20
+"""Names of layers that one line has."""
 SHOWN_MEAN_DIFFERENCE = 0.005
 """Bits: what the table shows of a mean."""
 
@@ -122,6 +133,17 @@ def allocation_text(problem: AllocationProblem, allocation: BitAllocation) -> st
     return "; ".join(parts)
 
 
+def float_text(problem: AllocationProblem, allocation: BitAllocation) -> str | None:
+    """Name the weighted layers that an allocation keeps in float; None if none is."""
+    names = problem.layers_in_float(allocation)
+    if not names:
+        return None
+    count = sum(layer.weighted(problem.graph) for layer in problem.setup.layers)
+    more = f", ... ({len(names) - SHOWN_LAYERS} more)" if len(names) > SHOWN_LAYERS else ""
+    shown = ", ".join(names[:SHOWN_LAYERS])
+    return f"in float: {len(names)} of {count} convolutions and fully connected layers: {shown}{more}"
+
+
 def report_content(
     predicted_error: PredictedError, outcome: Outcome, rows: Sequence[Row], points: Sequence[Point]
 ) -> dict[str, Any]:
@@ -133,7 +155,7 @@ def report_content(
         rows: the comparison.
         points: the curve.
     """
-    curve = [{"cost": point.cost, "predicted": point.predicted} for point in points]
+    curve = [{"cost": point.cost, "predicted": point.predicted, "in_float": point.in_float} for point in points]
     return {
         "predicted": outcome.chosen.predicted,
         "unseen": outcome.unseen,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.autotune.allocation.cost_tables import FEATURE_BITS, WEIGHT_BITS
-from stages.autotune.allocation.integer_program import RELATIVE_GAP, BitAllocation, Limit, solve, total
+from stages.autotune.allocation.integer_program import RELATIVE_GAP, BitAllocation, Limit, total
 from stages.autotune.allocation.problem import AllocationProblem
 from stages.autotune.options import COST_UNITS, Budget, MeanBits, plain_amount
 from stages.core.base.errors import UserError
@@ -63,14 +63,14 @@ def check_bounds(problem: AllocationProblem, bounds: Sequence[Bound], soc: str) 
         UserError: naming the bounds.
     """
     for bound in bounds:
-        cheapest = solve(problem.bit_widths, bound.limit.tables, [])
+        cheapest = problem.solve(bound.limit.tables, [])
         least = total(bound.limit.tables, problem.bit_widths, cheapest or {})
         if least > bound.limit.most * (1 + RELATIVE_GAP):
             raise UserError(
                 f"{bound.argument}: that is {plain_amount(bound.limit.most)} {bound.unit}; the least that this network "
                 f"can have on the {soc} is {plain_amount(least)}"
             )
-    if solve(problem.bit_widths, [], [bound.limit for bound in bounds]) is None:
+    if problem.solve([], [bound.limit for bound in bounds]) is None:
         arguments = " and ".join(dict.fromkeys(bound.argument for bound in bounds))
         raise UserError(f"{arguments}: each can be kept, but not all at once: loosen one")
 

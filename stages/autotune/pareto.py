@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.autotune.allocation.cost_tables import FEATURE_BITS, MEAN_BITS, WEIGHT_BITS
-from stages.autotune.allocation.integer_program import BitAllocation, Limit, solve, total
+from stages.autotune.allocation.integer_program import BitAllocation, Limit, total
 from stages.autotune.allocation.predicted_error import PredictedError
 from stages.autotune.allocation.problem import AllocationProblem
 from stages.autotune.allocation.variables import FEATURE, WEIGHT
@@ -17,10 +17,18 @@ __all__ = ["Point", "curve", "uniform_bit_widths"]
 
 @dataclass(frozen=True)
 class Point:
-    """An allocation of least predicted error for its cost."""
+    """An allocation of least predicted error for its cost.
+
+    Attributes:
+        cost: in the curve's unit.
+        predicted: its error.
+        in_float: how many convolutions and fully connected layers stay in float.
+        allocation: the bit widths.
+    """
 
     cost: float
     predicted: float
+    in_float: int
     allocation: BitAllocation
 
 
@@ -38,16 +46,17 @@ def curve(predicted_error: PredictedError, cost: str, count: int) -> list[Point]
     problem = predicted_error.problem
     sums = [problem.costs.of(each) for each in ((FEATURE_BITS, WEIGHT_BITS) if cost == MEAN_BITS else (cost,))]
     widest = {variable.name: variable.bit_widths[-1] for variable in problem.variables}
-    low = max(total(tables, problem.bit_widths, solve(problem.bit_widths, tables, []) or {}) for tables in sums)
+    low = max(total(tables, problem.bit_widths, problem.solve(tables, []) or {}) for tables in sums)
     high = max(total(tables, problem.bit_widths, widest) for tables in sums)
     points: list[Point] = []
     for share in np.linspace(0.0, 1.0, count):
         # bounds on costs that span decades lie at equal ratios, those on mean bits at equal distances
         bound = low + (high - low) * share if cost == MEAN_BITS or low <= 0 else low * (high / low) ** share
         limits = [Limit(tables, float(bound)) for tables in sums]
-        allocation = solve(problem.bit_widths, predicted_error.tables, limits)
+        allocation = problem.solve(predicted_error.tables, limits)
         if allocation is not None:
-            points.append(Point(problem.costs.total(cost, allocation), predicted_error.of(allocation), allocation))
+            spent, error = problem.costs.total(cost, allocation), predicted_error.of(allocation)
+            points.append(Point(spent, error, len(problem.layers_in_float(allocation)), allocation))
     return _front(points)
 
 

@@ -42,8 +42,8 @@ def curve_csv(points: Sequence[Point], cost: str) -> str:
     """The curve as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([cost, "predicted_error"])
-    writer.writerows([point.cost, point.predicted] for point in points)
+    writer.writerow([cost, "predicted_error", "layers_in_float"])
+    writer.writerows([point.cost, point.predicted, point.in_float] for point in points)
     return text.getvalue()
 
 

@@ -198,14 +198,20 @@ def bytes_moved(work: LayerWork, in_bits: int, out_bits: int, weight_bits: int) 
     return (bits + work.weights * stored_bits(weight_bits)) / 8
 
 
-def size(work: LayerWork, weight_bits: int) -> int:
-    """Bytes of a layer's weights as stored, without biases and requantization (at 8 bits a hundredth more)."""
-    return math.ceil(work.weights * stored_bits(weight_bits) / 8)
+def size(work: LayerWork, weight_bits: int, float_bits: int = FLOAT_BITS) -> int:
+    """Bytes of a layer's weights as stored, without biases and requantization (at 8 bits a hundredth more).
+
+    Args:
+        work: the layer.
+        weight_bits: of its weights; `FLOAT_BITS` for float.
+        float_bits: of a number in float on the SOC.
+    """
+    return math.ceil(work.weights * stored_bits(min(weight_bits, float_bits)) / 8)
 
 
-def bit_operations(work: LayerWork, feature_bits: int, weight_bits: int) -> int:
-    """Multiplications times the bits of both operands: a cost that needs no board."""
-    return work.macs * feature_bits * weight_bits
+def bit_operations(work: LayerWork, feature_bits: int, weight_bits: int, float_bits: int = FLOAT_BITS) -> int:
+    """Multiplications times the bits of both operands, floats with theirs: a cost that needs no board."""
+    return work.macs * min(feature_bits, float_bits) * min(weight_bits, float_bits)
 
 
 def stored_bits(bits: int) -> int:

@@ -16,7 +16,7 @@ COST_UNITS = {"bit_operations": ("G bit ops", 1e9), "weight_bytes": ("MB weights
 def network_cost(graph: Graph, config: Config, params: NetworkParams) -> dict[str, float]:
     """Add up what the layers cost at the bit widths that they got.
 
-    A layer with either operand in float counts 32 bits on both sides.
+    A layer with either operand in float counts its SOC's floats' bits on both sides.
 
     Args:
         graph: the float network.
@@ -33,8 +33,8 @@ def network_cost(graph: Graph, config: Config, params: NetworkParams) -> dict[st
     total = dict.fromkeys(COST_UNITS, 0.0)
     for layer, work in zip(layers, layer_work(graph, layers), strict=True):
         feature, other = _operand_bits(graph, layer, features, weights)
-        total["bit_operations"] += bit_operations(work, feature, other)
-        total["weight_bytes"] += size(work, other)
+        total["bit_operations"] += bit_operations(work, feature, other, config.soc.float_bits)
+        total["weight_bytes"] += size(work, other, config.soc.float_bits)
     return total
 
 

@@ -9,7 +9,7 @@ from stages.autotune.allocation.integer_program import Table, tabulate
 from stages.autotune.allocation.predicted_error import PredictedError
 from stages.autotune.allocation.problem import AllocationProblem, find_problem
 from stages.autotune.allocation.variables import Variable
-from stages.core.config.schema import Config, QuantConfig, SocConfig
+from stages.core.config.schema import Config, QuantConfig
 from stages.core.cost import CostModel
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.quantizers.node_bits import NodeBits
@@ -34,7 +34,7 @@ def problem_of(
 def made_up(features: int = 3, weights: int = 3, bit_widths: tuple[int, ...] = (2, 4, 8)) -> AllocationProblem:
     """Variables `feature 0`, ..., `weight 0`, ...; the network behind them is the tiny classifier."""
     graph = Graph(tiny_classifier())
-    soc: SocConfig = soc_config("t40")
+    config = Config(soc=soc_config("t40"), quant=QuantConfig("q"))
     variables = [
         Variable(
             f"{kind} {i}", kind, f"t{i}", f"{kind}{i}", (f"t{i}",) if kind == "feature" else (), (), bit_widths, 10
@@ -42,7 +42,9 @@ def made_up(features: int = 3, weights: int = 3, bit_widths: tuple[int, ...] = (
         for kind, count in (("feature", features), ("weight", weights))
         for i in range(count)
     ]
-    return AllocationProblem(graph, place_quantizers(graph, soc, QuantConfig("q")), tuple(variables), {}, CostModel())
+    return AllocationProblem(
+        graph, place_quantizers(graph, config.soc, config.quant), tuple(variables), {}, config, CostModel()
+    )
 
 
 def bits(problem: AllocationProblem) -> list[Table]:

@@ -6,7 +6,7 @@ from stages.autotune.allocation.cost_tables import MEAN_BITS
 from stages.autotune.pareto import Point
 from stages.autotune.pareto_plot import Measured, curve_csv, curve_plot
 
-POINTS = [Point(2.0, 0.5, {}), Point(4.0, 0.01, {}), Point(8.0, 0.0, {})]
+POINTS = [Point(2.0, 0.5, 0, {}), Point(4.0, 0.01, 1, {}), Point(8.0, 0.0, 3, {})]
 CHOSEN = Measured("chosen", 4.5, 0.004)
 
 
@@ -60,4 +60,4 @@ def test_names_stay_inside_the_plot():
 
 
 def test_the_curve_as_csv():
-    assert curve_csv(POINTS, "size") == "size,predicted_error\n2.0,0.5\n4.0,0.01\n8.0,0.0\n"
+    assert curve_csv(POINTS, "size") == "size,predicted_error,layers_in_float\n2.0,0.5,0\n4.0,0.01,1\n8.0,0.0,3\n"

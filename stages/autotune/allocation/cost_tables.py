@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.autotune.allocation.integer_program import BitAllocation, Table, tabulate, total
 from stages.autotune.allocation.variables import FEATURE, WEIGHT, Variable, element_count
-from stages.core.config.schema import FLOAT_BITS
+from stages.core.config.schema import FLOAT_BITS, SocConfig
 from stages.core.cost import CostModel, LayerWork, bit_operations, size
 from stages.core.graph.onnx_graph import Graph
 from stages.quantize.partition.layer_work import layer_work
@@ -31,13 +31,15 @@ class CostTables:
         graph: the float network.
         setup: its quantizers.
         variables: what is chosen.
-        cost_model: times on the SOC.
+        soc: what a layer in float returns, and computes with.
+        cost_model: times on it.
     """
 
     def __init__(
-        self, graph: Graph, setup: QuantizerSetup, variables: Sequence[Variable], cost_model: CostModel
+        self, graph: Graph, setup: QuantizerSetup, variables: Sequence[Variable], soc: SocConfig, cost_model: CostModel
     ) -> None:
-        self._graph, self._setup, self._variables, self._cost_model = graph, setup, variables, cost_model
+        self._graph, self._setup, self._variables = graph, setup, variables
+        self._soc, self._cost_model = soc, cost_model
         self._bit_widths = {variable.name: variable.bit_widths for variable in variables}
         self._features = {member: variable.name for variable in variables for member in variable.members}
         self._weights = {variable.node: variable.name for variable in variables if variable.kind == WEIGHT}
@@ -102,12 +104,13 @@ class CostTables:
         weight = self._weights.get(layer.first.name, "")
         weight_bits = allocation.get(weight, FLOAT_BITS) if weighted else in_bits
         in_integers = layer.name in self._setup.integer and FLOAT_BITS not in (in_bits, weight_bits)
-        if not in_integers or (out_bits == FLOAT_BITS and not weighted):
+        returns_float = weighted and self._soc.float_outputs
+        if not in_integers or (out_bits == FLOAT_BITS and not returns_float):
             in_bits = weight_bits = FLOAT_BITS
         if cost == SIZE:
-            return share * size(work, weight_bits)
+            return share * size(work, weight_bits, self._soc.float_bits)
         if cost == BITOPS:
-            return share * bit_operations(work, in_bits, weight_bits)
+            return share * bit_operations(work, in_bits, weight_bits, self._soc.float_bits)
         return share * self._cost_model.latency(work, in_bits, out_bits, weight_bits)
 
     def _operand_shares(self, layer: Layer) -> Mapping[str, float]:

@@ -1,11 +1,11 @@
 """The choice of bit widths for a network on a SOC: its variables, their costs, and the node bits that say a choice."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from stages.autotune.allocation.cost_tables import CostTables
-from stages.autotune.allocation.integer_program import BitAllocation
+from stages.autotune.allocation.integer_program import BitAllocation, Limit, Table, solve, tabulate
 from stages.autotune.allocation.variables import FEATURE, WEIGHT, Variable, find_variables
 from stages.core.config.schema import FLOAT_BITS, Config
 from stages.core.cost import CostModel
@@ -27,19 +27,38 @@ class AllocationProblem:
         setup: its quantizers at the experiment's bit widths.
         variables: in graph order, features first.
         given: the experiment's own node bits, which stay.
-        cost_model: times on the SOC.
+        config: the experiment.
+        cost_model: times on its SOC.
     """
 
     graph: Graph
     setup: QuantizerSetup
     variables: tuple[Variable, ...]
     given: Mapping[str, NodeBits]
+    config: Config
     cost_model: CostModel
 
     @cached_property
     def costs(self) -> CostTables:
         """What allocations cost."""
-        return CostTables(self.graph, self.setup, self.variables, self.cost_model)
+        return CostTables(self.graph, self.setup, self.variables, self.config.soc, self.cost_model)
+
+    @cached_property
+    def rules(self) -> list[Limit]:
+        """What every allocation keeps: without float outputs, a layer whose output stays in float has float weights."""
+        features = {member: variable for variable in self.of_kind(FEATURE) for member in variable.members}
+        coupled = [
+            (feature.name, weight.name)
+            for weight in self.of_kind(WEIGHT)
+            if (feature := features.get(weight.tensor)) and FLOAT_BITS in feature.bit_widths
+        ]
+        if self.config.soc.float_outputs or not coupled:
+            return []
+        return [Limit([tabulate(names, self.bit_widths, partial(_breaks, *names)) for names in coupled], 0.0)]
+
+    def solve(self, objective: Sequence[Table], limits: Sequence[Limit]) -> dict[str, int] | None:
+        """The allocation of least objective within limits and the rules; None if there is none."""
+        return solve(self.bit_widths, objective, [*self.rules, *limits])
 
     @cached_property
     def bit_widths(self) -> dict[str, tuple[int, ...]]:
@@ -72,6 +91,11 @@ class AllocationProblem:
             by_node |= {key: chosen.over(by_node.get(key, NodeBits())) for key in keys}
         return by_node
 
+    def layers_in_float(self, allocation: BitAllocation) -> list[str]:
+        """The weighted layers that an allocation keeps in float, in graph order."""
+        setup = place_quantizers(self.graph, self.config.soc, self.config.quant, self.node_bits(allocation))
+        return [each.name for each in setup.layers if each.weighted(self.graph) and each.name not in setup.integer]
+
 
 def find_problem(
     graph: Graph, config: Config, by_node: Mapping[str, NodeBits], cost_model: CostModel, allow_float: bool
@@ -90,4 +114,9 @@ def find_problem(
     """
     setup = place_quantizers(graph, config.soc, config.quant, by_node)
     variables = find_variables(graph, setup, allow_float)
-    return AllocationProblem(graph, setup, tuple(variables), by_node, cost_model)
+    return AllocationProblem(graph, setup, tuple(variables), by_node, config, cost_model)
+
+
+def _breaks(feature: str, weight: str, allocation: BitAllocation) -> float:
+    """1 for an output in float of weights in codes, else 0."""
+    return float(allocation[feature] == FLOAT_BITS != allocation[weight])

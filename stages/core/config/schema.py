@@ -57,6 +57,8 @@ __all__ = [
 MISSING: Any = "???"  # OmegaConf's mark for a value that has no default
 FLOAT_BITS = 32
 """The bit width that stands for float: nothing is quantized."""
+SHORT_FLOATS = {"F16": 16, "BF16": 16}
+"""Float types of fewer bits -> their bits."""
 
 
 # --- soc ------------------------------------------------------------------------------------------------------
@@ -183,6 +185,11 @@ class SocConfig:
     def bit_widths(self) -> dict[str, OperatorGroup]:
         """Operator -> the group that says its bit widths."""
         return {kind: group for group in self.operators.values() for kind in group.types}
+
+    @property
+    def float_bits(self) -> int:
+        """Bits of what a layer in float computes with: the first of its float types, float32 where it lists none."""
+        return SHORT_FLOATS.get(self.float_types[0], FLOAT_BITS) if self.float_types else FLOAT_BITS
 
     @property
     def follows_converter(self) -> bool:

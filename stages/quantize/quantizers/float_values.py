@@ -38,7 +38,7 @@ class FloatValues:
         self.reasons = dict(reasons)
         self._in_float = set(reasons)
         for layer in network.layers:
-            outputs = [] if layer.weighted(self._graph) else layer.nodes[-1].output
+            outputs = [] if soc.float_outputs and layer.weighted(self._graph) else layer.nodes[-1].output
             if any(name in float_tensors for name in (*layer.operands(self._graph), *outputs)):
                 self._in_float.add(layer.name)
         if soc.float_outputs:

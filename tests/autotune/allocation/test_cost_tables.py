@@ -79,3 +79,12 @@ def test_a_layer_in_float_costs_float():
     more = problem.costs.total(BITOPS, base | {"feature pooled": 32}) - problem.costs.total(BITOPS, base)
     assert more == 24 * (32 * 32 - 64)
     assert problem.costs.total(SIZE, base | {"feature pooled": 32}) == 376 + 24 * 3
+
+
+@pytest.mark.parametrize("inner", ["feature c3", "weight project"])
+def test_on_a_soc_without_float_outputs_it_computes_with_the_socs_floats(inner):
+    # conf/soc/bm1684x.yaml: F16. `project` multiplies 512 times 8, and has 64 weights
+    problem = problem_of(soc="bm1684x", allow_float=True)
+    base = problem.uniform(8, 8)
+    assert problem.costs.total(BITOPS, base | {inner: 32}) == problem.costs.total(BITOPS, base) + 4096 * (16 * 16 - 64)
+    assert problem.costs.total(SIZE, base | {inner: 32}) == 376 + 64

@@ -1,6 +1,7 @@
 import numpy as np
 from onnx import numpy_helper
 
+from stages.autotune.allocation.integer_program import Limit, tabulate
 from stages.core.config.schema import Config, QuantConfig
 from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.quantizers.placement import place_quantizers
@@ -44,6 +45,17 @@ def test_first_and_last_layers_are_no_narrower_than_asked():
     assert bit_widths["feature pooled"] == (8,)
     assert bit_widths["weight stem"] == bit_widths["weight fc"] == (8,)
     assert bit_widths["weight project"] == (2, 4, 6, 8)
+
+
+def test_without_float_outputs_a_layer_that_returns_float_has_float_weights():
+    features = {"feature c3": 32}
+    problem = problem_of(soc="bm1684x", allow_float=True)
+    bits = [tabulate([name], problem.bit_widths, lambda each: float(sum(each.values()))) for name in problem.bit_widths]
+    wants_float = Limit([tabulate(features, problem.bit_widths, lambda each: float(each["feature c3"] != 32))], 0.0)
+    chosen = problem.solve(bits, [wants_float])
+    assert chosen == problem.uniform(8, 8) | features | {"weight project": 32}
+    assert problem.layers_in_float(chosen) == ["project"]
+    assert problem_of(allow_float=True).rules == []
 
 
 def test_bit_widths_of_the_pc_alone_are_not_offered():

@@ -129,6 +129,14 @@ def test_moves_stay_in_integers_on_a_soc_without_float_outputs():
     assert setup_of([conv("x", "c", "conv"), *MOVING, LAST], ["y"], SOPHGO).integer == {"conv", "turn", "flat"}
 
 
+@pytest.mark.parametrize(("chip", "integer", "coded"), [(INGENIC, {"conv"}, ["x"]), (SOPHGO, set(), [])])
+def test_a_weighted_layer_whose_output_shall_be_in_float(chip, integer, coded):
+    # without float outputs it cannot multiply codes and return floats: it runs in float
+    nodes = [conv("x", "c", "conv"), node("Softmax", ["c"], ["y"], "soft")]
+    setup = setup_of(nodes, ["y"], chip, {"conv": NodeBits(feature_bits=32)})
+    assert (setup.integer, list(bits(setup))) == (integer, coded)
+
+
 @pytest.mark.parametrize(("mode", "integer"), [("nearest", {"conv"}), ("linear", {"conv", "up"})])
 def test_a_resize_that_interpolates_is_no_move(mode, integer):
     up = node("Resize", ["c", "", "", "sizes"], ["u"], "up", mode=mode)
