@@ -61,13 +61,7 @@ def layer_rows(
         apart: dict[str, int | None] = {"codes": None, "codes_apart": None, "largest_apart": None}
         if tensor := compared.get(layer.name):
             codes = np.rint(actual / by_name[layer.name].scale).astype(np.int64)
-            own = ours[tensor].reshape(-1).astype(np.int64) - params[tensor].zero_point
-            difference = np.abs(codes - own)
-            apart = {
-                "codes": codes.size,
-                "codes_apart": int(np.count_nonzero(difference)),
-                "largest_apart": int(difference.max(initial=0)),
-            }
+            apart |= _apart(codes, ours[tensor].reshape(-1).astype(np.int64) - params[tensor].zero_point)
         rows.append(
             {
                 "layer": layer.name,
@@ -82,6 +76,16 @@ def layer_rows(
             }
         )
     return rows
+
+
+def _apart(codes: NDArray[np.int64], own: NDArray[np.int64]) -> dict[str, int]:
+    """How many codes there are, how many of this project's simulator differ, and by how much at most."""
+    difference = np.abs(codes - own)
+    return {
+        "codes": codes.size,
+        "codes_apart": int(np.count_nonzero(difference)),
+        "largest_apart": int(difference.max(initial=0)),
+    }
 
 
 def _coded(layer: Layer | None) -> bool:

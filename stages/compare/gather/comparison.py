@@ -120,14 +120,16 @@ def compare_networks(
     for index, picture in enumerate(pictures):
         run(index, picture)
     background.finish()
-    rows = dict[str, Row]()
-    for tensor, node in networks.node_names.items():
-        row: dict[str, Any] = {"node": node, "op_type": producers[tensor].op_type}
-        row |= summarize(exact.distances[tensor])
-        for source, network in sources.items():
-            row |= network.averages(tensor, source)
-        rows[tensor] = row
-    return rows
+    named = {name: {"node": node, "op_type": producers[name].op_type} for name, node in networks.node_names.items()}
+    return {tensor: row | _measures(tensor, exact, sources) for tensor, row in named.items()}
+
+
+def _measures(tensor: str, exact: "_Measured", partial: "Mapping[str, _Measured]") -> dict[str, Any]:
+    """What was measured of a tensor on all pictures."""
+    measures: dict[str, Any] = dict(summarize(exact.distances[tensor]))
+    for source, network in partial.items():
+        measures |= network.averages(tensor, source)
+    return measures
 
 
 @dataclass
