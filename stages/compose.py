@@ -41,6 +41,11 @@ INPUTS_KEY = "model.inputs"
 SWEEP_GROUP = "experiment"
 SOC_NAME = "soc.name"
 WATCH = "watch."
+NO_VALUE = "(none)"
+SHOWN_CHARACTERS = 60
+"""Of a value."""
+COMMON_CHARACTERS = 15
+"""Shown before the place where two long values differ."""
 GROUP_OF = {"operators": "soc"}
 """Folders of conf/ whose files give keys of another group."""
 
@@ -125,7 +130,7 @@ def changes(changed: Sequence[str], before: Mapping[str, Any], after: Mapping[st
         after: what is written.
     """
     of_soc = [key for key in changed if key.startswith("soc.") and SOC_NAME in changed and key != SOC_NAME]
-    lines = [f"{key}: {_shown(before, key)} -> {_shown(after, key)}" for key in changed if key not in of_soc]
+    lines = [f"{key}: {_change(before, after, key)}" for key in changed if key not in of_soc]
     return [*lines, f"{counted(len(of_soc), 'more key')} of soc, which follow from it"] if of_soc else lines
 
 
@@ -223,7 +228,7 @@ def lost_edits(
     """
     of_conf = [key for key in replaced if key.partition(".")[0] in groups]
     by_hand = [f"{key}={_shown(before, key)}" for key in replaced if key not in of_conf]
-    changed = ", ".join(f"{key}: {_shown(before, key)} -> {_shown(after, key)}" for key in of_conf)
+    changed = ", ".join(f"{key}: {_change(before, after, key)}" for key in of_conf)
     notes = [f"taken from conf/, which was edited: {changed}"] if of_conf else []
     lost = f"{', '.join(by_hand)}: edited by hand in params.yaml, and replaced; give it as an override to keep it"
     return notes, [lost] if by_hand else []
@@ -233,8 +238,22 @@ def _without_inputs(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if override.partition("=")[0] != INPUTS_KEY]
 
 
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> str:
+    """What a key had and what it has, of long values from where they differ on."""
+    texts = [str(values[key]) if key in values else NO_VALUE for values in (before, after)]
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))
+    start = sum(1 for _ in alike) - COMMON_CHARACTERS
+    if max(map(len, texts)) <= SHOWN_CHARACTERS or start <= 0:
+        return " -> ".join(map(_short, texts))
+    return " -> ".join(f"... {_short(text[start:])}" for text in texts)
+
+
 def _shown(values: Mapping[str, Any], key: str) -> str:
-    return textwrap.shorten(str(values[key]), 60, placeholder=" ...") if key in values else "(none)"
+    return _short(str(values[key])) if key in values else NO_VALUE
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, SHOWN_CHARACTERS, placeholder=" ...")
 
 
 def _held(params: Path) -> dict[str, Any]:

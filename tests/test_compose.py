@@ -101,6 +101,15 @@ def test_a_key_that_comes_or_goes_is_shown(conf, params, capsys):
     assert shown[:2] == ["  model.torch.arguments.new: (none) -> [1, 2]", "  model.torch.arguments.old: 1 -> (none)"]
 
 
+def test_long_values_are_shown_from_where_they_differ(conf, params, capsys):
+    names = ", ".join(f"conv_{index}" for index in range(20))
+    run([f"quant.skip_nodes=[{names}, first]"], conf, params, check_only=False)
+    capsys.readouterr()
+    run([f"quant.skip_nodes=[{names}, last]"], conf, params, check_only=False)
+    shown = capsys.readouterr().out.splitlines()[0]
+    assert shown == "  quant.skip_nodes: ... ', 'conv_19', 'first'] -> ... ', 'conv_19', 'last']"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -26,6 +26,7 @@ from stages.quantize.emit.qdq import insert_quantizers
 from stages.quantize.parameters.choose import symmetric_features
 from stages.quantize.pipeline import SCRATCH_PREFIX, Pipeline
 from stages.quantize.quantizers.node_bits import node_bits
+from stages.quantize.quantizers.notes import folded
 
 
 def quantize(config: Config) -> None:
@@ -46,7 +47,7 @@ def quantize(config: Config) -> None:
         bits = node_bits(params, config.quant.weight_bits, symmetric_features(config.soc), pipeline.by_node)
         write_json(folder / NODE_BITS.name, bits)
         write_json(folder / NOTES.name, notes)
-    for line in notes:
+    for line in folded(notes):
         output.print(f"note: {line}")
     if not params.features and not params.weights:
         output.print(f"nothing is quantized for the {config.soc.name}: the network stays in float")

@@ -1,7 +1,8 @@
 """Lines for the report: what runs in float, what has another bit width than wanted, which settings have no effect."""
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stages.core.config.schema import FLOAT_BITS, ChannelScales, QuantConfig, SocConfig
 from stages.core.graph.onnx_graph import Graph
@@ -9,9 +10,11 @@ from stages.quantize.quantizers.node_bits import NodeBits
 from stages.quantize.quantizers.per_channel import requantizes_per_channel
 from stages.quantize.quantizers.setup import QuantizerSetup
 
-__all__ = ["placement_notes"]
+__all__ = ["folded", "placement_notes"]
 
 MAX_REASONS = 3  # in a line
+MOST_ALIKE = 3  # lines that differ by a layer's name alone
+FLOAT_NOTE = re.compile(r"(?P<name>.+) \((?P<kind>\S+)\) runs in float: (?P<reason>.+)")
 
 
 def placement_notes(
@@ -52,6 +55,23 @@ def _nothing_in_integers(graph: Graph, setup: QuantizerSetup, soc: SocConfig, qu
             why = "; ".join(f"{reason} ({count} of {len(group)})" for reason, count in counts)
             return [f"no {what} runs in integers on the {soc.name}, so that a cosine of 1 says nothing: {why}"]
     return []
+
+
+def folded(notes: Sequence[str]) -> list[str]:
+    """Say in one line what more than three layers of a type run in float for; the other notes as they are."""
+    matches = [FLOAT_NOTE.fullmatch(line) for line in notes]
+    names: dict[tuple[str, str], list[str]] = {}
+    for found in filter(None, matches):
+        names.setdefault((found["kind"], found["reason"]), []).append(found["name"])
+    lines: dict[str, None] = {}
+    for line, match in zip(notes, matches, strict=True):
+        alike = names[match["kind"], match["reason"]] if match else []
+        if match is None or len(alike) <= MOST_ALIKE:
+            lines[line] = None
+        else:
+            shown = f"{', '.join(alike[:MOST_ALIKE])}, ..."
+            lines[f"{len(alike)} layers ({match['kind']}) run in float: {match['reason']}: {shown}"] = None
+    return list(lines)
 
 
 def _float_layers(graph: Graph, setup: QuantizerSetup) -> list[str]:

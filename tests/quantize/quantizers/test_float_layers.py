@@ -5,6 +5,7 @@ import pytest
 
 from stages.core.config.schema import FakeQuant, Head
 from stages.core.graph.onnx_graph import Graph
+from stages.quantize.quantizers.notes import folded
 from tests.export.graphs import graph_model, node
 from tests.quantize.partition.test_layers import detector
 from tests.quantize.quantizers.placements import TENSORS, WEIGHTS, bits, placed, refusal, soc, weight_bits
@@ -167,3 +168,12 @@ def test_what_reads_infinite_values_stays_in_float():
         "sum (Add) runs in float: its constant mask has values that are infinite or not numbers",
         "twice (Add) runs in float: m has infinite values, by a constant of the network",
     ]
+
+
+def test_many_layers_in_float_for_one_reason_are_one_line():
+    clips = [f"c{index} (Clip) runs in float: the S1 has no integer Clip" for index in range(5)]
+    kept = ["pool (MaxPool) runs in float: quant.skip_ops", "something else"]
+    assert folded([*clips[:3], *kept]) == [*clips[:3], *kept]
+    assert folded([kept[0], *clips, kept[1]]) == [
+        kept[0], "5 layers (Clip) run in float: the S1 has no integer Clip: c0, c1, c2, ...", kept[1],
+    ]  # fmt: skip
