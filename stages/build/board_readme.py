@@ -6,6 +6,8 @@ from pathlib import Path
 
 from stages.build.cross_compilers import cross_compilers
 from stages.build.kept_results import kept_folder
+from stages.build.tpu_mlir.steps import model_suffix
+from stages.core.base.paths import COMPILE
 from stages.core.config.schema import OpenRuntime, SocConfig, Vendor
 from stages.core.data.inputs import NetworkInput, only_picture
 
@@ -104,12 +106,15 @@ def _parts(soc: SocConfig) -> list[Part]:
     return [
         Part(
             "run.sh",
-            "makes the compiled network for the TPU",
+            f"makes the {model_suffix(soc.name)} for the TPU; `python -m stages.compile` does so too, in `{COMPILE}/`",
             "a machine with TPU-MLIR, with all beside it",
             "sh run.sh",
         ),
         Part(
-            "sophon", "runs the compiled network on the board", "a machine with the board's SDK; then the board", make
+            "sophon",
+            f"runs the {model_suffix(soc.name)} on the board",
+            "a machine with the board's SDK; then the board",
+            make,
         ),
         Part("nntc", "the same for TPU-NNTC, the older tool", "a machine with TPU-NNTC", "sh quantize.sh"),
         runtime,

@@ -13,13 +13,18 @@ from stages.core.config.schema import Calibration, Config
 from stages.core.data.inputs import NetworkInput
 from stages.core.tpu_mlir.calls import HERE
 
-__all__ = ["SMALL_CHIPS", "run_script", "steps"]
+__all__ = ["SMALL_CHIPS", "model_suffix", "run_script", "steps"]
 
 INSIDE = '"$here"'
 SMALL_CHIPS = ("cv180x", "cv181x", "cv182x", "cv183x")
 """Chips whose networks are .cvimodel files."""
 TOLERANCE = "0.8,0.5"
 """Least cosine and euclidean similarity of the compiled network's outputs to the float ones: the guide's."""
+
+
+def model_suffix(chip: str) -> str:
+    """The suffix of a chip's compiled network."""
+    return ".cvimodel" if chip in SMALL_CHIPS else ".bmodel"
 
 
 def steps(config: Config, inputs: Sequence[NetworkInput], samples: Sequence[str], quantize: str) -> dict[str, Any]:
@@ -37,7 +42,7 @@ def steps(config: Config, inputs: Sequence[NetworkInput], samples: Sequence[str]
     """
     test_input = samples[0]
     name, chip = config.model.name, config.soc.name
-    model = f"{name}_{chip}_{quantize.lower()}.{'cvimodel' if chip in SMALL_CHIPS else 'bmodel'}"
+    model = f"{name}_{chip}_{quantize.lower()}{model_suffix(chip)}"
     shapes = ",".join(f"[{','.join(map(str, network_input.shape))}]" for network_input in inputs)
     pixels = [] if test_input.endswith(".npz") else _pixel_options(inputs[0])
     # fmt: off
