@@ -91,13 +91,14 @@ class _Trials:
         try:
             result = try_line(line, self._config, preparation)
         except UserError as error:
-            say("cure", f"{line} could not be tried", "dim")
+            say("tried", f"{line}: refused", "dim")
             return [f"{line} could not be tried: {error}"]
         self.scaled_by_channel = result.channel_scales
         effect = effect_of(self._before, result.outcome)
-        say("cure", f"{line}: {effect.words()}", "dim")
         level, number = result.outcome.level, len(self.tried)
-        self.tried[line] = Cure(line, effect, level, not result.channel_scales, number, preparation)
+        cure = Cure(line, effect, level, not result.channel_scales, number, preparation)
+        say("tried", f"{line}: {effect.words()}{'' if cure.helps else ', no help'}", "dim")
+        self.tried[line] = cure
         return []
 
     @property

@@ -69,7 +69,7 @@ def test_a_line_is_printed_before_the_trials_and_one_a_trial(errors, capsys):
     treated(diagnosis(RANGE), count=7)
     assert capsys.readouterr().err.splitlines() == [
         "cures: trying up to 7, minutes: compare.cures=0 leaves them out",
-        f"cure: {RANGE.cure}: fidelity of the outputs 0.866 -> 0.995",
+        f"tried: {RANGE.cure}: fidelity of the outputs 0.866 -> 0.995",
     ]
 
 
