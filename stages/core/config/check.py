@@ -71,6 +71,11 @@ def _require(holds: bool, key: str, value: Any, allowed: str) -> None:
 def _check_soc(soc: SocConfig) -> None:
     group_of: dict[str, str] = {}
     for name, group in soc.operators.items():
+        if not group.types and (group.feature_bits or group.weight_bits):
+            raise UserError(
+                f"soc.operators.{name}.types is empty: list the operators that run at its bit widths; where params.yaml "
+                "is of an earlier version, compose it anew (`python -m stages.compose --keep`)"
+            )
         for kind in group.types:
             if kind not in ("DepthwiseConv", "Silu") and not onnx.defs.has(kind):
                 raise UserError(f"soc.operators.{name}.types: {kind} is no ONNX operator (nor DepthwiseConv or Silu)")

@@ -133,13 +133,19 @@ def test_a_value_out_of_range_comes_with_the_range(refused, override, message):
             OperatorGroup(["Silu"], [17], []),
             r"soc\.operators\.own\.feature_bits=\[17\]: give widths of 2 to 16 bits",
         ),
+        (
+            OperatorGroup([], [8], [8]),
+            r"soc\.operators\.own\.types is empty: list the operators that run at its bit widths",
+        ),
         (OperatorGroup(["Conv"], [8], [1]), r"soc\.operators\.own\.weight_bits=\[1\]: give widths of 2 to 16 bits"),
     ],
 )
 def test_operators_of_a_soc_are_checked(conf, group, said):
     config, _ = compose([], conf)
     free = {"own": group} | {
-        name: replace(each, types=sorted({*each.types} - {*group.types})) for name, each in config.soc.operators.items()
+        name: replace(each, types=types)
+        for name, each in config.soc.operators.items()
+        if (types := sorted({*each.types} - {*group.types}))
     }
     config.soc.operators = free
     with pytest.raises(UserError, match=said) if said else nullcontext():
