@@ -73,8 +73,8 @@ def _check_soc(soc: SocConfig) -> None:
     for name, group in soc.operators.items():
         if not group.types and (group.feature_bits or group.weight_bits):
             raise UserError(
-                f"soc.operators.{name}.types is empty: list the operators that run at its bit widths; where params.yaml "
-                "is of an earlier version, compose it anew (`python -m stages.compose --keep`)"
+                f"soc.operators.{name}.types is empty: list the operators that run at its bit widths; where "
+                "params.yaml is of an earlier version, compose it anew (`python -m stages.compose --keep`)"
             )
         for kind in group.types:
             if kind not in ("DepthwiseConv", "Silu") and not onnx.defs.has(kind):
