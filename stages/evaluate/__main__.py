@@ -87,6 +87,8 @@ def evaluate(config: Config) -> None:
         write_json(folder / TASK_METRIC.name, task.to_json() if task else None)
         save_settings(folder, evaluate_settings(config))
         write_text(folder / BY_CLASS.name, by_class_csv(score.by_class()))
+    if task and task.doubt:
+        warn(task.doubt)
     output.print(accuracy_line(metrics, noun_of(inputs), _worst_output(error)))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.user_code import import_callable
 from stages.core.data.preprocess import Placement
-from stages.core.statistics.task_metric import TaskMetric
+from stages.core.statistics.task_metric import LEAST_SAMPLES, TaskMetric
 from stages.evaluate.scores import OWN, ClassRow, Outputs, Score
 
 __all__ = ["OwnMetric", "OwnScore", "load_metric"]
@@ -119,6 +119,8 @@ class OwnScore:
     def __init__(self, task: Score, metric: OwnMetric, labels: Iterable[Any], *, shows_labels: bool = False) -> None:
         self._task, self._metric, self._labels, self._shows_labels = task, metric, iter(labels), shows_labels
         self._instances = [metric.new() for _ in SIDES]
+        self._constant: Any = metric.new()  # as if the network answered all samples as it does the first one
+        self._first: Outputs = {}
 
     @property
     def columns(self) -> Sequence[str]:
@@ -135,6 +137,14 @@ class OwnScore:
         row = self._task.add(name, placement, reference, quantized)
         for instance, outputs in zip(self._instances, (reference, quantized), strict=True):
             self._metric.add(instance, name, outputs, label)
+        self._first = self._first or reference
+        if label is None:
+            self._constant = None  # what goes by the outputs alone may like those of one sample best
+        try:
+            if self._constant is not None:
+                self._metric.add(self._constant, name, self._first, label)
+        except UserError:
+            self._constant = None  # it cannot take the answers to another sample
         return [label, *row] if self._shows_labels else row
 
     def metrics(self) -> dict[str, Any]:
@@ -164,7 +174,15 @@ class OwnScore:
         expected, actual = map(self._metric.result, self._instances)
         name = next(iter(actual))
         greater = self._metric.greater_is_better
-        return TaskMetric(name, expected[name], actual[name], count, greater_is_better=greater)
+        chance = self._of_constant(name) if count >= LEAST_SAMPLES else None
+        return TaskMetric(name, expected[name], actual[name], count, greater_is_better=greater, chance=chance)
+
+    def _of_constant(self, name: str) -> float | None:
+        """What a network reaches that gives the same answer to all samples; None where that cannot be told."""
+        try:
+            return None if self._constant is None else self._metric.result(self._constant).get(name)
+        except UserError:
+            return None
 
     def value(self, metric: str) -> float | None:
         """The first of the user's own for `OWN`, else the task's."""

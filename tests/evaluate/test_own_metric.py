@@ -66,6 +66,25 @@ def test_it_stands_beside_what_the_task_measures():
     assert [row.count for row in score.by_class()] == [2]
 
 
+@pytest.mark.parametrize(
+    ("labels", "chance", "doubt"),
+    [
+        ([0, 2] * 4, 0.5, ""),  # right each time; the first answer, class 0, half the time
+        ([2, 0] * 4, 0.5, "the float network itself scores 0 by "),
+        ([None] * 8, None, ""),
+        ([0, 2, 0], None, ""),  # too few
+    ],
+)
+def test_what_one_answer_for_all_samples_would_reach(labels, chance, doubt):
+    score = own_score("Right", labels)
+    for number, outputs in zip(range(len(labels)), [A, B] * 4, strict=False):
+        score.add(f"{number}.png", None, outputs, outputs)
+    task = score.task_metric(len(labels))
+    assert task.chance == chance
+    assert task.doubt.startswith(doubt)
+    assert bool(task.doubt) == bool(doubt)
+
+
 def test_a_result_without_a_name_is_called_after_the_class():
     score = own_score("Mean", [None])
     score.add("a", None, A, B)

@@ -58,6 +58,12 @@ def _joined_parts() -> str:
     return _histogram(np.concatenate([draw.uniform(0, 320, 4000), draw.beta(0.3, 6, 16_000)]), 0.0, 320.0)
 
 
+def _far_below_zero() -> str:
+    """Logits of places: most far below 0, some at it, and a few places where something is found."""
+    draw = np.random.default_rng(5)
+    return _histogram(np.concatenate([-draw.exponential(500, 4000), draw.normal(-3.5, 1, 16_000)]), -4770.0, 0.0)
+
+
 def _imbalanced() -> str:
     from stages.compare.render.panel_plots import channel_plot  # noqa: PLC0415  loads matplotlib
 
@@ -89,6 +95,7 @@ PICTURES: Mapping[str, Callable[[], str]] = {
     "not_finite": lambda: _curve(_falls(FALL, SOUND_COSINE, 0.0), [FALL]),
     "unquantized": lambda: _curve([1.0] * NODES),
     "parts": _joined_parts,
+    "few_codes": _far_below_zero,
     "input": lambda: _scores(lambda scores: scores * 0.99, THRESHOLD, 0.42),
     "calibration": lambda: _histogram(_layer_values(), 0.0, 2.0),
     "range": lambda: _histogram(_layer_values(), 0.0, 60.0),

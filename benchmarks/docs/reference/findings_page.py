@@ -68,6 +68,19 @@ FINDINGS: Mapping[str, FindingPage] = {
         "quarter of them.",
         ("`model.cut=true` for a detector", "`quant.skip_nodes` of the joint and of what moves its values"),
     ),
+    "few_codes": FindingPage(
+        "The values of an output that decide have few codes",
+        "A detector that is not recognized finds nothing, or far too much; a histogram of its logits is one bar at the "
+        "end of the codes.",
+        "An output of logits of places ([what that is](../verdict.md#what-an-output-is-judged-by)) is poor, and its "
+        "values above 0 have fewer than 16 codes: others far below 0, which say no more than -10 does, take up the "
+        "range. The finding gives the range, the bits and the codes that are left, and says where an operator behind, "
+        "such as Transpose, keeps it from more bits. Range methods do not help: all weigh or keep the far values.",
+        (
+            "`quant.skip_nodes` with what only moves the values behind the layer, whose sums then are the output; "
+            "where the SOC gives no float outputs with the layer too. What else is tried is tried together with it",
+        ),
+    ),
     "input": FindingPage(
         "Colour order, mean or normal are wrong",
         "The quantized network agrees with the float one, and both are bad: low accuracy, few boxes, low scores. In "

@@ -13,9 +13,10 @@ from stages.compare.cures.candidates import (
     without_line,
 )
 from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, try_line, why_untried
-from stages.compare.diagnose.cure import Cure, best_first, effect_of
+from stages.compare.diagnose.cure import Cure, best_first, effect_of, helps
 from stages.compare.diagnose.diagnosis import Diagnosis
-from stages.compare.diagnose.finding import REMARKS, Finding, worst_first
+from stages.compare.diagnose.finding import REMARKS, Effect, Finding, fidelity_of_output, worst_first
+from stages.compare.diagnose.outcome import Outcome
 from stages.core.base.artifacts import remove_leftovers
 from stages.core.base.console import counted, progress, say
 from stages.core.base.errors import UserError
@@ -25,7 +26,8 @@ from stages.core.outputs.output_judge import Level
 
 __all__ = ["with_cures"]
 
-LOCAL = ("range", "bit_width", "channel_imbalance", "falls")
+FEW_CODES = "few_codes"
+LOCAL = ("few_codes", "range", "bit_width", "channel_imbalance", "falls")
 """Kinds of findings that are only findings if mending them helps the outputs."""
 
 
@@ -61,7 +63,7 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
                 break
             if line.endswith(PER_TENSOR) and not trials.scaled_by_channel:
                 continue  # the same as what was tried before
-            notes += trials.run(line)
+            notes += trials.run(line if line in own else trials.with_base(line))
             advance()
         if not trials.good_lines and (line := trials.together):
             notes += trials.run(line)
@@ -70,7 +72,7 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
             notes += trials.run(ALLOTMENT, AUTOTUNE)
             advance()
     cures = best_first(trials.tried.values())
-    findings = [found for finding in diagnosis.findings if (found := _judged(finding, trials.tried)) is not None]
+    findings = [found for finding in diagnosis.findings if (found := _judged(finding, trials)) is not None]
     if diagnosis.accumulated is not None and all(finding.kind in REMARKS for finding in findings):
         findings = worst_first([diagnosis.accumulated, *findings])
     if diagnosis.outcome.level in (Level.look, Level.broken) and not cures:
@@ -83,7 +85,9 @@ class _Trials:
 
     def __init__(self, diagnosis: Diagnosis, config: Config) -> None:
         self._before, self._config = diagnosis.outcome, config
+        self._lost = [finding for finding in diagnosis.findings if finding.kind == FEW_CODES]
         self.tried: dict[str, Cure] = {}
+        self.outcomes: dict[str, Outcome] = {}
         self.scaled_by_channel = False
 
     def run(self, line: str, preparation: Sequence[str] = ()) -> list[str]:
@@ -99,7 +103,25 @@ class _Trials:
         cure = Cure(line, effect, level, not result.channel_scales, number, preparation)
         say("tried", f"{line}: {effect.words()}{'' if cure.helps else ', no help'}", "dim")
         self.tried[line] = cure
+        self.outcomes[line] = result.outcome
         return []
+
+    def effect_on(self, finding: Finding) -> Effect | None:
+        """What a finding's line does, one of lost logits to its own output; None where it was not tried."""
+        line = finding.cure or ""
+        if line not in self.tried:
+            return None
+        if finding.kind != FEW_CODES:
+            return self.tried[line].effect
+        output = str(finding.evidence["output"])
+        before, after = (outcome.fidelity_of(output) for outcome in (self._before, self.outcomes[line]))
+        return Effect(fidelity_of_output(output), before, after)
+
+    def with_base(self, line: str) -> str:
+        """A line together with that of lost logits: while these are lost, nothing else helps the worst output."""
+        bases = (finding.cure for finding in self._lost if (effect := self.effect_on(finding)) and helps(effect))
+        base = next(bases, None)
+        return f"{base} {line}" if base and _keys(base).isdisjoint(_keys(line)) else line
 
     @property
     def good_lines(self) -> list[str]:
@@ -120,13 +142,13 @@ def _keys(line: str) -> set[str]:
     return {override.partition("=")[0] for override in split_overrides(line)}
 
 
-def _judged(finding: Finding, tried: dict[str, Cure]) -> Finding | None:
+def _judged(finding: Finding, trials: _Trials) -> Finding | None:
     """A finding with the effect of its line, without a line that does not help; None where it is then no finding."""
     if not tried_by_outputs(finding):
         return finding
-    cure = tried.get(finding.cure or "")
-    if cure is not None and cure.helps:
-        return replace(finding, effect=cure.effect)
-    if cure is not None and finding.kind in LOCAL:
+    effect = trials.effect_on(finding)
+    if effect is not None and helps(effect):
+        return replace(finding, effect=effect)
+    if effect is not None and finding.kind in LOCAL:
         return None
     return without_line(finding)

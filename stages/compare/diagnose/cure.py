@@ -61,7 +61,7 @@ def helps(effect: Effect) -> bool:
 
     Of an error the squares count, as they add up.
     """
-    if effect.metric == FIDELITY:
+    if effect.is_fidelity:
         lost = 1.0 - effect.before**2
         return lost > LEAST_LOSS and 1.0 - effect.after**2 <= HELPS * lost
     return effect.before < 1.0 and 1.0 - effect.after <= HELPS * (1.0 - effect.before)

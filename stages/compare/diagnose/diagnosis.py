@@ -24,7 +24,7 @@ from stages.compare.diagnose.inputs.preprocessing_variants import PreprocessingV
 from stages.compare.diagnose.loss_by_depth import Losses, loss_by_depth
 from stages.compare.diagnose.outcome import Outcome
 from stages.compare.diagnose.part_findings import part_findings
-from stages.compare.diagnose.range_findings import range_findings
+from stages.compare.diagnose.range_findings import few_code_findings, range_findings
 from stages.compare.gather.gather import Gathered, TrainingRecord
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, only_picture
@@ -105,6 +105,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     findings += unquantized(reference, networks.in_integers, params, soc.name, quant)
     findings += calibration_findings(params, observed, gathered.calibration, config.data)
     findings += range_findings(params, observed, soc, quant)
+    findings += few_code_findings(reference, params, observed, gathered.outputs, soc, quant)
     findings += bit_width_findings(reference, params, similarity, quant)
     named = {finding.node for finding in findings}
     isolated = similarity.isolated_cosines

@@ -6,11 +6,11 @@ from typing import Any
 
 from stages.core.outputs.output_judge import GOOD_FIDELITY
 
-__all__ = ["BOXES", "FIDELITY", "KINDS", "REMARKS", "Effect", "Finding", "to_json", "worst_first"]
+__all__ = ["BOXES", "FIDELITY", "KINDS", "REMARKS", "Effect", "Finding", "fidelity_of_output", "to_json", "worst_first"]
 
 KINDS = (
-    "not_finite", "unquantized", "parts", "input", "calibration", "range", "bit_width", "channel_imbalance",
-    "first_layer", "falls", "accumulates", "boxes", "scores", "debug",
+    "not_finite", "unquantized", "parts", "few_codes", "input", "calibration", "range", "bit_width",
+    "channel_imbalance", "first_layer", "falls", "accumulates", "boxes", "scores", "debug",
 )  # fmt: skip
 """Worst first: what is not finite spoils all that follows, a lost part of an output is lost on any input, a wrong
 input makes all that follows look wrong, ranges come before what bit widths can do, and causes before the boxes that are
@@ -37,9 +37,14 @@ class Effect:
     before: float
     after: float
 
+    @property
+    def is_fidelity(self) -> bool:
+        """Whether it is measured on the scale of a cosine."""
+        return self.metric.startswith("fidelity of ")
+
     def words(self) -> str:
         """Say what it does, as the terminal and the page print it."""
-        still = self.metric == FIDELITY and self.after < GOOD_FIDELITY
+        still = self.is_fidelity and self.after < GOOD_FIDELITY
         below = f", still below {GOOD_FIDELITY:g}" if still else ""
         return f"{self.metric} {self.before:.4g} -> {self.after:.4g}{below}"
 
@@ -63,6 +68,11 @@ class Finding:
     evidence: Mapping[str, float | str]
     cure: str | None = None
     effect: Effect | None = None
+
+
+def fidelity_of_output(output: str) -> str:
+    """What the effect of a cure of one output is measured in."""
+    return f"fidelity of {output}"
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

@@ -95,6 +95,10 @@ class Outcome:
         """Of the worst output that the pictures can judge."""
         return fidelity_of(self.outputs)
 
+    def fidelity_of(self, output: str) -> float:
+        """Of one output; 1 where there is none of that name."""
+        return fidelity_of([judged for judged in self.outputs if judged.output == output])
+
     @property
     def box_agreement(self) -> float:
         """Boxes that both networks find, in parts of all (F1); 1 where neither finds any."""
@@ -135,7 +139,7 @@ def _task_words(task: TaskMetric, noun: str) -> str:
     """Say what evaluate measured."""
     doubt = ", too few to go by" if task.count < MIN_SAMPLES else ""
     if task.by_chance:
-        doubt = f"; one answer for every {noun} would do as well as the float network: check data.evaluation.labels"
+        doubt = f"; one answer for every {noun} would do as well as the float network: check labels, metric and input"
     count = f"{task.count} evaluation {noun}s{doubt}"
     return f"{task.name} is {task.of_quantized:.4g}, in float {task.of_float:.4g}, on {count}"
 

@@ -30,6 +30,7 @@ FIRST_LOOK = {
     "boxes": "the boxes that differ",
     "scores": "the scores, which have few values",
     "parts": "what {node} joins",
+    "few_codes": "the range of {node}",
     "input": "the input: colour order, mean and normal",
     "calibration": "the calibration set",
     "range": "the range of {node}",
@@ -43,7 +44,7 @@ FIRST_LOOK = {
 """Kind of the first finding -> where to look; the finding itself says the rest."""
 FED_WRONGLY = ("input", "unquantized")
 """Findings that no comparison of the two networks can see."""
-DEADLY = ("not_finite", "parts", "scores")
+DEADLY = ("not_finite", "parts", "few_codes", "scores")
 """Findings by which an output can be of no use, whatever else it holds."""
 
 

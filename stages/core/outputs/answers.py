@@ -76,6 +76,8 @@ class AnswerCounter:
         """The answers of an output of some kind; None where nothing is decided by it."""
         if kind.is_share:
             return Answers(self._above, self._crossed, 1 + bool(self._above), f"values above {THRESHOLD}")
+        if kind is OutputKind.logits:
+            return Answers(self._above, self._crossed, 1 + bool(self._above), "values above 0")
         if not kind.has_classes or not self._rows:
             return None
         changed = sum(self._changed_from.values())

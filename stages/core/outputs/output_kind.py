@@ -1,13 +1,15 @@
 """What an output is, by its shape and its float values: that decides what is read off it, and what an error costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OutputKind", "ValueSummary", "class_axis", "kind_of"]
+from stages.core.outputs.row_summary import RowSummary
+
+__all__ = ["OutputKind", "ValueSummary", "class_axis", "kind_of", "may_be_logits"]
 
 Array = NDArray[np.float32]
 
@@ -20,8 +22,10 @@ class OutputKind(Enum):
     probabilities = "probabilities"
     class_scores = "class scores"
     class_sequence = "class probabilities at each step"
+    class_rows = "rows of class scores"
     segmentation = "class scores of each pixel"
     heat_map = "heat map"
+    logits = "logits of places"
     embedding = "embedding"
     waveform = "waveform"
     map = "map"
@@ -38,9 +42,11 @@ class OutputKind(Enum):
     @property
     def has_classes(self) -> bool:
         """Whether the largest of several scores is the answer."""
-        return self in (OutputKind.class_scores, OutputKind.class_sequence, OutputKind.segmentation)
+        return self in (*ROWS, OutputKind.class_scores, OutputKind.segmentation)
 
 
+ROWS = (OutputKind.class_sequence, OutputKind.class_rows)
+"""Kinds of several rows of class scores."""
 PICTURE_RANK = 4
 LEAST_WAVEFORM = 64
 """Values of a waveform, at least."""
@@ -50,6 +56,8 @@ LEAST_EMBEDDING = 16
 """Values of unit length are one from here on."""
 SMOOTH = 0.5
 """Correlation of neighbouring values from which on a row of them is a waveform."""
+CERTAIN = 0.9
+"""No value of an embedding of unit length reaches it; a distribution that a network is sure of does."""
 LEAST_SIDE = 8
 """Rows and columns of a map, at least; of fewer it is a grid of features."""
 MOST_CLASSES = 512
@@ -63,13 +71,24 @@ SUM_TOLERANCE, RANGE_TOLERANCE, NORM_TOLERANCE = 1e-2, 1e-3, 1e-2
 OWN_VARIATION = 0.2
 """Class scores differ from picture to picture; where less of their variance than this does, the most is what all
 pictures have in common, as with coordinates."""
+LEAST_CLASSES, LEAST_ANSWERS = 10, 3
+"""Scores of a row, at least, and different best ones over all pictures: what has fewer may be coordinates."""
+LEAST_PLACES = 64
+"""Logits of places, at least."""
+LEAST_PICTURES = 8
+"""Of fewer pictures it cannot be told whether a best score ever stands out."""
+MOST_POSITIVE = 0.05
+"""Logits of places are above 0 where something is found, which is seldom."""
+LEAST_LOGIT, FOUND_LOGIT = -2.0, -0.85
+"""They go down to a probability of 0.1 and less, and up to 0.3 and more."""
 
 
 def class_axis(shape: Sequence[int]) -> int | None:
     """The axis that counts classes, if an output has any: axis 1 of a picture, else the last; None of other shapes."""
     rank = len(shape)
     if rank == PICTURE_RANK:
-        return 1 if shape[1] > 1 else None
+        flat = shape[1] == shape[2] == 1 < shape[3]
+        return 3 if flat else 1 if shape[1] > 1 else None
     return rank - 1 if 0 < rank < PICTURE_RANK and shape[-1] > 1 else None
 
 
@@ -84,6 +103,9 @@ class ValueSummary:
         sums_to_one: along the class axis all rows do.
         norms: least and greatest length of a picture's values.
         smoothness: of a picture's row of values with zero mean, the least correlation of neighbours.
+        positive: how many values are above 0.
+        values: how many there are.
+        rows: of what may be rows of class scores.
     """
 
     shape: tuple[int, ...] = ()
@@ -92,6 +114,9 @@ class ValueSummary:
     sums_to_one: bool = True
     norms: tuple[float, float] = (np.inf, -np.inf)
     smoothness: float = 1.0
+    positive: int = 0
+    values: int = 0
+    rows: RowSummary = field(default_factory=RowSummary)
 
     def add(self, values: Array) -> None:
         """Take in one picture's values, which are finite."""
@@ -108,6 +133,10 @@ class ValueSummary:
         self.norms = min(self.norms[0], norm), max(self.norms[1], norm)
         if values.size >= LEAST_WAVEFORM and values.size == max(values.shape):
             self.smoothness = min(self.smoothness, _smoothness(values.reshape(-1)))
+        self.positive += int((values > 0).sum())
+        self.values += values.size
+        if axis is not None and (values.ndim < PICTURE_RANK or values.size == values.shape[axis]):
+            self.rows.add(np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis]))
 
     @property
     def in_unit_range(self) -> bool:
@@ -150,11 +179,44 @@ def kind_of(seen: ValueSummary, own_variation: float | None, input_side: int = 0
         return _kind_of_distributions(shape, elements)
     sides = [size for size in shape[1:] if size > 1] if len(shape) > 1 else [*shape]
     is_map = len(sides) >= 2 and min(sides[-2:]) >= LEAST_SIDE
-    if seen.in_unit_range:
-        return OutputKind.heat_map if is_map else OutputKind.probabilities
-    if len(sides) <= 1:
+    if (told := _kind_by_values(seen, elements, own_variation, input_side)) is not None:
+        return OutputKind.heat_map if is_map and told is OutputKind.probabilities else told
+    if elements == max(shape):
         return _kind_of_row(seen, elements, own_variation)
     return _kind_of_map(shape, len(sides), input_side) if is_map and len(shape) == PICTURE_RANK else OutputKind.values
+
+
+def _kind_by_values(
+    seen: ValueSummary, elements: int, own_variation: float | None, input_side: int
+) -> OutputKind | None:
+    """What the values tell whatever the shape; None where they tell nothing."""
+    if elements >= LEAST_EMBEDDING and seen.unit_length and seen.high < CERTAIN:
+        return OutputKind.embedding
+    if seen.in_unit_range:
+        return OutputKind.probabilities
+    if input_side and _are_logits(seen):
+        return OutputKind.logits
+    return OutputKind.class_rows if _are_class_rows(seen, elements, own_variation or 0.0) else None
+
+
+def may_be_logits(shape: Sequence[int]) -> bool:
+    """Whether an output has one value for each of many places in a picture."""
+    by_place = shape[1] == 1 if len(shape) == PICTURE_RANK else len(shape) > 1 and shape[-1] == 1
+    return by_place and int(np.prod(shape)) >= LEAST_PLACES
+
+
+def _are_logits(seen: ValueSummary) -> bool:
+    """Whether the values of places are above 0 here and there: a sigmoid behind the network makes probabilities."""
+    rare = seen.positive <= MOST_POSITIVE * seen.values
+    return may_be_logits(seen.shape) and rare and seen.low <= LEAST_LOGIT and seen.high >= FOUND_LOGIT
+
+
+def _are_class_rows(seen: ValueSummary, elements: int, own_variation: float) -> bool:
+    """Whether each of several rows has one best class, another from row to row and from picture to picture."""
+    axis = class_axis(seen.shape)
+    if axis is None or len(seen.shape) == PICTURE_RANK or not LEAST_CLASSES <= seen.shape[axis] < elements:
+        return False
+    return seen.rows.stand_out and len(seen.rows.best) >= LEAST_ANSWERS and own_variation >= OWN_VARIATION
 
 
 def _kind_of_distributions(shape: Sequence[int], elements: int) -> OutputKind:
@@ -177,12 +239,12 @@ def _kind_of_map(shape: Sequence[int], sides: int, input_side: int) -> OutputKin
 
 def _kind_of_row(seen: ValueSummary, elements: int, own_variation: float | None) -> OutputKind:
     """One row of values a picture, not all of them in 0 .. 1."""
-    if elements >= LEAST_EMBEDDING and seen.unit_length:
-        return OutputKind.embedding
     if elements >= LEAST_WAVEFORM and seen.smoothness >= SMOOTH:
         return OutputKind.waveform
     if own_variation is None:
         return OutputKind.row
-    if own_variation < OWN_VARIATION:
+    if own_variation < OWN_VARIATION or class_axis(seen.shape) is None:
         return OutputKind.values
-    return OutputKind.class_scores if elements % EMBEDDING_STEP else OutputKind.embedding
+    told = seen.rows.pictures >= LEAST_PICTURES and elements >= LEAST_EMBEDDING
+    like_embedding = not elements % EMBEDDING_STEP or (told and seen.rows.balanced)
+    return OutputKind.embedding if like_embedding else OutputKind.class_scores

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["TaskMetric"]
+__all__ = ["LEAST_SAMPLES", "TaskMetric"]
+
+LEAST_SAMPLES = 8
+"""On fewer samples one answer for all may do well by luck."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,19 @@ class TaskMetric:
     @property
     def by_chance(self) -> bool:
         """Whether the float network itself does no better than by chance, so that there is nothing to lose."""
-        return self.chance is not None and self.of_float <= self.chance
+        if self.chance is None:
+            return False
+        return self.of_float <= self.chance if self.greater_is_better else self.of_float >= self.chance
+
+    @property
+    def doubt(self) -> str:
+        """What to say of a float network that does no better than by chance; empty where it does."""
+        if not self.by_chance or self.count < LEAST_SAMPLES:
+            return ""
+        return (
+            f"the float network itself scores {self.of_float:.4g} by {self.name}, and one answer for all would score "
+            f"{self.chance:.4g}: the preprocessing or the metric is wrong, or data.evaluation.labels do not fit"
+        )
 
     @property
     def may_show_no_loss(self) -> bool:

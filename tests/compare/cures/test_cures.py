@@ -151,3 +151,32 @@ def test_where_wider_bits_make_it_good_the_fewest_that_do_are_sought(errors):
         "python -m stages.autotune --target fidelity=0.98 && python -m stages.compose --keep "
         "quant.node_bits=file:out/autotune/node_bits.json && dvc repro"
     )
+
+
+LOST = Finding("few_codes", "conv", "no codes", {"output": "y"}, "quant.skip_nodes=[move]")
+
+
+def two_outputs(lost, others):
+    """The fidelity of the output y, and of another one, by their errors."""
+    named = (("y", lost), ("z", others))
+    return Outcome([OutputJudgement(n, OutputKind.values, [PartError(n, "", 9, 1.0, e)], [1.0]) for n, e in named])
+
+
+def test_lost_logits_are_measured_by_themselves_and_their_line_goes_with_all_others(monkeypatch):
+    """While y is lost nothing helps the worst output, and mending y alone leaves z the worst."""
+    tried = []
+
+    def try_line(line, _, __):
+        tried.append(line)
+        mended = LOST.cure in line
+        return TrialResult(two_outputs(0.3 if mended else 1.0, 0.1 if "equalization" in line else 1.0), False)
+
+    monkeypatch.setattr(cures, "try_line", try_line)
+    monkeypatch.setattr(cures, "why_untried", lambda _: "")
+    found = treated(Diagnosis([LOST], [], [], two_outputs(1.0, 1.0)), count=3)
+    assert [finding.effect for finding in found.findings] == [
+        Effect("fidelity of y", 0.0, pytest.approx((1 - 0.3**2) ** 0.5))
+    ]
+    assert tried[0] == LOST.cure
+    assert tried[2] == f"{LOST.cure} quant.equalization=cross_layer"
+    assert [cure.override for cure in found.cures] == [tried[2]]

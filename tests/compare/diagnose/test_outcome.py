@@ -43,7 +43,7 @@ def test_a_float_network_that_fails_at_the_task_has_nothing_to_lose():
     assert outcome.level is Level.broken  # by the output
     assert outcome.words().startswith(
         "top-1 is 0.1, in float 0.1, on 64 evaluation pictures; one answer for every picture would do as well as the "
-        "float network: check data.evaluation.labels; the output y"
+        "float network: check labels, metric and input; the output y"
     )
     assert Outcome([output(0.9)], task=TaskMetric("top-1", 0.2, 0.2, 64, chance=0.1)).level is Level.good
 

@@ -1,8 +1,15 @@
-import pytest
+from dataclasses import replace
 
-from stages.compare.diagnose.range_findings import range_findings
+import pytest
+from onnx import TensorProto, helper
+
+from stages.compare.diagnose.range_findings import few_code_findings, range_findings
 from stages.core.config.schema import FeatureMethod, QuantConfig
+from stages.core.graph.onnx_graph import Graph
 from stages.core.integer.network_params import NetworkParams, RangeSource
+from stages.core.outputs.output_error import PartError
+from stages.core.outputs.output_judge import OutputJudgement
+from stages.core.outputs.output_kind import OutputKind
 from tests.compare.diagnose.examples import feature, observed
 from tests.networks import soc_config
 
@@ -74,3 +81,55 @@ def test_worst_first():
     seen = {name: observed((-1.0,), (1.5,)) for name in "ab"}
     findings = range_findings(NetworkParams(features, []), seen, soc_config("t40"), QuantConfig("q", node_bits=FILE))
     assert [finding.node for finding in findings] == ["b_node", "a_node"]
+
+
+# --- logits ---
+
+
+def tail():
+    """A Conv whose logits a Transpose and a Reshape hand to the output y."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+        helper.make_node("Transpose", ["c"], ["t"], "transpose", perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", ["t", "shape"], ["y"], "reshape"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [1, 8, 8, 8]),)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64, 1])]
+    return Graph(helper.make_model(helper.make_graph(nodes, "tail", ends, outputs)))
+
+
+def few_codes(high=2.85, low=-4770.0, error=1.0, kind=OutputKind.logits, soc=None, **quant):
+    params = NetworkParams([feature("y", low, max(high, 0.0), seen=(low, high), method=RangeSource.shared)], [])
+    judged = OutputJudgement("y", kind, [PartError("y", "", 64, 1.0, error)], [1.0])
+    seen = {"y": observed((low / 2,), (high / 2,))}
+    return few_code_findings(tail(), params, seen, [judged], soc or soc_config("t40"), QuantConfig("q", **quant))
+
+
+def test_logits_of_which_those_above_0_have_no_codes():
+    (finding,) = few_codes(skip_nodes=["other"])
+    assert (finding.kind, finding.node) == ("few_codes", "conv")
+    assert finding.cure == "quant.skip_nodes=[other,transpose,reshape]"  # the T40 gives sums of a Conv in float
+    assert finding.sentence == (
+        "y has -4770 .. 2.85 in 8-bit codes of 18.7 each: what decides, above 0 and up to 2.85, has 0 codes. The range "
+        "is that of conv; quant.feature_bits gives it no more: Transpose behind it has 8 on the T40"
+    )
+    assert (finding.evidence["codes"], finding.evidence["bits"], finding.evidence["output"]) == (0.0, 8.0, "y")
+
+
+def test_without_float_outputs_the_layer_stays_in_float_too():
+    (finding,) = few_codes(soc=replace(soc_config("t40"), float_outputs=False))
+    assert finding.cure == "quant.skip_nodes=[conv,transpose,reshape]"
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"low": -40.0}, False),  # a step of 0.168: 17 codes
+        ({"low": -45.0}, True),  # 0.188: 15.2
+        ({"high": -1.0}, False),  # nothing is ever above 0
+        ({"error": 0.1}, False),  # good
+        ({"kind": OutputKind.values}, False),
+    ],
+)
+def test_few_codes_are_a_finding_where_they_decide(changed, found):
+    assert bool(few_codes(**changed)) is found

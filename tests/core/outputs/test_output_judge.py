@@ -351,3 +351,35 @@ def test_plain_form():
     silent = judge([[[7]]], [[[7]]]).to_json()
     assert silent["silent"] == "one number of one picture shows no variation"
     assert (silent["answers"], silent["level"]) == (None, "unjudged")
+
+
+# --- logits of places ---
+
+
+def lone_logits(found=2.0, rest=-4.0, far=-4000.0):
+    """Of 100 places one far below 0, and one above it on every second picture, [1, 100, 1] each."""
+    pictures = []
+    for index in range(12):
+        values = np.full((1, 100, 1), rest)
+        values[0, 0], values[0, 1 + index] = far, found if index % 2 else rest
+        pictures.append(values)
+    return pictures
+
+
+def test_of_logits_what_is_far_below_0_says_nothing():
+    judged = judge(lone_logits(), lone_logits(far=-400.0), input_side=64)
+    assert (judged.kind, judged.level, judged.fidelity) == (OutputKind.logits, Level.good, 1.0)
+    assert (judged.answers.count, judged.answers.changed, judged.answers.noun) == (6, 0, "values above 0")
+
+
+def test_logits_that_end_at_0_are_broken_however_near_they_are():
+    """A step of 18.7: all that is near 0 becomes 0."""
+    judged = judge(lone_logits(), lone_logits(found=0.0, rest=0.0), input_side=64)
+    assert (judged.level, judged.fidelity) == (Level.broken, 0.0)
+    assert judged.answers.changed == 6
+
+
+def test_logits_of_which_none_is_above_0_cannot_be_judged():
+    judged = judge(lone_logits(found=-0.5), lone_logits(found=-0.7), input_side=64)
+    assert (judged.kind, judged.level) == (OutputKind.logits, Level.unjudged)
+    assert judged.silent == "no value is above 0 in either network, so nothing is found"

@@ -45,6 +45,7 @@ def shares(*shape):
         ((1, 20, 7), 2),
         ((1, 4, 8, 8), 1),
         ((1, 1, 8, 8), None),
+        ((1, 1, 1, 96), 3),
         ((1, 2, 3, 4, 5), None),
     ],
 )
@@ -82,6 +83,9 @@ def test_class_axis(shape, axis):
         (noise(1, 5, 7, 7), OutputKind.values),  # a grid of features
         (noise(1, 100, 4), OutputKind.values),
         (noise(1, 100, 16), OutputKind.values),
+        (unit(shares(1, 96)), OutputKind.embedding),  # none below 0, as behind a Relu
+        (noise(20, 1, 37), OutputKind.values),  # no row of neighbours
+        (noise(1, 512, 1), OutputKind.values),  # one value a place: no classes
     ],
 )
 def test_kinds(values, kind):
@@ -153,9 +157,11 @@ def test_what_is_seen():
         (OutputKind.heat_map, True, False),
         (OutputKind.class_scores, False, True),
         (OutputKind.class_sequence, False, True),
+        (OutputKind.class_rows, False, True),
         (OutputKind.segmentation, False, True),
         (OutputKind.number, False, False),
         (OutputKind.embedding, False, False),
+        (OutputKind.logits, False, False),
         (OutputKind.waveform, False, False),
         (OutputKind.map, False, False),
         (OutputKind.state, False, False),
@@ -164,3 +170,70 @@ def test_what_is_seen():
 )
 def test_what_is_read_off_a_kind(kind, share, classes):
     assert (kind.is_share, kind.has_classes) == (share, classes)
+
+
+# --- several rows, and places ---
+
+
+def characters(*shape, height=9.0, seed=0, classes=None):
+    """Noise of deviation 1 in which one class of each row stands out by `height`."""
+    draw = np.random.default_rng(seed)
+    values = draw.normal(0, 1, shape)
+    rows = values.reshape(-1, shape[-1])
+    rows[np.arange(len(rows)), draw.integers(0, classes or shape[-1], len(rows))] += height
+    return values
+
+
+@pytest.mark.parametrize(
+    ("shape", "more", "kind"),
+    [
+        ((1, 4, 62), {}, OutputKind.class_rows),
+        ((20, 1, 37), {}, OutputKind.class_rows),
+        ((1, 4, 62), {"height": 0.0}, OutputKind.values),
+        ((1, 4, 9), {}, OutputKind.values),  # coordinates as likely
+        ((1, 4, 62), {"classes": 2}, OutputKind.values),  # two outlying channels
+        ((1, 62), {}, OutputKind.class_scores),
+    ],
+)
+def test_rows_of_class_scores_have_a_best_one_each(shape, more, kind):
+    pictures = [characters(*shape, seed=seed, **more) for seed in range(8)]
+    assert kind_of(summary(*pictures), 1.0) is kind
+
+
+def test_the_same_best_classes_on_all_pictures_are_no_answers():
+    assert kind_of(summary(*[characters(1, 4, 62)] * 8), own_variation=0.1) is OutputKind.values
+
+
+@pytest.mark.parametrize(("count", "kind"), [(8, OutputKind.embedding), (7, OutputKind.class_scores)])
+def test_a_row_of_which_nothing_ever_stands_out_is_an_embedding(count, kind):
+    assert kind_of(summary(*[noise(1, 1, 1, 96, seed=seed) for seed in range(count)]), 1.0) is kind
+
+
+def test_scores_that_lean_to_one_side_are_no_embedding():
+    pictures = [np.random.default_rng(seed).exponential(1, (1, 100)) - 1 for seed in range(8)]
+    assert kind_of(summary(*pictures), 1.0) is OutputKind.class_scores
+
+
+def places(*shape, found=5, height=2.0, depth=4.0):
+    values = -depth - np.abs(noise(*shape))
+    values.reshape(-1)[:found] = height
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "side", "kind"),
+    [
+        (places(1, 512, 1), 128, OutputKind.logits),
+        (places(1, 1, 16, 16), 64, OutputKind.logits),
+        (places(1, 512, 1), 0, OutputKind.values),  # no picture has places
+        (places(1, 512, 1, found=26), 128, OutputKind.values),  # more than one in 20
+        (places(1, 512, 1, found=25), 128, OutputKind.logits),
+        (places(1, 512, 1, height=-0.8), 128, OutputKind.logits),  # a probability of 0.31
+        (places(1, 512, 1, height=-0.9), 128, OutputKind.values),
+        (places(1, 512, 1, height=0.5, depth=0.0) * 0.1, 128, OutputKind.values),
+        (places(1, 512, 2), 128, OutputKind.values),
+        (places(1, 63, 1, found=3), 128, OutputKind.values),
+    ],
+)
+def test_logits_of_places_are_seldom_above_0(values, side, kind):
+    assert kind_of(summary(values), 1.0, side) is kind

@@ -31,3 +31,16 @@ def test_it_is_read_as_it_is_written():
 @pytest.mark.parametrize(("chance", "nothing"), [(None, False), (0.4, False), (0.5, True), (0.6, True)])
 def test_no_better_than_by_chance(chance, nothing):
     assert TaskMetric("top-1", 0.5, 0.4, 64, chance=chance).by_chance is nothing
+
+
+@pytest.mark.parametrize(("of_float", "nothing"), [(0.4, False), (0.5, True), (0.6, True)])
+def test_of_an_error_more_is_no_better_than_by_chance(of_float, nothing):
+    assert TaskMetric("wer", of_float, 0.5, 64, greater_is_better=False, chance=0.5).by_chance is nothing
+
+
+def test_the_doubt_names_both_numbers():
+    assert TaskMetric("wer", 1.5, 2.0, 8, greater_is_better=False, chance=1.25).doubt == (
+        "the float network itself scores 1.5 by wer, and one answer for all would score 1.25: the preprocessing or the "
+        "metric is wrong, or data.evaluation.labels do not fit"
+    )
+    assert not TaskMetric("top-1", 0.5, 0.5, 7, chance=0.5).doubt
