@@ -27,7 +27,7 @@ from stages.core.outputs.output_judge import Level
 __all__ = ["with_cures"]
 
 FEW_CODES = "few_codes"
-LOCAL = ("few_codes", "range", "bit_width", "channel_imbalance", "falls")
+LOCAL = ("range", "bit_width", "channel_imbalance", "falls")
 """Kinds of findings that are only findings if mending them helps the outputs."""
 
 
@@ -118,9 +118,8 @@ class _Trials:
         return Effect(fidelity_of_output(output), before, after)
 
     def with_base(self, line: str) -> str:
-        """A line together with that of lost logits: while these are lost, nothing else helps the worst output."""
-        bases = (finding.cure for finding in self._lost if (effect := self.effect_on(finding)) and helps(effect))
-        base = next(bases, None)
+        """A line together with that of lost logits: while these have no codes, nothing else helps the worst output."""
+        base = next((finding.cure for finding in self._lost if finding.cure in self.tried), None)
         return f"{base} {line}" if base and _keys(base).isdisjoint(_keys(line)) else line
 
     @property

@@ -180,3 +180,17 @@ def test_lost_logits_are_measured_by_themselves_and_their_line_goes_with_all_oth
     assert tried[0] == LOST.cure
     assert tried[2] == f"{LOST.cure} quant.equalization=cross_layer"
     assert [cure.override for cure in found.cures] == [tried[2]]
+
+
+def test_lost_logits_are_a_finding_though_their_line_alone_does_not_help(monkeypatch):
+    """The layers before are too rough: more bits help, but only where the logits have codes."""
+
+    def try_line(line, _, __):
+        mended = LOST.cure in line and "feature_bits=12" in line
+        return TrialResult(two_outputs(0.1 if mended else 1.0, 0.1), False)
+
+    monkeypatch.setattr(cures, "try_line", try_line)
+    monkeypatch.setattr(cures, "why_untried", lambda _: "")
+    found = treated(Diagnosis([LOST], [], [], two_outputs(1.0, 0.1)))
+    assert found.findings == [replace(LOST, cure=None)]
+    assert [cure.override for cure in found.cures] == [f"{LOST.cure} quant.feature_bits=12"]
