@@ -165,7 +165,7 @@ def accumulated(similarity: Similarity, losses: Sequence[LayerLoss], params: Net
     evidence |= {key: output[key] for key in ("feature_cosine", "weight_cosine") if key in output}
     sentence = "the loss accumulates over many layers"
     if losses:
-        name, percent = losses[0].name, f"{100 * losses[0].share:.0f} %"
+        name, percent = losses[0].name, f"{100 * min(losses[0].share, 1.0):.0f} %"  # above 1: later layers regain some
         evidence |= {"most": name, "share_of_loss": losses[0].share}
         sentence += f", most in {name} ({percent} of it)"
         if _to_blame(losses):  # and yet its finding was not kept: in float it changes nothing
