@@ -18,7 +18,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.quantize.__main__ import quantize
-from tests.conftest import composed, detector_config, project_overrides, quick
+from tests.conftest import composed, detector_config, project_overrides
 from tests.evaluate.test_main import float_logits
 
 AUTOTUNE = Path("out/autotune")
@@ -28,10 +28,9 @@ WORDS = ("ant", "bee", "cat")
 
 
 @pytest.fixture(autouse=True)
-def unplotted(pytestconfig, monkeypatch):
-    """In a quick run nothing is plotted, which would be half of its time, but for the tests that take `plotted`."""
-    if quick(pytestconfig):
-        monkeypatch.setattr(PLOT, lambda *_: "<svg/>")
+def unplotted(monkeypatch):
+    """Nothing is plotted, which would be half of the time, but for the tests that take `plotted`."""
+    monkeypatch.setattr(PLOT, lambda *_: "<svg/>")
 
 
 @pytest.fixture

@@ -332,10 +332,10 @@ def test_joblib_runs_points_at_the_same_time(project):
 @pytest.mark.slow
 @pytest.mark.usefixtures("evaluated_files")
 def test_two_sweeps_at_once_both_complete(tmp_path):
-    """On an empty cache, without a store."""
+    """On an empty cache, without a store; each in one process of its own, since others are started elsewhere here."""
     project = small_project(tmp_path / "project")
     one = start(project, ["quant.feature_bits=8"], "one.json")
-    other = start(project, ["quant.feature_bits=8,10"], "other.json")
+    other = start(project, ["quant.feature_bits=8,10", "hydra/launcher=basic"], "other.json")
     for process in (one, other):
         _, err = process.communicate()
         assert process.returncode == 0, err
@@ -410,7 +410,7 @@ def test_the_next_sweep_goes_on_where_ended_ones_were(ended):
 
 @pytest.mark.slow
 def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
-    words = ["quant.feature_bits=8,4", "hydra.sweep.dir=sweeps/mine", "hydra/launcher=basic"]
+    words = ["quant.feature_bits=8", "hydra.sweep.dir=sweeps/mine"]
     with folder_lock(project / "sweeps/mine"):  # as a sweep has it
         code, text, _ = swept(project, *words)
     assert code == 2
@@ -418,18 +418,18 @@ def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
     for _ in range(2):
         code, _, points = swept(project, *words)
         assert code == 0
-        assert [point["executed"] for point in points] == [[], []]
+        assert [point["executed"] for point in points] == [[]]
 
 
 @pytest.mark.slow
 def test_what_was_computed_is_shown_though_the_summary_cannot_be_written(project):
     (project / "sweeps/blocked/summary.png").mkdir(parents=True)
-    words = ["quant.feature_bits=4,8", "hydra.sweep.dir=sweeps/blocked", "hydra/launcher=basic"]
+    words = ["quant.feature_bits=8", "hydra.sweep.dir=sweeps/blocked"]
     code, text, _ = swept(project, *words)
     assert code == 2
     assert "sweeps/blocked: " in text
     assert "Is a directory" in text
-    assert "2 points of tiny on the T40 by agreement" in text
+    assert "1 point of tiny on the T40 by agreement" in text
     condition = f"tags.kind = 'sweep' and params.folder = '{project}/sweeps/blocked'"
     assert [run.info.status for run in runs(project, condition)] == ["FAILED"]
 
