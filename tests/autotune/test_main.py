@@ -350,11 +350,12 @@ def test_bounds_that_no_allocation_keeps_together(calibrated):
 
 
 @pytest.mark.slow
-def test_as_a_command(calibrated):
-    line = [sys.executable, "-m", "stages.autotune", "--mean-bits", "6"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+def test_as_a_command(calibrated, empty_store, python):
+    shutil.copy(empty_store, "mlflow.db")
+    line = ["-m", "stages.autotune", "--mean-bits"]
+    done = subprocess.run([sys.executable, *line, "6"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Highs" not in done.stdout
-    refused = subprocess.run([*line[:-1], "1"], capture_output=True, text=True, check=False)
+    refused = python(*line, "1")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1

@@ -110,11 +110,12 @@ np.save("scores.npy", net(pictures[0][0]).numpy())
 
 # Runs scripts in forks of a process that has imported TensorFlow, which is most of the time of each.
 SERVER = """
-import json, os, runpy, sys
+import gc, json, os, runpy, sys
 import tensorflow, tf_keras
 
 tensorflow.keras.Model  # the module is imported when it is first used
 runpy.run_path(sys.argv[1], run_name="worker")  # nor need a fork import what this does
+gc.freeze()  # nor look through all of it when it ends
 for line in sys.stdin:
     arguments, folder, printed = json.loads(line)
     fork = os.fork()
