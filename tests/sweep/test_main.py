@@ -339,7 +339,7 @@ def test_joblib_runs_points_at_the_same_time(project):
 @pytest.mark.slow
 @pytest.mark.usefixtures("evaluated_files")
 def test_two_sweeps_at_once_both_complete(tmp_path):
-    """On an empty cache, without a store; each in one process of its own, since others are started elsewhere here."""
+    """On an empty cache, without a store; each has its points in its own process: other tests have launchers."""
     project = small_project(tmp_path / "project")
     one = start(project, ["quant.feature_bits=8"], "one.json")
     other = start(project, ["quant.feature_bits=8,10", "hydra/launcher=basic"], "other.json")
