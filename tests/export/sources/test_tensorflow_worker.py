@@ -1,7 +1,6 @@
 """Networks that TensorFlow writes, read through its environment; only where that is installed already."""
 
 import json
-import os
 import subprocess
 
 import numpy as np
@@ -12,6 +11,7 @@ from stages.core.base.sources import open_source
 from stages.core.config.schema import InputConfig, ModelConfig
 from stages.core.data.model_files import with_format
 from stages.core.environments.install import run_python
+from stages.core.environments.interpreters import clean_variables
 from stages.core.environments.recipes import TENSORFLOW
 from stages.core.graph.session import Runner
 from stages.export.dequantize.undo import dequantized
@@ -135,8 +135,9 @@ for line in sys.stdin:
 def forked(tmp_path_factory):
     """Does what `run_python` does with a script."""
     printed = tmp_path_factory.mktemp("printed")
-    line, variables = [str(TENSORFLOW.executable), "-c", SERVER, str(tensorflow_files.WORKER)], os.environ | dict(TENSORFLOW.variables)
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables) as server:
+    line = [str(TENSORFLOW.executable), "-c", SERVER, str(tensorflow_files.WORKER)]
+    variables, pipe = clean_variables() | dict(TENSORFLOW.variables), subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True, env=variables) as server:
 
         def run(_, arguments, folder):
             file = printed / str(len(list(printed.iterdir())))
