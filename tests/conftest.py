@@ -177,12 +177,10 @@ def quantized_files(calibrated_files: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def evaluated_files(
-    quantized_files: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Path:
+def evaluated_files(quantized_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `evaluated` copies."""
     with pytest.MonkeyPatch.context() as patch:
-        leave_undrawn(pytestconfig, patch)
+        leave_undrawn(patch)
         return after_stages(quantized_files, tmp_path_factory, compare, build, evaluate)
 
 
@@ -289,18 +287,17 @@ def untried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def undrawn(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a quick run compare draws nothing, which would be most of its time: for tests that look at no figure."""
-    leave_undrawn(pytestconfig, monkeypatch)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare draws nothing, which would be most of its time: for tests that look at no figure."""
+    leave_undrawn(monkeypatch)
 
 
-def leave_undrawn(config: pytest.Config, patch: pytest.MonkeyPatch) -> None:
-    """In a quick run, make every figure of compare's report empty."""
-    if quick(config):
-        empty: Future[str] = Future()
-        empty.set_result("<svg/>")
-        patch.setattr("stages.compare.background.Background.prepare", lambda *_: None)
-        patch.setattr("stages.compare.background.Background.draw", lambda *_, **__: empty)
+def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
+    """Make every figure of compare's report empty."""
+    empty: Future[str] = Future()
+    empty.set_result("<svg/>")
+    patch.setattr("stages.compare.background.Background.prepare", lambda *_: None)
+    patch.setattr("stages.compare.background.Background.draw", lambda *_, **__: empty)
 
 
 def quick(config: pytest.Config) -> bool:

@@ -18,7 +18,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.evaluate.__main__ import evaluate
 from stages.quantize.__main__ import quantize
-from tests.conftest import composed, detector_config, project_overrides, quick
+from tests.conftest import composed, detector_config, project_overrides
 from tests.evaluate.test_main import float_logits
 
 AUTOTUNE = Path("out/autotune")
@@ -28,10 +28,9 @@ WORDS = ("ant", "bee", "cat")
 
 
 @pytest.fixture(autouse=True)
-def unplotted(pytestconfig, monkeypatch):
-    """In a quick run nothing is plotted, which would be half of its time, but for the tests that take `plotted`."""
-    if quick(pytestconfig):
-        monkeypatch.setattr(PLOT, lambda *_: "<svg/>")
+def unplotted(monkeypatch):
+    """Nothing is plotted, which would be half of the time, but for the tests that take `plotted`."""
+    monkeypatch.setattr(PLOT, lambda *_: "<svg/>")
 
 
 @pytest.fixture
@@ -351,11 +350,12 @@ def test_bounds_that_no_allocation_keeps_together(calibrated):
 
 
 @pytest.mark.slow
-def test_as_a_command(calibrated):
-    line = [sys.executable, "-m", "stages.autotune", "--mean-bits", "6"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+def test_as_a_command(calibrated, empty_store, python):
+    shutil.copy(empty_store, "mlflow.db")
+    line = ["-m", "stages.autotune", "--mean-bits"]
+    done = subprocess.run([sys.executable, *line, "6"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Highs" not in done.stdout
-    refused = subprocess.run([*line[:-1], "1"], capture_output=True, text=True, check=False)
+    refused = python(*line, "1")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1

@@ -109,6 +109,7 @@ def test_notes_of_earlier_stages_are_on_the_page(quantized):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["block[a]/conv", "block[/a]"])
+@pytest.mark.usefixtures("undrawn")
 def test_names_with_brackets_are_shown_whole(quantized, capsys, name):
     model = tiny_classifier()
     model.graph.node[4].name = name
@@ -193,6 +194,7 @@ def test_corrected_biases_belong_to_the_weights(quantized):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_an_equalized_network_is_compared_in_the_units_of_the_float_network(quantized):
     quantized.quant.equalization = Equalization.cross_layer
     quantize(quantized)

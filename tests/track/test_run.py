@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from stages.track.run import RunContent, fingerprint, flatten, git_revision, log
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(empty_store, tmp_path_factory):
     """Address of an empty store; runs inside its folder, where artifacts go."""
     folder = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_store, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield f"sqlite:///{folder}/mlflow.db"

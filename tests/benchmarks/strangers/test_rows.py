@@ -1,13 +1,15 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 
-from benchmarks.strangers import rows
+from benchmarks.strangers import project, rows
 from benchmarks.strangers.__main__ import network_rows
 from benchmarks.strangers.stranger import Bounds, Material, Samples, Stranger
 from benchmarks.strangers.verdicts import Cure, Said
+from tests.conftest import run_here
 from tests.networks import tiny_classifier
 
 SETTING = ["soc=t40", "quant=int8"]
@@ -36,7 +38,14 @@ def row(tmp_path, monkeypatch):
     return made
 
 
+@pytest.fixture
+def here(monkeypatch, undrawn):
+    """Stages run in this process, which has imported most of them, and draw nothing."""
+    monkeypatch.setattr(project, "subprocess", SimpleNamespace(run=lambda line, **_: run_here(*line[1:])))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("here")
 def test_a_cure_is_applied_in_a_copy(row, monkeypatch):
     said = Said(
         "look",
@@ -53,6 +62,7 @@ def test_a_cure_is_applied_in_a_copy(row, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("here")
 def test_a_sound_network_needs_no_cure(row):
     found = row(Bounds(good=1e9, dead=2e9))
     assert (found["died"], found["truth"], found["setting"], found["cure"]) == (None, "good", "t40 int8", None)

@@ -1,5 +1,8 @@
 """Networks that TensorFlow writes, read through its environment; only where that is installed already."""
 
+import json
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -8,10 +11,12 @@ from stages.core.base.sources import open_source
 from stages.core.config.schema import InputConfig, ModelConfig
 from stages.core.data.model_files import with_format
 from stages.core.environments.install import run_python
+from stages.core.environments.interpreters import clean_variables
 from stages.core.environments.recipes import TENSORFLOW
 from stages.core.graph.session import Runner
 from stages.export.dequantize.undo import dequantized
 from stages.export.shapes import UnknownShapeError
+from stages.export.sources import tensorflow_files
 from stages.export.sources.tensorflow_files import read_tensorflow
 
 pytestmark = [
@@ -103,10 +108,61 @@ np.save("scores.npy", net(pictures[0][0]).numpy())
 """
 
 
+# Runs scripts in forks of a process that has imported TensorFlow, which is most of the time of each.
+SERVER = """
+import gc, json, os, runpy, sys
+import tensorflow, tf_keras
+
+tensorflow.keras.Model  # the module is imported when it is first used
+runpy.run_path(sys.argv[1], run_name="worker")  # nor need a fork import what this does
+gc.freeze()  # nor look through all of it when it ends
+for line in sys.stdin:
+    arguments, folder, printed = json.loads(line)
+    fork = os.fork()
+    if not fork:
+        os.chdir(folder)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for stream in (1, 2):
+            os.dup2(os.open(printed, os.O_WRONLY | os.O_APPEND | os.O_CREAT), stream)
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]), flush=True)
+"""
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def forked(tmp_path_factory):
+    """Does what `run_python` does with a script."""
+    printed = tmp_path_factory.mktemp("printed")
+    line = [str(TENSORFLOW.executable), "-c", SERVER, str(tensorflow_files.WORKER)]
+    variables, pipe = clean_variables() | dict(TENSORFLOW.variables), subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True, env=variables) as server:
+
+        def run(_, arguments, folder):
+            file = printed / str(len(list(printed.iterdir())))
+            server.stdin.write(json.dumps([arguments, str(folder), str(file)]) + "\n")
+            server.stdin.flush()
+            return int(server.stdout.readline()), file.read_text()
+
+        yield run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def conversions(forked, tmp_path_factory):
+    """The worker runs in forks, and what it makes is kept apart from the user's."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensorflow_files, "run_python", forked)
+        patch.setattr(tensorflow_files, "cache_folder", lambda: cache)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(forked, tmp_path_factory):
     path = tmp_path_factory.mktemp("networks")
-    code, text = run_python(TENSORFLOW, ["-c", MAKE], path)
+    (path / "make.py").write_text(MAKE)
+    code, text = forked(TENSORFLOW, ["make.py"], path)
     assert code == 0, text
     return path
 
@@ -132,9 +188,12 @@ def test_each_format_is_the_same_network(folder, name):
     assert not [name for name in names if "__" in name or ";" in name]
 
 
-def test_the_bytes_are_the_same_each_time(folder):
-    first, second = (read(folder, "saved").model.SerializeToString(deterministic=True) for _ in range(2))
-    assert first == second
+def test_the_bytes_are_the_same_each_time(folder, tmp_path, monkeypatch):
+    """And in a process of its own, as in use."""
+    first = read(folder, "saved").model.SerializeToString(deterministic=True)
+    monkeypatch.setattr(tensorflow_files, "run_python", run_python)
+    monkeypatch.setattr(tensorflow_files, "cache_folder", lambda: tmp_path)
+    assert read(folder, "saved").model.SerializeToString(deterministic=True) == first
 
 
 @pytest.mark.parametrize(("name", "weights"), [("int8.tflite", 3), ("range.tflite", 1)])
