@@ -46,9 +46,9 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sanitized(folder: Path) -> Runtime:
-    """The runtime that dumps every layer, with sanitizers; it is not optimized, as compiling takes a third of the time."""
+    """The runtime that dumps every layer, with sanitizers; not optimized, it compiles in a third of the time."""
     flags = "-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
-    # it is started thousands of times, which takes less without libraries to load
+    # thousands of starts take less time without libraries to load
     return compiled_once(folder / "sanitized", "debug", f"CXXFLAGS={flags}", "LDFLAGS=-static-libasan -static-libubsan")
 
 
