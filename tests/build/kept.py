@@ -1,5 +1,6 @@
 """What a compiler has made is kept in the user's cache folder: the same sources and flags are compiled once."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -87,8 +88,9 @@ def _keep(entry: Path, folder: Path, made: Sequence[str]) -> None:
     """Another test process may keep the same at the same time: what is there is whole."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     for old in entry.parent.iterdir():
-        if old.stat().st_mtime < time.time() - MONTH:
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another has just named what it keeps, or removed it
+            if old.stat().st_mtime < time.time() - MONTH:
+                shutil.rmtree(old, ignore_errors=True)
     part = Path(tempfile.mkdtemp(dir=entry.parent))
     for name in made:
         (part / name).parent.mkdir(parents=True, exist_ok=True)
