@@ -70,7 +70,7 @@ def compiled_ahead(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         return
     folder = programs.shared_folder(tmp_path_factory)
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(programs.sanitized, folder, quick(request.config))
+        thread.submit(programs.sanitized, folder)
         yield
 
 

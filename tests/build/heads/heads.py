@@ -1,5 +1,6 @@
 """Heads of exporters' networks, their outputs, and a program that decodes all of them."""
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from stages.core.heads.head import Head, Kind
 from stages.core.heads.head_file import ExportedHead
 from stages.core.heads.nms import intersection_over_union
 from stages.core.heads.recognize import recognize
+from tests.build import kept
 from tests.core.heads import exporters
 from tests.core.heads.test_recognize import DECODED, UNDECODED
 
@@ -192,8 +194,22 @@ def _packed(head: Head, values: Mapping[str, Floats]) -> bytes:
     return content
 
 
+def _without_structs(header: str, structs: dict[str, str]) -> str:
+    """A header that uses the global structs `structs` in its own one's stead; those that are missing are added."""
+
+    def use(match: re.Match[str]) -> str:
+        assert structs.setdefault(match[1], match[0]) == match[0]
+        return f"using ::{match[1]};"
+
+    return re.sub(r"^struct (View|Anchor|Level|Point|Box) \{.*?^\};", use, header, flags=re.M | re.S)
+
+
 def compiled(folder: Path, names: Sequence[str], *flags: str) -> Program:
-    """Compile several heads' decoding into one program, each in a namespace of its own; a warning is an error."""
+    """Compile several heads' decoding into one program, each in a namespace of its own; a warning is an error.
+
+    Plain structs, the same in each, stand before them: what the library makes of them is compiled once.
+    """
+    structs: dict[str, str] = {}
     texts, cases = [], []
     for number, head in enumerate(map(head_of, names)):
         place = folder / str(number)
@@ -201,15 +217,16 @@ def compiled(folder: Path, names: Sequence[str], *flags: str) -> Program:
         board, _ = board_head_of(head)
         write_head(place, board, CONFIG)
         headers = ((place / name).read_text() for name in ("head.h", "detector.h"))
-        lines = [line for text in headers for line in text.splitlines() if not line.startswith("#")]
+        shared = (_without_structs(text, structs) for text in headers)
+        lines = [line for text in shared for line in text.splitlines() if not line.startswith("#")]
         texts += [f"namespace head_{number} {{", *lines, "}"]
         cases.append(f"case {number}: write(head_{number}::detector::detect(outputs)); break;")
     includes = [
         f"#include <{name}>" for name in ("algorithm", "cmath", "cstddef", "cstdio", "cstdlib", "utility", "vector")
     ]
-    source = [*includes, WRITE, *texts, MAIN.replace("CASES", "\n".join(cases))]
+    source = [*includes, WRITE, *structs.values(), *texts, MAIN.replace("CASES", "\n".join(cases))]
     (folder / "main.cpp").write_text("\n".join(source))
     line = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", *flags, "main.cpp", "-o", "main"]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    done = kept.run(line, folder, [], ["main"], "g++")
     assert (done.returncode, done.stderr) == (0, "")
     return Program(folder / "main", names)

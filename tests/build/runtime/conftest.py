@@ -2,7 +2,6 @@ import pytest
 
 from tests.build.runtime import programs
 from tests.build.runtime.programs import Runtime
-from tests.conftest import quick
 
 
 @pytest.fixture(scope="session")
@@ -12,9 +11,9 @@ def programs_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def debug(programs_folder, pytestconfig) -> Runtime:
+def debug(programs_folder) -> Runtime:
     """The runtime for this machine that dumps every layer, with sanitizers: what they find ends the program."""
-    return programs.sanitized(programs_folder, quick(pytestconfig))
+    return programs.sanitized(programs_folder)
 
 
 @pytest.fixture(scope="session")

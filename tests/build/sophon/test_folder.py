@@ -16,6 +16,7 @@ from stages.build.sophon.folder import write_sophon
 from stages.core.config.composition import compose
 from stages.core.config.schema import Anchor, Color, Fit
 from stages.core.data.inputs import NetworkInput
+from tests.build import kept
 from tests.build.heads import heads
 from tests.conftest import REPOSITORY, project_overrides
 
@@ -66,7 +67,8 @@ def test_a_picture_runs_through_the_compiled_network(tmp_path, soc, runtime):
         pytest.skip("g++ is missing: apt-get install g++")
     folder = written(tmp_path / "board", soc)
     command = ["g++", "-std=c++11", *FLAGS, f"-I{SDK / 'include'}", f"-I{SDK}", folder / "inference.cpp"]
-    subprocess.run([*command, SDK / f"{runtime}.cpp", "-o", folder / "program"], check=True)
+    done = kept.run([*command, SDK / f"{runtime}.cpp", "-o", folder / "program"], folder, [SDK], ["program"], "g++")
+    assert (done.returncode, done.stderr) == (0, "")
     for name in ("model", "newer"):
         (tmp_path / name).write_text("compiled")
     (tmp_path / "picture.raw").write_bytes(PIXELS.tobytes())

@@ -19,6 +19,7 @@ from stages.core.config.composition import compose
 from stages.core.config.schema import Color, Config
 from stages.core.data.inputs import NetworkInput
 from stages.core.heads.head_file import ExportedHead
+from tests.build import kept
 from tests.conftest import REPOSITORY, project_overrides
 
 TOOLKIT = Path(__file__).parent / "toolkit"
@@ -46,7 +47,8 @@ def toolkit(folder: Path, *flags: str, cross: str = "") -> Path:
     shutil.copytree(TOOLKIT / "include", folder / "include")
     compiled = folder / "fake.o"
     line = [f"{cross}g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", *flags, f"-I{TOOLKIT / 'include'}"]
-    subprocess.run([*line, "-c", TOOLKIT / "fake.cpp", "-o", compiled], check=True)
+    done = kept.run([*line, "-c", TOOLKIT / "fake.cpp", "-o", compiled], folder, [TOOLKIT], ["fake.o"], line[0])
+    assert (done.returncode, done.stderr) == (0, "")
     for name in LIBRARIES:
         members = [compiled] if name.startswith("venus") else []
         subprocess.run([f"{cross}ar", "rcs", folder / "lib" / "glibc" / f"lib{name}.a", *members], check=True)
@@ -72,15 +74,25 @@ def program(frame: bool = False, build_type: str = "release") -> str:
 
 
 def make(folder: Path, tree: Path, *variables: str) -> subprocess.CompletedProcess[str]:
-    line = ["make", "-s", f"TOPDIR={tree}", "libtype=glibc", *variables]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(make_line(tree, *variables), cwd=folder, capture_output=True, text=True, check=False)
+
+
+def make_line(tree: Path, *words: str) -> list[str]:
+    return ["make", "-s", f"TOPDIR={tree}", "libtype=glibc", *words]
 
 
 def built(folder: Path, tree: Path, *goals: str, flags: str = GUARDED) -> None:
     """Compile both programs, or `goals`, for this machine, with sanitizers by default; a warning is an error."""
-    done = make(folder, tree, "CROSS_COMPILE=", f"CXXFLAGS={flags}", *goals)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == "", done.stderr
+    compiled(folder, tree, f"CXXFLAGS={flags}", *goals)
+
+
+def compiled(folder: Path, tree: Path, *words: str, cross: str = "") -> None:
+    """What `make` makes with variables and goals; a warning is an error."""
+    build_type = next((word.removeprefix("build_type=") for word in words if word.startswith("build_type=")), "release")
+    made = [word for word in words if "=" not in word] or [program(frame, build_type) for frame in (False, True)]
+    line = make_line(tree, f"CROSS_COMPILE={cross}", *words)
+    done = kept.run(line, folder, [tree], made, f"{cross}g++")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
 @dataclass(frozen=True)

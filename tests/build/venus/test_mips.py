@@ -1,11 +1,11 @@
 """The programs on MIPS, which QEMU emulates: Debian's compiler, with the board's flags as far as its library goes."""
 
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
+from tests.build import kept
 from tests.build.venus import programs
 from tests.build.venus.programs import LOGITS, config, picture
 from tests.build.venus.test_folder import DETECTS, YOLOX
@@ -41,9 +41,8 @@ def test_the_same_as_here(tree, mips, tmp_path, detects):
         if kit is tree:
             programs.built(folder, kit)
         else:
-            variables = (f"CROSS_COMPILE={CROSS}", "NAN=legacy", "CXXFLAGS=-Wextra -Werror", "LDFLAGS=-static")
-            done = programs.make(folder, kit, *variables)
-            assert (done.returncode, done.stderr) == (0, "")
+            variables = ("NAN=legacy", "CXXFLAGS=-Wextra -Werror", "LDFLAGS=-static")
+            programs.compiled(folder, kit, *variables, cross=CROSS)
         for number, (pixels, is_frame) in enumerate([(photo, False), (frame, True)]):
             run_folder = tmp_path / f"{name}_{number}"
             run_folder.mkdir()
@@ -68,6 +67,6 @@ def test_it_compiles_in_the_boards_nan_mode(tmp_path):
     for source in ("inference.cpp", "inference_nv12.cpp"):
         line = f"{CROSS}g++ -std=c++11 -mfp64 -mnan=2008 -mabs=2008 -Wall -Wextra -Werror -EL -O3 -march=mips32r2"
         words = [*line.split(), "-flax-vector-conversions", "-I.", f"-I{programs.TOOLKIT / 'include'}", "-c", source]
-        done = subprocess.run([*words, "-o", "made.o"], cwd=folder, capture_output=True, text=True, check=False)
+        done = kept.run([*words, "-o", "made.o"], folder, [programs.TOOLKIT], ["made.o"], f"{CROSS}g++")
         assert (done.returncode, done.stderr) == (0, "")
         assert int.from_bytes((folder / "made.o").read_bytes()[36:40], "little") & NAN_2008

@@ -1,0 +1,42 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.build import kept
+
+COPY = "from pathlib import Path; Path('made').write_text(Path('a.h').read_text()); open('runs', 'a').write('x')"
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path, monkeypatch):
+    """Nothing is kept yet."""
+    monkeypatch.setattr(kept, "kept_folder", lambda: tmp_path / "kept")
+
+
+def made_of(folder: Path, text: str, command: str = COPY):
+    """Make `made` of a header; gives what was made, and how often the folder's command has run."""
+    folder.mkdir(exist_ok=True)
+    (folder / "a.h").write_text(text)
+    done = kept.run([sys.executable, "-c", command], folder, [], ["made"], sys.executable)
+    assert done.returncode == 0
+    runs = folder / "runs"
+    return (folder / "made").read_text(), len(runs.read_text()) if runs.exists() else 0
+
+
+def test_the_same_is_made_once_in_any_folder(tmp_path):
+    assert made_of(tmp_path / "a", "1") == ("1", 1)
+    assert made_of(tmp_path / "a", "1") == ("1", 1)
+    assert made_of(tmp_path / "b", "1") == ("1", 0)
+
+
+def test_other_sources_and_other_commands_are_run(tmp_path):
+    made_of(tmp_path / "a", "1")
+    assert made_of(tmp_path / "b", "2") == ("2", 1)
+    assert made_of(tmp_path / "c", "1", COPY + " # other") == ("1", 1)
+
+
+def test_what_warns_is_not_kept(tmp_path):
+    warns = COPY + "; import sys; print('warning', file=sys.stderr)"
+    assert made_of(tmp_path / "a", "1", warns) == ("1", 1)
+    assert made_of(tmp_path / "b", "1", warns) == ("1", 1)
