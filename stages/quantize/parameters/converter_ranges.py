@@ -21,6 +21,7 @@ __all__ = ["converter_ranges", "held_features"]
 RESHAPED = frozenset({"Flatten", "Reshape", "Transpose", "DepthToSpace"})
 """Layers whose input takes what their output is given."""
 POOLED = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"})
+AVERAGED = frozenset({"AveragePool", "GlobalAveragePool"})
 BACKWARD = frozenset({"Clip", "DepthToSpace", "GlobalMaxPool", "MaxPool", "Relu"})
 SLOPED = frozenset({"LeakyRelu", "PRelu"})
 JOINED = frozenset({"Concat", "Max", "Min"})
@@ -58,8 +59,14 @@ def converter_ranges(
         feature.tensor: _Range(threshold(feature.scale, feature.zero_point, feature.bits), feature.zero_point > 0)
         for feature in params
     }
-    _Sharing(graph, [layer for layer in layers if layer.name in chosen], layers, ranges).run(rule)
+    shares = [layer for layer in layers if layer.name in chosen or _averages(layer, rule)]
+    _Sharing(graph, shares, layers, ranges).run(rule)
     return [_with_range(feature, ranges[feature.tensor]) for feature in params]
+
+
+def _averages(layer: Layer, rule: Requantization) -> bool:
+    """Whether a layer's output has its input's threshold in float too: the BM1684 averages many values so."""
+    return rule is Requantization.sophgo_bm1684 and layer.first.op_type in AVERAGED
 
 
 def held_features(

@@ -15,7 +15,7 @@ PICTURE = [1, 4, 6, 6]
 RELU = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
 
 
-def shared(nodes, ranges, outputs=("y",), chip="bm1684x", inputs=None):
+def shared(nodes, ranges, outputs=("y",), chip="bm1684x", inputs=None, in_float=()):
     """Tensor -> (threshold, signed) after the converter's steps; `ranges` are those before."""
     model = graph_model(nodes, inputs or {"x": PICTURE}, list(outputs), {}, 17)
     graph, soc = Graph(model), soc_config(chip)
@@ -25,7 +25,9 @@ def shared(nodes, ranges, outputs=("y",), chip="bm1684x", inputs=None):
         zero_point, most = (128, 127) if signed else (0, 255)
         ends = (-number if signed else 0.0, number)
         params.append(FeatureParams(tensor, tensor, 8, number / most, zero_point, *ends, *ends, RangeSource("MAX_ABS")))
-    found = converter_ranges(params, graph, layers, [layer.name for layer in layers], soc.requantization)
+    found = converter_ranges(
+        params, graph, layers, [layer.name for layer in layers if layer.name not in in_float], soc.requantization
+    )
     return {each.tensor: (threshold(each.scale, each.zero_point), each.zero_point > 0) for each in found}
 
 
@@ -74,6 +76,14 @@ def test_pools_before_a_concat_share_its_threshold():
 def test_an_average_pool_keeps_its_inputs_sign_and_on_bm1684_its_range(chip, expected):
     nodes = [node("GlobalAveragePool", ["x"], ["y"], "pool")]
     assert shared(nodes, {"x": (4.0, True), "y": (3.0, False)}, chip=chip)["y"] == expected
+
+
+@pytest.mark.parametrize(("chip", "expected"), [("bm1684x", (3.0, True)), ("bm1684", (4.0, True))])
+def test_on_bm1684_an_average_in_float_does_so_too(chip, expected):
+    # TPU-MLIR's lowering of a pool over 3 x 80 values, in F32, has its input's threshold in the Cast behind it
+    nodes = [node("GlobalAveragePool", ["x"], ["y"], "pool")]
+    ranges = {"x": (4.0, True), "y": (3.0, True)}
+    assert shared(nodes, ranges, chip=chip, inputs={"x": [1, 4, 3, 80]}, in_float=["pool"])["y"] == expected
 
 
 def test_products_that_a_sum_alone_takes_get_its_threshold():
