@@ -3,6 +3,7 @@
 Multipliers come from thresholds, not from scales; a multiplier of 7 bits is cut off, not rounded.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -200,5 +201,5 @@ LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(("HardSigmoid", "HardSwish", "Sigmoid", "Tanh"), lower_function),
     **dict.fromkeys(("Clip", "Relu"), lower_relu),
     "LeakyRelu": _lower_leaky_relu,
-    "PRelu": lower_prelu,
+    "PRelu": partial(lower_prelu, whole=round_away),
 }

@@ -1,5 +1,7 @@
 """One-input functions on BM1684X, BM1688 and CV186X: tables of the real function, or of an integer rule."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ from stages.quantize.operators.tables import FUNCTIONS, inner_values
 from stages.quantize.partition.layers import Layer
 
 __all__ = ["LOWERINGS", "add_entries", "lower_function", "lower_prelu", "lower_relu"]
+
+Reals = NDArray[np.float64]
 
 MOST_MULTIPLIER = 127
 MOST_SHIFT = 62
@@ -47,8 +51,16 @@ def _lower_leaky_relu(to: IntegerModelBuilder, layer: Layer) -> None:
     add_entries(to, layer, np.where(codes < 0, shift_right(codes * multiplier, shift), codes))
 
 
-def lower_prelu(to: IntegerModelBuilder, layer: Layer) -> None:
-    """The same with a multiplier a channel and one shift, at which the largest slope still fits 7 bits."""
+def lower_prelu(
+    to: IntegerModelBuilder, layer: Layer, whole: Callable[[Reals], NDArray[np.floating]] = np.trunc
+) -> None:
+    """The same with a multiplier a channel and one shift, at which the largest slope still fits 7 bits.
+
+    Args:
+        to: takes the layer.
+        layer: PRelu.
+        whole: makes multipliers of slopes times 2**shift: the CV18xx round, the others cut off.
+    """
     codes, slopes = code_values(to.qparams(layer.first.input[0])), to.graph.constant(layer.first.input[1])
     assert slopes is not None
     channels = to.graph.shapes[layer.output][1]
@@ -56,7 +68,7 @@ def lower_prelu(to: IntegerModelBuilder, layer: Layer) -> None:
     largest = float(np.abs(values).max())
     fitting = [shift for shift in range(MOST_SHIFT) if largest * 2.0 ** (shift + 1) >= MOST_MULTIPLIER]
     shift = fitting[0] if fitting else 0
-    multipliers = np.trunc(values * 2.0**shift).astype(np.int64).astype(np.int8).astype(np.int64)
+    multipliers = whole(values * 2.0**shift).astype(np.int64).astype(np.int8).astype(np.int64)
     add_entries(to, layer, np.where(codes < 0, shift_right(codes * multipliers[:, None], shift), codes))
 
 

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from stages.core.graph.session import Runner
 from stages.core.integer.model import tensor_quant_params
 from stages.core.integer.reference import run_reference
 from stages.core.integer.simulator import simulator_model
+from tests.export.graphs import graph_model, node
+from tests.networks import quantized_network, soc_config
 from tests.quantize.emit.tpu_mlir.golden import case_network, feeds_of, golden, table_digest
 
 RECORDED = [tuple(key.split("/")) for key in golden() if key.count("/") == 1]
@@ -50,3 +53,21 @@ def test_chips_of_one_arithmetic_have_one_integer_network(chip, others):
     for other in others:
         actual = case_network("residual", other).integer
         assert actual.graph == wanted.graph
+
+
+SLOPES = (-0.157186, 0.315752, 0.769176, -0.124952, 1.086278, 0.183011, 0.044105, -0.075077)
+MULTIPLIERS = (-10, 20, 49, -8, 70, 12, 3, -5)
+"""What TPU-MLIR made of them for cv181x, at a shift of 6, in a network of faces' landmarks."""
+
+
+@pytest.mark.parametrize(
+    ("chip", "multipliers"), [("cv181x", MULTIPLIERS), ("bm1684x", (-10, 20, 49, -7, 69, 11, 2, -4))]
+)
+def test_slopes_are_rounded_on_cv18xx_and_cut_off_elsewhere(chip, multipliers):
+    slopes = np.float32(SLOPES).reshape(-1, 1, 1)
+    model = graph_model([node("PRelu", ["x", "k"], ["y"], "op")], {"x": [1, 8, 2, 2]}, ["y"], {"k": slopes}, 17)
+    picture = {"x": np.linspace(-1, 1, 32, dtype=np.float32).reshape(1, 8, 2, 2)}
+    integer = quantized_network(model, [picture], soc_config(chip)).integer
+    (table,) = [numpy_helper.to_array(each) for each in integer.graph.initializer if each.name == "op/table"]
+    x, y = (tensor_quant_params(integer.graph.node)[name].zero_point for name in ("x/codes", "y"))
+    assert tuple(y - table[:, x - 64].astype(int)) == multipliers
