@@ -41,8 +41,7 @@ def run(
     if entry.is_dir():
         os.utime(entry)
         for name in made:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(entry / name, folder / name)
+            _take(entry / name, folder / name)
         return subprocess.CompletedProcess(list(line), 0, "", "")
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     if (done.returncode, done.stderr) == (0, ""):
@@ -82,6 +81,13 @@ def _machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return platform.machine() + next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def _take(kept: Path, target: Path) -> None:
+    """Copy beside the target and rename: another test process may run the program that is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as part:
+        Path(shutil.copy(kept, part)).replace(target)
 
 
 def _keep(entry: Path, folder: Path, made: Sequence[str]) -> None:

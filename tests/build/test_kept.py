@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,3 +41,14 @@ def test_what_warns_is_not_kept(tmp_path):
     warns = COPY + "; import sys; print('warning', file=sys.stderr)"
     assert made_of(tmp_path / "a", "1", warns) == ("1", 1)
     assert made_of(tmp_path / "b", "1", warns) == ("1", 1)
+
+
+def test_a_program_that_runs_may_be_taken_again(tmp_path):
+    command = f"import shutil; shutil.copy({sys.executable!r}, 'made')"
+    for _ in range(2):
+        done = kept.run([sys.executable, "-c", command], tmp_path, [], ["made"], sys.executable)
+        assert done.returncode == 0
+    with subprocess.Popen([tmp_path / "made", "-c", "input()"], stdin=subprocess.PIPE) as running:
+        kept.run([sys.executable, "-c", command], tmp_path, [], ["made"], sys.executable)
+        assert running.poll() is None
+        running.communicate(b"\n")
