@@ -52,7 +52,8 @@ def run(
 def _key(words: Sequence[str], places: Sequence[Path], made: Sequence[str], compiler: str) -> str:
     text = "\n".join([*words, *made, _version(compiler), _machine()])
     for number, place in sorted(enumerate(places), key=lambda item: -len(str(item[1]))):
-        text = text.replace(str(place), f"<{number}>")
+        if place.is_absolute():  # a short name may be part of any word
+            text = text.replace(str(place), f"<{number}>")
     digest = hashlib.sha256(text.encode())
     for number, place in enumerate(places):
         for path in _files(place):

@@ -52,3 +52,13 @@ def test_a_program_that_runs_may_be_taken_again(tmp_path):
         kept.run([sys.executable, "-c", command], tmp_path, [], ["made"], sys.executable)
         assert running.poll() is None
         running.communicate(b"\n")
+
+
+@pytest.mark.parametrize("name", ["debug", "profile"])
+def test_a_folders_name_is_no_part_of_other_words(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for each in ("debug", "profile"):  # a folder named by what is made in it
+        Path(each).mkdir()
+        command = f"from pathlib import Path; Path('made_{each}').write_text('{each}')"
+        kept.run([sys.executable, "-c", command], Path(each), [], [f"made_{each}"], sys.executable)
+    assert (tmp_path / name / f"made_{name}").read_text() == name

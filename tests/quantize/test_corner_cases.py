@@ -205,10 +205,12 @@ def test_what_the_body_of_an_if_takes_stays_float():
         node("Greater", ["m", "k"], ["b"], "more"),
         node("If", ["b"], ["y"], "either", then_branch=branch("Relu", "one"), else_branch=branch("Neg", "two")),
     ]
-    network, feeds = quantized_run(nodes, {"w": W, "k": np.float32(0.5)})
+    constants = {"w": W, "k": np.float32(0.5)}
+    network, feeds = quantized_run(nodes, constants, soc_config("t40"))  # whose convolution returns float
     assert [feature.tensor for feature in network.params.features] == ["x"]
     assert_reference_equal(network, feeds)
     assert output_cosine(network, feeds) > 0.99
+    assert quantized_run(nodes, constants)[0].params.features == []  # without float outputs it runs in float
 
 
 def test_a_size_that_is_known_only_at_run_time_stays_float():
