@@ -241,7 +241,7 @@ def _without_inputs(overrides: Sequence[str]) -> list[str]:
 
 def _change(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> str:
     """What a key had and what it has, of long values from where they differ on."""
-    texts = [str(values[key]) if key in values else NO_VALUE for values in (before, after)]
+    texts = [_text(values, key) for values in (before, after)]
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))
     start = sum(1 for _ in alike) - COMMON_CHARACTERS
     if max(map(len, texts)) <= SHOWN_CHARACTERS or start <= 0:
@@ -250,7 +250,11 @@ def _change(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> st
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
-    return _short(str(values[key])) if key in values else NO_VALUE
+    return _short(_text(values, key))
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    return str(values[key]) if key in values else NO_VALUE
 
 
 def _short(text: str) -> str:

@@ -35,6 +35,8 @@ from tests.networks import tiny_classifier, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+MLFLOW_ADDRESS = "MLFLOW_TRACKING_URI"
+
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes that tests start import the same modules
 
 # The same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
@@ -86,8 +88,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_teardown() -> None:
-    """A command that ran in this process took SIGTERM for itself: the test process ends by it again."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Take back what a command that ran in this process set for all of it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the test process ends by it again
+    # MLflow sets it with the store: a process that the next test starts would log into this one's
+    os.environ.pop(MLFLOW_ADDRESS, None)
 
 
 # A shell's background jobs do not hear Ctrl-C, nor do the programs that they start: those of tests must.
@@ -209,6 +213,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     with store(f"sqlite:///{path}"):
         mlflow.search_experiments()
+    os.environ.pop(MLFLOW_ADDRESS, None)
     return path
 
 

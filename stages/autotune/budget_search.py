@@ -46,7 +46,7 @@ def allocate(
         allocation = constraints.most_precise(tables, 0.0)
         if allocation is None or _known(allocation, tried):
             break
-        predicted = total(tables, constraints.bit_widths, allocation)
+        predicted = total(tables, constraints.problem.bit_widths, allocation)
         if attempt(allocation, tables).error <= UNPREDICTED_RATIO * predicted:
             break
         factors |= _class_factors(predicted_error, allocation, measure)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -48,16 +49,16 @@ def curve(predicted_error: PredictedError, cost: str, count: int) -> list[Point]
     widest = {variable.name: variable.bit_widths[-1] for variable in problem.variables}
     low = max(total(tables, problem.bit_widths, problem.solve(tables, []) or {}) for tables in sums)
     high = max(total(tables, problem.bit_widths, widest) for tables in sums)
-    points: list[Point] = []
+    allocations: list[BitAllocation] = []
     for share in np.linspace(0.0, 1.0, count):
         # bounds on costs that span decades lie at equal ratios, those on mean bits at equal distances
         bound = low + (high - low) * share if cost == MEAN_BITS or low <= 0 else low * (high / low) ** share
         limits = [Limit(tables, float(bound)) for tables in sums]
         allocation = problem.solve(predicted_error.tables, limits)
         if allocation is not None:
-            spent, error = problem.costs.total(cost, allocation), predicted_error.of(allocation)
-            points.append(Point(spent, error, len(problem.layers_in_float(allocation)), allocation))
-    return _front(points)
+            allocations.append(allocation)
+    front = _front([(problem.costs.total(cost, each), predicted_error.of(each), each) for each in allocations])
+    return [Point(spent, error, len(problem.layers_in_float(each)), each) for spent, error, each in front]
 
 
 def uniform_bit_widths(problem: AllocationProblem) -> list[tuple[int, int]]:
@@ -72,10 +73,10 @@ def uniform_bit_widths(problem: AllocationProblem) -> list[tuple[int, int]]:
     return list(different.values())
 
 
-def _front(points: Sequence[Point]) -> list[Point]:
-    """Leave out what another point beats or equals."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.cost, point.predicted)):
-        if not front or point.predicted < front[-1].predicted:
+def _front(points: Sequence[tuple[float, float, BitAllocation]]) -> list[tuple[float, float, BitAllocation]]:
+    """Leave out what another point beats or equals: cost, predicted error, allocation."""
+    front: list[tuple[float, float, BitAllocation]] = []
+    for point in sorted(points, key=itemgetter(0, 1)):
+        if not front or point[1] < front[-1][1]:
             front.append(point)
     return front

@@ -107,7 +107,7 @@ class _TargetSearch:
         step = next((step for step in self.steps if step.allocation == allocation), None)
         if step is None:
             value, predicted = self._measure(allocation), self._predicted_error.of(allocation)
-            cost = total(self._cost, self._constraints.bit_widths, allocation)
+            cost = total(self._cost, self._constraints.problem.bit_widths, allocation)
             step = TargetStep(allocation, predicted, cost, value, self._target.met(value))
             self.steps.append(step)
         return step.met
@@ -117,7 +117,7 @@ class _TargetSearch:
         allocation = constraints.cheapest(self._cost)
         if allocation is None:
             return None
-        least = Limit(self._cost, total(self._cost, constraints.bit_widths, allocation))
+        least = Limit(self._cost, total(self._cost, constraints.problem.bit_widths, allocation))
         return constraints.within(least).most_precise(self._predicted_error.tables, ERROR_SLACKS[0]) or allocation
 
 

@@ -179,8 +179,7 @@ class Tuner:
         return LATENCY if self.problem.cost_model.timed else BITOPS
 
     def _constraints(self, bounds: Sequence[Bound], spared: str) -> Constraints:
-        limits = [*self.problem.rules, *(bound.limit for bound in bounds)]
-        return Constraints(self.problem.bit_widths, limits, self.problem.costs.of(spared))
+        return Constraints(self.problem, [bound.limit for bound in bounds], self.problem.costs.of(spared))
 
     def spend(self, bounds: Sequence[Bound], spared: str) -> tuple[Verified, list[Verified]]:
         """The allocation to take within bounds, of those solved for and of uniform bit widths: see `affordable`.

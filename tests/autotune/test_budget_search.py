@@ -20,7 +20,7 @@ class Measure:
 
 
 def within(problem, tables, most):
-    return Constraints(problem.bit_widths, [Limit(tables, most)], bits(problem))
+    return Constraints(problem, [Limit(tables, most)], bits(problem))
 
 
 def test_a_prediction_that_holds_is_left_alone():

@@ -10,7 +10,7 @@ from tests.autotune.stubs import bits, halving, made_up
 
 def searched(predicted, target, measure):
     cost = bits(predicted.problem)
-    constraints = Constraints(predicted.problem.bit_widths, [], cost)
+    constraints = Constraints(predicted.problem, [], cost)
     return cheapest_that_keeps(target, predicted, cost, constraints, measure), cost
 
 

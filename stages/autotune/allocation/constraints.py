@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stages.autotune.allocation.integer_program import BitWidths, Limit, Table, solve, total
+from stages.autotune.allocation.integer_program import Limit, Table, total
+from stages.autotune.allocation.problem import AllocationProblem
 
 __all__ = ["ERROR_SLACKS", "Constraints"]
 
@@ -18,12 +19,12 @@ class Constraints:
     """What bounds an allocation.
 
     Attributes:
-        bit_widths: the variables.
+        problem: the variables, and the rules that hold for every allocation.
         limits: what may be spent.
         spared: the cost that is kept low where it brings little.
     """
 
-    bit_widths: BitWidths
+    problem: AllocationProblem
     limits: Sequence[Limit]
     spared: Sequence[Table]
 
@@ -33,7 +34,7 @@ class Constraints:
 
     def cheapest(self, cost: Sequence[Table]) -> dict[str, int] | None:
         """The allocation of least cost; None if none is within the limits."""
-        return solve(self.bit_widths, cost, self.limits)
+        return self.problem.solve(cost, self.limits)
 
     def most_precise(self, errors: Sequence[Table], slack: float) -> dict[str, int] | None:
         """The allocation that spares most, of those within the limits whose errors are within `slack` of the least.
@@ -48,5 +49,5 @@ class Constraints:
         best = self.cheapest(errors)
         if best is None:
             return None
-        most = total(errors, self.bit_widths, best) * (1.0 + slack)
+        most = total(errors, self.problem.bit_widths, best) * (1.0 + slack)
         return self.within(Limit(errors, most)).cheapest(self.spared) or best

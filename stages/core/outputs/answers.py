@@ -74,10 +74,9 @@ class AnswerCounter:
 
     def answers(self, kind: OutputKind) -> Answers | None:
         """The answers of an output of some kind; None where nothing is decided by it."""
-        if kind.is_share:
-            return Answers(self._above, self._crossed, 1 + bool(self._above), f"values above {THRESHOLD}")
-        if kind is OutputKind.logits:
-            return Answers(self._above, self._crossed, 1 + bool(self._above), "values above 0")
+        if kind.is_share or kind is OutputKind.logits:  # logits are counted as probabilities
+            least = 0 if kind is OutputKind.logits else THRESHOLD
+            return Answers(self._above, self._crossed, 1 + bool(self._above), f"values above {least}")
         if not kind.has_classes or not self._rows:
             return None
         changed = sum(self._changed_from.values())

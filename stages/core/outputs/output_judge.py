@@ -98,10 +98,11 @@ class OutputJudgement:
         if self.silent or not _finite(self.parts):
             return Level.unjudged if self.silent else Level.broken
         by_error = _level_of_error(self.fidelity)
-        if by_error is Level.broken and self.kind in (OutputKind.state, OutputKind.logits):
-            # one step of a state does not tell what it does to later answers; of lost logits answers tell too little
-            return Level.look if self.kind is OutputKind.state else Level.broken
+        if self.kind is OutputKind.state and by_error is Level.broken:
+            return Level.look  # one step does not tell what it does to the answers of later ones
         answers = self.answers
+        if self.kind is OutputKind.logits and by_error is Level.broken:
+            answers = None  # of lost logits they tell too little
         if answers is None or answers.count < LEAST_ANSWERS or answers.distinct < 2:
             return by_error
         places = self.kind in (OutputKind.heat_map, OutputKind.segmentation)
