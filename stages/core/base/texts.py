@@ -18,6 +18,8 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """LibYAML's, ten times as fast, where PyYAML was built with it."""
 MOST_ALIASES = 10
 """An alias may stand for many values, each of which may be an alias."""
+NESTED = "maximum nesting depth"
+"""How newer versions of libyaml say that a text is nested deeper than they look ahead."""
 MOST_DEPTH = 100
 MOST_DIGITS = 1000
 
@@ -86,4 +88,7 @@ def check_yaml(path: Path, cure: str = "") -> None:
                 line = event.start_mark.line + 1
                 raise UserError(f"{path}, line {line}: {what}{cure}")
     except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        if mark and NESTED in str(error):
+            raise UserError(f"{path}, line {mark.line + 1}: nested too deep{cure}") from error
         raise UserError(f"{path} is not YAML with keys: {one_line(error)}") from error
