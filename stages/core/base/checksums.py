@@ -8,6 +8,8 @@ import configparser
 import hashlib
 import json
 import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +22,7 @@ from stages.core.base.errors import DamagedError, UserError, one_line
 from stages.core.base.sources import is_special, read_regular
 
 __all__ = [
+    "ARCHIVE_ERRORS",
     "ARRAY_ERRORS",
     "CHECKSUMS_FILE",
     "checked_file",
@@ -34,6 +37,8 @@ __all__ = [
 CHECKSUMS_FILE = "checksums.json"
 ARRAY_ERRORS = (tokenize.TokenError, SyntaxError, RecursionError, MemoryError)
 """What NumPy raises besides ValueError where the header of an array is damaged: it parses it as Python."""
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
+"""What reading a damaged zip raises; RuntimeError where it asks for a password or an unknown compression."""
 VERSION = 1
 """Of the artifacts' forms: it grows when a stage writes what an earlier release cannot read."""
 OUTPUTS = "out"

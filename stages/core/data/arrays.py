@@ -2,13 +2,11 @@
 
 import io
 import math
-import zipfile
-import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.checksums import ARRAY_ERRORS
+from stages.core.base.checksums import ARCHIVE_ERRORS, ARRAY_ERRORS
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.base.sources import SourceFile
 from stages.core.data.inputs import NetworkInput, unnormalize
@@ -59,7 +57,7 @@ def read_array(
             values = _read_raw(content, where, network_input, preprocessed)
         else:
             values = _read_numpy(content, where, network_input)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, *ARRAY_ERRORS) as error:
+    except (ValueError, *ARCHIVE_ERRORS, *ARRAY_ERRORS) as error:
         raise UserError(f"{where} cannot be read: {one_line(error)}") from error
     if values.dtype.kind not in "uif":
         raise UserError(f"{where} holds {values.dtype}: give uint8 or float32")

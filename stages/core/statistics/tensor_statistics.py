@@ -1,8 +1,6 @@
 """What calibration learns about every tensor: one file, no bit width in it, so that a sweep calibrates once."""
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.checksums import parsing, read_bytes
+from stages.core.base.checksums import ARCHIVE_ERRORS, parsing, read_bytes
 
 __all__ = ["HISTOGRAM_BINS", "TensorStatistics", "load_statistics", "save_statistics"]
 
@@ -89,7 +87,7 @@ def load_statistics(path: Path) -> dict[str, TensorStatistics]:
         try:
             with np.load(content, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, NotImplementedError) as error:
+        except (AttributeError, *ARCHIVE_ERRORS) as error:
             raise ValueError("it is no npz file") from error
         ends = np.cumsum(arrays["channels"])
         spans = [slice(end - count, end) for end, count in zip(ends, arrays["channels"], strict=True)]

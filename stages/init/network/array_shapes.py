@@ -1,6 +1,5 @@
 """Sizes that a graph leaves open, as the user's samples have them."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.checksums import ARRAY_ERRORS
+from stages.core.base.checksums import ARCHIVE_ERRORS, ARRAY_ERRORS
 from stages.core.base.file_names import file_names
 from stages.core.base.sources import files_below
 from stages.core.data.arrays import ARRAY_SUFFIXES
@@ -66,7 +65,7 @@ def array_in(file: Path, name: str) -> NDArray[Any] | None:
             return loaded
         with loaded:
             return np.asarray(loaded[name])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, *ARRAY_ERRORS):
+    except (ValueError, KeyError, *ARCHIVE_ERRORS, *ARRAY_ERRORS):
         return None
 
 

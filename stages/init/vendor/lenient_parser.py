@@ -42,7 +42,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         try:
             content = _literal(plain)
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
+        except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
             raise UserError(f"{name} is neither JSON nor a Python literal: {one_line(error)}") from error
         except KeyError as twice:
             raise UserError(f"{name}: key {twice} is there twice") from error

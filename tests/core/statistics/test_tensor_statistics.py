@@ -93,6 +93,13 @@ def break_compression(path):
     path.write_bytes(content)
 
 
+def encrypt(path):
+    """Set the bit that asks for a password, in the archive's list of its entries."""
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+
+
 def empty(path):
     path.write_bytes(b"")
 
@@ -110,7 +117,7 @@ def other_archive(path):
     np.savez(path, channels=np.zeros(1, dtype=np.int64))
 
 
-@pytest.mark.parametrize("damage", [cut, flip, break_compression, empty, text, lone_array, other_archive])
+@pytest.mark.parametrize("damage", [cut, flip, break_compression, encrypt, empty, text, lone_array, other_archive])
 def test_a_file_of_another_kind_is_refused_in_one_line(stored, damage):
     damage(stored)
     with pytest.raises(UserError, match=r"statistics\.npz is damaged \(.+\): delete it") as caught:

@@ -32,6 +32,7 @@ def test_other_files_are_no_config(text):
     [
         ('{"A": 1\n "B": 2}', r"a\.cfg is neither JSON nor a Python literal: .*line 2 column 2"),
         ("{'A': open('x')}", r"a\.cfg is neither JSON nor a Python literal"),
+        ("{{'A': 1}, 'B'}", r"a\.cfg is neither JSON nor a Python literal"),  # a set of groups
         ("{'A', 'B'}", r"a\.cfg: is no group of keys"),
         ('{"A": 1, "A": 2}', r"a\.cfg: key 'A' is there twice"),
         ("{'A': 1, 'A': 2}", r"a\.cfg: key 'A' is there twice"),
