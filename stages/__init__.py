@@ -4,9 +4,11 @@ import os
 import sys
 from types import TracebackType
 
-# Nothing of a user's network leaves the machine. ONNX Runtime and MLflow read these when they are imported.
+# Nothing of a user's network leaves the machine. ONNX Runtime and MLflow read these when they are imported, DVC when it
+# ends: also where a folder has no settings for it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 
 
 def _quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

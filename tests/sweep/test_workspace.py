@@ -7,6 +7,7 @@ import time
 
 import pytest
 import yaml
+from dvc.analytics import is_enabled
 
 from stages.core.base import processes
 from stages.core.base.errors import UserError
@@ -139,6 +140,13 @@ def test_a_path_inside_out_leaves_out_a_folder(project):
 
 
 @pytest.mark.slow
+def test_dvc_reports_nothing_where_a_folder_has_no_settings_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not is_enabled()
+    monkeypatch.delenv("DVC_NO_ANALYTICS")
+    assert is_enabled()
+
+
 def test_the_cache_of_a_project(project, tmp_path):
     assert cache_folder(project) == project / ".dvc/cache"
     (tmp_path / "none").mkdir()

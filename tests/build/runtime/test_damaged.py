@@ -2,20 +2,25 @@
 
 import resource
 import struct
-import subprocess
 import zlib
 
 import numpy as np
 import pytest
 
-from tests.build.runtime.programs import model_file
+from tests.build.runtime.programs import Forked, model_file
 from tests.build.runtime.small import float_codes, float_net, small_codes, small_net
 
 MUTANTS = 2000
-BATCH = 50
 HEADER = 56
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def forked(debug, tmp_path):
+    server = Forked(debug.program, tmp_path)
+    yield server
+    server.close()
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -55,7 +60,7 @@ NETS = {"codes": (small_net, small_codes), "floats": (float_net, float_codes)}
 
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize("part", range(4))
-def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part, kind):
+def test_damaged_files_end_in_an_error_or_in_some_result(forked, tmp_path, part, kind):
     rng = np.random.default_rng(part)
     network, codes = (make() for make in NETS[kind])
     content = model_file(network.model(network.reference(x=codes)))
@@ -66,26 +71,25 @@ def test_damaged_files_end_in_an_error_or_in_some_result(debug, tmp_path, part, 
         fixed = number % 4 != 0
         path = tmp_path / "mutant.sqm"
         path.write_bytes(repaired(mutant) if fixed else mutant)
-        line = [str(debug.program), str(path), str(tmp_path / "in.bin"), "-o", str(tmp_path)]
-        done = subprocess.run(line, capture_output=True, check=False, timeout=60)
-        assert done.returncode in (0, 2), (number, done.stderr[-2000:])
-        assert (done.returncode == 2) == done.stderr.startswith(b"error: "), done.stderr[-2000:]
+        code, said = forked.run(path, tmp_path / "in.bin", "-o", tmp_path)
+        assert code in (0, 2), (number, said[-2000:])
+        assert (code == 2) == said.startswith("error: "), said[-2000:]
         if not fixed and mutant != content:
-            assert done.returncode == 2
-        survived += done.returncode == 0
+            assert code == 2
+        survived += code == 0
     assert survived > 10  # the mutations are not all caught by the same check
+    forked.close()
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 3 * 2**20  # KB
 
 
-def test_every_shorter_file_is_refused(debug, tmp_path):
+def test_every_shorter_file_is_refused(forked, tmp_path):
     net = small_net()
     content = model_file(net.model(net.reference(x=small_codes())))
     path = tmp_path / "short.sqm"
     for length in [*range(60), *range(60, len(content), 97)]:
         for how in (content[:length], repaired(content[:length]) if length > 20 else b""):
             path.write_bytes(how)
-            done = debug.run(path, path)
-            assert done.returncode == 2, length
+            assert forked.run(path, path)[0] == 2, length
 
 
 def hand_made(records: list[int], tensors: int, operations: int, names: bytes = b"", arena: int = 0) -> bytes:
