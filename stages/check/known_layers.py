@@ -177,7 +177,8 @@ def _of_size(pc: Dump, name: str, shape: tuple[int, ...], bits: int | None = Non
     picture = as_picture(shape)
     if not all(picture):
         return None
-    count, size = 1, (pc.folder / name).stat().st_size if (pc.folder / name).is_file() else 0
+    there = name in (*pc.files, *pc.inputs, *pc.aside)  # a log may have any text as a name
+    count, size = 1, (pc.folder / name).stat().st_size if there else 0
     for side in picture:
         count *= side
     if size == count:

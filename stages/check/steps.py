@@ -227,7 +227,9 @@ PADDINGS = (
 
 
 def _signed(values: Array, bits: int | None) -> Array | None:
-    return None if bits is None else (values + (1 << bits - 1)) & ((1 << bits) - 1)
+    if bits is None or 8 * values.itemsize < bits:  # codes of more bits than are stored are none
+        return None
+    return (values + (1 << bits - 1)) & ((1 << bits) - 1)
 
 
 def _reversed(values: Array, _: int | None) -> Array | None:

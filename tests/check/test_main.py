@@ -463,7 +463,8 @@ def test_a_log_tells_shapes_and_order(at, monkeypatch):
         f"Log: Data dumping to::./MAGIK_DATA_DUMP/{name}_Quantize.bin--->shape:[1,{','.join(map(str, SHAPES[name]))}]"
         for name in order
     ]
-    Path("pc.log").write_text("\n".join(lines))
+    damaged = f"Log: Data dumping to::./MAGIK_DATA_DUMP/{'x' * 300}.bin--->shape:[1,2,2,2]"  # longer than a file's name
+    Path("pc.log").write_text("\n".join([*lines, damaged]))
     board.change(STEM, lambda b: plants.grouped(b, *SHAPES[STEM]))
     _, (case,) = run(monkeypatch, "pc", "board", "--log", "pc.log")
     assert case["layers_known_from"] == "the log"

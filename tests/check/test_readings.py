@@ -63,3 +63,10 @@ def test_a_reading_that_leaves_a_few_values_different_needs_many_that_agree():
     assert (match.equal, names(match)) == (False, ["signed codes"])
     match = best_match(bytes(codes[:9].tolist()), bytes(signed[:9].tolist()), TensorForm((1, 1, 1, 9), 8))
     assert (match.equal, names(match)) == (False, [])
+
+
+def test_bytes_are_not_read_as_signed_codes_of_12_bits():
+    codes = struct.pack("<4H", 100, 900, 1700, 2500)
+    match = best_match(codes, bytes([7, 9, 11, 13]), TensorForm((1, 1, 1, 4), 12))
+    assert match is not None
+    assert not match.equal

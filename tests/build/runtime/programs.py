@@ -41,7 +41,7 @@ class Runtime:
 
 
 class Forked:
-    """A sanitized program that waits for command lines; each runs in a process of its own, in a third of a start's time.
+    """A sanitized program that waits for command lines: each runs in a fork of it, in a third of a start's time.
 
     Memory that is not freed at the end is not looked for, which would be half of the time: `Runtime.run` does.
     """
