@@ -17,7 +17,7 @@ from stages.core.base.artifacts import write_text
 from stages.core.base.console import output, track
 from stages.core.base.errors import UserError
 from stages.core.command import Parser, guarded
-from stages.core.config.composition import compose
+from stages.core.config.composition import compose_socs
 from stages.core.config.schema import SocConfig
 from stages.export.rewrites.rewrite import REWRITES
 
@@ -92,7 +92,7 @@ def run_all() -> tuple[dict[str, list[Outcome]], list[str]]:
 
 def all_socs() -> list[SocConfig]:
     """The SOCs of conf/soc, sorted by file."""
-    return [compose([f"soc={path.stem}"], CONF)[0].soc for path in sorted((CONF / "soc").glob("*.yaml"))]
+    return list(compose_socs(sorted(path.stem for path in (CONF / "soc").glob("*.yaml")), CONF).values())
 
 
 def versions() -> str:

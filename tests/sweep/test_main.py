@@ -36,6 +36,13 @@ def project(evaluated_files, empty_store, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def plain_summary(monkeypatch):
+    """The sweep's plots are empty files: for tests that look at none."""
+    monkeypatch.setattr("stages.sweep.sweep_plots.draw", lambda _, files: [file.write_bytes(b"") for file in files])
+    monkeypatch.setattr("stages.sweep.sweep_plots.interactive", lambda _, file: file.write_bytes(b""))
+
+
 def runs(project, condition="", uri=None):
     client = mlflow.MlflowClient(uri or f"sqlite:///{project}/mlflow.db")
     found = client.get_experiment_by_name("socquant")
@@ -292,6 +299,7 @@ def test_a_sweep_computes_what_is_shared_once_and_logs_every_point(project):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_summary")
 def test_the_same_again_runs_nothing_and_has_its_own_parent(project):
     """Nor when the folders of sweeps were deleted, which is the way to clean up."""
     shutil.rmtree(project / "sweeps")
@@ -322,6 +330,7 @@ def test_a_point_is_what_dvc_repro_makes_in_the_project(project):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_summary")
 def test_joblib_runs_points_at_the_same_time(project):
     code, _, points = swept(project, "quant.feature_bits=4,10", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert code == 0
@@ -395,6 +404,7 @@ def test_a_sweep_that_is_ended_says_so(ended, how):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_summary")
 def test_the_next_sweep_goes_on_where_ended_ones_were(ended):
     code, _, points = swept(ended, "quant.feature_bits=4", "hydra.sweep.dir=sweeps/last")
     assert code == 0
@@ -409,6 +419,7 @@ def test_the_next_sweep_goes_on_where_ended_ones_were(ended):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_summary")
 def test_a_folder_is_used_by_one_sweep_at_a_time_and_again_later(project):
     words = ["quant.feature_bits=8,4", "hydra.sweep.dir=sweeps/mine", "hydra/launcher=basic"]
     with folder_lock(project / "sweeps/mine"):  # as a sweep has it
@@ -448,6 +459,7 @@ class Errors:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_summary")
 def test_points_are_ranked_by_a_metric_of_the_users_own_and_its_code_is_watched(project):
     (project / "own_errors.py").write_text(OWN_METRIC)
     words = ["data.evaluation.metric=own_errors:Errors", "sweep.metric=wrong", "sweep.direction=minimize"]
