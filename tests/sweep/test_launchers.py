@@ -47,7 +47,14 @@ def test_one_point_after_the_other_takes_all_cores():
     assert threads_of_a_point(settings("basic"), 8) == 0
 
 
-@pytest.mark.parametrize(("target", "parent", "code"), [("Joblib", 0, 143), ("Joblib", 1, 7), ("Basic", 0, 7)])
+@pytest.mark.parametrize(
+    ("target", "parent", "code"),
+    [
+        ("Joblib", 0, 143),
+        pytest.param("Joblib", 1, 7, marks=pytest.mark.slow),
+        pytest.param("Basic", 0, 7, marks=pytest.mark.slow),
+    ],
+)
 def test_a_worker_whose_sweep_was_killed_ends(target, parent, code):
     """`parent` tells whether the process that started it is the sweep."""
     program = f"""

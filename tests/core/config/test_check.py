@@ -2,11 +2,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from stages.core.base.errors import UserError
 from stages.core.base.user_code import watched_module
 from stages.core.config.check import check
 from stages.core.config.composition import compose
+from stages.core.config.load import conform
 from stages.core.config.schema import DetectorKind, OperatorGroup
 from tests.conftest import REPOSITORY
 
@@ -115,8 +118,25 @@ VALUES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def default():
+    return compose([], REPOSITORY / "conf")[1]
+
+
 @pytest.mark.parametrize(("override", "message"), VALUES)
-def test_a_value_out_of_range_comes_with_the_range(refused, override, message):
+def test_a_value_out_of_range_comes_with_the_range(default, override, message):
+    """An override of one value is put into a composition, which takes a fifth of the time of composing with it."""
+    content = OmegaConf.create(default)
+    (parsed,) = OverridesParser.create().parse_overrides([override])
+    OmegaConf.update(content, parsed.key_or_group, parsed.value())
+    with pytest.raises(UserError) as caught:
+        check(conform(content))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("override", "message"), VALUES[::20])
+def test_so_it_is_where_it_is_composed(refused, override, message):
     assert refused(override).startswith(message)
 
 
