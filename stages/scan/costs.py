@@ -21,7 +21,7 @@ class NetworkCost:
 
     Attributes:
         bits: asked for, of features and weights.
-        weight_bytes: of all weights as stored, float ones with 4 bytes; without biases.
+        weight_bytes: of all weights as stored, float ones in the float type of the SOC; without biases.
         peak_bytes: of the features that live at once at the fullest moment.
         peak_layer: that runs then.
         milliseconds: of the layers in integers; None where no times are known.
@@ -61,7 +61,7 @@ class LayerCosts:
         times = self.milliseconds
         return NetworkCost(
             bits,
-            sum(size(work, self._weight_bits(work)) for work in self._placement.works),
+            sum(size(work, self._weight_bits(work), self._soc.float_bits) for work in self._placement.works),
             0 if peak is None else alive[peak],
             "" if peak is None else layers[peak].name,
             None if times is None else sum(times),

@@ -66,6 +66,8 @@ def test_a_result_lives_to_the_end():
 def test_bytes_of_weights():
     assert costs_of("t40").total((8, 8)).weight_bytes == 24 + 64
     assert costs_of("t40", (8, 4)).total((8, 4)).weight_bytes == 12 + 32
+    assert costs_of("t40", (32, 32)).total((32, 32)).weight_bytes == 4 * (24 + 64)
+    assert costs_of("bm1684x", (32, 32)).total((32, 32)).weight_bytes == 2 * (24 + 64)  # F16
 
 
 def test_time_is_the_cost_model_s():
