@@ -109,9 +109,9 @@ def changed_network(content: bytes, rng: random.Random, bytes_changed: Callable[
         model.ParseFromString(content)
     except DecodeError:
         return bytes_changed(content)
-    for _ in range(rng.randint(1, 3)):
-        _change_field(model, rng, bytes_changed)
     try:
+        for _ in range(rng.randint(1, 3)):
+            _change_field(model, rng, bytes_changed)
         return bytes(model.SerializeToString())
     except ValueError:  # a text that is no UTF-8
         return content

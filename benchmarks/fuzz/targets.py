@@ -117,6 +117,8 @@ def _read_network(path: Path) -> None:
 
 def _read_samples(path: Path) -> None:
     (path.parent / "index.json").write_bytes(path.read_bytes())
+    if not (path.parent / "0.npy").exists():
+        np.save(path.parent / "0.npy", np.zeros((1, 4, 5, 3), np.uint8))
     SampleReader.open(path.parent)
 
 
@@ -157,10 +159,13 @@ TARGETS = {
     "network": Target(_read_network, [_network()], ".onnx"),
     "statistics": Target(load_statistics, [_statistics()], ".npz"),
     "inputs": Target(
-        load_inputs, [_json([{"name": "x", "shape": [1, 3, 4, 4], "mean": [0], "normal": [1], "color": "RGB"}])]
+        load_inputs,
+        [_json([{"name": "x", "shape": [1, 3, 4, 4], "mean": [0, 0, 0], "normal": [1, 1, 1], "color": "RGB"}])],
     ),
     "detector": Target(load_head, [_json({"head": None}), _json({"head": "YOLOX", "family": "CellHead"})]),
-    "samples": Target(_read_samples, [_json({"inputs": [], "names": [], "digests": [], "warnings": [], "flat": []})]),
+    "samples": Target(
+        _read_samples, [_json({"inputs": ["x"], "names": ["a"], "digests": ["0"], "warnings": [], "flat": []})]
+    ),
     "node_bits": Target(
         lambda path: read_node_bits(f"file:{path}", True),
         [_json({"conv": {"QUANT_FEATURE_BIT": 8, "MIN": -1.5, "MAX": 2}})],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.core.base.artifacts import as_object, as_rows
+from stages.core.base.artifacts import as_number, as_object, as_rows, as_text
 from stages.core.base.long_table import LongTable
 from stages.core.config.schema import QuantConfig
 
@@ -35,6 +35,9 @@ MEASURE_COLUMNS = {  # key -> heading and form
     "max_absolute": ("max abs", "{:.4g}"),
     "max_normalized": ("max norm", "{:.4f}"),
 }
+TEXT_COLUMNS = ("node", "op_type")
+NEEDED_MEASURES = ("cosine_avg", "cosine_min")
+"""What is a number in each row; the others are null where they are infinite or none."""
 NARROW_MEASURES = ("cosine_avg", "cosine_min", "max_normalized")
 SECONDARY_MEASURES = ("cosine_max", "euclidean", "standard_deviation", "max_absolute")
 """Measures that give way to those of where the error comes from."""
@@ -48,9 +51,15 @@ def table_rows(content: Any) -> list[dict[str, Any]]:
     Raises:
         TypeError, KeyError, ValueError: if it holds another value.
     """
-    rows = as_rows(content, "node", "op_type", "cosine_avg", "cosine_min", "euclidean")
+    rows = as_rows(content, *TEXT_COLUMNS, *NEEDED_MEASURES, "euclidean")
     if not rows:
         raise ValueError("it has no rows")
+    for row in rows:
+        for key, value in row.items():
+            if key in TEXT_COLUMNS:
+                as_text(value)
+            elif value is not None or key in NEEDED_MEASURES:
+                as_number(value)
     return rows
 
 
@@ -61,7 +70,16 @@ def measured_metrics(content: Any) -> dict[str, Any]:
         TypeError, KeyError: if it holds another value.
     """
     accuracy_line(as_object(content), "sample")
+    _check_numbers(content)
     return dict(content)
+
+
+def _check_numbers(content: Mapping[str, Any]) -> None:
+    for value in content.values():
+        if isinstance(value, dict):
+            _check_numbers(value)
+        else:
+            as_number(value)
 
 
 def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int | None = None) -> LongTable:
@@ -88,7 +106,7 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
     for row in shown:
         average = row["cosine_avg"]
         style = "red" if average < FAIR_COSINE else "yellow" if average < GOOD_COSINE else None
-        values = (form.format(row[key]) for key, (_, form) in measures.items())
+        values = ("-" if row[key] is None else form.format(row[key]) for key, (_, form) in measures.items())
         table.add_row(row["node"], row["op_type"], *values, style=style)
     return table
 

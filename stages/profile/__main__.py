@@ -5,6 +5,7 @@ board.nmem_peak_kb, and each layer's time over depth (layers/board_ms). The same
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -203,7 +204,9 @@ def _requested(arguments: argparse.Namespace) -> None:
         raise UserError(f"--count {arguments.count}: give a number of layers, or 0 for all")
     bits = parse_bits(arguments.bits, len(arguments.logs)) if arguments.bits else None
     for option, target in (("--write", arguments.write), ("--json", arguments.json)):
-        if target and target.resolve() in [log.resolve() for log in (*arguments.logs, arguments.nmem) if log]:
+        if target and os.path.realpath(target) in map(
+            os.path.realpath, filter(None, (*arguments.logs, arguments.nmem))
+        ):
             raise UserError(f"{option} {target} would replace that log: name another file")
     check_targets(arguments.write, arguments.json)
     given = {field.name: getattr(arguments, field.name) for field in fields(Request)}

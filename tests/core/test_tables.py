@@ -2,7 +2,15 @@ import pytest
 
 from stages.core.base.console import output
 from stages.core.config.schema import FakeQuant, QuantConfig
-from stages.core.tables import accuracy_line, bit_widths, bit_widths_line, similarity_table, worst_alone
+from stages.core.tables import (
+    accuracy_line,
+    bit_widths,
+    bit_widths_line,
+    measured_metrics,
+    similarity_table,
+    table_rows,
+    worst_alone,
+)
 
 
 def row(node, average):
@@ -88,15 +96,36 @@ def test_a_node_name_with_brackets_is_shown_as_it_is():
     assert "block[a]/conv:x:" in capture.get()
 
 
+def test_what_is_infinite_is_a_dash():
+    table = similarity_table([{**row("first", 0.5), "euclidean": None}], width=200)
+    assert "-" in [cells(table, index)[0] for index in range(2, len(table.columns))]
+
+
+@pytest.mark.parametrize(("key", "value"), [("node", 1), ("op_type", []), ("cosine_avg", None), ("euclidean", {})])
+def test_a_table_that_compare_does_not_write_is_refused(key, value):
+    assert table_rows([{**row("first", 0.5), "euclidean": None}])
+    with pytest.raises(TypeError):
+        table_rows([{**row("first", 0.5), key: value}])
+
+
+METRICS = {
+    "count": 20,
+    "float": {"top1": 0.9, "top5": 1.0},
+    "quantized": {"top1": 0.855, "top5": 0.95},
+    "agreement": 0.8,
+    "cosine": 0.99871,
+}
+
+
+@pytest.mark.parametrize("damage", [{"count": "20"}, {"float": {"top1": 0.9, "top5": 1.0, "extra": []}}])
+def test_metrics_that_evaluate_does_not_write_are_refused(damage):
+    assert measured_metrics(METRICS) == METRICS
+    with pytest.raises(TypeError):
+        measured_metrics(METRICS | damage)
+
+
 def test_accuracy_of_both_networks():
-    metrics = {
-        "count": 20,
-        "float": {"top1": 0.9, "top5": 1.0},
-        "quantized": {"top1": 0.855, "top5": 0.95},
-        "agreement": 0.8,
-        "cosine": 0.99871,
-    }
-    assert accuracy_line(metrics, "picture") == (
+    assert accuracy_line(METRICS, "picture") == (
         "accuracy on 20 pictures: top-1 float 90.0%, quantized 85.5%; top-5 100.0%, 95.0%; "
         "agreement 80.0%, cosine of the outputs 0.9987"
     )

@@ -21,8 +21,10 @@ from stages.core.base.checksums import CHECKSUMS_FILE, checksums_text, damaged, 
 from stages.core.base.errors import UserError, one_line
 
 __all__ = [
+    "as_number",
     "as_object",
     "as_rows",
+    "as_text",
     "check_targets",
     "discard",
     "finite_or_none",
@@ -181,7 +183,7 @@ def write_text(path: Path, text: str) -> None:
     check_targets(path)
     with _writing(path):
         if _is_stream(path):
-            with path.open("a", encoding="utf-8", newline="\n") as stream:
+            with os.fdopen(_opened_stream(path), "a", encoding="utf-8", newline="\n") as stream:
                 stream.write(text)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,6 +202,18 @@ def _is_stream(path: Path) -> bool:
     """Whether a path leads to something that is no file, or to one that the system has opened for this process."""
     named_by_system = path.absolute().parts[1:2] in (("dev",), ("proc",))
     return path.exists() and (not path.is_file() or (path.is_symlink() and named_by_system))
+
+
+def _opened_stream(path: Path) -> int:
+    """Open a stream to write to. A pipe that nothing reads is refused: opening it plainly would wait for ever."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise UserError(f"{path} is a pipe that nothing reads") from None
+        raise
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 @contextmanager
@@ -242,7 +256,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(read_bytes(path).decode("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, a number of thousands of digits
         if stage_folder(path):
             raise damaged(path, "it is not JSON") from error
         raise UserError(f"{path} is not JSON: {one_line(error)}") from error
@@ -273,6 +287,29 @@ def as_object(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TypeError("it is no JSON object")
     return content
+
+
+def as_text(content: Any) -> str:
+    """Give JSON content that is a text, for `read_artifact`.
+
+    Raises:
+        TypeError: if it is another value.
+    """
+    if not isinstance(content, str):
+        raise TypeError(f"{content!r:.40} is no text")
+    return content
+
+
+def as_number(content: Any) -> float:
+    """Give JSON content that is a number, for `read_artifact`.
+
+    Raises:
+        TypeError: if it is another value.
+        OverflowError: if no float is as large.
+    """
+    if not isinstance(content, int | float):
+        raise TypeError(f"{content!r:.40} is no number")
+    return float(content)
 
 
 def as_rows(content: Any, *keys: str) -> list[dict[str, Any]]:

@@ -35,8 +35,9 @@ __all__ = [
 ]
 
 CHECKSUMS_FILE = "checksums.json"
-ARRAY_ERRORS = (tokenize.TokenError, SyntaxError, RecursionError, MemoryError)
-"""What NumPy raises besides ValueError where the header of an array is damaged: it parses it as Python."""
+ARRAY_ERRORS = (tokenize.TokenError, SyntaxError, RecursionError, MemoryError, SystemError)
+"""What NumPy raises besides ValueError where an array is damaged: it parses the header as Python, and a text may have
+characters that Unicode has not."""
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 """What reading a damaged zip raises; RuntimeError where it asks for a password or an unknown compression."""
 VERSION = 1

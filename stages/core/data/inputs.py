@@ -1,5 +1,6 @@
 """The network's inputs, resolved: what export writes and every stage that feeds the network reads."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import as_rows, read_artifact
+from stages.core.base.artifacts import as_number, as_rows, as_text, read_artifact
 from stages.core.base.checksums import damaged
 from stages.core.base.errors import UserError, did_you_mean
 from stages.core.config.schema import Color, InputConfig
@@ -30,6 +31,10 @@ __all__ = [
 
 Sample = Mapping[str, NDArray[Any]]
 """Input -> what it is fed, before mean and normal: uint8 or float32 in the input's `sample_shape`."""
+
+
+MOST_SIZE = 2**31 - 1
+"""Of an axis: ONNX Runtime and the boards count in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -226,17 +231,27 @@ def to_json(inputs: Sequence[NetworkInput]) -> list[dict[str, Any]]:
 
 
 def from_json(content: Sequence[Mapping[str, Any]]) -> list[NetworkInput]:
-    """Read what `to_json` gives."""
-    return [
+    """Read what `to_json` gives.
+
+    Raises:
+        TypeError, KeyError, ValueError: if it is anything else.
+    """
+    inputs = [
         NetworkInput(
-            name=item["name"],
-            shape=tuple(item["shape"]),
-            mean=tuple(item["mean"]),
-            normal=tuple(item["normal"]),
+            name=as_text(item["name"]),
+            shape=tuple(map(operator.index, item["shape"])),
+            mean=tuple(map(as_number, item["mean"])),
+            normal=tuple(map(as_number, item["normal"])),
             color=Color(item["color"]),
         )
         for item in as_rows(content)
     ]
+    for each in inputs:
+        if not all(0 < size <= MOST_SIZE for size in each.shape):
+            raise ValueError(f"a size of input {each.name!r} is not 1 to {MOST_SIZE}")
+        if not {len(each.mean), len(each.normal)} <= {1, each.channels}:
+            raise ValueError(f"mean or normal of input {each.name!r} is not one value a channel")
+    return inputs
 
 
 def load_inputs(path: Path) -> list[NetworkInput]:

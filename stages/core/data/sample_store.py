@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import read_artifact, write_json
+from stages.core.base.artifacts import as_text, read_artifact, write_json
 from stages.core.base.checksums import checked_file, parsing
 from stages.core.data.inputs import Sample
 
@@ -204,9 +204,11 @@ class SampleReader:
 
 def _index(content: Any) -> list[list[str]]:
     """Inputs, names, digests, warnings and flat samples of a set's index."""
-    lists = [[str(text) for text in content[key]] for key in ("inputs", "names", "digests", "warnings", "flat")]
+    lists = [[as_text(text) for text in content[key]] for key in ("inputs", "names", "digests", "warnings", "flat")]
     if len(lists[1]) != len(lists[2]):
         raise ValueError("names and digests are not of the same number")
+    if not lists[0]:
+        raise ValueError("it names no input")
     return lists
 
 

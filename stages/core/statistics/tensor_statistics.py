@@ -92,7 +92,7 @@ def load_statistics(path: Path) -> dict[str, TensorStatistics]:
         ends = np.cumsum(arrays["channels"])
         spans = [slice(end - count, end) for end, count in zip(ends, arrays["channels"], strict=True)]
         return {
-            str(name): TensorStatistics(
+            _name(name): TensorStatistics(
                 low=float(arrays["low"][i]),
                 high=float(arrays["high"][i]),
                 histogram=arrays["histogram"][i],
@@ -104,3 +104,8 @@ def load_statistics(path: Path) -> dict[str, TensorStatistics]:
             )
             for i, name in enumerate(arrays["tensors"])
         }
+
+
+def _name(held: np.str_) -> str:
+    """A tensor's name; NumPy also reads what is no character, which nobody could print."""
+    return str(held).encode().decode()

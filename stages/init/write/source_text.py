@@ -18,7 +18,8 @@ def source(path: Path) -> str:
         UserError: if it lies in `out/`, which the pipeline writes.
     """
     absolute = Path(os.path.normpath(path.absolute()))
-    if path.resolve().is_relative_to(OUT_FOLDER.resolve()):
+    real, out = (Path(os.path.realpath(each)) for each in (path, OUT_FOLDER))  # resolve() fails at a loop of links
+    if real.is_relative_to(out):
         raise UserError(
             f"{path} lies in {OUT_FOLDER}/, which the pipeline writes anew: copy its folder elsewhere and read that"
         )

@@ -37,6 +37,12 @@ def test_a_changed_file_is_whole_and_another(name):
     assert len(made - {content}) > CHANGES // 4
 
 
+def test_a_text_that_is_no_utf_8_leaves_a_network_as_it_is():
+    content = TARGETS["network"].seeds[0]
+    made = {MUTATORS[".onnx"](content, random.Random(seed), lambda held: b"\x87") for seed in range(CHANGES)}
+    assert content in made
+
+
 @pytest.mark.parametrize("suffix", MUTATORS)
 def test_what_is_no_such_file_has_its_bytes_changed(suffix):
     assert MUTATORS[suffix](b"\xff{", random.Random(0), turned) == b"\xfe{"

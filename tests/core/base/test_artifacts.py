@@ -162,6 +162,12 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     os.close(reader)
 
 
+def test_a_pipe_that_nothing_reads_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe is a pipe that nothing reads"):
+        write_text(tmp_path / "pipe", "a\n")
+
+
 def test_what_the_system_has_opened_is_written_to(tmp_path):
     with (tmp_path / "a.txt").open("w+") as file:
         write_text(Path(f"/proc/self/fd/{file.fileno()}"), "a\n")
@@ -209,6 +215,12 @@ def test_broken_json_is_named(tmp_path):
     with pytest.raises(UserError, match=r"a\.json is not JSON") as caught:
         read_json(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_thousands_of_digits_is_no_json(tmp_path):
+    (tmp_path / "a.json").write_text("1" * 6000)
+    with pytest.raises(UserError, match=r"a\.json is not JSON"):
+        read_json(tmp_path / "a.json")
 
 
 def test_a_missing_artifact_names_its_stage(tmp_path, monkeypatch):

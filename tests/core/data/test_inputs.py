@@ -190,6 +190,29 @@ def test_inputs_come_back_from_their_file(tmp_path):
     assert load_inputs(tmp_path / "inputs.json") == inputs
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", 1),
+        ("shape", ["", 3, 4, 6]),
+        ("shape", [1, 3, None, 6]),
+        ("shape", [1, 3, 0, 6]),
+        ("shape", [1, 3, 2**70, 6]),
+        ("mean", {}),
+        ("mean", [0, 0]),
+        ("mean", [0, [[]], 0]),
+        ("normal", ["1", 1, 1]),
+        ("normal", [10**400, 1, 1]),
+        ("color", "CMYK"),
+    ],
+)
+def test_a_value_that_no_input_has_is_a_damaged_file(tmp_path, key, value):
+    (item,) = to_json([NetworkInput("images", (1, 3, 4, 6), (0.0,) * 3, (1.0,) * 3, Color.BGR)])
+    write_json(tmp_path / "inputs.json", [{**item, key: value}])
+    with pytest.raises(UserError, match=r"inputs\.json is damaged \("):
+        load_inputs(tmp_path / "inputs.json")
+
+
 def test_a_tensor_of_rank_4_with_another_first_size_lies_with_channels_last():
     state = NetworkInput("state", (2, 3, 4, 5), (1.0, 2.0, 3.0), (2.0,) * 3, Color.RGB)
     assert not state.takes_picture

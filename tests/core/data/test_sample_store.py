@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -172,3 +173,11 @@ def test_nothing_is_held_out_where_other_pictures_validate(tmp_path):
     stored(tmp_path / "calibration", *range(6))
     stored(tmp_path / "validation", 200)
     assert values(correction_samples(tmp_path)) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("key", "value"), [("inputs", {}), ("inputs", []), ("names", [1]), ("digests", [])])
+def test_an_index_that_calibset_does_not_write_is_damaged(folder, key, value):
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(index | {key: value}))
+    with pytest.raises(UserError, match=r"index\.json is damaged"):
+        SampleReader.open(folder)

@@ -117,7 +117,23 @@ def other_archive(path):
     np.savez(path, channels=np.zeros(1, dtype=np.int64))
 
 
-@pytest.mark.parametrize("damage", [cut, flip, break_compression, encrypt, empty, text, lone_array, other_archive])
+def no_characters(path, letters=4):
+    """Names whose code points Unicode has not."""
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays["tensors"] = arrays["tensors"].astype(f"<U{letters}")
+    arrays["tensors"].view(np.uint32)[:] = 2**31
+    np.savez(path, **arrays)
+
+
+def no_character(path):
+    no_characters(path, 1)
+
+
+DAMAGES = [cut, flip, break_compression, encrypt, empty, text, lone_array, other_archive, no_characters, no_character]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_file_of_another_kind_is_refused_in_one_line(stored, damage):
     damage(stored)
     with pytest.raises(UserError, match=r"statistics\.npz is damaged \(.+\): delete it") as caught:
