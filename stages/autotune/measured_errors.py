@@ -13,7 +13,7 @@ from stages.core.data.sample_store import SampleReader
 
 __all__ = ["MeasuredErrors", "measurement_key"]
 
-MEASUREMENT_VERSION = 2
+MEASUREMENT_VERSION = 3
 """Raise it when errors are measured in another way."""
 
 

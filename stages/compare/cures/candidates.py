@@ -94,13 +94,15 @@ def _usual(diagnosis: Diagnosis, config: Config) -> Iterator[str]:
     for types in dict.fromkeys((frozenset(DELICATE & unweighted), frozenset(unweighted))):
         if types - {*quant.skip_ops}:
             yield list_override("quant.skip_ops", sorted({*quant.skip_ops, *types}))
+    wider = {side: wider_bits(f"{side}s", config.soc, quant) for side in ("feature", "weight")}
     if quant.head is Head.quantized:
         yield f"quant.head={Head.float.value}"
     if not narrow:
         yield from learned_lines(config)
-    for side in ("features", "weights"):
-        wider = wider_bits(side, config.soc, quant)
-        yield from (f"quant.{side.removesuffix('s')}_bits={bits}" for bits in dict.fromkeys([*wider[:1], *wider[-1:]]))
+    for side, widths in wider.items():
+        yield from (f"quant.{side}_bits={bits}" for bits in dict.fromkeys([*widths[:1], *widths[-1:]]))
+        if side == "feature" and widths and quant.head is Head.quantized:
+            yield f"quant.head={Head.float.value} quant.feature_bits={widths[-1]}"
 
 
 def learned_lines(config: Config) -> list[str]:

@@ -2,7 +2,7 @@
 
 A cosine goes by the largest values and by what all pictures have in common: an output that ignores its input can have
 one of 0.99, and of one number it is always 1. Here each part of an output is taken by itself, and its squared error in
-parts of its variance over the pictures: the normalized mean squared error, 1 - R^2.
+parts of its variance over the pictures: the normalized mean squared error, 1 - R^2. Logits are read as probabilities.
 """
 
 import math
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from stages.core.outputs.followed_input import FollowedInput
 from stages.core.outputs.output_parts import OutputParts
+from stages.core.outputs.reading import PlaceSummary, Reading
 
-__all__ = ["MOST_ERROR", "NetworkError", "Outputs", "PartError", "Variations", "fidelity"]
+__all__ = ["MOST_ERROR", "NetworkError", "Outputs", "PartError", "Variations", "fidelity", "readings_of"]
 
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -121,7 +122,8 @@ class Variations:
 
     def __init__(self, parts: Mapping[str, OutputParts]) -> None:
         self.parts = parts
-        self._by_output: dict[str, _Variation] = {}
+        self._by_output: dict[str, dict[Reading, _Variation]] = {}
+        self._places: dict[str, PlaceSummary] = {}
         self._variances: dict[str, tuple[Doubles, NDArray[np.bool_]]] | None = None
 
     @classmethod
@@ -136,12 +138,23 @@ class Variations:
         """Take in one picture's float outputs."""
         self._variances = None
         for name, values in expected.items():
-            self._by_output.setdefault(name, _Variation(self.parts.get(name))).add(values)
+            parts = self.parts.get(name)
+            if parts is not None and parts.may_be_logits:
+                self._places.setdefault(name, PlaceSummary()).add(values)
+            readings = readings_of(parts)
+            variations = self._by_output.setdefault(name, {each: _Variation(parts) for each in readings})
+            for each, variation in variations.items():
+                variation.add(each.of(values))
+
+    def reading(self, output: str) -> Reading:
+        """How an output is read, by its float values so far."""
+        places = self._places.get(output)
+        return Reading.sigmoid if places is not None and places.are_logits else Reading.values
 
     def variances(self) -> Mapping[str, tuple[Doubles, NDArray[np.bool_]]]:
         """Output -> the variance of each part, and whether it varies at all; of what does not its mean square."""
         if self._variances is None:
-            self._variances = {name: variation.variances() for name, variation in self._by_output.items()}
+            self._variances = {name: each[self.reading(name)].variances() for name, each in self._by_output.items()}
         return self._variances
 
     def names(self, output: str) -> list[str]:
@@ -161,7 +174,7 @@ class NetworkError:
         self._parts, self._known = parts, variations
         self._variations = variations or Variations(parts)
         self._followed = {name: FollowedInput(each) for name, each in parts.items()}
-        self._errors: dict[str, Doubles] = {}
+        self._errors: dict[str, dict[Reading, Doubles]] = {}
         self._counts: dict[str, Doubles] = {}
 
     def add(self, expected: Outputs, actual: Outputs, fed: Outputs | None = None) -> None:
@@ -178,9 +191,11 @@ class NetworkError:
             parts = self._parts.get(name)
             if fed and name in self._followed:
                 self._followed[name].add(values, fed)
-            errors = _sums(parts, (_chosen(parts, actual[name]) - _chosen(parts, values)) ** 2)
+            errors = self._errors.setdefault(name, {})
+            for each in readings_of(parts) if self._known is None else [self._known.reading(name)]:
+                differences = _chosen(parts, each.of(actual[name])) - _chosen(parts, each.of(values))
+                errors[each] = errors.get(each, 0.0) + _sums(parts, differences**2)
             counts = np.array([values.size], np.float64) if parts is None else parts.counts.astype(np.float64)
-            self._errors[name] = self._errors.get(name, 0.0) + errors
             self._counts[name] = self._counts.get(name, 0.0) + counts
 
     def parts(self) -> list[PartError]:
@@ -193,16 +208,22 @@ class NetworkError:
                 self._variations.names(name),
                 self._counts[name],
                 *variances[name],
-                errors,
+                errors[self.reading(name)],
                 self._changes(name, variances[name][0]),
                 strict=True,
             )
         ]
 
+    def reading(self, output: str) -> Reading:
+        """How an output is read, by its float values so far."""
+        return self._variations.reading(output)
+
     def _changes(self, name: str, variances: Doubles) -> Doubles:
-        """What is changed of the input in each part; 0 where it does not follow one."""
+        """What is changed of the input in each part; 0 where it does not follow one, as logits do not."""
         followed = self._followed.get(name)
-        return np.zeros_like(variances) if followed is None else followed.changes(variances)
+        if followed is None or self.reading(name) is not Reading.values:
+            return np.zeros_like(variances)
+        return followed.changes(variances)
 
     def mean(self) -> float:
         """The mean over all parts of their relative error; 0 where there is no float output."""
@@ -212,6 +233,11 @@ class NetworkError:
     def worst(self) -> float:
         """The largest relative error of a part; 0 where there is no float output."""
         return max((part.relative for part in self.parts()), default=0.0)
+
+
+def readings_of(parts: OutputParts | None) -> list[Reading]:
+    """How an output may be read: which it is, all pictures tell."""
+    return [*Reading] if parts is not None and parts.may_be_logits else [Reading.values]
 
 
 def _chosen(parts: OutputParts | None, values: Array) -> Doubles:

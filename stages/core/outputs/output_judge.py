@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.outputs.answers import AnswerCounter, Answers
-from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity
-from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of, may_be_logits
+from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity, readings_of
+from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of
 from stages.core.outputs.output_parts import OutputParts
+from stages.core.outputs.reading import Reading
 from stages.core.statistics.shares import surely_more
 
 __all__ = ["GOOD_FIDELITY", "Level", "OutputJudge", "OutputJudgement", "fidelity_of"]
@@ -33,6 +34,7 @@ LEAST_ANSWERS = 5
 """Of fewer a change or two mean nothing."""
 CLEAR_PROBABILITY = 0.3
 """Probabilities that stay below find nothing."""
+NO_LOGIT = "no value is above 0 in either network, so nothing is found"
 HARMLESS_PROBABILITY = 0.1
 """A probability, or a distribution, that moves by so much of itself is measured by this if it varies less."""
 
@@ -170,11 +172,11 @@ class OutputJudge:
         known: Mapping[str, OutputKind] | None = None,
         input_side: int = 0,
     ) -> None:
-        self._errors, self._logits = NetworkError(parts), _Logits(parts)
+        self._errors, self._parts = NetworkError(parts), parts
         self._known, self._input_side = known or {}, input_side
         self._seen: dict[str, ValueSummary] = {}
         self._quantized: dict[str, float] = {}
-        self._answers: dict[str, AnswerCounter] = {}
+        self._answers: dict[tuple[str, Reading], AnswerCounter] = {}
         self._totals: dict[str, tuple[int, float, float]] = {}
         self._pictures = 0
 
@@ -192,9 +194,9 @@ class OutputJudge:
             if not values.size:
                 continue
             self._seen.setdefault(name, ValueSummary()).add(values)
-            self._answers.setdefault(name, AnswerCounter()).add(values, actual[name])
-            if self._input_side and may_be_logits(values.shape):
-                self._logits.add(name, values, actual[name])
+            for each in readings_of(self._parts.get(name)):
+                counter = self._answers.setdefault((name, each), AnswerCounter())
+                counter.add(each.of(values), each.of(actual[name]))
             self._quantized[name] = max(self._quantized.get(name, -math.inf), float(actual[name].max()))
             count, total, squares = self._totals.get(name, (0, 0.0, 0.0))
             f = values.astype(np.float64)
@@ -210,13 +212,17 @@ class OutputJudge:
     def _judged(self, name: str, parts: Sequence[PartError]) -> OutputJudgement:
         seen = self._seen[name]
         kind = self._known.get(name) or kind_of(seen, self._own(name, parts), self._input_side)
-        if kind is OutputKind.logits:
-            return self._logits.judged(name)
+        if kind is OutputKind.logits and self._errors.reading(name) is Reading.values:
+            kind = OutputKind.values  # of an output whose size nobody knows
         floor = _harmless(kind, seen) if len(parts) == 1 else 0.0
         follows = kind is not OutputKind.state and not floor and any(part.change for part in parts)
         variances = [max(((part.change if follows else 0) or part.deviation) ** 2, floor) for part in parts]
-        answers = self._answers[name].answers(kind) if len(parts) == 1 else None
-        silent = self._silent(name, kind, parts, answers)
+        if kind is OutputKind.logits:
+            answers = self._answers[name, Reading.sigmoid].answers(kind)
+            silent = "" if answers and answers.count else NO_LOGIT
+        else:
+            answers = self._answers[name, Reading.values].answers(kind) if len(parts) == 1 else None
+            silent = self._silent(name, kind, parts, answers)
         return OutputJudgement(name, kind, parts, variances, answers, silent, follows)
 
     def _own(self, name: str, parts: Sequence[PartError]) -> float:
@@ -242,35 +248,6 @@ class OutputJudge:
         if self._pictures == 1 and int(np.prod(seen.shape)) == 1:
             return "one number of one picture shows no variation"
         return "" if any(part.varies for part in parts) else "the float network gives the same values for all of them"
-
-
-class _Logits:
-    """Outputs that may be logits: they are judged by the probabilities that they stand for.
-
-    A logit of -4000 is as good as one of -40, so an error in the values tells nothing, and what is above 0 decides.
-    """
-
-    def __init__(self, parts: Mapping[str, OutputParts]) -> None:
-        self._errors = NetworkError(parts)
-        self._answers: dict[str, AnswerCounter] = {}
-
-    def add(self, name: str, expected: Array, actual: Array) -> None:
-        """Take in an output on one picture."""
-        likely, quantized = _probabilities(expected), _probabilities(actual)
-        self._errors.add({name: likely}, {name: quantized})
-        self._answers.setdefault(name, AnswerCounter()).add(likely, quantized)
-
-    def judged(self, name: str) -> OutputJudgement:
-        """What became of an output that is logits."""
-        parts = [part for part in self._errors.parts() if part.output == name]
-        answers = self._answers[name].answers(OutputKind.logits)
-        silent = "" if answers and answers.count else "no value is above 0 in either network, so nothing is found"
-        return OutputJudgement(name, OutputKind.logits, parts, [part.deviation**2 for part in parts], answers, silent)
-
-
-def _probabilities(logits: Array) -> Array:
-    with np.errstate(over="ignore"):  # far below 0 a probability is 0
-        return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
 
 
 def _harmless(kind: OutputKind, seen: ValueSummary) -> float:

@@ -7,9 +7,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.outputs.reading import PlaceSummary, may_be_logits
 from stages.core.outputs.row_summary import RowSummary
 
-__all__ = ["OutputKind", "ValueSummary", "class_axis", "kind_of", "may_be_logits"]
+__all__ = ["OutputKind", "ValueSummary", "class_axis", "kind_of"]
 
 Array = NDArray[np.float32]
 
@@ -73,14 +74,8 @@ OWN_VARIATION = 0.2
 pictures have in common, as with coordinates."""
 LEAST_CLASSES, LEAST_ANSWERS = 10, 3
 """Scores of a row, at least, and different best ones over all pictures: what has fewer may be coordinates."""
-LEAST_PLACES = 64
-"""Logits of places, at least."""
 LEAST_PICTURES = 8
 """Of fewer pictures it cannot be told whether a best score ever stands out."""
-MOST_POSITIVE = 0.05
-"""Logits of places are above 0 where something is found, which is seldom."""
-LEAST_LOGIT, FOUND_LOGIT = -2.0, -0.85
-"""They go down to a probability of 0.1 and less, and up to 0.3 and more."""
 
 
 def class_axis(shape: Sequence[int]) -> int | None:
@@ -98,31 +93,25 @@ class ValueSummary:
 
     Attributes:
         shape: of the first picture's.
-        low: least value.
-        high: greatest.
+        places: the range of all values.
         sums_to_one: along the class axis all rows do.
         norms: least and greatest length of a picture's values.
         smoothness: of a picture's row of values with zero mean, the least correlation of neighbours.
-        positive: how many values are above 0.
-        values: how many there are.
         rows: of what may be rows of class scores.
     """
 
     shape: tuple[int, ...] = ()
-    low: float = np.inf
-    high: float = -np.inf
+    places: PlaceSummary = field(default_factory=PlaceSummary)
     sums_to_one: bool = True
     norms: tuple[float, float] = (np.inf, -np.inf)
     smoothness: float = 1.0
-    positive: int = 0
-    values: int = 0
     rows: RowSummary = field(default_factory=RowSummary)
 
     def add(self, values: Array) -> None:
         """Take in one picture's values, which are finite."""
         if not self.shape:
             self.shape = values.shape
-        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        self.places.add(values)
         axis = class_axis(values.shape)
         if axis is None:
             self.sums_to_one = False
@@ -133,10 +122,18 @@ class ValueSummary:
         self.norms = min(self.norms[0], norm), max(self.norms[1], norm)
         if values.size >= LEAST_WAVEFORM and values.size == max(values.shape):
             self.smoothness = min(self.smoothness, _smoothness(values.reshape(-1)))
-        self.positive += int((values > 0).sum())
-        self.values += values.size
         if axis is not None and (values.ndim < PICTURE_RANK or values.size == values.shape[axis]):
             self.rows.add(np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis]))
+
+    @property
+    def low(self) -> float:
+        """Least value."""
+        return self.places.low
+
+    @property
+    def high(self) -> float:
+        """Greatest value."""
+        return self.places.high
 
     @property
     def in_unit_range(self) -> bool:
@@ -194,21 +191,9 @@ def _kind_by_values(
         return OutputKind.embedding
     if seen.in_unit_range:
         return OutputKind.probabilities
-    if input_side and _are_logits(seen):
+    if input_side and may_be_logits(seen.shape) and seen.places.are_logits:
         return OutputKind.logits
     return OutputKind.class_rows if _are_class_rows(seen, elements, own_variation or 0.0) else None
-
-
-def may_be_logits(shape: Sequence[int]) -> bool:
-    """Whether an output has one value for each of many places in a picture."""
-    by_place = shape[1] == 1 if len(shape) == PICTURE_RANK else len(shape) > 1 and shape[-1] == 1
-    return by_place and int(np.prod(shape)) >= LEAST_PLACES
-
-
-def _are_logits(seen: ValueSummary) -> bool:
-    """Whether the values of places are above 0 here and there: a sigmoid behind the network makes probabilities."""
-    rare = seen.positive <= MOST_POSITIVE * seen.values
-    return may_be_logits(seen.shape) and rare and seen.low <= LEAST_LOGIT and seen.high >= FOUND_LOGIT
 
 
 def _are_class_rows(seen: ValueSummary, elements: int, own_variation: float) -> bool:

@@ -14,6 +14,8 @@ CLEAR_GAP = 1.0
 characters nearly all do, of ImageNet's on odd photos two in 5."""
 LEANING = 1.5
 """Class scores reach so many times as far above their mean as below: of ImageNet's 2.4, of embeddings 1.1."""
+MOST_VALUES = 2**16
+"""Of a picture that are looked at, in rows evenly spaced: a detector has millions."""
 CLEAR_ROWS, CLEAR_SOMETIMES = 0.5, 0.25
 """Parts of the rows."""
 
@@ -41,11 +43,12 @@ class RowSummary:
         self.pictures += 1
         if rows.shape[1] < LEAST_VALUES:
             return
-        values = np.sort(rows.astype(np.float64), axis=1)
-        first, rest, mean = values[:, -1], values[:, :-1], values.mean(axis=1)
+        rows = rows[:: -(-rows.size // MOST_VALUES)]
+        values = np.partition(rows.astype(np.float64), -2, axis=1)  # the two greatest last
+        first, second, rest, mean = values[:, -1], values[:, -2], values[:, :-1], values.mean(axis=1)
         self.count += len(rows)
-        self.clear += int((first - rest[:, -1] > CLEAR_GAP * rest.std(axis=1)).sum())
-        self.leaning += int((first - mean > LEANING * (mean - values[:, 0])).sum())
+        self.clear += int((first - second > CLEAR_GAP * rest.std(axis=1)).sum())
+        self.leaning += int((first - mean > LEANING * (mean - values.min(axis=1))).sum())
         self.best.update(np.unique(rows.argmax(axis=1)).tolist())
 
     @property

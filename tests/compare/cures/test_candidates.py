@@ -51,6 +51,7 @@ def test_what_costs_the_network_least_is_tried_first():
         "quant=best quant.channel_scales=never",
         "quant.feature_bits=10",
         "quant.feature_bits=12",
+        "quant.head=float quant.feature_bits=12",
     ]
 
 
@@ -60,7 +61,13 @@ def test_at_few_bits_learning_comes_before_float_layers_and_keeps_the_bits():
     learned = found.index("quant=best quant.feature_bits=4 quant.weight_bits=4")
     assert found[learned + 2] == "quant.feature_bits=8 quant.weight_bits=8"
     assert learned + 2 < found.index("quant.skip_nodes=[deep]")
-    assert found[-4:] == ["quant.feature_bits=8", "quant.feature_bits=12", "quant.weight_bits=6", "quant.weight_bits=8"]
+    assert found[-5:] == [
+        "quant.feature_bits=8",
+        "quant.feature_bits=12",
+        "quant.head=float quant.feature_bits=12",
+        "quant.weight_bits=6",
+        "quant.weight_bits=8",
+    ]
 
 
 def test_a_front_that_loses_most_is_tried_in_float():

@@ -139,7 +139,7 @@ def test_where_no_line_is_enough_the_two_best_are_tried_together(errors):
 def test_lines_that_set_the_same_keys_are_not_joined(errors):
     errors[0].update({"quant.feature_bits=10": 0.3, "quant.feature_bits=12": 0.2})
     treated(diagnosis())
-    assert errors[1][-1] == "quant.feature_bits=12"
+    assert not any(line.count("quant.feature_bits=") > 1 for line in errors[1])
 
 
 def test_where_wider_bits_make_it_good_the_fewest_that_do_are_sought(errors):

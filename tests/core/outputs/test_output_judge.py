@@ -10,6 +10,7 @@ from stages.core.outputs.output_error import NetworkError
 from stages.core.outputs.output_judge import Level, OutputJudge, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.outputs.output_parts import OutputParts
+from stages.core.outputs.reading import may_be_logits
 
 ALIKE = "the float network gives all of them the same class with like scores"
 SAME = "the float network gives the same values for all of them"
@@ -19,7 +20,8 @@ SAME_CLASS = "the float network gives the same class throughout, so it finds not
 def judge(expected, actual, *, parts=None, known=None, sized=True, input_side=0):
     """The judgement of one output, `expected` and `actual` its values picture by picture."""
     expected, actual = ([np.asarray(values, np.float32) for values in side] for side in (expected, actual))
-    whole = {"y": parts or OutputParts.whole(expected[0].size)} if sized else {}
+    logits = bool(input_side) and may_be_logits(expected[0].shape)
+    whole = {"y": parts or OutputParts.whole(expected[0].size, logits)} if sized else {}
     judge = OutputJudge(whole, {"y": known} if known else None, input_side)
     for values, others in zip(expected, actual, strict=True):
         judge.add({"y": values}, {"y": others})
