@@ -12,9 +12,13 @@ agree     1 for good and good, look and degraded, broken and dead, by the neares
           where they are a step apart; 0 where they are two apart: "good" of a dead network, "broken" of a good one. A
           network that is unjudged is not counted. Of one of which nothing was quantized "unjudged" is 1, "good" 0,
           all else 0.5
-cure      the first override that compare prints, its promised effect, the task measure once it is applied by hand,
-          and whether that mends the network (yes: good now; partly: half of what was missing is there). Only where
-          the truth is not good. The JSON file has the second override too
+cure      the first override that compare prints. Only where the truth is not good; the JSON file has the second too.
+          Of a cure that is applied by hand:
+promised  compare's own measure before and with it, as it is printed
+held      the same measure once it is applied
+kept      whether that is the promised effect, a tenth of it more or less
+got       the task measure then
+mended    yes: good now; partly: half of what was missing is there
 died      the stage that refuses the network
 
 Networks and most data come out of pinned packages. --data DIR has coco_train128 and models/yolox_nano_416.onnx: with it
@@ -40,7 +44,20 @@ from stages.core.base.console import console, output
 from stages.core.base.errors import UserError, did_you_mean, one_line
 from stages.core.command import guarded
 
-LEFT = ("network", "kind", "setting", "verdict", "truth", "measure", "cure", "promised", "mended", "findings", "died")
+LEFT = (
+    "network",
+    "kind",
+    "setting",
+    "verdict",
+    "truth",
+    "measure",
+    "cure",
+    "promised",
+    "kept",
+    "mended",
+    "findings",
+    "died",
+)
 DEFAULT_SETTINGS = "t40/int8"
 
 
@@ -122,6 +139,9 @@ def measure(
     judged = [row["agree"] for row in rows if row["agree"] is not None]
     if judged:
         output.print(f"verdict and task agree: {sum(judged):g} of {len(judged)}")
+    promises = [cure["kept"] for row in rows for cure in row.get("cures", ()) if cure["kept"]]
+    if promises:
+        output.print(f"cures that keep their promise by hand: {promises.count('yes')} of {len(promises)}")
     for row in rows:
         if row["agree"] == 0:
             output.print(

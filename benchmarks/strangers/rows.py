@@ -11,16 +11,18 @@ from typing import Any
 from benchmarks.strangers.outputs import weighted_layers
 from benchmarks.strangers.project import QUANTIZING, compose, measure, run_stage, run_stages
 from benchmarks.strangers.stranger import NOT_QUANTIZED, Bounds, Samples, Stranger, Value
-from benchmarks.strangers.verdicts import Cure, agreement, compare
+from benchmarks.strangers.verdicts import Cure, agreement, compare, measured_again
 from stages.core.base.errors import UserError
 from stages.core.config.overrides import split_overrides
 
-__all__ = ["COLUMNS", "died_row", "measured_row", "mended"]
+__all__ = ["COLUMNS", "died_row", "kept", "measured_row", "mended"]
 
 COLUMNS = [
     "network", "kind", "setting", "integers", "verdict", "truth", "measure", "value", "spread", "agree", "findings",
-    "cure", "promised", "got", "mended", "died",
+    "cure", "promised", "held", "kept", "got", "mended", "died",
 ]  # fmt: skip
+MOST_MISSED = 0.1
+"""Of a promised effect."""
 
 
 def measured_row(
@@ -72,17 +74,29 @@ def died_row(stranger: Stranger, setting: Sequence[str], stage: str, error: str)
 def _apply(stranger: Stranger, samples: Samples, cure: Cure, before: float) -> dict[str, Any]:
     """What a cure does to the task measure, in a copy of the project."""
     promised = f"{cure.metric}: {cure.before:.4g} -> {cure.after:.4g}" if cure.metric is not None else None
-    applied: dict[str, Any] = {"cure": cure.override, "promised": promised}
+    applied: dict[str, Any] = {"cure": cure.override, "promised": promised, "held": None, "kept": None}
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(Path.cwd(), folder, symlinks=True, dirs_exist_ok=True)
         with contextlib.chdir(folder):
             try:
+                if cure.preparation:
+                    run_stage(*cure.preparation)
                 run_stage("compose", "--keep", *split_overrides(cure.override))
                 run_stages()
                 after = measure(stranger, samples).value
+                if cure.metric is not None:
+                    held = measured_again(cure)
+                    applied |= {"held": held, "kept": kept(cure, held)}
             except UserError as error:
                 return applied | {"mended": "refused", "error": str(error)}
     return applied | {"got": _number(after), "mended": mended(stranger.bounds, before, after)}
+
+
+def kept(cure: Cure, held: float) -> str:
+    """`yes` if a cure applied by hand has the promised effect, or a tenth of it more or less; else `no`."""
+    if cure.before is None or cure.after is None:
+        return "no"
+    return "yes" if abs(held - cure.after) <= MOST_MISSED * abs(cure.after - cure.before) else "no"
 
 
 def _written(value: Value) -> dict[str, Any]:

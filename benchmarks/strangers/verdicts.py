@@ -1,17 +1,19 @@
 """What compare says, and whether the task measure agrees."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.strangers.project import run_stage
 from benchmarks.strangers.stranger import LEVELS, NOT_QUANTIZED
+from stages.compare.diagnose.finding import BOXES
 from stages.core.base.artifacts import read_json
 from stages.core.base.errors import UserError
 from stages.core.base.paths import DIAGNOSIS
 
-__all__ = ["Cure", "Said", "agreement", "compare"]
+__all__ = ["Cure", "Said", "agreement", "compare", "measured_again"]
 
 PRINTED = {"Good": "good", "Look here": "look", "Broken": "broken"}
 """How a verdict begins in print -> its level."""
@@ -28,12 +30,14 @@ class Cure:
         metric: what its effect was measured by; None where it was not.
         before: the metric as it is.
         after: the metric with the override.
+        preparation: the command of the project that is run before, and its arguments.
     """
 
     override: str
     metric: str | None = None
     before: float | None = None
     after: float | None = None
+    preparation: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,31 @@ def _printed(text: str) -> dict[str, str]:
 def _cures(diagnosis: Mapping[str, Any]) -> list[Cure]:
     """The measured cures, best first; without such a list those of the findings."""
     if "cures" in diagnosis:
-        return [Cure(*(cure[key] for key in ("override", "metric", "before", "after"))) for cure in diagnosis["cures"]]
+        return [_cure(cure) for cure in diagnosis["cures"]]
     cures = []
     for finding in diagnosis["findings"]:
         if finding["cure"]:
             effect = finding["effect"] or {}
             cures.append(Cure(finding["cure"], *(effect.get(key) for key in ("metric", "before", "after"))))
     return cures
+
+
+def _cure(given: Mapping[str, Any]) -> Cure:
+    """A measured cure; its preparation is `python -m stages.NAME ...`."""
+    words = shlex.split((given.get("preparation") or "").partition("stages.")[2])
+    return Cure(given["override"], given["metric"], given["before"], given["after"], tuple(words))
+
+
+def measured_again(cure: Cure) -> float:
+    """What a cure was measured by, of the experiment in the current folder, which has the cure: without any trial.
+
+    Raises:
+        UserError: if compare fails.
+    """
+    run_stage("compose", "--keep", "compare.cures=0")
+    run_stage("compare")
+    diagnosis = read_json(DIAGNOSIS)
+    return float(diagnosis["box_agreement" if cure.metric == BOXES else "fidelity"])
 
 
 def agreement(said: str, truths: Sequence[str]) -> float | None:

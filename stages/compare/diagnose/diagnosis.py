@@ -77,6 +77,8 @@ class Diagnosis:
             "findings": [to_json(finding) for finding in self.findings],
             "information": [to_json(item) for item in self.information],
             "inputs": list(self.inputs),
+            "fidelity": self.outcome.fidelity,
+            "box_agreement": self.outcome.box_agreement if self.outcome.boxes is not None else None,
             "outputs": [judged.to_json() for judged in self.outcome.outputs],
             "cures": [cure.to_json() for cure in self.cures],
             "tried": [cure.to_json() for cure in self.tried],

@@ -58,6 +58,7 @@ def test_a_cure_is_applied_in_a_copy(row, monkeypatch):
     assert (found["verdict"], found["truth"], found["agree"]) == ("look", "degraded", 1.0)
     assert found["promised"] == "error: 0.5 -> 0.1"
     assert found["got"] < 1e-4 < found["value"]
+    assert (found["held"], found["kept"]) == (pytest.approx(1.0, abs=1e-4), "no")
     assert "feature_bits: 8" in Path("params.yaml").read_text(encoding="utf-8")
 
 
@@ -76,3 +77,10 @@ def test_a_refusal_is_a_row(row):
     found = row(Bounds(good=1, dead=2), ["soc=t40", "quant=int9"])
     assert found["died"] == "compose"
     assert "int9" in found["error"]
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"), [(0.9, "yes"), (0.86, "yes"), (0.94, "yes"), (0.84, "no"), (0.96, "no"), (0.4, "no")]
+)
+def test_a_promise_is_kept_if_a_tenth_of_the_effect_is_missing_or_more(held, expected):
+    assert rows.kept(Cure("a=b", "fidelity of the outputs", 0.4, 0.9), held) == expected
