@@ -86,7 +86,7 @@ def _cures(diagnosis: Mapping[str, Any]) -> list[Cure]:
     for finding in diagnosis["findings"]:
         if finding["cure"]:
             effect = finding["effect"] or {}
-            cures.append(Cure(finding["cure"], *(effect.get(key) for key in ("metric", "before", "after"))))
+            cures.append(_cure({"override": finding["cure"], **dict.fromkeys(("metric", "before", "after")), **effect}))
     return cures
 
 
