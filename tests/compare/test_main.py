@@ -10,6 +10,7 @@ import pytest
 
 from stages.calibset.__main__ import calibset
 from stages.compare.__main__ import compare
+from stages.compare.cures import cures
 from stages.compare.gather.comparison import SOURCES
 from stages.compare.gather.similarity import COLUMNS
 from stages.core.base.artifacts import write_checksums
@@ -236,3 +237,15 @@ def test_a_quantized_network_that_is_not_finite_has_a_report(quantized, capsys):
     shown = capsys.readouterr().out
     assert "look first at fc, which is infinite or not a number (finding 1)" in shown
     assert Path("out/compare/report.html").read_text().count('<section class="layer">') == 6
+
+
+@pytest.mark.slow
+def test_the_verdict_is_said_before_cures_are_tried(quantized, capsys, monkeypatch):
+    def with_cures(diagnosis, config):
+        assert "so far: Broken: " in capsys.readouterr().err
+        return diagnosis
+
+    spoil_logits(Path("out/quantize/integer.onnx"))
+    monkeypatch.setattr(cures, "with_cures", with_cures)
+    compare(quantized)
+    assert "Broken: " in capsys.readouterr().out

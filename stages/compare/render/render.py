@@ -22,7 +22,7 @@ from stages.core.config.schema import Config
 from stages.core.tables import bit_widths_line, similarity_table
 from stages.core.tpu_mlir.compiled import load_compiled
 
-__all__ = ["BegunFigures", "Rendered", "begin_figures", "render"]
+__all__ = ["BegunFigures", "Rendered", "begin_figures", "conclude", "render"]
 
 MAX_LAYERS = 6  # that the report shows closely
 MAX_NAMES = 3  # of nodes in the plot that is a file of its own
@@ -87,6 +87,14 @@ def begin_figures(gathered: Gathered, config: Config, background: Background) ->
     return BegunFigures(figures, boxes)
 
 
+def conclude(gathered: Gathered, diagnosis: Diagnosis) -> Verdict:
+    """The verdict by what was found so far."""
+    similarity = gathered.similarity
+    worst = worst_layers(similarity, gathered.networks.layers, 1)
+    worst_row = similarity.by_tensor[worst[0]] if worst else None
+    return verdict(similarity, diagnosis.outcome, diagnosis.findings, worst_row)
+
+
 def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config: Config) -> Rendered:
     """Render the table, the diagnosis, the report, and its curve as a file of its own.
 
@@ -103,9 +111,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config
     figures.draw(shown)
     curve = figures.curve(names, marked)
     plot = figures.similarity(_title(gathered, config), names[:MAX_NAMES])
-    worst = worst_layers(similarity, networks.layers, 1)
-    worst_row = similarity.by_tensor[worst[0]] if worst else None
-    conclusion = verdict(similarity, diagnosis.outcome, diagnosis.findings, worst_row)
+    conclusion = conclude(gathered, diagnosis)
     layers = [LayerFigures(similarity.by_tensor[name], figures.layer(name)) for name in shown]
     section = begun.boxes.section() if begun.boxes else None
     page = ReportPage(
