@@ -16,7 +16,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-from hypothesis import settings
 from omegaconf import OmegaConf
 
 from stages.build.__main__ import build
@@ -31,6 +30,7 @@ from stages.export.__main__ import export
 from stages.quantize.__main__ import quantize
 from tests.build.runtime import programs
 from tests.core.heads.exporters import yolox
+from tests.examples import load_profile
 from tests.networks import tiny_classifier, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -39,10 +39,10 @@ MLFLOW_ADDRESS = "MLFLOW_TRACKING_URI"
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes that tests start import the same modules
 
-# The same examples every time; HYPOTHESIS_PROFILE=explore looks for new ones.
-settings.register_profile("steady", derandomize=True)
-settings.register_profile("explore", derandomize=False)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any module of tests is imported."""
+    load_profile(config.option.markexpr)
 
 
 @pytest.fixture(scope="session", autouse=True)

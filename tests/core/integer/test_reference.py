@@ -2,7 +2,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.integer.quant_params import QuantParams
@@ -10,8 +10,9 @@ from stages.core.integer.reference import run_reference
 from tests.core.integer import reference
 from tests.core.integer.cases import RULES, clamps, effective_scales, inputs, parameters, quant_params, seeds, weighted
 from tests.core.integer.nets import Net
+from tests.examples import examples
 
-EXAMPLES = settings(deadline=None, max_examples=40)
+EXAMPLES = examples(40)
 PLAIN = QuantParams(8, 1.0, 0)
 SHIFTED = QuantParams(8, 1.0, 100)
 

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.base.errors import UserError
@@ -24,8 +24,9 @@ from tests.core.integer.cases import (
     weighted,
 )
 from tests.core.integer.nets import Net, agree, assert_same, real
+from tests.examples import examples
 
-EXAMPLES = settings(deadline=None, max_examples=40)
+EXAMPLES = examples(40)
 PLAIN = QuantParams(8, 1.0, 0)
 
 
@@ -39,7 +40,7 @@ def random_codes(seed, shape, qparams):
 # --- any model of one operator ---
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(weighted, st.sampled_from(RULES), st.data())
 def test_weighted_operators_agree(layer, rule, data):
     y_params = None if rule == "float" else data.draw(quant_params())
@@ -186,7 +187,7 @@ def test_tables_of_each_channel_agree(x_per_channel, y_per_channel, pictures, si
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(st.sampled_from(RULES), st.integers(1, 3), st.booleans(), st.data())
 def test_depthwise_convolutions_of_channels_with_their_own_scales_agree(rule, multiplier, y_per_channel, data):
     channels = 3
@@ -420,7 +421,7 @@ def chains(draw):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(chains())
 def test_chains_of_operators_agree(case):
     net, codes = case
@@ -539,7 +540,7 @@ def inner_of(net, x, codes=True):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(weighted, st.sampled_from(RULES[:2]), st.data())
 def test_inside_a_weighted_layer_is_the_sum_before_rounding_and_clamping(layer, rule, data):
     y_params = data.draw(quant_params())

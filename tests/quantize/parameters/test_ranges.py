@@ -18,6 +18,7 @@ from stages.quantize.parameters.ranges import (
     percentile_range,
 )
 from stages.quantize.parameters.scales import affine, representable
+from tests.examples import examples
 
 NOTHING = np.zeros(1, dtype=np.float32)
 
@@ -265,7 +266,7 @@ class TestEdges:
             assert low <= high
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(histograms(), bit_widths, symmetries, st.sampled_from(FeatureMethod))
 def test_the_same_statistics_give_the_same_range(entry, bits, symmetric, method):
     actual = feature_range(entry, method, bits, 99.0, symmetric)
