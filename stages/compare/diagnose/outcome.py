@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stages.compare.diagnose.box_findings import boxes_agree, boxes_differ, boxes_words, few_but_all_found
 from stages.compare.gather.observed_boxes import ObservedBoxes
+from stages.core.base.console import counted
 from stages.core.outputs.output_judge import GOOD_FIDELITY, Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.shares import MIN_BOXES, likely_share
@@ -170,6 +171,8 @@ def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
         return f"{name}{part} is infinite or not a number after quantizing"
     scale = f"; 1: equal, good from {GOOD_FIDELITY:g}" if judged.fidelity < GOOD_FIDELITY else ""
     of = "what it changes of its input" if judged.changes_input else "its variation"
+    if judged.found is not None:
+        of += f" in the {counted(judged.found, 'place')} where something is found"
     words = f"{name}{part} is off by {off_by(judged)} % of {of} (fidelity {judged.fidelity:.4f}{scale})"
     if judged.answers is not None and judged.answers.count:
         answers = judged.answers

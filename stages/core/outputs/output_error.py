@@ -16,7 +16,7 @@ from stages.core.outputs.followed_input import FollowedInput
 from stages.core.outputs.output_parts import OutputParts
 from stages.core.outputs.reading import PlaceSummary, Reading
 
-__all__ = ["MOST_ERROR", "NetworkError", "Outputs", "PartError", "Variations", "fidelity", "readings_of"]
+__all__ = ["FLOAT_NOISE", "MOST_ERROR", "NetworkError", "Outputs", "PartError", "Variations", "fidelity", "readings_of"]
 
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]

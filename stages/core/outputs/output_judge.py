@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.outputs.answers import AnswerCounter, Answers
+from stages.core.outputs.gated_values import GatedValues
 from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity, readings_of
 from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of
 from stages.core.outputs.output_parts import OutputParts
@@ -66,6 +67,8 @@ class OutputJudgement:
         answers: that are read off it; None where nothing is.
         silent: why the pictures cannot judge it; empty where they can.
         changes_input: whether it follows an input.
+        found: in how many places something is found, where its values count there alone; None where they count
+            everywhere.
     """
 
     output: str
@@ -75,6 +78,7 @@ class OutputJudgement:
     answers: Answers | None = None
     silent: str = ""
     changes_input: bool = False
+    found: int | None = None
 
     @property
     def errors(self) -> list[float]:
@@ -126,6 +130,7 @@ class OutputJudgement:
             "fidelity": self.fidelity,
             "silent": self.silent or None,
             "changes_input": self.changes_input,
+            "found": self.found,
             "answers": {"count": answers.count, "changed": answers.changed, "noun": answers.noun} if answers else None,
             "parts": [
                 {"part": part.part, "deviation": part.deviation, "error": part.error, "fidelity": fidelity(error)}
@@ -172,7 +177,7 @@ class OutputJudge:
         known: Mapping[str, OutputKind] | None = None,
         input_side: int = 0,
     ) -> None:
-        self._errors, self._parts = NetworkError(parts), parts
+        self._errors, self._parts, self._gated = NetworkError(parts), parts, GatedValues()
         self._known, self._input_side = known or {}, input_side
         self._seen: dict[str, ValueSummary] = {}
         self._quantized: dict[str, float] = {}
@@ -189,6 +194,8 @@ class OutputJudge:
             fed: their inputs; None: not known.
         """
         self._errors.add(expected, actual, fed)
+        if self._input_side:
+            self._gated.add(expected, actual)
         self._pictures += 1
         for name, values in expected.items():
             if not values.size:
@@ -207,13 +214,33 @@ class OutputJudge:
         by_output: dict[str, list[PartError]] = {}
         for part in self._errors.parts():
             by_output.setdefault(part.output, []).append(part)
-        return [self._judged(name, parts) for name, parts in by_output.items() if name in self._seen]
+        by_output = {name: parts for name, parts in by_output.items() if name in self._seen}
+        kinds = {name: self._kind(name, parts) for name, parts in by_output.items()}
+        return [
+            (_finite(parts) and self._where_found(name, kinds)) or self._judged(name, kinds[name], parts)
+            for name, parts in by_output.items()
+        ]
 
-    def _judged(self, name: str, parts: Sequence[PartError]) -> OutputJudgement:
-        seen = self._seen[name]
-        kind = self._known.get(name) or kind_of(seen, self._own(name, parts), self._input_side)
+    def _kind(self, name: str, parts: Sequence[PartError]) -> OutputKind:
+        kind = self._known.get(name) or kind_of(self._seen[name], self._own(name, parts), self._input_side)
         if kind is OutputKind.logits and self._errors.reading(name) is Reading.values:
-            kind = OutputKind.values  # of an output whose size nobody knows
+            return OutputKind.values  # of an output whose size nobody knows
+        return kind
+
+    def _where_found(self, name: str, kinds: Mapping[str, OutputKind]) -> OutputJudgement | None:
+        """The judgement of values that count only where another output finds something; None of others."""
+        if kinds[name] is not OutputKind.values or name in self._known:
+            return None
+        for gate in self._gated.gates(name):
+            kind = kinds.get(gate.output)
+            read_so = kind is OutputKind.logits if gate.reading is Reading.sigmoid else kind and kind.is_share
+            if read_so and (told := self._gated.part(name, gate)) is not None:
+                part, found = told
+                return OutputJudgement(name, kinds[name], [part], [part.deviation**2], found=found)
+        return None
+
+    def _judged(self, name: str, kind: OutputKind, parts: Sequence[PartError]) -> OutputJudgement:
+        seen = self._seen[name]
         floor = _harmless(kind, seen) if len(parts) == 1 else 0.0
         follows = kind is not OutputKind.state and not floor and any(part.change for part in parts)
         variances = [max(((part.change if follows else 0) or part.deviation) ** 2, floor) for part in parts]

@@ -347,6 +347,7 @@ def test_plain_form():
         "fidelity": 0.0,
         "silent": None,
         "changes_input": False,
+        "found": None,
         "answers": {"count": 2, "changed": 1, "noun": "best classes"},
         "parts": [{"part": "", "deviation": 0.5, "error": 0.5, "fidelity": 0.0}],
     }

@@ -1,0 +1,95 @@
+"""Values that count only where something is found: boxes and landmarks beside a score of each place.
+
+A detector that nothing recognizes gives them for all its places. Where its score says that nothing is there they mean
+nothing, and nobody reads them: there their error, and their variation, is that of noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.graph.onnx_graph import PICTURE_RANK
+from stages.core.outputs.output_error import FLOAT_NOISE, Outputs, PartError
+from stages.core.outputs.reading import Reading, may_be_logits
+
+__all__ = ["Gate", "GatedValues"]
+
+Doubles = NDArray[np.float64]
+FOUND = 0.5
+"""A probability from which on something is found."""
+LEAST_FOUND = 10
+"""Places; of fewer it cannot be told how much their values vary."""
+ROWS_RANK = 3
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The output that says where something is found.
+
+    Attributes:
+        output: its name.
+        reading: as what its values are read.
+    """
+
+    output: str
+    reading: Reading
+
+
+def _places(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """How places lie in an output, whatever it has for each of them; None of other shapes."""
+    if shape[:1] != (1,) or len(shape) not in (ROWS_RANK, PICTURE_RANK):
+        return None
+    return tuple(shape[1:2]) if len(shape) == ROWS_RANK else tuple(shape[2:])
+
+
+def _by_place(values: NDArray[np.float32]) -> Doubles:
+    """An output's values, [places, values of a place]."""
+    rows = values if values.ndim == ROWS_RANK else np.moveaxis(values, 1, -1)
+    return rows.reshape(-1, rows.shape[-1]).astype(np.float64)
+
+
+@dataclass
+class GatedValues:
+    """Takes in both networks' outputs, picture by picture."""
+
+    _sums: dict[tuple[str, Gate], Doubles] = field(default_factory=dict)
+    _found: dict[tuple[str, Gate], int] = field(default_factory=dict)
+
+    def add(self, expected: Outputs, actual: Outputs) -> None:
+        """Take in one picture."""
+        scores: dict[tuple[int, ...], list[str]] = {}
+        for name, values in expected.items():
+            if (places := _places(values.shape)) is not None and may_be_logits(values.shape):
+                scores.setdefault(places, []).append(name)
+        for name, values in expected.items():
+            beside = scores.get(_places(values.shape) or (), [])
+            if len(beside) != 1 or name in beside:
+                continue  # of several scores none says what the values are for
+            for reading in Reading:
+                gate = Gate(beside[0], reading)
+                found = reading.of(expected[gate.output]).reshape(-1) > FOUND
+                wanted, given = _by_place(values)[found], _by_place(actual[name])[found]
+                moments = [wanted.sum(axis=0), (wanted**2).sum(axis=0), ((given - wanted) ** 2).sum(axis=0)]
+                self._sums[name, gate] = self._sums.get((name, gate), 0.0) + np.stack(moments)
+                self._found[name, gate] = self._found.get((name, gate), 0) + int(found.sum())
+
+    def gates(self, output: str) -> list[Gate]:
+        """What may say where an output's values count, each reading of the one score that there is."""
+        return [gate for name, gate in self._sums if name == output]
+
+    def part(self, output: str, gate: Gate) -> tuple[PartError, int] | None:
+        """The error of an output's values where something is found, and in how many places.
+
+        The deviation is that of each value of a place about its own mean. None where something is found in too few
+        places, or the values are the same in all of them.
+        """
+        count = self._found[output, gate]
+        if count < LEAST_FOUND:
+            return None
+        sums, squares, errors = self._sums[output, gate] / count
+        variance = float(np.mean(squares - sums**2))
+        if variance <= FLOAT_NOISE * float(np.mean(squares)):
+            return None
+        return PartError(output, "", count * len(sums), variance**0.5, float(np.mean(errors)) ** 0.5), count
