@@ -121,7 +121,7 @@ def _labels(folder: PictureFolder, network: ReadNetwork, evaluated: Sequence[Sam
         return class_labels(folder, evaluated, network.classes)
     told = (
         "the network is no classifier and no known detector: its outputs are compared with the float network's; "
-        "if it is a detector: docs/detectors.md"
+        "a detector: docs/detectors.md; texts, speech: a metric of your own, docs/evaluation.md"
     )
     return FoundLabels(None, Task.none, Guess("labels", "none", told, Sure.medium))
 
