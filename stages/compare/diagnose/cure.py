@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.compare.diagnose.finding import BOXES, FIDELITY, Effect
 from stages.compare.diagnose.outcome import Outcome
+from stages.core.config.overrides import split_overrides
 from stages.core.outputs.output_judge import Level
 
 __all__ = ["Cure", "best_first", "effect_of", "helps"]
@@ -75,8 +76,19 @@ def effect_of(before: Outcome, after: Outcome) -> Effect:
 
 
 def best_first(cures: Iterable[Cure]) -> list[Cure]:
-    """Those that help: what a converter takes first, then what helps most; of like effects what was tried first."""
-    found = [cure for cure in cures if cure.helps]
+    """Those that help: what a converter takes first, then what helps most; of like effects what was tried first.
+
+    A line that adds overrides to another one's and helps no more is left out.
+    """
+    helping = [cure for cure in cures if cure.helps]
+    found = [cure for cure in helping if not any(_says_no_more(cure, other) for other in helping)]
     return sorted(
         found, key=lambda cure: (not cure.converter, cure.level.severity, -round(cure.effect.after, 2), cure.number)
     )
+
+
+def _says_no_more(cure: Cure, other: Cure) -> bool:
+    """Whether a line has another one's overrides and some more, which help no more."""
+    more = set(split_overrides(cure.override)) > set(split_overrides(other.override))
+    alike = round(cure.effect.after, 2) <= round(other.effect.after, 2) and cure.level is other.level
+    return more and alike and (other.converter or not cure.converter)

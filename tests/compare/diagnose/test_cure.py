@@ -55,3 +55,21 @@ def test_what_a_converter_takes_comes_first_then_what_helps_most():
         cure("good", 0.98, Level.good, number=5),
     ]
     assert [each.override for each in best_first(cures)] == ["good", "most", "as much", "little", "on the PC"]
+
+
+@pytest.mark.parametrize(
+    ("other", "left"),
+    [
+        (cure("a=1 b=2", 0.902, number=1), ["a=1"]),
+        (cure("a=1 b=2", 0.92, number=1), ["a=1 b=2", "a=1"]),  # helps more
+        (cure("b=2", 0.9, number=1), ["a=1", "b=2"]),  # is another
+        (cure("a=1 b=2", 0.9, Level.good, number=1), ["a=1 b=2", "a=1"]),  # makes the network good
+    ],
+)
+def test_a_line_that_adds_what_does_not_help_is_left_out(other, left):
+    assert [each.override for each in best_first([cure("a=1", 0.9), other])] == left
+
+
+def test_a_line_for_the_pc_alone_takes_no_place_of_what_a_converter_takes():
+    cures = [cure("a=1", 0.9, converter=False), cure("a=1 b=2", 0.9, number=1)]
+    assert [each.override for each in best_first(cures)] == ["a=1 b=2", "a=1"]
