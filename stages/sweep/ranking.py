@@ -10,7 +10,15 @@ from stages.core.outputs.output_judge import Level
 from stages.sweep.network_cost import COST_UNITS
 from stages.sweep.sweep_state import PointResult, Sweep
 
-__all__ = ["TRACK_METRICS", "Ranking", "chosen_metric", "is_share", "known_metrics", "metric_of_point"]
+__all__ = [
+    "SHOWN_DECIMALS",
+    "TRACK_METRICS",
+    "Ranking",
+    "chosen_metric",
+    "is_share",
+    "known_metrics",
+    "metric_of_point",
+]
 
 SHAPES = ("", "mask_", "keypoint_")
 """Before a metric of a detector's boxes, masks and key points."""
@@ -36,6 +44,8 @@ EVALUATE_METRICS = {
 SHARES = ("top", "cosine", "fidelity", *(f"{shape}{name}" for shape in SHAPES for name in ("map", "agreement")))
 MOST_NAMED = 70
 """Metrics that a message lists."""
+SHOWN_DECIMALS = 4
+"""Of a metric, in tables."""
 TRACK_METRICS = ("similarity.cosine_min", "similarity.cosine_mean", "export.max_difference")
 """What `track` adds from other stages."""
 
@@ -115,7 +125,7 @@ class Ranking:
 
     @cached_property
     def ranked(self) -> list[PointResult]:
-        """Points that did not fail, best first; of equally good ones by fidelity, then the cheaper."""
+        """Points that did not fail, best first; of those that look equally good by fidelity, then the cheaper."""
         good = (result for result in self.results if result.value is not None)
         return sorted((replace(result, value=result.metrics[self.metric]) for result in good), key=self._order)
 
@@ -126,10 +136,11 @@ class Ranking:
 
     @cached_property
     def pareto(self) -> list[PointResult]:
-        """Points that no other one beats in metric and cost together, cheapest first."""
+        """Points that no other one beats in metric and cost together, cheapest first; of equal ones the cheapest."""
         front: list[PointResult] = []
-        for result in sorted(self.ranked, key=self.cost):
-            if not front or (self._order(result) < self._order(front[-1]) and result.value != front[-1].value):
+        by_cost = sorted(self.ranked, key=self._costs)  # of equal costs the better stays first
+        for result in sorted(by_cost, key=lambda point: (self.cost(point), self._merit(point))):
+            if not front or self._merit(result) < self._merit(front[-1]):
                 front.append(result)
         return front
 
@@ -153,9 +164,23 @@ class Ranking:
         """What the Pareto front weighs the metric against."""
         return result.metrics[f"cost.{self.sweep.cost}"]
 
-    def _order(self, result: PointResult) -> tuple[float, float, float, int]:
-        sign = -1 if self.sweep.direction == "maximize" else 1
-        return sign * (result.value or 0.0), -result.metrics.get("fidelity", 0.0), self.cost(result), result.number
+    def _merit(self, result: PointResult) -> float:
+        """The metric as the table shows it; the best has the least."""
+        return (-1 if self.sweep.direction == "maximize" else 1) * _as_shown(result.value or 0.0)
+
+    def _costs(self, result: PointResult) -> tuple[float, ...]:
+        """The cost that is chosen, then the others: weights of one size may meet features of fewer bits."""
+        others = (result.metrics.get(f"cost.{name}", 0.0) for name in COST_UNITS if name != self.sweep.cost)
+        return self.cost(result), *others
+
+    def _order(self, result: PointResult) -> tuple[float, ...]:
+        fidelity = _as_shown(result.metrics.get("fidelity", 0.0))
+        return self._merit(result), -fidelity, *self._costs(result), result.number
+
+
+def _as_shown(value: float) -> float:
+    """A metric to the decimals that tables show, by which points are compared; exact where these show nothing."""
+    return round(value, SHOWN_DECIMALS) or value
 
 
 def _is_broken(result: PointResult) -> bool:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from stages.core.base.console import counted, new_table
 from stages.sweep.network_cost import COST_UNITS
-from stages.sweep.ranking import Ranking
+from stages.sweep.ranking import SHOWN_DECIMALS, Ranking
 from stages.sweep.sweep_state import PointResult, Sweep, label
 
 __all__ = [
@@ -77,7 +77,7 @@ def results_table(ranking: Ranking, width: int) -> Table:
     table.add_column("s", justify="right", no_wrap=True)
     for result in [*ranking.ranked, *ranking.failed]:
         values = result.metrics
-        cells = [f"{values[key]:.4f}" if key in values else "-" for key in metrics]
+        cells = [f"{values[key]:.{SHOWN_DECIMALS}f}" if key in values else "-" for key in metrics]
         cells += [f"{values[f'cost.{key}'] / by:.3g}" if values else "-" for key, (_, by) in costs.items()]
         cells += [result.verdict or "-"] if ranking.best_is_broken else []
         failed, best = result.value is None, result in ranking.ranked[:1]
@@ -118,7 +118,7 @@ def markdown(ranking: Ranking) -> str:
 
 
 def _markdown_row(result: PointResult, ranking: Ranking) -> str:
-    values = [f"{result.metrics[key]:.4f}" for key in shown_metrics(ranking)]
+    values = [f"{result.metrics[key]:.{SHOWN_DECIMALS}f}" for key in shown_metrics(ranking)]
     costs = [f"{result.metrics[f'cost.{key}'] / by:.3g}" for key, (_, by) in COST_UNITS.items()]
     cells = [*setting_texts(result, ranking.sweep), *values, *costs]
     return f"| {FRONT_MARK if ranking.on_front(result) else ''} | {' | '.join(map(escaped, cells))} |"

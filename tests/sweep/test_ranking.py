@@ -41,6 +41,27 @@ def test_on_the_front_no_other_is_better_for_as_little():
     assert numbers(ranking(*reversed(POINTS)).pareto) == [0, 2, 3]
 
 
+def test_of_points_that_look_equal_the_one_of_fewer_bits_is_on_the_front():
+    """Weights of one size: features of 8, 10 and 12 bits differ in bit operations alone."""
+    costs = {"8": 2.0, "10": 3.0, "12": 4.0}
+    points = [
+        replace(point, metrics=point.metrics | {"cost.bit_operations": costs[bits] * 1e9})
+        for bits, agreement, fidelity in (("12", 0.95004, 0.999), ("10", 0.95002, 0.99), ("8", 0.94996, 0.98))
+        for point in [result(int(bits), bits, "8", agreement, fidelity, 1)]
+    ]
+    for direction, turned in (("maximize", points), ("maximize", points[::-1]), ("minimize", points)):
+        assert numbers(ranking(*turned, direction=direction, cost="weight_bytes").pareto) == [8]
+        assert numbers(ranking(*turned, direction=direction, cost="bit_operations").pareto) == [8]
+    assert numbers(ranking(*points).ranked) == [12, 10, 8]
+
+
+def test_what_shows_is_what_counts():
+    better = result(1, "10", "8", 0.9502, 0.9, 2)
+    assert numbers(ranking(result(0, "8", "8", 0.95, 0.9, 1), better).pareto) == [0, 1]
+    tiny = [result(0, "8", "8", 2e-6, 0.9, 1), result(1, "10", "8", 1e-6, 0.9, 2)]
+    assert numbers(ranking(*tiny, direction="minimize").pareto) == [0, 1]  # decimals that show nothing: exact
+
+
 def test_no_point_no_front():
     failed = ranking(failure(0))
     assert failed.pareto == failed.ranked == []
