@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stages.compare.diagnose.inputs.input_fit import MIN_PICTURES
 from stages.compose import run as compose_into
 from stages.core.base.artifacts import write_text
 from stages.core.base.console import output
+from stages.core.base.paths import REPORT
 from stages.core.config.schema import ModelConfig, PreprocessConfig
 from stages.core.data.inputs import NetworkInput
 from stages.export.sources.constant_inputs import with_constants
@@ -27,7 +29,7 @@ from stages.init.write.data_file import data_text
 from stages.init.write.model_file import ModelFile, model_text
 from stages.init.write.source_text import file_name
 
-__all__ = ["Wanted", "init_from_network"]
+__all__ = ["Wanted", "init_from_network", "what_tells"]
 
 PARAMS = Path("params.yaml")
 CALLABLE = "model.torch.callable="
@@ -90,8 +92,18 @@ def init_from_network(wanted: Wanted) -> bool:
     texts = {paths[0]: model_text(file)} | ({paths[1]: data_text(sets.file)} if sets else {})
     _write_composed(texts, wanted, composes=sets is not None)
     takes = None if _picture(sized.network) else sized.network.inputs
-    show_next(_said(wanted), list(texts), composed=sets is not None, guesses=guesses, takes=takes)
+    tells = what_tells(sized.network, sets)
+    show_next(_said(wanted), list(texts), composed=sets is not None, guesses=guesses, takes=takes, tells=tells)
     return sets is not None
+
+
+def what_tells(network: ReadNetwork, sets: SampleSets | None) -> str:
+    """Where to look for mean, normal and colour, if their guesses are not sure."""
+    if network.head is not None:
+        return f"the training code tells; so do the boxes in {REPORT}"
+    if network.classes is not None and (sets is None or sets.file.labels is None):
+        return f"the training code tells, or labels of {MIN_PICTURES} pictures"
+    return "the training code tells"
 
 
 def _pictures(folder: PictureFolder | None) -> bool:

@@ -15,6 +15,7 @@ from stages.init.network.sizes import SizedNetwork
 __all__ = ["show_next", "show_read", "show_table"]
 
 AGAIN = "python -m stages.compose --keep"
+OF_PIXELS = ("mean, normal", "color")
 STYLES = {Sure.high: "green", Sure.medium: "yellow", Sure.low: "red"}
 
 
@@ -45,6 +46,7 @@ def show_next(
     composed: bool,
     guesses: Sequence[Guess],
     takes: Sequence[NetworkInput] | None = None,
+    tells: str = "the training code tells",
 ) -> None:
     """Say which files were written, what to look at, and what to type next.
 
@@ -54,12 +56,16 @@ def show_next(
         composed: whether params.yaml is among them.
         guesses: all.
         takes: the inputs of a network that takes arrays; None of one that takes pictures.
+        tells: where to look for mean, normal and colour, a clause.
     """
     listed = ", ".join(map(str, written))
     output.print(f"written: {listed}{', params.yaml' if composed else ''}")
     doubtful = [guess.key for guess in guesses if guess.sure is Sure.low]
     if doubtful:
-        output.print(f"look at: {'; '.join(doubtful)} (written in {listed} too); after a change: {AGAIN}")
+        fed = [index for index, key in enumerate(doubtful) if key in OF_PIXELS]
+        if fed:
+            doubtful[fed[-1]] += f" ({tells})"
+        output.print(f"look at: {'; '.join(doubtful)}; after a change: {AGAIN}")
     if composed:
         next_step("dvc repro")
     else:

@@ -11,6 +11,9 @@ import yaml
 from stages.core.base.errors import UserError
 from stages.core.config.load import load_params
 from stages.init.__main__ import main
+from stages.init.guess.guess import Guess, Sure
+from stages.init.network_init import what_tells
+from stages.init.show import show_next
 from tests.conftest import REPOSITORY, copy_conf
 from tests.core.heads.exporters import yolox
 from tests.networks import picture_and_state, tiny_classifier, two_cameras, vector_network, write_pictures
@@ -63,12 +66,34 @@ def test_a_network_and_pictures_become_files_of_conf(init):
     assert (data["evaluation"]["task"], data["evaluation"]["labels"]) == ("none", None)
     assert data["calibration"]["part"] == [0.0, data["debug"]["part"][0]]
     assert ran.out.splitlines()[-1] == "next:    dvc repro"
+    assert "color (the training code tells, or labels of 8 pictures); " in " ".join(ran.out.split())
     text = Path("conf/model/mine.yaml").read_text()
     assert "# mean, normal (" in text
     assert "# color (low): nothing tells it; the usual one" in " ".join(text.split())
     assert (
         "Split: 6 calibrate, 4 debug, 6 evaluate; by the hash of their names" in Path("conf/data/mine.yaml").read_text()
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "labels", "told"),
+    [
+        ("yolo", 80, None, "the training code tells; so do the boxes in out/compare/report.html"),
+        (None, 10, None, "the training code tells, or labels of 8 pictures"),
+        (None, 10, "folders", "the training code tells"),
+        (None, None, None, "the training code tells"),
+    ],
+)
+def test_what_tells_mean_normal_and_colour(capsys, head, classes, labels, told):
+    sets = SimpleNamespace(file=SimpleNamespace(labels=labels))
+    tells = what_tells(SimpleNamespace(head=head, classes=classes), sets)
+    assert tells == told
+    guesses = [Guess(key, "", "", Sure.low) for key in ("mean, normal", "color", "split")]
+    show_next(["net.onnx"], [Path("a.yaml")], composed=True, guesses=guesses, tells=tells)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"look at: mean, normal; color ({told}); split; after a change: python -m stages.compose --keep" in said
+    show_next(["net.onnx"], [Path("a.yaml")], composed=True, guesses=guesses[2:], tells=tells)
+    assert "look at: split; after" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_file_named_as_a_model_of_the_project_gets_another_name(init):
