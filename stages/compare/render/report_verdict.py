@@ -44,7 +44,7 @@ FIRST_LOOK = {
 """Kind of the first finding -> where to look; the finding itself says the rest."""
 FED_WRONGLY = ("input", "unquantized")
 """Findings that no comparison of the two networks can see."""
-DEADLY = ("not_finite", "parts", "few_codes", "scores")
+DEADLY = ("parts", "few_codes", "scores")
 """Findings by which an output can be of no use, whatever else it holds."""
 
 
@@ -75,7 +75,7 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
     cosine = f"cosine {end['cosine_avg']:.4f}"
     output = f"{outcome.words()}; {cosine}" if outcome.outputs else f"the output ({end['node']}) has {cosine}"
     level = outcome.level
-    if any(_is_deadly(finding, outcome) for finding in findings):
+    if any(map(_is_deadly, findings)):
         level = Level.broken
     elif level in (Level.good, Level.unjudged) and any(_counts(finding, outcome) for finding in findings):
         level = Level.look
@@ -96,13 +96,9 @@ def _counts(finding: Finding, outcome: Outcome) -> bool:
     return finding.kind in FED_WRONGLY if outcome.by_task is Level.good else finding.kind not in REMARKS
 
 
-def _is_deadly(finding: Finding, outcome: Outcome) -> bool:
-    """Whether a finding alone makes a network broken: of parts those of an output, of what is not finite a loss."""
-    if finding.kind == "parts":
-        return "output" in finding.evidence
-    if finding.kind == "not_finite":
-        return outcome.by_task is not Level.good
-    return finding.kind in DEADLY
+def _is_deadly(finding: Finding) -> bool:
+    """Whether a finding alone makes a network broken: of parts those of an output."""
+    return "output" in finding.evidence if finding.kind == "parts" else finding.kind in DEADLY
 
 
 def _reason(findings: Sequence[Finding], worst: Row | None, poor: Sequence[Row]) -> str:

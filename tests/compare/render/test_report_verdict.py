@@ -172,10 +172,11 @@ def test_a_cure_that_is_not_enough_says_so():
     assert cure_lines([cure])[0].startswith("cure 1, fidelity of the outputs 0 -> 0.5, still below 0.98: ")
 
 
-def test_what_is_not_finite_is_broken_however_good_the_outputs_are():
+def test_what_is_not_finite_inside_is_looked_at_however_good_the_outputs_are():
     finding = Finding("not_finite", "log", "log is infinite", {})
     level, sentence = said([row("fc", 0.9912)], [finding], outputs=[judged(0.99)])
-    assert level == "broken"
+    assert level == "look"
+    assert said([row("fc", 0.9912)], [finding], outputs=[judged(0.5)])[0] == "broken"
     assert sentence.endswith("look first at log, which is infinite or not a number (finding 1).")
     similarity, task = Similarity({}, row("fc", 0.9912)), TaskMetric("top-1", 0.8, 0.8, 64)
     assert verdict(similarity, Outcome([judged(0.99)], task=task), [finding], None).level == "good"
