@@ -129,7 +129,8 @@ MUTANTS = [
     # commands: a worse point on the front, a cut beside the middle, more errors taken for better
     Mutant("stages/search/candidate_metric.py", "else of_float - worse", "else of_float + worse",
            "tests/search/test_candidate_metric.py"),
-    Mutant("stages/sweep/ranking.py", " and result.value != front[-1].value", "", "tests/sweep/test_ranking.py"),
+    Mutant("stages/sweep/ranking.py", "self._merit(result) < self._merit", "self._merit(result) <= self._merit",
+           "tests/sweep/test_ranking.py"),
     Mutant("stages/bisect/quickxplain.py", "abs(2 * sums[cut - 1]", "abs(2 * sums[cut]",
            "tests/bisect/test_quickxplain.py"),
 ]  # fmt: skip
