@@ -36,8 +36,8 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
 
     Each line is applied as a user would apply it: composed with the experiment, quantized, and run on all debug
     pictures. The findings' own lines come first, then settings that help many networks; the trials end when one that
-    the vendor's converter takes makes the network good, or after `compare.cures`. If none does, the two best are tried
-    together.
+    the vendor's converter takes makes the network good, or after `compare.cures`. If none does, the best is tried
+    together with others, as long as that helps, for up to half as many trials.
 
     Args:
         diagnosis: with lines that nobody has tried.
@@ -65,7 +65,9 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
                 continue  # the same as what was tried before
             notes += trials.run(line if line in own else trials.with_base(line))
             advance()
-        if not trials.good_lines and (line := trials.together):
+        for _ in range(max(config.compare.cures // 2, 1)):
+            if trials.good_lines or not (line := trials.together):
+                break
             notes += trials.run(line)
             advance()
         if any(widens(line) for line in trials.good_lines) and not config.quant.node_bits:
@@ -86,6 +88,7 @@ class _Trials:
     def __init__(self, diagnosis: Diagnosis, config: Config) -> None:
         self._before, self._config = diagnosis.outcome, config
         self._lost = [finding for finding in diagnosis.findings if finding.kind == FEW_CODES]
+        self._refused: set[str] = set()
         self.tried: dict[str, Cure] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.scaled_by_channel = False
@@ -95,6 +98,7 @@ class _Trials:
         try:
             result = try_line(line, self._config, preparation)
         except UserError as error:
+            self._refused.add(line)
             say("tried", f"{line}: refused", "dim")
             return [f"{line} could not be tried: {error}"]
         self.scaled_by_channel = result.channel_scales
@@ -130,10 +134,19 @@ class _Trials:
 
     @property
     def together(self) -> str:
-        """The best line that the converter takes, with the best one of those that set other keys; empty without."""
+        """The best line that the converter takes, with the best one of those that set other keys; empty without.
+
+        What was tried already is left out: so a third line joins two that help together.
+        """
         lines = [cure.override for cure in best_first(self.tried.values()) if cure.converter]
-        pairs = ((lines[0], line) for line in lines[1:])
-        return next((" ".join(pair) for pair in pairs if _keys(pair[0]).isdisjoint(_keys(pair[1]))), "")
+        pairs = [_joined(lines[0], line) for line in lines[1:]]
+        return next((pair for pair in pairs if pair and pair not in self._refused | {*self.tried}), "")
+
+
+def _joined(line: str, other: str) -> str:
+    """A line with what another one sets beside; empty where that is nothing, or the same key otherwise."""
+    more = [override for override in split_overrides(other) if override not in split_overrides(line)]
+    return " ".join([line, *more]) if more and _keys(line).isdisjoint(_keys(" ".join(more))) else ""
 
 
 def _keys(line: str) -> set[str]:

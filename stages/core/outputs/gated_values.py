@@ -1,7 +1,7 @@
-"""Values that count only where something is found: boxes and landmarks beside a score of each place.
+"""Values that count only where something is found: boxes beside a score of each place, a pitch beside how sure it is.
 
-A detector that nothing recognizes gives them for all its places. Where its score says that nothing is there they mean
-nothing, and nobody reads them: there their error, and their variation, is that of noise.
+A network gives them for all its places or steps. Where its score says that nothing is there they mean nothing, and
+nobody reads them: there their error, and their variation, is that of noise.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,16 @@ from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.outputs.output_error import FLOAT_NOISE, Outputs, PartError
 from stages.core.outputs.reading import Reading, may_be_logits
 
-__all__ = ["Gate", "GatedValues"]
+__all__ = ["Gate", "GatedValues", "is_row_of_places"]
 
 Doubles = NDArray[np.float64]
 FOUND = 0.5
 """A probability from which on something is found."""
 LEAST_FOUND = 10
 """Places; of fewer it cannot be told how much their values vary."""
-ROWS_RANK = 3
+ROW_RANK, ROWS_RANK = 2, 3
+LEAST_STEPS = 32
+"""Of a row that has one value for each; fewer are more likely a score for each class."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +39,28 @@ class Gate:
     reading: Reading
 
 
-def _places(shape: Sequence[int]) -> tuple[int, ...] | None:
-    """How places lie in an output, whatever it has for each of them; None of other shapes."""
-    if shape[:1] != (1,) or len(shape) not in (ROWS_RANK, PICTURE_RANK):
-        return None
-    return tuple(shape[1:2]) if len(shape) == ROWS_RANK else tuple(shape[2:])
-
-
 def _by_place(values: NDArray[np.float32]) -> Doubles:
     """An output's values, [places, values of a place]."""
+    if values.ndim == ROW_RANK:
+        return values.reshape(-1, 1).astype(np.float64)
     rows = values if values.ndim == ROWS_RANK else np.moveaxis(values, 1, -1)
     return rows.reshape(-1, rows.shape[-1]).astype(np.float64)
 
 
+def is_row_of_places(shape: Sequence[int]) -> bool:
+    """Whether an output may have one value for each of many places or steps, in one row."""
+    return len(shape) == ROW_RANK and shape[0] == 1 and shape[1] >= LEAST_STEPS
+
+
 @dataclass
 class GatedValues:
-    """Takes in both networks' outputs, picture by picture."""
+    """Takes in both networks' outputs, picture by picture.
 
+    Attributes:
+        in_picture: whether places are those of a picture; else they are steps, and only rows of them are looked at.
+    """
+
+    in_picture: bool
     _sums: dict[tuple[str, Gate], Doubles] = field(default_factory=dict)
     _found: dict[tuple[str, Gate], int] = field(default_factory=dict)
 
@@ -61,22 +68,34 @@ class GatedValues:
         """Take in one picture."""
         scores: dict[tuple[int, ...], list[str]] = {}
         for name, values in expected.items():
-            if (places := _places(values.shape)) is not None and may_be_logits(values.shape):
-                scores.setdefault(places, []).append(name)
+            if is_row_of_places(values.shape) or may_be_logits(values.shape):
+                scores.setdefault(self._places(values.shape), []).append(name)
         for name, values in expected.items():
-            beside = scores.get(_places(values.shape) or (), [])
-            if len(beside) != 1 or name in beside:
-                continue  # of several scores none says what the values are for
-            for reading in Reading:
-                gate = Gate(beside[0], reading)
-                found = reading.of(expected[gate.output]).reshape(-1) > FOUND
-                wanted, given = _by_place(values)[found], _by_place(actual[name])[found]
-                moments = [wanted.sum(axis=0), (wanted**2).sum(axis=0), ((given - wanted) ** 2).sum(axis=0)]
-                self._sums[name, gate] = self._sums.get((name, gate), 0.0) + np.stack(moments)
-                self._found[name, gate] = self._found.get((name, gate), 0) + int(found.sum())
+            places = self._places(values.shape)
+            for score in scores.get(places, []) if places else []:
+                if score != name:
+                    self._add(name, score, expected, actual)
+
+    def _add(self, name: str, score: str, expected: Outputs, actual: Outputs) -> None:
+        """Take in the values of an output where another one may find something."""
+        for reading in Reading:
+            gate = Gate(score, reading)
+            found = reading.of(expected[score]).reshape(-1) > FOUND
+            wanted, given = _by_place(expected[name])[found], _by_place(actual[name])[found]
+            moments = [wanted.sum(axis=0), (wanted**2).sum(axis=0), ((given - wanted) ** 2).sum(axis=0)]
+            self._sums[name, gate] = self._sums.get((name, gate), 0.0) + np.stack(moments)
+            self._found[name, gate] = self._found.get((name, gate), 0) + int(found.sum())
+
+    def _places(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """How places lie in an output, whatever it has for each of them; empty of other shapes."""
+        if is_row_of_places(shape):
+            return (shape[1],)
+        if not self.in_picture or shape[:1] != (1,) or len(shape) not in (ROWS_RANK, PICTURE_RANK):
+            return ()
+        return tuple(shape[1:2]) if len(shape) == ROWS_RANK else tuple(shape[2:])
 
     def gates(self, output: str) -> list[Gate]:
-        """What may say where an output's values count, each reading of the one score that there is."""
+        """What may say where an output's values count, each reading of each."""
         return [gate for name, gate in self._sums if name == output]
 
     def part(self, output: str, gate: Gate) -> tuple[PartError, int] | None:

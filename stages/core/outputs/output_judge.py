@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.outputs.answers import AnswerCounter, Answers
-from stages.core.outputs.gated_values import GatedValues
+from stages.core.outputs.gated_values import Gate, GatedValues, is_row_of_places
 from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity, readings_of
 from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of
 from stages.core.outputs.output_parts import OutputParts
@@ -35,6 +35,8 @@ LEAST_ANSWERS = 5
 """Of fewer a change or two mean nothing."""
 CLEAR_PROBABILITY = 0.3
 """Probabilities that stay below find nothing."""
+LIKE_A_ROW = (OutputKind.class_scores, OutputKind.embedding, OutputKind.row, OutputKind.waveform)
+"""What one row of values may be taken for that has one for each place."""
 NO_LOGIT = "no value is above 0 in either network, so nothing is found"
 HARMLESS_PROBABILITY = 0.1
 """A probability, or a distribution, that moves by so much of itself is measured by this if it varies less."""
@@ -177,7 +179,7 @@ class OutputJudge:
         known: Mapping[str, OutputKind] | None = None,
         input_side: int = 0,
     ) -> None:
-        self._errors, self._parts, self._gated = NetworkError(parts), parts, GatedValues()
+        self._errors, self._parts, self._gated = NetworkError(parts), parts, GatedValues(bool(input_side))
         self._known, self._input_side = known or {}, input_side
         self._seen: dict[str, ValueSummary] = {}
         self._quantized: dict[str, float] = {}
@@ -194,8 +196,7 @@ class OutputJudge:
             fed: their inputs; None: not known.
         """
         self._errors.add(expected, actual, fed)
-        if self._input_side:
-            self._gated.add(expected, actual)
+        self._gated.add(expected, actual)
         self._pictures += 1
         for name, values in expected.items():
             if not values.size:
@@ -229,15 +230,23 @@ class OutputJudge:
 
     def _where_found(self, name: str, kinds: Mapping[str, OutputKind]) -> OutputJudgement | None:
         """The judgement of values that count only where another output finds something; None of others."""
-        if kinds[name] is not OutputKind.values or name in self._known:
+        like_a_row = kinds[name] in LIKE_A_ROW and is_row_of_places(self._seen[name].shape)
+        if name in self._known or not (kinds[name] is OutputKind.values or like_a_row):
             return None
-        for gate in self._gated.gates(name):
-            kind = kinds.get(gate.output)
-            read_so = kind is OutputKind.logits if gate.reading is Reading.sigmoid else kind and kind.is_share
-            if read_so and (told := self._gated.part(name, gate)) is not None:
-                part, found = told
-                return OutputJudgement(name, kinds[name], [part], [part.deviation**2], found=found)
-        return None
+        gates = [gate for gate in self._gated.gates(name) if self._finds(gate, kinds)]
+        told = self._gated.part(name, gates[0]) if len(gates) == 1 else None  # several do not tell which one counts
+        if told is None:
+            return None
+        part, found = told
+        return OutputJudgement(name, OutputKind.values, [part], [part.deviation**2], found=found)
+
+    @staticmethod
+    def _finds(gate: Gate, kinds: Mapping[str, OutputKind]) -> bool:
+        """Whether an output is a probability of each place, read as the gate has it."""
+        kind = kinds.get(gate.output)
+        if gate.reading is Reading.sigmoid:
+            return kind is OutputKind.logits
+        return kind is not None and kind.is_share
 
     def _judged(self, name: str, kind: OutputKind, parts: Sequence[PartError]) -> OutputJudgement:
         seen = self._seen[name]

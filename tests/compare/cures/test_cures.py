@@ -128,12 +128,31 @@ def test_params_that_nobody_composed_are_named(errors, monkeypatch):
     assert errors[1] == []
 
 
-def test_where_no_line_is_enough_the_two_best_are_tried_together(errors):
+def test_where_no_line_is_enough_the_best_is_tried_with_others(errors):
+    head, equal, wide = "quant.head=float", "quant.equalization=cross_layer", "quant.feature_bits=12"
+    best = "quant=best quant.channel_scales=never"
+    errors[0].update({head: 0.36, equal: 0.4, wide: 0.44, "quant=best": 0.1, best: 0.42})
+    errors[0].update({f"{head} {wide}": 0.34, f"{head} {wide} {equal}": 0.34, f"{head} {wide} {best}": 0.1})
+    found = treated(diagnosis(), count=14)
+    assert errors[1][-3:] == [f"{head} {wide}", f"{head} {wide} {equal}", f"{head} {wide} {best}"]
+    lines = [cure.override for cure in found.cures]
+    assert lines[:3] == [f"{head} {wide} {best}", f"{head} {wide}", head]  # what takes other scales comes last
+
+
+@pytest.mark.parametrize(("count", "together"), [(3, 1), (4, 2)])
+def test_lines_together_take_half_as_many_trials_more_at_most(errors, count, together):
+    """Three lines help, and none of them more with another: of the first with the others two could be tried."""
+    lines = ("quant.feature_method=OUTPUT quant.weight_method=MSE", "quant.equalization=cross_layer")
+    errors[0].update(dict.fromkeys([*lines, "quant.head=float"], 0.4))
+    treated(diagnosis(), count=count)
+    assert len(errors[1]) == count + together
+
+
+def test_a_line_that_is_refused_with_another_is_not_tried_again(errors):
     both = "quant.head=float quant.equalization=cross_layer"
-    errors[0].update({"quant.head=float": 0.2, "quant.equalization=cross_layer": 0.3, both: 0.1, "quant=best": 0.01})
-    found = treated(diagnosis())
-    assert errors[1][-1] == both
-    assert [cure.override for cure in found.cures][:2] == [both, "quant.head=float"]  # quant=best takes other scales
+    errors[0].update({"quant.head=float": 0.3, "quant.equalization=cross_layer": 0.4, both: "not so"})
+    assert f"{both} could not be tried: not so" in treated(diagnosis()).notes
+    assert errors[1].count(both) == 1
 
 
 def test_lines_that_set_the_same_keys_are_not_joined(errors):

@@ -28,9 +28,9 @@ def pictures(count, *, boxes_shift=0.0, noise=0.0, score=0.9, as_map=False):
     return made
 
 
-def judged(expected, actual, known=None):
+def judged(expected, actual, known=None, side=64):
     parts = {name: OutputParts.whole(values.size) for name, values in expected[0].items()}
-    judge = OutputJudge(parts, known, 64)
+    judge = OutputJudge(parts, known, side)
     for values, others in zip(expected, actual, strict=True):
         judge.add(values, others)
     return {each.output: each for each in judge.judgements()}
@@ -63,6 +63,22 @@ def test_else_all_places_count(expected, known):
     actual = [{**each, "boxes": each["boxes"] + 100.0 * (each["boxes"] == 0)} for each in expected]
     boxes = judged(expected, actual, known)["boxes"]
     assert (boxes.found, boxes.fidelity) == (None, 0.0)
+
+
+@pytest.mark.parametrize("in_picture", [True, False])
+def test_a_row_of_values_counts_where_a_row_of_probabilities_finds_something(in_picture):
+    """A pitch of each step beside how sure it is. By its shape alone it would be class scores."""
+    sure = [{name: values.max(axis=2) for name, values in each.items()} for each in pictures(4)]
+    noise = [{name: values.max(axis=2) for name, values in each.items()} for each in pictures(4, noise=50.0)]
+    pitch = judged(sure, noise, side=64 * in_picture)["boxes"]
+    assert (pitch.kind, pitch.found, pitch.level, pitch.fidelity) == (OutputKind.values, 12, Level.good, 1.0)
+
+
+def test_of_two_outputs_that_find_something_neither_tells():
+    both = [{**each, "others": each["scores"][..., 0]} for each in pictures(4)]
+    assert judged(both, both)["boxes"].found is None
+    coarse = [{**each, "others": 100.0 * each["boxes"][..., 0]} for each in pictures(4)]
+    assert judged(coarse, coarse)["boxes"].found == 12  # coordinates find nothing
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
