@@ -13,7 +13,7 @@ from stages.core.data.sample_store import SampleReader
 
 __all__ = ["MeasuredErrors", "measurement_key"]
 
-MEASUREMENT_VERSION = 3
+MEASUREMENT_VERSION = 4
 """Raise it when errors are measured in another way."""
 
 

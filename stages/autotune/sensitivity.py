@@ -108,7 +108,7 @@ def measure_sensitivities(
 
     Returns:
         Variable -> bit width -> error, the mean over all parts of float outputs of the mean squared error relative to
-        the part's variance over the pictures.
+        the part's variance over the pictures, or what the network changes of an input.
     """
     graph = problem.graph
     features = _feature_params(problem, pipeline, ranges)
@@ -117,8 +117,14 @@ def measure_sensitivities(
     tried = list(_tried_tensors(problem, features))
     outputs = answering_outputs(graph)
     files = TensorFiles(folder / "float")
-    pictures = _run_float(graph, feeds, {*outputs, *(name for each in tried for name in each.needs)}, files)
-    of_pictures = ({name: files.read(name, picture) for name in outputs} for picture in range(pictures))
+    pictures = _run_float(
+        graph, feeds, {*outputs, *graph.inputs, *(name for each in tried for name in each.needs)}, files
+    )
+    read = files.read
+    of_pictures = (
+        ({name: read(name, picture) for name in outputs}, {name: read(name, picture) for name in graph.inputs})
+        for picture in range(pictures)
+    )
     variations = Variations.of(parts_of_outputs(graph), of_pictures)
     errors: dict[tuple[str, int], list[float]] = {}
     with ThreadPoolExecutor(thread_count()) as pool:

@@ -1,6 +1,7 @@
 """Running a candidate beside the float network on pictures, and the error of its outputs."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -18,7 +19,15 @@ from stages.quantize.candidate import Candidate
 from stages.quantize.emit.prepared import prepared_model
 from stages.quantize.emit.qdq import insert_quantizers
 
-__all__ = ["Outputs", "Simulation", "mean_cosine"]
+__all__ = ["BothOutputs", "Outputs", "Simulation", "mean_cosine"]
+
+
+class BothOutputs(NamedTuple):
+    """The outputs of both networks on a picture, and what both were fed."""
+
+    expected: Outputs
+    actual: Outputs
+    fed: Outputs
 
 
 class Simulation:
@@ -38,8 +47,8 @@ class Simulation:
         graph = Graph(reference)
         self._parts, self._answers = parts_of_outputs(graph), answering_outputs(graph)
 
-    def simulated(self, candidate: Candidate) -> Iterator[tuple[Outputs, Outputs]]:
-        """Give both networks' outputs on each picture, float ones first; the candidate runs in the exact simulator."""
+    def simulated(self, candidate: Candidate) -> Iterator[BothOutputs]:
+        """Give both networks' outputs on each picture; the candidate runs in the exact simulator."""
         names = [output.name for output in self._reference.graph.output]
         return self._beside(Runner(simulator_model(candidate.lowered()[0], names), optimize="safe"))
 
@@ -47,13 +56,9 @@ class Simulation:
         """Squared error of a candidate's outputs relative to their variance: the mean over all parts of outputs."""
         return self._error(self.simulated(candidate)).mean()
 
-    def fidelity(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
-        """The fidelity of the worst part of an output, see `stages.core.outputs.output_error`.
-
-        Args:
-            pairs: float and quantized outputs of each picture.
-        """
-        return fidelity(self._error(pairs).worst())
+    def fidelity(self, pictures: Iterable[BothOutputs]) -> float:
+        """The fidelity of the worst part of an output, see `stages.core.outputs.output_error`."""
+        return fidelity(self._error(pictures).worst())
 
     def part_error(self, candidate: Candidate, features: Collection[str], nodes: Collection[str]) -> float:
         """The same with only some features and some nodes' weights quantized: a float network with quantizers."""
@@ -62,6 +67,10 @@ class Simulation:
         quantized = [feature for feature in candidate.features.values() if feature.tensor in features]
         model = insert_quantizers(model, NetworkParams(quantized, []), {})
         return self._error(self._beside(Runner(model, optimize="none"))).mean()
+
+    def both_float(self) -> Iterator[BothOutputs]:
+        """Give the float network's outputs on each picture for both networks'."""
+        return (BothOutputs(outputs, outputs, {}) for outputs in self.of_float())
 
     def of_float(self) -> Iterator[Outputs]:
         """Give the float network's outputs on each picture."""
@@ -76,27 +85,27 @@ class Simulation:
             yield outputs
         self._kept = kept
 
-    def _error(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> NetworkError:
+    def _error(self, pictures: Iterable[BothOutputs]) -> NetworkError:
         error = NetworkError(self._parts)
-        for expected, actual in pairs:
-            error.add({name: expected[name] for name in self._answers}, actual)
+        for expected, actual, fed in pictures:
+            error.add({name: expected[name] for name in self._answers}, actual, fed)
         return error
 
-    def _beside(self, runner: Runner) -> Iterator[tuple[Outputs, Outputs]]:
-        def run(pair: tuple[Outputs, Outputs]) -> tuple[Outputs, Outputs]:
+    def _beside(self, runner: Runner) -> Iterator[BothOutputs]:
+        def run(pair: tuple[Outputs, Outputs]) -> BothOutputs:
             feed, expected = pair
-            return expected, runner.run(feed)
+            return BothOutputs(expected, runner.run(feed), feed)
 
         return in_order(run, zip(self._feeds(), self.of_float(), strict=True))
 
 
-def mean_cosine(pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
+def mean_cosine(pictures: Iterable[BothOutputs]) -> float:
     """Cosine similarity of the least similar output, averaged over pictures.
 
     It counts as 0 where a value is infinite or not a number: that is as bad as can be.
     """
     cosines = [
         [cosine(y, actual[name]) if np.isfinite(actual[name]).all() else 0.0 for name, y in expected.items()]
-        for expected, actual in pairs
+        for expected, actual, _ in pictures
     ]
     return float(np.min(np.mean(cosines, axis=0)))

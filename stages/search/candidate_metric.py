@@ -31,7 +31,7 @@ from stages.evaluate.scores import (
 )
 from stages.evaluate.scoring import Scoring, score_of_metric
 from stages.quantize.candidate import Candidate
-from stages.quantize.simulation import Outputs, Simulation, mean_cosine
+from stages.quantize.simulation import BothOutputs, Outputs, Simulation, mean_cosine
 
 __all__ = [
     "ACCURACY",
@@ -111,7 +111,7 @@ class CandidateMetric:
         Raises:
             UserError: if the pictures do not give the metric.
         """
-        return self._value((outputs, outputs) for outputs in self.simulation.of_float())
+        return self._value(self.simulation.both_float())
 
     def with_interval(self, candidate: Candidate) -> tuple[float, tuple[float, float] | None]:
         """The metric of a candidate, and the 95 % interval of its difference to the float network's where it is known.
@@ -124,14 +124,14 @@ class CandidateMetric:
         score = self._scored(self.scoring, self.simulation.simulated(candidate))
         return self._of_score(score), score.interval(self.name)
 
-    def _value(self, pairs: Iterable[tuple[Outputs, Outputs]]) -> float:
+    def _value(self, outputs: Iterable[BothOutputs]) -> float:
         if self.scoring is None:
-            return mean_cosine(pairs) if self.name == COSINE else self.simulation.fidelity(pairs)
-        return self._of_score(self._scored(self.scoring, pairs))
+            return mean_cosine(outputs) if self.name == COSINE else self.simulation.fidelity(outputs)
+        return self._of_score(self._scored(self.scoring, outputs))
 
-    def _scored(self, scoring: Scoring, pairs: Iterable[tuple[Outputs, Outputs]]) -> Score:
+    def _scored(self, scoring: Scoring, outputs: Iterable[BothOutputs]) -> Score:
         score = scoring.new()
-        for picture, (expected, actual) in zip(self.pictures, pairs, strict=True):
+        for picture, (expected, actual, _) in zip(self.pictures, outputs, strict=True):
             score.add(picture.name, picture.placement, expected, actual)
         return score
 

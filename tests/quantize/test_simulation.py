@@ -50,7 +50,7 @@ def test_the_fidelity_is_that_of_the_worst_output():
     simulation = Simulation(model, lambda: PICTURES)
     pairs = [*simulation.simulated(candidate)]
     errors = [
-        relative_error([expected[name] for expected, _ in pairs], [actual[name] for _, actual in pairs])
+        relative_error([expected[name] for expected, _, _ in pairs], [actual[name] for _, actual, _ in pairs])
         for name in ("boxes", "scores")
     ]
     assert simulation.fidelity(pairs) == pytest.approx(np.sqrt(1 - max(errors)))

@@ -15,7 +15,7 @@ from stages.core.data.inputs import load_inputs
 from stages.evaluate.__main__ import evaluate
 from stages.export.__main__ import export
 from stages.quantize.pipeline import Pipeline
-from stages.quantize.simulation import mean_cosine
+from stages.quantize.simulation import BothOutputs, mean_cosine
 from stages.search.candidate_metric import (
     ACCURACY,
     AGREEMENT,
@@ -65,13 +65,14 @@ def test_a_part_without_pictures_is_refused(exported):
 def test_the_least_similar_output_counts():
     # by hand: a is equal; b turns by 60 degrees on one of two pictures
     one, turned = np.array([1.0, 0.0], np.float32), np.array([0.5, np.sqrt(0.75)], np.float32)
-    pairs = [({"a": one, "b": one}, {"a": one, "b": one}), ({"a": one, "b": one}, {"a": one, "b": turned})]
+    both = {"a": one, "b": one}
+    pairs = [BothOutputs(both, both, {}), BothOutputs(both, {"a": one, "b": turned}, {})]
     assert mean_cosine(pairs) == pytest.approx(0.75)
 
 
 def test_what_is_no_number_is_as_bad_as_can_be():
     one = np.ones(2, np.float32)
-    assert mean_cosine([({"a": one}, {"a": np.array([np.nan, 1], np.float32)})]) == 0.0
+    assert mean_cosine([BothOutputs({"a": one}, {"a": np.array([np.nan, 1], np.float32)}, {})]) == 0.0
 
 
 def test_the_fidelity_is_that_of_the_debug_pictures(exported):
@@ -81,7 +82,12 @@ def test_the_fidelity_is_that_of_the_debug_pictures(exported):
         candidate = candidate_of(config)
         pairs = [*metric.simulation.simulated(candidate)]
         assert len(pairs) == 2
-        error = relative_error(*([outputs["logits"] for outputs in side] for side in zip(*pairs, strict=True)))
+        error = relative_error(
+            *(
+                [outputs["logits"] for outputs in side]
+                for side in ([each.expected for each in pairs], [each.actual for each in pairs])
+            )
+        )
         assert metric.of(candidate) == pytest.approx(math.sqrt(1 - error))
         assert metric.with_interval(candidate) == (metric.of(candidate), None)
         assert metric.of_float() == 1

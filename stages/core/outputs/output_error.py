@@ -122,23 +122,31 @@ class Variations:
 
     def __init__(self, parts: Mapping[str, OutputParts]) -> None:
         self.parts = parts
+        self._followed = {name: FollowedInput(each) for name, each in parts.items()}
         self._by_output: dict[str, dict[Reading, _Variation]] = {}
         self._places: dict[str, PlaceSummary] = {}
         self._variances: dict[str, tuple[Doubles, NDArray[np.bool_]]] | None = None
 
     @classmethod
-    def of(cls, parts: Mapping[str, OutputParts], pictures: Iterable[Outputs]) -> "Variations":
-        """Take in all pictures."""
+    def of(cls, parts: Mapping[str, OutputParts], pictures: Iterable[tuple[Outputs, Outputs]]) -> "Variations":
+        """Take in all pictures, the float outputs and the inputs of each."""
         variations = cls(parts)
-        for outputs in pictures:
-            variations.add(outputs)
+        for outputs, fed in pictures:
+            variations.add(outputs, fed)
         return variations
 
-    def add(self, expected: Outputs) -> None:
-        """Take in one picture's float outputs."""
+    def add(self, expected: Outputs, fed: Outputs | None = None) -> None:
+        """Take in one picture.
+
+        Args:
+            expected: the float outputs.
+            fed: the inputs; None: not known, so no output follows one.
+        """
         self._variances = None
         for name, values in expected.items():
             parts = self.parts.get(name)
+            if fed and name in self._followed:
+                self._followed[name].add(values, fed)
             if parts is not None and parts.may_be_logits:
                 self._places.setdefault(name, PlaceSummary()).add(values)
             readings = readings_of(parts)
@@ -157,6 +165,14 @@ class Variations:
             self._variances = {name: each[self.reading(name)].variances() for name, each in self._by_output.items()}
         return self._variances
 
+    def changes(self, output: str) -> Doubles:
+        """What is changed of the input in each part; 0 where it does not follow one, as logits do not."""
+        variances, _ = self.variances()[output]
+        followed = self._followed.get(output)
+        if followed is None or self.reading(output) is not Reading.values:
+            return np.zeros_like(variances)
+        return followed.changes(variances)
+
     def names(self, output: str) -> list[str]:
         """The names of an output's parts."""
         return list(self.parts[output].names) if output in self.parts else [""]
@@ -173,7 +189,6 @@ class NetworkError:
     def __init__(self, parts: Mapping[str, OutputParts], variations: Variations | None = None) -> None:
         self._parts, self._known = parts, variations
         self._variations = variations or Variations(parts)
-        self._followed = {name: FollowedInput(each) for name, each in parts.items()}
         self._errors: dict[str, dict[Reading, Doubles]] = {}
         self._counts: dict[str, Doubles] = {}
 
@@ -183,14 +198,13 @@ class NetworkError:
         Args:
             expected: outputs of the float network.
             actual: of the quantized one.
-            fed: the inputs of both; None: not known, so no output follows one.
+            fed: the inputs of both; None: not known, so no output follows one. Where the variations are known they
+                tell.
         """
         if self._known is None:
-            self._variations.add(expected)
+            self._variations.add(expected, fed)
         for name, values in expected.items():
             parts = self._parts.get(name)
-            if fed and name in self._followed:
-                self._followed[name].add(values, fed)
             errors = self._errors.setdefault(name, {})
             for each in readings_of(parts) if self._known is None else [self._known.reading(name)]:
                 differences = _chosen(parts, each.of(actual[name])) - _chosen(parts, each.of(values))
@@ -209,7 +223,7 @@ class NetworkError:
                 self._counts[name],
                 *variances[name],
                 errors[self.reading(name)],
-                self._changes(name, variances[name][0]),
+                self._variations.changes(name),
                 strict=True,
             )
         ]
@@ -217,13 +231,6 @@ class NetworkError:
     def reading(self, output: str) -> Reading:
         """How an output is read, by its float values so far."""
         return self._variations.reading(output)
-
-    def _changes(self, name: str, variances: Doubles) -> Doubles:
-        """What is changed of the input in each part; 0 where it does not follow one, as logits do not."""
-        followed = self._followed.get(name)
-        if followed is None or self.reading(name) is not Reading.values:
-            return np.zeros_like(variances)
-        return followed.changes(variances)
 
     def mean(self) -> float:
         """The mean over all parts of their relative error; 0 where there is no float output."""

@@ -120,7 +120,8 @@ def _of_pictures(model: ModelConfig, unknown: UnknownShapeError) -> SourceGraph:
 def _source_graph(model: ModelConfig) -> SourceGraph:
     read, title = read_source(model)
     metadata = {entry.key: entry.value for entry in read.model.metadata_props}
-    producer = f"{read.model.producer_name} {read.model.producer_version}".strip()
+    version = read.model.producer_version.removesuffix(" None")  # tf2onnx' commit, where it does not know it
+    producer = f"{read.model.producer_name} {version}".strip()
     graph = float_source(read.model, title).model
     return SourceGraph(graph, producer, metadata, graph_shapes(graph))
 

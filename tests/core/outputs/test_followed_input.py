@@ -1,10 +1,15 @@
+"""Outputs that follow an input are judged by what is changed of it."""
+
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from stages.core.outputs.followed_input import FollowedInput
+from stages.core.outputs.output_error import NetworkError, Variations, fidelity
 from stages.core.outputs.output_judge import Level, OutputJudge
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.outputs.output_parts import OutputParts
+from stages.quantize.simulation import BothOutputs, Simulation
 
 SHAPE = (1, 3, 16, 16)
 
@@ -58,6 +63,26 @@ def test_what_hands_its_input_on_is_judged_by_its_variation():
     given = pictures()
     found = judged([2 * values for values in given], sums([2 * values for values in given], noise(0.02)), given)
     assert (found.changes_input, found.level) == (False, Level.good)
+
+
+def test_searches_measure_what_the_judge_measures():
+    """autotune, with variations that it knows; `quant=best` and bisect, which ask a simulation."""
+    clean, wrong = pictures(), noise(0.05, seed=2)
+    noisy = sums(clean, noise(0.1))
+    expected, actual, fed = (
+        [{name: each} for each in of] for name, of in zip("yyx", (clean, sums(clean, wrong), noisy), strict=True)
+    )
+    fidelity_judged = judged(clean, sums(clean, wrong), noisy).fidelity
+    parts = {"y": OutputParts.whole(clean[0].size)}
+    known = NetworkError(parts, Variations.of(parts, zip(expected, fed, strict=True)))
+    for values, others in zip(expected, actual, strict=True):
+        known.add(values, others)
+    assert fidelity(known.worst()) == pytest.approx(fidelity_judged)
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"], "same")], "same", info[:1], info[1:])
+    simulation = Simulation(helper.make_model(graph), lambda: fed)
+    assert simulation.fidelity(map(BothOutputs, expected, actual, fed)) == pytest.approx(fidelity_judged)
+    assert fidelity_judged < 0.9
 
 
 def test_a_state_does_not_follow():

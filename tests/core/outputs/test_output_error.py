@@ -80,7 +80,7 @@ def test_one_picture_varies_about_the_mean_of_its_values():
 def test_an_output_of_varying_size_varies_about_the_mean_of_all_values(known):
     # all float values: 1, 3, 1, 3, 2: squared deviations 1, 1, 1, 1, 0 of 5
     expected, actual = [[1, 3], [1, 3, 2]], [[1, 4], [1, 3, 3]]
-    variations = Variations.of({}, pictures(expected)) if known else None
+    variations = Variations.of({}, ((each, {}) for each in pictures(expected))) if known else None
     error = error_of(expected, actual, {}, variations)
     (part,) = error.parts()
     assert (part.part, part.values) == ("", 5)
@@ -116,7 +116,8 @@ def test_a_value_that_is_no_number_is_the_most_error(value):
 
 
 def test_a_known_variation_is_what_errors_are_measured_by():
-    variations = Variations.of({"y": OutputParts.whole(1)}, pictures([[0], [4]]))  # variance 8
+    known = ((each, {}) for each in pictures([[0], [4]]))
+    variations = Variations.of({"y": OutputParts.whole(1)}, known)  # variance 8
     assert error_of([[2]], [[4]], variations=variations).worst() == pytest.approx(0.5)
 
 

@@ -8,7 +8,7 @@ from stages.core.outputs.output_judge import OutputJudge
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.outputs.reading import Reading, may_be_logits
-from stages.quantize.simulation import Simulation
+from stages.quantize.simulation import BothOutputs, Simulation
 
 
 def places(channels=3):
@@ -90,7 +90,7 @@ def test_other_values_are_read_as_they_are(network, expected):
 
 def test_what_is_known_beforehand_gives_the_same_error():
     network = Graph(places())
-    variations = Variations.of(parts_of_outputs(network), pictures())
+    variations = Variations.of(parts_of_outputs(network), ((each, {}) for each in pictures()))
     actual = pictures(found=1.0)
     assert errors_of(pictures(), actual, None, variations).mean() == errors_of(pictures(), actual).mean()
 
@@ -104,5 +104,6 @@ def test_the_search_measures_what_the_judge_measures():
     (judged,) = judge.judgements()
     simulation = Simulation(places(), lambda: [])
     assert judged.kind is OutputKind.logits
-    assert simulation.fidelity(zip(pictures(), actual, strict=True)) == pytest.approx(judged.fidelity)
-    assert simulation.fidelity(zip(pictures(), pictures(found=-4.0), strict=True)) < 0.5
+    fed = [{}] * len(actual)
+    assert simulation.fidelity(map(BothOutputs, pictures(), actual, fed)) == pytest.approx(judged.fidelity)
+    assert simulation.fidelity(map(BothOutputs, pictures(), pictures(found=-4.0), fed)) < 0.5
