@@ -278,8 +278,9 @@ def _finish(sweep: Sweep, json: Path | None) -> int:
         say("failed", f"{label(result.overrides, sweep.varied)}: {result.error}", "red")
     output.print(f"summary:     {(sweep.folder / ('summary.svg' if best else 'points.csv')).as_uri()}")
     output.print(f"MLflow run:  {sweep.parent}, {counted(len(results), 'point')} below it")
-    if ranking.recommended is not None:
-        next_step(f"{_command_of(ranking.recommended, sweep)}, for the report of the best")
+    if (point := ranking.recommended) is not None:
+        which = "the best" if point is best else "the cheapest that is as good as the best"
+        next_step(f"{_command_of(point, sweep)}, for the report of {which}")
     elif best is not None:
         output.print(f"no point is good: {_command_of(best, sweep)}, and read its findings")
     elif ranking.failed:

@@ -157,8 +157,12 @@ class Ranking:
 
     @property
     def recommended(self) -> PointResult | None:
-        """The best point whose outputs are not broken, if there is one."""
-        return next((result for result in self.ranked if not _is_broken(result)), None)
+        """The best point whose outputs are not broken, if there is one; of those with its metric the cheapest."""
+        worth = [result for result in self.ranked if not _is_broken(result)]
+        equal = [
+            each for each in worth if (self._merit(each), each.verdict) == (self._merit(worth[0]), worth[0].verdict)
+        ]
+        return min(equal, key=self._costs, default=None)
 
     def cost(self, result: PointResult) -> float:
         """What the Pareto front weighs the metric against."""

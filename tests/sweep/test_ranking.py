@@ -53,6 +53,19 @@ def test_of_points_that_look_equal_the_one_of_fewer_bits_is_on_the_front():
         assert numbers(ranking(*turned, direction=direction, cost="weight_bytes").pareto) == [8]
         assert numbers(ranking(*turned, direction=direction, cost="bit_operations").pareto) == [8]
     assert numbers(ranking(*points).ranked) == [12, 10, 8]
+    assert ranking(*points, cost="bit_operations").recommended.number == 8
+
+
+def test_of_equal_points_the_cheapest_that_compare_finds_as_good_is_recommended():
+    verdicts = {"12": "good", "10": "good", "8": "look", "4": "broken"}
+    points = [
+        result(int(bits), bits, "8", 0.95, int(bits) / 100, int(bits), verdict=verdict)
+        for bits, verdict in verdicts.items()
+    ]
+    assert numbers(ranking(*points).ranked) == [12, 10, 8, 4]
+    assert ranking(*points).recommended.number == 10
+    assert ranking(*points[2:]).recommended.number == 8
+    assert ranking(*points[3:]).recommended is None
 
 
 def test_what_shows_is_what_counts():

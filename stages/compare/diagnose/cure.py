@@ -70,9 +70,10 @@ def helps(effect: Effect) -> bool:
 
 def effect_of(before: Outcome, after: Outcome) -> Effect:
     """The effect of a cure on a network's outcome: on its boxes where there are enough to tell, else on its outputs."""
+    good = after.level is Level.good
     if before.enough_boxes and after.enough_boxes:
-        return Effect(BOXES, before.box_agreement, after.box_agreement)
-    return Effect(FIDELITY, before.fidelity, after.fidelity)
+        return Effect(BOXES, before.box_agreement, after.box_agreement, good)
+    return Effect(FIDELITY, before.fidelity, after.fidelity, good)
 
 
 def best_first(cures: Iterable[Cure]) -> list[Cure]:

@@ -1,7 +1,7 @@
 """What a finding is, and how findings are put in order."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stages.core.outputs.output_judge import GOOD_FIDELITY
@@ -31,11 +31,13 @@ class Effect:
         metric: what was measured.
         before: as it is.
         after: with the cure.
+        good: whether the network is good with it, by the verdict.
     """
 
     metric: str
     before: float
     after: float
+    good: bool = field(default=False, compare=False)
 
     @property
     def is_fidelity(self) -> bool:
@@ -44,9 +46,15 @@ class Effect:
 
     def words(self) -> str:
         """Say what it does, as the terminal and the page print it."""
-        still = self.is_fidelity and self.after < GOOD_FIDELITY
-        below = f", still below {GOOD_FIDELITY:g}" if still else ""
-        return f"{self.metric} {self.before:.4g} -> {self.after:.4g}{below}"
+        short = self.is_fidelity and self.after < GOOD_FIDELITY
+        so = (
+            ""
+            if not short
+            else ", which is good: the answers stay"
+            if self.good
+            else f", still below {GOOD_FIDELITY:g}"
+        )
+        return f"{self.metric} {self.before:.4g} -> {self.after:.4g}{so}"
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,11 @@ def test_boxes_tell_the_effect_where_there_are_enough():
     assert effect == Effect(BOXES, pytest.approx(20 / 22), 1.0)  # 10 in both, 12 and 10 in all
 
 
+@pytest.mark.parametrize(("error", "good"), [(0.1, True), (0.28, False)])
+def test_an_effect_says_whether_the_network_is_good_then(error, good):
+    assert effect_of(outcome(0.6), outcome(error)).good is good
+
+
 def test_what_a_converter_takes_comes_first_then_what_helps_most():
     cures = [
         cure("little", 0.8, number=0),

@@ -172,6 +172,12 @@ def test_a_cure_that_is_not_enough_says_so():
     assert cure_lines([cure])[0].startswith("cure 1, fidelity of the outputs 0 -> 0.5, still below 0.98: ")
 
 
+def test_one_with_which_the_answers_stay_is_enough():
+    effect = Effect("fidelity of the outputs", 0.4, 0.95, good=True)
+    cure = Cure("quant=best", effect, Level.good, True, 0)
+    assert cure_lines([cure])[0].startswith("cure 1, fidelity of the outputs 0.4 -> 0.95, which is good: the answers")
+
+
 def test_what_is_not_finite_inside_is_looked_at_however_good_the_outputs_are():
     finding = Finding("not_finite", "log", "log is infinite", {})
     level, sentence = said([row("fc", 0.9912)], [finding], outputs=[judged(0.99)])
