@@ -184,6 +184,11 @@ ARRAYS = {
     "no header": (".npy", b"\x93NUMPY", "cannot be read"),
     "a header that ends early": (".npy", b"\x93NUMPY\x01\x00\x06\x00{'desc", "cannot be read"),
     "a header nested too deep": (".npy", b"\x93NUMPY\x01\x00\x00\x20" + b"(" * 8192, "cannot be read"),
+    "a header with keys of two types": (
+        ".npy",
+        b"\x93NUMPY\x01\x00\x3c\x00{b'descr': '<f4', 'fortran_order': False, 'shape': (1,)}      \n",
+        "cannot be read",
+    ),
     "a pickle": (".npy", npy((1,), "|O", b"cos\nsystem\n(S'touch pwned'\ntR."), "cannot be read"),
     "a long header": (".npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "cannot be read"),
     "an archive that is a bomb": (".npz", bomb, "unpacks to 67108"),

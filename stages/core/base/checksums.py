@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 CHECKSUMS_FILE = "checksums.json"
-ARRAY_ERRORS = (tokenize.TokenError, SyntaxError, RecursionError, MemoryError, SystemError)
-"""What NumPy raises besides ValueError where an array is damaged: it parses the header as Python, and a text may have
-characters that Unicode has not."""
+ARRAY_ERRORS = (tokenize.TokenError, SyntaxError, RecursionError, MemoryError, SystemError, TypeError)
+"""What NumPy raises besides ValueError where an array is damaged: it parses the header as Python, sorts its keys of
+whatever types, and a text may have characters that Unicode has not."""
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 """What reading a damaged zip raises; RuntimeError where it asks for a password or an unknown compression."""
 VERSION = 1
@@ -100,7 +100,7 @@ def parsing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, *ARRAY_ERRORS) as error:
+    except (AttributeError, LookupError, OverflowError, ValueError, *ARRAY_ERRORS) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else one_line(error)
         raise damaged(path, reason) from error
 

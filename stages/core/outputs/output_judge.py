@@ -26,7 +26,7 @@ GOOD_WITH_ANSWERS = 0.94
 """So much will do where answers are read off an output and none changes: a third of the variation."""
 BROKEN_FIDELITY = 0.75
 """An error of two thirds of the variation."""
-TOLERATED, TOLERATED_PLACES = 0.05, 0.1
+TOLERATED, TOLERATED_PLACES = 0.05, 0.07
 """So many clear changes of answers go with a sound network of 8 bits; of places in a map more, at edges."""
 BROKEN_SHARE = 0.5
 FEW_ANSWERS = 30
