@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from stages.compare.background import Background
-from stages.compare.cures.candidates import candidates, without_line
+from stages.compare.cures.candidates import candidates, is_sure, without_line
 from stages.compare.diagnose.diagnosis import Diagnosis, diagnose
 from stages.compare.gather.gather import Gathered, gather
 from stages.compare.render.render import begin_figures, conclude, render
@@ -34,7 +34,8 @@ def _treated(diagnosis: Diagnosis, gathered: Gathered, config: Config) -> Diagno
     if not config.compare.cures:
         return replace(diagnosis, findings=[without_line(finding) for finding in diagnosis.findings])
     if any(candidates(diagnosis, config)):
-        say("so far", conclude(gathered, diagnosis).sentence, "bold")
+        sure = replace(diagnosis, findings=[finding for finding in diagnosis.findings if is_sure(finding)])
+        say("so far", conclude(gathered, sure).sentence, "bold")
     from stages.compare.cures.cures import with_cures  # noqa: PLC0415  (it composes, which takes Hydra)
 
     return with_cures(diagnosis, config)

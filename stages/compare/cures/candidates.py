@@ -21,7 +21,7 @@ from stages.core.graph.onnx_graph import WEIGHTED
 from stages.core.integer.operators import KEEPS_CODES
 from stages.core.outputs.output_judge import GOOD_FIDELITY, Level
 
-__all__ = ["ALLOTMENT", "AUTOTUNE", "PER_TENSOR", "candidates", "tried_by_outputs", "widens", "without_line"]
+__all__ = ["ALLOTMENT", "AUTOTUNE", "PER_TENSOR", "candidates", "is_sure", "tried_by_outputs", "widens", "without_line"]
 
 LEARNED = "quant=best"
 PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
@@ -40,6 +40,8 @@ MOST_SKIPPED = 3
 """Layers, or stretches of a few, that are tried in float together."""
 MOST_FLOAT = 0.3
 """Longer stretches too, as long as no more of the layers than this stay in float."""
+LOCAL = ("range", "bit_width", "channel_imbalance", "falls")
+"""Kinds of findings that are only findings if mending them helps the outputs."""
 EVIDENT = ("input", "debug")
 """Kinds of findings whose cures the outputs cannot judge: both networks are fed alike."""
 CUT = "model.cut="
@@ -49,6 +51,11 @@ CUT = "model.cut="
 def tried_by_outputs(finding: Finding) -> bool:
     """Whether a finding's cure is to be judged by the quantized outputs beside the float ones."""
     return finding.cure is not None and finding.kind not in EVIDENT and not finding.cure.startswith(CUT)
+
+
+def is_sure(finding: Finding) -> bool:
+    """Whether a finding stays one even if its line does not help; one of a single layer is one only if that does."""
+    return finding.kind not in LOCAL or not tried_by_outputs(finding)
 
 
 def without_line(finding: Finding) -> Finding:

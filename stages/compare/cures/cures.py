@@ -8,6 +8,7 @@ from stages.compare.cures.candidates import (
     AUTOTUNE,
     PER_TENSOR,
     candidates,
+    is_sure,
     tried_by_outputs,
     widens,
     without_line,
@@ -27,8 +28,6 @@ from stages.core.outputs.output_judge import Level
 __all__ = ["with_cures"]
 
 FEW_CODES = "few_codes"
-LOCAL = ("range", "bit_width", "channel_imbalance", "falls")
-"""Kinds of findings that are only findings if mending them helps the outputs."""
 
 
 def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
@@ -161,6 +160,4 @@ def _judged(finding: Finding, trials: _Trials) -> Finding | None:
     effect = trials.effect_on(finding)
     if effect is not None and helps(effect):
         return replace(finding, effect=effect)
-    if effect is not None and finding.kind in LOCAL:
-        return None
-    return without_line(finding)
+    return without_line(finding) if effect is None or is_sure(finding) else None

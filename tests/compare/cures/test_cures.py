@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from stages.compare.cures import cures
+from stages.compare.cures.candidates import is_sure
 from stages.compare.cures.trial import TrialResult
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Effect, Finding
@@ -213,3 +214,9 @@ def test_lost_logits_are_a_finding_though_their_line_alone_does_not_help(monkeyp
     found = treated(Diagnosis([LOST], [], [], two_outputs(1.0, 0.1)))
     assert found.findings == [replace(LOST, cure=None)]
     assert [cure.override for cure in found.cures] == [f"{LOST.cure} quant.feature_bits=12"]
+
+
+def test_a_finding_of_one_layer_is_sure_only_after_its_trial():
+    assert [is_sure(finding) for finding in (RANGE, IMBALANCE, replace(RANGE, cure=None), FEW, INPUT, LOST)] == [
+        False, False, True, True, True, True,
+    ]  # fmt: skip
