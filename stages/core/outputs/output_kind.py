@@ -53,8 +53,8 @@ LEAST_WAVEFORM = 64
 """Values of a waveform, at least."""
 EMBEDDING_STEP = 64
 """Embeddings have a multiple of so many values; numbers of classes rarely do."""
-LEAST_EMBEDDING = 16
-"""Values of unit length are one from here on."""
+LEAST_EMBEDDING, LEAST_COORDINATES = 16, 8
+"""Values of unit length are one from here on; fewer of which none stands out are a few points' coordinates."""
 SMOOTH = 0.5
 """Correlation of neighbouring values from which on a row of them is a waveform."""
 CERTAIN = 0.9
@@ -230,6 +230,7 @@ def _kind_of_row(seen: ValueSummary, elements: int, own_variation: float | None)
         return OutputKind.row
     if own_variation < OWN_VARIATION or class_axis(seen.shape) is None:
         return OutputKind.values
-    told = seen.rows.pictures >= LEAST_PICTURES and elements >= LEAST_EMBEDDING
-    like_embedding = not elements % EMBEDDING_STEP or (told and seen.rows.balanced)
-    return OutputKind.embedding if like_embedding else OutputKind.class_scores
+    balanced = seen.rows.pictures >= LEAST_PICTURES and seen.rows.balanced
+    if not elements % EMBEDDING_STEP or (balanced and elements >= LEAST_EMBEDDING):
+        return OutputKind.embedding
+    return OutputKind.values if balanced and elements >= LEAST_COORDINATES else OutputKind.class_scores

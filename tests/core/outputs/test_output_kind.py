@@ -209,6 +209,22 @@ def test_a_row_of_which_nothing_ever_stands_out_is_an_embedding(count, kind):
     assert kind_of(summary(*[noise(1, 1, 1, 96, seed=seed) for seed in range(count)]), 1.0) is kind
 
 
+@pytest.mark.parametrize(
+    ("elements", "height", "kind"),
+    [
+        (15, 0.0, OutputKind.values),
+        (15, 5.0, OutputKind.class_scores),
+        (8, 0.0, OutputKind.values),
+        (7, 0.0, OutputKind.class_scores),
+    ],
+)
+def test_a_short_row_of_which_nothing_ever_stands_out_is_coordinates(elements, height, kind):
+    pictures = [characters(1, elements, height=height, seed=seed) for seed in range(8)]
+    for picture in pictures if not height else ():
+        picture[:] = np.random.default_rng(int(1e6 * abs(picture[0, 0]))).permuted(np.linspace(0, 64, elements))
+    assert kind_of(summary(*pictures), 1.0) is kind
+
+
 def test_scores_that_lean_to_one_side_are_no_embedding():
     pictures = [np.random.default_rng(seed).exponential(1, (1, 100)) - 1 for seed in range(8)]
     assert kind_of(summary(*pictures), 1.0) is OutputKind.class_scores
