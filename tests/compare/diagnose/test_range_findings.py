@@ -121,6 +121,16 @@ def test_without_float_outputs_the_layer_stays_in_float_too():
     assert finding.cure == "quant.skip_nodes=[conv,transpose,reshape]"
 
 
+def test_a_move_that_the_soc_has_not_in_integers_takes_no_bits():
+    soc = soc_config("t40")
+    lacking = {
+        name: replace(group, types=[each for each in group.types if each != "Transpose"])
+        for name, group in soc.operators.items()
+    }
+    (finding,) = few_codes(soc=replace(soc, operators=lacking))
+    assert finding.sentence.endswith("The range is that of conv")
+
+
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
