@@ -57,7 +57,8 @@ def _comparison(call: Sequence[str], text: Sequence[str]) -> str | None:
         least = _option(call, "--tolerance")
         return (
             f"the quantized network is too unlike the float one ({found}; at least {least}): choose ranges by another "
-            "quant.feature_method, or keep layers in float (quant.head=float of a detector, quant.skip_nodes)"
+            "quant.feature_method, or keep layers in float (quant.head=float of a detector, quant.skip_nodes); "
+            "`python -m stages.compare` says which layers lose and what helps"
         )
     return f"the compiled network differs from its own simulation before compiling ({found}): a fault of the compiler"
 

@@ -26,7 +26,7 @@ def test_a_network_that_is_too_unlike_the_float_one():
     assert said("gate.log") == (
         "model_deploy.py: the quantized network is too unlike the float one (cosine 1.000, euclidean similarity 0.993; "
         "at least 0.8,0.5): choose ranges by another quant.feature_method, or keep layers in float (quant.head=float "
-        "of a detector, quant.skip_nodes)"
+        "of a detector, quant.skip_nodes); `python -m stages.compare` says which layers lose and what helps"
     )
     assert "(cosine 0.761, euclidean similarity -0.614; at least 0.8,0.5)" in said(GUIDE)  # the guide's, section 2.3
 

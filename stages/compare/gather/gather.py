@@ -18,7 +18,7 @@ from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugP
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
 from stages.core.base.artifacts import as_rows, read_artifact
 from stages.core.base.errors import DamagedError, UserError
-from stages.core.base.paths import CALIBSET, DETECTOR, EVALUATE, NORMALIZATION, NOTES, TASK_METRIC
+from stages.core.base.paths import CALIBSET, COMPILER_LOG, DETECTOR, EVALUATE, NORMALIZATION, NOTES, TASK_METRIC
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import check_settings, evaluate_settings
 from stages.core.data.inputs import noun_of
@@ -29,6 +29,7 @@ from stages.core.outputs.joints import find_joints
 from stages.core.outputs.output_judge import OutputJudgement
 from stages.core.outputs.states import float_outputs
 from stages.core.statistics.task_metric import TaskMetric
+from stages.core.tpu_mlir.compiled import CompiledNetwork, load_compiled, was_refused
 
 __all__ = ["Gathered", "TrainingRecord", "gather"]
 
@@ -64,6 +65,7 @@ class Gathered:
         debug: what is known of them.
         calibration: the calibration set.
         training: what tells how the network was fed in training.
+        compiled: what Sophgo's compiler made of the network; None where there is none, or it refused the network.
         notes: lines of earlier stages and of this one that the user should read.
     """
 
@@ -80,6 +82,7 @@ class Gathered:
     debug: DebugSet
     calibration: CalibrationSet
     training: TrainingRecord
+    compiled: CompiledNetwork | None
     notes: Sequence[str]
 
 
@@ -92,6 +95,7 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         background: measures.
     """
     networks, stored = load_networks(config), stored_sets(CALIBSET)
+    compiled, refused = _compiled(config)
     samples, noun = stored[CALIBRATION], noun_of(networks.inputs)
     available = len(select(replace(config.data.calibration, size=None), networks.inputs, "data.calibration"))
     files = select(config.data.debug, networks.inputs, DEBUG_KEY)
@@ -132,8 +136,24 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         pictures.summary(),
         CalibrationSet(len(samples), available, samples.flat, noun),
         TrainingRecord(read_artifact(NORMALIZATION, _norms), samples),
-        [f"calibration set: {line}" for line in samples.warnings] + read_artifact(NOTES, _notes) + pictures.notes,
+        compiled,
+        [f"calibration set: {line}" for line in samples.warnings]
+        + read_artifact(NOTES, _notes)
+        + pictures.notes
+        + refused,
     )
+
+
+def _compiled(config: Config) -> tuple[CompiledNetwork | None, list[str]]:
+    """What Sophgo's compiler made, where this machine has it, and a line where it refused the network.
+
+    That is when the page is needed most: who runs compare by hand then gets it without the compiler's part.
+    """
+    if not config.watch.compilers:
+        return None, []
+    if was_refused():
+        return None, [f"TPU-MLIR refused this network ({COMPILER_LOG}): its own simulation is not on this page"]
+    return load_compiled(config), []
 
 
 def _evaluated(config: Config) -> TaskMetric | None:

@@ -20,7 +20,6 @@ from stages.core.base.console import counted, output
 from stages.core.base.paths import BOXES, DIAGNOSIS, REPORT, SIMILARITY
 from stages.core.config.schema import Config
 from stages.core.tables import bit_widths_line, similarity_table
-from stages.core.tpu_mlir.compiled import load_compiled
 
 __all__ = ["BegunFigures", "Rendered", "begin_figures", "conclude", "render"]
 
@@ -124,7 +123,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config
         diagnosis,
         gathered.notes,
         PageFigures(curve.figure(), figures.bits.figure(), layers, section),
-        load_compiled(config) if config.watch.compilers else None,
+        gathered.compiled,
     )
     return Rendered(
         {

@@ -10,10 +10,10 @@ from typing import Any
 from stages.core.base.artifacts import read_json
 from stages.core.base.checksums import read_bytes
 from stages.core.base.errors import UserError
-from stages.core.base.paths import COMPILE, COMPILED, INTEGER_MODEL
+from stages.core.base.paths import COMPILE, COMPILED, COMPILER_LOG, INTEGER_MODEL
 from stages.core.config.schema import Config
 
-__all__ = ["LAYERS_FILE", "CompiledNetwork", "load_compiled", "network_digest", "weight_file"]
+__all__ = ["LAYERS_FILE", "CompiledNetwork", "load_compiled", "network_digest", "was_refused", "weight_file"]
 
 LAYERS_FILE = "layers.json"
 
@@ -53,6 +53,11 @@ def network_digest() -> str:
         UserError: if it is missing or damaged.
     """
     return hashlib.sha256(read_bytes(INTEGER_MODEL)).hexdigest()[:16]
+
+
+def was_refused() -> bool:
+    """Whether compile was the last to run and made nothing: its log stays only then."""
+    return COMPILER_LOG.exists() and not COMPILED.exists()
 
 
 def load_compiled(config: Config) -> CompiledNetwork:
