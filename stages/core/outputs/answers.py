@@ -16,7 +16,8 @@ __all__ = ["AnswerCounter", "Answers"]
 Array = NDArray[np.float32]
 Counts = NDArray[np.int64]
 CLEAR = 0.2
-"""A class is clearly preferred by so much of the best score's height above the mean; a probability, by so much."""
+"""A class is clearly preferred by so much of the best score's height above the mean, in several rows at least of the
+deviation of all scores; a probability, by so much."""
 THRESHOLD = 0.5
 """Of probabilities."""
 
@@ -65,6 +66,8 @@ class AnswerCounter:
         best, chosen = scores.argmax(axis=1), others.argmax(axis=1)
         rows = np.arange(len(scores))
         height = scores[rows, best] - scores.mean(axis=1)
+        if len(rows) > 1:  # of two classes a row alone cannot tell what is clear
+            height = np.maximum(height, scores.std())
         changed = (best != chosen) & (scores[rows, best] - scores[rows, chosen] > CLEAR * height)
         self._rows += len(scores)
         for counts, classes in ((self._of_class, best), (self._changed_from, best[changed])):

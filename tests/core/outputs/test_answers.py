@@ -37,6 +37,21 @@ def test_near_ties_are_no_changed_answers(second, changed):
     assert answers(OutputKind.class_scores, (scores, others)) == Answers(1, changed, 1, "best classes")
 
 
+@pytest.mark.parametrize(
+    ("apart", "changed"),
+    [
+        (0.85, 0),  # the scores of the picture deviate by 4.48: a fifth is 0.90
+        (0.95, 1),
+    ],
+)
+def test_of_two_classes_of_pixels_the_picture_tells_what_is_clear(apart, changed):
+    """A pixel's own two scores never do: their mean is always half-way."""
+    expected = np.array([[[[5.0, 5, -5, -5, apart / 2]], [[-5.0, -5, 5, 5, -apart / 2]]]])
+    actual = expected.copy()
+    actual[..., -1] *= -1
+    assert answers(OutputKind.segmentation, (expected, actual)).changed == changed
+
+
 def test_best_classes_over_pictures():
     first, second, third = np.eye(3)[:, None]
     found = answers(OutputKind.class_scores, (first, first), (second, third), (second, second), (first, third))
