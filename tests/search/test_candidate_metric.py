@@ -82,12 +82,7 @@ def test_the_fidelity_is_that_of_the_debug_pictures(exported):
         candidate = candidate_of(config)
         pairs = [*metric.simulation.simulated(candidate)]
         assert len(pairs) == 2
-        error = relative_error(
-            *(
-                [outputs["logits"] for outputs in side]
-                for side in ([each.expected for each in pairs], [each.actual for each in pairs])
-            )
-        )
+        error = relative_error([each.expected["logits"] for each in pairs], [each.actual["logits"] for each in pairs])
         assert metric.of(candidate) == pytest.approx(math.sqrt(1 - error))
         assert metric.with_interval(candidate) == (metric.of(candidate), None)
         assert metric.of_float() == 1

@@ -46,15 +46,10 @@ class Effect:
 
     def words(self) -> str:
         """Say what it does, as the terminal and the page print it."""
-        short = self.is_fidelity and self.after < GOOD_FIDELITY
-        so = (
-            ""
-            if not short
-            else ", which is good: the answers stay"
-            if self.good
-            else f", still below {GOOD_FIDELITY:g}"
-        )
-        return f"{self.metric} {self.before:.4g} -> {self.after:.4g}{so}"
+        words = f"{self.metric} {self.before:.4g} -> {self.after:.4g}"
+        if not self.is_fidelity or self.after >= GOOD_FIDELITY:
+            return words
+        return f"{words}, which is good: the answers stay" if self.good else f"{words}, still below {GOOD_FIDELITY:g}"
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,9 @@ def _few_codes(
         f"{feature.tensor} has {low:.4g} .. {high:.4g} in {feature.bits}-bit codes of {feature.scale:.3g} each: what "
         f"decides, above 0 and up to {high:.3g}, has {counted(codes, 'code')}. The range is that of {nodes[0].name}"
     )
-    types = [node.op_type for node in nodes if node.op_type in soc.bit_widths]  # what the SOC lacks runs in float
-    most = [max(soc.bit_widths[each].feature_bits, default=0) for each in types]
+    groups = soc.bit_widths
+    types = [node.op_type for node in nodes if node.op_type in groups]  # what the SOC lacks runs in float
+    most = [max(groups[each].feature_bits, default=0) for each in types]
     if most and min(most) == feature.bits < most[0]:
         narrow = types[most.index(feature.bits)]
         sentence += f"; quant.feature_bits gives it no more: {narrow} behind it has {feature.bits} on the {soc.name}"

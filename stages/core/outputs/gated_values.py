@@ -39,12 +39,12 @@ class Gate:
     reading: Reading
 
 
-def _by_place(values: NDArray[np.float32]) -> Doubles:
+def _by_place(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """An output's values, [places, values of a place]."""
     if values.ndim == ROW_RANK:
-        return values.reshape(-1, 1).astype(np.float64)
+        return values.reshape(-1, 1)
     rows = values if values.ndim == ROWS_RANK else np.moveaxis(values, 1, -1)
-    return rows.reshape(-1, rows.shape[-1]).astype(np.float64)
+    return rows.reshape(-1, rows.shape[-1])
 
 
 def is_row_of_places(shape: Sequence[int]) -> bool:
@@ -78,10 +78,11 @@ class GatedValues:
 
     def _add(self, name: str, score: str, expected: Outputs, actual: Outputs) -> None:
         """Take in the values of an output where another one may find something."""
+        rows = [_by_place(side[name]) for side in (expected, actual)]
         for reading in Reading:
             gate = Gate(score, reading)
             found = reading.of(expected[score]).reshape(-1) > FOUND
-            wanted, given = _by_place(expected[name])[found], _by_place(actual[name])[found]
+            wanted, given = (side[found].astype(np.float64) for side in rows)
             moments = [wanted.sum(axis=0), (wanted**2).sum(axis=0), ((given - wanted) ** 2).sum(axis=0)]
             self._sums[name, gate] = self._sums.get((name, gate), 0.0) + np.stack(moments)
             self._found[name, gate] = self._found.get((name, gate), 0) + int(found.sum())
