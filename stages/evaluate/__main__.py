@@ -1,6 +1,6 @@
 """Reads out/export, out/quantize, out/calibset, data.evaluation; writes out/evaluate.
 
-It writes metrics.json, predictions.csv (a line a sample), by_class.csv and settings.json.
+It writes metrics.json, predictions.csv (a line a sample), by_class.csv, what became of the outputs, and settings.json.
 """
 
 import csv
@@ -16,10 +16,12 @@ from stages.core.base.errors import UserError
 from stages.core.base.paths import (
     BY_CLASS,
     CALIBSET,
+    DETECTOR,
     EVALUATE,
     FLOAT_MODEL,
     INPUTS,
     INTEGER_MODEL,
+    JUDGED,
     METRICS,
     QPARAMS,
     TASK_METRIC,
@@ -36,9 +38,8 @@ from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.core.outputs.output_error import NetworkError, Outputs, fidelity
-from stages.core.outputs.output_parts import parts_of_outputs
-from stages.core.outputs.states import answering_outputs
+from stages.core.outputs.judged_set import EVALUATION, SetJudge
+from stages.core.outputs.output_error import Outputs
 from stages.core.tables import accuracy_line
 from stages.core.tpu_mlir.simulation import Simulation
 from stages.evaluate.scores import ClassRow
@@ -57,7 +58,7 @@ def evaluate(config: Config) -> None:
     load_qparams(QPARAMS, config)  # refuses a quantized network of other parameters
     graph = Graph(load_model(FLOAT_MODEL))
     reference = Runner(graph.model)
-    error, answers = NetworkError(parts_of_outputs(graph)), answering_outputs(graph)
+    judge = SetJudge(EVALUATION, graph, inputs, config, DETECTOR)
     score = score_of_task(config, files, inputs, reference.outputs)
     used = {content for samples in stored_sets(CALIBSET).values() for content in samples.digests}
     known = 0
@@ -73,23 +74,25 @@ def evaluate(config: Config) -> None:
 
         for read, fed, expected, actual in track(in_order(run, samples), "evaluate", len(files)):
             _require_finite(expected, actual, read.name)
-            error.add({name: expected[name] for name in answers}, actual, fed)
+            judge.add(expected, actual, fed)
             content = digest(read.sample)
             writer.writerow([read.name, content, *score.add(read.name, read.placement, expected, actual)])
             known += content in used
     if known:
         warn(f"{known} of {len(files)} evaluation {noun_of(inputs)}s served to quantize: the result flatters")
-    metrics = score.metrics() | {"fidelity": fidelity(error.worst())}
+    judged = judge.judged()
+    metrics = score.metrics() | {"fidelity": judged.fidelity}
     with stage_output(EVALUATE) as folder:
         write_json(folder / METRICS.name, metrics)
         write_text(folder / "predictions.csv", predictions.getvalue())
         task = task_metric(score, metrics)
         write_json(folder / TASK_METRIC.name, task.to_json() if task else None)
+        write_json(folder / JUDGED.name, judged.to_json())
         save_settings(folder, evaluate_settings(config))
         write_text(folder / BY_CLASS.name, by_class_csv(score.by_class()))
     if task and task.doubt:
         warn(task.doubt)
-    output.print(accuracy_line(metrics, noun_of(inputs), _worst_output(error)))
+    output.print(accuracy_line(metrics, noun_of(inputs), judged.worst))
 
 
 @contextmanager
@@ -109,12 +112,6 @@ def _require_finite(expected: Outputs, actual: Outputs, name: str) -> None:
             raise UserError(
                 f"{DATA_KEY}: an output of the {network} network is infinite or not a number on {name}{advice}"
             )
-
-
-def _worst_output(error: NetworkError) -> str:
-    """The output whose fidelity is the network's; "" of a network that has one."""
-    parts = error.parts()
-    return max(parts, key=lambda part: part.relative).output if len({part.output for part in parts}) > 1 else ""
 
 
 def by_class_csv(rows: Sequence[ClassRow]) -> str:

@@ -85,4 +85,4 @@ def test_a_function_of_the_user_s_decodes(detector):
     )
     detector.model.cut, detector.model.detector.function = False, "mine:decode"
     run(detector)
-    assert "has 4 of the float network&#39;s 4 boxes on 4 pictures" in Path("out/compare/report.html").read_text()
+    assert "has 4 of the float network&#39;s 4 boxes on 4 debug pictures" in Path("out/compare/report.html").read_text()

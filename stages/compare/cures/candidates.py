@@ -1,11 +1,13 @@
 """Which lines are worth a trial, the cheapest for the network first."""
 
 import importlib.util
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Finding
+from stages.compare.diagnose.outcome import Outcome
 from stages.core.config.bit_widths import wider_bits
 from stages.core.config.overrides import list_override, skip_override
 from stages.core.config.schema import (
@@ -21,15 +23,23 @@ from stages.core.graph.onnx_graph import WEIGHTED
 from stages.core.integer.operators import KEEPS_CODES
 from stages.core.outputs.output_judge import GOOD_FIDELITY, Level
 
-__all__ = ["ALLOTMENT", "AUTOTUNE", "PER_TENSOR", "candidates", "is_sure", "tried_by_outputs", "widens", "without_line"]
+__all__ = [
+    "ALLOTMENT",
+    "PER_TENSOR",
+    "autotune_for",
+    "candidates",
+    "is_sure",
+    "tried_by_outputs",
+    "widens",
+    "without_line",
+]
 
 LEARNED = "quant=best"
 PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
 """How a line ends that leaves out what no vendor's converter takes."""
 BITS, FULL_BITS = ("feature_bits", "weight_bits"), 8
-AUTOTUNE = ("autotune", "--target", f"fidelity={GOOD_FIDELITY:g}")
 ALLOTMENT = "quant.node_bits=file:out/autotune/node_bits.json"
-"""Where wider bits make the network good: the fewest that do, layer by layer, and the line that takes them."""
+"""Takes the fewest bits, layer by layer, that make the network good, see `autotune_for`."""
 DELICATE = frozenset(
     {"Div", "Erf", "Exp", "LayerNormalization", "Log", "Pow", "Reciprocal", "ReduceL2", "ReduceMean", "Softmax", "Sqrt"}
 )
@@ -40,6 +50,8 @@ MOST_SKIPPED = 3
 """Layers, or stretches of a few, that are tried in float together."""
 MOST_FLOAT = 0.3
 """Longer stretches too, as long as no more of the layers than this stay in float."""
+ROUNDING = 1e-6
+"""Of a float, in the last decimal of a target."""
 LOCAL = ("range", "bit_width", "channel_imbalance", "falls")
 """Kinds of findings that are only findings if mending them helps the outputs."""
 EVIDENT = ("input", "debug")
@@ -61,6 +73,20 @@ def is_sure(finding: Finding) -> bool:
 def without_line(finding: Finding) -> Finding:
     """A finding without a line that nobody has seen help."""
     return replace(finding, cure=None, effect=None) if tried_by_outputs(finding) else finding
+
+
+def autotune_for(outcome: Outcome) -> tuple[str, ...]:
+    """The command that allots the fewest bits that make the network good.
+
+    Autotune measures on the debug pictures. Where more is lost on the evaluation pictures, which the verdict goes by,
+    its target is so much higher.
+    """
+    allowed = 1.0 - GOOD_FIDELITY**2
+    if outcome.by_evaluation and outcome.beside is not None:
+        lost, seen = (1.0 - fidelity**2 for fidelity in (outcome.fidelity, outcome.beside.fidelity))
+        allowed *= min(seen / lost, 1.0) if lost else 1.0
+    target = math.ceil(1e4 * (1.0 - allowed) ** 0.5 - ROUNDING) / 1e4
+    return "autotune", "--target", f"fidelity={target:g}"
 
 
 def widens(line: str) -> bool:

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from stages.compare.cures.candidates import (
     ALLOTMENT,
-    AUTOTUNE,
     PER_TENSOR,
+    autotune_for,
     candidates,
     is_sure,
     tried_by_outputs,
     widens,
     without_line,
 )
-from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, try_line, why_untried
+from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, outcome_on, try_line, why_untried
 from stages.compare.diagnose.cure import Cure, best_first, effect_of, helps
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import REMARKS, Effect, Finding, fidelity_of_output, worst_first
@@ -33,10 +34,10 @@ FEW_CODES = "few_codes"
 def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     """Try cures, and leave out of a diagnosis what did not help.
 
-    Each line is applied as a user would apply it: composed with the experiment, quantized, and run on all debug
-    pictures. The findings' own lines come first, then settings that help many networks; the trials end when one that
-    the vendor's converter takes makes the network good, or after `compare.cures`. If none does, the best is tried
-    together with others, as long as that helps, for up to half as many trials.
+    Each line is applied as a user would apply it: composed with the experiment, quantized, and run on the pictures that
+    the verdict goes by, or on some of them. The findings' own lines come first, then settings that help many networks;
+    the trials end when one that the vendor's converter takes makes the network good, or after `compare.cures`. If none
+    does, the best is tried together with others, as long as that helps, for up to half as many trials.
 
     Args:
         diagnosis: with lines that nobody has tried.
@@ -52,7 +53,8 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
         findings = [without_line(finding) for finding in diagnosis.findings]
         return replace(diagnosis, findings=findings, notes=[f"no cure was tried: {why}"])
     remove_leftovers(OUTPUTS, SCRATCH_PREFIX)
-    trials, notes = _Trials(diagnosis, config), list[str]()
+    samples = diagnosis.outcome.judged.name
+    trials, notes = _Trials(diagnosis, config, outcome_on(samples, Path.cwd(), config)), list[str]()
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
     say("cures", f"trying up to {config.compare.cures}, minutes: compare.cures=0 leaves them out", "dim")
     with progress("cures", config.compare.cures) as advance:
@@ -70,7 +72,7 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
             notes += trials.run(line)
             advance()
         if any(widens(line) for line in trials.good_lines) and not config.quant.node_bits:
-            notes += trials.run(ALLOTMENT, AUTOTUNE)
+            notes += trials.run(ALLOTMENT, autotune_for(diagnosis.outcome))
             advance()
     cures = best_first(trials.tried.values())
     findings = [found for finding in diagnosis.findings if (found := _judged(finding, trials)) is not None]
@@ -84,8 +86,8 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
 class _Trials:
     """The trials of one network."""
 
-    def __init__(self, diagnosis: Diagnosis, config: Config) -> None:
-        self._before, self._config = diagnosis.outcome, config
+    def __init__(self, diagnosis: Diagnosis, config: Config, before: Outcome) -> None:
+        self._before, self._config = before, config
         self._lost = [finding for finding in diagnosis.findings if finding.kind == FEW_CODES]
         self._refused: set[str] = set()
         self.tried: dict[str, Cure] = {}
@@ -95,7 +97,7 @@ class _Trials:
     def run(self, line: str, preparation: Sequence[str] = ()) -> list[str]:
         """Try a line; gives a note if the line, or a stage with it, is refused."""
         try:
-            result = try_line(line, self._config, preparation)
+            result = try_line(line, self._config, self._before.judged.name, preparation)
         except UserError as error:
             self._refused.add(line)
             say("tried", f"{line}: refused", "dim")
@@ -118,7 +120,7 @@ class _Trials:
             return self.tried[line].effect
         output = str(finding.evidence["output"])
         before, after = (outcome.fidelity_of(output) for outcome in (self._before, self.outcomes[line]))
-        return Effect(fidelity_of_output(output), before, after)
+        return Effect(fidelity_of_output(output), before, after, samples=self._before.samples)
 
     def with_base(self, line: str) -> str:
         """A line together with that of lost logits: while these have no codes, nothing else helps the worst output."""

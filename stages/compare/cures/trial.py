@@ -1,4 +1,4 @@
-"""One trial: the stages that a line changes, run in a folder of their own, and the outcome on the debug pictures."""
+"""One trial: the stages that a line changes, run in a folder of their own, and the outcome on some pictures."""
 
 import os
 import shutil
@@ -9,10 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.compare.diagnose.outcome import Outcome
-from stages.compare.gather.comparison import Comparison
-from stages.compare.gather.observed_boxes import open_boxes
-from stages.compare.gather.output_judgement import open_judge
-from stages.compare.gather.picture_sets import DEBUG_KEY, DebugPicture
 from stages.core.base.artifacts import scratch_folder, write_text
 from stages.core.base.errors import UserError
 from stages.core.base.paths import CALIBRATE, CALIBSET, DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
@@ -30,16 +26,19 @@ from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
+from stages.core.outputs.judged_set import SetJudge
 from stages.core.outputs.output_error import Outputs
 from stages.core.outputs.states import float_outputs
 
-__all__ = ["OUTPUTS", "SCRATCH_PREFIX", "TrialResult", "try_line", "why_untried"]
+__all__ = ["OUTPUTS", "SCRATCH_PREFIX", "TrialResult", "outcome_on", "try_line", "why_untried"]
 
 PARAMS, CONF = Path("params.yaml"), Path("conf")
 SCRATCH_PREFIX = ".cure-"
 OUTPUTS = Path("out")
 STAGES = {"export": EXPORT, "calibset": CALIBSET, "calibrate": CALIBRATE}
 """The stages before quantize, and their folders."""
+MOST_SAMPLES = 32
+"""Of a larger set so many are tried, evenly over it."""
 NOT_LINKED = {"out", "params.yaml", "dvc.lock", ".dvc", ".git", "mlflow.db", "mlruns"}
 
 
@@ -48,7 +47,7 @@ class TrialResult:
     """What a line does.
 
     Attributes:
-        outcome: on the debug pictures.
+        outcome: on the samples that were asked for.
         channel_scales: whether features have a scale a channel, which no vendor's converter takes.
     """
 
@@ -70,12 +69,13 @@ def why_untried(config: Config) -> str:
     return "" if same else f"{PARAMS} is not what the overrides in its first line compose to"
 
 
-def try_line(line: str, config: Config, preparation: Sequence[str] = ()) -> TrialResult:
+def try_line(line: str, config: Config, samples: str, preparation: Sequence[str] = ()) -> TrialResult:
     """Compose the current experiment with a line, run the stages that it changes, and both networks.
 
     Args:
         line: overrides, as a user types them.
         config: the experiment as it is.
+        samples: `DEBUG` or `EVALUATION`: which set tells the outcome.
         preparation: a command of the project and its arguments, run before.
 
     Raises:
@@ -96,7 +96,7 @@ def try_line(line: str, config: Config, preparation: Sequence[str] = ()) -> Tria
             _run([stage], folder)
         params = load_qparams(folder / QPARAMS, changed)
         scaled = any(feature.channel_scales for feature in params.features)
-        return TrialResult(_outcome(folder, changed), scaled)
+        return TrialResult(outcome_on(samples, folder, changed), scaled)
 
 
 def _first_stage(before: Config, after: Config) -> str:
@@ -150,24 +150,27 @@ def _run(command: Sequence[str], folder: Path) -> None:
         raise UserError(own or f"{name} ended with exit code {code}")
 
 
-def _outcome(folder: Path, config: Config) -> Outcome:
-    """Run both networks of a folder on the debug pictures."""
+def outcome_on(samples: str, folder: Path, config: Config) -> Outcome:
+    """Run both networks of a folder on a set of samples, or on `MOST_SAMPLES` of it.
+
+    Args:
+        samples: `DEBUG` or `EVALUATION`.
+        folder: the project's, or one like it.
+        config: the experiment in it.
+    """
     reference, inputs = Graph(load_model(folder / FLOAT_MODEL)), load_inputs(folder / INPUTS)
-    names = float_outputs(reference)
+    names, key = float_outputs(reference), f"data.{samples}"
     simulator = simulator_model(load_integer_model(folder / INTEGER_MODEL), names)
     quantized, float_network = Runner(simulator, optimize="safe"), Runner(reference.model)
-    boxes = open_boxes(folder / DETECTOR, reference, config)
-    judge = open_judge(reference, inputs, config, detects=boxes is not None)
-    files = select(config.data.debug, inputs, DEBUG_KEY)
+    judge = SetJudge(samples, reference, inputs, config, folder / DETECTOR)
+    files = select(getattr(config.data, samples), inputs, key)
+    count = min(len(files), MOST_SAMPLES)
+    files = [files[index * len(files) // count] for index in range(count)]
 
-    def run(read: ReadSample) -> tuple[ReadSample, Outputs, Outputs, Outputs]:
+    def run(read: ReadSample) -> tuple[Outputs, Outputs, Outputs]:
         fed = feeds(read.sample, inputs)
-        return read, fed, float_network.run(fed), quantized.run(fed)
+        return float_network.run(fed), quantized.run(fed), fed
 
-    samples = read_samples(files, inputs, config.model.preprocess, DEBUG_KEY)
-    for index, (read, fed, expected, actual) in enumerate(in_order(run, samples)):
-        judge.add({name: expected[name] for name in names}, {name: actual[name] for name in names}, fed)
-        if boxes:
-            picture = DebugPicture(read.name, read.sample, fed, read.placement)
-            boxes.add(Comparison(index, picture, expected, actual, {}))
-    return Outcome(judge.judgements(), boxes.observed() if boxes else None, noun_of(inputs))
+    for expected, actual, fed in in_order(run, read_samples(files, inputs, config.model.preprocess, key)):
+        judge.add(expected, actual, fed)
+    return Outcome(judge.judged(), noun_of(inputs))

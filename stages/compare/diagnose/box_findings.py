@@ -10,6 +10,7 @@ from stages.compare.diagnose.part_findings import cut_override
 from stages.compare.gather.observed_boxes import ObservedBoxes, PictureBoxes, in_picture
 from stages.core.base.console import counted
 from stages.core.config.schema import Config
+from stages.core.heads.box_counts import BoxCounts
 from stages.core.heads.detections import Detections
 from stages.core.statistics.average_precision import AREAS
 from stages.core.statistics.shares import MIN_BOXES, likely_share, surely_more
@@ -26,50 +27,56 @@ MAX_EXAMPLES = 3
 SIZES = tuple(name for name in AREAS if name != "all")
 
 
-def box_findings(boxes: ObservedBoxes | None, config: Config, noun: str) -> list[Finding]:
+def box_findings(boxes: ObservedBoxes | None, counts: BoxCounts | None, config: Config, samples: str) -> list[Finding]:
     """Find boxes lost and invented, beyond what a sound network of 8 bits does to boxes near the threshold.
 
     Args:
         boxes: on the debug pictures; None of a network that is no detector.
+        counts: on the pictures that the verdict goes by; the same.
         config: the experiment.
-        noun: what messages call a sample.
+        samples: says which pictures these are.
     """
-    if boxes is None:
+    if boxes is None or counts is None:
         return []
-    findings = [_disagreement(boxes, config, noun)] if boxes_differ(boxes) else []
+    findings = [_disagreement(boxes, counts, config, samples)] if boxes_differ(counts) else []
     return findings + _collapsed(boxes)
 
 
-def boxes_agree(boxes: ObservedBoxes) -> bool:
+def boxes_agree(boxes: BoxCounts) -> bool:
     """Whether both networks find the same, of enough boxes to tell."""
     return boxes.count >= MIN_BOXES and not boxes_differ(boxes)
 
 
-def boxes_differ(boxes: ObservedBoxes) -> bool:
+def boxes_differ(boxes: BoxCounts) -> bool:
     """Whether more are lost, or invented, than a sound network may lose, and not by chance."""
     sides = ((boxes.lost, boxes.count), (boxes.invented, boxes.quantized_count))
     return any(surely_more(differ, count, TOLERATED) for differ, count in sides)
 
 
-def few_but_all_found(boxes: ObservedBoxes) -> bool:
+def few_but_all_found(boxes: BoxCounts) -> bool:
     """Whether both networks find the same few boxes."""
     return FEW_BOXES <= boxes.count < MIN_BOXES and not boxes.lost and not boxes.invented
 
 
-def boxes_words(boxes: ObservedBoxes, noun: str) -> str:
-    """Say how many boxes both networks have, in a clause, and how little that says where it is little."""
+def boxes_words(boxes: BoxCounts, samples: str) -> str:
+    """Say how many boxes both networks have, in a clause, and how little that says where it is little.
+
+    Args:
+        boxes: of both.
+        samples: says on which pictures.
+    """
     if not boxes.count:
-        return _counts(boxes, noun)
+        return _counts(boxes, samples)
     if few_but_all_found(boxes):
-        return f"{_counts(boxes, noun)}, and no others"
+        return f"{_counts(boxes, samples)}, and no others"
     if boxes.count < MIN_BOXES:
-        return f"{_counts(boxes, noun)}, too few to go by"
+        return f"{_counts(boxes, samples)}, too few to go by"
     low, high = likely_share(boxes.count - boxes.lost, boxes.count)
-    return _counts(boxes, noun, f" (95 % CI {100 * low:.0f} to {100 * high:.0f} %)")
+    return _counts(boxes, samples, f" (95 % CI {100 * low:.0f} to {100 * high:.0f} %)")
 
 
-def _counts(boxes: ObservedBoxes, noun: str, share: str = "") -> str:
-    where = f"on {counted(len(boxes.pictures), noun)}"
+def _counts(boxes: BoxCounts, samples: str, share: str = "") -> str:
+    where = f"on {samples}"
     own = f" and {boxes.invented} of its own" if boxes.invented else ""
     if not boxes.count:
         return f"the float network shows no box {where}, the quantized one {boxes.quantized_count or 'none'}"
@@ -77,21 +84,22 @@ def _counts(boxes: ObservedBoxes, noun: str, share: str = "") -> str:
     return f"the quantized network has {boxes.count - boxes.lost} of the float network's {of}{share}{own} {where}"
 
 
-def _disagreement(boxes: ObservedBoxes, config: Config, noun: str) -> Finding:
+def _disagreement(boxes: ObservedBoxes, counts: BoxCounts, config: Config, samples: str) -> Finding:
     evidence: dict[str, float | str] = {
-        "float_boxes": boxes.count, "quantized_boxes": boxes.quantized_count, "lost": boxes.lost,
-        "invented": boxes.invented, "score_threshold": boxes.threshold,
+        "float_boxes": counts.count, "quantized_boxes": counts.quantized_count, "lost": counts.lost,
+        "invented": counts.invented, "score_threshold": boxes.threshold,
     }  # fmt: skip
-    clauses = [_counts(boxes, noun)]
-    if boxes.lost:
+    clauses, seen = [_counts(counts, samples)], boxes.counts
+    if seen.lost:
         clauses.append(f"lost are {_shares(list(_lost(boxes)), list(_shown(boxes)))}")
         clauses.append(f"such as {_examples(boxes)}")
     evidence |= {f"lost_{size}": count for size, count in Counter(_size(*each) for each in _lost(boxes)).items()}
     cure, effect = None, None
     cut = boxes.lost_if_cut
-    if cut is not None and cut < boxes.lost:
+    if cut is not None and cut < seen.lost:
         cure = cut_override(config)
-        effect = Effect(f"boxes kept of {boxes.count}", boxes.count - boxes.lost, boxes.count - cut)
+        metric = f"boxes kept of the debug pictures' {seen.count}"
+        effect = Effect(metric, seen.count - seen.lost, seen.count - cut)
     return Finding("boxes", None, "; ".join(clauses), evidence, cure, effect)
 
 

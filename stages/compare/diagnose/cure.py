@@ -23,7 +23,7 @@ class Cure:
 
     Attributes:
         override: what to type for `python -m stages.compose --keep`.
-        effect: on the outputs, on all debug pictures.
+        effect: on the outputs, on the samples that the verdict goes by.
         level: of the network with it.
         converter: whether a vendor's converter takes it: none takes a scale a channel of features.
         number: of the trial; the earlier ones cost the network less.
@@ -70,10 +70,10 @@ def helps(effect: Effect) -> bool:
 
 def effect_of(before: Outcome, after: Outcome) -> Effect:
     """The effect of a cure on a network's outcome: on its boxes where there are enough to tell, else on its outputs."""
-    good = after.level is Level.good
+    good, samples = after.level is Level.good, before.samples
     if before.enough_boxes and after.enough_boxes:
-        return Effect(BOXES, before.box_agreement, after.box_agreement, good)
-    return Effect(FIDELITY, before.fidelity, after.fidelity, good)
+        return Effect(BOXES, before.box_agreement, after.box_agreement, good, samples)
+    return Effect(FIDELITY, before.fidelity, after.fidelity, good, samples)
 
 
 def best_first(cures: Iterable[Cure]) -> list[Cure]:

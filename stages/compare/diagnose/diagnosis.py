@@ -77,6 +77,7 @@ class Diagnosis:
             "findings": [to_json(finding) for finding in self.findings],
             "information": [to_json(item) for item in self.information],
             "inputs": list(self.inputs),
+            "samples": {"set": self.outcome.judged.name, "count": self.outcome.judged.count},
             "fidelity": self.outcome.fidelity,
             "box_agreement": self.outcome.box_agreement if self.outcome.boxes is not None else None,
             "outputs": [judged.to_json() for judged in self.outcome.outputs],
@@ -92,7 +93,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     Runs the float network where there is evidence of how it was fed in training: only where one picture is all that it
     takes.
     """
-    outcome = Outcome(gathered.outputs, gathered.boxes, gathered.debug.noun, gathered.task)
+    outcome = Outcome.of(gathered.judged, gathered.evaluated, gathered.debug.noun, gathered.task)
     networks, similarity, observed = gathered.networks, gathered.similarity, gathered.observed
     reference, params, soc, quant = networks.reference, networks.params, config.soc, config.quant
     labelled = partial(read_labelled, reference, networks.inputs, config)
@@ -107,7 +108,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     findings += unquantized(reference, networks.in_integers, params, soc.name, quant)
     findings += calibration_findings(params, observed, gathered.calibration, config.data)
     findings += range_findings(params, observed, soc, quant)
-    findings += few_code_findings(reference, params, observed, gathered.outputs, soc, quant)
+    findings += few_code_findings(reference, params, observed, gathered.judged.outputs, soc, quant)
     findings += bit_width_findings(reference, params, similarity, quant)
     named = {finding.node for finding in findings}
     isolated = similarity.isolated_cosines
@@ -121,7 +122,7 @@ def diagnose(gathered: Gathered, config: Config) -> Diagnosis:
     losses = loss_by_depth(networks, gathered.pictures) if searched else Losses()
     if poor and not findings:
         findings += curve_findings(similarity, losses.stretches if searched else None, params, soc, quant)
-    findings += box_findings(gathered.boxes, config, gathered.debug.noun)
+    findings += box_findings(gathered.boxes, outcome.boxes, config, outcome.samples)
     findings += debug_findings(gathered.debug)
     information = _unchecked_input(networks.inputs, evidence)
     information += float_layers(reference, networks.in_integers, params, soc.name)

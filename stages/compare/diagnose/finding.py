@@ -32,12 +32,14 @@ class Effect:
         before: as it is.
         after: with the cure.
         good: whether the network is good with it, by the verdict.
+        samples: says which ones it was measured on.
     """
 
     metric: str
     before: float
     after: float
     good: bool = field(default=False, compare=False)
+    samples: str = field(default="", compare=False)
 
     @property
     def is_fidelity(self) -> bool:
@@ -45,8 +47,9 @@ class Effect:
         return self.metric.startswith("fidelity of ")
 
     def words(self) -> str:
-        """Say what it does, as the terminal and the page print it."""
-        words = f"{self.metric} {self.before:.4g} -> {self.after:.4g}"
+        """Say what it does and on which samples, as the terminal and the page print it."""
+        where = f" on {self.samples}" if self.samples else ""
+        words = f"{self.metric} {self.before:.4g} -> {self.after:.4g}{where}"
         if not self.is_fidelity or self.after >= GOOD_FIDELITY:
             return words
         return f"{words}, which is good: the answers stay" if self.good else f"{words}, still below {GOOD_FIDELITY:g}"

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from stages.compare.diagnose.box_findings import boxes_agree, boxes_differ, boxes_words, few_but_all_found
-from stages.compare.gather.observed_boxes import ObservedBoxes
 from stages.core.base.console import counted
+from stages.core.heads.box_counts import BoxCounts
+from stages.core.outputs.judged_set import EVALUATION, JudgedSet
 from stages.core.outputs.output_judge import GOOD_FIDELITY, Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.shares import MIN_BOXES, likely_share
@@ -24,24 +26,61 @@ MIN_SAMPLES = 30
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the network came through on the debug pictures.
+    """How the network came through.
 
     Attributes:
-        outputs: what became of each float output.
-        boxes: of a detector; None of another network.
+        judged: what became of its outputs and boxes on the samples that the verdict goes by.
         noun: what a sample is called.
         task: what evaluate measured of the network, with labels or by the user's own metric; None if nothing.
+        beside: the same as `judged` on the other samples; None where there are none.
     """
 
-    outputs: Sequence[OutputJudgement]
-    boxes: ObservedBoxes | None = None
+    judged: JudgedSet
     noun: str = "picture"
     task: TaskMetric | None = None
+    beside: JudgedSet | None = None
+
+    @classmethod
+    def of(cls, debug: JudgedSet, evaluated: JudgedSet | None, noun: str, task: TaskMetric | None = None) -> Self:
+        """The outcome by the larger of two sets, as long as it can judge the network or the other one cannot either.
+
+        Args:
+            debug: on the debug samples.
+            evaluated: on the evaluation samples; None where these are not known.
+            noun: what a sample is called.
+            task: what evaluate measured.
+        """
+        if evaluated is None:
+            return cls(debug, noun, task)
+        larger, smaller = (evaluated, debug) if evaluated.count >= debug.count else (debug, evaluated)
+        outcome, other = cls(larger, noun, task, smaller), cls(smaller, noun, task, larger)
+        unjudged = outcome._of_samples is Level.unjudged is not other._of_samples
+        return other if unjudged else outcome
+
+    @property
+    def outputs(self) -> Sequence[OutputJudgement]:
+        """What became of each float output."""
+        return self.judged.outputs
+
+    @property
+    def boxes(self) -> BoxCounts | None:
+        """Of a detector; None of another network."""
+        return self.judged.boxes
+
+    @property
+    def samples(self) -> str:
+        """Which ones the verdict goes by: "28 evaluation pictures"."""
+        return self.judged.words(self.noun)
+
+    @property
+    def by_evaluation(self) -> bool:
+        """Whether the verdict goes by the evaluation samples."""
+        return self.judged.name == EVALUATION
 
     @property
     def level(self) -> Level:
         """What evaluate measured on enough samples has the last word; else boxes and outputs."""
-        return self._of_debug if self.by_task is None else self.by_task
+        return self._of_samples if self.by_task is None else self.by_task
 
     @property
     def by_task(self) -> Level | None:
@@ -54,10 +93,10 @@ class Outcome:
         return Level.broken if task.loss >= LOST_SHARE else Level.look
 
     @property
-    def _of_debug(self) -> Level:
+    def _of_samples(self) -> Level:
         """A detector is as good as its boxes, if there are enough to tell; another network as its worst output.
 
-        Of a network whose answers differ and whose state tells nothing later steps are worse than the debug set's.
+        Of a network whose answers differ and whose state tells nothing later steps are worse than these samples'.
         """
         of_outputs = max(
             (judged.level for judged in self.outputs), key=lambda level: level.severity, default=Level.good
@@ -76,7 +115,7 @@ class Outcome:
 
     @property
     def _lost_state(self) -> OutputJudgement | None:
-        """A state that tells nothing, where answers differ already though all states of the debug set are right."""
+        """A state that tells nothing, where answers differ already though all states that are fed are right."""
         states = [judged for judged in self.outputs if judged.kind is OutputKind.state]
         if not any(judged.level is Level.look and judged not in states for judged in self.outputs):
             return None
@@ -122,13 +161,43 @@ class Outcome:
     def words(self) -> str:
         """Say in a clause how the outputs came through."""
         clauses = [_task_words(self.task, self.noun)] if self.task is not None else []
-        clauses += [boxes_words(self.boxes, self.noun)] if self.boxes is not None else []
+        clauses += [boxes_words(self.boxes, self.samples)] if self.boxes is not None else []
         worst = self.worst
         if worst is not None:
-            clauses.append(_output_words(worst, len(self.outputs), self.noun))
+            clauses.append(self._output_words(worst))
         if self.boxes is None and (lost := self._lost_state) is not None:
             clauses.append(f"the state {lost.output} tells nothing (fidelity 0), so that errors grow from step to step")
         return "; ".join(clauses)
+
+    def _output_words(self, judged: OutputJudgement) -> str:
+        """Say what an output is, how far it is off and on which samples, and how many answers change."""
+        several = len(self.outputs) > 1
+        name = f"{judged.output} ({judged.kind.value})"
+        name = f"the worst of {len(self.outputs)} outputs, {name}," if several else f"the output {name}"
+        if judged.silent:
+            return f"{name} cannot be judged on these {self.samples}: {judged.silent}"
+        part = f"{'' if several else ','} its part {judged.worst.part}," if judged.worst.part else ""
+        if not math.isfinite(judged.worst.error):
+            return f"{name}{part} is infinite or not a number after quantizing"
+        scale = f"; 1: equal, good from {GOOD_FIDELITY:g}" if judged.fidelity < GOOD_FIDELITY else ""
+        of = "what it changes of its input" if judged.changes_input else "its variation"
+        if judged.found is not None:
+            of += f" in the {counted(judged.found, 'place')} where something is found"
+        fidelity = f"fidelity {judged.fidelity:.4f} on {self.samples}{self._beside_words(judged.output)}{scale}"
+        words = f"{name}{part} is off by {off_by(judged)} % of {of} ({fidelity})"
+        if judged.answers is not None and judged.answers.count:
+            answers = judged.answers
+            changed = f"{answers.changed} of {answers.count}" if answers.changed else f"none of {answers.count}"
+            words += f", {changed} {answers.noun} changed"
+        return words
+
+    def _beside_words(self, output: str) -> str:
+        """An output's fidelity on the other samples, where these can judge it."""
+        others = self.beside.outputs if self.beside is not None else []
+        known = next((each for each in others if each.output == output and not each.silent), None)
+        if self.beside is None or known is None:
+            return ""
+        return f", {known.fidelity:.4f} on {self.beside.words(self.noun)}"
 
     @property
     def enough_boxes(self) -> bool:
@@ -158,24 +227,3 @@ def off_by(judged: OutputJudgement) -> str:
     """An output's error in percent of its variation, as one reads it."""
     percent = 100.0 * max(judged.errors) ** 0.5
     return f"{percent:.2g}" if percent < 99.5 else f"{percent:.0f}"
-
-
-def _output_words(judged: OutputJudgement, count: int, noun: str) -> str:
-    """Say what an output is, how far it is off, and how many answers change."""
-    name = f"{judged.output} ({judged.kind.value})"
-    name = f"the output {name}" if count == 1 else f"the worst of {count} outputs, {name},"
-    if judged.silent:
-        return f"{name} cannot be judged on these {noun}s: {judged.silent}"
-    part = f"{'' if count > 1 else ','} its part {judged.worst.part}," if judged.worst.part else ""
-    if not math.isfinite(judged.worst.error):
-        return f"{name}{part} is infinite or not a number after quantizing"
-    scale = f"; 1: equal, good from {GOOD_FIDELITY:g}" if judged.fidelity < GOOD_FIDELITY else ""
-    of = "what it changes of its input" if judged.changes_input else "its variation"
-    if judged.found is not None:
-        of += f" in the {counted(judged.found, 'place')} where something is found"
-    words = f"{name}{part} is off by {off_by(judged)} % of {of} (fidelity {judged.fidelity:.4f}{scale})"
-    if judged.answers is not None and judged.answers.count:
-        answers = judged.answers
-        changed = f"{answers.changed} of {answers.count}" if answers.changed else f"none of {answers.count}"
-        words += f", {changed} {answers.noun} changed"
-    return words

@@ -12,13 +12,12 @@ from stages.compare.gather.networks import Networks, load_networks
 from stages.compare.gather.observed_boxes import ObservedBoxes, open_boxes
 from stages.compare.gather.observed_features import FeatureObserver, ObservedFeature
 from stages.compare.gather.observed_parts import ObservedJoint, PartObserver
-from stages.compare.gather.output_judgement import open_judge
 from stages.compare.gather.picture_dump import PictureDump
 from stages.compare.gather.picture_sets import DEBUG_KEY, CalibrationSet, DebugPictures, DebugSet
 from stages.compare.gather.similarity import PictureRows, Similarity, output_row
 from stages.core.base.artifacts import as_rows, read_artifact
 from stages.core.base.errors import DamagedError, UserError
-from stages.core.base.paths import CALIBSET, COMPILER_LOG, DETECTOR, EVALUATE, NORMALIZATION, NOTES, TASK_METRIC
+from stages.core.base.paths import CALIBSET, COMPILER_LOG, DETECTOR, EVALUATE, JUDGED, NORMALIZATION, NOTES, TASK_METRIC
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import check_settings, evaluate_settings
 from stages.core.data.inputs import noun_of
@@ -26,7 +25,7 @@ from stages.core.data.sample_files import select
 from stages.core.data.sample_store import CALIBRATION, SampleReader, stored_sets
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.outputs.joints import find_joints
-from stages.core.outputs.output_judge import OutputJudgement
+from stages.core.outputs.judged_set import DEBUG, JudgedSet, open_judge
 from stages.core.outputs.states import float_outputs
 from stages.core.statistics.task_metric import TaskMetric
 from stages.core.tpu_mlir.compiled import CompiledNetwork, load_compiled, was_refused
@@ -58,7 +57,8 @@ class Gathered:
         joints: tensors of several parts on the debug pictures, and the outputs.
         head: of a detector, if export recognized one.
         boxes: what a detector finds on the debug pictures; None of a network that is none.
-        outputs: what became of each float output.
+        judged: what became of the float outputs on the debug pictures.
+        evaluated: the same on the evaluation pictures; None where evaluate has not run on this network.
         task: what evaluate measured of this network; None if it measured nothing that tells whether it is good.
         close_ups: of the layers' outputs.
         pictures: the debug pictures, to read some once more.
@@ -75,7 +75,8 @@ class Gathered:
     joints: Sequence[ObservedJoint]
     head: ExportedHead | None
     boxes: ObservedBoxes | None
-    outputs: Sequence[OutputJudgement]
+    judged: JudgedSet
+    evaluated: JudgedSet | None
     task: TaskMetric | None
     close_ups: LayerCloseUps
     pictures: DebugPictures
@@ -117,6 +118,7 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
     if config.compare.dump:
         observers.append(PictureDump(folder, config.soc.vendor, networks).add)
     by_tensor = compare_networks(networks, pictures, background, observers)
+    found = boxes.observed() if boxes else None
     return Gathered(
         networks,
         Similarity(
@@ -128,9 +130,9 @@ def gather(config: Config, folder: Path, background: Background) -> Gathered:
         features.by_tensor,
         parts.observed(),
         load_head(DETECTOR),
-        boxes.observed() if boxes else None,
-        judge.judgements(),
-        _evaluated(config),
+        found,
+        JudgedSet(DEBUG, len(pictures), judge.judgements(), found.counts if found else None),
+        *_evaluated(config),
         close_ups,
         pictures,
         pictures.summary(),
@@ -156,15 +158,16 @@ def _compiled(config: Config) -> tuple[CompiledNetwork | None, list[str]]:
     return load_compiled(config), []
 
 
-def _evaluated(config: Config) -> TaskMetric | None:
+def _evaluated(config: Config) -> tuple[JudgedSet | None, TaskMetric | None]:
     """What evaluate measured, if that is of this network: who runs stages one by one may not have run it yet."""
     try:
         check_settings(EVALUATE, evaluate_settings(config))
     except DamagedError:
         raise
     except UserError:
-        return None
-    return read_artifact(TASK_METRIC, lambda content: None if content is None else TaskMetric.from_json(content))
+        return None, None
+    task = read_artifact(TASK_METRIC, lambda content: None if content is None else TaskMetric.from_json(content))
+    return read_artifact(JUDGED, JudgedSet.from_json), task
 
 
 def _notes(content: Any) -> list[str]:

@@ -12,15 +12,14 @@ from stages.compare.gather.comparison import Comparison
 from stages.core.config.schema import Config
 from stages.core.data.preprocess import Placement
 from stages.core.graph.onnx_graph import Graph
+from stages.core.heads.box_counts import BoxCounts, invented_boxes, lost_boxes
 from stages.core.heads.detections import Detections, Floats
-from stages.core.heads.detector import Detector, load_detector
+from stages.core.heads.detector import Detector
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.heads.matching import Matches, match
+from stages.core.outputs.judged_set import find_detector
 
 __all__ = ["BoxObserver", "ObservedBoxes", "PictureBoxes", "in_picture", "open_boxes"]
-
-MARGIN = 0.5
-"""A box whose score falls below the threshold is not lost as long as it keeps this part of the threshold."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,12 @@ class PictureBoxes:
     @cached_property
     def lost(self) -> NDArray[np.int64]:
         """Indices of the float network's shown boxes of which the quantized one has nothing, not even fainter."""
-        return lost_boxes(self, self.quantized)
+        return lost_boxes(self.reference, self.quantized, self.threshold)
 
     @cached_property
     def invented(self) -> NDArray[np.int64]:
         """Indices of the quantized network's shown boxes of which the float one has nothing, not even fainter."""
-        return match(self.reference.above(MARGIN * self.threshold), self.shown[1]).invented
-
-
-def lost_boxes(picture: PictureBoxes, others: Detections) -> NDArray[np.int64]:
-    """Indices of the float network's shown boxes of which others have nothing, not even fainter."""
-    return match(picture.shown[0], others.above(MARGIN * picture.threshold)).missed
+        return invented_boxes(self.reference, self.quantized, self.threshold)
 
 
 @dataclass(frozen=True)
@@ -84,31 +78,18 @@ class ObservedBoxes:
     threshold: float
     pictures: Sequence[PictureBoxes]
 
-    @property
-    def count(self) -> int:
-        """Boxes that the float network shows."""
-        return sum(len(picture.shown[0]) for picture in self.pictures)
-
-    @property
-    def quantized_count(self) -> int:
-        """Boxes that the quantized network shows."""
-        return sum(len(picture.shown[1]) for picture in self.pictures)
-
-    @property
-    def lost(self) -> int:
-        """Boxes of the float network that the quantized one does not have."""
-        return sum(len(picture.lost) for picture in self.pictures)
-
-    @property
-    def invented(self) -> int:
-        """Boxes of the quantized network that the float one does not have."""
-        return sum(len(picture.invented) for picture in self.pictures)
+    @cached_property
+    def counts(self) -> BoxCounts:
+        """How many both networks show."""
+        counts = (BoxCounts.of(each.reference, each.quantized, each.threshold) for each in self.pictures)
+        return sum(counts, BoxCounts())
 
     @property
     def lost_if_cut(self) -> int | None:
         """Boxes that would be lost if the network ended at the head's last convolutions; None if it does."""
         lost = [
-            None if (cut := each.decoded_in_float) is None else len(lost_boxes(each, cut)) for each in self.pictures
+            None if (cut := each.decoded_in_float) is None else len(lost_boxes(each.reference, cut, each.threshold))
+            for each in self.pictures
         ]
         return None if None in lost else sum(filter(None, lost))
 
@@ -161,10 +142,7 @@ def open_boxes(path: Path, reference: Graph, config: Config) -> BoxObserver | No
         reference: the float network.
         config: the experiment.
     """
-    if not set(reference.outputs) <= set(reference.float_tensors):
-        return None
-    shapes = {name: reference.shapes.get(name, []) for name in reference.outputs}
-    detector = load_detector(path, config.model.detector, shapes)
+    detector = find_detector(path, reference, config)
     return BoxObserver(detector, reference.outputs, load_head(path)) if detector else None
 
 

@@ -61,7 +61,7 @@ class BoxDrawings:
     """The section while it is drawn."""
 
     boxes: ObservedBoxes
-    noun: str
+    samples: str
     pairs: Sequence[tuple[Future[str], Future[str], str]]
     plots: Sequence[Drawing]
     sheet: Future[str] | None
@@ -71,7 +71,7 @@ class BoxDrawings:
         pairs = [BoxPair(one.result(), other.result(), caption) for one, other, caption in self.pairs]
         sheet = jpeg_bytes(self.sheet.result()) if self.sheet else None
         plots = [drawing.figure() for drawing in self.plots]
-        return BoxSection(boxes_words(self.boxes, self.noun), self.boxes.threshold, pairs, plots, sheet)
+        return BoxSection(boxes_words(self.boxes.counts, self.samples), self.boxes.threshold, pairs, plots, sheet)
 
 
 def begin_boxes(gathered: Gathered, config: Config, background: Background) -> BoxDrawings | None:
@@ -98,14 +98,14 @@ def begin_boxes(gathered: Gathered, config: Config, background: Background) -> B
         for each in shown
     ]
     plots = []
-    if boxes.count or boxes.quantized_count:
+    if boxes.counts.count or boxes.counts.quantized_count:
         caption = "Scores of the same boxes; on the diagonal both are equal, dotted: the threshold"
         plots.append(Drawing(draw_plot(background, "score_plot", boxes), caption))
-    if boxes.count:
+    if boxes.counts.count:
         caption = "Precision over recall of the quantized network, the float network's boxes being the truth"
         plots.append(Drawing(draw_plot(background, "agreement_plot", boxes), caption))
     sheet = background.draw(box_sheet, shown) if shown else None
-    return BoxDrawings(boxes, gathered.debug.noun, pairs, plots, sheet)
+    return BoxDrawings(boxes, gathered.judged.words(gathered.debug.noun), pairs, plots, sheet)
 
 
 def worst_pictures(boxes: ObservedBoxes) -> list[int]:

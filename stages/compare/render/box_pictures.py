@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.compare.gather.observed_boxes import MARGIN, PictureBoxes
+from stages.compare.gather.observed_boxes import PictureBoxes
 from stages.core.config.schema import Color
+from stages.core.heads.box_counts import MARGIN
 from stages.core.heads.detections import Detections
 from stages.core.heads.matching import match
 from stages.core.render.page import BLUE, ORANGE, RED

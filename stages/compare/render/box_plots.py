@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.compare.gather.observed_boxes import MARGIN, ObservedBoxes, PictureBoxes, in_picture
+from stages.compare.gather.observed_boxes import ObservedBoxes, PictureBoxes, in_picture
 from stages.core.data.objects import Objects
+from stages.core.heads.box_counts import MARGIN
 from stages.core.heads.matching import match
 from stages.core.render.page import BLUE, ORANGE, RED, SOFT
 from stages.core.render.svg import style, svg_text

@@ -82,7 +82,8 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
     if level is Level.good:
         return Verdict(level.value, f"Good: {output}.")
     if level is Level.unjudged:
-        advice = f"take debug {outcome.noun}s that show what the network is for (data.debug)"
+        key = "data.evaluation" if outcome.by_evaluation else "data.debug"
+        advice = f"take {outcome.noun}s that show what the network is for ({key})"
         return Verdict(level.value, f"Cannot tell: {output}; {advice}.")
     word = "Broken" if level is Level.broken else "Look here"
     return Verdict(level.value, f"{word}: {output}; {_reason(findings, worst, poor)}.")

@@ -22,6 +22,7 @@ __all__ = [
     "FLOAT_MODEL",
     "INPUTS",
     "INTEGER_MODEL",
+    "JUDGED",
     "METRICS",
     "NODE_BITS",
     "NODE_RANGES",
@@ -82,4 +83,6 @@ BOXES = COMPARE / "boxes.jpg"
 METRICS = EVALUATE / "metrics.json"
 TASK_METRIC = EVALUATE / "task_metric.json"
 """What has the last word on whether the network is good; null where evaluate measured nothing of the kind."""
+JUDGED = EVALUATE / "outputs.json"
+"""What became of the outputs on the evaluation samples."""
 BY_CLASS = EVALUATE / "by_class.csv"

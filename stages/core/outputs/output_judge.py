@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
@@ -133,12 +133,48 @@ class OutputJudgement:
             "silent": self.silent or None,
             "changes_input": self.changes_input,
             "found": self.found,
-            "answers": {"count": answers.count, "changed": answers.changed, "noun": answers.noun} if answers else None,
+            "answers": asdict(answers) if answers else None,
             "parts": [
-                {"part": part.part, "deviation": part.deviation, "error": part.error, "fidelity": fidelity(error)}
-                for part, error in zip(self.parts, self.errors, strict=True)
+                {
+                    "part": part.part,
+                    "values": part.values,
+                    "deviation": part.deviation,
+                    "varies": part.varies,
+                    "change": part.change,
+                    "variance": variance,
+                    "error": part.error,
+                    "fidelity": fidelity(error),
+                }
+                for part, variance, error in zip(self.parts, self.variances, self.errors, strict=True)
             ],
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "OutputJudgement":
+        """Read the plain form."""
+        parts = [
+            PartError(
+                content["output"],
+                part["part"],
+                part["values"],
+                part["deviation"],
+                math.inf if part["error"] is None else part["error"],
+                part["varies"],
+                part["change"],
+            )
+            for part in content["parts"]
+        ]
+        answers = content["answers"]
+        return cls(
+            content["output"],
+            OutputKind(content["kind"]),
+            parts,
+            [part["variance"] for part in content["parts"]],
+            None if answers is None else Answers(**answers),
+            content["silent"] or "",
+            content["changes_input"],
+            content["found"],
+        )
 
 
 def _finite(parts: Sequence[PartError]) -> bool:

@@ -7,13 +7,13 @@ from stages.compare.cures.candidates import is_sure
 from stages.compare.cures.trial import TrialResult
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Effect, Finding
-from stages.compare.diagnose.outcome import Outcome
 from stages.compare.render.report_verdict import cure_command
 from stages.core.base.errors import UserError
 from stages.core.config.schema import CompareConfig, Config, QuantConfig
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import OutputJudgement
 from stages.core.outputs.output_kind import OutputKind
+from tests.compare.outcomes import came_through
 from tests.networks import soc_config
 
 RANGE = Finding("range", "x", "wide", {}, "quant.node_ranges=false")
@@ -25,7 +25,7 @@ LEFT = Finding("accumulates", None, "many layers", {})
 
 def outcome(error):
     """One output of variance 1."""
-    return Outcome([OutputJudgement("y", OutputKind.values, [PartError("y", "", 9, 1.0, error)], [1.0])])
+    return came_through([OutputJudgement("y", OutputKind.values, [PartError("y", "", 9, 1.0, error)], [1.0])])
 
 
 def diagnosis(*findings, error=0.5):
@@ -38,7 +38,8 @@ def errors(monkeypatch):
     """Line -> the error that it leaves (0.5 unless known), or why it is refused; and what was tried."""
     known, tried = {}, []
 
-    def try_line(line, _, preparation):
+    def try_line(line, _, samples, preparation):
+        assert samples == "debug"
         assert bool(preparation) == ("node_bits=file" in line)
         tried.append(line)
         result = known.get(line, 0.5)
@@ -53,7 +54,9 @@ def errors(monkeypatch):
 
 def treated(found, count=20):
     config = Config(soc=soc_config("t40"), quant=QuantConfig("q"), compare=CompareConfig(cures=count))
-    return cures.with_cures(found, config)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cures, "outcome_on", lambda *_: found.outcome)
+        return cures.with_cures(found, config)
 
 
 def test_a_finding_keeps_its_line_with_what_it_was_measured_to_do(errors):
@@ -70,7 +73,7 @@ def test_a_line_is_printed_before_the_trials_and_one_a_trial(errors, capsys):
     treated(diagnosis(RANGE), count=7)
     assert capsys.readouterr().err.splitlines() == [
         "cures: trying up to 7, minutes: compare.cures=0 leaves them out",
-        f"tried: {RANGE.cure}: fidelity of the outputs 0.866 -> 0.995",
+        f"tried: {RANGE.cure}: fidelity of the outputs 0.866 -> 0.995 on 4 debug pictures",
     ]
 
 
@@ -179,14 +182,14 @@ LOST = Finding("few_codes", "conv", "no codes", {"output": "y"}, "quant.skip_nod
 def two_outputs(lost, others):
     """The fidelity of the output y, and of another one, by their errors."""
     named = (("y", lost), ("z", others))
-    return Outcome([OutputJudgement(n, OutputKind.values, [PartError(n, "", 9, 1.0, e)], [1.0]) for n, e in named])
+    return came_through([OutputJudgement(n, OutputKind.values, [PartError(n, "", 9, 1.0, e)], [1.0]) for n, e in named])
 
 
 def test_lost_logits_are_measured_by_themselves_and_their_line_goes_with_all_others(monkeypatch):
     """While y is lost nothing helps the worst output, and mending y alone leaves z the worst."""
     tried = []
 
-    def try_line(line, _, __):
+    def try_line(line, *_):
         tried.append(line)
         mended = LOST.cure in line
         return TrialResult(two_outputs(0.3 if mended else 1.0, 0.1 if "equalization" in line else 1.0), False)
@@ -205,7 +208,7 @@ def test_lost_logits_are_measured_by_themselves_and_their_line_goes_with_all_oth
 def test_lost_logits_are_a_finding_though_their_line_alone_does_not_help(monkeypatch):
     """The layers before are too rough: more bits help, but only where the logits have codes."""
 
-    def try_line(line, _, __):
+    def try_line(line, *_):
         mended = LOST.cure in line and "feature_bits=12" in line
         return TrialResult(two_outputs(0.1 if mended else 1.0, 0.1), False)
 

@@ -2,16 +2,16 @@ import pytest
 
 from stages.compare.diagnose.cure import Cure, best_first, effect_of, helps
 from stages.compare.diagnose.finding import BOXES, FIDELITY, Effect
-from stages.compare.diagnose.outcome import Outcome
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.outputs.output_kind import OutputKind
 from tests.compare.detected import observed, picture, row
+from tests.compare.outcomes import came_through
 
 
 def outcome(error, boxes=None):
     """One output of variance 1."""
-    return Outcome([OutputJudgement("y", OutputKind.values, [PartError("y", "", 9, 1.0, error)], [1.0])], boxes)
+    return came_through([OutputJudgement("y", OutputKind.values, [PartError("y", "", 9, 1.0, error)], [1.0])], boxes)
 
 
 def cure(line, after, level=Level.look, converter=True, number=0):

@@ -8,6 +8,7 @@ from stages.compare.gather.observed_boxes import BoxObserver, in_picture
 from stages.compare.gather.picture_sets import DebugPicture
 from stages.core.data.preprocess import Placement
 from stages.core.graph.session import Runner
+from stages.core.heads.box_counts import BoxCounts
 from stages.core.heads.detector import Detector
 from stages.core.heads.head_file import ExportedHead
 from stages.core.heads.output_reader import read_outputs
@@ -31,7 +32,7 @@ def test_a_box_that_only_rose_above_the_threshold_is_not_invented():
 
 def test_counts_over_the_pictures():
     boxes = observed(picture(row(3), row([0, 5])), picture(row(1, number=2), row(1)))
-    assert (boxes.count, boxes.quantized_count, boxes.lost, boxes.invented) == (4, 3, 3, 2)
+    assert boxes.counts == BoxCounts(pictures=2, count=4, quantized_count=3, lost=3, invented=2)
     assert boxes.lost_if_cut is None
     assert [len(side) for side in boxes.scores()] == [4, 3]
 

@@ -6,7 +6,6 @@ import pytest
 from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import Effect, Finding
-from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.picture_sets import CalibrationSet, DebugSet
 from stages.compare.gather.similarity import Similarity
 from stages.compare.render.box_figures import BoxPair, BoxSection
@@ -23,6 +22,7 @@ from stages.core.outputs.output_kind import OutputKind
 from stages.core.tpu_mlir.compiled import CompiledNetwork
 from tests.compare.detected import observed, picture
 from tests.compare.detected import row as boxes_in_a_row
+from tests.compare.outcomes import came_through
 
 
 def row(name, average, kind="Conv"):
@@ -38,7 +38,7 @@ BAD = [row("stem", 0.9999), row("/mid/Conv", 0.4321), row("/late/Conv", 0.9), ro
 
 
 SOURCES = {"isolated_cosine": 0.75, "isolated_sqnr": 3.0, "feature_cosine": 0.625, "weight_cosine": 0.875}
-SOUND = Diagnosis([], [], [], Outcome([]))
+SOUND = Diagnosis([], [], [], came_through([]))
 GONE = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source"}  # have no end tag
 
 
@@ -286,7 +286,7 @@ FOUND = Diagnosis(
     ],
     [Finding("dead_channels", "stem", "3 of 8 channels are 0", {"dead": 3})],
     [],
-    Outcome(
+    came_through(
         [
             OutputJudgement(
                 "y<0>",
@@ -325,7 +325,7 @@ def test_outputs_of_a_detector_are_no_alarm_where_its_boxes_decide():
     part = OutputJudgement("y", OutputKind.head, [PartError("y", "", 40, 1.0, 0.6)], [1.0])
     found = observed(picture(boxes_in_a_row(4), boxes_in_a_row(4)))
     for boxes, heading in ((found, "by itself"), (None, "verdict")):
-        text = page(GOOD, diagnosis=Diagnosis([], [], [], Outcome([part], boxes)))
+        text = page(GOOD, diagnosis=Diagnosis([], [], [], came_through([part], boxes)))
         assert ("the verdict above goes by the boxes" in text) == (boxes is not None)
         assert ('<tr class="poor"><td class="name">y' in text) == (boxes is None)
         (headings,) = (line for line in text.splitlines() if ">what it is<" in line)

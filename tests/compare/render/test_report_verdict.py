@@ -2,7 +2,6 @@ import pytest
 
 from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.finding import KINDS, Effect, Finding
-from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.similarity import Similarity
 from stages.compare.render.report_verdict import FIRST_LOOK, cure_lines, finding_lines, verdict
 from stages.core.outputs.answers import Answers
@@ -12,6 +11,7 @@ from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.task_metric import TaskMetric
 from tests.compare.detected import observed, picture
 from tests.compare.detected import row as boxes_in_a_row
+from tests.compare.outcomes import came_through
 
 CURE = "quant.skip_nodes=[/mid/Conv]"
 FINDINGS = [
@@ -31,7 +31,7 @@ def judged(fidelity, output="logits", part="", kind=OutputKind.class_scores, **m
 
 def said(rows, findings=(), worst=None, outputs=(), boxes=None):
     similarity = Similarity({row["node"]: row for row in rows}, rows[-1])
-    conclusion = verdict(similarity, Outcome(outputs, boxes), findings, worst)
+    conclusion = verdict(similarity, came_through(outputs, boxes), findings, worst)
     return conclusion.level, conclusion.sentence
 
 
@@ -39,7 +39,8 @@ def test_good():
     rows = [row("stem", 0.9), row("fc", 0.9912)]
     assert said(rows, outputs=[judged(0.99)]) == (
         "good",
-        "Good: the output logits (class scores) is off by 14 % of its variation (fidelity 0.9900); cosine 0.9912.",
+        "Good: the output logits (class scores) is off by 14 % of its variation "
+        "(fidelity 0.9900 on 4 debug pictures); cosine 0.9912.",
     )
     assert said(rows) == ("good", "Good: the output (fc) has cosine 0.9912.")
 
@@ -51,7 +52,7 @@ def test_the_layer_that_errs_most_is_named(fidelity, level, word):
     assert conclusion[0] == level
     assert conclusion[1].startswith(f"{word}: the output logits (class scores) is off by ")
     assert conclusion[1].endswith(
-        f"(fidelity {fidelity:.4f}; 1: equal, good from 0.98); cosine 0.9999; "
+        f"(fidelity {fidelity:.4f} on 4 debug pictures; 1: equal, good from 0.98); cosine 0.9999; "
         "the layer that errs most by itself is /mid/Conv (12.3 dB alone)."
     )
 
@@ -66,7 +67,8 @@ def test_a_finding_goes_first():
     rows = [row("stem", 0.9999), row("fc", 0.9912)]
     assert said(rows, FINDINGS, rows[0], [judged(0.99)]) == (
         "look",
-        "Look here: the output logits (class scores) is off by 14 % of its variation (fidelity 0.9900); cosine 0.9912; "
+        "Look here: the output logits (class scores) is off by 14 % of its variation "
+        "(fidelity 0.9900 on 4 debug pictures); cosine 0.9912; "
         "look first at /mid/Conv (finding 1).",
     )
 
@@ -91,8 +93,9 @@ def test_pictures_that_cannot_tell():
     nothing = judged(0.5, kind=OutputKind.heat_map, silent="the float network gives at most 0.01, so it finds nothing")
     assert said([row("fc", 0.3)], outputs=[nothing]) == (
         "unjudged",
-        "Cannot tell: the output logits (heat map) cannot be judged on these pictures: the float network gives at most "
-        "0.01, so it finds nothing; cosine 0.3000; take debug pictures that show what the network is for (data.debug).",
+        "Cannot tell: the output logits (heat map) cannot be judged on these 4 debug pictures: the float network gives "
+        "at most 0.01, so it finds nothing; cosine 0.3000; take pictures that show what the network is for "
+        "(data.debug).",
     )
     assert said([row("fc", 0.3)], outputs=[nothing, judged(0.99)])[0] == "good"
     assert said([row("fc", 0.3)], FINDINGS, outputs=[nothing])[0] == "look"
@@ -115,7 +118,7 @@ def test_a_detector_is_as_good_as_its_boxes():
     level, sentence = said([row("fc", 0.9999)], [LOST_BOXES], outputs=[judged(0.99)], boxes=dead)
     assert level == "broken"
     assert sentence.startswith(
-        "Broken: the quantized network has 0 of the float network's 12 boxes (95 % CI 0 to 24 %) on 1 picture; "
+        "Broken: the quantized network has 0 of the float network's 12 boxes (95 % CI 0 to 24 %) on 1 debug picture; "
         "the output logits"
     )
     some = observed(picture(boxes_in_a_row(12), boxes_in_a_row(7)))
@@ -128,7 +131,7 @@ def test_few_boxes_do_not_make_an_output_good_nor_broken():
     few = observed(picture(boxes_in_a_row(5), boxes_in_a_row(4)))
     level, sentence = said([row("fc", 0.5)], outputs=[judged(0.1)], boxes=few)
     assert level == "unjudged"
-    assert "has 4 of the float network's 5 boxes on 1 picture, too few to go by; the output" in sentence
+    assert "has 4 of the float network's 5 boxes on 1 debug picture, too few to go by; the output" in sentence
     assert said([row("fc", 0.5)], outputs=[judged(0.99)], boxes=few)[0] == "good"
     for count, level in ((3, "good"), (2, "unjudged"), (0, "unjudged")):
         found = observed(picture(boxes_in_a_row(count), boxes_in_a_row(count)))
@@ -185,4 +188,4 @@ def test_what_is_not_finite_inside_is_looked_at_however_good_the_outputs_are():
     assert said([row("fc", 0.9912)], [finding], outputs=[judged(0.5)])[0] == "broken"
     assert sentence.endswith("look first at log, which is infinite or not a number (finding 1).")
     similarity, task = Similarity({}, row("fc", 0.9912)), TaskMetric("top-1", 0.8, 0.8, 64)
-    assert verdict(similarity, Outcome([judged(0.99)], task=task), [finding], None).level == "good"
+    assert verdict(similarity, came_through([judged(0.99)], task=task), [finding], None).level == "good"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.core.outputs.output_error import NetworkError
-from stages.core.outputs.output_judge import Level, OutputJudge, fidelity_of
+from stages.core.outputs.output_judge import Level, OutputJudge, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.outputs.output_parts import OutputParts
 from stages.core.outputs.reading import may_be_logits
@@ -350,10 +350,18 @@ def test_plain_form():
         "silent": None,
         "changes_input": False,
         "found": None,
-        "answers": {"count": 2, "changed": 1, "noun": "best classes"},
-        "parts": [{"part": "", "deviation": 0.5, "error": 0.5, "fidelity": 0.0}],
-    }
-    silent = judge([[[7]]], [[[7]]]).to_json()
+        "answers": {"count": 2, "changed": 1, "distinct": 2, "noun": "best classes"},
+        "parts": [
+            {
+                "part": "", "values": 8, "deviation": 0.5, "varies": True, "change": 0.0, "variance": 0.25,
+                "error": 0.5, "fidelity": 0.0,
+            }
+        ],
+    }  # fmt: skip
+    assert OutputJudgement.from_json(plain) == judged
+    one = judge([[[7]]], [[[7]]])
+    silent = one.to_json()
+    assert OutputJudgement.from_json(silent) == one
     assert silent["silent"] == "one number of one picture shows no variation"
     assert (silent["answers"], silent["level"]) == (None, "unjudged")
 
