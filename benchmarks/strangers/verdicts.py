@@ -58,11 +58,12 @@ class Said:
 
 
 def compare() -> Said:
-    """Run compare in the current folder.
+    """Run evaluate and compare in the current folder.
 
     Raises:
-        UserError: if it fails or prints no verdict.
+        UserError: if one fails, or prints no verdict.
     """
+    run_stage("evaluate")
     printed = run_stage("compare")
     diagnosis = read_json(DIAGNOSIS)
     verdict = diagnosis.get("verdict") or _printed(printed)
@@ -100,9 +101,10 @@ def measured_again(cure: Cure) -> float:
     """What a cure was measured by, of the experiment in the current folder, which has the cure: without any trial.
 
     Raises:
-        UserError: if compare fails.
+        UserError: if a stage fails.
     """
     run_stage("compose", "--keep", "compare.cures=0")
+    run_stage("evaluate")
     run_stage("compare")
     diagnosis = read_json(DIAGNOSIS)
     return float(diagnosis["box_agreement" if cure.metric == BOXES else "fidelity"])

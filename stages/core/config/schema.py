@@ -533,7 +533,7 @@ class CompareConfig:
     """What compare does beyond the similarity table."""
 
     isolated: bool = True  # also where the error comes from: each layer alone, features alone, weights alone quantized
-    # how many lines are tried as cures where something is wrong, each through quantize and on all debug pictures;
+    # how many lines are tried as cures where something is wrong, each through quantize and on the verdict's pictures;
     # 0: none is tried, and none is printed, nor is it searched where the outputs lose
     cures: int = 12
     # also every tensor of the first debug picture, float and quantized, as the vendor's tools dump it

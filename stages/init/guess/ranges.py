@@ -27,8 +27,9 @@ TIE = 0.8
 """Ranges whose answers say at least so much of what the best one's say are as good."""
 LEAST_INFORMATION = 0.02
 """In nats, or scores a picture: of less the answers say nothing of the range."""
-MUCH_INFORMATION = 0.3
-"""In nats; of less a few pictures may be chance."""
+MUCH_INFORMATION, LITTLE_INFORMATION = 0.3, 0.15
+"""In nats; of less a few pictures may be chance. Of very little half as much is as good."""
+LITTLE_TIE = 0.5
 LEAST_RATIO, MIN_RATIO = 1.5, 3.0
 """So many times as well batch norms must fit one range, to count and to be sure."""
 LEAST_LIKENESS = 0.8
@@ -224,12 +225,13 @@ def _by_answers(clues: Clues) -> Known | None:
     best = max(said, key=lambda each: said[each])
     if said[best] < LEAST_INFORMATION:
         return None
-    good = [each for each in usual if said[each] >= TIE * said[best]]
+    little = not clues.detects and said[best] < LITTLE_INFORMATION
+    good = [each for each in usual if said[each] >= (LITTLE_TIE if little else TIE) * said[best]]
     if set(good) <= {PIXELS, CAFFE}:
         good = good[:1]  # with a mean or without: the first layer's bias makes up for it
     told = ", ".join(f"{said[each]:.2g} with {each.title}" for each in sorted(said, key=lambda each: -said[each])[:3])
     if len(good) > 1:
-        return Known(good[0], f"the answers tell little: {told} (nats that survive a shift); the usual one", Sure.low)
+        return Known(good[0], f"the answers tell little: {told} (nats that survive a shift); the more usual one", Sure.low)
     sure = Sure.medium if said[best] >= MUCH_INFORMATION else Sure.low
     return Known(good[0], f"the answers say most so: {told} (nats that survive a shift)", sure)
 

@@ -111,6 +111,20 @@ def test_the_clearest_answers_decide_and_ties_go_to_the_usual():
     assert guess_range(clues(detects=True)).normalization == UNIT
 
 
+@pytest.mark.parametrize(
+    ("answers", "detects", "taken"),
+    [
+        ({PIXELS: 0.11, IMAGENET: 0.08}, False, IMAGENET),
+        ({PIXELS: 0.11, IMAGENET: 0.05}, False, PIXELS),
+        ({PIXELS: 0.16, IMAGENET: 0.09}, False, PIXELS),
+        ({PIXELS: 0.11, UNIT: 0.08}, True, PIXELS),  # scores are no nats
+    ],
+)
+def test_where_the_answers_say_very_little_the_usual_range_needs_half_of_it(answers, detects, taken):
+    found = guess_range(clues(trials=trials(answers=answers), detects=detects))
+    assert (found.normalization, found.sure) == (taken, Sure.low)
+
+
 def test_nothing_tells_the_colours_of_a_classifier():
     color = guess_color(clues(trials=trials({UNIT: 1.0}, color_answers={Color.BGR: 0.2})), UNIT, 3)
     assert (color.value, color.sure) == ("RGB", Sure.low)
