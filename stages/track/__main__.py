@@ -11,6 +11,7 @@ from stages.core.integer.network_params import load_qparams
 from stages.core.tables import accuracy_line, measured_metrics, similarity_table, table_rows, worst_alone
 from stages.track.pipeline_run import pipeline_run
 from stages.track.run import log_once, shown_store, tracking_uri
+from stages.track.run_before import run_before
 
 SHOWN_NODES = 5  # least similar ones in the closing summary
 
@@ -20,7 +21,9 @@ def track(config: Config) -> None:
     check_settings(COMPARE, compare_settings(config))
     check_settings(EVALUATE, evaluate_settings(config))
     metrics, rows = read_artifact(METRICS, measured_metrics), read_artifact(SIMILARITY, table_rows)
-    run_id, new = log_once(pipeline_run(config, metrics, rows), uri := tracking_uri())
+    content = pipeline_run(config, metrics, rows)
+    run_id, new = log_once(content, uri := tracking_uri())
+    before = run_before(content, run_id, uri)
     with stage_output(TRACK) as folder:
         write_json(folder / "run.json", {"run_id": run_id, "experiment": config.track.experiment})
 
@@ -28,6 +31,8 @@ def track(config: Config) -> None:
     if alone := worst_alone(rows):
         output.print(alone)
     output.print(accuracy_line(metrics, noun_of(load_inputs(INPUTS))))
+    if before is not None:
+        output.print(f"since the run before: {before.words(content)}")
     output.print(f"report:      {REPORT.resolve().as_uri()}")
     output.print(f"MLflow run:  {run_id} ({'new' if new else 'logged before'}), experiment {config.track.experiment}")
     next_step(f"{shown_store(uri)}, to compare the experiments")

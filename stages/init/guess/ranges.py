@@ -231,7 +231,8 @@ def _by_answers(clues: Clues) -> Known | None:
         good = good[:1]  # with a mean or without: the first layer's bias makes up for it
     told = ", ".join(f"{said[each]:.2g} with {each.title}" for each in sorted(said, key=lambda each: -said[each])[:3])
     if len(good) > 1:
-        return Known(good[0], f"the answers tell little: {told} (nats that survive a shift); the more usual one", Sure.low)
+        tied = f"the answers tell little: {told} (nats that survive a shift); the more usual one"
+        return Known(good[0], tied, Sure.low)
     sure = Sure.medium if said[best] >= MUCH_INFORMATION else Sure.low
     return Known(good[0], f"the answers say most so: {told} (nats that survive a shift)", sure)
 
