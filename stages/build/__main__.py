@@ -79,9 +79,13 @@ def build(config: Config) -> None:
             write_pluto(board / OpenRuntime.pluto.value, config.model.name, inputs, params, decoding)
         absent[RUNTIME] = _write_reference_runtime(board / RUNTIME, config, inputs, head)
         absent = {part: why for part, why in absent.items() if why}
-        write_text(board / README, readme(board, config.soc, absent))
+        write_text(board / README, readme(board, config.soc, absent, outputs))
     for part, why in absent.items():
         warn(f"no {part}/ is written: {why}")
+    coded = [each for each in outputs if each.qparams is not None]
+    if coded:
+        names = ", ".join(f"{each.name} ({each.qparams.bits} bits)" for each in coded if each.qparams is not None)
+        output.print(f"outputs that the board returns as codes, not float: {names}; scales in {BUILD / name / README}")
     output.print(f"board folder: {BUILD / name}")
 
 

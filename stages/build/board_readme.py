@@ -1,9 +1,10 @@
-"""The README of `out/build/<soc>/`: which folder is what, where it goes, how it is built, or why it is absent."""
+"""The README of `out/build/<soc>/`: which folder is what, where it goes, how it is built, and what the outputs are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.build.board_outputs import BoardOutput
 from stages.build.cross_compilers import cross_compilers
 from stages.build.kept_results import kept_folder
 from stages.build.tpu_mlir.steps import model_suffix
@@ -15,6 +16,10 @@ __all__ = ["README", "no_program", "readme"]
 
 README = "README.md"
 PLUTO = OpenRuntime.pluto.value
+CODES = """
+A value is (code - zero point) * scale. To get an output of codes in float, type
+`python -m stages.compose --keep 'quant.skip_nodes=[NODE]'` with the node that computes it; the report's table names it.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,14 @@ def no_program(inputs: Sequence[NetworkInput], soc: SocConfig) -> str:
     )
 
 
-def readme(folder: Path, soc: SocConfig, absent: Mapping[str, str]) -> str:
+def readme(folder: Path, soc: SocConfig, absent: Mapping[str, str], outputs: Sequence[BoardOutput]) -> str:
     """What the board's folder says of itself.
 
     Args:
         folder: with all that was written.
         soc: the SOC.
         absent: part -> why it was not written.
+        outputs: the network's.
     """
     name = folder.name
     rows = "\n".join(_row(part, folder, absent) for part in _parts(soc) if part.name in absent or _there(part, folder))
@@ -69,7 +75,21 @@ def readme(folder: Path, soc: SocConfig, absent: Mapping[str, str]) -> str:
   alone.
 - To change sources, copy their folder first: `cp -r out/build/{name} {kept_folder(name)}` or anywhere else. A copy
   keeps its results to itself.
-"""
+
+## Outputs
+
+| output | shape | on the board |
+|---|---|---|
+{"".join(map(_output_row, outputs))}{CODES if any(output.qparams for output in outputs) else ""}"""
+
+
+def _output_row(output: BoardOutput) -> str:
+    """What the board returns for an output."""
+    sizes, params = " x ".join(map(str, output.shape)), output.qparams
+    if params is None:
+        return f"| `{output.name}` | {sizes} | float32 |\n"
+    step = "a scale a channel" if params.channel_scales else f"scale {params.scale:.4g}"
+    return f"| `{output.name}` | {sizes} | {params.bits}-bit codes, {step}, zero point {params.zero_point} |\n"
 
 
 def _there(part: Part, folder: Path) -> bool:

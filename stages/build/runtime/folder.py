@@ -19,6 +19,13 @@ __all__ = ["SOURCES", "Built", "write_runtime"]
 SOURCES = Path(__file__).parent / "src"
 """The C++ sources."""
 README, COMPILER_LINE = "README.md", "make CROSS_COMPILE=COMPILER-"
+WITHOUT_VENDOR = {
+    "mips-linux-gnu-": {
+        'make CXX="python -m ziglang c++" TARGET=mipsel-linux-musleabihf': "# the board, with pip's ziglang",
+        "make CROSS_COMPILE=mipsel-linux-gnu- NAN=legacy": "# an emulator, with Debian's g++-mipsel-linux-gnu",
+    }
+}
+"""Compiler of the board -> lines that do without it, and what they are for."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ def _name_compilers(path: Path, compilers: Sequence[str]) -> None:
     """Give the line for the board its compiler, and each other compiler a line."""
     lines = path.read_text().splitlines()
     (index,) = (index for index, line in enumerate(lines) if line.startswith(COMPILER_LINE))
-    comment = lines[index].find("#")
+    comment, others = lines[index].find("#"), WITHOUT_VENDOR.get(compilers[0], {})
     calls = [f"make CROSS_COMPILE={compiler}".ljust(comment) + lines[index][comment:] for compiler in compilers]
     calls[1:] = [f"{call}, if its system is of that kind" for call in calls[1:]]
+    calls += [f"{call.ljust(comment)}{'' if len(call) < comment else ' '}{use}" for call, use in others.items()]
     write_text(path, "\n".join([*lines[:index], *calls, *lines[index + 1 :], ""]))
