@@ -91,7 +91,11 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
         count: show only this many, worst first; None: all, in graph order.
     """
     shown = list(rows) if count is None else sorted(rows, key=lambda row: row["cosine_avg"])[:count]
-    title = f"the {len(shown)} least similar of {len(rows)} nodes" if count else f"similarity of {len(rows)} nodes"
+    title = (
+        f"the {len(shown)} least similar of {len(rows)} nodes, inherited errors included"
+        if count
+        else f"similarity of {len(rows)} nodes"
+    )
     shown_keys = [key for key in MEASURE_COLUMNS if not rows or key in rows[0]]
     if width < WIDE_TERMINAL:
         shown_keys = list(NARROW_MEASURES)

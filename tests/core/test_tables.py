@@ -42,7 +42,7 @@ def test_all_nodes_appear_in_graph_order():
 def test_a_count_shows_the_least_similar_first():
     table = similarity_table(ROWS, width=200, count=2)
     assert cells(table, 0) == ["second", "third"]
-    assert table.title == "the 2 least similar of 3 nodes"
+    assert table.title == "the 2 least similar of 3 nodes, inherited errors included"
 
 
 def test_a_wide_terminal_gets_every_measure():

@@ -167,7 +167,7 @@ def accumulated(similarity: Similarity, losses: Sequence[LayerLoss], params: Net
     if losses:
         name, percent = losses[0].name, f"{100 * min(losses[0].share, 1.0):.0f} %"  # above 1: later layers regain some
         evidence |= {"most": name, "share_of_loss": losses[0].share}
-        sentence += f", most in {name} ({percent} of it)"
+        sentence += f", most in {name} ({percent} of it): no single layer is to blame"
         if _to_blame(losses):  # and yet its finding was not kept: in float it changes nothing
             sentence = f"{percent} of the loss arises in {name}, but to keep only that in float does not help"
     return Finding("accumulates", None, f"{sentence}{side}", evidence)
