@@ -104,10 +104,8 @@ def run(overrides: Sequence[str], conf: Path, params: Path, check_only: bool, ke
         raise UserError(f"{params} is missing: write it with `python -m stages.compose`")
     if check_only:
         if changed:
-            raise UserError(
-                f"{params} is not what {conf}/ and these overrides compose to: {', '.join(changed)} differ; "
-                "type `python -m stages.compose --keep`"
-            )
+            differ = f"{params} is not what {conf}/ and these overrides compose to: {', '.join(changed)} differ"
+            raise UserError(f"{differ}; `python -m stages.compose --keep` writes it anew")
         output.print(f"{params} is what {conf}/ composes to")
         return
     replaced = replaced_values(earlier, given, before, after, conf) if keep and changed else []

@@ -243,7 +243,7 @@ def test_check_names_what_differs_and_writes_nothing(conf, params):
     with pytest.raises(UserError) as caught:
         run([], conf, params, check_only=True)
     expected = f"{params} is not what {conf}/ and these overrides compose to: quant.feature_bits differ"
-    assert str(caught.value) == expected
+    assert str(caught.value) == f"{expected}; `python -m stages.compose --keep` writes it anew"
     assert params.read_bytes() == before
 
 

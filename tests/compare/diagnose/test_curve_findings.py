@@ -69,7 +69,7 @@ def test_many_layers_cost_a_little_each():
     (finding,) = find()
     assert (finding.kind, finding.node) == ("accumulates", None)
     assert finding.sentence == (
-        "the loss accumulates over many layers, most in n0 (17 % of it); the output has cosine 0.9000 with "
+        "the loss accumulates over many layers, most in n0 (17 % of it): no single layer is to blame; the output has cosine 0.9000 with "
         "features alone quantized, 0.9900 with weights alone"
     )
     assert (finding.evidence["most"], finding.evidence["nodes"]) == ("n0", 6)
@@ -125,7 +125,7 @@ def test_a_network_without_a_row_has_none():
         (4, 4, "; features have 4 bits and weights have 4 bits", "quant.rounding=compensate"),
         (4, 8, "; features have 4 bits", "quant.rounding=compensate"),
         (8, 4, "; weights have 4 bits", "quant.rounding=compensate"),
-        (8, 8, "(17 % of it)", "quant.feature_method=OUTPUT"),
+        (8, 8, "(17 % of it): no single layer is to blame", "quant.feature_method=OUTPUT"),
     ],
 )
 def test_few_bits_are_named_without_the_isolated_errors(bits, weight_bits, said, cure):
