@@ -20,6 +20,8 @@ LOST_SHARE = 0.5
 """A detector that loses so many of its boxes, or invents as many, is broken."""
 HARMLESS_TASK_LOSS, UNCERTAIN_TASK_LOSS = 0.03, 0.1
 """Part of the task's metric that a sound network may lose; and if the pictures may as well show no loss."""
+NUMBERS = (OutputKind.number, OutputKind.probability)
+"""Kinds whose float values are said: they may show that the samples have nothing of what is looked for."""
 MIN_SAMPLES = 30
 """Of fewer evaluated samples the metric is uncertain by more than that."""
 
@@ -172,7 +174,8 @@ class Outcome:
     def _output_words(self, judged: OutputJudgement) -> str:
         """Say what an output is, how far it is off and on which samples, and how many answers change."""
         several = len(self.outputs) > 1
-        name = f"{judged.output} ({judged.kind.value})"
+        span = f" of {judged.span[0]:.3g} to {judged.span[1]:.3g}" if judged.span and judged.kind in NUMBERS else ""
+        name = f"{judged.output} ({judged.kind.value}{span})"
         name = f"the worst of {len(self.outputs)} outputs, {name}," if several else f"the output {name}"
         if judged.silent:
             return f"{name} cannot be judged on these {self.samples}: {judged.silent}"

@@ -151,6 +151,7 @@ def _output_row(judged: OutputJudgement) -> dict[str, Any]:
     return {
         "output": judged.output,
         "kind": judged.kind.value,
+        "span": f"{judged.span[0]:.3g} .. {judged.span[1]:.3g}" if judged.span else NONE,
         "part": judged.worst.part or NONE,
         "error": f"{off_by(judged)} %",
         "fidelity": f"{judged.fidelity:.4f}",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -71,6 +71,7 @@ class OutputJudgement:
         changes_input: whether it follows an input.
         found: in how many places something is found, where its values count there alone; None where they count
             everywhere.
+        span: least and greatest float value; None: not known.
     """
 
     output: str
@@ -81,6 +82,7 @@ class OutputJudgement:
     silent: str = ""
     changes_input: bool = False
     found: int | None = None
+    span: tuple[float, float] | None = None
 
     @property
     def errors(self) -> list[float]:
@@ -133,6 +135,7 @@ class OutputJudgement:
             "silent": self.silent or None,
             "changes_input": self.changes_input,
             "found": self.found,
+            "span": list(self.span) if self.span else None,
             "answers": asdict(answers) if answers else None,
             "parts": [
                 {
@@ -174,6 +177,7 @@ class OutputJudgement:
             content["silent"] or "",
             content["changes_input"],
             content["found"],
+            tuple(content["span"]) if content["span"] else None,
         )
 
 
@@ -253,10 +257,12 @@ class OutputJudge:
             by_output.setdefault(part.output, []).append(part)
         by_output = {name: parts for name, parts in by_output.items() if name in self._seen}
         kinds = {name: self._kind(name, parts) for name, parts in by_output.items()}
-        return [
+        judged = [
             (_finite(parts) and self._where_found(name, kinds)) or self._judged(name, kinds[name], parts)
             for name, parts in by_output.items()
         ]
+        spans = {name: (seen.low, seen.high) for name, seen in self._seen.items()}
+        return [replace(each, span=spans[each.output]) for each in judged]
 
     def _kind(self, name: str, parts: Sequence[PartError]) -> OutputKind:
         kind = self._known.get(name) or kind_of(self._seen[name], self._own(name, parts), self._input_side)

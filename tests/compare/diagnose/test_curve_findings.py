@@ -69,8 +69,8 @@ def test_many_layers_cost_a_little_each():
     (finding,) = find()
     assert (finding.kind, finding.node) == ("accumulates", None)
     assert finding.sentence == (
-        "the loss accumulates over many layers, most in n0 (17 % of it): no single layer is to blame; the output has cosine 0.9000 with "
-        "features alone quantized, 0.9900 with weights alone"
+        "the loss accumulates over many layers, most in n0 (17 % of it): no single layer is to blame; "
+        "the output has cosine 0.9000 with features alone quantized, 0.9900 with weights alone"
     )
     assert (finding.evidence["most"], finding.evidence["nodes"]) == ("n0", 6)
     assert accumulated(table(rows_of(COSINES, None)), [], PARAMS).sentence == "the loss accumulates over many layers"

@@ -295,7 +295,14 @@ FOUND = Diagnosis(
                 [1.0],
                 Answers(40, 8, 2, "pixels"),
             ),
-            OutputJudgement("z", OutputKind.number, [PartError("z", "", 9, 1.0, 0.1)], [1.0], silent="it says nothing"),
+            OutputJudgement(
+                "z",
+                OutputKind.number,
+                [PartError("z", "", 9, 1.0, 0.1)],
+                [1.0],
+                silent="it says nothing",
+                span=(-3.25, -1.0),
+            ),
         ]
     ),
     cures=[Cure(CURE, Effect("fidelity of the outputs", 0.8, 0.99), Level.good, False, 0)],
@@ -332,6 +339,7 @@ def test_outputs_of_a_detector_are_no_alarm_where_its_boxes_decide():
         assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", headings) == [
             "output",
             "what it is",
+            "float values",
             "off by",
             "fidelity",
             heading,
@@ -340,5 +348,5 @@ def test_outputs_of_a_detector_are_no_alarm_where_its_boxes_decide():
 
 def test_every_output_stands_on_the_page_with_its_verdict():
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in page(BAD, diagnosis=FOUND).splitlines()]
-    assert ["y&lt;0&gt;", "heat map", "mask", "60 %", "0.8000", "8 of 40 pixels", "look"] in cells
-    assert ["z", "one number", NONE, "10 %", "0.9950", NONE, "cannot tell: it says nothing"] in cells
+    assert ["y&lt;0&gt;", "heat map", NONE, "mask", "60 %", "0.8000", "8 of 40 pixels", "look"] in cells
+    assert ["z", "one number", "-3.25 .. -1", NONE, "10 %", "0.9950", NONE, "cannot tell: it says nothing"] in cells

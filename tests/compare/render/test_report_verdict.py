@@ -101,6 +101,13 @@ def test_pictures_that_cannot_tell():
     assert said([row("fc", 0.3)], FINDINGS, outputs=[nothing])[0] == "look"
 
 
+def test_one_number_is_said_with_its_float_values():
+    """A score that never rises above 0 may be the logit of something that no picture shows."""
+    output = judged(0.99, kind=OutputKind.number, span=(-8.1234, 0.8))
+    sentence = said([row("fc", 0.9999)], outputs=[output])[1]
+    assert sentence.startswith("Good: the output logits (one number of -8.12 to 0.8) is off by")
+
+
 def test_a_dead_part_is_a_broken_output():
     ruined = Finding("parts", "join", "it is ruined", {"output": "y"})
     level, sentence = said([row("fc", 0.9999)], [ruined], outputs=[judged(0.99)])

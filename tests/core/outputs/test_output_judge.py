@@ -350,6 +350,7 @@ def test_plain_form():
         "silent": None,
         "changes_input": False,
         "found": None,
+        "span": [0.0, 1.0],
         "answers": {"count": 2, "changed": 1, "distinct": 2, "noun": "best classes"},
         "parts": [
             {
