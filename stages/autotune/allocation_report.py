@@ -124,7 +124,9 @@ def allocation_text(problem: AllocationProblem, allocation: BitAllocation) -> st
     """Say how many features and weights got which bit width."""
     parts = []
     for kind in (FEATURE, WEIGHT):
-        counts = Counter(allocation[variable.name] for variable in problem.of_kind(kind))
+        counts = Counter[int]()
+        for variable in problem.of_kind(kind):
+            counts[allocation[variable.name]] += max(len(variable.members), 1)
         listed = ", ".join(
             f"{count} {'in float' if bits == FLOAT_BITS else f'at {bits}'}" for bits, count in sorted(counts.items())
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stages.core.base import console
+from stages.core.base.console import counted
 from stages.sweep.sweep_state import PointResult, Sweep, label, load_results
 
 __all__ = ["point_line", "watched"]
@@ -52,5 +53,5 @@ def point_line(result: PointResult, sweep: Sweep) -> str:
     name = label(result.overrides, sweep.varied)
     if result.value is None:
         return f"{name}: failed: {result.error}"
-    how = f"{len(result.executed)} stages computed" if result.executed else "from the cache"
+    how = f"{counted(len(result.executed), 'stage')} computed" if result.executed else "from the cache"
     return f"{name}: {result.value:.4g} ({result.seconds:.1f} s, {how})"
