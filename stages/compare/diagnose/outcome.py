@@ -195,10 +195,13 @@ class Outcome:
         return words
 
     def _beside_words(self, output: str) -> str:
-        """An output's fidelity on the other samples, where these can judge it."""
+        """An output's fidelity on the other samples, where these can judge it and are not the same."""
         others = self.beside.outputs if self.beside is not None else []
         known = next((each for each in others if each.output == output and not each.silent), None)
         if self.beside is None or known is None:
+            return ""
+        own = next(each for each in self.outputs if each.output == output)
+        if self.beside.count == self.judged.count and known.fidelity == own.fidelity:
             return ""
         return f", {known.fidelity:.4f} on {self.beside.words(self.noun)}"
 

@@ -130,3 +130,8 @@ def test_a_set_that_cannot_judge_gives_way_to_one_that_can():
     silent = on("evaluation", 28, 0.1, silent="nothing is there")
     assert Outcome.of(on("debug", 8, 0.1), silent, "picture").judged.name == "debug"
     assert Outcome.of(on("debug", 8, 0.1, silent="neither here"), silent, "picture").judged is silent
+
+
+def test_the_same_pictures_are_said_once():
+    outcome = Outcome.of(on("debug", 5, 0.1), on("evaluation", 5, 0.1), "picture")
+    assert outcome.words().endswith("(fidelity 0.9950 on 5 evaluation pictures)")
