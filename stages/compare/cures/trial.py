@@ -1,5 +1,6 @@
 """One trial: the stages that a line changes, run in a folder of their own, and the outcome on some pictures."""
 
+import math
 import os
 import shutil
 import sys
@@ -30,15 +31,16 @@ from stages.core.outputs.judged_set import SetJudge
 from stages.core.outputs.output_error import Outputs
 from stages.core.outputs.states import float_outputs
 
-__all__ = ["OUTPUTS", "SCRATCH_PREFIX", "TrialResult", "outcome_on", "try_line", "why_untried"]
+__all__ = ["OUTPUTS", "SCRATCH_PREFIX", "TrialResult", "outcome_on", "tried_of", "try_line", "why_untried"]
 
 PARAMS, CONF = Path("params.yaml"), Path("conf")
 SCRATCH_PREFIX = ".cure-"
 OUTPUTS = Path("out")
 STAGES = {"export": EXPORT, "calibset": CALIBSET, "calibrate": CALIBRATE}
 """The stages before quantize, and their folders."""
-MOST_SAMPLES = 32
-"""Of a larger set so many are tried, evenly over it."""
+LEAST_SAMPLES, MOST_SAMPLES = 32, 1024
+MOST_VALUES = 1e9
+"""Of a larger set so many samples are tried, evenly over it: as many as these values that a network computes allow."""
 NOT_LINKED = {"out", "params.yaml", "dvc.lock", ".dvc", ".git", "mlflow.db", "mlruns"}
 
 
@@ -151,7 +153,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 
 def outcome_on(samples: str, folder: Path, config: Config) -> Outcome:
-    """Run both networks of a folder on a set of samples, or on `MOST_SAMPLES` of it.
+    """Run both networks of a folder on a set of samples, or evenly on a part of it, see `tried_of`.
 
     Args:
         samples: `DEBUG` or `EVALUATION`.
@@ -164,7 +166,7 @@ def outcome_on(samples: str, folder: Path, config: Config) -> Outcome:
     quantized, float_network = Runner(simulator, optimize="safe"), Runner(reference.model)
     judge = SetJudge(samples, reference, inputs, config, folder / DETECTOR)
     files = select(getattr(config.data, samples), inputs, key)
-    count = min(len(files), MOST_SAMPLES)
+    count = tried_of(len(files), reference)
     files = [files[index * len(files) // count] for index in range(count)]
 
     def run(read: ReadSample) -> tuple[Outputs, Outputs, Outputs]:
@@ -174,3 +176,15 @@ def outcome_on(samples: str, folder: Path, config: Config) -> Outcome:
     for expected, actual, fed in in_order(run, read_samples(files, inputs, config.model.preprocess, key)):
         judge.add(expected, actual, fed)
     return Outcome(judge.judged(), noun_of(inputs))
+
+
+def tried_of(count: int, graph: Graph) -> int:
+    """How many of a set's samples a trial runs.
+
+    Args:
+        count: of all.
+        graph: the float network; large ones take fewer samples.
+    """
+    shapes = (graph.shapes.get(name, []) for node in graph.nodes for name in node.output)
+    values = sum(math.prod(shape) for shape in shapes)
+    return min(count, max(LEAST_SAMPLES, min(MOST_SAMPLES, int(MOST_VALUES // max(values, 1)))))

@@ -28,6 +28,8 @@ BROKEN_FIDELITY = 0.75
 """An error of two thirds of the variation."""
 TOLERATED, TOLERATED_PLACES = 0.05, 0.07
 """So many clear changes of answers go with a sound network of 8 bits; of places in a map more, at edges."""
+GOOD_WITH_PLACES = 0.96
+"""But only where the map itself is as good as this."""
 BROKEN_SHARE = 0.5
 FEW_ANSWERS = 30
 """Of fewer answers a share is too uncertain to go by alone."""
@@ -115,7 +117,8 @@ class OutputJudgement:
             answers = None  # of lost logits they tell too little
         if answers is None or answers.count < LEAST_ANSWERS or answers.distinct < 2:
             return by_error
-        places = self.kind in (OutputKind.heat_map, OutputKind.segmentation)
+        maps = self.kind in (OutputKind.heat_map, OutputKind.segmentation)
+        places = maps and self.fidelity >= GOOD_WITH_PLACES
         by_answers = _level_of_answers(answers, TOLERATED_PLACES if places else TOLERATED)
         if answers.count >= FEW_ANSWERS:
             return by_answers
