@@ -30,6 +30,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "out/compare/similarity.json": ("track", "bisect"),
     "out/compare/checksums.json": ("track",),
     "out/evaluate/metrics.json": ("track",),
+    "out/evaluate/outputs.json": ("compare",),
     "out/evaluate/checksums.json": ("track", "compare"),
 }
 """Each artifact, and commands that read it."""

@@ -37,6 +37,7 @@ READERS = {
     "out/evaluate/settings.json": ("track",),
     "out/evaluate/predictions.csv": ("track",),
     "out/evaluate/task_metric.json": ("compare",),
+    "out/evaluate/outputs.json": ("compare",),
     "out/evaluate/checksums.json": ("track", "compare"),
 }
 """Each artifact, and commands that read it; the quickest first."""

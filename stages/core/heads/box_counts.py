@@ -1,12 +1,13 @@
 """How many of a detector's boxes quantizing loses and invents."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.base.artifacts import as_number
 from stages.core.heads.detections import Detections
 from stages.core.heads.matching import match
 
@@ -53,8 +54,15 @@ class BoxCounts:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "BoxCounts":
-        """Read the plain form."""
-        return cls(**{key: int(value) for key, value in content.items()})
+        """Read the plain form.
+
+        Raises:
+            TypeError, KeyError, ValueError: if it holds another value.
+        """
+        counts = cls(**{field.name: int(as_number(content[field.name])) for field in fields(cls)})
+        if not 0 <= counts.lost <= counts.count or not 0 <= counts.invented <= counts.quantized_count:
+            raise ValueError("more boxes are lost or invented than there are")
+        return counts
 
     def __add__(self, other: "BoxCounts") -> "BoxCounts":
         sides = (asdict(self), asdict(other))

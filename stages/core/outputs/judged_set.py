@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.artifacts import finite_or_none
+from stages.core.base.artifacts import as_number, as_object, as_rows, as_text, finite_or_none
 from stages.core.base.console import counted
 from stages.core.config.schema import Config, Task
 from stages.core.data.inputs import NetworkInput
@@ -46,11 +46,11 @@ class JudgedSet:
         Raises:
             TypeError, KeyError, ValueError: if it holds another value.
         """
-        boxes = content["boxes"]
+        boxes = as_object(content)["boxes"]
         return cls(
-            str(content["name"]),
-            int(content["count"]),
-            [OutputJudgement.from_json(each) for each in content["outputs"]],
+            as_text(content["name"]),
+            int(as_number(content["count"])),
+            [OutputJudgement.from_json(each) for each in as_rows(content["outputs"])],
             None if boxes is None else BoxCounts.from_json(boxes),
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.base.artifacts import as_number, as_rows, as_text
 from stages.core.outputs.answers import AnswerCounter, Answers
 from stages.core.outputs.gated_values import Gate, GatedValues, is_row_of_places
 from stages.core.outputs.output_error import NetworkError, Outputs, PartError, fidelity, readings_of
@@ -40,6 +41,8 @@ CLEAR_PROBABILITY = 0.3
 LIKE_A_ROW = (OutputKind.class_scores, OutputKind.embedding, OutputKind.row, OutputKind.waveform)
 """What one row of values may be taken for that has one for each place."""
 NO_LOGIT = "no value is above 0 in either network, so nothing is found"
+MOST_STORED = 1e150
+"""The square of what a file gives must be a number."""
 HARMLESS_PROBABILITY = 0.1
 """A probability, or a distribution, that moves by so much of itself is measured by this if it varies less."""
 
@@ -157,31 +160,47 @@ class OutputJudgement:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "OutputJudgement":
-        """Read the plain form."""
-        parts = [
-            PartError(
-                content["output"],
-                part["part"],
-                part["values"],
-                part["deviation"],
-                math.inf if part["error"] is None else part["error"],
-                part["varies"],
-                part["change"],
-            )
-            for part in content["parts"]
-        ]
-        answers = content["answers"]
+        """Read the plain form.
+
+        Raises:
+            TypeError, KeyError, ValueError: if it holds another value.
+        """
+        output, span, found = as_text(content["output"]), content["span"], content["found"]
+        parts = as_rows(content["parts"])
+        if not parts:
+            raise ValueError("an output without a part")
         return cls(
-            content["output"],
+            output,
             OutputKind(content["kind"]),
-            parts,
-            [part["variance"] for part in content["parts"]],
-            None if answers is None else Answers(**answers),
-            content["silent"] or "",
-            content["changes_input"],
-            content["found"],
-            tuple(content["span"]) if content["span"] else None,
+            [_part_from_json(output, part) for part in parts],
+            [_not_negative(part["variance"]) for part in parts],
+            None if content["answers"] is None else _answers_from_json(content["answers"]),
+            as_text(content["silent"] or ""),
+            bool(content["changes_input"]),
+            None if found is None else int(as_number(found)),
+            None if span is None else (as_number(span[0]), as_number(span[1])),
         )
+
+
+def _part_from_json(output: str, part: Mapping[str, Any]) -> PartError:
+    deviation, change = _not_negative(part["deviation"]), _not_negative(part["change"])
+    error = math.inf if part["error"] is None else _not_negative(part["error"])
+    values, varies = int(as_number(part["values"])), bool(part["varies"])
+    return PartError(output, as_text(part["part"]), values, deviation, error, varies, change)
+
+
+def _answers_from_json(content: Mapping[str, Any]) -> Answers:
+    count, changed, distinct = (int(_not_negative(content[key])) for key in ("count", "changed", "distinct"))
+    if changed > count:
+        raise ValueError(f"{changed} of {count} answers changed")
+    return Answers(count, changed, distinct, as_text(content["noun"]))
+
+
+def _not_negative(value: Any) -> float:
+    number = as_number(value)
+    if not 0.0 <= number < MOST_STORED:
+        raise ValueError(f"{value} is no size of an error")
+    return number
 
 
 def _finite(parts: Sequence[PartError]) -> bool:

@@ -33,3 +33,29 @@ def test_fidelity_is_that_of_the_worst_answer_that_can_be_judged():
 
 def test_words():
     assert JudgedSet(EVALUATION, 1, []).words("sample") == "1 evaluation sample"
+
+
+def spoilt(**changes):
+    """The plain form of one output, with other values in its first part, or of its own."""
+    plain = JudgedSet(EVALUATION, 9, [output("y", 0.1)], BoxCounts(9, 8, 7, 6, 5)).to_json()
+    for key, value in changes.items():
+        place = next(
+            each for each in (plain["outputs"][0]["parts"][0], plain["outputs"][0], plain["boxes"]) if key in each
+        )
+        place[key] = value
+    return plain
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variance": -1}, {"error": 1e308}, {"error": -0.5}, {"deviation": "wide"}, {"values": None}, {"kind": "soup"},
+        {"parts": []},
+        {"parts": 3}, {"span": [1]}, {"found": "many"}, {"output": 7}, {"lost": 9}, {"invented": -1},
+        {"answers": {"count": 1, "changed": 2, "distinct": 1, "noun": "classes"}}, {"answers": {"count": 1}},
+    ],
+)  # fmt: skip
+def test_other_values_are_refused(changes):
+    JudgedSet.from_json(spoilt())
+    with pytest.raises((TypeError, KeyError, ValueError, IndexError)):
+        JudgedSet.from_json(spoilt(**changes))
