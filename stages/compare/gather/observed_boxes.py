@@ -14,10 +14,9 @@ from stages.core.data.preprocess import Placement
 from stages.core.graph.onnx_graph import Graph
 from stages.core.heads.box_counts import BoxCounts, invented_boxes, lost_boxes
 from stages.core.heads.detections import Detections, Floats
-from stages.core.heads.detector import Detector
+from stages.core.heads.detector import Detector, find_detector
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.heads.matching import Matches, match
-from stages.core.outputs.judged_set import find_detector
 
 __all__ = ["BoxObserver", "ObservedBoxes", "PictureBoxes", "in_picture", "open_boxes"]
 

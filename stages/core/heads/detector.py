@@ -9,15 +9,23 @@ import numpy as np
 
 from stages.core.base.errors import UserError, one_line
 from stages.core.base.user_code import import_callable
-from stages.core.config.schema import DetectorConfig
-from stages.core.graph.onnx_graph import PICTURE_RANK
+from stages.core.config.schema import Config, DetectorConfig
+from stages.core.graph.onnx_graph import PICTURE_RANK, Graph
 from stages.core.heads.detections import Detections, Floats
 from stages.core.heads.head import Head, Kind
 from stages.core.heads.head_file import ExportedHead, load_head
 from stages.core.heads.nms import nms
 from stages.core.heads.output_reader import can_read, read_outputs
 
-__all__ = ["LEAST_SCORE", "MOST_DETECTIONS", "Detector", "Prototypes", "check_function", "load_detector"]
+__all__ = [
+    "LEAST_SCORE",
+    "MOST_DETECTIONS",
+    "Detector",
+    "Prototypes",
+    "check_function",
+    "find_detector",
+    "load_detector",
+]
 
 LEAST_SCORE = 0.01
 """Boxes below it do not count for a precision: on COCO they change mAP by less than .001 and take most of the time."""
@@ -115,6 +123,20 @@ def load_detector(path: Path, config: DetectorConfig, outputs: Mapping[str, Sequ
         head.classes,
         head.keypoint_count,
     )
+
+
+def find_detector(path: Path, reference: Graph, config: Config) -> Detector | None:
+    """The decoding of a detector; None of a network that is none, or whose outputs are not all float.
+
+    Args:
+        path: out/export/detector.json.
+        reference: the float network.
+        config: the experiment.
+    """
+    if not set(reference.outputs) <= set(reference.float_tensors):
+        return None
+    shapes = {name: reference.shapes.get(name, []) for name in reference.outputs}
+    return load_detector(path, config.model.detector, shapes)
 
 
 def _prototypes(head: Head, outputs: Mapping[str, Sequence[int | str]]) -> Prototypes | None:

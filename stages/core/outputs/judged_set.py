@@ -11,14 +11,14 @@ from stages.core.config.schema import Config, Task
 from stages.core.data.inputs import NetworkInput
 from stages.core.graph.onnx_graph import Graph
 from stages.core.heads.box_counts import BoxCounts
-from stages.core.heads.detector import Detector, load_detector
+from stages.core.heads.detector import find_detector
 from stages.core.outputs.output_error import Outputs
 from stages.core.outputs.output_judge import OutputJudge, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.outputs.output_parts import parts_of_outputs
 from stages.core.outputs.states import float_outputs, states_of
 
-__all__ = ["DEBUG", "EVALUATION", "JudgedSet", "SetJudge", "find_detector", "open_judge"]
+__all__ = ["DEBUG", "EVALUATION", "JudgedSet", "SetJudge", "open_judge"]
 
 DEBUG, EVALUATION = "debug", "evaluation"
 
@@ -106,20 +106,6 @@ class SetJudge:
         """What became of the outputs so far."""
         boxes = self._boxes if self._detector else None
         return JudgedSet(self._name, self._count, self._judge.judgements(), boxes)
-
-
-def find_detector(head: Path, reference: Graph, config: Config) -> Detector | None:
-    """The decoding of a detector; None of a network that is none, or whose outputs are not all float.
-
-    Args:
-        head: the file in which export says of a detector's head.
-        reference: the float network.
-        config: the experiment.
-    """
-    if not set(reference.outputs) <= set(reference.float_tensors):
-        return None
-    shapes = {name: reference.shapes.get(name, []) for name in reference.outputs}
-    return load_detector(head, config.model.detector, shapes)
 
 
 def open_judge(
