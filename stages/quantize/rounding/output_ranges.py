@@ -79,8 +79,10 @@ def output_ranges(
         for feature in (features[name] for name in tensors if name in features):
             if feature.pictures <= max(count, MIN_PICTURES):
                 tensor = feature.quantizer.tensor
-                values = [files.read(tensor, index) for index in _telling(files, tensor, count)[: feature.pictures]]
-                ranges[tensor] = best_range(_OutputError(graph, feature, values, soc, pool), feature.seen)
+                weights = _telling(files, tensor, count, feature.pictures)
+                values = [files.read(tensor, index) for index in weights]
+                error = _OutputError(graph, feature, values, list(weights.values()), soc, pool)
+                ranges[tensor] = best_range(error, feature.seen)
 
     subgraphs = layer_subgraphs(graph, setup.layers)
     with ThreadPoolExecutor(thread_count()) as pool:
@@ -94,15 +96,23 @@ def output_ranges(
     return ranges
 
 
-def _telling(files: TensorFiles, tensor: str, count: int) -> list[int]:
-    """The pictures in the order in which they are looked at: those that reach the ends of a tensor's range first.
+def _telling(files: TensorFiles, tensor: str, count: int, usual: int) -> dict[int, float]:
+    """The pictures that the error is measured on, with their weights: some, and those that reach the range's ends.
 
     What is rare, such as the score of a face, is not in every picture: without it, cutting it off would cost nothing.
+
+    Args:
+        files: the tensor on all pictures.
+        tensor: the feature's.
+        count: of all pictures.
+        usual: of those that stand for all but the ones at the ends.
     """
     ends = [(float(value.min()), float(value.max())) for value in (files.read(tensor, i) for i in range(count))]
-    highest = max(range(count), key=lambda index: ends[index][1], default=0)
-    lowest = min(range(count), key=lambda index: ends[index][0], default=0)
-    return list(dict.fromkeys([highest, lowest, *range(count)]))
+    highest = max(range(count), key=lambda index: ends[index][1])
+    lowest = min(range(count), key=lambda index: ends[index][0])
+    others = [index for index in range(count) if index not in (highest, lowest)]
+    weight = len(others) / max(min(usual, len(others)), 1)
+    return dict.fromkeys((highest, lowest), 1.0) | dict.fromkeys(others[:usual], weight)
 
 
 @dataclass(frozen=True)
@@ -159,15 +169,22 @@ class _OutputError:
         graph: the float network.
         feature: the feature.
         values: its float values on each picture.
+        weights: of the pictures.
         soc: for where its zero points may lie.
         pool: computes pictures side by side.
     """
 
     def __init__(
-        self, graph: Graph, feature: _Feature, values: Sequence[Array], soc: SocConfig, pool: ThreadPoolExecutor
+        self,
+        graph: Graph,
+        feature: _Feature,
+        values: Sequence[Array],
+        weights: Sequence[float],
+        soc: SocConfig,
+        pool: ThreadPoolExecutor,
     ) -> None:
         self._tensor, self._bits, self._soc = feature.quantizer.tensor, feature.quantizer.bits, soc
-        self._values, self._pool = values, pool
+        self._values, self._weights, self._pool = values, weights, pool
         self._runners = [
             Runner(subgraph_model(graph, Subgraph((layer,), (self._tensor,), (layer.output,))))
             for layer in feature.consumers
@@ -184,7 +201,8 @@ class _OutputError:
             codes = np.clip(np.rint(self._values[index] / scale), -zero_point, qmax - zero_point)
             outputs = self._outputs(codes * scale)
             parts = zip(self._expected[index], outputs, self._variances[index], strict=True)
-            return sum(float(np.square(actual - expected).mean()) / variance for expected, actual, variance in parts)
+            errors = (float(np.square(actual - expected).mean()) / variance for expected, actual, variance in parts)
+            return self._weights[index] * sum(errors)
 
         return sum(self._pool.map(of_picture, range(len(self._values))))
 
