@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from stages.core.graph.onnx_graph import PICTURE_RANK
 from stages.core.heads.detections import Detections
 from stages.core.heads.matching import match
-from stages.core.outputs.output_kind import ValueSummary, class_axis, kind_of
+from stages.core.outputs.output_kind import OutputKind, ValueSummary, class_axis, kind_of
 
-__all__ = ["box_information", "information", "shifted", "thinned", "thinning_stride"]
+__all__ = ["are_values", "box_information", "information", "shifted", "thinned", "thinning_stride"]
 
 Floats = NDArray[np.float32]
 Pairs = Sequence[tuple[Mapping[str, Floats], Mapping[str, Floats]]]
@@ -61,18 +61,38 @@ def information(pairs: Pairs, sides: Mapping[str, int]) -> float:
     return float(np.mean(measured)) if measured else 0.0
 
 
+def are_values(pairs: Pairs, sides: Mapping[str, int]) -> bool:
+    """Whether an answer is neither probabilities nor scores of classes, but values such as coordinates.
+
+    What these tell grows with the size of what is fed: far from what it was trained with a network is linear.
+    """
+    for name, side in sides.items():
+        seen, kind = _summary([a[name] for a, _ in pairs], side)
+        if not kind.is_share and not _has_classes(seen, kind):
+            return True
+    return False
+
+
+def _summary(answers: Sequence[Floats], input_side: int) -> tuple[ValueSummary, OutputKind]:
+    seen = ValueSummary()
+    for answer in answers:
+        seen.add(answer)
+    return seen, kind_of(seen, 1.0, input_side)
+
+
+def _has_classes(seen: ValueSummary, kind: OutputKind) -> bool:
+    return class_axis(seen.shape) is not None and (kind.has_classes or seen.probabilities_of_classes)
+
+
 def _of_output(pairs: Sequence[tuple[Floats, Floats]], input_side: int) -> float:
     values = np.array(list(pairs), np.float64)  # [pictures, 2, ...]
     if not np.isfinite(values).all():
         return 0.0
-    seen = ValueSummary()
-    for first, _ in pairs:
-        seen.add(first)
-    kind = kind_of(seen, 1.0, input_side)
+    seen, kind = _summary([first for first, _ in pairs], input_side)
     axis = class_axis(seen.shape)
     if kind.is_share:
         return _of_shares(values)
-    if axis is not None and (kind.has_classes or seen.probabilities_of_classes):
+    if axis is not None and _has_classes(seen, kind):
         rows = np.moveaxis(values, 2 + axis, -1)
         rows = rows.reshape(len(pairs), 2, -1, rows.shape[-1])
         if not seen.probabilities_of_classes:

@@ -30,6 +30,8 @@ LEAST_INFORMATION = 0.02
 MUCH_INFORMATION, LITTLE_INFORMATION = 0.3, 0.15
 """In nats; of less a few pictures may be chance. Of very little half as much is as good."""
 LITTLE_TIE = 0.5
+MOST_SIZE = 5000.0
+"""No coordinate, score or feature is larger: a network that is fed 255 times what it was trained with gives such."""
 LEAST_RATIO, MIN_RATIO = 1.5, 3.0
 """So many times as well batch norms must fit one range, to count and to be sure."""
 LEAST_LIKENESS = 0.8
@@ -220,7 +222,8 @@ def _by_answers(clues: Clues) -> Known | None:
     trials = clues.trials
     if trials is None:
         return None
-    usual = usual_ranges(clues)
+    largest = {each: max(trials.largest(each, color) for color in trials.colors) for each in usual_ranges(clues)}
+    usual = [each for each in largest if largest[each] <= MOST_SIZE] or list(largest)
     said = {each: float(np.mean([trials.answers(each, color) for color in trials.colors])) for each in usual}
     best = max(said, key=lambda each: said[each])
     if said[best] < LEAST_INFORMATION:
@@ -230,11 +233,14 @@ def _by_answers(clues: Clues) -> Known | None:
     if set(good) <= {PIXELS, CAFFE}:
         good = good[:1]  # with a mean or without: the first layer's bias makes up for it
     told = ", ".join(f"{said[each]:.2g} with {each.title}" for each in sorted(said, key=lambda each: -said[each])[:3])
+    told += "".join(f"; values up to {largest[each]:.2g} with {each.title}" for each in largest if each not in usual)
     if len(good) > 1:
-        tied = f"the answers tell little: {told} (nats that survive a shift); the more usual one"
+        tied = f"the answers tell little (in nats): {told}; the more usual one"
         return Known(good[0], tied, Sure.low)
-    sure = Sure.medium if said[best] >= MUCH_INFORMATION else Sure.low
-    return Known(good[0], f"the answers say most so: {told} (nats that survive a shift)", sure)
+    values = any(trials.are_values(good[0], color) for color in trials.colors)
+    sure = Sure.medium if said[best] >= MUCH_INFORMATION and not values else Sure.low
+    doubt = "; of values they tell little" if values else ""
+    return Known(good[0], f"the answers tell most so (in nats): {told}{doubt}", sure)
 
 
 def _as_custom(normalization: Normalization, custom: Custom | None) -> Normalization:

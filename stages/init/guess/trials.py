@@ -18,7 +18,7 @@ from stages.core.graph.session import Runner
 from stages.core.heads.detections import Detections, Floats
 from stages.core.heads.detector import Detector
 from stages.core.outputs.states import answering_outputs
-from stages.init.guess.answers import box_information, information, shifted, thinned, thinning_stride
+from stages.init.guess.answers import are_values, box_information, information, shifted, thinned, thinning_stride
 from stages.init.guess.normalizations import Normalization, applied
 from stages.init.guess.picture_outputs import likeness, picture_output
 from stages.init.network.read_network import ReadNetwork
@@ -52,6 +52,8 @@ class Trials:
     labelled: Labelled | None = None
     _answers: dict[PreprocessingVariant, float] = field(default_factory=dict, init=False)
     _likeness: dict[PreprocessingVariant, float] = field(default_factory=dict, init=False)
+    _largest: dict[PreprocessingVariant, float] = field(default_factory=dict, init=False)
+    _are_values: dict[PreprocessingVariant, bool] = field(default_factory=dict, init=False)
 
     def variant(self, normalization: Normalization, color: Color) -> PreprocessingVariant:
         """Give the variant of a normalization and a colour order."""
@@ -70,6 +72,16 @@ class Trials:
             with np.errstate(all="ignore"):  # a range that is wrong makes numbers of any size
                 self._answers[variant] = self._boxes_kept(variant) if self.detector else self._information(variant)
         return self._answers[variant]
+
+    def largest(self, normalization: Normalization, color: Color) -> float:
+        """The largest size of a value that the network answers with; 0 of a detector, whose boxes are looked at."""
+        self.answers(normalization, color)
+        return self._largest.get(self.variant(normalization, color), 0.0)
+
+    def are_values(self, normalization: Normalization, color: Color) -> bool:
+        """Whether the network answers with values, see `answers.are_values`; False of a detector."""
+        self.answers(normalization, color)
+        return self._are_values.get(self.variant(normalization, color), False)
 
     def likeness(self, normalization: Normalization, color: Color) -> float | None:
         """How like the picture its answer is, as of `picture_outputs.likeness`; None of other networks."""
@@ -146,8 +158,12 @@ class Trials:
             return {name: thinned(outputs[name], stride).copy() for name, stride in strides.items()}
 
         pairs = list(in_order(lambda sample: (answered(sample), answered(shifted(sample))), self._tried))
+        sizes = (float(np.abs(values).max(initial=0.0)) for first, _ in pairs for values in first.values())
+        self._largest[variant] = max(sizes, default=0.0)
         side = self.network.inputs[0].height
-        return information(pairs, {name: side // stride for name, stride in strides.items()})
+        sides = {name: side // stride for name, stride in strides.items()}
+        self._are_values[variant] = are_values(pairs, sides)
+        return information(pairs, sides)
 
     def _boxes_kept(self, variant: PreprocessingVariant) -> float:
         network, detector = self._runner, self.detector

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.core.heads.detections import Detections
-from stages.init.guess.answers import box_information, information, shifted, thinned, thinning_stride
+from stages.init.guess.answers import are_values, box_information, information, shifted, thinned, thinning_stride
 
 
 def rows(*scores):
@@ -89,3 +89,11 @@ def test_pixels_of_a_map_count_together():
     assert information(pairs, {"y": 8}) == pytest.approx(np.log(2))
     heat = scores[:, :1]
     assert information([({"y": heat}, {"y": heat})] * 3, {"y": 8}) == pytest.approx(np.log(2))
+
+
+def test_coordinates_are_values_and_scores_are_none():
+    rng = np.random.default_rng(0)
+    scores = [({"y": each}, {"y": each}) for each in np.eye(4, dtype=np.float32)[:, None]]
+    coordinates = [({"y": each}, {"y": each}) for each in rng.normal(20, 5, (12, 1, 9)).astype(np.float32)]
+    assert not are_values(scores, {"y": 64})
+    assert are_values(coordinates, {"y": 64})

@@ -16,7 +16,7 @@ UNIT, IMAGENET, SIGNED, PIXELS, CAFFE = RANGES
 YOLO_METADATA = {"stride": "32", "task": "detect", "names": "{0: 'a'}"}
 
 
-def trials(answers=None, misfits=None, likelihoods=None, color_answers=None, likeness=None):
+def trials(answers=None, misfits=None, likelihoods=None, color_answers=None, likeness=None, largest=None, values=False):
     """Runs whose outcome is given by the range, and by the colour where it is told."""
 
     def answer(normalization, color):
@@ -25,6 +25,8 @@ def trials(answers=None, misfits=None, likelihoods=None, color_answers=None, lik
     return SimpleNamespace(
         colors=(Color.RGB, Color.BGR),
         answers=answer,
+        largest=lambda normalization, color: (largest or {}).get(normalization, 1.0),
+        are_values=lambda normalization, color: values,
         likeness=lambda normalization, color: None if likeness is None else likeness.get(normalization, 0.0),
         misfit=lambda normalization, color: (misfits or {}).get((normalization, color)),
         order_by_norms=lambda normalization: Color.BGR if (misfits or {}).get((normalization, Color.BGR)) else None,
@@ -123,6 +125,20 @@ def test_the_clearest_answers_decide_and_ties_go_to_the_usual():
 def test_where_the_answers_say_very_little_the_usual_range_needs_half_of_it(answers, detects, taken):
     found = guess_range(clues(trials=trials(answers=answers), detects=detects))
     assert (found.normalization, found.sure) == (taken, Sure.low)
+
+
+def test_a_range_that_gives_values_of_any_size_is_none():
+    answers, largest = {PIXELS: 2.2, UNIT: 0.8}, {PIXELS: 1.4e5, UNIT: 50.0}
+    found = guess_range(clues(trials=trials(answers=answers, largest=largest)))
+    assert found.normalization == UNIT
+    assert "values up to 1.4e+05 with 0..255" in found.evidence
+    all_large = dict.fromkeys(RANGES, 1e6)
+    assert guess_range(clues(trials=trials(answers=answers, largest=all_large))).normalization == PIXELS
+
+
+def test_answers_that_are_values_are_never_sure():
+    for values, sure in ((False, Sure.medium), (True, Sure.low)):
+        assert guess_range(clues(trials=trials(answers={UNIT: 2.2}, values=values))).sure is sure
 
 
 def test_nothing_tells_the_colours_of_a_classifier():
