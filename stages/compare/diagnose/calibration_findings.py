@@ -1,5 +1,6 @@
 """Calibration pictures that do not show what the network will see."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ MAX_FLAT_SHARE = 0.25
 """A set of which more pictures than this are of one flat colour shows little."""
 MAX_ENERGY_BEYOND = 0.01
 """A feature outgrows calibration if cutting it at what was seen makes more than this part of its signal (20 dB)."""
+MOSTLY = 0.5
+"""One picture is to blame if more than this part of the features leave what calibration saw furthest on it."""
 MAX_OUTGROWN_SHARE = 0.25
 """Calibration is to blame if more than this part of the features outgrow it, or the network's input."""
 
@@ -59,13 +62,13 @@ def _outgrown(
         return []
     wanted = f"{noun}s of the same kind" if cure else f"more {noun}s"
     worst = max(outgrown, key=lambda feature: observed[feature.tensor].beyond_part)
-    seen = observed[worst.tensor]
+    seen, mostly = observed[worst.tensor], _mostly_on(outgrown, observed)
     return [
         Finding(
             "calibration",
             None,
             f"calibration saw less than the debug {noun}s show: {len(outgrown)} of {counted(len(features), 'feature')} "
-            f"are cut; {worst.node} reaches {seen.low:.4g} .. {seen.high:.4g}, calibration saw "
+            f"are cut{mostly}; {worst.node} reaches {seen.low:.4g} .. {seen.high:.4g}, calibration saw "
             f"{worst.seen_low:.4g} .. {worst.seen_high:.4g}. Calibrate on {wanted}",
             {
                 "features": len(features),
@@ -77,6 +80,15 @@ def _outgrown(
             cure,
         )
     ]
+
+
+def _mostly_on(outgrown: Sequence[FeatureParams], observed: Mapping[str, ObservedFeature]) -> str:
+    """Name the picture on which most of the features leave what calibration saw furthest, if one is to blame."""
+    pictures = Counter(observed[feature.tensor].furthest[1] for feature in outgrown)
+    name, count = pictures.most_common(1)[0]
+    if not name or count <= MOSTLY * len(outgrown):
+        return ""
+    return f", {count} of them furthest on {name.rpartition('/')[2]}"
 
 
 def _flat(calibration: CalibrationSet, cure: str | None) -> list[Finding]:

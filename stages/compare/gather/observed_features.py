@@ -29,6 +29,7 @@ class ObservedFeature:
         energy: sum of the squared values.
         clipped_energy: sum of the squared distances of those clipped from the range of the codes.
         beyond_energy: sum of the squared distances of those beyond from what calibration saw.
+        furthest: the most of that in one picture, and which one.
     """
 
     channel_low: NDArray[np.float64]
@@ -39,6 +40,7 @@ class ObservedFeature:
     energy: float
     clipped_energy: float
     beyond_energy: float
+    furthest: tuple[float, str] = (0.0, "")
 
     @property
     def low(self) -> float:
@@ -81,12 +83,13 @@ class FeatureObserver:
         for feature in self._features:
             tensor = feature.tensor
             if tensor in values and values[tensor].size:
-                observed = _observe(in_code_units(tensor, values[tensor], self._factors), feature)
+                coded = in_code_units(tensor, values[tensor], self._factors)
+                observed = _observe(coded, feature, comparison.picture.name)
                 before = self.by_tensor.get(tensor)
                 self.by_tensor[tensor] = _joined(before, observed) if before else observed
 
 
-def _observe(values: Array, feature: FeatureParams) -> ObservedFeature:
+def _observe(values: Array, feature: FeatureParams, picture: str) -> ObservedFeature:
     channels = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1) if values.ndim > 1 else values.reshape(1, -1)
     scales = np.broadcast_to(feature.scales.astype(np.float64), len(channels))
     low, high = -feature.zero_point * scales, (feature.quant_params.qmax - feature.zero_point) * scales
@@ -102,7 +105,8 @@ def _observe(values: Array, feature: FeatureParams) -> ObservedFeature:
         int(beyond[0].sum()),
         float(energy.sum()),
         float(clipped[1].sum()),
-        float(beyond[1].sum()),
+        energy_beyond := float(beyond[1].sum()),
+        (energy_beyond, picture),
     )
 
 
@@ -169,4 +173,5 @@ def _joined(left: ObservedFeature, right: ObservedFeature) -> ObservedFeature:
         left.energy + right.energy,
         left.clipped_energy + right.clipped_energy,
         left.beyond_energy + right.beyond_energy,
+        max(left.furthest, right.furthest, key=lambda each: each[0]),
     )

@@ -92,9 +92,12 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
 def _counts(finding: Finding, outcome: Outcome) -> bool:
     """Whether a finding speaks against a network whose outputs are good: an input, where both networks suffer alike.
 
-    Where evaluate found nothing lost on the task, other findings may still be worth mending.
+    Where evaluate found nothing lost on the task, other findings may still be worth mending; so where the outputs are
+    good on the evaluation samples it is no matter what calibration has not seen of the debug samples.
     """
-    return finding.kind in FED_WRONGLY if outcome.by_task is Level.good else finding.kind not in REMARKS
+    if outcome.by_task is Level.good:
+        return finding.kind in FED_WRONGLY
+    return finding.kind not in (*REMARKS, *(("calibration",) if outcome.by_evaluation else ()))
 
 
 def _is_deadly(finding: Finding) -> bool:

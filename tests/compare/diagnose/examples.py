@@ -19,10 +19,18 @@ def weight(node, bits=8, axis: int | None = 0, tensor=None, scales=(0.1,)):
     return WeightParams(tensor or f"{node}_w", node, bits, axis, scales, "MAX_ABS")
 
 
-def observed(low=(-1.0,), high=(1.0,), clipped=0.0, beyond=0.0):
+def observed(low=(-1.0,), high=(1.0,), clipped=0.0, beyond=0.0, furthest=""):
     """A feature of 100 values and energy 1, by its channels' ends; `clipped` and `beyond` are parts of the energy."""
     return ObservedFeature(
-        np.array(low), np.array(high), 100, round(100 * clipped), round(100 * beyond), 1.0, clipped, beyond
+        np.array(low),
+        np.array(high),
+        100,
+        round(100 * clipped),
+        round(100 * beyond),
+        1.0,
+        clipped,
+        beyond,
+        (beyond, furthest),
     )
 
 

@@ -24,6 +24,16 @@ def test_ranges_that_the_debug_pictures_leave():
     assert finding.cure == 'data.calibration.source="file:debug"'
 
 
+@pytest.mark.parametrize(("pictures", "said"), [("aaab", ", 3 of them furthest on a.jpg;"), ("aabb", "are cut; ")])
+def test_one_picture_that_is_to_blame_is_named(pictures, said):
+    seen = {
+        name: observed((-1.0,), (9.0,), beyond=0.3, furthest=f"x/{picture}.jpg")
+        for name, picture in zip("abcd", pictures, strict=True)
+    }
+    (finding,) = calibration_findings(NetworkParams(FEATURES, []), seen, CalibrationSet(12, 12), DATA)
+    assert said in finding.sentence
+
+
 def test_of_one_folder_there_is_no_other_source_to_take():
     """Its parts are the sets, as init writes them: only more pictures help."""
     seen = {name: observed((-1.0,), (9.0,), beyond=0.3) for name in "abcd"}

@@ -2,9 +2,11 @@ import pytest
 
 from stages.compare.diagnose.cure import Cure
 from stages.compare.diagnose.finding import KINDS, Effect, Finding
+from stages.compare.diagnose.outcome import Outcome
 from stages.compare.gather.similarity import Similarity
 from stages.compare.render.report_verdict import FIRST_LOOK, cure_lines, finding_lines, verdict
 from stages.core.outputs.answers import Answers
+from stages.core.outputs.judged_set import JudgedSet
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import Level, OutputJudgement
 from stages.core.outputs.output_kind import OutputKind
@@ -106,6 +108,18 @@ def test_one_number_is_said_with_its_float_values():
     output = judged(0.99, kind=OutputKind.number, span=(-8.1234, 0.8))
     sentence = said([row("fc", 0.9999)], outputs=[output])[1]
     assert sentence.startswith("Good: the output logits (one number of -8.12 to 0.8) is off by")
+
+
+def test_what_calibration_has_not_seen_is_no_matter_where_the_evaluation_samples_are_good():
+    finding, rows = Finding("calibration", None, "it saw less", {}), [row("fc", 0.9999)]
+    sets = [JudgedSet(name, 8, [judged(0.99)]) for name in ("debug", "evaluation")]
+    similarity = Similarity({"fc": rows[0]}, rows[0])
+    levels = [
+        verdict(similarity, Outcome.of(sets[0], other, "picture"), [finding], None).level for other in (None, sets[1])
+    ]
+    assert levels == ["look", "good"]
+    falls = Finding("falls", "fc", "it falls", {})
+    assert verdict(similarity, Outcome.of(*sets, "picture"), [finding, falls], None).level == "look"
 
 
 def test_a_dead_part_is_a_broken_output():
