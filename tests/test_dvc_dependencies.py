@@ -8,7 +8,7 @@ import yaml
 
 from stages.compare.cures.candidates import AUTOTUNE
 from stages.compare.cures.trial import STAGES as BEFORE_QUANTIZE
-from stages.core.config.schema import ModelConfig, SocConfig
+from stages.core.config.schema import ModelConfig, QuantConfig, SocConfig
 from tests.conftest import REPOSITORY
 
 STAGES = {
@@ -79,8 +79,12 @@ def test_no_stage_depends_on_all_of_core():
 
 @pytest.mark.parametrize("stage", ["quantize", "compare", "evaluate"])
 def test_dvc_watches_what_a_quantized_network_may_follow_from(stage):
-    (keys,) = [entry["params.yaml"] for entry in STAGES[stage]["params"] if isinstance(entry, dict)]
+    of_quant, keys = sorted(
+        (entry["params.yaml"] for entry in STAGES[stage]["params"] if isinstance(entry, dict)),
+        key=lambda keys: not keys[0].startswith("quant."),
+    )
     model, soc = ModelConfig().network, SocConfig(name="T40").arithmetic
+    assert of_quant == [f"quant.{key}" for key in QuantConfig("q").settings]
     assert keys == [*(f"model.{key}" for key in model), *(f"soc.{key}" for key in soc)]
     assert len(soc) == len(dataclasses.fields(SocConfig)) - 3
     assert len(model) == len(dataclasses.fields(ModelConfig)) - 1

@@ -11,8 +11,8 @@ from stages.core.base.paths import QPARAMS, SIMILARITY
 from stages.core.config.schema import Config
 from stages.core.integer.network_params import load_qparams
 from stages.profile.nmem import NmemReport
-from stages.track.pipeline_run import FINGERPRINTED, run_params
-from stages.track.run import Measurement, add_measurement, fingerprint, shown_store, tracking_uri
+from stages.track.pipeline_run import run_fingerprint
+from stages.track.run import Measurement, add_measurement, shown_store, tracking_uri
 
 __all__ = ["log_measurement", "measurement"]
 
@@ -30,7 +30,7 @@ def log_measurement(config: Config, run: Path, measured: Measurement) -> list[st
     """
     load_qparams(QPARAMS, config)  # refuses results of other parameters
     uri, run_id = tracking_uri(), read_artifact(run, lambda content: str(as_object(content)["run_id"]))
-    number, new = add_measurement(run_id, fingerprint(run_params(config), FINGERPRINTED), measured, uri)
+    number, new = add_measurement(run_id, run_fingerprint(config), measured, uri)
     state = "new" if new else "logged before"
     return [
         f"MLflow run: {run_id}, board measurement {number} ({state}): {', '.join(measured.metrics)}",

@@ -32,7 +32,7 @@ from stages.core.data.sample_store import stored_sets
 from stages.core.tables import accuracy_line, bit_widths
 from stages.track.run import RunContent, fingerprint, flatten, git_revision, plain
 
-__all__ = ["FINGERPRINTED", "pipeline_run", "run_params"]
+__all__ = ["pipeline_run", "run_fingerprint", "run_params"]
 
 FINGERPRINTED = (QUANTIZED_MODEL, INTEGER_MODEL, METRICS, SIMILARITY, DIAGNOSIS)
 """The results that tell a run from others, beside its parameters; the diagnosis has the cures that were tried."""
@@ -71,7 +71,7 @@ def pipeline_run(
             "layers/euclidean": [math.nan if row["euclidean"] is None else row["euclidean"] for row in rows],
         },
         tags={
-            "fingerprint": fingerprint(params, [folder / path for path in FINGERPRINTED]),
+            "fingerprint": run_fingerprint(config, folder),
             "soc": config.soc.name,
             "model": config.model.name,
             "data": config.data.name,
@@ -96,6 +96,12 @@ def pipeline_run(
             }.items()
         },
     )
+
+
+def run_fingerprint(config: Config, folder: Path = Path()) -> str:
+    """What tells a run from others: its parameters but the name of its settings, and its results."""
+    params = {key: value for key, value in run_params(config).items() if key != "quant.name"}
+    return fingerprint(params, [folder / path for path in FINGERPRINTED])
 
 
 def run_params(config: Config) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def _settings(config: Config) -> list[tuple[str, str]]:
     """The settings that an engineer asks for first: how it is fed, how it is quantized, for what."""
     values = {f"model.{key}": getattr(config.model, key, None) for key in ("source", "inputs", "outputs")}
     values |= {f"soc.{key}": getattr(config.soc, key, None) for key in ("name", "requantization", "weight_scale")}
-    values |= {f"quant.{key}": value for key, value in asdict(config.quant).items()}
+    values |= {f"quant.{key}": value for key, value in config.quant.settings.items()}
     values |= {f"data.{name}.source": getattr(config.data, name).source for name in ("calibration", "debug")}
     return [(key, _plain(value)) for key, value in values.items()]
 

@@ -515,6 +515,11 @@ class QuantConfig:
     channel_scales: ChannelScales = ChannelScales.never
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All but the name, which changes nothing."""
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+    @property
     def float_features(self) -> bool:
         """Whether features stay in float: at 32 bits, or because weights alone are quantized."""
         return self.feature_bits == FLOAT_BITS or self.fake_quant is FakeQuant.weight

@@ -203,7 +203,7 @@ def _feature_entry(feature: FeatureParams) -> dict[str, Any]:
 
 def _chosen_with(config: Config) -> dict[str, str | int]:
     """The settings that a quantized network follows from; soc, model and the pictures used as one digest."""
-    quant = {f"quant.{key}": getattr(value, "name", value) for key, value in asdict(config.quant).items()}
+    quant = {f"quant.{key}": getattr(value, "name", value) for key, value in config.quant.settings.items()}
     data = config.data
     pictures = [asdict(part) for part in (data.calibration, data.correction, data.validation)]
     rest = repr([config.soc.arithmetic, config.model.network, *pictures])
