@@ -15,7 +15,7 @@ STAGES = {
     name: stage.get("do", stage)  # compile is there once for each compiler
     for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items()
 }
-TRIED = [*BEFORE_QUANTIZE, "quantize", AUTOTUNE[0]]
+TRIED = [*BEFORE_QUANTIZE, "quantize", AUTOTUNE]
 """The stages, and the command, that compare's cures run."""
 
 

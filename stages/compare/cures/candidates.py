@@ -25,6 +25,7 @@ from stages.core.outputs.output_judge import GOOD_FIDELITY, Level
 
 __all__ = [
     "ALLOTMENT",
+    "AUTOTUNE",
     "PER_TENSOR",
     "autotune_for",
     "candidates",
@@ -38,6 +39,7 @@ LEARNED = "quant=best"
 PER_TENSOR = f"quant.channel_scales={ChannelScales.never.value}"
 """How a line ends that leaves out what no vendor's converter takes."""
 BITS, FULL_BITS = ("feature_bits", "weight_bits"), 8
+AUTOTUNE = "autotune"
 ALLOTMENT = "quant.node_bits=file:out/autotune/node_bits.json"
 """Takes the fewest bits, layer by layer, that make the network good, see `autotune_for`."""
 DELICATE = frozenset(
@@ -86,7 +88,7 @@ def autotune_for(outcome: Outcome) -> tuple[str, ...]:
         lost, seen = (1.0 - fidelity**2 for fidelity in (outcome.fidelity, outcome.beside.fidelity))
         allowed *= min(seen / lost, 1.0) if lost else 1.0
     target = math.ceil(1e4 * (1.0 - allowed) ** 0.5 - ROUNDING) / 1e4
-    return "autotune", "--target", f"fidelity={target:g}"
+    return AUTOTUNE, "--target", f"fidelity={target:g}"
 
 
 def widens(line: str) -> bool:
