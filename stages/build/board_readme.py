@@ -109,7 +109,7 @@ def _parts(soc: SocConfig) -> list[Part]:
     cross, toolkit, tree = cross_compilers(soc)[0], "a machine with Ingenic's toolkit", soc.runtime.tree
     runtime = Part(
         "runtime",
-        "the same integers on the processor alone, to check the board layer by layer",
+        "the same integers on the processor alone, to check the board layer by layer (its README.md: other compilers)",
         "any machine",
         f"make CROSS_COMPILE={cross}",
     )

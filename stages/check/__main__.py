@@ -62,7 +62,7 @@ def check(arguments: argparse.Namespace) -> int:
     dumps = dumps_to_compare(arguments.pc, arguments.board)
     logs = arguments.log or find_logs(arguments.board)
     notes = [_versions_note(log) for log in logs] or [
-        "versions of runtime and model not checked: no log in BOARD_DIR, --log FILE gives one"
+        "versions of runtime and model not checked: no log in BOARD_DIR has the vendor's lines, --log FILE gives one"
     ]
     log = "\n".join(read_text(log) for log in logs)
     comparisons = [

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.base.artifacts import check_targets, read_json, write_json
+from stages.core.base.artifacts import check_targets, read_artifact, read_json, write_json
 from stages.core.base.console import new_table, next_step, output
 from stages.core.base.errors import UserError
 from stages.core.base.file_names import file_names, input_stems
-from stages.core.base.paths import DETECTOR, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import DETECTOR, INPUTS, INTEGER_MODEL, JUDGED, QPARAMS
 from stages.core.command import run_command
 from stages.core.config.schema import Config
 from stages.core.data.inputs import NetworkInput, Sample, feeds, load_inputs
@@ -41,6 +41,8 @@ from stages.core.integer.model import load_integer_model, tensor_quant_params
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.quant_params import QuantParams
 from stages.core.integer.simulator import simulator_model
+from stages.core.outputs.judged_set import JudgedSet
+from stages.core.outputs.output_kind import OutputKind
 from stages.infer.precise import precise
 from stages.infer.sample_path import INPUT_KEY, sample_files
 
@@ -81,9 +83,10 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
     tensors = list(dict.fromkeys([*outputs, *(dump_names(model) if arguments.dump else ())]))
     runner = Runner(simulator_model(precise(model), tensors, codes=True), optimize="safe")
     detector = load_detector(DETECTOR, config.model.detector, {name: runner.outputs[name] for name in outputs})
-    table = new_table(None, "input", "output", "shape", "smallest", "largest", f"best {SHOWN_CLASSES}")
+    table = new_table(None, "input", "output", "shape", "smallest", "largest", f"best or first {SHOWN_CLASSES}")
     boxes = new_table(None, "input", "class", "score", "left", "top", "right", "bottom")
     content: list[dict[str, Any]] = []
+    kinds = output_kinds()
     folders = file_names([path.stem for path in arguments.inputs])
     for path, folder in zip(arguments.inputs, folders, strict=True):
         files = sample_files(path, inputs)
@@ -93,7 +96,7 @@ def infer(config: Config, arguments: argparse.Namespace) -> None:
         values = runner.run(feeds(read.sample, inputs))
         reals = {name: dequantized(values[name], qparams.get(name)) for name in outputs}
         for name, real in reals.items():
-            table.add_row(*table_row(path, name, real))
+            table.add_row(*table_row(path, name, real, kinds.get(name, OutputKind.class_scores)))
             shape, numbers = list(real.shape), real.ravel().tolist()
             content.append({"input": str(path), "output": name, "shape": shape, "values": numbers})
         if detector is not None:
@@ -138,12 +141,23 @@ def boxes_in_picture(
     ]
 
 
-def table_row(path: Path, name: str, values: NDArray[np.float32]) -> list[str]:
-    """A row of the table."""
+def output_kinds() -> dict[str, OutputKind]:
+    """What evaluate took the outputs for; nothing where it has not run."""
+    try:
+        return {judged.output: judged.kind for judged in read_artifact(JUDGED, JudgedSet.from_json).outputs}
+    except UserError:
+        return {}
+
+
+def table_row(path: Path, name: str, values: NDArray[np.float32], kind: OutputKind) -> list[str]:
+    """A row of the table: the best of classes or probabilities, of other vectors the first values."""
     best = ""
     if values.ndim == 2 and len(values) == 1 and values.size > 1:
-        classes = np.argsort(-values[0], kind="stable")[:SHOWN_CLASSES]
-        best = ", ".join(f"{index}: {values[0, index]:.4g}" for index in classes)
+        if kind.is_share or kind.has_classes:
+            classes = np.argsort(-values[0], kind="stable")[:SHOWN_CLASSES]
+            best = ", ".join(f"{index}: {values[0, index]:.4g}" for index in classes)
+        else:
+            best = ", ".join(f"{value:.4g}" for value in values[0, :SHOWN_CLASSES]) + ", ..."
     return [path.name, name, "x".join(map(str, values.shape)), f"{values.min():.4g}", f"{values.max():.4g}", best]
 
 

@@ -25,6 +25,7 @@ from stages.core.base.paths import (
     QUANTIZED_MODEL,
     REPORT,
     SIMILARITY,
+    SIMILARITY_TABLE,
 )
 from stages.core.config.schema import Config
 from stages.core.data.inputs import load_inputs, noun_of
@@ -87,7 +88,7 @@ def pipeline_run(
                 "": [REPORT, Path("params.yaml")],
                 "compare": [
                     COMPARE / "similarity.svg",
-                    COMPARE / "similarity.csv",
+                    SIMILARITY_TABLE,
                     SIMILARITY,
                     *boxes,
                 ],

@@ -9,7 +9,8 @@ from stages.core.base.errors import UserError
 from stages.core.config.schema import Color, PreprocessConfig
 from stages.core.data.inputs import NetworkInput
 from stages.core.data.sample_files import read_samples
-from stages.infer.__main__ import check_dump
+from stages.core.outputs.output_kind import OutputKind
+from stages.infer.__main__ import check_dump, table_row
 from stages.infer.sample_path import INPUT_KEY, sample_files
 from tests.conftest import composed
 
@@ -125,3 +126,12 @@ def test_a_sample_of_several_inputs_is_a_folder_or_an_npz(tmp_path, monkeypatch)
         UserError, match=r"^input: s/image\.npy: the network has 2 inputs \(image, state\): give a folder"
     ):
         sample_files(Path("s/image.npy"), inputs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [(OutputKind.class_scores, "2: 9, 0: 5, 1: -3, 3: -4, 4: -5"), (OutputKind.row, "5, -3, 9, -4, -5, ...")],
+)
+def test_classes_are_shown_best_first_and_values_in_their_order(kind, shown):
+    values = np.array([[5, -3, 9, -4, -5, -6]], np.float32)
+    assert table_row(Path("a/b.jpg"), "y", values, kind) == ["b.jpg", "y", "1x6", "-6", "9", shown]

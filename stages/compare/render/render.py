@@ -17,13 +17,15 @@ from stages.compare.render.shown_layers import layers_to_show, worst_layers
 from stages.compare.render.similarity_csv import picture_csv, table_csv
 from stages.core.base.artifacts import finite_or_none, write_json, write_text
 from stages.core.base.console import counted, output
-from stages.core.base.paths import BOXES, DIAGNOSIS, REPORT, SIMILARITY
+from stages.core.base.paths import BOXES, DIAGNOSIS, REPORT, SIMILARITY, SIMILARITY_TABLE
 from stages.core.config.schema import Config
 from stages.core.tables import bit_widths_line, similarity_table
 
 __all__ = ["BegunFigures", "Rendered", "begin_figures", "conclude", "render"]
 
 MAX_LAYERS = 6  # that the report shows closely
+MOST_ROWS, SHOWN_ROWS = 60, 20
+"""Of a table with more rows, which would push the verdict off the screen, the terminal shows the least similar ones."""
 MAX_NAMES = 3  # of nodes in the plot that is a file of its own
 PARTIAL_NETWORKS = (
     "isolated, features, weights: 3 more networks on each debug {noun}; compare.isolated=false leaves them out"
@@ -59,7 +61,9 @@ class Rendered:
 
     def show(self) -> None:
         """Print the table, the verdict and the findings, and where the report is."""
-        output.print(similarity_table(self.rows, output.width))
+        output.print(similarity_table(self.rows, output.width, SHOWN_ROWS if len(self.rows) > MOST_ROWS else None))
+        if len(self.rows) > MOST_ROWS:
+            output.print(f"all nodes in their order: {SIMILARITY_TABLE}")
         for line in self.lines:
             output.print(line)
         output.print(f"report: {REPORT.resolve().as_uri()}")
@@ -131,7 +135,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config
             DIAGNOSIS.name: finite_or_none({"verdict": asdict(conclusion), **diagnosis.to_json()}),
         },
         {
-            "similarity.csv": table_csv(similarity),
+            SIMILARITY_TABLE.name: table_csv(similarity),
             "by_picture.csv": picture_csv(similarity),
             REPORT.name: render_page(page),
             "similarity.svg": plot.result(),

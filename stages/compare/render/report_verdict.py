@@ -72,7 +72,7 @@ def verdict(similarity: Similarity, outcome: Outcome, findings: Sequence[Finding
     """
     rows, end = similarity.rows, similarity.output
     poor = [row for row in rows if row["cosine_avg"] < POOR]
-    cosine = f"cosine {end['cosine_avg']:.4f}"
+    cosine = f"cosine {end['cosine_avg']:.4f} on the debug {outcome.noun}s"
     output = f"{outcome.words()}; {cosine}" if outcome.outputs else f"the output ({end['node']}) has {cosine}"
     level = outcome.level
     if any(map(_is_deadly, findings)):

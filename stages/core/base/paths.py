@@ -34,6 +34,7 @@ __all__ = [
     "QUANTIZED_MODEL",
     "REPORT",
     "SIMILARITY",
+    "SIMILARITY_TABLE",
     "STATISTICS",
     "STRUCTURED_MODEL",
     "TASK_METRIC",
@@ -76,6 +77,7 @@ QPARAMS = QUANTIZE / "qparams.json"
 NODE_BITS = QUANTIZE / "magik_node_quant_bit_info.json"
 NOTES = QUANTIZE / "notes.json"
 SIMILARITY = COMPARE / "similarity.json"
+SIMILARITY_TABLE = COMPARE / "similarity.csv"
 DIAGNOSIS = COMPARE / "diagnosis.json"
 REPORT = COMPARE / "report.html"
 BOXES = COMPARE / "boxes.jpg"

@@ -42,9 +42,9 @@ def test_good():
     assert said(rows, outputs=[judged(0.99)]) == (
         "good",
         "Good: the output logits (class scores) is off by 14 % of its variation "
-        "(fidelity 0.9900 on 4 debug pictures); cosine 0.9912.",
+        "(fidelity 0.9900 on 4 debug pictures); cosine 0.9912 on the debug pictures.",
     )
-    assert said(rows) == ("good", "Good: the output (fc) has cosine 0.9912.")
+    assert said(rows) == ("good", "Good: the output (fc) has cosine 0.9912 on the debug pictures.")
 
 
 @pytest.mark.parametrize(("fidelity", "level", "word"), [(0.979, "look", "Look here"), (0.749, "broken", "Broken")])
@@ -54,8 +54,8 @@ def test_the_layer_that_errs_most_is_named(fidelity, level, word):
     assert conclusion[0] == level
     assert conclusion[1].startswith(f"{word}: the output logits (class scores) is off by ")
     assert conclusion[1].endswith(
-        f"(fidelity {fidelity:.4f} on 4 debug pictures; 1: equal, good from 0.98); cosine 0.9999; "
-        "the layer that errs most by itself is /mid/Conv (12.3 dB alone)."
+        f"(fidelity {fidelity:.4f} on 4 debug pictures; 1: equal, good from 0.98); "
+        "cosine 0.9999 on the debug pictures; the layer that errs most by itself is /mid/Conv (12.3 dB alone)."
     )
 
 
@@ -70,7 +70,7 @@ def test_a_finding_goes_first():
     assert said(rows, FINDINGS, rows[0], [judged(0.99)]) == (
         "look",
         "Look here: the output logits (class scores) is off by 14 % of its variation "
-        "(fidelity 0.9900 on 4 debug pictures); cosine 0.9912; "
+        "(fidelity 0.9900 on 4 debug pictures); cosine 0.9912 on the debug pictures; "
         "look first at /mid/Conv (finding 1).",
     )
 
@@ -96,8 +96,8 @@ def test_pictures_that_cannot_tell():
     assert said([row("fc", 0.3)], outputs=[nothing]) == (
         "unjudged",
         "Cannot tell: the output logits (heat map) cannot be judged on these 4 debug pictures: the float network gives "
-        "at most 0.01, so it finds nothing; cosine 0.3000; take pictures that show what the network is for "
-        "(data.debug).",
+        "at most 0.01, so it finds nothing; cosine 0.3000 on the debug pictures; take pictures that "
+        "show what the network is for (data.debug).",
     )
     assert said([row("fc", 0.3)], outputs=[nothing, judged(0.99)])[0] == "good"
     assert said([row("fc", 0.3)], FINDINGS, outputs=[nothing])[0] == "look"
@@ -125,7 +125,7 @@ def test_what_calibration_has_not_seen_is_no_matter_where_the_evaluation_samples
 def test_a_dead_part_is_a_broken_output():
     ruined = Finding("parts", "join", "it is ruined", {"output": "y"})
     level, sentence = said([row("fc", 0.9999)], [ruined], outputs=[judged(0.99)])
-    assert (level, sentence[-52:]) == ("broken", "cosine 0.9999; look first at what join joins (finding 1)."[-52:])
+    assert (level, sentence[-42:]) == ("broken", "look first at what join joins (finding 1)."[-42:])
     inside = Finding("parts", "join", "it is ruined", {})
     assert said([row("fc", 0.9999)], [inside], outputs=[judged(0.99)])[0] == "look"
 
