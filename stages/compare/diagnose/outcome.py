@@ -56,8 +56,9 @@ class Outcome:
             return cls(debug, noun, task)
         larger, smaller = (evaluated, debug) if evaluated.count >= debug.count else (debug, evaluated)
         outcome, other = cls(larger, noun, task, smaller), cls(smaller, noun, task, larger)
-        unjudged = outcome._of_samples is Level.unjudged is not other._of_samples
-        return other if unjudged else outcome
+        if outcome._of_samples is Level.unjudged and other._of_samples is not Level.unjudged:
+            return other
+        return outcome
 
     @property
     def outputs(self) -> Sequence[OutputJudgement]:
