@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from stages.compare.background import Background
-from stages.compare.cures.candidates import candidates, is_sure, without_line
+from stages.compare.cures.candidates import candidates, without_line
 from stages.compare.diagnose.diagnosis import Diagnosis, diagnose
-from stages.compare.gather.gather import Gathered, gather
-from stages.compare.render.render import begin_figures, conclude, render
+from stages.compare.gather.gather import gather
+from stages.compare.render.render import begin_figures, render
 from stages.compare.render.report_figures import load_plots
 from stages.core.base.artifacts import discard, stage_output
 from stages.core.base.console import say
@@ -22,20 +22,19 @@ def compare(config: Config) -> None:
         background.prepare(load_plots)
         gathered = gather(config, folder, background)
         figures = begin_figures(gathered, config, background)  # drawn while the diagnosis runs networks
-        diagnosis = _treated(diagnose(gathered, config), gathered, config)
+        diagnosis = _treated(diagnose(gathered, config), config)
         rendered = render(gathered, diagnosis, figures, config)
         rendered.write_files(folder)
         save_settings(folder, compare_settings(config))
     rendered.show()
 
 
-def _treated(diagnosis: Diagnosis, gathered: Gathered, config: Config) -> Diagnosis:
-    """The diagnosis with the cures that help; as they take minutes, the verdict is said before."""
+def _treated(diagnosis: Diagnosis, config: Config) -> Diagnosis:
+    """The diagnosis with the cures that help; as they take minutes, what became of the outputs is said before."""
     if not config.compare.cures:
         return replace(diagnosis, findings=[without_line(finding) for finding in diagnosis.findings])
     if any(candidates(diagnosis, config)):
-        sure = replace(diagnosis, findings=[finding for finding in diagnosis.findings if is_sure(finding)])
-        say("so far", conclude(gathered, sure).sentence, "bold")
+        say("so far", f"{diagnosis.outcome.words()}; the verdict follows the cures", "bold")
     from stages.compare.cures.cures import with_cures  # noqa: PLC0415  (it composes, which takes Hydra)
 
     return with_cures(diagnosis, config)

@@ -167,7 +167,8 @@ class Outcome:
         clauses += [boxes_words(self.boxes, self.samples)] if self.boxes is not None else []
         worst = self.worst
         if worst is not None:
-            clauses.append(self._output_words(worst))
+            decisive = self.decided_by is None or self.level is not Level.good
+            clauses.append(f"{'' if decisive else 'not decisive: '}{self._output_words(worst)}")
         if self.boxes is None and (lost := self._lost_state) is not None:
             clauses.append(f"the state {lost.output} tells nothing (fidelity 0), so that errors grow from step to step")
         return "; ".join(clauses)

@@ -21,7 +21,7 @@ from stages.core.base.paths import BOXES, DIAGNOSIS, REPORT, SIMILARITY, SIMILAR
 from stages.core.config.schema import Config
 from stages.core.tables import bit_widths_line, similarity_table
 
-__all__ = ["BegunFigures", "Rendered", "begin_figures", "conclude", "render"]
+__all__ = ["BegunFigures", "Rendered", "begin_figures", "render"]
 
 MAX_LAYERS = 6  # that the report shows closely
 MOST_ROWS, SHOWN_ROWS = 60, 20
@@ -90,8 +90,8 @@ def begin_figures(gathered: Gathered, config: Config, background: Background) ->
     return BegunFigures(figures, boxes)
 
 
-def conclude(gathered: Gathered, diagnosis: Diagnosis) -> Verdict:
-    """The verdict by what was found so far."""
+def _conclude(gathered: Gathered, diagnosis: Diagnosis) -> Verdict:
+    """The verdict by what was found."""
     similarity = gathered.similarity
     worst = worst_layers(similarity, gathered.networks.layers, 1)
     worst_row = similarity.by_tensor[worst[0]] if worst else None
@@ -114,7 +114,7 @@ def render(gathered: Gathered, diagnosis: Diagnosis, begun: BegunFigures, config
     figures.draw(shown)
     curve = figures.curve(names, marked)
     plot = figures.similarity(_title(gathered, config), names[:MAX_NAMES])
-    conclusion = conclude(gathered, diagnosis)
+    conclusion = _conclude(gathered, diagnosis)
     layers = [LayerFigures(similarity.by_tensor[name], figures.layer(name)) for name in shown]
     section = begun.boxes.section() if begun.boxes else None
     page = ReportPage(

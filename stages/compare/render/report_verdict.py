@@ -116,10 +116,13 @@ def _reason(findings: Sequence[Finding], worst: Row | None, poor: Sequence[Row])
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """Findings for the terminal, worst first: what is wrong, and the line to type with what it was measured to do."""
-    lines = []
+    lines, said = [], dict[str, int]()
     for number, finding in enumerate(findings, 1):
         lines.append(f"finding {number}: {finding.sentence}")
-        if finding.cure:
+        if finding.cure in said:
+            lines.append(f"  try: the line of finding {said[finding.cure]}")
+        elif finding.cure:
+            said[finding.cure] = number
             lines.append(f"  try: {command_line(finding.cure)}")  # ends with the command, so that it can be copied
             lines += [f"       {finding.effect.words()}"] if finding.effect else []
     return lines

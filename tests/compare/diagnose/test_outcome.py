@@ -135,3 +135,11 @@ def test_a_set_that_cannot_judge_gives_way_to_one_that_can():
 def test_the_same_pictures_are_said_once():
     outcome = Outcome.of(on("debug", 5, 0.1), on("evaluation", 5, 0.1), "picture")
     assert outcome.words().endswith("(fidelity 0.9950 on 5 evaluation pictures)")
+
+
+def test_what_does_not_decide_is_called_so():
+    boxes, task = observed(picture(row(12), row(12))), TaskMetric("top-1", 0.8, 0.8, 64)
+    assert "; not decisive: the output y" in came_through([output(0.9)], boxes).words()
+    assert "; not decisive: the output y" in came_through([output(0.9)], task=task).words()
+    assert "not decisive" not in came_through([output(0.9)]).words()
+    assert "not decisive" not in came_through([output(0.9)], observed(picture(row(12), row(5)))).words()
