@@ -14,7 +14,6 @@ __all__ = [
     "measured_metrics",
     "similarity_table",
     "table_rows",
-    "worst_alone",
 ]
 
 GOOD_COSINE, FAIR_COSINE = 0.99, 0.98  # the vendor's guide: 0.99 is usual, below 0.98 is poor
@@ -113,19 +112,6 @@ def similarity_table(rows: Sequence[Mapping[str, Any]], width: int, count: int |
         values = ("-" if row[key] is None else form.format(row[key]) for key, (_, form) in measures.items())
         table.add_row(row["node"], row["op_type"], *values, style=style)
     return table
-
-
-def worst_alone(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Say which node errs most by itself; None where compare did not measure that.
-
-    Args:
-        rows: as `out/compare/similarity.json` has them; signal to noise in dB.
-    """
-    alone = [row for row in rows if isinstance(row.get("isolated_sqnr"), int | float)]
-    if not alone:
-        return None
-    worst = min(alone, key=lambda row: row["isolated_sqnr"])
-    return f"errs most by itself: {worst['node']} ({worst['op_type']}), {worst['isolated_sqnr']:.1f} dB"
 
 
 def bit_widths(quant: QuantConfig) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from stages.core.config.schema import Config
 from stages.core.config.settings_record import check_settings, compare_settings, evaluate_settings
 from stages.core.data.inputs import load_inputs, noun_of
 from stages.core.integer.network_params import load_qparams
-from stages.core.tables import accuracy_line, measured_metrics, similarity_table, table_rows, worst_alone
+from stages.core.tables import accuracy_line, measured_metrics, similarity_table, table_rows
 from stages.track.pipeline_run import pipeline_run
 from stages.track.run import log_once, shown_store, tracking_uri
 from stages.track.run_before import run_before
@@ -28,8 +28,6 @@ def track(config: Config) -> None:
         write_json(folder / "run.json", {"run_id": run_id, "experiment": config.track.experiment})
 
     output.print(similarity_table(rows, output.width, SHOWN_NODES))
-    if alone := worst_alone(rows):
-        output.print(alone)
     output.print(accuracy_line(metrics, noun_of(load_inputs(INPUTS))))
     if before is not None:
         output.print(f"since the run before: {before.words(content)}")

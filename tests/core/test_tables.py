@@ -9,7 +9,6 @@ from stages.core.tables import (
     measured_metrics,
     similarity_table,
     table_rows,
-    worst_alone,
 )
 
 
@@ -24,13 +23,6 @@ ROWS = [row("first", 0.995), row("second", 0.97), row("third", 0.985)]
 
 def cells(table, column):
     return [str(cell) for cell in table.columns[column].cells]
-
-
-def test_what_errs_most_by_itself_is_named():
-    decibels = {"first": 30.25, "second": 7.19, "third": 12.0}
-    rows = [{**one, "isolated_sqnr": decibels[one["node"]]} for one in ROWS]
-    assert worst_alone(rows) == "errs most by itself: second (Conv), 7.2 dB"
-    assert worst_alone(ROWS) is None
 
 
 def test_all_nodes_appear_in_graph_order():

@@ -15,7 +15,7 @@ from stages.compare.cures.candidates import (
     without_line,
 )
 from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, outcome_on, try_line, why_untried
-from stages.compare.diagnose.cure import Cure, best_first, effect_of, helps
+from stages.compare.diagnose.cure import Cure, best_first, effect_of, helps, may_help
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import REMARKS, Effect, Finding, fidelity_of_output, worst_first
 from stages.compare.diagnose.outcome import Outcome
@@ -54,11 +54,12 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
         return replace(diagnosis, findings=findings, notes=[f"no cure was tried: {why}"])
     remove_leftovers(OUTPUTS, SCRATCH_PREFIX)
     samples = diagnosis.outcome.judged.name
-    trials, notes = _Trials(diagnosis, config, outcome_on(samples, Path.cwd(), config)), list[str]()
+    before = outcome_on(samples, Path.cwd(), config)
+    trials, notes = _Trials(diagnosis, config, before), list[str]()
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
     say("cures", f"trying up to {config.compare.cures}, minutes: compare.cures=0 leaves them out", "dim")
     with progress("cures", config.compare.cures) as advance:
-        for line in candidates(diagnosis, config):
+        for line in candidates(diagnosis, config) if may_help(before) else ():
             enough = trials.good_lines and line not in own
             if enough or len(trials.tried) >= config.compare.cures:
                 break
@@ -100,7 +101,7 @@ class _Trials:
             result = try_line(line, self._config, self._before.judged.name, preparation)
         except UserError as error:
             self._refused.add(line)
-            say("tried", f"{line}: refused", "dim")
+            say("tried", f"{line}: refused: {error}", "dim")
             return [f"{line} could not be tried: {error}"]
         self.scaled_by_channel = result.channel_scales
         effect = effect_of(self._before, result.outcome)

@@ -1,7 +1,7 @@
 """A cure that was tried: its line, and what it did to the outputs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.compare.diagnose.finding import BOXES, FIDELITY, Effect
@@ -9,7 +9,7 @@ from stages.compare.diagnose.outcome import Outcome
 from stages.core.config.overrides import split_overrides
 from stages.core.outputs.output_judge import Level
 
-__all__ = ["Cure", "best_first", "effect_of", "helps"]
+__all__ = ["Cure", "best_first", "effect_of", "helps", "may_help"]
 
 HELPS = 0.9
 """A cure helps if it leaves no more than this part of what was lost."""
@@ -66,6 +66,12 @@ def helps(effect: Effect) -> bool:
         lost = 1.0 - effect.before**2
         return lost > LEAST_LOSS and 1.0 - effect.after**2 <= HELPS * lost
     return effect.before < 1.0 and 1.0 - effect.after <= HELPS * (1.0 - effect.before)
+
+
+def may_help(outcome: Outcome) -> bool:
+    """Whether there is anything that a cure could leave less of."""
+    same = effect_of(outcome, outcome)
+    return helps(replace(same, after=1.0))
 
 
 def effect_of(before: Outcome, after: Outcome) -> Effect:

@@ -18,7 +18,7 @@ lost by them."""
 
 REMARKS = ("debug",)
 """Kinds that say nothing against the network."""
-BOXES, FIDELITY = "agreement of the boxes", "fidelity of the outputs"
+BOXES, FIDELITY = "F1 of the boxes", "fidelity of the outputs"
 """What a trial's effect is measured in: boxes that both networks find in parts of all, or the worst output's
 fidelity."""
 

@@ -184,7 +184,10 @@ class Outcome:
         part = f"{'' if several else ','} its part {judged.worst.part}," if judged.worst.part else ""
         if not math.isfinite(judged.worst.error):
             return f"{name}{part} is infinite or not a number after quantizing"
-        scale = f"; 1: equal, good from {GOOD_FIDELITY:g}" if judged.fidelity < GOOD_FIDELITY else ""
+        scale = ""
+        if judged.fidelity < GOOD_FIDELITY:
+            stay = judged.level is Level.good
+            scale = "; 1: equal; good, as its answers stay" if stay else f"; 1: equal, good from {GOOD_FIDELITY:g}"
         of = "what it changes of its input" if judged.changes_input else "its variation"
         if judged.found is not None:
             of += f" in the {counted(judged.found, 'place')} where something is found"

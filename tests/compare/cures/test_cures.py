@@ -223,3 +223,16 @@ def test_a_finding_of_one_layer_is_sure_only_after_its_trial():
     assert [is_sure(finding) for finding in (RANGE, IMBALANCE, replace(RANGE, cure=None), FEW, INPUT, LOST)] == [
         False, False, True, True, True, True,
     ]  # fmt: skip
+
+
+def test_where_nothing_is_lost_no_line_is_tried(errors):
+    """A finding of one layer is then none."""
+    found = treated(diagnosis(RANGE, FEW, error=0.001))
+    assert (found.findings, found.cures) == ([replace(FEW, cure=None)], [])
+    assert errors[1] == []
+
+
+def test_a_refused_line_says_why(errors, capsys):
+    errors[0][RANGE.cure] = "no such range"
+    treated(diagnosis(RANGE, error=0.1))
+    assert f"tried: {RANGE.cure}: refused: no such range" in capsys.readouterr().err

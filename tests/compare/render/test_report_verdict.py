@@ -210,3 +210,9 @@ def test_what_is_not_finite_inside_is_looked_at_however_good_the_outputs_are():
     assert sentence.endswith("look first at log, which is infinite or not a number (finding 1).")
     similarity, task = Similarity({}, row("fc", 0.9912)), TaskMetric("top-1", 0.8, 0.8, 64)
     assert verdict(similarity, came_through([judged(0.99)], task=task), [finding], None).level == "good"
+
+
+def test_a_line_of_several_findings_is_printed_once():
+    lines = finding_lines([FINDINGS[0], FINDINGS[0]])
+    assert lines[-1] == "  try: the line of finding 1"
+    assert sum(CURE in line for line in lines) == 1

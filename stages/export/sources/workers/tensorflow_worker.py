@@ -556,8 +556,8 @@ def refuse_foreign_operators(model: onnx.ModelProto) -> None:
     if foreign:
         listed = ", ".join(f"{kind} ({name})" for kind, name in sorted(foreign.items()))
         raise ConversionError(
-            f"has operators that tf2onnx has no ONNX for: {listed}; save it without them: begun behind those that "
-            "stand first, such as a sound's spectrum, which your samples then hold; ended before those that stand last"
+            f"has operators that tf2onnx has no ONNX for: {listed}; save the network without those that stand first or "
+            "last (a sound's spectrum, which your samples then hold), or replace them in ONNX (docs/sources.md)"
         )
 
 
