@@ -55,11 +55,12 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     remove_leftovers(OUTPUTS, SCRATCH_PREFIX)
     samples = diagnosis.outcome.judged.name
     before = outcome_on(samples, Path.cwd(), config)
+    lost = may_help(before)
     trials, notes = _Trials(diagnosis, config, before), list[str]()
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
     say("cures", f"trying up to {config.compare.cures}, minutes: compare.cures=0 leaves them out", "dim")
     with progress("cures", config.compare.cures) as advance:
-        for line in candidates(diagnosis, config) if may_help(before) else ():
+        for line in candidates(diagnosis, config) if lost else ():
             enough = trials.good_lines and line not in own
             if enough or len(trials.tried) >= config.compare.cures:
                 break
@@ -76,7 +77,8 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
             notes += trials.run(ALLOTMENT, autotune_for(diagnosis.outcome))
             advance()
     cures = best_first(trials.tried.values())
-    findings = [found for finding in diagnosis.findings if (found := _judged(finding, trials)) is not None]
+    kept = [finding for finding in diagnosis.findings if lost or is_sure(finding)]
+    findings = [found for finding in kept if (found := _judged(finding, trials)) is not None]
     if diagnosis.accumulated is not None and all(finding.kind in REMARKS for finding in findings):
         findings = worst_first([diagnosis.accumulated, *findings])
     if diagnosis.outcome.level in (Level.look, Level.broken) and not cures:
