@@ -15,7 +15,7 @@ from stages.compare.cures.candidates import (
     without_line,
 )
 from stages.compare.cures.trial import OUTPUTS, SCRATCH_PREFIX, outcome_on, try_line, why_untried
-from stages.compare.diagnose.cure import Cure, best_first, effect_of, helps, may_help
+from stages.compare.diagnose.cure import Cure, best_first, by_task, effect_of, helps, may_help
 from stages.compare.diagnose.diagnosis import Diagnosis
 from stages.compare.diagnose.finding import REMARKS, Effect, Finding, fidelity_of_output, worst_first
 from stages.compare.diagnose.outcome import Outcome
@@ -53,8 +53,9 @@ def with_cures(diagnosis: Diagnosis, config: Config) -> Diagnosis:
         findings = [without_line(finding) for finding in diagnosis.findings]
         return replace(diagnosis, findings=findings, notes=[f"no cure was tried: {why}"])
     remove_leftovers(OUTPUTS, SCRATCH_PREFIX)
-    samples = diagnosis.outcome.judged.name
-    before = outcome_on(samples, Path.cwd(), config)
+    before = diagnosis.outcome
+    if not by_task(before):
+        before = outcome_on(before.judged.name, Path.cwd(), config)
     lost = may_help(before)
     trials, notes = _Trials(diagnosis, config, before), list[str]()
     own = {finding.cure for finding in diagnosis.findings if tried_by_outputs(finding)}
@@ -100,7 +101,8 @@ class _Trials:
     def run(self, line: str, preparation: Sequence[str] = ()) -> list[str]:
         """Try a line; gives a note if the line, or a stage with it, is refused."""
         try:
-            result = try_line(line, self._config, self._before.judged.name, preparation)
+            samples = None if by_task(self._before) else self._before.judged.name
+            result = try_line(line, self._config, samples, preparation)
         except UserError as error:
             self._refused.add(line)
             say("tried", f"{line}: refused: {error}", "dim")

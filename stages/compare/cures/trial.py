@@ -10,9 +10,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.compare.diagnose.outcome import Outcome
-from stages.core.base.artifacts import scratch_folder, write_text
+from stages.core.base.artifacts import read_artifact, scratch_folder, write_text
 from stages.core.base.errors import UserError
-from stages.core.base.paths import CALIBRATE, CALIBSET, DETECTOR, EXPORT, FLOAT_MODEL, INPUTS, INTEGER_MODEL, QPARAMS
+from stages.core.base.paths import (
+    CALIBRATE,
+    CALIBSET,
+    DETECTOR,
+    EXPORT,
+    FLOAT_MODEL,
+    INPUTS,
+    INTEGER_MODEL,
+    JUDGED,
+    QPARAMS,
+    TASK_METRIC,
+)
 from stages.core.base.processes import own_line, running
 from stages.core.base.threads import in_order
 from stages.core.config.composition import compose
@@ -27,9 +38,10 @@ from stages.core.graph.session import Runner
 from stages.core.integer.model import load_integer_model
 from stages.core.integer.network_params import load_qparams
 from stages.core.integer.simulator import simulator_model
-from stages.core.outputs.judged_set import SetJudge
+from stages.core.outputs.judged_set import JudgedSet, SetJudge
 from stages.core.outputs.output_error import Outputs
 from stages.core.outputs.states import float_outputs
+from stages.core.statistics.task_metric import TaskMetric
 
 __all__ = ["OUTPUTS", "SCRATCH_PREFIX", "TrialResult", "outcome_on", "tried_of", "try_line", "why_untried"]
 
@@ -71,13 +83,13 @@ def why_untried(config: Config) -> str:
     return "" if same else f"{PARAMS} is not what the overrides in its first line compose to"
 
 
-def try_line(line: str, config: Config, samples: str, preparation: Sequence[str] = ()) -> TrialResult:
+def try_line(line: str, config: Config, samples: str | None, preparation: Sequence[str] = ()) -> TrialResult:
     """Compose the current experiment with a line, run the stages that it changes, and both networks.
 
     Args:
         line: overrides, as a user types them.
         config: the experiment as it is.
-        samples: `DEBUG` or `EVALUATION`: which set tells the outcome.
+        samples: `DEBUG` or `EVALUATION`: which set tells the outcome; None: evaluate does, with the task's metric.
         preparation: a command of the project and its arguments, run before.
 
     Raises:
@@ -98,7 +110,7 @@ def try_line(line: str, config: Config, samples: str, preparation: Sequence[str]
             _run([stage], folder)
         params = load_qparams(folder / QPARAMS, changed)
         scaled = any(feature.channel_scales for feature in params.features)
-        return TrialResult(outcome_on(samples, folder, changed), scaled)
+        return TrialResult(outcome_on(samples, folder, changed) if samples else _evaluated(folder), scaled)
 
 
 def _first_stage(before: Config, after: Config) -> str:
@@ -150,6 +162,14 @@ def _run(command: Sequence[str], folder: Path) -> None:
     if code:
         own = own_line(log.read_text(encoding="utf-8", errors="replace"))
         raise UserError(own or f"{name} ended with exit code {code}")
+
+
+def _evaluated(folder: Path) -> Outcome:
+    """What evaluate says of a folder's network."""
+    _run(["evaluate"], folder)
+    task = read_artifact(folder / TASK_METRIC, TaskMetric.if_any)
+    judged = read_artifact(folder / JUDGED, JudgedSet.from_json)
+    return Outcome(judged, noun_of(load_inputs(folder / INPUTS)), task)
 
 
 def outcome_on(samples: str, folder: Path, config: Config) -> Outcome:

@@ -9,10 +9,12 @@ from stages.compare.diagnose.outcome import Outcome
 from stages.core.config.overrides import split_overrides
 from stages.core.outputs.output_judge import Level
 
-__all__ = ["Cure", "best_first", "effect_of", "helps", "may_help"]
+__all__ = ["Cure", "best_first", "by_task", "effect_of", "helps", "may_help"]
 
 HELPS = 0.9
 """A cure helps if it leaves no more than this part of what was lost."""
+MOST_EVALUATED = 512
+"""Evaluation samples: with more, a trial goes by boxes or outputs, on a part of them."""
 LEAST_LOSS = 0.0004
 """Of the outputs' variance: of less, 2 % of their variation, there is nothing to mend."""
 
@@ -68,6 +70,11 @@ def helps(effect: Effect) -> bool:
     return effect.before < 1.0 and 1.0 - effect.after <= HELPS * (1.0 - effect.before)
 
 
+def by_task(outcome: Outcome) -> bool:
+    """Whether cures are measured by the task's metric: it decides, and a trial may take as long as evaluate does."""
+    return outcome.by_task is not None and outcome.task is not None and outcome.task.count <= MOST_EVALUATED
+
+
 def may_help(outcome: Outcome) -> bool:
     """Whether there is anything that a cure could leave less of."""
     same = effect_of(outcome, outcome)
@@ -75,8 +82,11 @@ def may_help(outcome: Outcome) -> bool:
 
 
 def effect_of(before: Outcome, after: Outcome) -> Effect:
-    """The effect of a cure on a network's outcome: on its boxes where there are enough to tell, else on its outputs."""
+    """The effect of a cure: on the task's metric where that decides, on boxes if there are enough, else on outputs."""
     good, samples = after.level is Level.good, before.samples
+    if by_task(before) and before.task is not None and after.task is not None:
+        metric = f"{before.task.name}, in parts of the float network's,"
+        return Effect(metric, 1.0 - before.task.loss, 1.0 - after.task.loss, good, samples)
     if before.enough_boxes and after.enough_boxes:
         return Effect(BOXES, before.box_agreement, after.box_agreement, good, samples)
     return Effect(FIDELITY, before.fidelity, after.fidelity, good, samples)

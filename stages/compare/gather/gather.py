@@ -166,7 +166,7 @@ def _evaluated(config: Config) -> tuple[JudgedSet | None, TaskMetric | None]:
         raise
     except UserError:
         return None, None
-    task = read_artifact(TASK_METRIC, lambda content: None if content is None else TaskMetric.from_json(content))
+    task = read_artifact(TASK_METRIC, TaskMetric.if_any)
     return read_artifact(JUDGED, JudgedSet.from_json), task
 
 

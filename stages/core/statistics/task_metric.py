@@ -39,6 +39,11 @@ class TaskMetric:
         """Read the plain form."""
         return cls(**content)
 
+    @classmethod
+    def if_any(cls, content: Mapping[str, Any] | None) -> "TaskMetric | None":
+        """Read the plain form; None of null, which evaluate writes where nothing tells whether the network is good."""
+        return None if content is None else cls.from_json(content)
+
     def to_json(self) -> dict[str, Any]:
         """Plain form for JSON."""
         return asdict(self)

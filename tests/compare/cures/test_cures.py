@@ -13,6 +13,7 @@ from stages.core.config.schema import CompareConfig, Config, QuantConfig
 from stages.core.outputs.output_error import PartError
 from stages.core.outputs.output_judge import OutputJudgement
 from stages.core.outputs.output_kind import OutputKind
+from stages.core.statistics.task_metric import TaskMetric
 from tests.compare.outcomes import came_through
 from tests.networks import soc_config
 
@@ -236,3 +237,26 @@ def test_a_refused_line_says_why(errors, capsys):
     errors[0][RANGE.cure] = "no such range"
     treated(diagnosis(RANGE, error=0.1))
     assert f"tried: {RANGE.cure}: refused: no such range" in capsys.readouterr().err
+
+
+def test_where_the_task_decides_cures_are_measured_by_it(monkeypatch):
+    """A loss of 0.3 of 1; the line that makes the outputs best makes the task worse."""
+    output, equal = "quant.feature_method=OUTPUT quant.weight_method=MSE", "quant.equalization=cross_layer"
+    known = {output: (0.01, 0.6), equal: (0.3, 0.98)}
+
+    def came(error, metric):
+        outputs = [OutputJudgement("y", OutputKind.values, [PartError("y", "", 9, 1.0, error)], [1.0])]
+        return came_through(outputs, task=TaskMetric("iou", 1.0, metric, 64))
+
+    def try_line(line, _, samples, __):
+        assert samples is None  # evaluate tells
+        return TrialResult(came(*known.get(line, (0.3, 0.7))), False)
+
+    monkeypatch.setattr(cures, "try_line", try_line)
+    monkeypatch.setattr(cures, "why_untried", lambda _: "")
+    monkeypatch.setattr(cures, "outcome_on", None)  # what evaluate measured is what it is before
+    config = Config(soc=soc_config("t40"), quant=QuantConfig("q"), compare=CompareConfig(cures=20))
+    found = cures.with_cures(Diagnosis([], [], [], came(0.3, 0.7)), config)
+    assert [cure.override for cure in found.cures] == [equal]
+    assert len(found.tried) == 2  # the network is good with it
+    assert found.cures[0].effect.words().startswith("iou, in parts of the float network's, 0.7 -> 0.98 on ")

@@ -73,7 +73,8 @@ class PartialNetworkWriter:
         """Multiply or divide by factors: `Mul` or `Div`."""
         name = f"{target}/factors"
         self.constants[name] = numpy_helper.from_array(factors, name)
-        self.nodes.append(helper.make_node(op_type, [source, name], [target], name=target))
+        node = helper.make_node(op_type, [source, name], [target], name=name)  # a layer may be called as its output
+        self.nodes.append(node)
         return target
 
     def model(self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[str]) -> onnx.ModelProto:

@@ -35,3 +35,12 @@ def test_equalized_features_alone_are_in_the_units_of_the_float_network():
         apart = np.abs(actual[name] - values * factor)
         assert np.median(apart / np.abs(actual[name]).max()) < 1e-6, name
         assert (apart > 1e-4 * np.abs(actual[name]).max()).mean() < 0.01, name
+
+
+def test_nodes_of_factors_are_not_called_as_a_layer_may_be():
+    """A network out of TensorFlow has layers that are called as their outputs."""
+    model, params, _, qdq, *_ = equalized()
+    names = [node.name for node in feature_network(qdq, Graph(model), params).graph.node]
+    assert params.factors
+    assert not set(names) & params.factors.keys()
+    assert len(set(names)) == len(names)
