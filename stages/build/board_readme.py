@@ -73,8 +73,11 @@ def readme(folder: Path, soc: SocConfig, absent: Mapping[str, str], outputs: Seq
 
 - The scripts and Makefiles here write their results to `{kept_folder(name)}/` in the project's folder, which DVC leaves
   alone.
-- To change sources, copy their folder first: `cp -r out/build/{name} {kept_folder(name)}` or anywhere else. A copy
-  keeps its results to itself.
+- To change sources, copy their folder first, there or anywhere else. A copy keeps its results to itself:
+
+```sh
+mkdir -p {kept_folder(name).parent} && cp -r out/build/{name} {kept_folder(name).parent}
+```
 
 ## Outputs
 

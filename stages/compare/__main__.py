@@ -15,6 +15,8 @@ from stages.core.command import run_stage
 from stages.core.config.schema import Config
 from stages.core.config.settings_record import compare_settings, save_settings
 
+UNTRIED = "no cure was tried: compare.cures=0"
+
 
 def compare(config: Config) -> None:
     discard(COMPARE)
@@ -32,7 +34,9 @@ def compare(config: Config) -> None:
 def _treated(diagnosis: Diagnosis, config: Config) -> Diagnosis:
     """The diagnosis with the cures that help; as they take minutes, what became of the outputs is said before."""
     if not config.compare.cures:
-        return replace(diagnosis, findings=[without_line(finding) for finding in diagnosis.findings])
+        findings = [without_line(finding) for finding in diagnosis.findings]
+        untried = [UNTRIED] if findings != list(diagnosis.findings) and not diagnosis.notes else []
+        return replace(diagnosis, findings=findings, notes=[*diagnosis.notes, *untried])
     if any(candidates(diagnosis, config)):
         say("so far", f"{diagnosis.outcome.words()}; the verdict follows the cures", "bold")
     from stages.compare.cures.cures import with_cures  # noqa: PLC0415  (it composes, which takes Hydra)

@@ -131,7 +131,8 @@ def _of_feature(graph: Graph, feature: FeatureParams, imbalance: _Imbalance, qua
         f"layer that takes it has cosine {imbalance.cosine:.4f} by itself"
     )
     milder = None if quant.feature_method is FeatureMethod.OUTPUT else "quant.feature_method=OUTPUT"
-    return imbalance.finding(feature.node, sentence, _cure(feature.node, scalable, milder, quant))
+    node = str(producer.name) if producer is not None else feature.node  # a further output's row is called otherwise
+    return imbalance.finding(feature.node, sentence, _cure(node, scalable, milder, quant))
 
 
 def _of_weight(weight: WeightParams, imbalance: _Imbalance, scalable: bool, quant: QuantConfig) -> Finding:
