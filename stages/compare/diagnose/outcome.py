@@ -12,7 +12,7 @@ from stages.core.outputs.judged_set import EVALUATION, JudgedSet
 from stages.core.outputs.output_judge import GOOD_FIDELITY, Level, OutputJudgement, fidelity_of
 from stages.core.outputs.output_kind import OutputKind
 from stages.core.statistics.shares import MIN_BOXES, likely_share
-from stages.core.statistics.task_metric import TaskMetric
+from stages.core.statistics.task_metric import LEAST_SAMPLES, TaskMetric
 
 __all__ = ["Outcome", "off_by"]
 
@@ -82,8 +82,18 @@ class Outcome:
 
     @property
     def level(self) -> Level:
-        """What evaluate measured on enough samples has the last word; else boxes and outputs."""
-        return self._of_samples if self.by_task is None else self.by_task
+        """What evaluate measured on enough samples has the last word; else boxes and outputs, but for a large loss."""
+        if self.by_task is not None:
+            return self.by_task
+        return Level.look if self._of_samples is Level.good and self._loses_on_few else self._of_samples
+
+    @property
+    def _loses_on_few(self) -> bool:
+        """Whether evaluate measured a large loss on samples that are too few to decide."""
+        task = self.task
+        return (
+            task is not None and task.count >= LEAST_SAMPLES and not task.by_chance and task.loss > UNCERTAIN_TASK_LOSS
+        )
 
     @property
     def by_task(self) -> Level | None:

@@ -25,7 +25,7 @@ def output(error, kind=OutputKind.values, **more):
         (0.76, 64, (-0.1, 0.02), Level.good),
         (0.7, 64, (-0.2, 0.02), Level.look),
         (0.4, 64, (None, None), Level.broken),
-        (0.4, 29, (None, None), Level.good),  # too few: the output decides
+        (0.4, 29, (None, None), Level.look),  # too few to call it broken
     ],
 )
 def test_what_evaluate_measured_has_the_last_word(of_quantized, count, interval, level):
@@ -143,3 +143,11 @@ def test_what_does_not_decide_is_called_so():
     assert "; not decisive: the output y" in came_through([output(0.9)], task=task).words()
     assert "not decisive" not in came_through([output(0.9)]).words()
     assert "not decisive" not in came_through([output(0.9)], observed(picture(row(12), row(5)))).words()
+
+
+@pytest.mark.parametrize(
+    ("count", "of_quantized", "level"), [(28, 0.7, Level.look), (28, 0.73, Level.good), (7, 0.1, Level.good)]
+)
+def test_a_large_loss_on_few_samples_is_not_good(count, of_quantized, level):
+    """Of 0.8: a tenth is 0.08; fewer than 8 samples may lose it by chance."""
+    assert came_through([output(0.1)], task=TaskMetric("iou", 0.8, of_quantized, count)).level is level
